@@ -1,0 +1,8 @@
+"""Exact likelihoods for tabular events: fit, score, calibrate, sign. Imports nothing of the application."""
+
+from flowlib.calibration import Calibration
+from flowlib.density import Density, Scores
+from flowlib.encoding import Encoder, FeatureSpec
+from flowlib.training import Progress, TrainConfig
+
+__all__ = ["Calibration", "Density", "Encoder", "FeatureSpec", "Progress", "Scores", "TrainConfig"]

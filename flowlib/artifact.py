@@ -1,0 +1,207 @@
+"""A model as bytes: safetensors + JSON, hashed and signed with Ed25519. The only file of flowlib that does I/O.
+
+Nothing is unpickled and no TorchScript archive is loaded: verified numbers go into classes that were reviewed. The
+signature is checked before anything else is looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from flowlib.calibration import Calibration
+from flowlib.compiling import CompileError
+from flowlib.density import Density
+from flowlib.encoding import Encoder
+from flowlib.flows import FLOWS
+
+FORMAT = "driftflow-model-1"
+BYTES_MAX = 64 * 1024 * 1024
+_MAGIC = b"DFM1"
+_BOUNDS = {"d": 4_096, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16}
+
+__all__ = [
+    "Artifact", "ArtifactError", "Ed25519PrivateKey", "Ed25519PublicKey", "key_id", "load", "load_or_create_key",
+    "load_public_key", "pack", "public_key_pem", "read", "save", "verify",
+]  # fmt: skip
+
+
+class ArtifactError(Exception):
+    """A model whose bytes are not accepted: what was wrong, and what to do."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Bytes of a model; not to be believed before :func:`verify`."""
+
+    model_id: str
+    manifest: bytes
+    tensors: bytes
+    signature: bytes
+    key_id: str
+
+
+def _digest(manifest: bytes, tensors: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(manifest).digest() + hashlib.sha256(tensors).digest()).digest()
+
+
+def pack(density: Density, key: Ed25519PrivateKey) -> Artifact:
+    """Encode and sign; the same density gives the same bytes."""
+    encoder_meta, encoder_arrays = density.encoder.to_state()
+    calibration_meta, calibration_arrays = density.calibration.to_state()
+    arrays = {f"encoder.{name}": array for name, array in encoder_arrays.items()}
+    arrays |= {f"calibration.{name}": array for name, array in calibration_arrays.items()}
+    arrays |= {f"flow.{name}": tensor.numpy() for name, tensor in density.flow.state_dict().items()}
+    tensors = save_tensors({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
+    manifest = {
+        "format": FORMAT, "flow": density.flow_name, "hyperparameters": density.flow.hyperparameters(),
+        "encoder": encoder_meta, "calibration": calibration_meta, "about": density.manifest,
+    }  # fmt: skip
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    digest = _digest(text, tensors)
+    return Artifact(digest.hex()[:16], text, tensors, key.sign(digest), key_id(key.public_key()))
+
+
+def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> None:
+    """Check size, key, signature and id; raises ArtifactError."""
+    if len(artifact.manifest) + len(artifact.tensors) > BYTES_MAX:
+        raise ArtifactError(f"the model is larger than {BYTES_MAX} bytes")
+    if not artifact.signature:
+        raise ArtifactError("the model is not signed: publish it through the trainer")
+    public = trusted.get(artifact.key_id)
+    if public is None:
+        known = ", ".join(sorted(trusted)) or "none"
+        raise ArtifactError(
+            f"the model is signed by key {artifact.key_id or '(none)'}, which is not trusted here (trusted: {known}); "
+            "add its public key to state.trusted_keys if it is yours"
+        )
+    digest = _digest(artifact.manifest, artifact.tensors)
+    try:
+        public.verify(artifact.signature, digest)
+    except InvalidSignature:
+        raise ArtifactError("the model's bytes do not match their signature: truncated or altered; fetch it again") from None
+    if artifact.model_id != digest.hex()[:16]:
+        raise ArtifactError(f"the model calls itself {artifact.model_id}, but its bytes are {digest.hex()[:16]}")
+
+
+def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> Density:
+    """Verify, then rebuild and compile; raises ArtifactError."""
+    verify(artifact, trusted)
+    try:
+        return _build(artifact)
+    except (KeyError, TypeError, ValueError, RuntimeError, CompileError) as error:
+        raise ArtifactError(f"the model is signed but cannot be rebuilt by this version: {error}") from error
+
+
+def _build(artifact: Artifact) -> Density:
+    manifest = json.loads(artifact.manifest)
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"format {manifest['format']!r}, this version reads {FORMAT!r}")
+    arrays = load_tensors(artifact.tensors)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    encoder = Encoder.from_state(manifest["encoder"], _part(arrays, "encoder."))
+    calibration = Calibration.from_state(manifest["calibration"], _part(arrays, "calibration."))
+    flow = _flow(manifest, encoder, _part(arrays, "flow."))
+    return Density(encoder, flow, calibration, manifest["about"], artifact.model_id, manifest["flow"])
+
+
+def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Any:
+    sizes = manifest["hyperparameters"]
+    for name, value in sizes.items():
+        if not isinstance(value, int) or not 0 <= value <= _BOUNDS[name]:
+            raise ValueError(f"hyperparameter {name} is {value!r}, expected 0 to {_BOUNDS[name]}")
+    if sizes["d"] != len(encoder.spec.numeric) or sizes["context"] != encoder.context_width:
+        raise ValueError("flow and encoder have different widths")
+    flow = FLOWS[manifest["flow"]](generator=torch.Generator().manual_seed(0), **sizes)
+    flow.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
+    return flow.eval()
+
+
+def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+# Keys ------------------------------------------------------------------------------------------------------------------
+
+
+def key_id(public: Ed25519PublicKey) -> str:
+    """Short name of a key: the first 16 hex digits of the SHA-256 of its raw bytes."""
+    raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def load_or_create_key(path: str | Path) -> Ed25519PrivateKey:
+    """A private key in PEM (PKCS8), made with mode 0600 when there is none; raises ArtifactError on another kind."""
+    path = Path(path)
+    if not path.exists():
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+        return key
+    loaded = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise ArtifactError(f"{path} is not an Ed25519 private key")
+    return loaded
+
+
+def public_key_pem(public: Ed25519PublicKey) -> bytes:
+    """PEM of a public key."""
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def load_public_key(path: str | Path) -> Ed25519PublicKey:
+    """A public key in PEM; raises ArtifactError on anything else."""
+    try:
+        loaded = serialization.load_pem_public_key(Path(path).read_bytes())
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not a public key in PEM: {error}") from None
+    if not isinstance(loaded, Ed25519PublicKey):
+        raise ArtifactError(f"{path} is not an Ed25519 public key")
+    return loaded
+
+
+# Files -----------------------------------------------------------------------------------------------------------------
+
+
+def save(artifact: Artifact, path: str | Path) -> None:
+    """Write a model to one file, replacing it as a whole."""
+    head = {"model_id": artifact.model_id, "key_id": artifact.key_id, "manifest": len(artifact.manifest),
+            "tensors": len(artifact.tensors), "signature": base64.b64encode(artifact.signature).decode()}  # fmt: skip
+    text = json.dumps(head, sort_keys=True).encode()
+    beside = Path(path).with_suffix(".new")
+    beside.write_bytes(_MAGIC + len(text).to_bytes(4, "little") + text + artifact.manifest + artifact.tensors)
+    os.replace(beside, path)
+
+
+def read(path: str | Path) -> Artifact:
+    """Read a file of :func:`save`, unverified; raises ArtifactError when it is not one or is truncated."""
+    blob = Path(path).read_bytes()
+    try:
+        size = int.from_bytes(blob[4:8], "little")
+        head = json.loads(blob[8 : 8 + size])
+        manifest = blob[8 + size : 8 + size + head["manifest"]]
+        tensors = blob[8 + size + head["manifest"] :]
+        if blob[:4] != _MAGIC or len(tensors) != head["tensors"]:
+            raise ValueError("wrong length")
+        return Artifact(head["model_id"], manifest, tensors, base64.b64decode(head["signature"]), head["key_id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not a model file, or is truncated: {error}") from None

@@ -1,0 +1,138 @@
+"""A density over events: encoder, flow and calibration, fitted together and scored together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from flowlib.calibration import Calibration, pit_of
+from flowlib.compiling import Engine, compile_flow
+from flowlib.encoding import HALF_LOG_TWO_PI, Bools, Encoder, FeatureSpec, Floats, Objects, Singles
+from flowlib.flows import FLOWS, Maf
+from flowlib.training import Batch, Progress, TrainConfig, fit_flow
+
+Table = tuple[Singles, Objects]
+"""Numeric ``(n, d)`` float32 with NaN for missing, categories ``(n, k)`` of str or None."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n rows. Where ``scorable`` is False: log_prob 0, p_value 1, z 0, pit ½, and none of it means anything.
+
+    Attributes:
+        log_prob: ``(n,)`` float64, nats in raw space.
+        z: ``(n, d)`` float32 base coordinates; 0 where missing.
+        pit: ``(n, d)`` float32, Φ(z).
+        z_sq: ``(n,)`` Σz².
+        p_value: ``(n,)`` in (0, 1].
+        pooled: ``(n,)`` bool: p-value against all slices together.
+        scorable: ``(n,)`` bool.
+        missing: ``(n, d)`` bool.
+    """
+
+    log_prob: Floats
+    z: Singles
+    pit: Singles
+    z_sq: Floats
+    p_value: Floats
+    pooled: Bools
+    scorable: Bools
+    missing: Bools
+
+
+@dataclass(frozen=True)
+class Density:
+    """A fitted model, compiled for scoring."""
+
+    encoder: Encoder
+    flow: Maf
+    calibration: Calibration
+    manifest: dict[str, Any]
+    model_id: str = "unsigned"
+    flow_name: str = "maf"
+    engine: Engine = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "engine", compile_flow(self.flow))
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Column names."""
+        return self.encoder.spec
+
+    @classmethod
+    def fit(
+        cls, spec: FeatureSpec, train: Table, valid: Table, calibration: tuple[Singles, Objects, npt.NDArray[Any]],
+        seed: int, config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
+        warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
+    ) -> Density:  # fmt: skip
+        """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
+
+        With ``warm_start`` of the same columns the old encoder is kept, so that the old weights still mean what they
+        did; a column whose range has moved by orders of magnitude asks for a fresh start instead.
+
+        Raises:
+            ValueError: no usable rows in one of the sets, or a wrong shape.
+        """
+        warm = warm_start is not None and warm_start.spec == spec
+        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, *train)
+        flow = copy.deepcopy(warm_start.flow) if warm and warm_start else _fresh(flow_name, encoder, seed)
+        fit_flow(flow, _batch(encoder, train, "train"), _batch(encoder, valid, "valid"), config or TrainConfig(), seed, progress)
+        flow.eval()
+        raw = _Raw.of(encoder, compile_flow(flow), *calibration[:2])
+        usable = raw.scorable
+        if not usable.any():
+            raise ValueError("none of the calibration rows can be scored")
+        reference = Calibration.fit(
+            raw.log_prob[usable], raw.z[usable], raw.missing[usable], np.asarray(calibration[2])[usable]
+        )
+        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
+
+    def score(self, numeric: Singles, categories: Objects, slices: npt.NDArray[Any]) -> Scores:
+        """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
+        raw = _Raw.of(self.encoder, self.engine, numeric, categories)
+        ok = raw.scorable
+        z_sq = (raw.z.astype(np.float64) ** 2).sum(axis=1)
+        p, pooled = np.ones(len(numeric)), np.zeros(len(numeric), dtype=bool)
+        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], np.asarray(slices)[ok])
+        return Scores(raw.log_prob, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    log_prob: Floats
+    z: Singles
+    scorable: Bools
+    missing: Bools
+
+    @classmethod
+    def of(cls, encoder: Encoder, engine: Engine, numeric: Singles, categories: Objects) -> _Raw:
+        encoded = encoder.encode(numeric, categories)
+        z, ladj = engine(encoded.features, encoded.context)
+        base = -(0.5 * z.astype(np.float64) ** 2 + HALF_LOG_TWO_PI).sum(axis=1)
+        log_prob = base + ladj.astype(np.float64) + encoded.ladj
+        ok = encoded.scorable & np.isfinite(log_prob)
+        z = np.where(encoded.missing | ~ok[:, None], np.float32(0), z)
+        return cls(np.where(ok, log_prob, 0.0), z, ok, encoded.missing)
+
+
+def _fresh(name: str, encoder: Encoder, seed: int) -> Maf:
+    generator = torch.Generator().manual_seed(seed)
+    return FLOWS[name](len(encoder.spec.numeric), encoder.context_width, generator)
+
+
+def _batch(encoder: Encoder, table: Table, name: str) -> Batch:
+    encoded = encoder.encode(*table)
+    rows = encoded.scorable
+    if not rows.any():
+        raise ValueError(f"none of the {name} rows can be scored")
+    return Batch(
+        torch.from_numpy(encoded.features[rows]), torch.from_numpy(encoded.context[rows]),
+        torch.from_numpy(encoded.missing[rows]),
+    )  # fmt: skip

@@ -1,0 +1,8 @@
+"""Flow families, one file each. Add yours here and the property tests take it up."""
+
+from flowlib.flows.maf import Maf
+
+FLOWS: dict[str, type[Maf]] = {"maf": Maf}
+"""Family name to class."""
+
+__all__ = ["FLOWS", "Maf"]

@@ -1,0 +1,129 @@
+"""Bytes to record and back: CloudEvents 1.0 (binary mode) for what others read, MessagePack for pane blocks.
+
+Every decoder raises :class:`DecodeError` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from cloudevents.core.base import BaseCloudEvent, EventFactory
+from cloudevents.core.bindings.kafka import to_binary
+from cloudevents.core.formats.base import Format
+from cloudevents.core.v1.event import CloudEvent
+
+from schemas import records
+from schemas.records import Record
+
+R = TypeVar("R", bound=Record)
+
+TYPES: dict[str, type[Record]] = {
+    "driftflow.alert.v1": records.Alert,
+    "driftflow.event-anomaly.v1": records.EventAnomaly,
+    "driftflow.retrain-request.v1": records.RetrainRequest,
+    "driftflow.model-notice.v1": records.ModelNotice,
+    "driftflow.activation.v1": records.Activation,
+    "driftflow.dead-letter.v1": records.DeadLetter,
+}
+"""CloudEvents type to record."""
+
+_NAMES = {kind: name for name, kind in TYPES.items()}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+PARTIAL_KINDS: dict[bytes, type[Record]] = {b"block": records.PaneBlock, b"closed": records.PaneClosed}
+"""Header ``kind`` of the partials topic to record."""
+
+
+class DecodeError(ValueError):
+    """Bytes that are not the record they claim to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireMessage:
+    """A Kafka message to be: value and headers (key and partition are the sender's business)."""
+
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class _Encoded(Format):
+    """Passes on data that is encoded already, so that the bytes stay canonical."""
+
+    def read(self, event_factory: EventFactory | None, data: str | bytes) -> BaseCloudEvent:
+        raise NotImplementedError("structured mode is not used")
+
+    def write(self, event: BaseCloudEvent) -> bytes:
+        raise NotImplementedError("structured mode is not used")
+
+    def write_data(self, data: Any, datacontenttype: str | None) -> bytes:
+        return bytes(data)
+
+    def read_data(self, body: bytes, datacontenttype: str | None) -> Any:
+        return body
+
+    def get_content_type(self) -> str:
+        return "application/json"
+
+
+def encode_event(record: Record, *, event_id: str, source: str, time_ms: int, subject: str = "") -> WireMessage:
+    """Encode a record as a CloudEvent in binary mode.
+
+    Args:
+        record: one of :data:`TYPES`.
+        event_id: deterministic id of this event (not of the incident it belongs to).
+        source: who says so, such as ``/driftflow/beijing/watch/2``.
+        time_ms: event time, never the wall clock, so that a replay writes the same bytes.
+        subject: what it is about, usually the slice.
+    """
+    attributes: dict[str, Any] = {
+        "id": event_id,
+        "source": source,
+        "type": _NAMES[type(record)],
+        "specversion": "1.0",
+        "time": _EPOCH + timedelta(milliseconds=time_ms),
+        "datacontenttype": "application/json",
+    }
+    if subject:
+        attributes["subject"] = subject
+    message = to_binary(CloudEvent(attributes, msgspec.json.encode(record)), _Encoded())
+    return WireMessage(message.value, tuple(sorted(message.headers.items())))
+
+
+def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Record | None:
+    """Decode a CloudEvent of ours; None when its type is not one of :data:`TYPES` (a newer version's, say).
+
+    Raises:
+        DecodeError: the type is ours and the bytes are not.
+    """
+    name = dict(headers).get("ce_type", b"").decode("utf-8", "replace")
+    kind = TYPES.get(name)
+    if kind is None:
+        return None
+    return _decode(msgspec.json.Decoder(kind), value, name)
+
+
+def encode_partial(record: records.PaneBlock | records.PaneClosed) -> WireMessage:
+    """Encode for the partials topic (MessagePack)."""
+    kind = b"block" if isinstance(record, records.PaneBlock) else b"closed"
+    return WireMessage(msgspec.msgpack.encode(record), (("kind", kind),))
+
+
+def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> records.PaneBlock | records.PaneClosed:
+    """Decode from the partials topic; raises DecodeError."""
+    kind = PARTIAL_KINDS.get(headers.get("kind", b""))
+    if kind is None:
+        raise DecodeError(f"header kind is {headers.get('kind')!r}, not block or closed: not a message of ours")
+    return _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)  # type: ignore[return-value]
+
+
+def _decode(decoder: Any, value: bytes | None, name: str) -> Any:
+    if value is None:
+        raise DecodeError(f"{name}: empty value")
+    try:
+        return decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"{name}: {error}") from None

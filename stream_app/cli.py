@@ -1,0 +1,182 @@
+"""The ``driftflow`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from stream_app import __version__
+from stream_app.config import Config, load
+from stream_app.errors import DriftflowError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+CONFIG = click.option(
+    "-c", "--config", "config_path", default="driftflow.toml", show_default=True, type=click.Path(dir_okay=False),
+    help="The stream's configuration.",
+)  # fmt: skip
+BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
+
+
+class _Group(click.Group):
+    """Prints operating errors as a sentence, without a traceback, and exits 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DriftflowError as error:
+            err.print(f"[bold red]driftflow:[/] {_plain(error)}")
+            sys.exit(1)
+
+
+def _plain(error: Exception) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def _load(config_path: str, bootstrap: str | None = None) -> Config:
+    overrides = {"kafka.bootstrap": [bootstrap]} if bootstrap else None
+    return load(config_path, overrides)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="driftflow")
+def main() -> None:
+    """Watch Kafka topics for drift and anomalies with calibrated normalizing flows.
+
+    \b
+    See it work:         driftflow demo
+    On your own topic:   write driftflow.toml, then in three terminals
+                         driftflow trainer --bootstrap-until 2026-01-31
+                         driftflow worker
+                         driftflow console
+    Without a broker:    driftflow score FILE --bootstrap-until 2026-01-31
+    """
+
+
+@main.command()
+@click.option("--port", type=int, help="Fix the embedded broker's port.")
+@BOOTSTRAP
+@click.option("--stream", default="beijing-air", show_default=True, help="Stream name; topics are named after it.")
+@click.option("--dir", "folder", type=click.Path(file_okay=False), help="Work here instead of in a temporary folder.")
+@click.option("--exit-when-done", is_flag=True, help="Run unattended and end when the story is told.")
+@click.option("--keep", is_flag=True, help="Leave everything running afterwards (until Ctrl-C).")
+@click.option("--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object.")
+@click.option("--seconds", default=100.0, show_default=True, help="How long the live part takes.")
+@click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
+@click.option("--no-trainer", is_flag=True, hidden=True, help="Replay: models and decisions come from --dir.")
+def demo(**options: Any) -> None:
+    """Tell the whole story on real data: a year of Beijing air quality, through a real broker.
+
+    Trains on spring and summer, meets the heating season, reports the drift with the features to blame, retrains,
+    swaps the model in and is calibrated again. Takes about three minutes; Ctrl-C leaves nothing behind.
+    """
+    from stream_app.demo import run_demo
+
+    sys.exit(run_demo(options))
+
+
+@main.command()
+@CONFIG
+@BOOTSTRAP
+@click.option("--only", type=click.Choice(["score", "watch"]), help="Run one of the two stages.")
+@click.option("--decisions", type=click.Path(exists=True, dir_okay=False),
+              help="Repeat the run that wrote this decisions.jsonl, instead of making decisions.")  # fmt: skip
+@click.option("--skip-preflight", is_flag=True, help="Start without checking the broker first.")
+def worker(config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool) -> None:
+    """Run the agents: score events, keep windows, raise alerts, ask for models."""
+    from stream_app.runtime.run import run_worker
+
+    run_worker(_load(config_path, bootstrap), only=only, decisions=decisions, checked=not skip_preflight)
+
+
+@main.command()
+@CONFIG
+@BOOTSTRAP
+@click.option("--bootstrap-until", metavar="DATE", help="First train a model on the topic's events before this time.")
+def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None) -> None:
+    """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
+    from stream_app.runtime.run import run_trainer
+
+    run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(Exception(line))))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@CONFIG
+@BOOTSTRAP
+@click.option("--speedup", type=float, help="Event time runs this much faster than the clock (default: no pacing).")
+def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float | None) -> None:
+    """Send the rows of FILE (CSV or JSON lines, .gz or not) to the events topic."""
+    from stream_app.runtime.run import run_produce
+
+    run_produce(_load(config_path, bootstrap), file, speedup, err)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@CONFIG
+@click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
+@click.option("--model", help="Model id to score with (default: the registry's newest).")
+@click.option("--decisions", type=click.Path(exists=True, dir_okay=False), help="Repeat the run that wrote this file.")
+@click.option("--signals", "signals_path", type=click.Path(dir_okay=False), help="Write the signals here, as JSON lines.")
+@click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
+def score(file: Path, config_path: str, **options: Any) -> None:
+    """Run both stages on FILE in this process, without a broker: the same results as on Kafka."""
+    from stream_app.runtime.score_file import run_score
+
+    run_score(load(config_path), file, out=out, err=err, **options)
+
+
+@main.command()
+@CONFIG
+@BOOTSTRAP
+@click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--all", "everything", is_flag=True, help="Event anomalies and activations too.")
+def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool, everything: bool) -> None:
+    """Tail the signals topic readably: alerts, retrain requests, models."""
+    from stream_app.runtime.tail import tail_signals
+
+    tail_signals(_load(config_path, bootstrap), out, follow=follow, as_json=as_json, everything=everything)
+
+
+@main.command()
+@CONFIG
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def models(config_path: str, as_json: bool) -> None:
+    """List the models of the registry, oldest first, and verify each."""
+    from stream_app.runtime.tail import list_models
+
+    rows = list_models(load(config_path))
+    if as_json:
+        click.echo(json.dumps(rows))
+    for row in rows if not as_json else []:
+        out.print(f"{row['model_id']}  {row['verified']:<9}  request {row['request_id'][:8]}  {row['promoted']}")
+    if not rows:
+        err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
+
+
+@main.command()
+@CONFIG
+@click.option("--port", type=int, help="Port instead of console.port.")
+def console(config_path: str, port: int | None) -> None:
+    """Serve the web page at localhost, from the embedded store."""
+    from stream_app.console.server import serve
+
+    config = load(config_path)
+    serve(config.path(config.sink.path), config.stream, host=config.console.host, port=port or config.console.port)
+
+
+@main.command()
+@click.option("--port", default=9092, show_default=True)
+def broker(port: int) -> None:
+    """Run the embedded broker in the foreground (everything is kept in memory)."""
+    from stream_app.runtime.run import run_broker
+
+    run_broker(port, out)

@@ -1,0 +1,54 @@
+"""Decisions: what depends on the wall clock, written down so that a run can be repeated.
+
+A replay that is given the decisions repeats the run byte for byte; one without them makes its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Activated(msgspec.Struct, frozen=True, tag="activation"):
+    """From ``pane_start_ms`` on, a source partition is scored by ``model_id``."""
+
+    partition: int
+    pane_start_ms: int
+    model_id: str
+
+
+class PassedOver(msgspec.Struct, frozen=True, tag="pass_over"):
+    """On partials partition ``q``, the panes in ``[from_ms, to_ms)`` of an idle source are not waited for."""
+
+    q: int
+    partition: int
+    from_ms: int
+    to_ms: int
+
+
+Decision = Activated | PassedOver
+
+_DECODER = msgspec.json.Decoder(Decision)
+
+
+def encode(decision: Decision) -> bytes:
+    """One line, newline included."""
+    return msgspec.json.encode(decision) + b"\n"
+
+
+def decode(lines: bytes) -> list[Decision]:
+    """Decode a log of decisions; a last line cut short by a crash was never acted upon and is dropped."""
+    complete = lines[: lines.rfind(b"\n") + 1]
+    return [_DECODER.decode(line) for line in complete.splitlines() if line]
+
+
+def activations_of(decisions: Iterable[Decision], partition: int) -> list[tuple[int, str]]:
+    """``(pane_start_ms, model_id)`` of a source partition, ascending; of two for one pane the later one counts."""
+    chosen = {d.pane_start_ms: d.model_id for d in decisions if isinstance(d, Activated) and d.partition == partition}
+    return sorted(chosen.items())
+
+
+def models_of(decisions: Iterable[Decision]) -> set[str]:
+    """Every model the decisions name."""
+    return {d.model_id for d in decisions if isinstance(d, Activated)}

@@ -1,0 +1,30 @@
+"""Which partition an event goes to: Kafka's default partitioner, so that a run without a broker places it the same.
+
+Source: ``org.apache.kafka.common.utils.Utils.murmur2``; pinned to kafka-python's result by a test.
+"""
+
+from __future__ import annotations
+
+_SEED = 0x9747B28C
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+
+
+def murmur2(key: bytes) -> int:
+    """Kafka's 32-bit murmur2 of ``key``, unsigned."""
+    whole = len(key) & ~3
+    h = _SEED ^ len(key)
+    for i in range(0, whole, 4):
+        k = int.from_bytes(key[i : i + 4], "little") * _M & _MASK
+        k = (k ^ (k >> 24)) * _M & _MASK
+        h = h * _M & _MASK ^ k
+    if whole != len(key):
+        h = (h ^ int.from_bytes(key[whole:], "little")) * _M & _MASK
+    h = (h ^ (h >> 13)) * _M & _MASK
+    return h ^ (h >> 15)
+
+
+def partition_for(key: bytes | None, n: int, row: int = 0) -> int:
+    """Partition in ``[0, n)`` of an event; without a key the rows go round the partitions in turn."""
+    assert n > 0
+    return row % n if key is None else (murmur2(key) & 0x7FFFFFFF) % n

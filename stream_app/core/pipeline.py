@@ -1,0 +1,140 @@
+"""The whole system on one page.
+
+    events ──► score(raw) ──► partials ──► watch(q, message) ──► signals, points
+                  │  decode → screen → score → panes     merge → windows → detectors → policy → retrain
+                  └──► anomalies, activations, dead letters
+
+One pipeline, two runtimes: :mod:`stream_app.runtime.agents` feeds it from Kafka and sends what it returns,
+:mod:`stream_app.runtime.local` feeds it from a file. Nothing here does I/O, reads a clock or draws a random number;
+what depends on the wall clock enters as a *decision*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flowlib.density import Density
+from schemas.codecs import decode_partial
+from schemas.records import PaneBlock
+from stream_app.config import Config
+from stream_app.core.batches import Outputs, RawBatch
+from stream_app.core.decisions import Activated, Decision, PassedOver, activations_of
+from stream_app.core.detectors import Reference
+from stream_app.core.scoring import SourceState
+from stream_app.core.snapshot import pack, unpack
+from stream_app.core.source import Scorer
+from stream_app.core.watching import Watcher
+
+
+class Pipeline:
+    """Both stages of a stream, for the partitions it is given.
+
+    Args:
+        config: the stream.
+        sources: number of partitions of the events topic.
+        decisions: decisions of earlier runs (after a crash) or of the run to be repeated.
+        make_decisions: False in a replay that is given its decisions: it makes none of its own.
+    """
+
+    def __init__(
+        self, config: Config, sources: int, decisions: Iterable[Decision] = (), make_decisions: bool = True
+    ) -> None:
+        self.config, self.sources_count, self.make_decisions = config, sources, make_decisions
+        self.decisions: list[Decision] = list(decisions)
+        self.models: dict[str, Density] = {}
+        self.references: dict[str, Reference] = {}
+        self.sources: dict[int, SourceState] = {}
+        self.watchers: dict[int, Watcher] = {}
+        self._scorer = Scorer(config)
+
+    # SCORE -----------------------------------------------------------------------------------------------------
+
+    def score(self, raw: RawBatch) -> Outputs:
+        """Records of a source partition in; blocks, markers, anomalies, dead letters and points out."""
+        return self._scorer.step(self.sources[raw.partition], raw, self.models)
+
+    def open_source(self, partition: int, snapshot: bytes | None = None) -> None:
+        """Start on a source partition, from its snapshot where there is one."""
+        state = SourceState.from_state(unpack(snapshot)) if snapshot else SourceState()
+        state.activations = activations_of(self.decisions, partition)
+        self.sources[partition] = state
+
+    def add_model(self, density: Density) -> None:
+        """Make a verified, compiled model available. It scores nothing before it is activated."""
+        self.models[density.model_id] = density
+        self.references[density.model_id] = reference_of(density)
+
+    def decide_activation(self, partition: int, model_id: str) -> Activated | None:
+        """The decision to put a model in service on a partition, at the first pane that no row has reached.
+
+        None where decisions are given, or where the model is in service already. The caller writes the decision down
+        durably, then calls :meth:`apply`.
+        """
+        state = self.sources[partition]
+        if state.activations and (not self.make_decisions or state.activations[-1][1] == model_id):
+            return None
+        return Activated(partition, state.next_free_pane(int(self.config.windows.pane)), model_id)
+
+    # WATCH -----------------------------------------------------------------------------------------------------
+
+    def watch(self, q: int, offset: int, value: bytes | None, headers: Mapping[str, bytes]) -> Outputs:
+        """A message of partials partition ``q`` in; alerts, retrain requests and points out."""
+        watcher = self.watchers[q]
+        if offset < watcher.next_offset:
+            return Outputs()
+        watcher.next_offset = offset + 1
+        record = decode_partial(value, headers)
+        if isinstance(record, PaneBlock):
+            watcher.block(record)
+            return Outputs()
+        return watcher.marker(record, self.references)
+
+    def open_watcher(self, q: int, snapshot: bytes | None = None) -> None:
+        """Start on a partials partition, from its snapshot where there is one."""
+        watcher = Watcher(self.config, q, self.sources_count)
+        if snapshot:
+            watcher.restore(unpack(snapshot))
+        for decision in self.decisions:
+            if isinstance(decision, PassedOver) and decision.q == q:
+                watcher.pass_over(decision.partition, decision.from_ms, decision.to_ms)
+        self.watchers[q] = watcher
+
+    def missing_models(self, q: int) -> set[str]:
+        """Models that pending panes were scored by and that have not arrived here yet."""
+        return self.watchers[q].needs() - self.references.keys()
+
+    def decide_pass_over(self, q: int, partition: int) -> PassedOver | None:
+        """The decision not to wait any longer for an idle source; None when it holds nobody up."""
+        span = self.watchers[q].behind().get(partition)
+        return PassedOver(q, partition, *span) if span and self.make_decisions else None
+
+    # Decisions and snapshots -------------------------------------------------------------------------------------
+
+    def apply(self, decision: Decision) -> Outputs:
+        """Let a decision that has been written down take effect."""
+        self.decisions.append(decision)
+        if isinstance(decision, Activated):
+            self.sources[decision.partition].activate(decision.pane_start_ms, decision.model_id)
+            return Outputs()
+        watcher = self.watchers[decision.q]
+        watcher.pass_over(decision.partition, decision.from_ms, decision.to_ms)
+        return watcher.finalise(self.references)
+
+    def snapshot_source(self, partition: int) -> bytes:
+        """State of a source partition, ``next_offset`` included."""
+        return pack(self.sources[partition].to_state())
+
+    def snapshot_watcher(self, q: int) -> bytes:
+        """State of a partials partition, ``next_offset`` included."""
+        return pack(self.watchers[q].to_state())
+
+
+def reference_of(density: Density) -> Reference:
+    """What a model says is normal, for the detectors."""
+    calibration = density.calibration
+    return Reference(
+        pit=calibration.pit_reference,
+        missing=density.encoder.missing_share,
+        log_prob_mean=calibration.log_prob_mean,
+        log_prob_sd=calibration.log_prob_sd,
+    )

@@ -1,0 +1,48 @@
+"""State to bytes and back: plain values and NumPy arrays in MessagePack, with a checksum. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stream_app.errors import SnapshotError
+
+_ARRAY = 1
+_FORMAT = b"DFS1"
+
+
+def _enc_hook(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        head = msgspec.msgpack.encode((value.dtype.str, list(value.shape)))
+        return msgspec.msgpack.Ext(_ARRAY, len(head).to_bytes(4, "little") + head + np.ascontiguousarray(value).tobytes())
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a snapshot cannot hold {type(value).__name__}")
+
+
+def _ext_hook(code: int, body: memoryview) -> Any:
+    if code != _ARRAY:
+        raise SnapshotError(f"unknown extension {code} in a snapshot")
+    size = int.from_bytes(body[:4], "little")
+    dtype, shape = msgspec.msgpack.decode(body[4 : 4 + size])
+    if np.dtype(dtype).hasobject:
+        raise SnapshotError("object arrays are not allowed in a snapshot")
+    return np.frombuffer(bytes(body[4 + size :]), dtype=dtype).reshape(shape).copy()
+
+
+def pack(state: Any) -> bytes:
+    """Encode a state tree; the same state gives the same bytes."""
+    body = msgspec.msgpack.Encoder(enc_hook=_enc_hook).encode(state)
+    return _FORMAT + hashlib.sha256(body).digest() + body
+
+
+def unpack(blob: bytes) -> Any:
+    """Decode; raises SnapshotError when the bytes are truncated, altered or of another format."""
+    if blob[:4] != _FORMAT or len(blob) < 36:
+        raise SnapshotError("not a snapshot of this version; remove it to start from the committed offsets")
+    if hashlib.sha256(blob[36:]).digest() != blob[4:36]:
+        raise SnapshotError("the snapshot is truncated or altered; restore it, or remove it to start over")
+    return msgspec.msgpack.Decoder(ext_hook=_ext_hook).decode(blob[36:])

@@ -1,0 +1,98 @@
+"""The demo's terminal view."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from stream_app.demo.story import Story
+
+_ALERTS_SHOWN = 8
+_START_MS = 1_362_096_000_000  # 1 March 2013
+_END_MS = 1_394_841_600_000  # 15 March 2014
+
+
+def render(story: Story) -> RenderableType:
+    """The whole view, for one refresh."""
+    parts: list[RenderableType] = [_head(story), _slices(story), _alerts(story.facts.alerts)]
+    if story.facts.models:
+        parts.append(_models(story.facts.models, story.facts.status.get("service", "")))
+    return Panel(Group(*parts), title="driftflow: a year of Beijing air", border_style="cyan", padding=(0, 1))
+
+
+def _head(story: Story) -> RenderableType:
+    facts = story.facts
+    table = Table.grid(padding=(0, 3))
+    day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
+    table.add_row(
+        Text(story.phase, "bold"), f"{time.time() - story.began:.0f} s", f"event time [bold]{day}[/]",
+        f"[bold]{facts.events_per_s:,.0f}[/] events/s", f"{facts.received:,} of {story.produced:,} received",
+        f"console [link={story.console_url}]{story.console_url}[/link]",
+    )  # fmt: skip
+    done = max(facts.event_time_ms - _START_MS, 0)
+    return Group(table, ProgressBar(total=_END_MS - _START_MS, completed=min(done, _END_MS - _START_MS)), Text())
+
+
+def _slices(story: Story) -> RenderableType:
+    open_rules = _open_rules(story.facts.alerts)
+    table = Table.grid(padding=(0, 2))
+    names = sorted(story.facts.slices)
+    for at in range(0, len(names), 4):
+        table.add_row(*[_slice(name, story.facts.slices[name], open_rules.get(name, [])) for name in names[at : at + 4]])
+    if not names:
+        return Text("no slices yet", "dim")
+    return Group(Text("slices: share of strange events (p ≤ 0.01), last 28 days", "dim"), table, Text())
+
+
+def _slice(name: str, row: dict[str, Any], rules: list[str]) -> Text:
+    share = row["p_le_01"] / max(row["seen"], 1)
+    mark, style = ("▲", "bold red") if "drift" in rules else ("●", "yellow") if rules else ("●", "green")
+    return Text.assemble((f"{mark} ", style), f"{name:<14}", (f"{share:6.1%}", style))
+
+
+def _open_rules(alerts: list[dict[str, Any]]) -> dict[str, list[str]]:
+    state = {(a["slice"], a["rule"]): a["state"] for a in alerts}
+    table: dict[str, list[str]] = {}
+    for (name, rule), last in state.items():
+        if last != "resolve":
+            table.setdefault(name, []).append(rule)
+    return table
+
+
+def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
+    if not alerts:
+        return Text("no alerts yet", "dim")
+    table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
+    for column in ("when", "state", "slice", "rule", "statistic", "features to blame"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "statistic" else "left")
+    for alert in alerts[-_ALERTS_SHOWN:][::-1]:
+        style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
+        blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
+        table.add_row(
+            _day(alert["time_ms"]), Text(alert["state"], style), alert["slice"], alert["rule"],
+            f"{alert['statistic']:.3g}", blame,
+        )  # fmt: skip
+    return Group(Text(f"latest of {len(alerts)} alerts", "dim"), table, Text())
+
+
+def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
+    table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
+    for column in ("model", "status", "trained up to", "rows", "gates"):
+        table.add_column(column, no_wrap=column != "gates", justify="right" if column == "rows" else "left")
+    for model in models[-4:]:
+        name = Text(model["model_id"], "bold green" if model["model_id"] == service else "")
+        table.add_row(name, model["status"], _day(model["time_ms"]), f"{model['train_rows']:,}", model["reason"])
+    return table
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%d %b %Y")

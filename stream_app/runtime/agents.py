@@ -1,0 +1,271 @@
+"""The Faust app and its two agents: where the pipeline meets Kafka.
+
+For every partition, in this order:
+
+1. process the batch;
+2. send partials, signals and dead letters and await their acks; put points into the durable spool;
+3. write the partition's snapshot ``{next_offset, state}`` durably;
+4. ack to Faust, which commits.
+
+After a crash rows below ``next_offset`` are skipped, so a step that was repeated has no effect twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import faust
+import numpy as np
+from faust.types import TP
+
+from flowlib.density import Density
+from schemas.codecs import DecodeError
+from schemas.records import ModelNotice
+from stream_app.config import Config
+from stream_app.core.batches import Outputs, RawBatch
+from stream_app.core.decisions import Decision, models_of
+from stream_app.core.pipeline import Pipeline
+from stream_app.core.point import Point
+from stream_app.core.points import model_point
+from stream_app.runtime import batch_transport
+from stream_app.runtime.models_feed import ModelsFeed
+from stream_app.runtime.state import StateStore
+from stream_app.sinks.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 0.05
+
+CHECKPOINT_S = 0.5
+"""How often acks are earned: the most work that a crash makes the worker repeat."""
+
+
+class Worker:
+    """One worker process: Faust app, pipeline, state and spool.
+
+    Args:
+        config: the stream.
+        sources: number of partitions of the events topic.
+        store: snapshots and decisions.
+        spool: durable queue of points.
+        settings: Faust settings (broker, credentials).
+        client: aiokafka settings of the models feed.
+        only: ``score`` or ``watch`` to run one stage, None for both.
+        replay: True when the store was preset with the decisions of the run to repeat.
+    """
+
+    def __init__(
+        self, config: Config, sources: int, store: StateStore, spool: Spool, settings: dict[str, Any],
+        client: dict[str, Any], only: str | None = None, replay: bool = False,
+    ) -> None:  # fmt: skip
+        self.config, self.store, self.spool = config, store, spool
+        self.pipeline = Pipeline(config, sources, store.decisions(), make_decisions=not replay)
+        self.service = ""
+        self.app = self._make_app(settings, only)
+        self._feed = ModelsFeed(config, client, self._on_notice)
+        self._ready = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._acks: list[Any] = []
+        self._sent: list[Awaitable[Any]] = []
+        self._points: list[Point] = []
+        self._dirty: set[tuple[str, int]] = set()
+        self._heard: dict[tuple[int, int], tuple[int, float]] = {}
+        self.first_score_at: float | None = None
+
+    def _make_app(self, settings: dict[str, Any], only: str | None) -> faust.App:
+        kafka = self.config.kafka
+        app = faust.App(
+            kafka.group, **settings, web_enabled=False, stream_buffer_maxsize=16, stream_wait_empty=False,
+            broker_max_poll_records=kafka.max_poll_records, broker_commit_interval=1.0,
+            broker_session_timeout=kafka.session_timeout.seconds, consumer_auto_offset_reset="earliest",
+            broker_heartbeat_interval=kafka.session_timeout.seconds / 5, topic_disable_leader=True,
+            consumer_metadata_max_age_ms=int(kafka.metadata_max_age), topic_allow_declare=False,
+            producer_max_request_size=8 * 1024 * 1024, producer_linger_ms=5,
+        )  # fmt: skip
+        topics = self.config.topics
+        names = {"score": topics.events, "watch": topics.partials}
+        wanted = {role: name for role, name in names.items() if only in (None, role)}
+        batch_transport.install(
+            app, wanted.values(), kafka.max_poll_records, on_assigned=self._assigned, on_revoked=self._revoked
+        )
+        handlers = {"score": self._score, "watch": self._watch}
+        for role, name in wanted.items():
+            app.agent(batch_transport.batch_topic(app, name), name=role)(handlers[role])
+        app.task(self._follow_models)
+        app.timer(CHECKPOINT_S)(self._on_timer)
+        return app
+
+    # Agents --------------------------------------------------------------------------------------------------------
+
+    async def _score(self, stream: Any) -> None:
+        """SCORE: the hot path."""
+        async for event in stream.noack().events():
+            await self._ready.wait()
+            async with self._lock:
+                if batch_transport.is_current(event):
+                    out = self.pipeline.score(_raw_batch(event.value))
+                    self.first_score_at = self.first_score_at or time.time()
+                    await self._emit(out, ("source", event.value[0].partition), event)
+
+    async def _watch(self, stream: Any) -> None:
+        """WATCH: the low-rate path."""
+        async for event in stream.noack().events():
+            await self._ready.wait()
+            for record in event.value:
+                await self._watch_one(event, record)
+            async with self._lock:
+                if batch_transport.is_current(event):
+                    await self._emit(Outputs(), ("watch", event.value[0].partition), event)
+
+    async def _watch_one(self, event: Any, record: Any) -> None:
+        q = record.partition
+        while q in self.pipeline.watchers and self.pipeline.missing_models(q):
+            await asyncio.sleep(_WAIT_S)  # another worker scores with a model that has not reached this one yet
+        async with self._lock:
+            if not batch_transport.is_current(event):
+                return
+            try:
+                out = self.pipeline.watch(q, record.offset, record.value, dict(record.headers))
+            except DecodeError as error:
+                log.error("%s/%d@%d is not a partial of ours and is skipped: %s", record.topic, q, record.offset, error)
+                return
+            await self._emit(out, ("watch", q), None)
+
+    async def _emit(self, out: Outputs, owner: tuple[str, int], event: Any) -> None:
+        roles = self.config.topics
+        self._points += out.points
+        for message in out.messages:
+            self._sent.append(
+                await batch_transport.send(
+                    self.app, getattr(roles, message.role), message.key, message.value, partition=message.partition,
+                    headers=list(message.headers),
+                )
+            )  # fmt: skip
+        self._dirty.add(owner)
+        if event is not None:
+            self._acks.append(event)
+
+    # Checkpoints ---------------------------------------------------------------------------------------------------
+
+    async def _on_timer(self) -> None:
+        async with self._lock:
+            await self._pass_over_idle()
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        """Steps 2 to 4 for everything processed since the last one."""
+        sent, self._sent = self._sent, []
+        for pending in sent:
+            await pending
+        points, self._points = self._points, []
+        if points:
+            self.spool.append(points)
+        dirty, self._dirty = self._dirty, set()
+        for role, number in sorted(dirty):
+            self._save(role, number)
+        acks, self._acks = self._acks, []
+        for event in acks:
+            event.ack()
+
+    def _save(self, role: str, number: int) -> None:
+        if role == "source" and number in self.pipeline.sources:
+            self.store.save(f"source-{number}", self.pipeline.snapshot_source(number))
+        elif role == "watch" and number in self.pipeline.watchers:
+            self.store.save(f"watch-{number}", self.pipeline.snapshot_watcher(number))
+
+    # Partitions ----------------------------------------------------------------------------------------------------
+
+    async def _assigned(self, partitions: set[TP]) -> None:
+        async with self._lock:
+            self.pipeline.decisions = self.store.decisions()  # another worker may have decided meanwhile
+            for tp in sorted(partitions):
+                if tp.topic == self.config.topics.events:
+                    self.pipeline.open_source(tp.partition, self.store.load(f"source-{tp.partition}"))
+                    self._activate(tp.partition)
+                else:
+                    self.pipeline.open_watcher(tp.partition, self.store.load(f"watch-{tp.partition}"))
+
+    async def _revoked(self, partitions: set[TP]) -> None:
+        async with self._lock:
+            await self._checkpoint()
+            for tp in partitions:
+                table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
+                table.pop(tp.partition, None)  # type: ignore[attr-defined]
+
+    # Models and decisions ------------------------------------------------------------------------------------------
+
+    async def _follow_models(self) -> None:
+        feed = asyncio.ensure_future(self._feed.run())
+        try:
+            while not self._complete():
+                if feed.done():
+                    feed.result()
+                await asyncio.sleep(_WAIT_S)
+            async with self._lock:
+                for partition in sorted(self.pipeline.sources):
+                    self._activate(partition)
+                self._ready.set()
+            await feed
+        finally:
+            feed.cancel()
+
+    def _complete(self) -> bool:
+        """Scoring starts once there is a model, and every model that a decision names."""
+        missing = models_of(self.pipeline.decisions) - self.pipeline.models.keys()
+        return bool(self.service) and self._feed.caught_up.is_set() and not missing
+
+    async def _on_notice(self, notice: ModelNotice, density: Density | None) -> None:
+        async with self._lock:
+            self._points.append(model_point(notice))
+            if density is None:
+                return
+            self.pipeline.add_model(density)
+            self.service = density.model_id
+            if self._ready.is_set():
+                for partition in sorted(self.pipeline.sources):
+                    self._activate(partition)
+
+    def _activate(self, partition: int) -> None:
+        decision = self.pipeline.decide_activation(partition, self.service) if self.service else None
+        if decision is not None:
+            self._decide(decision)
+
+    def _decide(self, decision: Decision) -> Outputs:
+        """Write a decision down before anything that follows from it."""
+        self.store.record(decision)
+        return self.pipeline.apply(decision)
+
+    async def _pass_over_idle(self) -> None:
+        now = time.monotonic()
+        for q, watcher in self.pipeline.watchers.items():
+            behind = watcher.behind()
+            for partition, closed_ms in watcher.closed.items():
+                known, since = self._heard.get((q, partition), (-1, now))
+                if closed_ms != known:
+                    self._heard[q, partition] = (closed_ms, now)
+                elif partition in behind and now - since >= self.config.windows.idle_after.seconds:
+                    decision = self.pipeline.decide_pass_over(q, partition)
+                    if decision is not None:
+                        await self._emit(self._decide(decision), ("watch", q), None)
+
+    @property
+    def models_refused(self) -> int:
+        """Models whose bytes were not accepted."""
+        return self._feed.refused
+
+    @property
+    def pending(self) -> int:
+        """Partitions with work that is not durable yet."""
+        return len(self._dirty)
+
+
+def _raw_batch(records: Iterable[Any]) -> RawBatch:
+    rows = list(records)
+    return RawBatch(
+        rows[0].topic, rows[0].partition, np.array([row.offset for row in rows], dtype=np.int64),
+        [row.value for row in rows], np.array([row.timestamp or 0 for row in rows], dtype=np.int64),
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""Follows the compacted models topic: verifies, rebuilds, compiles and hands over each promoted model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+from flowlib.artifact import Artifact, ArtifactError, load
+from flowlib.density import Density
+from schemas.codecs import DecodeError, decode_event
+from schemas.records import ModelNotice
+from stream_app.config import Config
+from stream_app.trainer.registry import trusted_keys
+
+log = logging.getLogger(__name__)
+
+QUIET_S = 1.0
+"""Silence after which the feed counts as caught up (the log end offset is not reliable on every broker)."""
+
+OnNotice = Callable[[ModelNotice, Density | None], Awaitable[None]]
+
+
+def artifact_of(notice: ModelNotice) -> Artifact:
+    """The signed bytes that a notice carries."""
+    return Artifact(
+        model_id=notice.model_id, manifest=notice.manifest, tensors=notice.tensors, signature=notice.signature,
+        key_id=notice.key_id,
+    )  # fmt: skip
+
+
+class ModelsFeed:
+    """Reads the models topic from its beginning, outside any consumer group: every worker wants every model.
+
+    Args:
+        config: the stream.
+        client: aiokafka connection settings.
+        on_notice: awaited for each notice in order; the density is None for a refused candidate.
+    """
+
+    def __init__(self, config: Config, client: dict[str, Any], on_notice: OnNotice) -> None:
+        self._config, self._client, self._on_notice = config, client, on_notice
+        self._trusted = trusted_keys(config)
+        self.caught_up = asyncio.Event()
+        self.refused = 0
+        """Models whose bytes were not accepted."""
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        consumer = AIOKafkaConsumer(
+            self._config.topics.models, **self._client, group_id=None, auto_offset_reset="earliest",
+            enable_auto_commit=False, max_partition_fetch_bytes=64 * 1024 * 1024, fetch_max_bytes=64 * 1024 * 1024,
+            metadata_max_age_ms=int(self._config.kafka.metadata_max_age),
+        )  # fmt: skip
+        await consumer.start()
+        try:
+            while True:
+                fetched = await consumer.getmany(timeout_ms=int(QUIET_S * 1000))
+                for records in fetched.values():
+                    for record in records:
+                        await self._take(record)
+                if not fetched:
+                    self.caught_up.set()
+        finally:
+            await consumer.stop()
+
+    async def _take(self, record: Any) -> None:
+        where = f"{record.topic}/{record.partition}@{record.offset}"
+        try:
+            notice = decode_event(record.value, record.headers)
+        except DecodeError as error:
+            log.error("Model notice at %s refused: %s. The model in service stays.", where, error)
+            self.refused += 1
+            return
+        if not isinstance(notice, ModelNotice) or notice.stream != self._config.stream:
+            return
+        if notice.status != "promoted":
+            await self._on_notice(notice, None)
+            return
+        try:
+            density = await asyncio.to_thread(load, artifact_of(notice), self._trusted)
+        except ArtifactError as error:
+            log.error("Model %s at %s refused: %s. The model in service stays.", notice.model_id, where, error)
+            self.refused += 1
+            return
+        await self._on_notice(notice, density)

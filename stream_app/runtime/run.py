@@ -1,0 +1,131 @@
+"""Starts the long-running commands: checks first, then runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from stream_app.config import Config
+from stream_app.core.decoding import time_parser
+from stream_app.errors import ConfigError, DriftflowError
+
+
+def run_worker(config: Config, only: str | None = None, decisions: str | None = None, checked: bool = True) -> None:
+    """Run the agents until SIGTERM or Ctrl-C; exits 1 when they fail."""
+    from stream_app.runtime.serving import serve_worker
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    serve_worker(config, only, Path(decisions) if decisions else None, checked)
+
+
+def run_trainer(config: Config, bootstrap_until: str | None, tell: Callable[[str], None]) -> None:
+    """Answer requests until SIGTERM or Ctrl-C."""
+    from stream_app.runtime import preflight
+    from stream_app.runtime.broker import client_settings, ensure_topics
+    from stream_app.trainer.worker import Trainer, bootstrap_request
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    preflight.require(preflight.preflight(config, "trainer"))
+    ensure_topics(config)
+    client = client_settings(config.kafka)
+    trainer = Trainer(config, client, tell)
+    _on_signals(trainer.stop)
+    if bootstrap_until:
+        until_ms = parse_time(config, bootstrap_until)
+        trainer.handle(bootstrap_request(config, log_ends(config, client), 0, until_ms))
+    tell("waiting for retrain requests")
+    trainer.run()
+
+
+def parse_time(config: Config, text: str) -> int:
+    """A time given on the command line, in milliseconds; raises ConfigError."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError("--bootstrap-until", [f"expected a date such as 2026-01-31, got {text!r}"]) from None
+    import msgspec
+
+    event = msgspec.structs.replace(config.event, time_format="iso8601")
+    return time_parser(event)(text)
+
+
+def log_ends(config: Config, client: dict[str, Any]) -> dict[int, int]:
+    """End offset of each events partition.
+
+    Some brokers answer ListOffsets with too small an offset; the high watermark of a fetch is right on all.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(**client, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=1)
+    try:
+        partitions = consumer.partitions_for_topic(config.topics.events)
+        if not partitions:
+            raise DriftflowError(f"topic {config.topics.events} does not exist or is empty: produce events first")
+        ends = {}
+        for partition in sorted(partitions):
+            tp = TopicPartition(config.topics.events, partition)
+            consumer.assign([tp])
+            consumer.seek(tp, 0)
+            listed = consumer.end_offsets([tp])[tp]
+            for _ in range(10 if listed == 0 else 40):
+                consumer.poll(timeout_ms=100)
+                if consumer.highwater(tp):
+                    break
+            ends[partition] = max(listed, consumer.highwater(tp) or 0)
+        return ends
+    finally:
+        consumer.close()
+
+
+def run_produce(config: Config, file: Path, speedup: float | None, err: Console) -> None:
+    """Send a file, with a progress bar."""
+    from stream_app.runtime import preflight
+    from stream_app.runtime.broker import ensure_topics
+    from stream_app.runtime.files import read_rows
+    from stream_app.runtime.produce import produce_file
+
+    preflight.require(preflight.preflight(config, "produce"))
+    ensure_topics(config)
+    total = sum(1 for _ in read_rows(file, config))
+    with progress_bar(err) as bar:
+        task = bar.add_task("sending", total=total)
+        counts = produce_file(config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n))
+    err.print(f"{sum(counts.values()):,} events on {config.topics.events}: " + ", ".join(
+        f"partition {p}: {n:,}" for p, n in sorted(counts.items())))  # fmt: skip
+
+
+def progress_bar(console: Console) -> Progress:
+    """The progress bar of every long command."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def run_broker(port: int, out: Console) -> None:
+    """Embedded broker in the foreground."""
+    from stream_app.runtime.broker import EmbeddedBroker
+
+    stopped = threading.Event()
+    _on_signals(stopped.set)
+    with EmbeddedBroker(port) as broker:
+        out.print(f"broker at {broker.bootstrap} (in memory; Ctrl-C stops it)")
+        stopped.wait()
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def run_until_stopped(main: Callable[[], Any]) -> None:
+    """Run a coroutine function to its end."""
+    asyncio.run(main())

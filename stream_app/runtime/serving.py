@@ -1,0 +1,97 @@
+"""Starts a worker process: preflight, topics, spool and drainer, Faust; stops them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from stream_app.config import Config
+from stream_app.core.scoring import COUNTERS
+from stream_app.runtime.agents import Worker
+from stream_app.runtime.broker import aiokafka_settings, ensure_topics, faust_settings
+from stream_app.runtime.preflight import preflight, require
+from stream_app.runtime.state import StateStore, read_decisions
+from stream_app.sinks import make_sink
+from stream_app.sinks.spool import Drainer, Spool
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 0.5
+
+
+def serve_worker(config: Config, only: str | None, decisions: Path | None, checked: bool) -> None:
+    """Run until SIGTERM, SIGINT or a failure (SystemExit 1, for a supervisor to restart)."""
+    if checked:
+        require(preflight(config, "worker"))
+    sources = ensure_topics(config)
+    store = StateStore(config)
+    if decisions is not None:
+        store.preset(read_decisions(decisions))
+    spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
+    drainer = Drainer(spool, make_sink(config))
+    drainer.start()
+    try:
+        failed = asyncio.run(_serve(config, sources, store, spool, only, decisions is not None))
+    finally:
+        drainer.drain(10.0)
+        drainer.stop()
+        spool.close()
+    if failed:
+        raise SystemExit(1)
+
+
+async def _serve(
+    config: Config, sources: int, store: StateStore, spool: Spool, only: str | None, replay: bool
+) -> bool:  # fmt: skip
+    worker = Worker(config, sources, store, spool, faust_settings(config.kafka), aiokafka_settings(config.kafka), only, replay)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = worker.app
+    app.finalize()
+    await app.start()
+    status = asyncio.ensure_future(_write_status(config, worker))
+    stopped = asyncio.ensure_future(stop.wait())
+    crashed = asyncio.ensure_future(app.wait_until_stopped())
+    await asyncio.wait({stopped, crashed, status}, return_when=asyncio.FIRST_COMPLETED)
+    failed = not stop.is_set()
+    status.cancel()
+    if failed:
+        log.error("The worker failed: %r", app.crash_reason or (status.done() and not status.cancelled() and status.exception()))
+    await app.stop()
+    return failed
+
+
+async def _write_status(config: Config, worker: Worker) -> None:
+    """Live totals beside the snapshots, for people and for the demo's view."""
+    path = config.path(config.state.dir) / "status.json"
+    began = time.time()
+    while True:
+        await asyncio.sleep(STATUS_S)
+        totals = dict.fromkeys(COUNTERS, 0)
+        for state in worker.pipeline.sources.values():
+            for name, n in state.counters.items():
+                totals[name] += n
+        text = json.dumps(
+            {
+                **totals,
+                "at": time.time(),
+                "began": began,
+                "first_score_at": worker.first_score_at,
+                "service": worker.service,
+                "partitions": sorted(worker.pipeline.sources),
+                "models_refused": worker.models_refused,
+                "pending": worker.pending,
+                "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
+            }
+        )
+        beside = path.with_suffix(f".{os.getpid()}.new")
+        beside.write_text(text)
+        os.replace(beside, path)

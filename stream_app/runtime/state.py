@@ -1,0 +1,94 @@
+"""Where a worker keeps snapshots and decisions: plain files in one folder, each write durable before it returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from stream_app.config import Config
+from stream_app.core import decisions as codec
+from stream_app.core.decisions import Decision
+from stream_app.errors import SnapshotError
+
+
+class StateStore:
+    """Snapshots by name (``source-3``, ``watch-0``) and the log of decisions.
+
+    Raises:
+        SnapshotError: at once, when the folder belongs to another stream or another shape of it.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._dir = config.path(config.state.dir)
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._check_shape(config)
+
+    def _check_shape(self, config: Config) -> None:
+        """Snapshots mean nothing once panes, spans or features are others."""
+        shape = {
+            "stream": config.stream,
+            "topic": config.topics.events,
+            "partials": config.topics.partitions,
+            "numeric": config.event.numeric,
+            "slicings": config.event.slicings,
+            "pane": int(config.windows.pane),
+            "spans": [int(span) for span in config.windows.spans],
+            "rules": sorted((name, rule.detector) for name, rule in config.rules.items()),
+        }
+        text = msgspec.json.encode(shape)
+        path = self._dir / "shape.json"
+        if path.exists() and path.read_bytes() != text:
+            raise SnapshotError(
+                f"{self._dir} holds the state of another configuration (see {path}): give this one its own state.dir, "
+                "or remove the folder to start over from the committed offsets"
+            )
+        if not path.exists():
+            _write_durably(path, text)
+
+    def save(self, name: str, blob: bytes) -> None:
+        """Replace a snapshot; a crash leaves the old one or the new one, never half of it."""
+        _write_durably(self._dir / f"{name}.snapshot", blob)
+
+    def load(self, name: str) -> bytes | None:
+        """A snapshot, or None when there is none."""
+        path = self._dir / f"{name}.snapshot"
+        return path.read_bytes() if path.exists() else None
+
+    def record(self, decision: Decision) -> None:
+        """Append a decision; it is durable when this returns."""
+        with open(self._dir / "decisions.jsonl", "ab") as log:
+            log.write(codec.encode(decision))
+            log.flush()
+            os.fsync(log.fileno())
+
+    def decisions(self) -> list[Decision]:
+        """Every decision so far."""
+        return read_decisions(self._dir / "decisions.jsonl")
+
+    def preset(self, decisions: Iterable[Decision]) -> None:
+        """Start with the decisions of another run, unless this folder has its own already."""
+        path = self._dir / "decisions.jsonl"
+        if not path.exists():
+            _write_durably(path, b"".join(codec.encode(decision) for decision in decisions))
+
+
+def read_decisions(path: Path) -> list[Decision]:
+    """The decisions in a log; none when there is no file."""
+    return codec.decode(path.read_bytes()) if path.exists() else []
+
+
+def _write_durably(path: Path, blob: bytes) -> None:
+    beside = path.with_suffix(f"{path.suffix}.{os.getpid()}.new")
+    with open(beside, "wb") as file:
+        file.write(blob)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

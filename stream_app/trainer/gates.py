@@ -1,0 +1,91 @@
+"""Gates: a candidate is promoted only if it passes all of them; the figures stand in the record either way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flowlib.density import Density
+from stream_app.config import TrainerConfig
+from stream_app.core.batches import Floats
+from stream_app.trainer.dataset import Rows
+
+ALARM_ALPHA = 0.01
+
+
+def judge(candidate: Density, in_service: Density | None, gate: Rows, settings: TrainerConfig) -> dict[str, Any]:
+    """Judge a candidate on rows that neither trained nor calibrated it.
+
+    Returns:
+        Gate name to figures, each with ``passed``: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of
+        both models on the same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval).
+    """
+    scores = candidate.score(gate.numeric, gate.categorical, gate.slices)
+    gates = {"calibration": _calibration(scores.p_value[scores.scorable], settings)}
+    if in_service is not None:
+        old = in_service.score(gate.numeric, gate.categorical, gate.slices)
+        both = scores.scorable & old.scorable
+        gates["likelihood"] = _likelihood(scores.log_prob[both], old.log_prob[both], settings)
+        gates["calibration"]["in_service"] = _share(old.p_value[old.scorable])
+    return gates
+
+
+def passed(gates: dict[str, Any]) -> bool:
+    """True when every gate has passed."""
+    return all(gate["passed"] for gate in gates.values())
+
+
+def explain(gates: dict[str, Any]) -> str:
+    """One sentence with the figures of the gates that failed, or of all when none did."""
+    failed = {name: gate for name, gate in gates.items() if not gate["passed"]} or gates
+    return "; ".join(f"{name}: {gate['says']}" for name, gate in sorted(failed.items()))
+
+
+def _likelihood(new: Floats, old: Floats, settings: TrainerConfig) -> dict[str, Any]:
+    gain = float(np.mean(new - old)) if len(new) else math.nan
+    error = float(np.std(new - old) / math.sqrt(max(len(new), 1))) if len(new) else math.nan
+    return {
+        "passed": bool(len(new)) and gain >= settings.min_gain_nats,
+        "candidate": _finite(np.mean(new)) if len(new) else None,
+        "in_service": _finite(np.mean(old)) if len(old) else None,
+        "gain_nats": _finite(gain),
+        "gain_standard_error": _finite(error),
+        "required_nats": settings.min_gain_nats,
+        "rows": len(new),
+        "says": f"{gain:+.3f} nats an event against the model in service (at least {settings.min_gain_nats:+.3f} wanted)",
+    }
+
+
+def _calibration(p_value: Floats, settings: TrainerConfig) -> dict[str, Any]:
+    n, share = len(p_value), _share(p_value)
+    limit = settings.max_alarm_ratio * ALARM_ALPHA
+    low, high = wilson(share * n, n)
+    return {
+        "passed": n > 0 and share <= limit,
+        "candidate": share,
+        "alpha": ALARM_ALPHA,
+        "interval_95": [low, high],
+        "limit": limit,
+        "rows": n,
+        "says": f"{share:.3%} of held-out events have p <= {ALARM_ALPHA} (at most {limit:.1%} allowed)",
+    }
+
+
+def _share(p_value: Floats) -> float:
+    return float(np.mean(p_value <= ALARM_ALPHA)) if len(p_value) else 1.0
+
+
+def wilson(hits: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's score interval for a share (Wilson 1927, JASA 22)."""
+    if n == 0:
+        return 0.0, 1.0
+    p = hits / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

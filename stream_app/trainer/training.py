@@ -1,0 +1,94 @@
+"""From a retrain request and its rows to a promoted or refused model. No Kafka here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flowlib import artifact
+from flowlib.artifact import Artifact
+from flowlib.density import Density
+from flowlib.encoding import FeatureSpec
+from flowlib.training import Progress, TrainConfig
+from schemas.records import ModelNotice, RetrainRequest, record_id
+from stream_app.config import Config
+from stream_app.trainer import gates
+from stream_app.trainer.dataset import Rows, Split, quarantined, split, thin, without_unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request: the notice to publish and, when a model was made, its signed bytes."""
+
+    notice: ModelNotice
+    made: Artifact | None
+
+
+def answer(
+    config: Config,
+    request: RetrainRequest,
+    rows: Rows,
+    in_service: Density | None,
+    key: artifact.Ed25519PrivateKey,
+    progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Fit, gate and sign. The same request, rows and model in service give the same bytes."""
+    rows = without_unusable(rows)
+    if in_service is not None and len(rows):
+        rows = rows.take(~quarantined(rows, in_service, config))
+    parts = split(thin(rows, config.model.max_rows), request.calibrate_from_ms)
+    least = min(len(parts.train), len(parts.calibration) * 10, len(parts.gate) * 10, len(parts.validation) * 10)
+    if least < config.trainer.min_rows:
+        return Outcome(_refused(config, request, rows, in_service, {}, _too_few(config, parts)), None)
+    candidate = _fit(config, request, parts, in_service, progress)
+    figures = gates.judge(candidate, in_service, parts.gate, config.trainer)
+    if not gates.passed(figures):
+        return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None)
+    made = artifact.pack(candidate, key)
+    notice = ModelNotice(
+        model_id=made.model_id, stream=config.stream, status="promoted",
+        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
+        train_rows=len(parts.train), gates=figures, reason=gates.explain(figures), manifest=made.manifest,
+        tensors=made.tensors, signature=made.signature, key_id=made.key_id,
+    )  # fmt: skip
+    return Outcome(notice, made)
+
+
+def _fit(
+    config: Config, request: RetrainRequest, parts: Split, in_service: Density | None,
+    progress: Callable[[Progress], None] | None,
+) -> Density:  # fmt: skip
+    """Fit on the split; the seed comes from the request, so that answering it again gives the same model."""
+    spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
+    seed = (int.from_bytes(hashlib.sha256(request.id.encode()).digest()[:4], "little") ^ config.model.seed) & 0x7FFFFFFF
+    settings = TrainConfig(max_steps=config.model.max_steps)
+    if in_service is not None:
+        settings = TrainConfig.warm(max_steps=config.model.warm_steps)
+    return Density.fit(
+        spec,
+        (parts.train.numeric, parts.train.categorical),
+        valid=(parts.validation.numeric, parts.validation.categorical),
+        calibration=(parts.calibration.numeric, parts.calibration.categorical, parts.calibration.slices),
+        seed=seed,
+        config=settings,
+        progress=progress,
+        warm_start=in_service,
+        manifest={"stream": config.stream, "request": request.id, "flow": config.model.flow},
+    )
+
+
+def _too_few(config: Config, parts: Split) -> str:
+    sizes = f"train {len(parts.train)}, validation {len(parts.validation)}, calibration {len(parts.calibration)}, gate {len(parts.gate)}"
+    return f"too few rows ({sizes}): trainer.min_rows is {config.trainer.min_rows}, and a tenth of it for each held-out part"
+
+
+def _refused(
+    config: Config, request: RetrainRequest, rows: Rows, in_service: Density | None, figures: dict[str, Any], reason: str
+) -> ModelNotice:  # fmt: skip
+    return ModelNotice(
+        model_id="refused-" + record_id("refused", request.id)[:8], stream=config.stream, status="refused",
+        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
+        train_rows=len(rows), gates=figures, reason=reason,
+    )  # fmt: skip

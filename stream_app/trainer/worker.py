@@ -1,0 +1,148 @@
+"""The trainer: consumes retrain requests from the signals topic, answers each with a promoted or refused model.
+
+Offsets are committed after the answer is on the models topic. A request that is read again after a crash gives the same
+model, byte for byte, and its second notice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from schemas.codecs import DecodeError, decode_event, encode_event
+from schemas.records import ModelNotice, OffsetRange, RetrainRequest, record_id
+from stream_app.config import Config
+from stream_app.runtime.topics import signals_partition_for_trainer
+from stream_app.trainer import dataset
+from stream_app.trainer.registry import Entry, Registry, signing_key
+from stream_app.trainer.source import read_ranges
+from stream_app.trainer.training import Outcome, answer
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+
+
+class Trainer:
+    """One trainer for a stream.
+
+    Args:
+        config: the stream.
+        client: kafka-python connection settings.
+        tell: takes a line for the person who watches.
+    """
+
+    def __init__(self, config: Config, client: dict[str, Any], tell: Tell = log.info) -> None:
+        self._config, self._client, self._tell = config, client, tell
+        self._key = signing_key(config)
+        self._registry = Registry(config)
+        self._producer = KafkaProducer(
+            **client, acks="all", retries=10, max_in_flight_requests_per_connection=1,
+            enable_idempotence=False, max_request_size=64 * 1024 * 1024,
+        )  # fmt: skip
+        self._stop = False
+
+    def stop(self) -> None:
+        """Finish the request in hand and return from :meth:`run`."""
+        self._stop = True
+
+    def run(self) -> None:
+        """Answer requests until stopped."""
+        consumer = KafkaConsumer(
+            self._config.topics.signals, **self._client, group_id=f"{self._config.kafka.group}-trainer",
+            auto_offset_reset="earliest", enable_auto_commit=False, max_poll_records=50,
+            session_timeout_ms=max(int(self._config.kafka.session_timeout), 6_000), max_poll_interval_ms=3_600_000,
+        )  # fmt: skip
+        try:
+            while not self._stop:
+                fetched = consumer.poll(timeout_ms=300)
+                requests = [r for records in fetched.values() for r in map(self._request, records) if r is not None]
+                for request in sorted(requests, key=lambda r: (r.requested_pane_ms, r.id)):
+                    self.handle(request)
+                if fetched:
+                    consumer.commit()
+        finally:
+            consumer.close()
+            self._producer.close()
+
+    def _request(self, record: Any) -> RetrainRequest | None:
+        try:
+            signal = decode_event(record.value, record.headers)
+        except DecodeError as error:
+            log.error("%s/%d@%d is skipped: %s", record.topic, record.partition, record.offset, error)
+            return None
+        return signal if isinstance(signal, RetrainRequest) and signal.stream == self._config.stream else None
+
+    def handle(self, request: RetrainRequest) -> ModelNotice | None:
+        """Answer a request; None when an earlier answer covers it."""
+        why = self._covered(request)
+        if why:
+            self._tell(f"request {request.id[:8]} needs no new model: {why}")
+            return None
+        self._tell(f"request {request.id[:8]} ({request.reason}, {', '.join(request.slices) or 'all'}): reading the rows")
+        batches = list(read_ranges(self._config, request.train, self._client))
+        spans = [(r.start_ms, r.end_ms) for r in request.train] or [(0, 0)]
+        rows = dataset.gather(batches, min(start for start, _ in spans), max(end for _, end in spans))
+        self._tell(f"training on {len(rows):,} rows")
+        outcome = answer(self._config, request, rows, self._registry.current(), self._key)
+        self._publish(request, outcome)
+        return outcome.notice
+
+    def _covered(self, request: RetrainRequest) -> str:
+        """Requests of one episode come from several slices: the first promotion answers them all."""
+        history = self._registry.history()
+        if any(entry.request_id == request.id for entry in history):
+            return "it has been answered already"
+        if history and request.model_id != history[-1].model_id:
+            return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
+        day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
+        if len(day) >= self._config.trainer.budget_per_day:
+            return f"the budget of {self._config.trainer.budget_per_day} models a day is spent"
+        return ""
+
+    def _publish(self, request: RetrainRequest, outcome: Outcome) -> None:
+        notice, topics = outcome.notice, self._config.topics
+        source = f"/driftflow/{self._config.stream}/trainer"
+        event_id = record_id("model-notice", notice.model_id, request.id)
+        if outcome.made is not None:
+            self._registry.save(outcome.made)
+        message = encode_event(notice, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
+        self._send(topics.models, 0, notice.model_id.encode(), message)
+        brief = ModelNotice(**{**_fields(notice), "manifest": b"", "tensors": b"", "signature": b""})
+        message = encode_event(brief, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
+        self._send(topics.signals, signals_partition_for_trainer(topics.partitions), notice.model_id.encode(), message)
+        if outcome.made is not None:
+            self._registry.promote(Entry(notice.model_id, request.id, request.requested_pane_ms))
+        self._tell(f"model {notice.model_id} {notice.status}: {notice.reason}")
+
+    def _send(self, topic: str, partition: int, key: bytes, message: Any) -> None:
+        self._producer.send(
+            topic, key=key, value=message.value, headers=list(message.headers), partition=partition
+        ).get(timeout=60)  # fmt: skip
+
+
+def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_ms: int) -> RetrainRequest:
+    """The request for a first model, from what is on the events topic.
+
+    Args:
+        config: the stream.
+        ends: partition to the offset to read up to.
+        start_ms, end_ms: event time of the rows wanted.
+    """
+    topic = config.topics.events
+    train = [
+        OffsetRange(topic=topic, partition=p, start=0, end=end, start_ms=start_ms, end_ms=end_ms)
+        for p, end in sorted(ends.items())
+    ]
+    return RetrainRequest(
+        id=record_id("bootstrap", config.stream, topic, sorted(ends.items()), start_ms, end_ms), stream=config.stream,
+        reason="bootstrap", slices=[], alerts=[], model_id="", requested_pane_ms=end_ms, train=train,
+        calibrate_from_ms=start_ms,
+    )  # fmt: skip
+
+
+def _fields(notice: ModelNotice) -> dict[str, Any]:
+    return {name: getattr(notice, name) for name in notice.__struct_fields__}

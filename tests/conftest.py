@@ -1,0 +1,90 @@
+"""Fixtures shared by all tests: brokers, topics and ports."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_app.runtime.broker import BrokerError, EmbeddedBroker, free_port
+from tests.brokers import ApacheKafka
+from tests.certificates import write_certificates
+
+
+def cannot_start(reason: str) -> None:
+    """Skip on a desk, fail in CI: a check that silently does not run is worth nothing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tansu() -> Iterator[str]:
+    """Address of an embedded broker."""
+    try:
+        broker = EmbeddedBroker().start()
+    except BrokerError as error:
+        cannot_start(str(error))
+        return
+    yield broker.bootstrap
+    broker.stop()
+
+
+def kafka_home() -> Path:
+    """The distribution to run, or a skip."""
+    home = os.environ.get("KAFKA_HOME", "")
+    if not (Path(home) / "bin" / "kafka-server-start.sh").is_file() or not home:
+        cannot_start("KAFKA_HOME does not name an Apache Kafka distribution")
+    return Path(home)
+
+
+def _run_kafka(folder: Path, secure: bool = False) -> Iterator[ApacheKafka]:
+    node = ApacheKafka(kafka_home(), folder, secure)
+    try:
+        node.start()
+    except (OSError, RuntimeError) as error:
+        cannot_start(f"Apache Kafka cannot start: {error}")
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka node in KRaft mode."""
+    yield from _run_kafka(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_node: ApacheKafka) -> str:
+    """Address of that node."""
+    return kafka_node.bootstrap
+
+
+@pytest.fixture(params=["tansu", "kafka"])
+def broker(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """``(name, bootstrap)``: the embedded broker, and Apache Kafka where there is one."""
+    return request.param, request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Names that no other test uses: ``unique("events")``."""
+    tail = uuid.uuid4().hex[:8]
+    return lambda name: f"{name}-{tail}"
+
+
+@pytest.fixture
+def port() -> int:
+    """A free TCP port."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """A node with TLS, SCRAM-SHA-512 and ACLs; users in ``tests.brokers.USERS``, ``ca.pem`` in its folder."""
+    folder = tmp_path_factory.mktemp("secure-kafka")
+    write_certificates(folder)
+    yield from _run_kafka(folder, secure=True)
