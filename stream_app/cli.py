@@ -35,8 +35,9 @@ class _Group(click.Group):
             sys.exit(1)
 
 
-def _plain(error: Exception) -> str:
-    return str(error).replace("[", "\\[")
+def _plain(text: object) -> str:
+    """Brackets are rich's markup."""
+    return str(text).replace("[", "\\[")
 
 
 def _load(config_path: str, bootstrap: str | None = None) -> Config:
@@ -69,7 +70,6 @@ def main() -> None:
 @click.option("--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object.")
 @click.option("--seconds", default=100.0, show_default=True, help="How long the live part takes.")
 @click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
-@click.option("--no-trainer", is_flag=True, hidden=True, help="Replay: models and decisions come from --dir.")
 def demo(**options: Any) -> None:
     """Tell the whole story on real data: a year of Beijing air quality, through a real broker.
 
@@ -103,7 +103,7 @@ def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
     from stream_app.runtime.run import run_trainer
 
-    run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(Exception(line))))
+    run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(line)))
 
 
 @main.command()
@@ -148,16 +148,25 @@ def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool
 
 @main.command()
 @CONFIG
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def models(config_path: str, as_json: bool) -> None:
-    """List the models of the registry, oldest first, and verify each."""
+@BOOTSTRAP
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")
+@click.option("--publish", is_flag=True, help="Put every promoted model on the models topic again (a new cluster, a replay).")
+def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool) -> None:
+    """List the models of the registry, oldest first, with what was decided and why; verify each."""
+    from stream_app.runtime.run import publish_models
     from stream_app.runtime.tail import list_models
 
-    rows = list_models(load(config_path))
+    config = _load(config_path, bootstrap)
+    if publish:
+        publish_models(config, err)
+        return
+    rows = list_models(config)
     if as_json:
         click.echo(json.dumps(rows))
-    for row in rows if not as_json else []:
-        out.print(f"{row['model_id']}  {row['verified']:<9}  request {row['request_id'][:8]}  {row['promoted']}")
+        return
+    for row in rows:
+        out.print(f"[bold]{row['model_id']}[/]  {row['status']}, signature verified: {_plain(row['verified'])}")
+        out.print(f"  trained on {row['train_rows']:,} rows up to {row['trained_until']}; {_plain(row['reason'])}")
     if not rows:
         err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
 
@@ -180,3 +189,7 @@ def broker(port: int) -> None:
     from stream_app.runtime.run import run_broker
 
     run_broker(port, out)
+
+
+if __name__ == "__main__":
+    main()

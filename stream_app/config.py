@@ -42,6 +42,12 @@ class Duration(int):
         return self / 1000
 
 
+def _secret(file: str, variable: str, root: str | Path) -> str:
+    if file:
+        return (Path(root) / file).read_text().strip()
+    return os.environ.get(variable, "") if variable else ""
+
+
 def _days(n: int) -> Duration:
     return Duration(n * _UNITS_MS["d"])
 
@@ -67,11 +73,9 @@ class KafkaConfig(_Section):
     metadata_max_age: Duration = Duration(30_000)
     max_poll_records: Positive = 4_000
 
-    def password(self) -> str:
-        """The SASL password from its file or environment variable; "" when neither is set."""
-        if self.sasl_password_file:
-            return Path(self.sasl_password_file).read_text().strip()
-        return os.environ.get(self.sasl_password_env, "") if self.sasl_password_env else ""
+    def password(self, root: str | Path = ".") -> str:
+        """The SASL password from its file (a relative one is taken from ``root``) or environment variable, or ""."""
+        return _secret(self.sasl_password_file, self.sasl_password_env, root)
 
 
 class TopicsConfig(_Section):
@@ -195,11 +199,9 @@ class SinkConfig(_Section):
     token_env: str = ""
     token_file: str = ""
 
-    def token(self) -> str:
-        """The token from its file or environment variable; "" when neither is set."""
-        if self.token_file:
-            return Path(self.token_file).read_text().strip()
-        return os.environ.get(self.token_env, "") if self.token_env else ""
+    def token(self, root: str | Path = ".") -> str:
+        """The token from its file (a relative one is taken from ``root``) or environment variable, or ""."""
+        return _secret(self.token_file, self.token_env, root)
 
 
 class StateConfig(_Section):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +26,8 @@ class Facts:
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     event_time_ms: int = 0
     live_ms: int = LIVE_MS
+    first_score_at: float | None = None
+    """Kept here: a worker that was restarted only knows its own."""
     _rates: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=12))
 
     @property
@@ -46,24 +47,25 @@ class Facts:
         """True when nothing is on its way to the store any more."""
         if self.status.get("pending", 1):
             return False
-        spool = self.config.path(self.config.sink.spool)
-        with sqlite3.connect(f"file:{spool}?mode=ro", uri=True) as link:
-            waiting = link.execute("SELECT count(*) FROM points").fetchone()[0]
-        link.close()
-        return not waiting
+        link = sqlite3.connect(f"file:{self.config.path(self.config.sink.spool)}?mode=ro", uri=True)
+        try:
+            return not link.execute("SELECT count(*) FROM queue").fetchone()[0]
+        finally:
+            link.close()
 
     def refresh(self) -> None:
         """Read status and store."""
         path = self.config.path(self.config.state.dir) / "status.json"
         if path.exists():
             self.status = json.loads(path.read_text())
+            self.first_score_at = self.first_score_at or self.status["first_score_at"]
             self._rates.append((self.status["at"], self.received))
         store = self.config.path(self.config.sink.path)
         if store.exists():
             try:
                 self._read(f"file:{store}?mode=ro")
-            except sqlite3.OperationalError:  # not made yet, or being made
-                time.sleep(0)
+            except sqlite3.OperationalError:
+                return  # being made right now: the next refresh will see it
 
     def _read(self, uri: str) -> None:
         link = sqlite3.connect(uri, uri=True, timeout=2.0)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from stream_app.core.scoring import COUNTERS
-from stream_app.trainer.dataset import _FOLDS, DAY_MS, GATE
+from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
 from stream_app.trainer.gates import wilson
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def make_report(story: Story) -> dict[str, Any]:
     finally:
         link.close()
     seconds = time.time() - story.began
-    first = status["first_score_at"]
+    first = facts.first_score_at or story.began
     return {
         "events_produced": story.produced,
         "events_received": status["received"],
@@ -46,6 +46,7 @@ def make_report(story: Story) -> dict[str, Any]:
         "swaps": len({a["model_id"] for a in activations}) - 1,
         "activations": [{k: a[k] for k in ("partition", "time_ms", "model_id")} for a in activations],
         "events_per_s": round(status["received"] / max(status["at"] - first, 1e-9), 1),
+        "worker_restarts": story.restarts,
         "seconds_to_first_score": round(first - story.began, 2),
         "seconds_total": round(seconds, 2),
         "alarm_rate": alarm_rates(panes, facts, parse_time(story.config, HISTORY_END)),
@@ -64,7 +65,7 @@ def alarm_rates(panes: list[dict[str, Any]], facts: Any, history_end_ms: int) ->
     """
     models = list(dict.fromkeys(p["model_id"] for p in panes))
     first = [p for p in panes if p["model_id"] == models[0]]
-    reference = [p for p in first if p["time_ms"] <= history_end_ms and (p["time_ms"] - 1) // DAY_MS % _FOLDS == GATE]
+    reference = [p for p in first if p["time_ms"] <= history_end_ms and (p["time_ms"] - 1) // DAY_MS % FOLDS == GATE]
     opened = [a["opened_pane_ms"] for a in facts.alerts if a["state"] == "open" and a["rule"] == "drift"]
     drift = [p for p in first if opened and p["time_ms"] > min(opened)]
     after = [p for p in panes if len(models) > 1 and p["model_id"] == models[-1]]

@@ -30,6 +30,7 @@ HISTORY_END = "2013-09-01"
 
 DATA = "beijing_air_2013.csv.gz"
 _SETTLE_S = 60.0
+_RESTARTS_MAX = 5
 
 
 class Stopped(Exception):
@@ -77,13 +78,13 @@ class Story:
         self.phase = "starting"
         self.produced = 0
         self.trainer_says: list[str] = []
-        self.replay = bool(options["no_trainer"])
         self.folder = self._make_folder()
         self.bootstrap = self._start_broker()
         self.config = self._configure()
         self.facts = Facts(self.config)
         self.console_url = ""
-        self._children: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self.restarts = 0
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     # Set-up --------------------------------------------------------------------------------------------------------
 
@@ -114,15 +115,16 @@ class Story:
         return load(path)
 
     def _prepare_broker(self) -> None:
-        from stream_app.runtime.broker import client_settings, ensure_topics
+        from stream_app.runtime.clients import client_settings
         from stream_app.runtime.preflight import preflight, require
+        from stream_app.runtime.topics import ensure_topics
 
         require(preflight(self.config, "produce"))
         ensure_topics(self.config)
         if self.options["bootstrap"]:
             from stream_app.runtime.run import log_ends
 
-            if any(log_ends(self.config, client_settings(self.config.kafka)).values()):
+            if any(log_ends(self.config, client_settings(self.config.kafka, self.config.root)).values()):
                 raise DriftflowError(
                     f"topic {self.config.topics.events} on {self.bootstrap} holds events already: "
                     "name another with --stream, or delete the topic"
@@ -135,7 +137,7 @@ class Story:
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                                  env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
         self.stack.callback(_end, child)
-        self._children.append((name, child))
+        self._children[name] = child
         return child
 
     def _start_console(self) -> None:
@@ -178,17 +180,15 @@ class Story:
 
     def _acts(self) -> None:
         from stream_app.runtime.run import parse_time
+        from stream_app.trainer.registry import signing_key
 
         history_end = parse_time(self.config, HISTORY_END)
         self.phase = "sending spring and summer 2013"
         self._produce(end_ms=history_end)
-        if self.replay:
-            self._republish_models()
-        else:
-            self.phase = "training the first model on spring and summer"
-            self.spawn("trainer", "--bootstrap-until", HISTORY_END)
-        replayed = ["--decisions", str(self.folder / "decisions.jsonl")] if self.replay else []
-        self.spawn("worker", *replayed)
+        self.phase = "training the first model on spring and summer"
+        signing_key(self.config)  # the worker wants to know from the start whose models to trust
+        self.spawn("trainer", "--bootstrap-until", HISTORY_END)
+        self.spawn("worker")
         self._wait_for(lambda: self.facts.received >= self.produced, 180.0, "the worker to score the history")
         self.phase = "live: autumn and winter 2013/14"
         self._produce(start_ms=history_end, seconds=float(self.options["seconds"]))
@@ -212,11 +212,6 @@ class Story:
             )
             self.produced = base + sum(counts.values())
 
-    def _republish_models(self) -> None:
-        from stream_app.demo.replaying import republish
-
-        republish(self.config)
-
     def _wait_for(self, done: Any, seconds: float, what: str) -> None:
         until = time.monotonic() + seconds
         while not done():
@@ -225,9 +220,14 @@ class Story:
             time.sleep(0.2)
 
     def _check_children(self) -> None:
-        for name, child in self._children:
-            if child.poll() is not None and child.returncode not in (0, -signal.SIGTERM):
+        """Like a supervisor: a worker that died is started again and goes on from its snapshots."""
+        for name, child in list(self._children.items()):
+            if child.poll() is None:
+                continue
+            if name != "worker" or self.restarts >= _RESTARTS_MAX:
                 raise DriftflowError(f"the {name} ended with status {child.returncode}:\n{self._logs()}")
+            self.restarts += 1
+            self.spawn(name)
 
     def _logs(self) -> str:
         tails = []

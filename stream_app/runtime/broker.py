@@ -1,7 +1,4 @@
-"""The embedded broker of a bare machine, and one door to what others need of a broker.
-
-Client settings are in :mod:`.clients`, the topics driftflow needs in :mod:`.topics`; both are re-exported here.
-"""
+"""The embedded broker of a bare machine."""
 
 from __future__ import annotations
 
@@ -19,13 +16,6 @@ from pathlib import Path
 from types import TracebackType
 
 from stream_app.errors import DriftflowError
-from stream_app.runtime.clients import client_settings, faust_broker, faust_credentials
-from stream_app.runtime.topics import ensure_topics
-
-__all__ = [
-    "BrokerError", "EmbeddedBroker", "client_settings", "ensure_topics", "faust_broker", "faust_credentials",
-    "find_tansu", "free_port", "ready",
-]  # fmt: skip
 
 _START_S = 20.0
 _STOP_S = 5.0

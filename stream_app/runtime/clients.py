@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import faust
-import msgspec
 
 from stream_app.config import KafkaConfig
-
-
-def password(kafka: KafkaConfig, root: str | Path = ".") -> str:
-    """The SASL password; a relative ``sasl_password_file`` is taken from ``root``."""
-    if not kafka.sasl_password_file:
-        return kafka.password()
-    return msgspec.structs.replace(kafka, sasl_password_file=str(Path(root) / kafka.sasl_password_file)).password()
 
 
 def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | None:
@@ -35,7 +27,7 @@ def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | 
 
 
 def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> dict[str, Any]:
-    """Keyword arguments for kafka-python's producer, consumer and admin client.
+    """Keyword arguments for the clients of kafka-python and aiokafka.
 
     Args:
         kafka: the section of the configuration.
@@ -53,7 +45,7 @@ def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> dict[str, Any
         settings |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": password(kafka, root),
+            "sasl_plain_password": kafka.password(root),
         }
     return settings
 
@@ -64,7 +56,7 @@ def faust_credentials(kafka: KafkaConfig, root: str | Path = ".") -> Any:
     if kafka.security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.sasl_username,
-            password=password(kafka, root),
+            password=kafka.password(root),
             ssl_context=context,
             mechanism=kafka.sasl_mechanism,
         )

@@ -37,7 +37,7 @@ class ModelsFeed:
 
     Args:
         config: the stream.
-        client: aiokafka connection settings.
+        client: connection settings.
         on_notice: awaited for each notice in order; the density is None for a refused candidate.
     """
 
@@ -53,7 +53,6 @@ class ModelsFeed:
         consumer = AIOKafkaConsumer(
             self._config.topics.models, **self._client, group_id=None, auto_offset_reset="earliest",
             enable_auto_commit=False, max_partition_fetch_bytes=64 * 1024 * 1024, fetch_max_bytes=64 * 1024 * 1024,
-            metadata_max_age_ms=int(self._config.kafka.metadata_max_age),
         )  # fmt: skip
         await consumer.start()
         try:

@@ -19,7 +19,7 @@ from kafka.errors import AuthorizationError, CoordinatorNotAvailableError, Kafka
 from stream_app.config import Config
 from stream_app.errors import PreflightError
 from stream_app.runtime import probes
-from stream_app.runtime.clients import client_settings, password, ssl_context
+from stream_app.runtime.clients import client_settings, ssl_context
 from stream_app.runtime.topics import topic_sizes
 
 Role = Literal["worker", "trainer", "produce"]
@@ -112,7 +112,7 @@ def _connection_checks(config: Config) -> Iterator[Check]:
     fault = probes.tls_fault(address, context) if context else probes.plain_fault(address)
     yield _failed("TLS", fault) if fault else Check("TLS", True, "verified" if context else "none, as configured")
     try:
-        word = password(kafka, config.root)
+        word = kafka.password(config.root)
     except OSError as error:
         yield Check("login", False, f"the password cannot be read: {error}", "check kafka.sasl_password_file")
         return

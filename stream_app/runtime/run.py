@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import threading
@@ -30,13 +29,14 @@ def run_worker(config: Config, only: str | None = None, decisions: str | None = 
 def run_trainer(config: Config, bootstrap_until: str | None, tell: Callable[[str], None]) -> None:
     """Answer requests until SIGTERM or Ctrl-C."""
     from stream_app.runtime import preflight
-    from stream_app.runtime.broker import client_settings, ensure_topics
+    from stream_app.runtime.clients import client_settings
+    from stream_app.runtime.topics import prepare
     from stream_app.trainer.worker import Trainer, bootstrap_request
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     preflight.require(preflight.preflight(config, "trainer"))
-    ensure_topics(config)
-    client = client_settings(config.kafka)
+    config = prepare(config)
+    client = client_settings(config.kafka, config.root)
     trainer = Trainer(config, client, tell)
     _on_signals(trainer.stop)
     if bootstrap_until:
@@ -44,6 +44,17 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Callable[[str
         trainer.handle(bootstrap_request(config, log_ends(config, client), 0, until_ms))
     tell("waiting for retrain requests")
     trainer.run()
+
+
+def publish_models(config: Config, err: Console) -> None:
+    """Put the registry's promoted models on the models topic."""
+    from stream_app.runtime.clients import client_settings
+    from stream_app.runtime.topics import prepare
+    from stream_app.trainer.worker import publish_registry
+
+    config = prepare(config)
+    for model_id in publish_registry(config, client_settings(config.kafka, config.root)):
+        err.print(f"model {model_id} is on {config.topics.models}")
 
 
 def parse_time(config: Config, text: str) -> int:
@@ -89,12 +100,10 @@ def log_ends(config: Config, client: dict[str, Any]) -> dict[int, int]:
 def run_produce(config: Config, file: Path, speedup: float | None, err: Console) -> None:
     """Send a file, with a progress bar."""
     from stream_app.runtime import preflight
-    from stream_app.runtime.broker import ensure_topics
     from stream_app.runtime.files import read_rows
     from stream_app.runtime.produce import produce_file
 
     preflight.require(preflight.preflight(config, "produce"))
-    ensure_topics(config)
     total = sum(1 for _ in read_rows(file, config))
     with progress_bar(err) as bar:
         task = bar.add_task("sending", total=total)
@@ -124,8 +133,3 @@ def run_broker(port: int, out: Console) -> None:
 def _on_signals(stop: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
-
-
-def run_until_stopped(main: Callable[[], Any]) -> None:
-    """Run a coroutine function to its end."""
-    asyncio.run(main())

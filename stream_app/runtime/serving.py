@@ -14,9 +14,10 @@ from typing import Any
 from stream_app.config import Config
 from stream_app.core.scoring import COUNTERS
 from stream_app.runtime.agents import Worker
-from stream_app.runtime.broker import aiokafka_settings, ensure_topics, faust_settings
+from stream_app.runtime.clients import client_settings, faust_broker, faust_credentials
 from stream_app.runtime.preflight import preflight, require
 from stream_app.runtime.state import StateStore, read_decisions
+from stream_app.runtime.topics import prepare
 from stream_app.sinks import make_sink
 from stream_app.sinks.spool import Drainer, Spool
 
@@ -29,7 +30,7 @@ def serve_worker(config: Config, only: str | None, decisions: Path | None, check
     """Run until SIGTERM, SIGINT or a failure (SystemExit 1, for a supervisor to restart)."""
     if checked:
         require(preflight(config, "worker"))
-    sources = ensure_topics(config)
+    config = prepare(config)
     store = StateStore(config)
     if decisions is not None:
         store.preset(read_decisions(decisions))
@@ -37,7 +38,7 @@ def serve_worker(config: Config, only: str | None, decisions: Path | None, check
     drainer = Drainer(spool, make_sink(config))
     drainer.start()
     try:
-        failed = asyncio.run(_serve(config, sources, store, spool, only, decisions is not None))
+        failed = asyncio.run(_serve(config, store, spool, only, decisions is not None))
     finally:
         drainer.drain(10.0)
         drainer.stop()
@@ -46,10 +47,13 @@ def serve_worker(config: Config, only: str | None, decisions: Path | None, check
         raise SystemExit(1)
 
 
-async def _serve(
-    config: Config, sources: int, store: StateStore, spool: Spool, only: str | None, replay: bool
-) -> bool:  # fmt: skip
-    worker = Worker(config, sources, store, spool, faust_settings(config.kafka), aiokafka_settings(config.kafka), only, replay)
+async def _serve(config: Config, store: StateStore, spool: Spool, only: str | None, replay: bool) -> bool:
+    settings = {
+        "broker": faust_broker(config.kafka),
+        "broker_credentials": faust_credentials(config.kafka, config.root),
+    }
+    client = client_settings(config.kafka, config.root)
+    worker = Worker(config, config.topics.partitions, store, spool, settings, client, only, replay)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from kafka.admin import KafkaAdminClient
 from kafka.admin._topics import NewTopic
 from kafka.errors import KafkaError, for_code
@@ -62,7 +63,7 @@ def admin_client(config: Config) -> Any:
         return KafkaAdminClient(**client_settings(config.kafka, config.root), bootstrap_timeout_ms=15_000)
     except KafkaError as error:
         where = ", ".join(config.kafka.bootstrap)
-        raise DriftflowError(f"cannot use the broker at {where}: {error}; `driftflow check` says why") from error
+        raise DriftflowError(f"cannot use the broker at {where}: {error}") from error
 
 
 def partition_counts(admin: Any, names: list[str]) -> dict[str, int]:
@@ -98,6 +99,12 @@ def ensure_topics(config: Config, admin: Any = None) -> dict[str, int]:
     finally:
         if own:
             admin.close()
+
+
+def prepare(config: Config, admin: Any = None) -> Config:
+    """:func:`ensure_topics`, and the configuration with the partition count that the events topic really has."""
+    n = ensure_topics(config, admin)[config.topics.events]
+    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, partitions=n))
 
 
 def _ensure(config: Config, admin: Any) -> dict[str, int]:

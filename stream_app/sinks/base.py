@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from stream_app.core.point import Field, Point
+from stream_app.core.point import Point
+from stream_app.errors import SinkError
 
-__all__ = ["Field", "Point", "Sink"]
+
+class Rejected(SinkError):
+    """The server understood the batch and will never take it as it is: at least one point in it is bad."""
+
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where points go. Writing a point twice is harmless."""
+    """Where points go. Writing a point twice is harmless: same series and time, the last write wins."""
 
     def write(self, batch: Sequence[Point]) -> None:
-        """Write the batch, or raise SinkError (final) or OSError (try again)."""
+        """Write the batch durably.
+
+        Raises:
+            Rejected: some point of it is bad; the others may or may not have been stored.
+            SinkError, OSError: not now; nothing may be given up.
+        """
 
     def flush(self) -> None:
         """Return once everything written is durable."""

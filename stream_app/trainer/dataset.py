@@ -19,7 +19,7 @@ from stream_app.core.batches import Bools, EventBatch, Ints, Singles
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 COLLECTIVE = 4.0
-_FOLDS = 5
+FOLDS = 5
 CALIBRATION, GATE, VALIDATION = 0, 1, 2
 """Folds by day number modulo 5; days of the other two folds train."""
 
@@ -117,7 +117,7 @@ def split(rows: Rows, calibrate_from_ms: int) -> Split:
         rows: n rows.
         calibrate_from_ms: days from here on may calibrate and judge; earlier ones train or stop training.
     """
-    fold = rows.event_time_ms // DAY_MS % _FOLDS
+    fold = rows.event_time_ms // DAY_MS % FOLDS
     newest = rows.event_time_ms >= calibrate_from_ms
     calibration = newest & (fold == CALIBRATION)
     gate = newest & (fold == GATE)

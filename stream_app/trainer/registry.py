@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from flowlib import artifact
 from flowlib.artifact import Artifact
 from flowlib.density import Density
+from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -31,13 +35,11 @@ class Registry:
         self._dir.mkdir(parents=True, exist_ok=True)
         self._trusted = trusted_keys(config)
         self._log = self._dir / f"{config.stream}.jsonl"
+        self._notices = self._dir / f"{config.stream}.notices.jsonl"
 
     def history(self) -> list[Entry]:
         """Promotions, oldest first."""
-        if not self._log.exists():
-            return []
-        decoder = msgspec.json.Decoder(Entry)
-        return [decoder.decode(line) for line in self._log.read_bytes().splitlines() if line]
+        return _lines(self._log, Entry)
 
     def current(self) -> Density | None:
         """The model in service, verified and ready to score; None before the first promotion."""
@@ -52,23 +54,50 @@ class Registry:
         """A model's bytes, not yet verified; raises ModelError when there are none."""
         path = self._dir / f"{model_id}.model"
         if not path.exists():
-            raise ModelError(f"no model {model_id} in {self._dir}: name another --models folder, or train it again")
+            raise ModelError(f"no model {model_id} in {self._dir}: train it again, or copy its file there")
         return artifact.read(path)
 
     def save(self, made: Artifact) -> None:
         """Keep a model's bytes."""
         artifact.save(made, self._dir / f"{made.model_id}.model")
 
+    def note(self, notice: ModelNotice) -> None:
+        """Keep what was decided and why, promoted or refused; the bytes are in :meth:`save`."""
+        brief = without_bytes(notice)
+        if brief not in self.notices():
+            _append(self._notices, msgspec.json.encode(brief))
+
+    def notices(self) -> list[ModelNotice]:
+        """Every decision, oldest first."""
+        return _lines(self._notices, ModelNotice)
+
     def promote(self, entry: Entry) -> None:
         """Write down that a model is in service from now on."""
-        with open(self._log, "ab") as log:
-            log.write(msgspec.json.encode(entry) + b"\n")
-            log.flush()
-            os.fsync(log.fileno())
+        _append(self._log, msgspec.json.encode(entry))
 
     def ids(self) -> list[str]:
         """Every model kept, sorted."""
         return sorted(path.stem for path in self._dir.glob("*.model"))
+
+
+def without_bytes(notice: ModelNotice) -> ModelNotice:
+    """The record of a model alone: what was decided, with its figures."""
+    return msgspec.structs.replace(notice, manifest=b"", tensors=b"", signature=b"")
+
+
+def _append(path: Path, line: bytes) -> None:
+    with open(path, "ab") as log:
+        log.write(line + b"\n")
+        log.flush()
+        os.fsync(log.fileno())
+
+
+def _lines(path: Path, kind: type[T]) -> list[T]:
+    """Complete lines; one cut short by a crash was never answered for."""
+    if not path.exists():
+        return []
+    decoder = msgspec.json.Decoder(kind)
+    return [decoder.decode(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
 
 
 def trusted_keys(config: Config) -> dict[str, artifact.Ed25519PublicKey]:

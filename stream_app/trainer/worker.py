@@ -10,14 +10,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from kafka import KafkaConsumer, KafkaProducer
 
-from schemas.codecs import DecodeError, decode_event, encode_event
+from schemas.codecs import DecodeError, WireMessage, decode_event, encode_event
 from schemas.records import ModelNotice, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.runtime.topics import signals_partition_for_trainer
 from stream_app.trainer import dataset
-from stream_app.trainer.registry import Entry, Registry, signing_key
+from stream_app.trainer.registry import Entry, Registry, signing_key, without_bytes
 from stream_app.trainer.source import read_ranges
 from stream_app.trainer.training import Outcome, answer
 
@@ -39,10 +40,7 @@ class Trainer:
         self._config, self._client, self._tell = config, client, tell
         self._key = signing_key(config)
         self._registry = Registry(config)
-        self._producer = KafkaProducer(
-            **client, acks="all", retries=10, max_in_flight_requests_per_connection=1,
-            enable_idempotence=False, max_request_size=64 * 1024 * 1024,
-        )  # fmt: skip
+        self._producer = make_producer(client)
         self._stop = False
 
     def stop(self) -> None:
@@ -104,24 +102,60 @@ class Trainer:
         return ""
 
     def _publish(self, request: RetrainRequest, outcome: Outcome) -> None:
+        """Keep, publish, then write down as promoted: after a crash in between the request is answered again, alike."""
         notice, topics = outcome.notice, self._config.topics
-        source = f"/driftflow/{self._config.stream}/trainer"
-        event_id = record_id("model-notice", notice.model_id, request.id)
         if outcome.made is not None:
             self._registry.save(outcome.made)
-        message = encode_event(notice, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
-        self._send(topics.models, 0, notice.model_id.encode(), message)
-        brief = ModelNotice(**{**_fields(notice), "manifest": b"", "tensors": b"", "signature": b""})
-        message = encode_event(brief, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
-        self._send(topics.signals, signals_partition_for_trainer(topics.partitions), notice.model_id.encode(), message)
+        self._registry.note(notice)
+        publish(self._producer, self._config, notice)
+        message = _message(self._config, without_bytes(notice))
+        key, partition = notice.model_id.encode(), signals_partition_for_trainer(topics.partitions)
+        self._producer.send(
+            topics.signals, key=key, value=message.value, headers=list(message.headers), partition=partition
+        ).get(timeout=60)
         if outcome.made is not None:
             self._registry.promote(Entry(notice.model_id, request.id, request.requested_pane_ms))
         self._tell(f"model {notice.model_id} {notice.status}: {notice.reason}")
 
-    def _send(self, topic: str, partition: int, key: bytes, message: Any) -> None:
-        self._producer.send(
-            topic, key=key, value=message.value, headers=list(message.headers), partition=partition
-        ).get(timeout=60)  # fmt: skip
+
+def publish(producer: KafkaProducer, config: Config, notice: ModelNotice) -> None:
+    """Put a model, its bytes included, on the compacted models topic."""
+    message = _message(config, notice)
+    producer.send(
+        config.topics.models, key=notice.model_id.encode(), value=message.value, headers=list(message.headers), partition=0
+    ).get(timeout=60)
+
+
+def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
+    """Publish every promoted model of the registry again, oldest first: for a new cluster, or a replay.
+
+    Returns:
+        the ids.
+    """
+    registry, producer = Registry(config), make_producer(client)
+    promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
+    try:
+        for notice in promoted:
+            made = registry.read(notice.model_id)
+            parts = {"manifest": made.manifest, "tensors": made.tensors, "signature": made.signature}
+            publish(producer, config, msgspec.structs.replace(notice, **parts))
+    finally:
+        producer.close()
+    return [notice.model_id for notice in promoted]
+
+
+def make_producer(client: dict[str, Any]) -> KafkaProducer:
+    """A producer for models: one request in flight keeps their order on brokers without idempotence."""
+    return KafkaProducer(
+        **client, acks="all", retries=10, max_in_flight_requests_per_connection=1, enable_idempotence=False,
+        max_request_size=64 * 1024 * 1024,
+    )  # fmt: skip
+
+
+def _message(config: Config, notice: ModelNotice) -> WireMessage:
+    event_id = record_id("model-notice", notice.model_id, notice.request_id)
+    source = f"/driftflow/{config.stream}/trainer"
+    return encode_event(notice, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
 
 
 def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_ms: int) -> RetrainRequest:
@@ -142,7 +176,3 @@ def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_m
         reason="bootstrap", slices=[], alerts=[], model_id="", requested_pane_ms=end_ms, train=train,
         calibrate_from_ms=start_ms,
     )  # fmt: skip
-
-
-def _fields(notice: ModelNotice) -> dict[str, Any]:
-    return {name: getattr(notice, name) for name in notice.__struct_fields__}

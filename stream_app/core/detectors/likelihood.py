@@ -23,13 +23,18 @@ _LOG_CEILING = 200.0
 
 
 class LikelihoodDetector:
-    """Options: ``block_hours``, time over which dependence is allowed for (default 24)."""
+    """Options: ``block_hours``, time over which dependence is allowed for (default 24); ``tail``, which side to bet on:
+    −1 events less likely than they should be, +1 more likely (stuck sensors, say), 0 both (default).
+    """
 
     evidence = "e-value"
 
     def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
         self._layout = layout
         self._block_ms = max(int(rule.options.get("block_hours", 24.0) * 3_600_000), int(pane))
+        tail = rule.options.get("tail", 0.0)
+        # Small p, the strange side, pays the negative ε.
+        self._bets = np.array([tail == 0 or np.sign(bet) == np.sign(tail) for bet in BETS])
         # log(R + 1) rather than log R: a slice never seen before then starts at zero, R = 0.
         self._state = SliceArrays(log_r1=len(BETS), sums=len(BETS), count=1, block=1)
 
@@ -44,7 +49,7 @@ class LikelihoodDetector:
         state["block"][at] = now
         state["sums"][at] += self._layout.log_bets(view.rows)
         state["count"][at, 0] += self._layout.get(view.rows, "scored")
-        return np.asarray(np.expm1(state["log_r1"][at]).mean(axis=1), dtype=np.float64)
+        return np.asarray(np.expm1(state["log_r1"][at][:, self._bets]).mean(axis=1), dtype=np.float64)
 
     def _finish_block(self, at: Any) -> None:
         state = self._state
