@@ -93,7 +93,9 @@ def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> None:
     try:
         public.verify(artifact.signature, digest)
     except InvalidSignature:
-        raise ArtifactError("the model's bytes do not match their signature: truncated or altered; fetch it again") from None
+        raise ArtifactError(
+            "the model's bytes do not match their signature: truncated or altered; fetch it again"
+        ) from None
     if artifact.model_id != digest.hex()[:16]:
         raise ArtifactError(f"the model calls itself {artifact.model_id}, but its bytes are {digest.hex()[:16]}")
 

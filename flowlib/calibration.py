@@ -44,7 +44,12 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, log_prob: Floats, z: npt.NDArray[np.float32], missing: Bools, slices: npt.NDArray[Any], min_alpha: float = 0.01
+        cls,
+        log_prob: Floats,
+        z: npt.NDArray[np.float32],
+        missing: Bools,
+        slices: npt.NDArray[Any],
+        min_alpha: float = 0.01,
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
 
@@ -98,7 +103,12 @@ class Calibration:
         """JSON part and arrays, for the artifact."""
         names = sorted(self.scores)
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd}
-        arrays = {"nll": self.nll, "z_sq": self.z_sq, "pit_reference": self.pit_reference, "z_half_mean": self.z_half_mean}
+        arrays = {
+            "nll": self.nll,
+            "z_sq": self.z_sq,
+            "pit_reference": self.pit_reference,
+            "z_half_mean": self.z_half_mean,
+        }
         return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
 
     @classmethod
@@ -109,7 +119,9 @@ class Calibration:
             arrays["nll"], arrays["z_sq"], scores, arrays["pit_reference"], arrays["z_half_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
-        sorted_all = all(a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.z_sq, *scores.values()))
+        sorted_all = all(
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.z_sq, *scores.values())
+        )
         finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
         if POOLED not in scores or not sorted_all or not finite or made.pit_reference.shape[1:] != (PIT_BINS,):
             raise ValueError("calibration arrays must be ascending, finite and hold the pooled reference")

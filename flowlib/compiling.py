@@ -72,5 +72,7 @@ def compile_flow(flow: Maf) -> Engine:
     # Relative beyond one nat: on rows far outside the data both forms lose the same float32 digits.
     gap = float((np.abs(nll - eager.numpy()) / np.maximum(1.0, np.abs(nll))).max())
     if not gap <= PARITY_NATS:
-        raise CompileError(f"compiled and eager differ by {gap:.2e}, more than {PARITY_NATS:.0e}: the model is not used")
+        raise CompileError(
+            f"compiled and eager differ by {gap:.2e}, more than {PARITY_NATS:.0e}: the model is not used"
+        )
     return engine

@@ -83,7 +83,14 @@ class Density:
         warm = warm_start is not None and warm_start.spec == spec
         encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, *train)
         flow = copy.deepcopy(warm_start.flow) if warm and warm_start else _fresh(flow_name, encoder, seed)
-        fit_flow(flow, _batch(encoder, train, "train"), _batch(encoder, valid, "valid"), config or TrainConfig(), seed, progress)
+        fit_flow(
+            flow,
+            _batch(encoder, train, "train"),
+            _batch(encoder, valid, "valid"),
+            config or TrainConfig(),
+            seed,
+            progress,
+        )
         flow.eval()
         raw = _Raw.of(encoder, compile_flow(flow), *calibration[:2])
         usable = raw.scorable

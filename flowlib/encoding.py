@@ -128,12 +128,14 @@ class Encoder:
         unit = np.where(wide, self.unit, 1.0)
         value = (np.where(wide, np.arcsinh(x / unit), x) - self.shift) / self.scale
         slope = np.where(wide, -np.log(unit) - 0.5 * np.log1p((x / unit) ** 2), 0.0) - np.log(self.scale)
-        scorable = finite.all(axis=1) & ~missing.all(axis=1) & (np.abs(np.where(missing, 0, value)) < FEATURE_LIMIT).all(axis=1)
+        in_range = (np.abs(np.where(missing, 0, value)) < FEATURE_LIMIT).all(axis=1)
+        scorable = np.asarray(finite.all(axis=1) & ~missing.all(axis=1) & in_range)
         ladj = np.where(missing, HALF_LOG_TWO_PI, slope).sum(axis=1) + self._mask_log_prob(missing)
         one_hot, category_log_prob = self._categories(categories)
         features = np.where(missing | ~scorable[:, None], 0.0, value).astype(np.float32)
         context = np.concatenate([missing.astype(np.float32), one_hot], axis=1)
-        return Encoded(features, context, np.where(scorable, ladj + category_log_prob, 0.0), missing, scorable)
+        total = np.where(scorable, ladj + category_log_prob, 0.0)
+        return Encoded(features, context, total, missing, scorable)
 
     def _mask_log_prob(self, missing: Bools) -> Floats:
         log_missing, log_present = np.log(self.missing_share), np.log1p(-self.missing_share)
@@ -177,7 +179,9 @@ class Encoder:
 
 def _check_shapes(spec: FeatureSpec, numeric: Any, categories: Any) -> None:
     if numeric.ndim != 2 or numeric.shape[1] != len(spec.numeric):
-        raise ValueError(f"numeric has shape {numeric.shape}, expected (n, {len(spec.numeric)}): {', '.join(spec.numeric)}")
+        raise ValueError(
+            f"numeric has shape {numeric.shape}, expected (n, {len(spec.numeric)}): {', '.join(spec.numeric)}"
+        )
     if categories.shape != (len(numeric), len(spec.categorical)):
         raise ValueError(f"categories has shape {categories.shape}, expected ({len(numeric)}, {len(spec.categorical)})")
 

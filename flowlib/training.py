@@ -64,7 +64,8 @@ class Batch:
 def log_prob(flow: Maf, features: Tensor, context: Tensor) -> Tensor:
     """``(n,)`` log-density of the features under flow and standard normal base."""
     z, ladj = flow(features, context)
-    return ladj - (0.5 * z * z + HALF_LOG_TWO_PI).sum(dim=1)
+    total: Tensor = ladj - (0.5 * z * z + HALF_LOG_TWO_PI).sum(dim=1)
+    return total
 
 
 def fit_flow(

@@ -103,7 +103,8 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> R
     kind = TYPES.get(name)
     if kind is None:
         return None
-    return _decode(msgspec.json.Decoder(kind), value, name)
+    record: Record = _decode(msgspec.json.Decoder(kind), value, name)
+    return record
 
 
 def encode_partial(record: records.PaneBlock | records.PaneClosed) -> WireMessage:
@@ -117,7 +118,8 @@ def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> records
     kind = PARTIAL_KINDS.get(headers.get("kind", b""))
     if kind is None:
         raise DecodeError(f"header kind is {headers.get('kind')!r}, not block or closed: not a message of ours")
-    return _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)  # type: ignore[return-value]
+    record: records.PaneBlock | records.PaneClosed = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
+    return record
 
 
 def _decode(decoder: Any, value: bytes | None, name: str) -> Any:

@@ -25,7 +25,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """Base of the wire records."""
 
 
-class OffsetRange(Record):
+class OffsetRange(Record, frozen=True):
     """Offsets ``[start, end)`` of one partition of a topic."""
 
     topic: str
@@ -37,7 +37,7 @@ class OffsetRange(Record):
     end_ms: int
 
 
-class Blame(Record):
+class Blame(Record, frozen=True):
     """One feature and how much it contributes (a share in 0..1 of what was found)."""
 
     feature: str
@@ -45,7 +45,7 @@ class Blame(Record):
     detail: str = ""
 
 
-class EventAnomaly(Record):
+class EventAnomaly(Record, frozen=True):
     """One event that the model finds strange. ``p_value`` <= ``threshold``."""
 
     id: str
@@ -65,7 +65,7 @@ class EventAnomaly(Record):
     blame: list[Blame]
 
 
-class Alert(Record):
+class Alert(Record, frozen=True):
     """An incident of one rule on one slice: opened, updated or resolved under one ``id``."""
 
     id: str
@@ -88,7 +88,7 @@ class Alert(Record):
     """One sentence that a person can act on."""
 
 
-class RetrainRequest(Record):
+class RetrainRequest(Record, frozen=True):
     """Asks the trainer for a better model for a stream, with the exact offsets to read."""
 
     id: str
@@ -106,7 +106,7 @@ class RetrainRequest(Record):
     """Event time from which rows may be held out for calibration and for the gates."""
 
 
-class ModelNotice(Record):
+class ModelNotice(Record, frozen=True):
     """A model and its gates, on the compacted models topic, keyed by ``model_id``. ``status`` ``refused`` carries no bytes."""
 
     model_id: str
@@ -127,7 +127,7 @@ class ModelNotice(Record):
     key_id: str = ""
 
 
-class Activation(Record):
+class Activation(Record, frozen=True):
     """Decision: from ``pane_start_ms`` on, a source partition is scored by ``model_id``."""
 
     stream: str
@@ -137,7 +137,7 @@ class Activation(Record):
     model_id: str
 
 
-class DeadLetter(Record):
+class DeadLetter(Record, frozen=True):
     """An event that could not be decoded or scored, with all one needs to find and replay it."""
 
     id: str
@@ -146,7 +146,9 @@ class DeadLetter(Record):
     partition: int
     offset: int
     reason: str
-    """A short code: ``not_json``, ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``, ``unscorable``, ``tombstone``, ``too_large``."""
+    """A short code: ``not_json``, ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``, ``unscorable``,
+    ``tombstone``, ``too_large``.
+    """
     field: str
     detail: str
     sha256: str
@@ -155,7 +157,7 @@ class DeadLetter(Record):
     """The first bytes of the value (a bounded part of it)."""
 
 
-class PaneBlock(Record):
+class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
     Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices. See
@@ -179,7 +181,7 @@ class PaneBlock(Record):
     """Per slice the few most anomalous ``(p_value, offset)``."""
 
 
-class PaneClosed(Record):
+class PaneClosed(Record, frozen=True):
     """Follows the blocks of a pane on every partials partition: the source has said all it has to say."""
 
     stream: str

@@ -67,7 +67,9 @@ def main() -> None:
 @click.option("--dir", "folder", type=click.Path(file_okay=False), help="Work here instead of in a temporary folder.")
 @click.option("--exit-when-done", is_flag=True, help="Run unattended and end when the story is told.")
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards (until Ctrl-C).")
-@click.option("--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object."
+)
 @click.option("--seconds", default=100.0, show_default=True, help="How long the live part takes.")
 @click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
 def demo(**options: Any) -> None:
@@ -88,7 +90,9 @@ def demo(**options: Any) -> None:
 @click.option("--decisions", type=click.Path(exists=True, dir_okay=False),
               help="Repeat the run that wrote this decisions.jsonl, instead of making decisions.")  # fmt: skip
 @click.option("--skip-preflight", is_flag=True, help="Start without checking the broker first.")
-def worker(config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool) -> None:
+def worker(
+    config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool
+) -> None:
     """Run the agents: score events, keep windows, raise alerts, ask for models."""
     from stream_app.runtime.run import run_worker
 
@@ -124,7 +128,9 @@ def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float 
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
 @click.option("--model", help="Model id to score with (default: the registry's newest).")
 @click.option("--decisions", type=click.Path(exists=True, dir_okay=False), help="Repeat the run that wrote this file.")
-@click.option("--signals", "signals_path", type=click.Path(dir_okay=False), help="Write the signals here, as JSON lines.")
+@click.option(
+    "--signals", "signals_path", type=click.Path(dir_okay=False), help="Write the signals here, as JSON lines."
+)
 @click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
 def score(file: Path, config_path: str, **options: Any) -> None:
     """Run both stages on FILE in this process, without a broker: the same results as on Kafka."""
@@ -150,7 +156,9 @@ def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool
 @CONFIG
 @BOOTSTRAP
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")
-@click.option("--publish", is_flag=True, help="Put every promoted model on the models topic again (a new cluster, a replay).")
+@click.option(
+    "--publish", is_flag=True, help="Put every promoted model on the models topic again (a new cluster, a replay)."
+)
 def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool) -> None:
     """List the models of the registry, oldest first, with what was decided and why; verify each."""
     from stream_app.runtime.run import publish_models

@@ -11,6 +11,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,7 +57,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the sections."""
 
 
-class KafkaConfig(_Section):
+class KafkaConfig(_Section, frozen=True):
     """How to reach the broker. Secrets come from the environment or a file, never from this file."""
 
     bootstrap: Annotated[list[str], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["127.0.0.1:9092"])
@@ -78,7 +79,7 @@ class KafkaConfig(_Section):
         return _secret(self.sasl_password_file, self.sasl_password_env, root)
 
 
-class TopicsConfig(_Section):
+class TopicsConfig(_Section, frozen=True):
     """Topic names; the empty ones are named after the stream."""
 
     events: Name
@@ -91,7 +92,7 @@ class TopicsConfig(_Section):
     replication: Positive = 1
 
 
-class EventConfig(_Section):
+class EventConfig(_Section, frozen=True):
     """What an event looks like."""
 
     time_field: str
@@ -110,7 +111,7 @@ class EventConfig(_Section):
     max_bytes: Positive = 1_000_000
 
 
-class WindowsConfig(_Section):
+class WindowsConfig(_Section, frozen=True):
     """Panes, rolling spans and lateness, all in event time."""
 
     pane: Duration = Duration(3_600_000)
@@ -126,7 +127,7 @@ class WindowsConfig(_Section):
     max_open_panes: Positive = 64
 
 
-class RuleConfig(_Section):
+class RuleConfig(_Section, frozen=True):
     """Detector plus policy. A rule opens at ``open``, resolves below ``resolve``; larger is worse for every detector."""
 
     detector: str
@@ -142,13 +143,13 @@ class RuleConfig(_Section):
     options: dict[str, float] = {}
 
 
-class EventRuleConfig(_Section):
+class EventRuleConfig(_Section, frozen=True):
     """When one event is reported by itself."""
 
     alpha: Share = 0.0025
 
 
-class RetrainConfig(_Section):
+class RetrainConfig(_Section, frozen=True):
     """When the trainer is asked, and for what."""
 
     enabled: bool = True
@@ -161,7 +162,7 @@ class RetrainConfig(_Section):
     """The newest part, of which whole days are held out for calibration and gates."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(_Section, frozen=True):
     """The flow and its training."""
 
     flow: str = "maf"
@@ -171,7 +172,7 @@ class ModelConfig(_Section):
     max_rows: Positive = 200_000
 
 
-class TrainerConfig(_Section):
+class TrainerConfig(_Section, frozen=True):
     """Gates and where models are kept."""
 
     registry: str = "models"
@@ -186,7 +187,7 @@ class TrainerConfig(_Section):
     budget_per_day: Positive = 24
 
 
-class SinkConfig(_Section):
+class SinkConfig(_Section, frozen=True):
     """Where windows, alerts and counters go."""
 
     kind: str = "sqlite"
@@ -204,14 +205,14 @@ class SinkConfig(_Section):
         return _secret(self.token_file, self.token_env, root)
 
 
-class StateConfig(_Section):
+class StateConfig(_Section, frozen=True):
     """Snapshots and decisions. Shared by the workers of one group."""
 
     dir: str = "state"
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/signing.pub"])
 
 
-class ConsoleConfig(_Section):
+class ConsoleConfig(_Section, frozen=True):
     """The built-in web page; localhost unless told otherwise."""
 
     host: str = "127.0.0.1"
@@ -227,7 +228,7 @@ def _default_rules() -> dict[str, RuleConfig]:
     }
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """The whole of ``driftflow.toml``; paths in it are relative to its folder (:meth:`path`)."""
 
     stream: Name
@@ -343,13 +344,8 @@ _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def _semantic_faults(config: Config) -> list[str]:
-    return [
-        *_kafka_faults(config.kafka),
-        *_event_faults(config.event),
-        *_window_faults(config),
-        *_rule_faults(config),
-        *_sink_faults(config.sink),
-    ]
+    sections = _kafka_faults(config.kafka) + _event_faults(config.event) + _window_faults(config)
+    return sections + _rule_faults(config) + _sink_faults(config.sink)
 
 
 def _kafka_faults(kafka: KafkaConfig) -> list[str]:
@@ -380,8 +376,16 @@ def _event_faults(event: EventConfig) -> list[str]:
     names = [*event.numeric, *event.categorical]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
-    if event.time_field in names:
-        faults.append(f"event.time_field: {event.time_field!r} is also a feature; leave it out of numeric and categorical")
+    if event.time_field in {*names, *(name for fields in event.slicings for name in fields)}:
+        faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
+    if event.id_field and event.id_field in (event.time_field, *event.numeric):
+        faults.append(f"event.id_field: {event.id_field!r} is also the time field or a number; use a field of its own")
+    if len({"+".join(fields) for fields in event.slicings}) < len(event.slicings):
+        faults.append("event.slicings: each slicing once")
+    try:
+        ZoneInfo(event.timezone)
+    except (KeyError, ValueError, OSError):
+        faults.append(f"event.timezone: expected a zone such as 'Europe/Berlin', got {event.timezone!r}")
     return faults
 
 
@@ -390,7 +394,7 @@ def _window_faults(config: Config) -> list[str]:
     if windows.pane < 1_000:
         faults.append(f'windows.pane: at least "1s", got {int(windows.pane)} ms')
     for span in windows.spans:
-        if windows.pane and span % windows.pane:
+        if windows.pane and (span % windows.pane or not span):
             faults.append(f"windows.spans: {int(span)} ms is not a whole number of panes of {int(windows.pane)} ms")
     if list(windows.spans) != sorted(set(windows.spans)):
         faults.append("windows.spans: list them shortest first, each once")
@@ -414,18 +418,10 @@ def _rule_faults(config: Config) -> list[str]:
 
 
 def _sink_faults(sink: SinkConfig) -> list[str]:
-    if sink.kind not in ("sqlite", "influx"):
-        return [f"sink.kind: sqlite or influx, got {sink.kind!r}"]
-    return []
+    return [] if sink.kind in ("sqlite", "influx") else [f"sink.kind: sqlite or influx, got {sink.kind!r}"]
 
 
 def _fill_names(config: Config) -> Config:
-    topics = config.topics
-    named = msgspec.structs.replace(
-        topics,
-        partials=topics.partials or f"{config.stream}.partials",
-        signals=topics.signals or f"{config.stream}.signals",
-        models=topics.models or f"{config.stream}.models",
-        dead_letters=topics.dead_letters or f"{config.stream}.dead-letters",
-    )
-    return msgspec.structs.replace(config, topics=named)
+    kinds = ("partials", "signals", "models", "dead_letters")
+    names = {kind: getattr(config.topics, kind) or f"{config.stream}.{kind.replace('_', '-')}" for kind in kinds}
+    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **names))

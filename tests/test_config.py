@@ -45,7 +45,7 @@ def test_example_loads() -> None:
     assert [int(span) // 86_400_000 for span in config.windows.spans] == [1, 7, 28]
     assert config.slicing_names == ["station"]
     assert set(config.rules) == {"drift", "feature", "step", "missing"}
-    assert config.rules["drift"].options == {"block_hours": 48}
+    assert config.rules["drift"].options["block_hours"] == 48
     assert config.path("models") == EXAMPLE.parent / "models"
 
 
@@ -149,7 +149,9 @@ def test_a_near_miss_is_hinted_at(change: dict[str, Any], hint: str) -> None:
 
 
 def test_a_far_miss_lists_what_is_known() -> None:
-    assert faults({"windows": {"qqqqqq": 1}})[0].startswith("windows.qqqqqq: unknown key; known here: idle_after, lateness")
+    assert faults({"windows": {"qqqqqq": 1}})[0].startswith(
+        "windows.qqqqqq: unknown key; known here: idle_after, lateness"
+    )
 
 
 def test_sasl_needs_its_settings() -> None:

@@ -7,7 +7,7 @@ is ``2·tanh(a/2)``: near 0 it is ``a``, and it cannot run away.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,13 @@ class Maf(nn.Module):
     """
 
     def __init__(
-        self, d: int, context: int, generator: torch.Generator, blocks: int = 5, hidden: int | None = None, layers: int = 2
+        self,
+        d: int,
+        context: int,
+        generator: torch.Generator,
+        blocks: int = 5,
+        hidden: int | None = None,
+        layers: int = 2,
     ) -> None:
         super().__init__()
         self.d, self.context, self.layers = d, context, layers
@@ -62,7 +68,7 @@ class Maf(nn.Module):
         for block, order in zip(reversed(list(self.blocks)), reversed(self.orders), strict=True):
             x = torch.zeros_like(z)
             for i in torch.argsort(order).tolist():
-                out = block.net(torch.cat((x, context), dim=1))
+                out = cast(nn.Sequential, block.net)(torch.cat((x, context), dim=1))
                 log_scale = 2.0 * torch.tanh(out[:, self.d + i] * 0.5)
                 x[:, i] = z[:, i] * torch.exp(log_scale) + out[:, i]
             z = x
@@ -79,7 +85,13 @@ class Maf(nn.Module):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What rebuilds the class."""
-        return {"d": self.d, "context": self.context, "blocks": len(self.blocks), "hidden": self.hidden, "layers": self.layers}
+        return {
+            "d": self.d,
+            "context": self.context,
+            "blocks": len(self.blocks),
+            "hidden": self.hidden,
+            "layers": self.layers,
+        }
 
 
 class BakedMaf(nn.Module):
@@ -87,7 +99,7 @@ class BakedMaf(nn.Module):
 
     def __init__(self, flow: Maf) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(MafBlock(_bake(block.net), flow.d) for block in flow.blocks)
+        self.blocks = nn.ModuleList(MafBlock(_bake(cast(nn.Sequential, block.net)), flow.d) for block in flow.blocks)
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """As :meth:`Maf.forward`."""

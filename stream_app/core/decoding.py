@@ -89,7 +89,7 @@ class Decoder:
         self._numeric = [f"n{i}" for i in range(len(event.numeric))]
         self._categorical = [self._attribute[name] for name in event.categorical]
         self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
-        self._id = ("" if not event.id_field else self._attribute.get(event.id_field, "i"))
+        self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
         self._time = time_parser(event)
 
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
@@ -164,7 +164,7 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         return _checked(_millis(moment, zone))
 
     def from_number(number: Any) -> int:
-        if isinstance(number, str) or number is None or not np.isfinite(number) or abs(number) > 1e17:
+        if not isinstance(number, int | float) or not abs(number) <= 1e17:  # catches NaN and ints of any size
             raise Undecodable("bad_time", event.time_field, f"expected {event.time_format}, got {str(number)[:50]!r}")
         return _checked(int(number * 1000) if event.time_format == "epoch_s" else int(number))
 

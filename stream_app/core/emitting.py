@@ -19,7 +19,9 @@ BODY_BYTES_MAX = 4_096
 BLAMED_MAX = 3
 
 
-def pane_blocks(config: Config, layout: Layout, source: tuple[str, int], start: int, panes: list[Pane]) -> list[Outgoing]:
+def pane_blocks(
+    config: Config, layout: Layout, source: tuple[str, int], start: int, panes: list[Pane]
+) -> list[Outgoing]:
     """The blocks of a closed pane, then its markers on every partials partition."""
     messages, counts = [], defaultdict[int, int](int)
     for slicing, pane in zip(config.slicing_names, panes, strict=True):
@@ -28,7 +30,9 @@ def pane_blocks(config: Config, layout: Layout, source: tuple[str, int], start: 
             routes[slice_partition(config, slicing, name)].append(name)
         for q, names in sorted(routes.items()):
             for at in range(0, len(names), BLOCK_SLICES_MAX):
-                block = _block(config, layout, source, start, pane, slicing, names[at : at + BLOCK_SLICES_MAX], counts[q])
+                block = _block(
+                    config, layout, source, start, pane, slicing, names[at : at + BLOCK_SLICES_MAX], counts[q]
+                )
                 messages.append(_partial(q, block))
                 counts[q] += 1
     return messages
@@ -87,7 +91,9 @@ def anomaly(config: Config, scored: ScoredBatch, i: int) -> EventAnomaly:
 def anomaly_message(config: Config, record: EventAnomaly) -> Outgoing:
     """An anomaly as a signal."""
     source = f"/driftflow/{config.stream}/score/{record.partition}"
-    message = encode_event(record, event_id=record.id, source=source, time_ms=record.event_time_ms, subject=record.slice)
+    message = encode_event(
+        record, event_id=record.id, source=source, time_ms=record.event_time_ms, subject=record.slice
+    )
     return Outgoing("signals", record.partition, record.slice.encode(), message.value, message.headers)
 
 

@@ -71,12 +71,12 @@ class Layout:
     @cached_property
     def model_free(self) -> int:
         """Columns before this index do not depend on the model."""
-        return self.columns["scored"].start
+        return int(self.columns["scored"].start)
 
     def get(self, rows: Ints, name: str) -> Ints:
-        """A named column of rows ``(…, w)``; width-1 columns lose their last axis."""
+        """A named column of rows ``(…, w)``; columns that hold one number for a slice lose their last axis."""
         part = rows[..., self.columns[name]]
-        return part[..., 0] if self.shapes[name] == 1 else part
+        return part[..., 0] if self.shapes[name] == 1 and name != "missing" else part
 
     def pit(self, rows: Ints) -> Ints:
         """PIT histograms ``(…, d, bins)``."""

@@ -65,7 +65,8 @@ class Pane:
         """Inverse of :meth:`to_state`."""
         slices = {name: i for i, name in enumerate(state["slices"])}
         top = {i: [(float(p), int(offset)) for p, offset in items] for i, items in state["top"]}
-        return cls(state["model_id"], *state["offsets"], slices, np.array(state["rows"]), top)
+        start, end = state["offsets"]
+        return cls(state["model_id"], start, end, slices, np.array(state["rows"]), top)
 
 
 def add_rows(pane: Pane, layout: Layout, scored: ScoredBatch, names: list[str], rows: Ints, slices_max: int) -> None:

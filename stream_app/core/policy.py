@@ -22,6 +22,7 @@ class Incident:
         alert_id: id of the open incident.
         told_ms: end of the pane at which it was last told.
         quiet_until_ms: no incident opens before.
+        model_id: model that the open incident began under.
     """
 
     since_ms: int = _NEVER
@@ -29,6 +30,7 @@ class Incident:
     alert_id: str = ""
     told_ms: int = 0
     quiet_until_ms: int = 0
+    model_id: str = ""
 
 
 class Policy:
@@ -61,6 +63,7 @@ class Policy:
         if lasted < rule.min_duration or verdict.pane_start_ms < incident.quiet_until_ms:
             return None
         incident.opened_ms = incident.since_ms
+        incident.model_id = verdict.model_id
         incident.alert_id = record_id(
             "alert", self._stream, verdict.rule, verdict.slicing, verdict.slice, incident.opened_ms, verdict.model_id
         )
@@ -92,13 +95,14 @@ class Policy:
             state=state, opened_pane_ms=incident.opened_ms, pane_start_ms=verdict.pane_start_ms,
             pane_end_ms=verdict.pane_end_ms, statistic=verdict.statistic,
             threshold=rule.resolve if state == "resolve" else rule.open, evidence=verdict.evidence,
-            model_id=verdict.model_id, blame=blame, summary=_summary(state, verdict),
+            model_id=verdict.model_id, blame=blame, summary=_summary(state, verdict, incident.model_id),
         )  # fmt: skip
 
     def to_state(self) -> list[Any]:
         """Plain values for a snapshot."""
         return [
-            [*key, i.since_ms, i.opened_ms, i.alert_id, i.told_ms, i.quiet_until_ms] for key, i in self._incidents.items()
+            [*key, i.since_ms, i.opened_ms, i.alert_id, i.told_ms, i.quiet_until_ms, i.model_id]
+            for key, i in self._incidents.items()
         ]
 
     def restore(self, state: list[Any]) -> None:
@@ -119,10 +123,13 @@ def summary_of(detector: str) -> str:
     return _SAYS.get(detector, f"{detector} is above its threshold")
 
 
-def _summary(state: str, verdict: Verdict) -> str:
+def _summary(state: str, verdict: Verdict, opened_with: str) -> str:
+    says = summary_of(verdict.detector)
     if state == "resolve":
-        return f"{verdict.slice}: back to normal ({verdict.rule})."
+        if verdict.model_id != opened_with:
+            return f"{verdict.slice}: over, judged anew by model {verdict.model_id} ({says})."
+        return f"{verdict.slice}: back to normal ({says})."
     names = ", ".join(name for name, _ in verdict.blame[:3])
-    more = f"; most moved: {names}" if names else ""
-    still = "still " if state == "update" else ""
-    return f"{verdict.slice}: {still}{verdict.rule} — {summary_of(verdict.detector)}{more}."
+    most = "most missing" if verdict.detector == "missing" else "most moved"
+    more = f"; {most}: {names}" if names else ""
+    return f"{verdict.slice}: {says}{' still' if state == 'update' else ''}{more}."

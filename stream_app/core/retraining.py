@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
@@ -69,9 +68,11 @@ class Retraining:
             return None
         self._asked_ms = now_ms
         start_ms = max(now_ms - settings.reference, 0)
+        # Rows may run ahead of the row that closes the pane before theirs by the lateness allowed for.
+        reach_ms = start_ms - self._config.windows.lateness
         train = [
             OffsetRange(
-                topic=topic, partition=partition, start=source.offset_at(start_ms), end=source.end[1],
+                topic=topic, partition=partition, start=source.offset_at(reach_ms), end=source.end[1],
                 start_ms=start_ms, end_ms=now_ms,
             )
             for partition, source in sorted(sources.items())

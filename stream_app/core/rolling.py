@@ -59,7 +59,11 @@ class Ring:
         length = bucket_ms(span_ms, pane_ms)
         k = span_ms // length
         return cls(
-            span_ms, length, np.zeros((k, 0, width), np.int64), np.full(k, _EMPTY, np.int64), np.zeros((0, width), np.int64)
+            span_ms,
+            length,
+            np.zeros((k, 0, width), np.int64),
+            np.full(k, _EMPTY, np.int64),
+            np.zeros((0, width), np.int64),
         )
 
     def grow(self, m: int) -> None:
@@ -78,9 +82,9 @@ class Ring:
             self.total -= self.rows[place]
             self.rows[place] = 0
             self.bucket[place] = _EMPTY
-        place = now % k
-        self.bucket[place] = now
-        return int(place)
+        current = int(now % k)
+        self.bucket[current] = now
+        return current
 
     def add(self, place: int, slices: Ints, rows: Ints) -> None:
         """Add pane rows ``(m, w)`` of distinct slices to a bucket."""

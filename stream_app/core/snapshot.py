@@ -15,9 +15,11 @@ _FORMAT = b"DFS1"
 
 
 def _enc_hook(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         head = msgspec.msgpack.encode((value.dtype.str, list(value.shape)))
-        return msgspec.msgpack.Ext(_ARRAY, len(head).to_bytes(4, "little") + head + np.ascontiguousarray(value).tobytes())
+        return msgspec.msgpack.Ext(
+            _ARRAY, len(head).to_bytes(4, "little") + head + np.ascontiguousarray(value).tobytes()
+        )
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a snapshot cannot hold {type(value).__name__}")

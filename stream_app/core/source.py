@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from flowlib.density import Density
 from stream_app.config import Config
@@ -128,7 +130,9 @@ class Scorer:
         for start, _ in state.activations[state.announced :]:
             rows.update(np.flatnonzero(judged.windowed & (judged.pane_ms >= start))[:1].tolist())
         for i in sorted(rows):
-            while state.announced < len(state.activations) and state.activations[state.announced][0] <= judged.pane_ms[i]:
+            while (
+                state.announced < len(state.activations) and state.activations[state.announced][0] <= judged.pane_ms[i]
+            ):
                 start, model_id = state.activations[state.announced]
                 out.messages.append(emitting.activation_message(self.config, raw.topic, raw.partition, start, model_id))
                 out.points.append(activation_point(self.config, raw.partition, start, model_id))
@@ -139,7 +143,9 @@ class Scorer:
                 out.points.append(anomaly_point(record))
 
 
-def _score_where(events: EventBatch, models: Mapping[str, Density], model: Ints, wanted: Bools) -> ScoredBatch:
+def _score_where(
+    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools
+) -> ScoredBatch:
     """Score the wanted events; the others keep neutral values and count as not scorable."""
     part = score_events(events.take(wanted), models, model[wanted])
     if wanted.all():
@@ -169,7 +175,7 @@ def _segments(timing: Screening, n: int) -> list[tuple[int, int]]:
         return []
     cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
     edges = sorted({0, *cuts, n})
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _count_until(state: SourceState, judged: _Judged, row: int) -> None:

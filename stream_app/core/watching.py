@@ -265,7 +265,7 @@ class Watcher:
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of :meth:`to_state`."""
         self.next_offset, self.final_ms, self.late_panes = state["next_offset"], state["final_ms"], state["late_panes"]
-        self.closed = {p: end for p, end in state["closed"]}
+        self.closed = dict(state["closed"])
         self.passed = {p: [(start, end) for start, end in spans] for p, spans in state["passed"]}
         self._service = state["service"]
         self._pending = {}

@@ -51,7 +51,8 @@ def make_report(story: Story) -> dict[str, Any]:
         "seconds_total": round(seconds, 2),
         "alarm_rate": alarm_rates(panes, facts, parse_time(story.config, HISTORY_END)),
         "models": [
-            {k: m[k] for k in ("model_id", "status", "parent_id", "train_rows", "reason")} | {"gates": json.loads(m["gates"])}
+            {k: m[k] for k in ("model_id", "status", "parent_id", "train_rows", "reason")}
+            | {"gates": json.loads(m["gates"])}
             for m in facts.models
         ],
     }

@@ -132,7 +132,7 @@ class Story:
 
     def spawn(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a ``driftflow`` command as a child that ends with the demo; its output goes to a log in the folder."""
-        log = self.stack.enter_context(open(self.folder / f"{name}.log", "ab"))
+        log = self.stack.enter_context((self.folder / f"{name}.log").open("ab"))
         command = [sys.executable, "-m", "stream_app.cli", name, "-c", str(self.folder / "driftflow.toml"), *arguments]
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                                  env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip

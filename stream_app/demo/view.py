@@ -47,7 +47,9 @@ def _slices(story: Story) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     names = sorted(story.facts.slices)
     for at in range(0, len(names), 4):
-        table.add_row(*[_slice(name, story.facts.slices[name], open_rules.get(name, [])) for name in names[at : at + 4]])
+        table.add_row(
+            *[_slice(name, story.facts.slices[name], open_rules.get(name, [])) for name in names[at : at + 4]]
+        )
     if not names:
         return Text("no slices yet", "dim")
     return Group(Text("slices: share of strange events (p ≤ 0.01), last 28 days", "dim"), table, Text())

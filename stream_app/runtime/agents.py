@@ -194,7 +194,7 @@ class Worker:
             await self._checkpoint()
             for tp in partitions:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
-                table.pop(tp.partition, None)  # type: ignore[attr-defined]
+                table.pop(tp.partition, None)
 
     # Models and decisions ------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
 
     def start(self) -> EmbeddedBroker:
         """Start it and wait until it answers; raises BrokerError with the end of its log."""
@@ -76,7 +76,7 @@ class EmbeddedBroker:
             raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
         self._process = subprocess.Popen(
             self._command(), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
         deadline = time.monotonic() + _START_S
         while not ready(self.bootstrap):

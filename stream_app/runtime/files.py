@@ -74,7 +74,7 @@ def _open(path: str | Path) -> IO[bytes]:
     if str(path) == "-":
         return sys.stdin.buffer
     try:
-        opened: Any = gzip.open(path) if str(path).endswith(".gz") else Path(path).open("rb")
+        opened: Any = (gzip.open if str(path).endswith(".gz") else open)(path, "rb")
     except FileNotFoundError:
         raise DriftflowError(f"{path}: no such file") from None
     except OSError as error:
@@ -100,9 +100,7 @@ def _csv_events(stream: IO[bytes], event: EventConfig, path: str) -> Iterator[tu
     rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
     header = next(rows, [])
     if event.time_field not in header:
-        raise DriftflowError(
-            f"{path}: no column {event.time_field!r} (event.time_field); it has: {', '.join(header)}"
-        )
+        raise DriftflowError(f"{path}: no column {event.time_field!r} (event.time_field); it has: {', '.join(header)}")
     makers = [_cell_maker(name, event) for name in header]
     encode = msgspec.json.Encoder().encode
     for cells in rows:

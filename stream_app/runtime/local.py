@@ -72,16 +72,16 @@ class LocalRun:
         return out
 
 
-def batches(config: Config, rows: Iterable[tuple[bytes | None, bytes | None]], chunk: int = CHUNK) -> Iterator[RawBatch]:
+def batches(
+    config: Config, rows: Iterable[tuple[bytes | None, bytes | None]], chunk: int = CHUNK
+) -> Iterator[RawBatch]:
     """Keyed rows as batches of consecutive offsets per partition, in file order."""
     n = config.topics.partitions
     waiting: dict[int, list[bytes | None]] = defaultdict(list)
     offsets = [0] * n
-    at = 0
-    for key, value in rows:
+    for at, (key, value) in enumerate(rows):
         partition = partition_for(key, n, at)
         waiting[partition].append(value)
-        at += 1
         if len(waiting[partition]) >= chunk:
             yield _batch(config, partition, offsets, waiting.pop(partition))
     for partition, values in sorted(waiting.items()):

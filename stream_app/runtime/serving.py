@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 from stream_app.config import Config
 from stream_app.core.scoring import COUNTERS
@@ -68,7 +67,10 @@ async def _serve(config: Config, store: StateStore, spool: Spool, only: str | No
     failed = not stop.is_set()
     status.cancel()
     if failed:
-        log.error("The worker failed: %r", app.crash_reason or (status.done() and not status.cancelled() and status.exception()))
+        log.error(
+            "The worker failed: %r",
+            app.crash_reason or (status.done() and not status.cancelled() and status.exception()),
+        )
     await app.stop()
     return failed
 

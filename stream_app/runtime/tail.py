@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from flowlib.artifact import ArtifactError
-from schemas.codecs import DecodeError, Record, decode_event
-from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, RetrainRequest
+from schemas.codecs import DecodeError, decode_event
+from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.runtime.clients import client_settings
@@ -50,7 +50,9 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[Any]:
     try:
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
-            raise DriftflowError(f"topic {topic} does not exist yet: start `driftflow worker` once, it makes the topics")
+            raise DriftflowError(
+                f"topic {topic} does not exist yet: start `driftflow worker` once, it makes the topics"
+            )
         consumer.assign([TopicPartition(topic, partition) for partition in sorted(partitions)])
         while True:
             fetched = consumer.poll(timeout_ms=int(QUIET_S * 1000), max_records=1_000)
@@ -72,7 +74,11 @@ def _print(message: Any, out: Console, as_json: bool, everything: bool) -> None:
         return
     if as_json:
         headers = dict(message.headers)
-        line = {"type": headers["ce_type"].decode(), "id": headers["ce_id"].decode(), "data": msgspec.to_builtins(record)}
+        line = {
+            "type": headers["ce_type"].decode(),
+            "id": headers["ce_id"].decode(),
+            "data": msgspec.to_builtins(record),
+        }
         out.file.write(msgspec.json.encode(line).decode() + "\n")
         out.file.flush()
     else:
@@ -93,7 +99,12 @@ def _parts(record: Record) -> tuple[str, str, str, str]:
         case RetrainRequest():
             rows = sum(part.end - part.start for part in record.train)
             where = ", ".join(record.slices)
-            return _when(record.requested_pane_ms), "retrain", record.reason, f"{rows:,} rows asked for; drifted: {where}"
+            return (
+                _when(record.requested_pane_ms),
+                "retrain",
+                record.reason,
+                f"{rows:,} rows asked for; drifted: {where}",
+            )
         case ModelNotice():
             return _when(record.created_ms), record.status, record.model_id, record.reason
         case Activation():

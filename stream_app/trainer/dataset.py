@@ -20,8 +20,9 @@ DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 COLLECTIVE = 4.0
 FOLDS = 5
-CALIBRATION, GATE, VALIDATION = 0, 1, 2
-"""Folds by day number modulo 5; days of the other two folds train."""
+CALIBRATION, VALIDATION, GATE = 0, 1, 2
+"""Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one training
+day beside them: were one kind nearer to what the model has seen, its p-values would not hold on the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def quarantined(rows: Rows, in_service: Density, config: Config) -> Bools:
 def without_unusable(rows: Rows) -> Rows:
     """Rows that a model could score at all."""
     usable = ~np.isinf(rows.numeric).any(axis=1) & ~np.isnan(rows.numeric).all(axis=1)
-    return rows.take(usable)
+    return rows.take(np.asarray(usable))
 
 
 def split(rows: Rows, calibrate_from_ms: int) -> Split:

@@ -110,7 +110,9 @@ def trusted_keys(config: Config) -> dict[str, artifact.Ed25519PublicKey]:
     for name in config.state.trusted_keys:
         path = config.path(name)
         if not path.exists():
-            raise ModelError(f"state.trusted_keys: {path} does not exist; `driftflow trainer` writes one beside its signing key")
+            raise ModelError(
+                f"state.trusted_keys: {path} does not exist; `driftflow trainer` writes one beside its signing key"
+            )
         public = artifact.load_public_key(path)
         keys[artifact.key_id(public)] = public
     return keys

@@ -59,7 +59,9 @@ def read_ranges(
                     del wanted[tp]
             if time.monotonic() - heard > _STALL_S:
                 left = ", ".join(f"{tp.topic}/{tp.partition} up to {part.end}" for tp, part in wanted.items())
-                raise DriftflowError(f"no rows for {_STALL_S:.0f} s while reading {left}: does the topic still hold these offsets?")
+                raise DriftflowError(
+                    f"no rows for {_STALL_S:.0f} s while reading {left}: does the topic still hold these offsets?"
+                )
     finally:
         consumer.close()
 

@@ -60,9 +60,9 @@ def _fit(
     config: Config, request: RetrainRequest, parts: Split, in_service: Density | None,
     progress: Callable[[Progress], None] | None,
 ) -> Density:  # fmt: skip
-    """Fit on the split; the seed comes from the request, so that answering it again gives the same model."""
+    """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
-    seed = (int.from_bytes(hashlib.sha256(request.id.encode()).digest()[:4], "little") ^ config.model.seed) & 0x7FFFFFFF
+    seed = _seed(config, request)
     settings = TrainConfig(max_steps=config.model.max_steps)
     if in_service is not None:
         settings = TrainConfig.warm(max_steps=config.model.warm_steps)
@@ -79,9 +79,18 @@ def _fit(
     )
 
 
+def _seed(config: Config, request: RetrainRequest) -> int:
+    """From what is asked for, names left out: answering again, or under another topic name, gives the same model."""
+    ranges = [(r.partition, r.start, r.end, r.start_ms, r.end_ms) for r in request.train]
+    text = record_id("seed", config.model.seed, request.reason, request.requested_pane_ms, ranges)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+
 def _too_few(config: Config, parts: Split) -> str:
-    sizes = f"train {len(parts.train)}, validation {len(parts.validation)}, calibration {len(parts.calibration)}, gate {len(parts.gate)}"
-    return f"too few rows ({sizes}): trainer.min_rows is {config.trainer.min_rows}, and a tenth of it for each held-out part"
+    names = ("train", "validation", "calibration", "gate")
+    sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
+    least = config.trainer.min_rows
+    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
 
 
 def _refused(

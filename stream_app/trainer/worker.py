@@ -80,7 +80,9 @@ class Trainer:
         if why:
             self._tell(f"request {request.id[:8]} needs no new model: {why}")
             return None
-        self._tell(f"request {request.id[:8]} ({request.reason}, {', '.join(request.slices) or 'all'}): reading the rows")
+        self._tell(
+            f"request {request.id[:8]} ({request.reason}, {', '.join(request.slices) or 'all'}): reading the rows"
+        )
         batches = list(read_ranges(self._config, request.train, self._client))
         spans = [(r.start_ms, r.end_ms) for r in request.train] or [(0, 0)]
         rows = dataset.gather(batches, min(start for start, _ in spans), max(end for _, end in spans))
@@ -122,7 +124,11 @@ def publish(producer: KafkaProducer, config: Config, notice: ModelNotice) -> Non
     """Put a model, its bytes included, on the compacted models topic."""
     message = _message(config, notice)
     producer.send(
-        config.topics.models, key=notice.model_id.encode(), value=message.value, headers=list(message.headers), partition=0
+        config.topics.models,
+        key=notice.model_id.encode(),
+        value=message.value,
+        headers=list(message.headers),
+        partition=0,
     ).get(timeout=60)
 
 

@@ -27,7 +27,9 @@ def judge(times: list[int], cuts: list[int], ids: list[str] | None = None) -> li
     edges = sorted({0, len(times), *[c for c in cuts if c <= len(times)]})
     for a, b in zip(edges[:-1], edges[1:], strict=True):
         s = screen(state, WINDOWS, events(times[a:b], None if ids is None else ids[a:b]), None)
-        out += list(zip(s.future.tolist(), s.duplicate.tolist(), s.late.tolist(), s.closed_after_ms.tolist(), strict=True))
+        out += list(
+            zip(s.future.tolist(), s.duplicate.tolist(), s.late.tolist(), s.closed_after_ms.tolist(), strict=True)
+        )
     return out
 
 

@@ -68,7 +68,7 @@ class AdwinDetector:
 
     def _forget(self, at: int) -> None:
         for table in (self._seen, self._adwin, self._left):
-            table.pop(at, None)  # type: ignore[attr-defined]
+            table.pop(at, None)
 
     def to_state(self) -> Any:
         """See :class:`Detector`."""
@@ -77,5 +77,5 @@ class AdwinDetector:
     def restore(self, state: Any) -> None:
         """See :class:`Detector`."""
         self._seen = {at: list(values) for at, values in state["seen"]}
-        self._left = {at: left for at, left in state["left"]}
+        self._left = dict(state["left"])
         self._adwin = {}
