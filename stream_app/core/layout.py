@@ -106,7 +106,7 @@ class Layout:
             values = np.frombuffer(columns.get(name, b""), dtype="<i8")
             if len(values) != m * self.shapes[name]:
                 raise ValueError(f"column {name!r} has {len(values)} values, expected {m} x {self.shapes[name]}")
-            rows[:, place] = values.reshape(m, -1)
+            rows[:, place] = values.reshape(m, self.shapes[name])
         return rows
 
 

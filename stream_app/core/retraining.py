@@ -16,25 +16,33 @@ class Source:
     """What WATCH knows of a source partition's offsets over event time.
 
     Attributes:
-        marks: ``(pane_start_ms, offset_start)`` of closed panes, ascending, thinned to a bounded number.
-        end: ``(pane_end_ms, offset_end)`` of the newest marker.
+        marks: ``(pane_end_ms, offset_end)`` of its markers, ascending: the row at ``offset_end`` closed every pane up to
+            ``pane_end_ms``, so the rows of those panes lie below it.
     """
 
     marks: list[tuple[int, int]] = field(default_factory=list)
-    end: tuple[int, int] = (0, 0)
 
-    def note(self, pane_start_ms: int, pane_end_ms: int, offset_end: int) -> None:
+    def note(self, pane_end_ms: int, offset_end: int) -> None:
         """Take a marker in."""
-        if not self.marks or pane_start_ms > self.marks[-1][0]:
-            self.marks.append((pane_start_ms, self.end[1]))
-        if len(self.marks) > MARKS_MAX:
-            self.marks = [self.marks[0], *self.marks[1::2]]  # older offsets only become less exact, never wrong
-        self.end = max(self.end, (pane_end_ms, offset_end))
+        if not self.marks or pane_end_ms > self.marks[-1][0]:
+            self.marks.append((pane_end_ms, offset_end))
 
-    def offset_at(self, time_ms: int) -> int:
-        """An offset at or before the first row of panes that start at or after ``time_ms``."""
-        before = [offset for start, offset in self.marks if start <= time_ms]
-        return before[-1] if before else (self.marks[0][1] if self.marks else 0)
+    def start(self, time_ms: int) -> int:
+        """An offset at or before the first row of panes that start at or after ``time_ms``; 0 where not known."""
+        return max((offset for end, offset in self.marks if end <= time_ms), default=0)
+
+    def end(self, time_ms: int) -> int:
+        """Offset below which every row of panes up to ``time_ms`` lies. Later markers do not change it, so that a
+        request is the same however far ahead a source is.
+        """
+        later = [offset for end, offset in self.marks if end >= time_ms]
+        return later[0] if later else (self.marks[-1][1] if self.marks else 0)
+
+    def thin(self, final_ms: int) -> None:
+        """Keep a bounded number of marks up to ``final_ms``: older offsets become less exact, never wrong."""
+        old = [mark for mark in self.marks if mark[0] <= final_ms]
+        if len(old) > MARKS_MAX:
+            self.marks = [*old[1::2], *self.marks[len(old) :]]
 
 
 class Retraining:
@@ -72,7 +80,7 @@ class Retraining:
         reach_ms = start_ms - self._config.windows.lateness
         train = [
             OffsetRange(
-                topic=topic, partition=partition, start=source.offset_at(reach_ms), end=source.end[1],
+                topic=topic, partition=partition, start=source.start(reach_ms), end=source.end(now_ms),
                 start_ms=start_ms, end_ms=now_ms,
             )
             for partition, source in sorted(sources.items())

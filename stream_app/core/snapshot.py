@@ -47,4 +47,7 @@ def unpack(blob: bytes) -> Any:
         raise SnapshotError("not a snapshot of this version; remove it to start from the committed offsets")
     if hashlib.sha256(blob[36:]).digest() != blob[4:36]:
         raise SnapshotError("the snapshot is truncated or altered; restore it, or remove it to start over")
-    return msgspec.msgpack.Decoder(ext_hook=_ext_hook).decode(blob[36:])
+    try:
+        return msgspec.msgpack.Decoder(ext_hook=_ext_hook).decode(blob[36:])
+    except (ValueError, TypeError) as error:
+        raise SnapshotError(f"the snapshot makes no sense ({error}); remove it to start over") from None

@@ -76,7 +76,7 @@ class Watcher:
         """Take a marker in and finalise what it completes."""
         self.closed[marker.partition] = max(self.closed.get(marker.partition, 0), marker.pane_end_ms)
         source = self._sources.setdefault(marker.partition, Source())
-        source.note(marker.pane_start_ms, marker.pane_end_ms, marker.offset_end)
+        source.note(marker.pane_end_ms, marker.offset_end)
         return self.finalise(references)
 
     def behind(self) -> dict[int, tuple[int, int]]:
@@ -95,6 +95,12 @@ class Watcher:
             else:
                 joined.append((start, end))
         self.passed[partition] = joined
+        # Blocks that are here already go too: where the decision stood in the stream must not matter in a replay.
+        for at in [at for at in self._pending if from_ms <= at < to_ms]:
+            kept = {key: block for key, block in self._pending[at].items() if key[0] != partition}
+            self.late_panes += len(self._pending.pop(at)) - len(kept)
+            if kept:
+                self._pending[at] = kept
 
     def _reached(self, partition: int) -> int:
         """Time up to which a source has closed its panes or been passed over."""
@@ -127,6 +133,8 @@ class Watcher:
             if merged:
                 self._slicing_pane(slicing, start, end, merged, references, out)
         self._ask(end, out)
+        for source in self._sources.values():
+            source.thin(end)
 
     def _merge(self, blocks: list[PaneBlock]) -> dict[str, tuple[str, Ints]]:
         """Slice to (model, row): rows of one model add up; of two models the one activated last counts in full."""
@@ -254,8 +262,10 @@ class Watcher:
             "service": self._service,
             "final_ms": self.final_ms,
             "late_panes": self.late_panes,
-            "pending": [encode_partial(block).value for blocks in self._pending.values() for block in blocks.values()],
-            "sources": [[p, source.marks, source.end] for p, source in self._sources.items()],
+            "pending": [
+                encode_partial(block).value for _, blocks in sorted(self._pending.items()) for _, block in sorted(blocks.items())
+            ],
+            "sources": [[p, source.marks] for p, source in self._sources.items()],
             "windows": [[name, windows.to_state()] for name, windows in self._windows.items()],
             "detectors": [[*key, detector.to_state()] for key, detector in self._detectors.items()],
             "policy": self._policy.to_state(),
@@ -273,9 +283,7 @@ class Watcher:
             record = decode_partial(value, {"kind": b"block"})
             assert isinstance(record, PaneBlock)
             self.block(record)
-        self._sources = {
-            p: Source([(start, offset) for start, offset in marks], tuple(end)) for p, marks, end in state["sources"]
-        }
+        self._sources = {p: Source([(end, offset) for end, offset in marks]) for p, marks in state["sources"]}
         self._windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
         for rule, slicing, detector in state["detectors"]:
             self._detectors[rule, slicing].restore(detector)

@@ -258,6 +258,16 @@ class Worker:
         return self._feed.refused
 
     @property
+    def ready(self) -> bool:
+        """True once there is a model to score with."""
+        return self._ready.is_set()
+
+    def progress(self) -> dict[Any, tuple[int | None, int | None]]:
+        """Committed offset and high watermark of each partition this worker has."""
+        consumer = self.app._consumer
+        return consumer.progress() if consumer is not None else {}
+
+    @property
     def pending(self) -> int:
         """Partitions with work that is not durable yet."""
         return len(self._dirty)

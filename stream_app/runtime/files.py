@@ -97,7 +97,8 @@ def _json_events(stream: IO[bytes]) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 
 def _csv_events(stream: IO[bytes], event: EventConfig, path: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-    rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    rows = csv.reader(text)
     header = next(rows, [])
     if event.time_field not in header:
         raise DriftflowError(f"{path}: no column {event.time_field!r} (event.time_field); it has: {', '.join(header)}")
@@ -107,6 +108,7 @@ def _csv_events(stream: IO[bytes], event: EventConfig, path: str) -> Iterator[tu
         if cells:
             fields = {name: make(cell) for name, make, cell in zip(header, makers, cells, strict=False)}
             yield fields, encode(fields)
+    text.close()
 
 
 def _cell_maker(name: str, event: EventConfig) -> Callable[[str], Any]:

@@ -32,6 +32,15 @@ def artifact_of(notice: ModelNotice) -> Artifact:
     )  # fmt: skip
 
 
+def check_stream(density: Density, config: Config) -> None:
+    """Raise ArtifactError unless a verified model was made for this stream: a signature says who made it, not for what."""
+    if density.manifest.get("stream") != config.stream:
+        raise ArtifactError(f"it was made for stream {density.manifest.get('stream')!r}, not {config.stream!r}")
+    spec, event = density.encoder.spec, config.event
+    if (list(spec.numeric), list(spec.categorical)) != (event.numeric, event.categorical):
+        raise ArtifactError("its features are not those of event.numeric and event.categorical")
+
+
 class ModelsFeed:
     """Reads the models topic from its beginning, outside any consumer group: every worker wants every model.
 
@@ -81,6 +90,7 @@ class ModelsFeed:
             return
         try:
             density = await asyncio.to_thread(load, artifact_of(notice), self._trusted)
+            check_stream(density, self._config)
         except ArtifactError as error:
             log.error("Model %s at %s refused: %s. The model in service stays.", notice.model_id, where, error)
             self.refused += 1

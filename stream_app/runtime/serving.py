@@ -12,11 +12,13 @@ from pathlib import Path
 
 from stream_app.config import Config
 from stream_app.core.scoring import COUNTERS
+from stream_app.errors import DriftflowError
 from stream_app.runtime.agents import Worker
 from stream_app.runtime.clients import client_settings, faust_broker, faust_credentials
 from stream_app.runtime.preflight import preflight, require
 from stream_app.runtime.state import StateStore, read_decisions
 from stream_app.runtime.topics import prepare
+from stream_app.runtime.watchdog import STALL_S, Watchdog, lag_of
 from stream_app.sinks import make_sink
 from stream_app.sinks.spool import Drainer, Spool
 
@@ -60,19 +62,33 @@ async def _serve(config: Config, store: StateStore, spool: Spool, only: str | No
     app = worker.app
     app.finalize()
     await app.start()
-    status = asyncio.ensure_future(_write_status(config, worker))
-    stopped = asyncio.ensure_future(stop.wait())
-    crashed = asyncio.ensure_future(app.wait_until_stopped())
-    await asyncio.wait({stopped, crashed, status}, return_when=asyncio.FIRST_COMPLETED)
+    tasks = [
+        asyncio.ensure_future(coroutine)
+        for coroutine in (stop.wait(), app.wait_until_stopped(), _write_status(config, worker), _watch_progress(worker))
+    ]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
-    status.cancel()
     if failed:
-        log.error(
-            "The worker failed: %r",
-            app.crash_reason or (status.done() and not status.cancelled() and status.exception()),
-        )
+        errors = [app.crash_reason, *(task.exception() for task in done)]
+        log.error("The worker failed: %s", next((error for error in errors if error is not None), "its app stopped"))
+    for task in tasks:
+        task.cancel()
     await app.stop()
     return failed
+
+
+async def _watch_progress(worker: Worker) -> None:
+    """Raise when a partition has stalled: a supervisor starts the worker again."""
+    dog = Watchdog()
+    while True:
+        await asyncio.sleep(STATUS_S)
+        stalled = dog.stalled(worker.progress() if worker.ready else {}, time.monotonic())
+        if stalled:
+            raise DriftflowError(
+                f"no progress for {STALL_S:.0f} s although there are records to read on "
+                + ", ".join(f"{tp.topic}/{tp.partition}" for tp in stalled)
+                + "; the worker ends so that it can be started again from its snapshots"
+            )
 
 
 async def _write_status(config: Config, worker: Worker) -> None:
@@ -95,6 +111,7 @@ async def _write_status(config: Config, worker: Worker) -> None:
                 "partitions": sorted(worker.pipeline.sources),
                 "models_refused": worker.models_refused,
                 "pending": worker.pending,
+                "lag": lag_of(worker.progress()),
                 "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from stream_app.config import Config
 from stream_app.core.batches import EventBatch, RawBatch
 from stream_app.core.decoding import Decoder
 from stream_app.errors import DriftflowError
+
+log = logging.getLogger(__name__)
 
 _STALL_S = 30.0
 
@@ -40,8 +43,15 @@ def read_ranges(
     )  # fmt: skip
     try:
         consumer.assign(list(wanted))
-        for tp, part in wanted.items():
-            consumer.seek(tp, part.start)
+        # What retention has deleted since the request cannot be read; the rest of the range still can.
+        kept = consumer.beginning_offsets(list(wanted))
+        for tp, part in list(wanted.items()):
+            if kept[tp] >= part.end:
+                log.warning("%s/%d: retention has deleted every offset asked for (below %d)", *tp, part.end)
+                consumer.pause(tp)
+                del wanted[tp]
+            else:
+                consumer.seek(tp, max(part.start, kept[tp]))
         heard = time.monotonic()
         while wanted:
             for tp, records in consumer.poll(timeout_ms=500).items():

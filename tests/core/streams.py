@@ -34,6 +34,13 @@ RULES: dict[str, Any] = {
 }
 
 
+class Quiet(list[Any]):
+    """A list whose repr is short: hypothesis prints the arguments of a test that fails."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} items>"
+
+
 def table(rng: np.random.Generator, n: int, shift: float = 0.0) -> tuple[Any, Any, Any]:
     """Correlated rows: numeric ``(n, 3)`` float32 with gaps, categories ``(n, 1)``, stations ``(n,)``."""
     z = rng.standard_normal((n, 3))

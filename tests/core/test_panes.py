@@ -152,7 +152,7 @@ def test_layout_round_trip(d: int, m: int, seed: int) -> None:
     layout = Layout(d)
     rows = np.random.default_rng(seed).integers(-(2**62), 2**62, (m, layout.width))
     assert np.array_equal(layout.decode(layout.encode(rows), m), rows)
-    joined = np.concatenate([layout.get(rows, name).reshape(m, -1) for name in layout.shapes], axis=1)
+    joined = np.concatenate([layout.get(rows, name).reshape(m, width) for name, width in layout.shapes.items()], axis=1)
     assert np.array_equal(joined, rows)
     assert layout.pit(rows).shape == (m, d, PIT_BINS)
     assert layout.get(rows, "missing").shape == (m, d)
@@ -163,7 +163,7 @@ def test_layout_round_trip(d: int, m: int, seed: int) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\0" * 8, b"\0" * 7])
 def test_columns_of_the_wrong_size_are_refused(name: str, damage: bytes) -> None:
     columns = LAYOUT.encode(np.zeros((3, LAYOUT.width), dtype=np.int64))
-    with pytest.raises(ValueError, match="column|buffer"):
+    with pytest.raises(ValueError, match=r"column|buffer"):
         LAYOUT.decode({**columns, name: columns[name] + damage if damage else b""}, 3)
     with pytest.raises(ValueError, match=name):
         LAYOUT.decode({k: v for k, v in columns.items() if k != name}, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def events(times: list[int], ids: list[str] | None = None) -> EventBatch:
 def judge(times: list[int], cuts: list[int], ids: list[str] | None = None) -> list[tuple[bool, bool, bool, int]]:
     state, out = Timing(), []
     edges = sorted({0, len(times), *[c for c in cuts if c <= len(times)]})
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         s = screen(state, WINDOWS, events(times[a:b], None if ids is None else ids[a:b]), None)
         out += list(
             zip(s.future.tolist(), s.duplicate.tolist(), s.late.tolist(), s.closed_after_ms.tolist(), strict=True)

@@ -49,7 +49,9 @@ class LikelihoodDetector:
         state["block"][at] = now
         state["sums"][at] += self._layout.log_bets(view.rows)
         state["count"][at, 0] += self._layout.get(view.rows, "scored")
-        return np.asarray(np.expm1(state["log_r1"][at][:, self._bets]).mean(axis=1), dtype=np.float64)
+        # Contiguous rows are summed one like the other, so that a slice's value does not depend on its neighbours.
+        mixed = np.ascontiguousarray(state["log_r1"][at][:, self._bets])
+        return np.asarray(np.expm1(mixed).mean(axis=1), dtype=np.float64)
 
     def _finish_block(self, at: Any) -> None:
         state = self._state

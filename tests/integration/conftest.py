@@ -1,0 +1,45 @@
+"""Two models on the example's first months, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.stream import Stream, write_example
+
+MakeStream = Callable[..., Stream]
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """March to May 2013, twelve stations."""
+    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-06-01")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory, example: Path) -> Path:
+    """A folder with keys and a registry of two models, the second one trained on more."""
+    stream = Stream(tmp_path_factory.mktemp("models"), "127.0.0.1:1", "models-of-all")
+    for until in ("2013-04-10", "2013-04-20"):
+        stream.command("score", str(example), "--bootstrap-until", until)
+    return stream.folder
+
+
+@pytest.fixture
+def make_stream(
+    tmp_path: Path, broker: tuple[str, str], unique: Callable[[str], str], models: Path
+) -> Iterator[MakeStream]:
+    """Streams on the broker at hand, with the two models; their workers end with the test."""
+    made: list[Stream] = []
+
+    def make(name: str = "air", **options: str) -> Stream:
+        stream = Stream(tmp_path / f"{name}-{len(made)}", broker[1], unique(f"{name}{len(made)}"), **options)
+        stream.adopt(models)
+        made.append(stream)
+        return stream
+
+    yield make
+    for stream in made:
+        stream.kill()

@@ -1,0 +1,234 @@
+"""A small stream of its own: configuration, models, events; workers as processes; what they sent, read back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from stream_app.config import Config, load
+from stream_app.core.partitioning import partition_for
+from stream_app.runtime.clients import client_settings
+from stream_app.runtime.files import read_rows
+from stream_app.runtime.state import read_decisions
+from stream_app.runtime.tail import read_signals
+from stream_app.runtime.topics import ensure_topics
+
+Signal = tuple[tuple[tuple[str, bytes], ...], bytes]
+"""Headers and value."""
+
+_TEMPLATE = """
+stream = "air"
+[topics]
+events = "{name}.events"
+partials = "{name}.partials"
+signals = "{name}.signals"
+models = "{name}.models"
+dead_letters = "{name}.dead-letters"
+partitions = 4
+[event]
+time_field = "timestamp"
+numeric = ["PM2.5", "PM10", "SO2", "NO2", "CO", "O3", "TEMP", "PRES", "DEWP", "RAIN", "WSPM"]
+slicings = [["station"]]
+[kafka]
+bootstrap = ["{bootstrap}"]
+group = "{name}"
+session_timeout = "6s"
+[windows]
+pane = "6h"
+spans = ["1d", "7d", "14d"]
+idle_after = "{idle_after}"
+[rules.drift]
+detector = "likelihood"
+open = 20.0
+resolve = 2.0
+retrain = true
+cooldown = "7d"
+[rules.feature]
+detector = "pit"
+open = 0.3
+resolve = 0.2
+cooldown = "7d"
+[rules.step]
+detector = "adwin"
+open = 1.0
+resolve = 0.5
+[rules.missing]
+detector = "missing"
+open = 0.3
+resolve = 0.1
+[model]
+max_steps = 200
+warm_steps = 50
+[trainer]
+max_alarm_ratio = 50.0
+[retrain]
+cooldown = "14d"
+"""
+
+
+def write_example(path: Path, until: str) -> Path:
+    """The example's rows before a date, as a CSV file."""
+    source = resources.files("stream_app.example").joinpath("beijing_air_2013.csv.gz")
+    with source.open("rb") as packed, gzip.open(packed, "rt") as rows, path.open("w") as out:
+        header = next(rows)
+        place = header.strip().split(",").index("timestamp")
+        out.write(header)
+        out.writelines(row for row in rows if row.split(",")[place] < until)
+    return path
+
+
+class Stream:
+    """A stream in a folder of its own, on a broker."""
+
+    def __init__(self, folder: Path, bootstrap: str, name: str, idle_after: str = "600s", extra: str = "") -> None:
+        self.folder, self.name = folder, name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.toml = folder / "driftflow.toml"
+        self.toml.write_text(_TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after) + extra)
+        self.config: Config = load(self.toml)
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.sent = 0
+
+    # Set-up --------------------------------------------------------------------------------------------------------
+
+    def adopt(self, models: Path) -> None:
+        """Take over another folder's models, record of them included, and keys."""
+        shutil.copytree(models / "keys", self.folder / "keys")
+        shutil.copytree(models / "models", self.folder / "models")
+
+    def command(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a ``driftflow`` command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "stream_app.cli", words[0], "-c", str(self.toml), *words[1:]],
+            capture_output=True, text=True, timeout=150, env=_environment(), **options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def produce(self, values: list[tuple[bytes | None, bytes | None]]) -> None:
+        """Send keyed values in order, each to the partition that ``driftflow produce`` would choose."""
+        n = ensure_topics(self.config)[self.config.topics.events]
+        producer = KafkaProducer(**client_settings(self.config.kafka), linger_ms=20, max_request_size=8 * 1024 * 1024)
+        for row, (key, value) in enumerate(values, self.sent):
+            producer.send(self.config.topics.events, key=key, value=value, partition=partition_for(key, n, row))
+        producer.flush()
+        producer.close()
+        self.sent += len(values)
+
+    def rows(self, file: Path) -> list[tuple[bytes | None, bytes | None]]:
+        """Keyed values of a file."""
+        return list(read_rows(file, self.config))
+
+    # Workers -------------------------------------------------------------------------------------------------------
+
+    def start_worker(self, *words: str) -> subprocess.Popen[bytes]:
+        """A worker as a process of its own; its log is in the folder."""
+        with (self.folder / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(self.toml), *words],
+                stdout=log, stderr=subprocess.STDOUT, env=_environment(),
+            )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+    def stop(self) -> None:
+        """Stop every worker; one that had failed fails the test."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGTERM)
+                assert worker.wait(40) == 0, self.log()
+        self.workers.clear()
+
+    def kill(self) -> None:
+        """SIGKILL to every worker."""
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+        self.workers.clear()
+
+    def status(self) -> dict[str, Any]:
+        """The worker's totals."""
+        path = self.folder / "state" / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def received(self) -> int:
+        """Events the worker has fetched."""
+        return int(self.status().get("received", 0))
+
+    def wait(self, done: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
+        """Poll; on failure show the log."""
+        until = time.monotonic() + timeout_s
+        while not done():
+            dead = [worker.returncode for worker in self.workers if worker.poll() is not None]
+            assert not dead, f"a worker ended with {dead} while waiting for {what}:\n{self.log()}"
+            assert time.monotonic() < until, f"waited {timeout_s} s for {what}; {self.status()}\n{self.log()}"
+            time.sleep(0.1)
+
+    def wait_until_done(self) -> None:
+        """Everything received, watched and stored."""
+        self.wait(lambda: self.received() == self.sent, f"{self.sent} events")
+        self.wait(lambda: self.status()["lag"] == 0 and not self.status()["pending"], "the partials to be watched")
+
+    def log(self) -> str:
+        """The workers' output."""
+        path = self.folder / "worker.log"
+        return path.read_text(errors="replace")[-6000:] if path.exists() else ""
+
+    # Results -------------------------------------------------------------------------------------------------------
+
+    def decisions(self) -> Path:
+        """The record of what depended on the clock."""
+        path = self.folder / "state" / "decisions.jsonl"
+        assert read_decisions(path)
+        return path
+
+    def signals(self) -> dict[int, list[Signal]]:
+        """Signals by partition in order, each id once: a crash may send what it had sent before."""
+        table: dict[int, dict[str, Signal]] = defaultdict(dict)
+        for message in read_signals(self.config):
+            headers = tuple((name, value) for name, value in message.headers)
+            signal_ = (headers, message.value)
+            event_id = dict(headers)["ce_id"].decode()
+            assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
+        return {partition: list(signals.values()) for partition, signals in sorted(table.items())}
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Dead letters, each id once."""
+        tp = TopicPartition(self.config.topics.dead_letters, 0)
+        consumer = KafkaConsumer(**client_settings(self.config.kafka), auto_offset_reset="earliest")
+        consumer.assign([tp])
+        letters = {}
+        while fetched := consumer.poll(timeout_ms=1500).get(tp):
+            for record in fetched:
+                letter = msgspec.json.decode(record.value)
+                letters[letter["id"]] = letter
+        consumer.close()
+        return list(letters.values())
+
+    def points(self) -> list[tuple[Any, ...]]:
+        """Every point of the store, the wall clock's own ones (models) aside."""
+        with sqlite3.connect(self.folder / "driftflow.sqlite") as link:
+            rows = link.execute(
+                "SELECT measurement, series, time_ms, fields FROM points WHERE measurement <> 'models' ORDER BY 1, 2, 3"
+            ).fetchall()
+        link.close()
+        return rows
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,132 @@
+"""With the same decisions: file or broker, once or twice, killed or not, the same signals, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.codecs import TYPES
+from stream_app.runtime.broker import EmbeddedBroker
+from tests.integration.conftest import MakeStream
+from tests.integration.stream import Stream
+
+Lines = dict[int, list[dict[str, Any]]]
+
+
+def as_lines(stream: Stream) -> Lines:
+    """Signals from the broker in the form that ``driftflow score --signals`` writes."""
+    table: Lines = {}
+    for partition, signals in stream.signals().items():
+        table[partition] = [
+            {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
+            for headers, value in signals
+        ]
+    return {partition: lines for partition, lines in table.items() if partition < 8}  # the last one is the trainer's
+
+
+def score_locally(stream: Stream, example: Path) -> Lines:
+    """The same file with the stream's decisions, without a broker."""
+    out = stream.folder / "local.jsonl"
+    stream.command("score", str(example), "--decisions", str(stream.decisions()), "--signals", str(out))
+    table: Lines = {}
+    for line in map(json.loads, out.read_text().splitlines()):
+        table.setdefault(line["partition"], []).append(line)
+    return table
+
+
+def run_live(stream: Stream, example: Path) -> None:
+    """Half the events under the first model, the rest under the second: decisions are made as they come."""
+    rows = stream.rows(example)
+    registry = stream.folder / "models" / "air.notices.jsonl"
+    notices = registry.read_text()
+    registry.write_text(notices.splitlines()[0] + "\n")
+    stream.command("models", "--publish")
+    stream.produce(rows[: len(rows) // 2])
+    stream.start_worker()
+    stream.wait_until_done()
+    registry.write_text(notices)
+    stream.command("models", "--publish")
+    second = json.loads(notices.splitlines()[1])["model_id"]
+    stream.wait(lambda: stream.status().get("service") == second, "the second model")
+    stream.produce(rows[len(rows) // 2 :])
+
+
+def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
+    stream = make_stream()
+    run_live(stream, example)
+    stream.wait_until_done()
+    stream.stop()
+    live, local = as_lines(stream), score_locally(stream, example)
+    assert live == local
+    kinds = {line["ce_type"] for lines in live.values() for line in lines}
+    wanted = {"driftflow.alert.v1", "driftflow.activation.v1", "driftflow.event-anomaly.v1", "driftflow.retrain-request.v1"}
+    assert kinds == wanted <= set(TYPES)
+    swapped = {line["data"]["model_id"] for lines in live.values() for line in lines if "activation" in line["ce_type"]}
+    assert len(swapped) == 2
+
+
+def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    stream = make_stream(idle_after="600s")
+    stream.command("models", "--publish")
+    rows = stream.rows(example)
+    stream.produce(rows)
+    for _ in range(3):
+        stream.start_worker()
+        already = stream.received()
+        goal = already + chance.randrange(1, max((len(rows) - already) // 2, 2))
+        stream.wait(lambda goal=goal: stream.received() >= goal, "some events")
+        time.sleep(chance.random() * 0.4)
+        stream.kill()
+    stream.start_worker()
+    stream.wait_until_done()
+    stream.stop()
+    status = stream.status()
+    assert status["received"] == status["windowed"] == len(rows)
+    assert as_lines(stream) == score_locally(stream, example), f"seed {seed}"
+    again = _uninterrupted(stream, example)
+    assert stream.points() == again, f"seed {seed}"
+
+
+def _uninterrupted(stream: Stream, example: Path) -> list[tuple[Any, ...]]:
+    """The store of a run on the file with the same decisions."""
+    (stream.folder / "driftflow.sqlite").rename(stream.folder / "first.sqlite")
+    kept = stream.points
+    stream.command("score", str(example), "--decisions", str(stream.decisions()), "--store")
+    local = kept()
+    for path in stream.folder.glob("driftflow.sqlite*"):
+        path.unlink()
+    (stream.folder / "first.sqlite").rename(stream.folder / "driftflow.sqlite")
+    return local
+
+
+@pytest.mark.timeout(240)
+def test_twice_is_byte_identical(tmp_path: Path, models: Path, example: Path) -> None:
+    """Two fresh brokers, the same topic names, the second run given the first one's decisions."""
+    seen = []
+    for number in range(2):
+        with EmbeddedBroker() as broker:
+            stream = Stream(tmp_path / str(number), broker.bootstrap, "twice")
+            stream.adopt(models)
+            try:
+                if number == 0:
+                    run_live(stream, example)
+                    decisions = stream.decisions()
+                else:
+                    stream.command("models", "--publish")
+                    stream.produce(stream.rows(example))
+                    stream.start_worker("--decisions", str(decisions))
+                stream.wait_until_done()
+                stream.stop()
+                seen.append(stream.signals())
+            finally:
+                stream.kill()
+    assert seen[0] == seen[1]
+    assert sum(map(len, seen[0].values())) > 50
