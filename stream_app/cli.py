@@ -65,7 +65,7 @@ def main() -> None:
 @BOOTSTRAP
 @click.option("--stream", default="beijing-air", show_default=True, help="Stream name; topics are named after it.")
 @click.option("--dir", "folder", type=click.Path(file_okay=False), help="Work here instead of in a temporary folder.")
-@click.option("--exit-when-done", is_flag=True, help="Run unattended and end when the story is told.")
+@click.option("--exit-when-done", is_flag=True, help="End when the story is told (so it does without a terminal).")
 @click.option("--keep", is_flag=True, help="Leave everything running afterwards (until Ctrl-C).")
 @click.option(
     "--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object."

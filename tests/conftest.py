@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from stream_app.runtime.broker import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
 from tests.certificates import write_certificates
+
+torch.set_num_threads(1)  # test processes share two cores with the brokers they start
 
 
 def cannot_start(reason: str) -> None:

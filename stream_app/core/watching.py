@@ -263,7 +263,9 @@ class Watcher:
             "final_ms": self.final_ms,
             "late_panes": self.late_panes,
             "pending": [
-                encode_partial(block).value for _, blocks in sorted(self._pending.items()) for _, block in sorted(blocks.items())
+                encode_partial(block).value
+                for _, blocks in sorted(self._pending.items())
+                for _, block in sorted(blocks.items())
             ],
             "sources": [[p, source.marks] for p, source in self._sources.items()],
             "windows": [[name, windows.to_state()] for name, windows in self._windows.items()],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -49,7 +48,8 @@ def run_demo(options: dict[str, Any]) -> int:
             story.tell()
             report = make_report(story)
             _hand_over(options, report, err)
-            if options["keep"] or not options["exit_when_done"]:
+            watched = sys.stdout.isatty() and not options["exit_when_done"]
+            if options["keep"] or watched:
                 err.print(f"Broker {story.bootstrap}, console {story.console_url}. Ctrl-C ends the demo.")
                 threading.Event().wait()
             return 0
@@ -134,8 +134,7 @@ class Story:
         """Start a ``driftflow`` command as a child that ends with the demo; its output goes to a log in the folder."""
         log = self.stack.enter_context((self.folder / f"{name}.log").open("ab"))
         command = [sys.executable, "-m", "stream_app.cli", name, "-c", str(self.folder / "driftflow.toml"), *arguments]
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                                 env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         self.stack.callback(_end, child)
         self._children[name] = child
         return child

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -22,8 +23,17 @@ def run_worker(config: Config, only: str | None = None, decisions: str | None = 
     """Run the agents until SIGTERM or Ctrl-C; exits 1 when they fail."""
     from stream_app.runtime.serving import serve_worker
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    prepare_process()
     serve_worker(config, only, Path(decisions) if decisions else None, checked)
+
+
+def prepare_process() -> None:
+    """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
+    import torch
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def run_trainer(config: Config, bootstrap_until: str | None, tell: Callable[[str], None]) -> None:
@@ -33,7 +43,7 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Callable[[str
     from stream_app.runtime.topics import prepare
     from stream_app.trainer.worker import Trainer, bootstrap_request
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    prepare_process()
     preflight.require(preflight.preflight(config, "trainer"))
     config = prepare(config)
     client = client_settings(config.kafka, config.root)

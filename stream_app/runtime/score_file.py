@@ -21,7 +21,7 @@ from stream_app.core.scoring import COUNTERS
 from stream_app.errors import ModelError
 from stream_app.runtime.files import read_rows
 from stream_app.runtime.local import LocalRun, batches
-from stream_app.runtime.run import parse_time, progress_bar
+from stream_app.runtime.run import parse_time, prepare_process, progress_bar
 from stream_app.runtime.state import read_decisions
 from stream_app.trainer import dataset
 from stream_app.trainer.registry import Entry, Registry, signing_key
@@ -34,6 +34,7 @@ def run_score(
     decisions: str | None = None, signals_path: str | None = None, store: bool = False,
 ) -> None:  # fmt: skip
     """Score a file with both stages; see the command's help."""
+    prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
     given = read_decisions(Path(decisions)) if decisions else []

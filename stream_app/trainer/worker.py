@@ -92,12 +92,14 @@ class Trainer:
         return outcome.notice
 
     def _covered(self, request: RetrainRequest) -> str:
-        """Requests of one episode come from several slices: the first promotion answers them all."""
+        """Requests of one episode come from several slices: the first promotion answers those of the next cooldown."""
         history = self._registry.history()
         if any(entry.request_id == request.id for entry in history):
             return "it has been answered already"
-        if history and request.model_id != history[-1].model_id:
-            return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
+        cooldown = int(self._config.retrain.cooldown)
+        if history and request.requested_pane_ms < history[-1].promoted_ms + cooldown:
+            if request.model_id != history[-1].model_id:
+                return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
         day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
         if len(day) >= self._config.trainer.budget_per_day:
             return f"the budget of {self._config.trainer.budget_per_day} models a day is spent"

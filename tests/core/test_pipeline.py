@@ -19,7 +19,7 @@ from stream_app.core.scoring import COUNTERS
 from tests.core import streams
 from tests.core.streams import PANE, channels, config, event, pipeline, raw, score_all, watch_all
 
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MIXED = [
     b"nope",
     None,

@@ -14,15 +14,15 @@ MakeStream = Callable[..., Stream]
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """March to May 2013, twelve stations."""
-    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-06-01")
+    """March and April 2013, twelve stations."""
+    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-05-01")
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, example: Path) -> Path:
     """A folder with keys and a registry of two models, the second one trained on more."""
     stream = Stream(tmp_path_factory.mktemp("models"), "127.0.0.1:1", "models-of-all")
-    for until in ("2013-04-10", "2013-04-20"):
+    for until in ("2013-04-01", "2013-04-08"):
         stream.command("score", str(example), "--bootstrap-until", until)
     return stream.folder
 

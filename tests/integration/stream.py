@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 import signal
 import sqlite3
@@ -115,7 +114,7 @@ class Stream:
         """Run a ``driftflow`` command to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "stream_app.cli", words[0], "-c", str(self.toml), *words[1:]],
-            capture_output=True, text=True, timeout=150, env=_environment(), **options,
+            capture_output=True, text=True, timeout=150, **options,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -141,7 +140,7 @@ class Stream:
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(self.toml), *words],
-                stdout=log, stderr=subprocess.STDOUT, env=_environment(),
+                stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self.workers.append(worker)
         return worker
@@ -228,7 +227,3 @@ class Stream:
             ).fetchall()
         link.close()
         return rows
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}

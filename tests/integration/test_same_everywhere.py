@@ -64,7 +64,12 @@ def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
     live, local = as_lines(stream), score_locally(stream, example)
     assert live == local
     kinds = {line["ce_type"] for lines in live.values() for line in lines}
-    wanted = {"driftflow.alert.v1", "driftflow.activation.v1", "driftflow.event-anomaly.v1", "driftflow.retrain-request.v1"}
+    wanted = {
+        "driftflow.alert.v1",
+        "driftflow.activation.v1",
+        "driftflow.event-anomaly.v1",
+        "driftflow.retrain-request.v1",
+    }
     assert kinds == wanted <= set(TYPES)
     swapped = {line["data"]["model_id"] for lines in live.values() for line in lines if "activation" in line["ce_type"]}
     assert len(swapped) == 2

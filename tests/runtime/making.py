@@ -7,7 +7,9 @@ from typing import Any
 from stream_app.config import Config, EventConfig, KafkaConfig, TopicsConfig
 
 
-def make_config(bootstrap: str, name: str, partitions: int = 2, event: dict[str, Any] | None = None, **kafka: Any) -> Config:
+def make_config(
+    bootstrap: str, name: str, partitions: int = 2, event: dict[str, Any] | None = None, **kafka: Any
+) -> Config:
     """A configuration whose topics are all named after ``name``."""
     topics = {kind: f"{name}.{kind}" for kind in ("events", "partials", "signals", "models", "dead_letters")}
     fields = {"time_field": "time", "numeric": ["x", "y"], "categorical": ["place"], "slicings": [["place"]]}

@@ -21,7 +21,6 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from stream_app.runtime.batch_transport import install
-
 from tests.runtime.batch_worker import Plan
 
 Names = Callable[[str], str]

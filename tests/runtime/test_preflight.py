@@ -125,7 +125,9 @@ def test_too_few_partitions(broker: tuple[str, str], unique: Names) -> None:
 def test_wrong_port(port: int, unique: Names) -> None:
     checks = preflight(make_config(f"127.0.0.1:{port}", unique("pre")), "worker")
     assert failing(checks) == ["reachable"]
-    with pytest.raises(PreflightError, match=r"FAILED reachable: 127.0.0.1:\d+: Connection refused; check kafka.bootstrap"):
+    with pytest.raises(
+        PreflightError, match=r"FAILED reachable: 127.0.0.1:\d+: Connection refused; check kafka.bootstrap"
+    ):
         require(checks)
 
 

@@ -1,0 +1,53 @@
+# make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
+# make test   set everything up and run the tests (ARGS="-k spool")
+# make check  types, lint, import rule, published schemas
+# make bench  measure the hot path beside a plain agent
+
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU build. A bare "torch" would drag in gigabytes of GPU libraries on some machines.
+TORCH ?= torch==2.13.0
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check format schemas clean
+
+demo: .make/run
+	$(BIN)/driftflow demo $(ARGS)
+
+test: .make/dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .make/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.publish --check
+
+format: .make/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: .make/dev
+	$(BIN)/python -m schemas.publish
+
+clean:
+	rm -rf $(VENV) .make build dist *.egg-info
+
+.make/venv:
+	@test -n "$(PYTHON)" || { echo "driftflow needs Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=..."; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON): a minute or two, once"
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: install it (Debian: apt install python3-venv)"; exit 1; }
+	$(PIP) install '$(TORCH)'
+	@mkdir -p .make && touch $@
+
+.make/run: .make/venv pyproject.toml
+	$(PIP) install -e '.[embedded]'
+	@touch $@
+
+.make/dev: .make/venv pyproject.toml
+	$(PIP) install -e '.[embedded,dev]'
+	@touch $@ .make/run

@@ -1,0 +1,68 @@
+"""One malformed event in a hundred, of every kind: all accounted for, agents alive."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+from stream_app.core.scoring import COUNTERS
+from tests.integration.conftest import MakeStream
+
+Value = bytes | None
+
+
+def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
+    """Reason of the dead letter to bodies that deserve it."""
+    without_time = {name: value for name, value in good.items() if name != "timestamp"}
+    numbers = {name: None for name, value in good.items() if isinstance(value, (int, float))}
+    return {
+        "not_json": [
+            b"not json", b"", b"{", b'{"a": 1}trailing', b"\xff\xfe\x00", b"\x00" * 64, b"NaN",
+            json.dumps(good).replace(": ", ": NaN, ", 1).encode(), b'{"a":' * 100_000,
+        ],
+        "wrong_type": [
+            b"[]", b"[" * 100_000, b'"text"', b"12", b"null",
+            *(json.dumps({**good, "TEMP": value}).encode() for value in ("warm", [1.0], {"x": 1}, True)),
+            json.dumps({**good, "station": {"name": "x"}}).encode(),
+        ],
+        "missing_time": [json.dumps(without_time).encode(), json.dumps({**good, "timestamp": None}).encode()],
+        "bad_time": [json.dumps({**good, "timestamp": text}).encode() for text in ("yesterday", "2013-99-99T00:00:00", "")],
+        "far_future": [json.dumps({**good, "timestamp": "2199-01-01T00:00:00"}).encode()],
+        "too_large": [json.dumps({**good, "note": "x" * 2_000_000}).encode()],
+        "tombstone": [None],
+        "unscorable": [json.dumps({**good, **numbers}).encode(), json.dumps({**good, "TEMP": 1e39}).encode()],
+    }  # fmt: skip
+
+
+def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    stream = make_stream()
+    stream.command("models", "--publish")
+    rows = stream.rows(example)[:9_000]
+    wanted: Counter[str] = Counter()
+    mixed: list[tuple[Value, Value]] = []
+    for i, (key, value) in enumerate(rows):
+        mixed.append((key, value))
+        if i % 100 == 99:
+            kinds = bad_values(json.loads(value or b""))
+            reason = sorted(kinds)[(i // 100) % len(kinds)]
+            wanted[reason] += 1
+            mixed.append((key, chance.choice(kinds[reason])))
+    stream.produce(mixed)
+    worker = stream.start_worker()
+    stream.wait_until_done()
+    assert worker.poll() is None, "the worker must be alive"
+    stream.stop()
+    status, letters = stream.status(), stream.dead_letters()
+    assert Counter(letter["reason"] for letter in letters) == wanted, f"seed {seed}"
+    assert status["rejected"] == len(letters) == sum(wanted.values())
+    assert status["received"] == len(mixed) == sum(status[name] for name in COUNTERS if name != "received")
+    for letter in letters:
+        assert (letter["topic"], len(letter["sha256"])) == (stream.config.topics.events, 64)
+        assert 0 <= letter["partition"] < 4
+        assert letter["offset"] >= 0
+        assert letter["detail"]

@@ -1,0 +1,68 @@
+"""Points, and servers that behave badly on demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from stream_app.core.point import Field, Point
+from stream_app.errors import SinkError
+from stream_app.sinks.base import Rejected
+
+
+def point(n: int, slice_: str = "a", **fields: Field) -> Point:
+    """The n-th point of a series."""
+    return Point(
+        "windows", (("slice", slice_), ("stream", "s")), 1_700_000_000_000 + n, tuple((fields or {"x": n}).items())
+    )
+
+
+class RecordingSink:
+    """Keeps what it is given; refuses what it is told to refuse."""
+
+    def __init__(self, is_bad: Callable[[Point], bool] = lambda _: False) -> None:
+        self.taken: dict[tuple[object, ...], Point] = {}
+        self.writes = 0
+        self.away = 0
+        self._is_bad = is_bad
+
+    def write(self, batch: Sequence[Point]) -> None:
+        self.writes += 1
+        if self.away:
+            self.away -= 1
+            raise SinkError("the server is away")
+        if any(map(self._is_bad, batch)):
+            raise Rejected("a bad point")
+        self.taken.update({(p.measurement, p.tags, p.time_ms): p for p in batch})
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ScriptedServer:
+    """An HTTP server that answers the write API with the given statuses in turn, then with 204."""
+
+    def __init__(self, statuses: Sequence[int]) -> None:
+        self.statuses, self.bodies = list(statuses), list[bytes]()
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = script.statuses.pop(0) if script.statuses else 204
+                script.bodies.append(body)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,153 @@
+"""Every sink against the same checks, the Influx one against a real server; refusals one by one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stream_app.config import Config, SinkConfig, load
+from stream_app.core.point import Point
+from stream_app.errors import SinkError
+from stream_app.runtime.broker import free_port
+from stream_app.sinks import Rejected, Sink, make_sink
+from stream_app.sinks.influx import line_of
+from tests.conftest import cannot_start
+from tests.sinks.making import ScriptedServer, point
+
+EXAMPLE = Path(__file__).parents[2] / "stream_app/example/driftflow.toml"
+
+Read = Callable[[], list[tuple[str, int, float]]]
+"""Reads back ``(slice, time_ms, x)``, sorted."""
+
+
+def config_of(folder: Path, **sink: object) -> Config:
+    """The example's configuration with another sink, in a folder."""
+    config = load(EXAMPLE, {"root": str(folder)})
+    return msgspec.structs.replace(config, sink=SinkConfig(**sink))  # type: ignore[arg-type]
+
+
+def check_sink(sink: Sink, read: Read) -> None:
+    """What every sink must do."""
+    sink.write([point(n, "a") for n in range(300)])
+    sink.write([point(n, "b,c =ä") for n in range(3)])
+    sink.flush()
+    expected = sorted([("a", point(n).time_ms, float(n)) for n in range(300)]
+                      + [("b,c =ä", point(n).time_ms, float(n)) for n in range(3)])  # fmt: skip
+    assert read() == expected
+    sink.write([point(n, "a") for n in range(300)])
+    sink.flush()
+    assert read() == expected, "writing twice is harmless"
+    sink.write([])
+    sink.close()
+
+
+def test_sqlite(tmp_path: Path) -> None:
+    sink = make_sink(config_of(tmp_path, kind="sqlite"))
+
+    def read() -> list[tuple[str, int, float]]:
+        rows = sink._db.execute("SELECT tags, time_ms, fields FROM points").fetchall()  # type: ignore[attr-defined]
+        return sorted((json.loads(tags)["slice"], at, float(json.loads(fields)["x"])) for tags, at, fields in rows)
+
+    check_sink(sink, read)
+
+
+def test_sqlite_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    sink = make_sink(config_of(tmp_path, kind="sqlite"))
+    sink._db.execute("PRAGMA user_version = 99")  # type: ignore[attr-defined]
+    sink.close()
+    with pytest.raises(SinkError, match="another version"):
+        make_sink(config_of(tmp_path, kind="sqlite"))
+
+
+@pytest.fixture(scope="module")
+def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real time-series server that speaks InfluxDB's v2 write API."""
+    binary = shutil.which("victoria-metrics")
+    if binary is None:
+        cannot_start("victoria-metrics is not installed (Debian package victoria-metrics)")
+        return
+    port, folder = free_port(), tmp_path_factory.mktemp("victoria")
+    server = subprocess.Popen(
+        [binary, f"-httpListenAddr=127.0.0.1:{port}", f"-storageDataPath={folder}", "-retentionPeriod=100y",
+         "-dedup.minScrapeInterval=1ms"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        else:
+            cannot_start("victoria-metrics did not start")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def test_influx_write_api_on_a_real_server(tmp_path: Path, victoria: str) -> None:
+    sink = make_sink(config_of(tmp_path, kind="influx", url=victoria))
+
+    def read() -> list[tuple[str, int, float]]:
+        urllib.request.urlopen(f"{victoria}/internal/force_flush", timeout=5).close()
+        match = urllib.parse.urlencode({"match[]": '{__name__="windows_x"}', "reduce_mem_usage": "0"})
+        with urllib.request.urlopen(f"{victoria}/api/v1/export?{match}", timeout=5) as answer:
+            series = [json.loads(line) for line in answer]
+        return sorted({
+            (s["metric"]["slice"], at, float(x))
+            for s in series for at, x in zip(s["timestamps"], s["values"], strict=True)
+        })  # fmt: skip
+
+    check_sink(sink, read)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "hint"),
+    [
+        (400, Rejected, "refused points"), (422, Rejected, "refused points"), (413, Rejected, "refused points"),
+        (401, SinkError, "token"), (403, SinkError, "may not write"), (404, SinkError, "no such"),
+        (429, SinkError, "patience"), (500, SinkError, "problem"), (503, SinkError, "problem"),
+    ],
+)  # fmt: skip
+def test_refusals_are_told_apart(tmp_path: Path, status: int, kind: type[SinkError], hint: str) -> None:
+    server = ScriptedServer([status])
+    sink = _sink(tmp_path, server.url)
+    with pytest.raises(kind, match=hint) as caught:
+        sink.write([point(1)])
+    assert (type(caught.value) is Rejected) == (kind is Rejected)
+    sink.write([point(1)])
+    assert len(server.bodies) == 2, "no retries of the client's own"
+    sink.close()
+    server.close()
+
+
+def test_an_unreachable_server_is_said_to_be_so(tmp_path: Path) -> None:
+    sink = _sink(tmp_path, f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SinkError, match="cannot be reached"):
+        sink.write([point(1)])
+    sink.close()
+
+
+def _sink(folder: Path, url: str) -> Sink:
+    from stream_app.sinks.influx import InfluxSink
+
+    return InfluxSink(config_of(folder, kind="influx", url=url))
+
+
+def test_lines_never_hold_what_a_server_refuses() -> None:
+    odd = Point(
+        "m", (("empty", ""), ("slice", "a b,c=d")), 5, (("bad", float("nan")), ("inf", float("inf")), ("x", 1.5))
+    )
+    assert line_of(odd) == r"m,slice=a\ b\,c\=d x=1.5 5"
