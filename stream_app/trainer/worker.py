@@ -97,9 +97,9 @@ class Trainer:
         if any(entry.request_id == request.id for entry in history):
             return "it has been answered already"
         cooldown = int(self._config.retrain.cooldown)
-        if history and request.requested_pane_ms < history[-1].promoted_ms + cooldown:
-            if request.model_id != history[-1].model_id:
-                return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
+        soon = bool(history) and request.requested_pane_ms < history[-1].promoted_ms + cooldown
+        if soon and request.model_id != history[-1].model_id:
+            return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
         day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
         if len(day) >= self._config.trainer.budget_per_day:
             return f"the budget of {self._config.trainer.budget_per_day} models a day is spent"

@@ -126,11 +126,11 @@ def test_a_restored_detector_goes_on_the_same(name: str, at: int) -> None:
 @EVERY
 def test_a_new_model_starts_afresh(name: str) -> None:
     rng, panes = np.random.default_rng(4), story(4)
-    used, new = make(name), make(name)
+    used, new = make(name, delta=0.05), make(name, delta=0.05)
     for pane in panes:
         used.update(pane)
     for k in range(60, 90):
-        rows = [row(rng, 40, 3.0, 1.0 * (k > 70), 0.1)]
+        rows = [row(rng, 40, 3.0, 6.0 * (k < 75), 0.1)]
         got = used.update(view(k, [1], rows, [k == 60]))
         assert got.tolist() == new.update(view(k, [1], rows, [k == 60])).tolist()
 
@@ -208,6 +208,18 @@ def test_adwin_survives_more_panes_than_it_keeps() -> None:
     paths = [[d.update(view(2_000 + k, [0], rows))[0] for k, rows in enumerate(tail)] for d in (whole, other)]
     assert paths[0] == paths[1]
     assert sum(paths[0]) > 0
+
+
+def test_adwin_remembers_the_level_over_a_restart() -> None:
+    """The step falls on the restart: only one that still knows the old level can see it."""
+    rng, before = np.random.default_rng(14), make("adwin")
+    for k in range(60):
+        before.update(view(k, [0], [row(rng, 30)]))
+    after, forgetful = make("adwin"), make("adwin")
+    after.restore(unpack(pack(before.to_state())))
+    tail = [view(60 + k, [0], [row(rng, 30, shift=3.0)]) for k in range(30)]
+    assert sum(after.update(pane)[0] for pane in tail) > 0
+    assert sum(forgetful.update(pane)[0] for pane in tail) == 0
 
 
 def test_missing_is_the_share_above_normal() -> None:

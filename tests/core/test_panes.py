@@ -89,6 +89,13 @@ def test_the_columns_hold_what_they_say() -> None:
     assert (float(mean), float(sd)) == pytest.approx((clipped.mean(), clipped.std()), rel=1e-3, abs=0.1)
 
 
+def test_a_p_value_at_a_level_counts() -> None:
+    batch = scored(2, len(ALPHAS))
+    batch.events.slices[:] = "a"
+    batch.p_value[:] = ALPHAS
+    assert LAYOUT.get(fill(batch, np.arange(len(ALPHAS)), []).rows[0], "p_le").tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_extreme_values_stay_inside_their_columns() -> None:
     batch = scored(1, 4)
     batch.log_prob[:] = [1e300, -1e300, 0.0, 0.0]

@@ -186,6 +186,19 @@ def test_two_models_in_one_pane_do_not_mix_their_likelihoods(model: Density, oth
     assert dict(same.fields)["log_prob_mean"] == fields["log_prob_mean"]
 
 
+def test_a_window_never_holds_two_models(model: Density, other_model: Density) -> None:
+    """After a swap the rolling windows go on counting rows, and start over with likelihoods."""
+    given = [Activated(0, 0, model.model_id), Activated(0, 3_000, other_model.model_id)]
+    made = pipeline(config(), [model, other_model], 1, given)
+    sent = channels(score_all(made, 0, [event(100 * i, i) for i in range(70)], [50]).messages)
+    points = [p for q in range(2) for p in watch_all(made, q, sent["partials", q]).points if p.measurement == "windows"]
+    of_all = {p.time_ms: dict(p.fields) for p in points if {("slicing", "all"), ("span", "8s")} <= set(p.tags)}
+    assert [of_all[at]["seen"] for at in (3_000, 4_000, 5_000)] == [30, 40, 50]
+    means = [of_all[at]["log_prob_mean"] for at in (2_000, 3_000, 4_000, 5_000)]
+    assert means[0] == means[1] != means[2] == means[3]
+    assert {fields["log_prob_sd"] for fields in of_all.values()} == {0.0}  # every event is the same
+
+
 def test_a_model_that_has_not_arrived_is_asked_for(model: Density) -> None:
     made = pipeline(config(), [model])
     messages = channels(score_all(made, 0, [event(100, 1), event(9_000, 2)], [5]).messages)
