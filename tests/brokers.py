@@ -34,6 +34,7 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=2
 auto.create.topics.enable=false
+message.max.bytes=16777216
 """
 
 _SECURE = """

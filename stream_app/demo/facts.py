@@ -45,7 +45,7 @@ class Facts:
 
     def settled(self) -> bool:
         """True when nothing is on its way to the store any more."""
-        if self.status.get("pending", 1) or self.status.get("lag", 1) != 0:
+        if any(self.status.get(name, 1) != 0 for name in ("lag", "unwatched", "pending")):
             return False
         link = sqlite3.connect(f"file:{self.config.path(self.config.sink.spool)}?mode=ro", uri=True)
         try:

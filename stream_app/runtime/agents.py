@@ -71,6 +71,7 @@ class Worker:
         self._lock = asyncio.Lock()
         self._acks: list[Any] = []
         self._sent: list[Awaitable[Any]] = []
+        self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
         self._heard: dict[tuple[int, int], tuple[int, float]] = {}
@@ -160,7 +161,9 @@ class Worker:
         """Steps 2 to 4 for everything processed since the last one."""
         sent, self._sent = self._sent, []
         for pending in sent:
-            await pending
+            done = await pending
+            if done.topic == self.config.topics.partials:
+                self._sent_until[done.partition] = done.offset + 1
         points, self._points = self._points, []
         if points:
             self.spool.append(points)
@@ -261,6 +264,12 @@ class Worker:
     def ready(self) -> bool:
         """True once there is a model to score with."""
         return self._ready.is_set()
+
+    @property
+    def unwatched(self) -> int:
+        """Partials that this worker has sent and its own WATCH partitions have not taken in yet."""
+        ends = ((self._sent_until.get(q, 0), watcher.next_offset) for q, watcher in self.pipeline.watchers.items())
+        return sum(max(end - at, 0) for end, at in ends)
 
     def progress(self) -> dict[Any, tuple[int | None, int | None]]:
         """Committed offset and high watermark of each partition this worker has."""

@@ -181,7 +181,7 @@ class Stream:
     def wait_until_done(self) -> None:
         """Everything received, watched and stored."""
         self.wait(lambda: self.received() == self.sent, f"{self.sent} events")
-        self.wait(lambda: self.status()["lag"] == 0 and not self.status()["pending"], "the partials to be watched")
+        self.wait(lambda: not any(self.status()[name] for name in ("lag", "unwatched", "pending")), "WATCH to be done")
 
     def log(self) -> str:
         """The workers' output."""
