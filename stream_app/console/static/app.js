@@ -59,7 +59,7 @@ function showTiles(o) {
   const c = o.counters;
   const open = o.slices.filter((s) => s.rules.includes("drift")).length;
   const tiles = [
-    [count(c.received), "events received"],
+    [count(c.received), "events, to the last closed pane"],
     [`${open} of ${o.slices.length}`, "slices drifted now"],
     [count(o.opened), "alerts opened"],
     [count(o.retrains.length), "retrain requests"],

@@ -1,0 +1,84 @@
+"""A store as the pipeline would write it, small and with a story in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from schemas.records import Alert, Blame, ModelNotice
+from stream_app.config import Config, load
+from stream_app.core import points
+from stream_app.core.batches import WindowUpdate
+from stream_app.core.layout import Layout, fixed_square, fixed_sum
+from stream_app.core.point import Point
+from stream_app.sinks.sqlite import SQLiteSink
+
+EXAMPLE = Path(__file__).parents[2] / "stream_app/example/driftflow.toml"
+PANE_MS = 21_600_000
+START_MS = 1_362_096_000_000
+DRIFTED = "Dongsi"
+HOSTILE = "<img src=x onerror=document.title='hacked'>"
+
+
+def write_store(path: Path, panes: int = 160) -> Config:
+    """Three stations, one of which drifts half-way; two models, one incident, one refused candidate."""
+    config = load(EXAMPLE)
+    layout = Layout(len(config.event.numeric))
+    sink = SQLiteSink(path)
+    sink.write([*_windows(config, layout, panes), *_others(config, panes)])
+    sink.close()
+    return config
+
+
+def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
+    made, draws = [], np.random.default_rng(7)
+    for name in (DRIFTED, "Tiantan", HOSTILE):
+        for k in range(panes):
+            end, strange = START_MS + (k + 1) * PANE_MS, 0.3 if name == DRIFTED and k > panes // 2 else 0.01
+            model = "model-one" if k < panes * 3 // 4 else "model-two"
+            for span, n in (("pane", 6), ("1d", 24), ("7d", 168), ("28d", 672)):
+                update = WindowUpdate("station", name, span, end - PANE_MS, end, model, _row(layout, draws, n, strange))
+                made.append(points.window_point(config, layout, update))
+                if span == "28d" and k == panes - 1:
+                    moved = {j: 0.5 / (j + 1) for j in range(layout.d)}
+                    made += points.pit_points(config, layout, update, moved)
+    return made
+
+
+def _row(layout: Layout, draws: np.random.Generator, n: int, strange: float) -> np.ndarray:
+    row = np.zeros(layout.width, dtype=np.int64)
+    p = np.where(draws.random(n) < strange, draws.random(n) * 0.01, draws.random(n))
+    log_prob = -40 + 3 * draws.standard_normal(n) - 300 * strange * (p < 0.01)
+    row[layout.columns["seen"]] = row[layout.columns["scored"]] = n
+    row[layout.columns["log_prob_sum"]] = fixed_sum(log_prob).sum()
+    row[layout.columns["log_prob_square_sum"]] = fixed_square(log_prob).sum()
+    row[layout.columns["p_le"]] = [(p <= alpha).sum() for alpha in points.ALPHAS]
+    row[layout.columns["pit"]] = draws.integers(0, 2 * n // 20 + 2, layout.shapes["pit"])
+    return row
+
+
+def _others(config: Config, panes: int) -> list[Point]:
+    end = START_MS + panes * PANE_MS
+    alert = Alert(
+        id="a-1", stream=config.stream, rule="drift", slicing="station", slice=DRIFTED, state="open",
+        opened_pane_ms=START_MS + panes // 2 * PANE_MS, pane_start_ms=end - PANE_MS, pane_end_ms=end, statistic=1234.5,
+        threshold=1000.0, evidence="e-value", model_id="model-one",
+        blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)], summary="Dongsi: has drifted.",
+    )  # fmt: skip
+    gates = {"calibration": {"passed": True, "says": "1.2 % of held-out events"}}
+    bad = {"likelihood": {"passed": False, "says": "-3 nats an event"}}
+    notices = [("model-one", "promoted", gates), ("model-two", "promoted", gates), ("refused-1", "refused", bad)]
+    made = [points.alert_point(alert)]
+    for k, (model_id, status, figures) in enumerate(notices):
+        notice = ModelNotice(
+            model_id=model_id, stream=config.stream, status=status, parent_id="", request_id="r",
+            created_ms=START_MS + k * PANE_MS, train_rows=1000, gates=figures, reason=json.dumps(figures),
+        )  # fmt: skip
+        made.append(points.model_point(notice))
+    made.append(points.activation_point(config, 0, 0, "model-one"))
+    made.append(points.activation_point(config, 0, START_MS + panes * 3 // 4 * PANE_MS, "model-two"))
+    counts = {"received": 10, "windowed": 7, "late": 1, "rejected": 1, "duplicate": 1}
+    made += [points.counters_point(config, p, end, counts) for p in range(2)]
+    return made
