@@ -1,0 +1,102 @@
+"""What is written for other machines, checked as far as it can be here."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stream_app.config import load
+from tests.conftest import cannot_start
+
+ROOT = Path(__file__).parents[1]
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def test_compose_is_valid(tmp_path: Path) -> None:
+    tool = shutil.which("docker-compose")
+    if tool is None:
+        cannot_start("docker-compose is not installed (Debian package docker-compose)")
+        return
+    done = subprocess.run(
+        [tool, "-f", str(ROOT / "docker-compose.yml"), "--profile", "console", "config"], capture_output=True, text=True,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_services_are_pinned_local_and_without_rights() -> None:
+    document = compose()
+    for name, service in document["services"].items():
+        assert re.search(r":(\d+\.\d+(\.\d+)?|local)$", service["image"]), f"{name}: pin the version"
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name}: {port} is open to the network"
+        if service["image"] == "driftflow:local":
+            assert service["read_only"]
+            assert service["cap_drop"] == ["ALL"]
+        for value in service.get("environment", {}).values():
+            assert "password" not in str(value).lower() or "/run/secrets/" in str(value), (
+                f"{name}: a secret in the open"
+            )
+
+
+def test_mounted_files_exist() -> None:
+    for name, service in compose()["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), f"{name}: {source}"
+
+
+def test_the_image_runs_as_nobody_and_copies_what_exists() -> None:
+    text = (ROOT / "infra/docker/Dockerfile").read_text()
+    last = text[text.rindex("FROM ") :]
+    assert re.search(r"^USER 10001", last, re.M)
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M):
+        for source in line.split():
+            assert (ROOT / source).exists(), source
+
+
+@pytest.mark.parametrize("name", ["driftflow.toml", "console.toml"])
+def test_configurations_load_and_watch_the_same_stream(name: str) -> None:
+    config, example = load(ROOT / "infra/docker" / name), load(ROOT / "stream_app/example/driftflow.toml")
+    assert (config.event, config.windows, config.rules) == (example.event, example.windows, example.rules)
+    assert config.topics.events == example.topics.events
+    assert config.sink.kind == ("influx" if name == "driftflow.toml" else "sqlite")
+
+
+def test_manifests_run_without_rights() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
+    pods = [d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")]
+    assert len(pods) == 2
+    claims = {d["metadata"]["name"] for d in documents if d["kind"] == "PersistentVolumeClaim"}
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"]
+        names = {volume["name"] for volume in pod["volumes"]}
+        used = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+        assert used <= claims
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert not container["image"].endswith(":latest")
+            assert {mount["name"] for mount in container["volumeMounts"]} <= names
+    worker = json.dumps(pods[0])
+    assert "signing.pem" not in worker
+    assert "driftflow-signing" not in worker, "agents never hold the private key"
+
+
+def test_grafana_files_name_each_other() -> None:
+    source = yaml.safe_load((ROOT / "infra/grafana/provisioning/datasources/driftflow.yaml").read_text())
+    dashboard = json.loads((ROOT / "infra/grafana/dashboards/driftflow.json").read_text())
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["datasources"][0]["uid"]}
+    provider = yaml.safe_load((ROOT / "infra/grafana/provisioning/dashboards/driftflow.yaml").read_text())
+    mounts = compose()["services"]["grafana"]["volumes"]
+    assert any(mount.split(":")[1] == provider["providers"][0]["options"]["path"] for mount in mounts)
