@@ -46,9 +46,7 @@ def _authority() -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
 
 def _server(ca_key: rsa.RSAPrivateKey) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    names = x509.SubjectAlternativeName(
-        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")])
     builder = _builder("127.0.0.1", "driftflow test authority", key).add_extension(names, critical=False)
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return key, builder.add_extension(authority, critical=False).sign(ca_key, hashes.SHA256())

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from stream_app.runtime.score_file import bootstrap
 from tests.integration.stream import Stream, write_example
 
 MakeStream = Callable[..., Stream]
@@ -14,16 +16,16 @@ MakeStream = Callable[..., Stream]
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """March and April 2013, twelve stations."""
-    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-05-01")
+    """The first six weeks, twelve stations."""
+    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-04-16")
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory, example: Path) -> Path:
     """A folder with keys and a registry of two models, the second one trained on more."""
     stream = Stream(tmp_path_factory.mktemp("models"), "127.0.0.1:1", "models-of-all")
-    for until in ("2013-04-01", "2013-04-08"):
-        stream.command("score", str(example), "--bootstrap-until", until)
+    for until in ("2013-03-25", "2013-04-01"):
+        bootstrap(stream.config, example, until, Console(quiet=True))
     return stream.folder
 
 

@@ -25,7 +25,8 @@ from stream_app.runtime.clients import client_settings
 from stream_app.runtime.files import read_rows
 from stream_app.runtime.state import read_decisions
 from stream_app.runtime.tail import read_signals
-from stream_app.runtime.topics import ensure_topics
+from stream_app.runtime.topics import ensure_topics, prepare
+from stream_app.trainer.worker import publish_registry
 
 Signal = tuple[tuple[tuple[str, bytes], ...], bytes]
 """Headers and value."""
@@ -118,6 +119,10 @@ class Stream:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def publish(self) -> None:
+        """Put the registry's models on the models topic."""
+        publish_registry(prepare(self.config), client_settings(self.config.kafka))
 
     def produce(self, values: list[tuple[bytes | None, bytes | None]]) -> None:
         """Send keyed values in order, each to the partition that ``driftflow produce`` would choose."""

@@ -41,7 +41,7 @@ def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, examp
     print("seed", seed)
     chance = random.Random(seed)
     stream = make_stream()
-    stream.command("models", "--publish")
+    stream.publish()
     rows = stream.rows(example)[:9_000]
     wanted: Counter[str] = Counter()
     mixed: list[tuple[Value, Value]] = []

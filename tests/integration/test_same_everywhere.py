@@ -29,10 +29,11 @@ def as_lines(stream: Stream) -> Lines:
     return {partition: lines for partition, lines in table.items() if partition < 8}  # the last one is the trainer's
 
 
-def score_locally(stream: Stream, example: Path) -> Lines:
+def score_locally(stream: Stream, example: Path, store: bool = False) -> Lines:
     """The same file with the stream's decisions, without a broker."""
     out = stream.folder / "local.jsonl"
-    stream.command("score", str(example), "--decisions", str(stream.decisions()), "--signals", str(out))
+    words = ["--decisions", str(stream.decisions()), "--signals", str(out)]
+    stream.command("score", str(example), *words, *(["--store"] if store else []))
     table: Lines = {}
     for line in map(json.loads, out.read_text().splitlines()):
         table.setdefault(line["partition"], []).append(line)
@@ -45,12 +46,12 @@ def run_live(stream: Stream, example: Path) -> None:
     registry = stream.folder / "models" / "air.notices.jsonl"
     notices = registry.read_text()
     registry.write_text(notices.splitlines()[0] + "\n")
-    stream.command("models", "--publish")
+    stream.publish()
     stream.produce(rows[: len(rows) // 2])
     stream.start_worker()
     stream.wait_until_done()
     registry.write_text(notices)
-    stream.command("models", "--publish")
+    stream.publish()
     second = json.loads(notices.splitlines()[1])["model_id"]
     stream.wait(lambda: stream.status().get("service") == second, "the second model")
     stream.produce(rows[len(rows) // 2 :])
@@ -80,7 +81,7 @@ def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> 
     print("seed", seed)
     chance = random.Random(seed)
     stream = make_stream(idle_after="600s")
-    stream.command("models", "--publish")
+    stream.publish()
     rows = stream.rows(example)
     stream.produce(rows)
     for _ in range(3):
@@ -95,21 +96,10 @@ def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> 
     stream.stop()
     status = stream.status()
     assert status["received"] == status["windowed"] == len(rows)
-    assert as_lines(stream) == score_locally(stream, example), f"seed {seed}"
-    again = _uninterrupted(stream, example)
-    assert stream.points() == again, f"seed {seed}"
-
-
-def _uninterrupted(stream: Stream, example: Path) -> list[tuple[Any, ...]]:
-    """The store of a run on the file with the same decisions."""
-    (stream.folder / "driftflow.sqlite").rename(stream.folder / "first.sqlite")
-    kept = stream.points
-    stream.command("score", str(example), "--decisions", str(stream.decisions()), "--store")
-    local = kept()
-    for path in stream.folder.glob("driftflow.sqlite*"):
-        path.unlink()
-    (stream.folder / "first.sqlite").rename(stream.folder / "driftflow.sqlite")
-    return local
+    stored = stream.points()
+    (stream.folder / "driftflow.sqlite").unlink()
+    assert as_lines(stream) == score_locally(stream, example, store=True), f"seed {seed}"
+    assert stored == stream.points(), f"seed {seed}"
 
 
 @pytest.mark.timeout(240)
@@ -125,7 +115,7 @@ def test_twice_is_byte_identical(tmp_path: Path, models: Path, example: Path) ->
                     run_live(stream, example)
                     decisions = stream.decisions()
                 else:
-                    stream.command("models", "--publish")
+                    stream.publish()
                     stream.produce(stream.rows(example))
                     stream.start_worker("--decisions", str(decisions))
                 stream.wait_until_done()

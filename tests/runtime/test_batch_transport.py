@@ -133,7 +133,7 @@ def test_every_record_once_in_order_and_committed(bench: Bench) -> None:
     assert all(last - first < 500 for _, first, last in bench.rows())
     bench.stop(worker)
     assert worker.returncode == 0
-    assert [line[0] for line in bench.lines()][0] == "assigned", "state is loaded before the first record"
+    assert next(line[0] for line in bench.lines()) == "assigned", "state is loaded before the first record"
     assert bench.lines()[-1] == ["revoked", "0", "1", "2", "3"], "state is written before the worker ends"
 
 

@@ -1,0 +1,99 @@
+"""Models as files: the same bytes give the same scores, any other bytes give nothing."""
+
+from __future__ import annotations
+
+import random
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from flowlib import artifact
+from flowlib.artifact import Artifact, ArtifactError
+from flowlib.density import Density
+from tests.flowlib.conftest import draw
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+TRUSTED = {artifact.key_id(KEY.public_key()): KEY.public_key()}
+
+
+@pytest.fixture(scope="module")
+def made(density: Density) -> Artifact:
+    return artifact.pack(density, KEY)
+
+
+def test_a_loaded_model_scores_bit_for_bit(density: Density, made: Artifact, tmp_path: Path) -> None:
+    artifact.save(made, tmp_path / "m.model")
+    loaded = artifact.load(artifact.read(tmp_path / "m.model"), TRUSTED)
+    rows = draw(500, 31)
+    before, after = (d.score(rows.numeric, rows.categories, rows.slices) for d in (density, loaded))
+    for name in ("log_prob", "p_value", "pit", "pooled"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert loaded.manifest == density.manifest
+    assert artifact.pack(loaded, KEY) == made, "packing is canonical"
+
+
+def test_every_altered_bit_is_refused(made: Artifact) -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for name in ("manifest", "tensors", "signature"):
+        blob = getattr(made, name)
+        for _ in range(60):
+            at, bit = chance.randrange(len(blob)), chance.randrange(8)
+            altered = blob[:at] + bytes([blob[at] ^ (1 << bit)]) + blob[at + 1 :]
+            with pytest.raises(ArtifactError):
+                artifact.load(replace(made, **{name: altered}), TRUSTED)
+        for cut in (0, 1, len(blob) // 2, len(blob) - 1):
+            with pytest.raises(ArtifactError):
+                artifact.load(replace(made, **{name: blob[:cut]}), TRUSTED)
+
+
+def test_strangers_and_impostors_are_refused(made: Artifact, density: Density) -> None:
+    stranger = artifact.pack(density, Ed25519PrivateKey.generate())
+    for bad, reason in [
+        (stranger, "not trusted"), (replace(made, signature=b""), "not signed"),
+        (replace(stranger, key_id=made.key_id), "match"),
+        (replace(made, model_id="0" * 16), "calls itself"), (replace(made, tensors=b"x" * (artifact.BYTES_MAX + 1)), "larger"),
+    ]:  # fmt: skip
+        with pytest.raises(ArtifactError, match=reason):
+            artifact.load(bad, TRUSTED)
+    with pytest.raises(ArtifactError, match="none"):
+        artifact.load(made, {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"flow":"maf"', b'"flow":"os.system"'), (b'"hidden":64', b'"hidden":10000000'), (b'"blocks":5', b'"blocks":-1'),
+        (b'"blocks":5', b'"blocks":"5"'), (b'"format"', b'"fmt"'), (b'"d":3', b'"d":4'),
+    ],
+)  # fmt: skip
+def test_a_signed_but_senseless_manifest_is_refused(made: Artifact, old: bytes, new: bytes) -> None:
+    assert old in made.manifest
+    text = made.manifest.replace(old, new, 1)
+    from hashlib import sha256
+
+    digest = sha256(sha256(text).digest() + sha256(made.tensors).digest()).digest()
+    forged = replace(made, manifest=text, signature=KEY.sign(digest), model_id=digest.hex()[:16])
+    with pytest.raises(ArtifactError, match="rebuilt"):
+        artifact.load(forged, TRUSTED)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    for blob in (b"", b"PK\x03\x04", b"\x80\x04K\x01.", b"{}" * 100):
+        (tmp_path / "x.model").write_bytes(blob)
+        with pytest.raises(ArtifactError):
+            artifact.load(artifact.read(tmp_path / "x.model"), TRUSTED)
+
+
+def test_the_private_key_is_its_owners_alone(tmp_path: Path) -> None:
+    key = artifact.load_or_create_key(tmp_path / "signing.pem")
+    assert stat.S_IMODE((tmp_path / "signing.pem").stat().st_mode) == 0o600
+    again = artifact.load_or_create_key(tmp_path / "signing.pem")
+    assert artifact.key_id(again.public_key()) == artifact.key_id(key.public_key())
+    (tmp_path / "p.pub").write_bytes(artifact.public_key_pem(key.public_key()))
+    assert artifact.key_id(artifact.load_public_key(tmp_path / "p.pub")) == artifact.key_id(key.public_key())

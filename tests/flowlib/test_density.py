@@ -1,0 +1,132 @@
+"""What a fitted model promises: a true density, results that do not depend on the batch, valid p-values, right blame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowlib.attribution import contributions
+from flowlib.calibration import Calibration
+from flowlib.density import Density
+from flowlib.training import Progress, TrainConfig
+from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
+
+
+def test_log_prob_is_near_the_true_entropy(density: Density) -> None:
+    rows = draw(4_000, 9)
+    scores = density.score(rows.numeric, rows.categories, rows.slices)
+    assert scores.scorable.all()
+    assert -scores.log_prob.mean() == pytest.approx(entropy_nats(), abs=0.12)
+
+
+def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
+    train, valid, held = draw(1_500, 1), draw(400, 2), draw(400, 3)
+    scale = np.array([1000.0, 0.01, 1.0], dtype=np.float32)
+    made = [
+        Density.fit(
+            SPEC, (train.numeric * s, train.categories), (valid.numeric * s, valid.categories),
+            (held.numeric * s, held.categories, held.slices), 0, TrainConfig(max_steps=60),
+        )
+        for s in (np.ones(3, np.float32), scale)
+    ]  # fmt: skip
+    rows = draw(300, 5)
+    plain = made[0].score(rows.numeric, rows.categories, rows.slices)
+    scaled = made[1].score(rows.numeric * scale, rows.categories, rows.slices)
+    moved = np.log(scale[0]) + np.log(scale[1])
+    np.testing.assert_allclose(scaled.log_prob, plain.log_prob - moved, atol=0.02)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 900))
+@settings(max_examples=15, deadline=None)
+def test_a_row_scores_the_same_bits_wherever_it_stands(seed: int, n: int) -> None:
+    density = _shared()
+    rows, g = draw(n, seed), np.random.default_rng(seed)
+    whole = density.score(rows.numeric, rows.categories, rows.slices)
+    pick = g.permutation(n)[: g.integers(1, n + 1)]
+    part = density.score(rows.numeric[pick], rows.categories[pick], rows.slices[pick])
+    for name in ("log_prob", "p_value", "pit", "z_sq"):
+        np.testing.assert_array_equal(getattr(whole, name)[pick], getattr(part, name))
+
+
+_MADE: list[Density] = []
+
+
+def _shared() -> Density:
+    if not _MADE:
+        _MADE.append(fit(max_steps=50))
+    return _MADE[0]
+
+
+def test_p_values_of_new_rows_are_uniform(density: Density) -> None:
+    rows = draw(20_000, 11)
+    p = density.score(rows.numeric, rows.categories, rows.slices).p_value
+    for alpha in (0.01, 0.05, 0.1, 0.5):
+        # 2,000 reference rows: the realised level itself has standard deviation sqrt(α(1−α)/n).
+        error = 4 * np.sqrt(alpha * (1 - alpha) * (1 / 1_700 + 1 / 20_000))
+        assert abs((p <= alpha).mean() - alpha) < error + 1e-3, alpha
+
+
+def test_split_conformal_is_valid_on_average() -> None:
+    """P(p ≤ α) ≤ α over draws of the reference and one new row."""
+    g, hits, n, alpha = np.random.default_rng(5), 0, 4_000, 0.1
+    for _ in range(n):
+        log_prob, z = g.standard_normal(19 + 1), g.standard_normal((19 + 1, 2)).astype(np.float32)
+        reference = Calibration.fit(log_prob[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19))
+        z_sq = (z[:1].astype(np.float64) ** 2).sum(axis=1)
+        hits += int(reference.p_values(log_prob[:1], z_sq, np.array(["s"]))[0][0] <= alpha)
+    assert hits / n <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / n)
+    assert hits > 0
+
+
+def test_small_slices_are_pooled_and_say_so(density: Density) -> None:
+    rows = draw(500, 12)
+    scores = density.score(rows.numeric, rows.categories, rows.slices)
+    big = density.calibration.scores["big"]
+    assert not scores.pooled[rows.slices == "big"].any()
+    assert len(big) >= 200
+    assert scores.p_value.min() >= density.calibration.floor("big")
+    unknown = density.score(rows.numeric, rows.categories, np.array(["new"] * 500, dtype=object))
+    assert unknown.pooled.all()
+
+
+def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
+    rows = draw(200, 13)
+    pushed = np.where(np.isnan(rows.numeric[:, 2]), 0.0, rows.numeric[:, 2]) + 8.0
+    numeric = np.column_stack([rows.numeric[:, :2], pushed]).astype(np.float32)
+    scores = density.score(numeric, rows.categories, rows.slices)
+    blame = contributions(scores, density.calibration)
+    assert (blame.argmax(axis=1) == 2).mean() > 0.95
+    assert (scores.p_value <= 0.01).mean() > 0.95
+
+
+def test_missing_and_impossible_values(density: Density) -> None:
+    numeric = np.array([[np.nan] * 3, [np.inf, 0, 0], [0, 0, np.nan], [1e38, 0, 0], [0, 0, 0]], dtype=np.float32)
+    kinds = np.array([["x"], ["x"], ["never seen"], ["x"], [None]], dtype=object)
+    scores = density.score(numeric, kinds, np.array(["big"] * 5, dtype=object))
+    assert scores.scorable.tolist() == [False, False, True, False, True]
+    assert np.isfinite(scores.log_prob).all()
+    assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    one, two, other = (fit(seed, max_steps=40) for seed in (3, 3, 4))
+    weights = [torch.cat([p.flatten() for p in d.flow.parameters()]) for d in (one, two, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_warm_start_goes_on_where_the_old_model_was(density: Density) -> None:
+    train, valid, held = draw(2_000, 21), draw(500, 22), draw(500, 23)
+    said: list[Progress] = []
+    warm = Density.fit(
+        SPEC, (train.numeric, train.categories), (valid.numeric, valid.categories),
+        (held.numeric, held.categories, held.slices), 1, TrainConfig.warm(max_steps=50), said.append, density,
+    )  # fmt: skip
+    rows = draw(2_000, 24)
+    old, new = (d.score(rows.numeric, rows.categories, rows.slices).log_prob.mean() for d in (density, warm))
+    assert new > old - 0.05
+    assert said[-1].step == 50
+    assert warm.encoder is density.encoder

@@ -1,0 +1,145 @@
+"""From a request to a promoted or refused model, and the registry's record of it. No Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from flowlib import artifact
+from flowlib.artifact import ArtifactError
+from schemas.records import OffsetRange, RetrainRequest
+from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
+from stream_app.errors import ModelError
+from stream_app.trainer import gates
+from stream_app.trainer.dataset import DAY_MS, Rows
+from stream_app.trainer.registry import Entry, Registry, signing_key
+from stream_app.trainer.training import Outcome, answer
+
+DAYS = 60
+
+
+def config_in(folder: Path, **trainer: Any) -> Config:
+    return Config(
+        stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x", "y"]),
+        model=ModelConfig(max_steps=150, warm_steps=40), trainer=TrainerConfig(**trainer), root=str(folder),
+    )  # fmt: skip
+
+
+def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Rows:
+    """Twenty-four rows a day, two correlated columns."""
+    g, n = np.random.default_rng(seed), n_days * 24
+    x = g.standard_normal(n) + shift
+    numeric = np.column_stack([x, 0.7 * x + g.standard_normal(n)]).astype(np.float32)
+    times = np.arange(n, dtype=np.int64) * (DAY_MS // 24)
+    return Rows(times, numeric, np.zeros((n, 0), object), np.full(n, "all", object))
+
+
+def request(model_id: str = "", topic: str = "e", number: int = 0) -> RetrainRequest:
+    train = [OffsetRange(topic=topic, partition=0, start=0, end=DAYS * 24, start_ms=0, end_ms=DAYS * DAY_MS)]
+    return RetrainRequest(
+        id=f"request-{number}", stream="s", reason="drift", slices=["all"], alerts=[], model_id=model_id,
+        requested_pane_ms=DAYS * DAY_MS, train=train, calibrate_from_ms=0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Outcome:
+    config = config_in(tmp_path)
+    return answer(config, request(), rows(), None, signing_key(config))
+
+
+def load(tmp_path: Path, outcome: Outcome) -> Any:
+    assert outcome.made is not None
+    public = signing_key(config_in(tmp_path)).public_key()
+    return artifact.load(outcome.made, {artifact.key_id(public): public})
+
+
+def test_the_same_request_gives_the_same_bytes(tmp_path: Path, first: Outcome) -> None:
+    config = config_in(tmp_path)
+    again = answer(config, request(), rows(), None, signing_key(config))
+    assert again == first
+    renamed = answer(config, request(topic="another", number=0), rows(), None, signing_key(config))
+    assert renamed.made is not None
+    assert first.made is not None
+    assert renamed.made.tensors == first.made.tensors, "names do not enter the weights"
+
+
+def test_a_better_model_is_promoted_with_its_figures(tmp_path: Path, first: Outcome) -> None:
+    old, config = load(tmp_path, first), config_in(tmp_path)
+    outcome = answer(config, request(old.model_id), rows(shift=2.0, seed=5), old, signing_key(config))
+    assert outcome.notice.status == "promoted"
+    assert outcome.notice.parent_id == old.model_id
+    likelihood, calibration = outcome.notice.gates["likelihood"], outcome.notice.gates["calibration"]
+    assert likelihood["gain_nats"] == pytest.approx(likelihood["candidate"] - likelihood["in_service"])
+    assert likelihood["gain_nats"] > 0.3
+    assert calibration["interval_95"][0] <= calibration["candidate"] <= calibration["interval_95"][1]
+    assert calibration["in_service"] > calibration["candidate"]
+
+
+def test_a_model_that_is_not_better_is_refused_and_says_why(tmp_path: Path, first: Outcome) -> None:
+    old, config = load(tmp_path, first), config_in(tmp_path, min_gain_nats=0.5)
+    outcome = answer(config, request(old.model_id), rows(seed=6), old, signing_key(config))
+    assert (outcome.made, outcome.notice.status) == (None, "refused")
+    assert "nats an event against the model in service" in outcome.notice.reason
+    assert not outcome.notice.gates["likelihood"]["passed"]
+    assert outcome.notice.gates["calibration"]["passed"]
+
+
+def test_a_miscalibrated_model_is_refused(tmp_path: Path) -> None:
+    config = config_in(tmp_path, max_alarm_ratio=0.01)
+    outcome = answer(config, request(), rows(), None, signing_key(config))
+    assert outcome.notice.status == "refused"
+    assert "held-out events have p" in outcome.notice.reason
+
+
+def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    outcome = answer(config, request(), rows(n_days=6), None, signing_key(config))
+    assert outcome.made is None
+    assert "too few rows (train 48," in outcome.notice.reason
+
+
+def test_wilson_agrees_with_its_textbook_values() -> None:
+    assert gates.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
+    assert gates.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
+    assert gates.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_registry_keeps_verifies_and_remembers(tmp_path: Path, first: Outcome) -> None:
+    config, made = config_in(tmp_path), first.made
+    assert made is not None
+    registry = Registry(config)
+    assert registry.current() is None
+    registry.save(made)
+    registry.note(first.notice)
+    registry.note(first.notice)
+    registry.promote(Entry(made.model_id, "request-0", 5))
+    again = Registry(config)
+    current = again.current()
+    assert current is not None
+    assert current.model_id == made.model_id
+    assert [n.model_id for n in again.notices()] == [made.model_id], "a decision is noted once"
+    assert again.notices()[0].tensors == b""
+    assert again.ids() == [made.model_id]
+    path = tmp_path / "models" / f"{made.model_id}.model"
+    blob = bytearray(path.read_bytes())
+    blob[len(blob) // 2] ^= 1
+    path.write_bytes(bytes(blob))
+    with pytest.raises(ArtifactError):
+        again.current()
+    with pytest.raises(ModelError, match="no model"):
+        again.load("missing")
+
+
+def test_a_line_cut_short_by_a_crash_is_no_promotion(tmp_path: Path, first: Outcome) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    registry = Registry(config)
+    registry.promote(Entry("one", "r", 1))
+    with open(tmp_path / "models" / "s.jsonl", "ab") as log:
+        log.write(msgspec.json.encode(Entry("two", "r2", 2))[:-5])
+    assert [entry.model_id for entry in registry.history()] == ["one"]

@@ -1,0 +1,107 @@
+"""Which rows train, which calibrate, which judge, and which are kept out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
+from stream_app.core.batches import EventBatch
+from stream_app.trainer import dataset
+from stream_app.trainer.dataset import DAY_MS, Rows, gather, quarantined, split
+
+CONFIG = Config(
+    stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x"]),
+    trainer=TrainerConfig(trim=0.02),
+)  # fmt: skip
+
+
+def batch(partition: int, offsets: list[int], times: list[int]) -> EventBatch:
+    n = len(offsets)
+    numeric = np.arange(n, dtype=np.float32)[:, None] + 100 * partition
+    return EventBatch(
+        topic="e", partition=partition, rows=np.arange(n), offsets=np.array(offsets), event_time_ms=np.array(times),
+        numeric=numeric, categorical=np.zeros((n, 0), object), slices=np.full((n, 1), f"p{partition}", object),
+
+    )  # fmt: skip
+
+
+def rows(times: Any, slices: Any = None) -> Rows:
+    times = np.asarray(times, dtype=np.int64)
+    n = len(times)
+    names = np.full(n, "a", object) if slices is None else np.asarray(slices, dtype=object)
+    return Rows(times, np.zeros((n, 1), np.float32), np.zeros((n, 0), object), names)
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_fetching_does_not_matter(order: list[int]) -> None:
+    parts = [batch(p, [10 * k, 10 * k + 1], [5 * k, 5 * k + 2]) for p in (0, 1) for k in (0, 1, 2)]
+    got = gather([parts[i] for i in order], 2, 11)
+    assert got.event_time_ms.tolist() == [2, 2, 5, 5, 7, 7, 10, 10]
+    assert got.slices.tolist() == ["p0", "p1"] * 4
+
+
+def test_nothing_to_gather_is_no_rows() -> None:
+    assert len(gather([], 0, 10)) == 0
+
+
+def test_parts_are_whole_days_and_disjoint() -> None:
+    times = np.arange(0, 60 * DAY_MS, DAY_MS // 4)
+    parts = split(rows(times), 40 * DAY_MS)
+    days = {name: set((getattr(parts, name).event_time_ms // DAY_MS).tolist()) for name in parts.__dataclass_fields__}
+    assert sum(map(len, days.values())) == 60
+    assert set.union(*days.values()) == set(range(60))
+    assert min(days["calibration"] | days["gate"]) >= 40
+    assert {day % 5 for day in days["calibration"]} == {dataset.CALIBRATION}
+    assert {day % 5 for day in days["gate"]} == {dataset.GATE}
+
+
+@pytest.mark.parametrize("held", [dataset.CALIBRATION, dataset.GATE])
+def test_calibration_and_gate_days_are_equally_far_from_training_days(held: int) -> None:
+    train = set(range(5)) - {dataset.CALIBRATION, dataset.VALIDATION, dataset.GATE}
+    assert sum((held + step) % 5 in train for step in (-1, 1)) == 1
+
+
+def fake_model(p_value: Any, log_prob: Any) -> Any:
+    """A model in service that says what it is told to."""
+    scores = SimpleNamespace(
+        scorable=np.ones(len(p_value), bool), p_value=np.asarray(p_value), log_prob=np.asarray(log_prob, dtype=float)
+    )
+    return SimpleNamespace(score=lambda *_: scores)
+
+
+def test_lone_anomalies_are_kept_out() -> None:
+    n = 2_000
+    p = np.full(n, 0.5)
+    p[[7, 500]] = 0.001
+    out = quarantined(rows(np.arange(n) * 60_000), fake_model(p, np.zeros(n)), CONFIG)
+    assert np.flatnonzero(out).tolist() == [7, 500]
+
+
+def test_a_week_that_is_flagged_as_a_whole_trains_save_its_worst() -> None:
+    n = 400
+    p = np.full(n, 0.001)
+    log_prob = np.arange(n, dtype=float)
+    out = quarantined(rows(np.arange(n) * 60_000), fake_model(p, log_prob), CONFIG)
+    assert np.flatnonzero(out).tolist() == list(range(8)), "2 % of 400, the least likely"
+
+
+def test_a_collective_week_of_one_slice_does_not_excuse_another() -> None:
+    n = 1_000
+    names = np.where(np.arange(n) % 2 == 0, "changed", "calm")
+    p = np.where(names == "changed", 0.001, 0.5)
+    p[1] = 0.001
+    out = quarantined(rows(np.arange(n) * 60_000, names), fake_model(p, np.arange(n, dtype=float)), CONFIG)
+    assert out[1]
+    assert out[names == "changed"].mean() == pytest.approx(0.02, abs=0.002)
+
+
+def test_thinning_keeps_the_span_of_time() -> None:
+    thin = dataset.thin(rows(np.arange(1_000)), 100)
+    assert len(thin) == 100
+    assert (thin.event_time_ms[0], thin.event_time_ms[-1]) == (0, 999)
