@@ -1,7 +1,6 @@
 # make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
 # make test   set everything up and run the tests (ARGS="-k spool")
 # make check  types, lint, import rule, published schemas
-# make bench  measure the hot path beside a plain agent
 
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -10,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The CPU build. A bare "torch" would drag in gigabytes of GPU libraries on some machines.
 TORCH ?= torch==2.13.0
+# Test processes side by side: most of them wait for brokers.
+JOBS ?= 2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: demo test check format schemas clean
@@ -18,7 +19,7 @@ demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
 
 test: .make/dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ def demo_command(folder: Path, *words: str) -> list[str]:
 @pytest.mark.timeout(300)
 def test_the_story_has_every_part(broker: tuple[str, str], tmp_path: Path, unique: Any) -> None:
     report_path = tmp_path / "demo.json"
-    words = ["--seconds", "45", "--report", str(report_path), "--bootstrap", broker[1], "--stream", unique("demo")]
+    words = ["--seconds", "40", "--report", str(report_path), "--bootstrap", broker[1], "--stream", unique("demo")]
     done = subprocess.run(demo_command(tmp_path / "work", *words), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads(report_path.read_text())
