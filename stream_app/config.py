@@ -11,11 +11,11 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
 
+from stream_app.config_checks import faults_of
 from stream_app.errors import ConfigError
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -286,7 +286,7 @@ def parse(raw: dict[str, Any], path: str = "configuration") -> Config:
     if faults:
         raise ConfigError(path, faults)
     config = Config(**values)
-    faults = _semantic_faults(config)
+    faults = faults_of(config)
     if faults:
         raise ConfigError(path, faults)
     return _fill_names(config)
@@ -337,88 +337,6 @@ def _decode_hook(kind: type, value: Any) -> Any:
     if kind is Duration:
         return Duration.parse(value)
     raise NotImplementedError(kind)
-
-
-_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-
-
-def _semantic_faults(config: Config) -> list[str]:
-    sections = _kafka_faults(config.kafka) + _event_faults(config.event) + _window_faults(config)
-    return sections + _rule_faults(config) + _sink_faults(config.sink)
-
-
-def _kafka_faults(kafka: KafkaConfig) -> list[str]:
-    faults = []
-    if kafka.security_protocol not in _PROTOCOLS:
-        faults.append(f"kafka.security_protocol: one of {', '.join(_PROTOCOLS)}, got {kafka.security_protocol!r}")
-    if kafka.security_protocol.startswith("SASL"):
-        if kafka.sasl_mechanism not in _MECHANISMS:
-            faults.append(f"kafka.sasl_mechanism: one of {', '.join(_MECHANISMS)}, got {kafka.sasl_mechanism!r}")
-        if not kafka.sasl_username:
-            faults.append("kafka.sasl_username: needed with a SASL protocol")
-        if not (kafka.sasl_password_env or kafka.sasl_password_file):
-            faults.append("kafka.sasl_password_env or kafka.sasl_password_file: needed with a SASL protocol")
-    for address in kafka.bootstrap:
-        if not re.fullmatch(r"(.+):(\d{1,5})", address):
-            faults.append(f'kafka.bootstrap: expected "host:port", got {address!r}')
-    return faults
-
-
-def _event_faults(event: EventConfig) -> list[str]:
-    from stream_app.core.decoding import FORMATS
-
-    faults = []
-    if event.format not in FORMATS:
-        faults.append(f"event.format: one of {', '.join(sorted(FORMATS))}, got {event.format!r}")
-    if event.time_format not in ("iso8601", "epoch_ms", "epoch_s") and "%" not in event.time_format:
-        faults.append(f"event.time_format: iso8601, epoch_ms, epoch_s or a strptime pattern, got {event.time_format!r}")
-    names = [*event.numeric, *event.categorical]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
-    if event.time_field in {*names, *(name for fields in event.slicings for name in fields)}:
-        faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
-    if event.id_field and event.id_field in (event.time_field, *event.numeric):
-        faults.append(f"event.id_field: {event.id_field!r} is also the time field or a number; use a field of its own")
-    if len({"+".join(fields) for fields in event.slicings}) < len(event.slicings):
-        faults.append("event.slicings: each slicing once")
-    try:
-        ZoneInfo(event.timezone)
-    except (KeyError, ValueError, OSError):
-        faults.append(f"event.timezone: expected a zone such as 'Europe/Berlin', got {event.timezone!r}")
-    return faults
-
-
-def _window_faults(config: Config) -> list[str]:
-    windows, faults = config.windows, []
-    if windows.pane < 1_000:
-        faults.append(f'windows.pane: at least "1s", got {int(windows.pane)} ms')
-    for span in windows.spans:
-        if windows.pane and (span % windows.pane or not span):
-            faults.append(f"windows.spans: {int(span)} ms is not a whole number of panes of {int(windows.pane)} ms")
-    if list(windows.spans) != sorted(set(windows.spans)):
-        faults.append("windows.spans: list them shortest first, each once")
-    return faults
-
-
-def _rule_faults(config: Config) -> list[str]:
-    from stream_app.core.detectors import DETECTORS
-
-    faults = []
-    for name, rule in config.rules.items():
-        if rule.detector not in DETECTORS:
-            faults.append(f"rules.{name}.detector: one of {', '.join(sorted(DETECTORS))}, got {rule.detector!r}")
-        if rule.resolve > rule.open:
-            faults.append(f"rules.{name}.resolve: must not be above open ({rule.open}), got {rule.resolve}")
-        if rule.span is not None and rule.span not in config.windows.spans:
-            faults.append(f"rules.{name}.span: must be one of windows.spans")
-        if rule.slicing is not None and rule.slicing not in config.event.slicings:
-            faults.append(f"rules.{name}.slicing: {rule.slicing} is not one of event.slicings")
-    return faults
-
-
-def _sink_faults(sink: SinkConfig) -> list[str]:
-    return [] if sink.kind in ("sqlite", "influx") else [f"sink.kind: sqlite or influx, got {sink.kind!r}"]
 
 
 def _fill_names(config: Config) -> Config:

@@ -102,6 +102,15 @@ ONE_FAULT = [
     ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 0.5, "span": "2d"}}}, "rules.r.span"),
     ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 0.5, "slicing": ["zz"]}}}, "rules.r.slicing"),
     ({"rules": {"r": 1}}, "rules.r"),
+    (
+        {"rules": {"r": {"detector": "pit", "open": 1, "resolve": 0, "options": {"block_hours": 3}}}},
+        "rules.r.options.block_hours",
+    ),
+    ({"rules": {"r": {"detector": "missing", "open": 1, "resolve": 0, "options": {"x": 3}}}}, "rules.r.options.x"),
+    ({"rules": {"r": {"detector": "pit", "open": float("nan"), "resolve": 0}}}, "rules.r.open"),
+    ({"model": {"flow": "glow"}}, "model.flow"),
+    ({"console": {"port": 70000}}, "console.port"),
+    ({"windows": {"pane": "1h", "spans": ["1d"], "lateness": "7d"}}, "windows.lateness"),
 ]
 
 

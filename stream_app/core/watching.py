@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.codecs import decode_partial, encode_event, encode_partial
+from schemas.codecs import DecodeError, decode_partial, encode_event, encode_partial
 from schemas.records import Alert, PaneBlock, PaneClosed, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.core import points
@@ -19,6 +19,7 @@ from stream_app.core.batches import Ints, Outgoing, Outputs, Verdict, WindowUpda
 from stream_app.core.detectors import DETECTORS, Detector, PaneView, Reference
 from stream_app.core.detectors.pit import distances
 from stream_app.core.layout import Layout
+from stream_app.core.panes import OTHER
 from stream_app.core.policy import Policy
 from stream_app.core.retraining import Retraining, Source
 from stream_app.core.rolling import Ring, SlicingWindows, span_name
@@ -65,12 +66,21 @@ class Watcher:
         return made
 
     def block(self, block: PaneBlock) -> None:
-        """Take a block in; one sent twice is one block."""
+        """Take a block in; one sent twice is one block. Raises DecodeError when it does not belong here."""
+        self._check(block)
         passed = any(a <= block.pane_start_ms < b for a, b in self.passed.get(block.partition, ()))
         if passed or block.pane_start_ms < self.final_ms:
             self.late_panes += 1
             return
         self._pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
+
+    def _check(self, block: PaneBlock) -> None:
+        if block.stream != self.config.stream or block.slicing not in self._windows:
+            raise DecodeError(f"a block of stream {block.stream!r}, slicing {block.slicing!r}: not one of ours")
+        try:
+            self.layout.decode(block.columns, len(block.slices))
+        except ValueError as error:
+            raise DecodeError(f"a block of pane {block.pane_start_ms}: {error}") from None
 
     def marker(self, marker: PaneClosed, references: Mapping[str, Reference]) -> Outputs:
         """Take a marker in and finalise what it completes."""
@@ -129,22 +139,29 @@ class Watcher:
     ) -> None:  # fmt: skip
         end = start + int(self.config.windows.pane)
         for slicing in self.config.slicing_names:
-            merged = self._merge([block for _, block in sorted(blocks.items()) if block.slicing == slicing])
+            merged = self._merge(slicing, [block for _, block in sorted(blocks.items()) if block.slicing == slicing])
             if merged:
                 self._slicing_pane(slicing, start, end, merged, references, out)
         self._ask(end, out)
         for source in self._sources.values():
             source.thin(end)
 
-    def _merge(self, blocks: list[PaneBlock]) -> dict[str, tuple[str, Ints]]:
-        """Slice to (model, row): rows of one model add up; of two models the one activated last counts in full."""
+    def _merge(self, slicing: str, blocks: list[PaneBlock]) -> dict[str, tuple[str, Ints]]:
+        """Slice to (model, row): rows of one model add up; of two models see :meth:`_one_model_each`."""
+        kept = self._kept_names(slicing, {name for block in blocks for name in block.slices})
         merged: dict[tuple[str, str], Ints] = {}
         for block in blocks:
             rows = self.layout.decode(block.columns, len(block.slices))
             for name, row in zip(block.slices, rows, strict=True):
-                key = (name, block.model_id)
+                key = (name if name in kept else OTHER, block.model_id)
                 merged[key] = merged[key] + row if key in merged else row
         return self._one_model_each(merged)
+
+    def _kept_names(self, slicing: str, names: set[str]) -> set[str]:
+        """Names that keep their own windows: those known, then new ones in order up to ``windows.max_slices``."""
+        known = self._windows[slicing].index
+        room = max(self.config.windows.max_slices - len(known), 0)
+        return (names & known.keys()) | set(sorted(names - known.keys())[:room])
 
     def _one_model_each(self, merged: dict[tuple[str, str], Ints]) -> dict[str, tuple[str, Ints]]:
         out: dict[str, tuple[str, Ints]] = {}

@@ -39,6 +39,7 @@ from stream_app.sinks.spool import Spool
 log = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
+_PATIENCE_S = 10.0
 
 CHECKPOINT_S = 0.5
 """How often acks are earned: the most work that a crash makes the worker repeat."""
@@ -204,9 +205,14 @@ class Worker:
     async def _follow_models(self) -> None:
         feed = asyncio.ensure_future(self._feed.run())
         try:
+            began, told = time.monotonic(), False
             while not self._complete():
                 if feed.done():
                     feed.result()
+                if not told and time.monotonic() - began > _PATIENCE_S:
+                    told = True
+                    log.warning("Waiting for a model on %s: `driftflow trainer --bootstrap-until DATE` makes the first",
+                                self.config.topics.models)  # fmt: skip
                 await asyncio.sleep(_WAIT_S)
             async with self._lock:
                 for partition in sorted(self.pipeline.sources):

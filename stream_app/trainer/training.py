@@ -75,7 +75,8 @@ def _fit(
         config=settings,
         progress=progress,
         warm_start=in_service,
-        manifest={"stream": config.stream, "request": request.id, "flow": config.model.flow},
+        manifest={"stream": config.stream, "request": request.id},
+        flow_name=config.model.flow,
     )
 
 

@@ -23,6 +23,7 @@ _KEPT_AFTER_CUT = 512
 class AdwinDetector:
     """Options: ``delta`` (confidence, default 0.002), ``hold`` (panes, default 8)."""
 
+    options = frozenset({"delta", "hold"})
     evidence = "step in the mean log-likelihood"
 
     def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:

@@ -55,6 +55,9 @@ class PaneView:
 class Detector(Protocol):
     """Per-rule instance: holds its own state over slices."""
 
+    options: frozenset[str]
+    """Names that ``rules.*.options`` may hold."""
+
     evidence: str
     """What the statistic is, in words for an alert."""
 

@@ -27,6 +27,7 @@ class LikelihoodDetector:
     −1 events less likely than they should be, +1 more likely (stuck sensors, say), 0 both (default).
     """
 
+    options = frozenset({"block_hours", "tail"})
     evidence = "e-value"
 
     def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:

@@ -21,6 +21,7 @@ _Z = 1.96
 class MissingDetector:
     """No options."""
 
+    options = frozenset[str]()
     evidence = "share of missing values above normal"
 
     def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:

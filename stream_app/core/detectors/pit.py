@@ -41,6 +41,7 @@ def distances(window: Ints, reference: Ints, dependence: float = 1.0) -> Floats:
 class PitDetector:
     """Options: ``dependence``, rows that count as one (default 6)."""
 
+    options = frozenset({"dependence"})
     evidence = "distance of the PIT histogram"
 
     def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
