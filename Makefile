@@ -1,5 +1,6 @@
 # make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
 # make test   set everything up and run the tests (ARGS="-k spool")
+# make bench  events a second through the batch transport, beside a plain agent on the same records
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -13,13 +14,16 @@ TORCH ?= torch==2.13.0
 JOBS ?= 2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format schemas clean
+.PHONY: demo test bench check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
 
 test: .make/dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+bench: .make/dev
+	$(BIN)/python -m pytest -m slow -s -q $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import socket
 import ssl
 from typing import Any
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from stream_app.config import KafkaConfig
@@ -107,8 +107,12 @@ async def _connect(bootstrap: str, kafka: KafkaConfig, password: str, context: s
             "sasl_plain_password": password,
         }
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
-    connection = await create_conn(
+    connection = AIOKafkaConnection(
         host, port, client_id="driftflow-check", request_timeout_ms=int(TIMEOUT_S * 1000),
         security_protocol=kafka.security_protocol, ssl_context=context, **sasl,
     )  # fmt: skip
-    connection.close()
+    try:
+        await connection.connect()
+    finally:
+        connection.close()
+        await asyncio.sleep(0.05)  # the transport is closed by the loop, a little later
