@@ -60,7 +60,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(short_help="See the whole story on real data.")
 @click.option("--port", type=int, help="Fix the embedded broker's port.")
 @BOOTSTRAP
 @click.option("--stream", default="beijing-air", show_default=True, help="Stream name; topics are named after it.")
@@ -83,7 +83,7 @@ def demo(**options: Any) -> None:
     sys.exit(run_demo(options))
 
 
-@main.command()
+@main.command(short_help="Run the agents on Kafka.")
 @CONFIG
 @BOOTSTRAP
 @click.option("--only", type=click.Choice(["score", "watch"]), help="Run one of the two stages.")
@@ -99,7 +99,7 @@ def worker(
     run_worker(_load(config_path, bootstrap), only=only, decisions=decisions, checked=not skip_preflight)
 
 
-@main.command()
+@main.command(short_help="Answer retrain requests.")
 @CONFIG
 @BOOTSTRAP
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the topic's events before this time.")
@@ -110,7 +110,7 @@ def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None
     run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(line)))
 
 
-@main.command()
+@main.command(short_help="Send a file to the events topic.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @CONFIG
 @BOOTSTRAP
@@ -122,7 +122,7 @@ def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float 
     run_produce(_load(config_path, bootstrap), file, speedup, err)
 
 
-@main.command()
+@main.command(short_help="Score a file, without a broker.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @CONFIG
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
@@ -139,7 +139,7 @@ def score(file: Path, config_path: str, **options: Any) -> None:
     run_score(load(config_path), file, out=out, err=err, **options)
 
 
-@main.command()
+@main.command(short_help="Tail alerts, requests and models.")
 @CONFIG
 @BOOTSTRAP
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
@@ -152,7 +152,7 @@ def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool
     tail_signals(_load(config_path, bootstrap), out, follow=follow, as_json=as_json, everything=everything)
 
 
-@main.command()
+@main.command(short_help="List and verify the models.")
 @CONFIG
 @BOOTSTRAP
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")
@@ -179,7 +179,7 @@ def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool
         err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
 
 
-@main.command()
+@main.command(short_help="Serve the web page at localhost.")
 @CONFIG
 @click.option("--port", type=int, help="Port instead of console.port.")
 def console(config_path: str, port: int | None) -> None:
@@ -190,7 +190,7 @@ def console(config_path: str, port: int | None) -> None:
     serve(config.path(config.sink.path), config.stream, host=config.console.host, port=port or config.console.port)
 
 
-@main.command()
+@main.command(short_help="Run the embedded broker.")
 @click.option("--port", default=9092, show_default=True)
 def broker(port: int) -> None:
     """Run the embedded broker in the foreground (everything is kept in memory)."""
