@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Config
+from stream_app.runtime.status import read_status
 
 LIVE_MS = 196 * 86_400_000
 """1 September 2013 to 15 March 2014."""
@@ -55,9 +56,8 @@ class Facts:
 
     def refresh(self) -> None:
         """Read status and store."""
-        path = self.config.path(self.config.state.dir) / "status.json"
-        if path.exists():
-            self.status = json.loads(path.read_text())
+        self.status = read_status(self.config)
+        if self.status:
             self.first_score_at = self.first_score_at or self.status["first_score_at"]
             self._rates.append((self.status["at"], self.received))
         store = self.config.path(self.config.sink.path)

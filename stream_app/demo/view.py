@@ -34,9 +34,12 @@ def _head(story: Story) -> RenderableType:
     table = Table.grid(padding=(0, 3))
     day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
     table.add_row(
-        Text(story.phase, "bold"), f"{time.time() - story.began:.0f} s", f"event time [bold]{day}[/]",
-        f"[bold]{facts.events_per_s:,.0f}[/] events/s", f"{facts.received:,} of {story.produced:,} received",
-        f"console [link={story.console_url}]{story.console_url}[/link]",
+        Text(story.phase, "bold"), f"console [link={story.console_url}]{story.console_url}[/link]",
+        f"{time.time() - story.began:.0f} s",
+    )  # fmt: skip
+    table.add_row(
+        f"event time [bold]{day}[/]", f"{facts.received:,} of {story.produced:,} events received",
+        f"[bold]{facts.events_per_s:,.0f}[/] events/s",
     )  # fmt: skip
     done = max(facts.event_time_ms - _START_MS, 0)
     return Group(table, ProgressBar(total=_END_MS - _START_MS, completed=min(done, _END_MS - _START_MS)), Text())
@@ -76,14 +79,17 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
     table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
     for column in ("when", "state", "slice", "rule", "statistic", "features to blame"):
         table.add_column(column, no_wrap=True, justify="right" if column == "statistic" else "left")
-    for alert in alerts[-_ALERTS_SHOWN:][::-1]:
+    # What opened, and every word on drift: the rest is in the console.
+    told = [alert for alert in alerts if alert["state"] == "open" or alert["rule"] == "drift"]
+    for alert in told[-_ALERTS_SHOWN:][::-1]:
         style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
         blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
         table.add_row(
             _day(alert["time_ms"]), Text(alert["state"], style), alert["slice"], alert["rule"],
             f"{alert['statistic']:.3g}", blame,
         )  # fmt: skip
-    return Group(Text(f"latest of {len(alerts)} alerts", "dim"), table, Text())
+    opened = sum(alert["state"] == "open" for alert in alerts)
+    return Group(Text(f"latest of {opened} alerts", "dim"), table, Text())
 
 
 def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
@@ -92,7 +98,8 @@ def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
         table.add_column(column, no_wrap=column != "gates", justify="right" if column == "rows" else "left")
     for model in models[-4:]:
         name = Text(model["model_id"], "bold green" if model["model_id"] == service else "")
-        table.add_row(name, model["status"], _day(model["time_ms"]), f"{model['train_rows']:,}", model["reason"])
+        status = Text("in service", "bold green") if model["model_id"] == service else model["status"]
+        table.add_row(name, status, _day(model["time_ms"]), f"{model['train_rows']:,}", model["reason"])
     return table
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
 import time
 from pathlib import Path
 
 from stream_app.config import Config
-from stream_app.core.scoring import COUNTERS
 from stream_app.errors import DriftflowError
 from stream_app.runtime.agents import Worker
 from stream_app.runtime.clients import client_settings, faust_broker, faust_credentials
 from stream_app.runtime.preflight import preflight, require
 from stream_app.runtime.state import StateStore, read_decisions
+from stream_app.runtime.status import StatusFile
 from stream_app.runtime.topics import prepare
 from stream_app.runtime.watchdog import STALL_S, Watchdog, lag_of
 from stream_app.sinks import make_sink
@@ -92,23 +90,13 @@ async def _watch_progress(worker: Worker) -> None:
 
 
 async def _write_status(config: Config, worker: Worker) -> None:
-    """Live totals beside the snapshots, for people and for the demo's view."""
-    path = config.path(config.state.dir) / "status.json"
-    began = time.time()
+    file = StatusFile(config)
     while True:
-        await asyncio.sleep(STATUS_S)
-        totals = dict.fromkeys(COUNTERS, 0)
-        for state in worker.pipeline.sources.values():
-            for name, n in state.counters.items():
-                totals[name] += n
-        text = json.dumps(
+        file.write(
             {
-                **totals,
-                "at": time.time(),
-                "began": began,
+                "counters": {str(p): dict(state.counters) for p, state in worker.pipeline.sources.items()},
                 "first_score_at": worker.first_score_at,
                 "service": worker.service,
-                "partitions": sorted(worker.pipeline.sources),
                 "models_refused": worker.models_refused,
                 "pending": worker.pending,
                 "lag": lag_of(worker.progress()),
@@ -116,6 +104,4 @@ async def _write_status(config: Config, worker: Worker) -> None:
                 "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
             }
         )
-        beside = path.with_suffix(f".{os.getpid()}.new")
-        beside.write_text(text)
-        os.replace(beside, path)
+        await asyncio.sleep(STATUS_S)

@@ -51,18 +51,16 @@ class Spool:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
-        self._n = int(self._db.execute("SELECT count(*) FROM queue").fetchone()[0])
 
     def append(self, points: Sequence[Point]) -> None:
         """Add points; they are durable when this returns."""
         rows = [(msgspec.msgpack.encode(point),) for point in points]
         with self._lock, _transaction(self._db):
             self._db.executemany("INSERT INTO queue (point) VALUES (?)", rows)
-            over = self._n + len(rows) - self._max
+            over = self._count() - self._max
             if over > 0:
                 self._db.execute("DELETE FROM queue WHERE id IN (SELECT id FROM queue ORDER BY id LIMIT ?)", (over,))
                 self._db.execute("UPDATE dropped SET n = n + ?", (over,))
-            self._n = min(self._n + len(rows), self._max)
         if over > 0:
             log.error("The spool %s is full (%d points): the oldest %d were dropped. Is the sink reachable?",
                       self.path, self._max, over)  # fmt: skip
@@ -76,8 +74,7 @@ class Spool:
     def drop(self, ids: Sequence[int]) -> None:
         """Forget points that the sink has taken."""
         with self._lock, _transaction(self._db):
-            done = self._db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids]).rowcount
-            self._n -= done
+            self._db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids])
 
     def set_aside(self, number: int, reason: str) -> None:
         """Move a point that the sink will never take out of the way, with the reason, for people to look at."""
@@ -85,10 +82,18 @@ class Spool:
             self._db.execute(
                 "INSERT OR REPLACE INTO set_aside SELECT id, point, ? FROM queue WHERE id = ?", (reason, number)
             )
-            self._n -= self._db.execute("DELETE FROM queue WHERE id = ?", (number,)).rowcount
+            self._db.execute("DELETE FROM queue WHERE id = ?", (number,))
 
     def __len__(self) -> int:
-        return self._n
+        with self._lock:
+            return self._count()
+
+    def _count(self) -> int:
+        """From the ids, which are given out in order: a count of millions of rows would take too long to ask often.
+        Asked of the file, because the workers of one folder share it.
+        """
+        low, high = self._db.execute("SELECT min(id), max(id) FROM queue").fetchone()
+        return 0 if low is None else int(high - low + 1)
 
     @property
     def dropped(self) -> int:

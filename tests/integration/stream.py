@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import signal
 import sqlite3
@@ -24,6 +23,7 @@ from stream_app.core.partitioning import partition_for
 from stream_app.runtime.clients import client_settings
 from stream_app.runtime.files import read_rows
 from stream_app.runtime.state import read_decisions
+from stream_app.runtime.status import read_status
 from stream_app.runtime.tail import read_signals
 from stream_app.runtime.topics import ensure_topics, prepare
 from stream_app.trainer.worker import publish_registry
@@ -166,9 +166,12 @@ class Stream:
         self.workers.clear()
 
     def status(self) -> dict[str, Any]:
-        """The worker's totals."""
-        path = self.folder / "state" / "status.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        """The workers' totals."""
+        return read_status(self.config)
+
+    def forget_status(self) -> None:
+        """Remove what workers that were killed have left."""
+        shutil.rmtree(self.folder / "state" / "status", ignore_errors=True)
 
     def received(self) -> int:
         """Events the worker has fetched."""

@@ -85,13 +85,13 @@ def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> 
     rows = stream.rows(example)
     for part in range(3):
         stream.produce(rows[part * len(rows) // 3 : (part + 1) * len(rows) // 3])
-        (stream.folder / "state" / "status.json").unlink(missing_ok=True)
+        stream.forget_status()
         stream.start_worker()
         goal = stream.sent - chance.randrange(0, len(rows) // 3)
         stream.wait(lambda goal=goal: stream.received() >= goal, "some events")
         time.sleep(chance.random() * 0.4)
         stream.kill()
-    (stream.folder / "state" / "status.json").unlink()
+    stream.forget_status()
     stream.start_worker()
     stream.wait_until_done()
     stream.stop()
@@ -126,3 +126,26 @@ def test_twice_is_byte_identical(tmp_path: Path, models: Path, example: Path) ->
                 stream.kill()
     assert seen[0] == seen[1]
     assert sum(map(len, seen[0].values())) > 50
+
+
+def test_workers_share_the_work_and_say_the_same(make_stream: MakeStream, example: Path) -> None:
+    """One joins, the first is killed, a third takes over: nothing is lost and the signals are those of the file."""
+    stream = make_stream()
+    stream.publish()
+    rows = stream.rows(example)
+    third = len(rows) // 3
+    first = stream.start_worker()
+    stream.produce(rows[:third])
+    stream.wait(lambda: stream.received() >= third // 2, "the first worker")
+    stream.start_worker()
+    stream.produce(rows[third : 2 * third])
+    stream.wait(lambda: stream.received() >= third, "two workers")
+    first.kill()
+    first.wait()
+    stream.workers.remove(first)
+    stream.start_worker()
+    stream.produce(rows[2 * third :])
+    stream.wait_until_done()
+    stream.stop()
+    assert stream.status()["received"] == stream.status()["windowed"] == len(rows)
+    assert as_lines(stream) == score_locally(stream, example)
