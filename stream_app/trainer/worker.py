@@ -64,7 +64,11 @@ class Trainer:
                     consumer.commit()
         finally:
             consumer.close()
-            self._producer.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._producer.close()
 
     def _request(self, record: Any) -> RetrainRequest | None:
         try:

@@ -127,6 +127,7 @@ def test_a_request_is_answered_once_with_its_figures(
     assert {"likelihood", "calibration"} <= notice.gates.keys()
     assert "nats" in notice.reason
     again = trainer.handle(request)
+    trainer.close()
     history = Registry(stream.config).history()
     if status == "promoted":
         assert again is None, "a request that was answered needs no second model"
