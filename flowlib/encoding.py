@@ -189,15 +189,16 @@ def _check_shapes(spec: FeatureSpec, numeric: Any, categories: Any) -> None:
 def _fit_column(x: Floats) -> tuple[float, float, float]:
     """Unit, shift and scale. Non-negative columns with a long tail become logarithmic: their tails are where the news is."""
     x = x[~np.isnan(x)]
-    if not len(x) or np.ptp(x) == 0:
-        return 0.0, float(x[0]) if len(x) else 0.0, 1.0
+    if not len(x):
+        return 0.0, 0.0, 1.0
     unit = 0.0
     if x.min() >= 0 and x.max() > _LONG_TAIL * np.median(x):
         positive = x[x > 0]
         unit = float(np.quantile(positive, 0.1)) or float(positive.min())
         x = np.arcsinh(x / unit)
-    scale = float(x.std())
-    return unit, float(x.mean()), scale if scale > 1e-12 else 1.0
+    # Relative to the size of the values, so that a change of unit changes nothing but the unit.
+    scale, ignorable = float(x.std()), 1e-12 * float(np.abs(x).max())
+    return unit, float(x.mean()), scale if scale > ignorable else 1.0
 
 
 def _fit_levels(values: Objects) -> tuple[tuple[str | None, ...], Floats]:

@@ -238,6 +238,7 @@ async def _revoke_between_chunks() -> None:
     consumer = app.transport.create_consumer(
         callback=lambda message: None, on_partitions_revoked=lambda tps: None, on_partitions_assigned=lambda tps: None
     )
+    consumer._thread.thread_loop.close()  # made for a thread that never starts
     tp = TP("t", 0)
     consumer._set_active_tps({tp})
     consumer.highwater = lambda tp: 4

@@ -1,0 +1,111 @@
+"""Masks: what each output may depend on, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowlib.flows import FLOWS
+from flowlib.nets import MaskedLinear, made
+
+SIZES = st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(8, 24), st.integers(1, 3))
+
+
+def dependence(function: Any, x: torch.Tensor) -> torch.Tensor:
+    """``(out, in)`` bool: where the Jacobian is not zero."""
+    return torch.autograd.functional.jacobian(function, x) != 0
+
+
+def busy(module: torch.nn.Module) -> torch.nn.Module:
+    """Positive weights and biases, so that nothing cancels and every unit is awake."""
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for weights in module.parameters():
+            weights.copy_(0.1 + torch.rand(weights.shape, generator=generator))
+    return module.double()
+
+
+@given(SIZES, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_made_sees_what_comes_before_and_all_of_it(sizes: tuple[int, int, int, int], chance: Any) -> None:
+    d, context, hidden, layers = sizes
+    order = torch.tensor(chance.sample(range(d), d))
+    net = busy(made(d, context, hidden, layers, order, torch.Generator().manual_seed(0)))
+    seen = dependence(net, torch.ones(d + context, dtype=torch.float64))
+    before = order[None, :] < order[:, None]
+    assert torch.equal(seen[:d, :d], before)
+    assert torch.equal(seen[d:, :d], before)
+    assert seen[:, d:].all(), "the context reaches every output"
+
+
+@pytest.mark.parametrize("name", sorted(FLOWS))
+@pytest.mark.parametrize("d", [1, 2, 5, 17])
+def test_each_block_is_triangular_in_its_order(name: str, d: int) -> None:
+    flow = FLOWS[name](d, 2, torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weights in flow.parameters():
+            weights += 0.1 * torch.randn(weights.shape, generator=generator)
+    flow = flow.double()
+    x, context = torch.randn(d, generator=generator, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
+    for block, order in zip(flow.blocks, flow.orders, strict=True):
+        seen = dependence(lambda v, block=block: block(v[None], context)[0][0], x)
+        later = order[None, :] > order[:, None]
+        assert not (seen & later).any()
+        assert seen.diagonal().all()
+        assert seen[order.argmax()].sum() > d / 2, "the last one really looks back"
+
+
+def test_orders_alternate() -> None:
+    flow = FLOWS["maf"](3, 1, torch.Generator().manual_seed(1), blocks=3)
+    assert [order.tolist() for order in flow.orders] == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+
+
+def test_the_generator_alone_decides_the_weights() -> None:
+    def start(seed: int, outside: int) -> torch.Tensor:
+        torch.manual_seed(outside)
+        flow = FLOWS["maf"](3, 2, torch.Generator().manual_seed(seed))
+        return torch.cat([weights.flatten() for weights in flow.parameters()])
+
+    assert torch.equal(start(1, 5), start(1, 6))
+    assert not torch.equal(start(1, 5), start(2, 5))
+
+
+def test_a_baked_layer_keeps_nothing_behind_its_mask() -> None:
+    mask = (torch.rand(6, 5, generator=torch.Generator().manual_seed(3)) < 0.5).float()
+    layer = MaskedLinear(mask)
+    torch.nn.init.ones_(layer.weight)
+    torch.nn.init.ones_(layer.bias)
+    assert torch.equal(layer.baked().weight, mask)
+    x = torch.randn(9, 5, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(layer.baked()(x), layer(x))
+
+
+@pytest.mark.parametrize("name", sorted(FLOWS))
+def test_hyperparameters_rebuild_the_class(name: str) -> None:
+    flow = FLOWS[name](3, 4, torch.Generator().manual_seed(1), blocks=2, hidden=8, layers=1)
+    again = FLOWS[name](generator=torch.Generator().manual_seed(9), **flow.hyperparameters())
+    again.load_state_dict(flow.state_dict(), strict=True)
+    x, context = torch.ones(2, 3), torch.zeros(2, 4)
+    for ours, theirs in zip(flow(x, context), again(x, context), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", sorted(FLOWS))
+def test_samples_follow_the_generator_and_the_context(name: str) -> None:
+    flow = FLOWS[name](2, 1, torch.Generator().manual_seed(1))
+    zeros, ones = torch.zeros(50, 1), torch.ones(50, 1)
+    with torch.no_grad():
+        for weights in flow.parameters():
+            weights += 0.2
+
+    def drawn(context: torch.Tensor, seed: int) -> torch.Tensor:
+        return flow.sample(context, torch.Generator().manual_seed(seed))
+
+    assert torch.equal(drawn(zeros, 1), drawn(zeros, 1))
+    assert not torch.equal(drawn(zeros, 1), drawn(zeros, 2))
+    assert not torch.equal(drawn(zeros, 1), drawn(ones, 1))

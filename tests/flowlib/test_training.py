@@ -1,0 +1,144 @@
+"""Training: repeatable, stops in time, keeps the best, tells how far it is, and learns what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from flowlib.density import Density
+from flowlib.encoding import FeatureSpec
+from flowlib.flows import FLOWS, Maf
+from flowlib.training import Batch, Progress, TrainConfig, fit_flow, log_prob
+
+SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
+PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
+
+
+def batch(n: int, seed: int, centre: float = 0.0, spread: float = 1.0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    features = centre + spread * torch.randn(n, 2, generator=generator)
+    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+
+
+def fresh(seed: int = 0) -> Maf:
+    return FLOWS["maf"](2, 2, torch.Generator().manual_seed(seed), blocks=2, hidden=8)
+
+
+def weights(flow: Maf) -> torch.Tensor:
+    return torch.cat([part.detach().flatten() for part in flow.parameters()])
+
+
+def mean_log_prob(flow: Maf, rows: Batch) -> float:
+    with torch.no_grad():
+        return float(log_prob(flow, rows.features, rows.context).mean())
+
+
+def mixture(n: int, seed: int) -> Any:
+    g = np.random.default_rng(seed)
+    which = g.random(n) < PARTS[0][0]
+    first, second = (g.multivariate_normal(mean, cov, n) for _, mean, cov in PARTS)
+    return np.where(which[:, None], first, second).astype(np.float32)
+
+
+def true_log_prob(rows: Any) -> Any:
+    return np.log(sum(share * multivariate_normal(mean, cov).pdf(rows) for share, mean, cov in PARTS))
+
+
+def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
+    def none(n: int) -> Any:
+        return np.zeros((n, 0), dtype=object)
+
+    train, valid, held, new = (mixture(n, seed) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
+    density = Density.fit(
+        FeatureSpec(("x", "y")), (train, none(6_000)), (valid, none(1_000)), (held, none(1_000), np.full(1_000, "all")),
+        0, TrainConfig(max_steps=800),
+    )  # fmt: skip
+    got = density.score(new, none(6_000), np.full(6_000, "all")).log_prob
+    lost = float(np.mean(true_log_prob(new) - got))
+    assert -0.02 < lost < 0.1, "no model beats the truth by more than chance"
+    single = multivariate_normal(new.mean(axis=0), np.cov(new.T)).logpdf(new)
+    assert np.mean(got - single) > 0.2, "more than one Gaussian was learnt"
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> None:
+    made = []
+    for seed, outside in ((3, 1), (3, 2), (4, 1)):
+        torch.manual_seed(outside)
+        flow = fresh()
+        best = fit_flow(flow, batch(200, 1), batch(100, 2), SMALL, seed)
+        made.append((weights(flow), best))
+    assert torch.equal(made[0][0], made[1][0])
+    assert made[0][1] == made[1][1]
+    assert not torch.equal(made[0][0], made[2][0])
+
+
+def test_it_stops_when_the_validation_rows_gain_nothing_and_keeps_the_best() -> None:
+    """Training rows far from the validation rows: every step makes it worse."""
+    flow, said = fresh(), []
+    start, valid = weights(flow), batch(200, 2)
+    config = replace(SMALL, max_steps=400, patience=3, lr=1e-2)
+    best = fit_flow(flow, batch(200, 1, centre=3.0, spread=0.1), valid, config, 0, said.append)
+    assert [p.step for p in said] == [10, 20, 30]
+    assert torch.equal(weights(flow), start)
+    assert all(p.valid_log_prob < best for p in said)
+    assert best == pytest.approx(mean_log_prob(flow, valid), abs=1e-6)
+
+
+def test_patience_starts_again_after_a_gain() -> None:
+    flow, said = fresh(), []
+    best = fit_flow(flow, batch(500, 1, 2.0), batch(200, 2, 2.0), replace(SMALL, max_steps=200), 0, said.append)
+    assert len(said) > SMALL.patience
+    assert best == max(p.valid_log_prob for p in said)
+    assert best > mean_log_prob(fresh(), batch(200, 2, 2.0)) + 1.0
+
+
+def test_progress_tells_step_bound_and_value() -> None:
+    said: list[Progress] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), replace(SMALL, max_steps=25, patience=99), 0, said.append)
+    assert [(p.step, p.max_steps) for p in said] == [(10, 25), (20, 25), (25, 25)]
+    assert all(np.isfinite(p.valid_log_prob) for p in said)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_any_number_of_steps_will_do(steps: int) -> None:
+    said: list[Progress] = []
+    fit_flow(fresh(), batch(5, 1), batch(1, 2), replace(SMALL, max_steps=steps), 0, said.append)
+    assert [p.step for p in said] == [steps]
+
+
+def test_a_warm_start_begins_at_the_old_weights() -> None:
+    """So a handful of steps on the same data cannot lose what was learnt, where a fresh flow has learnt nothing yet."""
+    train, valid = batch(500, 1, 2.0), batch(200, 2, 2.0)
+    old = fresh()
+    learnt = fit_flow(old, train, valid, replace(SMALL, max_steps=200), 0)
+    few = replace(TrainConfig.warm(max_steps=5), batch=64)
+    assert fit_flow(old, train, valid, few, 1) >= learnt
+    assert fit_flow(fresh(), train, valid, few, 1) < learnt - 0.5
+
+
+def test_gaps_are_filled_with_noise_in_training() -> None:
+    """Where a value is missing the features hold 0; a flow that trained on the zeros would make a spike of them."""
+    rows = batch(500, 1)
+    missing = torch.zeros(500, 2, dtype=torch.bool)
+    missing[:, 1] = True
+    rows = Batch(torch.where(missing, 0.0, rows.features), missing.float(), missing)
+    flow = fresh()
+    fit_flow(flow, rows, rows, replace(SMALL, max_steps=200), 0)
+    normal = batch(2_000, 7)
+    lost = mean_log_prob(flow, Batch(normal.features, missing[:1].float().expand(2_000, 2), normal.missing))
+    assert lost == pytest.approx(-np.log(2 * np.pi) - 1, abs=0.1)
+
+
+def test_batches_that_are_not_finite_change_nothing() -> None:
+    bad = batch(100, 1)
+    flow = fresh()
+    start = weights(flow)
+    poisoned = Batch(torch.full_like(bad.features, torch.inf), bad.context, bad.missing)
+    with pytest.warns(UserWarning, match="lr_scheduler.step"):
+        fit_flow(flow, poisoned, bad, SMALL, 0)
+    assert torch.equal(weights(flow), start)
