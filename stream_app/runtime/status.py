@@ -33,18 +33,21 @@ class StatusFile:
             if time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink(missing_ok=True)
         self._path = folder / f"{os.getpid()}.json"
+        self._counters: dict[str, dict[str, int]] = {}
 
     def write(self, status: Status) -> None:
-        """Replace the file; ``counters`` are by source partition."""
+        """Replace the file; ``counters`` are by source partition, and those of a partition that left are kept."""
+        self._counters.update(status["counters"])
         beside = self._path.with_suffix(".new")
-        beside.write_text(json.dumps({"at": time.time(), **status}))
+        beside.write_text(json.dumps({"at": time.time(), **status, "counters": self._counters}))
         os.replace(beside, self._path)
 
 
 def read_status(config: Config) -> Status:
     """All workers of a state folder together; empty when none has written yet.
 
-    Each partition counts as its last owner counted it; what is in work is summed over the workers that are alive.
+    Counters only grow, so a partition counts as the owner that came furthest counted it. What is in work is summed over
+    the workers that are alive.
     """
     files = [json.loads(path.read_text()) for path in folder_of(config).glob("*.json")]
     if not files:
@@ -52,7 +55,9 @@ def read_status(config: Config) -> Status:
     files.sort(key=lambda status: status["at"])
     counters: dict[str, dict[str, int]] = {}
     for status in files:
-        counters.update(status["counters"])
+        for number, counted in status["counters"].items():
+            if counted["received"] >= counters.get(number, counted)["received"]:
+                counters[number] = counted
     alive = [status for status in files if files[-1]["at"] - status["at"] < _FRESH_S]
     began = [status["first_score_at"] for status in files if status["first_score_at"]]
     merged = {

@@ -187,9 +187,31 @@ class Stream:
             time.sleep(0.1)
 
     def wait_until_done(self) -> None:
-        """Everything received, watched and stored."""
-        self.wait(lambda: self.received() == self.sent, f"{self.sent} events")
-        self.wait(lambda: not any(self.status()[name] for name in ("lag", "unwatched", "pending")), "WATCH to be done")
+        """Everything scored, then everything watched, as the group has committed it on the broker."""
+        topics = self.config.topics
+        self.wait(lambda: self.uncommitted(topics.events) == 0, f"{self.sent} events")
+        self.wait(lambda: self.uncommitted(topics.partials) == 0, "WATCH to be done")
+
+    def uncommitted(self, topic: str) -> int:
+        """Records of a topic that the workers have not acknowledged: what is acknowledged is sent, spooled and saved.
+
+        The end is taken from fetches: the embedded broker answers too small an offset when it is asked for.
+        """
+        consumer = KafkaConsumer(**client_settings(self.config.kafka), group_id=self.config.kafka.group,
+                                 enable_auto_commit=False, fetch_max_wait_ms=100)  # fmt: skip
+        try:
+            at = {
+                tp: consumer.committed(tp) or 0
+                for tp in (TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ())
+            }
+            consumer.assign(list(at))
+            for tp, offset in at.items():
+                consumer.seek(tp, offset)
+            while at and any(consumer.highwater(tp) is None for tp in at):
+                consumer.poll(100)
+            return sum(consumer.highwater(tp) - offset for tp, offset in at.items())
+        finally:
+            consumer.close()
 
     def log(self) -> str:
         """The workers' output."""
