@@ -18,17 +18,17 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from stream_app.console.queries import Store
+from stream_app.console.answers import Store
 from stream_app.errors import DriftflowError
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""Inline style attributes are uPlot's; scripts come from here alone."""
+"""Scripts and styles come from here alone; nothing is inline."""
 
 
 def create_app(store: Path, stream: str, hosts: tuple[str, ...] = ()) -> Starlette:
@@ -45,7 +45,9 @@ def create_app(store: Path, stream: str, hosts: tuple[str, ...] = ()) -> Starlet
         version = f'"{source.version()}"'
         if request.headers.get("if-none-match") == version:
             return Response(status_code=304, headers={"ETag": version})
-        return JSONResponse({"overview": source.overview(), "stream": stream}, headers={"ETag": version})
+        found = source.overview()
+        # Nothing found may mean locked: without a version the page asks again, whether or not the file changes.
+        return JSONResponse({"overview": found, "stream": stream}, headers={"ETag": version} if found else {})
 
     def detail(request: Request) -> Response:
         wanted = request.query_params
@@ -53,6 +55,12 @@ def create_app(store: Path, stream: str, hosts: tuple[str, ...] = ()) -> Starlet
         if found is None:
             return JSONResponse({"error": "no such slice, or nothing stored of it yet"}, status_code=404)
         return JSONResponse(found)
+
+    def alerts(_: Request) -> Response:
+        return JSONResponse(source.alerts())
+
+    def models(_: Request) -> Response:
+        return JSONResponse(source.models())
 
     def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
@@ -62,10 +70,12 @@ def create_app(store: Path, stream: str, hosts: tuple[str, ...] = ()) -> Starlet
             Route("/", page),
             Route("/api/overview", overview),
             Route("/api/slice", detail),
+            Route("/api/alerts", alerts),
+            Route("/api/models", models),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "testserver", *hosts]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", *hosts]),
             Middleware(BaseHTTPMiddleware, dispatch=_add_headers),
         ],
     )
@@ -78,7 +88,8 @@ async def _add_headers(request: Request, call_next: Any) -> Response:
 
 
 def _server(store: Path, stream: str, host: str, port: int) -> uvicorn.Server:
-    app = create_app(store, stream, (host,) if host not in ("0.0.0.0", "::") else ("*",))  # noqa: S104
+    everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - whoever asks for that is known by names we cannot know
+    app = create_app(store, stream, ("*",) if everywhere else (host, f"[{host}]"))
     return uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", ws="none"))
 
 
@@ -87,7 +98,7 @@ def serve(store: Path, stream: str, *, host: str, port: int) -> None:
     server = _server(store, stream, host, port)
     if not store.exists():
         print(f"{store} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
-    print(f"console of {stream} at http://{host}:{port} (Ctrl-C stops it)")  # noqa: T201
+    print(f"console of {stream} at {_url(host, port)} (Ctrl-C stops it)")  # noqa: T201
     server.run()
 
 
@@ -120,7 +131,11 @@ def start_in_thread(store: Path, stream: str, *, port: int = 0, host: str = "127
             raise DriftflowError(f"the console cannot listen on {host}:{port}: is the port taken?")
         time.sleep(0.02)
     bound = server.servers[0].sockets[0].getsockname()[1]
-    return Handle(f"http://{host}:{bound}", server, thread)
+    return Handle(_url(host, bound), server, thread)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _run(server: uvicorn.Server) -> None:

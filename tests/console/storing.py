@@ -32,6 +32,19 @@ def write_store(path: Path, panes: int = 160) -> Config:
     return config
 
 
+def write_long_store(path: Path, panes: int) -> None:
+    """One slice with many panes and as many windows, the same row in each."""
+    config = load(EXAMPLE)
+    layout = Layout(len(config.event.numeric))
+    row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
+    sink = SQLiteSink(path)
+    for span in ("pane", "28d"):
+        ends = (START_MS + (k + 1) * PANE_MS for k in range(panes))
+        updates = (WindowUpdate("station", DRIFTED, span, end - PANE_MS, end, "model-one", row) for end in ends)
+        sink.write([points.window_point(config, layout, update) for update in updates])
+    sink.close()
+
+
 def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
     made, draws = [], np.random.default_rng(7)
     for name in (DRIFTED, "Tiantan", HOSTILE):
@@ -39,7 +52,10 @@ def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
             end, strange = START_MS + (k + 1) * PANE_MS, 0.3 if name == DRIFTED and k > panes // 2 else 0.01
             model = "model-one" if k < panes * 3 // 4 else "model-two"
             for span, n in (("pane", 6), ("1d", 24), ("7d", 168), ("28d", 672)):
-                update = WindowUpdate("station", name, span, end - PANE_MS, end, model, _row(layout, draws, n, strange))
+                scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
+                update = WindowUpdate(
+                    "station", name, span, end - PANE_MS, end, model, _row(layout, draws, n, scored, strange)
+                )
                 made.append(points.window_point(config, layout, update))
                 if span == "28d" and k == panes - 1:
                     moved = {j: 0.5 / (j + 1) for j in range(layout.d)}
@@ -47,11 +63,12 @@ def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
     return made
 
 
-def _row(layout: Layout, draws: np.random.Generator, n: int, strange: float) -> np.ndarray:
+def _row(layout: Layout, draws: np.random.Generator, seen: int, n: int, strange: float) -> np.ndarray:
+    """``seen`` does not start anew when a model takes over; what the model says of its ``n`` events does."""
     row = np.zeros(layout.width, dtype=np.int64)
     p = np.where(draws.random(n) < strange, draws.random(n) * 0.01, draws.random(n))
     log_prob = -40 + 3 * draws.standard_normal(n) - 300 * strange * (p < 0.01)
-    row[layout.columns["seen"]] = row[layout.columns["scored"]] = n
+    row[layout.columns["seen"]], row[layout.columns["scored"]] = seen, n
     row[layout.columns["log_prob_sum"]] = fixed_sum(log_prob).sum()
     row[layout.columns["log_prob_square_sum"]] = fixed_square(log_prob).sum()
     row[layout.columns["p_le"]] = [(p <= alpha).sum() for alpha in points.ALPHAS]

@@ -3,9 +3,21 @@
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const DAY_S = 86400;
+const utc = (seconds, options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options }).format(new Date(seconds * 1000));
 
 function axis(more) {
   return { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif", ...more };
+}
+
+// Day before month in words: 3/4 is April for one reader and March for another.
+function timeAxis() {
+  const values = (_, splits, __, ___, step) => splits.map((t, k) => {
+    if (step < DAY_S) return t % DAY_S ? utc(t, { hour: "2-digit", minute: "2-digit" }) : utc(t, { day: "numeric", month: "short" });
+    const turn = k === 0 || utc(t, { year: "numeric" }) !== utc(splits[k - 1], { year: "numeric" });
+    const text = utc(t, step < 28 * DAY_S ? { day: "numeric", month: "short" } : { month: "short" });
+    return turn ? `${text}\n${utc(t, { year: "numeric" })}` : text;
+  });
+  return axis({ values, space: 60, size: 42 });
 }
 
 function shade(u, from, to, fill) {
@@ -21,8 +33,8 @@ function dashed(u, at, stroke) {
   if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
   u.ctx.save();
   u.ctx.strokeStyle = stroke;
-  u.ctx.lineWidth = 1.5;
-  u.ctx.setLineDash([5, 4]);
+  u.ctx.lineWidth = 1.5 * devicePixelRatio;
+  u.ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
   u.ctx.beginPath();
   u.ctx.moveTo(x, u.bbox.top);
   u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
@@ -30,72 +42,94 @@ function dashed(u, at, stroke) {
   u.ctx.restore();
 }
 
-// Incidents behind the curve: drift in front of the others, so that it is never hidden.
-function overlay(incidents, swaps, end) {
+// Time in drift and time under another warning: incidents that overlap are one band, or the tint would add up.
+function bands(incidents, kind, end) {
+  const joined = [];
+  for (const i of incidents.filter((i) => i.kind === kind)) {
+    const last = joined[joined.length - 1], to = i.end_ms ?? end;
+    if (last && i.start_ms <= last[1]) last[1] = Math.max(last[1], to);
+    else joined.push([i.start_ms, to]);
+  }
+  return joined;
+}
+
+function overlay(detail, end) {
   return (u) => {
-    const order = (i) => (i.rule === "drift" ? 1 : 0);
-    for (const i of [...incidents].sort((a, b) => order(a) - order(b))) {
-      shade(u, i.start_ms / 1000, (i.end_ms ?? end) / 1000, colour(i.rule === "drift" ? "--bad-soft" : "--warn-soft"));
-    }
-    for (const s of swaps) dashed(u, s.time_ms / 1000, colour("--accent"));
+    for (const [from, to] of bands(detail.incidents, "warning", end)) shade(u, from / 1000, to / 1000, colour("--warn-band"));
+    for (const [from, to] of bands(detail.incidents, "drift", end)) shade(u, from / 1000, to / 1000, colour("--bad-band"));
+    for (const s of detail.swaps) dashed(u, s.time_ms / 1000, colour("--swap"));
   };
 }
 
-// Empty once, then filled: a chart that is redrawn in place does not flicker.
 const drawn = new Map();
 
-function put(id, options, data) {
-  const host = document.getElementById(id);
-  const old = drawn.get(id);
-  if (old) old.destroy();
-  const size = { width: host.clientWidth, height: host.clientHeight };
-  drawn.set(id, new uPlot({ ...size, legend: { show: false }, cursor: { y: false }, ...options }, data, host));
+function put(id, options, data, say) {
+  const host = document.getElementById(id), read = document.getElementById(`${id}-read`);
+  drawn.get(id)?.destroy();
+  if (read) read.textContent = "";
+  const setCursor = (u) => {
+    const k = u.cursor.idx;
+    if (read) read.textContent = k === null || k === undefined ? "" : say(k);
+  };
+  const hooks = { ...options.hooks, ...(say ? { setCursor: [setCursor] } : {}) };
+  const basic = { width: host.clientWidth, height: host.clientHeight, legend: { show: false }, tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC") };
+  drawn.set(id, new uPlot({ cursor: { y: false, drag: { x: false, y: false } }, ...basic, ...options, hooks }, data, host));
 }
 
-function drawLikelihood(detail, swaps, end) {
+const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+
+function nameIncidents(detail, seconds) {
+  const rules = detail.incidents.filter((i) => i.start_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity)).map((i) => i.rule);
+  return rules.length ? ` · ${[...new Set(rules)].join(", ")}` : "";
+}
+
+// The worst half per cent would flatten everything else: it runs off the lower edge.
+function heights(values) {
+  const sorted = values.filter((y) => y !== null).sort((a, b) => a - b);
+  const low = sorted[Math.floor(sorted.length * 0.005)] ?? 0, high = sorted[sorted.length - 1] ?? 1;
+  const pad = Math.max((high - low) * 0.06, 0.1);
+  return [low - pad, high + pad];
+}
+
+function drawLikelihood(detail, end) {
   const { t, log_prob: values, model_id: models } = detail.panes;
-  // A gap where the model changes: likelihoods of two models are not on one scale.
   const xs = [], ys = [];
   for (let k = 0; k < t.length; k++) {
     if (k && models[k] !== models[k - 1]) { xs.push((t[k - 1] + t[k]) / 2000); ys.push(null); }
     xs.push(t[k] / 1000);
     ys.push(values[k] ?? null);
   }
-  const sorted = ys.filter((y) => y !== null).sort((a, b) => a - b);
-  // The worst half per cent would flatten everything else: it is clipped at the lower edge.
-  const low = sorted[Math.floor(sorted.length * 0.005)] ?? 0, high = sorted[sorted.length - 1] ?? 1;
-  const pad = Math.max((high - low) * 0.06, 0.1);
   put("likelihood", {
-    scales: { y: { range: [low - pad, high + pad] } },
-    axes: [axis(), axis({ size: 52 })],
+    scales: { y: { range: heights(ys) } },
+    axes: [timeAxis(), axis({ size: 52 })],
     series: [{}, { stroke: colour("--accent"), width: 1.4, points: { show: false } }],
-    hooks: { drawClear: [overlay(detail.incidents, swaps, end)] },
-  }, [xs, ys]);
+    hooks: { drawClear: [overlay(detail, end)] },
+  }, [xs, ys], (k) => (ys[k] === null ? "" : `${moments(xs[k])} UTC · ${ys[k].toFixed(1)} nats${nameIncidents(detail, xs[k])}`));
 }
 
-function drawStrange(detail, swaps, end) {
-  const xs = detail.strange.t.map((t) => t / 1000);
-  const top = Math.max(0.03, ...detail.strange.share) * 1.1;
+function drawStrange(detail, end) {
+  const { t, share } = detail.strange;
+  const xs = t.map((ms) => ms / 1000);
+  const top = Math.max(0.03, ...share.filter((s) => s !== null)) * 1.1;
   put("strange", {
     scales: { y: { range: [0, top] } },
-    axes: [axis(), axis({ size: 52, values: (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(1)} %`) })],
-    series: [{}, { stroke: colour("--bad"), width: 1.6, points: { show: false }, fill: colour("--bad-soft") },
+    axes: [timeAxis(), axis({ size: 52, space: 28, values: (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(1)} %`) })],
+    series: [{}, { stroke: colour("--strange"), width: 1.6, points: { show: false }, fill: colour("--strange-soft") },
       { stroke: colour("--soft"), width: 1, points: { show: false } }],
-    hooks: { drawClear: [overlay([], swaps, end)] },
-  }, [xs, detail.strange.share, xs.map(() => 0.01)]);
+    hooks: { drawClear: [overlay(detail, end)] },
+  }, [xs, share, xs.map(() => 0.01)],
+  (k) => (share[k] === null ? "" : `${moments(xs[k])} UTC · ${percent(share[k])} strange${nameIncidents(detail, xs[k])}`));
 }
 
 function drawCalibration(detail) {
   const { alpha, share } = detail.calibration;
-  const floor = 1e-4;
-  const label = (v) => (v >= 0.01 ? `${+(v * 100).toFixed(0)} %` : `${+(v * 100).toFixed(2)} %`);
-  const decades = [1e-4, 1e-3, 1e-2, 1e-1, 1];
+  const floor = 1e-4, decades = [1e-4, 1e-3, 1e-2, 1e-1, 1];
+  const labels = (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(2)} %`);
   const log = { distr: 3, range: [floor * 0.7, 1.3] };
   put("calibration", {
     cursor: { show: false },
     scales: { x: { ...log, time: false }, y: log },
-    axes: [axis({ splits: () => decades, values: (_, ticks) => ticks.map(label) }),
-      axis({ size: 58, splits: () => decades, values: (_, ticks) => ticks.map(label) })],
+    axes: [axis({ splits: () => decades, values: labels }), axis({ size: 58, splits: () => decades, values: labels })],
     series: [{}, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
       { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }],
   }, [alpha, alpha, share.map((s) => (s > 0 ? Math.max(s, floor) : null))]);

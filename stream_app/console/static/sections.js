@@ -1,0 +1,135 @@
+"use strict";
+// The parts of the page that are not charts. Data only ever enters the page as text.
+
+const $ = (id) => document.getElementById(id);
+const percent = (x, digits = 1) => (x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`);
+const count = (n) => Number(n ?? 0).toLocaleString("en");
+const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+const LABEL = { ok: "as expected", warning: "warning", drift: "drift" };
+
+function spanWords(span) {
+  const words = { s: "second", m: "minute", h: "hour", d: "day" };
+  const n = parseInt(span, 10), unit = words[span.replace(/^\d+/, "")];
+  return unit ? `${n} ${unit}${n === 1 ? "" : "s"}` : span;
+}
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick") node.onclick = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+// Buttons are made anew at every refresh: whoever is on one with the keyboard stays there.
+function replaceKeepingFocus(host, nodes) {
+  const at = [...host.children].indexOf(document.activeElement);
+  host.replaceChildren(...nodes);
+  if (at >= 0) (nodes.find((n) => n.getAttribute("aria-pressed") === "true") ?? nodes[at])?.focus({ preventScroll: true });
+}
+
+function showVerdict(o) {
+  const drifted = o.slices.filter((s) => s.state === "drift").length;
+  const warned = o.slices.filter((s) => s.state === "warning").length;
+  const n = o.slices.length, all = n === 1 ? "the only slice" : `all ${n} slices`;
+  $("verdict").className = drifted ? "drift" : warned ? "warning" : "ok";
+  $("verdict").textContent = drifted
+    ? `${drifted} of ${n} slice${n === 1 ? "" : "s"} ${drifted === 1 ? "has" : "have"} drifted: events there no longer look like those the model learned from.`
+    : warned ? `No drift. ${warned} of ${n} slice${n === 1 ? "" : "s"} ${warned === 1 ? "has" : "have"} a warning.`
+      : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`;
+}
+
+function showTiles(o) {
+  const c = o.counters;
+  const tiles = [
+    [count(c.received), "events received"],
+    [count(o.opened), "incidents opened"],
+    [count(o.retrains), "times a new model was asked for"],
+    [count(o.swaps.length), "models swapped in"],
+    [`${count(c.late)} / ${count(c.rejected)} / ${count(c.duplicate)}`, "events late / rejected / duplicate"],
+  ];
+  $("tiles").replaceChildren(...tiles.map(([value, label]) => make("div", { class: "tile" }, make("b", {}, value), make("span", {}, label))));
+}
+
+function showSlices(o, isChosen, choose) {
+  const several = new Set(o.slices.map((s) => s.slicing)).size > 1;
+  $("slices-span").textContent = spanWords(o.slices[0].span);
+  replaceKeepingFocus($("slices"), o.slices.map((s) => {
+    const says = s.rules.length ? s.rules.join(", ") : LABEL.ok;
+    return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, onclick: () => choose(s) },
+      make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
+      make("small", {}, several ? `${s.slicing}: ${says}` : says));
+  }));
+}
+
+function showSpans(detail, choose) {
+  replaceKeepingFocus($("spans"), detail.spans.map((span) => make("button",
+    { type: "button", "aria-pressed": String(span === detail.span), onclick: () => choose(span) }, spanWords(span))));
+}
+
+function showCalibrationText(detail) {
+  const { share, alpha, scored } = detail.calibration;
+  const at = share[alpha.indexOf(0.01)];
+  $("calibration-text").textContent = at === null || at === undefined ? "The model in service has scored nothing in this window yet."
+    : `In the last ${spanWords(detail.span).replace(/^1 /, "")}, ${percent(at, 2)} of the ${count(scored)} events scored by the model in service had p ≤ 1 %: `
+      + `${(at / 0.01).toFixed(1)} times what was promised.`;
+}
+
+function svg(tag, attributes) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+function histogram(feature, counts) {
+  const total = counts.reduce((a, b) => a + b, 0) || 1, width = 100 / counts.length;
+  const top = Math.max(3 / counts.length, ...counts.map((c) => c / total));
+  const node = svg("svg", { viewBox: "0 0 100 50", preserveAspectRatio: "none", class: "hist", role: "img",
+    "aria-label": `Where the values of ${feature} fell in the model's prediction` });
+  counts.forEach((c, k) => {
+    const height = (50 * c) / total / top;
+    node.append(svg("rect", { x: k * width + 0.4, y: 50 - height, width: width - 0.8, height }));
+  });
+  const level = 50 - 50 / counts.length / top;
+  node.append(svg("line", { x1: 0, x2: 100, y1: level, y2: level }));
+  return node;
+}
+
+function showFeatures(features) {
+  if (!features.length) {
+    $("features").replaceChildren(make("p", { class: "hint" }, "The first histograms are stored after the first full day."));
+    return;
+  }
+  $("features").replaceChildren(...features.map((f) => {
+    const bar = make("i");
+    bar.style.width = `${Math.min(100, 100 * f.moved)}%`;
+    return make("div", { class: f.moved >= 0.25 ? "feature far" : "feature" },
+      make("header", {}, make("b", {}, f.feature), make("span", { class: "moved" }, f.moved.toFixed(2))),
+      make("div", { class: "track" }, bar), histogram(f.feature, f.counts));
+  }));
+}
+
+function showAlerts(alerts, choose) {
+  const rows = alerts.map((a) => {
+    const blame = make("td", { class: "blame" }, ...a.blame.map((b) => make("span", {}, `${b.feature} ${percent(b.weight, 0)}`)));
+    const name = make("button", { type: "button", class: "link", onclick: () => choose(a) }, a.slice || "all");
+    return make("tr", {}, make("td", { class: "when" }, moment(a.time_ms)), make("td", { class: "tight" }, make("span", { class: `state ${a.state}` }, a.state)),
+      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", {}, a.summary), blame);
+  });
+  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "6" }, "No alerts so far.")));
+  $("alerts").tBodies[0].replaceChildren(...rows);
+}
+
+function showModels(o) {
+  const cards = [...o.models].reverse().map((m) => {
+    const serving = m.model_id === o.service;
+    const gates = Object.entries(m.gates).map(([name, g]) => make("li", { class: g.passed ? "pass" : "fail" },
+      make("b", {}, name), ` ${g.passed ? "passed" : "failed"}: ${g.says}`));
+    return make("div", { class: `model ${serving ? "service" : m.status}` },
+      make("span", { class: "badge" }, serving ? "in service" : m.status), make("code", {}, m.model_id),
+      make("p", { class: "hint" }, `trained on ${count(m.train_rows)} events up to ${moment(m.time_ms).slice(0, 10)}`), make("ul", {}, ...gates));
+  });
+  $("models").replaceChildren(...(cards.length ? cards : [make("p", { class: "hint" }, "No model has been recorded yet.")]));
+}
