@@ -34,6 +34,8 @@ from stream_app.core.points import model_point
 from stream_app.runtime import batch_transport
 from stream_app.runtime.models_feed import ModelsFeed
 from stream_app.runtime.state import StateStore
+from stream_app.runtime.status import unread
+from stream_app.runtime.watchdog import lag_of
 from stream_app.sinks.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Worker:
         self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
+        self._catching_up: dict[int, int | None] = {}
         self._heard: dict[tuple[int, int], tuple[int, float]] = {}
         self.first_score_at: float | None = None
 
@@ -155,6 +158,7 @@ class Worker:
 
     async def _on_timer(self) -> None:
         async with self._lock:
+            self._end_catching_up()
             await self._pass_over_idle()
             await self._checkpoint()
 
@@ -196,6 +200,7 @@ class Worker:
             for tp in sorted(partitions):
                 if tp.topic == self.config.topics.events:
                     self.pipeline.open_source(tp.partition, self.store.load(f"source-{tp.partition}"))
+                    self._catching_up[tp.partition] = None
                     self._activate(tp.partition)
                 else:
                     self.pipeline.open_watcher(tp.partition, self.store.load(f"watch-{tp.partition}"))
@@ -206,6 +211,8 @@ class Worker:
             for tp in partitions:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
                 table.pop(tp.partition, None)
+                if tp.topic == self.config.topics.events:
+                    self._catching_up.pop(tp.partition, None)
 
     # Models and decisions ------------------------------------------------------------------------------------------
 
@@ -246,9 +253,23 @@ class Worker:
                     self._activate(partition)
 
     def _activate(self, partition: int) -> None:
-        decision = self.pipeline.decide_activation(partition, self.service) if self.service else None
+        scored_before = bool(self.pipeline.sources[partition].activations)
+        if not self.service or (scored_before and partition in self._catching_up):
+            return
+        decision = self.pipeline.decide_activation(partition, self.service)
         if decision is not None:
             self._decide(decision)
+
+    def _end_catching_up(self) -> None:
+        """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed
+        after it had sent what came of them: a new model waits until they are behind, or it would say of them anew.
+        """
+        for tp, (settled, high) in self.progress().items():
+            if tp.topic == self.config.topics.events and tp.partition in self._catching_up:
+                end = self._catching_up[tp.partition] = self._catching_up[tp.partition] or high
+                if end is not None and (settled or 0) >= end and tp.partition in self.pipeline.sources:
+                    del self._catching_up[tp.partition]
+                    self._activate(tp.partition)
 
     def _decide(self, decision: Decision) -> Outputs:
         """Write a decision down before anything that follows from it."""
@@ -256,15 +277,17 @@ class Worker:
         return self.pipeline.apply(decision)
 
     async def _pass_over_idle(self) -> None:
-        now = time.monotonic()
+        """Silence is not enough: a source with rows still to be read is slow, and what it has to say would be lost."""
+        now, lags = time.monotonic(), self.lags(self.config.topics.partials)
         for q, watcher in self.pipeline.watchers.items():
             behind = watcher.behind()
             for partition, closed_ms in watcher.closed.items():
                 known, since = self._heard.get((q, partition), (-1, now))
                 if closed_ms != known:
                     self._heard[q, partition] = (closed_ms, now)
-                elif partition in behind and now - since >= self.config.windows.idle_after.seconds:
-                    decision = self.pipeline.decide_pass_over(q, partition)
+                elif partition in behind and now - since >= self.config.windows.idle_after.seconds and lags.get(q) == 0:
+                    idle = unread(self.config).get(partition) == 0
+                    decision = self.pipeline.decide_pass_over(q, partition) if idle else None
                     if decision is not None:
                         await self._emit(self._decide(decision), ("watch", q), None)
 
@@ -285,9 +308,13 @@ class Worker:
         return sum(max(end - at, 0) for end, at in ends)
 
     def progress(self) -> dict[Any, tuple[int | None, int | None]]:
-        """Committed offset and high watermark of each partition this worker has."""
+        """Offset up to which all is settled and high watermark of each partition this worker has."""
         consumer = self.app._consumer
         return consumer.progress() if consumer is not None else {}
+
+    def lags(self, topic: str) -> dict[int, int | None]:
+        """Records that are not settled yet, by partition of a topic; None where not known."""
+        return {tp.partition: lag_of({tp: at}) for tp, at in self.progress().items() if tp.topic == topic}
 
     @property
     def pending(self) -> int:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from stream_app.runtime.agents import Worker
-from stream_app.runtime.state import StateStore
-from stream_app.sinks.spool import Spool
-from tests.core.streams import config
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+from tests.runtime.making import in_a_loop
 
 
 class Acks(list[Any]):
@@ -28,18 +17,6 @@ class Acks(list[Any]):
 
     def event(self) -> Any:
         return SimpleNamespace(ack=lambda: self.append(None))
-
-
-@pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker without a broker, with source partition 0 open and something to save."""
-    stream = msgspec.structs.replace(config(), root=str(tmp_path))
-    (tmp_path / "keys").mkdir()
-    monkeypatch.setattr("stream_app.runtime.models_feed.trusted_keys", lambda _: {})
-    spool = Spool(tmp_path / "spool.sqlite", 100)
-    made = Worker(stream, 2, StateStore(stream), spool, {"broker": "kafka://127.0.0.1:1"}, {})
-    made.pipeline.open_source(0)
-    return made
 
 
 def _process(worker: Worker, acks: Acks) -> asyncio.Future[Any]:
@@ -55,6 +32,7 @@ def _done(topic: str = "s.signals") -> Any:
     return SimpleNamespace(topic=topic, partition=0, offset=7)
 
 
+@in_a_loop
 async def test_state_is_saved_and_acked_after_the_broker_has_acknowledged(worker: Worker) -> None:
     acks = Acks()
     pending = _process(worker, acks)
@@ -68,6 +46,7 @@ async def test_state_is_saved_and_acked_after_the_broker_has_acknowledged(worker
     assert len(acks) == 1
 
 
+@in_a_loop
 async def test_no_later_checkpoint_passes_a_message_that_was_not_taken(worker: Worker) -> None:
     acks = Acks()
     _process(worker, acks).set_exception(OSError("the broker went away"))
@@ -79,6 +58,7 @@ async def test_no_later_checkpoint_passes_a_message_that_was_not_taken(worker: W
     assert not acks
 
 
+@in_a_loop
 async def test_a_checkpoint_that_is_cancelled_leaves_its_messages_on_their_way(worker: Worker) -> None:
     acks = Acks()
     pending = _process(worker, acks)
