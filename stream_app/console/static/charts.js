@@ -65,15 +65,17 @@ const drawn = new Map();
 
 function put(id, options, data, say) {
   const host = document.getElementById(id), read = document.getElementById(`${id}-read`);
+  const pointed = drawn.get(id)?.cursor;
   drawn.get(id)?.destroy();
-  if (read) read.textContent = "";
   const setCursor = (u) => {
     const k = u.cursor.idx;
-    if (read) read.textContent = k === null || k === undefined ? "" : say(k);
+    if (read) read.textContent = (k === null || k === undefined ? "" : say(k)) || "Point at the curve to read it.";
   };
   const hooks = { ...options.hooks, ...(say ? { setCursor: [setCursor] } : {}) };
   const basic = { width: host.clientWidth, height: host.clientHeight, legend: { show: false }, tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC") };
-  drawn.set(id, new uPlot({ cursor: { y: false, drag: { x: false, y: false } }, ...basic, ...options, hooks }, data, host));
+  const chart = new uPlot({ cursor: { y: false, drag: { x: false, y: false } }, ...basic, ...options, hooks }, data, host);
+  drawn.set(id, chart);
+  if (say) chart.setCursor(pointed?.left >= 0 ? { left: pointed.left, top: pointed.top } : { left: -10, top: -10 }); // what was being read goes on
 }
 
 const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
@@ -122,15 +124,18 @@ function drawStrange(detail, end) {
 }
 
 function drawCalibration(detail) {
-  const { alpha, share } = detail.calibration;
+  const { alpha, share, chance } = detail.calibration;
   const floor = 1e-4, decades = [1e-4, 1e-3, 1e-2, 1e-1, 1];
   const labels = (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(2)} %`);
   const log = { distr: 3, range: [floor * 0.7, 1.3] };
+  const seen = (values) => values.map((s) => (s > 0 ? Math.max(s, floor * 0.7) : null));
+  const edge = { stroke: "transparent", points: { show: false } };
   put("calibration", {
     cursor: { show: false },
     scales: { x: { ...log, time: false }, y: log },
     axes: [axis({ splits: () => decades, values: labels }), axis({ size: 58, splits: () => decades, values: labels })],
-    series: [{}, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
+    series: [{}, edge, edge, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
       { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }],
-  }, [alpha, alpha, share.map((s) => (s > 0 ? Math.max(s, floor) : null))]);
+    bands: [{ series: [2, 1], fill: colour("--chance") }],
+  }, [alpha, chance.map(([low]) => Math.max(low, floor * 0.7)), chance.map(([, high]) => Math.max(high, floor * 0.7)), alpha, seen(share)]);
 }
