@@ -92,7 +92,7 @@ class Points:
     def count(self, measurement: str, **tags: str) -> int:
         """How many points of a measurement have these tags. Reads them all: for alerts and the like."""
         pairs = {"stream": self.stream, **tags}
-        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)
+        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no value is in it
         values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
         return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
 

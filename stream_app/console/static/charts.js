@@ -61,6 +61,13 @@ function overlay(detail, end) {
   };
 }
 
+// A stream that has only begun: one pane is a dot in its day, not an empty frame.
+function period(xs) {
+  const first = xs[0], last = xs[xs.length - 1];
+  return first === last ? [first - DAY_S / 2, last + DAY_S / 2] : [first, last];
+}
+const dots = (xs, fill) => ({ show: xs.length < 30, size: 6, fill });
+
 const drawn = new Map();
 
 function put(id, options, data, say) {
@@ -102,9 +109,9 @@ function drawLikelihood(detail, end) {
     ys.push(values[k] ?? null);
   }
   put("likelihood", {
-    scales: { y: { range: heights(ys) } },
+    scales: { x: { range: period(xs) }, y: { range: heights(ys) } },
     axes: [timeAxis(), axis({ size: 52 })],
-    series: [{}, { stroke: colour("--accent"), width: 1.4, points: { show: false } }],
+    series: [{}, { stroke: colour("--accent"), width: 1.4, points: dots(xs, colour("--accent")) }],
     hooks: { drawClear: [overlay(detail, end)] },
   }, [xs, ys], (k) => (ys[k] === null ? "" : `${moments(xs[k])} UTC · ${ys[k].toFixed(1)} nats${nameIncidents(detail, xs[k])}`));
 }
@@ -114,9 +121,9 @@ function drawStrange(detail, end) {
   const xs = t.map((ms) => ms / 1000);
   const top = Math.max(0.03, ...share.filter((s) => s !== null)) * 1.1;
   put("strange", {
-    scales: { y: { range: [0, top] } },
+    scales: { x: { range: period(xs) }, y: { range: [0, top] } },
     axes: [timeAxis(), axis({ size: 52, space: 28, values: (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(1)} %`) })],
-    series: [{}, { stroke: colour("--strange"), width: 1.6, points: { show: false }, fill: colour("--strange-soft") },
+    series: [{}, { stroke: colour("--strange"), width: 1.6, points: dots(xs, colour("--strange")), fill: colour("--strange-soft") },
       { stroke: colour("--soft"), width: 1, points: { show: false } }],
     hooks: { drawClear: [overlay(detail, end)] },
   }, [xs, share, xs.map(() => 0.01)],

@@ -66,7 +66,7 @@ function showSlices(o, isChosen, choose) {
     const says = s.rules.length ? s.rules.join(", ") : LABEL.ok;
     return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, title: s.slice, onclick: () => choose(s) },
       make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
-      make("small", {}, o.slicings > 1 ? `${s.slicing || "all events"}: ${says}` : says));
+      make("small", {}, o.slicings > 1 ? `${s.slicing}: ${says}` : says));
   }));
 }
 
@@ -104,7 +104,7 @@ function histogram(feature, counts) {
 }
 
 function showFeatures({ slice, span, features }) {
-  $("features-span").textContent = `: ${slice || "all"}, last ${lasting(span)}`;
+  $("features-title").textContent = `Which features moved in the last ${lasting(span)}: ${slice || "all"}`;
   if (!features.length) {
     $("features").replaceChildren(make("p", { class: "hint" }, "The first histograms are stored after the first full day."));
     return;
@@ -127,7 +127,7 @@ function showAlerts(alerts, choose) {
     const blame = make("td", { class: "blame" }, ...a.blame.map((b) => make("span", {}, `${b.feature} ${percent(b.weight, 0)}`)));
     const name = make("button", { type: "button", class: "link", onclick: () => choose(a) }, a.slice || "all");
     return make("tr", {}, make("td", { class: "when" }, moment(a.time_ms)), make("td", { class: "tight" }, make("span", { class: `state ${a.state}` }, a.state)),
-      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", {}, a.summary), blame);
+      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", { class: "says" }, a.summary), blame);
   });
   if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "6" }, "No alerts so far.")));
   $("alerts").tBodies[0].replaceChildren(...rows);
