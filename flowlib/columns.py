@@ -81,7 +81,7 @@ class Standard(ColumnMap):
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
         """Mean and standard deviation."""
-        return cls(*_moments(x))
+        return cls(*moments(x))
 
     def forward(self, x: Floats) -> tuple[Floats, Floats]:
         """See :meth:`ColumnMap.forward`."""
@@ -121,7 +121,7 @@ class Log(ColumnMap):
     def fit(cls, x: Floats) -> Self | None:
         """Moments of the logarithm; None where a value is not positive."""
         low = float(x.min())
-        return cls(*_moments(np.log(x)), np.array([low])) if low > 0 else None
+        return cls(*moments(np.log(x)), np.array([low])) if low > 0 else None
 
     def forward(self, x: Floats) -> tuple[Floats, Floats]:
         """See :meth:`ColumnMap.forward`."""
@@ -163,7 +163,7 @@ class Asinh(ColumnMap):
             centre = float(np.median(x))
             unit = float(np.median(np.abs(distinct - centre))) / 0.6745
         unit = max(unit, _UNIT_MIN * float(x.std()))
-        return cls(*_moments(np.arcsinh((x - centre) / unit)), np.array([centre]), np.array([unit]))
+        return cls(*moments(np.arcsinh((x - centre) / unit)), np.array([centre]), np.array([unit]))
 
     def forward(self, x: Floats) -> tuple[Floats, Floats]:
         """See :meth:`ColumnMap.forward`."""
@@ -199,7 +199,7 @@ class Quantile(ColumnMap):
         """Knots at evenly spaced normal scores; None with fewer than 250 values, or fewer than four different knots."""
         if len(x) < 5 * _ROWS_A_KNOT:
             return None
-        shift, scale = _moments(x)
+        shift, scale = moments(x)
         ordered = np.sort((x - shift) / scale)
         end = -float(ndtri(max(_TAIL_SHARE, _TAIL_ROWS / len(x))))
         knots, scores = _knots(ordered, np.linspace(-end, end, min(KNOTS, len(x) // _ROWS_A_KNOT)))
@@ -264,7 +264,8 @@ MAPS: dict[str, type[ColumnMap]] = {kind.kind: kind for kind in (Standard, Robus
 """Kinds by name, the simpler ones first."""
 
 
-def _moments(x: Floats) -> tuple[Floats, Floats]:
+def moments(x: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of ``(n,)`` values, each ``(1,)``."""
     return np.array([x.mean()]), np.array([max(float(x.std()), 1e-300)])
 
 

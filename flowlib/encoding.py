@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from flowlib.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+_CHUNK_VALUES = 32_768
+"""Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,16 @@ class Encoder:
     findings: tuple[Finding, ...]
     _level_codes: tuple[dict[str | None, int], ...] = field(init=False, repr=False, compare=False)
     _slice_codes: dict[str, int] = field(init=False, repr=False, compare=False)
+    _log_missing: Floats = field(init=False, repr=False, compare=False)
+    _log_present: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         codes = tuple({level: i for i, level in enumerate(levels)} for levels in self.levels)
         object.__setattr__(self, "_level_codes", codes)
         object.__setattr__(self, "_slice_codes", {name: i for i, name in enumerate(self.slices, 1)})
+        with np.errstate(divide="ignore", invalid="ignore"):  # a state that is refused afterwards may hold anything
+            object.__setattr__(self, "_log_missing", np.log(self.missing_share))
+            object.__setattr__(self, "_log_present", np.log1p(-self.missing_share))
 
     @property
     def context_width(self) -> int:
@@ -160,6 +167,13 @@ class Encoder:
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
         check_shapes(self.spec, table)
+        rows = max(1, _CHUNK_VALUES // len(self.spec.numeric))
+        if len(table) <= rows:
+            return self._encode(table)
+        parts = [self._encode(table.span(start, start + rows)) for start in range(0, len(table), rows)]
+        return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
+
+    def _encode(self, table: Table) -> Encoded:
         missing = np.isnan(table.numeric)
         finite = np.isfinite(table.numeric)
         value, slope = self._map(np.where(finite, table.numeric, np.float32(0)).astype(np.float64))
@@ -167,8 +181,7 @@ class Encoder:
         unused = missing | ~scorable[:, None]
         value = np.where(unused, 0.0, value)
         features = np.clip(value, -self.limit, self.limit)
-        share = self.missing_share
-        ladj = np.where(missing, HALF_LOG_TWO_PI + np.log(share), slope + np.log1p(-share))
+        ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
         one_hot, category_log_prob = self._categories(table.categories)
         codes = self._codes(table.slices)
         blocks = [missing.astype(np.float32), *one_hot, *surroundings.clock(self.config.context, table.time_ms)]

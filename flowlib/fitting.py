@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowlib.columns import MAPS, ColumnMap, Standard
+from flowlib.columns import MAPS, ColumnMap, Standard, moments
 from flowlib.table import Floats, Objects
 
 LEVELS_MAX = 256
@@ -15,13 +15,20 @@ LEVELS_MAX = 256
 GAIN_MIN_NATS = 0.05
 """A map must be this much better on held-out values than a simpler one: less is lost in the noise of the flow's training."""
 
+QUANTILE_GAIN_MIN_NATS = 0.25
+"""Quantiles fit any column a little better by itself, but their knots are one more thing for the flow to undo."""
+
 LIMIT_MIN, LIMIT_MAX = 10.0, 50.0
 """A column's limit is half as far out again as training went, and within these, in scale units: inside it the flow is
 trusted, further out its extrapolation can make of any value a common one."""
 
-_GAIN_A_ROW_MAX = (
-    5.0  # nats: a handful of far-out rows may forbid a map but not choose one, nor drown the choice in noise
-)
+MODE_SHARE_MAX = 0.1
+"""Where one value has more of the rows than this there are no quantiles: they would blow up the noise inside its cell to
+the size of everything else."""
+
+_GAIN_A_ROW_MAX = 5.0
+"""Nats: a handful of far-out rows may forbid a map, but neither choose one nor drown the choice in noise."""
+
 _CHOICE_ROWS_MAX = 20_000
 _ROWS_MIN = 20
 _CONSTANT = 1e-6
@@ -37,14 +44,15 @@ def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
     """
     if not len(x):
         return Standard(np.zeros(1), np.ones(1))
-    ignorable = _CONSTANT * float(np.abs(x).max())  # relative, so that a change of unit changes nothing but the unit
-    if not x.std() > ignorable:
-        return Standard(x[:1].copy(), np.array([ignorable or _CONSTANT]))
+    if x.min() == x.max():  # a scale of a millionth makes any other value a far one, in whatever unit
+        return Standard(x[:1].copy(), np.array([_CONSTANT * (abs(float(x[0])) or 1.0)]))
+    if np.unique(x, return_counts=True)[1].max() > MODE_SHARE_MAX * len(x):
+        kinds = [kind for kind in kinds if kind != "quantile"]
     generator = np.random.default_rng(0)
     order = generator.permutation(len(x))
     x = x + step * generator.uniform(-0.5, 0.5, len(x))
-    kind = kinds[0] if len(kinds) == 1 or len(x) < _ROWS_MIN else _choose(x[order[:_CHOICE_ROWS_MAX]], kinds)
-    return MAPS[kind].fit(x) or Standard.fit(x) or Standard(np.zeros(1), np.ones(1))
+    kind = "standard" if len(x) < _ROWS_MIN else _choose(x[order[:_CHOICE_ROWS_MAX]], kinds)
+    return MAPS[kind].fit(x) or Standard(*moments(x))
 
 
 def _choose(x: Floats, kinds: Sequence[str]) -> str:
@@ -52,6 +60,8 @@ def _choose(x: Floats, kinds: Sequence[str]) -> str:
 
     Judged on distinct values: a value that repeats off any grid has no density, and would reward the steepest map.
     """
+    if len(kinds) == 1:
+        return kinds[0]
     x = x[np.sort(np.unique(x, return_index=True)[1])]
     fitted, held = x[::2], x[1::2]
     best, reference = "standard", held_out(MAPS["standard"], fitted, held)
@@ -62,7 +72,8 @@ def _choose(x: Floats, kinds: Sequence[str]) -> str:
         if reference is None or best not in kinds:
             best, reference = kind, log_prob
         gain = np.minimum(log_prob - reference, _GAIN_A_ROW_MAX)
-        if gain.mean() > max(GAIN_MIN_NATS, 2.0 * float(gain.std()) / np.sqrt(len(gain))):
+        margin = QUANTILE_GAIN_MIN_NATS if kind == "quantile" else GAIN_MIN_NATS
+        if gain.mean() > max(margin, 2.0 * float(gain.std()) / np.sqrt(len(gain))):
             best, reference = kind, log_prob
     return best
 

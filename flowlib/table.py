@@ -60,6 +60,12 @@ class Table:
         """The chosen rows (mask or indices), in order."""
         return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows])
 
+    def span(self, start: int, end: int) -> Table:
+        """Rows ``[start, end)``, without a copy."""
+        return Table(
+            self.numeric[start:end], self.categories[start:end], self.slices[start:end], self.time_ms[start:end]
+        )
+
     def with_numeric(self, numeric: Any) -> Table:
         """The same rows with other numbers."""
         return replace(self, numeric=_singles(numeric))
