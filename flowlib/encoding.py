@@ -43,8 +43,11 @@ class EncoderConfig:
     """What the encoder may do.
 
     Attributes:
-        maps: kinds of column map to choose from, the simpler ones first (:data:`flowlib.columns.MAPS`).
-        context: of ``hour``, ``weekday``, ``slice``: what the flow is told beside the values.
+        maps: kinds of column map to choose from, the simpler ones first (:data:`flowlib.columns.MAPS`); the margins that
+            keep the later ones rare stand in :mod:`flowlib.fitting`.
+        context: of ``hour``, ``weekday``, ``slice``: what the flow is told beside the values. None unless asked for: on
+            hourly air quality the hour gave 0.4 nats a row, the station as much again, and weekdays nothing; but a model
+            that is told the slice no longer finds a slice strange for being unlike the others, and that is a choice.
         embedding: width of the learnt row for each slice.
         dequantize: spread rounded values over their cells in training.
     """
