@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+import zuko
 
 from flowlib.flows import FLOWS
 from flowlib.flows.stack import AutoregressiveBlock, Stack
 from flowlib.transforms import BOUND, RationalQuadratic
 
 from .flow_cases import loosened, rows
-
-zuko = pytest.importorskip("zuko", reason="pip install driftflow[bench]")
 
 SLOPE = math.log(1e-4)
 
