@@ -85,7 +85,7 @@ def test_wild_parameters_stay_finite_in_single_precision(size: float) -> None:
         assert spline.inverse(x_here, parameters).isfinite().all()
 
 
-@pytest.mark.parametrize("bins", [0, 1, 257, -3])
+@pytest.mark.parametrize("bins", [0, 1, 65, -3])
 def test_a_number_of_bins_that_makes_no_spline_is_refused(bins: int) -> None:
-    with pytest.raises(ValueError, match="2 to 256"):
+    with pytest.raises(ValueError, match="2 to 64"):
         RationalQuadratic(bins)
