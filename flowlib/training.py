@@ -1,15 +1,16 @@
-"""Seeded maximum-likelihood training with early stopping on rows that are not the calibration set."""
+"""Seeded maximum-likelihood training: early stopping on rows that are not the calibration set, trimming, checkpoints."""
 
 from __future__ import annotations
 
-import copy
+import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
+from flowlib.checkpoints import Checkpoint, copied, moments_of, restore_moments
 from flowlib.encoding import HALF_LOG_TWO_PI
 from flowlib.flows import Flow
 
@@ -27,6 +28,8 @@ class TrainConfig:
             values from becoming spikes.
         check_every: steps between looks at the validation rows.
         patience: looks without a gain before training stops.
+        contamination: share of the rows, in [0, ½), that may be anything: so many of each batch, the least likely by the
+            model so far, do not count, nor do they in validation (trimmed likelihood, Neykov & Müller 2003).
     """
 
     lr: float = 2e-3
@@ -36,6 +39,14 @@ class TrainConfig:
     noise: float = 0.05
     check_every: int = 100
     patience: int = 5
+    contamination: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.contamination < 0.5:
+            raise ValueError(
+                f"contamination is {self.contamination}: expected a share of the rows from 0 to below 0.5; "
+                "where most rows are contaminated nothing tells them from the rest"
+            )
 
     @classmethod
     def warm(cls, max_steps: int = 400) -> TrainConfig:
@@ -60,6 +71,9 @@ class Batch:
     context: Tensor
     missing: Tensor
 
+    def __len__(self) -> int:
+        return len(self.features)
+
 
 def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
     """``(n,)`` log-density of the features under flow and standard normal base."""
@@ -68,9 +82,33 @@ def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
     return total
 
 
+def one_cycle(step: int, max_steps: int) -> float:
+    """Share of the peak learning rate at a step from 0: cosine up over 30 % of the steps, then down to nearly nothing.
+
+    Smith & Topin, "Super-Convergence", arXiv 1708.07120. A function of the step alone: a checkpoint needs no state of it.
+    """
+    top = max(0.3 * max_steps - 1.0, 0.0)
+    if step <= top:
+        return _cosine(1 / 25, 1.0, step / top if top else 1.0)
+    return _cosine(1.0, 1 / 250_000, min((step - top) / max(max_steps - 1 - top, 1.0), 1.0))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def trimmed_mean(values: Tensor, contamination: float) -> Tensor:
+    """Mean of the rows' log-likelihoods ``(n,)`` without the lowest ``⌊contamination · n⌋``."""
+    out = int(contamination * len(values))
+    if not out:
+        return values.mean()
+    return torch.topk(torch.nan_to_num(values, nan=-math.inf), len(values) - out, sorted=False).values.mean()
+
+
 def fit_flow(
     flow: Flow, train: Batch, valid: Batch, config: TrainConfig, seed: int,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[Progress], None] | None = None, resume: Checkpoint | None = None,
+    keep: Callable[[Checkpoint], None] | None = None,
 ) -> float:  # fmt: skip
     """Train a flow in place and keep its best weights.
 
@@ -80,51 +118,109 @@ def fit_flow(
         config: optimiser settings.
         seed: seeds batches, noise and fill-ins; the same seed gives the same weights on one machine.
         progress: called at each look at the validation rows.
+        resume: where an earlier call with the same arguments was interrupted.
+        keep: called with a checkpoint at each look, to be written down by the caller.
 
     Returns:
         The best mean validation log-likelihood, nats, in feature space.
+
+    Raises:
+        ValueError: ``resume`` belongs to another run.
     """
-    generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.max_steps)
-    best, weights, since = _validate(flow, valid, seed), copy.deepcopy(flow.state_dict()), 0
-    for step in range(1, config.max_steps + 1):
-        _step(flow, train, config, optimiser, generator)
-        schedule.step()
-        if step % config.check_every == 0 or step == config.max_steps:
-            value = _validate(flow, valid, seed)
+    run = Run(flow, train, valid, config, seed)
+    if resume is not None:
+        run.resume(resume)
+    while not run.done:
+        run.step()
+        if run.steps % config.check_every == 0 or run.steps == config.max_steps:
+            value = run.look()
             if progress is not None:
-                progress(Progress(step, config.max_steps, value))
-            if value > best:
-                best, weights, since = value, copy.deepcopy(flow.state_dict()), 0
-            else:
-                since += 1
-                if since >= config.patience:
-                    break
-    flow.load_state_dict(weights)
-    return best
+                progress(Progress(run.steps, config.max_steps, value))
+            if keep is not None:
+                keep(run.checkpoint())
+    flow.load_state_dict(run.best_weights)
+    return run.best
 
 
-def _step(
-    flow: Flow, train: Batch, config: TrainConfig, optimiser: torch.optim.Optimizer, generator: torch.Generator
-) -> None:
-    n = len(train.features)
-    rows = torch.randint(n, (min(config.batch, n),), generator=generator)
+class Run:
+    """One training run, step by step; :func:`fit_flow` drives it. Arguments as there."""
+
+    def __init__(self, flow: Flow, train: Batch, valid: Batch, config: TrainConfig, seed: int) -> None:
+        self.flow, self.train, self.valid, self.config, self.seed = flow, train, valid, config, seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4, fused=True)
+        self.name = self._name()
+        self.steps, self.since = 0, 0
+        self.best, self.best_weights = self._validate(), copied(flow.state_dict())
+
+    @property
+    def done(self) -> bool:
+        """No steps left, or the validation rows have gained nothing for too long."""
+        return self.steps >= self.config.max_steps or self.since >= self.config.patience
+
+    def step(self) -> None:
+        """One batch, one step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.lr * one_cycle(self.steps, self.config.max_steps)
+        self.steps += 1
+        rows = torch.randint(len(self.train), (min(self.config.batch, len(self.train)),), generator=self.generator)
+        values = log_prob(self.flow, noisy(self.train, rows, self.config, self.generator), self.train.context[rows])
+        loss = -trimmed_mean(values, self.config.contamination)
+        if not torch.isfinite(loss):
+            return  # one bad batch must not poison the weights; the validation rows decide what is kept
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.config.clip)
+        self.optimiser.step()
+
+    def look(self) -> float:
+        """Mean log-likelihood of the validation rows; the weights are kept if it is the best so far."""
+        value = self._validate()
+        if value > self.best:
+            self.best, self.best_weights, self.since = value, copied(self.flow.state_dict()), 0
+        else:
+            self.since += 1
+        return value
+
+    def checkpoint(self) -> Checkpoint:
+        """What :meth:`resume` needs, copied."""
+        return Checkpoint(
+            self.name, self.steps, self.best, self.since, copied(self.flow.state_dict()), self.best_weights,
+            moments_of(self.optimiser), self.generator.get_state(),
+        )  # fmt: skip
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same run; raises ValueError when it is of another."""
+        if checkpoint.run != self.name:
+            raise ValueError(
+                "the checkpoint belongs to another run: its rows, settings, seed or first weights differ; start afresh"
+            )
+        self.steps, self.best, self.since = checkpoint.step, checkpoint.best, checkpoint.since
+        self.best_weights = copied(checkpoint.best_weights)
+        self.flow.load_state_dict(checkpoint.weights)
+        restore_moments(self.optimiser, checkpoint.moments)
+        self.generator.set_state(checkpoint.generator)
+
+    def _name(self) -> str:
+        digest = hashlib.sha256(repr((sorted(asdict(self.config).items()), self.seed)).encode())
+        rows = [getattr(part, name) for part in (self.train, self.valid) for name in ("features", "context", "missing")]
+        for tensor in (*rows, *self.flow.state_dict().values()):
+            digest.update(repr(tuple(tensor.shape)).encode() + tensor.detach().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _validate(self) -> float:
+        noise = torch.randn(self.valid.features.shape, generator=torch.Generator().manual_seed(self.seed))
+        features = torch.where(self.valid.missing, noise, self.valid.features)
+        with torch.no_grad():
+            values = log_prob(self.flow, features, self.valid.context)
+            value = float(trimmed_mean(values, self.config.contamination))
+        return value if math.isfinite(value) else -math.inf
+
+
+def noisy(train: Batch, rows: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Features of the rows as a step sees them: gaps filled with fresh noise, observed values blurred by it.
+
+    The one place where a feature gets its noise: a resolution per feature would scale ``config.noise`` here.
+    """
     noise = torch.randn(len(rows), train.features.shape[1], generator=generator)
-    features = torch.where(train.missing[rows], noise, train.features[rows] + config.noise * noise)
-    loss = -log_prob(flow, features, train.context[rows]).mean()
-    if not torch.isfinite(loss):
-        return  # one bad batch must not poison the weights; the validation rows decide what is kept
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip)
-    optimiser.step()
-
-
-def _validate(flow: Flow, valid: Batch, seed: int) -> float:
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(valid.features.shape, generator=generator)
-    features = torch.where(valid.missing, noise, valid.features)
-    with torch.no_grad():
-        value = float(log_prob(flow, features, valid.context).mean())
-    return value if math.isfinite(value) else -math.inf
+    return torch.where(train.missing[rows], noise, train.features[rows] + config.noise * noise)
