@@ -60,7 +60,7 @@ def _pass(flow: Flow, features: Tensor, context: Tensor) -> tuple[list[_Seen], S
 @contextmanager
 def _watched(flow: Flow) -> Iterator[list[_Seen]]:
     seen: list[_Seen] = []
-    wanted = _layers(flow)
+    wanted = layers_of(flow)
     for parameter in flow.parameters():
         parameter.requires_grad_(False)
 
@@ -83,7 +83,7 @@ def _watched(flow: Flow) -> Iterator[list[_Seen]]:
             parameter.requires_grad_(True)
 
 
-def _layers(flow: Flow) -> list[nn.Module]:
+def layers_of(flow: Flow) -> list[nn.Module]:
     """Layers with parameters, all of them of a kind that is known here; raises ValueError otherwise."""
     layers = [module for module in flow.modules() if any(True for _ in module.parameters(recurse=False))]
     for layer in layers:

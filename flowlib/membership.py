@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from flowlib.table import Floats
 
+MEMBERS_MIN = 20
 _Z_95 = 1.96
 
 
@@ -52,9 +53,10 @@ def membership_advantage(members: Floats, others: Floats, members_reference: Flo
     """
     inside = members if members_reference is None else members - members_reference
     outside = others if others_reference is None else others - others_reference
-    if min(len(inside), len(outside)) < 20 or not (np.isfinite(inside).all() and np.isfinite(outside).all()):
+    if min(len(inside), len(outside)) < MEMBERS_MIN or not (np.isfinite(inside).all() and np.isfinite(outside).all()):
         raise ValueError(
-            f"the attack needs at least 20 members and 20 others, all finite; got {len(inside)} and {len(outside)}"
+            f"the attack needs {MEMBERS_MIN} members and {MEMBERS_MIN} others or more, all finite; "
+            f"got {len(inside)} and {len(outside)}"
         )
     auc, auc_95 = _auc(inside, outside)
     # Chosen on every other row and judged on the rest: the best of many thresholds looks good by chance alone.

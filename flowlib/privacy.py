@@ -28,6 +28,8 @@ from flowlib.flows import Flow
 from flowlib.training import Batch, Progress, one_cycle
 
 KEY_BYTES = 32
+ROWS_A_STEP = 1_024
+STEPS = 500
 _NOISE_MIN = 0.3
 """Less noise than this is no protection, and the accountant takes for ever over it."""
 
@@ -84,7 +86,7 @@ def noise_for(epsilon: float, delta: float, sampling_rate: float, steps: int) ->
                 tol=0.005,
             )
         )
-    except dp.mechanism_calibration.NoBracketIntervalFoundError as error:
+    except (dp.mechanism_calibration.NoBracketIntervalFoundError, MemoryError) as error:
         raise ValueError(f"no noise gives epsilon {epsilon} at delta {delta} ({error}): raise epsilon") from error
 
 
@@ -107,27 +109,34 @@ def _accounting() -> Any:
 
 @dataclass(frozen=True)
 class PrivateConfig:
-    """DP-SGD settings; rows of the training set are protected, the number of them is taken as public.
+    """DP-SGD settings.
 
     Attributes:
-        noise_multiplier: see :func:`noise_for`.
-        clip: bound on the norm of a row's gradient.
-        batch: rows a step, on average.
+        noise_multiplier: standard deviation of the noise over ``clip``; see :func:`noise_for`.
+        sampling_rate: chance of a row to be in a step.
         steps: number of steps, all of them taken: stopping early would look at rows without paying for it.
+        clip: bound on the norm of a row's gradient.
         lr: peak of the one-cycle schedule (Adam).
         noise: blur of the features, as in :class:`flowlib.training.TrainConfig`.
     """
 
     noise_multiplier: float
+    sampling_rate: float
+    steps: int = STEPS
     clip: float = 1.0
-    batch: int = 1_024
-    steps: int = 500
     lr: float = 2e-3
     noise: float = 0.05
 
-    def spent(self, rows: int) -> Spent:
-        """What a training on so many rows costs."""
-        return Spent(self.noise_multiplier, min(self.batch / rows, 1.0), self.steps)
+    @classmethod
+    def planned(cls, epsilon: float, delta: float, rows: int, clip: float = 1.0) -> PrivateConfig:
+        """Settings for so many rows that stay within ε at δ; raises ValueError where no noise does."""
+        rate = min(ROWS_A_STEP / rows, 1.0)
+        return cls(noise_for(epsilon, delta, rate, STEPS), rate, clip=clip)
+
+    @property
+    def spent(self) -> Spent:
+        """What a training with these settings costs."""
+        return Spent(self.noise_multiplier, self.sampling_rate, self.steps)
 
 
 class Keystream:
@@ -177,27 +186,25 @@ def fit_private(
     Raises:
         ValueError: a kind of layer for which gradients of single rows are not known.
     """
-    spent = config.spent(len(train))
     optimiser = torch.optim.Adam(flow.parameters(), lr=config.lr)
     every = max(config.steps // 50, 1)
     for step in range(config.steps):
-        rows = keystream.rows(len(train), spent.sampling_rate)
-        _private_step(flow, train, rows, config, spent.sampling_rate * len(train), keystream)
+        _private_step(flow, train, config, keystream)
         for group in optimiser.param_groups:
             group["lr"] = config.lr * one_cycle(step, config.steps)
         optimiser.step()
         if progress is not None and (step + 1) % every == 0:
             progress(Progress(step + 1, config.steps, float("nan")))
-    return spent
+    return config.spent
 
 
-def _private_step(
-    flow: Flow, train: Batch, rows: Tensor, config: PrivateConfig, expected: float, keystream: Keystream
-) -> None:
+def _private_step(flow: Flow, train: Batch, config: PrivateConfig, keystream: Keystream) -> None:
     """Put the noised mean of the clipped gradients into ``.grad``."""
+    rows = keystream.rows(len(train), config.sampling_rate)
     noise = keystream.normals(len(rows), train.features.shape[1])
     features = torch.where(train.missing[rows], noise, train.features[rows] + config.noise * noise)
+    # By the expected size: the true one of a Poisson sample would tell something of who is in it.
+    expected = config.sampling_rate * len(train)
     for parameter, total in clipped_sum(flow, features, train.context[rows], config.clip):
         blur = keystream.normals(*parameter.shape) * (config.noise_multiplier * config.clip)
-        # By the expected size: the true one of a Poisson sample would tell something of who is in it.
         parameter.grad = (total + blur) / expected

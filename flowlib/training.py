@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
-from flowlib.checkpoints import Checkpoint, copied, moments_of, restore_moments
+from flowlib.checkpoints import Checkpoint, OtherRun, copied, moments_of, restore_moments
 from flowlib.encoding import HALF_LOG_TWO_PI
 from flowlib.flows import Flow
 
@@ -74,6 +74,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.features)
 
+    def joined(self, other: Batch) -> Batch:
+        """These rows, then the others."""
+        pairs = ((self.features, other.features), (self.context, other.context), (self.missing, other.missing))
+        return Batch(*(torch.cat(pair) for pair in pairs))
+
 
 def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
     """``(n,)`` log-density of the features under flow and standard normal base."""
@@ -125,7 +130,7 @@ def fit_flow(
         The best mean validation log-likelihood, nats, in feature space.
 
     Raises:
-        ValueError: ``resume`` belongs to another run.
+        OtherRun: ``resume`` belongs to another run; nothing is changed.
     """
     run = Run(flow, train, valid, config, seed)
     if resume is not None:
@@ -192,7 +197,7 @@ class Run:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same run; raises ValueError when it is of another."""
         if checkpoint.run != self.name:
-            raise ValueError(
+            raise OtherRun(
                 "the checkpoint belongs to another run: its rows, settings, seed or first weights differ; start afresh"
             )
         self.steps, self.best, self.since = checkpoint.step, checkpoint.best, checkpoint.since
