@@ -35,6 +35,7 @@ class Checkpoint:
         step: steps taken.
         best: best mean validation log-likelihood so far, nats; −∞ when none was finite.
         since: looks at the validation rows since then.
+        floor: log-likelihood below which rows do not count, once trimming has found it; None otherwise.
         weights: of the flow now, by name.
         best_weights: those that are kept when training ends.
         moments: of the optimiser, ``"{parameter index}.{name}"``.
@@ -45,6 +46,7 @@ class Checkpoint:
     step: int
     best: float
     since: int
+    floor: float | None
     weights: dict[str, Tensor]
     best_weights: dict[str, Tensor]
     moments: dict[str, Tensor]
@@ -53,7 +55,9 @@ class Checkpoint:
     def to_bytes(self) -> bytes:
         """One blob; the same checkpoint gives the same bytes."""
         best = self.best if math.isfinite(self.best) else None
-        head = json.dumps({"run": self.run, "step": self.step, "best": best, "since": self.since}).encode()
+        head = json.dumps(
+            {"run": self.run, "step": self.step, "best": best, "since": self.since, "floor": self.floor}
+        ).encode()
         parts = {"weights": self.weights, "best": self.best_weights, "moments": self.moments}
         tensors = {
             f"{part}.{name}": tensor.contiguous() for part, named in parts.items() for name, tensor in named.items()
@@ -79,7 +83,8 @@ class Checkpoint:
     def _of(cls, head: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         best = -math.inf if head["best"] is None else float(head["best"])
         return cls(
-            str(head["run"]), int(head["step"]), best, int(head["since"]), part(tensors, "weights."),
+            str(head["run"]), int(head["step"]), best, int(head["since"]),
+            None if head["floor"] is None else float(head["floor"]), part(tensors, "weights."),
             part(tensors, "best."), part(tensors, "moments."), tensors["generator"],
         )  # fmt: skip
 

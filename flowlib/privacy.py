@@ -131,7 +131,7 @@ class PrivateConfig:
     def planned(cls, epsilon: float, delta: float, rows: int, clip: float = 1.0) -> PrivateConfig:
         """Settings for so many rows that stay within ε at δ; raises ValueError where no noise does."""
         rate = min(ROWS_A_STEP / rows, 1.0)
-        return cls(noise_for(epsilon, delta, rate, STEPS), rate, clip=clip)
+        return cls(noise_for(epsilon, delta, rate, STEPS), rate, STEPS, clip)
 
     @property
     def spent(self) -> Spent:

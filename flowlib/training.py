@@ -29,7 +29,9 @@ class TrainConfig:
         check_every: steps between looks at the validation rows.
         patience: looks without a gain before training stops.
         contamination: share of the rows, in [0, ½), that may be anything: so many of each batch, the least likely by the
-            model so far, do not count, nor do they in validation (trimmed likelihood, Neykov & Müller 2003).
+            model so far, do not count, nor do they in validation (trimmed likelihood, Neykov & Müller 2003). In the second
+            half only those below a floor that the model's own samples set are left out. 0, because on clean rows it costs
+            up to 0.06 nats; with 5-10 % in a tight cluster it keeps the cluster from being likely, which nothing else does.
     """
 
     lr: float = 2e-3
@@ -102,12 +104,23 @@ def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def trimmed_mean(values: Tensor, contamination: float) -> Tensor:
-    """Mean of the rows' log-likelihoods ``(n,)`` without the lowest ``⌊contamination · n⌋``."""
-    out = int(contamination * len(values))
+def trimmed(n: int, contamination: float) -> int:
+    """How many of n rows do not count: the share, and two standard deviations of what chance puts into one batch.
+
+    Without the two a batch that holds more than its share teaches the surplus, and a tight cluster of them is soon likely.
+    """
+    return (
+        math.ceil(contamination * n + 2.0 * math.sqrt(contamination * (1.0 - contamination) * n))
+        if contamination
+        else 0
+    )
+
+
+def upper_mean(values: Tensor, out: int) -> Tensor:
+    """Mean of log-likelihoods ``(n,)`` without the ``out`` lowest."""
     if not out:
         return values.mean()
-    return torch.topk(torch.nan_to_num(values, nan=-math.inf), len(values) - out, sorted=False).values.mean()
+    return torch.topk(torch.nan_to_num(values, nan=-math.inf), max(len(values) - out, 1), sorted=False).values.mean()
 
 
 def fit_flow(
@@ -156,6 +169,7 @@ class Run:
         self.optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4, fused=True)
         self.name = self._name()
         self.steps, self.since = 0, 0
+        self.floor: float | None = None
         self.best, self.best_weights = self._validate(), copied(flow.state_dict())
 
     @property
@@ -170,7 +184,7 @@ class Run:
         self.steps += 1
         rows = torch.randint(len(self.train), (min(self.config.batch, len(self.train)),), generator=self.generator)
         values = log_prob(self.flow, noisy(self.train, rows, self.config, self.generator), self.train.context[rows])
-        loss = -trimmed_mean(values, self.config.contamination)
+        loss = -upper_mean(values, self._out(values))
         if not torch.isfinite(loss):
             return  # one bad batch must not poison the weights; the validation rows decide what is kept
         self.optimiser.zero_grad()
@@ -180,6 +194,10 @@ class Run:
 
     def look(self) -> float:
         """Mean log-likelihood of the validation rows; the weights are kept if it is the best so far."""
+        if self.config.contamination and 2 * self.steps >= self.config.max_steps:
+            if self.floor is None:  # from here on other rows count: what was best before is not comparable
+                self.best, self.since = -math.inf, 0
+            self.floor = self._floor()
         value = self._validate()
         if value > self.best:
             self.best, self.best_weights, self.since = value, copied(self.flow.state_dict()), 0
@@ -190,7 +208,7 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """What :meth:`resume` needs, copied."""
         return Checkpoint(
-            self.name, self.steps, self.best, self.since, copied(self.flow.state_dict()), self.best_weights,
+            self.name, self.steps, self.best, self.since, self.floor, copied(self.flow.state_dict()), self.best_weights,
             moments_of(self.optimiser), self.generator.get_state(),
         )  # fmt: skip
 
@@ -201,10 +219,29 @@ class Run:
                 "the checkpoint belongs to another run: its rows, settings, seed or first weights differ; start afresh"
             )
         self.steps, self.best, self.since = checkpoint.step, checkpoint.best, checkpoint.since
+        self.floor = checkpoint.floor
         self.best_weights = copied(checkpoint.best_weights)
         self.flow.load_state_dict(checkpoint.weights)
         restore_moments(self.optimiser, checkpoint.moments)
         self.generator.set_state(checkpoint.generator)
+
+    def _out(self, values: Tensor) -> int:
+        """How many rows of a batch do not count; a fresh flow first learns a little of where most of them are."""
+        if self.steps <= 0.05 * self.config.max_steps:
+            return 0
+        out = trimmed(len(values), self.config.contamination)
+        return out if self.floor is None else min(out, int((values.detach() < self.floor).sum()))
+
+    def _floor(self) -> float:
+        """What hardly any of the flow's own samples falls below, a nat lower: rows above it are no contamination.
+
+        The reweighting step of robust estimates (Rousseeuw & van Driessen 1999): it gives the clean tails back.
+        """
+        context = self.train.context[:2_000]
+        with torch.no_grad():
+            drawn = self.flow.sample(context, torch.Generator().manual_seed(self.seed))
+            values = torch.nan_to_num(log_prob(self.flow, drawn, context), nan=-math.inf)
+        return float(torch.quantile(values, 2e-3)) - 1.0
 
     def _name(self) -> str:
         digest = hashlib.sha256(repr((sorted(asdict(self.config).items()), self.seed)).encode())
@@ -218,7 +255,7 @@ class Run:
         features = torch.where(self.valid.missing, noise, self.valid.features)
         with torch.no_grad():
             values = log_prob(self.flow, features, self.valid.context)
-            value = float(trimmed_mean(values, self.config.contamination))
+            value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
         return value if math.isfinite(value) else -math.inf
 
 
