@@ -26,13 +26,11 @@ def clipped_sum(flow: Flow, features: Tensor, context: Tensor, clip: float) -> l
     """
     seen, grads = _pass(flow, features, context)
     square = sum((_norm_sq(s, g) for s, g in zip(seen, grads, strict=True)), torch.zeros(len(features)))
-    share = torch.clamp(clip / (square.sqrt() + 1e-12), max=1.0)
-    share = torch.where(torch.isfinite(square), share, 0.0)
-    found: list[tuple[Tensor, Tensor]] = []
-    for s, g in zip(seen, grads, strict=True):
-        safe = torch.where(share[:, None] > 0, g, 0.0) * share[:, None]
-        found += _sums(s, safe)
-    return found
+    good = torch.isfinite(square)
+    share = torch.clamp(clip / (square.sqrt() + 1e-12), max=1.0)[:, None]
+    if not good.all():
+        share, seen, grads = share[good], [s.of(good) for s in seen], [g[good] for g in grads]
+    return [pair for s, g in zip(seen, grads, strict=True) for pair in _sums(s, g * share)]
 
 
 def row_norms(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
@@ -48,6 +46,10 @@ class _Seen:
     layer: nn.Module
     entered: Tensor
     left: Tensor
+
+    def of(self, rows: Tensor) -> _Seen:
+        """Some of the rows."""
+        return _Seen(self.layer, self.entered[rows], self.left)
 
 
 def _pass(flow: Flow, features: Tensor, context: Tensor) -> tuple[list[_Seen], Sequence[Tensor]]:
@@ -102,7 +104,7 @@ def _norm_sq(seen: _Seen, grad: Tensor) -> Tensor:
         return square.sum(dim=1)
     weighted = square @ seen.layer.mask if isinstance(seen.layer, MaskedLinear) else square.sum(dim=1, keepdim=True)
     bias = square.sum(dim=1) if seen.layer.bias is not None else 0.0
-    return (weighted * seen.entered * seen.entered).sum(dim=1) + bias
+    return (seen.entered * seen.entered).mul_(weighted).sum(dim=1) + bias
 
 
 def _sums(seen: _Seen, grad: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -111,6 +113,6 @@ def _sums(seen: _Seen, grad: Tensor) -> list[tuple[Tensor, Tensor]]:
     if isinstance(layer, nn.Embedding):
         return [(layer.weight, torch.zeros_like(layer.weight).index_add_(0, seen.entered, grad))]
     assert isinstance(layer, nn.Linear)
-    weight = grad.T @ torch.nan_to_num(seen.entered, nan=0.0, posinf=0.0, neginf=0.0)
+    weight = grad.T @ seen.entered
     found = [(layer.weight, weight * layer.mask if isinstance(layer, MaskedLinear) else weight)]
     return found if layer.bias is None else [*found, (layer.bias, grad.sum(dim=0))]

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from flowlib.clipping import clipped_sum
 from flowlib.flows import Flow
+from flowlib.nets import MaskedLinear
 from flowlib.training import Batch, Progress, one_cycle
 
 KEY_BYTES = 32
@@ -205,6 +206,8 @@ def _private_step(flow: Flow, train: Batch, config: PrivateConfig, keystream: Ke
     features = torch.where(train.missing[rows], noise, train.features[rows] + config.noise * noise)
     # By the expected size: the true one of a Poisson sample would tell something of who is in it.
     expected = config.sampling_rate * len(train)
+    masks = {id(layer.weight): layer.mask for layer in flow.modules() if isinstance(layer, MaskedLinear)}
     for parameter, total in clipped_sum(flow, features, train.context[rows], config.clip):
-        blur = keystream.normals(*parameter.shape) * (config.noise_multiplier * config.clip)
-        parameter.grad = (total + blur) / expected
+        free = masks.get(id(parameter), torch.ones_like(total)).bool()  # what a mask shuts out tells nothing of any row
+        total[free] += keystream.normals(int(free.sum())) * (config.noise_multiplier * config.clip)
+        parameter.grad = total / expected
