@@ -37,6 +37,7 @@ class Checkpoint:
         since: looks at the validation rows since then.
         floor: log-likelihood below which rows do not count, once trimming has found it; None otherwise.
         weights: of the flow now, by name.
+        average: of the weights so far, by name.
         best_weights: those that are kept when training ends.
         moments: of the optimiser, ``"{parameter index}.{name}"``.
         generator: ``(k,)`` uint8, state of the source of batches and noise.
@@ -48,6 +49,7 @@ class Checkpoint:
     since: int
     floor: float | None
     weights: dict[str, Tensor]
+    average: dict[str, Tensor]
     best_weights: dict[str, Tensor]
     moments: dict[str, Tensor]
     generator: Tensor
@@ -58,7 +60,7 @@ class Checkpoint:
         head = json.dumps(
             {"run": self.run, "step": self.step, "best": best, "since": self.since, "floor": self.floor}
         ).encode()
-        parts = {"weights": self.weights, "best": self.best_weights, "moments": self.moments}
+        parts = {"weights": self.weights, "average": self.average, "best": self.best_weights, "moments": self.moments}
         tensors = {
             f"{part}.{name}": tensor.contiguous() for part, named in parts.items() for name, tensor in named.items()
         }
@@ -84,7 +86,7 @@ class Checkpoint:
         best = -math.inf if head["best"] is None else float(head["best"])
         return cls(
             str(head["run"]), int(head["step"]), best, int(head["since"]),
-            None if head["floor"] is None else float(head["floor"]), part(tensors, "weights."),
+            None if head["floor"] is None else float(head["floor"]), part(tensors, "weights."), part(tensors, "average."),
             part(tensors, "best."), part(tensors, "moments."), tensors["generator"],
         )  # fmt: skip
 

@@ -115,9 +115,12 @@ class PrivateConfig:
     Attributes:
         noise_multiplier: standard deviation of the noise over ``clip``; see :func:`noise_for`.
         sampling_rate: chance of a row to be in a step.
-        steps: number of steps, all of them taken: stopping early would look at rows without paying for it.
-        clip: bound on the norm of a row's gradient.
-        lr: peak of the one-cycle schedule (Adam).
+        steps: number of steps, all of them taken: stopping early would look at rows without paying for it. At ε = 3, 42,000
+            rows of Beijing and 1,024 rows a step, 250 instead of 500 lose 0.55 nats; 512 rows in 1,000 steps gain 0.08.
+        clip: bound on the norm of a row's gradient. 0.3, 1 and 3 give the same weights: nearly every row is clipped, and
+            Adam does not see the scale.
+        lr: peak of the one-cycle schedule (Adam). Held-out nats at 2e-3, 5e-3 and 1e-2: −8.43, −7.37, −7.12; training that
+            is not private reaches −6.65.
         noise: blur of the features, as in :class:`flowlib.training.TrainConfig`.
     """
 
@@ -125,7 +128,7 @@ class PrivateConfig:
     sampling_rate: float
     steps: int = STEPS
     clip: float = 1.0
-    lr: float = 2e-3
+    lr: float = 1e-2
     noise: float = 0.05
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable
@@ -17,21 +18,32 @@ from flowlib.flows import Flow
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Optimiser settings; the defaults are those of the comparison over fourteen tabular sets.
+    """Optimiser settings.
+
+    Each default says why. Figures are held-out nats in feature space on annthyroid (6 features), cardio (21, 1,158 rows),
+    satellite (36) and the Beijing example (11), one seed each unless two are given; another seed moves them by 0.03, 0.6, 0.05
+    and 0.005.
 
     Attributes:
-        lr: peak of a one-cycle schedule (AdamW).
-        batch: rows a step.
-        max_steps: upper bound on steps.
-        clip: bound on the gradient norm.
+        lr: peak of a one-cycle schedule (AdamW). A quarter of it loses 0.26, 0.27, 2.1 and 0.58 nats in as many steps; twice it
+            gains 0.06 and 0.12 on annthyroid and Beijing and loses 0.73 and 0.72 on the other two.
+        batch: rows a step. 512 rows at twice the rate in 500 steps take 0.5 of the time and lose 0.08, 0.65, −0.02, 0.09.
+        max_steps: upper bound on steps; see ``batch`` for fewer.
+        clip: bound on the gradient norm; it stops single far-out rows from throwing the weights. Its
+            value is the lab's; it has not been varied.
         noise: standard deviation of Gaussian noise added to the features, in scale units; it keeps rounded and repeated
-            values from becoming spikes.
-        check_every: steps between looks at the validation rows.
-        patience: looks without a gain before training stops.
+            values from becoming spikes. 0 gains 0.6, 4.5 and 1.9 nats on rounded columns (the spikes) and loses 0.6 on
+            satellite; 0.1 blurs away 0.6, 3.0 and 0.6.
+        check_every: steps between looks at the validation rows; a look costs about two steps.
+        patience: looks without a gain before training stops: a third of the run, so that the fall of the rate is reached.
+            Without it nothing is gained on any of the four, and nothing lost but time.
         contamination: share of the rows, in [0, ½), that may be anything: so many of each batch, the least likely by the
             model so far, do not count, nor do they in validation (trimmed likelihood, Neykov & Müller 2003). In the second
-            half only those below a floor that the model's own samples set are left out. 0, because on clean rows it costs
-            up to 0.06 nats; with 5-10 % in a tight cluster it keeps the cluster from being likely, which nothing else does.
+            half only those below a floor that the model's own samples set are left out. With 5-10 % of the rows in a tight
+            cluster, 1.00 of the cluster is above the 1 % quantile of clean rows untrimmed, 0.00 trimmed, at −0.01 to +0.01
+            nats on clean held-out rows. 0, because a share must be known to be stated.
+        averaging: decay of the exponential average of the weights that is validated and kept. On two seeds it gains 0.64 and
+            0.35 on cardio, 0.06 and 0.04 on satellite, nothing (±0.005) on the two larger sets, for 2 % of the time.
     """
 
     lr: float = 2e-3
@@ -42,6 +54,7 @@ class TrainConfig:
     check_every: int = 100
     patience: int = 5
     contamination: float = 0.0
+    averaging: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.contamination < 0.5:
@@ -167,6 +180,7 @@ class Run:
         self.flow, self.train, self.valid, self.config, self.seed = flow, train, valid, config, seed
         self.generator = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4, fused=True)
+        self.mean = copy.deepcopy(flow).requires_grad_(False)
         self.name = self._name()
         self.steps, self.since = 0, 0
         self.floor: float | None = None
@@ -191,16 +205,20 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.config.clip)
         self.optimiser.step()
+        # Young averages forget faster, so that the first weights do not linger.
+        decay = min(self.config.averaging, self.steps / (self.steps + 9.0))
+        for kept, new in zip(self.mean.parameters(), self.flow.parameters(), strict=True):
+            kept.lerp_(new.detach(), 1.0 - decay)
 
     def look(self) -> float:
-        """Mean log-likelihood of the validation rows; the weights are kept if it is the best so far."""
+        """Mean log-likelihood of the validation rows by the averaged weights; those are kept if it is the best so far."""
         if self.config.contamination and 2 * self.steps >= self.config.max_steps:
             if self.floor is None:  # from here on other rows count: what was best before is not comparable
                 self.best, self.since = -math.inf, 0
             self.floor = self._floor()
         value = self._validate()
         if value > self.best:
-            self.best, self.best_weights, self.since = value, copied(self.flow.state_dict()), 0
+            self.best, self.best_weights, self.since = value, copied(self.mean.state_dict()), 0
         else:
             self.since += 1
         return value
@@ -208,8 +226,8 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """What :meth:`resume` needs, copied."""
         return Checkpoint(
-            self.name, self.steps, self.best, self.since, self.floor, copied(self.flow.state_dict()), self.best_weights,
-            moments_of(self.optimiser), self.generator.get_state(),
+            self.name, self.steps, self.best, self.since, self.floor, copied(self.flow.state_dict()),
+            copied(self.mean.state_dict()), self.best_weights, moments_of(self.optimiser), self.generator.get_state(),
         )  # fmt: skip
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -222,6 +240,7 @@ class Run:
         self.floor = checkpoint.floor
         self.best_weights = copied(checkpoint.best_weights)
         self.flow.load_state_dict(checkpoint.weights)
+        self.mean.load_state_dict(checkpoint.average)
         restore_moments(self.optimiser, checkpoint.moments)
         self.generator.set_state(checkpoint.generator)
 
@@ -239,8 +258,8 @@ class Run:
         """
         context = self.train.context[:2_000]
         with torch.no_grad():
-            drawn = self.flow.sample(context, torch.Generator().manual_seed(self.seed))
-            values = torch.nan_to_num(log_prob(self.flow, drawn, context), nan=-math.inf)
+            drawn = self.mean.sample(context, torch.Generator().manual_seed(self.seed))
+            values = torch.nan_to_num(log_prob(self.mean, drawn, context), nan=-math.inf)
         return float(torch.quantile(values, 2e-3)) - 1.0
 
     def _name(self) -> str:
@@ -254,7 +273,7 @@ class Run:
         noise = torch.randn(self.valid.features.shape, generator=torch.Generator().manual_seed(self.seed))
         features = torch.where(self.valid.missing, noise, self.valid.features)
         with torch.no_grad():
-            values = log_prob(self.flow, features, self.valid.context)
+            values = log_prob(self.mean, features, self.valid.context)
             value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
         return value if math.isfinite(value) else -math.inf
 

@@ -66,7 +66,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> Non
     for seed, outside in ((3, 1), (3, 2), (4, 1)):
         torch.manual_seed(outside)
         flow = fresh()
-        best = fit_flow(flow, batch(200, 1), batch(100, 2), SMALL, seed)
+        best = fit_flow(flow, batch(200, 1, 2.0), batch(100, 2, 2.0), SMALL, seed)
         made.append((weights(flow), best))
     assert torch.equal(made[0][0], made[1][0])
     assert made[0][1] == made[1][1]
