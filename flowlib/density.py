@@ -18,6 +18,9 @@ from flowlib.flows import FLOWS, Flow
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
+Learn = Callable[[Flow, Batch, Batch], object]
+"""Trains a flow in place on training and validation rows."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -72,13 +75,14 @@ class Density:
         cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
         config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
         warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
-        encoder_config: EncoderConfig | None = None,
+        encoder_config: EncoderConfig | None = None, learn: Learn | None = None,
     ) -> Density:  # fmt: skip
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
         With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
         what they did (another flow family starts afresh behind it); a column whose range has moved by orders of
-        magnitude asks for a fresh start instead.
+        magnitude asks for a fresh start instead. ``learn`` takes the place of :func:`fit_flow` (to resume, or to train
+        privately); ``config`` and ``progress`` are then its own affair.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
@@ -90,14 +94,11 @@ class Density:
         flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
         if encoder.slice_table.size:
             attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
-        fit_flow(
-            flow,
-            _batch(encoder, train, "train"),
-            _batch(encoder, valid, "valid"),
-            config or TrainConfig(),
-            seed,
-            progress,
-        )
+        rows = _batch(encoder, train, "train"), _batch(encoder, valid, "valid")
+        if learn is None:
+            fit_flow(flow, *rows, config or TrainConfig(), seed, progress)
+        else:
+            learn(flow, *rows)
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
