@@ -97,8 +97,9 @@ class Density:
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
-        )
+            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable],
+            features=raw.features[usable], parts=raw.parts[usable],
+        )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
@@ -118,6 +119,7 @@ class _Raw:
     z: Singles
     scorable: Bools
     missing: Bools
+    features: Singles
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
@@ -128,7 +130,7 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], np.float32(0), z)
-        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
+        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing, encoded.features)
 
 
 def _fresh(name: str, encoder: Encoder, seed: int) -> Flow:

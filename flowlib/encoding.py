@@ -124,6 +124,12 @@ class Encoder:
         ladj = np.where(scorable[:, None], ladj, 0.0)
         return Encoded(features, context, ladj, category_log_prob, missing, scorable)
 
+    def inverse(self, features: Floats) -> Floats:
+        """Features ``(n, d)`` back to raw values, column by column; increasing in each."""
+        inner = np.asarray(features, dtype=np.float64) * self.scale + self.shift
+        unit = np.where(self.unit > 0, self.unit, 1.0)
+        return np.asarray(np.where(self.unit > 0, unit * np.sinh(np.clip(inner, -700, 700)), inner), dtype=np.float64)
+
     def _mask_log_prob(self, missing: Bools) -> Floats:
         log_missing, log_present = np.log(self.missing_share), np.log1p(-self.missing_share)
         return np.asarray(np.where(missing, log_missing, log_present), dtype=np.float64)

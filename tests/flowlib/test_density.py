@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.attribution import contributions
 from flowlib.calibration import Calibration
 from flowlib.density import Density
+from flowlib.explaining import blame
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
@@ -104,9 +104,9 @@ def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
     rows = draw(200, 13)
     pushed = np.where(np.isnan(rows.numeric[:, 2]), 0.0, rows.numeric[:, 2]) + 8.0
     numeric = np.column_stack([rows.numeric[:, :2], pushed]).astype(np.float32)
-    scores = density.score(replace(rows, numeric=numeric))
-    blame = contributions(scores, density.calibration)
-    assert (blame.argmax(axis=1) == 2).mean() > 0.95
+    pushed_rows = replace(rows, numeric=numeric)
+    scores = density.score(pushed_rows)
+    assert (blame(density, pushed_rows).argmax(axis=1) == 2).mean() > 0.95
     assert (scores.p_value <= 0.01).mean() > 0.95
 
 
