@@ -82,7 +82,7 @@ def _with_present(density: Density, table: Table, j: int) -> tuple[Encoded, Floa
     usable = np.isfinite(table.numeric[:, j])
     at = np.where(usable & plain.scorable, plain.features[:, j], np.where(usable, np.inf, np.nan))
     numeric = table.numeric.copy()
-    numeric[:, j] = density.encoder.inverse(np.zeros((1, numeric.shape[1])))[0, j]
+    numeric[:, j] = density.encoder.decode(np.zeros((1, numeric.shape[1])))[0, j]
     return density.encoder.encode(Table(numeric, table.categories, table.slices, table.time_ms)), at
 
 

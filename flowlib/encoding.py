@@ -124,7 +124,7 @@ class Encoder:
         ladj = np.where(scorable[:, None], ladj, 0.0)
         return Encoded(features, context, ladj, category_log_prob, missing, scorable)
 
-    def inverse(self, features: Floats) -> Floats:
+    def decode(self, features: Floats) -> Floats:
         """Features ``(n, d)`` back to raw values, column by column; increasing in each."""
         inner = np.asarray(features, dtype=np.float64) * self.scale + self.shift
         unit = np.where(self.unit > 0, self.unit, 1.0)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.blaming import blame
 from flowlib.density import Density
-from flowlib.explaining import blame
 from flowlib.table import Table
 from stream_app.config import Config
 from stream_app.core.batches import EventBatch, Ints, RawBatch, Reject, ScoredBatch

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowlib.blaming import blame
 from flowlib.calibration import Calibration
 from flowlib.density import Density
-from flowlib.explaining import blame
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
