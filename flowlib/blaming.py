@@ -21,7 +21,7 @@ ROUNDS = 3
 
 _LEVELS_TRIED = 3
 _GAIN_MIN = 1.0
-"""A further column has to gain this many nats and a tenth of the first one's gain to be worth a repair."""
+"""A further column has to gain this many nats to be worth a repair."""
 
 _HELD_UP = 3.0
 _ROWS = 256
@@ -77,13 +77,12 @@ def _blame(density: Density, table: Table) -> Floats:
 
 def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
     """Greedily repaired rows, and which columns were repaired ``(n, d + k)``."""
-    done, every, first = np.zeros_like(fixed), np.arange(len(table)), np.zeros(len(table))
+    done, every = np.zeros_like(fixed), np.arange(len(table))
     for step in range(ROUNDS):
         gain, best = _best_repairs(density, table, rows, fixed | done)
         column = gain.argmax(axis=1)
         gained = gain[every, column]
-        first = gained if step == 0 else first
-        worth = np.flatnonzero(gained > (np.maximum(_GAIN_MIN, 0.1 * first) if step else 0.0))
+        worth = np.flatnonzero(gained > (_GAIN_MIN if step else 0.0))
         if not len(worth):
             break
         done[worth, column[worth]] = True
