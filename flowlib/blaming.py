@@ -29,11 +29,12 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class _Rows:
-    """m rows in the form that the flow takes, with the categories that their context was made of."""
+    """m rows in the form that the flow takes, with what they pay beside it and the categories that their context tells."""
 
     features: Singles
     context: Singles
-    extra: Floats
+    tail_nats: Floats
+    category_log_prob: Floats
     categories: Objects
 
 
@@ -65,7 +66,9 @@ def _blame(density: Density, table: Table) -> Floats:
     encoded = density.encoder.encode(table)
     k = len(density.spec.categorical)
     fixed = np.concatenate([encoded.missing, np.zeros((len(table), k), bool)], axis=1) | ~encoded.scorable[:, None]
-    observed = _Rows(encoded.features, encoded.context, encoded.category_log_prob.sum(axis=1), table.categories)
+    observed = _Rows(
+        encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories
+    )  # fmt: skip
     repaired, done = _repair_one_by_one(density, table, observed, fixed)
     together, strangest = _repair_together(density, table, observed, fixed)
     start, one_by_one, at_once = _log_joint(density, [observed, repaired, together])
@@ -95,19 +98,21 @@ def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) 
     """Rows with those columns repaired that would be strangest in an ordinary row, and which these are."""
     d = len(density.spec.numeric)
     middle = np.broadcast_to(density.calibration.ordinary[1].astype(np.float32), rows.features.shape)
-    features = np.where(fixed[:, :d], rows.features, middle)
     usual = rows.categories.copy()
     for k, levels in enumerate(density.encoder.levels):
         usual[:, k] = levels[0]
-    ordinary = _encoded(density, table, features, usual)
-    every = np.ones_like(fixed)
-    lost = np.where(fixed, 0.0, _lost_if_put_back(density, table, rows, ordinary, every))
-    order = np.argsort(-lost, axis=1, kind="stable")[:, :ROUNDS]
+    ordinary = replace(
+        rows, features=np.where(fixed[:, :d], rows.features, middle), tail_nats=np.where(fixed[:, :d], rows.tail_nats, 0.0)
+    )  # fmt: skip
+    ordinary = _recategorised(density, table, ordinary, usual)
+    lost = np.where(fixed, 0.0, _lost_if_put_back(density, table, rows, ordinary, np.ones_like(fixed)))
     chosen = np.zeros_like(fixed)
-    np.put_along_axis(chosen, order, True, axis=1)
+    np.put_along_axis(chosen, np.argsort(-lost, axis=1, kind="stable")[:, :ROUNDS], True, axis=1)
     chosen &= lost > 0
-    categories = np.where(chosen[:, d:], usual, rows.categories)
-    return _encoded(density, table, np.where(chosen[:, :d], features, rows.features), categories), chosen
+    put = replace(
+        rows, features=np.where(chosen[:, :d], middle, rows.features), tail_nats=np.where(chosen[:, :d], 0.0, rows.tail_nats)
+    )  # fmt: skip
+    return _recategorised(density, table, put, np.where(chosen[:, d:], usual, rows.categories)), chosen
 
 
 def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[Floats, list[_Rows]]:
@@ -132,26 +137,29 @@ def _ordinary(density: Density) -> list[tuple[int, float]]:
 
 
 def _with_feature(rows: _Rows, j: int, value: float) -> _Rows:
-    features = rows.features.copy()
-    features[:, j] = value
-    return replace(rows, features=features)
+    features, tail_nats = rows.features.copy(), rows.tail_nats.copy()
+    features[:, j], tail_nats[:, j] = value, 0.0
+    return replace(rows, features=features, tail_nats=tail_nats)
 
 
 def _with_category(density: Density, table: Table, rows: _Rows, k: int, level: str | None) -> _Rows:
     categories = rows.categories.copy()
     categories[:, k] = level
-    return _encoded(density, table, rows.features, categories)
+    return _recategorised(density, table, rows, categories)
 
 
-def _encoded(density: Density, table: Table, features: Singles, categories: Objects) -> _Rows:
+def _recategorised(density: Density, table: Table, rows: _Rows, categories: Objects) -> _Rows:
+    """The rows with other categories, and the context that goes with them."""
+    if not categories.shape[1]:
+        return rows
     encoded = density.encoder.encode(replace(table, categories=categories))
-    return _Rows(features, encoded.context, encoded.category_log_prob.sum(axis=1), categories)
+    return _Rows(rows.features, encoded.context, rows.tail_nats, encoded.category_log_prob, categories)
 
 
 def _overlay(below: _Rows, above: _Rows, at: Ints) -> _Rows:
     """``below`` with the rows ``at`` taken from ``above``."""
     made = []
-    for name in ("features", "context", "extra", "categories"):
+    for name in ("features", "context", "tail_nats", "category_log_prob", "categories"):
         array = getattr(below, name).copy()
         array[at] = getattr(above, name)[at]
         made.append(array)
@@ -159,22 +167,26 @@ def _overlay(below: _Rows, above: _Rows, at: Ints) -> _Rows:
 
 
 def _lost_if_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, done: Bools) -> Floats:
-    d = len(density.spec.numeric)
     columns = np.flatnonzero(done.any(axis=0)).tolist()
     variants = []
     for column in columns:
-        features, categories = repaired.features.copy(), repaired.categories.copy()
-        if column < d:
-            features[:, column] = observed.features[:, column]
-            variants.append(replace(repaired, features=features))
-        else:
-            categories[:, column - d] = observed.categories[:, column - d]
-            variants.append(_encoded(density, table, features, categories))
+        variants.append(_put_back(density, table, observed, repaired, column))
     joint = _log_joint(density, [repaired, *variants])
     result = np.zeros(done.shape)
     for column, value in zip(columns, joint[1:], strict=True):
         result[:, column] = np.where(done[:, column], np.maximum(joint[0] - value, 0.0), 0.0)
     return np.where(np.isfinite(result), result, 0.0)
+
+
+def _put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, column: int) -> _Rows:
+    d = len(density.spec.numeric)
+    if column >= d:
+        categories = repaired.categories.copy()
+        categories[:, column - d] = observed.categories[:, column - d]
+        return _recategorised(density, table, repaired, categories)
+    features, tail_nats = repaired.features.copy(), repaired.tail_nats.copy()
+    features[:, column], tail_nats[:, column] = observed.features[:, column], observed.tail_nats[:, column]
+    return replace(repaired, features=features, tail_nats=tail_nats)
 
 
 def _log_joint(density: Density, variants: list[_Rows]) -> Floats:
@@ -183,4 +195,5 @@ def _log_joint(density: Density, variants: list[_Rows]) -> Floats:
         np.concatenate([rows.features for rows in variants]), np.concatenate([rows.context for rows in variants])
     )
     flow = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1).reshape(len(variants), -1)
-    return np.asarray(np.nan_to_num(flow + np.stack([rows.extra for rows in variants]), nan=-1e30, neginf=-1e30))
+    beside = [rows.category_log_prob.sum(axis=1) - rows.tail_nats.sum(axis=1) for rows in variants]
+    return np.asarray(np.nan_to_num(flow + np.stack(beside), nan=-1e30, neginf=-1e30))

@@ -12,6 +12,7 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.encoding import Encoded
+from flowlib.fitting import tail_nats
 from flowlib.table import Floats, Table
 
 REACH = 15.0
@@ -83,16 +84,18 @@ def _with_present(density: Density, table: Table, j: int) -> tuple[Encoded, Floa
     at = np.where(usable & plain.scorable, plain.features[:, j], np.where(usable, np.inf, np.nan))
     numeric = table.numeric.copy()
     numeric[:, j] = density.encoder.decode(np.zeros((1, numeric.shape[1])))[0, j]
-    return density.encoder.encode(Table(numeric, table.categories, table.slices, table.time_ms)), at
+    return density.encoder.encode(table.with_numeric(numeric)), at
 
 
 def _along(density: Density, encoded: Encoded, j: int, grid: Floats) -> Floats:
     """``(n, g)`` joint log-density in feature space with column ``j`` set to each value of the grid."""
     n, g = grid.shape
     features = np.repeat(encoded.features, g, axis=0)
-    features[:, j] = grid.astype(np.float32).ravel()
+    limit = density.encoder.limit[j]
+    features[:, j] = np.clip(grid, -limit, limit).astype(np.float32).ravel()
     z, ladj = density.engine(features, np.repeat(encoded.context, g, axis=0))
     log_joint = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1)
+    log_joint = log_joint - tail_nats(grid.ravel(), limit)
     return np.asarray(np.where(np.isfinite(log_joint), log_joint, -1e300).reshape(n, g))
 
 
