@@ -12,6 +12,9 @@ from flowlib.table import Floats, Singles, Table
 
 BAND = (0.05, 0.95)
 _STEPS = 64
+_ROUNDS = 4
+"""Each column moves about so many times at most: two that go together approach their middle in turns."""
+
 _GAIN_MIN = 0.01
 """Nats; a change that gains less is not worth telling."""
 
@@ -129,12 +132,14 @@ def _nearest(density: Density, row: Table, target: float, limit: int) -> Nearest
         return Nearest((), 0.0, target, False)
     at, log_prob = row.numeric[0].copy(), float(start.log_prob[0])
     changed: list[int] = []
-    while log_prob < target and len(changed) < limit:
-        at_best, best, j = _best_step(density, row, at, changed)
+    for _ in range(_ROUNDS * limit):
+        if log_prob >= target:
+            break
+        at_best, best, j = _best_step(density, row, at, changed if len(changed) >= limit else None)
         if best < log_prob + _GAIN_MIN:
             break
         at, log_prob = at_best, best
-        changed.append(j)
+        changed += [j] if j not in changed else []
     if log_prob >= target:
         at = _shortened(density, row, _taken_back(density, row, at, changed, target), target)
         log_prob = float(_log_prob(density, row, at[None])[0])
@@ -144,9 +149,9 @@ def _nearest(density: Density, row: Table, target: float, limit: int) -> Nearest
     return Nearest(changes, log_prob, target, log_prob >= target)
 
 
-def _best_step(density: Density, row: Table, at: Singles, changed: list[int]) -> tuple[Singles, float, int]:
-    """The conditional median that gains most, of the columns present and not yet changed."""
-    present = [j for j in np.flatnonzero(~np.isnan(at)).tolist() if j not in changed]
+def _best_step(density: Density, row: Table, at: Singles, among: list[int] | None) -> tuple[Singles, float, int]:
+    """The conditional median that gains most, of the columns present or of those named; a column may move again."""
+    present = np.flatnonzero(~np.isnan(at)).tolist() if among is None else among
     tried = np.repeat(at[None], len(present), axis=0)
     for i, j in enumerate(present):
         given = conditional(density, replace(row, numeric=at[None]), j)
