@@ -120,8 +120,9 @@ class Density:
         return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
 
     def sample(self, n: int, seed: int) -> Table:
-        """n rows drawn from the model, in raw space; see :func:`flowlib.sampling.draw`."""
-        return draw(self.encoder, self.flow, n, seed)
+        """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
+        whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
+        return draw(self.encoder, self.flow, n, seed, whole)
 
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""

@@ -7,22 +7,28 @@ import torch
 
 from flowlib.encoding import Encoder
 from flowlib.flows import Flow
-from flowlib.table import Objects, Table
+from flowlib.table import Bools, Objects, Table
 
 _WEEK_MS = 7 * 86_400_000
 _ROWS = 4_096
 
 
-def draw(encoder: Encoder, flow: Flow, n: int, seed: int) -> Table:
+def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools) -> Table:
     """n whole rows: gaps and categories from their own factors, the numbers given them.
 
     Slices are drawn evenly from those known and times over a week, where the model was told of them. Rounded columns come
     spread over their cells, as they were trained. The same seed gives the same rows.
+
+    Args:
+        encoder, flow: the model.
+        n: rows.
+        seed: of the draws.
+        whole: ``(d,)`` columns without gaps: smoothing gives every column a small share of them, and nobody wants those.
     """
     rng = np.random.default_rng(seed)
-    missing = rng.random((n, len(encoder.spec.numeric))) < encoder.missing_share
-    whole = missing.all(axis=1)
-    missing[whole, rng.integers(missing.shape[1], size=n)[whole]] = False  # a row without any number is no event
+    missing = rng.random((n, len(encoder.spec.numeric))) < np.where(whole, 0.0, encoder.missing_share)
+    empty = missing.all(axis=1)
+    missing[empty, rng.integers(missing.shape[1], size=n)[empty]] = False  # a row without any number is no event
     slices = np.array(encoder.slices or ("",), dtype=object)[rng.integers(max(len(encoder.slices), 1), size=n)]
     rows = Table(
         np.where(missing, np.float32(np.nan), np.float32(0)), _categories(encoder, n, rng), slices,
