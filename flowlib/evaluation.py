@@ -13,7 +13,7 @@ import numpy as np
 from flowlib.calibration import PIT_BINS, pit_histogram
 from flowlib.density import Density, Scores
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoder
-from flowlib.table import Bools, Floats, Ints, Objects, Table
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 ALPHAS = np.geomspace(1e-3, 1.0, 61)
 """Levels of the calibration curve."""
@@ -61,6 +61,7 @@ class Evaluation:
         pit: ``(d, 20)`` counts; uniform where the model fits.
         distance: ``(d,)`` total variation of each PIT histogram from flat, less what chance gives.
         two_sample: AUC of a classifier that tells rows from samples; 0.5 where it cannot.
+        giveaway: ``(d,)`` the AUC lost without each column: what gives samples away.
         slices: per slice, most rows first.
         missing: ``(d, 2)`` share of gaps in training and here.
         findings: sentences on the columns.
@@ -77,6 +78,7 @@ class Evaluation:
     pit: Ints
     distance: Floats
     two_sample: Estimate
+    giveaway: Floats
     slices: list[SliceFigures]
     missing: Floats
     findings: list[str]
@@ -104,14 +106,17 @@ def evaluate(
     scores = density.score(known)
     log_prob, d = mean(scores.log_prob, group), len(density.spec.numeric)
     per_bit = -d * np.log(2.0)
-    pit = pit_histogram(scores.pit, scores.missing)
+    # Of a rounded column the PIT is drawn from its cell: at the centre it could not be flat.
+    ranks = density.score(density.encoder.dequantize(known, np.random.default_rng(seed))).pit
+    pit = pit_histogram(ranks, scores.missing)
+    auc, giveaway = two_sample(density, known, group, seed)
     over = {name: mean(scores.log_prob - at[everything.scorable], group) for name, at in (baselines or {}).items()}
     return Evaluation(
         rows=len(rows), scorable=len(known), groups=len(np.unique(group)), log_prob=log_prob,
         bits_per_dim=Estimate(log_prob.value / per_bit, log_prob.high / per_bit, log_prob.low / per_bit), over=over,
         alarms=share(scores.p_value <= ALARM_ALPHA, group), curve=curve(scores.p_value), pit=pit,
-        distance=distance(pit), two_sample=two_sample(density, known, group, seed),
-        slices=_slices(density, scores, known.slices, group),
+        distance=distance(pit), two_sample=auc, giveaway=giveaway,
+        slices=_slices(density, scores, ranks, known.slices, group),
         missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
         findings=[finding.says for finding in density.encoder.findings],
     )  # fmt: skip
@@ -151,14 +156,14 @@ def distance(pit: Ints) -> Floats:
     return np.asarray(np.where(pit.sum(axis=1) > 0, np.maximum(raw - chance, 0.0), 0.0))
 
 
-def _slices(density: Density, scores: Scores, names: Objects, groups: Ints) -> list[SliceFigures]:
+def _slices(density: Density, scores: Scores, ranks: Singles, names: Objects, groups: Ints) -> list[SliceFigures]:
     made = []
     known, counts = np.unique(names.astype(str), return_counts=True)
     for at in np.argsort(-counts, kind="stable"):
         rows = names.astype(str) == known[at]
         if counts[at] < _SLICE_ROWS_MIN:
             continue
-        off = distance(pit_histogram(scores.pit[rows], scores.missing[rows]))
+        off = distance(pit_histogram(ranks[rows], scores.missing[rows]))
         worst = int(off.argmax())
         made.append(SliceFigures(
             str(known[at]), int(counts[at]), mean(scores.log_prob[rows], groups[rows]),
@@ -168,30 +173,39 @@ def _slices(density: Density, scores: Scores, names: Objects, groups: Ints) -> l
     return made
 
 
-def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> Estimate:
-    """Cross-validated AUC of a classifier that tells rows from draws with the same gaps, categories, slices and times.
+def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tuple[Estimate, Floats]:
+    """How well a classifier tells rows from draws with the same gaps, categories, slices and times.
 
     Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545. Gradient-boosted trees; folds are made
     of whole groups; rounded columns are spread over their cells on both sides. Interval by Hanley & McNeil (1982).
+
+    Returns:
+        AUC over the folds held out, and ``(d,)`` the AUC lost when a column is shuffled: what gives samples away.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import GroupKFold
 
     rng = np.random.default_rng(seed)
     pick = np.sort(rng.permutation(len(rows))[:_TWO_SAMPLE_ROWS])
     rows, groups = rows.take(pick), groups[pick]
-    folds = min(_FOLDS, len(np.unique(groups)))
+    folds, d = min(_FOLDS, len(np.unique(groups))), rows.numeric.shape[1]
     if folds < 2:
-        return Estimate(0.5, 0.0, 1.0)
+        return Estimate(0.5, 0.0, 1.0), np.zeros(d)
     real, drawn = density.encoder.dequantize(rows, rng), density.sample_given(rows, seed)
     x = np.clip(np.concatenate([real.numeric, drawn.numeric]), -1e30, 1e30)
     y = np.repeat([1, 0], len(rows))
-    model = HistGradientBoostingClassifier(max_iter=60, random_state=seed, early_stopping=False)
-    told = cross_val_predict(
-        model, x, y, groups=np.tile(groups, 2), cv=GroupKFold(folds), method="predict_proba"
-    )[:, 1]  # fmt: skip
-    return hanley_mcneil(float(roc_auc_score(y, told)), len(rows))
+    told = np.zeros((d + 1, len(y)))
+    for train, test in GroupKFold(folds).split(x, y, np.tile(groups, 2)):
+        model = HistGradientBoostingClassifier(max_iter=60, random_state=seed, early_stopping=False)
+        model.fit(x[train], y[train])
+        for j in range(d + 1):  # column d does not exist: the rows as they are
+            tried = x[test].copy()
+            if j < d:
+                tried[:, j] = rng.permutation(tried[:, j])
+            told[j, test] = model.predict_proba(tried)[:, 1]
+    auc = [float(roc_auc_score(y, one)) for one in told]
+    return hanley_mcneil(auc[d], len(rows)), np.maximum(auc[d] - np.array(auc[:d]), 0.0)
 
 
 def hanley_mcneil(auc: float, n: int) -> Estimate:

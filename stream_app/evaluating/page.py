@@ -36,17 +36,22 @@ def verdict(found: Evaluation) -> list[str]:
     """One sentence each on calibration, likelihood and samples."""
     alarms, auc = found.alarms, found.two_sample.value
     if alarms.low <= 0.01 <= alarms.high:
-        calibrated = "It calls as many ordinary events strange as it should"
+        calibrated = "It calls as many ordinary events strange as it should, as far as these days can tell"
     elif alarms.value < 0.01:
         calibrated = "It calls fewer events strange than it should (careful rather than loud)"
     else:
         many = "somewhat more" if alarms.value <= 0.03 else "far more"
         calibrated = f"It calls {many} events strange than it should: these rows differ from those it was calibrated on"
-    gains = [f"{_nats(gain.value)} an event over {name}" for name, gain in found.over.items()]
-    likely = f"It gains {' and '.join(gains)}" if gains else "No baseline was fitted"
+    gains = [f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
+             for name, gain in found.over.items()]  # fmt: skip
+    likely = f"It {', '.join(gains)}" if gains else "No baseline was fitted"
     alike = ("cannot be told from" if auc < 0.55 else "are hard to tell from" if auc < 0.65
              else "can often be told from" if auc < 0.8 else "are easily told from")  # fmt: skip
-    return [f"{calibrated}.", f"{likely}.", f"Its samples {alike} real events (0.5 would be indistinguishable)."]
+    return [
+        f"{calibrated}.",
+        f"{likely}.",
+        f"Its samples {alike} real events (AUC {auc:.2f}; 0.5 is indistinguishable).",
+    ]
 
 
 def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[str, list[str]]) -> str:
@@ -57,7 +62,8 @@ def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[s
                  + f"<h3>By slice</h3>{_grid(plots['slices'])}"),
         _section("Month by month", _MONTHS + _grid(plots["months"], "one") + _months(months)) if months else "",
         _section("Each column by itself", _PIT + _grid(plots["pit"])),
-        _section("Samples over events", _SAMPLES + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"])),
+        _section("Samples over events", _SAMPLES + _giveaway(about, found)
+                 + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"])),
         _section("Slices", _slices(found)),
         _section("Columns", _columns(about, found)),
     ]  # fmt: skip
@@ -111,10 +117,10 @@ def _minus(one: Estimate, gain: Estimate) -> Estimate:
 
 def _months(months: Sequence[Month]) -> str:
     rows = [
-        (m.name + ("" if m.trained else " ·"), f"{m.rows:,}", f"{m.log_prob.value:.2f}", _alarms(m.alarms))
+        (m.name + ("" if m.trained else " (after)"), f"{m.rows:,}", f"{m.log_prob.value:.2f}", _alarms(m.alarms))
         for m in months
     ]
-    return _table(("month (· after training)", "events", "nats", "p ≤ 0.01"), rows)
+    return _table(("month", "events", "nats", "p ≤ 0.01"), rows)
 
 
 def _slices(found: Evaluation) -> str:
@@ -124,6 +130,14 @@ def _slices(found: Evaluation) -> str:
         for s in found.slices
     ]  # fmt: skip
     return _table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
+
+
+def _giveaway(about: About, found: Evaluation) -> str:
+    order = [j for j in found.giveaway.argsort()[::-1][:3].tolist() if found.giveaway[j] > 0.01]
+    if found.two_sample.value < 0.55 or not order:
+        return ""
+    named = ", ".join(f"{about.columns[j]} ({found.giveaway[j]:.2f})" for j in order)
+    return f"<p>A classifier tells them apart mostly by {escape(named)}: the AUC lost when the column is shuffled.</p>"
 
 
 def _columns(about: About, found: Evaluation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ except ImportError as missing:
 INK, MUTED, DATA, MODEL, BAND = "#010101", "#010102", "#010103", "#010104", "#010105"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", DATA: "var(--data)", MODEL: "var(--model)", BAND: "var(--band)"}
 _LIGHT = {INK: "#1b2430", MUTED: "#8a94a3", DATA: "#7b8794", MODEL: "#d9480f", BAND: "#e3e7ec"}
-_POINTS = 1_200
-_SMALL, _WIDE = (2.3, 1.75), (5.4, 3.2)
+_POINTS = 700
+_SMALL, _WIDE = (2.3, 1.75), (4.2, 2.8)
 
 
 def svg(figure: Figure) -> str:
@@ -32,7 +33,8 @@ def svg(figure: Figure) -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "driftflow"}):
         figure.savefig(made, format="svg", transparent=True, metadata={"Date": None})
     text = made.getvalue()
-    text = text[text.index("<svg") :]
+    label = escape(figure.axes[0].get_title(loc="left") or figure.axes[0].get_ylabel())
+    text = text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     return text
@@ -124,8 +126,9 @@ def pair(real: Floats, drawn: Floats, names: Sequence[str]) -> Figure:
     """Two columns ``(n, 2)``: samples over rows."""
     figure, axes = _axes((2.5, 2.3), f"{names[1]} over {names[0]}")
     for values, colour in ((real, DATA), (drawn, MODEL)):
-        kept = values[~np.isnan(values).any(axis=1)][:_POINTS]
-        axes.scatter(*kept.T, s=3.0, color=colour, alpha=0.4, linewidths=0, rasterized=False)
+        kept = values[~np.isnan(values).any(axis=1)]
+        kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _POINTS)).astype(int)] if len(kept) else kept
+        axes.scatter(*kept.T, s=4.0, color=colour, alpha=0.45, linewidths=0)
     axes.set_xlim(*_range(real[:, 0], drawn[:, 0]))
     axes.set_ylim(*_range(real[:, 1], drawn[:, 1]))
     for axis in (axes.xaxis, axes.yaxis):
