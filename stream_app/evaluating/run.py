@@ -44,7 +44,7 @@ def run_evaluate(
     prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
-    density, until_ms, first = _model(Registry(config), model)
+    density, until_ms, first = _model(config, model)
     rows = dataset.gather(
         (Decoder(config).decode(raw)[0] for raw in batches(config, read_rows(file, config))), 0, _EVER_MS
     )
@@ -69,8 +69,12 @@ def run_evaluate(
     return found
 
 
-def _model(registry: Registry, model: str | None) -> tuple[Density, int, bool]:
+def _model(config: Config, model: str | None) -> tuple[Density, int, bool]:
     """The model, the event time that its training ends at, and whether it was the stream's first."""
+    try:
+        registry = Registry(config)
+    except ModelError as error:
+        raise ModelError(f"{error}; or add --bootstrap-until DATE to train a model on the file's first part") from None
     history = registry.history()
     if model is None and not history:
         raise ModelError("there is no model yet: add --bootstrap-until DATE to train one on the file's first part")
