@@ -100,7 +100,7 @@ def _head(title: str, about: About, found: Evaluation) -> str:
 def _likelihood(found: Evaluation) -> str:
     rows = [("this model", _signed(found.log_prob), "")]
     rows += [
-        (name, _signed(_minus(found.log_prob, gain)), f"{gain.value:+.2f} ({_between(gain)})")
+        (name, _signed(_minus(found.log_prob, gain)), f"{gain.value:+.2f} ({_unbroken(_between(gain))})")
         for name, gain in found.over.items()
     ]
     table = _table(("", "nats an event", "the model gains"), rows)
@@ -169,7 +169,7 @@ def _nats(value: float) -> str:
 
 
 def _signed(at: Estimate) -> str:
-    return f"{at.value:.2f} ({_between(at)})"
+    return f"{at.value:.2f} ({_unbroken(_between(at))})"
 
 
 def _between(at: Estimate, digits: int = 2) -> str:
@@ -177,12 +177,18 @@ def _between(at: Estimate, digits: int = 2) -> str:
 
 
 def _alarms(at: Estimate) -> str:
-    return f"{at.value:.1%} ({100 * at.low:.1f} to {100 * at.high:.1f})"
+    return f"{at.value:.1%} ({_unbroken(f'{100 * at.low:.1f} to {100 * at.high:.1f}')})"
+
+
+def _unbroken(text: str) -> str:
+    """On a narrow screen an interval goes to a line of its own."""
+    return text.replace(" ", "\u00a0")
 
 
 _CALIBRATION = (
     "<p>Of ordinary events one in a hundred should have a p-value at or below 0.01, one in ten at or below 0.1, and so on: the "
-    "line should follow the dashes. Above them, more is called strange than should be. The band is what chance would give.</p>"
+    "line should follow the dashes. Above them, more is called strange than should be. "
+    "The band is what chance would give were events independent; those of one day are not, so a line may leave it.</p>"
 )
 _MONTHS = (
     "<p>How the model does as time goes on. The shaded months lie in its time of training, of which only days that neither "

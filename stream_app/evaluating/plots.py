@@ -146,7 +146,7 @@ def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Fi
     axes.axhline(1.0, color=MUTED, linewidth=0.9, linestyle="--")
     axes.errorbar(at, value, yerr=np.maximum(error, 0), color=MODEL, fmt="o", markersize=4, linewidth=1.4)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None))
-    step = max(1, len(names) // 8)
+    step = max(1, -(-len(names) // 7))
     axes.set_xticks(at[::step], list(names)[::step])
     axes.set_ylabel("% of events with p ≤ 0.01", fontsize=8.5, color=INK)
     return figure
