@@ -50,9 +50,9 @@ clean:
 	@mkdir -p .make && touch $@
 
 .make/run: .make/venv pyproject.toml
-	$(PIP) install -e '.[embedded]'
+	$(PIP) install -e '.[embedded,report]'
 	@touch $@
 
 .make/dev: .make/venv pyproject.toml
-	$(PIP) install -e '.[embedded,dev]'
+	$(PIP) install -e '.[embedded,report,dev]'
 	@touch $@ .make/run

@@ -15,6 +15,7 @@ from flowlib.compiling import Engine, compile_flow
 from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
+from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
@@ -107,8 +108,9 @@ class Density:
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
-        )
+            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable],
+            features=raw.features[usable], parts=raw.parts[usable],
+        )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
@@ -120,6 +122,15 @@ class Density:
         p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], table.slices[ok])
         return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
 
+    def sample(self, n: int, seed: int) -> Table:
+        """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
+        whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
+        return draw(self.encoder, self.flow, n, seed, whole)
+
+    def sample_given(self, table: Table, seed: int) -> Table:
+        """Numbers drawn for each row given its gaps, categories, slice and time."""
+        return draw_given(self.encoder, self.flow, table, seed)
+
 
 @dataclass(frozen=True)
 class _Raw:
@@ -128,6 +139,7 @@ class _Raw:
     z: Singles
     scorable: Bools
     missing: Bools
+    features: Singles
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
@@ -139,7 +151,7 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
+        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing, encoded.features)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.attribution import contributions
+from flowlib.blaming import blame
 from flowlib.density import Density
 from flowlib.table import Table
 from stream_app.config import Config
@@ -89,18 +89,19 @@ def skip_done(state: SourceState, raw: RawBatch) -> RawBatch:
     return RawBatch(raw.topic, raw.partition, raw.offsets[first:], raw.values[first:], times)
 
 
-def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) -> ScoredBatch:
+def score_events(events: EventBatch, models: Mapping[str, Density], model: Any, alpha: float) -> ScoredBatch:
     """Score events, each by the model of its pane.
 
     Args:
         events: n events.
         models: verified models by id.
         model: ``(n,)`` object array of model ids.
+        alpha: rows with a p-value at or below it are explained.
     """
-    n, d = events.numeric.shape
+    (n, d), k = events.numeric.shape, events.categorical.shape[1]
     scored = ScoredBatch(
         events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d)), np.zeros(n, bool), model,
+        np.zeros((n, d + k)), np.zeros(n, bool), model,
     )  # fmt: skip
     whole = Table(events.numeric, events.categorical, events.slices[:, 0], events.event_time_ms)
     for model_id in dict.fromkeys(model.tolist()):
@@ -109,7 +110,8 @@ def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) 
         part = density.score(whole.take(rows))
         scored.log_prob[rows], scored.p_value[rows], scored.pooled[rows] = part.log_prob, part.p_value, part.pooled
         scored.pit[rows], scored.scorable[rows] = part.pit, part.scorable
-        scored.contributions[rows] = contributions(part, density.calibration)
+        strange = rows[part.scorable & (part.p_value <= alpha)]
+        scored.contributions[strange] = blame(density, whole.take(strange))
     return scored
 
 

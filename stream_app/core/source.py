@@ -75,7 +75,7 @@ class Scorer:
         wanted = ~(timing.future | timing.duplicate | timing.late)
         pane_ms = events.event_time_ms // pane * pane
         model = np.array([state.model_for(int(at)) for at in pane_ms], dtype=object)
-        scored = _score_where(events, models, model, wanted)
+        scored = _score_where(events, models, model, wanted, self.config.event_rule.alpha)
         bad = wanted & ~scored.scorable
         rejects = rejects + _future_rejects(raw, events, timing.future)
         rejects += unscorable(self.config, scored, raw, np.flatnonzero(bad))
@@ -144,16 +144,17 @@ class Scorer:
 
 
 def _score_where(
-    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools
-) -> ScoredBatch:
+    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools,
+    alpha: float,
+) -> ScoredBatch:  # fmt: skip
     """Score the wanted events; the others keep neutral values and count as not scorable."""
-    part = score_events(events.take(wanted), models, model[wanted])
+    part = score_events(events.take(wanted), models, model[wanted], alpha)
     if wanted.all():
         return part
-    n, d = events.numeric.shape
+    (n, d), k = events.numeric.shape, events.categorical.shape[1]
     full = ScoredBatch(
         events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d)), np.zeros(n, bool), model,
+        np.zeros((n, d + k)), np.zeros(n, bool), model,
     )  # fmt: skip
     for name in ("log_prob", "p_value", "pooled", "pit", "missing", "contributions", "scorable"):
         getattr(full, name)[wanted] = getattr(part, name)
