@@ -54,5 +54,5 @@ clean:
 	@touch $@
 
 .make/dev: .make/venv pyproject.toml
-	$(PIP) install -e '.[embedded,report,dev]'
+	$(PIP) install -e '.[embedded,report,private,dev]'
 	@touch $@ .make/run
