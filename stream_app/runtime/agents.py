@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import faust
@@ -71,7 +71,7 @@ class Worker:
         self._ready = asyncio.Event()
         self._lock = asyncio.Lock()
         self._acks: list[Any] = []
-        self._sent: list[Awaitable[Any]] = []
+        self._sent: list[asyncio.Future[Any]] = []
         self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
@@ -160,11 +160,7 @@ class Worker:
 
     async def _checkpoint(self) -> None:
         """Steps 2 to 4 for everything processed since the last one."""
-        sent, self._sent = self._sent, []
-        for pending in sent:
-            done = await pending
-            if done.topic == self.config.topics.partials:
-                self._sent_until[done.partition] = done.offset + 1
+        await self._acknowledged()
         points, self._points = self._points, []
         if points:
             self.spool.append(points)
@@ -174,6 +170,17 @@ class Worker:
         acks, self._acks = self._acks, []
         for event in acks:
             event.ack()
+
+    async def _acknowledged(self) -> None:
+        """Step 2. A send that failed stays in the list, so that no later checkpoint can pass it; and so does one that is
+        still under way when the worker is told to stop (``wait`` leaves it alone, awaiting it would cancel it).
+        """
+        if self._sent:
+            await asyncio.wait(self._sent)
+        for done in [pending.result() for pending in self._sent]:
+            if done.topic == self.config.topics.partials:
+                self._sent_until[done.partition] = done.offset + 1
+        self._sent = []
 
     def _save(self, role: str, number: int) -> None:
         if role == "source" and number in self.pipeline.sources:

@@ -16,6 +16,7 @@ Private methods of faust-streaming 0.15 are overridden here; the dependency is p
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -302,12 +303,14 @@ async def send(
     *,
     partition: int | None = None,
     headers: Mapping[str, bytes] | list[tuple[str, bytes]] | None = None,
-) -> Awaitable[Any]:
+) -> asyncio.Future[Any]:
     """Hand a message to the app's producer; await the result for the broker's acknowledgement.
 
     Raises:
         faust.exceptions.ProducerSendError: now or when the acknowledgement is awaited.
     """
     producer = await app.maybe_start_producer()
-    pending: Awaitable[Any] = await producer.send(topic, key, value, partition, None, headers)
+    pending: asyncio.Future[Any] = asyncio.ensure_future(
+        await producer.send(topic, key, value, partition, None, headers)
+    )
     return pending
