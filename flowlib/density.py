@@ -85,7 +85,8 @@ class Density:
         encoder_config = encoder_config or EncoderConfig()
         warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, encoder_config)
         encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, encoder_config)
-        flow = copy.deepcopy(warm_start.flow) if warm and warm_start else _fresh(flow_name, encoder, seed)
+        keep = warm and warm_start is not None and warm_start.flow_name == flow_name
+        flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
         if encoder.slice_table.size:
             attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
         fit_flow(

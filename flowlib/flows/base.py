@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Flow(nn.Module, ABC):
@@ -17,14 +20,19 @@ class Flow(nn.Module, ABC):
     Attributes:
         d: features.
         context: conditioning columns.
+        bijective: ladj is the Jacobian of x → z. Where it is False the parts still add up to the log-density.
     """
 
     d: int
     context: int
+    bijective: bool = True
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Features ``(n, d)`` and context ``(n, c)`` to ``z (n, d)`` and ``ladj (n, d)``: Σ_j ladj = log |det dz/dx|."""
+        """Features ``(n, d)`` and context ``(n, c)`` to ``z (n, d)`` and ``ladj (n, d)``.
+
+        Σ_j (ladj_j − ½z_j² − ½log 2π) is the log-density, and Σ_j ladj_j = log |det dz/dx| of a bijective flow.
+        """
 
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
@@ -37,6 +45,20 @@ class Flow(nn.Module, ABC):
     @abstractmethod
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class: ``type(flow)(generator=…, **hyperparameters)``."""
+
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """``(n,)`` log-density of x given context, nats."""
+        z, ladj = self(x, context)
+        total: Tensor = (ladj - 0.5 * z * z - HALF_LOG_TWO_PI).sum(dim=1)
+        return total
+
+    def objective(self, x: Tensor, context: Tensor) -> Tensor:
+        """``(n,)`` what training maximises the mean of: the log-density, unless a family says otherwise."""
+        return self.log_prob(x, context)
+
+    def solve(self, x: Tensor, context: Tensor, seed: int) -> bool:
+        """Fit by a solver of the family's own instead of by gradients; False where it has none."""
+        return False
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:
         """One draw of the features for each row of the context, ``(n, d)``."""
