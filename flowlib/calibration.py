@@ -1,8 +1,13 @@
 """Reference scores on held-out rows → p-values, per slice where there are enough, else pooled and flagged.
 
 ``p = (1 + #{reference ≥ score}) / (n + 1)`` (split conformal; Vovk, Gammerman & Shafer, *Algorithmic Learning in a
-Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``. The score joins negative
-log-likelihood and Σz² of the same pass by their ranks among the reference rows.
+Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
+
+The score is ``√(s(nll)² + s(margin)²)``, where s is minus the logarithm of the share of reference rows beyond a value:
+negative log-likelihood says how odd the row is as a whole, the margin how far out it is in its columns alone, whatever
+stands beside. The margin has nothing to overfit: where anomalies hide among the training rows a flow learns to expect
+them, and the margin still finds them. The *surprise* is the same with s growing on beyond the largest reference value, so
+that rows that all have the smallest p-value still rank. p-values do without: the largest reference row has no such bonus.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
-        nll, z_sq: ``(n,)`` ascending reference values.
+        nll, margin: ``(n,)`` ascending reference values.
         scores: slice name to ascending joint scores; "" holds all rows together.
         pit_reference: ``(d, 20)`` int64 PIT counts.
         z_half_mean: ``(d,)`` mean of ½z² over present values.
@@ -35,7 +40,7 @@ class Calibration:
     """
 
     nll: Floats
-    z_sq: Floats
+    margin: Floats
     scores: dict[str, Floats]
     pit_reference: Ints
     z_half_mean: Floats
@@ -46,6 +51,7 @@ class Calibration:
     def fit(
         cls,
         log_prob: Floats,
+        margin: Floats,
         z: npt.NDArray[np.float32],
         missing: Bools,
         slices: npt.NDArray[Any],
@@ -55,6 +61,7 @@ class Calibration:
 
         Args:
             log_prob: ``(n,)`` nats, n ≥ 1.
+            margin: ``(n,)`` ≥ 0, how far out the rows are in their columns.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
             slices: ``(n,)`` names; a slice with at least ``2 / min_alpha`` rows gets its own reference.
@@ -65,9 +72,8 @@ class Calibration:
         """
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
-        z_sq = (z.astype(np.float64) ** 2).sum(axis=1)
-        nll_sorted, z_sorted = np.sort(-log_prob), np.sort(z_sq)
-        joint = _joint(-log_prob, z_sq, nll_sorted, z_sorted)
+        nll_sorted, margin_sorted = np.sort(-log_prob), np.sort(margin)
+        joint = np.hypot(_rarity(-log_prob, nll_sorted), _rarity(margin, margin_sorted))
         names, counts = np.unique(slices.astype(str), return_counts=True)
         scores = {POOLED: np.sort(joint)}
         for name in names[counts >= 2 / min_alpha].tolist():
@@ -75,16 +81,24 @@ class Calibration:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         present = np.maximum((~missing).sum(axis=0), 1)
         return cls(
-            nll_sorted, z_sorted, scores, pit_histogram(pit_of(z), missing),
+            nll_sorted, margin_sorted, scores, pit_histogram(pit_of(z), missing),
             np.where(missing, 0.0, 0.5 * z.astype(np.float64) ** 2).sum(axis=0) / present,
             float(log_prob.mean()), float(log_prob.std()),
         )  # fmt: skip
 
-    def p_values(self, log_prob: Floats, z_sq: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
+    def surprise(self, log_prob: Floats, margin: Floats) -> Floats:
+        """``(n,)`` ≥ 0, larger is stranger: what ranks rows, also those beyond all of the reference."""
+        parts = [
+            _rarity(values, reference) + _excess(values, reference)
+            for values, reference in ((-log_prob, self.nll), (margin, self.margin))
+        ]
+        return np.asarray(np.hypot(*parts), dtype=np.float64)
+
+    def p_values(self, log_prob: Floats, margin: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` and whether each is pooled ``(n,)``; raises ValueError on a value that is not finite."""
-        if not np.isfinite(log_prob).all():
-            raise ValueError("p-values need finite log-likelihoods")
-        joint = _joint(-log_prob, z_sq, self.nll, self.z_sq)
+        if not (np.isfinite(log_prob).all() and np.isfinite(margin).all()):
+            raise ValueError("p-values need finite log-likelihoods and margins")
+        joint = np.hypot(_rarity(-log_prob, self.nll), _rarity(margin, self.margin))
         p, pooled = np.ones(len(joint)), np.ones(len(joint), dtype=bool)
         rows_of: dict[str, list[int]] = {}
         for i, name in enumerate(slices.tolist()):
@@ -105,7 +119,7 @@ class Calibration:
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd}
         arrays = {
             "nll": self.nll,
-            "z_sq": self.z_sq,
+            "margin": self.margin,
             "pit_reference": self.pit_reference,
             "z_half_mean": self.z_half_mean,
         }
@@ -116,11 +130,11 @@ class Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         made = cls(
-            arrays["nll"], arrays["z_sq"], scores, arrays["pit_reference"], arrays["z_half_mean"],
+            arrays["nll"], arrays["margin"], scores, arrays["pit_reference"], arrays["z_half_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.z_sq, *scores.values())
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.margin, *scores.values())
         )
         finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
         if POOLED not in scores or not sorted_all or not finite or made.pit_reference.shape[1:] != (PIT_BINS,):
@@ -128,10 +142,17 @@ class Calibration:
         return made
 
 
-def _joint(nll: Floats, z_sq: Floats, nll_reference: Floats, z_reference: Floats) -> Floats:
-    """Sum of the two ranks, as shares of the reference at or below the value."""
-    rank = np.searchsorted(nll_reference, nll, side="right") / len(nll_reference)
-    return np.asarray(rank + np.searchsorted(z_reference, z_sq, side="right") / len(z_reference), dtype=np.float64)
+def _rarity(values: Floats, reference: Floats) -> Floats:
+    """Minus the logarithm of the share of the reference above a value, itself counted in."""
+    n = len(reference)
+    above = n - np.searchsorted(reference, values, side="right")
+    return np.asarray(-np.log((1 + above) / (n + 1)), dtype=np.float64)
+
+
+def _excess(values: Floats, reference: Floats) -> Floats:
+    """log(1 + distance beyond the largest reference value), in distances from the median to it."""
+    span = float(reference[-1] - reference[len(reference) // 2])
+    return np.asarray(np.log1p(np.maximum(values - reference[-1], 0.0) / (span if span > 0 else 1.0)), dtype=np.float64)
 
 
 def pit_of(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -21,15 +21,15 @@ from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of n rows. Where ``scorable`` is False: log_prob and parts 0, p_value 1, z 0, pit ½, and none of it means
-    anything.
+    """Scores of n rows. Where ``scorable`` is False: p_value 1, pit ½, the rest 0, and none of it means anything.
 
     Attributes:
         log_prob: ``(n,)`` float64, nats in raw space.
         parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
-        z_sq: ``(n,)`` Σz².
+        margin: ``(n,)`` how far out the row is in its columns: ½Σ of the features' squares, and what tails pay.
+        surprise: ``(n,)`` ≥ 0, log_prob and margin joined, for ranking; see :mod:`flowlib.calibration`.
         p_value: ``(n,)`` in (0, 1].
         pooled: ``(n,)`` bool: p-value against all slices together.
         scorable: ``(n,)`` bool.
@@ -40,7 +40,8 @@ class Scores:
     parts: Floats
     z: Singles
     pit: Singles
-    z_sq: Floats
+    margin: Floats
+    surprise: Floats
     p_value: Floats
     pooled: Bools
     scorable: Bools
@@ -105,7 +106,7 @@ class Density:
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
+            raw.log_prob[usable], raw.margin[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
         )
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
@@ -113,16 +114,19 @@ class Density:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
         raw = _Raw.of(self.encoder, self.engine, table)
         ok = raw.scorable
-        z_sq = (raw.z.astype(np.float64) ** 2).sum(axis=1)
-        p, pooled = np.ones(len(table)), np.zeros(len(table), dtype=bool)
-        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], table.slices[ok])
-        return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
+        surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
+        surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.margin[ok])
+        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], raw.margin[ok], table.slices[ok])
+        return Scores(
+            raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.margin, surprise, p, pooled, ok, raw.missing
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Raw:
     log_prob: Floats
     parts: Floats
+    margin: Floats
     z: Singles
     scorable: Bools
     missing: Bools
@@ -137,7 +141,8 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
+        margin = (0.5 * encoded.features.astype(np.float64) ** 2 + encoded.tail_nats).sum(axis=1)
+        return cls(parts.sum(axis=1), parts, np.where(ok, margin, 0.0), z, ok, encoded.missing)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from flowlib.context import conditioned, hidden
-from flowlib.encoding import HALF_LOG_TWO_PI
 from flowlib.flows import Flow
 
 
