@@ -4,10 +4,11 @@
 Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
 
 The score is ``√(s(nll)² + s(margin)²)``, where s is minus the logarithm of the share of reference rows beyond a value:
-negative log-likelihood says how odd the row is as a whole, the margin how far out it is in its columns alone, whatever
-stands beside. The margin has nothing to overfit: where anomalies hide among the training rows a flow learns to expect
-them, and the margin still finds them. The *surprise* is the same with s growing on beyond the largest reference value, so
-that rows that all have the smallest p-value still rank. p-values do without: the largest reference row has no such bonus.
+negative log-likelihood says how odd the row is as a whole, the margin (:mod:`flowlib.margins`, less the log-probability
+of each category) how far out it is in its columns alone, whatever stands beside. The margin has nothing to overfit: where
+anomalies hide among the training rows a flow learns to expect them, and the margin still finds them. The *surprise* is
+the same with s growing on beyond the largest reference value, so that rows that all have the smallest p-value still
+rank. p-values do without: the largest reference row has no such bonus.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from flowlib.margins import Margins
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,6 +35,7 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
+        margins: the columns' own scales.
         nll, margin: ``(n,)`` ascending reference values.
         scores: slice name to ascending joint scores; "" holds all rows together.
         pit_reference: ``(d, 20)`` int64 PIT counts.
@@ -39,6 +43,7 @@ class Calibration:
         log_prob_mean, log_prob_sd: nats.
     """
 
+    margins: Margins
     nll: Floats
     margin: Floats
     scores: dict[str, Floats]
@@ -50,6 +55,7 @@ class Calibration:
     @classmethod
     def fit(
         cls,
+        margins: Margins,
         log_prob: Floats,
         margin: Floats,
         z: npt.NDArray[np.float32],
@@ -60,6 +66,7 @@ class Calibration:
         """Fit on held-out rows, all of them finite.
 
         Args:
+            margins: the columns' own scales, which ``margin`` comes from.
             log_prob: ``(n,)`` nats, n ≥ 1.
             margin: ``(n,)`` ≥ 0, how far out the rows are in their columns.
             z: ``(n, d)`` base coordinates.
@@ -81,7 +88,7 @@ class Calibration:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         present = np.maximum((~missing).sum(axis=0), 1)
         return cls(
-            nll_sorted, margin_sorted, scores, pit_histogram(pit_of(z), missing),
+            margins, nll_sorted, margin_sorted, scores, pit_histogram(pit_of(z), missing),
             np.where(missing, 0.0, 0.5 * z.astype(np.float64) ** 2).sum(axis=0) / present,
             float(log_prob.mean()), float(log_prob.std()),
         )  # fmt: skip
@@ -123,14 +130,17 @@ class Calibration:
             "pit_reference": self.pit_reference,
             "z_half_mean": self.z_half_mean,
         }
+        arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
         return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
+        margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         made = cls(
-            arrays["nll"], arrays["margin"], scores, arrays["pit_reference"], arrays["z_half_mean"],
+            Margins.from_state(margins), arrays["nll"], arrays["margin"], scores,
+            arrays["pit_reference"], arrays["z_half_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(

@@ -15,6 +15,7 @@ from flowlib.compiling import Engine, compile_flow
 from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
+from flowlib.margins import Margins
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
@@ -28,7 +29,7 @@ class Scores:
         parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
-        margin: ``(n,)`` how far out the row is in its columns: ½Σ of the features' squares, and what tails pay.
+        margin: ``(n,)`` how far out the row is in its columns alone; see :mod:`flowlib.margins`.
         surprise: ``(n,)`` ≥ 0, log_prob and margin joined, for ranking; see :mod:`flowlib.calibration`.
         p_value: ``(n,)`` in (0, 1].
         pooled: ``(n,)`` bool: p-value against all slices together.
@@ -101,18 +102,20 @@ class Density:
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
-        raw = _Raw.of(encoder, compile_flow(flow), calibration)
+        margins = Margins.fit(train.numeric)
+        raw = _Raw.of(encoder, compile_flow(flow), margins, calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.margin[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
-        )
+            margins, raw.log_prob[usable], raw.margin[usable], raw.z[usable], raw.missing[usable],
+            calibration.slices[usable],
+        )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
-        raw = _Raw.of(self.encoder, self.engine, table)
+        raw = _Raw.of(self.encoder, self.engine, self.calibration.margins, table)
         ok = raw.scorable
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.margin[ok])
@@ -132,7 +135,7 @@ class _Raw:
     missing: Bools
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
+    def of(cls, encoder: Encoder, engine: Engine, margins: Margins, table: Table) -> _Raw:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         pushed = _pushed_out(z, encoded)
@@ -141,7 +144,7 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        margin = (0.5 * encoded.features.astype(np.float64) ** 2 + encoded.tail_nats).sum(axis=1)
+        margin = margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1)
         return cls(parts.sum(axis=1), parts, np.where(ok, margin, 0.0), z, ok, encoded.missing)
 
 

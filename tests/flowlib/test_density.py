@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flowlib.attribution import contributions
 from flowlib.calibration import Calibration
 from flowlib.density import Density
+from flowlib.margins import Margins
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
@@ -82,8 +83,11 @@ def test_split_conformal_is_valid_on_average() -> None:
     g, hits, n, alpha = np.random.default_rng(5), 0, 4_000, 0.1
     for _ in range(n):
         log_prob, z = g.standard_normal(19 + 1), g.standard_normal((19 + 1, 2)).astype(np.float32)
-        margin = (z.astype(np.float64) ** 2).sum(axis=1)
-        reference = Calibration.fit(log_prob[1:], margin[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19))
+        margins = Margins.fit(z)
+        margin = margins.of(z)
+        reference = Calibration.fit(
+            margins, log_prob[1:], margin[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
+        )
         hits += int(reference.p_values(log_prob[:1], margin[:1], np.array(["s"]))[0][0] <= alpha)
     assert hits / n <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / n)
     assert hits > 0
@@ -131,7 +135,7 @@ def test_missing_and_impossible_values(density: Density) -> None:
     assert np.isfinite(scores.log_prob).all()
     assert scores.p_value[3] == density.calibration.floor("big")
     assert contributions(scores, density.calibration)[3].argmax() == scores.parts[3, :3].argmin() == 0
-    assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0, 1.0]
+    assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0]
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
