@@ -54,7 +54,9 @@ def set_names(folder: Path) -> list[str]:
     """Names of the sets under ``folder``; raises FileNotFoundError where there are none."""
     names = sorted(path.stem.split("_", 1)[1] for path in (folder / "adbench").glob("*_*.npz"))
     if not names:
-        raise FileNotFoundError(f"no ADBench sets (*_NAME.npz) in {folder / 'adbench'}: pass the folder that holds adbench/")
+        raise FileNotFoundError(
+            f"no ADBench sets (*_NAME.npz) in {folder / 'adbench'}: pass the folder that holds adbench/"
+        )
     return names
 
 
