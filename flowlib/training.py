@@ -24,7 +24,8 @@ class TrainConfig:
         max_steps: upper bound on steps.
         clip: bound on the gradient norm.
         noise: standard deviation of Gaussian noise added to the features, in scale units; it keeps rounded and repeated
-            values from becoming spikes.
+            values from becoming spikes, and a flow from drawing its contours around single rows. On nine anomaly sets
+            0.15 beats 0.05 by 0.01 of AUROC; it costs 0.03 to 0.25 nats where the truth is narrow.
         check_every: steps between looks at the validation rows.
         patience: looks without a gain before training stops.
     """
@@ -33,7 +34,7 @@ class TrainConfig:
     batch: int = 256
     max_steps: int = 1_500
     clip: float = 5.0
-    noise: float = 0.05
+    noise: float = 0.15
     check_every: int = 100
     patience: int = 5
 
