@@ -6,9 +6,9 @@ Random World*, 2005), valid for exchangeable rows, never below its resolution ``
 The score is ``√(s(nll)² + s(margin)²)``, where s is minus the logarithm of the share of reference rows beyond a value:
 negative log-likelihood says how odd the row is as a whole, the margin (:mod:`flowlib.margins`, less the log-probability
 of each category) how far out it is in its columns alone, whatever stands beside. The margin has nothing to overfit: where
-anomalies hide among the training rows a flow learns to expect them, and the margin still finds them. The *surprise* is
-the same with s growing on beyond the largest reference value, so that rows that all have the smallest p-value still
-rank. p-values do without: the largest reference row has no such bonus.
+anomalies hide among the training rows a flow learns to expect them, and the margin still finds them. Beyond the largest
+reference value s grows on with the logarithm of the distance, so that rows beyond it still rank; the largest reference
+row is measured against the second in the same way, as a new one would be.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Calibration:
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
         nll_sorted, margin_sorted = np.sort(-log_prob), np.sort(margin)
-        joint = np.hypot(_rarity(-log_prob, nll_sorted), _rarity(margin, margin_sorted))
+        joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(margin, margin_sorted))
         names, counts = np.unique(slices.astype(str), return_counts=True)
         scores = {POOLED: np.sort(joint)}
         for name in names[counts >= 2 / min_alpha].tolist():
@@ -94,25 +94,20 @@ class Calibration:
         )  # fmt: skip
 
     def surprise(self, log_prob: Floats, margin: Floats) -> Floats:
-        """``(n,)`` ≥ 0, larger is stranger: what ranks rows, also those beyond all of the reference."""
-        parts = [
-            _rarity(values, reference) + _excess(values, reference)
-            for values, reference in ((-log_prob, self.nll), (margin, self.margin))
-        ]
-        return np.asarray(np.hypot(*parts), dtype=np.float64)
-
-    def p_values(self, log_prob: Floats, margin: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
-        """p-values ``(n,)`` and whether each is pooled ``(n,)``; raises ValueError on a value that is not finite."""
+        """``(n,)`` ≥ 0, larger is stranger: what p-values rank. Raises ValueError on a value that is not finite."""
         if not (np.isfinite(log_prob).all() and np.isfinite(margin).all()):
             raise ValueError("p-values need finite log-likelihoods and margins")
-        joint = np.hypot(_rarity(-log_prob, self.nll), _rarity(margin, self.margin))
-        p, pooled = np.ones(len(joint)), np.ones(len(joint), dtype=bool)
+        return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(margin, self.margin)), dtype=np.float64)
+
+    def p_values(self, surprise: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
+        """p-values ``(n,)`` of surprises, and whether each is pooled ``(n,)``."""
+        p, pooled = np.ones(len(surprise)), np.ones(len(surprise), dtype=bool)
         rows_of: dict[str, list[int]] = {}
         for i, name in enumerate(slices.tolist()):
             rows_of.setdefault(name if name in self.scores else POOLED, []).append(i)
         for name, rows in rows_of.items():
             reference = self.scores[name]
-            above = len(reference) - np.searchsorted(reference, joint[rows], side="left")
+            above = len(reference) - np.searchsorted(reference, surprise[rows], side="left")
             p[rows], pooled[rows] = (1 + above) / (len(reference) + 1), name == POOLED
         return p, pooled
 
@@ -153,16 +148,25 @@ class Calibration:
 
 
 def _rarity(values: Floats, reference: Floats) -> Floats:
-    """Minus the logarithm of the share of the reference above a value, itself counted in."""
+    """Minus the logarithm of the share of the reference above a value, itself counted in; growing on beyond the largest.
+
+    By log(1 + excess), in distances from the reference's median to its largest value.
+    """
     n = len(reference)
     above = n - np.searchsorted(reference, values, side="right")
-    return np.asarray(-np.log((1 + above) / (n + 1)), dtype=np.float64)
+    span = float(reference[-1] - reference[n // 2])
+    excess = np.maximum(values - reference[-1], 0.0) / (span if span > 0 else 1.0)
+    return np.asarray(np.log1p(excess) - np.log((1 + above) / (n + 1)), dtype=np.float64)
 
 
-def _excess(values: Floats, reference: Floats) -> Floats:
-    """log(1 + distance beyond the largest reference value), in distances from the median to it."""
-    span = float(reference[-1] - reference[len(reference) // 2])
-    return np.asarray(np.log1p(np.maximum(values - reference[-1], 0.0) / (span if span > 0 else 1.0)), dtype=np.float64)
+def _own_rarity(values: Floats, reference: Floats) -> Floats:
+    """Rarity of the reference rows themselves: the largest as it looks beside the others."""
+    rarity = _rarity(values, reference)
+    if len(reference) > 1:
+        largest = values == reference[-1]
+        beyond = _rarity(reference[-1:], reference[:-1]) - _rarity(reference[-2:-1], reference[:-1])
+        rarity[largest] += beyond
+    return rarity
 
 
 def pit_of(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -30,7 +30,7 @@ class Scores:
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
         margin: ``(n,)`` how far out the row is in its columns alone; see :mod:`flowlib.margins`.
-        surprise: ``(n,)`` ≥ 0, log_prob and margin joined, for ranking; see :mod:`flowlib.calibration`.
+        surprise: ``(n,)`` ≥ 0, log_prob and margin joined, what p_value ranks; see :mod:`flowlib.calibration`.
         p_value: ``(n,)`` in (0, 1].
         pooled: ``(n,)`` bool: p-value against all slices together.
         scorable: ``(n,)`` bool.
@@ -119,7 +119,7 @@ class Density:
         ok = raw.scorable
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.margin[ok])
-        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], raw.margin[ok], table.slices[ok])
+        p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok])
         return Scores(
             raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.margin, surprise, p, pooled, ok, raw.missing
         )  # fmt: skip

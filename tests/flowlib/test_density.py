@@ -88,7 +88,8 @@ def test_split_conformal_is_valid_on_average() -> None:
         reference = Calibration.fit(
             margins, log_prob[1:], margin[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
         )
-        hits += int(reference.p_values(log_prob[:1], margin[:1], np.array(["s"]))[0][0] <= alpha)
+        surprise = reference.surprise(log_prob[:1], margin[:1])
+        hits += int(reference.p_values(surprise, np.array(["s"]))[0][0] <= alpha)
     assert hits / n <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / n)
     assert hits > 0
 
