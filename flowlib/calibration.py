@@ -1,8 +1,14 @@
 """Reference scores on held-out rows → p-values, per slice where there are enough, else pooled and flagged.
 
 ``p = (1 + #{reference ≥ score}) / (n + 1)`` (split conformal; Vovk, Gammerman & Shafer, *Algorithmic Learning in a
-Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``. The score joins negative
-log-likelihood and Σz² of the same pass by their ranks among the reference rows.
+Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
+
+The score is ``√(s(nll)² + s(margin)²)``, where s is minus the logarithm of the share of reference rows beyond a value:
+negative log-likelihood says how odd the row is as a whole, the margin (:mod:`flowlib.margins`, less the log-probability
+of each category) how far out it is in its columns alone, whatever stands beside. The margin has nothing to overfit: where
+anomalies hide among the training rows a flow learns to expect them, and the margin still finds them. Beyond the largest
+reference value s grows on with the logarithm of the distance, so that rows beyond it still rank; the largest reference
+row is measured against the second in the same way, as a new one would be.
 """
 
 from __future__ import annotations
@@ -13,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from flowlib.margins import Margins
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -29,7 +37,8 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
-        nll, z_sq: ``(n,)`` ascending reference values.
+        margins: the columns' own scales.
+        nll, margin: ``(n,)`` ascending reference values.
         scores: slice name to ascending joint scores; "" holds all rows together.
         pit_reference: ``(d, 20)`` int64 PIT counts.
         ordinary: ``(3, d)`` 20, 50 and 80 % quantiles of each feature where present, in feature space.
@@ -37,8 +46,9 @@ class Calibration:
         log_prob_mean, log_prob_sd: nats.
     """
 
+    margins: Margins
     nll: Floats
-    z_sq: Floats
+    margin: Floats
     scores: dict[str, Floats]
     pit_reference: Ints
     ordinary: Floats
@@ -49,7 +59,9 @@ class Calibration:
     @classmethod
     def fit(
         cls,
+        margins: Margins,
         log_prob: Floats,
+        margin: Floats,
         z: npt.NDArray[np.float32],
         missing: Bools,
         slices: npt.NDArray[Any],
@@ -60,7 +72,9 @@ class Calibration:
         """Fit on held-out rows, all of them finite.
 
         Args:
+            margins: the columns' own scales, which ``margin`` comes from.
             log_prob: ``(n,)`` nats, n ≥ 1.
+            margin: ``(n,)`` ≥ 0, how far out the rows are in their columns.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
             slices: ``(n,)`` names; a slice with at least ``2 / min_alpha`` rows gets its own reference.
@@ -73,33 +87,35 @@ class Calibration:
         """
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
-        z_sq = (z.astype(np.float64) ** 2).sum(axis=1)
-        nll_sorted, z_sorted = np.sort(-log_prob), np.sort(z_sq)
-        joint = _joint(-log_prob, z_sq, nll_sorted, z_sorted)
+        nll_sorted, margin_sorted = np.sort(-log_prob), np.sort(margin)
+        joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(margin, margin_sorted))
         names, counts = np.unique(slices.astype(str), return_counts=True)
         scores = {POOLED: np.sort(joint)}
         for name in names[counts >= 2 / min_alpha].tolist():
             if name != POOLED:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         return cls(
-            nll_sorted, z_sorted, scores, pit_histogram(pit_of(z), missing),
+            margins, nll_sorted, margin_sorted, scores, pit_histogram(pit_of(z), missing),
             _ordinary(np.zeros_like(z) if features is None else features, missing),
             np.zeros(z.shape[1]) if parts is None else parts.mean(axis=0),
             float(log_prob.mean()), float(log_prob.std()),
         )  # fmt: skip
 
-    def p_values(self, log_prob: Floats, z_sq: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
-        """p-values ``(n,)`` and whether each is pooled ``(n,)``; raises ValueError on a value that is not finite."""
-        if not np.isfinite(log_prob).all():
-            raise ValueError("p-values need finite log-likelihoods")
-        joint = _joint(-log_prob, z_sq, self.nll, self.z_sq)
-        p, pooled = np.ones(len(joint)), np.ones(len(joint), dtype=bool)
+    def surprise(self, log_prob: Floats, margin: Floats) -> Floats:
+        """``(n,)`` ≥ 0, larger is stranger: what p-values rank. Raises ValueError on a value that is not finite."""
+        if not (np.isfinite(log_prob).all() and np.isfinite(margin).all()):
+            raise ValueError("p-values need finite log-likelihoods and margins")
+        return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(margin, self.margin)), dtype=np.float64)
+
+    def p_values(self, surprise: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
+        """p-values ``(n,)`` of surprises, and whether each is pooled ``(n,)``."""
+        p, pooled = np.ones(len(surprise)), np.ones(len(surprise), dtype=bool)
         rows_of: dict[str, list[int]] = {}
         for i, name in enumerate(slices.tolist()):
             rows_of.setdefault(name if name in self.scores else POOLED, []).append(i)
         for name, rows in rows_of.items():
             reference = self.scores[name]
-            above = len(reference) - np.searchsorted(reference, joint[rows], side="left")
+            above = len(reference) - np.searchsorted(reference, surprise[rows], side="left")
             p[rows], pooled[rows] = (1 + above) / (len(reference) + 1), name == POOLED
         return p, pooled
 
@@ -113,24 +129,26 @@ class Calibration:
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd}
         arrays = {
             "nll": self.nll,
-            "z_sq": self.z_sq,
+            "margin": self.margin,
             "pit_reference": self.pit_reference,
             "ordinary": self.ordinary,
             "parts_mean": self.parts_mean,
         }
+        arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
         return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
+        margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         made = cls(
-            arrays["nll"], arrays["z_sq"], scores, arrays["pit_reference"],
+            Margins.from_state(margins), arrays["nll"], arrays["margin"], scores, arrays["pit_reference"],
             arrays["ordinary"], arrays["parts_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.z_sq, *scores.values())
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.margin, *scores.values())
         )
         finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
         d = len(made.pit_reference)
@@ -147,10 +165,26 @@ def _ordinary(features: npt.NDArray[np.float32], missing: Bools) -> Floats:
     return np.array(made, dtype=np.float64).reshape(-1, len(ORDINARY)).T.copy()
 
 
-def _joint(nll: Floats, z_sq: Floats, nll_reference: Floats, z_reference: Floats) -> Floats:
-    """Sum of the two ranks, as shares of the reference at or below the value."""
-    rank = np.searchsorted(nll_reference, nll, side="right") / len(nll_reference)
-    return np.asarray(rank + np.searchsorted(z_reference, z_sq, side="right") / len(z_reference), dtype=np.float64)
+def _rarity(values: Floats, reference: Floats) -> Floats:
+    """Minus the logarithm of the share of the reference above a value, itself counted in; growing on beyond the largest.
+
+    By log(1 + excess), in distances from the reference's median to its largest value.
+    """
+    n = len(reference)
+    above = n - np.searchsorted(reference, values, side="right")
+    span = float(reference[-1] - reference[n // 2])
+    excess = np.maximum(values - reference[-1], 0.0) / (span if span > 0 else 1.0)
+    return np.asarray(np.log1p(excess) - np.log((1 + above) / (n + 1)), dtype=np.float64)
+
+
+def _own_rarity(values: Floats, reference: Floats) -> Floats:
+    """Rarity of the reference rows themselves: the largest as it looks beside the others."""
+    rarity = _rarity(values, reference)
+    if len(reference) > 1:
+        largest = values == reference[-1]
+        beyond = _rarity(reference[-1:], reference[:-1]) - _rarity(reference[-2:-1], reference[:-1])
+        rarity[largest] += beyond
+    return rarity
 
 
 def pit_of(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

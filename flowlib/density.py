@@ -15,6 +15,7 @@ from flowlib.compiling import Engine, compile_flow
 from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
+from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
@@ -25,15 +26,15 @@ Learn = Callable[[Flow, Batch, Batch], object]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of n rows. Where ``scorable`` is False: log_prob and parts 0, p_value 1, z 0, pit ½, and none of it means
-    anything.
+    """Scores of n rows. Where ``scorable`` is False: p_value 1, pit ½, the rest 0, and none of it means anything.
 
     Attributes:
         log_prob: ``(n,)`` float64, nats in raw space.
         parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
-        z_sq: ``(n,)`` Σz².
+        margin: ``(n,)`` how far out the row is in its columns alone; see :mod:`flowlib.margins`.
+        surprise: ``(n,)`` ≥ 0, log_prob and margin joined, what p_value ranks; see :mod:`flowlib.calibration`.
         p_value: ``(n,)`` in (0, 1].
         pooled: ``(n,)`` bool: p-value against all slices together.
         scorable: ``(n,)`` bool.
@@ -44,7 +45,8 @@ class Scores:
     parts: Floats
     z: Singles
     pit: Singles
-    z_sq: Floats
+    margin: Floats
+    surprise: Floats
     p_value: Floats
     pooled: Bools
     scorable: Bools
@@ -103,24 +105,27 @@ class Density:
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
-        raw = _Raw.of(encoder, compile_flow(flow), calibration)
+        margins = Margins.fit(train.numeric)
+        raw = _Raw.of(encoder, compile_flow(flow), margins, calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable],
-            features=raw.features[usable], parts=raw.parts[usable],
+            margins, raw.log_prob[usable], raw.margin[usable], raw.z[usable], raw.missing[usable],
+            calibration.slices[usable], features=raw.features[usable], parts=raw.parts[usable],
         )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
-        raw = _Raw.of(self.encoder, self.engine, table)
+        raw = _Raw.of(self.encoder, self.engine, self.calibration.margins, table)
         ok = raw.scorable
-        z_sq = (raw.z.astype(np.float64) ** 2).sum(axis=1)
-        p, pooled = np.ones(len(table)), np.zeros(len(table), dtype=bool)
-        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], table.slices[ok])
-        return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
+        surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
+        surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.margin[ok])
+        p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok])
+        return Scores(
+            raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.margin, surprise, p, pooled, ok, raw.missing
+        )  # fmt: skip
 
     def sample(self, n: int, seed: int) -> Table:
         """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
@@ -136,13 +141,14 @@ class Density:
 class _Raw:
     log_prob: Floats
     parts: Floats
+    margin: Floats
     z: Singles
     scorable: Bools
     missing: Bools
     features: Singles
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
+    def of(cls, encoder: Encoder, engine: Engine, margins: Margins, table: Table) -> _Raw:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         pushed = _pushed_out(z, encoded)
@@ -151,7 +157,9 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing, encoded.features)
+        margin = margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1)
+        margin = np.where(ok, margin, 0.0)
+        return cls(parts.sum(axis=1), parts, margin, z, ok, encoded.missing, encoded.features)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:

@@ -50,7 +50,7 @@ class TrainConfig:
     batch: int = 256
     max_steps: int = 1_500
     clip: float = 5.0
-    noise: float = 0.05
+    noise: float = 0.15
     check_every: int = 100
     patience: int = 5
     contamination: float = 0.0
@@ -252,7 +252,7 @@ class Run:
 
     def solved(self) -> float:
         """Validation figure of a family that has its own solver."""
-        self.mean.load_state_dict(self.flow.state_dict())
+        self.mean = self.flow
         return self._validate()
 
     def look(self) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flowlib.blaming import blame
 from flowlib.calibration import Calibration
 from flowlib.density import Density
+from flowlib.margins import Margins
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
@@ -55,7 +56,7 @@ def test_a_row_scores_the_same_bits_wherever_it_stands(seed: int, n: int) -> Non
     whole = density.score(rows)
     pick = g.permutation(n)[: g.integers(1, n + 1)]
     part = density.score(rows.take(pick))
-    for name in ("log_prob", "parts", "p_value", "pit", "z_sq"):
+    for name in ("log_prob", "parts", "p_value", "pit", "margin", "surprise"):
         np.testing.assert_array_equal(getattr(whole, name)[pick], getattr(part, name))
 
 
@@ -82,11 +83,28 @@ def test_split_conformal_is_valid_on_average() -> None:
     g, hits, n, alpha = np.random.default_rng(5), 0, 4_000, 0.1
     for _ in range(n):
         log_prob, z = g.standard_normal(19 + 1), g.standard_normal((19 + 1, 2)).astype(np.float32)
-        reference = Calibration.fit(log_prob[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19))
-        z_sq = (z[:1].astype(np.float64) ** 2).sum(axis=1)
-        hits += int(reference.p_values(log_prob[:1], z_sq, np.array(["s"]))[0][0] <= alpha)
+        margins = Margins.fit(z)
+        margin = margins.of(z)
+        reference = Calibration.fit(
+            margins, log_prob[1:], margin[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
+        )
+        surprise = reference.surprise(log_prob[:1], margin[:1])
+        hits += int(reference.p_values(surprise, np.array(["s"]))[0][0] <= alpha)
     assert hits / n <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / n)
     assert hits > 0
+
+
+def test_rows_beyond_the_reference_still_rank(density: Density) -> None:
+    """Their p-values are all the floor; the surprise tells them apart, whichever of its two halves they are far out in."""
+    rows = draw(1, 14)
+    numeric = np.array([[0, 0, k] for k in (20, 40, 80)], np.float32)
+    far = density.score(Table.of(numeric, np.repeat(rows.categories, 3, axis=0), np.repeat(rows.slices, 3)))
+    assert (np.diff(far.surprise) > 0).all()
+    assert len(set(far.p_value.tolist())) == 1
+    reference = density.calibration
+    at = np.array([0.0, 1e3])
+    assert np.diff(reference.surprise(-at, np.zeros(2)))[0] > 0
+    assert np.diff(reference.surprise(np.zeros(2), at))[0] > 0
 
 
 def test_small_slices_are_pooled_and_say_so(density: Density) -> None:

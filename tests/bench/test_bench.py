@@ -1,0 +1,81 @@
+"""What the quality benchmarks rest on: true densities, fair cases, intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, load_case, set_names
+from tests.bench.density_sets import KNOWN
+from tests.bench.quality import half_width
+
+
+@pytest.mark.parametrize("name", ["banana", "ring"])
+def test_known_densities_integrate_to_one(name: str) -> None:
+    grid = np.linspace(-7, 14, 1_201)
+    x = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2) + 1e-9
+    mass = np.exp(KNOWN[name]().log_prob(x)).sum() * (grid[1] - grid[0]) ** 2
+    assert abs(mass - 1) < 1e-3
+
+
+def test_known_densities_are_those_of_scipy() -> None:
+    for name, law in (
+        ("heavy_tails", stats.multivariate_t(np.zeros(4), np.eye(4), 3).logpdf),
+        ("lognormal", lambda x: stats.lognorm(1.2).logpdf(x).sum(axis=1)),
+        (
+            "gaussian",
+            stats.multivariate_normal(np.zeros(8), 0.9 ** np.abs(np.subtract.outer(range(8), range(8)))).logpdf,
+        ),
+    ):
+        known = KNOWN[name]()
+        x = known.draw(50, np.random.default_rng(3))
+        np.testing.assert_allclose(known.log_prob(x), law(x), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_draws_follow_their_density(name: str) -> None:
+    """Mean of q/p over draws from p is 1 for any density q: here p itself moved by a tenth of a deviation."""
+    known = KNOWN[name]()
+    x = known.draw(20_000, np.random.default_rng(4))
+    assert np.isfinite(known.log_prob(x)).all()
+    if name in ("rounded", "lognormal"):  # a moved one has other support
+        return
+    moved = x + 0.1 * np.minimum(x.std(axis=0), 1.0) * (0.3 if name in ("mixture", "ring") else 1.0)
+    ratio = np.exp(known.log_prob(moved) - known.log_prob(x))
+    assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(len(x)) + 0.01
+
+
+def stored(folder: Path, n: int, anomalies: int) -> Path:
+    (folder / "adbench").mkdir()
+    g = np.random.default_rng(0)
+    y = np.zeros(n, int)
+    y[:anomalies] = 1
+    np.savez(folder / "adbench" / "7_toy.npz", X=g.normal(3, 2, (n, 2)) + 5 * y[:, None], y=y)
+    return folder
+
+
+def test_cases_are_cut_split_and_repeated(tmp_path: Path) -> None:
+    folder = stored(tmp_path, 12_000, 50)
+    assert set_names(folder) == ["toy"]
+    clean, again = (load_case(folder, "toy", "normals", 1) for _ in range(2))
+    np.testing.assert_array_equal(clean.test, again.test)
+    assert len(clean.train) + len(clean.test) == ROWS_MAX
+    assert clean.anomalous.sum() == max(ANOMALIES_MIN, 42)
+    assert abs(clean.train.mean()) < 1e-9
+    assert clean.train.max() < clean.test[clean.anomalous].max()
+    everything = load_case(folder, "toy", "unsupervised", 1)
+    assert everything.train is everything.test
+    with pytest.raises(ValueError, match="unknown setting"):
+        load_case(folder, "toy", "both", 1)
+    with pytest.raises(FileNotFoundError, match="adbench"):
+        set_names(folder / "nowhere")
+
+
+def test_intervals_are_those_of_student() -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert half_width(values) == pytest.approx((high - low) / 2)
+    assert half_width(values[:1]) is None
