@@ -3,6 +3,7 @@
 from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
 from flowlib.encoding import Encoder, FeatureSpec
+from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 
-__all__ = ["Calibration", "Density", "Encoder", "FeatureSpec", "Progress", "Scores", "TrainConfig"]
+__all__ = ["Calibration", "Density", "Encoder", "FeatureSpec", "Progress", "Scores", "Table", "TrainConfig"]

@@ -27,7 +27,7 @@ from flowlib.calibration import Calibration
 from flowlib.compiling import CompileError
 from flowlib.density import Density
 from flowlib.encoding import Encoder
-from flowlib.flows import FLOWS
+from flowlib.flows import FLOWS, Flow
 
 FORMAT = "driftflow-model-1"
 BYTES_MAX = 64 * 1024 * 1024
@@ -123,7 +123,7 @@ def _build(artifact: Artifact) -> Density:
     return Density(encoder, flow, calibration, manifest["about"], artifact.model_id, manifest["flow"])
 
 
-def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Any:
+def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:
     sizes = manifest["hyperparameters"]
     for name, value in sizes.items():
         if not isinstance(value, int) or not 0 <= value <= _BOUNDS[name]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from flowlib.flows import Maf
+from flowlib.flows import Flow
 
 Singles = npt.NDArray[np.float32]
 
@@ -27,7 +27,7 @@ class CompileError(RuntimeError):
 
 
 class Engine:
-    """A compiled flow. ``engine(features, context)`` → ``z (n, d)`` float32, ``ladj (n,)`` float32."""
+    """A compiled flow. ``engine(features, context)`` → ``z (n, d)`` and ``ladj (n, d)``, float32."""
 
     def __init__(self, module: Any, d: int, context: int) -> None:
         self._module = module
@@ -37,7 +37,7 @@ class Engine:
     def __call__(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
         """Score n rows, ``(n, d)`` and ``(n, c)``, in chunks of the fixed shape."""
         n = len(features)
-        z, ladj = np.empty_like(features, dtype=np.float32), np.empty(n, dtype=np.float32)
+        z, ladj = (np.empty(features.shape, dtype=np.float32) for _ in range(2))
         with torch.inference_mode():
             for start in range(0, n, ROWS):
                 m = min(ROWS, n - start)
@@ -49,7 +49,7 @@ class Engine:
         return z, ladj
 
 
-def compile_flow(flow: Maf) -> Engine:
+def compile_flow(flow: Flow) -> Engine:
     """Script, freeze and warm up a flow.
 
     Raises:
@@ -67,8 +67,8 @@ def compile_flow(flow: Maf) -> Engine:
         z, ladj = engine(x.numpy(), c.numpy())
     with torch.inference_mode():
         z_eager, ladj_eager = flow(x, c)
-    nll = (0.5 * (z.astype(np.float64) ** 2).sum(1)) - ladj
-    eager = 0.5 * (z_eager.double() ** 2).sum(1) - ladj_eager
+    nll = (0.5 * z.astype(np.float64) ** 2 - ladj).sum(1)
+    eager = (0.5 * z_eager.double() ** 2 - ladj_eager).sum(1)
     # Relative beyond one nat: on rows far outside the data both forms lose the same float32 digits.
     gap = float((np.abs(nll - eager.numpy()) / np.maximum(1.0, np.abs(nll))).max())
     if not gap <= PARITY_NATS:

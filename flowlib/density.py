@@ -8,25 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from flowlib.calibration import Calibration, pit_of
 from flowlib.compiling import Engine, compile_flow
-from flowlib.encoding import HALF_LOG_TWO_PI, Bools, Encoder, FeatureSpec, Floats, Objects, Singles
-from flowlib.flows import FLOWS, Maf
+from flowlib.encoding import HALF_LOG_TWO_PI, Encoder, FeatureSpec
+from flowlib.flows import FLOWS, Flow
+from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
-
-Table = tuple[Singles, Objects]
-"""Numeric ``(n, d)`` float32 with NaN for missing, categories ``(n, k)`` of str or None."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of n rows. Where ``scorable`` is False: log_prob 0, p_value 1, z 0, pit ½, and none of it means anything.
+    """Scores of n rows. Where ``scorable`` is False: log_prob and parts 0, p_value 1, z 0, pit ½, and none of it means
+    anything.
 
     Attributes:
         log_prob: ``(n,)`` float64, nats in raw space.
+        parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
         z_sq: ``(n,)`` Σz².
@@ -37,6 +36,7 @@ class Scores:
     """
 
     log_prob: Floats
+    parts: Floats
     z: Singles
     pit: Singles
     z_sq: Floats
@@ -51,7 +51,7 @@ class Density:
     """A fitted model, compiled for scoring."""
 
     encoder: Encoder
-    flow: Maf
+    flow: Flow
     calibration: Calibration
     manifest: dict[str, Any]
     model_id: str = "unsigned"
@@ -68,8 +68,8 @@ class Density:
 
     @classmethod
     def fit(
-        cls, spec: FeatureSpec, train: Table, valid: Table, calibration: tuple[Singles, Objects, npt.NDArray[Any]],
-        seed: int, config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
+        cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
+        config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
         warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
     ) -> Density:  # fmt: skip
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
@@ -81,7 +81,7 @@ class Density:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
         warm = warm_start is not None and warm_start.spec == spec
-        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, *train)
+        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train)
         flow = copy.deepcopy(warm_start.flow) if warm and warm_start else _fresh(flow_name, encoder, seed)
         fit_flow(
             flow,
@@ -92,50 +92,52 @@ class Density:
             progress,
         )
         flow.eval()
-        raw = _Raw.of(encoder, compile_flow(flow), *calibration[:2])
+        raw = _Raw.of(encoder, compile_flow(flow), calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], np.asarray(calibration[2])[usable]
+            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
         )
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
-    def score(self, numeric: Singles, categories: Objects, slices: npt.NDArray[Any]) -> Scores:
+    def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
-        raw = _Raw.of(self.encoder, self.engine, numeric, categories)
+        raw = _Raw.of(self.encoder, self.engine, table)
         ok = raw.scorable
         z_sq = (raw.z.astype(np.float64) ** 2).sum(axis=1)
-        p, pooled = np.ones(len(numeric)), np.zeros(len(numeric), dtype=bool)
-        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], np.asarray(slices)[ok])
-        return Scores(raw.log_prob, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
+        p, pooled = np.ones(len(table)), np.zeros(len(table), dtype=bool)
+        p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], table.slices[ok])
+        return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
 
 
 @dataclass(frozen=True)
 class _Raw:
     log_prob: Floats
+    parts: Floats
     z: Singles
     scorable: Bools
     missing: Bools
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, numeric: Singles, categories: Objects) -> _Raw:
-        encoded = encoder.encode(numeric, categories)
+    def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
+        encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
-        base = -(0.5 * z.astype(np.float64) ** 2 + HALF_LOG_TWO_PI).sum(axis=1)
-        log_prob = base + ladj.astype(np.float64) + encoded.ladj
-        ok = encoded.scorable & np.isfinite(log_prob)
+        numeric = ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2 - HALF_LOG_TWO_PI + encoded.ladj
+        parts = np.concatenate([numeric, encoded.category_log_prob], axis=1)
+        ok = encoded.scorable & np.isfinite(parts).all(axis=1)
+        parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], np.float32(0), z)
-        return cls(np.where(ok, log_prob, 0.0), z, ok, encoded.missing)
+        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
 
 
-def _fresh(name: str, encoder: Encoder, seed: int) -> Maf:
+def _fresh(name: str, encoder: Encoder, seed: int) -> Flow:
     generator = torch.Generator().manual_seed(seed)
     return FLOWS[name](len(encoder.spec.numeric), encoder.context_width, generator)
 
 
 def _batch(encoder: Encoder, table: Table, name: str) -> Batch:
-    encoded = encoder.encode(*table)
+    encoded = encoder.encode(table)
     rows = encoded.scorable
     if not rows.any():
         raise ValueError(f"none of the {name} rows can be scored")

@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Singles = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Objects = npt.NDArray[np.object_]
+from flowlib.table import Bools, Floats, Objects, Singles, Table
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 LEVELS_MAX = 256
@@ -46,8 +42,9 @@ class Encoded:
     Attributes:
         features: ``(n, d)`` float32, 0 where missing.
         context: ``(n, c)`` float32: d missing indicators, then one-hot categories.
-        ladj: ``(n,)`` float64, log |d features / d raw| over observed values + log p(mask) + Σ log p(category) +
-            ½ log 2π for each missing value.
+        ladj: ``(n, d)`` float64. Of an observed value: log |d feature / d raw| + log p(present); of a missing one:
+            log p(missing) + ½ log 2π, which takes off again what the base gives to the filled-in 0.
+        category_log_prob: ``(n, k)`` float64, smoothed log probability of each category.
         missing: ``(n, d)`` bool.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
     """
@@ -55,6 +52,7 @@ class Encoded:
     features: Singles
     context: Singles
     ladj: Floats
+    category_log_prob: Floats
     missing: Bools
     scorable: Bools
 
@@ -86,17 +84,9 @@ class Encoder:
         return len(self.spec.numeric) + sum(len(levels) + 1 for levels in self.levels)
 
     @classmethod
-    def fit(cls, spec: FeatureSpec, numeric: Singles, categories: Objects) -> Encoder:
-        """Fit on training rows.
-
-        Args:
-            spec: column names.
-            numeric: ``(n, d)`` float32, NaN for missing, n ≥ 1.
-            categories: ``(n, k)`` str or None.
-
-        Raises:
-            ValueError: on a wrong shape or no rows.
-        """
+    def fit(cls, spec: FeatureSpec, table: Table) -> Encoder:
+        """Fit on training rows, n ≥ 1; raises ValueError on a wrong shape or no rows."""
+        numeric, categories = table.numeric, table.categories
         _check_shapes(spec, numeric, categories)
         if not len(numeric):
             raise ValueError("no rows to fit the encoder on")
@@ -113,12 +103,9 @@ class Encoder:
             tuple(levels for levels, _ in tables), tuple(log_prob for _, log_prob in tables),
         )  # fmt: skip
 
-    def encode(self, numeric: Singles, categories: Objects) -> Encoded:
-        """Encode rows; see :class:`Encoded`. Never returns a non-finite value.
-
-        Raises:
-            ValueError: on a wrong shape.
-        """
+    def encode(self, table: Table) -> Encoded:
+        """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
+        numeric, categories = table.numeric, table.categories
         _check_shapes(self.spec, numeric, categories)
         missing = np.isnan(numeric)
         x = np.where(missing, 0.0, numeric.astype(np.float64))
@@ -130,26 +117,26 @@ class Encoder:
         slope = np.where(wide, -np.log(unit) - 0.5 * np.log1p((x / unit) ** 2), 0.0) - np.log(self.scale)
         in_range = (np.abs(np.where(missing, 0, value)) < FEATURE_LIMIT).all(axis=1)
         scorable = np.asarray(finite.all(axis=1) & ~missing.all(axis=1) & in_range)
-        ladj = np.where(missing, HALF_LOG_TWO_PI, slope).sum(axis=1) + self._mask_log_prob(missing)
+        ladj = np.where(missing, HALF_LOG_TWO_PI, slope) + self._mask_log_prob(missing)
         one_hot, category_log_prob = self._categories(categories)
         features = np.where(missing | ~scorable[:, None], 0.0, value).astype(np.float32)
         context = np.concatenate([missing.astype(np.float32), one_hot], axis=1)
-        total = np.where(scorable, ladj + category_log_prob, 0.0)
-        return Encoded(features, context, total, missing, scorable)
+        ladj = np.where(scorable[:, None], ladj, 0.0)
+        return Encoded(features, context, ladj, category_log_prob, missing, scorable)
 
     def _mask_log_prob(self, missing: Bools) -> Floats:
         log_missing, log_present = np.log(self.missing_share), np.log1p(-self.missing_share)
-        return np.asarray(np.where(missing, log_missing, log_present).sum(axis=1), dtype=np.float64)
+        return np.asarray(np.where(missing, log_missing, log_present), dtype=np.float64)
 
     def _categories(self, categories: Objects) -> tuple[Singles, Floats]:
         n = len(categories)
-        blocks, total = [np.zeros((n, 0), np.float32)], np.zeros(n)
+        blocks, log_prob = [np.zeros((n, 0), np.float32)], np.zeros((n, len(self.levels)))
         for k, levels in enumerate(self.levels):
             index = {level: i for i, level in enumerate(levels)}
             codes = np.array([index.get(value, len(levels)) for value in categories[:, k]], dtype=np.int64)
             blocks.append(np.eye(len(levels) + 1, dtype=np.float32)[codes].reshape(n, -1))
-            total += self.level_log_prob[k][codes]
-        return np.concatenate(blocks, axis=1), total
+            log_prob[:, k] = self.level_log_prob[k][codes]
+        return np.concatenate(blocks, axis=1), log_prob
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
         """JSON part and arrays, for the artifact."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowlib.encoding import HALF_LOG_TWO_PI
-from flowlib.flows import Maf
+from flowlib.flows import Flow
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Batch:
     missing: Tensor
 
 
-def log_prob(flow: Maf, features: Tensor, context: Tensor) -> Tensor:
+def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
     """``(n,)`` log-density of the features under flow and standard normal base."""
     z, ladj = flow(features, context)
-    total: Tensor = ladj - (0.5 * z * z + HALF_LOG_TWO_PI).sum(dim=1)
+    total: Tensor = (ladj - 0.5 * z * z - HALF_LOG_TWO_PI).sum(dim=1)
     return total
 
 
 def fit_flow(
-    flow: Maf, train: Batch, valid: Batch, config: TrainConfig, seed: int,
+    flow: Flow, train: Batch, valid: Batch, config: TrainConfig, seed: int,
     progress: Callable[[Progress], None] | None = None,
 ) -> float:  # fmt: skip
     """Train a flow in place and keep its best weights.
@@ -106,7 +106,7 @@ def fit_flow(
 
 
 def _step(
-    flow: Maf, train: Batch, config: TrainConfig, optimiser: torch.optim.Optimizer, generator: torch.Generator
+    flow: Flow, train: Batch, config: TrainConfig, optimiser: torch.optim.Optimizer, generator: torch.Generator
 ) -> None:
     n = len(train.features)
     rows = torch.randint(n, (min(config.batch, n),), generator=generator)
@@ -121,7 +121,7 @@ def _step(
     optimiser.step()
 
 
-def _validate(flow: Maf, valid: Batch, seed: int) -> float:
+def _validate(flow: Flow, valid: Batch, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(valid.features.shape, generator=generator)
     features = torch.where(valid.missing, noise, valid.features)

@@ -13,6 +13,7 @@ import numpy as np
 
 from flowlib.attribution import contributions
 from flowlib.density import Density
+from flowlib.table import Table
 from stream_app.config import Config
 from stream_app.core.batches import EventBatch, Ints, RawBatch, Reject, ScoredBatch
 from stream_app.core.panes import Pane
@@ -101,10 +102,11 @@ def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) 
         events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
         np.zeros((n, d)), np.zeros(n, bool), model,
     )  # fmt: skip
+    whole = Table(events.numeric, events.categorical, events.slices[:, 0], events.event_time_ms)
     for model_id in dict.fromkeys(model.tolist()):
         rows = np.flatnonzero(model == model_id)
         density = models[model_id]
-        part = density.score(events.numeric[rows], events.categorical[rows], events.slices[rows, 0])
+        part = density.score(whole.take(rows))
         scored.log_prob[rows], scored.p_value[rows], scored.pooled[rows] = part.log_prob, part.p_value, part.pooled
         scored.pit[rows], scored.scorable[rows] = part.pit, part.scorable
         scored.contributions[rows] = contributions(part, density.calibration)

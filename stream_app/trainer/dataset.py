@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from flowlib.density import Density
+from flowlib.table import Table
 from stream_app.config import Config
-from stream_app.core.batches import Bools, EventBatch, Ints, Singles
+from stream_app.core.batches import Bools, EventBatch
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
@@ -26,61 +26,37 @@ day beside them: were one kind nearer to what the model has seen, its p-values w
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Training rows in event-time order.
-
-    Attributes:
-        event_time_ms: ``(n,)`` int64.
-        numeric: ``(n, d)`` float32, NaN for missing.
-        categorical: ``(n, k)`` object.
-        slices: ``(n,)`` object, names in the first slicing.
-    """
-
-    event_time_ms: Ints
-    numeric: Singles
-    categorical: npt.NDArray[np.object_]
-    slices: npt.NDArray[np.object_]
-
-    def __len__(self) -> int:
-        return len(self.event_time_ms)
-
-    def take(self, keep: Bools | Ints) -> Rows:
-        """The chosen rows."""
-        return Rows(self.event_time_ms[keep], self.numeric[keep], self.categorical[keep], self.slices[keep])
-
-
-@dataclass(frozen=True, slots=True)
 class Split:
     """Disjoint parts of the rows: fit, early stopping, calibration, gates."""
 
-    train: Rows
-    validation: Rows
-    calibration: Rows
-    gate: Rows
+    train: Table
+    validation: Table
+    calibration: Table
+    gate: Table
 
 
-def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Rows:
+def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
     """Join batches into rows of ``[start_ms, end_ms)``, ordered by time, then partition and offset.
 
     The order does not depend on how the batches were fetched, so training on them is repeatable.
     """
     parts = [batch for batch in batches if len(batch)]
     if not parts:
-        return Rows(np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros((0, 0), object), np.zeros(0, object))
+        return Table.of(np.zeros((0, 0), np.float32))
     times = np.concatenate([part.event_time_ms for part in parts])
     offsets = np.concatenate([part.offsets for part in parts])
     partitions = np.concatenate([np.full(len(part), part.partition) for part in parts])
     order = np.lexsort((offsets, partitions, times))
     order = order[(times[order] >= start_ms) & (times[order] < end_ms)]
-    return Rows(
-        times[order],
+    return Table(
         np.concatenate([part.numeric for part in parts])[order],
         np.concatenate([part.categorical for part in parts])[order],
         np.concatenate([part.slices[:, 0] for part in parts])[order],
+        times[order],
     )
 
 
-def quarantined(rows: Rows, in_service: Density, config: Config) -> Bools:
+def quarantined(rows: Table, in_service: Density, config: Config) -> Bools:
     """Rows that must not train: events that the event rule flags and that stand alone.
 
     Where a slice has many flagged events in a week, more than :data:`COLLECTIVE` times the rule's level, they are not
@@ -91,10 +67,10 @@ def quarantined(rows: Rows, in_service: Density, config: Config) -> Bools:
     Returns:
         ``(n,)`` bool; False for rows that cannot be scored.
     """
-    scores = in_service.score(rows.numeric, rows.categorical, rows.slices)
+    scores = in_service.score(rows)
     flagged = scores.scorable & (scores.p_value <= config.event_rule.alpha)
     _, group = np.unique(
-        np.array([f"{at}|{name}" for at, name in zip(rows.event_time_ms // WEEK_MS, rows.slices, strict=True)]),
+        np.array([f"{at}|{name}" for at, name in zip(rows.time_ms // WEEK_MS, rows.slices, strict=True)]),
         return_inverse=True,
     )
     share = np.bincount(group, weights=flagged) / np.maximum(np.bincount(group), 1)
@@ -105,21 +81,21 @@ def quarantined(rows: Rows, in_service: Density, config: Config) -> Bools:
     return np.asarray((flagged & ~collective) | (worst & scores.scorable))
 
 
-def without_unusable(rows: Rows) -> Rows:
+def without_unusable(rows: Table) -> Table:
     """Rows that a model could score at all."""
     usable = ~np.isinf(rows.numeric).any(axis=1) & ~np.isnan(rows.numeric).all(axis=1)
     return rows.take(np.asarray(usable))
 
 
-def split(rows: Rows, calibrate_from_ms: int) -> Split:
+def split(rows: Table, calibrate_from_ms: int) -> Split:
     """Split by whole days.
 
     Args:
         rows: n rows.
         calibrate_from_ms: days from here on may calibrate and judge; earlier ones train or stop training.
     """
-    fold = rows.event_time_ms // DAY_MS % FOLDS
-    newest = rows.event_time_ms >= calibrate_from_ms
+    fold = rows.time_ms // DAY_MS % FOLDS
+    newest = rows.time_ms >= calibrate_from_ms
     calibration = newest & (fold == CALIBRATION)
     gate = newest & (fold == GATE)
     validation = fold == VALIDATION
@@ -128,7 +104,7 @@ def split(rows: Rows, calibrate_from_ms: int) -> Split:
     )
 
 
-def thin(rows: Rows, rows_max: int) -> Rows:
+def thin(rows: Table, rows_max: int) -> Table:
     """At most ``rows_max`` rows, evenly spaced in time."""
     if len(rows) <= rows_max:
         return rows

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 
 from flowlib.density import Density
+from flowlib.table import Table
 from stream_app.config import TrainerConfig
 from stream_app.core.batches import Floats
-from stream_app.trainer.dataset import Rows
 
 ALARM_ALPHA = 0.01
 
 
-def judge(candidate: Density, in_service: Density | None, gate: Rows, settings: TrainerConfig) -> dict[str, Any]:
+def judge(candidate: Density, in_service: Density | None, gate: Table, settings: TrainerConfig) -> dict[str, Any]:
     """Judge a candidate on rows that neither trained nor calibrated it.
 
     Returns:
         Gate name to figures, each with ``passed``: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of
         both models on the same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval).
     """
-    scores = candidate.score(gate.numeric, gate.categorical, gate.slices)
+    scores = candidate.score(gate)
     gates = {"calibration": _calibration(scores.p_value[scores.scorable], settings)}
     if in_service is not None:
-        old = in_service.score(gate.numeric, gate.categorical, gate.slices)
+        old = in_service.score(gate)
         both = scores.scorable & old.scorable
         gates["likelihood"] = _likelihood(scores.log_prob[both], old.log_prob[both], settings)
         gates["calibration"]["in_service"] = _share(old.p_value[old.scorable])

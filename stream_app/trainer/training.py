@@ -11,11 +11,12 @@ from flowlib import artifact
 from flowlib.artifact import Artifact
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
+from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.trainer import gates
-from stream_app.trainer.dataset import Rows, Split, quarantined, split, thin, without_unusable
+from stream_app.trainer.dataset import Split, quarantined, split, thin, without_unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Outcome:
 def answer(
     config: Config,
     request: RetrainRequest,
-    rows: Rows,
+    rows: Table,
     in_service: Density | None,
     key: artifact.Ed25519PrivateKey,
     progress: Callable[[Progress], None] | None = None,
@@ -68,9 +69,9 @@ def _fit(
         settings = TrainConfig.warm(max_steps=config.model.warm_steps)
     return Density.fit(
         spec,
-        (parts.train.numeric, parts.train.categorical),
-        valid=(parts.validation.numeric, parts.validation.categorical),
-        calibration=(parts.calibration.numeric, parts.calibration.categorical, parts.calibration.slices),
+        parts.train,
+        valid=parts.validation,
+        calibration=parts.calibration,
         seed=seed,
         config=settings,
         progress=progress,
@@ -95,7 +96,7 @@ def _too_few(config: Config, parts: Split) -> str:
 
 
 def _refused(
-    config: Config, request: RetrainRequest, rows: Rows, in_service: Density | None, figures: dict[str, Any], reason: str
+    config: Config, request: RetrainRequest, rows: Table, in_service: Density | None, figures: dict[str, Any], reason: str
 ) -> ModelNotice:  # fmt: skip
     return ModelNotice(
         model_id="refused-" + record_id("refused", request.id)[:8], stream=config.stream, status="refused",

@@ -9,14 +9,15 @@ import pytest
 
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
+from flowlib.table import Table
 from flowlib.training import TrainConfig
 from tests.core.streams import CATEGORIES, NUMERIC, table
 
 
 def _fit(seed: int, model_id: str) -> Density:
-    parts = [table(np.random.default_rng(100 * seed + i), n) for i, n in enumerate((600, 200, 400))]
+    parts = [Table.of(*table(np.random.default_rng(100 * seed + i), n)) for i, n in enumerate((600, 200, 400))]
     density = Density.fit(
-        FeatureSpec(NUMERIC, CATEGORIES), parts[0][:2], valid=parts[1][:2], calibration=parts[2], seed=seed,
+        FeatureSpec(NUMERIC, CATEGORIES), parts[0], valid=parts[1], calibration=parts[2], seed=seed,
         config=TrainConfig(max_steps=60), manifest={"stream": "s"},
     )  # fmt: skip
     return replace(density, model_id=model_id)

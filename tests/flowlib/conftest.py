@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,15 @@ import pytest
 
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
+from flowlib.table import Table
 from flowlib.training import TrainConfig
 
 SPEC = FeatureSpec(("a", "b", "c"), ("kind",))
 SHIFT = {"x": 0.0, "y": 2.0}
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of the known law: a and b correlated, c depends on the category; 10 % of c is missing."""
-
-    numeric: Any
-    categories: Any
-    slices: Any
-
-
 def draw(n: int, seed: int) -> Table:
-    """n rows."""
+    """n rows of the known law: a and b correlated, c depends on the category; 10 % of c is missing."""
     g = np.random.default_rng(seed)
     kind = np.where(g.random(n) < 0.3, "y", "x").astype(object)
     a = g.standard_normal(n)
@@ -34,17 +25,15 @@ def draw(n: int, seed: int) -> Table:
     c = np.array([SHIFT[k] for k in kind]) + 0.5 * g.standard_normal(n)
     c[g.random(n) < 0.1] = np.nan
     slices = np.where(g.random(n) < 0.9, "big", "small").astype(object)
-    return Table(np.column_stack([a, b, c]).astype(np.float32), kind[:, None], slices)
+    return Table.of(np.column_stack([a, b, c]), kind[:, None], slices)
 
 
 def fit(seed: int = 0, **settings: Any) -> Density:
     """A model of that law; the same arguments give the same one."""
     train, valid, held = draw(4_000, 1), draw(1_000, 2), draw(2_000, 3)
     return Density.fit(
-        SPEC, (train.numeric, train.categories), (valid.numeric, valid.categories),
-        (held.numeric, held.categories, held.slices), seed, TrainConfig(**({"max_steps": 300} | settings)),
-        manifest={"stream": "test"},
-    )  # fmt: skip
+        SPEC, train, valid, held, seed, TrainConfig(**({"max_steps": 300} | settings)), manifest={"stream": "test"}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_a_loaded_model_scores_bit_for_bit(density: Density, made: Artifact, tmp
     artifact.save(made, tmp_path / "m.model")
     loaded = artifact.load(artifact.read(tmp_path / "m.model"), TRUSTED)
     rows = draw(500, 31)
-    before, after = (d.score(rows.numeric, rows.categories, rows.slices) for d in (density, loaded))
+    before, after = (d.score(rows) for d in (density, loaded))
     for name in ("log_prob", "p_value", "pit", "pooled"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
     assert loaded.manifest == density.manifest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,15 +13,22 @@ from hypothesis import strategies as st
 from flowlib.attribution import contributions
 from flowlib.calibration import Calibration
 from flowlib.density import Density
+from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
 
 
 def test_log_prob_is_near_the_true_entropy(density: Density) -> None:
     rows = draw(4_000, 9)
-    scores = density.score(rows.numeric, rows.categories, rows.slices)
+    scores = density.score(rows)
     assert scores.scorable.all()
     assert -scores.log_prob.mean() == pytest.approx(entropy_nats(), abs=0.12)
+
+
+def test_the_parts_add_up_to_the_log_likelihood(density: Density) -> None:
+    scores = density.score(draw(500, 10))
+    assert scores.parts.shape == (500, 4)
+    np.testing.assert_allclose(scores.parts.sum(axis=1), scores.log_prob, rtol=0, atol=1e-9)
 
 
 def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
@@ -27,14 +36,13 @@ def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
     scale = np.array([1000.0, 0.01, 1.0], dtype=np.float32)
     made = [
         Density.fit(
-            SPEC, (train.numeric * s, train.categories), (valid.numeric * s, valid.categories),
-            (held.numeric * s, held.categories, held.slices), 0, TrainConfig(max_steps=60),
+            SPEC, *(replace(part, numeric=part.numeric * s) for part in (train, valid, held)), 0, TrainConfig(max_steps=60)
         )
         for s in (np.ones(3, np.float32), scale)
     ]  # fmt: skip
     rows = draw(300, 5)
-    plain = made[0].score(rows.numeric, rows.categories, rows.slices)
-    scaled = made[1].score(rows.numeric * scale, rows.categories, rows.slices)
+    plain = made[0].score(rows)
+    scaled = made[1].score(replace(rows, numeric=rows.numeric * scale))
     moved = np.log(scale[0]) + np.log(scale[1])
     np.testing.assert_allclose(scaled.log_prob, plain.log_prob - moved, atol=0.02)
 
@@ -44,10 +52,10 @@ def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
 def test_a_row_scores_the_same_bits_wherever_it_stands(seed: int, n: int) -> None:
     density = _shared()
     rows, g = draw(n, seed), np.random.default_rng(seed)
-    whole = density.score(rows.numeric, rows.categories, rows.slices)
+    whole = density.score(rows)
     pick = g.permutation(n)[: g.integers(1, n + 1)]
-    part = density.score(rows.numeric[pick], rows.categories[pick], rows.slices[pick])
-    for name in ("log_prob", "p_value", "pit", "z_sq"):
+    part = density.score(rows.take(pick))
+    for name in ("log_prob", "parts", "p_value", "pit", "z_sq"):
         np.testing.assert_array_equal(getattr(whole, name)[pick], getattr(part, name))
 
 
@@ -62,7 +70,7 @@ def _shared() -> Density:
 
 def test_p_values_of_new_rows_are_uniform(density: Density) -> None:
     rows = draw(20_000, 11)
-    p = density.score(rows.numeric, rows.categories, rows.slices).p_value
+    p = density.score(rows).p_value
     for alpha in (0.01, 0.05, 0.1, 0.5):
         # 2,000 reference rows: the realised level itself has standard deviation sqrt(α(1−α)/n).
         error = 4 * np.sqrt(alpha * (1 - alpha) * (1 / 1_700 + 1 / 20_000))
@@ -83,12 +91,12 @@ def test_split_conformal_is_valid_on_average() -> None:
 
 def test_small_slices_are_pooled_and_say_so(density: Density) -> None:
     rows = draw(500, 12)
-    scores = density.score(rows.numeric, rows.categories, rows.slices)
+    scores = density.score(rows)
     big = density.calibration.scores["big"]
     assert not scores.pooled[rows.slices == "big"].any()
     assert len(big) >= 200
     assert scores.p_value.min() >= density.calibration.floor("big")
-    unknown = density.score(rows.numeric, rows.categories, np.array(["new"] * 500, dtype=object))
+    unknown = density.score(replace(rows, slices=np.array(["new"] * 500, dtype=object)))
     assert unknown.pooled.all()
 
 
@@ -96,7 +104,7 @@ def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
     rows = draw(200, 13)
     pushed = np.where(np.isnan(rows.numeric[:, 2]), 0.0, rows.numeric[:, 2]) + 8.0
     numeric = np.column_stack([rows.numeric[:, :2], pushed]).astype(np.float32)
-    scores = density.score(numeric, rows.categories, rows.slices)
+    scores = density.score(replace(rows, numeric=numeric))
     blame = contributions(scores, density.calibration)
     assert (blame.argmax(axis=1) == 2).mean() > 0.95
     assert (scores.p_value <= 0.01).mean() > 0.95
@@ -105,7 +113,7 @@ def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
 def test_missing_and_impossible_values(density: Density) -> None:
     numeric = np.array([[np.nan] * 3, [np.inf, 0, 0], [0, 0, np.nan], [1e38, 0, 0], [0, 0, 0]], dtype=np.float32)
     kinds = np.array([["x"], ["x"], ["never seen"], ["x"], [None]], dtype=object)
-    scores = density.score(numeric, kinds, np.array(["big"] * 5, dtype=object))
+    scores = density.score(Table.of(numeric, kinds, ["big"] * 5))
     assert scores.scorable.tolist() == [False, False, True, False, True]
     assert np.isfinite(scores.log_prob).all()
     assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0, 1.0]
@@ -122,11 +130,10 @@ def test_a_warm_start_goes_on_where_the_old_model_was(density: Density) -> None:
     train, valid, held = draw(2_000, 21), draw(500, 22), draw(500, 23)
     said: list[Progress] = []
     warm = Density.fit(
-        SPEC, (train.numeric, train.categories), (valid.numeric, valid.categories),
-        (held.numeric, held.categories, held.slices), 1, TrainConfig.warm(max_steps=50), said.append, density,
+        SPEC, train, valid, held, 1, TrainConfig.warm(max_steps=50), said.append, density,
     )  # fmt: skip
     rows = draw(2_000, 24)
-    old, new = (d.score(rows.numeric, rows.categories, rows.slices).log_prob.mean() for d in (density, warm))
+    old, new = (d.score(rows).log_prob.mean() for d in (density, warm))
     assert new > old - 0.05
     assert said[-1].step == 50
     assert warm.encoder is density.encoder

@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
 from flowlib.flows import FLOWS, Maf
+from flowlib.table import Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow, log_prob
 
 SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
@@ -50,18 +51,12 @@ def true_log_prob(rows: Any) -> Any:
 
 
 def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
-    def none(n: int) -> Any:
-        return np.zeros((n, 0), dtype=object)
-
-    train, valid, held, new = (mixture(n, seed) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
-    density = Density.fit(
-        FeatureSpec(("x", "y")), (train, none(6_000)), (valid, none(1_000)), (held, none(1_000), np.full(1_000, "all")),
-        0, TrainConfig(max_steps=800),
-    )  # fmt: skip
-    got = density.score(new, none(6_000), np.full(6_000, "all")).log_prob
-    lost = float(np.mean(true_log_prob(new) - got))
+    train, valid, held, new = (Table.of(mixture(n, seed)) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
+    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held, 0, TrainConfig(max_steps=800))
+    got = density.score(new).log_prob
+    lost = float(np.mean(true_log_prob(new.numeric) - got))
     assert -0.02 < lost < 0.1, "no model beats the truth by more than chance"
-    single = multivariate_normal(new.mean(axis=0), np.cov(new.T)).logpdf(new)
+    single = multivariate_normal(new.numeric.mean(axis=0), np.cov(new.numeric.T)).logpdf(new.numeric)
     assert np.mean(got - single) > 0.2, "more than one Gaussian was learnt"
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from flowlib import artifact
 from flowlib.artifact import ArtifactError
+from flowlib.table import Table
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
 from stream_app.trainer import gates
-from stream_app.trainer.dataset import DAY_MS, Rows
+from stream_app.trainer.dataset import DAY_MS
 from stream_app.trainer.registry import Entry, Registry, signing_key
 from stream_app.trainer.training import Outcome, answer
 
@@ -29,13 +30,13 @@ def config_in(folder: Path, **trainer: Any) -> Config:
     )  # fmt: skip
 
 
-def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Rows:
+def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Table:
     """Twenty-four rows a day, two correlated columns."""
     g, n = np.random.default_rng(seed), n_days * 24
     x = g.standard_normal(n) + shift
     numeric = np.column_stack([x, 0.7 * x + g.standard_normal(n)]).astype(np.float32)
     times = np.arange(n, dtype=np.int64) * (DAY_MS // 24)
-    return Rows(times, numeric, np.zeros((n, 0), object), np.full(n, "all", object))
+    return Table(numeric, np.zeros((n, 0), object), np.full(n, "all", object), times)
 
 
 def request(model_id: str = "", topic: str = "e", number: int = 0) -> RetrainRequest:

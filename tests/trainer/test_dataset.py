@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowlib.table import Table
 from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
 from stream_app.core.batches import EventBatch
 from stream_app.trainer import dataset
-from stream_app.trainer.dataset import DAY_MS, Rows, gather, quarantined, split
+from stream_app.trainer.dataset import DAY_MS, gather, quarantined, split
 
 CONFIG = Config(
     stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x"]),
@@ -31,18 +32,18 @@ def batch(partition: int, offsets: list[int], times: list[int]) -> EventBatch:
     )  # fmt: skip
 
 
-def rows(times: Any, slices: Any = None) -> Rows:
+def rows(times: Any, slices: Any = None) -> Table:
     times = np.asarray(times, dtype=np.int64)
     n = len(times)
     names = np.full(n, "a", object) if slices is None else np.asarray(slices, dtype=object)
-    return Rows(times, np.zeros((n, 1), np.float32), np.zeros((n, 0), object), names)
+    return Table(np.zeros((n, 1), np.float32), np.zeros((n, 0), object), names, times)
 
 
 @given(st.permutations(range(6)))
 def test_the_order_of_fetching_does_not_matter(order: list[int]) -> None:
     parts = [batch(p, [10 * k, 10 * k + 1], [5 * k, 5 * k + 2]) for p in (0, 1) for k in (0, 1, 2)]
     got = gather([parts[i] for i in order], 2, 11)
-    assert got.event_time_ms.tolist() == [2, 2, 5, 5, 7, 7, 10, 10]
+    assert got.time_ms.tolist() == [2, 2, 5, 5, 7, 7, 10, 10]
     assert got.slices.tolist() == ["p0", "p1"] * 4
 
 
@@ -53,7 +54,7 @@ def test_nothing_to_gather_is_no_rows() -> None:
 def test_parts_are_whole_days_and_disjoint() -> None:
     times = np.arange(0, 60 * DAY_MS, DAY_MS // 4)
     parts = split(rows(times), 40 * DAY_MS)
-    days = {name: set((getattr(parts, name).event_time_ms // DAY_MS).tolist()) for name in parts.__dataclass_fields__}
+    days = {name: set((getattr(parts, name).time_ms // DAY_MS).tolist()) for name in parts.__dataclass_fields__}
     assert sum(map(len, days.values())) == 60
     assert set.union(*days.values()) == set(range(60))
     assert min(days["calibration"] | days["gate"]) >= 40
@@ -104,4 +105,4 @@ def test_a_collective_week_of_one_slice_does_not_excuse_another() -> None:
 def test_thinning_keeps_the_span_of_time() -> None:
     thin = dataset.thin(rows(np.arange(1_000)), 100)
     assert len(thin) == 100
-    assert (thin.event_time_ms[0], thin.event_time_ms[-1]) == (0, 999)
+    assert (thin.time_ms[0], thin.time_ms[-1]) == (0, 999)

@@ -1,0 +1,61 @@
+"""Rows as they come: numeric and categorical columns, the slice of each row and when it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Singles = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Objects = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """n rows, columnar.
+
+    Attributes:
+        numeric: ``(n, d)`` float32, NaN for missing.
+        categories: ``(n, k)`` object, str or None.
+        slices: ``(n,)`` object, the slice each row is calibrated in.
+        time_ms: ``(n,)`` int64, event time since the epoch.
+    """
+
+    numeric: Singles
+    categories: Objects
+    slices: Objects
+    time_ms: Ints
+
+    @classmethod
+    def of(cls, numeric: Any, categories: Any = None, slices: Any = None, time_ms: Any = None) -> Table:
+        """A table from arrays; what is left out is empty: no categories, one slice, time 0.
+
+        Raises:
+            ValueError: the arrays are not ``(n, d)``, ``(n, k)``, ``(n,)`` and ``(n,)``.
+        """
+        numbers = np.asarray(numeric, dtype=np.float32)
+        n = len(numbers)
+        table = cls(
+            numbers,
+            np.empty((n, 0), dtype=object) if categories is None else np.asarray(categories, dtype=object),
+            np.full(n, "", dtype=object) if slices is None else np.asarray(slices, dtype=object),
+            np.zeros(n, dtype=np.int64) if time_ms is None else np.asarray(time_ms, dtype=np.int64),
+        )
+        columns = (("numeric", table.numeric, 2), ("categories", table.categories, 2), ("slices", table.slices, 1),
+                   ("time_ms", table.time_ms, 1))  # fmt: skip
+        for name, array, dimensions in columns:
+            if array.ndim != dimensions or len(array) != n:
+                raise ValueError(f"{name} has shape {array.shape}, expected {n} rows and {dimensions} dimension(s)")
+        return table
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+    def take(self, rows: Bools | Ints) -> Table:
+        """The chosen rows (mask or indices), in order."""
+        return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows])
