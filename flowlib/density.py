@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from flowlib.calibration import Calibration, pit_of
-from flowlib.compiling import Engine, compile_flow
+from flowlib.engines import Clock, Engine, build
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoder, FeatureSpec
 from flowlib.flows import FLOWS, Flow
 from flowlib.table import Bools, Floats, Singles, Table
@@ -48,7 +48,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Density:
-    """A fitted model, compiled for scoring."""
+    """A fitted model, with the engine that scores it."""
 
     encoder: Encoder
     flow: Flow
@@ -59,7 +59,13 @@ class Density:
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "engine", compile_flow(self.flow))
+        object.__setattr__(self, "engine", build(self.flow))
+
+    def with_engine(self, name: str, clock: Clock | None = None) -> Density:
+        """The same model scored by another engine; raises EngineError where it cannot be had (see :func:`build`)."""
+        other = copy.copy(self)
+        object.__setattr__(other, "engine", build(self.flow, name, clock))
+        return other
 
     @property
     def spec(self) -> FeatureSpec:
@@ -92,7 +98,7 @@ class Density:
             progress,
         )
         flow.eval()
-        raw = _Raw.of(encoder, compile_flow(flow), calibration)
+        raw = _Raw.of(encoder, build(flow), calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
