@@ -14,11 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from flowlib.flows.maf import MafBlock
+from flowlib.flows.stack import AutoregressiveBlock, CouplingBlock, Stack
 from flowlib.nets import MaskedLinear
+from flowlib.transforms import Affine, RationalQuadratic
 
 Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
+
+
+BINS_MAX = 64
+"""Bins of a spline that the kernel has room for."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +75,37 @@ class Block:
 
 def program(flow: nn.Module) -> list[Block] | None:
     """The blocks of a flow, or None where its family has no program and another engine must score it."""
-    blocks = [_block(block) for block in cast(Any, flow).blocks] if hasattr(flow, "blocks") else []
-    return cast(list[Block], blocks) if blocks and all(block is not None for block in blocks) else None
+    blocks = list(flow.blocks) if isinstance(flow, Stack) else []
+    made = [_block(block) for block in blocks]
+    return cast(list[Block], made) if made and all(block is not None for block in made) else None
 
 
 def _block(block: nn.Module) -> Block | None:
-    if isinstance(block, MafBlock):
-        columns = np.arange(block.d)
-        return _sorted(Transform("affine"), block.net, np.arange(_first(block.net).in_features), columns)
+    if isinstance(block, AutoregressiveBlock):
+        features = np.arange(block.d)
+    elif isinstance(block, CouplingBlock):
+        features = block.changed.numpy()
+    else:
+        return None
+    transform = _transform(block.transform)
+    linears = [layer for layer in block.net if isinstance(layer, nn.Linear)]
+    return None if transform is None or len(linears) < 2 else _sorted(transform, linears, features)
+
+
+def _transform(transform: nn.Module) -> Transform | None:
+    if isinstance(transform, Affine):
+        return Transform("affine")
+    if isinstance(transform, RationalQuadratic) and transform.bins <= BINS_MAX:
+        t = transform
+        return Transform("spline", t.bins, t.bound, t.min_bin, t.min_bin, t.min_slope, t.slope_zero)
     return None
 
 
-def _first(net: nn.Sequential) -> nn.Linear:
-    return cast(nn.Linear, net[0])
-
-
-def _sorted(transform: Transform, net: nn.Sequential, inputs: Any, features: Any) -> Block:
+def _sorted(transform: Transform, linears: list[nn.Linear], features: Any) -> Block:
     """Sort inputs, hidden units and features, each ascending by how much they see (inputs: by how many see them)."""
-    linears = [layer for layer in net if isinstance(layer, nn.Linear)]
     masks = [_mask(layer).numpy() for layer in linears]
     order = np.argsort(-masks[0].sum(axis=0), kind="stable")
-    inputs, layers = inputs[order], []
+    inputs, layers = order, []
     for layer, mask in zip(linears, masks, strict=True):
         sees = mask.sum(axis=1)
         if layer is linears[-1]:

@@ -140,7 +140,7 @@ void require(bool fits, const std::string& sentence) {
 
 void check(int d, int context, const DenseBlock& dense) {
     require(dense.kind == "affine" || dense.kind == "spline", "unknown transform " + dense.kind);
-    require(!dense.layers.empty(), "a block has no layers");
+    require(dense.layers.size() >= 2, "a block needs a hidden layer");  // x changes while later stages read activations
     require(!dense.features.empty(), "a block transforms no feature");
     for (auto column : dense.inputs) require(column >= 0 && column < d + context, "an input lies outside of the row");
     for (auto column : dense.features) require(column >= 0 && column < d, "a feature lies outside of the row");

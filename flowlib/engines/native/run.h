@@ -65,13 +65,8 @@ void run_block(const Block& block, const Plan& plan, const Scratch& s, float* la
         picked = false;
         to = 1 - to;
     }
-    // Every stage's parameters come from the same activations, and with no hidden layer from x itself: so x must not
-    // change before the last stage has read it. Coupling and masks see to that, except that stages follow the order.
     for (const Stage& stage : block.stages) {
-        if (picked)
-            layer<V, Rows, true>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
-        else
-            layer<V, Rows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
+        layer<V, Rows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
         for (const Group& g : stage.groups) {
             if (g.lanes == V::lanes)
                 transform<V>(block, plan, stage, g, s, ladj, m);

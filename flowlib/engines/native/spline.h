@@ -14,7 +14,8 @@ FUSED_INLINE V softmax(const float* raw, int bins, float minimum_share, V* out) 
     for (int k = 1; k < bins; ++k) top = maximum(top, V::load(raw + k * V::lanes));
     V sum = V::set(0.0f);
     for (int k = 0; k < bins; ++k) {
-        out[k] = exponential(V::load(raw + k * V::lanes) - top);
+        // Less than e^-40 adds nothing to a share of at least 1e-3, and denormal numbers would cost a hundred cycles each.
+        out[k] = exponential(maximum(V::load(raw + k * V::lanes) - top, V::set(-40.0f)));
         sum = sum + out[k];
     }
     return V::set(1.0f - minimum_share * static_cast<float>(bins)) / sum;
@@ -58,7 +59,7 @@ FUSED_INLINE void spline(const fused::Spline& s, const float* parameters, V& x, 
     const V shift = V::set(s.slope_shift), least = V::set(s.min_slope);
     const V slope0 = select(at_least(first, at0), one, least + softplus(raw0 + shift));
     const V slope1 = select(at_least(at1, bound), one, least + softplus(raw1 + shift));
-    const V t = (inside - left) / w, u = t * (one - t), ratio = h / w;
+    const V t = minimum(maximum((inside - left) / w, V::set(0.0f)), one), u = t * (one - t), ratio = h / w;
     const V below = fma(slope0 + slope1 - ratio - ratio, u, ratio);
     const V y = bottom + h * fma(ratio, t * t, slope0 * u) / below;
     const V above = ratio * ratio * fma(slope1, t * t, fma(ratio + ratio, u, slope0 * (one - t) * (one - t)));
