@@ -1,4 +1,4 @@
-"""Masked networks: one MADE gives every conditional's parameters in a single pass.
+"""Masked networks: one pass gives every conditional's parameters.
 
 Germain, Gregor, Murray & Larochelle, "MADE: Masked Autoencoder for Distribution Estimation", arXiv 1502.03509.
 """
@@ -31,8 +31,10 @@ class MaskedLinear(nn.Linear):
         return plain
 
 
-def made(d: int, context: int, hidden: int, layers: int, order: Tensor, generator: torch.Generator) -> nn.Sequential:
-    """A MADE with ``2d`` outputs (shift and log-scale), output i depending on inputs before it in ``order`` only.
+def made(
+    d: int, context: int, hidden: int, layers: int, order: Tensor, generator: torch.Generator, outputs: int = 2
+) -> nn.Sequential:
+    """A MADE with ``outputs`` numbers for each feature, those of feature i depending on inputs before it in ``order`` only.
 
     Args:
         d: features.
@@ -41,17 +43,46 @@ def made(d: int, context: int, hidden: int, layers: int, order: Tensor, generato
         layers: number of hidden layers.
         order: ``(d,)`` permutation: place of each feature in the autoregressive order.
         generator: source of the initial weights.
+        outputs: numbers for each feature; number p of feature i is output ``p·d + i``.
     """
     # Degree m: may see features up to place m. Degree -1 sees the context alone, so that it reaches the first feature.
     degrees = torch.arange(hidden) % d - 1
     first = torch.cat([degrees[:, None] >= order[None, :], torch.ones(hidden, context, dtype=torch.bool)], dim=1)
-    modules: list[nn.Module] = [_init(MaskedLinear(first.float()), generator, 1.0), nn.ReLU()]
-    for _ in range(layers - 1):
-        inner = degrees[:, None] >= degrees[None, :]
-        modules += [_init(MaskedLinear(inner.float()), generator, 1.0), nn.ReLU()]
-    last = (order[:, None] > degrees[None, :]).repeat(2, 1)
-    modules.append(_init(MaskedLinear(last.float()), generator, 0.1))
-    return nn.Sequential(*modules)
+    inner = degrees[:, None] >= degrees[None, :]
+    last = (order[:, None] > degrees[None, :]).repeat(outputs, 1)
+    return _masked([first, *[inner] * (layers - 1), last], generator)
+
+
+def coupling_net(
+    keep: Tensor, context: int, hidden: int, layers: int, generator: torch.Generator, outputs: int
+) -> nn.Sequential:
+    """A network that gives ``outputs`` numbers for each feature that is not kept, from those that are and the context.
+
+    Args:
+        keep: ``(d,)`` bool: features that the outputs may depend on.
+        context: conditioning columns, after the features in the input.
+        hidden: width of each hidden layer.
+        layers: number of hidden layers.
+        generator: source of the initial weights.
+        outputs: numbers for each changed feature; number p of the i-th of m is output ``p·m + i``.
+    """
+    first = torch.cat([keep, torch.ones(context, dtype=torch.bool)]).repeat(hidden, 1)
+    inner = torch.ones(hidden, hidden, dtype=torch.bool)
+    last = torch.ones(outputs * int((~keep).sum()), hidden, dtype=torch.bool)
+    return _masked([first, *[inner] * (layers - 1), last], generator)
+
+
+def bake(net: nn.Sequential) -> nn.Sequential:
+    """The same network with every mask multiplied into its weights."""
+    return nn.Sequential(*[layer.baked() if isinstance(layer, MaskedLinear) else layer for layer in net])
+
+
+def _masked(masks: list[Tensor], generator: torch.Generator) -> nn.Sequential:
+    """Masked layers with ReLU between; the last starts small, so that a flow starts near the identity."""
+    modules: list[nn.Module] = []
+    for mask in masks[:-1]:
+        modules += [_init(MaskedLinear(mask.float()), generator, 1.0), nn.ReLU()]
+    return nn.Sequential(*modules, _init(MaskedLinear(masks[-1].float()), generator, 0.1))
 
 
 def _init(layer: MaskedLinear, generator: torch.Generator, gain: float) -> MaskedLinear:

@@ -17,14 +17,19 @@ class Flow(nn.Module, ABC):
     Attributes:
         d: features.
         context: conditioning columns.
+        bijective: ladj is the Jacobian of x → z. Where it is False the parts still add up to the log-density.
     """
 
     d: int
     context: int
+    bijective: bool = True
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Features ``(n, d)`` and context ``(n, c)`` to ``z (n, d)`` and ``ladj (n, d)``: Σ_j ladj = log |det dz/dx|."""
+        """Features ``(n, d)`` and context ``(n, c)`` to ``z (n, d)`` and ``ladj (n, d)``.
+
+        Σ_j (ladj_j − ½z_j² − ½log 2π) is the log-density, and Σ_j ladj_j = log |det dz/dx| of a bijective flow.
+        """
 
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
@@ -37,6 +42,14 @@ class Flow(nn.Module, ABC):
     @abstractmethod
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class: ``type(flow)(generator=…, **hyperparameters)``."""
+
+    def members(self) -> list[Flow]:
+        """Flows that are trained one by one, each as if it were alone; none for a flow that is trained as a whole."""
+        return []
+
+    def solve(self, features: Tensor, context: Tensor, seed: int) -> bool:
+        """Fit in closed form (or by a solver of its own) instead of by gradients; False where the family has none."""
+        return False
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:
         """One draw of the features for each row of the context, ``(n, d)``."""

@@ -14,7 +14,7 @@
 namespace fused {
 
 constexpr int kPanelVectors = 4;  // vectors of outputs that a register tile holds for each row
-constexpr int kChunkRows = 48;    // rows that pass through the whole flow together: their activations stay in the cache
+constexpr int kChunkRows = 96;    // rows that pass through the whole flow together: their activations stay in the cache
 
 // 64-byte aligned floats.
 struct Floats {

@@ -1,0 +1,162 @@
+"""Flows made of blocks, one after the other: autoregressive or coupling, with any transform of one feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from flowlib.flows.base import Flow
+from flowlib.nets import bake
+from flowlib.transforms import Affine, RationalQuadratic
+
+Transform = Affine | RationalQuadratic
+
+
+class AutoregressiveBlock(nn.Module):
+    """Every feature transformed given those before it in an order: ``z_i = t(x_i; net(x_<i, context))``."""
+
+    def __init__(self, net: nn.Sequential, transform: Transform, order: Tensor) -> None:
+        super().__init__()
+        self.net, self.transform = net, transform
+        self.places: list[int] = torch.argsort(order).tolist()
+        self.order = nn.Buffer(order, persistent=False)
+        self.d = len(order)
+        self.each: int = transform.parameters_each
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """``(n, d), (n, c)`` → ``z (n, d)`` and ``ladj (n, d)``."""
+        out = self.net(torch.cat((x, context), dim=1))
+        z, ladj = self.transform(x, out.view(-1, self.each, self.d))
+        return z, ladj
+
+    def inverse(self, z: Tensor, context: Tensor) -> Tensor:
+        """``(n, d), (n, c)`` → ``x (n, d)``; d passes through the net."""
+        x = torch.zeros_like(z)
+        for i in self.places:
+            out = self.net(torch.cat((x, context), dim=1)).view(-1, self.each, self.d)
+            x[:, i : i + 1] = self.transform.inverse(z[:, i : i + 1], out[:, :, i : i + 1])
+        return x
+
+    def baked(self) -> AutoregressiveBlock:
+        """The same block with masks folded in."""
+        return AutoregressiveBlock(bake(self.net), self.transform, self.order)
+
+
+class CouplingBlock(nn.Module):
+    """Some features transformed given the others, which stay: ``z_B = t(x_B; net(x_A, context))``, ``z_A = x_A``.
+
+    Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", arXiv 1605.08803, eq. 4-5.
+    """
+
+    def __init__(self, net: nn.Sequential, transform: Transform, keep: Tensor) -> None:
+        super().__init__()
+        self.net, self.transform = net, transform
+        self.changed = nn.Buffer(torch.nonzero(~keep).squeeze(1), persistent=False)
+        self.order = nn.Buffer((~keep).long(), persistent=False)
+        self.m = int((~keep).sum())
+        self.each: int = transform.parameters_each
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """``(n, d), (n, c)`` → ``z (n, d)`` and ``ladj (n, d)``, 0 where a feature stays."""
+        out = self.net(torch.cat((x, context), dim=1)).view(-1, self.each, self.m)
+        z, ladj = self.transform(x.index_select(1, self.changed), out)
+        return x.index_copy(1, self.changed, z), torch.zeros_like(x).index_copy(1, self.changed, ladj)
+
+    def inverse(self, z: Tensor, context: Tensor) -> Tensor:
+        """``(n, d), (n, c)`` → ``x (n, d)``; one pass."""
+        out = self.net(torch.cat((z, context), dim=1)).view(-1, self.each, self.m)
+        return z.index_copy(1, self.changed, self.transform.inverse(z.index_select(1, self.changed), out))
+
+    def baked(self) -> CouplingBlock:
+        """The same block with masks folded in."""
+        return CouplingBlock(bake(self.net), self.transform, self.order == 0)
+
+
+Block = AutoregressiveBlock | CouplingBlock
+
+
+class Baked(nn.Module):
+    """Inference form of a :class:`Stack`."""
+
+    def __init__(self, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`Flow.forward`."""
+        ladj = torch.zeros_like(x)
+        for block in self.blocks:
+            x, part = block(x, context)
+            ladj = ladj + part
+        return x, ladj
+
+
+class Stack(Flow):
+    """Blocks one after the other; families differ in how they make them.
+
+    Attributes:
+        blocks: each with ``net``, ``transform`` and ``order``: a feature depends on features of a lower place only.
+        hidden, layers: width and number of hidden layers of each block's net.
+    """
+
+    def __init__(self, d: int, context: int, blocks: Sequence[Block], hidden: int, layers: int) -> None:
+        super().__init__()
+        self.d, self.context, self.hidden, self.layers = d, context, hidden, layers
+        self.blocks = nn.ModuleList(blocks)
+
+    @property
+    def chain(self) -> list[Block]:
+        """The blocks, typed."""
+        return [block for block in self.blocks if isinstance(block, AutoregressiveBlock | CouplingBlock)]
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`Flow.forward`."""
+        ladj = torch.zeros_like(x)
+        for block in self.blocks:
+            x, part = block(x, context)
+            ladj = ladj + part
+        return x, ladj
+
+    def inverse(self, z: Tensor, context: Tensor) -> Tensor:
+        """See :meth:`Flow.inverse`."""
+        for block in reversed(self.chain):
+            z = block.inverse(z, context)
+        return z
+
+    def bake(self) -> nn.Module:
+        """The same function with masks multiplied into the weights, for scripting."""
+        return Baked([block.baked() for block in self.chain])
+
+    def hyperparameters(self) -> dict[str, int]:
+        """What rebuilds the class."""
+        return {
+            "d": self.d, "context": self.context, "blocks": len(self.blocks),
+            "hidden": self.hidden, "layers": self.layers,
+        }  # fmt: skip
+
+
+def width(d: int, hidden: int | None) -> int:
+    """Units of a hidden layer: 64, above 16 features 128, which did best over fourteen tabular sets at this cost."""
+    return hidden or (64 if d <= 16 else 128)
+
+
+def alternating(d: int, blocks: int) -> list[Tensor]:
+    """Autoregressive orders: forward and backward in turn."""
+    return [torch.arange(d) if k % 2 == 0 else torch.arange(d).flip(0) for k in range(blocks)]
+
+
+def splits(d: int, blocks: int | None) -> list[Tensor]:
+    """Which features stay in each coupling block, ``(d,)`` bool each: those with a 1, then with a 0, in bit 0, bit 1 … of
+    their number, so that each two features are on different sides of some block.
+
+    Gao, Isaacson & Krause, "i-flow", arXiv 2001.05486, section 3: 2·⌈log₂ d⌉ blocks see every pair, the default (4 at
+    least). A single feature never stays.
+    """
+    bits = max((d - 1).bit_length(), 1)
+    number = torch.arange(d)
+    return [
+        (number >> (k // 2 % bits)) % 2 != k % 2 if d > 1 else torch.zeros(1, dtype=torch.bool)
+        for k in range(blocks or max(4, 2 * bits))
+    ]
