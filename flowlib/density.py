@@ -81,14 +81,16 @@ class Density:
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
         With ``warm_start`` of the same columns the old encoder is kept, so that the old weights still mean what they
-        did; a column whose range has moved by orders of magnitude asks for a fresh start instead.
+        did (another flow family starts afresh behind it); a column whose range has moved by orders of magnitude asks
+        for a fresh start instead.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
         warm = warm_start is not None and warm_start.spec == spec
         encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train)
-        flow = copy.deepcopy(warm_start.flow) if warm and warm_start else _fresh(flow_name, encoder, seed)
+        keep = warm and warm_start is not None and warm_start.flow_name == flow_name
+        flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
         fit_flow(
             flow,
             _batch(encoder, train, "train"),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from flowlib.encoding import HALF_LOG_TWO_PI
 from flowlib.flows import Flow
 
 
@@ -63,9 +62,7 @@ class Batch:
 
 def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
     """``(n,)`` log-density of the features under flow and standard normal base."""
-    z, ladj = flow(features, context)
-    total: Tensor = (ladj - 0.5 * z * z - HALF_LOG_TWO_PI).sum(dim=1)
-    return total
+    return flow.log_prob(features, context)
 
 
 def fit_flow(
@@ -85,6 +82,8 @@ def fit_flow(
         The best mean validation log-likelihood, nats, in feature space.
     """
     generator = torch.Generator().manual_seed(seed)
+    if flow.solve(_noisy(train, torch.arange(len(train.features)), config, generator), train.context, seed):
+        return _validate(flow, valid, seed)
     optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.max_steps)
     best, weights, since = _validate(flow, valid, seed), copy.deepcopy(flow.state_dict()), 0
@@ -110,15 +109,19 @@ def _step(
 ) -> None:
     n = len(train.features)
     rows = torch.randint(n, (min(config.batch, n),), generator=generator)
-    noise = torch.randn(len(rows), train.features.shape[1], generator=generator)
-    features = torch.where(train.missing[rows], noise, train.features[rows] + config.noise * noise)
-    loss = -log_prob(flow, features, train.context[rows]).mean()
+    loss = -flow.objective(_noisy(train, rows, config, generator), train.context[rows]).mean()
     if not torch.isfinite(loss):
         return  # one bad batch must not poison the weights; the validation rows decide what is kept
     optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(flow.parameters(), config.clip)
     optimiser.step()
+
+
+def _noisy(batch: Batch, rows: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Features of some rows, ``(m, d)``: noise added, and in place of what is missing."""
+    noise = torch.randn(len(rows), batch.features.shape[1], generator=generator)
+    return torch.where(batch.missing[rows], noise, batch.features[rows] + config.noise * noise)
 
 
 def _validate(flow: Flow, valid: Batch, seed: int) -> float:

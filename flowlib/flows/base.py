@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class Flow(nn.Module, ABC):
@@ -43,12 +46,18 @@ class Flow(nn.Module, ABC):
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class: ``type(flow)(generator=…, **hyperparameters)``."""
 
-    def members(self) -> list[Flow]:
-        """Flows that are trained one by one, each as if it were alone; none for a flow that is trained as a whole."""
-        return []
+    def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
+        """``(n,)`` log-density of x given context, nats."""
+        z, ladj = self(x, context)
+        total: Tensor = (ladj - 0.5 * z * z - HALF_LOG_TWO_PI).sum(dim=1)
+        return total
 
-    def solve(self, features: Tensor, context: Tensor, seed: int) -> bool:
-        """Fit in closed form (or by a solver of its own) instead of by gradients; False where the family has none."""
+    def objective(self, x: Tensor, context: Tensor) -> Tensor:
+        """``(n,)`` what training maximises the mean of: the log-density, unless a family says otherwise."""
+        return self.log_prob(x, context)
+
+    def solve(self, x: Tensor, context: Tensor, seed: int) -> bool:
+        """Fit by a solver of the family's own instead of by gradients; False where it has none."""
         return False
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:
