@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import Any
 
@@ -24,8 +25,10 @@ def torchscript(flow: Flow) -> Engine:
     return ModuleEngine("torchscript", script(flow.bake()), flow.d, flow.context)
 
 
-def save_script(module: nn.Module, path: str) -> None:
-    """Write a TorchScript archive: an export, never what a model is trusted by."""
+def archive(scripted: Any) -> bytes:
+    """A scripted module as the bytes of a TorchScript archive: an export, never what a model is trusted by."""
+    buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.save(script(module), path)
+        torch.jit.save(scripted, buffer)
+    return buffer.getvalue()

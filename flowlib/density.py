@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from flowlib.calibration import Calibration, pit_of
-from flowlib.engines import Clock, Engine, build
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoder, FeatureSpec
+from flowlib.engines import Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow

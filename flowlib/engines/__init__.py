@@ -18,9 +18,9 @@ Clock = Callable[[], float]
 
 
 def _make_fused(flow: Flow) -> Engine:
-    from flowlib.engines.fused import Fused
+    from flowlib.engines.fused import fused
 
-    return check(Fused(flow), flow)
+    return check(fused(flow), flow)
 
 
 def _make_torchscript(flow: Flow) -> Engine:
@@ -36,9 +36,9 @@ def _make_exported(flow: Flow) -> Engine:
 
 
 def _make_onnx(flow: Flow) -> Engine:
-    from flowlib.engines.onnx import Onnx
+    from flowlib.engines.onnx import onnx
 
-    return check(Onnx(flow), flow)
+    return check(onnx(flow), flow)
 
 
 def _make_int8(flow: Flow) -> Engine:
@@ -54,8 +54,13 @@ def _make_cuda(flow: Flow) -> Engine:
 
 
 ENGINES: dict[str, Builder] = {
-    "fused": _make_fused, "torchscript": _make_torchscript, "exported": _make_exported, "onnx": _make_onnx, "int8": _make_int8, "cuda": _make_cuda,
-}  # fmt: skip
+    "fused": _make_fused,
+    "torchscript": _make_torchscript,
+    "exported": _make_exported,
+    "onnx": _make_onnx,
+    "int8": _make_int8,
+    "cuda": _make_cuda,
+}
 """Engine name to builder. A builder imports what it needs when it is called, and raises EngineError where it cannot."""
 
 AUTO = ("fused", "torchscript")

@@ -88,9 +88,7 @@ class ModuleEngine(Padded):
 
     def _run(self, x: Singles, context: Singles) -> tuple[Singles, Singles]:
         with torch.inference_mode():
-            z, ladj = self._module(
-                torch.from_numpy(x).to(self._device), torch.from_numpy(context).to(self._device)
-            )
+            z, ladj = self._module(torch.from_numpy(x).to(self._device), torch.from_numpy(context).to(self._device))
             return z.cpu().numpy(), ladj.cpu().numpy()
 
 
@@ -107,24 +105,39 @@ def example_rows(d: int, context: int, n: int = ROWS) -> tuple[Singles, Singles]
     return x.numpy(), (torch.rand(n, context, generator=generator) < 0.1).float().numpy()
 
 
+def eager_of(flow: Flow, features: Singles, context: Singles) -> tuple[Singles, Singles]:
+    """z and ladj by eager PyTorch."""
+    with torch.inference_mode():
+        z, ladj = flow(torch.from_numpy(features), torch.from_numpy(context))
+        return z.numpy(), ladj.numpy()
+
+
 def gap_nats(engine: Engine, flow: Flow, features: Singles, context: Singles) -> npt.NDArray[np.float64]:
     """Difference of each row's log-likelihood from eager PyTorch, relative where it is beyond one nat, ``(n,)``.
 
     Far outside of the data a log-likelihood is millions of nats, of which float32 holds seven digits in any form.
     """
-    ours = log_prob_of(*engine(features, context))
-    with torch.inference_mode():
-        z, ladj = flow(torch.from_numpy(features), torch.from_numpy(context))
-    eager = log_prob_of(z.numpy(), ladj.numpy())
+    ours, eager = log_prob_of(*engine(features, context)), log_prob_of(*eager_of(flow, features, context))
     return np.abs(ours - eager) / np.maximum(1.0, np.abs(eager))
 
 
+FAR = 50.0
+"""Scale units at which an engine must still be finite: what is this far outside of the data is scored, not refused."""
+
+
 def check(engine: Engine, flow: Flow, bound: float = PARITY_NATS) -> Engine:
-    """Warm an engine up and hold it to eager PyTorch; raises EngineError when it differs by more than ``bound``."""
+    """Warm an engine up and hold it to eager PyTorch.
+
+    Raises:
+        EngineError: when it differs by more than ``bound``, or is not finite far out.
+    """
     features, context = example_rows(flow.d, flow.context)
     for _ in range(_WARM_UP_CALLS):
         engine(features, context)
     gap = float(gap_nats(engine, flow, features, context).max())
     if not gap <= bound:
         raise EngineError(f"{engine.name} and eager differ by {gap:.2e} nats, more than {bound:.0e}: it is not used")
+    far = np.where(features > 0, np.float32(FAR), np.float32(-FAR))
+    if not all(np.isfinite(part).all() for part in engine(far, context)):
+        raise EngineError(f"{engine.name} is not finite {FAR:.0f} scale units from the middle: it is not used")
     return engine

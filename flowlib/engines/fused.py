@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from flowlib.engines.base import Engine, EngineError
+from flowlib.engines.members import Members
 from flowlib.engines.program import program
-from flowlib.flows import Flow
+from flowlib.flows import Ensemble, Flow
 from flowlib.table import Singles
 
 try:
@@ -48,3 +49,8 @@ class Fused(Engine):
         z, ladj = np.empty(features.shape, np.float32), np.empty(features.shape, np.float32)
         self.plan.run(features, context, z, ladj)
         return z, ladj
+
+
+def fused(flow: Flow, path: str = "") -> Engine:
+    """The kernel for a flow, or for each member of an ensemble; raises EngineError (see :class:`Fused`)."""
+    return Members(flow, lambda member: Fused(member, path)) if isinstance(flow, Ensemble) else Fused(flow, path)

@@ -5,7 +5,6 @@ Python calls the kernel itself (:class:`flowlib.engines.fused.Fused`): the dispa
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,13 +18,13 @@ def _run(features: Tensor, context: Tensor, plan: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(z), torch.from_numpy(ladj)
 
 
-torch.library.define("driftflow::fused", "(Tensor features, Tensor context, int plan) -> (Tensor, Tensor)")
-torch.library.impl("driftflow::fused", "CPU", _run)
-
-
-@torch.library.register_fake("driftflow::fused")
 def _shapes(features: Tensor, context: Tensor, plan: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(features), torch.empty_like(features)
+
+
+torch.library.define("driftflow::fused", "(Tensor features, Tensor context, int plan) -> (Tensor, Tensor)")
+torch.library.impl("driftflow::fused", "CPU", _run)
+torch.library.register_fake("driftflow::fused", _shapes)
 
 
 class FusedModule(nn.Module):

@@ -50,7 +50,9 @@ def scored_by(config: Config, density: Density, clock: Clock | None = None) -> D
     try:
         return density.with_engine(config.model.engine, clock)
     except EngineError as error:
-        log.warning("Model %s is scored by %s instead of model.engine: %s", density.model_id, density.engine.name, error)
+        log.warning(
+            "Model %s is scored by %s instead of model.engine: %s", density.model_id, density.engine.name, error
+        )
         return density
 
 

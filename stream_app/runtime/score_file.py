@@ -61,7 +61,9 @@ def run_score(
     if signals_path:
         write_signals(run.sent, Path(signals_path))
     for (model_id, engine), reason in run.pipeline.substitutes.items():
-        err.print(f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}")
+        err.print(
+            f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}"
+        )
     _tell(run, out)
 
 

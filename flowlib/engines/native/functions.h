@@ -1,7 +1,7 @@
 // exp, log, tanh and softplus of a vector, to a few units in the last place of float32.
 //
 // exp and log: S. L. Moshier, Cephes Mathematical Library, expf.c and logf.c. tanh: the rational approximation of
-// Eigen's MathFunctionsImpl.h. Both are minimax fits; the figures are in tests/flowlib/test_engines_fused.py.
+// Eigen's MathFunctionsImpl.h. All are minimax fits.
 #pragma once
 
 namespace {
