@@ -203,10 +203,12 @@ def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) 
 @click.option("--port", type=int, help="Port instead of console.port.")
 def console(config_path: str, port: int | None) -> None:
     """Serve the web page at localhost, from the embedded store."""
+    from stream_app.console.answers import Store
     from stream_app.console.server import serve
 
     config = load(config_path)
-    serve(config.path(config.sink.path), config.stream, host=config.console.host, port=port or config.console.port)
+    page = config.console
+    serve(Store.of(config), host=page.host, port=port or page.port, names=page.names)
 
 
 @main.command(short_help="Run the embedded broker.")

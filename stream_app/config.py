@@ -219,6 +219,8 @@ class ConsoleConfig(_Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: int = 8765
+    names: list[str] = []
+    """Host names that the page may be asked for by, beside localhost and the machine's own; addresses always may."""
 
 
 def _default_rules() -> dict[str, RuleConfig]:

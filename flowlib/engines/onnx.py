@@ -60,13 +60,16 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
 def quantize(graph: bytes) -> bytes:
     """The graph with int8 weights (dynamic quantization, one scale for each output)."""
     _need("onnx", "onnxruntime")
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
+    model = onnx.load_from_string(graph)
+    add_pre_process_metadata(model)  # the exporter has folded constants and inferred shapes already
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before, after = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
-        before.write_bytes(graph)
-        quantize_dynamic(before, after, weight_type=QuantType.QInt8, per_channel=True)
+        after = Path(folder, "int8.onnx")
+        quantize_dynamic(model, after, weight_type=QuantType.QInt8, per_channel=True)
         return after.read_bytes()
 
 

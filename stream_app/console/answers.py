@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
+from stream_app.config import Config
 from stream_app.console import shapes
 from stream_app.console.queries import Points, open_store
-from stream_app.console.shapes import PaneLog, Row
+from stream_app.console.shapes import Row
 from stream_app.core.layout import ALPHAS, PIT_BINS
 from stream_app.core.points import ALPHA_FIELDS
+from stream_app.errors import DriftflowError
 
-ALERTS_MAX = 2_000
+ALERTS_MAX = 500
 MODELS_MAX = 50
+SLICES_MAX = 120
+"""Slices that are sent at once, the worst first; the others are found by name."""
+
 _SHOWN_ALERTS = 60
-_STRANGE = "p_le_01"
+_ACTIVATIONS_MAX = 2_000
+_REST = 9
+"""An overview that took s seconds to make is good for 9 s: pages cost at most a tenth of one core."""
 
 T = TypeVar("T")
+
+
+class NotReadableError(DriftflowError):
+    """The store says nothing now; the message says why. Worth asking again."""
 
 
 class Store:
@@ -28,63 +42,102 @@ class Store:
     Args:
         path: the SQLite file; it need not exist yet.
         stream: the stream's name; one file may hold several.
+        drift_rules: rules whose open incident means that a slice has drifted; any other rule's is a warning.
     """
 
-    def __init__(self, path: Path, stream: str) -> None:
-        self._path, self._stream = path, stream
+    def __init__(self, path: Path, stream: str, drift_rules: Collection[str] = ()) -> None:
+        self.path, self.stream, self._drift_rules = path, stream, frozenset(drift_rules)
+        self._lock = threading.Lock()
+        self._kept: Row | None = None
+        self._kept_version, self._kept_until = "", 0.0
 
-    def version(self) -> str:
-        """Changes whenever the store does: what the page compares before it asks for more."""
+    @classmethod
+    def of(cls, config: Config) -> Store:
+        """The store that a configuration names.
+
+        Raises:
+            DriftflowError: its sink is not the embedded one.
+        """
+        if config.sink.kind != "sqlite":
+            raise DriftflowError(
+                f'the console reads the embedded store, but sink.kind is "{config.sink.kind}": use Grafana '
+                '(infra/grafana), or run a second worker with sink.kind = "sqlite" (infra/docker/console.toml)'
+            )
+        rules = [name for name, rule in config.rules.items() if rule.retrain]
+        return cls(config.path(config.sink.path), config.stream, rules)
+
+    def overview(self, find: str = "") -> tuple[str, Row | None]:
+        """Slices with their state, counters, models and the latest alerts, and which version of the store this is.
+
+        Args:
+            find: part of the name of the slices to list.
+
+        Returns:
+            The row is None while the store holds no window of this stream.
+
+        Raises:
+            NotReadableError: there is no store yet, or it is locked or no store at all.
+        """
+        with self._lock:
+            version, began = self._version(), time.monotonic()
+            if self._kept is None or (version != self._kept_version and began >= self._kept_until):
+                self._kept, self._kept_version = self._ask(lambda points: _overview(points, self._drift_rules)), version
+                self._kept_until = time.monotonic() + _REST * (time.monotonic() - began)
+            return self._kept_version, self._kept and _found(self._kept, find)
+
+    def detail(self, slicing: str, name: str, span: str = "") -> Row | None:
+        """Curves, calibration and PIT histograms of one slice; None when there is no such slice.
+
+        Raises:
+            NotReadableError: see :meth:`overview`.
+        """
+        return self._ask(lambda points: _detail(points, slicing, name, span, self._drift_rules))
+
+    def _version(self) -> str:
+        """Changes whenever the store does."""
         stamps = []
-        for path in (self._path, self._path.with_name(self._path.name + "-wal")):
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
             try:
                 stat = path.stat()
                 stamps.append(f"{stat.st_mtime_ns:x}.{stat.st_size:x}")
-            except FileNotFoundError:
+            except OSError:
                 stamps.append("0")
         return "-".join(stamps)
 
-    def overview(self) -> Row | None:
-        """Slices with their state, counters, models and the latest alerts; None while there is nothing to show."""
-        return self._ask(_overview)
-
-    def detail(self, slicing: str, name: str, span: str = "") -> Row | None:
-        """Curves, calibration and PIT histograms of one slice; None when there is no such slice."""
-        return self._ask(lambda points: _detail(points, slicing, name, span))
-
-    def alerts(self, limit: int = ALERTS_MAX) -> list[Row]:
-        """The newest alerts, newest first."""
-        return self._ask(lambda points: _alerts(points, limit)) or []
-
-    def models(self) -> list[Row]:
-        """The newest models, oldest first, with their gates."""
-        return self._ask(_models) or []
-
-    def _ask(self, question: Callable[[Points], T]) -> T | None:
+    def _ask(self, question: Callable[[Points], T]) -> T:
         try:
-            with open_store(self._path) as link:
-                return question(Points(link, self._stream))
-        except sqlite3.DatabaseError:  # no file or no table yet, or locked: the page asks again
-            return None
+            with open_store(self.path) as link:
+                return question(Points(link, self.stream))
+        except sqlite3.DatabaseError as error:
+            why = f"{self.path} cannot be read: {error}" if self.path.exists() else f"{self.path} does not exist yet"
+            raise NotReadableError(why) from error
 
 
-def _overview(points: Points) -> Row | None:
+def _found(overview: Row, find: str) -> Row:
+    """An overview with the slices that were looked for, as many as are shown at once."""
+    hits = [row for row in overview["slices"] if find.casefold() in row["slice"].casefold()]
+    return {**overview, "slices": hits[:SLICES_MAX], "found": len(hits)}
+
+
+def _overview(points: Points, drift_rules: Collection[str]) -> Row | None:
     windows = _last_windows(points)
     if not windows:
         return None
     rules = shapes.open_rules(points.lasts("alerts"))
-    activations = points.newest("activations", ALERTS_MAX)
-    slices = [_slice(points, row, rules.get(key, {}), activations) for key, row in windows.items()]
+    slices = [_slice(row, rules.get(key, []), drift_rules) for key, row in windows.items()]
+    activations = points.newest("activations", _ACTIVATIONS_MAX)
     return {
         "stream": points.stream,
         "time_ms": max(row["time_ms"] for row in windows.values()),
         "slices": sorted(slices, key=shapes.worst_first),
+        "states": Counter(row["state"] for row in slices),
+        "slicings": len({row["slicing"] for row in slices}),
         "counters": _counters(points),
-        "alerts": _alerts(points, _SHOWN_ALERTS),
+        "alerts": _alerts(points),
         "opened": points.count("alerts", state="open"),
         "retrains": points.count("retrains"),
-        "swaps": shapes.takeovers(activations),
-        "models": _models(points),
+        "swaps": shapes.swap_count(activations),
+        "models": [{**row, "gates": json.loads(row["gates"])} for row in points.newest("models", MODELS_MAX)],
         "service": activations[-1]["model_id"] if activations else "",
     }
 
@@ -92,50 +145,40 @@ def _overview(points: Points) -> Row | None:
 def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
     """The newest window of the longest span of each slice."""
     last: dict[tuple[str, str], Row] = {}
-    for row in points.lasts("windows", lambda series: ",span=pane," not in series):
+    for row in points.lasts("windows"):
         key = (row["slicing"], row["slice"])
         if key not in last or shapes.span_ms(row["span"]) > shapes.span_ms(last[key]["span"]):
             last[key] = row
     return last
 
 
-def _slice(points: Points, row: Row, rules: dict[str, str], activations: list[Row]) -> Row:
-    since = row["time_ms"] - shapes.span_ms(row["span"])
-    young = any(a["time_ms"] > since and a["model_id"] == row["model_id"] for a in activations)
-    log = points.panes(row["slicing"], row["slice"], since) if young else PaneLog()
-    scored = log.scored(row)
+def _slice(row: Row, rules: list[str], drift_rules: Collection[str]) -> Row:
     return {
-        "slicing": row["slicing"], "slice": row["slice"], "state": shapes.worst(rules.values()), "rules": sorted(rules),
-        "scored": scored, "share": shapes.share(row[_STRANGE], scored), "span": row["span"], "model_id": row["model_id"],
+        "slicing": row["slicing"], "slice": row["slice"], "span": row["span"], "rules": rules,
+        "state": shapes.worst(shapes.kind(rule, drift_rules) for rule in rules),
+        "share": shapes.share(row, "p_le_01"), "scored": row.get("scored", 0),
     }  # fmt: skip
 
 
 def _counters(points: Points) -> dict[str, int]:
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for row in points.lasts("counters"):
-        for name in row.keys() - {"time_ms", "partition", "stream"}:
-            total[name] = total.get(name, 0) + int(row[name])
-    return total
+        total.update({name: int(row[name]) for name in row.keys() - {"time_ms", "partition", "stream"}})
+    return dict(total)
 
 
-def _alerts(points: Points, limit: int) -> list[Row]:
-    rows = points.newest("alerts", limit)[::-1]
-    return [{**row, "kind": shapes.kind(row), "blame": json.loads(row["blame"])} for row in rows]
+def _alerts(points: Points) -> list[Row]:
+    rows = points.newest("alerts", _SHOWN_ALERTS)[::-1]
+    return [{**row, "blame": json.loads(row["blame"])} for row in rows]
 
 
-def _models(points: Points) -> list[Row]:
-    return [{**row, "gates": json.loads(row["gates"])} for row in points.newest("models", MODELS_MAX)]
-
-
-def _detail(points: Points, slicing: str, name: str, span: str) -> Row | None:
-    spans, log = points.spans(slicing, name), points.panes(slicing, name)
-    if not spans or not log.times:
+def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Collection[str]) -> Row | None:
+    spans, panes = points.spans(slicing, name), points.curve(slicing, name, "pane")
+    if not spans or not panes:
         return None
     span = span if span in spans else spans[-1]
     window = points.last("windows", points.window_series(slicing, name, span))
     assert window is not None
-    panes = points.curve(slicing, name, "pane")
-    alerts = points.newest("alerts", ALERTS_MAX, slicing=slicing, slice=name)
     return {
         "slicing": slicing, "slice": name, "spans": spans, "span": span,
         "panes": {
@@ -143,23 +186,25 @@ def _detail(points: Points, slicing: str, name: str, span: str) -> Row | None:
             "log_prob": [row.get("log_prob_mean") for row in panes],
             "model_id": [row["model_id"] for row in panes],
         },
-        "strange": _strange(points, slicing, name, spans[min(1, len(spans) - 1)], log),
-        "swaps": log.swaps(),
-        "incidents": shapes.incidents(alerts),
-        "calibration": _calibration(window, log.scored(window)),
+        "strange": _strange(points, slicing, name, spans[min(1, len(spans) - 1)]),
+        "swaps": shapes.swaps(panes),
+        "incidents": shapes.incidents(points.alerts(slicing, name, ALERTS_MAX), drift_rules),
+        "calibration": _calibration(window),
         "features": _features(points, slicing, name, span),
     }  # fmt: skip
 
 
-def _strange(points: Points, slicing: str, name: str, span: str, log: PaneLog) -> Row:
+def _strange(points: Points, slicing: str, name: str, span: str) -> Row:
     rows = points.curve(slicing, name, span)
-    shares = [shapes.share(row[_STRANGE], log.scored(row)) for row in rows]
-    return {"t": [row["time_ms"] for row in rows], "share": shares, "span": span}
+    return {"t": [row["time_ms"] for row in rows], "share": [shapes.share(r, "p_le_01") for r in rows], "span": span}
 
 
-def _calibration(window: Row, scored: int) -> Row:
-    shares = [shapes.share(window[name], scored) for name in ALPHA_FIELDS]
-    return {"alpha": list(ALPHAS), "scored": scored, "share": shares, "model_id": window["model_id"]}
+def _calibration(window: Row) -> Row:
+    scored = window.get("scored", 0)
+    return {
+        "alpha": ALPHAS, "scored": scored, "share": [shapes.share(window, name) for name in ALPHA_FIELDS],
+        "chance": [shapes.by_chance(alpha, scored) for alpha in ALPHAS] if scored else [],
+    }  # fmt: skip
 
 
 def _features(points: Points, slicing: str, name: str, span: str) -> list[Row]:

@@ -1,30 +1,47 @@
-"""The SQL behind the page. Every question is an index look-up or a short scan: the store may hold millions of points."""
+"""The SQL behind the page. Every question is a bounded number of index look-ups: the store may hold millions of points."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream_app.console.shapes import PaneLog, Row, flat, span_ms
+from stream_app.console.shapes import Row, flat, span_ms
 
-POINTS_MAX = 1_500
+POINTS_MAX = 2_000
 """Points of a curve: more than a screen has pixels for is thinned out here."""
 
-_LAST_CHARACTER = "\U0010ffff"
 _POINT = "SELECT time_ms, tags, fields FROM points WHERE measurement = ?"
+_LAST = f"{_POINT} AND series = ? ORDER BY time_ms DESC LIMIT ?"
 _NEXT = "SELECT min(series) FROM points WHERE measurement = ? AND series > ?"
-_LAST = f"{_POINT} AND series = ? ORDER BY time_ms DESC LIMIT 1"
 _TAGGED = " AND json_extract(tags, ?) = ?"
-_THINNED = """
-SELECT time_ms, tags, fields FROM (
-    SELECT *, row_number() OVER (ORDER BY time_ms DESC) AS k FROM points WHERE measurement = ? AND series = ?
-) WHERE (k - 1) % ? = 0 ORDER BY time_ms
+# The next two jump from one key to the next inside SQLite instead of reading every point.
+_LASTS = """
+WITH RECURSIVE found(series) AS (
+    SELECT min(series) FROM points WHERE measurement = :measurement
+    UNION ALL
+    SELECT (SELECT min(series) FROM points WHERE measurement = :measurement AND series > found.series)
+    FROM found WHERE found.series IS NOT NULL
+)
+SELECT p.time_ms, p.tags, p.fields FROM found JOIN points p ON p.measurement = :measurement AND p.series = found.series
+    AND p.time_ms = (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = found.series)
+WHERE json_extract(p.tags, '$.stream') = :stream AND json_extract(p.tags, '$.span') IS NOT 'pane'
 """
-_PANES = """
-SELECT time_ms, json_extract(fields, '$.seen'), json_extract(fields, '$.model_id') FROM points
-WHERE measurement = 'windows' AND series = ? AND time_ms > ? ORDER BY time_ms
+_CURVE = """
+WITH RECURSIVE ends(first, last) AS (  -- one look-up each: together in one SELECT they would read the whole series
+    SELECT (SELECT min(time_ms) FROM points WHERE measurement = :measurement AND series = :series),
+           (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = :series)
+), at(t, step) AS (
+    SELECT last, max(1, (last - first) / (:points - 1)) FROM ends
+    UNION ALL
+    SELECT (SELECT max(time_ms) FROM points
+            WHERE measurement = :measurement AND series = :series AND time_ms <= at.t - at.step), at.step
+    FROM at WHERE at.t IS NOT NULL LIMIT :points
+)
+SELECT p.time_ms, p.tags, p.fields FROM at
+    JOIN points p ON p.measurement = :measurement AND p.series = :series AND p.time_ms = at.t ORDER BY p.time_ms
 """
 
 
@@ -35,7 +52,11 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         sqlite3.DatabaseError: there is no such file or no table in it yet, or somebody has locked it.
     """
-    link = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2.0)
+    # Reading beside a writer needs the writer's -wal and -shm files or the right to make them. In a folder that is
+    # read-only (a volume mounted so) they are missing only when nobody writes: then the file alone is the whole store.
+    alone = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
+    uri = f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if alone else "")
+    link = sqlite3.connect(uri, uri=True, timeout=1.0)
     try:
         link.execute("BEGIN")
         yield link
@@ -55,70 +76,67 @@ class Points:
 
     def last(self, measurement: str, series: str) -> Row | None:
         """The newest point of a series."""
-        row = self._link.execute(_LAST, (measurement, series)).fetchone()
-        return flat(*row) if row else None
+        return next(iter(self._newest_of(measurement, series, 1)), None)
 
-    def lasts(self, measurement: str, wanted: Callable[[str], bool] = lambda _: True) -> list[Row]:
-        """The newest point of each series of a measurement, oldest first."""
-        rows = (self.last(measurement, series) for series in self._series(measurement) if wanted(series))
-        return sorted(
-            (row for row in rows if row and row["stream"] == self.stream), key=lambda row: int(row["time_ms"])
-        )
+    def lasts(self, measurement: str) -> list[Row]:
+        """The newest point of each series of a measurement, panes aside, oldest first."""
+        names = {"measurement": measurement, "stream": self.stream}
+        rows = [flat(*row) for row in self._link.execute(_LASTS, names)]
+        return sorted(rows, key=lambda row: int(row["time_ms"]))
 
-    def newest(self, measurement: str, limit: int, **tags: str) -> list[Row]:
-        """The newest points of a measurement with these tags, oldest first."""
-        where, values = self._where(tags)
-        sql = f"{_POINT}{where} ORDER BY time_ms DESC LIMIT ?"
-        return [flat(*row) for row in self._link.execute(sql, (measurement, *values, limit))][::-1]
+    def newest(self, measurement: str, limit: int) -> list[Row]:
+        """The newest points of a measurement, oldest first."""
+        sql = f"{_POINT}{_TAGGED} ORDER BY time_ms DESC LIMIT ?"
+        return [flat(*row) for row in self._link.execute(sql, (measurement, "$.stream", self.stream, limit))][::-1]
 
     def count(self, measurement: str, **tags: str) -> int:
-        """How many points of a measurement have these tags."""
-        where, values = self._where(tags)
-        sql = f"SELECT count(*) FROM points WHERE measurement = ?{where}"  # noqa: S608 - names only, values are bound
-        return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
-
-    def _where(self, tags: dict[str, str]) -> tuple[str, list[str]]:
+        """How many points of a measurement have these tags. Reads them all: for alerts and the like."""
         pairs = {"stream": self.stream, **tags}
-        return _TAGGED * len(pairs), [part for name, value in pairs.items() for part in (f"$.{name}", value)]
+        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no value is in it
+        values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
+        return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
 
     def spans(self, slicing: str, name: str) -> list[str]:
         """Spans of a slice's windows, shortest first."""
         head, tail = f"slice={name},slicing={slicing},span=", f",stream={self.stream}"
-        series = self._series("windows", head)
-        found = {s.removeprefix(head).removesuffix(tail) for s in series if s.endswith(tail)}
+        found, series = set(), self._next("windows", head)
+        while series is not None and series.startswith(head):
+            if series.endswith(tail):
+                found.add(series.removeprefix(head).removesuffix(tail))
+            series = self._next("windows", series)
         return sorted(found - {"pane"}, key=span_ms)
 
     def features(self, slicing: str, name: str, span: str) -> list[tuple[str, Row]]:
         """The newest histogram of each feature of a slice."""
-        tail, after, made = self.window_series(slicing, name, span), "", []
-        while (series := self._next("pit", after)) is not None:
-            feature = series.removeprefix("feature=").split(",slice=", 1)[0]
-            row = self.last("pit", f"feature={feature},{tail}")
-            if row is not None:
-                made.append((feature, row))
-            after = f"feature={feature},slice={_LAST_CHARACTER}"  # over the other slices, to the next feature
-        return made
+        of_slice = self.window_series(slicing, name, span)
+        rows = ((feature, self.last("pit", f"feature={feature},{of_slice}")) for feature in self._firsts("pit"))
+        return [(feature, row) for feature, row in rows if row is not None]
 
-    def panes(self, slicing: str, name: str, since_ms: int = -1) -> PaneLog:
-        """All panes of a slice after a time, in brief."""
-        log = PaneLog()
-        for row in self._link.execute(_PANES, (self.window_series(slicing, name, "pane"), since_ms)):
-            log.add(*row)
-        return log
+    def alerts(self, slicing: str, name: str, limit: int) -> list[Row]:
+        """Alerts of a slice, oldest first, at most the newest ``limit`` of each rule and state."""
+        rows: list[Row] = []
+        for rule in self._firsts("alerts"):
+            for state in ("open", "update", "resolve"):
+                series = f"rule={rule},slice={name},slicing={slicing},state={state},stream={self.stream}"
+                rows += self._newest_of("alerts", series, limit)
+        return sorted(rows, key=lambda row: int(row["time_ms"]))
 
     def curve(self, slicing: str, name: str, span: str) -> list[Row]:
-        """Points of a window series, thinned to a bounded number; the newest one always stays."""
-        key = ("windows", self.window_series(slicing, name, span))
-        n = self._link.execute("SELECT count(*) FROM points WHERE measurement = ? AND series = ?", key).fetchone()[0]
-        step = max(1, -(-n // POINTS_MAX))
-        return [flat(*row) for row in self._link.execute(_THINNED, (*key, step))]
+        """Points of a window series, thinned evenly in time to at most ``POINTS_MAX``; the newest one always stays."""
+        series = self.window_series(slicing, name, span)
+        names = {"measurement": "windows", "series": series, "points": POINTS_MAX}
+        return [flat(*row) for row in self._link.execute(_CURVE, names)]
 
-    def _series(self, measurement: str, head: str = "") -> Iterator[str]:
-        """Series that begin with ``head``: jumps from one to the next instead of reading every point."""
-        series = self._next(measurement, head)
-        while series is not None and series.startswith(head):
-            yield series
-            series = self._next(measurement, series)
+    def _newest_of(self, measurement: str, series: str, limit: int) -> list[Row]:
+        return [flat(*row) for row in self._link.execute(_LAST, (measurement, series, limit))]
+
+    def _firsts(self, measurement: str) -> Iterator[str]:
+        """Values of a measurement's first tag, one series of each looked at."""
+        series = self._next(measurement, "")
+        while series is not None:
+            first = series.split(",", 1)[0]
+            yield first.split("=", 1)[1]
+            series = self._next(measurement, first + "-")  # sorts right after all that go on with a comma
 
     def _next(self, measurement: str, after: str) -> str | None:
         found: str | None = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]

@@ -2,103 +2,111 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from stream_app.console.answers import Store
+from stream_app.console.answers import NotReadableError, Store
 from stream_app.errors import DriftflowError
 
 _STATIC = Path(__file__).parent / "static"
+_STRANGE_HOST = "Unknown host name: ask by address or localhost, or add the name to console.names.\n"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
 """Scripts and styles come from here alone; nothing is inline."""
 
 
-def create_app(store: Path, stream: str, hosts: tuple[str, ...] = ()) -> Starlette:
+def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
     """The application.
 
     Args:
-        store: the SQLite sink's file; it may come into being later.
-        stream: which stream to show.
-        hosts: names, beside localhost, that the page may be asked for by: others are refused (DNS rebinding).
+        store: what to show; its file may come into being later.
+        names: names, beside localhost, that the page may be asked for by: others are refused, addresses are not.
     """
-    source = Store(store, stream)
 
     def overview(request: Request) -> Response:
-        version = f'"{source.version()}"'
-        if request.headers.get("if-none-match") == version:
-            return Response(status_code=304, headers={"ETag": version})
-        found = source.overview()
-        # Nothing found may mean locked: without a version the page asks again, whether or not the file changes.
-        return JSONResponse({"overview": found, "stream": stream}, headers={"ETag": version} if found else {})
+        try:
+            version, found = store.overview(request.query_params.get("find", ""))
+        except NotReadableError as error:  # no version: the page asks again, whether or not the file changes
+            return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
+        tag = {"ETag": f'"{version}"'}
+        if request.headers.get("if-none-match") == tag["ETag"]:
+            return Response(status_code=304, headers=tag)
+        return JSONResponse({"overview": found, "stream": store.stream, "why": ""}, headers=tag)
 
     def detail(request: Request) -> Response:
         wanted = request.query_params
-        found = source.detail(wanted.get("slicing", ""), wanted.get("slice", ""), wanted.get("span", ""))
+        try:
+            found = store.detail(wanted.get("slicing", ""), wanted.get("slice", ""), wanted.get("span", ""))
+        except NotReadableError as error:
+            return JSONResponse({"error": str(error)}, status_code=503)
         if found is None:
             return JSONResponse({"error": "no such slice, or nothing stored of it yet"}, status_code=404)
         return JSONResponse(found)
 
-    def alerts(_: Request) -> Response:
-        return JSONResponse(source.alerts())
-
-    def models(_: Request) -> Response:
-        return JSONResponse(source.models())
-
     def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
+
+    async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        known = _is_known(request.headers.get("host", ""), {"localhost", *names})
+        response = await call_next(request) if known else PlainTextResponse(_STRANGE_HOST, status_code=400)
+        response.headers.update(_HEADERS)
+        return response
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/api/overview", overview),
             Route("/api/slice", detail),
-            Route("/api/alerts", alerts),
-            Route("/api/models", models),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", *hosts]),
-            Middleware(BaseHTTPMiddleware, dispatch=_add_headers),
-        ],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
     )
 
 
-async def _add_headers(request: Request, call_next: Any) -> Response:
-    response: Response = await call_next(request)
-    response.headers.update(_HEADERS)
-    return response
+def _is_known(host: str, names: Collection[str]) -> bool:
+    """Whether a Host header is an address or one of our names.
+
+    A page elsewhere can point a name of its own at this machine and then read what we say to that name (DNS
+    rebinding). It cannot do so with an address, so those are always taken.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in names or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
-def _server(store: Path, stream: str, host: str, port: int) -> uvicorn.Server:
-    everywhere = host in ("0.0.0.0", "::")  # noqa: S104 - whoever asks for that is known by names we cannot know
-    app = create_app(store, stream, ("*",) if everywhere else (host, f"[{host}]"))
+def _server(store: Store, host: str, port: int, names: Collection[str]) -> uvicorn.Server:
+    app = create_app(store, {host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)})
     return uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", ws="none"))
 
 
-def serve(store: Path, stream: str, *, host: str, port: int) -> None:
+def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) -> None:
     """Serve in the foreground until Ctrl-C."""
-    server = _server(store, stream, host, port)
-    if not store.exists():
-        print(f"{store} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
-    print(f"console of {stream} at {_url(host, port)} (Ctrl-C stops it)")  # noqa: T201
+    server = _server(store, host, port, names)
+    if not store.path.exists():
+        print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
+    print(f"console of {store.stream} at {_url(host, port)} (Ctrl-C stops it)")  # noqa: T201
     server.run()
 
 
@@ -116,13 +124,13 @@ class Handle:
         self.thread.join(10)
 
 
-def start_in_thread(store: Path, stream: str, *, port: int = 0, host: str = "127.0.0.1") -> Handle:
+def start_in_thread(store: Store, *, port: int = 0, host: str = "127.0.0.1", names: Collection[str] = ()) -> Handle:
     """Serve in a thread of this process.
 
     Raises:
         DriftflowError: the port is taken.
     """
-    server = _server(store, stream, host, port)
+    server = _server(store, host, port, names)
     thread = threading.Thread(target=_run, args=(server,), name="console", daemon=True)
     thread.start()
     until = time.monotonic() + 10

@@ -27,6 +27,7 @@ def window_point(config: Config, layout: Layout, update: WindowUpdate) -> Point:
     mean, sd = (float(value) for value in layout.log_prob_mean_sd(row))
     fields: list[tuple[str, Field]] = [
         ("seen", int(layout.get(row, "seen"))),
+        ("scored", int(layout.get(row, "scored"))),
         ("missing", int(layout.get(row, "missing").sum())),
         ("late", int(layout.get(row, "late"))),
         ("unscorable", int(layout.get(row, "unscorable"))),

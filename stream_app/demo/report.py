@@ -73,10 +73,10 @@ def alarm_rates(panes: list[dict[str, Any]], facts: Any, history_end_ms: int) ->
     parts = {"reference": reference, "drift": drift, "after_swap": after}
     rates: dict[str, Any] = {name: _rate(part)[0] for name, part in parts.items()}
     rates["interval_95"] = {name: _rate(part)[1] for name, part in parts.items()}
-    rates["events"] = {name: sum(p["seen"] for p in part) for name, part in parts.items()}
+    rates["events"] = {name: sum(p["scored"] for p in part) for name, part in parts.items()}
     return rates
 
 
 def _rate(panes: list[dict[str, Any]]) -> tuple[float | None, list[float] | None]:
-    n, hits = sum(p["seen"] for p in panes), sum(p["p_le_01"] for p in panes)
+    n, hits = sum(p["scored"] for p in panes), sum(p["p_le_01"] for p in panes)
     return (round(hits / n, 5), [round(x, 5) for x in wilson(hits, n)]) if n else (None, None)

@@ -140,11 +140,10 @@ class Story:
         return child
 
     def _start_console(self) -> None:
+        from stream_app.console.answers import Store
         from stream_app.console.server import start_in_thread
 
-        handle = start_in_thread(
-            self.config.path(self.config.sink.path), self.config.stream, port=self.options["console_port"]
-        )
+        handle = start_in_thread(Store.of(self.config), port=self.options["console_port"])
         self.stack.callback(handle.stop)
         self.console_url = handle.url
 

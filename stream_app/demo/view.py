@@ -59,7 +59,7 @@ def _slices(story: Story) -> RenderableType:
 
 
 def _slice(name: str, row: dict[str, Any], rules: list[str]) -> Text:
-    share = row["p_le_01"] / max(row["seen"], 1)
+    share = row["p_le_01"] / max(row["scored"], 1)
     mark, style = ("▲", "bold red") if "drift" in rules else ("●", "yellow") if rules else ("●", "green")
     return Text.assemble((f"{mark} ", style), f"{name:<14}", (f"{share:6.1%}", style))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import faust
@@ -34,6 +34,8 @@ from stream_app.core.points import model_point
 from stream_app.runtime import batch_transport
 from stream_app.runtime.models_feed import ModelsFeed
 from stream_app.runtime.state import StateStore
+from stream_app.runtime.status import unread
+from stream_app.runtime.watchdog import lag_of
 from stream_app.sinks.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -71,11 +73,12 @@ class Worker:
         self._ready = asyncio.Event()
         self._lock = asyncio.Lock()
         self._acks: list[Any] = []
-        self._sent: list[Awaitable[Any]] = []
+        self._sent: list[asyncio.Future[Any]] = []
         self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
         self._told: set[tuple[str, str]] = set()
+        self._catching_up: dict[int, int | None] = {}
         self._heard: dict[tuple[int, int], tuple[int, float]] = {}
         self.first_score_at: float | None = None
 
@@ -156,6 +159,7 @@ class Worker:
 
     async def _on_timer(self) -> None:
         async with self._lock:
+            self._end_catching_up()
             await self._pass_over_idle()
             await self._checkpoint()
         self._tell_substitutes()
@@ -170,11 +174,7 @@ class Worker:
 
     async def _checkpoint(self) -> None:
         """Steps 2 to 4 for everything processed since the last one."""
-        sent, self._sent = self._sent, []
-        for pending in sent:
-            done = await pending
-            if done.topic == self.config.topics.partials:
-                self._sent_until[done.partition] = done.offset + 1
+        await self._acknowledged()
         points, self._points = self._points, []
         if points:
             self.spool.append(points)
@@ -184,6 +184,17 @@ class Worker:
         acks, self._acks = self._acks, []
         for event in acks:
             event.ack()
+
+    async def _acknowledged(self) -> None:
+        """Step 2. A send that failed stays in the list, so that no later checkpoint can pass it; and so does one that is
+        still under way when the worker is told to stop (``wait`` leaves it alone, awaiting it would cancel it).
+        """
+        if self._sent:
+            await asyncio.wait(self._sent)
+        for done in [pending.result() for pending in self._sent]:
+            if done.topic == self.config.topics.partials:
+                self._sent_until[done.partition] = done.offset + 1
+        self._sent = []
 
     def _save(self, role: str, number: int) -> None:
         if role == "source" and number in self.pipeline.sources:
@@ -199,6 +210,7 @@ class Worker:
             for tp in sorted(partitions):
                 if tp.topic == self.config.topics.events:
                     self.pipeline.open_source(tp.partition, self.store.load(f"source-{tp.partition}"))
+                    self._catching_up[tp.partition] = None
                     self._activate(tp.partition)
                 else:
                     self.pipeline.open_watcher(tp.partition, self.store.load(f"watch-{tp.partition}"))
@@ -209,6 +221,8 @@ class Worker:
             for tp in partitions:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
                 table.pop(tp.partition, None)
+                if tp.topic == self.config.topics.events:
+                    self._catching_up.pop(tp.partition, None)
 
     # Models and decisions ------------------------------------------------------------------------------------------
 
@@ -249,11 +263,25 @@ class Worker:
                     self._activate(partition)
 
     def _activate(self, partition: int) -> None:
-        decision = self.pipeline.decide_activation(partition, self.service) if self.service else None
+        scored_before = bool(self.pipeline.sources[partition].activations)
+        if not self.service or (scored_before and partition in self._catching_up):
+            return
+        decision = self.pipeline.decide_activation(partition, self.service)
         if decision is not None:
             self._decide(decision)
             log.info("Partition %d: model %s from pane %d on, scored by %s", partition, decision.model_id,
                      decision.pane_start_ms, decision.engine)  # fmt: skip
+
+    def _end_catching_up(self) -> None:
+        """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed
+        after it had sent what came of them: a new model waits until they are behind, or it would say of them anew.
+        """
+        for tp, (settled, high) in self.progress().items():
+            if tp.topic == self.config.topics.events and tp.partition in self._catching_up:
+                end = self._catching_up[tp.partition] = self._catching_up[tp.partition] or high
+                if end is not None and (settled or 0) >= end and tp.partition in self.pipeline.sources:
+                    del self._catching_up[tp.partition]
+                    self._activate(tp.partition)
 
     def _decide(self, decision: Decision) -> Outputs:
         """Write a decision down before anything that follows from it."""
@@ -261,15 +289,17 @@ class Worker:
         return self.pipeline.apply(decision)
 
     async def _pass_over_idle(self) -> None:
-        now = time.monotonic()
+        """Silence is not enough: a source with rows still to be read is slow, and what it has to say would be lost."""
+        now, lags = time.monotonic(), self.lags(self.config.topics.partials)
         for q, watcher in self.pipeline.watchers.items():
             behind = watcher.behind()
             for partition, closed_ms in watcher.closed.items():
                 known, since = self._heard.get((q, partition), (-1, now))
                 if closed_ms != known:
                     self._heard[q, partition] = (closed_ms, now)
-                elif partition in behind and now - since >= self.config.windows.idle_after.seconds:
-                    decision = self.pipeline.decide_pass_over(q, partition)
+                elif partition in behind and now - since >= self.config.windows.idle_after.seconds and lags.get(q) == 0:
+                    idle = unread(self.config).get(partition) == 0
+                    decision = self.pipeline.decide_pass_over(q, partition) if idle else None
                     if decision is not None:
                         await self._emit(self._decide(decision), ("watch", q), None)
 
@@ -290,9 +320,13 @@ class Worker:
         return sum(max(end - at, 0) for end, at in ends)
 
     def progress(self) -> dict[Any, tuple[int | None, int | None]]:
-        """Committed offset and high watermark of each partition this worker has."""
+        """Offset up to which all is settled and high watermark of each partition this worker has."""
         consumer = self.app._consumer
         return consumer.progress() if consumer is not None else {}
+
+    def lags(self, topic: str) -> dict[int, int | None]:
+        """Records that are not settled yet, by partition of a topic; None where not known."""
+        return {tp.partition: lag_of({tp: at}) for tp, at in self.progress().items() if tp.topic == topic}
 
     @property
     def pending(self) -> int:

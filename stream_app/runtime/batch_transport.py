@@ -16,6 +16,7 @@ Private methods of faust-streaming 0.15 are overridden here; the dependency is p
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -235,9 +236,21 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 raise
 
     def progress(self) -> dict[TP, tuple[int | None, int | None]]:
-        """Committed offset and high watermark of each assigned batch partition; None where not known yet."""
-        owned = self._batch_only(self.assignment())
-        return {tp: (self._committed_offset[tp], self.highwater(tp)) for tp in owned}
+        """Offset up to which everything is settled, and high watermark, of each assigned batch partition; None where not
+        known yet.
+
+        What is committed is settled, and where nothing is on its way any more so is all that was fetched: the markers of
+        transactional producers take offsets, but are no records that could be committed.
+        """
+        return {tp: (self._settled(tp), self.highwater(tp)) for tp in self._batch_only(self.assignment())}
+
+    def _settled(self, tp: TP) -> int | None:
+        committed: int | None = self._committed_offset[tp]
+        if self._must_seek or self._tokens.get(tp):
+            return committed
+        state = self._thread._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
+        fetched = state.position if state is not None and state.has_valid_position else None
+        return fetched if committed is None or fetched is None else max(committed, fetched)
 
 
 class BatchTransport(Transport):  # type: ignore[misc]
@@ -302,12 +315,14 @@ async def send(
     *,
     partition: int | None = None,
     headers: Mapping[str, bytes] | list[tuple[str, bytes]] | None = None,
-) -> Awaitable[Any]:
+) -> asyncio.Future[Any]:
     """Hand a message to the app's producer; await the result for the broker's acknowledgement.
 
     Raises:
         faust.exceptions.ProducerSendError: now or when the acknowledgement is awaited.
     """
     producer = await app.maybe_start_producer()
-    pending: Awaitable[Any] = await producer.send(topic, key, value, partition, None, headers)
+    pending: asyncio.Future[Any] = asyncio.ensure_future(
+        await producer.send(topic, key, value, partition, None, headers)
+    )
     return pending

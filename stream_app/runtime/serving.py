@@ -100,6 +100,7 @@ async def _write_status(config: Config, worker: Worker) -> None:
                 "models_refused": worker.models_refused,
                 "pending": worker.pending,
                 "lag": lag_of(worker.progress()),
+                "unread": worker.lags(config.topics.events),
                 "unwatched": worker.unwatched,
                 "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
             }

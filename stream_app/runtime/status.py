@@ -71,5 +71,14 @@ def read_status(config: Config) -> Status:
     return merged
 
 
+def unread(config: Config) -> dict[int, int | None]:
+    """Records of each source partition that its owner has not settled; None where the owner does not know, no entry where
+    nobody owns it.
+    """
+    files = [json.loads(path.read_text()) for path in folder_of(config).glob("*.json")]
+    alive = [status for status in files if time.time() - status["at"] < _FRESH_S]
+    return {int(number): lag for status in alive for number, lag in status["unread"].items()}
+
+
 def _known(alive: list[Status], name: str) -> bool:
     return all(status[name] is not None for status in alive)

@@ -34,14 +34,25 @@ def write_store(path: Path, panes: int = 160) -> Config:
 
 def write_long_store(path: Path, panes: int) -> None:
     """One slice with many panes and as many windows, the same row in each."""
+    ends = [START_MS + (k + 1) * PANE_MS for k in range(panes)]
+    _write_same(path, [(DRIFTED, span, end) for span in ("pane", "28d") for end in ends])
+
+
+def write_wide_store(path: Path, names: list[str]) -> None:
+    """Many slices with one pane and one window each; an incident of the rule ``drift`` is open on the last one."""
+    _write_same(path, [(name, span, START_MS + PANE_MS) for name in names for span in ("pane", "28d")])
+    sink = SQLiteSink(path)
+    sink.write([points.alert_point(_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS))])
+    sink.close()
+
+
+def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
     layout = Layout(len(config.event.numeric))
     row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
+    updates = (WindowUpdate("station", name, span, end - PANE_MS, end, "model-one", row) for name, span, end in places)
     sink = SQLiteSink(path)
-    for span in ("pane", "28d"):
-        ends = (START_MS + (k + 1) * PANE_MS for k in range(panes))
-        updates = (WindowUpdate("station", DRIFTED, span, end - PANE_MS, end, "model-one", row) for end in ends)
-        sink.write([points.window_point(config, layout, update) for update in updates])
+    sink.write([points.window_point(config, layout, update) for update in updates])
     sink.close()
 
 
@@ -76,14 +87,18 @@ def _row(layout: Layout, draws: np.random.Generator, seen: int, n: int, strange:
     return row
 
 
+def _alert(stream: str, name: str, opened_ms: int, end_ms: int) -> Alert:
+    return Alert(
+        id="a-1", stream=stream, rule="drift", slicing="station", slice=name, state="open", opened_pane_ms=opened_ms,
+        pane_start_ms=end_ms - PANE_MS, pane_end_ms=end_ms, statistic=1234.5, threshold=1000.0, evidence="e-value",
+        model_id="model-one", blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)],
+        summary=f"{name}: has drifted.",
+    )  # fmt: skip
+
+
 def _others(config: Config, panes: int) -> list[Point]:
     end = START_MS + panes * PANE_MS
-    alert = Alert(
-        id="a-1", stream=config.stream, rule="drift", slicing="station", slice=DRIFTED, state="open",
-        opened_pane_ms=START_MS + panes // 2 * PANE_MS, pane_start_ms=end - PANE_MS, pane_end_ms=end, statistic=1234.5,
-        threshold=1000.0, evidence="e-value", model_id="model-one",
-        blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)], summary="Dongsi: has drifted.",
-    )  # fmt: skip
+    alert = _alert(config.stream, DRIFTED, START_MS + panes // 2 * PANE_MS, end)
     gates = {"calibration": {"passed": True, "says": "1.2 % of held-out events"}}
     bad = {"likelihood": {"passed": False, "says": "-3 nats an event"}}
     notices = [("model-one", "promoted", gates), ("model-two", "promoted", gates), ("refused-1", "refused", bad)]

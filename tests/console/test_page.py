@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stream_app.console.server import start_in_thread
+from stream_app.console.answers import SLICES_MAX, Store
+from stream_app.console.server import Handle, start_in_thread
 from tests.conftest import cannot_start
-from tests.console.storing import DRIFTED, write_store
+from tests.console.storing import DRIFTED, write_store, write_wide_store
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +51,49 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any, store: Path) -> Iterator[Callable[[int, str], Any]]:
-    handle = start_in_thread(store, "beijing-air")
+def serve() -> Iterator[Callable[[Path], Handle]]:
+    with ExitStack() as stack:
 
-    def open_page(width: int, scheme: str) -> Any:
-        size = {"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(handle.url)
-        until = time.monotonic() + 20
-        while not browser.execute_script("return document.querySelectorAll('.feature .hist').length"):
-            assert time.monotonic() < until, browser.get_log("browser")
-            time.sleep(0.1)
-        return browser
+        def start(path: Path) -> Handle:
+            handle = start_in_thread(Store(path, "beijing-air", ["drift"]))
+            stack.callback(handle.stop)
+            return handle
 
-    yield open_page
-    handle.stop()
+        yield start
+
+
+def _open(browser: Any, handle: Handle, width: int = 1280, scheme: str = "light") -> None:
+    size = {"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(handle.url)
+
+
+def _wait(browser: Any, script: str, wanted: object) -> None:
+    until = time.monotonic() + 20
+    while (found := browser.execute_script(f"return {script}")) != wanted:
+        assert time.monotonic() < until, f"{found!r} is not {wanted!r}: {browser.get_log('browser')}"
+        time.sleep(0.05)
+
+
+_LIVE = "document.getElementById('live-text').textContent"
+_TITLE = "document.getElementById('slice-title').textContent"
+_DRAWN = "document.querySelectorAll('.chart canvas').length"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_readable(page: Callable[[int, str], Any], width: int, scheme: str) -> None:
-    window = page(width, scheme)
-    ask = window.execute_script
+def test_the_page_is_readable(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, width: int, scheme: str
+) -> None:
+    _open(browser, serve(store), width, scheme)
+    _wait(browser, _DRAWN, 3)
+    ask = browser.execute_script
     assert ask("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
-    assert ask("return document.querySelectorAll('canvas').length") == 3
     for chart, name, least in (
         ("likelihood", "--accent", 200), ("likelihood", "--bad-band", 2000), ("likelihood", "--swap", 40),
-        ("strange", "--strange", 100), ("calibration", "--accent", 100),
+        ("strange", "--strange", 100), ("calibration", "--accent", 100), ("calibration", "--chance", 2000),
     ):  # fmt: skip
         assert ask(_INK, chart, name) > least, f"{name} is drawn on {chart}"
     dark = ask("return getComputedStyle(document.body).backgroundColor").startswith("rgb(16,")
@@ -89,7 +105,7 @@ def test_the_page_is_readable(page: Callable[[int, str], Any], width: int, schem
     assert ask("return document.querySelectorAll('.model li.fail').length") == 1
     assert ask("return document.querySelectorAll('.feature').length") == 11
     assert ask("return document.title") == "driftflow – beijing-air", "a hostile slice name stays text"
-    assert [entry for entry in window.get_log("browser") if entry["level"] == "SEVERE"] == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 _INK = """
@@ -106,40 +122,70 @@ return n;
 """
 
 
-_PICTURE = "return document.querySelector('#likelihood canvas').toDataURL()"
+_PICTURE = "document.querySelector('#likelihood canvas').toDataURL()"
 
 
-def test_choosing_a_slice_shows_that_slice(page: Callable[[int, str], Any]) -> None:
-    window = page(1280, "light")
-    assert window.execute_script("return document.getElementById('slice-title').textContent") == DRIFTED
-    before = window.execute_script(_PICTURE)
-    window.execute_script("document.querySelector('[data-slice=Tiantan]').click()")
-    until = time.monotonic() + 10
-    while window.execute_script("return document.getElementById('slice-title').textContent") != "Tiantan":
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    assert window.execute_script("return document.querySelector('[data-slice=Tiantan]').ariaPressed") == "true"
-    until = time.monotonic() + 5
-    while window.execute_script(_PICTURE) == before:
-        assert time.monotonic() < until, "the chart is another one"
-        time.sleep(0.05)
+def test_choosing_a_slice_shows_that_slice(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
+    _open(browser, serve(store))
+    _wait(browser, _TITLE, DRIFTED)
+    before = browser.execute_script(f"return {_PICTURE}")
+    browser.execute_script("document.querySelector('[data-slice=Tiantan]').click()")
+    _wait(browser, _TITLE, "Tiantan")
+    assert browser.execute_script("return document.querySelector('[data-slice=Tiantan]').ariaPressed") == "true"
+    _wait(browser, f"{_PICTURE} !== {before!r}", True)
 
 
-def test_what_is_written_meanwhile_appears(browser: Any, tmp_path: Path) -> None:
-    """The page waits for a store, fills when there is one, and follows it."""
+def test_pointing_at_a_curve_reads_it(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    _open(browser, serve(store))
+    _wait(browser, _DRAWN, 3)
+    for chart, word in (("likelihood", "nats"), ("strange", "strange")):
+        over = browser.find_element("css selector", f"#{chart} .u-over")
+        ActionChains(browser).move_to_element_with_offset(over, 200, 0).perform()
+        _wait(browser, f"document.getElementById('{chart}-read').textContent.includes('{word} · drift')", True)
+
+
+def test_what_is_written_meanwhile_appears(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
+    """The page waits for a store, fills when there is one, follows it, and says when nobody answers any more."""
     path = tmp_path / "store.sqlite"
-    handle = start_in_thread(path, "beijing-air")
-    browser.get(handle.url)
-    _wait(browser, "return document.getElementById('live-text').textContent", "waiting for the first windows")
+    handle = serve(path)
+    _open(browser, handle)
+    _wait(browser, _LIVE, "waiting for the first windows")
+    _wait(browser, "document.getElementById('why').innerText.includes('store.sqlite does not exist yet')", True)
     write_store(path, panes=40)
-    _wait(browser, "return document.getElementById('live-text').textContent", "events up to 2013-03-11 00:00 UTC")
+    _wait(browser, _LIVE, "events up to 2013-03-11 00:00 UTC")
     write_store(path, panes=80)
-    _wait(browser, "return document.getElementById('live-text').textContent", "events up to 2013-03-21 00:00 UTC")
+    _wait(browser, _LIVE, "events up to 2013-03-21 00:00 UTC")
     handle.stop()
+    _wait(browser, _LIVE, "the console does not answer; trying again")
 
 
-def _wait(browser: Any, script: str, wanted: str) -> None:
-    until = time.monotonic() + 20
-    while (found := browser.execute_script(script)) != wanted:
-        assert time.monotonic() < until, found
-        time.sleep(0.1)
+def test_one_slice_of_many_is_found_by_name(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
+    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(SLICES_MAX + 80)])
+    _open(browser, serve(tmp_path / "store.sqlite"), 390)
+    _wait(browser, _TITLE, "device-199")  # the one that has drifted
+    assert browser.execute_script("return document.querySelectorAll('.slice').length") == SLICES_MAX
+    browser.find_element("id", "find").send_keys("ice-17")
+    _wait(browser, "document.querySelectorAll('.slice').length", 10)
+    assert browser.execute_script(f"return {_TITLE}") == "device-199", "what is looked at stays"
+    browser.find_element("css selector", "[data-slice=device-175]").click()
+    _wait(browser, _TITLE, "device-175")
+    browser.find_element("id", "find").send_keys("x")
+    _wait(browser, "document.getElementById('slices-more').textContent", "No slice has that in its name.")
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "many words " * 500, "<script>document.title = 1</script>" * 9])
+def test_a_long_name_does_not_break_the_page(
+    browser: Any, serve: Callable[[Path], Handle], tmp_path: Path, name: str
+) -> None:
+    write_wide_store(tmp_path / "store.sqlite", [name])
+    _open(browser, serve(tmp_path / "store.sqlite"), 390)
+    _wait(browser, _TITLE, name)
+    _wait(browser, _DRAWN, 3)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    assert browser.execute_script("return document.querySelector('.slice').offsetHeight") < 120
+    assert browser.execute_script("return document.documentElement.scrollHeight") < 4_500
+    for chart, ink in (("likelihood", "--accent"), ("strange", "--strange")):
+        assert browser.execute_script(_INK, chart, ink) > 8, f"a single pane is a dot on {chart}"
+    assert browser.execute_script("return document.title") == "driftflow – beijing-air"

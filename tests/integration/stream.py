@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import signal
 import sqlite3
@@ -30,6 +31,8 @@ from stream_app.trainer.worker import publish_registry
 
 Signal = tuple[tuple[tuple[str, bytes], ...], bytes]
 """Headers and value."""
+
+Lines = dict[int, list[dict[str, Any]]]
 
 _TEMPLATE = """
 stream = "air"
@@ -90,6 +93,37 @@ def write_example(path: Path, until: str) -> Path:
         out.write(header)
         out.writelines(row for row in rows if row.split(",")[place] < until)
     return path
+
+
+def signals_of(config: Config) -> dict[int, list[Signal]]:
+    """Signals by partition in order, each id once: a crash may send what it had sent before."""
+    table: dict[int, dict[str, Signal]] = defaultdict(dict)
+    for message in read_signals(config):
+        headers = tuple((name, value) for name, value in message.headers)
+        signal_ = (headers, message.value)
+        event_id = dict(headers)["ce_id"].decode()
+        assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
+    return {partition: list(signals.values()) for partition, signals in sorted(table.items())}
+
+
+def as_lines(signals: dict[int, list[Signal]]) -> Lines:
+    """Signals of the workers in the form that ``driftflow score --signals`` writes; the last partition is the trainer's."""
+    return {
+        partition: [
+            {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
+            for headers, value in signals[partition]
+        ]
+        for partition in signals
+        if partition < 8
+    }
+
+
+def lines_of(path: Path) -> Lines:
+    """What ``driftflow score --signals`` has written, by partition."""
+    table: Lines = defaultdict(list)
+    for line in map(json.loads, path.read_text().splitlines()):
+        table[line["partition"]].append(line)
+    return dict(table)
 
 
 class Stream:
@@ -227,14 +261,8 @@ class Stream:
         return path
 
     def signals(self) -> dict[int, list[Signal]]:
-        """Signals by partition in order, each id once: a crash may send what it had sent before."""
-        table: dict[int, dict[str, Signal]] = defaultdict(dict)
-        for message in read_signals(self.config):
-            headers = tuple((name, value) for name, value in message.headers)
-            signal_ = (headers, message.value)
-            event_id = dict(headers)["ce_id"].decode()
-            assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
-        return {partition: list(signals.values()) for partition, signals in sorted(table.items())}
+        """See :func:`signals_of`."""
+        return signals_of(self.config)
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Dead letters, each id once."""

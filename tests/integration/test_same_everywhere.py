@@ -6,27 +6,13 @@ import json
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.codecs import TYPES
 from stream_app.runtime.broker import EmbeddedBroker
 from tests.integration.conftest import MakeStream
-from tests.integration.stream import Stream
-
-Lines = dict[int, list[dict[str, Any]]]
-
-
-def as_lines(stream: Stream) -> Lines:
-    """Signals from the broker in the form that ``driftflow score --signals`` writes."""
-    table: Lines = {}
-    for partition, signals in stream.signals().items():
-        table[partition] = [
-            {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
-            for headers, value in signals
-        ]
-    return {partition: lines for partition, lines in table.items() if partition < 8}  # the last one is the trainer's
+from tests.integration.stream import Lines, Stream, as_lines, lines_of
 
 
 def score_locally(stream: Stream, example: Path, store: bool = False) -> Lines:
@@ -34,10 +20,7 @@ def score_locally(stream: Stream, example: Path, store: bool = False) -> Lines:
     out = stream.folder / "local.jsonl"
     words = ["--decisions", str(stream.decisions()), "--signals", str(out)]
     stream.command("score", str(example), *words, *(["--store"] if store else []))
-    table: Lines = {}
-    for line in map(json.loads, out.read_text().splitlines()):
-        table.setdefault(line["partition"], []).append(line)
-    return table
+    return lines_of(out)
 
 
 def run_live(stream: Stream, example: Path) -> None:
@@ -62,7 +45,7 @@ def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
     run_live(stream, example)
     stream.wait_until_done()
     stream.stop()
-    live, local = as_lines(stream), score_locally(stream, example)
+    live, local = as_lines(stream.signals()), score_locally(stream, example)
     assert live == local
     kinds = {line["ce_type"] for lines in live.values() for line in lines}
     wanted = {
@@ -99,7 +82,7 @@ def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> 
     assert status["received"] == status["windowed"] == len(rows)
     stored = stream.points()
     (stream.folder / "driftflow.sqlite").unlink()
-    assert as_lines(stream) == score_locally(stream, example, store=True), f"seed {seed}"
+    assert as_lines(stream.signals()) == score_locally(stream, example, store=True), f"seed {seed}"
     assert stored == stream.points(), f"seed {seed}"
 
 
@@ -148,4 +131,4 @@ def test_workers_share_the_work_and_say_the_same(make_stream: MakeStream, exampl
     stream.wait_until_done()
     stream.stop()
     assert stream.status()["received"] == stream.status()["windowed"] == len(rows)
-    assert as_lines(stream) == score_locally(stream, example)
+    assert as_lines(stream.signals()) == score_locally(stream, example)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from stream_app.config import Config, EventConfig, KafkaConfig, TopicsConfig
@@ -19,3 +22,13 @@ def make_config(
         event=EventConfig(**{**fields, **(event or {})}),
         kafka=KafkaConfig(bootstrap=[bootstrap], group=f"{name}-group", **kafka),
     )
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a coroutine test in an event loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run

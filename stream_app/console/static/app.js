@@ -1,29 +1,50 @@
 "use strict";
 // Asks every two seconds whether there is something new, and shows it.
 
-const state = { etag: "", overview: null, detail: null, chosen: null, span: "", asked: 0, text: "" };
+const state = { etag: "", overview: null, detail: null, chosen: null, span: "", find: "", polled: 0, asked: 0, text: "" };
 const POLL_MS = 2000;
 
 async function poll() {
-  try {
-    const answer = await fetch("/api/overview", { headers: state.etag ? { "If-None-Match": state.etag } : {}, cache: "no-store" });
-    if (answer.status === 200) {
-      const { overview, stream } = await answer.json();
-      $("stream").textContent = stream;
-      document.title = `driftflow – ${stream}`;
-      if (overview) await show(overview);
-      state.etag = answer.headers.get("ETag") ?? ""; // only now: what could not be shown is asked for again
-    } else if (answer.status !== 304) throw new Error(String(answer.status));
-    live("on", state.overview ? `events up to ${moment(state.overview.time_ms)} UTC` : "waiting for the first windows");
-  } catch {
-    live("off", "the console does not answer; trying again");
-  }
+  await refresh();
   setTimeout(poll, POLL_MS);
 }
+
+async function refresh() {
+  const number = ++state.polled;
+  try {
+    const query = new URLSearchParams({ find: state.find });
+    const answer = await fetch(`/api/overview?${query}`, { headers: state.etag ? { "If-None-Match": state.etag } : {}, cache: "no-store" });
+    if (answer.status !== 200 && answer.status !== 304) throw new Error(`HTTP ${answer.status}`);
+    const body = answer.status === 200 ? await answer.json() : null;
+    if (number !== state.polled) return; // something else was looked for meanwhile
+    if (body) await take(body, answer.headers.get("ETag") ?? "");
+    else live("on", upTo());
+  } catch (error) {
+    failed(error);
+  }
+}
+
+async function take({ overview, stream, why }, etag) {
+  $("stream").textContent = stream;
+  document.title = `driftflow – ${stream}`;
+  if (overview) await show(overview);
+  state.etag = overview ? etag : ""; // only now: what could not be shown is asked for again
+  $("why").textContent = why;
+  if (why && state.overview) live("off", why);
+  else live("on", upTo());
+}
+
+const upTo = () => (state.overview ? `events up to ${moment(state.overview.time_ms)} UTC` : "waiting for the first windows");
 
 function live(kind, text) {
   $("live").className = kind;
   $("live-text").textContent = text;
+}
+
+function failed(error) {
+  state.etag = ""; // so that everything is asked for again
+  if (error instanceof TypeError && error.message.includes("fetch")) live("off", "the console does not answer; trying again");
+  else { live("off", `this page failed: ${error.message}; trying again`); console.error(error); }
 }
 
 const isChosen = (s) => Boolean(state.chosen) && s.slice === state.chosen.slice && s.slicing === state.chosen.slicing;
@@ -32,35 +53,35 @@ async function show(overview) {
   state.overview = overview;
   $("waiting").hidden = true;
   $("main").hidden = false;
-  if (!overview.slices.some(isChosen)) state.chosen = overview.slices[0]; // the worst comes first
+  state.chosen ??= overview.slices[0]; // the worst comes first
   showVerdict(overview);
   showTiles(overview);
   showSlices(overview, isChosen, choose);
-  showAlerts(overview.alerts, (a) => choose(overview.slices.find((s) => s.slice === a.slice && s.slicing === a.slicing)));
+  showAlerts(overview.alerts, choose);
   showModels(overview);
-  await showDetail();
+  if (state.chosen) await showDetail();
 }
 
 function choose(slice) {
-  if (!slice) return;
   state.chosen = slice;
   showSlices(state.overview, isChosen, choose);
-  showDetail().catch(() => live("off", "the console does not answer; trying again"));
+  showDetail().catch(failed);
 }
 
 async function showDetail() {
   const query = new URLSearchParams({ slicing: state.chosen.slicing, slice: state.chosen.slice, span: state.span });
   const number = ++state.asked;
   const answer = await fetch(`/api/slice?${query}`, { cache: "no-store" });
-  const text = answer.ok ? await answer.text() : "";
-  if (!text || number !== state.asked) return; // another slice was chosen meanwhile
+  const text = await answer.text();
+  if (number !== state.asked) return; // another slice was chosen meanwhile
+  if (!answer.ok) throw new Error(JSON.parse(text).error);
   if (text === state.text) return;
   state.text = text;
   state.detail = JSON.parse(text);
   $("slice-title").textContent = state.detail.slice || "all";
-  $("strange-span").textContent = spanWords(state.detail.strange.span).replace(/^1 /, "");
-  showSpans(state.detail, (span) => { state.span = span; showDetail(); });
-  showFeatures(state.detail.features);
+  $("strange-span").textContent = lasting(state.detail.strange.span);
+  showSpans(state.detail, (span) => { state.span = span; showDetail().catch(failed); });
+  showFeatures(state.detail);
   showCalibrationText(state.detail);
   draw();
 }
@@ -72,7 +93,11 @@ function draw() {
   drawCalibration(state.detail);
 }
 
-let resizing = 0;
+let resizing = 0, finding = 0;
 addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(draw, 150); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+$("find").addEventListener("input", () => {
+  clearTimeout(finding);
+  finding = setTimeout(() => { state.find = $("find").value; state.etag = ""; refresh(); }, 200);
+});
 poll();

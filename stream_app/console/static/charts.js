@@ -61,19 +61,28 @@ function overlay(detail, end) {
   };
 }
 
+// A stream that has only begun: one pane is a dot in its day, not an empty frame.
+function period(xs) {
+  const first = xs[0], last = xs[xs.length - 1];
+  return first === last ? [first - DAY_S / 2, last + DAY_S / 2] : [first, last];
+}
+const dots = (xs, fill) => ({ show: xs.length < 30, size: 6, fill });
+
 const drawn = new Map();
 
 function put(id, options, data, say) {
   const host = document.getElementById(id), read = document.getElementById(`${id}-read`);
+  const pointed = drawn.get(id)?.cursor;
   drawn.get(id)?.destroy();
-  if (read) read.textContent = "";
   const setCursor = (u) => {
     const k = u.cursor.idx;
-    if (read) read.textContent = k === null || k === undefined ? "" : say(k);
+    if (read) read.textContent = (k === null || k === undefined ? "" : say(k)) || "Point at the curve to read it.";
   };
   const hooks = { ...options.hooks, ...(say ? { setCursor: [setCursor] } : {}) };
   const basic = { width: host.clientWidth, height: host.clientHeight, legend: { show: false }, tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC") };
-  drawn.set(id, new uPlot({ cursor: { y: false, drag: { x: false, y: false } }, ...basic, ...options, hooks }, data, host));
+  const chart = new uPlot({ cursor: { y: false, drag: { x: false, y: false } }, ...basic, ...options, hooks }, data, host);
+  drawn.set(id, chart);
+  if (say) chart.setCursor(pointed?.left >= 0 ? { left: pointed.left, top: pointed.top } : { left: -10, top: -10 }); // what was being read goes on
 }
 
 const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
@@ -100,9 +109,9 @@ function drawLikelihood(detail, end) {
     ys.push(values[k] ?? null);
   }
   put("likelihood", {
-    scales: { y: { range: heights(ys) } },
+    scales: { x: { range: period(xs) }, y: { range: heights(ys) } },
     axes: [timeAxis(), axis({ size: 52 })],
-    series: [{}, { stroke: colour("--accent"), width: 1.4, points: { show: false } }],
+    series: [{}, { stroke: colour("--accent"), width: 1.4, points: dots(xs, colour("--accent")) }],
     hooks: { drawClear: [overlay(detail, end)] },
   }, [xs, ys], (k) => (ys[k] === null ? "" : `${moments(xs[k])} UTC · ${ys[k].toFixed(1)} nats${nameIncidents(detail, xs[k])}`));
 }
@@ -112,9 +121,9 @@ function drawStrange(detail, end) {
   const xs = t.map((ms) => ms / 1000);
   const top = Math.max(0.03, ...share.filter((s) => s !== null)) * 1.1;
   put("strange", {
-    scales: { y: { range: [0, top] } },
+    scales: { x: { range: period(xs) }, y: { range: [0, top] } },
     axes: [timeAxis(), axis({ size: 52, space: 28, values: (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(1)} %`) })],
-    series: [{}, { stroke: colour("--strange"), width: 1.6, points: { show: false }, fill: colour("--strange-soft") },
+    series: [{}, { stroke: colour("--strange"), width: 1.6, points: dots(xs, colour("--strange")), fill: colour("--strange-soft") },
       { stroke: colour("--soft"), width: 1, points: { show: false } }],
     hooks: { drawClear: [overlay(detail, end)] },
   }, [xs, share, xs.map(() => 0.01)],
@@ -122,15 +131,18 @@ function drawStrange(detail, end) {
 }
 
 function drawCalibration(detail) {
-  const { alpha, share } = detail.calibration;
+  const { alpha, share, chance } = detail.calibration;
   const floor = 1e-4, decades = [1e-4, 1e-3, 1e-2, 1e-1, 1];
   const labels = (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(2)} %`);
   const log = { distr: 3, range: [floor * 0.7, 1.3] };
+  const seen = (values) => values.map((s) => (s > 0 ? Math.max(s, floor * 0.7) : null));
+  const edge = { stroke: "transparent", points: { show: false } };
   put("calibration", {
     cursor: { show: false },
     scales: { x: { ...log, time: false }, y: log },
     axes: [axis({ splits: () => decades, values: labels }), axis({ size: 58, splits: () => decades, values: labels })],
-    series: [{}, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
+    series: [{}, edge, edge, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
       { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }],
-  }, [alpha, alpha, share.map((s) => (s > 0 ? Math.max(s, floor) : null))]);
+    bands: [{ series: [2, 1], fill: colour("--chance") }],
+  }, [alpha, chance.map(([low]) => Math.max(low, floor * 0.7)), chance.map(([, high]) => Math.max(high, floor * 0.7)), alpha, seen(share)]);
 }

@@ -13,6 +13,8 @@ function spanWords(span) {
   return unit ? `${n} ${unit}${n === 1 ? "" : "s"}` : span;
 }
 
+const lasting = (span) => spanWords(span).replace(/^1 /, "");
+
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -31,14 +33,13 @@ function replaceKeepingFocus(host, nodes) {
 }
 
 function showVerdict(o) {
-  const drifted = o.slices.filter((s) => s.state === "drift").length;
-  const warned = o.slices.filter((s) => s.state === "warning").length;
-  const n = o.slices.length, all = n === 1 ? "the only slice" : `all ${n} slices`;
-  $("verdict").className = drifted ? "drift" : warned ? "warning" : "ok";
-  $("verdict").textContent = drifted
-    ? `${drifted} of ${n} slice${n === 1 ? "" : "s"} ${drifted === 1 ? "has" : "have"} drifted: events there no longer look like those the model learned from.`
-    : warned ? `No drift. ${warned} of ${n} slice${n === 1 ? "" : "s"} ${warned === 1 ? "has" : "have"} a warning.`
-      : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`;
+  const { drift = 0, warning = 0, ok = 0 } = o.states;
+  const n = drift + warning + ok, all = n === 1 ? "the only slice" : `all ${count(n)} slices`;
+  const part = (k) => `${count(k)} of ${count(n)} slice${n === 1 ? "" : "s"} ${k === 1 ? "has" : "have"}`;
+  $("verdict").className = drift ? "drift" : warning ? "warning" : "ok";
+  $("verdict").textContent = drift
+    ? `${part(drift)} drifted: events there no longer look like those the model learned from.`
+    : warning ? `No drift. ${part(warning)} a warning.` : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`;
 }
 
 function showTiles(o) {
@@ -47,20 +48,25 @@ function showTiles(o) {
     [count(c.received), "events received"],
     [count(o.opened), "incidents opened"],
     [count(o.retrains), "times a new model was asked for"],
-    [count(o.swaps.length), "models swapped in"],
+    [count(o.swaps), "models swapped in"],
     [`${count(c.late)} / ${count(c.rejected)} / ${count(c.duplicate)}`, "events late / rejected / duplicate"],
   ];
   $("tiles").replaceChildren(...tiles.map(([value, label]) => make("div", { class: "tile" }, make("b", {}, value), make("span", {}, label))));
 }
 
+const FIND_FROM = 24;
+
 function showSlices(o, isChosen, choose) {
-  const several = new Set(o.slices.map((s) => s.slicing)).size > 1;
-  $("slices-span").textContent = spanWords(o.slices[0].span);
+  const all = Object.values(o.states).reduce((a, b) => a + b, 0);
+  $("find").hidden = all < FIND_FROM;
+  $("slices-span").textContent = o.slices.length ? lasting(o.slices[0].span) : "window";
+  $("slices-more").textContent = !o.found ? "No slice has that in its name."
+    : o.found > o.slices.length ? `The worst ${count(o.slices.length)} of ${count(o.found)}. Find the others by name.` : "";
   replaceKeepingFocus($("slices"), o.slices.map((s) => {
     const says = s.rules.length ? s.rules.join(", ") : LABEL.ok;
-    return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, onclick: () => choose(s) },
+    return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, title: s.slice, onclick: () => choose(s) },
       make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
-      make("small", {}, several ? `${s.slicing}: ${says}` : says));
+      make("small", {}, o.slicings > 1 ? `${s.slicing}: ${says}` : says));
   }));
 }
 
@@ -73,7 +79,7 @@ function showCalibrationText(detail) {
   const { share, alpha, scored } = detail.calibration;
   const at = share[alpha.indexOf(0.01)];
   $("calibration-text").textContent = at === null || at === undefined ? "The model in service has scored nothing in this window yet."
-    : `In the last ${spanWords(detail.span).replace(/^1 /, "")}, ${percent(at, 2)} of the ${count(scored)} events scored by the model in service had p ≤ 1 %: `
+    : `In the last ${lasting(detail.span)}, ${percent(at, 2)} of the ${count(scored)} events scored by the model in service had p ≤ 1 %: `
       + `${(at / 0.01).toFixed(1)} times what was promised.`;
 }
 
@@ -97,18 +103,23 @@ function histogram(feature, counts) {
   return node;
 }
 
-function showFeatures(features) {
+function showFeatures({ slice, span, features }) {
+  $("features-title").textContent = `Which features moved in the last ${lasting(span)}: ${slice || "all"}`;
   if (!features.length) {
     $("features").replaceChildren(make("p", { class: "hint" }, "The first histograms are stored after the first full day."));
     return;
   }
-  $("features").replaceChildren(...features.map((f) => {
-    const bar = make("i");
-    bar.style.width = `${Math.min(100, 100 * f.moved)}%`;
-    return make("div", { class: f.moved >= 0.25 ? "feature far" : "feature" },
-      make("header", {}, make("b", {}, f.feature), make("span", { class: "moved" }, f.moved.toFixed(2))),
-      make("div", { class: "track" }, bar), histogram(f.feature, f.counts));
-  }));
+  $("features").replaceChildren(...features.map(featureCard));
+}
+
+const FAR = 0.25;
+
+function featureCard({ feature, moved, counts }) {
+  const bar = make("i"), none = counts.every((c) => c === 0); // nothing arrived: nothing is known of where it would have fallen
+  bar.style.width = none ? "0" : `${Math.min(100, 100 * moved)}%`;
+  return make("div", { class: moved >= FAR ? "feature far" : "feature" },
+    make("header", {}, make("b", { title: feature }, feature), make("span", { class: "moved" }, none ? "no values" : moved.toFixed(2))),
+    make("div", { class: "track" }, bar), histogram(feature, counts));
 }
 
 function showAlerts(alerts, choose) {
@@ -116,7 +127,7 @@ function showAlerts(alerts, choose) {
     const blame = make("td", { class: "blame" }, ...a.blame.map((b) => make("span", {}, `${b.feature} ${percent(b.weight, 0)}`)));
     const name = make("button", { type: "button", class: "link", onclick: () => choose(a) }, a.slice || "all");
     return make("tr", {}, make("td", { class: "when" }, moment(a.time_ms)), make("td", { class: "tight" }, make("span", { class: `state ${a.state}` }, a.state)),
-      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", {}, a.summary), blame);
+      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", { class: "says" }, a.summary), blame);
   });
   if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "6" }, "No alerts so far.")));
   $("alerts").tBodies[0].replaceChildren(...rows);
