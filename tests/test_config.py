@@ -109,6 +109,7 @@ ONE_FAULT = [
     ({"rules": {"r": {"detector": "missing", "open": 1, "resolve": 0, "options": {"x": 3}}}}, "rules.r.options.x"),
     ({"rules": {"r": {"detector": "pit", "open": float("nan"), "resolve": 0}}}, "rules.r.open"),
     ({"model": {"flow": "glow"}}, "model.flow"),
+    ({"model": {"engine": "gpu"}}, "model.engine: one of auto, fused, torchscript"),
     ({"console": {"port": 70000}}, "console.port"),
     ({"windows": {"pane": "1h", "spans": ["1d"], "lateness": "7d"}}, "windows.lateness"),
 ]
