@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 #include "plan.h"
 
@@ -14,7 +15,6 @@
 #else
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")
 #endif
-#include "vector_avx2.h"
 #include "vector_avx512.h"
 #include "run.h"
 

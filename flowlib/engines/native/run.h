@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "matrix.h"
 #include "plan.h"
@@ -34,23 +35,54 @@ struct Scratch {
     }
 };
 
+template <class V, class Read>
+FUSED_INLINE void apply(const Block& block, const Read& parameter, V& x, V& part) {
+    if (block.kind == Kind::affine)
+        affine(parameter, x, part);
+    else
+        spline(block.spline, parameter, x, part);
+}
+
+// Where the parts of row r lie.
+struct Rows {
+    const Scratch& s;
+    const Stage& stage;
+    const Group& g;
+    float* ladj;
+    std::ptrdiff_t d;
+
+    const float* parameters(int r) const { return s.parameters + r * std::ptrdiff_t(stage.layer.width) + g.out; }
+    float* x(int r) const { return s.x + r * s.x_stride; }
+    float* total(int r) const { return ladj + r * d; }
+};
+
+// Rows from r to m, one by one, a group filling the vector.
 template <class V>
-void transform(const Block& block, const Plan& plan, const Stage& stage, const Group& g, const Scratch& s, float* ladj, int m) {
-    for (int r = 0; r < m; ++r) {
-        const float* parameters = s.parameters + std::ptrdiff_t(r) * stage.layer.width + g.out;
-        float* row = s.x + r * s.x_stride;
-        V x = gather<V>(g, row), part;
-        if (block.kind == Kind::affine)
-            affine(parameters, x, part);
-        else
-            spline(block.spline, parameters, x, part);
-        scatter(g, x, row);
-        float* total = ladj + std::ptrdiff_t(r) * plan.d;
-        scatter(g, gather<V>(g, total) + part, total);
+void transform(const Block& block, const Rows& at, int r, int m) {
+    for (; r < m; ++r) {
+        V x = gather<V>(at.g, at.x(r)), part;
+        apply(block, OneRow<V>{at.parameters(r)}, x, part);
+        scatter(at.g, x, at.x(r));
+        scatter(at.g, gather<V>(at.g, at.total(r)) + part, at.total(r));
     }
 }
 
-template <class V, class Half, int Rows>
+// Two rows at a time, a group filling half of the vector each: every step is by lane, so the bits are the same.
+template <class V, class Half>
+void transform_pairs(const Block& block, const Rows& at, int m) {
+    int r = 0;
+    for (; r + 1 < m; r += 2) {
+        V x = V::pair(gather<Half>(at.g, at.x(r)), gather<Half>(at.g, at.x(r + 1))), part;
+        apply(block, TwoRows<V, Half>{at.parameters(r), at.parameters(r + 1)}, x, part);
+        scatter(at.g, x.low(), at.x(r));
+        scatter(at.g, x.high(), at.x(r + 1));
+        scatter(at.g, gather<Half>(at.g, at.total(r)) + part.low(), at.total(r));
+        scatter(at.g, gather<Half>(at.g, at.total(r + 1)) + part.high(), at.total(r + 1));
+    }
+    transform<Half>(block, at, r, m);
+}
+
+template <class V, class Half, int TileRows>
 void run_block(const Block& block, const Plan& plan, const Scratch& s, float* ladj, int m) {
     const float* numbers = plan.numbers.data.get();
     Source in{s.x, s.x_stride, block.inputs.data()};
@@ -58,25 +90,30 @@ void run_block(const Block& block, const Plan& plan, const Scratch& s, float* la
     int to = 0;
     for (const fused::Layer& each : block.hidden) {
         if (picked)
-            layer<V, Rows, true>(each, in, numbers, true, s.hidden[to], each.width, m);
+            layer<V, TileRows, true>(each, in, numbers, true, s.hidden[to], each.width, m);
         else
-            layer<V, Rows, false>(each, in, numbers, true, s.hidden[to], each.width, m);
+            layer<V, TileRows, false>(each, in, numbers, true, s.hidden[to], each.width, m);
         in = {s.hidden[to], each.width, nullptr};
         picked = false;
         to = 1 - to;
     }
     for (const Stage& stage : block.stages) {
-        layer<V, Rows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
+        layer<V, TileRows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
         for (const Group& g : stage.groups) {
-            if (g.lanes == V::lanes)
-                transform<V>(block, plan, stage, g, s, ladj, m);
-            else
-                transform<Half>(block, plan, stage, g, s, ladj, m);
+            const Rows at{s, stage, g, ladj, plan.d};
+            if constexpr (std::is_same_v<V, Half>) {
+                transform<V>(block, at, 0, m);
+            } else {
+                if (g.lanes == V::lanes)
+                    transform<V>(block, at, 0, m);
+                else
+                    transform_pairs<V, Half>(block, at, m);
+            }
         }
     }
 }
 
-template <class V, class Half, int Rows>
+template <class V, class Half, int TileRows>
 void run_plan(const Plan& plan, const float* x, const float* context, float* z, float* ladj, std::ptrdiff_t n) {
     static thread_local Scratch s;
     s.fit(plan);
@@ -88,7 +125,7 @@ void run_plan(const Plan& plan, const float* x, const float* context, float* z, 
             if (c) std::memcpy(s.x + r * s.x_stride + d, context + (start + r) * c, c * sizeof(float));
         }
         std::memset(ladj + start * d, 0, m * d * sizeof(float));
-        for (const Block& block : plan.blocks) run_block<V, Half, Rows>(block, plan, s, ladj + start * d, m);
+        for (const Block& block : plan.blocks) run_block<V, Half, TileRows>(block, plan, s, ladj + start * d, m);
         for (int r = 0; r < m; ++r) std::memcpy(z + (start + r) * d, s.x + r * s.x_stride, d * sizeof(float));
     }
 }

@@ -7,28 +7,30 @@
 
 namespace {
 
-// exp(raw - max) of each bin into `out`; returns what turns them into shares of the interval above the minimum.
-template <class V>
-FUSED_INLINE V softmax(const float* raw, int bins, float minimum_share, V* out) {
-    V top = V::load(raw);
-    for (int k = 1; k < bins; ++k) top = maximum(top, V::load(raw + k * V::lanes));
+// exp(raw - max) of each bin into `out`; returns what turns them into shares of the interval above the minimum. The bins'
+// parameters begin with number `from`.
+template <class V, class Read>
+FUSED_INLINE V softmax(const Read& parameter, int from, int bins, float minimum_share, V* out) {
+    for (int k = 0; k < bins; ++k) out[k] = parameter(from + k);
+    V top = out[0];
+    for (int k = 1; k < bins; ++k) top = maximum(top, out[k]);
     V sum = V::set(0.0f);
     for (int k = 0; k < bins; ++k) {
         // Less than e^-40 adds nothing to a share of at least 1e-3, and denormal numbers would cost a hundred cycles each.
-        out[k] = exponential(maximum(V::load(raw + k * V::lanes) - top, V::set(-40.0f)));
+        out[k] = exponential(maximum(out[k] - top, V::set(-40.0f)));
         sum = sum + out[k];
     }
     return V::set(1.0f - minimum_share * static_cast<float>(bins)) / sum;
 }
 
 // Parameters: widths, heights (bins each), then bins - 1 slopes between the bins; the slope at both ends is 1.
-template <class V>
-FUSED_INLINE void spline(const fused::Spline& s, const float* parameters, V& x, V& ladj) {
-    const float *slopes = parameters + 2 * s.bins * V::lanes;
+template <class V, class Read>
+FUSED_INLINE void spline(const fused::Spline& s, const Read& parameter, V& x, V& ladj) {
+    const int slopes = 2 * s.bins;
     const V one = V::set(1.0f), bound = V::set(s.bound), span = V::set(2.0f * s.bound), low = V::set(-s.bound);
     V width[64], height[64];
-    const V width_scale = softmax<V>(parameters, s.bins, s.min_width, width);
-    const V height_scale = softmax<V>(parameters + s.bins * V::lanes, s.bins, s.min_height, height);
+    const V width_scale = softmax<V>(parameter, 0, s.bins, s.min_width, width);
+    const V height_scale = softmax<V>(parameter, s.bins, s.bins, s.min_height, height);
     const V inside = minimum(maximum(x, low), bound);
     V edge = low, level = low, left = low, bottom = low, w = span, h = span;
     V raw0 = V::set(0.0f), raw1 = raw0;
@@ -44,11 +46,11 @@ FUSED_INLINE void spline(const fused::Spline& s, const float* parameters, V& x, 
         w = select(here, next_edge - edge, w);
         h = select(here, next_level - level, h);
         if (k) {
-            raw0 = select(here, V::load(slopes + (k - 1) * V::lanes), raw0);
+            raw0 = select(here, parameter(slopes + k - 1), raw0);
             at0 = select(here, edge, at0);
         }
         if (!last) {
-            raw1 = select(here, V::load(slopes + k * V::lanes), raw1);
+            raw1 = select(here, parameter(slopes + k), raw1);
             at1 = select(here, next_edge, at1);
         } else {
             at1 = select(here, bound, at1);

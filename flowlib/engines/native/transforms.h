@@ -23,10 +23,26 @@ FUSED_INLINE void scatter(const fused::Group& g, V value, float* row) {
     for (int i = 0; i < g.count; ++i) row[g.columns[i]] = lanes[i];
 }
 
-// z = (x - shift) · exp(-s), s = 2·tanh(raw / 2); ladj = -s.
+// Parameter p of a group's features, of one row …
 template <class V>
-FUSED_INLINE void affine(const float* parameters, V& x, V& ladj) {
-    const V shift = V::load(parameters), raw = V::load(parameters + V::lanes);
+struct OneRow {
+    const float* parameters;
+    V operator()(int p) const { return V::load(parameters + p * V::lanes); }
+};
+
+// … or of two rows side by side, where a group is half as wide as a vector.
+template <class V, class Half>
+struct TwoRows {
+    const float *first, *second;
+    V operator()(int p) const {
+        return V::pair(Half::load(first + p * Half::lanes), Half::load(second + p * Half::lanes));
+    }
+};
+
+// z = (x - shift) · exp(-s), s = 2·tanh(raw / 2); ladj = -s.
+template <class V, class Read>
+FUSED_INLINE void affine(const Read& parameter, V& x, V& ladj) {
+    const V shift = parameter(0), raw = parameter(1);
     ladj = V::set(-2.0f) * hyperbolic_tangent(raw * V::set(0.5f));
     x = (x - shift) * exponential(ladj);
 }

@@ -1,7 +1,9 @@
-// Sixteen floats in an AVX-512 register. Same operations as vector_avx2.h and vector_portable.h.
+// Sixteen floats in an AVX-512 register. Same operations as vector_avx2.h and vector_portable.h, and two eights in one.
 #pragma once
 
 #include <immintrin.h>
+
+#include "vector_avx2.h"
 
 namespace {
 
@@ -15,6 +17,11 @@ struct V16 {
     static V16 load(const float* p, int n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
     void store(float* p) const { _mm512_storeu_ps(p, v); }
     void store(float* p, int n) const { _mm512_mask_storeu_ps(p, first(n), v); }
+    static V16 pair(V8 low, V8 high) {
+        return {_mm512_insertf32x8(_mm512_castps256_ps512(low.v), high.v, 1)};
+    }
+    V8 low() const { return {_mm512_castps512_ps256(v)}; }
+    V8 high() const { return {_mm512_extractf32x8_ps(v, 1)}; }
     static Mask first(int n) { return static_cast<Mask>((1u << n) - 1u); }
 };
 
