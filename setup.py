@@ -14,7 +14,14 @@ setup(
             depends=sorted(str(path) for path in NATIVE.glob("*.h")),
             language="c++",
             # Products and sums stay as written: results must not depend on what a compiler makes of an expression.
-            extra_compile_args=["-std=c++17", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-Wno-uninitialized"],
+            extra_compile_args=[
+                "-std=c++17",
+                "-O3",
+                "-g0",
+                "-ffp-contract=off",
+                "-fvisibility=hidden",
+                "-Wno-uninitialized",
+            ],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             py_limited_api=True,
             optional=True,  # no compiler: flowlib falls back to TorchScript

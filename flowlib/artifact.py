@@ -33,7 +33,7 @@ FORMAT = "driftflow-model-1"
 BYTES_MAX = 64 * 1024 * 1024
 _MAGIC = b"DFM1"
 _BOUNDS = {
-    "d": 4_096, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16, "bins": 256, "components": 1_024,
+    "d": 4_096, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16, "bins": 64, "components": 1_024,
     "rank": 64, "members": 255,
 }  # fmt: skip
 

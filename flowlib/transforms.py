@@ -53,8 +53,8 @@ class RationalQuadratic(nn.Module):
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        if not 2 <= bins <= 256:
-            raise ValueError(f"a spline has 2 to 256 bins, got {bins}")
+        if not 2 <= bins <= 64:
+            raise ValueError(f"a spline has 2 to 64 bins, got {bins}")
         self.bins = bins
         self.parameters_each = 3 * bins - 1
         # Attributes, since a scripted method sees no constants of the module.
@@ -64,9 +64,9 @@ class RationalQuadratic(nn.Module):
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """``(n, d), (n, 3K − 1, d)`` → y and log dy/dx, ``(n, d)``."""
         widths, heights, slopes = self._knots(parameters)
-        inside = torch.clamp(x, -self.bound, self.bound)
-        left, width, low, height, d0, d1 = self._bin(inside, widths, heights, slopes, widths)
-        s, t = height / width, torch.clamp((inside - left) / width, 0.0, 1.0)
+        left, width, low, height, d0, d1 = self._bin(x, widths, heights, slopes, widths)
+        # Clamped: what lies outside is replaced below, and must not turn into a NaN (nor its gradient) before.
+        s, t = height / width, torch.clamp((x - left) / width, 0.0, 1.0)
         u = t * (1.0 - t)
         below = s + (d1 + d0 - 2.0 * s) * u
         y = low + height * (s * t * t + d0 * u) / below

@@ -115,8 +115,12 @@ class Mixture(Flow):
             nn.Parameter(part, requires_grad=False) for part in (log_weights, means, diagonal, whitening.triu(1))
         )
 
-    def bake(self) -> Rosenblatt:
+    def bake(self) -> nn.Module:
         """The same function with the context's projection multiplied into the whitening."""
+        return self.kernel()
+
+    def kernel(self) -> Rosenblatt:
+        """The map of the weights as they are."""
         (m, y), r = self.means.shape, len(self.projection)
         rows = (self.upper.triu(1) + torch.diag_embed(self.log_diagonal.exp())).transpose(1, 2)
         bias = -(rows @ self.means.unsqueeze(2)).reshape(m * y)
@@ -125,12 +129,12 @@ class Mixture(Flow):
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Flow.forward`."""
-        z, ladj = self.bake()(x, context)
+        z, ladj = self.kernel()(x, context)
         return z, ladj
 
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
         """See :meth:`Flow.inverse`; by bisection between the components' own quantiles, which hold the mixture's."""
-        kernel, x = self.bake(), torch.zeros_like(z)
+        kernel, x = self.kernel(), torch.zeros_like(z)
         for j in range(self.d):
             u, _, before = kernel.whitened(x, context)  # with x_j = 0
             slope = kernel.log_diagonal[:, kernel.rank + j].exp()
@@ -146,7 +150,7 @@ class Mixture(Flow):
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:
         """See :meth:`Flow.sample`; exact: a component by its weight given the context, then its features in turn."""
-        kernel, x = self.bake(), torch.zeros(len(context), self.d)
+        kernel, x = self.kernel(), torch.zeros(len(context), self.d)
         z = torch.randn(x.shape, generator=generator)
         weights = kernel.whitened(x, context)[2][:, :, 0].exp()
         which = torch.multinomial(weights, 1, generator=generator)

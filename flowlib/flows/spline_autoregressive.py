@@ -10,24 +10,27 @@ import torch
 
 from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, width
 from flowlib.nets import made
-from flowlib.transforms import RationalQuadratic
+from flowlib.transforms import Affine, RationalQuadratic
 
 
 class SplineAutoregressive(Stack):
-    """Spline autoregressive blocks of ``bins`` bins (8, as in the paper); the rest as for MAF."""
+    """An affine autoregressive block, then spline blocks of ``bins`` bins (8, as in the paper); the rest as for MAF.
+
+    The affine block is ours: a spline is the identity beyond ±5, so what lies farther out in some contexts than in others
+    has to be brought there first.
+    """
 
     def __init__(
         self, d: int, context: int, generator: torch.Generator,
         blocks: int = 5, hidden: int | None = None, layers: int = 2, bins: int = 8,
     ) -> None:  # fmt: skip
         hidden, spline = width(d, hidden), RationalQuadratic(bins)
-        made_blocks = [
-            AutoregressiveBlock(
-                made(d, context, hidden, layers, order, generator, spline.parameters_each), spline, order
-            )
-            for order in alternating(d, blocks)
-        ]
-        super().__init__(d, context, made_blocks, hidden, layers)
+        chain = []
+        for k, order in enumerate(alternating(d, blocks)):
+            transform = spline if k else Affine()
+            net = made(d, context, hidden, layers, order, generator, transform.parameters_each)
+            chain.append(AutoregressiveBlock(net, transform, order))
+        super().__init__(d, context, chain, hidden, layers)
         self.bins = bins
 
     def hyperparameters(self) -> dict[str, int]:

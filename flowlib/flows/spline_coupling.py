@@ -10,23 +10,27 @@ import torch
 
 from flowlib.flows.stack import CouplingBlock, Stack, splits, width
 from flowlib.nets import coupling_net
-from flowlib.transforms import RationalQuadratic
+from flowlib.transforms import Affine, RationalQuadratic
 
 
 class SplineCoupling(Stack):
-    """Spline coupling blocks of ``bins`` bins (8, as in the paper); for the splits see
-    :func:`flowlib.flows.stack.splits`."""
+    """Two affine coupling blocks, one for each side, then spline blocks of ``bins`` bins (8, as in the paper).
+
+    For the splits see :func:`flowlib.flows.stack.splits`, for the affine blocks
+    :class:`flowlib.flows.spline_autoregressive.SplineAutoregressive`.
+    """
 
     def __init__(
         self, d: int, context: int, generator: torch.Generator,
         blocks: int | None = None, hidden: int | None = None, layers: int = 2, bins: int = 8,
     ) -> None:  # fmt: skip
         hidden, spline = width(d, hidden), RationalQuadratic(bins)
-        made = [
-            CouplingBlock(coupling_net(keep, context, hidden, layers, generator, spline.parameters_each), spline, keep)
-            for keep in splits(d, blocks)
-        ]
-        super().__init__(d, context, made, hidden, layers)
+        chain = []
+        for k, keep in enumerate(splits(d, blocks)):
+            transform = spline if k > 1 else Affine()
+            net = coupling_net(keep, context, hidden, layers, generator, transform.parameters_each)
+            chain.append(CouplingBlock(net, transform, keep))
+        super().__init__(d, context, chain, hidden, layers)
         self.bins = bins
 
     def hyperparameters(self) -> dict[str, int]:
