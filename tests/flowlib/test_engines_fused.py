@@ -14,6 +14,7 @@ from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
 from flowlib.flows import FLOWS
+from flowlib.transforms import RationalQuadratic
 from tests.flowlib.test_engines import SEED, flow_of, rows
 
 native = pytest.importorskip("flowlib.engines._fused", reason="the kernel was not built")
@@ -44,6 +45,7 @@ def test_avx2_and_avx512_round_alike(family: str) -> None:
 
 def test_values_outside_of_a_splines_bound_stay() -> None:
     flow = flow_of("spline_coupling", 2, 0)
+    flow.blocks = torch.nn.ModuleList(b for b in flow.blocks if isinstance(b.transform, RationalQuadratic))
     x = np.array([[5.0, -5.0], [5.5, -80.0], [1e30, -1e30]], np.float32)
     z, ladj = Fused(flow)(x, np.zeros((3, 0), np.float32))
     np.testing.assert_array_equal(z, x)
