@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -30,7 +31,7 @@ def density() -> Density:
 @pytest.fixture
 def kept(tmp_path: Path, density: Density) -> tuple[Config, str]:
     """A registry that holds the model, and the model's id."""
-    config = stream_config(root=str(tmp_path))
+    config = msgspec.structs.replace(stream_config(), root=str(tmp_path))
     made = artifact.pack(density, signing_key(config))
     Registry(config).save(made)
     return config, made.model_id
