@@ -2,14 +2,16 @@
 
     python -m tests.bench.speed --out speed.json
 
-Other work on the machine slows whoever runs at that moment: so every contender takes its turn in each of several rounds,
-and the table gives the median with the least and the most. Shares are of this machine's own float32 matrix product
-(1024³, one thread), measured in the same rounds, with products that masks make zero counted as if they were done.
+Other work on the machine slows whoever runs at that moment: so at every size all contenders take their turns one after the
+other, in several rounds. The table gives medians with the least and the most; ratios and shares are medians over rounds of
+what was measured side by side. Shares are of this machine's own float32 matrix product (1024³, one thread), with products
+that masks make zero counted as if they were done.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 import warnings
@@ -26,6 +28,8 @@ from flowlib.flows import Maf
 from tests.bench.contenders import OURS, PEERS, Contender, make
 
 Progress = Callable[[str], None]
+Rates = dict[tuple[str, int, int], list[float]]
+"""Rows a second in each round, by contender, D and batch."""
 
 DIMENSIONS, BATCHES = (8, 32, 64), (1, 32, 512, 4_096)
 ROUNDS = 7
@@ -41,20 +45,21 @@ def measure(
     torch.set_num_threads(1)
     missing: dict[str, str] = {}
     fields = _prepare(dimensions, contenders or [*OURS, *PEERS], missing, progress)
-    cells = [(name, d, n) for (name, d) in fields for n in batches if n == 1 or not fields[name, d].one_by_one]
-    rates: dict[tuple[str, int, int], list[float]] = {cell: [] for cell in cells}
-    peaks: list[float] = []
+    rates: Rates = {}
+    peaks: dict[tuple[int, int], list[float]] = {}
     for turn in range(rounds):
-        for name, d, n in cells:
-            rates[name, d, n].append(_rate(fields[name, d].score, fields[name, d].prepare(_rows(n, d))))
-        peaks.append(_peak())
-        progress(f"speed: round {turn + 1} of {rounds}, {peaks[-1] / 1e9:.0f} Gflop/s at the peak")
-    peak = max(peaks)
-    table = [_row(cell, rates[cell], fields[cell[:2]].flops, peak) for cell in cells]
+        for d, n in itertools.product(dimensions, batches):
+            peaks.setdefault((d, n), []).append(_peak())
+            for (name, width), contender in fields.items():
+                if width == d and (n == 1 or not contender.one_by_one):
+                    rates.setdefault((name, d, n), []).append(_rate(contender.score, contender.prepare(_rows(n, d))))
+        progress(f"speed: round {turn + 1} of {rounds}")
+    found = np.array(list(peaks.values())) / 1e9
+    table = [_row(cell, rates[cell], fields[cell[:2]].flops, peaks[cell[1:]]) for cell in rates]
     return {
-        "threads": 1, "rounds": rounds, "peak_gflops": {"max": peak / 1e9, "median": float(np.median(peaks)) / 1e9},
+        "threads": 1, "rounds": rounds, "peak_gflops": {"max": float(found.max()), "median": float(np.median(found))},
         "missing": missing, "table": table, "by_dimension": by_dimension(), "by_slices": by_slices(),
-        "aims": _aims(table),
+        "aims": _aims(rates, table),
     }  # fmt: skip
 
 
@@ -105,12 +110,12 @@ def _peak() -> float:
     return best
 
 
-def _row(cell: tuple[str, int, int], rates: list[float], flops: int, peak: float) -> dict[str, Any]:
+def _row(cell: tuple[str, int, int], rates: list[float], flops: int, peaks: list[float]) -> dict[str, Any]:
     name, d, n = cell
     median = float(np.median(rates))
     return {
         "contender": name, "d": d, "batch": n, "rows_per_s": median, "min": min(rates), "max": max(rates),
-        "share_of_peak": max(rates) * flops / peak if flops else None,
+        "share_of_peak": float(np.median(np.divide(rates, peaks))) * flops if flops else None,
     }  # fmt: skip
 
 
@@ -143,24 +148,18 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
     return line
 
 
-def _aims(table: list[dict[str, Any]]) -> list[str]:
+def _aims(rates: Rates, table: list[dict[str, Any]]) -> list[str]:
     """Sentences on what the engines were built for; nothing is said of what was not measured."""
-    rates = {(row["contender"], row["d"], row["batch"]): row for row in table}
-
-    def median(*key: Any) -> float:
-        return float(rates[key]["rows_per_s"]) if key in rates else float("nan")
-
-    trees = "river HalfSpaceTrees(25)"
-    said = []
+    shares = {(row["d"], row["batch"]): row["share_of_peak"] for row in table if row["contender"] == "maf fused"}
+    trees, spline, said = "river HalfSpaceTrees(25)", "spline_autoregressive", []
     for d in sorted({row["d"] for row in table}):
-        share = rates.get(("maf fused", d, 512), {}).get("share_of_peak") or float("nan")
-        said.append(f"D={d}: MAF at {share:.0%} of the peak at batch 512 (aim 95%)")
-        said.append(
-            f"D={d}: MAF {median('maf fused', d, 1) / median(trees, d, 1):.1f} times {trees} at batch 1 (aim 2)"
-        )
-        ratio = median("spline_autoregressive fused", d, 512) / median("spline_autoregressive torchscript", d, 512)
-        said.append(f"D={d}: spline autoregressive {ratio:.1f} times its TorchScript at batch 512 (aim 6)")
-    return [sentence for sentence in said if "nan" not in sentence]
+        if (d, 512) in shares:
+            said.append(f"D={d}: MAF at {shares[d, 512]:.0%} of the peak at batch 512 (aim 95%)")
+        for ours, theirs, n, aim in (("maf fused", trees, 1, 2), (f"{spline} fused", f"{spline} torchscript", 512, 6)):
+            if (ours, d, n) in rates and (theirs, d, n) in rates:
+                ratio = float(np.median(np.divide(rates[ours, d, n], rates[theirs, d, n])))
+                said.append(f"D={d}: {ours} {ratio:.1f} times {theirs} at batch {n} (aim {aim})")
+    return said
 
 
 def markdown(result: dict[str, Any]) -> str:
