@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from flowlib.calibration import Calibration, pit_of
-from flowlib.encoding import HALF_LOG_TWO_PI, Encoder, FeatureSpec
+from flowlib.context import attach, detach
+from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.engines import Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.table import Bools, Floats, Singles, Table
@@ -77,20 +78,24 @@ class Density:
         cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
         config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
         warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
+        encoder_config: EncoderConfig | None = None,
     ) -> Density:  # fmt: skip
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
-        With ``warm_start`` of the same columns the old encoder is kept, so that the old weights still mean what they
-        did (another flow family starts afresh behind it); a column whose range has moved by orders of magnitude asks
-        for a fresh start instead.
+        With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
+        what they did (another flow family starts afresh behind it); a column whose range has moved by orders of
+        magnitude asks for a fresh start instead.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
-        warm = warm_start is not None and warm_start.spec == spec
-        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train)
+        encoder_config = encoder_config or EncoderConfig()
+        warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, encoder_config)
+        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, encoder_config)
         keep = warm and warm_start is not None and warm_start.flow_name == flow_name
         flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
+        if encoder.slice_table.size:
+            attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
         fit_flow(
             flow,
             _batch(encoder, train, "train"),
@@ -100,6 +105,8 @@ class Density:
             progress,
         )
         flow.eval()
+        if encoder.slice_table.size:
+            encoder = replace(encoder, slice_table=detach(flow))
         raw = _Raw.of(encoder, build(flow), calibration)
         usable = raw.scorable
         if not usable.any():
@@ -131,12 +138,22 @@ class _Raw:
     def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
-        numeric = ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2 - HALF_LOG_TWO_PI + encoded.ladj
+        pushed = _pushed_out(z, encoded)
+        numeric = ladj.astype(np.float64) - 0.5 * pushed**2 - HALF_LOG_TWO_PI + encoded.ladj
         parts = np.concatenate([numeric, encoded.category_log_prob], axis=1)
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
-        z = np.where(encoded.missing | ~ok[:, None], np.float32(0), z)
+        z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
         return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
+
+
+def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
+    """z with what values beyond their limits pay in it: ½z² grows by those nats, on the side the value lies on."""
+    wide = z.astype(np.float64)
+    if not encoded.tail_nats.any():
+        return wide
+    far = np.copysign(np.sqrt(wide * wide + 2.0 * encoded.tail_nats), encoded.features)
+    return np.where(encoded.tail_nats > 0, far, wide)
 
 
 def _fresh(name: str, encoder: Encoder, seed: int) -> Flow:
@@ -149,7 +166,10 @@ def _batch(encoder: Encoder, table: Table, name: str) -> Batch:
     rows = encoded.scorable
     if not rows.any():
         raise ValueError(f"none of the {name} rows can be scored")
+    rounded = bool(encoder.resolution.any())
     return Batch(
         torch.from_numpy(encoded.features[rows]), torch.from_numpy(encoded.context[rows]),
         torch.from_numpy(encoded.missing[rows]),
+        torch.from_numpy(np.stack(encoder.cells(table.take(rows)))) if rounded else None,
+        torch.from_numpy(encoded.codes[rows]) if encoder.slice_table.size else None,
     )  # fmt: skip

@@ -1,30 +1,33 @@
-"""Table to model features and back in measure: scaling, missing masks, categoricals, with the exact log-Jacobian.
+"""Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
 
-A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c)``: the missing mask and the categories have smoothed factors
-of their own and condition the flow over the numeric values. A missing value is modelled as an independent standard
-normal: training fills it with fresh noise, scoring puts 0 there and takes ``log N(0; 0, 1)`` off again, so a flow that
-has learnt the independence gives the density of the observed values alone.
+A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: the missing mask and the categories have smoothed factors
+of their own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A
+missing value is modelled as an independent standard normal: training fills it with fresh noise, scoring puts 0 there and
+takes ``log N(0; 0, 1)`` off again, so a flow that has learnt the independence gives the density of the observed values.
+
+Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of the
+column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
+limit and pays for the rest by itself: the further out, the less likely, whatever the flow makes of places it never saw.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from flowlib.table import Bools, Floats, Objects, Singles, Table
+from flowlib import context as surroundings
+from flowlib.columns import MAPS, ColumnMap
+from flowlib.findings import Finding, findings, resolution
+from flowlib.fitting import fit_column, fit_levels, limits, tail_nats
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
-LEVELS_MAX = 256
-"""Categories beyond the most frequent 256 share the unseen bucket."""
-
-_LONG_TAIL = 4.0
-"""A non-negative column whose largest value is this many times its median is taken on a logarithmic scale."""
-
-FEATURE_LIMIT = 50.0
-"""Features beyond ± this many scale units are called unscorable: the flow has nothing to say of them."""
+_CHUNK_VALUES = 32_768
+"""Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,47 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True)
+class EncoderConfig:
+    """What the encoder may do.
+
+    Attributes:
+        maps: kinds of column map to choose from, the simpler ones first (:data:`flowlib.columns.MAPS`); the margins that
+            keep the later ones rare stand in :mod:`flowlib.fitting`.
+        context: of ``hour``, ``weekday``, ``slice``: what the flow is told beside the values. None unless asked for: on
+            hourly air quality the hour gave 0.4 nats a row, the station as much again, and weekdays nothing; but a model
+            that is told the slice no longer finds a slice strange for being unlike the others, and that is a choice.
+        embedding: width of the learnt row for each slice.
+        dequantize: spread rounded values over their cells in training.
+    """
+
+    maps: tuple[str, ...] = ("standard", "robust", "log", "asinh", "quantile")
+    context: tuple[str, ...] = ()
+    embedding: int = 8
+    dequantize: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("maps", tuple(MAPS)), ("context", surroundings.KINDS)):
+            chosen = getattr(self, name)
+            if set(chosen) - set(known) or len(set(chosen)) < len(chosen):
+                raise ValueError(f"encoder {name}: each of {', '.join(known)} at most once, got {', '.join(chosen)}")
+        if not self.maps or not 1 <= self.embedding <= 64:
+            raise ValueError(
+                f"encoder: at least one map and an embedding of 1 to 64, got {self.maps}, {self.embedding}"
+            )
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Model inputs of n rows.
 
     Attributes:
-        features: ``(n, d)`` float32, 0 where missing.
-        context: ``(n, c)`` float32: d missing indicators, then one-hot categories.
+        features: ``(n, d)`` float32 within the limits, 0 where missing.
+        context: ``(n, c)`` float32: d missing indicators, one-hot categories, clock, row of the slice.
         ladj: ``(n, d)`` float64. Of an observed value: log |d feature / d raw| + log p(present); of a missing one:
             log p(missing) + ½ log 2π, which takes off again what the base gives to the filled-in 0.
+        tail_nats: ``(n, d)`` float64 ≥ 0, what a value beyond its limit pays: to be taken off its log-likelihood.
         category_log_prob: ``(n, k)`` float64, smoothed log probability of each category.
+        codes: ``(n,)`` int64 code of the slice, 0 for never seen or rare.
         missing: ``(n, d)`` bool.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
     """
@@ -52,147 +87,229 @@ class Encoded:
     features: Singles
     context: Singles
     ladj: Floats
+    tail_nats: Floats
     category_log_prob: Floats
+    codes: Ints
     missing: Bools
     scorable: Bools
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Fitted column transforms. Per numeric column: ``(t(x) − shift) / scale``, ``t`` the identity or ``asinh(x / unit)``.
+    """Fitted column transforms.
 
     Attributes:
         spec: column names.
-        unit: ``(d,)`` 0 for columns left linear, else the unit of asinh (near 0 linear, far out logarithmic).
-        shift, scale: ``(d,)`` of the transformed column.
+        config: what was asked for.
+        maps: for each kind in use the ``(m,)`` columns it has and their map.
+        resolution: ``(d,)`` step of the grid of rounded columns, 0 for none.
+        limit: ``(d,)`` features beyond ± this enter the flow at it.
         missing_share: ``(d,)`` smoothed share of missing values.
         levels: for each categorical column its known levels; index ``len(levels)`` is the unseen bucket.
         level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities.
+        slices: slices with a row of their own, in the order of their codes from 1 on.
+        slice_table: ``(slices + 1, e)`` float32 learnt rows; row 0 is for the others. No columns without that context.
+        findings: what is peculiar about the columns.
     """
 
     spec: FeatureSpec
-    unit: Floats
-    shift: Floats
-    scale: Floats
+    config: EncoderConfig
+    maps: tuple[tuple[Ints, ColumnMap], ...]
+    resolution: Floats
+    limit: Floats
     missing_share: Floats
     levels: tuple[tuple[str | None, ...], ...]
     level_log_prob: tuple[Floats, ...]
+    slices: tuple[str, ...]
+    slice_table: Singles
+    findings: tuple[Finding, ...]
+    _level_codes: tuple[dict[str | None, int], ...] = field(init=False, repr=False, compare=False)
+    _slice_codes: dict[str, int] = field(init=False, repr=False, compare=False)
+    _log_missing: Floats = field(init=False, repr=False, compare=False)
+    _log_present: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        codes = tuple({level: i for i, level in enumerate(levels)} for levels in self.levels)
+        object.__setattr__(self, "_level_codes", codes)
+        object.__setattr__(self, "_slice_codes", {name: i for i, name in enumerate(self.slices, 1)})
+        with np.errstate(divide="ignore", invalid="ignore"):  # a state that is refused afterwards may hold anything
+            object.__setattr__(self, "_log_missing", np.log(self.missing_share))
+            object.__setattr__(self, "_log_present", np.log1p(-self.missing_share))
 
     @property
     def context_width(self) -> int:
         """Columns of the context."""
-        return len(self.spec.numeric) + sum(len(levels) + 1 for levels in self.levels)
+        wide = sum(surroundings.CLOCK_WIDTH.get(kind, 0) for kind in self.config.context) + int(
+            self.slice_table.shape[1]
+        )
+        return len(self.spec.numeric) + sum(len(levels) + 1 for levels in self.levels) + wide
 
     @classmethod
-    def fit(cls, spec: FeatureSpec, table: Table) -> Encoder:
-        """Fit on training rows, n ≥ 1; raises ValueError on a wrong shape or no rows."""
-        numeric, categories = table.numeric, table.categories
-        _check_shapes(spec, numeric, categories)
-        if not len(numeric):
+    def fit(cls, spec: FeatureSpec, table: Table, config: EncoderConfig | None = None) -> Encoder:
+        """Fit on training rows, n ≥ 1; the same rows give the same encoder. Raises ValueError on a wrong shape or no rows."""
+        config = config or EncoderConfig()
+        check_shapes(spec, table)
+        if not len(table):
             raise ValueError("no rows to fit the encoder on")
-        values = numeric.astype(np.float64)
+        values = table.numeric.astype(np.float64)
         values[~np.isfinite(values)] = np.nan
-        d = len(spec.numeric)
-        unit, shift, scale = np.zeros(d), np.zeros(d), np.ones(d)
-        for j in range(d):
-            unit[j], shift[j], scale[j] = _fit_column(values[:, j])
-        missing = np.isnan(numeric)
-        tables = [_fit_levels(categories[:, k]) for k in range(len(spec.categorical))]
+        columns = [column[~np.isnan(column)] for column in values.T]
+        steps = np.array([resolution(x) if config.dequantize else 0.0 for x in columns])
+        chosen = [fit_column(x, float(step), config.maps) for x, step in zip(columns, steps, strict=True)]
+        missing = np.isnan(table.numeric)
+        tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
+        known = surroundings.frequent(table.slices) if "slice" in config.context else ()
         return cls(
-            spec, unit, shift, scale, (missing.sum(axis=0) + 0.5) / (len(numeric) + 1.0),
-            tuple(levels for levels, _ in tables), tuple(log_prob for _, log_prob in tables),
+            spec, config, _grouped(chosen), steps, limits(chosen, columns),
+            (missing.sum(axis=0) + 0.5) / (len(table) + 1.0),
+            tuple(levels for levels, _ in tables), tuple(log_prob for _, log_prob in tables), known,
+            np.zeros((len(known) + 1, config.embedding if "slice" in config.context else 0), np.float32),
+            findings(spec.numeric, values, steps, [one.kind for one in chosen]),
         )  # fmt: skip
 
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
-        numeric, categories = table.numeric, table.categories
-        _check_shapes(self.spec, numeric, categories)
-        missing = np.isnan(numeric)
-        x = np.where(missing, 0.0, numeric.astype(np.float64))
-        finite = np.isfinite(x)
-        x = np.where(finite, x, 0.0)
-        wide = self.unit > 0
-        unit = np.where(wide, self.unit, 1.0)
-        value = (np.where(wide, np.arcsinh(x / unit), x) - self.shift) / self.scale
-        slope = np.where(wide, -np.log(unit) - 0.5 * np.log1p((x / unit) ** 2), 0.0) - np.log(self.scale)
-        in_range = (np.abs(np.where(missing, 0, value)) < FEATURE_LIMIT).all(axis=1)
-        scorable = np.asarray(finite.all(axis=1) & ~missing.all(axis=1) & in_range)
-        ladj = np.where(missing, HALF_LOG_TWO_PI, slope) + self._mask_log_prob(missing)
-        one_hot, category_log_prob = self._categories(categories)
-        features = np.where(missing | ~scorable[:, None], 0.0, value).astype(np.float32)
-        context = np.concatenate([missing.astype(np.float32), one_hot], axis=1)
-        ladj = np.where(scorable[:, None], ladj, 0.0)
-        return Encoded(features, context, ladj, category_log_prob, missing, scorable)
+        check_shapes(self.spec, table)
+        rows = max(1, _CHUNK_VALUES // len(self.spec.numeric))
+        if len(table) <= rows:
+            return self._encode(table)
+        parts = [self._encode(table.span(start, start + rows)) for start in range(0, len(table), rows)]
+        return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
 
-    def _mask_log_prob(self, missing: Bools) -> Floats:
-        log_missing, log_present = np.log(self.missing_share), np.log1p(-self.missing_share)
-        return np.asarray(np.where(missing, log_missing, log_present), dtype=np.float64)
+    def _encode(self, table: Table) -> Encoded:
+        missing = np.isnan(table.numeric)
+        finite = np.isfinite(table.numeric)
+        value, slope = self._map(np.where(finite, table.numeric, np.float32(0)).astype(np.float64))
+        scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
+        unused = missing | ~scorable[:, None]
+        value = np.where(unused, 0.0, value)
+        features = np.clip(value, -self.limit, self.limit)
+        ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
+        one_hot, category_log_prob = self._categories(table.categories)
+        codes = self._codes(table.slices)
+        blocks = [missing.astype(np.float32), *one_hot, *surroundings.clock(self.config.context, table.time_ms)]
+        blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
+        return Encoded(
+            features.astype(np.float32), np.concatenate(blocks, axis=1), np.where(scorable[:, None], ladj, 0.0),
+            tail_nats(value, self.limit), category_log_prob, codes, missing, scorable,
+        )  # fmt: skip
 
-    def _categories(self, categories: Objects) -> tuple[Singles, Floats]:
-        n = len(categories)
-        blocks, log_prob = [np.zeros((n, 0), np.float32)], np.zeros((n, len(self.levels)))
-        for k, levels in enumerate(self.levels):
-            index = {level: i for i, level in enumerate(levels)}
-            codes = np.array([index.get(value, len(levels)) for value in categories[:, k]], dtype=np.int64)
-            blocks.append(np.eye(len(levels) + 1, dtype=np.float32)[codes].reshape(n, -1))
+    def cells(self, table: Table) -> tuple[Singles, Singles]:
+        """Features at the lower and the upper end of each value's cell, ``(n, d)``: equal where nothing is rounded.
+
+        Training draws between them, so that a value seen a thousand times is a cell to the flow and not a spike.
+        """
+        check_shapes(self.spec, table)
+        x = np.where(np.isfinite(table.numeric), table.numeric, np.float32(0)).astype(np.float64)
+        ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
+        low, high = (np.clip(end, -self.limit, self.limit).astype(np.float32) for end in ends)
+        return low, high
+
+    def dequantize(self, table: Table, generator: np.random.Generator) -> Table:
+        """The rows with rounded values spread evenly over their cells, in raw space."""
+        check_shapes(self.spec, table)
+        return table.with_numeric(table.numeric + self.resolution * generator.uniform(-0.5, 0.5, table.numeric.shape))
+
+    def decode(self, features: Floats) -> Floats:
+        """Features ``(n, d)`` back to raw values."""
+        raw = np.empty(features.shape, dtype=np.float64)
+        for columns, column_map in self.maps:
+            raw[:, columns] = column_map.inverse(features[:, columns].astype(np.float64))
+        return raw
+
+    def _map(self, x: Floats) -> tuple[Floats, Floats]:
+        """Values and log-slopes of the features, not limited, ``(n, d)``."""
+        if len(self.maps) == 1:
+            return self.maps[0][1].forward(x)
+        value, slope = np.empty_like(x), np.empty_like(x)
+        for columns, column_map in self.maps:
+            value[:, columns], slope[:, columns] = column_map.forward(np.ascontiguousarray(x[:, columns]))
+        return value, slope
+
+    def _categories(self, categories: Objects) -> tuple[list[Singles], Floats]:
+        blocks, log_prob = [], np.zeros((len(categories), len(self.levels)))
+        for k, known in enumerate(self._level_codes):
+            codes = np.array([known.get(value, len(known)) for value in categories[:, k].tolist()], dtype=np.int64)
+            blocks.append(np.eye(len(known) + 1, dtype=np.float32)[codes])
             log_prob[:, k] = self.level_log_prob[k][codes]
-        return np.concatenate(blocks, axis=1), log_prob
+        return blocks, log_prob
 
-    def to_state(self) -> tuple[dict[str, Any], dict[str, Floats]]:
+    def _codes(self, slices: Objects) -> Ints:
+        if not self._slice_codes:
+            return np.zeros(len(slices), dtype=np.int64)
+        return np.array([self._slice_codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON part and arrays, for the artifact."""
-        meta = {"numeric": list(self.spec.numeric), "categorical": list(self.spec.categorical),
-                "levels": [list(levels) for levels in self.levels]}  # fmt: skip
-        arrays = {"unit": self.unit, "shift": self.shift, "scale": self.scale, "missing_share": self.missing_share}
+        meta = {
+            "numeric": list(self.spec.numeric), "categorical": list(self.spec.categorical),
+            "levels": [list(levels) for levels in self.levels], "slices": list(self.slices),
+            "config": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.config).items()},
+            "maps": [[column_map.kind, columns.tolist()] for columns, column_map in self.maps],
+            "findings": [finding.to_state() for finding in self.findings],
+        }  # fmt: skip
+        arrays = {"resolution": self.resolution, "limit": self.limit, "missing_share": self.missing_share}
         arrays |= {f"level_log_prob.{k}": values for k, values in enumerate(self.level_log_prob)}
-        return meta, arrays
+        for _, column_map in self.maps:
+            arrays |= {f"{column_map.kind}.{name}": array for name, array in column_map.arrays().items()}
+        return meta, arrays | {"slice_table": self.slice_table}
 
     @classmethod
-    def from_state(cls, meta: dict[str, Any], arrays: dict[str, Floats]) -> Encoder:
-        """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
-        spec = FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"]))
+    def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, Any]) -> Encoder:
+        """Inverse of :meth:`to_state`; raises ValueError, TypeError or KeyError when the parts do not fit."""
+        settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in meta["config"].items()}
         levels = tuple(tuple(table) for table in meta["levels"])
-        tables = tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels)))
-        encoder = cls(spec, arrays["unit"], arrays["shift"], arrays["scale"], arrays["missing_share"], levels, tables)
-        d = len(spec.numeric)
-        fits = all(a.shape == (d,) for a in (encoder.unit, encoder.shift, encoder.scale, encoder.missing_share))
-        if not fits or len(levels) != len(spec.categorical) or any(
-            len(table) != len(known) + 1 for table, known in zip(tables, levels, strict=True)
-        ):  # fmt: skip
-            raise ValueError("encoder arrays do not fit the feature names")
-        if not (np.all(encoder.scale > 0) and np.all((encoder.missing_share > 0) & (encoder.missing_share < 1))):
-            raise ValueError("encoder scales must be positive and missing shares inside (0, 1)")
+        encoder = cls(
+            FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"])), EncoderConfig(**settings),
+            tuple(_map_of(kind, columns, arrays) for kind, columns in meta["maps"]),
+            arrays["resolution"], arrays["limit"], arrays["missing_share"], levels,
+            tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))), tuple(meta["slices"]),
+            arrays["slice_table"], tuple(Finding.from_state(state) for state in meta["findings"]),
+        )  # fmt: skip
+        _check(encoder)
         return encoder
 
 
-def _check_shapes(spec: FeatureSpec, numeric: Any, categories: Any) -> None:
-    if numeric.ndim != 2 or numeric.shape[1] != len(spec.numeric):
-        raise ValueError(
-            f"numeric has shape {numeric.shape}, expected (n, {len(spec.numeric)}): {', '.join(spec.numeric)}"
-        )
+def check_shapes(spec: FeatureSpec, table: Table) -> None:
+    """Raise ValueError, with names, on arrays that are not the columns of ``spec``."""
+    numeric, categories, names = table.numeric, table.categories, spec.numeric
+    if numeric.ndim != 2 or numeric.shape[1] != len(names):
+        raise ValueError(f"numeric has shape {numeric.shape}, expected (n, {len(names)}): {', '.join(names)}")
+    if numeric.dtype != np.float32:
+        raise ValueError(f"numeric is {numeric.dtype}, expected float32 with NaN for missing: build it with Table.of")
     if categories.shape != (len(numeric), len(spec.categorical)):
-        raise ValueError(f"categories has shape {categories.shape}, expected ({len(numeric)}, {len(spec.categorical)})")
+        expected = f"({len(numeric)}, {len(spec.categorical)}): {', '.join(spec.categorical) or 'no columns'}"
+        raise ValueError(f"categories has shape {categories.shape}, expected {expected}")
 
 
-def _fit_column(x: Floats) -> tuple[float, float, float]:
-    """Unit, shift and scale. Non-negative columns with a long tail become logarithmic: their tails are where the news is."""
-    x = x[~np.isnan(x)]
-    if not len(x):
-        return 0.0, 0.0, 1.0
-    unit = 0.0
-    if x.min() >= 0 and x.max() > _LONG_TAIL * np.median(x):
-        positive = x[x > 0]
-        unit = float(np.quantile(positive, 0.1)) or float(positive.min())
-        x = np.arcsinh(x / unit)
-    # Relative to the size of the values, so that a change of unit changes nothing but the unit.
-    scale, ignorable = float(x.std()), 1e-12 * float(np.abs(x).max())
-    return unit, float(x.mean()), scale if scale > ignorable else 1.0
+def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:
+    groups = []
+    for kind, made in MAPS.items():
+        columns = [j for j, one in enumerate(chosen) if one.kind == kind]
+        if columns:
+            groups.append((np.array(columns, dtype=np.int64), made.stack([chosen[j] for j in columns])))
+    return tuple(groups)
 
 
-def _fit_levels(values: Objects) -> tuple[tuple[str | None, ...], Floats]:
-    """Known levels, most frequent first, and log probabilities smoothed by ½, the unseen bucket included."""
-    counts: dict[str | None, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    order = sorted(counts, key=lambda level: (-counts[level], level is None, level or ""))[:LEVELS_MAX]
-    known = np.array([counts[level] for level in order] + [len(values) - sum(counts[level] for level in order)])
-    return tuple(order), np.log((known + 0.5) / (len(values) + 0.5 * len(known)))
+def _map_of(kind: str, columns: list[int], arrays: Mapping[str, Any]) -> tuple[Ints, ColumnMap]:
+    prefix = f"{kind}."
+    column_map = MAPS[kind](**{name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
+    column_map.check(len(columns))
+    return np.array(columns, dtype=np.int64), column_map
+
+
+def _check(encoder: Encoder) -> None:
+    """Refuse parts that do not fit each other: a signature says who made a model, not that it makes sense."""
+    d, steps, limit, share = len(encoder.spec.numeric), encoder.resolution, encoder.limit, encoder.missing_share
+    if sorted(j for columns, _ in encoder.maps for j in columns.tolist()) != list(range(d)):
+        raise ValueError("encoder: each numeric column needs exactly one map")
+    if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in (steps, limit, share)):
+        raise ValueError("encoder: resolution, limit and missing_share must be finite float64, one for each column")
+    if not ((steps >= 0).all() and (limit > 0).all() and (share > 0).all() and (share < 1).all()):
+        raise ValueError("encoder: resolutions must be at least 0, limits positive, missing shares inside (0, 1)")
+    tables = zip(encoder.level_log_prob, encoder.levels, strict=True)
+    if len(encoder.levels) != len(encoder.spec.categorical) or any(t.shape != (len(known) + 1,) for t, known in tables):
+        raise ValueError("encoder: tables of the categories do not fit their levels")
+    width = encoder.config.embedding if "slice" in encoder.config.context else 0
+    if encoder.slice_table.shape != (len(encoder.slices) + 1, width) or encoder.slice_table.dtype != np.float32:
+        raise ValueError(f"encoder: slice_table must be float32 of shape ({len(encoder.slices) + 1}, {width})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ class Table:
         Raises:
             ValueError: the arrays are not ``(n, d)``, ``(n, k)``, ``(n,)`` and ``(n,)``.
         """
-        numbers = np.asarray(numeric, dtype=np.float32)
-        n = len(numbers)
+        numbers = _singles(numeric)
+        n = len(numbers) if numbers.ndim else 0
         table = cls(
             numbers,
             np.empty((n, 0), dtype=object) if categories is None else np.asarray(categories, dtype=object),
@@ -59,3 +59,24 @@ class Table:
     def take(self, rows: Bools | Ints) -> Table:
         """The chosen rows (mask or indices), in order."""
         return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows])
+
+    def span(self, start: int, end: int) -> Table:
+        """Rows ``[start, end)``, without a copy."""
+        return Table(
+            self.numeric[start:end], self.categories[start:end], self.slices[start:end], self.time_ms[start:end]
+        )
+
+    def with_numeric(self, numeric: Any) -> Table:
+        """The same rows with other numbers."""
+        return replace(self, numeric=_singles(numeric))
+
+
+def _singles(numeric: Any) -> Singles:
+    """float32; what is larger than it holds becomes infinite, which scoring reports as unscorable."""
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(numeric, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"numeric must hold numbers, NaN for missing ({error}): put text into categories, and leave dates out"
+        ) from None

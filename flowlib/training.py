@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from flowlib.context import conditioned, hidden
 from flowlib.flows import Flow
 
 
@@ -53,11 +54,28 @@ class Progress:
 
 @dataclass(frozen=True)
 class Batch:
-    """Encoded rows as tensors: features ``(n, d)``, context ``(n, c)``, missing ``(n, d)`` bool."""
+    """Encoded rows as tensors.
+
+    Attributes:
+        features: ``(n, d)``.
+        context: ``(n, c)``.
+        missing: ``(n, d)`` bool.
+        cells: ``(2, n, d)`` features at the lower and upper end of each value's cell; None where nothing is rounded.
+        codes: ``(n,)`` codes of the slices, where the flow carries a table of them.
+    """
 
     features: Tensor
     context: Tensor
     missing: Tensor
+    cells: Tensor | None = None
+    codes: Tensor | None = None
+
+    def spread(self, rows: Tensor | slice, generator: torch.Generator) -> Tensor:
+        """Features of the chosen rows, rounded values anywhere in their cells."""
+        if self.cells is None:
+            return self.features[rows]
+        low, high = self.cells[0, rows], self.cells[1, rows]
+        return low + (high - low) * torch.rand(low.shape, generator=generator)
 
 
 def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
@@ -109,7 +127,9 @@ def _step(
 ) -> None:
     n = len(train.features)
     rows = torch.randint(n, (min(config.batch, n),), generator=generator)
-    loss = -flow.objective(_noisy(train, rows, config, generator), train.context[rows]).mean()
+    codes = None if train.codes is None else hidden(train.codes[rows], generator)
+    context = conditioned(flow, train.context[rows], codes)
+    loss = -flow.objective(_noisy(train, rows, config, generator), context).mean()
     if not torch.isfinite(loss):
         return  # one bad batch must not poison the weights; the validation rows decide what is kept
     optimiser.zero_grad()
@@ -121,13 +141,13 @@ def _step(
 def _noisy(batch: Batch, rows: Tensor, config: TrainConfig, generator: torch.Generator) -> Tensor:
     """Features of some rows, ``(m, d)``: noise added, and in place of what is missing."""
     noise = torch.randn(len(rows), batch.features.shape[1], generator=generator)
-    return torch.where(batch.missing[rows], noise, batch.features[rows] + config.noise * noise)
+    return torch.where(batch.missing[rows], noise, batch.spread(rows, generator) + config.noise * noise)
 
 
 def _validate(flow: Flow, valid: Batch, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(valid.features.shape, generator=generator)
-    features = torch.where(valid.missing, noise, valid.features)
+    features = torch.where(valid.missing, noise, valid.spread(slice(None), generator))
     with torch.no_grad():
-        value = float(log_prob(flow, features, valid.context).mean())
+        value = float(log_prob(flow, features, conditioned(flow, valid.context, valid.codes)).mean())
     return value if math.isfinite(value) else -math.inf

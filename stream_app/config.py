@@ -172,6 +172,10 @@ class ModelConfig(_Section, frozen=True):
     max_steps: Positive = 1_500
     warm_steps: Positive = 400
     max_rows: Positive = 200_000
+    context: list[str] = []
+    """What the flow is told beside the values: of ``hour``, ``weekday`` (of the event time, UTC) and ``slice``."""
+    embedding: Positive = 8
+    """Width of the learnt row of each slice, with the context ``slice``."""
 
 
 class TrainerConfig(_Section, frozen=True):

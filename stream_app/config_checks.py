@@ -124,6 +124,22 @@ def _other_faults(config: Config) -> list[str]:
         faults.append(f"model.flow: one of {', '.join(sorted(FLOWS))}, got {config.model.flow!r}")
     if config.model.engine not in ("auto", *ENGINES):
         faults.append(f"model.engine: one of auto, {', '.join(ENGINES)}, got {config.model.engine!r}")
+    faults += _encoder_faults(config)
     if not 0 <= config.console.port < 65_536:
         faults.append(f"console.port: 0 to 65535, got {config.console.port}")
+    return faults
+
+
+def _encoder_faults(config: Config) -> list[str]:
+    from flowlib.context import KINDS
+
+    model, faults = config.model, []
+    if set(model.context) - set(KINDS) or len(set(model.context)) < len(model.context):
+        faults.append(f"model.context: each of {', '.join(KINDS)} at most once, got {', '.join(model.context)}")
+    if "slice" in model.context and not config.event.slicings[0]:
+        faults.append(
+            'model.context: "slice" needs fields in the first of event.slicings; without them all are one slice'
+        )
+    if model.embedding > 64:
+        faults.append(f"model.embedding: 1 to 64, got {model.embedding}")
     return faults

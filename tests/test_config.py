@@ -110,6 +110,9 @@ ONE_FAULT = [
     ({"rules": {"r": {"detector": "pit", "open": float("nan"), "resolve": 0}}}, "rules.r.open"),
     ({"model": {"flow": "glow"}}, "model.flow"),
     ({"model": {"engine": "gpu"}}, "model.engine: one of auto, fused, torchscript"),
+    ({"model": {"context": ["hour", "moon"]}}, "model.context"),
+    ({"model": {"context": ["hour", "hour"]}}, "model.context"),
+    ({"model": {"embedding": 65}}, "model.embedding"),
     ({"console": {"port": 70000}}, "console.port"),
     ({"windows": {"pane": "1h", "spans": ["1d"], "lateness": "7d"}}, "windows.lateness"),
 ]

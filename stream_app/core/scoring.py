@@ -116,18 +116,21 @@ def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) 
 
 
 def unscorable(config: Config, scored: ScoredBatch, raw: RawBatch, rows: Ints) -> list[Reject]:
-    """Rejects for the rows (indices into ``scored``) that have no finite likelihood, naming the field at fault."""
+    """Rejects for the rows (indices into ``scored``) that cannot be scored, naming the field at fault.
+
+    A finite value is never one of them, however large: it is scored as very unlikely.
+    """
     rejects = []
     for i in rows:
         values = scored.events.numeric[i]
         bad = np.flatnonzero(np.isinf(values))
         name = config.event.numeric[bad[0]] if len(bad) else ""
         if len(bad):
-            detail = f"{name} is beyond what a float32 holds"
+            detail = f"{name} is infinite, or beyond 3.4e38, the most that a float32 holds: send it as missing (null)"
         elif np.isnan(values).all():
-            detail = "every numeric field is missing"
+            detail = "every numeric field is missing: an event needs one number at least to be scored"
         else:
-            detail = "the model gives no finite likelihood"
+            detail = "the model gives no finite likelihood: its weights do not fit these values; retrain it"
         row = int(scored.events.rows[i])
         rejects.append(Reject(row, int(scored.events.offsets[i]), "unscorable", name, detail, raw.values[row]))
     return rejects

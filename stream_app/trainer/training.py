@@ -10,7 +10,7 @@ from typing import Any
 from flowlib import artifact
 from flowlib.artifact import Artifact
 from flowlib.density import Density
-from flowlib.encoding import FeatureSpec
+from flowlib.encoding import EncoderConfig, FeatureSpec
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
@@ -21,10 +21,17 @@ from stream_app.trainer.dataset import Split, quarantined, split, thin, without_
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a request: the notice to publish and, when a model was made, its signed bytes."""
+    """What came of a request.
+
+    Attributes:
+        notice: to publish.
+        made: a promoted model's signed bytes.
+        findings: sentences about peculiar columns, for the person who watches.
+    """
 
     notice: ModelNotice
     made: Artifact | None
+    findings: tuple[str, ...] = ()
 
 
 def answer(
@@ -44,9 +51,10 @@ def answer(
     if least < config.trainer.min_rows:
         return Outcome(_refused(config, request, rows, in_service, {}, _too_few(config, parts)), None)
     candidate = _fit(config, request, parts, in_service, progress)
+    findings = tuple(finding.says for finding in candidate.encoder.findings)
     figures = gates.judge(candidate, in_service, parts.gate, config.trainer)
     if not gates.passed(figures):
-        return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None)
+        return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None, findings)
     made = artifact.pack(candidate, key)
     notice = ModelNotice(
         model_id=made.model_id, stream=config.stream, status="promoted",
@@ -54,7 +62,7 @@ def answer(
         train_rows=len(parts.train), gates=figures, reason=gates.explain(figures), manifest=made.manifest,
         tensors=made.tensors, signature=made.signature, key_id=made.key_id,
     )  # fmt: skip
-    return Outcome(notice, made)
+    return Outcome(notice, made, findings)
 
 
 def _fit(
@@ -78,6 +86,7 @@ def _fit(
         warm_start=in_service,
         manifest={"stream": config.stream, "request": request.id},
         flow_name=config.model.flow,
+        encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
     )
 
 

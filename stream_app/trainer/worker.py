@@ -92,6 +92,8 @@ class Trainer:
         rows = dataset.gather(batches, min(start for start, _ in spans), max(end for _, end in spans))
         self._tell(f"training on {len(rows):,} rows")
         outcome = answer(self._config, request, rows, self._registry.current(), self._key)
+        for finding in outcome.findings:
+            self._tell(f"found: {finding}")
         self._publish(request, outcome)
         return outcome.notice
 

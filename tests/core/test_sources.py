@@ -196,7 +196,8 @@ def test_a_window_never_holds_two_models(model: Density, other_model: Density) -
     assert [of_all[at]["seen"] for at in (3_000, 4_000, 5_000)] == [30, 40, 50]
     means = [of_all[at]["log_prob_mean"] for at in (2_000, 3_000, 4_000, 5_000)]
     assert means[0] == means[1] != means[2] == means[3]
-    assert {fields["log_prob_sd"] for fields in of_all.values()} == {0.0}  # every event is the same
+    # Every event is the same; squares are kept to 2⁻⁸ nats², so the deviation is known to 2⁻⁴.
+    assert max(fields["log_prob_sd"] for fields in of_all.values()) <= 2**-4
 
 
 def test_a_model_that_has_not_arrived_is_asked_for(model: Density) -> None:

@@ -114,9 +114,11 @@ def test_missing_and_impossible_values(density: Density) -> None:
     numeric = np.array([[np.nan] * 3, [np.inf, 0, 0], [0, 0, np.nan], [1e38, 0, 0], [0, 0, 0]], dtype=np.float32)
     kinds = np.array([["x"], ["x"], ["never seen"], ["x"], [None]], dtype=object)
     scores = density.score(Table.of(numeric, kinds, ["big"] * 5))
-    assert scores.scorable.tolist() == [False, False, True, False, True]
+    assert scores.scorable.tolist() == [False, False, True, True, True]
     assert np.isfinite(scores.log_prob).all()
-    assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0, 1.0]
+    assert scores.p_value[3] == density.calibration.floor("big")
+    assert contributions(scores, density.calibration)[3].argmax() == scores.parts[3, :3].argmin() == 0
+    assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0]
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

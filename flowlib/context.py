@@ -1,0 +1,88 @@
+"""What is known of a row beside its values: the hour, the weekday, and which slice it belongs to.
+
+Hours and weekdays come as sine and cosine of two harmonics, so that midnight and Sunday have no edge. A slice comes as a
+row of a table that is learnt with the flow: its cost does not depend on how many slices there are. Code 0 stands for
+slices never seen or rare; it is trained by hiding the slice of a few rows at each step.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flowlib.flows.base import Flow
+from flowlib.table import Floats, Ints, Objects, Singles
+
+KINDS = ("hour", "weekday", "slice")
+SLICES_MAX = 4_096
+"""Slices beyond the most frequent 4096 share code 0."""
+
+SLICE_ROWS_MIN = 30
+"""A slice with fewer training rows shares code 0: a vector of its own would be noise."""
+
+HIDDEN_SHARE = 0.05
+"""Rows whose slice is hidden at a training step."""
+
+_MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_HARMONICS = 2
+
+
+def _circle(n: int) -> Singles:
+    """``(n, 4)`` sine and cosine of two harmonics at n places round the circle."""
+    turn = 2.0 * np.pi * np.arange(n) / n
+    waves = [wave(k * turn) for k in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)]
+    return np.stack(waves, axis=1).astype(np.float32)
+
+
+_OF_DAY, _OF_WEEK = _circle(1_440), _circle(7)
+CLOCK_WIDTH = {"hour": 2 * _HARMONICS, "weekday": 2 * _HARMONICS}
+"""Columns of each clock context."""
+
+
+def clock(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
+    """A block ``(n, 4)`` for each of ``hour`` and ``weekday`` asked for, in UTC (a zone's shift is a rotation)."""
+    blocks = []
+    if "hour" in kinds:
+        blocks.append(_OF_DAY[time_ms % _DAY_MS // _MINUTE_MS])
+    if "weekday" in kinds:
+        blocks.append(_OF_WEEK[(time_ms // _DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
+    return blocks
+
+
+def frequent(slices: Objects) -> tuple[str, ...]:
+    """Names of the slices that get a code of their own, most rows first."""
+    names, counts = np.unique(slices.astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:SLICES_MAX]
+    return tuple(str(names[i]) for i in order if counts[i] >= SLICE_ROWS_MIN)
+
+
+def attach(flow: Flow, table: Floats | Singles, generator: torch.Generator) -> None:
+    """Give a flow the slice table ``(slices + 1, e)`` to train; an untrained (all-zero) one gets small random rows."""
+    rows = torch.from_numpy(np.array(table, dtype=np.float32))
+    if not rows.any():
+        rows = 0.1 * torch.randn(rows.shape, generator=generator)
+    flow.slice_table = nn.Embedding(rows.shape[0], rows.shape[1], _weight=rows)
+
+
+def detach(flow: Flow) -> Singles:
+    """Take the trained table off the flow again, ``(slices + 1, e)``."""
+    table = cast(nn.Embedding, flow.slice_table).weight.detach().numpy().copy()
+    del flow.slice_table
+    return cast(Singles, table)
+
+
+def conditioned(flow: Flow, context: Tensor, codes: Tensor | None) -> Tensor:
+    """The context with the last columns taken from the slice table in training, or as it is where there is none."""
+    table = getattr(flow, "slice_table", None)
+    if table is None or codes is None:
+        return context
+    rows: Tensor = table(codes)
+    return torch.cat((context[:, : -rows.shape[1]], rows), dim=1)
+
+
+def hidden(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Codes with a few set to 0."""
+    return torch.where(torch.rand(len(codes), generator=generator) < HIDDEN_SHARE, 0, codes)

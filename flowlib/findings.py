@@ -1,0 +1,145 @@
+"""What is peculiar about columns: constant, on a grid, copies of each other, heavy-tailed, mostly missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowlib.table import Floats
+
+_ON_GRID = 0.99
+_REPEATED = 0.5
+_DUPLICATE = 1e-5
+_ROWS_LOOKED_AT, _ROWS_COMPARED_MIN = 5_000, 10
+_FAR, _FAR_SHARE = 10.0, 0.001
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that people should know of their columns.
+
+    Attributes:
+        kind: ``constant``, ``duplicate``, ``integer``, ``heavy tail`` or ``mostly missing``.
+        columns: names.
+        says: a sentence for people.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    says: str
+
+    def to_state(self) -> list[Any]:
+        """Plain values."""
+        return [self.kind, list(self.columns), self.says]
+
+    @classmethod
+    def from_state(cls, state: Any) -> Finding:
+        """Inverse of :meth:`to_state`."""
+        kind, columns, says = state
+        return cls(str(kind), tuple(str(name) for name in columns), str(says))
+
+
+def resolution(x: Floats) -> float:
+    """The step of the grid that at least 99 % of the values lie on, 0 where there is none.
+
+    The step is the smallest gap between values that occur twice, or a half, third, fifth or tenth of it: a grid need
+    not start at 0, and a few values off it (a converted unit, a correction) do not hide it. Values must repeat: what is
+    hardly ever the same twice needs no dequantization.
+
+    Args:
+        x: ``(n,)`` finite values of float32 precision.
+    """
+    values, counts = np.unique(x, return_counts=True)
+    repeated = values[counts >= 2]
+    if len(repeated) < 2 or counts[counts >= 2].sum() < _REPEATED * len(x):
+        return 0.0
+    smallest = 64 * float(np.abs(values).max()) * 2.0**-23  # closer than that is float32 rounding
+    gaps = np.diff(repeated)
+    gaps = gaps[gaps > smallest]
+    anchor = values[counts.argmax()]
+    for gap in np.unique(np.quantile(gaps, (0.0, 0.1, 0.25, 0.5), method="lower"))[::-1] if len(gaps) else ():
+        for part in (1, 2, 3, 5, 10):
+            step = float(gap) / part
+            slack = np.maximum(0.02, 4 * np.abs(x) * 2.0**-23 / step)
+            off = np.abs((x - anchor) / step - np.rint((x - anchor) / step))
+            if step > smallest and (off <= slack).mean() >= _ON_GRID:
+                return _refined(x, float(anchor), step)
+    return 0.0
+
+
+def _refined(x: Floats, anchor: float, step: float) -> float:
+    """The step by its largest multiple on the grid: one gap of float32 values carries few digits."""
+    multiples = (x - anchor) / step
+    near = np.abs(multiples - np.rint(multiples)) < 0.02
+    k = np.rint(multiples[near])
+    far = np.abs(k).argmax()
+    return float((x[near][far] - anchor) / k[far]) if k[far] else step
+
+
+def duplicates(values: Floats) -> list[tuple[int, int, float]]:
+    """Pairs of columns that are exact affine copies, with their correlation (1 or −1); each copy with its first.
+
+    Args:
+        values: ``(n, d)``, NaN for missing. Columns that are present in at least half of the rows are compared, on up to
+            5,000 rows without a gap in them.
+    """
+    there = np.flatnonzero(np.isnan(values).mean(axis=0) <= 0.5)
+    whole = values[~np.isnan(values[:, there]).any(axis=1)][:_ROWS_LOOKED_AT]
+    if len(whole) < _ROWS_COMPARED_MIN:
+        return []
+    spread = whole.std(axis=0)
+    varied = there[spread[there] > 1e-6 * np.abs(whole[:, there]).max(axis=0, initial=0.0)]
+    unit = (whole[:, varied] - whole[:, varied].mean(axis=0)) / spread[varied]
+    found: list[tuple[int, int, float]] = []
+    copies: set[int] = set()
+    alike = np.abs(unit.T @ unit) / len(whole) > 1.0 - 1e-8
+    for a, b in np.argwhere(np.triu(alike, 1)).tolist():
+        sign = float(np.sign(unit[:, a] @ unit[:, b]))
+        slack = _DUPLICATE + 8 * 2.0**-23 * float(
+            (np.abs(whole[:, varied[[a, b]]]).max(axis=0) / spread[varied[[a, b]]]).max()
+        )
+        if a not in copies and np.abs(unit[:, a] - sign * unit[:, b]).max() < slack:
+            found.append((int(varied[a]), int(varied[b]), sign))
+            copies.add(b)
+    return found
+
+
+def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequence[str]) -> tuple[Finding, ...]:
+    """Everything found, in the order of the columns, copies last.
+
+    Args:
+        names: d columns.
+        values: ``(n, d)``, NaN for missing.
+        steps: ``(d,)`` resolutions, 0 for none.
+        kinds: for each column the map that was chosen.
+    """
+    found = [one for j, name in enumerate(names) for one in _of_column(name, values[:, j], float(steps[j]), kinds[j])]
+    for a, b, sign in duplicates(values):
+        copy = "an exact copy" if sign > 0 else "an exact mirror image"
+        found.append(Finding("duplicate", (names[a], names[b]), f"{names[b]} is {copy} of {names[a]} up to its unit: "
+                             "leave one of them out, or their likelihood counts the same news twice"))  # fmt: skip
+    return tuple(found)
+
+
+def _of_column(name: str, x: Floats, step: float, kind: str) -> list[Finding]:
+    found = []
+    missing, x = float(np.isnan(x).mean()), x[~np.isnan(x)]
+    if missing > 0.5:
+        found.append(Finding("mostly missing", (name,), f"{name} is missing in {missing:.0%} of the training rows"))
+    if not len(x):
+        return found
+    if x.min() == x.max():
+        says = f"{name} is always {x[0]:g}: any other value will be very unlikely"
+        return [*found, Finding("constant", (name,), says)]
+    if step > 0:
+        says = f"{name} moves in steps of {step:.4g}: its likelihood is that of a cell of this width, a unit of {name}"
+        found.append(Finding("integer", (name,), says))
+    low, middle, high = np.quantile(x, (0.25, 0.5, 0.75))
+    far = float((np.abs(x - middle) > _FAR * (high - low)).mean()) if high > low else 0.0
+    if far > _FAR_SHARE:
+        says = f"{far:.1%} of {name} lie more than ten interquartile ranges out: it is taken on the {kind} scale"
+        found.append(Finding("heavy tail", (name,), says))
+    return found
