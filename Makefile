@@ -56,13 +56,13 @@ clean:
 	@mkdir -p .make && touch $@
 
 .make/run: .make/venv pyproject.toml $(NATIVE)
-	$(PIP) install -e '.[embedded]'
+	$(PIP) install -e '.[embedded,report]'
 	@touch $@
 
 .make/dev: .make/venv pyproject.toml $(NATIVE)
-	$(PIP) install -e '.[embedded,edge,dev]'
+	$(PIP) install -e '.[embedded,report,edge,dev]'
 	@touch $@ .make/run
 
 .make/bench: .make/dev
-	$(PIP) install -e '.[embedded,edge,dev,bench]'
+	$(PIP) install -e '.[embedded,report,edge,dev,bench]'
 	@touch $@

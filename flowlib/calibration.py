@@ -20,6 +20,8 @@ Bools = npt.NDArray[np.bool_]
 
 PIT_BINS = 20
 POOLED = ""
+ORDINARY = (0.2, 0.5, 0.8)
+"""Quantiles at which a feature's value counts as ordinary."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Calibration:
         nll, z_sq: ``(n,)`` ascending reference values.
         scores: slice name to ascending joint scores; "" holds all rows together.
         pit_reference: ``(d, 20)`` int64 PIT counts.
-        z_half_mean: ``(d,)`` mean of ½z² over present values.
+        ordinary: ``(3, d)`` 20, 50 and 80 % quantiles of each feature where present, in feature space.
+        parts_mean: ``(d + k,)`` nats, what each column adds to the log-likelihood on average.
         log_prob_mean, log_prob_sd: nats.
     """
 
@@ -38,7 +41,8 @@ class Calibration:
     z_sq: Floats
     scores: dict[str, Floats]
     pit_reference: Ints
-    z_half_mean: Floats
+    ordinary: Floats
+    parts_mean: Floats
     log_prob_mean: float
     log_prob_sd: float
 
@@ -50,6 +54,8 @@ class Calibration:
         missing: Bools,
         slices: npt.NDArray[Any],
         min_alpha: float = 0.01,
+        features: npt.NDArray[np.float32] | None = None,
+        parts: Floats | None = None,
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
 
@@ -59,6 +65,8 @@ class Calibration:
             missing: ``(n, d)``.
             slices: ``(n,)`` names; a slice with at least ``2 / min_alpha`` rows gets its own reference.
             min_alpha: the smallest level per-slice p-values are wanted for.
+            features: ``(n, d)`` in feature space; without them ordinary values are taken to be 0.
+            parts: ``(n, d + k)`` nats per column; without them their means are taken to be 0.
 
         Raises:
             ValueError: no rows, or a log_prob that is not finite.
@@ -73,10 +81,10 @@ class Calibration:
         for name in names[counts >= 2 / min_alpha].tolist():
             if name != POOLED:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
-        present = np.maximum((~missing).sum(axis=0), 1)
         return cls(
             nll_sorted, z_sorted, scores, pit_histogram(pit_of(z), missing),
-            np.where(missing, 0.0, 0.5 * z.astype(np.float64) ** 2).sum(axis=0) / present,
+            _ordinary(np.zeros_like(z) if features is None else features, missing),
+            np.zeros(z.shape[1]) if parts is None else parts.mean(axis=0),
             float(log_prob.mean()), float(log_prob.std()),
         )  # fmt: skip
 
@@ -107,7 +115,8 @@ class Calibration:
             "nll": self.nll,
             "z_sq": self.z_sq,
             "pit_reference": self.pit_reference,
-            "z_half_mean": self.z_half_mean,
+            "ordinary": self.ordinary,
+            "parts_mean": self.parts_mean,
         }
         return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
 
@@ -116,16 +125,26 @@ class Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         made = cls(
-            arrays["nll"], arrays["z_sq"], scores, arrays["pit_reference"], arrays["z_half_mean"],
+            arrays["nll"], arrays["z_sq"], scores, arrays["pit_reference"],
+            arrays["ordinary"], arrays["parts_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(
             a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.z_sq, *scores.values())
         )
         finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
-        if POOLED not in scores or not sorted_all or not finite or made.pit_reference.shape[1:] != (PIT_BINS,):
+        d = len(made.pit_reference)
+        shaped = made.pit_reference.shape == (d, PIT_BINS) and made.ordinary.shape == (len(ORDINARY), d)
+        if POOLED not in scores or not sorted_all or not finite or not shaped or len(made.parts_mean) < d:
             raise ValueError("calibration arrays must be ascending, finite and hold the pooled reference")
         return made
+
+
+def _ordinary(features: npt.NDArray[np.float32], missing: Bools) -> Floats:
+    """``(3, d)`` quantiles of the present values; 0 for a column without any."""
+    columns = [features[~missing[:, j], j] for j in range(features.shape[1])]
+    made = [np.quantile(column, ORDINARY) if len(column) else np.zeros(len(ORDINARY)) for column in columns]
+    return np.array(made, dtype=np.float64).reshape(-1, len(ORDINARY)).T.copy()
 
 
 def _joint(nll: Floats, z_sq: Floats, nll_reference: Floats, z_reference: Floats) -> Floats:

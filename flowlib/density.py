@@ -15,8 +15,12 @@ from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.engines import Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
+from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
+
+Learn = Callable[[Flow, Batch, Batch], object]
+"""Trains a flow in place on training and validation rows."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,14 @@ class Density:
         cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
         config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
         warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
-        encoder_config: EncoderConfig | None = None,
+        encoder_config: EncoderConfig | None = None, learn: Learn | None = None,
     ) -> Density:  # fmt: skip
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
         With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
         what they did (another flow family starts afresh behind it); a column whose range has moved by orders of
-        magnitude asks for a fresh start instead.
+        magnitude asks for a fresh start instead. ``learn`` takes the place of :func:`fit_flow` (to resume, or to train
+        privately); ``config`` and ``progress`` are then its own affair.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
@@ -96,14 +101,11 @@ class Density:
         flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
         if encoder.slice_table.size:
             attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
-        fit_flow(
-            flow,
-            _batch(encoder, train, "train"),
-            _batch(encoder, valid, "valid"),
-            config or TrainConfig(),
-            seed,
-            progress,
-        )
+        rows = _batch(encoder, train, "train"), _batch(encoder, valid, "valid")
+        if learn is None:
+            fit_flow(flow, *rows, config or TrainConfig(), seed, progress)
+        else:
+            learn(flow, *rows)
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
@@ -112,8 +114,9 @@ class Density:
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable]
-        )
+            raw.log_prob[usable], raw.z[usable], raw.missing[usable], calibration.slices[usable],
+            features=raw.features[usable], parts=raw.parts[usable],
+        )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
@@ -125,6 +128,15 @@ class Density:
         p[ok], pooled[ok] = self.calibration.p_values(raw.log_prob[ok], z_sq[ok], table.slices[ok])
         return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), z_sq, p, pooled, ok, raw.missing)
 
+    def sample(self, n: int, seed: int) -> Table:
+        """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
+        whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
+        return draw(self.encoder, self.flow, n, seed, whole)
+
+    def sample_given(self, table: Table, seed: int) -> Table:
+        """Numbers drawn for each row given its gaps, categories, slice and time."""
+        return draw_given(self.encoder, self.flow, table, seed)
+
 
 @dataclass(frozen=True)
 class _Raw:
@@ -133,6 +145,7 @@ class _Raw:
     z: Singles
     scorable: Bools
     missing: Bools
+    features: Singles
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, table: Table) -> _Raw:
@@ -144,7 +157,7 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing)
+        return cls(parts.sum(axis=1), parts, z, ok, encoded.missing, encoded.features)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:

@@ -139,6 +139,26 @@ def score(file: Path, config_path: str, **options: Any) -> None:
     run_score(load(config_path), file, out=out, err=err, **options)
 
 
+@main.command(short_help="Report how good a model is.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@CONFIG
+@click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
+@click.option("--model", help="Model id to evaluate (default: the registry's newest).")
+@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), default="report.html",
+              show_default=True, help="Write the page here.")  # fmt: skip
+@click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write each plot as a PNG here too.")
+def evaluate(
+    file: Path, config_path: str, bootstrap_until: str | None, model: str | None, out_path: Path, png: Path | None
+) -> None:
+    """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices."""
+    from stream_app.evaluating.page import verdict
+    from stream_app.evaluating.run import run_evaluate
+
+    found = run_evaluate(load(config_path), file, out_path, err, png=png, model=model, bootstrap_until=bootstrap_until)
+    out.print("\n".join(_plain(sentence) for sentence in verdict(found)))
+    out.print(f"[bold]{_plain(out_path)}[/]")
+
+
 @main.command(short_help="Tail alerts, requests and models.")
 @CONFIG
 @BOOTSTRAP

@@ -176,6 +176,22 @@ class ModelConfig(_Section, frozen=True):
     """What the flow is told beside the values: of ``hour``, ``weekday`` (of the event time, UTC) and ``slice``."""
     embedding: Positive = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
+    contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
+    """Share of the training rows that may be anything: so many, the least likely, do not count."""
+
+
+class PrivacyConfig(_Section, frozen=True):
+    """Differentially private training. What it covers, and what not, stands in each model's manifest under ``privacy``."""
+
+    enabled: bool = False
+    epsilon: Annotated[float, Meta(ge=0.01, le=100.0)] = 3.0
+    """ε of one training. Below 1 the promise is strong and the model poor, above 10 it says little."""
+    delta: Annotated[float, Meta(ge=1e-12, le=1e-2)] = 1e-5
+    """δ; well below one over the number of events."""
+    clip: Annotated[float, Meta(gt=0.0)] = 1.0
+    """Bound on the norm of one event's gradient."""
+    epsilon_budget: Annotated[float, Meta(gt=0.0)] = 10.0
+    """ε that all trainings of the stream may cost together; a retrain beyond it is refused."""
 
 
 class TrainerConfig(_Section, frozen=True):
@@ -189,6 +205,11 @@ class TrainerConfig(_Section, frozen=True):
     """The candidate's held-out share of p <= 0.01 may be this many times 0.01."""
     trim: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.005
     """Share of the rows of drifted weeks, the least likely ones, that is left out of training."""
+    membership_gate: bool = False
+    """Attack each candidate: guess which rows it was trained on. Always done where ``privacy.enabled``; otherwise no promise
+    is made, and the rows held back for it (a tenth, at most 2,000) are worth more in training."""
+    max_membership_advantage: Share = 0.1
+    """The candidate fails where the attack's advantage is above this with 95 % confidence."""
     min_rows: Positive = 500
     budget_per_day: Positive = 24
 
@@ -248,6 +269,7 @@ class Config(_Section, frozen=True):
     rules: dict[str, RuleConfig] = msgspec.field(default_factory=_default_rules)
     retrain: RetrainConfig = RetrainConfig()
     model: ModelConfig = ModelConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     trainer: TrainerConfig = TrainerConfig()
     sink: SinkConfig = SinkConfig()
     state: StateConfig = StateConfig()

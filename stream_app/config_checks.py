@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ def faults_of(config: Config) -> list[str]:
         *_event_faults(config.event),
         *_window_faults(config),
         *_rule_faults(config),
+        *_privacy_faults(config),
         *_other_faults(config),
     ]
 
@@ -111,6 +113,42 @@ def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
         elif not math.isfinite(value):
             faults.append(f"rules.{name}.options.{option}: a finite number, got {value}")
     return faults
+
+
+def _privacy_faults(config: Config) -> list[str]:
+    privacy, faults = config.privacy, []
+    if not privacy.enabled:
+        return []
+    if privacy.epsilon > privacy.epsilon_budget:
+        faults.append(
+            f"privacy.epsilon: above privacy.epsilon_budget ({privacy.epsilon_budget:g}), no training would fit it"
+        )
+    if importlib.util.find_spec("dp_accounting") is None:
+        faults.append("privacy.enabled: needs an accountant: pip install 'driftflow[private]'")
+    if config.model.contamination:
+        faults.append(
+            "model.contamination: must be 0 with privacy.enabled: which rows are trimmed depends on all others"
+        )
+    if "slice" in config.model.context:
+        faults.append(
+            'model.context: without "slice" with privacy.enabled: the table of slices is trained on their rows'
+        )
+    return faults + _private_flow_faults(config.model.flow)
+
+
+def _private_flow_faults(name: str) -> list[str]:
+    """A flow whose gradients of single rows are not known is found at the start, not at the first retrain."""
+    import torch
+
+    from flowlib.clipping import layers_of
+    from flowlib.flows import FLOWS
+
+    try:
+        if name in FLOWS:
+            layers_of(FLOWS[name](2, 2, torch.Generator().manual_seed(0)))
+    except ValueError as error:
+        return [f"model.flow: {error}"]
+    return []
 
 
 def _other_faults(config: Config) -> list[str]:

@@ -94,7 +94,7 @@ class ScoredBatch:
         pooled: ``(n,)`` bool, the p-value is against all slices together.
         pit: ``(n, d)`` float32 in (0, 1), Φ of each latent coordinate.
         missing: ``(n, d)`` bool.
-        contributions: ``(n, d)`` how much each feature adds to the strangeness, nats above its mean.
+        contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
         model: ``(n,)`` object, the model id of each row.
     """

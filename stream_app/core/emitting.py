@@ -74,9 +74,11 @@ def anomaly(config: Config, scored: ScoredBatch, i: int) -> EventAnomaly:
     events = scored.events
     share = np.maximum(scored.contributions[i], 0.0)
     total = float(share.sum()) or 1.0
+    names = [*config.event.numeric, *config.event.categorical]
+    values = [*(f"{float(value):g}" for value in events.numeric[i]), *events.categorical[i]]
     order = np.argsort(-share, kind="stable")[:BLAMED_MAX]
     blame = [
-        Blame(feature=config.event.numeric[j], weight=float(share[j]) / total, detail=f"value {float(events.numeric[i, j]):g}")
+        Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {values[j]}")
         for j in order if share[j] > 0
     ]  # fmt: skip
     source = (config.stream, events.topic, events.partition, int(events.offsets[i]))

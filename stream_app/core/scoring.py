@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.attribution import contributions
+from flowlib.blaming import blame, excess
 from flowlib.density import Density
 from flowlib.table import Table
 from stream_app.config import Config
 from stream_app.core.batches import EventBatch, Ints, RawBatch, Reject, ScoredBatch
 from stream_app.core.panes import Pane
 from stream_app.core.timing import Timing
+
+EXPLAINED_MAX = 50
+"""Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
 
 COUNTERS = ("received", "windowed", "late", "rejected", "duplicate")
 
@@ -32,6 +35,7 @@ class SourceState:
         activations: ``(pane_start_ms, model_id)``, ascending; the decisions that apply here.
         engines: engine of each model here, by model id; decisions too.
         announced: how many of the activations have been announced as signals.
+        explained: pane start to the number of its events that have been explained.
         counters: running totals by name (:data:`COUNTERS`).
     """
 
@@ -41,6 +45,7 @@ class SourceState:
     activations: list[tuple[int, str]] = field(default_factory=list)
     engines: dict[str, str] = field(default_factory=dict)
     announced: int = 0
+    explained: dict[int, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
 
     def next_free_pane(self, pane_ms: int) -> int:
@@ -67,6 +72,7 @@ class SourceState:
             "timing": self.timing.to_state(),
             "panes": [[start, [pane.to_state() for pane in panes]] for start, panes in self.panes.items()],
             "announced": self.announced,
+            "explained": list(self.explained.items()),
             "counters": self.counters,
         }
 
@@ -78,6 +84,7 @@ class SourceState:
             timing=Timing(**state["timing"]),
             panes={start: [Pane.from_state(pane) for pane in panes] for start, panes in state["panes"]},
             announced=state["announced"],
+            explained=dict(state["explained"]),
             counters=state["counters"],
         )
 
@@ -91,18 +98,19 @@ def skip_done(state: SourceState, raw: RawBatch) -> RawBatch:
     return RawBatch(raw.topic, raw.partition, raw.offsets[first:], raw.values[first:], times)
 
 
-def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) -> ScoredBatch:
+def score_events(events: EventBatch, models: Mapping[str, Density], model: Any, alpha: float) -> ScoredBatch:
     """Score events, each by the model of its pane.
 
     Args:
         events: n events.
         models: verified models by id.
         model: ``(n,)`` object array of model ids.
+        alpha: rows with a p-value at or below it get contributions: how much less likely than usual each column is.
     """
-    n, d = events.numeric.shape
+    (n, d), k = events.numeric.shape, events.categorical.shape[1]
     scored = ScoredBatch(
         events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d)), np.zeros(n, bool), model,
+        np.zeros((n, d + k)), np.zeros(n, bool), model,
     )  # fmt: skip
     whole = Table(events.numeric, events.categorical, events.slices[:, 0], events.event_time_ms)
     for model_id in dict.fromkeys(model.tolist()):
@@ -111,8 +119,27 @@ def score_events(events: EventBatch, models: Mapping[str, Density], model: Any) 
         part = density.score(whole.take(rows))
         scored.log_prob[rows], scored.p_value[rows], scored.pooled[rows] = part.log_prob, part.p_value, part.pooled
         scored.pit[rows], scored.scorable[rows] = part.pit, part.scorable
-        scored.contributions[rows] = contributions(part, density.calibration)
+        strange = rows[part.scorable & (part.p_value <= alpha)]
+        scored.contributions[strange] = excess(part, density)[np.searchsorted(rows, strange)]
     return scored
+
+
+def explain(
+    state: SourceState, scored: ScoredBatch, flagged: Ints, pane_ms: Ints, models: Mapping[str, Density]
+) -> None:
+    """Blame columns for flagged rows (indices, ascending), the first few of each pane: it costs hundreds of evaluations a
+    row, and a drifted slice flags a large part of its events. The others keep the contributions of the scoring.
+    """
+    chosen: dict[str, list[int]] = {}
+    for i in flagged.tolist():
+        start = int(pane_ms[i])
+        if state.explained.get(start, 0) < EXPLAINED_MAX:
+            state.explained[start] = state.explained.get(start, 0) + 1
+            chosen.setdefault(scored.model[i], []).append(i)
+    events = scored.events
+    whole = Table(events.numeric, events.categorical, events.slices[:, 0], events.event_time_ms)
+    for model_id, rows in chosen.items():
+        scored.contributions[rows] = blame(models[model_id], whole.take(np.array(rows)))
 
 
 def unscorable(config: Config, scored: ScoredBatch, raw: RawBatch, rows: Ints) -> list[Reject]:

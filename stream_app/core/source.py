@@ -17,7 +17,7 @@ from stream_app.core.decoding import Decoder
 from stream_app.core.layout import Layout
 from stream_app.core.panes import Pane, add_rows, count_rows
 from stream_app.core.points import activation_point, anomaly_point, counters_point
-from stream_app.core.scoring import SourceState, score_events, skip_done, unscorable
+from stream_app.core.scoring import SourceState, explain, score_events, skip_done, unscorable
 from stream_app.core.timing import Screening, screen
 
 
@@ -75,8 +75,10 @@ class Scorer:
         wanted = ~(timing.future | timing.duplicate | timing.late)
         pane_ms = events.event_time_ms // pane * pane
         model = np.array([state.model_for(int(at)) for at in pane_ms], dtype=object)
-        scored = _score_where(events, models, model, wanted)
+        scored = _score_where(events, models, model, wanted, self.config.event_rule.alpha)
         bad = wanted & ~scored.scorable
+        flagged = wanted & scored.scorable & (scored.p_value <= self.config.event_rule.alpha)
+        explain(state, scored, np.flatnonzero(flagged), pane_ms, models)
         rejects = rejects + _future_rejects(raw, events, timing.future)
         rejects += unscorable(self.config, scored, raw, np.flatnonzero(bad))
         rejects.sort(key=lambda reject: reject.row)
@@ -115,6 +117,7 @@ class Scorer:
     def _close(self, state: SourceState, raw: RawBatch, closed_ms: int, offset: int, out: Outputs) -> None:
         pane_ms, source = int(self.config.windows.pane), (raw.topic, raw.partition)
         done = sorted(start for start in state.panes if start + pane_ms <= closed_ms)
+        state.explained = {start: n for start, n in state.explained.items() if start + pane_ms > closed_ms}
         for start in done:
             panes = state.panes.pop(start)
             out.messages += emitting.pane_blocks(self.config, self.layout, source, start, panes)
@@ -144,16 +147,17 @@ class Scorer:
 
 
 def _score_where(
-    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools
-) -> ScoredBatch:
+    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools,
+    alpha: float,
+) -> ScoredBatch:  # fmt: skip
     """Score the wanted events; the others keep neutral values and count as not scorable."""
-    part = score_events(events.take(wanted), models, model[wanted])
+    part = score_events(events.take(wanted), models, model[wanted], alpha)
     if wanted.all():
         return part
-    n, d = events.numeric.shape
+    (n, d), k = events.numeric.shape, events.categorical.shape[1]
     full = ScoredBatch(
         events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d)), np.zeros(n, bool), model,
+        np.zeros((n, d + k)), np.zeros(n, bool), model,
     )  # fmt: skip
     for name in ("log_prob", "p_value", "pooled", "pit", "missing", "contributions", "scorable"):
         getattr(full, name)[wanted] = getattr(part, name)

@@ -46,11 +46,11 @@ class StateStore:
                 "or remove the folder to start over from the committed offsets"
             )
         if not path.exists():
-            _write_durably(path, text)
+            write_durably(path, text)
 
     def save(self, name: str, blob: bytes) -> None:
         """Replace a snapshot; a crash leaves the old one or the new one, never half of it."""
-        _write_durably(self._dir / f"{name}.snapshot", blob)
+        write_durably(self._dir / f"{name}.snapshot", blob)
 
     def load(self, name: str) -> bytes | None:
         """A snapshot, or None when there is none."""
@@ -72,7 +72,7 @@ class StateStore:
         """Start with the decisions of another run, unless this folder has its own already."""
         path = self._dir / "decisions.jsonl"
         if not path.exists():
-            _write_durably(path, b"".join(codec.encode(decision) for decision in decisions))
+            write_durably(path, b"".join(codec.encode(decision) for decision in decisions))
 
 
 def read_decisions(path: Path) -> list[Decision]:
@@ -80,7 +80,7 @@ def read_decisions(path: Path) -> list[Decision]:
     return codec.decode(path.read_bytes()) if path.exists() else []
 
 
-def _write_durably(path: Path, blob: bytes) -> None:
+def write_durably(path: Path, blob: bytes) -> None:
     beside = path.with_suffix(f"{path.suffix}.{os.getpid()}.new")
     with open(beside, "wb") as file:
         file.write(blob)

@@ -20,6 +20,7 @@ DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 COLLECTIVE = 4.0
 FOLDS = 5
+LEFT_OUT_MAX = 2_000
 CALIBRATION, VALIDATION, GATE = 0, 1, 2
 """Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one training
 day beside them: were one kind nearer to what the model has seen, its p-values would not hold on the other."""
@@ -102,6 +103,16 @@ def split(rows: Table, calibrate_from_ms: int) -> Split:
     return Split(
         rows.take(~(calibration | gate | validation)), rows.take(validation), rows.take(calibration), rows.take(gate)
     )
+
+
+def leave_out(rows: Table, seed: int) -> tuple[Table, Table]:
+    """Rows less a tenth of them, drawn at random, at most :data:`LEFT_OUT_MAX`; and those.
+
+    Drawn from the training rows themselves: on other days the attack of the membership gate would measure drift.
+    """
+    order = np.random.default_rng(seed).permutation(len(rows))
+    n = min(len(rows) // 10, LEFT_OUT_MAX)
+    return rows.take(np.sort(order[n:])), rows.take(np.sort(order[:n]))
 
 
 def thin(rows: Table, rows_max: int) -> Table:

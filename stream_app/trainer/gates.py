@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.density import Density
+from flowlib.membership import MEMBERS_MIN, membership_advantage
 from flowlib.table import Table
 from stream_app.config import TrainerConfig
 from stream_app.core.batches import Floats
@@ -20,7 +21,8 @@ def judge(candidate: Density, in_service: Density | None, gate: Table, settings:
 
     Returns:
         Gate name to figures, each with ``passed``: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of
-        both models on the same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval).
+        both models on the same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval); :func:`membership` is
+        a third.
     """
     scores = candidate.score(gate)
     gates = {"calibration": _calibration(scores.p_value[scores.scorable], settings)}
@@ -30,6 +32,32 @@ def judge(candidate: Density, in_service: Density | None, gate: Table, settings:
         gates["likelihood"] = _likelihood(scores.log_prob[both], old.log_prob[both], settings)
         gates["calibration"]["in_service"] = _share(old.p_value[old.scorable])
     return gates
+
+
+def membership(candidate: Density, members: Table, others: Table, settings: TrainerConfig) -> dict[str, Any]:
+    """Gate ``membership``: from the likelihoods, guess which rows the candidate was trained on.
+
+    Fails only where the advantage is shown to be above the limit: on few rows the estimate itself is ± 0.1.
+    """
+    known, unknown = candidate.score(members), candidate.score(others)
+    inside, outside = known.log_prob[known.scorable], unknown.log_prob[unknown.scorable]
+    if min(len(inside), len(outside)) < MEMBERS_MIN:
+        return {
+            "passed": False,
+            "rows": len(outside),
+            "says": f"too few rows for the membership attack ({len(outside)})",
+        }
+    attack, limit = membership_advantage(inside, outside), settings.max_membership_advantage
+    return {
+        "passed": attack.advantage_95[0] <= limit,
+        "candidate": attack.advantage,
+        "interval_95": list(attack.advantage_95),
+        "auc": attack.auc,
+        "auc_interval_95": list(attack.auc_95),
+        "limit": limit,
+        "rows": attack.rows,
+        "says": f"guessing which rows trained it gains {attack.advantage:.3f} over chance (at most {limit:g} allowed)",
+    }
 
 
 def passed(gates: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flowlib import artifact
@@ -15,8 +15,10 @@ from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.trainer import gates
-from stream_app.trainer.dataset import Split, quarantined, split, thin, without_unusable
+from stream_app.trainer import gates, private, resuming
+from stream_app.trainer.dataset import Split, leave_out, quarantined, split, thin, without_unusable
+from stream_app.trainer.ledger import OverBudget
+from stream_app.trainer.resuming import CheckpointFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,53 +43,85 @@ def answer(
     in_service: Density | None,
     key: artifact.Ed25519PrivateKey,
     progress: Callable[[Progress], None] | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> Outcome:
-    """Fit, gate and sign. The same request, rows and model in service give the same bytes."""
-    rows = without_unusable(rows)
-    if in_service is not None and len(rows):
-        rows = rows.take(~quarantined(rows, in_service, config))
-    parts = split(thin(rows, config.model.max_rows), request.calibrate_from_ms)
+    """Fit, gate and sign. The same request, rows and model in service give the same bytes, except where training is private.
+
+    Args:
+        config: the stream.
+        request: what is asked for.
+        rows: the events it names.
+        in_service: the model in service, None before the first.
+        key: signs the model.
+        progress: called now and then in training.
+        checkpoint: where to resume an interrupted training from; private ones start over.
+
+    Raises:
+        DriftflowError: the privacy ledger is damaged.
+    """
+    rows = _admissible(config, rows, in_service)
+    parts, seed = split(rows, request.calibrate_from_ms), _seed(config, request)
     least = min(len(parts.train), len(parts.calibration) * 10, len(parts.gate) * 10, len(parts.validation) * 10)
     if least < config.trainer.min_rows:
         return Outcome(_refused(config, request, rows, in_service, {}, _too_few(config, parts)), None)
-    candidate = _fit(config, request, parts, in_service, progress)
+    others = None
+    if config.privacy.enabled or config.trainer.membership_gate:
+        left, others = leave_out(parts.train, seed)
+        parts = replace(parts, train=left)
+    try:
+        candidate = _fit(config, request, parts, in_service, seed, progress, checkpoint)
+    except OverBudget as error:
+        return Outcome(_refused(config, request, rows, in_service, {}, str(error)), None)
     findings = tuple(finding.says for finding in candidate.encoder.findings)
     figures = gates.judge(candidate, in_service, parts.gate, config.trainer)
+    if others is not None:
+        _, members = leave_out(parts.train, seed)
+        figures["membership"] = gates.membership(candidate, members, others, config.trainer)
     if not gates.passed(figures):
         return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None, findings)
-    made = artifact.pack(candidate, key)
-    notice = ModelNotice(
-        model_id=made.model_id, stream=config.stream, status="promoted",
-        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
-        train_rows=len(parts.train), gates=figures, reason=gates.explain(figures), manifest=made.manifest,
-        tensors=made.tensors, signature=made.signature, key_id=made.key_id,
-    )  # fmt: skip
-    return Outcome(notice, made, findings)
+    return _promoted(config, request, len(parts.train), in_service, figures, artifact.pack(candidate, key), findings)
+
+
+def _admissible(config: Config, rows: Table, in_service: Density | None) -> Table:
+    """Rows that may train. Privately, whether a row is among them must not depend on the others: no quarantine of weeks,
+    no even thinning (the steps of private training are few whatever the rows)."""
+    rows = without_unusable(rows)
+    if config.privacy.enabled:
+        return rows
+    if in_service is not None and len(rows):
+        rows = rows.take(~quarantined(rows, in_service, config))
+    return thin(rows, config.model.max_rows)
 
 
 def _fit(
-    config: Config, request: RetrainRequest, parts: Split, in_service: Density | None,
-    progress: Callable[[Progress], None] | None,
+    config: Config, request: RetrainRequest, parts: Split, in_service: Density | None, seed: int,
+    progress: Callable[[Progress], None] | None, checkpoint: CheckpointFile | None,
 ) -> Density:  # fmt: skip
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
-    seed = _seed(config, request)
-    settings = TrainConfig(max_steps=config.model.max_steps)
+    manifest: dict[str, Any] = {"stream": config.stream, "request": request.id}
+    if config.privacy.enabled:
+        plan, manifest["privacy"] = private.admit(
+            config, request.id, len(parts.train) + len(parts.validation), in_service
+        )
+        learn = private.learner(plan, progress)
+        if in_service is not None and "privacy" not in in_service.manifest:
+            in_service = None  # weights that were trained without privacy would carry their rows into this model
+    else:
+        learn = resuming.learner(_settings(config, in_service), seed, progress, checkpoint)
+    return Density.fit(
+        spec, parts.train, valid=parts.validation, calibration=parts.calibration, seed=seed, warm_start=in_service,
+        manifest=manifest, flow_name=config.model.flow, learn=learn,
+        encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
+    )  # fmt: skip
+
+
+def _settings(config: Config, in_service: Density | None) -> TrainConfig:
     if in_service is not None:
         settings = TrainConfig.warm(max_steps=config.model.warm_steps)
-    return Density.fit(
-        spec,
-        parts.train,
-        valid=parts.validation,
-        calibration=parts.calibration,
-        seed=seed,
-        config=settings,
-        progress=progress,
-        warm_start=in_service,
-        manifest={"stream": config.stream, "request": request.id},
-        flow_name=config.model.flow,
-        encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
-    )
+    else:
+        settings = TrainConfig(max_steps=config.model.max_steps)
+    return replace(settings, contamination=config.model.contamination)
 
 
 def _seed(config: Config, request: RetrainRequest) -> int:
@@ -102,6 +136,19 @@ def _too_few(config: Config, parts: Split) -> str:
     sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
     least = config.trainer.min_rows
     return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
+
+
+def _promoted(
+    config: Config, request: RetrainRequest, train_rows: int, in_service: Density | None, figures: dict[str, Any],
+    made: Artifact, findings: tuple[str, ...],
+) -> Outcome:  # fmt: skip
+    notice = ModelNotice(
+        model_id=made.model_id, stream=config.stream, status="promoted",
+        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
+        train_rows=train_rows, gates=figures, reason=gates.explain(figures), manifest=made.manifest,
+        tensors=made.tensors, signature=made.signature, key_id=made.key_id,
+    )  # fmt: skip
+    return Outcome(notice, made, findings)
 
 
 def _refused(

@@ -1,7 +1,8 @@
 """The trainer: consumes retrain requests from the signals topic, answers each with a promoted or refused model.
 
-Offsets are committed after the answer is on the models topic. A request that is read again after a crash gives the same
-model, byte for byte, and its second notice changes nothing.
+Offsets are committed after the answer is on the models topic. A request that is read again after a crash resumes its
+training and gives the same model, byte for byte; its second notice changes nothing. A private training is not repeatable:
+it starts over, and costs its epsilon again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stream_app.config import Config
 from stream_app.runtime.topics import signals_partition_for_trainer
 from stream_app.trainer import dataset
 from stream_app.trainer.registry import Entry, Registry, signing_key, without_bytes
+from stream_app.trainer.resuming import CheckpointFile
 from stream_app.trainer.source import read_ranges
 from stream_app.trainer.training import Outcome, answer
 
@@ -91,7 +93,9 @@ class Trainer:
         spans = [(r.start_ms, r.end_ms) for r in request.train] or [(0, 0)]
         rows = dataset.gather(batches, min(start for start, _ in spans), max(end for _, end in spans))
         self._tell(f"training on {len(rows):,} rows")
-        outcome = answer(self._config, request, rows, self._registry.current(), self._key)
+        outcome = answer(
+            self._config, request, rows, self._registry.current(), self._key, checkpoint=CheckpointFile(self._config)
+        )
         for finding in outcome.findings:
             self._tell(f"found: {finding}")
         self._publish(request, outcome)

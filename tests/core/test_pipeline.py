@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flowlib.blaming import blame
 from flowlib.density import Density
+from flowlib.table import Floats, Table
 from schemas.codecs import decode_event, decode_partial
 from schemas.records import Activation, Alert, DeadLetter, EventAnomaly, PaneBlock, PaneClosed, RetrainRequest
-from stream_app.core import decisions
+from stream_app.core import decisions, scoring
 from stream_app.core.batches import Outgoing
 from stream_app.core.decisions import Activated
 from stream_app.core.pipeline import Pipeline
@@ -267,3 +269,23 @@ def test_anomalies_are_the_rows_with_a_small_p(model: Density) -> None:
     assert {blame.feature for blame in found[0].blame} >= {"x", "y"}
     assert sum(blame.weight for blame in found[0].blame) <= 1 + 1e-9
     assert msgspec.json.decode(msgspec.json.encode(found[0]))["slice"] == "north"
+
+
+def test_the_first_flagged_events_of_a_pane_are_explained_whatever_the_batches(
+    model: Density, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counting(density: Density, table: Table) -> Floats:
+        asked.append(len(table))
+        return blame(density, table)
+
+    monkeypatch.setattr(scoring, "blame", counting)
+    monkeypatch.setattr(scoring, "EXPLAINED_MAX", 2)
+    values = [event(at, x=30.0 + i) for at in (100, 1_100) for i in range(5)]
+    whole, single = (score_all(pipeline(config(), [model]), 0, values, [size]) for size in (1_000, 1))
+    assert sum(asked) == 2 * 4
+    assert channels(whole.messages) == channels(single.messages)
+    found = [record for record in records(whole.messages) if isinstance(record, EventAnomaly)]
+    assert len(found) == 10
+    assert all(record.blame[0].feature == "x" for record in found)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.attribution import contributions
+from flowlib.blaming import blame
 from flowlib.calibration import Calibration
 from flowlib.density import Density
 from flowlib.table import Table
@@ -104,20 +104,21 @@ def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
     rows = draw(200, 13)
     pushed = np.where(np.isnan(rows.numeric[:, 2]), 0.0, rows.numeric[:, 2]) + 8.0
     numeric = np.column_stack([rows.numeric[:, :2], pushed]).astype(np.float32)
-    scores = density.score(replace(rows, numeric=numeric))
-    blame = contributions(scores, density.calibration)
-    assert (blame.argmax(axis=1) == 2).mean() > 0.95
+    pushed_rows = replace(rows, numeric=numeric)
+    scores = density.score(pushed_rows)
+    assert (blame(density, pushed_rows).argmax(axis=1) == 2).mean() > 0.95
     assert (scores.p_value <= 0.01).mean() > 0.95
 
 
 def test_missing_and_impossible_values(density: Density) -> None:
     numeric = np.array([[np.nan] * 3, [np.inf, 0, 0], [0, 0, np.nan], [1e38, 0, 0], [0, 0, 0]], dtype=np.float32)
     kinds = np.array([["x"], ["x"], ["never seen"], ["x"], [None]], dtype=object)
-    scores = density.score(Table.of(numeric, kinds, ["big"] * 5))
+    rows = Table.of(numeric, kinds, ["big"] * 5)
+    scores = density.score(rows)
     assert scores.scorable.tolist() == [False, False, True, True, True]
     assert np.isfinite(scores.log_prob).all()
     assert scores.p_value[3] == density.calibration.floor("big")
-    assert contributions(scores, density.calibration)[3].argmax() == scores.parts[3, :3].argmin() == 0
+    assert blame(density, rows)[3].argmax() == scores.parts[3, :3].argmin() == 0
     assert scores.p_value[~scores.scorable].tolist() == [1.0, 1.0]
 
 

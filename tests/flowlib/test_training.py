@@ -10,11 +10,12 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from flowlib.checkpoints import Checkpoint, OtherRun
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
 from flowlib.flows import FLOWS, Maf
 from flowlib.table import Table
-from flowlib.training import Batch, Progress, TrainConfig, fit_flow, log_prob
+from flowlib.training import Batch, Progress, TrainConfig, fit_flow, log_prob, one_cycle, trimmed, upper_mean
 
 SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
 PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
@@ -65,7 +66,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> Non
     for seed, outside in ((3, 1), (3, 2), (4, 1)):
         torch.manual_seed(outside)
         flow = fresh()
-        best = fit_flow(flow, batch(200, 1), batch(100, 2), SMALL, seed)
+        best = fit_flow(flow, batch(200, 1, 2.0), batch(100, 2, 2.0), SMALL, seed)
         made.append((weights(flow), best))
     assert torch.equal(made[0][0], made[1][0])
     assert made[0][1] == made[1][1]
@@ -134,6 +135,84 @@ def test_batches_that_are_not_finite_change_nothing() -> None:
     flow = fresh()
     start = weights(flow)
     poisoned = Batch(torch.full_like(bad.features, torch.inf), bad.context, bad.missing)
-    with pytest.warns(UserWarning, match="lr_scheduler.step"):
-        fit_flow(flow, poisoned, bad, SMALL, 0)
+    fit_flow(flow, poisoned, bad, SMALL, 0)
     assert torch.equal(weights(flow), start)
+
+
+def contaminated(n: int, seed: int, share: float) -> Batch:
+    """The known mixture in two dimensions, and a tight cluster beside it in place of a share of the rows."""
+    rows, g = mixture(n, seed), np.random.default_rng(seed + 100)
+    bad = g.random(n) < share
+    rows[bad] = np.array([3.5, -2.5]) + 0.1 * g.standard_normal((int(bad.sum()), 2))
+    features = torch.from_numpy(rows / 2.0)
+    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_a_stated_share_of_contamination_is_not_learnt(share: float) -> None:
+    train, valid = contaminated(4_000, 1, share), contaminated(800, 2, share)
+    clean, cluster = contaminated(3_000, 3, 0.0), contaminated(500, 4, 1.0)
+    likely, held = {}, {}
+    for stated in (0.0, share):
+        flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=3, hidden=32)
+        fit_flow(flow, train, valid, TrainConfig(max_steps=400, check_every=50, contamination=stated), 0)
+        with torch.no_grad():
+            normal, odd = (log_prob(flow, part.features, part.context) for part in (clean, cluster))
+        held[stated], likely[stated] = float(normal.mean()), float((odd > torch.quantile(normal, 0.01)).float().mean())
+    assert likely[0.0] > 0.9, "untrimmed, the cluster is as likely as anything"
+    assert likely[share] < 0.05
+    assert held[share] > held[0.0] - 0.05, "held-out nats of clean rows, at no cost"
+
+
+def test_trimming_counts_what_chance_may_put_into_a_batch() -> None:
+    assert [trimmed(256, share) for share in (0.0, 0.05, 0.1)] == [0, 20, 36]
+    values = torch.tensor([1.0, float("nan"), 3.0, -50.0])
+    assert float(upper_mean(values, 2)) == 2.0
+    with pytest.raises(ValueError, match=r"contamination is 0\.5"):
+        TrainConfig(contamination=0.5)
+
+
+def test_the_schedule_rises_and_falls_whatever_its_length() -> None:
+    for steps in (1, 2, 3, 4, 10, 1_500):
+        rates = [one_cycle(step, steps) for step in range(steps)]
+        assert all(0 < rate <= 1 for rate in rates)
+        assert steps < 10 or (max(rates) > 0.9 and rates[-1] < 1e-3)
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.1])
+def test_a_run_resumed_from_any_checkpoint_ends_in_the_same_weights(contamination: float) -> None:
+    config = replace(SMALL, contamination=contamination, max_steps=60)
+    rows = batch(300, 1), batch(100, 2)
+    kept: list[bytes] = []
+    whole = fresh()
+    best = fit_flow(whole, *rows, config, 0, keep=lambda c: kept.append(c.to_bytes()))
+    assert len(kept) == 6
+    for blob in kept:
+        again = fresh()
+        assert fit_flow(again, *rows, config, 0, resume=Checkpoint.from_bytes(blob)) == best
+        assert torch.equal(weights(again), weights(whole))
+
+
+def test_a_checkpoint_of_another_run_is_refused() -> None:
+    kept: list[Checkpoint] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
+    for flow, train, config, seed in (
+        (fresh(1), batch(200, 1), SMALL, 0), (fresh(), batch(200, 9), SMALL, 0),
+        (fresh(), batch(200, 1), replace(SMALL, lr=1e-4), 0), (fresh(), batch(200, 1), SMALL, 1),
+    ):  # fmt: skip
+        start = weights(flow)
+        with pytest.raises(OtherRun, match="start afresh"):
+            fit_flow(flow, train, batch(100, 2), config, seed, resume=kept[0])
+        assert torch.equal(weights(flow), start)
+
+
+def test_bytes_that_are_no_checkpoint_are_refused() -> None:
+    kept: list[Checkpoint] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
+    blob = kept[-1].to_bytes()
+    assert Checkpoint.from_bytes(blob).to_bytes() == blob
+    altered = bytearray(blob)
+    altered[len(blob) // 2] ^= 1
+    for bad in (b"", blob[:10], blob[:-1], bytes(altered), b"XXXX" + blob[4:]):
+        with pytest.raises(ValueError, match="start the training afresh"):
+            Checkpoint.from_bytes(bad)

@@ -1,0 +1,199 @@
+"""Which columns made a row strange: those whose ordinary values would make it ordinary.
+
+Columns are repaired greedily, the one that gains most log-likelihood first; then each is worth what would be lost if its
+observed value were put back beside the other repairs. With faults injected into three data sets the column at fault is
+named first about half again as often as by the parts of the autoregressive factorisation, which tell where in an
+arbitrary order a row leaves the model, and two faults at once are both found where single repairs find one. The parts
+(:attr:`flowlib.density.Scores.parts`) stay the exact account: they add up to the log-likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flowlib.density import Density, Scores
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+
+ROUNDS = 3
+"""Columns repaired at most."""
+
+_LEVELS_TRIED = 3
+_GAIN_MIN = 1.0
+"""A further column has to gain this many nats to be worth a repair."""
+
+_HELD_UP = 3.0
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """m rows in the form that the flow takes, with what they pay beside it and the categories that their context tells."""
+
+    features: Singles
+    context: Singles
+    tail_nats: Floats
+    category_log_prob: Floats
+    categories: Objects
+
+
+def blame(density: Density, table: Table) -> Floats:
+    """Log-likelihood that an ordinary value in each column would gain beside the other repairs, ``(n, d + k)`` nats.
+
+    Ordinary are the 20, 50 and 80 % quantiles of the calibration rows and the three most frequent categories. At most
+    three columns of a row have blame; a missing value and a row that cannot be scored have none. A row's result does not
+    depend on the rows beside it. Costs up to ``9 (d + k)`` evaluations a row, so it is meant for the rows that are
+    flagged.
+    """
+    spec = density.spec
+    result = np.zeros((len(table), len(spec.numeric) + len(spec.categorical)))
+    for start in range(0, len(table), _ROWS):
+        rows = np.arange(start, min(start + _ROWS, len(table)))
+        result[rows] = _blame(density, table.take(rows))
+    return result
+
+
+def excess(scores: Scores, density: Density) -> Floats:
+    """How much less likely than usual each column made the rows: mean part of the calibration rows minus the part.
+
+    ``(n, d + k)`` nats; they add up to ``mean log-likelihood − log-likelihood``. 0 where a row cannot be scored.
+    """
+    return np.asarray(np.where(scores.scorable[:, None], density.calibration.parts_mean - scores.parts, 0.0))
+
+
+def _blame(density: Density, table: Table) -> Floats:
+    encoded = density.encoder.encode(table)
+    k = len(density.spec.categorical)
+    fixed = np.concatenate([encoded.missing, np.zeros((len(table), k), bool)], axis=1) | ~encoded.scorable[:, None]
+    observed = _Rows(
+        encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories
+    )  # fmt: skip
+    repaired, done = _repair_one_by_one(density, table, observed, fixed)
+    together, strangest = _repair_together(density, table, observed, fixed)
+    start, one_by_one, at_once = _log_joint(density, [observed, repaired, together])
+    # A few numbers far out together may hold each other up: no single repair gains then.
+    held = np.flatnonzero(at_once - start > 2.0 * np.maximum(one_by_one - start, 0.0) + _HELD_UP)
+    done[held] = strangest[held]
+    return _lost_if_put_back(density, table, observed, _overlay(repaired, together, held), done)
+
+
+def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
+    """Greedily repaired rows, and which columns were repaired ``(n, d + k)``."""
+    done, every = np.zeros_like(fixed), np.arange(len(table))
+    for step in range(ROUNDS):
+        gain, best = _best_repairs(density, table, rows, fixed | done)
+        column = gain.argmax(axis=1)
+        gained = gain[every, column]
+        worth = np.flatnonzero(gained > (_GAIN_MIN if step else 0.0))
+        if not len(worth):
+            break
+        done[worth, column[worth]] = True
+        for j in np.unique(column[worth]).tolist():
+            rows = _overlay(rows, best[j], worth[column[worth] == j])
+    return rows, done
+
+
+def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
+    """Rows with those columns repaired that would be strangest in an ordinary row, and which these are."""
+    d = len(density.spec.numeric)
+    middle = np.broadcast_to(density.calibration.ordinary[1].astype(np.float32), rows.features.shape)
+    usual = rows.categories.copy()
+    for k, levels in enumerate(density.encoder.levels):
+        usual[:, k] = levels[0]
+    ordinary = replace(
+        rows, features=np.where(fixed[:, :d], rows.features, middle), tail_nats=np.where(fixed[:, :d], rows.tail_nats, 0.0)
+    )  # fmt: skip
+    ordinary = _recategorised(density, table, ordinary, usual)
+    lost = np.where(fixed, 0.0, _lost_if_put_back(density, table, rows, ordinary, np.ones_like(fixed)))
+    chosen = np.zeros_like(fixed)
+    np.put_along_axis(chosen, np.argsort(-lost, axis=1, kind="stable")[:, :ROUNDS], True, axis=1)
+    chosen &= lost > 0
+    put = replace(
+        rows, features=np.where(chosen[:, :d], middle, rows.features), tail_nats=np.where(chosen[:, :d], 0.0, rows.tail_nats)
+    )  # fmt: skip
+    return _recategorised(density, table, put, np.where(chosen[:, d:], usual, rows.categories)), chosen
+
+
+def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[Floats, list[_Rows]]:
+    """``(n, d + k)`` gain of the best repair of each column, −∞ where fixed; and the rows with it, for each column."""
+    n = len(rows.features)
+    variants = [(j, _with_feature(rows, j, value)) for j, value in _ordinary(density)]
+    d = len(density.spec.numeric)
+    for k, levels in enumerate(density.encoder.levels):
+        variants += [(d + k, _with_category(density, table, rows, k, level)) for level in levels[:_LEVELS_TRIED]]
+    joint = _log_joint(density, [rows, *(variant for _, variant in variants)])
+    gain = np.full((n, fixed.shape[1]), -np.inf)
+    best = [rows] * fixed.shape[1]
+    for (column, variant), value in zip(variants, joint[1:] - joint[0], strict=True):
+        better = np.flatnonzero(value > gain[:, column])
+        best[column] = _overlay(best[column], variant, better)
+        gain[better, column] = value[better]
+    return np.where(fixed, -np.inf, gain), best
+
+
+def _ordinary(density: Density) -> list[tuple[int, float]]:
+    return [(j, float(value)) for j, values in enumerate(density.calibration.ordinary.T) for value in values]
+
+
+def _with_feature(rows: _Rows, j: int, value: float) -> _Rows:
+    features, tail_nats = rows.features.copy(), rows.tail_nats.copy()
+    features[:, j], tail_nats[:, j] = value, 0.0
+    return replace(rows, features=features, tail_nats=tail_nats)
+
+
+def _with_category(density: Density, table: Table, rows: _Rows, k: int, level: str | None) -> _Rows:
+    categories = rows.categories.copy()
+    categories[:, k] = level
+    return _recategorised(density, table, rows, categories)
+
+
+def _recategorised(density: Density, table: Table, rows: _Rows, categories: Objects) -> _Rows:
+    """The rows with other categories, and the context that goes with them."""
+    if not categories.shape[1]:
+        return rows
+    encoded = density.encoder.encode(replace(table, categories=categories))
+    return _Rows(rows.features, encoded.context, rows.tail_nats, encoded.category_log_prob, categories)
+
+
+def _overlay(below: _Rows, above: _Rows, at: Ints) -> _Rows:
+    """``below`` with the rows ``at`` taken from ``above``."""
+    made = []
+    for name in ("features", "context", "tail_nats", "category_log_prob", "categories"):
+        array = getattr(below, name).copy()
+        array[at] = getattr(above, name)[at]
+        made.append(array)
+    return _Rows(*made)
+
+
+def _lost_if_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, done: Bools) -> Floats:
+    columns = np.flatnonzero(done.any(axis=0)).tolist()
+    variants = []
+    for column in columns:
+        variants.append(_put_back(density, table, observed, repaired, column))
+    joint = _log_joint(density, [repaired, *variants])
+    result = np.zeros(done.shape)
+    for column, value in zip(columns, joint[1:], strict=True):
+        result[:, column] = np.where(done[:, column], np.maximum(joint[0] - value, 0.0), 0.0)
+    return np.where(np.isfinite(result), result, 0.0)
+
+
+def _put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, column: int) -> _Rows:
+    d = len(density.spec.numeric)
+    if column >= d:
+        categories = repaired.categories.copy()
+        categories[:, column - d] = observed.categories[:, column - d]
+        return _recategorised(density, table, repaired, categories)
+    features, tail_nats = repaired.features.copy(), repaired.tail_nats.copy()
+    features[:, column], tail_nats[:, column] = observed.features[:, column], observed.tail_nats[:, column]
+    return replace(repaired, features=features, tail_nats=tail_nats)
+
+
+def _log_joint(density: Density, variants: list[_Rows]) -> Floats:
+    """``(v, n)`` log-densities of all variants of n rows in feature space; the engine is called once."""
+    z, ladj = density.engine(
+        np.concatenate([rows.features for rows in variants]), np.concatenate([rows.context for rows in variants])
+    )
+    flow = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1).reshape(len(variants), -1)
+    beside = [rows.category_log_prob.sum(axis=1) - rows.tail_nats.sum(axis=1) for rows in variants]
+    return np.asarray(np.nan_to_num(flow + np.stack(beside), nan=-1e30, neginf=-1e30))

@@ -1,0 +1,240 @@
+"""``FlowDensity``: the density as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from flowlib import artifact
+from flowlib.blaming import blame
+from flowlib.density import Density
+from flowlib.encoding import EncoderConfig, FeatureSpec
+from flowlib.explaining import Nearest, expected, nearest_typical
+from flowlib.flows import FLOWS
+from flowlib.frames import Layout, frame_of, is_frame, layout_of, table_of
+from flowlib.table import Floats, Ints, Table
+from flowlib.training import TrainConfig
+
+_ROWS_MIN = 3
+_VALIDATION_SHARE = 0.1
+_STEPS_MIN, _STEPS_MAX, _STEPS_A_ROW = 100, 1_500, 0.5
+_KEY = artifact.Ed25519PrivateKey.from_private_bytes(bytes(32))
+"""Signs what is pickled, so that the one way to bytes and back is used. It is public and proves nothing."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one row is as likely as it is.
+
+    Attributes:
+        log_prob: nats.
+        p_value: share of ordinary rows at least as strange.
+        parts: column to nats; they add up to log_prob.
+        blame: column to nats that an ordinary value would gain, largest first; at most three.
+        sentences: what was to be expected in the columns to blame.
+        nearest: the smallest change found that makes the row ordinary.
+    """
+
+    log_prob: float
+    p_value: float
+    parts: dict[str, float]
+    blame: dict[str, float]
+    sentences: tuple[str, ...]
+    nearest: Nearest
+
+
+class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Exact likelihoods of tabular rows by a normalizing flow, calibrated on rows held out.
+
+    Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
+    column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
+    float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
+    small probability that smoothing leaves it. Constant and duplicated columns are kept and told in ``findings_``.
+
+    Args:
+        flow: family, one of :data:`flowlib.flows.FLOWS`.
+        alpha: share of ordinary rows that :meth:`predict` may call anomalies.
+        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a time column.
+        slice_column: name of the column that tells slices apart: p-values are then per slice where there are rows enough.
+        max_steps: training steps at most; None for half a step a row, 100 to 1,500.
+        calibration_share: share of the rows that calibrate and do not train.
+        random_state: seed; the same rows and seed give the same model.
+
+    Attributes:
+        density_: the fitted :class:`flowlib.Density`.
+        offset_: log-likelihood below which a row is called an anomaly.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+        findings_: sentences on what is peculiar about the columns.
+    """
+
+    def __init__(
+        self, flow: str = "maf", alpha: float = 0.01, context: tuple[str, ...] = (), slice_column: str | None = None,
+        max_steps: int | None = None, calibration_share: float = 0.2, random_state: Any = 0,
+    ) -> None:  # fmt: skip
+        self.flow = flow
+        self.alpha = alpha
+        self.context = context
+        self.slice_column = slice_column
+        self.max_steps = max_steps
+        self.calibration_share = calibration_share
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit on rows ``(n, d)``, n ≥ 3; ``y`` is ignored.
+
+        Raises:
+            ValueError: a parameter or the rows cannot be used; the message says which and what to do.
+        """
+        self._check_parameters()
+        table = self._table(X, reset=True)
+        if len(table) < _ROWS_MIN:
+            raise ValueError(f"n_samples = {len(table)}: a density needs at least {_ROWS_MIN} rows, better hundreds")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        table = table.take(_usable(table))
+        if len(table) < _ROWS_MIN:
+            raise ValueError("hardly any row has a number that is present and within float32: nothing can be learnt")
+        order = np.random.default_rng(seed).permutation(len(table))
+        held, stop = self._sizes(len(table))
+        parts = (order[held + stop :], order[held : held + stop], order[:held])
+        train, valid, calibration = (table.take(np.sort(part)) for part in parts)
+        self.density_ = Density.fit(
+            self._layout.spec, train, valid, calibration, seed, TrainConfig(max_steps=self._steps(len(table))),
+            flow_name=self.flow, encoder_config=EncoderConfig(context=tuple(self.context)),
+        )  # fmt: skip
+        reference = -self.density_.calibration.nll[::-1]
+        self.offset_ = float(reference[max(int(self.alpha * (len(reference) + 1)), 1) - 1])
+        self.findings_ = [finding.says for finding in self.density_.encoder.findings]
+        return self
+
+    def score_samples(self, X: Any) -> Floats:
+        """Exact log-likelihood of each row in raw space, ``(n,)`` nats; −∞ for a row that cannot be scored."""
+        scores = self._density().score(self._table(X))
+        return np.where(scores.scorable, scores.log_prob, -np.inf)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood of the rows, nats."""
+        return float(self.score_samples(X).mean())
+
+    def decision_function(self, X: Any) -> Floats:
+        """``score_samples − offset_``: negative for anomalies, ``(n,)``."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> Ints:
+        """+1 for ordinary rows, −1 for anomalies, ``(n,)``.
+
+        Of rows like those fitted a share ``alpha`` is called an anomaly on average, 1 / (m + 1) at least, where m rows
+        were held out (split conformal prediction).
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> Floats:
+        """Calibrated p-values ``(n,)``, per slice where there are rows enough; 1 / (m + 1) at least."""
+        density, table = self._density(), self._table(X)
+        scores = density.score(table)
+        return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted."""
+        density = self._density()
+        if n_samples < 1:
+            raise ValueError(f"n_samples = {n_samples}: at least 1 row can be drawn")
+        seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
+        drawn = density.sample(int(n_samples), seed)
+        return drawn.numeric.astype(np.float64) if self._kind is None else frame_of(drawn, self._layout, self._kind)
+
+    def explain(self, X: Any) -> list[Explanation]:
+        """Why each row is as likely as it is. Meant for few rows: some thousand evaluations each."""
+        density, table = self._density(), self._table(X)
+        scores, given, near = density.score(table), blame(density, table), nearest_typical(density, table)
+        names = (*density.spec.numeric, *density.spec.categorical)
+        made = []
+        for i in range(len(table)):
+            order = [j for j in np.argsort(-given[i], kind="stable").tolist() if given[i, j] > 0]
+            numbers = [names[j] for j in order if j < len(density.spec.numeric)]
+            told = [expected(density, table.take(np.array([i])), name).sentence() for name in numbers]
+            made.append(Explanation(
+                float(scores.log_prob[i]), float(scores.p_value[i]),
+                dict(zip(names, scores.parts[i].tolist(), strict=True)),
+                {names[j]: float(given[i, j]) for j in order}, tuple(told), near[i],
+            ))  # fmt: skip
+        return made
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn may assume: missing values are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model as the bytes of its artifact: numbers, no code."""
+        state = dict(super().__getstate__())
+        if "density_" in state:
+            state["density_"] = artifact.pack(state["density_"], _KEY)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the model from its artifact."""
+        super().__setstate__(state)
+        if "density_" in state:
+            public = _KEY.public_key()
+            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public})
+
+    def _density(self) -> Density:
+        check_is_fitted(self, "density_")
+        return self.density_
+
+    def _table(self, X: Any, reset: bool = False) -> Table:
+        if not reset:
+            check_is_fitted(self, "density_")
+        if not is_frame(X):
+            return self._from_array(X, reset)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset:
+            self._layout = layout_of(X, self.slice_column)
+            self._kind = nw.from_native(X, eager_only=True).implementation.value
+        elif self._kind is None:
+            return self._from_array(X, reset)
+        if not len(X):
+            raise ValueError("Found array with 0 sample(s): at least 1 row is needed")
+        return table_of(X, self._layout)
+
+    def _from_array(self, X: Any, reset: bool) -> Table:
+        if not reset and self._kind is not None:
+            raise ValueError(
+                f"the density was fitted on a DataFrame with the columns {', '.join(self._layout.order)}: pass one"
+            )
+        values = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        if reset:
+            if self.slice_column is not None:
+                raise ValueError("slice_column names a column of a DataFrame, and X is an array: pass a DataFrame")
+            names = tuple(f"x{j}" for j in range(values.shape[1]))
+            self._layout, self._kind = Layout(FeatureSpec(names), "", "", names), None
+        return Table.of(values)
+
+    def _sizes(self, n: int) -> tuple[int, int]:
+        """Rows that calibrate and rows that stop the training; at least one each, and one is left."""
+        held = min(max(round(self.calibration_share * n), 1), n - 2)
+        return held, min(max(round(_VALIDATION_SHARE * n), 1), n - held - 1)
+
+    def _steps(self, n: int) -> int:
+        return self.max_steps or int(np.clip(_STEPS_A_ROW * n, _STEPS_MIN, _STEPS_MAX))
+
+    def _check_parameters(self) -> None:
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow = {self.flow!r}: there are {', '.join(sorted(FLOWS))}")
+        for name in ("alpha", "calibration_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must lie between 0 and 1")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps = {self.max_steps!r}: must be at least 1, or None to choose by the rows")
+
+
+def _usable(table: Table) -> Any:
+    present = ~np.isnan(table.numeric)
+    return present.any(axis=1) & (np.isfinite(table.numeric) | ~present).all(axis=1)

@@ -1,0 +1,246 @@
+"""How good a density is on rows it has never seen: figures with intervals, no pictures.
+
+Rows of one day resemble each other, so standard errors are taken over groups of rows (days), not over rows: the sandwich
+with groups as units (Liang & Zeger, Biometrika 1986).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowlib.calibration import PIT_BINS, pit_histogram
+from flowlib.density import Density, Scores
+from flowlib.encoding import HALF_LOG_TWO_PI, Encoder
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+
+ALPHAS = np.geomspace(1e-3, 1.0, 61)
+"""Levels of the calibration curve."""
+
+ALARM_ALPHA = 0.01
+_TWO_SAMPLE_ROWS = 4_000
+_FOLDS = 5
+_SLICE_ROWS_MIN = 30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SliceFigures:
+    """One slice: rows, mean log-likelihood (nats), share of p ≤ 0.01, and the column whose PIT is furthest from flat."""
+
+    name: str
+    rows: int
+    log_prob: Estimate
+    alarms: Estimate
+    worst_column: str
+    worst_distance: float
+    curve: Floats
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model on n rows, of which m could be scored.
+
+    Attributes:
+        rows, scorable: counts.
+        groups: independent groups of rows that the intervals are taken over.
+        log_prob: mean log-likelihood, nats in raw space.
+        bits_per_dim: ``−log_prob / (d log 2)``: of use to compare models on the same columns and units only.
+        over: baseline name to the mean gain over it on the same rows, nats an event.
+        alarms: share of p ≤ 0.01.
+        curve: ``(61,)`` share of p ≤ α for α in :data:`ALPHAS`.
+        pit: ``(d, 20)`` counts; uniform where the model fits.
+        distance: ``(d,)`` total variation of each PIT histogram from flat, less what chance gives.
+        two_sample: AUC of a classifier that tells rows from samples; 0.5 where it cannot.
+        giveaway: ``(d,)`` the AUC lost without each column: what gives samples away.
+        slices: per slice, most rows first.
+        missing: ``(d, 2)`` share of gaps in training and here.
+        findings: sentences on the columns.
+    """
+
+    rows: int
+    scorable: int
+    groups: int
+    log_prob: Estimate
+    bits_per_dim: Estimate
+    over: dict[str, Estimate]
+    alarms: Estimate
+    curve: Floats
+    pit: Ints
+    distance: Floats
+    two_sample: Estimate
+    giveaway: Floats
+    slices: list[SliceFigures]
+    missing: Floats
+    findings: list[str]
+
+
+def evaluate(
+    density: Density, rows: Table, groups: Ints, seed: int = 0, baselines: dict[str, Floats] | None = None
+) -> Evaluation:
+    """Measure a model on rows that neither trained nor calibrated it.
+
+    Args:
+        density: the model.
+        rows: n rows, at least one of them scorable.
+        groups: ``(n,)`` group of each row (its day): rows of different groups count as independent.
+        seed: of samples and folds.
+        baselines: name to ``(n,)`` log-likelihoods of the same rows, nats in raw space.
+
+    Raises:
+        ValueError: none of the rows can be scored.
+    """
+    everything = density.score(rows)
+    if not everything.scorable.any():
+        raise ValueError("none of the rows can be scored")
+    known, group = rows.take(everything.scorable), groups[everything.scorable]
+    scores = density.score(known)
+    log_prob, d = mean(scores.log_prob, group), len(density.spec.numeric)
+    per_bit = -d * np.log(2.0)
+    # Of a rounded column the PIT is drawn from its cell: at the centre it could not be flat.
+    ranks = density.score(density.encoder.dequantize(known, np.random.default_rng(seed))).pit
+    pit = pit_histogram(ranks, scores.missing)
+    auc, giveaway = two_sample(density, known, group, seed)
+    over = {name: mean(scores.log_prob - at[everything.scorable], group) for name, at in (baselines or {}).items()}
+    return Evaluation(
+        rows=len(rows), scorable=len(known), groups=len(np.unique(group)), log_prob=log_prob,
+        bits_per_dim=Estimate(log_prob.value / per_bit, log_prob.high / per_bit, log_prob.low / per_bit), over=over,
+        alarms=share(scores.p_value <= ALARM_ALPHA, group), curve=curve(scores.p_value), pit=pit,
+        distance=distance(pit), two_sample=auc, giveaway=giveaway,
+        slices=_slices(density, scores, ranks, known.slices, group),
+        missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
+        findings=[finding.says for finding in density.encoder.findings],
+    )  # fmt: skip
+
+
+def mean(values: Floats, groups: Ints) -> Estimate:
+    """Mean with a 95 % interval whose standard error takes groups as units."""
+    centre = float(values.mean())
+    _, at = np.unique(groups, return_inverse=True)
+    sums = np.bincount(at, weights=values - centre)
+    m = len(sums)
+    error = float(np.sqrt((sums**2).sum() * m / max(m - 1, 1))) / len(values)
+    return Estimate(centre, centre - 1.96 * error, centre + 1.96 * error)
+
+
+def share(hits: Bools, groups: Ints) -> Estimate:
+    """Share with a 95 % interval: Wilson's (1927), with as many rows as the groups are worth (Kish's design effect)."""
+    plain = mean(hits.astype(np.float64), groups)
+    n, p = len(hits), plain.value
+    error, binomial = (plain.high - p) / 1.96, np.sqrt(max(p * (1 - p), 1e-12) / n)
+    worth = n / max(1.0, (error / binomial) ** 2)
+    bottom, half = 1 + 1.96**2 / worth, 1.96 * np.sqrt(p * (1 - p) / worth + 1.96**2 / (4 * worth**2))
+    centre = p + 1.96**2 / (2 * worth)
+    return Estimate(p, max(0.0, float((centre - half) / bottom)), min(1.0, float((centre + half) / bottom)))
+
+
+def curve(p_value: Floats) -> Floats:
+    """Share of p ≤ α at each of :data:`ALPHAS`."""
+    return np.searchsorted(np.sort(p_value), ALPHAS, side="right") / len(p_value)
+
+
+def distance(pit: Ints) -> Floats:
+    """Total variation of ``(d, 20)`` counts from flat, less what counts of this size give by chance; never below 0."""
+    n = np.maximum(pit.sum(axis=1), 1)
+    raw = 0.5 * np.abs(pit / n[:, None] - 1.0 / PIT_BINS).sum(axis=1)
+    chance = 0.5 * PIT_BINS * np.sqrt(2.0 / np.pi * (1 - 1 / PIT_BINS) / (PIT_BINS * n))
+    return np.asarray(np.where(pit.sum(axis=1) > 0, np.maximum(raw - chance, 0.0), 0.0))
+
+
+def _slices(density: Density, scores: Scores, ranks: Singles, names: Objects, groups: Ints) -> list[SliceFigures]:
+    made = []
+    known, counts = np.unique(names.astype(str), return_counts=True)
+    for at in np.argsort(-counts, kind="stable"):
+        rows = names.astype(str) == known[at]
+        if counts[at] < _SLICE_ROWS_MIN:
+            continue
+        off = distance(pit_histogram(ranks[rows], scores.missing[rows]))
+        worst = int(off.argmax())
+        made.append(SliceFigures(
+            str(known[at]), int(counts[at]), mean(scores.log_prob[rows], groups[rows]),
+            share(scores.p_value[rows] <= ALARM_ALPHA, groups[rows]), density.spec.numeric[worst], float(off[worst]),
+            curve(scores.p_value[rows]),
+        ))  # fmt: skip
+    return made
+
+
+def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tuple[Estimate, Floats]:
+    """How well a classifier tells rows from draws with the same gaps, categories, slices and times.
+
+    Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545. Gradient-boosted trees; folds are made
+    of whole groups; rounded columns are spread over their cells on both sides. Interval by Hanley & McNeil (1982).
+
+    Returns:
+        AUC over the folds held out, and ``(d,)`` the AUC lost when a column is shuffled: what gives samples away.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold
+
+    rng = np.random.default_rng(seed)
+    pick = np.sort(rng.permutation(len(rows))[:_TWO_SAMPLE_ROWS])
+    rows, groups = rows.take(pick), groups[pick]
+    folds, d = min(_FOLDS, len(np.unique(groups))), rows.numeric.shape[1]
+    if folds < 2:
+        return Estimate(0.5, 0.0, 1.0), np.zeros(d)
+    real, drawn = density.encoder.dequantize(rows, rng), density.sample_given(rows, seed)
+    x = np.clip(np.concatenate([real.numeric, drawn.numeric]), -1e30, 1e30)
+    y = np.repeat([1, 0], len(rows))
+    told = np.zeros((d + 1, len(y)))
+    for train, test in GroupKFold(folds).split(x, y, np.tile(groups, 2)):
+        model = HistGradientBoostingClassifier(max_iter=60, random_state=seed, early_stopping=False)
+        model.fit(x[train], y[train])
+        for j in range(d + 1):  # column d does not exist: the rows as they are
+            tried = x[test].copy()
+            if j < d:
+                tried[:, j] = rng.permutation(tried[:, j])
+            told[j, test] = model.predict_proba(tried)[:, 1]
+    auc = [float(roc_auc_score(y, one)) for one in told]
+    return hanley_mcneil(auc[d], len(rows)), np.maximum(auc[d] - np.array(auc[:d]), 0.0)
+
+
+def hanley_mcneil(auc: float, n: int) -> Estimate:
+    """95 % interval of an AUC of n against n rows; Hanley & McNeil, Radiology 143 (1982), eq. 2."""
+    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    spread = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (n - 1) * (q2 - auc * auc)) / (n * n)
+    half = 1.96 * float(np.sqrt(max(spread, 0.0)))
+    return Estimate(auc, max(0.0, auc - half), min(1.0, auc + half))
+
+
+def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table, seed: int = 0) -> Floats:
+    """Log-likelihood ``(n,)`` under one Gaussian over the same features: what a mean and a covariance would say.
+
+    Gaps and categories are modelled as in the density, by their own factors; of a row with gaps the Gaussian of the
+    values present counts. Rounded columns are spread over their cells for the fit, as they are for the flow: fitted at the
+    centres, a Gaussian would be as narrow as it likes about a value seen often.
+    """
+    spread = encoder.dequantize(train, np.random.default_rng(seed))
+    fitted, encoded = encoder.encode(spread), encoder.encode(rows)
+    whole = fitted.scorable & ~fitted.missing.any(axis=1)
+    features = fitted.features[whole].astype(np.float64)
+    centre = features.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(features.T)) + 1e-6 * np.eye(features.shape[1])
+    flow = np.zeros(len(rows))
+    patterns, at = np.unique(encoded.missing, axis=0, return_inverse=True)
+    for i, pattern in enumerate(patterns):
+        here, kept = np.flatnonzero(at.ravel() == i), np.flatnonzero(~pattern)
+        if len(kept):
+            flow[here] = _normal(encoded.features[here][:, kept] - centre[kept], covariance[np.ix_(kept, kept)])
+    beside = np.where(encoded.missing, encoded.ladj - HALF_LOG_TWO_PI, encoded.ladj) - encoded.tail_nats
+    return np.asarray(flow + beside.sum(axis=1) + encoded.category_log_prob.sum(axis=1))
+
+
+def _normal(x: Floats, covariance: Floats) -> Floats:
+    factor = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(factor, x.T)
+    scale = np.log(np.diag(factor)).sum() + HALF_LOG_TWO_PI * len(covariance)
+    return np.asarray(-0.5 * (z**2).sum(axis=0) - scale)

@@ -1,0 +1,60 @@
+"""Draws from a fitted density, in raw space."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from flowlib.encoding import Encoder
+from flowlib.flows import Flow
+from flowlib.table import Bools, Objects, Table
+
+_WEEK_MS = 7 * 86_400_000
+_ROWS = 4_096
+
+
+def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools) -> Table:
+    """n whole rows: gaps and categories from their own factors, the numbers given them.
+
+    Slices are drawn evenly from those known and times over a week, where the model was told of them. Rounded columns come
+    spread over their cells, as they were trained. The same seed gives the same rows.
+
+    Args:
+        encoder, flow: the model.
+        n: rows.
+        seed: of the draws.
+        whole: ``(d,)`` columns without gaps: smoothing gives every column a small share of them, and nobody wants those.
+    """
+    rng = np.random.default_rng(seed)
+    missing = rng.random((n, len(encoder.spec.numeric))) < np.where(whole, 0.0, encoder.missing_share)
+    empty = missing.all(axis=1)
+    missing[empty, rng.integers(missing.shape[1], size=n)[empty]] = False  # a row without any number is no event
+    slices = np.array(encoder.slices or ("",), dtype=object)[rng.integers(max(len(encoder.slices), 1), size=n)]
+    rows = Table(
+        np.where(missing, np.float32(np.nan), np.float32(0)), _categories(encoder, n, rng), slices,
+        rng.integers(_WEEK_MS, size=n),
+    )  # fmt: skip
+    return draw_given(encoder, flow, rows, seed)
+
+
+def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
+    """Numbers for each row, drawn given all else of it: its gaps, categories, slice and time."""
+    generator = torch.Generator().manual_seed(seed)
+    missing = np.isnan(rows.numeric)
+    ordinary = encoder.decode(np.zeros((1, missing.shape[1])))
+    context = encoder.encode(rows.with_numeric(np.where(missing, np.nan, ordinary))).context
+    drawn = [
+        flow.sample(torch.from_numpy(context[start : start + _ROWS]), generator).numpy()
+        for start in range(0, len(rows), _ROWS)
+    ]
+    features = np.concatenate(drawn) if drawn else np.zeros(missing.shape)
+    return rows.with_numeric(np.where(missing, np.nan, encoder.decode(features)))
+
+
+def _categories(encoder: Encoder, n: int, rng: np.random.Generator) -> Objects:
+    columns = np.empty((n, len(encoder.levels)), dtype=object)
+    for k, (levels, log_prob) in enumerate(zip(encoder.levels, encoder.level_log_prob, strict=True)):
+        share = np.exp(log_prob[: len(levels)])
+        codes = rng.choice(len(levels), size=n, p=share / share.sum())
+        columns[:, k] = np.array(levels, dtype=object)[codes]
+    return columns

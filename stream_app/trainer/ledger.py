@@ -1,0 +1,124 @@
+"""What private trainings of a stream have cost, written down before each begins.
+
+All trainings of a stream are taken to use the same events, so their ε add up: the accountant composes every step of every
+entry (never more than the plain sum, mostly far less). An entry is on disk before training starts: a crash in the middle
+has cost what it would have cost, and answering the request again costs it again, for the noise is drawn afresh.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from flowlib.privacy import Spent, epsilon_of
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+
+
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """One private training."""
+
+    request_id: str
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+    epsilon_total: float
+    """ε of this and all earlier entries together, at ``delta``."""
+    delta: float
+
+    @property
+    def spent(self) -> Spent:
+        """As the accountant takes it."""
+        return Spent(self.noise_multiplier, self.sampling_rate, self.steps)
+
+
+class OverBudget(DriftflowError):
+    """One training more would go beyond ``privacy.epsilon_budget``."""
+
+
+class Ledger:
+    """The entries of one stream, in ``{state.dir}/{stream}.privacy.jsonl``.
+
+    Never delete or shorten it: what was spent cannot be had back. Where the events are others (a new stream), use a new
+    stream name.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.path = config.path(config.state.dir) / f"{config.stream}.privacy.jsonl"
+        self._budget, self._delta = config.privacy.epsilon_budget, config.privacy.delta
+
+    def entries(self) -> list[LedgerEntry]:
+        """Every training charged, oldest first.
+
+        Raises:
+            DriftflowError: a line is damaged. A last line cut short by a crash belongs to a training that never began.
+        """
+        if not self.path.exists():
+            return []
+        found = []
+        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], 1):
+            try:
+                found.append(msgspec.json.decode(line, type=LedgerEntry))
+            except msgspec.MsgspecError as error:
+                raise DriftflowError(
+                    f"{self.path}, line {number} is damaged ({error}): restore the file from a backup; without it nobody "
+                    "knows how much of the privacy budget is spent, so no model is trained"
+                ) from error
+        return found
+
+    def charge(self, request_id: str, spent: Spent) -> LedgerEntry:
+        """Write a training down, durably, before it starts.
+
+        Raises:
+            OverBudget: it would cost more than is left; nothing is written.
+            DriftflowError: the ledger is damaged.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path) as file:
+            known = self.entries()
+            total = epsilon_of([*(entry.spent for entry in known), spent], self._delta)
+            if total > self._budget:
+                raise OverBudget(self._refusal(known, total))
+            entry = LedgerEntry(
+                request_id, spent.noise_multiplier, spent.sampling_rate, spent.steps, total, self._delta
+            )
+            _append(file, self.path, msgspec.json.encode(entry))
+        return entry
+
+    def _refusal(self, known: list[LedgerEntry], total: float) -> str:
+        before = epsilon_of([entry.spent for entry in known], self._delta)
+        return (
+            f"the privacy budget does not allow another training: {len(known)} so far cost epsilon {before:.2f}, with this "
+            f"one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
+            "privacy.epsilon, or raise the budget if the promise made to the people in the events allows it"
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """One trainer at a time reads the sum and adds to it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _append(file: int, path: Path, line: bytes) -> None:
+    """A line after the last whole one, on disk when this returns; the folder too, for the file may be new."""
+    blob = path.read_bytes()
+    os.ftruncate(file, blob.rfind(b"\n") + 1)
+    os.lseek(file, 0, os.SEEK_END)
+    os.write(file, line + b"\n")
+    os.fsync(file)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
