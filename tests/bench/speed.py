@@ -36,6 +36,8 @@ DIMENSIONS, BATCHES = (8, 32, 64), (1, 32, 512, 4_096)
 ROUNDS = 7
 TURN_S = 0.03
 """Least length of a turn."""
+BLOCK_S = 0.0005
+"""Least length of a block of calls, far above the clock's grain."""
 
 
 def measure(
@@ -89,25 +91,29 @@ def _rows(n: int, d: int) -> Any:
 
 
 def _rate(score: Callable[[Any], Any], rows: Any) -> float:
-    """Rows a second of the fastest call of a turn of at least :data:`TURN_S`: being interrupted only adds."""
+    """Rows a second of the fastest block of calls in a turn."""
     score(rows)  # what this contender needs comes into the cache again
-    best, calls, began = math.inf, 0, time.perf_counter()
-    while calls < 2 or time.perf_counter() - began < TURN_S:
-        start = time.perf_counter()
-        score(rows)
-        best = min(best, time.perf_counter() - start)
-        calls += 1
-    return float(len(rows) / best)
+    return float(len(rows) / _seconds(lambda: score(rows)))
 
 
 def _peak() -> float:
-    """Flops a second of a float32 matrix product, the best of a few."""
+    """Flops a second of a float32 matrix product."""
     a, b = torch.ones(1_024, 1_024), torch.ones(1_024, 1_024)
-    best = 0.0
-    for _ in range(6):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        best = max(best, 2 * 1_024**3 / (time.perf_counter() - began))
+    return 2 * 1_024**3 / _seconds(lambda: torch.mm(a, b), 3 * TURN_S)
+
+
+def _seconds(call: Callable[[], Any], turn_s: float = TURN_S) -> float:
+    """Processor seconds of this thread for a call, the least of the blocks of a turn: waiting for a core is not counted."""
+    best, calls, began, blocks = math.inf, 1, time.thread_time(), 0
+    while blocks < 2 or time.thread_time() - began < turn_s:
+        start = time.thread_time()
+        for _ in range(calls):
+            call()
+        took = time.thread_time() - start
+        if took < BLOCK_S and blocks == 0:
+            calls *= 2
+            continue
+        best, blocks = min(best, took / calls), blocks + 1
     return best
 
 
