@@ -113,7 +113,8 @@ Block block(Plan& plan, Packer& packer, const DenseBlock& dense) {
     const int parameters = dense.layers.back().out / n;
     std::vector<Stage> stages;
     std::vector<Rows> rows;
-    for (Grouped& each : group(dense.features, plan.lanes)) {
+    // Early features need fewer hidden units than those they share a vector with: with many parameters eight are better.
+    for (Grouped& each : group(dense.features, made.kind == Kind::spline ? 8 : plan.lanes)) {
         const int width = parameters * each.group.lanes;
         if (stages.empty() || static_cast<int>(rows.back().size()) + width > kStageVectors * plan.lanes) {
             stages.emplace_back();
