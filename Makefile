@@ -1,6 +1,7 @@
 # make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
 # make test   set everything up and run the tests (ARGS="-k spool")
 # make bench  events a second through the batch transport, beside a plain agent on the same records
+# make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -12,9 +13,11 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 # Test processes side by side: most of them wait for brokers.
 JOBS ?= 2
+# The fused engine is built when the package is installed.
+NATIVE := setup.py $(wildcard flowlib/engines/native/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench check format schemas clean
+.PHONY: demo test bench bench-flows check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -24,6 +27,9 @@ test: .make/dev
 
 bench: .make/dev
 	$(BIN)/python -m pytest -m slow -s -q $(ARGS)
+
+bench-flows: .make/bench
+	$(BIN)/python -m tests.bench.flows --data $(DATA) --out $(OUT) $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .
@@ -49,10 +55,14 @@ clean:
 	$(PIP) install '$(TORCH)'
 	@mkdir -p .make && touch $@
 
-.make/run: .make/venv pyproject.toml
+.make/run: .make/venv pyproject.toml $(NATIVE)
 	$(PIP) install -e '.[embedded,report]'
 	@touch $@
 
-.make/dev: .make/venv pyproject.toml
-	$(PIP) install -e '.[embedded,report,private,dev]'
+.make/dev: .make/venv pyproject.toml $(NATIVE)
+	$(PIP) install -e '.[embedded,report,edge,private,dev]'
 	@touch $@ .make/run
+
+.make/bench: .make/dev
+	$(PIP) install -e '.[embedded,report,edge,private,dev,bench]'
+	@touch $@

@@ -24,9 +24,9 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from flowlib.calibration import Calibration
-from flowlib.compiling import CompileError
 from flowlib.density import Density
 from flowlib.encoding import Encoder
+from flowlib.engines import EngineError
 from flowlib.flows import FLOWS, Flow
 
 FORMAT = "driftflow-model-1"
@@ -104,11 +104,11 @@ def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> None:
 
 
 def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> Density:
-    """Verify, then rebuild and compile; raises ArtifactError."""
+    """Verify, then rebuild and make ready for scoring; raises ArtifactError."""
     verify(artifact, trusted)
     try:
         return _build(artifact)
-    except (KeyError, TypeError, ValueError, RuntimeError, CompileError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, EngineError) as error:
         raise ArtifactError(f"the model is signed but cannot be rebuilt by this version: {error}") from error
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from flowlib.calibration import Calibration, pit_of
-from flowlib.compiling import Engine, compile_flow
 from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
+from flowlib.engines import Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
@@ -55,7 +55,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Density:
-    """A fitted model, compiled for scoring."""
+    """A fitted model, with the engine that scores it."""
 
     encoder: Encoder
     flow: Flow
@@ -66,7 +66,13 @@ class Density:
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "engine", compile_flow(self.flow))
+        object.__setattr__(self, "engine", build(self.flow))
+
+    def with_engine(self, name: str, clock: Clock | None = None) -> Density:
+        """The same model scored by another engine; raises EngineError where it cannot be had (see :func:`build`)."""
+        other = copy.copy(self)
+        object.__setattr__(other, "engine", build(self.flow, name, clock))
+        return other
 
     @property
     def spec(self) -> FeatureSpec:
@@ -106,7 +112,7 @@ class Density:
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
         margins = Margins.fit(train.numeric)
-        raw = _Raw.of(encoder, compile_flow(flow), margins, calibration)
+        raw = _Raw.of(encoder, build(flow), margins, calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")

@@ -199,6 +199,25 @@ def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool
         err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
 
 
+@main.command(short_help="Write a model as a file for a device.")
+@click.argument("model")
+@CONFIG
+@click.option("--format", "kind", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The file to write; FILE.json beside it says how to use it.")  # fmt: skip
+@click.option("--int8", is_flag=True, help="Weights of one byte (ONNX); refused where that costs over 0.1 nats.")
+def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) -> None:
+    """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
+
+    The signature is verified before, and what was written is held to the model after.
+    """
+    from stream_app.exporting import export_model
+
+    done = export_model(load(config_path), model, kind, out_path, int8)
+    out.print(f"model {done.model_id}: {_plain(done.file)} and {_plain(done.description)}, "
+              f"{'on average' if int8 else 'at most'} {done.gap_nats:.1e} nats from it")  # fmt: skip
+
+
 @main.command(short_help="Serve the web page at localhost.")
 @CONFIG
 @click.option("--port", type=int, help="Port instead of console.port.")

@@ -166,6 +166,8 @@ class ModelConfig(_Section, frozen=True):
     """The flow and its training."""
 
     flow: str = "maf"
+    engine: str = "auto"
+    """What runs the flow: ``auto`` measures at load; or one of :data:`flowlib.engines.ENGINES`."""
     seed: int = 0
     max_steps: Positive = 1_500
     warm_steps: Positive = 400

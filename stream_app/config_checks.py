@@ -152,6 +152,7 @@ def _private_flow_faults(name: str) -> list[str]:
 
 
 def _other_faults(config: Config) -> list[str]:
+    from flowlib.engines import ENGINES
     from flowlib.flows import FLOWS
 
     faults = []
@@ -159,6 +160,8 @@ def _other_faults(config: Config) -> list[str]:
         faults.append(f"sink.kind: sqlite or influx, got {config.sink.kind!r}")
     if config.model.flow not in FLOWS:
         faults.append(f"model.flow: one of {', '.join(sorted(FLOWS))}, got {config.model.flow!r}")
+    if config.model.engine not in ("auto", *ENGINES):
+        faults.append(f"model.engine: one of auto, {', '.join(ENGINES)}, got {config.model.engine!r}")
     faults += _encoder_faults(config)
     if not 0 <= config.console.port < 65_536:
         faults.append(f"console.port: 0 to 65535, got {config.console.port}")

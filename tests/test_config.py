@@ -109,6 +109,7 @@ ONE_FAULT = [
     ({"rules": {"r": {"detector": "missing", "open": 1, "resolve": 0, "options": {"x": 3}}}}, "rules.r.options.x"),
     ({"rules": {"r": {"detector": "pit", "open": float("nan"), "resolve": 0}}}, "rules.r.open"),
     ({"model": {"flow": "glow"}}, "model.flow"),
+    ({"model": {"engine": "gpu"}}, "model.engine: one of auto, fused, torchscript"),
     ({"model": {"context": ["hour", "moon"]}}, "model.context"),
     ({"model": {"context": ["hour", "hour"]}}, "model.context"),
     ({"model": {"embedding": 65}}, "model.embedding"),

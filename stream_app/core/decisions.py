@@ -11,11 +11,16 @@ import msgspec
 
 
 class Activated(msgspec.Struct, frozen=True, tag="activation"):
-    """From ``pane_start_ms`` on, a source partition is scored by ``model_id``."""
+    """From ``pane_start_ms`` on, a source partition is scored by ``model_id``, run by ``engine``.
+
+    Engines agree to 1e-4 nats, not to the bit, and which of them is fastest was measured: so it is written down.
+    """
 
     partition: int
     pane_start_ms: int
     model_id: str
+    engine: str = ""
+    """Of :data:`flowlib.engines.ENGINES`; empty in records that did not say."""
 
 
 class PassedOver(msgspec.Struct, frozen=True, tag="pass_over"):
@@ -47,6 +52,13 @@ def activations_of(decisions: Iterable[Decision], partition: int) -> list[tuple[
     """``(pane_start_ms, model_id)`` of a source partition, ascending; of two for one pane the later one counts."""
     chosen = {d.pane_start_ms: d.model_id for d in decisions if isinstance(d, Activated) and d.partition == partition}
     return sorted(chosen.items())
+
+
+def engines_of(decisions: Iterable[Decision], partition: int) -> dict[str, str]:
+    """Engine of each model on a source partition: its own record, else what another partition's says."""
+    said = [d for d in decisions if isinstance(d, Activated) and d.engine]
+    others = {d.model_id: d.engine for d in reversed(said)}
+    return others | {d.model_id: d.engine for d in said if d.partition == partition}
 
 
 def models_of(decisions: Iterable[Decision]) -> set[str]:

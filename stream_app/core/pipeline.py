@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flowlib.density import Density
+from flowlib.engines import EngineError
 from schemas.codecs import decode_partial
 from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.core.batches import Outputs, RawBatch
-from stream_app.core.decisions import Activated, Decision, PassedOver, activations_of
+from stream_app.core.decisions import Activated, Decision, PassedOver, activations_of, engines_of
 from stream_app.core.detectors import Reference
 from stream_app.core.scoring import SourceState
 from stream_app.core.snapshot import pack, unpack
@@ -34,6 +35,10 @@ class Pipeline:
         sources: number of partitions of the events topic.
         decisions: decisions of earlier runs (after a crash) or of the run to be repeated.
         make_decisions: False in a replay that is given its decisions: it makes none of its own.
+
+    Attributes:
+        substitutes: why a model is not scored by the engine that its decision names, by ``(model, engine)``: it is then
+            scored by another, to within 1e-4 nats, and the run is not repeated to the bit.
     """
 
     def __init__(
@@ -43,20 +48,24 @@ class Pipeline:
         self.decisions: list[Decision] = list(decisions)
         self.models: dict[str, Density] = {}
         self.references: dict[str, Reference] = {}
+        self.substitutes: dict[tuple[str, str], str] = {}
         self.sources: dict[int, SourceState] = {}
         self.watchers: dict[int, Watcher] = {}
         self._scorer = Scorer(config)
+        self._variants: dict[tuple[str, str], Density] = {}
 
     # SCORE -----------------------------------------------------------------------------------------------------
 
     def score(self, raw: RawBatch) -> Outputs:
         """Records of a source partition in; blocks, markers, anomalies, dead letters and points out."""
-        return self._scorer.step(self.sources[raw.partition], raw, self.models)
+        state = self.sources[raw.partition]
+        return self._scorer.step(state, raw, self._in_service(state))
 
     def open_source(self, partition: int, snapshot: bytes | None = None) -> None:
         """Start on a source partition, from its snapshot where there is one."""
         state = SourceState.from_state(unpack(snapshot)) if snapshot else SourceState()
         state.activations = activations_of(self.decisions, partition)
+        state.engines = engines_of(self.decisions, partition)
         self.sources[partition] = state
 
     def add_model(self, density: Density) -> None:
@@ -73,7 +82,29 @@ class Pipeline:
         state = self.sources[partition]
         if state.activations and (not self.make_decisions or state.activations[-1][1] == model_id):
             return None
-        return Activated(partition, state.next_free_pane(int(self.config.windows.pane)), model_id)
+        start, engine = state.next_free_pane(int(self.config.windows.pane)), self._engine_for(partition, model_id)
+        return Activated(partition, start, model_id, engine)
+
+    def _engine_for(self, partition: int, model_id: str) -> str:
+        """The engine written down for a model before, else the one that it was loaded with."""
+        return engines_of(self.decisions, partition).get(model_id) or self.models[model_id].engine.name
+
+    def _in_service(self, state: SourceState) -> dict[str, Density]:
+        """The models of a partition's activations, each with the engine that was written down for it."""
+        ids = {model_id for _, model_id in state.activations} & self.models.keys()
+        return {model_id: self._variant(model_id, state.engines.get(model_id, "")) for model_id in ids}
+
+    def _variant(self, model_id: str, engine: str) -> Density:
+        density, key = self.models[model_id], (model_id, engine)
+        if engine in ("", density.engine.name) or key in self.substitutes:
+            return density
+        if key not in self._variants:
+            try:
+                self._variants[key] = density.with_engine(engine)
+            except EngineError as error:
+                self.substitutes[key] = str(error)
+                return density
+        return self._variants[key]
 
     # WATCH -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +145,9 @@ class Pipeline:
         """Let a decision that has been written down take effect."""
         self.decisions.append(decision)
         if isinstance(decision, Activated):
-            self.sources[decision.partition].activate(decision.pane_start_ms, decision.model_id)
+            state = self.sources[decision.partition]
+            state.activate(decision.pane_start_ms, decision.model_id)
+            state.engines = engines_of(self.decisions, decision.partition)
             return Outputs()
         watcher = self.watchers[decision.q]
         watcher.pass_over(decision.partition, decision.from_ms, decision.to_ms)

@@ -33,6 +33,7 @@ class SourceState:
         next_offset: rows below it are done with.
         panes: open panes, pane start to one Pane for each slicing.
         activations: ``(pane_start_ms, model_id)``, ascending; the decisions that apply here.
+        engines: engine of each model here, by model id; decisions too.
         announced: how many of the activations have been announced as signals.
         explained: pane start to the number of its events that have been explained.
         counters: running totals by name (:data:`COUNTERS`).
@@ -42,6 +43,7 @@ class SourceState:
     timing: Timing = field(default_factory=Timing)
     panes: dict[int, list[Pane]] = field(default_factory=dict)
     activations: list[tuple[int, str]] = field(default_factory=list)
+    engines: dict[str, str] = field(default_factory=dict)
     announced: int = 0
     explained: dict[int, int] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))

@@ -77,6 +77,7 @@ class Worker:
         self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
+        self._told: set[tuple[str, str]] = set()
         self._catching_up: dict[int, int | None] = {}
         self._heard: dict[tuple[int, int], tuple[int, float]] = {}
         self.first_score_at: float | None = None
@@ -161,6 +162,15 @@ class Worker:
             self._end_catching_up()
             await self._pass_over_idle()
             await self._checkpoint()
+        self._tell_substitutes()
+
+    def _tell_substitutes(self) -> None:
+        for (model_id, engine), reason in self.pipeline.substitutes.items():
+            if (model_id, engine) not in self._told:
+                self._told.add((model_id, engine))
+                log.warning("Model %s was scored by %s when this was decided; here it is scored by %s, within 1e-4 nats "
+                            "of it but not bit for bit: %s", model_id, engine,
+                            self.pipeline.models[model_id].engine.name, reason)  # fmt: skip
 
     async def _checkpoint(self) -> None:
         """Steps 2 to 4 for everything processed since the last one."""
@@ -259,6 +269,8 @@ class Worker:
         decision = self.pipeline.decide_activation(partition, self.service)
         if decision is not None:
             self._decide(decision)
+            log.info("Partition %d: model %s from pane %d on, scored by %s", partition, decision.model_id,
+                     decision.pane_start_ms, decision.engine)  # fmt: skip
 
     def _end_catching_up(self) -> None:
         """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 
 from flowlib.artifact import Artifact, ArtifactError, load
 from flowlib.density import Density
+from flowlib.engines import Clock, EngineError
 from schemas.codecs import DecodeError, decode_event
 from schemas.records import ModelNotice
 from stream_app.config import Config
@@ -39,6 +41,19 @@ def check_stream(density: Density, config: Config) -> None:
     spec, event = density.encoder.spec, config.event
     if (list(spec.numeric), list(spec.categorical)) != (event.numeric, event.categorical):
         raise ArtifactError("its features are not those of event.numeric and event.categorical")
+
+
+def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:
+    """A model with the engine of the configuration; where that cannot be had, it keeps the one it has and says so."""
+    if config.model.engine == "auto" and clock is None:
+        return density
+    try:
+        return density.with_engine(config.model.engine, clock)
+    except EngineError as error:
+        log.warning(
+            "Model %s is scored by %s instead of model.engine: %s", density.model_id, density.engine.name, error
+        )
+        return density
 
 
 class ModelsFeed:
@@ -91,6 +106,7 @@ class ModelsFeed:
         try:
             density = await asyncio.to_thread(load, artifact_of(notice), self._trusted)
             check_stream(density, self._config)
+            density = await asyncio.to_thread(scored_by, self._config, density, time.perf_counter)
         except ArtifactError as error:
             log.error("Model %s at %s refused: %s. The model in service stays.", notice.model_id, where, error)
             self.refused += 1

@@ -33,6 +33,7 @@ def prepare_process() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
+    logging.getLogger("stream_app").setLevel(logging.INFO)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 

@@ -21,6 +21,7 @@ from stream_app.core.scoring import COUNTERS
 from stream_app.errors import ModelError
 from stream_app.runtime.files import read_rows
 from stream_app.runtime.local import LocalRun, batches
+from stream_app.runtime.models_feed import scored_by
 from stream_app.runtime.run import parse_time, prepare_process, progress_bar
 from stream_app.runtime.state import read_decisions
 from stream_app.trainer import dataset
@@ -41,7 +42,7 @@ def run_score(
     registry = Registry(config)
     run = LocalRun(config, given)
     for density in _models(registry, models_of(given), model):
-        run.pipeline.add_model(density)
+        run.pipeline.add_model(scored_by(config, density))
     service = model or next(iter(run.pipeline.models))
     run.start(service)
     spool = _open_store(config) if store else None
@@ -59,6 +60,10 @@ def run_score(
         spool[0].close()
     if signals_path:
         write_signals(run.sent, Path(signals_path))
+    for (model_id, engine), reason in run.pipeline.substitutes.items():
+        err.print(
+            f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}"
+        )
     _tell(run, out)
 
 

@@ -246,7 +246,7 @@ def test_a_model_takes_over_at_a_pane_boundary(model: Density, other_model: Dens
     made = pipeline(config(), [model, other_model])
     out = score_all(made, 0, [event(t, t) for t in (100, 900, 1_700, 1_800)], [10])
     decided = made.decide_activation(0, other_model.model_id)
-    assert decided == Activated(0, 2_000, other_model.model_id)
+    assert decided == Activated(0, 2_000, other_model.model_id, other_model.engine.name)
     made.apply(decided)
     assert made.decide_activation(0, other_model.model_id) is None
     later = [event(t, t) for t in (1_900, 2_100, 1_950, 3_200, 4_800, 9_000)]

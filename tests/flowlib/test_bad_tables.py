@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.attribution import contributions
+from flowlib.blaming import blame
 from flowlib.density import Density, Scores
 from flowlib.encoding import FeatureSpec
 from flowlib.table import Table
@@ -66,7 +66,7 @@ def test_a_constant_that_changes_is_very_unlikely_and_named(odd: Density) -> Non
         assert ok
         assert np.isfinite(log_prob)
         assert p_value <= lowest(odd)
-        assert contributions(scores, odd.calibration)[0].argmax() == NAMES.index("still")
+        assert blame(odd, changed("still", value))[0].argmax() == NAMES.index("still")
 
 
 def test_a_copy_that_parts_from_its_original_is_very_unlikely(odd: Density) -> None:
@@ -86,7 +86,7 @@ def test_the_more_extreme_the_less_likely(odd: Density, name: str, sign: int) ->
     assert (np.diff(scores.parts[beyond, j]) < 0).all()
     assert (np.diff(sign * scores.z[beyond, j]) > 0).all()
     assert (scores.p_value[beyond] <= lowest(odd)).all()
-    assert (contributions(scores, odd.calibration)[beyond].argmax(axis=1) == j).all()
+    assert (blame(odd, changed(name, values))[beyond].argmax(axis=1) == j).all()
     np.testing.assert_allclose(scores.parts.sum(axis=1), scores.log_prob)
 
 

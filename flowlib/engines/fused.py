@@ -1,0 +1,56 @@
+"""The fused C++ kernel: a whole flow in one pass over the rows, without padding, so that one row costs little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowlib.engines.base import Engine, EngineError
+from flowlib.engines.members import Members
+from flowlib.engines.program import program
+from flowlib.flows import Ensemble, Flow
+from flowlib.table import Singles
+
+try:
+    from flowlib.engines import _fused as _native
+except ImportError:  # no compiler when flowlib was installed
+    _native = None  # type: ignore[assignment]
+
+
+def paths() -> list[str]:
+    """Instruction sets of this processor that the kernel has a path for, fastest first; empty where it was not built."""
+    return _native.paths() if _native is not None else []
+
+
+class Fused(Engine):
+    """A plan of the kernel.
+
+    Every output adds its products in one order, whatever the number of rows, so no fixed shape is needed. AVX-512, AVX2
+    and aarch64 round alike; a processor without fused multiply-add does not.
+
+    Raises:
+        EngineError: where the kernel was not built, or the flow's family has no program.
+    """
+
+    name = "fused"
+
+    def __init__(self, flow: Flow, path: str = "") -> None:
+        super().__init__(flow.d, flow.context)
+        if _native is None:
+            raise EngineError("fused: the kernel was not built; install a C++17 compiler and install driftflow again")
+        blocks = program(flow)
+        if blocks is None:
+            raise EngineError(f"fused: {type(flow).__name__} has no program for the kernel")
+        self.plan: Any = _native.Plan(flow.d, flow.context, [block.packed() for block in blocks], path)
+        self.path: str = self.plan.path
+
+    def _score(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
+        z, ladj = np.empty(features.shape, np.float32), np.empty(features.shape, np.float32)
+        self.plan.run(features, context, z, ladj)
+        return z, ladj
+
+
+def fused(flow: Flow, path: str = "") -> Engine:
+    """The kernel for a flow, or for each member of an ensemble; raises EngineError (see :class:`Fused`)."""
+    return Members(flow, lambda member: Fused(member, path)) if isinstance(flow, Ensemble) else Fused(flow, path)

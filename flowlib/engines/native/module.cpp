@@ -1,0 +1,241 @@
+// The extension flowlib.engines._fused: plans over NumPy buffers, without copies and without the GIL.
+//
+// Built against Python's stable ABI and nothing else, so that it needs a compiler and no other package.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+
+#include "plan.h"
+
+namespace {
+
+const fused::Path* const kPaths[] = {&fused::kAvx512, &fused::kAvx2, &fused::kPortable};
+
+struct PlanObject {
+    PyObject_HEAD
+    fused::Plan* plan;
+    const fused::Path* path;
+};
+
+// A buffer of float32 or int32 in C order, released at the end of its scope. Raises std::invalid_argument.
+class View {
+public:
+    View(PyObject* object, int ndim, char kind, bool writable, const char* name) {
+        if (PyObject_GetBuffer(object, &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0)) < 0) {
+            PyErr_Clear();
+            fail(name, writable ? "must be a writable array in C order" : "must be an array in C order");
+        }
+        held_ = true;
+        const char* format = view_.format ? view_.format : "B";
+        const bool right = kind == 'f' ? !std::strcmp(format, "f") : !std::strcmp(format, "i") || !std::strcmp(format, "l");
+        if (!right || view_.itemsize != 4) fail(name, kind == 'f' ? "must be float32" : "must be int32");
+        if (view_.ndim != ndim) fail(name, ndim == 2 ? "must have two axes" : "must have one axis");
+    }
+    ~View() { release(); }
+    View(const View&) = delete;
+    View& operator=(const View&) = delete;
+
+    Py_ssize_t shape(int axis) const { return view_.shape[axis]; }
+    const float* floats() const { return static_cast<const float*>(view_.buf); }
+    float* writable() const { return static_cast<float*>(view_.buf); }
+    const std::int32_t* ints() const { return static_cast<const std::int32_t*>(view_.buf); }
+
+private:
+    void fail(const char* name, const char* what) {
+        release();
+        throw std::invalid_argument(std::string(name) + " " + what);
+    }
+    void release() {
+        if (held_) PyBuffer_Release(&view_);
+        held_ = false;
+    }
+    Py_buffer view_{};
+    bool held_ = false;
+};
+
+// A new reference, dropped at the end of its scope.
+struct Owned {
+    PyObject* object;
+    explicit Owned(PyObject* made) : object(made) {
+        if (!made) throw std::runtime_error("");
+    }
+    ~Owned() { Py_DECREF(object); }
+    Owned(const Owned&) = delete;
+    Owned& operator=(const Owned&) = delete;
+};
+
+std::vector<std::int32_t> ints_of(PyObject* object, const char* name) {
+    View view(object, 1, 'i', false, name);
+    return {view.ints(), view.ints() + view.shape(0)};
+}
+
+fused::DenseLayer layer_of(PyObject* pair) {
+    PyObject *weight, *bias;
+    if (!PyArg_ParseTuple(pair, "OO", &weight, &bias)) throw std::runtime_error("");
+    View w(weight, 2, 'f', false, "a weight"), b(bias, 1, 'f', false, "a bias");
+    fused::DenseLayer made;
+    made.out = static_cast<int>(w.shape(0));
+    made.in = static_cast<int>(w.shape(1));
+    made.weight.assign(w.floats(), w.floats() + w.shape(0) * w.shape(1));
+    made.bias.assign(b.floats(), b.floats() + b.shape(0));
+    return made;
+}
+
+fused::DenseBlock block_of(PyObject* item) {
+    const char* kind;
+    PyObject *inputs, *features, *layers;
+    fused::DenseBlock made;
+    fused::Spline& s = made.spline;
+    if (!PyArg_ParseTuple(item, "s(ifffff)OOO", &kind, &s.bins, &s.bound, &s.min_width, &s.min_height, &s.min_slope,
+                          &s.slope_shift, &inputs, &features, &layers))
+        throw std::runtime_error("");
+    made.kind = kind;
+    made.inputs = ints_of(inputs, "inputs");
+    made.features = ints_of(features, "features");
+    const Py_ssize_t n = PySequence_Size(layers);
+    if (n < 0) throw std::runtime_error("");
+    for (Py_ssize_t i = 0; i < n; ++i) {
+        Owned each(PySequence_GetItem(layers, i));
+        made.layers.push_back(layer_of(each.object));
+    }
+    return made;
+}
+
+// Calls f; turns a C++ exception into a Python one (an empty message: Python's own error is set already).
+template <class F>
+auto guarded(F f) -> decltype(f()) {
+    try {
+        return f();
+    } catch (const std::invalid_argument& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return {};
+}
+
+const fused::Path* path_named(const char* name) {
+    for (const fused::Path* path : kPaths)
+        if (path->available() && (!*name || !std::strcmp(path->name, name))) return path;
+    throw std::invalid_argument(std::string("this processor has no path ") + name + "; see fused.paths()");
+}
+
+PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+    static const char* names[] = {"d", "context", "blocks", "path", nullptr};
+    int d, context;
+    PyObject* blocks;
+    const char* wanted = "";
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iiO|s", const_cast<char**>(names), &d, &context, &blocks, &wanted))
+        return nullptr;
+    return guarded([&]() -> PyObject* {
+        const fused::Path* path = path_named(wanted);
+        if (d < 1 || context < 0) throw std::invalid_argument("d must be at least 1 and context at least 0");
+        std::vector<fused::DenseBlock> dense;
+        const Py_ssize_t n = PySequence_Size(blocks);
+        if (n < 0) throw std::runtime_error("");
+        for (Py_ssize_t i = 0; i < n; ++i) {
+            Owned each(PySequence_GetItem(blocks, i));
+            dense.push_back(block_of(each.object));
+        }
+        auto plan = fused::pack(d, context, path->lanes, dense);
+        auto allocate = reinterpret_cast<allocfunc>(PyType_GetSlot(type, Py_tp_alloc));
+        auto* self = reinterpret_cast<PlanObject*>(allocate(type, 0));
+        if (!self) throw std::runtime_error("");
+        self->plan = plan.release();
+        self->path = path;
+        return reinterpret_cast<PyObject*>(self);
+    });
+}
+
+void plan_free(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    delete reinterpret_cast<PlanObject*>(self)->plan;
+    reinterpret_cast<freefunc>(PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+PyObject* plan_run(PyObject* object, PyObject* const* args, Py_ssize_t count) {
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "run takes features, context, z and ladj");
+        return nullptr;
+    }
+    return guarded([&]() -> PyObject* {
+        const auto* self = reinterpret_cast<PlanObject*>(object);
+        const fused::Plan& plan = *self->plan;
+        View x(args[0], 2, 'f', false, "features"), c(args[1], 2, 'f', false, "context");
+        View z(args[2], 2, 'f', true, "z"), ladj(args[3], 2, 'f', true, "ladj");
+        const Py_ssize_t n = x.shape(0);
+        if (x.shape(1) != plan.d || c.shape(1) != plan.context || c.shape(0) != n || z.shape(0) != n ||
+            z.shape(1) != plan.d || ladj.shape(0) != n || ladj.shape(1) != plan.d)
+            throw std::invalid_argument("this plan takes features, z and ladj (n, " + std::to_string(plan.d) +
+                                        ") and context (n, " + std::to_string(plan.context) + ")");
+        bool enough = true;
+        Py_BEGIN_ALLOW_THREADS
+        try {
+            self->path->run(plan, x.floats(), c.floats(), z.writable(), ladj.writable(), n);
+        } catch (const std::bad_alloc&) {
+            enough = false;
+        }
+        Py_END_ALLOW_THREADS
+        if (!enough) throw std::bad_alloc();
+        Py_INCREF(Py_None);
+        return Py_None;
+    });
+}
+
+PyObject* plan_path(PyObject* self, void*) {
+    return PyUnicode_FromString(reinterpret_cast<PlanObject*>(self)->path->name);
+}
+
+PyObject* paths(PyObject*, PyObject*) {
+    PyObject* names = PyList_New(0);
+    for (const fused::Path* path : kPaths) {
+        if (!names || !path->available()) continue;
+        PyObject* name = PyUnicode_FromString(path->name);
+        if (!name || PyList_Append(names, name) < 0) Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+PyMethodDef plan_methods[] = {
+    {"run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(plan_run)), METH_FASTCALL,
+     "run(features, context, z, ladj): write the base coordinates and log-Jacobians of n rows."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyGetSetDef plan_attributes[] = {{"path", plan_path, nullptr, "Name of the instruction set in use.", nullptr},
+                                 {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot plan_slots[] = {{Py_tp_new, reinterpret_cast<void*>(plan_new)},
+                            {Py_tp_dealloc, reinterpret_cast<void*>(plan_free)},
+                            {Py_tp_methods, plan_methods},
+                            {Py_tp_getset, plan_attributes},
+                            {Py_tp_doc, const_cast<char*>("Plan(d, context, blocks, path=''): a flow, packed.")},
+                            {0, nullptr}};
+
+PyType_Spec plan_spec = {"flowlib.engines._fused.Plan", sizeof(PlanObject), 0, Py_TPFLAGS_DEFAULT, plan_slots};
+
+PyMethodDef functions[] = {{"paths", paths, METH_NOARGS, "Instruction sets this processor has, fastest first."},
+                           {nullptr, nullptr, 0, nullptr}};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fused", "Flows in one pass over the rows.", -1, functions,
+                      nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__fused() {
+    PyObject* made = PyModule_Create(&module);
+    if (!made) return nullptr;
+    PyObject* type = PyType_FromSpec(&plan_spec);
+    if (!type || PyModule_AddObject(made, "Plan", type) < 0) {
+        Py_XDECREF(type);
+        Py_DECREF(made);
+        return nullptr;
+    }
+    return made;
+}

@@ -1,0 +1,161 @@
+"""ONNX Runtime: the edge's engine, and the same graph in int8 where its measured error allows."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from flowlib.engines.base import ROWS, Engine, EngineError, Padded, eager_of, example_rows, log_prob_of
+from flowlib.engines.members import Members
+from flowlib.flows import Ensemble, Flow
+from flowlib.table import Singles
+
+INT8_NATS = 0.1
+"""Largest mean error of a row's log-likelihood, in nats, at which int8 weights are accepted: small against the 3 to 5
+nats between an ordinary row and one in a thousand, and more than a well-fitted flow needs (0.02 to 0.06 was measured)."""
+
+OPSET = 20
+INPUTS, OUTPUTS = ("features", "context"), ("z", "ladj")
+
+
+def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS) -> bytes:
+    """A module ``(features, context) → (z, ladj)`` as the bytes of an ONNX graph.
+
+    Args:
+        module: in evaluation mode.
+        d: features.
+        context: conditioning columns.
+        rows: rows of the fixed shape, or None for any number of rows.
+
+    Raises:
+        EngineError: where onnx or onnxscript is not installed.
+    """
+    _need("onnx", "onnxscript")
+    example = (torch.zeros(rows or 2, d), torch.zeros(rows or 2, context))
+    n = torch.export.Dim("n")
+    chatty = logging.getLogger("torch.onnx")
+    level = chatty.level
+    chatty.setLevel(logging.ERROR)  # it lists the optional packages it has not found
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of PyTorch's own deprecations inside the exporter
+            made = torch.onnx.export(
+                module.eval(), example, dynamo=True, input_names=list(INPUTS), output_names=list(OUTPUTS),
+                opset_version=OPSET, verbose=False, external_data=False,
+                dynamic_shapes=None if rows else ({0: n}, {0: n}),
+            )  # fmt: skip
+    finally:
+        chatty.setLevel(level)
+    assert made is not None
+    return bytes(made.model_proto.SerializeToString())
+
+
+def quantize(graph: bytes) -> bytes:
+    """The graph with int8 weights (dynamic quantization, one scale for each output)."""
+    _need("onnx", "onnxruntime")
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+    model = onnx.load_from_string(graph)
+    add_pre_process_metadata(model)  # the exporter has folded constants and inferred shapes already
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        after = Path(folder, "int8.onnx")
+        quantize_dynamic(model, after, weight_type=QuantType.QInt8, per_channel=True)
+        return after.read_bytes()
+
+
+def _need(*packages: str) -> None:
+    for package in packages:
+        try:
+            __import__(package)
+        except ImportError:
+            raise EngineError(f"{package} is not installed: pip install 'driftflow[edge]'") from None
+
+
+class Onnx(Padded):
+    """A graph run by ONNX Runtime on one thread.
+
+    Raises:
+        EngineError: where the ``edge`` extra is not installed.
+    """
+
+    name = "onnx"
+
+    def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
+        super().__init__(flow.d, flow.context)
+        _need("onnxruntime")
+        self._session = session(graph or export_onnx(flow.bake(), flow.d, flow.context))
+        self._takes = {wanted.name for wanted in self._session.get_inputs()}
+
+    def _run(self, x: Singles, context: Singles) -> tuple[Singles, Singles]:
+        given = {"features": x, "context": context}
+        z, ladj = self._session.run(list(OUTPUTS), {name: given[name] for name in self._takes})
+        return z, ladj
+
+
+def session(graph: bytes) -> Any:
+    """An ONNX Runtime session on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def onnx(flow: Flow) -> Engine:
+    """The graph of a flow, or of each member of an ensemble (ONNX Runtime's own reductions depend on a row's place)."""
+    return Members(flow, Onnx) if isinstance(flow, Ensemble) else Onnx(flow)
+
+
+class Int8(Engine):
+    """The graph with int8 weights, one row at a time.
+
+    Activations are quantized by their range over what is scored together, so rows scored together would change each
+    other's bits; and one far-out row would cost all the others their precision.
+
+    Raises:
+        EngineError: where the ``edge`` extra is not installed.
+    """
+
+    name = "int8"
+
+    def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
+        super().__init__(flow.d, flow.context)
+        _need("onnxruntime")
+        self._session = session(graph or quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1)))
+        self._takes = {wanted.name for wanted in self._session.get_inputs()}
+
+    def _score(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
+        z, ladj = np.empty(features.shape, np.float32), np.empty(features.shape, np.float32)
+        for i in range(len(features)):
+            given = {"features": features[i : i + 1], "context": context[i : i + 1]}
+            z[i], ladj[i] = self._session.run(list(OUTPUTS), {name: given[name] for name in self._takes})
+        return z, ladj
+
+
+def int8(flow: Flow) -> Engine:
+    """The flow with int8 weights; raises EngineError when its mean error is beyond :data:`INT8_NATS`."""
+    engine = Int8(flow)
+    require_int8(engine, flow)
+    return engine
+
+
+def require_int8(engine: Engine, flow: Flow) -> float:
+    """Mean error in nats over rows drawn from the flow itself; raises EngineError where it is beyond the bound."""
+    _, context = example_rows(flow.d, flow.context)
+    rows = flow.sample(torch.from_numpy(context), torch.Generator().manual_seed(0)).float().numpy()
+    ours, eager = log_prob_of(*engine(rows, context)), log_prob_of(*eager_of(flow, rows, context))
+    error = float(np.abs(ours - eager).mean())
+    if not error <= INT8_NATS:
+        raise EngineError(f"int8 is {error:.3f} nats off on average, more than {INT8_NATS}: it is not used")
+    return error

@@ -1,0 +1,113 @@
+"""``driftflow export``: what is written computes what the model does, and nothing unverified or imprecise is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from flowlib import artifact
+from flowlib.density import Density
+from stream_app import cli
+from stream_app.config import Config
+from stream_app.errors import ModelError
+from stream_app.exporting import export_model
+from stream_app.trainer.registry import Registry, signing_key
+from tests.core.streams import config as stream_config
+from tests.flowlib.conftest import draw, fit
+
+
+@pytest.fixture(scope="module")
+def density() -> Density:
+    return fit(max_steps=40)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, density: Density) -> tuple[Config, str]:
+    """A registry that holds the model, and the model's id."""
+    config = msgspec.structs.replace(stream_config(), root=str(tmp_path))
+    made = artifact.pack(density, signing_key(config))
+    Registry(config).save(made)
+    return config, made.model_id
+
+
+def outputs_of_onnx(path: Path, features: Any, context: Any) -> list[Any]:
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    given = {"features": features, "context": context}
+    return session.run(["z", "ladj"], {wanted.name: given[wanted.name] for wanted in session.get_inputs()})
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Config, str], density: Density) -> None:
+    pytest.importorskip("onnxscript")
+    config, model_id = kept
+    out = Path(config.root) / "flow.file"
+    done = export_model(config, model_id, kind, out)
+    said = json.loads(done.description.read_text())
+    assert (said["model_id"], said["format"], said["columns"]) == (model_id, kind, ["a", "b", "c"])
+    assert done.gap_nats <= 1e-4
+    table = draw(30, 9)
+    encoded, expected = density.encoder.encode(table), density.score(table)
+    for n in (30, 1):
+        features, context = encoded.features[:n], encoded.context[:n]
+        if kind == "onnx":
+            z, ladj = outputs_of_onnx(out, features, context)
+        else:
+            loaded = torch.jit.load(str(out))
+            z, ladj = (part.numpy() for part in loaded(torch.from_numpy(features), torch.from_numpy(context)))
+        numeric = (ladj - 0.5 * z.astype(np.float64) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+        whole = numeric + encoded.ladj[:n].sum(axis=1) + encoded.category_log_prob[:n].sum(axis=1)
+        np.testing.assert_allclose(whole, expected.log_prob[:n], atol=1e-4)
+    assert sorted(said["calibration"]["scores"]) == sorted(density.calibration.scores)
+    assert said["calibration"]["nll"] == density.calibration.nll.tolist()
+
+
+def test_a_model_that_was_altered_is_not_exported(kept: tuple[Config, str]) -> None:
+    config, model_id = kept
+    path = Path(config.root) / "models" / f"{model_id}.model"
+    blob = bytearray(path.read_bytes())
+    blob[-5] ^= 1
+    path.write_bytes(bytes(blob))
+    out = Path(config.root) / "flow.onnx"
+    for named in (model_id, str(path)):
+        with pytest.raises(ModelError, match="truncated or altered"):
+            export_model(config, named, "onnx", out)
+    assert not out.exists()
+
+
+def test_int8_is_written_with_its_error_or_refused_with_it(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("flowlib.engines.onnx")
+    pytest.importorskip("onnxscript")
+    config, model_id = kept
+    out = Path(config.root) / "small.onnx"
+    done = export_model(config, model_id, "onnx", out, int8=True)
+    assert 0 < done.gap_nats <= onnx.INT8_NATS
+    assert json.loads(done.description.read_text())["rows"] == 1
+    out.unlink()
+    monkeypatch.setattr(onnx, "INT8_NATS", 1e-9)
+    with pytest.raises(ModelError, match=r"int8 is .* nats off on average, more than 1e-09"):
+        export_model(config, model_id, "onnx", out, int8=True)
+    assert not out.exists()
+
+
+def test_the_command_says_what_it_wrote_and_what_is_wrong(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, model_id = kept
+    monkeypatch.setattr(cli, "load", lambda _: config)
+    out = str(Path(config.root) / "flow.pt")
+    words = ["export", model_id, "--format", "torchscript", "--out", out]
+    assert CliRunner().invoke(cli.main, words).exit_code == 0
+    assert Path(out).exists()
+    assert Path(f"{out}.json").exists()
+    for wrong in ([*words, "--int8"], ["export", "0" * 16, "--out", out]):
+        assert CliRunner().invoke(cli.main, wrong).exit_code == 1
