@@ -99,20 +99,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.features)
 
-    def noisy(self, rows: Tensor | slice, blur: float, normal: Tensor, uniform: Tensor) -> Tensor:
+    def noisy(self, rows: Tensor | slice, blur: float, normal: Tensor, uniform: Tensor | None) -> Tensor:
         """Features of the chosen rows as training sees them, ``(m, d)``: rounded values anywhere in their cells, observed
         ones blurred, gaps filled.
 
         Args:
             rows: which.
             blur: standard deviation of the blur, in scale units.
-            normal, uniform: ``(m, d)`` fresh draws of N(0, 1) and of U(0, 1).
+            normal: ``(m, d)`` fresh draws of N(0, 1).
+            uniform: ``(m, d)`` fresh draws of U(0, 1), needed where there are cells.
         """
         features = self.features[rows]
         if self.cells is not None:
+            assert uniform is not None
             low, high = self.cells[0, rows], self.cells[1, rows]
             features = low + (high - low) * uniform
         return torch.where(self.missing[rows], normal, features + blur * normal)
+
+    def draws(self, m: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """What :meth:`noisy` wants for m rows."""
+        shape = m, self.features.shape[1]
+        normal = torch.randn(shape, generator=generator)
+        return normal, None if self.cells is None else torch.rand(shape, generator=generator)
 
     def joined(self, other: Batch) -> Batch:
         """These rows, then the others, of the same encoder."""
@@ -241,9 +249,8 @@ class Run:
 
     def noisy(self, rows: Tensor) -> Tensor:
         """Features of training rows with fresh noise."""
-        shape = len(rows), self.train.features.shape[1]
-        normal = torch.randn(shape, generator=self.generator)
-        return self.train.noisy(rows, self.config.noise, normal, torch.rand(shape, generator=self.generator))
+        normal, uniform = self.train.draws(len(rows), self.generator)
+        return self.train.noisy(rows, self.config.noise, normal, uniform)
 
     def context(self, rows: Tensor) -> Tensor:
         """Context of training rows, the slices of a few hidden."""
@@ -316,9 +323,7 @@ class Run:
         return digest.hexdigest()
 
     def _validate(self) -> float:
-        generator = torch.Generator().manual_seed(self.seed)
-        normal = torch.randn(self.valid.features.shape, generator=generator)
-        uniform = torch.rand(self.valid.features.shape, generator=generator)
+        normal, uniform = self.valid.draws(len(self.valid), torch.Generator().manual_seed(self.seed))
         features = self.valid.noisy(slice(None), 0.0, normal, uniform)
         with torch.no_grad():
             values = log_prob(self.mean, features, conditioned(self.mean, self.valid.context, self.valid.codes))

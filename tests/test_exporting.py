@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from flowlib import artifact
 from flowlib.density import Density
+from flowlib.table import Table
 from stream_app import cli
 from stream_app.config import Config
 from stream_app.errors import ModelError
@@ -44,6 +45,23 @@ def outputs_of_onnx(path: Path, features: Any, context: Any) -> list[Any]:
     return session.run(["z", "ladj"], {wanted.name: given[wanted.name] for wanted in session.get_inputs()})
 
 
+def p_values(told: dict[str, Any], log_prob: Any, table: Table, categories: Any) -> Any:
+    """By the recipe in the description, from nothing but what stands there."""
+
+    def rarity(values: Any, reference: list[float]) -> Any:
+        ref, n = np.array(reference), len(reference)
+        above = (ref[None, :] > values[:, None]).sum(axis=1)
+        beyond = np.maximum(values - ref[n - 1], 0) / (ref[n - 1] - ref[n // 2])
+        return np.log1p(beyond) - np.log((1 + above) / (n + 1))
+
+    centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
+    far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
+    margin = np.nansum(far**2, axis=1) / 2 - categories
+    surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(margin, told["margin"]))
+    scores = [np.array(told["scores"].get(name, told["scores"][""])) for name in table.slices]
+    return np.array([(1 + (ref >= s).sum()) / (len(ref) + 1) for ref, s in zip(scores, surprise, strict=True)])
+
+
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Config, str], density: Density) -> None:
     pytest.importorskip("onnxscript")
@@ -65,6 +83,11 @@ def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Con
         numeric = (ladj - 0.5 * z.astype(np.float64) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
         whole = numeric + encoded.ladj[:n].sum(axis=1) + encoded.category_log_prob[:n].sum(axis=1)
         np.testing.assert_allclose(whole, expected.log_prob[:n], atol=1e-4)
+        p_value = p_values(
+            said["calibration"], whole, table.take(np.arange(n)), encoded.category_log_prob[:n].sum(axis=1)
+        )
+        # A likelihood that differs in its last digits may pass a reference value or two.
+        np.testing.assert_allclose(p_value, expected.p_value[:n], atol=2.5e-3)
     assert sorted(said["calibration"]["scores"]) == sorted(density.calibration.scores)
     assert said["calibration"]["nll"] == density.calibration.nll.tolist()
 
