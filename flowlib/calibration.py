@@ -3,12 +3,17 @@
 ``p = (1 + #{reference ≥ score}) / (n + 1)`` (split conformal; Vovk, Gammerman & Shafer, *Algorithmic Learning in a
 Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
 
-The score is ``√(s(nll)² + s(margin)²)``, where s is minus the logarithm of the share of reference rows beyond a value:
-negative log-likelihood says how odd the row is as a whole, the margin (:mod:`flowlib.margins`, less the log-probability
-of each category) how far out it is in its columns alone, whatever stands beside. The margin has nothing to overfit: where
-anomalies hide among the training rows a flow learns to expect them, and the margin still finds them. Beyond the largest
-reference value s grows on with the logarithm of the distance, so that rows beyond it still rank; the largest reference
-row is measured against the second in the same way, as a new one would be.
+The score is ``√(s(nll)² + s(distance)²)``, where s is minus the logarithm of the share of reference rows beyond a value.
+Negative log-likelihood says how odd the row is as a whole; the distance is one of two:
+
+- ``columns``: how far out the row is in its columns alone (:mod:`flowlib.margins`, less the log-probability of each
+  category), whatever stands beside. There is nothing to overfit in it: where anomalies hide among the training rows a flow
+  learns to expect them, and this still finds them.
+- ``base``: Σz², how far out it is in the model. It follows the model: where a stream has changed for good and the model
+  was trained anew, what has become ordinary is ordinary again.
+
+Beyond the largest reference value s grows on with the logarithm of the excess, so that rows beyond it still rank; the
+largest reference row is measured against the second in the same way, as a new one would be.
 """
 
 from __future__ import annotations
@@ -37,8 +42,8 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
-        margins: the columns' own scales.
-        nll, margin: ``(n,)`` ascending reference values.
+        margins: the columns' own scales, where distances are taken in the columns; None where in the base.
+        nll, distance: ``(n,)`` ascending reference values.
         scores: slice name to ascending joint scores; "" holds all rows together.
         pit_reference: ``(d, 20)`` int64 PIT counts.
         ordinary: ``(3, d)`` 20, 50 and 80 % quantiles of each feature where present, in feature space.
@@ -46,9 +51,9 @@ class Calibration:
         log_prob_mean, log_prob_sd: nats.
     """
 
-    margins: Margins
+    margins: Margins | None
     nll: Floats
-    margin: Floats
+    distance: Floats
     scores: dict[str, Floats]
     pit_reference: Ints
     ordinary: Floats
@@ -59,9 +64,9 @@ class Calibration:
     @classmethod
     def fit(
         cls,
-        margins: Margins,
+        margins: Margins | None,
         log_prob: Floats,
-        margin: Floats,
+        distance: Floats,
         z: npt.NDArray[np.float32],
         missing: Bools,
         slices: npt.NDArray[Any],
@@ -72,9 +77,9 @@ class Calibration:
         """Fit on held-out rows, all of them finite.
 
         Args:
-            margins: the columns' own scales, which ``margin`` comes from.
+            margins: the columns' own scales where ``distance`` comes from them, else None.
             log_prob: ``(n,)`` nats, n ≥ 1.
-            margin: ``(n,)`` ≥ 0, how far out the rows are in their columns.
+            distance: ``(n,)`` ≥ 0, how far out the rows are.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
             slices: ``(n,)`` names; a slice with at least ``2 / min_alpha`` rows gets its own reference.
@@ -87,25 +92,25 @@ class Calibration:
         """
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
-        nll_sorted, margin_sorted = np.sort(-log_prob), np.sort(margin)
-        joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(margin, margin_sorted))
+        nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance)
+        joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(distance, distance_sorted))
         names, counts = np.unique(slices.astype(str), return_counts=True)
         scores = {POOLED: np.sort(joint)}
         for name in names[counts >= 2 / min_alpha].tolist():
             if name != POOLED:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         return cls(
-            margins, nll_sorted, margin_sorted, scores, pit_histogram(pit_of(z), missing),
+            margins, nll_sorted, distance_sorted, scores, pit_histogram(pit_of(z), missing),
             _ordinary(np.zeros_like(z) if features is None else features, missing),
             np.zeros(z.shape[1]) if parts is None else parts.mean(axis=0),
             float(log_prob.mean()), float(log_prob.std()),
         )  # fmt: skip
 
-    def surprise(self, log_prob: Floats, margin: Floats) -> Floats:
+    def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
         """``(n,)`` ≥ 0, larger is stranger: what p-values rank. Raises ValueError on a value that is not finite."""
-        if not (np.isfinite(log_prob).all() and np.isfinite(margin).all()):
-            raise ValueError("p-values need finite log-likelihoods and margins")
-        return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(margin, self.margin)), dtype=np.float64)
+        if not (np.isfinite(log_prob).all() and np.isfinite(distance).all()):
+            raise ValueError("p-values need finite log-likelihoods and distances")
+        return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(distance, self.distance)), dtype=np.float64)
 
     def p_values(self, surprise: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` of surprises, and whether each is pooled ``(n,)``."""
@@ -129,12 +134,13 @@ class Calibration:
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd}
         arrays = {
             "nll": self.nll,
-            "margin": self.margin,
+            "distance": self.distance,
             "pit_reference": self.pit_reference,
             "ordinary": self.ordinary,
             "parts_mean": self.parts_mean,
         }
-        arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
+        if self.margins is not None:
+            arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
         return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
 
     @classmethod
@@ -143,12 +149,12 @@ class Calibration:
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         made = cls(
-            Margins.from_state(margins), arrays["nll"], arrays["margin"], scores, arrays["pit_reference"],
+            Margins.from_state(margins) if margins else None, arrays["nll"], arrays["distance"], scores, arrays["pit_reference"],
             arrays["ordinary"], arrays["parts_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.margin, *scores.values())
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.distance, *scores.values())
         )
         finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
         d = len(made.pit_reference)

@@ -24,6 +24,10 @@ Learn = Callable[[Flow, Batch, Batch], object]
 """Trains a flow in place on training and validation rows."""
 
 
+DISTANCES = ("columns", "base")
+"""What joins the likelihood in the score."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of n rows. Where ``scorable`` is False: p_value 1, pit ½, the rest 0, and none of it means anything.
@@ -33,8 +37,8 @@ class Scores:
         parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
-        margin: ``(n,)`` how far out the row is in its columns alone; see :mod:`flowlib.margins`.
-        surprise: ``(n,)`` ≥ 0, log_prob and margin joined, what p_value ranks; see :mod:`flowlib.calibration`.
+        distance: ``(n,)`` how far out the row is, in its columns or in the base; see :mod:`flowlib.calibration`.
+        surprise: ``(n,)`` ≥ 0, log_prob and distance joined: what p_value ranks.
         p_value: ``(n,)`` in (0, 1].
         pooled: ``(n,)`` bool: p-value against all slices together.
         scorable: ``(n,)`` bool.
@@ -45,7 +49,7 @@ class Scores:
     parts: Floats
     z: Singles
     pit: Singles
-    margin: Floats
+    distance: Floats
     surprise: Floats
     p_value: Floats
     pooled: Bools
@@ -84,18 +88,21 @@ class Density:
         cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
         config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
         warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
-        encoder_config: EncoderConfig | None = None, learn: Learn | None = None,
+        encoder_config: EncoderConfig | None = None, learn: Learn | None = None, distance: str = "columns",
     ) -> Density:  # fmt: skip
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
         With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
         what they did (another flow family starts afresh behind it); a column whose range has moved by orders of
         magnitude asks for a fresh start instead. ``learn`` takes the place of :func:`fit_flow` (to resume, or to train
-        privately); ``config`` and ``progress`` are then its own affair.
+        privately); ``config`` and ``progress`` are then its own affair. ``distance`` is of :data:`DISTANCES`; which one suits
+        what stands in :mod:`flowlib.calibration`.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
+        if distance not in DISTANCES:
+            raise ValueError(f"distance: one of {', '.join(DISTANCES)}, got {distance!r}")
         encoder_config = encoder_config or EncoderConfig()
         warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, encoder_config)
         encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, encoder_config)
@@ -111,13 +118,13 @@ class Density:
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
-        margins = Margins.fit(train.numeric)
+        margins = Margins.fit(train.numeric) if distance == "columns" else None
         raw = _Raw.of(encoder, build(flow), margins, calibration)
         usable = raw.scorable
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            margins, raw.log_prob[usable], raw.margin[usable], raw.z[usable], raw.missing[usable],
+            margins, raw.log_prob[usable], raw.distance[usable], raw.z[usable], raw.missing[usable],
             calibration.slices[usable], features=raw.features[usable], parts=raw.parts[usable],
         )  # fmt: skip
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
@@ -127,10 +134,10 @@ class Density:
         raw = _Raw.of(self.encoder, self.engine, self.calibration.margins, table)
         ok = raw.scorable
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
-        surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.margin[ok])
+        surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
         p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok])
         return Scores(
-            raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.margin, surprise, p, pooled, ok, raw.missing
+            raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing
         )  # fmt: skip
 
     def sample(self, n: int, seed: int) -> Table:
@@ -147,14 +154,14 @@ class Density:
 class _Raw:
     log_prob: Floats
     parts: Floats
-    margin: Floats
+    distance: Floats
     z: Singles
     scorable: Bools
     missing: Bools
     features: Singles
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, margins: Margins, table: Table) -> _Raw:
+    def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Raw:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         pushed = _pushed_out(z, encoded)
@@ -163,9 +170,11 @@ class _Raw:
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        margin = margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1)
-        margin = np.where(ok, margin, 0.0)
-        return cls(parts.sum(axis=1), parts, margin, z, ok, encoded.missing, encoded.features)
+        if margins is None:
+            distance = (z.astype(np.float64) ** 2).sum(axis=1)
+        else:
+            distance = np.where(ok, margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1), 0.0)
+        return cls(parts.sum(axis=1), parts, distance, z, ok, encoded.missing, encoded.features)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:

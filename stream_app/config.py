@@ -176,6 +176,9 @@ class ModelConfig(_Section, frozen=True):
     """What the flow is told beside the values: of ``hour``, ``weekday`` (of the event time, UTC) and ``slice``."""
     embedding: Positive = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
+    distance: str = "base"
+    """What joins the likelihood in an event's score: ``base``, how far out it is in the model, so that a model trained anew
+    takes what a stream has become as ordinary; ``columns``, how far out in its columns, which no training can bend."""
     contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
     """Share of the training rows that may be anything: so many, the least likely, do not count."""
 

@@ -152,6 +152,7 @@ def _private_flow_faults(name: str) -> list[str]:
 
 
 def _other_faults(config: Config) -> list[str]:
+    from flowlib.density import DISTANCES
     from flowlib.engines import ENGINES
     from flowlib.flows import FLOWS
 
@@ -162,6 +163,8 @@ def _other_faults(config: Config) -> list[str]:
         faults.append(f"model.flow: one of {', '.join(sorted(FLOWS))}, got {config.model.flow!r}")
     if config.model.engine not in ("auto", *ENGINES):
         faults.append(f"model.engine: one of auto, {', '.join(ENGINES)}, got {config.model.engine!r}")
+    if config.model.distance not in DISTANCES:
+        faults.append(f"model.distance: one of {', '.join(DISTANCES)}, got {config.model.distance!r}")
     faults += _encoder_faults(config)
     if not 0 <= config.console.port < 65_536:
         faults.append(f"console.port: 0 to 65535, got {config.console.port}")

@@ -29,11 +29,11 @@ _HOW_TO = [
     "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`",
     "log_prob = sum over columns of ladj - z*z/2 - log(2*pi)/2, plus the encoder's own log-Jacobian and category log "
     "probabilities; a value beyond the encoder's limits is unlikely beyond measure: report it without the flow",
-    "margin = sum over present columns of (asinh((x - margins.centre) / margins.spread) / margins.scale)**2 / 2, minus the "
-    "sum of the category log probabilities",
+    "distance, with margins = sum over present columns of (asinh((x - margins.centre) / margins.spread) / margins.scale)**2 / 2, minus the "
+    "sum of the category log probabilities; without margins = sum over columns of z*z, of present values",
     "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + 1)), "
     "for n ascending reference values",
-    "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(margin, margin)**2)",
+    "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(distance, distance)**2)",
     "p_value = (1 + number of scores at or above surprise) / (number of scores + 1), scores of the slice, else of ''",
 ]
 
@@ -120,8 +120,8 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
         "columns": list(density.spec.numeric), "categories": list(density.spec.categorical),
         "encoder": encoder | {name: _plain(value) for name, value in arrays.items()},
         "calibration": {
-            "nll": _plain(calibration.nll), "margin": _plain(calibration.margin),
-            "margins": {name: _plain(values) for name, values in calibration.margins.to_state().items()},
+            "nll": _plain(calibration.nll), "distance": _plain(calibration.distance),
+            "margins": {name: _plain(a) for name, a in calibration.margins.to_state().items()} if calibration.margins else None,
             "scores": {name: _plain(scores) for name, scores in calibration.scores.items()},
         },
         "how_to": _HOW_TO, "about": density.manifest,

@@ -56,8 +56,8 @@ def p_values(told: dict[str, Any], log_prob: Any, table: Table, categories: Any)
 
     centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
     far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
-    margin = np.nansum(far**2, axis=1) / 2 - categories
-    surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(margin, told["margin"]))
+    distance = np.nansum(far**2, axis=1) / 2 - categories
+    surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(distance, told["distance"]))
     scores = [np.array(told["scores"].get(name, told["scores"][""])) for name in table.slices]
     return np.array([(1 + (ref >= s).sum()) / (len(ref) + 1) for ref, s in zip(scores, surprise, strict=True)])
 

@@ -112,6 +112,7 @@ def _fit(
     return Density.fit(
         spec, parts.train, valid=parts.validation, calibration=parts.calibration, seed=seed, warm_start=in_service,
         manifest=manifest, flow_name=config.model.flow, learn=learn,
+        distance=config.model.distance,
         encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ def test_a_row_scores_the_same_bits_wherever_it_stands(seed: int, n: int) -> Non
     whole = density.score(rows)
     pick = g.permutation(n)[: g.integers(1, n + 1)]
     part = density.score(rows.take(pick))
-    for name in ("log_prob", "parts", "p_value", "pit", "margin", "surprise"):
+    for name in ("log_prob", "parts", "p_value", "pit", "distance", "surprise"):
         np.testing.assert_array_equal(getattr(whole, name)[pick], getattr(part, name))
 
 
@@ -84,11 +84,11 @@ def test_split_conformal_is_valid_on_average() -> None:
     for _ in range(n):
         log_prob, z = g.standard_normal(19 + 1), g.standard_normal((19 + 1, 2)).astype(np.float32)
         margins = Margins.fit(z)
-        margin = margins.of(z)
+        distance = margins.of(z)
         reference = Calibration.fit(
-            margins, log_prob[1:], margin[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
+            margins, log_prob[1:], distance[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
         )
-        surprise = reference.surprise(log_prob[:1], margin[:1])
+        surprise = reference.surprise(log_prob[:1], distance[:1])
         hits += int(reference.p_values(surprise, np.array(["s"]))[0][0] <= alpha)
     assert hits / n <= alpha + 4 * np.sqrt(alpha * (1 - alpha) / n)
     assert hits > 0
