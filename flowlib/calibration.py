@@ -149,8 +149,8 @@ class Calibration:
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         made = cls(
-            Margins.from_state(margins) if margins else None, arrays["nll"], arrays["distance"], scores, arrays["pit_reference"],
-            arrays["ordinary"], arrays["parts_mean"],
+            Margins.from_state(margins) if margins else None, arrays["nll"], arrays["distance"], scores,
+            arrays["pit_reference"], arrays["ordinary"], arrays["parts_mean"],
             float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
         )  # fmt: skip
         sorted_all = all(
