@@ -1,4 +1,4 @@
-"""``make bench-flows``: the flows' speed and quality beside their peers, in one JSON file.
+"""``make bench-flows``: the flows' speed, quality, density and training beside their peers, in one JSON file.
 
 python -m tests.bench.flows --data ../shared/data/bench --out flows.json
 """
@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import speed
+from tests.bench import known, quality, speed, training
 
-PARTS = ("speed", "quality")
+Part = tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], str]]
+
+PARTS: dict[str, Part] = {
+    "speed": (lambda _: speed.measure(), speed.markdown),
+    "training": (lambda _: training.measure(print), training.markdown),
+    "density": (lambda _: known.measure_known(), known.markdown),
+    "quality": (quality.measure, quality.markdown),
+}
+"""Part to what measures it, from the folder of sets, and what makes a table of it; those that take hours come last."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,19 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="speed and quality of the flows, beside the peers")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds adbench/")
     parser.add_argument("--out", type=Path, required=True, help="the JSON file; parts that are there already are kept")
-    parser.add_argument("--only", choices=PARTS, help="measure one part")
+    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part (may be given again)")
     options = parser.parse_args(arguments)
     result: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
-    for part in (options.only,) if options.only else PARTS:
-        if part == "speed":
-            result[part] = speed.measure()
-            print(speed.markdown(result[part]))
-        else:
-            from tests.bench import quality
-
-            result[part] = quality.measure(options.data)
-            print(quality.markdown(result[part]))
+    for part in options.only or PARTS:
+        measure, markdown = PARTS[part]
+        result[part] = measure(options.data)
         options.out.write_text(json.dumps(result, indent=1))
+        print(markdown(result[part]))
 
 
 if __name__ == "__main__":
