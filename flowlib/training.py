@@ -32,8 +32,10 @@ class TrainConfig:
         clip: bound on the gradient norm; it stops single far-out rows from throwing the weights. Its
             value is the lab's; it has not been varied.
         noise: standard deviation of Gaussian noise added to the features, in scale units; it keeps rounded and repeated
-            values from becoming spikes. 0 gains 0.6, 4.5 and 1.9 nats on rounded columns (the spikes) and loses 0.6 on
-            satellite; 0.1 blurs away 0.6, 3.0 and 0.6.
+            values from becoming spikes, and a flow from drawing its contours around single rows. On eight anomaly sets of
+            two seeds 0.15 beats 0.05 by 0.003 and 0.001 of AUROC and by 0.008 and 0.006 of average precision (normals only,
+            contaminated); it costs 0.03 to 0.24 nats where the truth is narrow. 0 gains 0.6, 4.5 and 1.9 nats on rounded
+            columns (the spikes) and loses 0.6 on satellite.
         check_every: steps between looks at the validation rows; a look costs about two steps.
         patience: looks without a gain before training stops: a third of the run, so that the fall of the rate is reached.
             Without it nothing is gained on any of the four, and nothing lost but time.

@@ -122,7 +122,7 @@ def _settings(config: Config, in_service: Density | None) -> TrainConfig:
         settings = TrainConfig.warm(max_steps=config.model.warm_steps)
     else:
         settings = TrainConfig(max_steps=config.model.max_steps)
-    return replace(settings, contamination=config.model.contamination)
+    return replace(settings, contamination=config.model.contamination, noise=config.model.noise)
 
 
 def _seed(config: Config, request: RetrainRequest) -> int:
