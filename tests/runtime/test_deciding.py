@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from faust.types import TP
 
+from flowlib.density import Density
 from stream_app.core.decisions import Activated, PassedOver
 from stream_app.runtime.agents import Worker
 from stream_app.runtime.status import StatusFile
@@ -19,6 +20,12 @@ Progress = dict[Any, tuple[int | None, int | None]]
 def set_progress(worker: Worker, monkeypatch: pytest.MonkeyPatch, topic: str, settled: int, high: int | None) -> None:
     table: Progress = {TP(topic, 0): (settled, high)}
     monkeypatch.setattr(Worker, "progress", lambda _: table)
+
+
+def put_in_service(worker: Worker, model_id: str) -> None:
+    """A model that has arrived; what scores it is written down with the decision."""
+    worker.pipeline.models[model_id] = cast(Density, SimpleNamespace(engine=SimpleNamespace(name="fused")))
+    worker.service = model_id
 
 
 def tell_unread(worker: Worker, lag: int | None) -> None:
@@ -65,7 +72,7 @@ async def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_b
     worker.store.record(old)
     events, q = worker.config.topics.events, {TP(worker.config.topics.events, 0)}
     await worker._assigned(q)
-    worker.service = "new"
+    put_in_service(worker, "new")
     for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first heard of
         set_progress(worker, monkeypatch, events, settled, high)
         worker._activate(0)
@@ -79,6 +86,6 @@ async def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_b
 @in_a_loop
 async def test_the_first_model_need_not_wait(worker: Worker) -> None:
     await worker._assigned({TP(worker.config.topics.events, 0)})
-    worker.service = "first"
+    put_in_service(worker, "first")
     worker._activate(0)
-    assert worker.store.decisions() == [Activated(0, 0, "first")]
+    assert worker.store.decisions() == [Activated(0, 0, "first", "fused")]
