@@ -61,6 +61,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._max_chunk = transport.max_chunk
         self._tokens: dict[TP, deque[Token]] = {}
         self._first: dict[TP, int] = {}
+        self._fetched: dict[TP, int] = {}
         self._epoch = 0
         self._must_seek = False
         super().__init__(transport, *args, **kwargs)
@@ -83,6 +84,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             yield tp, self._message(tp, rows)
         self._must_seek = self._stamp() != epoch
+        if not self._must_seek:
+            self._note_positions()
 
     async def _ready(self, timeout: float) -> bool:
         """Settle an owed seek and wait for room in the buffers; False when there is nothing to fetch yet."""
@@ -179,6 +182,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Return to the committed offsets, or to the first ones handed out where nothing was committed."""
         self._epoch += 1
         self._drop_tokens(self._tokens)
+        self._fetched.clear()
         await super().perform_seek()
         # aiokafka leaves a partition without a commit where it is.
         starts = {
@@ -194,6 +198,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     def _drop_tokens(self, tps: Iterable[TP]) -> None:
         for tp in list(tps):
+            self._fetched.pop(tp, None)
             for token in self._tokens.pop(tp, ()):
                 token.live = False
 
@@ -246,11 +251,18 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     def _settled(self, tp: TP) -> int | None:
         committed: int | None = self._committed_offset[tp]
-        if self._must_seek or self._tokens.get(tp):
+        fetched = self._fetched.get(tp)
+        if fetched is None or self._tokens.get(tp):
             return committed
-        state = self._thread._ensure_consumer()._subscription.subscription.assignment.state_value(tp)
-        fetched = state.position if state is not None and state.has_valid_position else None
-        return fetched if committed is None or fetched is None else max(committed, fetched)
+        return max(committed or 0, fetched)
+
+    def _note_positions(self) -> None:
+        """Between two fetches everything below the positions has been handed out."""
+        assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
+        for tp in self._batch_only(self.assignment()):
+            state = assignment.state_value(tp)
+            if state is not None and state.has_valid_position:
+                self._fetched[tp] = state.position
 
 
 class BatchTransport(Transport):  # type: ignore[misc]
