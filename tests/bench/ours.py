@@ -10,6 +10,8 @@ import numpy as np
 
 import flowlib
 from flowlib import Density, FeatureSpec, Table
+from flowlib.encoding import EncoderConfig
+from flowlib.estimator import MAPS
 from flowlib.flows import FLOWS
 from tests.bench.adbench import Case, Floats
 from tests.bench.peers import Contender
@@ -19,14 +21,14 @@ VALID_SHARE, CALIBRATION_SHARE = 0.1, 0.1
 
 
 def fit(x: Floats, seed: int, flow_name: str) -> Density:
-    """A density on rows ``(n, d)``, default settings."""
+    """A density on rows ``(n, d)``, with the settings of :class:`flowlib.estimator.FlowDensity`."""
     rows = Table.of(x)
     order = np.random.default_rng(seed).permutation(len(x))
     valid, calibration = round(VALID_SHARE * len(x)), round(CALIBRATION_SHARE * len(x))
     parts = np.split(order, [len(x) - valid - calibration, len(x) - calibration])
     train, stop, reference = (rows.take(part) for part in parts)
     spec = FeatureSpec(tuple(f"x{j}" for j in range(x.shape[1])))
-    return Density.fit(spec, train, stop, reference, seed, flow_name=flow_name)
+    return Density.fit(spec, train, stop, reference, seed, flow_name=flow_name, encoder_config=EncoderConfig(maps=MAPS))
 
 
 def surprise(case: Case, flow_name: str) -> Floats:
