@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +24,14 @@ def cannot_start(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def need(module: str) -> Any:
+    """A module that an extra or a compiler brings: imported, or :func:`cannot_start`."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        cannot_start(f"{module} is not installed: {error}")
 
 
 @pytest.fixture(scope="session")

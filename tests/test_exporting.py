@@ -20,6 +20,7 @@ from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.exporting import export_model
 from stream_app.trainer.registry import Registry, signing_key
+from tests.conftest import need
 from tests.core.streams import config as stream_config
 from tests.flowlib.conftest import draw, fit
 
@@ -39,7 +40,7 @@ def kept(tmp_path: Path, density: Density) -> tuple[Config, str]:
 
 
 def outputs_of_onnx(path: Path, features: Any, context: Any) -> list[Any]:
-    runtime = pytest.importorskip("onnxruntime")
+    runtime = need("onnxruntime")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     given = {"features": features, "context": context}
     return session.run(["z", "ladj"], {wanted.name: given[wanted.name] for wanted in session.get_inputs()})
@@ -64,7 +65,7 @@ def p_values(told: dict[str, Any], log_prob: Any, table: Table, categories: Any)
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Config, str], density: Density) -> None:
-    pytest.importorskip("onnxscript")
+    need("onnxscript")
     config, model_id = kept
     out = Path(config.root) / "flow.file"
     done = export_model(config, model_id, kind, out)
@@ -108,8 +109,8 @@ def test_a_model_that_was_altered_is_not_exported(kept: tuple[Config, str]) -> N
 def test_int8_is_written_with_its_error_or_refused_with_it(
     kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    onnx = pytest.importorskip("flowlib.engines.onnx")
-    pytest.importorskip("onnxscript")
+    onnx = need("flowlib.engines.onnx")
+    need("onnxscript")
     config, model_id = kept
     out = Path(config.root) / "small.onnx"
     done = export_model(config, model_id, "onnx", out, int8=True)

@@ -15,9 +15,10 @@ from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
 from flowlib.flows import FLOWS
 from flowlib.transforms import RationalQuadratic
+from tests.conftest import need
 from tests.flowlib.test_engines import SEED, flow_of, rows
 
-native = pytest.importorskip("flowlib.engines._fused", reason="the kernel was not built")
+native = need("flowlib.engines._fused")
 
 STACKS = ["affine_coupling", "maf", "spline_autoregressive", "spline_coupling"]
 SIZES = [(1, 0), (1, 2), (2, 1), (7, 0), (8, 3), (9, 1), (16, 0), (17, 5), (24, 1), (33, 2), (40, 0)]
