@@ -143,13 +143,15 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
     for m in slices:
         names = np.array([f"s{i % m}" for i in range(len(x))], dtype=object)
         z, ladj = engine(x, x[:, :0])
-        log_prob = (ladj - 0.5 * z.astype(np.float64) ** 2).sum(axis=1)
-        calibration = Calibration.fit(log_prob, z, np.zeros(z.shape, bool), names, min_alpha=0.9)
+        squares = z.astype(np.float64) ** 2
+        log_prob, gaps = (ladj - 0.5 * squares).sum(axis=1), np.zeros(z.shape, bool)
+        calibration = Calibration.fit(None, log_prob, squares.sum(axis=1), z, gaps, names, min_alpha=0.9)
 
         def score(rows: Any, known: Calibration = calibration, of: Any = names) -> Any:
             z, ladj = engine(rows, rows[:, :0])
             squares = z.astype(np.float64) ** 2
-            return known.p_values((ladj - 0.5 * squares).sum(axis=1), squares.sum(axis=1), of)
+            surprise = known.surprise((ladj - 0.5 * squares).sum(axis=1), squares.sum(axis=1))
+            return known.p_values(surprise, of)
 
         line.append({"slices": m, "ns_per_row": 1e9 / max(_rate(score, x) for _ in range(5))})
     return line
