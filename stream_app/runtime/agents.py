@@ -91,6 +91,7 @@ class Worker:
             broker_heartbeat_interval=kafka.session_timeout.seconds / 5, topic_disable_leader=True,
             consumer_metadata_max_age_ms=int(kafka.metadata_max_age), topic_allow_declare=False,
             producer_max_request_size=8 * 1024 * 1024, producer_linger_ms=5,
+            datadir=str(self.config.path(self.config.state.dir) / "faust"),  # not where the worker was started
         )  # fmt: skip
         topics = self.config.topics
         names = {"score": topics.events, "watch": topics.partials}

@@ -23,6 +23,11 @@ from tests.integration.stream import Lines, as_lines, lines_of, signals_of
 EVENTS = 109_440
 
 
+def left_behind() -> set[str]:
+    """What stands in the folder that the demo is started from."""
+    return {path.name for path in Path.cwd().iterdir()} - {".pytest_cache", ".hypothesis"}
+
+
 def demo_command(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "stream_app.cli", "demo", "--dir", str(folder), "--exit-when-done", *words]
 
@@ -104,6 +109,7 @@ def check_parts(report: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(120)
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = left_behind()
     demo = subprocess.Popen(demo_command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not (tmp_path / "worker.log").exists() and time.monotonic() < until:
@@ -115,6 +121,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         demo.send_signal(signal.SIGINT)
         status = demo.wait(40)
     assert status == 130
+    assert left_behind() <= before
     assert not _processes(str(tmp_path), demo.pid)
 
 
