@@ -79,6 +79,7 @@ class Worker:
         self._dirty: set[tuple[str, int]] = set()
         self._told: set[tuple[str, str]] = set()
         self._catching_up: dict[int, int | None] = {}
+        self._left: dict[int, dict[str, int]] = {}
         self._heard: dict[tuple[int, int], tuple[int, float]] = {}
         self.first_score_at: float | None = None
 
@@ -219,6 +220,7 @@ class Worker:
     async def _revoked(self, partitions: set[TP]) -> None:
         async with self._lock:
             await self._checkpoint()
+            self._left |= self.counters
             for tp in partitions:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
                 table.pop(tp.partition, None)
@@ -303,6 +305,11 @@ class Worker:
                     decision = self.pipeline.decide_pass_over(q, partition) if idle else None
                     if decision is not None:
                         await self._emit(self._decide(decision), ("watch", q), None)
+
+    @property
+    def counters(self) -> dict[int, dict[str, int]]:
+        """Running totals by source partition; of one that has left, as they were when it did."""
+        return self._left | {p: dict(state.counters) for p, state in self.pipeline.sources.items()}
 
     @property
     def models_refused(self) -> int:

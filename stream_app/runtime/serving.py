@@ -14,7 +14,7 @@ from stream_app.runtime.agents import Worker
 from stream_app.runtime.clients import client_settings, faust_broker, faust_credentials
 from stream_app.runtime.preflight import preflight, require
 from stream_app.runtime.state import StateStore, read_decisions
-from stream_app.runtime.status import StatusFile
+from stream_app.runtime.status import Status, StatusFile
 from stream_app.runtime.topics import prepare
 from stream_app.runtime.watchdog import STALL_S, Watchdog, lag_of
 from stream_app.sinks import make_sink
@@ -60,15 +60,18 @@ async def _serve(config: Config, store: StateStore, spool: Spool, only: str | No
     app = worker.app
     app.finalize()
     await app.start()
+    file = StatusFile(config)
     tasks = [
         asyncio.ensure_future(coroutine)
-        for coroutine in (stop.wait(), app.wait_until_stopped(), _write_status(config, worker), _watch_progress(worker))
+        for coroutine in (stop.wait(), app.wait_until_stopped(), _write_status(file, worker), _watch_progress(worker))
     ]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
     if failed:
         errors = [app.crash_reason, *(task.exception() for task in done)]
         log.error("The worker failed: %s", next((error for error in errors if error is not None), "its app stopped"))
+    else:
+        file.write(_status(worker))  # the last word is that of the end, not of half a second before
     for task in tasks:
         task.cancel()
     await app.stop()
@@ -89,20 +92,21 @@ async def _watch_progress(worker: Worker) -> None:
             )
 
 
-async def _write_status(config: Config, worker: Worker) -> None:
-    file = StatusFile(config)
+async def _write_status(file: StatusFile, worker: Worker) -> None:
     while True:
-        file.write(
-            {
-                "counters": {str(p): dict(state.counters) for p, state in worker.pipeline.sources.items()},
-                "first_score_at": worker.first_score_at,
-                "service": worker.service,
-                "models_refused": worker.models_refused,
-                "pending": worker.pending,
-                "lag": lag_of(worker.progress()),
-                "unread": worker.lags(config.topics.events),
-                "unwatched": worker.unwatched,
-                "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
-            }
-        )
+        file.write(_status(worker))
         await asyncio.sleep(STATUS_S)
+
+
+def _status(worker: Worker) -> Status:
+    return {
+        "counters": {str(p): counted for p, counted in worker.counters.items()},
+        "first_score_at": worker.first_score_at,
+        "service": worker.service,
+        "models_refused": worker.models_refused,
+        "pending": worker.pending,
+        "lag": lag_of(worker.progress()),
+        "unread": worker.lags(worker.config.topics.events),
+        "unwatched": worker.unwatched,
+        "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
+    }
