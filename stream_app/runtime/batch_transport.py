@@ -60,7 +60,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._batch = transport.batch_topics
         self._max_chunk = transport.max_chunk
         self._tokens: dict[TP, deque[Token]] = {}
-        self._first: dict[TP, int] = {}
         self._fetched: dict[TP, int] = {}
         self._epoch = 0
         self._must_seek = False
@@ -126,7 +125,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def _composite(self, tp: TP, rows: list[Any]) -> ConsumerMessage:
         last = rows[-1]
         token = Token(last.offset)
-        self._first.setdefault(tp, rows[0].offset)
         self._tokens.setdefault(tp, deque()).append(token)
         seconds = None if last.timestamp is None else last.timestamp / 1000
         return ConsumerMessage(
@@ -179,22 +177,21 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().stop_flow()
 
     async def perform_seek(self) -> None:
-        """Return to the committed offsets, or to the first ones handed out where nothing was committed."""
+        """Return to the committed offsets, or to the beginning where nothing was committed."""
         self._epoch += 1
         self._drop_tokens(self._tokens)
         self._fetched.clear()
         await super().perform_seek()
-        # aiokafka leaves a partition without a commit where it is.
-        starts = {
-            tp: offset
-            for tp, offset in self._first.items()
-            if not self._committed_offset[tp] and tp in self.assignment()
-        }
-        if starts:
-            await self.seek_wait(starts)
+        # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
+        if uncommitted := self._uncommitted():
+            starts = await self.earliest_offsets(*uncommitted)
+            await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
         self._drop_tokens(self._tokens)
         self._epoch += 1
         self._must_seek = False
+
+    def _uncommitted(self) -> set[TP]:
+        return {tp for tp in self._batch_only(self.assignment()) if not self._committed_offset[tp]}
 
     def _drop_tokens(self, tps: Iterable[TP]) -> None:
         for tp in list(tps):
@@ -211,8 +208,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             await self._call(self.transport.on_revoked, lost)
             await self.commit()
         self._drop_tokens(lost)
-        for tp in lost:
-            self._first.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -290,13 +285,14 @@ def install(
     """Give ``app`` the batch transport. Call it before anything touches ``app.topics`` or declares an agent.
 
     Args:
-        app: the Faust app.
+        app: the Faust app; its ``consumer_auto_offset_reset`` is "earliest".
         batch_topics: topics whose events arrive as :class:`Chunk`; declare them with :func:`batch_topic`.
         max_chunk: most records of one composite.
         on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
         on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
             composite is handed out meanwhile, and what is acked in it is committed.
     """
+    assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
     transport = BatchTransport(app, batch_topics, max_chunk)
     transport.on_assigned, transport.on_revoked = on_assigned, on_revoked
     app.transport = transport

@@ -33,6 +33,8 @@ class Plan(msgspec.Struct):
     echo: str = ""
     """Topic that every chunk is acknowledged to, through the app's producer."""
     max_chunk: int = 500
+    drop_fetch: bool = False
+    """Drop what the first fetch brings, as a rebalance that comes at that moment would."""
 
 
 def make_app(plan: Plan) -> faust.App:
@@ -65,7 +67,9 @@ def batch_agent(app: faust.App, plan: Plan, out: int) -> None:
     async def revoked(tps: set[Any]) -> None:
         write(out, "revoked", *sorted(tp.partition for tp in tps))
 
-    batch_transport.install(app, [plan.topic], plan.max_chunk, on_assigned=assigned, on_revoked=revoked)
+    transport = batch_transport.install(app, [plan.topic], plan.max_chunk, on_assigned=assigned, on_revoked=revoked)
+    if plan.drop_fetch:
+        transport.Consumer = dropping(out)
 
     @app.agent(batch_transport.batch_topic(app, plan.topic))
     async def rows(stream: Any) -> None:
@@ -82,6 +86,23 @@ def batch_agent(app: faust.App, plan: Plan, out: int) -> None:
             tombstones = sum(record.value is None for record in chunk)
             write(out, "rows", tp.partition, chunk[0].offset, chunk[-1].offset, len(chunk), tombstones)
             await stream.ack(event)
+
+
+def dropping(out: int) -> type[batch_transport.BatchConsumer]:
+    """A consumer that treats its first records as fetched before a rebalance."""
+
+    class Dropping(batch_transport.BatchConsumer):
+        dropped = False
+
+        async def _wait_next_records(self, timeout: float) -> Any:
+            records, active = await super()._wait_next_records(timeout)
+            if records and not self.dropped:
+                self.dropped = True
+                self._epoch += 1
+                write(out, "dropped", sum(map(len, records.values())))
+            return records, active
+
+    return Dropping
 
 
 def plain_agent(app: faust.App, plan: Plan, out: int) -> None:
