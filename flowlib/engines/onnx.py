@@ -92,7 +92,6 @@ class Onnx(Padded):
 
     def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
         super().__init__(flow.d, flow.context)
-        _need("onnxruntime")
         self._session = session(graph or export_onnx(flow.bake(), flow.d, flow.context))
         self._takes = {wanted.name for wanted in self._session.get_inputs()}
 
@@ -103,7 +102,12 @@ class Onnx(Padded):
 
 
 def session(graph: bytes) -> Any:
-    """An ONNX Runtime session on one thread."""
+    """An ONNX Runtime session on one thread.
+
+    Raises:
+        EngineError: where the ``edge`` extra is not installed.
+    """
+    _need("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -131,7 +135,6 @@ class Int8(Engine):
 
     def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
         super().__init__(flow.d, flow.context)
-        _need("onnxruntime")
         self._session = session(graph or quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1)))
         self._takes = {wanted.name for wanted in self._session.get_inputs()}
 

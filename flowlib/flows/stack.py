@@ -77,39 +77,16 @@ class CouplingBlock(nn.Module):
 Block = AutoregressiveBlock | CouplingBlock
 
 
-class Baked(nn.Module):
-    """Inference form of a :class:`Stack`."""
+class Blocks(nn.Module):
+    """Blocks one after the other, their log-Jacobians summed. By itself the inference form of a :class:`Stack`.
+
+    Attributes:
+        blocks: applied in this order.
+    """
 
     def __init__(self, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`Flow.forward`."""
-        ladj = torch.zeros_like(x)
-        for block in self.blocks:
-            x, part = block(x, context)
-            ladj = ladj + part
-        return x, ladj
-
-
-class Stack(Flow):
-    """Blocks one after the other; families differ in how they make them.
-
-    Attributes:
-        blocks: each with ``net``, ``transform`` and ``order``: a feature depends on features of a lower place only.
-        hidden, layers: width and number of hidden layers of each block's net.
-    """
-
-    def __init__(self, d: int, context: int, blocks: Sequence[Block], hidden: int, layers: int) -> None:
-        super().__init__()
-        self.d, self.context, self.hidden, self.layers = d, context, hidden, layers
-        self.blocks = nn.ModuleList(blocks)
-
-    @property
-    def chain(self) -> list[Block]:
-        """The blocks, typed."""
-        return [block for block in self.blocks if isinstance(block, AutoregressiveBlock | CouplingBlock)]
 
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`Flow.forward`."""
@@ -119,6 +96,24 @@ class Stack(Flow):
             ladj = ladj + part
         return x, ladj
 
+
+class Stack(Blocks, Flow):
+    """A flow made of blocks; families differ in how they make them.
+
+    Attributes:
+        blocks: each with ``net``, ``transform`` and ``order``: a feature depends on features of a lower place only.
+        hidden, layers: width and number of hidden layers of each block's net.
+    """
+
+    def __init__(self, d: int, context: int, blocks: Sequence[Block], hidden: int, layers: int) -> None:
+        super().__init__(blocks)
+        self.d, self.context, self.hidden, self.layers = d, context, hidden, layers
+
+    @property
+    def chain(self) -> list[Block]:
+        """The blocks, typed."""
+        return [block for block in self.blocks if isinstance(block, AutoregressiveBlock | CouplingBlock)]
+
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
         """See :meth:`Flow.inverse`."""
         for block in reversed(self.chain):
@@ -127,7 +122,7 @@ class Stack(Flow):
 
     def bake(self) -> nn.Module:
         """The same function with masks multiplied into the weights, for scripting."""
-        return Baked([block.baked() for block in self.chain])
+        return Blocks([block.baked() for block in self.chain])
 
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class."""

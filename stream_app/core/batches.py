@@ -6,12 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Singles = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from flowlib.table import Bools, Floats, Ints, Objects, Singles
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +63,14 @@ class EventBatch:
     offsets: Ints
     event_time_ms: Ints
     numeric: Singles
-    categorical: npt.NDArray[np.object_]
-    slices: npt.NDArray[np.object_]
+    categorical: Objects
+    slices: Objects
     ids: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def take(self, rows: npt.NDArray[Any]) -> EventBatch:
+    def take(self, rows: Bools | Ints) -> EventBatch:
         """The chosen rows (indices or mask), in order."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         ids = None if self.ids is None else [self.ids[i] for i in index]
@@ -107,7 +103,7 @@ class ScoredBatch:
     missing: Bools
     contributions: Floats
     scorable: Bools
-    model: npt.NDArray[np.object_]
+    model: Objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stream_app.core.batches import Floats, Ints
+from flowlib.table import Floats, Ints
 
 ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 """Levels at which p-values are counted (``p <= α``)."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.core.batches import Ints, ScoredBatch
+from flowlib.table import Ints
+from stream_app.core.batches import ScoredBatch
 from stream_app.core.layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, Layout, fixed_square, fixed_sum
 
 OTHER = "__other__"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.core.batches import Ints
+from flowlib.table import Ints
 from stream_app.core.layout import Layout
 
 BUCKETS_MAX = 28

@@ -13,9 +13,9 @@ import numpy as np
 
 from flowlib.blaming import blame, excess
 from flowlib.density import Density
-from flowlib.table import Table
+from flowlib.table import Ints, Table
 from stream_app.config import Config
-from stream_app.core.batches import EventBatch, Ints, RawBatch, Reject, ScoredBatch
+from stream_app.core.batches import EventBatch, RawBatch, Reject, ScoredBatch
 from stream_app.core.panes import Pane
 from stream_app.core.timing import Timing
 

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlib.density import Density
+from flowlib.table import Bools, Ints
 from stream_app.config import Config
 from stream_app.core import emitting
-from stream_app.core.batches import Bools, EventBatch, Ints, Outputs, RawBatch, Reject, ScoredBatch
+from stream_app.core.batches import EventBatch, Outputs, RawBatch, Reject, ScoredBatch
 from stream_app.core.decoding import Decoder
 from stream_app.core.layout import Layout
 from stream_app.core.panes import Pane, add_rows, count_rows

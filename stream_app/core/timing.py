@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.table import Bools, Ints
 from stream_app.config import WindowsConfig
-from stream_app.core.batches import Bools, EventBatch, Ints
+from stream_app.core.batches import EventBatch
 
 NOTHING = -1
 """``newest_ms`` before the first event."""

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.table import Ints
 from schemas.codecs import DecodeError, decode_partial, encode_event, encode_partial
 from schemas.records import Alert, PaneBlock, PaneClosed, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.core import points
-from stream_app.core.batches import Ints, Outgoing, Outputs, Verdict, WindowUpdate
+from stream_app.core.batches import Outgoing, Outputs, Verdict, WindowUpdate
 from stream_app.core.detectors import DETECTORS, Detector, PaneView, Reference
 from stream_app.core.detectors.pit import distances
 from stream_app.core.layout import Layout

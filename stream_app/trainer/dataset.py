@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Table
+from flowlib.table import Bools, Table
 from stream_app.config import Config
-from stream_app.core.batches import Bools, EventBatch
+from stream_app.core.batches import EventBatch
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS

@@ -9,9 +9,8 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.membership import MEMBERS_MIN, membership_advantage
-from flowlib.table import Table
+from flowlib.table import Floats, Table
 from stream_app.config import TrainerConfig
-from stream_app.core.batches import Floats
 
 ALARM_ALPHA = 0.01
 

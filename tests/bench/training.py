@@ -44,7 +44,7 @@ class Peer(Flow):
         return z, ladj[:, None].expand(-1, D) / D
 
     def inverse(self, z: Tensor, context: Tensor) -> Tensor:
-        raise NotImplementedError
+        raise TypeError("a peer is trained here, never sampled from")
 
     def bake(self) -> nn.Module:
         return self

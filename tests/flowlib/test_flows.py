@@ -13,7 +13,7 @@ from flowlib.artifact import Ed25519PrivateKey, key_id, load, pack
 from flowlib.density import Density
 from flowlib.engines import EngineError, build
 from flowlib.flows import FLOWS, Flow, Maf
-from flowlib.flows.stack import Baked, splits
+from flowlib.flows.stack import Blocks, splits
 from flowlib.training import Batch, TrainConfig, fit_flow, log_prob
 
 from .conftest import SPEC, draw
@@ -229,7 +229,7 @@ def test_a_compiled_flow_that_disagrees_is_not_used(flow: Flow, monkeypatch: pyt
 def _another(_: Flow) -> torch.nn.Module:
     other = loosened(Maf(D, CONTEXT, torch.Generator().manual_seed(9)))
     assert isinstance(other, Maf)
-    return Baked([block.baked() for block in other.chain])
+    return Blocks([block.baked() for block in other.chain])
 
 
 def test_any_number_of_rows_goes_through_the_engine(flow: Flow) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from river.drift import ADWIN
 
+from flowlib.table import Floats
 from stream_app.config import Duration, RuleConfig
-from stream_app.core.batches import Floats
 from stream_app.core.detectors.base import PaneView
 from stream_app.core.layout import Layout
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from flowlib.table import Bools, Floats, Ints
 from stream_app.config import Duration, RuleConfig
-from stream_app.core.batches import Bools, Floats, Ints
 from stream_app.core.layout import Layout
 
 

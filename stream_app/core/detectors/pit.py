@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.table import Floats, Ints
 from stream_app.config import Duration, RuleConfig
-from stream_app.core.batches import Floats, Ints
 from stream_app.core.detectors.base import PaneView
 from stream_app.core.layout import Layout
 
