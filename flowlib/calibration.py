@@ -20,16 +20,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowlib.margins import Margins
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from flowlib.table import Bools, Floats, Ints, Objects, Singles
 
 PIT_BINS = 20
 POOLED = ""
@@ -67,11 +65,11 @@ class Calibration:
         margins: Margins | None,
         log_prob: Floats,
         distance: Floats,
-        z: npt.NDArray[np.float32],
+        z: Singles,
         missing: Bools,
-        slices: npt.NDArray[Any],
+        slices: Objects,
         min_alpha: float = 0.01,
-        features: npt.NDArray[np.float32] | None = None,
+        features: Singles | None = None,
         parts: Floats | None = None,
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
@@ -112,17 +110,16 @@ class Calibration:
             raise ValueError("p-values need finite log-likelihoods and distances")
         return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(distance, self.distance)), dtype=np.float64)
 
-    def p_values(self, surprise: Floats, slices: npt.NDArray[Any]) -> tuple[Floats, Bools]:
+    def p_values(self, surprise: Floats, slices: Objects) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` of surprises, and whether each is pooled ``(n,)``."""
-        p, pooled = np.ones(len(surprise)), np.ones(len(surprise), dtype=bool)
-        rows_of: dict[str, list[int]] = {}
-        for i, name in enumerate(slices.tolist()):
-            rows_of.setdefault(name if name in self.scores else POOLED, []).append(i)
-        for name, rows in rows_of.items():
-            reference = self.scores[name]
-            above = len(reference) - np.searchsorted(reference, surprise[rows], side="left")
-            p[rows], pooled[rows] = (1 + above) / (len(reference) + 1), name == POOLED
-        return p, pooled
+        references = self._references
+        codes = np.array([references.codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
+        size = references.ends[codes] - np.append(0, references.ends)[codes]
+        return (1 + references.above(codes, surprise)) / (size + 1), codes == 0
+
+    @cached_property
+    def _references(self) -> _References:
+        return _References.of(self.scores)
 
     def floor(self, name: str) -> float:
         """The smallest p-value a slice can get."""
@@ -164,7 +161,42 @@ class Calibration:
         return made
 
 
-def _ordinary(features: npt.NDArray[np.float32], missing: Bools) -> Floats:
+@dataclass(frozen=True)
+class _References:
+    """The scores of all slices end to end, so that rows of many slices are looked up at once.
+
+    Attributes:
+        codes: slice name to its place, the pooled one first.
+        ends: ``(m,)`` where each slice's scores end.
+        values: ``(n,)`` all scores, ascending.
+        keys: ``(n,)`` ascending; ``place · (n + 1) + rank``, where rank counts the scores of all slices below.
+    """
+
+    codes: dict[str, int]
+    ends: Ints
+    values: Floats
+    keys: Ints
+
+    @classmethod
+    def of(cls, scores: dict[str, Floats]) -> _References:
+        names = [POOLED, *(name for name in scores if name != POOLED)]
+        lengths = np.array([len(scores[name]) for name in names], dtype=np.int64)
+        joined = np.concatenate([scores[name] for name in names])
+        values = np.sort(joined)
+        places = np.repeat(np.arange(len(names)), lengths)
+        return cls(
+            {name: i for i, name in enumerate(names)}, np.cumsum(lengths), values,
+            places * (len(values) + 1) + np.searchsorted(values, joined, side="left"),
+        )  # fmt: skip
+
+    def above(self, codes: Ints, scores: Floats) -> Ints:
+        """How many scores of its slice are not below each given one."""
+        ranks = np.searchsorted(self.values, scores, side="left")
+        places = np.searchsorted(self.keys, codes * (len(self.values) + 1) + ranks, side="left")
+        return np.asarray(self.ends[codes] - places, dtype=np.int64)
+
+
+def _ordinary(features: Singles, missing: Bools) -> Floats:
     """``(3, d)`` quantiles of the present values; 0 for a column without any."""
     columns = [features[~missing[:, j], j] for j in range(features.shape[1])]
     made = [np.quantile(column, ORDINARY) if len(column) else np.zeros(len(ORDINARY)) for column in columns]
@@ -193,14 +225,14 @@ def _own_rarity(values: Floats, reference: Floats) -> Floats:
     return rarity
 
 
-def pit_of(z: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def pit_of(z: Singles) -> Singles:
     """Φ(z), elementwise."""
     from scipy.special import ndtr
 
     return np.asarray(ndtr(z.astype(np.float64)), dtype=np.float32)
 
 
-def pit_histogram(pit: npt.NDArray[np.float32], missing: Bools) -> Ints:
+def pit_histogram(pit: Singles, missing: Bools) -> Ints:
     """``(d, 20)`` counts of present values."""
     bins = np.clip((pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
     return np.stack([np.bincount(bins[~missing[:, j], j], minlength=PIT_BINS) for j in range(pit.shape[1])])

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from flowlib.flows.stack import AutoregressiveBlock, CouplingBlock, Stack
 from flowlib.nets import MaskedLinear
+from flowlib.table import Singles
 from flowlib.transforms import Affine, RationalQuadratic
 
-Singles = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int32]
-
 
 BINS_MAX = 64
 """Bins of a spline that the kernel has room for."""

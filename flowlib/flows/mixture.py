@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -20,8 +19,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
-
-Floats = npt.NDArray[np.float64]
+from flowlib.table import Floats
 
 RANK_MAX = 16
 """Context directions kept: enough for a handful of categories and missing columns, and EM stays quick."""
