@@ -27,14 +27,14 @@ from schemas.codecs import DecodeError
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.core.batches import Outputs, RawBatch
-from stream_app.core.decisions import Decision, models_of
+from stream_app.core.decisions import models_of
 from stream_app.core.pipeline import Pipeline
 from stream_app.core.point import Point
 from stream_app.core.points import model_point
 from stream_app.runtime import batch_transport
+from stream_app.runtime.deciding import Decider
 from stream_app.runtime.models_feed import ModelsFeed
 from stream_app.runtime.state import StateStore
-from stream_app.runtime.status import unread
 from stream_app.runtime.watchdog import lag_of
 from stream_app.sinks.spool import Spool
 
@@ -67,7 +67,7 @@ class Worker:
     ) -> None:  # fmt: skip
         self.config, self.store, self.spool = config, store, spool
         self.pipeline = Pipeline(config, sources, store.decisions(), make_decisions=not replay)
-        self.service = ""
+        self._decider = Decider(config, store, self.pipeline)
         self.app = self._make_app(settings, only)
         self._feed = ModelsFeed(config, client, self._on_notice)
         self._ready = asyncio.Event()
@@ -78,9 +78,7 @@ class Worker:
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
         self._told: set[tuple[str, str]] = set()
-        self._catching_up: dict[int, int | None] = {}
         self._left: dict[int, dict[str, int]] = {}
-        self._heard: dict[tuple[int, int], tuple[int, float]] = {}
         self.first_score_at: float | None = None
 
     def _make_app(self, settings: dict[str, Any], only: str | None) -> faust.App:
@@ -161,8 +159,9 @@ class Worker:
 
     async def _on_timer(self) -> None:
         async with self._lock:
-            self._end_catching_up()
-            await self._pass_over_idle()
+            self._decider.end_catching_up(self.progress())
+            for q, out in self._decider.pass_over_idle(self.lags(self.config.topics.partials)):
+                await self._emit(out, ("watch", q), None)
             await self._checkpoint()
         self._tell_substitutes()
 
@@ -212,8 +211,7 @@ class Worker:
             for tp in sorted(partitions):
                 if tp.topic == self.config.topics.events:
                     self.pipeline.open_source(tp.partition, self.store.load(f"source-{tp.partition}"))
-                    self._catching_up[tp.partition] = None
-                    self._activate(tp.partition)
+                    self._decider.gained(tp.partition)
                 else:
                     self.pipeline.open_watcher(tp.partition, self.store.load(f"watch-{tp.partition}"))
 
@@ -225,9 +223,9 @@ class Worker:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
                 table.pop(tp.partition, None)
                 if tp.topic == self.config.topics.events:
-                    self._catching_up.pop(tp.partition, None)
+                    self._decider.lost(tp.partition)
 
-    # Models and decisions ------------------------------------------------------------------------------------------
+    # Models --------------------------------------------------------------------------------------------------------
 
     async def _follow_models(self) -> None:
         feed = asyncio.ensure_future(self._feed.run())
@@ -242,8 +240,7 @@ class Worker:
                                 self.config.topics.models)  # fmt: skip
                 await asyncio.sleep(_WAIT_S)
             async with self._lock:
-                for partition in sorted(self.pipeline.sources):
-                    self._activate(partition)
+                self._decider.activate_all()
                 self._ready.set()
             await feed
         finally:
@@ -260,51 +257,16 @@ class Worker:
             if density is None:
                 return
             self.pipeline.add_model(density)
-            self.service = density.model_id
+            self._decider.service = density.model_id
             if self._ready.is_set():
-                for partition in sorted(self.pipeline.sources):
-                    self._activate(partition)
+                self._decider.activate_all()
 
-    def _activate(self, partition: int) -> None:
-        scored_before = bool(self.pipeline.sources[partition].activations)
-        if not self.service or (scored_before and partition in self._catching_up):
-            return
-        decision = self.pipeline.decide_activation(partition, self.service)
-        if decision is not None:
-            self._decide(decision)
-            log.info("Partition %d: model %s from pane %d on, scored by %s", partition, decision.model_id,
-                     decision.pane_start_ms, decision.engine)  # fmt: skip
+    # For the status ------------------------------------------------------------------------------------------------
 
-    def _end_catching_up(self) -> None:
-        """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed
-        after it had sent what came of them: a new model waits until they are behind, or it would say of them anew.
-        """
-        for tp, (settled, high) in self.progress().items():
-            if tp.topic == self.config.topics.events and tp.partition in self._catching_up:
-                end = self._catching_up[tp.partition] = self._catching_up[tp.partition] or high
-                if end is not None and (settled or 0) >= end and tp.partition in self.pipeline.sources:
-                    del self._catching_up[tp.partition]
-                    self._activate(tp.partition)
-
-    def _decide(self, decision: Decision) -> Outputs:
-        """Write a decision down before anything that follows from it."""
-        self.store.record(decision)
-        return self.pipeline.apply(decision)
-
-    async def _pass_over_idle(self) -> None:
-        """Silence is not enough: a source with rows still to be read is slow, and what it has to say would be lost."""
-        now, lags = time.monotonic(), self.lags(self.config.topics.partials)
-        for q, watcher in self.pipeline.watchers.items():
-            behind = watcher.behind()
-            for partition, closed_ms in watcher.closed.items():
-                known, since = self._heard.get((q, partition), (-1, now))
-                if closed_ms != known:
-                    self._heard[q, partition] = (closed_ms, now)
-                elif partition in behind and now - since >= self.config.windows.idle_after.seconds and lags.get(q) == 0:
-                    idle = unread(self.config).get(partition) == 0
-                    decision = self.pipeline.decide_pass_over(q, partition) if idle else None
-                    if decision is not None:
-                        await self._emit(self._decide(decision), ("watch", q), None)
+    @property
+    def service(self) -> str:
+        """The model that new panes are scored with; empty as long as there is none."""
+        return self._decider.service
 
     @property
     def counters(self) -> dict[int, dict[str, int]]:

@@ -25,12 +25,16 @@ def set_progress(worker: Worker, monkeypatch: pytest.MonkeyPatch, topic: str, se
 def put_in_service(worker: Worker, model_id: str) -> None:
     """A model that has arrived; what scores it is written down with the decision."""
     worker.pipeline.models[model_id] = cast(Density, SimpleNamespace(engine=SimpleNamespace(name="fused")))
-    worker.service = model_id
+    worker._decider.service = model_id
 
 
 def tell_unread(worker: Worker, lag: int | None) -> None:
     """What the owner of source partition 1 writes into its status."""
     StatusFile(worker.config).write({"counters": {}, "unread": {1: lag}})
+
+
+def pass_over_idle(worker: Worker) -> None:
+    worker._decider.pass_over_idle(worker.lags(worker.config.topics.partials))
 
 
 @pytest.mark.parametrize(
@@ -45,10 +49,10 @@ async def test_only_a_source_with_nothing_to_read_is_idle(
     set_progress(worker, monkeypatch, worker.config.topics.partials, 10 - lag, 10)
     tell_unread(worker, unread)
     clock = iter((0.0, 5.0))
-    monkeypatch.setattr("stream_app.runtime.agents.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    await worker._pass_over_idle()  # hears of both for the first time
+    monkeypatch.setattr("stream_app.runtime.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pass_over_idle(worker)  # hears of both for the first time
     assert not worker.store.decisions()
-    await worker._pass_over_idle()
+    pass_over_idle(worker)
     expected = [PassedOver(q=0, partition=1, from_ms=2_000, to_ms=9_000)] if passed else []
     assert worker.store.decisions() == expected
 
@@ -58,9 +62,9 @@ async def test_a_source_that_nobody_owns_is_not_idle(worker: Worker, monkeypatch
     worker.pipeline.watchers[0].closed = {0: 9_000, 1: 2_000}
     set_progress(worker, monkeypatch, worker.config.topics.partials, 10, 10)
     clock = iter((0.0, 5.0))
-    monkeypatch.setattr("stream_app.runtime.agents.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("stream_app.runtime.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))
     for _ in range(2):
-        await worker._pass_over_idle()
+        pass_over_idle(worker)
     assert not worker.store.decisions()
 
 
@@ -75,11 +79,11 @@ async def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_b
     put_in_service(worker, "new")
     for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first heard of
         set_progress(worker, monkeypatch, events, settled, high)
-        worker._activate(0)
-        worker._end_catching_up()
+        worker._decider.activate(0)
+        worker._decider.end_catching_up(worker.progress())
         assert worker.store.decisions() == [old]
     set_progress(worker, monkeypatch, events, 10, 15)
-    worker._end_catching_up()
+    worker._decider.end_catching_up(worker.progress())
     assert [d.model_id for d in worker.store.decisions() if isinstance(d, Activated)] == ["old", "new"]
 
 
@@ -87,5 +91,5 @@ async def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_b
 async def test_the_first_model_need_not_wait(worker: Worker) -> None:
     await worker._assigned({TP(worker.config.topics.events, 0)})
     put_in_service(worker, "first")
-    worker._activate(0)
+    worker._decider.activate(0)
     assert worker.store.decisions() == [Activated(0, 0, "first", "fused")]
