@@ -44,6 +44,19 @@ class Facts:
         (t0, n0), (t1, n1) = self._rates[0], self._rates[-1]
         return (n1 - n0) / max(t1 - t0, 1e-9)
 
+    @property
+    def awaited_ms(self) -> int | None:
+        """Event time of the oldest retrain request that the trainer has still to answer.
+
+        Requests that speak of a model replaced since need no answer.
+        """
+        promoted = [model["model_id"] for model in self.models if model["status"] == "promoted"]
+        answered = {model["request_id"] for model in self.models}
+        return min(
+            (r["time_ms"] for r in self.retrains if r["id"] not in answered and r["model_id"] in promoted[-1:]),
+            default=None,
+        )
+
     def settled(self) -> bool:
         """True when nothing is on its way to the store any more."""
         if any(self.status.get(name, 1) != 0 for name in ("lag", "unwatched", "pending")):

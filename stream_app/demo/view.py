@@ -33,8 +33,9 @@ def _head(story: Story) -> RenderableType:
     facts = story.facts
     table = Table.grid(padding=(0, 3))
     day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
+    phase = f"{story.phase} (waiting for the trainer)" if story.waits else story.phase
     table.add_row(
-        Text(story.phase, "bold"), f"console [link={story.console_url}]{story.console_url}[/link]",
+        Text(phase, "bold"), f"console [link={story.console_url}]{story.console_url}[/link]",
         f"{time.time() - story.began:.0f} s",
     )  # fmt: skip
     table.add_row(

@@ -19,20 +19,28 @@ from stream_app.runtime.topics import ensure_topics
 
 _PROGRESS_S = 0.25
 _FLUSH_S = 60.0
+_HELD_S = 0.1
+
+
+Hold = Callable[[int], bool]
+"""Whether the event of this time (ms) must wait."""
 
 
 class _Pace:
-    """Sleeps so that event time runs ``speedup`` times as fast as the clock."""
+    """Sleeps so that event time runs ``speedup`` times as fast as the clock, which stands while events are held."""
 
-    def __init__(self, speedup: float | None) -> None:
+    def __init__(self, speedup: float | None, hold: Hold | None) -> None:
         assert speedup is None or speedup > 0
-        self._speedup = speedup
+        self._speedup, self._hold = speedup, hold
         self._start_s = time.monotonic()
         self._first_ms: int | None = None
 
     def wait(self, event_ms: int | None) -> None:
         if self._speedup is None or event_ms is None:
             return
+        while self._hold is not None and self._hold(event_ms):
+            time.sleep(_HELD_S)
+            self._start_s += _HELD_S
         if self._first_ms is None:
             self._first_ms = event_ms
         ahead_s = (event_ms - self._first_ms) / 1000 / self._speedup - (time.monotonic() - self._start_s)
@@ -81,6 +89,7 @@ def produce_file(
     end_ms: int | None = None,
     progress: Callable[[int], None] | None = None,
     limit: int | None = None,
+    hold: Hold | None = None,
 ) -> dict[int, int]:
     """Send the events of a file to the events topic, in file order; return how many went to each partition.
 
@@ -92,6 +101,7 @@ def produce_file(
         end_ms: event time before which rows are sent.
         progress: called now and then, and at the end, with the number of events sent.
         limit: stop after this many events.
+        hold: with a ``speedup``, asked before each event; it is sent once the answer is False.
 
     Raises:
         DriftflowError: the file cannot be read, or the broker did not take an event.
@@ -102,7 +112,7 @@ def produce_file(
     except KafkaError as error:
         raise DriftflowError(f"cannot connect to {', '.join(config.kafka.bootstrap)}: {error}") from error
     try:
-        _send_all(sender, read_timed_rows(path, config), n, _Pace(speedup), (start_ms, end_ms), progress, limit)
+        _send_all(sender, read_timed_rows(path, config), n, _Pace(speedup, hold), (start_ms, end_ms), progress, limit)
         sender.finish()
     except KafkaError as error:
         raise DriftflowError(f"cannot send to {config.topics.events}: {error}") from error
