@@ -121,6 +121,11 @@ class Calibration:
     def _references(self) -> _References:
         return _References.of(self.scores)
 
+    def limit(self, alpha: float, name: str = POOLED) -> float:
+        """The surprise above which a row of a slice has p ≤ alpha, or the smallest p-value there is if that is larger."""
+        reference = self.scores.get(name, self.scores[POOLED])
+        return float(reference[-max(int(alpha * (len(reference) + 1)), 1)])
+
     def floor(self, name: str) -> float:
         """The smallest p-value a slice can get."""
         return 1.0 / (len(self.scores.get(name, self.scores[POOLED])) + 1)

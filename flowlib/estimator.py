@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import narwhals.stable.v2 as nw
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, OutlierMixin
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -55,13 +55,18 @@ class Explanation:
     nearest: Nearest
 
 
-class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[misc]
+class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Exact likelihoods of tabular rows by a normalizing flow, calibrated on rows held out.
 
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
     column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
     float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
     small probability that smoothing leaves it. Constant and duplicated columns are kept and told in ``findings_``.
+
+    ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
+    ``p_values`` go by the surprise of :mod:`flowlib.calibration`, which joins the log-likelihood with how far out a row is
+    in its columns: it still finds anomalies that hid among the rows fitted. scikit-learn's ``OutlierMixin`` would ask for
+    ``decision_function`` to be ``score_samples`` but for a constant, so this is none.
 
     Args:
         flow: family, one of :data:`flowlib.flows.FLOWS`.
@@ -75,7 +80,7 @@ class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[mi
 
     Attributes:
         density_: the fitted :class:`flowlib.Density`.
-        offset_: log-likelihood below which a row is called an anomaly.
+        offset_: surprise above which a row is called an anomaly, where its slice has no limit of its own.
         n_features_in_, feature_names_in_: as in scikit-learn.
         findings_: sentences on what is peculiar about the columns.
     """
@@ -116,8 +121,7 @@ class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[mi
             self._layout.spec, train, valid, calibration, seed, TrainConfig(max_steps=self._steps(len(table))),
             flow_name=self.flow, encoder_config=EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
         )  # fmt: skip
-        reference = -self.density_.calibration.nll[::-1]
-        self.offset_ = float(reference[max(int(self.alpha * (len(reference) + 1)), 1) - 1])
+        self.offset_ = self.density_.calibration.limit(self.alpha)
         self.findings_ = [finding.says for finding in self.density_.encoder.findings]
         return self
 
@@ -131,8 +135,14 @@ class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[mi
         return float(self.score_samples(X).mean())
 
     def decision_function(self, X: Any) -> Floats:
-        """``score_samples − offset_``: negative for anomalies, ``(n,)``."""
-        return self.score_samples(X) - self.offset_
+        """How far below its slice's limit the surprise of a row is, ``(n,)``: negative for anomalies, −∞ for a row that
+        cannot be scored. It ranks rows as :meth:`p_values` does, and those beyond every held-out row too.
+        """
+        density, table = self._density(), self._table(X)
+        scores, calibration = density.score(table), density.calibration
+        limits = {name: calibration.limit(self.alpha, name) for name in set(table.slices.tolist())}
+        limit = np.array([limits[name] for name in table.slices.tolist()], dtype=np.float64)
+        return np.where(scores.scorable, limit - scores.surprise, -np.inf)
 
     def predict(self, X: Any) -> Ints:
         """+1 for ordinary rows, −1 for anomalies, ``(n,)``.
@@ -141,6 +151,10 @@ class FlowDensity(OutlierMixin, DensityMixin, BaseEstimator):  # type: ignore[mi
         were held out (split conformal prediction).
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def fit_predict(self, X: Any, y: Any = None) -> Ints:
+        """Fit, and :meth:`predict` of the same rows: −1 for those that are strange beside the others."""
+        return self.fit(X).predict(X)
 
     def p_values(self, X: Any) -> Floats:
         """Calibrated p-values ``(n,)``, per slice where there are rows enough; 1 / (m + 1) at least."""

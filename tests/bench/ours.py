@@ -1,4 +1,4 @@
-"""flowlib's own contenders: the whole density, encoder and calibration included, one for each flow family."""
+"""flowlib's own contenders: FlowDensity with its default settings, one for each flow family."""
 
 from __future__ import annotations
 
@@ -9,35 +9,21 @@ from pathlib import Path
 import numpy as np
 
 import flowlib
-from flowlib import Density, FeatureSpec, Table
-from flowlib.encoding import EncoderConfig
-from flowlib.estimator import MAPS
+from flowlib.estimator import FlowDensity
 from flowlib.flows import FLOWS
 from tests.bench.adbench import Case, Floats
 from tests.bench.peers import Contender
 
-VALID_SHARE, CALIBRATION_SHARE = 0.1, 0.1
-"""Of the case's training rows, so that ours sees no more rows than the peers: 80 % train, 10 % stop, 10 % calibrate."""
 
-
-def fit(x: Floats, seed: int, flow_name: str) -> Density:
-    """A density on rows ``(n, d)``, with the settings of :class:`flowlib.estimator.FlowDensity`."""
-    rows = Table.of(x)
-    order = np.random.default_rng(seed).permutation(len(x))
-    valid, calibration = round(VALID_SHARE * len(x)), round(CALIBRATION_SHARE * len(x))
-    parts = np.split(order, [len(x) - valid - calibration, len(x) - calibration])
-    train, stop, reference = (rows.take(part) for part in parts)
-    spec = FeatureSpec(tuple(f"x{j}" for j in range(x.shape[1])))
-    return Density.fit(spec, train, stop, reference, seed, flow_name=flow_name, encoder_config=EncoderConfig(maps=MAPS))
-
-
-def surprise(case: Case, flow_name: str) -> Floats:
+def strangeness(case: Case, flow_name: str) -> Floats:
     """How strange the test rows are; what cannot be scored is stranger than anything that can."""
-    scores = fit(case.train, case.seed, flow_name).score(Table.of(case.test))
-    return np.where(scores.scorable, scores.surprise, scores.surprise.max(initial=0.0) + 1.0)
+    made = FlowDensity(flow=flow_name, random_state=case.seed).fit(case.train)
+    scores = -made.decision_function(case.test)
+    scorable = np.isfinite(scores)
+    return np.where(scorable, scores, scores[scorable].max(initial=0.0) + 1.0)
 
 
-OURS: dict[str, Contender] = {f"ours_{name}": partial(surprise, flow_name=name) for name in FLOWS}
+OURS: dict[str, Contender] = {f"ours_{name}": partial(strangeness, flow_name=name) for name in FLOWS}
 
 
 def _source() -> str:
