@@ -12,10 +12,14 @@ from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, PaneBlo
 from stream_app.config import Config
 from stream_app.core.batches import Outgoing, Reject, ScoredBatch
 from stream_app.core.layout import Layout
-from stream_app.core.panes import BLOCK_SLICES_MAX, Pane
+from stream_app.core.panes import Pane
 from stream_app.core.partitioning import partition_for
 
 BODY_BYTES_MAX = 4_096
+BLOCK_SLICES_MAX = 1_000
+BLOCK_BYTES = 512 * 1024
+"""Size of a block's columns, half of what a broker takes by default (``message.max.bytes``, 1 MiB) at most."""
+
 BLAMED_MAX = 3
 
 
@@ -24,15 +28,14 @@ def pane_blocks(
 ) -> list[Outgoing]:
     """The blocks of a closed pane, then its markers on every partials partition."""
     messages, counts = [], defaultdict[int, int](int)
+    most = max(min(BLOCK_SLICES_MAX, BLOCK_BYTES // (8 * layout.width)), 1)
     for slicing, pane in zip(config.slicing_names, panes, strict=True):
         routes = defaultdict[int, list[str]](list)
         for name in sorted(pane.slices):
             routes[slice_partition(config, slicing, name)].append(name)
         for q, names in sorted(routes.items()):
-            for at in range(0, len(names), BLOCK_SLICES_MAX):
-                block = _block(
-                    config, layout, source, start, pane, slicing, names[at : at + BLOCK_SLICES_MAX], counts[q]
-                )
+            for at in range(0, len(names), most):
+                block = _block(config, layout, source, start, pane, slicing, names[at : at + most], counts[q])
                 messages.append(_partial(q, block))
                 counts[q] += 1
     return messages

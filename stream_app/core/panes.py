@@ -18,7 +18,6 @@ from stream_app.core.layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, Layout
 
 OTHER = "__other__"
 TOP_K = 5
-BLOCK_SLICES_MAX = 1_000
 
 NO_OFFSET = 2**62
 """``offset_start`` of a pane that holds no scored row."""

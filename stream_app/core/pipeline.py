@@ -73,6 +73,10 @@ class Pipeline:
         self.models[density.model_id] = density
         self.references[density.model_id] = reference_of(density)
 
+    def awaited_models(self, partition: int) -> set[str]:
+        """Models in service on a source partition that have not arrived here yet."""
+        return {model_id for _, model_id in self.sources[partition].activations} - self.models.keys()
+
     def decide_activation(self, partition: int, model_id: str) -> Activated | None:
         """The decision to put a model in service on a partition, at the first pane that no row has reached.
 

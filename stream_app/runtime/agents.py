@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
@@ -31,6 +32,7 @@ from stream_app.core.decisions import models_of
 from stream_app.core.pipeline import Pipeline
 from stream_app.core.point import Point
 from stream_app.core.points import model_point
+from stream_app.errors import DriftflowError
 from stream_app.runtime import batch_transport
 from stream_app.runtime.deciding import Decider
 from stream_app.runtime.models_feed import ModelsFeed
@@ -77,6 +79,7 @@ class Worker:
         self._sent_until: dict[int, int] = {}
         self._points: list[Point] = []
         self._dirty: set[tuple[str, int]] = set()
+        self._broken: BaseException | None = None
         self._told: set[tuple[str, str]] = set()
         self._left: dict[int, dict[str, int]] = {}
         self.first_score_at: float | None = None
@@ -111,28 +114,32 @@ class Worker:
         """SCORE: the hot path."""
         async for event in stream.noack().events():
             await self._ready.wait()
-            async with self._lock:
-                if batch_transport.is_current(event):
+            partition = event.value[0].partition
+            while partition in self.pipeline.sources and self.pipeline.awaited_models(partition):
+                await asyncio.sleep(_WAIT_S)  # another worker put a model in service that has not reached this one yet
+            async with self._turn():
+                if batch_transport.is_current(event) and partition in self.pipeline.sources:
                     out = self.pipeline.score(_raw_batch(event.value))
                     self.first_score_at = self.first_score_at or time.time()
-                    await self._emit(out, ("source", event.value[0].partition), event)
+                    await self._emit(out, ("source", partition), event)
 
     async def _watch(self, stream: Any) -> None:
         """WATCH: the low-rate path."""
         async for event in stream.noack().events():
             await self._ready.wait()
+            q = event.value[0].partition
             for record in event.value:
                 await self._watch_one(event, record)
-            async with self._lock:
-                if batch_transport.is_current(event):
-                    await self._emit(Outputs(), ("watch", event.value[0].partition), event)
+            async with self._turn():
+                if batch_transport.is_current(event) and q in self.pipeline.watchers:
+                    await self._emit(Outputs(), ("watch", q), event)
 
     async def _watch_one(self, event: Any, record: Any) -> None:
         q = record.partition
         while q in self.pipeline.watchers and self.pipeline.missing_models(q):
             await asyncio.sleep(_WAIT_S)  # another worker scores with a model that has not reached this one yet
-        async with self._lock:
-            if not batch_transport.is_current(event):
+        async with self._turn():
+            if not batch_transport.is_current(event) or q not in self.pipeline.watchers:
                 return
             try:
                 out = self.pipeline.watch(q, record.offset, record.value, dict(record.headers))
@@ -140,6 +147,27 @@ class Worker:
                 log.error("%s/%d@%d is not a partial of ours and is skipped: %s", record.topic, q, record.offset, error)
                 return
             await self._emit(out, ("watch", q), None)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The pipeline to oneself. What ends half-way leaves a state that is neither old nor new: no checkpoint may save it,
+        and the worker ends, to be started again from its snapshots.
+        """
+        async with self._lock:
+            self._check_whole()
+            try:
+                yield
+            except BaseException as error:
+                self._broken = error
+                if isinstance(error, Exception):
+                    await self.app.crash(error)
+                raise
+
+    def _check_whole(self) -> None:
+        if self._broken is not None:
+            raise DriftflowError(
+                f"the worker's state is not whole any more, so nothing of it is saved: {self._broken!r}"
+            )
 
     async def _emit(self, out: Outputs, owner: tuple[str, int], event: Any) -> None:
         roles = self.config.topics
@@ -158,10 +186,11 @@ class Worker:
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     async def _on_timer(self) -> None:
-        async with self._lock:
+        async with self._turn():
             self._decider.end_catching_up(self.progress())
             for q, out in self._decider.pass_over_idle(self.lags(self.config.topics.partials)):
                 await self._emit(out, ("watch", q), None)
+        async with self._lock:
             await self._checkpoint()
         self._tell_substitutes()
 
@@ -174,14 +203,15 @@ class Worker:
                             self.pipeline.models[model_id].engine.name, reason)  # fmt: skip
 
     async def _checkpoint(self) -> None:
-        """Steps 2 to 4 for everything processed since the last one."""
+        """Steps 2 to 4 for everything processed since the last one. Where one fails, the next checkpoint begins with it."""
+        self._check_whole()
         await self._acknowledged()
-        points, self._points = self._points, []
-        if points:
-            self.spool.append(points)
-        dirty, self._dirty = self._dirty, set()
-        for role, number in sorted(dirty):
+        if self._points:
+            self.spool.append(self._points)
+            self._points = []
+        for role, number in sorted(self._dirty):
             self._save(role, number)
+            self._dirty.discard((role, number))
         acks, self._acks = self._acks, []
         for event in acks:
             event.ack()
@@ -206,7 +236,7 @@ class Worker:
     # Partitions ----------------------------------------------------------------------------------------------------
 
     async def _assigned(self, partitions: set[TP]) -> None:
-        async with self._lock:
+        async with self._turn():
             self.pipeline.decisions = self.store.decisions()  # another worker may have decided meanwhile
             for tp in sorted(partitions):
                 if tp.topic == self.config.topics.events:
@@ -217,7 +247,8 @@ class Worker:
 
     async def _revoked(self, partitions: set[TP]) -> None:
         async with self._lock:
-            await self._checkpoint()
+            if self._broken is None:
+                await self._checkpoint()
             self._left |= self.counters
             for tp in partitions:
                 table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
@@ -239,7 +270,7 @@ class Worker:
                     log.warning("Waiting for a model on %s: `driftflow trainer --bootstrap-until DATE` makes the first",
                                 self.config.topics.models)  # fmt: skip
                 await asyncio.sleep(_WAIT_S)
-            async with self._lock:
+            async with self._turn():
                 self._decider.activate_all()
                 self._ready.set()
             await feed
@@ -252,7 +283,7 @@ class Worker:
         return bool(self.service) and self._feed.caught_up.is_set() and not missing
 
     async def _on_notice(self, notice: ModelNotice, density: Density | None) -> None:
-        async with self._lock:
+        async with self._turn():
             self._points.append(model_point(notice))
             if density is None:
                 return

@@ -98,7 +98,7 @@ class Decider:
         return made
 
     def _pass_over(self, q: int, partition: int) -> list[tuple[int, Outputs]]:
-        if unread(self._config).get(partition) != 0:
+        if unread(self._config).get(partition) != 0 or self._pipeline.missing_models(q):
             return []
         decision = self._pipeline.decide_pass_over(q, partition)
         return [] if decision is None else [(q, self._apply(decision))]

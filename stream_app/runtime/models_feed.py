@@ -20,8 +20,7 @@ from stream_app.trainer.registry import trusted_keys
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 1.0
-"""Silence after which the feed counts as caught up (the log end offset is not reliable on every broker)."""
+_POLL_MS = 1_000
 
 OnNotice = Callable[[ModelNotice, Density | None], Awaitable[None]]
 
@@ -81,11 +80,11 @@ class ModelsFeed:
         await consumer.start()
         try:
             while True:
-                fetched = await consumer.getmany(timeout_ms=int(QUIET_S * 1000))
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
                 for records in fetched.values():
                     for record in records:
                         await self._take(record)
-                if not fetched:
+                if not self.caught_up.is_set() and await _at_end(consumer):
                     self.caught_up.set()
         finally:
             await consumer.stop()
@@ -112,3 +111,10 @@ class ModelsFeed:
             self.refused += 1
             return
         await self._on_notice(notice, density)
+
+
+async def _at_end(consumer: AIOKafkaConsumer) -> bool:
+    """Silence is no end, the broker may be slow; nor is what ListOffsets says on every broker: what came with a fetch is."""
+    ends = {tp: consumer.highwater(tp) for tp in consumer.assignment()}
+    known = bool(ends) and all(end is not None for end in ends.values())
+    return known and all([await consumer.position(tp) >= end for tp, end in ends.items()])

@@ -83,9 +83,12 @@ def parse_time(config: Config, text: str) -> int:
 def log_ends(config: Config, client: dict[str, Any]) -> dict[int, int]:
     """End offset of each events partition.
 
-    Some brokers answer ListOffsets with too small an offset; the high watermark of a fetch is right on all.
+    Raises:
+        DriftflowError: there is no such topic, or the broker does not answer.
     """
     from kafka import KafkaConsumer, TopicPartition
+
+    from stream_app.runtime.reading import end_of
 
     consumer = KafkaConsumer(**client, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=1)
     try:
@@ -97,12 +100,7 @@ def log_ends(config: Config, client: dict[str, Any]) -> dict[int, int]:
             tp = TopicPartition(config.topics.events, partition)
             consumer.assign([tp])
             consumer.seek(tp, 0)
-            listed = consumer.end_offsets([tp])[tp]
-            for _ in range(10 if listed == 0 else 40):
-                consumer.poll(timeout_ms=100)
-                if consumer.highwater(tp):
-                    break
-            ends[partition] = max(listed, consumer.highwater(tp) or 0)
+            ends[partition] = end_of(consumer, tp)
         return ends
     finally:
         consumer.close()

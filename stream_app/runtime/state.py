@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -59,10 +61,7 @@ class StateStore:
 
     def record(self, decision: Decision) -> None:
         """Append a decision; it is durable when this returns."""
-        with open(self._dir / "decisions.jsonl", "ab") as log:
-            log.write(codec.encode(decision))
-            log.flush()
-            os.fsync(log.fileno())
+        append_durably(self._dir / "decisions.jsonl", codec.encode(decision))
 
     def decisions(self) -> list[Decision]:
         """Every decision so far."""
@@ -81,12 +80,47 @@ def read_decisions(path: Path) -> list[Decision]:
 
 
 def write_durably(path: Path, blob: bytes) -> None:
+    """Replace a file; a crash leaves the old one or the new one, never half of it."""
     beside = path.with_suffix(f"{path.suffix}.{os.getpid()}.new")
     with open(beside, "wb") as file:
         file.write(blob)
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+    _sync_folder(path)
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Add a line, newline included, after the last whole one; it is on disk when this returns.
+
+    A last line that a crash cut short is removed: it was never answered for, and what follows it could not be read.
+    """
+    with locked(path) as file:
+        append_locked(file, path, line)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """A file, made where it is missing, that one process at a time reads and appends to."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def append_locked(file: int, path: Path, line: bytes) -> None:
+    """:func:`append_durably` for a file that is locked already."""
+    os.ftruncate(file, path.read_bytes().rfind(b"\n") + 1)
+    os.lseek(file, 0, os.SEEK_END)
+    os.write(file, line)
+    os.fsync(file)
+    _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name is on disk once its folder is."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

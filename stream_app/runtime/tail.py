@@ -17,10 +17,8 @@ from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.runtime.clients import client_settings
+from stream_app.runtime.reading import read_to_end
 from stream_app.trainer.registry import Registry
-
-QUIET_S = 1.5
-"""Silence that counts as the end of the topic (its end offset is not reliable on every broker)."""
 
 _BRIEF = (Alert, RetrainRequest, ModelNotice)
 _STYLES = {"open": "bold red", "update": "yellow", "resolve": "green", "promoted": "bold green", "refused": "yellow"}
@@ -41,7 +39,7 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[Any]:
     """Every record of the signals topic, outside any consumer group; partitions in turn, each in order.
 
     Raises:
-        DriftflowError: there is no such topic.
+        DriftflowError: there is no such topic, or the broker does not answer.
     """
     topic = config.topics.signals
     consumer = KafkaConsumer(
@@ -54,12 +52,10 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[Any]:
                 f"topic {topic} does not exist yet: start `driftflow worker` once, it makes the topics"
             )
         consumer.assign([TopicPartition(topic, partition) for partition in sorted(partitions)])
-        while True:
-            fetched = consumer.poll(timeout_ms=int(QUIET_S * 1000), max_records=1_000)
-            for _, records in sorted(fetched.items(), key=lambda item: item[0].partition):
+        yield from read_to_end(consumer)
+        while follow:
+            for records in consumer.poll(timeout_ms=1_000).values():
                 yield from records
-            if not fetched and not follow:
-                return
     finally:
         consumer.close()
 

@@ -7,17 +7,12 @@ has cost what it would have cost, and answering the request again costs it again
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import msgspec
 
 from flowlib.privacy import Spent, epsilon_of
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.runtime.state import append_locked, locked
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
@@ -79,7 +74,7 @@ class Ledger:
             DriftflowError: the ledger is damaged.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path) as file:
+        with locked(self.path) as file:
             known = self.entries()
             total = epsilon_of([*(entry.spent for entry in known), spent], self._delta)
             if total > self._budget:
@@ -87,7 +82,7 @@ class Ledger:
             entry = LedgerEntry(
                 request_id, spent.noise_multiplier, spent.sampling_rate, spent.steps, total, self._delta
             )
-            _append(file, self.path, msgspec.json.encode(entry))
+            append_locked(file, self.path, msgspec.json.encode(entry) + b"\n")
         return entry
 
     def _refusal(self, known: list[LedgerEntry], total: float) -> str:
@@ -97,28 +92,3 @@ class Ledger:
             f"one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
             "privacy.epsilon, or raise the budget if the promise made to the people in the events allows it"
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """One trainer at a time reads the sum and adds to it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-    finally:
-        os.close(file)
-
-
-def _append(file: int, path: Path, line: bytes) -> None:
-    """A line after the last whole one, on disk when this returns; the folder too, for the file may be new."""
-    blob = path.read_bytes()
-    os.ftruncate(file, blob.rfind(b"\n") + 1)
-    os.lseek(file, 0, os.SEEK_END)
-    os.write(file, line + b"\n")
-    os.fsync(file)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

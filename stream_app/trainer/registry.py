@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.runtime.state import append_durably
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -65,7 +65,7 @@ class Registry:
         """Keep what was decided and why, promoted or refused; the bytes are in :meth:`save`."""
         brief = without_bytes(notice)
         if brief not in self.notices():
-            _append(self._notices, msgspec.json.encode(brief))
+            append_durably(self._notices, msgspec.json.encode(brief) + b"\n")
 
     def notices(self) -> list[ModelNotice]:
         """Every decision, oldest first."""
@@ -73,7 +73,7 @@ class Registry:
 
     def promote(self, entry: Entry) -> None:
         """Write down that a model is in service from now on."""
-        _append(self._log, msgspec.json.encode(entry))
+        append_durably(self._log, msgspec.json.encode(entry) + b"\n")
 
     def ids(self) -> list[str]:
         """Every model kept, sorted."""
@@ -83,13 +83,6 @@ class Registry:
 def without_bytes(notice: ModelNotice) -> ModelNotice:
     """The record of a model alone: what was decided, with its figures."""
     return msgspec.structs.replace(notice, manifest=b"", tensors=b"", signature=b"")
-
-
-def _append(path: Path, line: bytes) -> None:
-    with open(path, "ab") as log:
-        log.write(line + b"\n")
-        log.flush()
-        os.fsync(log.fileno())
 
 
 def _lines(path: Path, kind: type[T]) -> list[T]:

@@ -23,6 +23,7 @@ from stream_app.config import Config, load
 from stream_app.core.partitioning import partition_for
 from stream_app.runtime.clients import client_settings
 from stream_app.runtime.files import read_rows
+from stream_app.runtime.reading import end_of, read_to_end
 from stream_app.runtime.state import read_decisions
 from stream_app.runtime.status import read_status
 from stream_app.runtime.tail import read_signals
@@ -104,6 +105,11 @@ def signals_of(config: Config) -> dict[int, list[Signal]]:
         event_id = dict(headers)["ce_id"].decode()
         assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
     return {partition: list(signals.values()) for partition, signals in sorted(table.items())}
+
+
+def _body(record: Any) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(record.value)
+    return body
 
 
 def as_lines(signals: dict[int, list[Signal]]) -> Lines:
@@ -211,6 +217,11 @@ class Stream:
         """Events the worker has fetched."""
         return int(self.status().get("received", 0))
 
+    def owners(self) -> int:
+        """Workers that have source partitions."""
+        texts = [path.read_text() for path in (self.folder / "state" / "status").glob("*.json")]
+        return sum(bool(json.loads(text)["unread"]) for text in texts)
+
     def wait(self, done: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
         """Poll; on failure show the log."""
         until = time.monotonic() + timeout_s
@@ -241,9 +252,7 @@ class Stream:
             consumer.assign(list(at))
             for tp, offset in at.items():
                 consumer.seek(tp, offset)
-            while at and any(consumer.highwater(tp) is None for tp in at):
-                consumer.poll(100)
-            return sum(consumer.highwater(tp) - offset for tp, offset in at.items())
+            return sum(end_of(consumer, tp) - offset for tp, offset in at.items())
         finally:
             consumer.close()
 
@@ -269,11 +278,7 @@ class Stream:
         tp = TopicPartition(self.config.topics.dead_letters, 0)
         consumer = KafkaConsumer(**client_settings(self.config.kafka), auto_offset_reset="earliest")
         consumer.assign([tp])
-        letters = {}
-        while fetched := consumer.poll(timeout_ms=1500).get(tp):
-            for record in fetched:
-                letter = msgspec.json.decode(record.value)
-                letters[letter["id"]] = letter
+        letters = {letter["id"]: letter for letter in map(_body, read_to_end(consumer))}
         consumer.close()
         return list(letters.values())
 
