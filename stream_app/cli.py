@@ -11,7 +11,8 @@ import click
 from rich.console import Console
 
 from stream_app import __version__
-from stream_app.config import Config, load
+from stream_app.config import Config
+from stream_app.config_file import load
 from stream_app.errors import DriftflowError
 
 out = Console(highlight=False)
@@ -70,13 +71,15 @@ def main() -> None:
 @click.option(
     "--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object."
 )
-@click.option("--seconds", default=100.0, show_default=True, help="How long the live part takes.")
+@click.option(
+    "--seconds", default=100.0, show_default=True, help="How long the live part takes (longer where trainings do)."
+)
 @click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
 def demo(**options: Any) -> None:
     """Tell the whole story on real data: a year of Beijing air quality, through a real broker.
 
     Trains on spring and summer, meets the heating season, reports the drift with the features to blame, retrains,
-    swaps the model in and is calibrated again. Takes about three minutes; Ctrl-C leaves nothing behind.
+    swaps the model in and is calibrated again. Takes two to three minutes; Ctrl-C leaves nothing behind.
     """
     from stream_app.demo import run_demo
 

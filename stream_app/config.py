@@ -1,22 +1,14 @@
-"""One frozen configuration, parsed once from ``driftflow.toml``.
-
-A bad file is refused with all its faults at once, each with its key and what would be right.
-"""
+"""Every setting of ``driftflow.toml``, with its default and what it does; :mod:`stream_app.config_file` reads the file."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
-
-from stream_app.config_checks import faults_of
-from stream_app.errors import ConfigError
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _NAME = r"^[a-zA-Z0-9._-]{1,200}$"
@@ -61,18 +53,28 @@ class KafkaConfig(_Section, frozen=True):
     """How to reach the broker. Secrets come from the environment or a file, never from this file."""
 
     bootstrap: Annotated[list[str], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["127.0.0.1:9092"])
+    """``host:port`` of some brokers; the others are found from there."""
     group: Name = "driftflow"
+    """Consumer group of the workers; the trainer's is this with ``-trainer``."""
     security_protocol: str = "PLAINTEXT"
+    """``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``."""
     sasl_mechanism: str = ""
+    """``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``."""
     sasl_username: str = ""
     sasl_password_env: str = ""
+    """Environment variable that holds the password; or give a file."""
     sasl_password_file: str = ""
     ssl_cafile: str = ""
+    """Authorities that the broker's certificate is checked against (default: the system's)."""
     ssl_certfile: str = ""
+    """Client certificate, where the broker wants one."""
     ssl_keyfile: str = ""
     session_timeout: Duration = Duration(10_000)
+    """Silence after which the broker gives a dead worker's partitions to others."""
     metadata_max_age: Duration = Duration(30_000)
+    """How often clients look for new partitions and brokers."""
     max_poll_records: Positive = 4_000
+    """Most records that are scored at once."""
 
     def password(self, root: str | Path = ".") -> str:
         """The SASL password from its file (a relative one is taken from ``root``) or environment variable, or ""."""
@@ -83,47 +85,63 @@ class TopicsConfig(_Section, frozen=True):
     """Topic names; the empty ones are named after the stream."""
 
     events: Name
+    """The topic that is watched."""
     partials: str = ""
+    """From SCORE to WATCH: panes by slice."""
     signals: str = ""
+    """Alerts, event anomalies, retrain requests, model notices, activations."""
     models: str = ""
+    """Signed models; compacted."""
     dead_letters: str = ""
+    """Events that could not be decoded or scored, and why."""
     partitions: Positive = 4
     """Partitions of the events and partials topics where driftflow creates them."""
     replication: Positive = 1
+    """Copies of the topics that driftflow creates."""
 
 
 class EventConfig(_Section, frozen=True):
     """What an event looks like."""
 
     time_field: str
+    """Field that says when the event happened."""
     numeric: Annotated[list[str], Meta(min_length=1)]
+    """Fields that hold numbers; null and absent are missing values."""
     format: str = "json"
+    """Decoder of the bodies, one of ``FORMATS`` in ``core/decoding.py``."""
     time_format: str = "iso8601"
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
     """Zone of times that carry none."""
     categorical: list[str] = []
+    """Fields that hold one of some texts, or booleans."""
     id_field: str = ""
+    """Field that tells events apart: one that comes again is a duplicate."""
     slicings: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [[]])
     """Lists of fields; an event belongs to one slice of each. The empty list is everything."""
     key: list[str] = []
     """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
     max_bytes: Positive = 1_000_000
+    """Larger bodies go to the dead letters undecoded."""
 
 
 class WindowsConfig(_Section, frozen=True):
     """Panes, rolling spans and lateness, all in event time."""
 
     pane: Duration = Duration(3_600_000)
+    """The step of all statistics: panes are counted, merged, and looked at by the detectors."""
     spans: Annotated[list[Duration], Meta(min_length=1)] = msgspec.field(
         default_factory=lambda: [_days(1), _days(7), _days(28)]
     )
+    """Rolling windows, whole numbers of panes, ascending."""
     lateness: Duration = Duration(0)
+    """A pane stays open so long after the newest event of its source partition; what comes later is counted as late."""
     max_future: Duration = _days(30)
     """An event this far ahead of the newest one is rejected, unless many in a row say the same."""
     idle_after: Duration = Duration(30_000)
     """Wall-clock silence after which a source partition is passed over."""
     max_slices: Positive = 10_000
+    """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
     max_open_panes: Positive = 64
 
 
@@ -131,16 +149,23 @@ class RuleConfig(_Section, frozen=True):
     """Detector plus policy. A rule opens at ``open``, resolves below ``resolve``; larger is worse for every detector."""
 
     detector: str
+    """``likelihood``, ``pit``, ``adwin`` or ``missing``."""
     open: float
+    """Statistic from which on an alert opens."""
     resolve: float
+    """Statistic below which it resolves."""
     slicing: list[str] | None = None
     """Only on this slicing; None is all of them."""
     span: Duration | None = None
     """Rolling span the detector looks at, where it looks at one (default: the second span)."""
     min_duration: Duration = Duration(0)
+    """How long the statistic must have been at or above ``open`` before an alert opens."""
     cooldown: Duration = _days(7)
+    """An open alert says so again this often; resolved, the same rule opens none on the same slice for so long."""
     retrain: bool = False
+    """Whether an open alert asks for a better model."""
     options: dict[str, float] = {}
+    """The detector's own settings; its class names them."""
 
 
 class EventRuleConfig(_Section, frozen=True):
@@ -154,8 +179,9 @@ class RetrainConfig(_Section, frozen=True):
 
     enabled: bool = True
     min_slices: Positive = 1
-    """Slices with an open alert of a ``retrain`` rule before it is asked."""
+    """Slices of one partials partition with an open alert of a ``retrain`` rule before it is asked."""
     cooldown: Duration = _days(28)
+    """Time between two requests of a partials partition."""
     reference: Duration = _days(400)
     """How far back training rows may lie."""
     calibration: Duration = _days(28)
@@ -166,12 +192,18 @@ class ModelConfig(_Section, frozen=True):
     """The flow and its training."""
 
     flow: str = "maf"
+    """Family, one of :data:`flowlib.flows.FLOWS`."""
     engine: str = "auto"
-    """What runs the flow: ``auto`` measures at load; or one of :data:`flowlib.engines.ENGINES`."""
+    """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load; or one of
+    :data:`flowlib.engines.ENGINES`."""
     seed: int = 0
+    """Of training: the same rows and seed give the same model."""
     max_steps: Positive = 1_500
+    """Training steps of a new model at most."""
     warm_steps: Positive = 400
+    """Training steps of one that goes on from the model in service at most."""
     max_rows: Positive = 200_000
+    """Rows that train at most; of more, an even share over time is taken."""
     context: list[str] = []
     """What the flow is told beside the values: of ``hour``, ``weekday`` (of the event time, UTC) and ``slice``."""
     embedding: Positive = 8
@@ -181,7 +213,8 @@ class ModelConfig(_Section, frozen=True):
     takes what a stream has become as ordinary; ``columns``, how far out in its columns, which no training can bend."""
     noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
     """Blur of the training rows, in scale units. More of it finds hidden anomalies in tables a little better (the library's
-    own default is 0.15); of the example's month after a retrain in December 0.16 was strange with it, 0.11 with this."""
+    own default is 0.15); of the example's month after a retrain in December 16 % of events had p ≤ 0.01
+    with it, 11 % with this."""
     contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
     """Share of the training rows that may be anything: so many, the least likely, do not count."""
 
@@ -204,7 +237,9 @@ class TrainerConfig(_Section, frozen=True):
     """Gates and where models are kept."""
 
     registry: str = "models"
+    """Folder of all models and of what was decided about them."""
     signing_key: str = "keys/signing.pem"
+    """Private Ed25519 key, made on first use; keep it where only the trainer can read it."""
     min_gain_nats: float = -0.05
     """The candidate's held-out log-likelihood may be this much below that of the model in service."""
     max_alarm_ratio: float = 5.0
@@ -217,20 +252,28 @@ class TrainerConfig(_Section, frozen=True):
     max_membership_advantage: Share = 0.1
     """The candidate fails where the attack's advantage is above this with 95 % confidence."""
     min_rows: Positive = 500
+    """Fewer rows than this train no model."""
     budget_per_day: Positive = 24
+    """Models promoted within a day of event time; requests beyond are not answered."""
 
 
 class SinkConfig(_Section, frozen=True):
     """Where windows, alerts and counters go."""
 
     kind: str = "sqlite"
+    """``sqlite`` (embedded) or ``influx``."""
     path: str = "driftflow.sqlite"
+    """The embedded store."""
     spool: str = "spool.sqlite"
+    """Points wait here, durably, until the sink has taken them."""
     spool_max_points: Positive = 5_000_000
+    """Points that may wait; beyond it the oldest are given up, and counted."""
     url: str = "http://127.0.0.1:8086"
+    """InfluxDB's address."""
     org: str = "driftflow"
     bucket: str = "driftflow"
     token_env: str = ""
+    """Environment variable that holds the token; or give a file."""
     token_file: str = ""
 
     def token(self, root: str | Path = ".") -> str:
@@ -242,7 +285,9 @@ class StateConfig(_Section, frozen=True):
     """Snapshots and decisions. Shared by the workers of one group."""
 
     dir: str = "state"
+    """Every worker of the group must see the same folder: a partition that moves takes its state along."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/signing.pub"])
+    """Public Ed25519 keys; models signed with any other are refused."""
 
 
 class ConsoleConfig(_Section, frozen=True):
@@ -290,92 +335,3 @@ class Config(_Section, frozen=True):
     def slicing_names(self) -> list[str]:
         """Names of the slicings: the fields joined with ``+``, or ``all``."""
         return ["+".join(fields) or "all" for fields in self.event.slicings]
-
-
-def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
-    """Read and check a configuration file.
-
-    Args:
-        path: the TOML file.
-        overrides: values by dotted key (``{"kafka.bootstrap": [...]}``) that win over the file.
-
-    Raises:
-        ConfigError: with every fault of the file, one line each.
-    """
-    try:
-        raw = tomllib.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise ConfigError(str(path), ["the file does not exist: write one, or name it with --config"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
-    for key, value in (overrides or {}).items():
-        section, _, field = key.rpartition(".")
-        (raw.setdefault(section, {}) if section else raw)[field] = value
-    raw.setdefault("root", str(Path(path).resolve().parent))
-    return parse(raw, str(path))
-
-
-def parse(raw: dict[str, Any], path: str = "configuration") -> Config:
-    """Build a checked configuration from plain values; raises ConfigError with every fault."""
-    faults: list[str] = []
-    values = _convert_section(Config, raw, "", faults)
-    if faults:
-        raise ConfigError(path, faults)
-    config = Config(**values)
-    faults = faults_of(config)
-    if faults:
-        raise ConfigError(path, faults)
-    return _fill_names(config)
-
-
-def _convert_section(kind: type[Struct], raw: dict[str, Any], prefix: str, faults: list[str]) -> dict[str, Any]:
-    """Convert what can be converted and add a fault for each key that cannot."""
-    hints = get_type_hints(kind, include_extras=True)
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    values: dict[str, Any] = {}
-    for key in raw:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(sorted(fields))}"
-            faults.append(f"{prefix}{key}: unknown key{hint}")
-    for name, field in fields.items():
-        if name in raw:
-            values[name] = _convert(hints[name], raw[name], f"{prefix}{name}", faults)
-        elif field.required:
-            faults.append(f"{prefix}{name}: missing; it has no default")
-    return values
-
-
-def _convert(hint: Any, value: Any, key: str, faults: list[str]) -> Any:
-    if isinstance(hint, type) and issubclass(hint, Struct):
-        return _convert_struct(hint, value, key, faults)
-    if get_origin(hint) is dict and isinstance(value, dict) and isinstance(get_args(hint)[1], type):
-        inner = get_args(hint)[1]
-        if issubclass(inner, Struct):
-            return {name: _convert_struct(inner, item, f"{key}.{name}", faults) for name, item in value.items()}
-    try:
-        return msgspec.convert(value, hint, dec_hook=_decode_hook)
-    except (msgspec.ValidationError, ValueError) as error:
-        faults.append(f"{key}: {str(error).replace(' - at `$', ' - at `' + key)}")
-        return None
-
-
-def _convert_struct(kind: type[Struct], value: Any, key: str, faults: list[str]) -> Any:
-    if not isinstance(value, dict):
-        faults.append(f"{key}: expected a table ([{key}]), got {type(value).__name__}")
-        return None
-    before = len(faults)
-    values = _convert_section(kind, value, f"{key}.", faults)
-    return kind(**values) if len(faults) == before else None
-
-
-def _decode_hook(kind: type, value: Any) -> Any:
-    if kind is Duration:
-        return Duration.parse(value)
-    raise NotImplementedError(kind)
-
-
-def _fill_names(config: Config) -> Config:
-    kinds = ("partials", "signals", "models", "dead_letters")
-    names = {kind: getattr(config.topics, kind) or f"{config.stream}.{kind.replace('_', '-')}" for kind in kinds}
-    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **names))

@@ -155,10 +155,11 @@ def _other_faults(config: Config) -> list[str]:
     from flowlib.density import DISTANCES
     from flowlib.engines import ENGINES
     from flowlib.flows import FLOWS
+    from stream_app.sinks import SINKS
 
     faults = []
-    if config.sink.kind not in ("sqlite", "influx"):
-        faults.append(f"sink.kind: sqlite or influx, got {config.sink.kind!r}")
+    if config.sink.kind not in SINKS:
+        faults.append(f"sink.kind: one of {', '.join(sorted(SINKS))}, got {config.sink.kind!r}")
     if config.model.flow not in FLOWS:
         faults.append(f"model.flow: one of {', '.join(sorted(FLOWS))}, got {config.model.flow!r}")
     if config.model.engine not in ("auto", *ENGINES):

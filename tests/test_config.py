@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app import config as config_module
-from stream_app.config import Config, Duration, KafkaConfig, SinkConfig, load, parse
+from stream_app.config import Config, Duration, KafkaConfig, SinkConfig
+from stream_app.config_file import load, parse
 from stream_app.errors import ConfigError
 
 EXAMPLE = Path(config_module.__file__).parent / "example" / "driftflow.toml"
@@ -47,6 +48,29 @@ def test_example_loads() -> None:
     assert set(config.rules) == {"drift", "feature", "step", "missing"}
     assert config.rules["drift"].options["block_hours"] == 48
     assert config.path("models") == EXAMPLE.parent / "models"
+
+
+def test_wrong_types_do_not_hide_what_else_is_wrong() -> None:
+    found = faults({
+        "windows": {"pane": "soon", "spans": ["1d"]}, "kafka": {"bootstrap": ["nowhere"], "group": 7},
+        "rules": {"drift": {"detector": "likelihood", "open": "high", "resolve": 1.0}},
+        "model": {"flow": "real_nvp"}, "sink": {"kind": "postgres", "pth": "x"},
+    })  # fmt: skip
+    keys = sorted(fault.partition(":")[0] for fault in found)
+    assert keys == [
+        "kafka.bootstrap",
+        "kafka.group",
+        "model.flow",
+        "rules.drift.open",
+        "sink.kind",
+        "sink.pth",
+        "windows.pane",
+    ]
+
+
+def test_without_what_has_no_default_only_types_are_told() -> None:
+    found = faults({"event": {"numeric": "x"}, "model": {"flow": "real_nvp"}})
+    assert [fault.partition(":")[0] for fault in found] == ["event.numeric"]
 
 
 def test_topic_names_are_filled_in_after_the_stream() -> None:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_app.cli import main
-from stream_app.config import load
+from stream_app.config_file import load
 from stream_app.evaluating.run import run_evaluate
 
 CONFIG = """

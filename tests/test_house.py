@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for top in ("schemas", "flowlib", "stream_app") for p in (ROOT / top).rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in SOURCES]
-LINES_MAX = 430
+LINES_MAX = 360
 
 CLOCKS = {
     "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_app.config import load
+from stream_app.config_file import load
 from tests.conftest import cannot_start
 
 ROOT = Path(__file__).parents[1]
@@ -69,9 +69,19 @@ def test_the_image_runs_as_nobody_and_copies_what_exists() -> None:
 @pytest.mark.parametrize("name", ["driftflow.toml", "console.toml"])
 def test_configurations_load_and_watch_the_same_stream(name: str) -> None:
     config, example = load(ROOT / "infra/docker" / name), load(ROOT / "stream_app/example/driftflow.toml")
-    assert (config.event, config.windows, config.rules) == (example.event, example.windows, example.rules)
+    for section in ("event", "windows", "rules", "event_rule", "model", "retrain"):
+        assert getattr(config, section) == getattr(example, section), section
     assert config.topics.events == example.topics.events
     assert config.sink.kind == ("influx" if name == "driftflow.toml" else "sqlite")
+
+
+def test_only_the_trainer_sees_the_folder_of_the_private_key() -> None:
+    key = load(ROOT / "infra/docker/driftflow.toml").trainer.signing_key
+    folder = key.rpartition("/")[0]
+    mounts = {
+        name: [v.split(":")[1] for v in s.get("volumes", []) if ":" in v] for name, s in compose()["services"].items()
+    }
+    assert [name for name, targets in mounts.items() if folder in targets] == ["trainer"]
 
 
 def test_manifests_run_without_rights() -> None:

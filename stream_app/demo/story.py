@@ -18,7 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from stream_app.config import Config, load
+from stream_app.config import Config
+from stream_app.config_file import load
 from stream_app.demo.facts import Facts
 from stream_app.demo.report import make_report
 from stream_app.demo.view import render

@@ -68,10 +68,18 @@ class StateStore:
         return read_decisions(self._dir / "decisions.jsonl")
 
     def preset(self, decisions: Iterable[Decision]) -> None:
-        """Start with the decisions of another run, unless this folder has its own already."""
-        path = self._dir / "decisions.jsonl"
+        """Start with the decisions of another run.
+
+        Raises:
+            SnapshotError: the folder has other decisions already.
+        """
+        path, given = self._dir / "decisions.jsonl", list(decisions)
         if not path.exists():
-            write_durably(path, b"".join(codec.encode(decision) for decision in decisions))
+            write_durably(path, b"".join(codec.encode(decision) for decision in given))
+        elif read_decisions(path) != given:
+            raise SnapshotError(
+                f"{path} holds other decisions than those given: repeat a run with a state.dir and a kafka.group of its own"
+            )
 
 
 def read_decisions(path: Path) -> list[Decision]:

@@ -112,11 +112,16 @@ def trusted_keys(config: Config) -> dict[str, artifact.Ed25519PublicKey]:
 
 
 def signing_key(config: Config) -> artifact.Ed25519PrivateKey:
-    """The trainer's key, made on first use, with its public half beside it (``.pub``)."""
+    """The trainer's key, made on first use. Its public half (``.pub``) is put beside it, and wherever ``state.trusted_keys``
+    looks for a file of that name: the agents then need not see the folder of the private one.
+    """
     path = config.path(config.trainer.signing_key)
     path.parent.mkdir(parents=True, exist_ok=True)
     key = artifact.load_or_create_key(path)
-    public = Path(path).with_suffix(".pub")
-    if not public.exists():
-        public.write_bytes(artifact.public_key_pem(key.public_key()))
+    beside = path.with_suffix(".pub")
+    wanted = [config.path(name) for name in config.state.trusted_keys]
+    for public in (beside, *(other for other in wanted if other.name == beside.name)):
+        if not public.exists():
+            public.parent.mkdir(parents=True, exist_ok=True)
+            public.write_bytes(artifact.public_key_pem(key.public_key()))
     return key

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from schemas.records import Alert, Blame, ModelNotice
-from stream_app.config import Config, load
+from stream_app.config import Config
+from stream_app.config_file import load
 from stream_app.core import points
 from stream_app.core.batches import WindowUpdate
 from stream_app.core.layout import Layout, fixed_square, fixed_sum

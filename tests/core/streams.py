@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from flowlib.density import Density
-from stream_app.config import Config, parse
+from stream_app.config import Config
+from stream_app.config_file import parse
 from stream_app.core.batches import Outgoing, Outputs, RawBatch
 from stream_app.core.decisions import Activated, Decision
 from stream_app.core.pipeline import Pipeline

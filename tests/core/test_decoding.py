@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.config import parse
+from stream_app.config_file import parse
 from stream_app.core.batches import RawBatch
 from stream_app.core.decoding import FORMATS, Decoder
 

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from stream_app.config import Config, load
+from stream_app.config import Config
+from stream_app.config_file import load
 from stream_app.core.partitioning import partition_for
 from stream_app.runtime.clients import client_settings
 from stream_app.runtime.files import read_rows

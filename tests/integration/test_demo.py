@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.config import load
+from stream_app.config_file import load
 from stream_app.core.scoring import COUNTERS
 from stream_app.runtime.status import read_status
 from tests.integration.stream import Lines, as_lines, lines_of, signals_of

@@ -60,7 +60,7 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_and_fill(url: str) -> None:
-    from stream_app.config import load
+    from stream_app.config_file import load
     from stream_app.core.layout import Layout
     from tests.console.storing import EXAMPLE
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_app.config import Config, SinkConfig, load
+from stream_app.config import Config, SinkConfig
+from stream_app.config_file import load
 from stream_app.core.point import Point
 from stream_app.errors import SinkError
 from stream_app.runtime.broker import free_port
