@@ -39,7 +39,7 @@ _HEADERS = {
     "ce_source": "Who says so, such as /driftflow/beijing-air/watch/2.",
     "ce_type": "Which record the value is.",
     "ce_specversion": "1.0",
-    "ce_time": "Event time, never the clock.",
+    "ce_time": "Event time, never the clock; 1970-01-01 where none could be read.",
     "ce_subject": "What it is about, usually the slice.",
     "content-type": "application/json",
 }

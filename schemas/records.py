@@ -81,7 +81,7 @@ class Alert(Record, frozen=True):
     statistic: float
     threshold: float
     evidence: str
-    """What the statistic is: ``e-value``, ``p-value``, ``share`` …"""
+    """What the statistic is, in words: the detector's."""
     model_id: str
     blame: list[Blame]
     summary: str
@@ -94,14 +94,14 @@ class RetrainRequest(Record, frozen=True):
     id: str
     stream: str
     reason: str
-    """``bootstrap``, ``drift`` or ``manual``."""
+    """``bootstrap`` or ``drift``."""
     slices: list[str]
     alerts: list[str]
     model_id: str
     """The model in service, or "" when there is none."""
     requested_pane_ms: int
     train: list[OffsetRange]
-    """Reference and recent ranges together, in event-time order."""
+    """The rows to train on, one range for each source partition."""
     calibrate_from_ms: int
     """Event time from which rows may be held out for calibration and for the gates."""
 
@@ -116,7 +116,7 @@ class ModelNotice(Record, frozen=True):
     parent_id: str
     request_id: str
     created_ms: int
-    """Event time of the newest training row: no wall clock here."""
+    """End of the pane that the request was made in, event time: no wall clock here."""
     train_rows: int
     gates: dict[str, Any]
     """Gate name to its figures: ``{"passed": bool, "candidate": x, "in_service": y, …}``."""
@@ -160,8 +160,8 @@ class DeadLetter(Record, frozen=True):
 class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
-    Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices. See
-    :mod:`stream_app.core.panes` for the columns and their shapes. Merging is ``+``.
+    Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices. The layout in
+    ``stream_app/core/layout.py`` says which columns and shapes. Merging is ``+``.
     """
 
     stream: str

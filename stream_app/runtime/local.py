@@ -7,8 +7,7 @@ signals come out per signals partition, so the two runtimes can be compared byte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from stream_app.core.decisions import Decision
 from stream_app.core.partitioning import partition_for
 from stream_app.core.pipeline import Pipeline
 from stream_app.core.point import Point
-from stream_app.runtime.files import read_rows
 
 CHUNK = 4_000
 
@@ -92,16 +90,3 @@ def _batch(config: Config, partition: int, offsets: list[int], values: list[byte
     first = offsets[partition]
     offsets[partition] += len(values)
     return RawBatch(config.topics.events, partition, np.arange(first, offsets[partition], dtype=np.int64), values)
-
-
-def run_file(
-    run: LocalRun, path: Path, write: Callable[[list[Point]], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> None:  # fmt: skip
-    """Feed a whole file. Panes that the file leaves open stay open, as they would on the broker."""
-    for raw in batches(run.config, read_rows(path, run.config)):
-        points = run.feed(raw)
-        if write is not None and points:
-            write(points)
-        if progress is not None:
-            progress(len(raw))

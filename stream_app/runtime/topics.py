@@ -28,18 +28,6 @@ def signals_partitions(n_events: int) -> int:
     return 2 * n_events + 1
 
 
-def signals_partition_for_score(partition: int, n_events: int) -> int:
-    """Partition that SCORE writes to for source partition ``partition`` of the events topic."""
-    assert 0 <= partition < n_events
-    return partition
-
-
-def signals_partition_for_watch(partition: int, n_events: int) -> int:
-    """Partition that WATCH writes to for partition ``partition`` of the partials topic."""
-    assert 0 <= partition < n_events
-    return n_events + partition
-
-
 def signals_partition_for_trainer(n_events: int) -> int:
     """Partition that the trainer writes to."""
     return 2 * n_events
