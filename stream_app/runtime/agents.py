@@ -30,12 +30,12 @@ from stream_app.config import Config
 from stream_app.core.batches import Outputs, RawBatch
 from stream_app.core.decisions import models_of
 from stream_app.core.pipeline import Pipeline
-from stream_app.core.point import Point
 from stream_app.core.points import model_point
 from stream_app.errors import DriftflowError
 from stream_app.runtime import batch_transport
 from stream_app.runtime.deciding import Decider
 from stream_app.runtime.models_feed import ModelsFeed
+from stream_app.runtime.outbox import Outbox
 from stream_app.runtime.state import StateStore
 from stream_app.runtime.watchdog import lag_of
 from stream_app.sinks.spool import Spool
@@ -67,18 +67,14 @@ class Worker:
         self, config: Config, sources: int, store: StateStore, spool: Spool, settings: dict[str, Any],
         client: dict[str, Any], only: str | None = None, replay: bool = False,
     ) -> None:  # fmt: skip
-        self.config, self.store, self.spool = config, store, spool
+        self.config, self.store = config, store
         self.pipeline = Pipeline(config, sources, store.decisions(), make_decisions=not replay)
         self._decider = Decider(config, store, self.pipeline)
         self.app = self._make_app(settings, only)
         self._feed = ModelsFeed(config, client, self._on_notice)
         self._ready = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._acks: list[Any] = []
-        self._sent: list[asyncio.Future[Any]] = []
-        self._sent_until: dict[int, int] = {}
-        self._points: list[Point] = []
-        self._dirty: set[tuple[str, int]] = set()
+        self._outbox = Outbox(self.app, config, spool)
         self._broken: BaseException | None = None
         self._told: set[tuple[str, str]] = set()
         self._left: dict[int, dict[str, int]] = {}
@@ -121,7 +117,7 @@ class Worker:
                 if batch_transport.is_current(event) and partition in self.pipeline.sources:
                     out = self.pipeline.score(_raw_batch(event.value))
                     self.first_score_at = self.first_score_at or time.time()
-                    await self._emit(out, ("source", partition), event)
+                    await self._outbox.put(out, ("source", partition), event)
 
     async def _watch(self, stream: Any) -> None:
         """WATCH: the low-rate path."""
@@ -132,7 +128,7 @@ class Worker:
                 await self._watch_one(event, record)
             async with self._turn():
                 if batch_transport.is_current(event) and q in self.pipeline.watchers:
-                    await self._emit(Outputs(), ("watch", q), event)
+                    await self._outbox.put(Outputs(), ("watch", q), event)
 
     async def _watch_one(self, event: Any, record: Any) -> None:
         q = record.partition
@@ -146,7 +142,7 @@ class Worker:
             except DecodeError as error:
                 log.error("%s/%d@%d is not a partial of ours and is skipped: %s", record.topic, q, record.offset, error)
                 return
-            await self._emit(out, ("watch", q), None)
+            await self._outbox.put(out, ("watch", q))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -169,27 +165,13 @@ class Worker:
                 f"the worker's state is not whole any more, so nothing of it is saved: {self._broken!r}"
             )
 
-    async def _emit(self, out: Outputs, owner: tuple[str, int], event: Any) -> None:
-        roles = self.config.topics
-        self._points += out.points
-        for message in out.messages:
-            self._sent.append(
-                await batch_transport.send(
-                    self.app, getattr(roles, message.role), message.key, message.value, partition=message.partition,
-                    headers=list(message.headers),
-                )
-            )  # fmt: skip
-        self._dirty.add(owner)
-        if event is not None:
-            self._acks.append(event)
-
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     async def _on_timer(self) -> None:
         async with self._turn():
             self._decider.end_catching_up(self.progress())
             for q, out in self._decider.pass_over_idle(self.lags(self.config.topics.partials)):
-                await self._emit(out, ("watch", q), None)
+                await self._outbox.put(out, ("watch", q))
         async with self._lock:
             await self._checkpoint()
         self._tell_substitutes()
@@ -203,29 +185,8 @@ class Worker:
                             self.pipeline.models[model_id].engine.name, reason)  # fmt: skip
 
     async def _checkpoint(self) -> None:
-        """Steps 2 to 4 for everything processed since the last one. Where one fails, the next checkpoint begins with it."""
         self._check_whole()
-        await self._acknowledged()
-        if self._points:
-            self.spool.append(self._points)
-            self._points = []
-        for role, number in sorted(self._dirty):
-            self._save(role, number)
-            self._dirty.discard((role, number))
-        acks, self._acks = self._acks, []
-        for event in acks:
-            event.ack()
-
-    async def _acknowledged(self) -> None:
-        """Step 2. A send that failed stays in the list, so that no later checkpoint can pass it; and so does one that is
-        still under way when the worker is told to stop (``wait`` leaves it alone, awaiting it would cancel it).
-        """
-        if self._sent:
-            await asyncio.wait(self._sent)
-        for done in [pending.result() for pending in self._sent]:
-            if done.topic == self.config.topics.partials:
-                self._sent_until[done.partition] = done.offset + 1
-        self._sent = []
+        await self._outbox.checkpoint(self._save)
 
     def _save(self, role: str, number: int) -> None:
         if role == "source" and number in self.pipeline.sources:
@@ -284,7 +245,7 @@ class Worker:
 
     async def _on_notice(self, notice: ModelNotice, density: Density | None) -> None:
         async with self._turn():
-            self._points.append(model_point(notice))
+            self._outbox.add_point(model_point(notice))
             if density is None:
                 return
             self.pipeline.add_model(density)
@@ -317,7 +278,9 @@ class Worker:
     @property
     def unwatched(self) -> int:
         """Partials that this worker has sent and its own WATCH partitions have not taken in yet."""
-        ends = ((self._sent_until.get(q, 0), watcher.next_offset) for q, watcher in self.pipeline.watchers.items())
+        ends = (
+            (self._outbox.sent_until.get(q, 0), watcher.next_offset) for q, watcher in self.pipeline.watchers.items()
+        )
         return sum(max(end - at, 0) for end, at in ends)
 
     def progress(self) -> dict[Any, tuple[int | None, int | None]]:
@@ -332,7 +295,7 @@ class Worker:
     @property
     def pending(self) -> int:
         """Partitions with work that is not durable yet."""
-        return len(self._dirty)
+        return self._outbox.pending
 
 
 def _raw_batch(records: Iterable[Any]) -> RawBatch:

@@ -22,9 +22,9 @@ class Acks(list[Any]):
 def _process(worker: Worker, acks: Acks) -> asyncio.Future[Any]:
     """As if a batch had been processed: one message is on its way."""
     pending: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    worker._sent.append(pending)
-    worker._dirty.add(("source", 0))
-    worker._acks.append(acks.event())
+    worker._outbox._sent.append(pending)
+    worker._outbox._dirty.add(("source", 0))
+    worker._outbox._acks.append(acks.event())
     return pending
 
 
@@ -73,4 +73,4 @@ async def test_a_checkpoint_that_is_cancelled_leaves_its_messages_on_their_way(w
     await worker._checkpoint()
     assert worker.store.load("source-0") is not None
     assert len(acks) == 1
-    assert worker._sent_until == {0: 8}
+    assert worker._outbox.sent_until == {0: 8}

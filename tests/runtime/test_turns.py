@@ -63,7 +63,7 @@ async def test_a_batch_that_fails_ends_the_worker_and_nothing_after_it_is_saved(
     await worker._score(Stream(7))
     out = Outputs(messages=[Outgoing("signals", 0, None, b"", ())])
     monkeypatch.setattr(worker.pipeline, "score", lambda raw: out)
-    monkeypatch.setattr(worker, "_emit", refuse)
+    monkeypatch.setattr(worker._outbox, "put", refuse)
     with pytest.raises(OSError, match="the producer is closed"):
         await worker._score(stream)
     assert worker.app.crash_reason is not None, "a supervisor starts it again"
@@ -95,22 +95,22 @@ async def test_a_partition_that_was_given_away_is_left_alone(worker: Worker, sco
     stream = Stream(0, partition=1)
     await (worker._score(stream) if role == "score" else worker._watch(stream))
     assert not scored
-    assert not worker._dirty
+    assert not worker._outbox._dirty
 
 
 @in_a_loop
 async def test_a_checkpoint_that_fails_half_way_is_made_up_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker._points.append(SimpleNamespace())  # type: ignore[arg-type]
-    worker._dirty.add(("source", 0))
+    worker._outbox.add_point(SimpleNamespace())  # type: ignore[arg-type]
+    worker._outbox._dirty.add(("source", 0))
     kept: list[Any] = []
 
     def full(points: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(worker.spool, "append", full)
+    monkeypatch.setattr(worker._outbox._spool, "append", full)
     with pytest.raises(OSError, match="no space left"):
         await worker._checkpoint()
-    monkeypatch.setattr(worker.spool, "append", kept.extend)
+    monkeypatch.setattr(worker._outbox._spool, "append", kept.extend)
     await worker._checkpoint()
     assert len(kept) == 1
     assert worker.store.load("source-0") is not None
