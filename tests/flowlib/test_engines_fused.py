@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -32,6 +34,15 @@ def test_every_path_agrees_at_every_width(path: str, family: str, d: int, contex
     engine = Fused(flow, path)
     assert engine.path == path
     assert gap_nats(engine, flow, x, c).max() <= PARITY_NATS, f"seed {SEED}"
+
+
+@pytest.mark.parametrize("path", paths())
+@pytest.mark.parametrize("family", ["maf", "spline_autoregressive"])
+def test_more_features_than_hidden_units_agree(path: str, family: str) -> None:
+    """Degrees are spread then, and each block has its own."""
+    flow = FLOWS[family](200, 3, torch.Generator().manual_seed(SEED), blocks=3, hidden=64).eval()
+    x, c = rows(101, 200, 3)
+    assert gap_nats(Fused(flow, path), flow, x, c).max() <= PARITY_NATS, f"seed {SEED}"
 
 
 @pytest.mark.parametrize("family", STACKS)
@@ -85,6 +96,40 @@ def test_a_family_without_a_program_says_so(family: str) -> None:
     assert program(flow_of(family)) is None
     with pytest.raises(RuntimeError, match="no program"):
         fused(flow_of(family))
+
+
+WITHOUT_MEMORY = """
+import resource
+
+import numpy as np
+
+from flowlib.engines import _fused
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+first, wide = np.zeros(1, np.int32), 3_000_000
+block = "affine", (0, 0.0, 0.0, 0.0, 0.0, 0.0), first, first, [(ones(1, 1), ones(1)), (ones(2, 1), ones(2))]
+big, small = _fused.Plan(1, wide, [block]), _fused.Plan(1, 0, [block])
+context, x, z, ladj = np.zeros((1, wide), np.float32), ones(1, 1), ones(1, 1), ones(1, 1)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, -1))  # the wide plan's rows would take 1.1 GB
+try:
+    big.run(x, context, z, ladj)
+except MemoryError:
+    small.run(x, np.zeros((1, 0), np.float32), z, ladj)
+    print("scored", z[0, 0], ladj[0, 0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+def test_a_thread_scores_on_after_it_has_run_out_of_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("scored"), "the wide plan fitted into memory"
 
 
 def test_threads_score_at_the_same_time() -> None:
