@@ -12,9 +12,12 @@ from scipy.stats import kstest, norm
 from torch import Tensor, nn
 
 from flowlib.clipping import clipped_sum
+from flowlib.density import Density
+from flowlib.encoding import EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
 from flowlib.membership import membership_advantage
 from flowlib.privacy import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for
+from flowlib.table import Table
 from flowlib.training import Batch, TrainConfig, fit_flow, log_prob
 
 KEY = bytes(range(32))
@@ -169,6 +172,23 @@ def attack(flow: Flow, members: Batch, others: Batch):  # type: ignore[no-untype
     with torch.no_grad():
         scores = [log_prob(flow, part.features, part.context).double().numpy() for part in (members, others)]
     return membership_advantage(*scores)
+
+
+def test_a_table_of_slices_is_refused_and_not_left_at_its_random_start() -> None:
+    g = np.random.default_rng(0)
+    slices = np.array(["a", "b"], dtype=object)[np.arange(300) % 2]
+    table = Table.of(g.standard_normal((300, 2)), slices=slices)
+
+    def learn(flow: Flow, train: Batch, _: Batch) -> Spent:
+        return fit_private(flow, train, PrivateConfig(1.0, 0.5, 1), Keystream(KEY))
+
+    def fit(context: tuple[str, ...]) -> Density:
+        spec, settings = FeatureSpec(("x", "y")), EncoderConfig(context=context)
+        return Density.fit(spec, table, table, table, 0, learn=learn, encoder_config=settings)
+
+    with pytest.raises(ValueError, match='fit without "slice"'):
+        fit(("slice",))
+    assert fit(("hour",)).encoder.slices == ()
 
 
 def test_an_overfitted_flow_is_caught_and_a_private_one_is_not() -> None:
