@@ -107,6 +107,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         table = self._table(X, reset=True)
+        _check_columns(table)
         if len(table) < _ROWS_MIN:
             raise ValueError(f"n_samples = {len(table)}: a density needs at least {_ROWS_MIN} rows, better hundreds")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -198,7 +199,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The model as the bytes of its artifact: numbers, no code."""
         state = dict(super().__getstate__())
         if "density_" in state:
-            state["density_"] = artifact.pack(state["density_"], _KEY)
+            state["density_"] = artifact.pack(state["density_"], _KEY, bytes_max=None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -206,7 +207,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "density_" in state:
             public = _KEY.public_key()
-            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public})
+            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public}, bytes_max=None)
 
     def _density(self) -> Density:
         check_is_fitted(self, "density_")
@@ -256,6 +257,15 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must lie between 0 and 1")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps = {self.max_steps!r}: must be at least 1, or None to choose by the rows")
+
+
+def _check_columns(table: Table) -> None:
+    d = table.numeric.shape[1]
+    if d > artifact.COLUMNS_MAX:
+        raise ValueError(
+            f"X has {d:,} columns of numbers, and a density takes {artifact.COLUMNS_MAX:,} at most: leave some out, or "
+            "reduce them first (for instance by sklearn.decomposition.PCA)"
+        )
 
 
 def _usable(table: Table) -> Any:
