@@ -61,7 +61,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
     column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
     float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
-    small probability that smoothing leaves it. Constant and duplicated columns are kept and told in ``findings_``.
+    small probability that smoothing leaves it; beyond 256 levels of a column it counts as one more of the rare ones, which
+    are not told apart. Constant and duplicated columns are kept and told in ``findings_``.
 
     ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
     ``p_values`` go by the surprise of :mod:`flowlib.calibration`, which joins the log-likelihood with how far out a row is
@@ -164,7 +165,11 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
-        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted."""
+        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted.
+
+        Of a category with more than 256 levels those beyond the most frequent come as often as they did, each as the text
+        of :data:`flowlib.sampling.RARE`: which they were is not kept.
+        """
         density = self._density()
         if n_samples < 1:
             raise ValueError(f"n_samples = {n_samples}: at least 1 row can be drawn")
