@@ -31,9 +31,10 @@ from flowlib.flows import FLOWS, Flow
 
 FORMAT = "driftflow-model-1"
 BYTES_MAX = 64 * 1024 * 1024
+COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"
 _BOUNDS = {
-    "d": 4_096, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16, "bins": 64, "components": 1_024,
+    "d": COLUMNS_MAX, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16, "bins": 64, "components": 1_024,
     "rank": 64, "members": 255,
 }  # fmt: skip
 
@@ -62,8 +63,17 @@ def _digest(manifest: bytes, tensors: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(manifest).digest() + hashlib.sha256(tensors).digest()).digest()
 
 
-def pack(density: Density, key: Ed25519PrivateKey) -> Artifact:
-    """Encode and sign; the same density gives the same bytes."""
+def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES_MAX) -> Artifact:
+    """Encode and sign; the same density gives the same bytes.
+
+    Args:
+        density: the model.
+        key: signs it.
+        bytes_max: what whoever loads it accepts; None for a model of any size, to be loaded with None too.
+
+    Raises:
+        ArtifactError: :func:`load` would refuse a model of this size.
+    """
     encoder_meta, encoder_arrays = density.encoder.to_state()
     calibration_meta, calibration_arrays = density.calibration.to_state()
     arrays = {f"encoder.{name}": array for name, array in encoder_arrays.items()}
@@ -75,14 +85,26 @@ def pack(density: Density, key: Ed25519PrivateKey) -> Artifact:
         "encoder": encoder_meta, "calibration": calibration_meta, "about": density.manifest,
     }  # fmt: skip
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    if bytes_max is not None:
+        _check_size(density, len(text) + len(tensors), bytes_max)
     digest = _digest(text, tensors)
     return Artifact(digest.hex()[:16], text, tensors, key.sign(digest), key_id(key.public_key()))
 
 
-def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> None:
-    """Check size, key, signature and id; raises ArtifactError."""
-    if len(artifact.manifest) + len(artifact.tensors) > BYTES_MAX:
-        raise ArtifactError(f"the model is larger than {BYTES_MAX} bytes")
+def _check_size(density: Density, size: int, bytes_max: int) -> None:
+    remedy = "leave out columns, or categorical ones with many levels, or take a smaller flow, such as maf"
+    try:
+        _check_hyperparameters(density.flow.hyperparameters())
+    except ValueError as error:
+        raise ArtifactError(f"the model is too large to be loaded again: {error}; {remedy}") from None
+    if size > bytes_max:
+        raise ArtifactError(f"the model has {size:,} bytes, and no more than {bytes_max:,} are accepted: {remedy}")
+
+
+def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max: int | None = BYTES_MAX) -> None:
+    """Check size (None for any), key, signature and id; raises ArtifactError."""
+    if bytes_max is not None and len(artifact.manifest) + len(artifact.tensors) > bytes_max:
+        raise ArtifactError(f"the model is larger than {bytes_max:,} bytes")
     if not artifact.signature:
         raise ArtifactError("the model is not signed: publish it through the trainer")
     public = trusted.get(artifact.key_id)
@@ -103,16 +125,23 @@ def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> None:
         raise ArtifactError(f"the model calls itself {artifact.model_id}, but its bytes are {digest.hex()[:16]}")
 
 
-def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey]) -> Density:
-    """Verify, then rebuild and make ready for scoring; raises ArtifactError."""
-    verify(artifact, trusted)
+def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max: int | None = BYTES_MAX) -> Density:
+    """Verify, then rebuild and make ready for scoring; raises ArtifactError.
+
+    Args:
+        artifact: bytes of a model.
+        trusted: keys by their id.
+        bytes_max: larger models are refused, as are senseless hyperparameters; None only for bytes of one's own, of any
+            size: a signature does not say how much memory a model takes.
+    """
+    verify(artifact, trusted, bytes_max)
     try:
-        return _build(artifact)
+        return _build(artifact, bounded=bytes_max is not None)
     except (KeyError, TypeError, ValueError, RuntimeError, EngineError) as error:
         raise ArtifactError(f"the model is signed but cannot be rebuilt by this version: {error}") from error
 
 
-def _build(artifact: Artifact) -> Density:
+def _build(artifact: Artifact, bounded: bool) -> Density:
     manifest = json.loads(artifact.manifest)
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']!r}, this version reads {FORMAT!r}")
@@ -122,20 +151,27 @@ def _build(artifact: Artifact) -> Density:
             raise ValueError(f"{name} holds values that are not finite")
     encoder = Encoder.from_state(manifest["encoder"], _part(arrays, "encoder."))
     calibration = Calibration.from_state(manifest["calibration"], _part(arrays, "calibration."))
+    if bounded:
+        _check_hyperparameters(manifest["hyperparameters"])
     flow = _flow(manifest, encoder, _part(arrays, "flow."))
     return Density(encoder, flow, calibration, manifest["about"], artifact.model_id, manifest["flow"])
 
 
 def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:
     sizes = manifest["hyperparameters"]
-    for name, value in sizes.items():
-        if not isinstance(value, int) or not 0 <= value <= _BOUNDS[name]:
-            raise ValueError(f"hyperparameter {name} is {value!r}, expected 0 to {_BOUNDS[name]}")
     if sizes["d"] != len(encoder.spec.numeric) or sizes["context"] != encoder.context_width:
         raise ValueError("flow and encoder have different widths")
     flow = FLOWS[manifest["flow"]](generator=torch.Generator().manual_seed(0), **sizes)
     flow.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
     return flow.eval()
+
+
+def _check_hyperparameters(sizes: dict[str, Any]) -> None:
+    for name, value in sizes.items():
+        if name not in _BOUNDS:
+            raise ValueError(f"hyperparameter {name} is not known here")
+        if not isinstance(value, int) or not 0 <= value <= _BOUNDS[name]:
+            raise ValueError(f"hyperparameter {name} is {value!r}, expected 0 to {_BOUNDS[name]}")
 
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

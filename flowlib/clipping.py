@@ -33,12 +33,6 @@ def clipped_sum(flow: Flow, features: Tensor, context: Tensor, clip: float) -> l
     return [pair for s, g in zip(seen, grads, strict=True) for pair in _sums(s, g * share)]
 
 
-def row_norms(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
-    """``(n,)`` norm of the gradient of each row's −log p over all parameters."""
-    seen, grads = _pass(flow, features, context)
-    return sum((_norm_sq(s, g) for s, g in zip(seen, grads, strict=True)), torch.zeros(len(features))).sqrt()
-
-
 @dataclass
 class _Seen:
     """A layer's input and output in one pass."""

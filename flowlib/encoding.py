@@ -21,7 +21,7 @@ import numpy as np
 
 from flowlib import context as surroundings
 from flowlib.columns import MAPS, ColumnMap
-from flowlib.findings import Finding, findings, resolution
+from flowlib.findings import Finding, findings, many_levels, resolution
 from flowlib.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
@@ -105,8 +105,10 @@ class Encoder:
         resolution: ``(d,)`` step of the grid of rounded columns, 0 for none.
         limit: ``(d,)`` features beyond ± this enter the flow at it.
         missing_share: ``(d,)`` smoothed share of missing values.
-        levels: for each categorical column its known levels; index ``len(levels)`` is the unseen bucket.
-        level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities.
+        levels: for each categorical column its known levels; index ``len(levels)`` is the bucket of all others.
+        rare_levels: for each categorical column how many others there were; the bucket also stands for one never seen.
+        level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities of each known level
+            and of each single other one: the bucket's share is ``rare_levels + 1`` times that.
         slices: slices with a row of their own, in the order of their codes from 1 on.
         slice_table: ``(slices + 1, e)`` float32 learnt rows; row 0 is for the others. No columns without that context.
         findings: what is peculiar about the columns.
@@ -119,6 +121,7 @@ class Encoder:
     limit: Floats
     missing_share: Floats
     levels: tuple[tuple[str | None, ...], ...]
+    rare_levels: tuple[int, ...]
     level_log_prob: tuple[Floats, ...]
     slices: tuple[str, ...]
     slice_table: Singles
@@ -162,9 +165,10 @@ class Encoder:
         return cls(
             spec, config, _grouped(chosen), steps, limits(chosen, columns),
             (missing.sum(axis=0) + 0.5) / (len(table) + 1.0),
-            tuple(levels for levels, _ in tables), tuple(log_prob for _, log_prob in tables), known,
+            tuple(t.known for t in tables), tuple(t.rare for t in tables), tuple(t.log_prob for t in tables), known,
             np.zeros((len(known) + 1, config.embedding if "slice" in config.context else 0), np.float32),
-            findings(spec.numeric, values, steps, [one.kind for one in chosen]),
+            findings(spec.numeric, values, steps, [one.kind for one in chosen])
+            + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
         )  # fmt: skip
 
     def encode(self, table: Table) -> Encoded:
@@ -243,7 +247,8 @@ class Encoder:
         """JSON part and arrays, for the artifact."""
         meta = {
             "numeric": list(self.spec.numeric), "categorical": list(self.spec.categorical),
-            "levels": [list(levels) for levels in self.levels], "slices": list(self.slices),
+            "levels": [list(levels) for levels in self.levels], "rare_levels": list(self.rare_levels),
+            "slices": list(self.slices),
             "config": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.config).items()},
             "maps": [[column_map.kind, columns.tolist()] for columns, column_map in self.maps],
             "findings": [finding.to_state() for finding in self.findings],
@@ -262,7 +267,7 @@ class Encoder:
         encoder = cls(
             FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"])), EncoderConfig(**settings),
             tuple(_map_of(kind, columns, arrays) for kind, columns in meta["maps"]),
-            arrays["resolution"], arrays["limit"], arrays["missing_share"], levels,
+            arrays["resolution"], arrays["limit"], arrays["missing_share"], levels, tuple(meta["rare_levels"]),
             tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))), tuple(meta["slices"]),
             arrays["slice_table"], tuple(Finding.from_state(state) for state in meta["findings"]),
         )  # fmt: skip
@@ -310,6 +315,9 @@ def _check(encoder: Encoder) -> None:
     tables = zip(encoder.level_log_prob, encoder.levels, strict=True)
     if len(encoder.levels) != len(encoder.spec.categorical) or any(t.shape != (len(known) + 1,) for t, known in tables):
         raise ValueError("encoder: tables of the categories do not fit their levels")
+    rare = encoder.rare_levels
+    if len(rare) != len(encoder.levels) or any(not isinstance(count, int) or count < 0 for count in rare):
+        raise ValueError("encoder: rare_levels must be a whole number for each categorical column, 0 at least")
     width = encoder.config.embedding if "slice" in encoder.config.context else 0
     if encoder.slice_table.shape != (len(encoder.slices) + 1, width) or encoder.slice_table.dtype != np.float32:
         raise ValueError(f"encoder: slice_table must be float32 of shape ({len(encoder.slices) + 1}, {width})")

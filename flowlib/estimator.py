@@ -61,7 +61,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
     column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
     float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
-    small probability that smoothing leaves it. Constant and duplicated columns are kept and told in ``findings_``.
+    small probability that smoothing leaves it; beyond 256 levels of a column it counts as one more of the rare ones, which
+    are not told apart. Constant and duplicated columns are kept and told in ``findings_``.
 
     ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
     ``p_values`` go by the surprise of :mod:`flowlib.calibration`, which joins the log-likelihood with how far out a row is
@@ -107,6 +108,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         table = self._table(X, reset=True)
+        _check_columns(table)
         if len(table) < _ROWS_MIN:
             raise ValueError(f"n_samples = {len(table)}: a density needs at least {_ROWS_MIN} rows, better hundreds")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -163,7 +165,11 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
-        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted."""
+        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted.
+
+        Of a category with more than 256 levels those beyond the most frequent come as often as they did, each as the text
+        of :data:`flowlib.sampling.RARE`: which they were is not kept.
+        """
         density = self._density()
         if n_samples < 1:
             raise ValueError(f"n_samples = {n_samples}: at least 1 row can be drawn")
@@ -198,7 +204,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The model as the bytes of its artifact: numbers, no code."""
         state = dict(super().__getstate__())
         if "density_" in state:
-            state["density_"] = artifact.pack(state["density_"], _KEY)
+            state["density_"] = artifact.pack(state["density_"], _KEY, bytes_max=None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -206,7 +212,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         super().__setstate__(state)
         if "density_" in state:
             public = _KEY.public_key()
-            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public})
+            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public}, bytes_max=None)
 
     def _density(self) -> Density:
         check_is_fitted(self, "density_")
@@ -256,6 +262,15 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must lie between 0 and 1")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps = {self.max_steps!r}: must be at least 1, or None to choose by the rows")
+
+
+def _check_columns(table: Table) -> None:
+    d = table.numeric.shape[1]
+    if d > artifact.COLUMNS_MAX:
+        raise ValueError(
+            f"X has {d:,} columns of numbers, and a density takes {artifact.COLUMNS_MAX:,} at most: leave some out, or "
+            "reduce them first (for instance by sklearn.decomposition.PCA)"
+        )
 
 
 def _usable(table: Table) -> Any:

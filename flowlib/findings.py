@@ -1,4 +1,4 @@
-"""What is peculiar about columns: constant, on a grid, copies of each other, heavy-tailed, mostly missing."""
+"""What is peculiar about columns: constant, on a grid, copies of each other, heavy-tailed, mostly missing, of many levels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Finding:
     """One thing that people should know of their columns.
 
     Attributes:
-        kind: ``constant``, ``duplicate``, ``integer``, ``heavy tail`` or ``mostly missing``.
+        kind: ``constant``, ``duplicate``, ``integer``, ``heavy tail``, ``mostly missing`` or ``many levels``.
         columns: names.
         says: a sentence for people.
     """
@@ -121,6 +121,23 @@ def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequenc
         copy = "an exact copy" if sign > 0 else "an exact mirror image"
         found.append(Finding("duplicate", (names[a], names[b]), f"{names[b]} is {copy} of {names[a]} up to its unit: "
                              "leave one of them out, or their likelihood counts the same news twice"))  # fmt: skip
+    return tuple(found)
+
+
+def many_levels(names: Sequence[str], levels: Sequence[tuple[int, int]]) -> tuple[Finding, ...]:
+    """Categorical columns with more levels than are told apart.
+
+    Args:
+        names: k columns.
+        levels: for each the number of its levels that are kept apart, and of the others.
+    """
+    found = []
+    for name, (known, rare) in zip(names, levels, strict=True):
+        says = (
+            f"{name} has {known + rare:,} levels; the {known} most frequent are kept apart, the others share what is left: "
+            "leave the column out if it names single events"
+        )
+        found += [Finding("many levels", (name,), says)] if rare else []
     return tuple(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from flowlib.columns import MAPS, ColumnMap, Standard, moments
 from flowlib.table import Floats, Objects
 
 LEVELS_MAX = 256
-"""Categories beyond the most frequent 256 share the unseen bucket."""
+"""Categories beyond the most frequent 256 are rare ones: they share a bucket with those never seen."""
 
 GAIN_MIN_NATS = 0.05
 """A map must be this much better on held-out values than a simpler one. With log and asinh let in at this margin the flow
@@ -113,11 +114,33 @@ def _price(far: Floats) -> Floats:
     return 0.5 * near * near + LIMIT_MAX**2 * np.log(np.maximum(far, LIMIT_MAX) / LIMIT_MAX)
 
 
-def fit_levels(values: Objects) -> tuple[tuple[str | None, ...], Floats]:
-    """Known levels, most frequent first, and log probabilities smoothed by ½, the unseen bucket included."""
+@dataclass(frozen=True)
+class Levels:
+    """One categorical column.
+
+    Attributes:
+        known: levels kept apart, most frequent first.
+        rare: number of other levels among the rows fitted; 0 where all are known.
+        log_prob: ``(len(known) + 1,)`` log probability of each known level and, last, of any single other one.
+    """
+
+    known: tuple[str | None, ...]
+    rare: int
+    log_prob: Floats
+
+
+def fit_levels(values: Objects) -> Levels:
+    """Levels with log probabilities smoothed by ½.
+
+    What the known ones leave is shared evenly by the rare ones and one that was never seen: given whole to each of them,
+    it would make a name that occurred once, or never, likelier than any known one.
+    """
     counts: dict[str | None, int] = {}
     for value in values:
         counts[value] = counts.get(value, 0) + 1
     order = sorted(counts, key=lambda level: (-counts[level], level is None, level or ""))[:LEVELS_MAX]
     known = np.array([counts[level] for level in order] + [len(values) - sum(counts[level] for level in order)])
-    return tuple(order), np.log((known + 0.5) / (len(values) + 0.5 * len(known)))
+    log_prob = np.log((known + 0.5) / (len(values) + 0.5 * len(known)))
+    rare = len(counts) - len(order)
+    log_prob[-1] -= np.log(rare + 1)
+    return Levels(tuple(order), rare, log_prob)

@@ -32,8 +32,9 @@ class MaskedLinear(nn.Linear):
 
 
 def made(
-    d: int, context: int, hidden: int, layers: int, order: Tensor, generator: torch.Generator, outputs: int = 2
-) -> nn.Sequential:
+    d: int, context: int, hidden: int, layers: int, order: Tensor, generator: torch.Generator, outputs: int = 2,
+    turn: tuple[int, int] = (0, 1),
+) -> nn.Sequential:  # fmt: skip
     """A MADE with ``outputs`` numbers for each feature, those of feature i depending on inputs before it in ``order`` only.
 
     Args:
@@ -44,13 +45,29 @@ def made(
         order: ``(d,)`` permutation: place of each feature in the autoregressive order.
         generator: source of the initial weights.
         outputs: numbers for each feature; number p of feature i is output ``p·d + i``.
+        turn: ``(k, n)``, the k-th of n nets of one flow, from 0: see :func:`_degrees`.
     """
-    # Degree m: may see features up to place m. Degree -1 sees the context alone, so that it reaches the first feature.
-    degrees = torch.arange(hidden) % d - 1
+    degrees = _degrees(d, hidden, order, *turn)
     first = torch.cat([degrees[:, None] >= order[None, :], torch.ones(hidden, context, dtype=torch.bool)], dim=1)
     inner = degrees[:, None] >= degrees[None, :]
     last = (order[:, None] > degrees[None, :]).repeat(outputs, 1)
     return _masked([first, *[inner] * (layers - 1), last], generator)
+
+
+def _degrees(d: int, hidden: int, order: Tensor, k: int, n: int) -> Tensor:
+    """``(hidden,)``: a unit of degree m sees features up to place m and reaches those after it.
+
+    Degree −1 sees the context alone, so that it reaches the first feature. A unit parts the features in two, and of two
+    that no unit parts neither sees the other. With fewer units than features each net parts them at even distances, and
+    the n nets of a flow at places of their own: together they part each feature from the next where n·(hidden − 1) is at
+    least d − 1. Beyond that near neighbours meet by way of a third alone.
+    """
+    if d <= hidden:
+        return torch.arange(hidden) % d - 1
+    parted = (torch.arange(hidden - 1) * n + k) * (d - 1) // ((hidden - 1) * n)
+    if order[0] > order[-1]:  # backwards: the same two columns are parted at the mirrored place
+        parted = d - 2 - parted
+    return torch.cat([torch.tensor([-1]), parted])
 
 
 def coupling_net(

@@ -182,7 +182,7 @@ def fit_private(
     The starting weights must not depend on private rows: fresh, or of a model whose own claim is added up with this one.
 
     Args:
-        flow: of linear, masked linear and embedding layers, each used once a pass.
+        flow: of linear, masked linear and embedding layers, each used once a pass; without a table of slices.
         train: encoded rows, at least one.
         config: settings.
         keystream: source of batches and noise.
@@ -192,8 +192,12 @@ def fit_private(
         What to tell the accountant.
 
     Raises:
-        ValueError: a kind of layer for which gradients of single rows are not known.
+        ValueError: a kind of layer for which gradients of single rows are not known, or rows with codes of slices.
     """
+    if train.codes is not None:
+        raise ValueError(
+            'private training does not learn a table of slices: fit without "slice" in the context of the encoder'
+        )
     optimiser = torch.optim.Adam(flow.parameters(), lr=config.lr)
     every = max(config.steps // 50, 1)
     for step in range(config.steps):

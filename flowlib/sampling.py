@@ -9,6 +9,9 @@ from flowlib.encoding import Encoder
 from flowlib.flows import Flow
 from flowlib.table import Bools, Objects, Table
 
+RARE = "(rare)"
+"""Stands in drawn rows for a level beyond those that the encoder keeps apart: it knows how many there were, not which."""
+
 _WEEK_MS = 7 * 86_400_000
 _ROWS = 4_096
 
@@ -17,7 +20,8 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools) -> Table
     """n whole rows: gaps and categories from their own factors, the numbers given them.
 
     Slices are drawn evenly from those known and times over a week, where the model was told of them. Rounded columns come
-    spread over their cells, as they were trained. The same seed gives the same rows.
+    spread over their cells, as they were trained. Of a column with more levels than are kept apart the others come as often
+    as they did, each as :data:`RARE`; elsewhere no level is drawn that was never seen. The same seed gives the same rows.
 
     Args:
         encoder, flow: the model.
@@ -53,8 +57,9 @@ def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
 
 def _categories(encoder: Encoder, n: int, rng: np.random.Generator) -> Objects:
     columns = np.empty((n, len(encoder.levels)), dtype=object)
-    for k, (levels, log_prob) in enumerate(zip(encoder.levels, encoder.level_log_prob, strict=True)):
-        share = np.exp(log_prob[: len(levels)])
-        codes = rng.choice(len(levels), size=n, p=share / share.sum())
-        columns[:, k] = np.array(levels, dtype=object)[codes]
+    tables = zip(encoder.levels, encoder.rare_levels, encoder.level_log_prob, strict=True)
+    for k, (levels, rare, log_prob) in enumerate(tables):
+        share = np.exp(log_prob) * np.append(np.ones(len(levels)), rare)
+        codes = rng.choice(len(levels) + 1, size=n, p=share / share.sum())
+        columns[:, k] = np.array([*levels, RARE], dtype=object)[codes]
     return columns

@@ -196,7 +196,7 @@ def fit_flow(
         OtherRun: ``resume`` belongs to another run; nothing is changed.
     """
     run = Run(flow, train, valid, config, seed)
-    if flow.solve(run.noisy(torch.arange(len(train))), run.context(torch.arange(len(train))), seed):
+    if flow.solvable:
         return run.solved()
     if resume is not None:
         run.resume(resume)
@@ -260,7 +260,9 @@ class Run:
         return conditioned(self.flow, self.train.context[rows], codes)
 
     def solved(self) -> float:
-        """Validation figure of a family that has its own solver."""
+        """Fit all rows at once by the family's own solver; its validation figure."""
+        rows = torch.arange(len(self.train))
+        self.flow.solve(self.noisy(rows), self.context(rows), self.seed)
         self.mean = self.flow
         return self._validate()
 

@@ -46,7 +46,16 @@ def outputs_of_onnx(path: Path, features: Any, context: Any) -> list[Any]:
     return session.run(["z", "ladj"], {wanted.name: given[wanted.name] for wanted in session.get_inputs()})
 
 
-def p_values(told: dict[str, Any], log_prob: Any, table: Table, categories: Any) -> Any:
+def categories(told: dict[str, Any], table: Table) -> Any:
+    """Log probability of each row's categories, by the recipe."""
+    total = np.zeros(len(table))
+    for k, levels in enumerate(told["levels"]):
+        place = [levels.index(name) if name in levels else len(levels) for name in table.categories[:, k]]
+        total += np.array(told[f"level_log_prob.{k}"])[place]
+    return total
+
+
+def p_values(told: dict[str, Any], log_prob: Any, table: Table, category_log_prob: Any) -> Any:
     """By the recipe in the description, from nothing but what stands there."""
 
     def rarity(values: Any, reference: list[float]) -> Any:
@@ -57,7 +66,7 @@ def p_values(told: dict[str, Any], log_prob: Any, table: Table, categories: Any)
 
     centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
     far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
-    distance = np.nansum(far**2, axis=1) / 2 - categories
+    distance = np.nansum(far**2, axis=1) / 2 - category_log_prob
     surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(distance, told["distance"]))
     scores = [np.array(told["scores"].get(name, told["scores"][""])) for name in table.slices]
     return np.array([(1 + (ref >= s).sum()) / (len(ref) + 1) for ref, s in zip(scores, surprise, strict=True)])
@@ -73,6 +82,7 @@ def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Con
     assert (said["model_id"], said["format"], said["columns"]) == (model_id, kind, ["a", "b", "c"])
     assert done.gap_nats <= 1e-4
     table = draw(30, 9)
+    table.categories[:2, 0] = "never seen"
     encoded, expected = density.encoder.encode(table), density.score(table)
     for n in (30, 1):
         features, context = encoded.features[:n], encoded.context[:n]
@@ -82,13 +92,13 @@ def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Con
             loaded = torch.jit.load(str(out))
             z, ladj = (part.numpy() for part in loaded(torch.from_numpy(features), torch.from_numpy(context)))
         numeric = (ladj - 0.5 * z.astype(np.float64) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
-        whole = numeric + encoded.ladj[:n].sum(axis=1) + encoded.category_log_prob[:n].sum(axis=1)
+        some = table.take(np.arange(n))
+        whole = numeric + encoded.ladj[:n].sum(axis=1) + categories(said["encoder"], some)
         np.testing.assert_allclose(whole, expected.log_prob[:n], atol=1e-4)
-        p_value = p_values(
-            said["calibration"], whole, table.take(np.arange(n)), encoded.category_log_prob[:n].sum(axis=1)
-        )
+        p_value = p_values(said["calibration"], whole, some, categories(said["encoder"], some))
         # A likelihood that differs in its last digits may pass a reference value or two.
         np.testing.assert_allclose(p_value, expected.p_value[:n], atol=2.5e-3)
+    assert said["encoder"]["rare_levels"] == [0]
     assert sorted(said["calibration"]["scores"]) == sorted(density.calibration.scores)
     assert said["calibration"]["nll"] == density.calibration.nll.tolist()
 

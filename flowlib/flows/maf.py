@@ -30,5 +30,8 @@ class Maf(Stack):
         layers: int = 2,
     ) -> None:
         hidden = width(d, hidden)
-        nets = [(made(d, context, hidden, layers, order, generator), order) for order in alternating(d, blocks)]
-        super().__init__(d, context, [AutoregressiveBlock(net, Affine(), order) for net, order in nets], hidden, layers)
+        chain = []
+        for k, order in enumerate(alternating(d, blocks)):
+            net = made(d, context, hidden, layers, order, generator, turn=(k, blocks))
+            chain.append(AutoregressiveBlock(net, Affine(), order))
+        super().__init__(d, context, chain, hidden, layers)

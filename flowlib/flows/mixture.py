@@ -97,6 +97,8 @@ class Mixture(Flow):
     context, x), so that u_j depends on y_≤j alone. A fresh one is seeded and means nothing before :meth:`solve`.
     """
 
+    solvable = True
+
     def __init__(
         self, d: int, context: int, generator: torch.Generator, components: int = 8, rank: int | None = None
     ) -> None:
@@ -161,8 +163,8 @@ class Mixture(Flow):
             x[:, j] = ((z[:, j : j + 1] - at_zero) / slope).squeeze(1)
         return x
 
-    def solve(self, x: Tensor, context: Tensor, seed: int) -> bool:
-        """Fit by expectation maximisation, the number of components by BIC; true."""
+    def solve(self, x: Tensor, context: Tensor, seed: int) -> None:
+        """Fit by expectation maximisation, the number of components by BIC."""
         context_rows = context.numpy().astype(np.float64)
         projection = _directions(context_rows, len(self.projection), seed)
         fitted = _expectation_maximisation(np.hstack([context_rows @ projection.T, x.numpy()]), seed)
@@ -171,7 +173,6 @@ class Mixture(Flow):
             *(torch.from_numpy(part).to(x.dtype)
               for part in (np.log(fitted.weights_), fitted.means_, fitted.precisions_cholesky_))
         )  # fmt: skip
-        return True
 
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class."""

@@ -28,7 +28,7 @@ class SplineAutoregressive(Stack):
         chain = []
         for k, order in enumerate(alternating(d, blocks)):
             transform = spline if k else Affine()
-            net = made(d, context, hidden, layers, order, generator, transform.parameters_each)
+            net = made(d, context, hidden, layers, order, generator, transform.parameters_each, (k, blocks))
             chain.append(AutoregressiveBlock(net, transform, order))
         super().__init__(d, context, chain, hidden, layers)
         self.bins = bins

@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flowlib import artifact
-from flowlib.artifact import Artifact
+from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from flowlib.encoding import EncoderConfig, FeatureSpec
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
+from stream_app.runtime.topics import MODEL_BYTES_MAX
 from stream_app.trainer import gates, private, resuming
 from stream_app.trainer.dataset import Split, leave_out, quarantined, split, thin, without_unusable
 from stream_app.trainer.ledger import OverBudget
 from stream_app.trainer.resuming import CheckpointFile
+
+BYTES_MAX = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
+"""Bytes of a model that fit into one message: base64 makes four of three, and the notice has some of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,11 @@ def answer(
         figures["membership"] = gates.membership(candidate, members, others, config.trainer)
     if not gates.passed(figures):
         return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None, findings)
-    return _promoted(config, request, len(parts.train), in_service, figures, artifact.pack(candidate, key), findings)
+    try:
+        made = artifact.pack(candidate, key, BYTES_MAX)
+    except ArtifactError as error:
+        return Outcome(_refused(config, request, rows, in_service, figures, str(error)), None, findings)
+    return _promoted(config, request, len(parts.train), in_service, figures, made, findings)
 
 
 def _admissible(config: Config, rows: Table, in_service: Density | None) -> Table:

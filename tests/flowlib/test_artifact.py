@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
+from flowlib.flows import FLOWS
 from tests.flowlib.conftest import draw
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -81,6 +83,25 @@ def test_a_signed_but_senseless_manifest_is_refused(made: Artifact, old: bytes, 
     forged = replace(made, manifest=text, signature=KEY.sign(digest), model_id=digest.hex()[:16])
     with pytest.raises(ArtifactError, match="rebuilt"):
         artifact.load(forged, TRUSTED)
+
+
+def test_what_would_not_be_loaded_again_is_not_signed(made: Artifact, density: Density) -> None:
+    size = len(made.manifest) + len(made.tensors)
+    assert artifact.pack(density, KEY, size) == made
+    with pytest.raises(ArtifactError, match=rf"{size:,} bytes, and no more than {size - 1:,} are accepted: leave out"):
+        artifact.pack(density, KEY, size - 1)
+    with pytest.raises(ArtifactError, match=f"larger than {size - 1:,} bytes"):
+        artifact.load(made, TRUSTED, size - 1)
+    flow = FLOWS["maf"](density.flow.d, density.flow.context, torch.Generator().manual_seed(0), blocks=65, hidden=8)
+    tall = replace(density, flow=flow)
+    with pytest.raises(
+        ArtifactError, match="too large to be loaded again: hyperparameter blocks is 65, expected 0 to 64"
+    ):
+        artifact.pack(tall, KEY)
+    own = artifact.pack(tall, KEY, None)
+    assert artifact.load(own, TRUSTED, None).flow.hyperparameters()["blocks"] == 65
+    with pytest.raises(ArtifactError, match="blocks is 65"):
+        artifact.load(own, TRUSTED)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

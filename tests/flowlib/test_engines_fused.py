@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import io
+import subprocess
+import sys
 import threading
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from flowlib.compiling import script
+from flowlib.compiling import archive, script
+from flowlib.engines import operator
 from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
@@ -32,6 +40,15 @@ def test_every_path_agrees_at_every_width(path: str, family: str, d: int, contex
     engine = Fused(flow, path)
     assert engine.path == path
     assert gap_nats(engine, flow, x, c).max() <= PARITY_NATS, f"seed {SEED}"
+
+
+@pytest.mark.parametrize("path", paths())
+@pytest.mark.parametrize("family", ["maf", "spline_autoregressive"])
+def test_more_features_than_hidden_units_agree(path: str, family: str) -> None:
+    """Degrees are spread then, and each block has its own."""
+    flow = FLOWS[family](200, 3, torch.Generator().manual_seed(SEED), blocks=3, hidden=64).eval()
+    x, c = rows(101, 200, 3)
+    assert gap_nats(Fused(flow, path), flow, x, c).max() <= PARITY_NATS, f"seed {SEED}"
 
 
 @pytest.mark.parametrize("family", STACKS)
@@ -87,6 +104,40 @@ def test_a_family_without_a_program_says_so(family: str) -> None:
         fused(flow_of(family))
 
 
+WITHOUT_MEMORY = """
+import resource
+
+import numpy as np
+
+from flowlib.engines import _fused
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+first, wide = np.zeros(1, np.int32), 3_000_000
+block = "affine", (0, 0.0, 0.0, 0.0, 0.0, 0.0), first, first, [(ones(1, 1), ones(1)), (ones(2, 1), ones(2))]
+big, small = _fused.Plan(1, wide, [block]), _fused.Plan(1, 0, [block])
+context, x, z, ladj = np.zeros((1, wide), np.float32), ones(1, 1), ones(1, 1), ones(1, 1)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**29, -1))  # the wide plan's rows would take 1.1 GB
+try:
+    big.run(x, context, z, ladj)
+except MemoryError:
+    small.run(x, np.zeros((1, 0), np.float32), z, ladj)
+    print("scored", z[0, 0], ladj[0, 0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space are Linux's")
+def test_a_thread_scores_on_after_it_has_run_out_of_memory() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("scored"), "the wide plan fitted into memory"
+
+
 def test_threads_score_at_the_same_time() -> None:
     engine, (x, c) = Fused(flow_of("spline_autoregressive")), rows(700)
     expected, found = engine(x, c), {}
@@ -105,16 +156,52 @@ def test_threads_score_at_the_same_time() -> None:
     assert len(found) == 4
 
 
-def test_a_scripted_module_holds_the_operator() -> None:
-    from flowlib.engines.operator import FusedModule
+# The operator ----------------------------------------------------------------------------------------------------------
 
-    flow, (x, c) = flow_of("maf"), rows(13)
-    engine = Fused(flow)
-    module = script(FusedModule(engine))
-    assert "driftflow::fused" in str(module.graph)
+
+class Scaled(torch.nn.Module):
+    """What somebody else scripts, with a flow in it."""
+
+    def __init__(self, engine: Fused) -> None:
+        super().__init__()
+        self.flow = operator.FusedModule(engine)
+
+    def forward(self, features: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.flow(2.0 * features, context)
+
+
+COPIES: dict[str, Callable[[torch.nn.Module], Any]] = {
+    "itself": lambda module: module, "scripted": lambda module: torch.jit.script(module), "frozen": script,
+    "deep copy": copy.deepcopy,
+    "exported": lambda module: torch.export.export(module, tuple(map(torch.from_numpy, rows(13)))).module(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(COPIES))
+def test_a_module_of_somebody_else_holds_the_operator(name: str) -> None:
+    (x, c), engine = rows(13), Fused(flow_of("maf"))
+    original = Scaled(engine).eval()
+    module, plan = COPIES[name](original), weakref.ref(engine)
+    expected = engine(2.0 * x, c)
+    del original, engine
+    gc.collect()
     with torch.inference_mode():
-        for ours, direct in zip(module(torch.from_numpy(x), torch.from_numpy(c)), engine(x, c), strict=True):
+        for ours, direct in zip(module(torch.from_numpy(x), torch.from_numpy(c)), expected, strict=True):
             np.testing.assert_array_equal(ours.numpy(), direct)
+    del module
+    gc.collect()
+    assert name == "frozen" or plan() is None, "freed with the last module; PyTorch keeps what it froze"
+
+
+def test_a_frozen_graph_calls_the_operator() -> None:
+    assert "driftflow::fused" in str(script(Scaled(Fused(flow_of("maf")))).graph)
+
+
+def test_a_module_from_a_file_has_no_plan_and_says_so() -> None:
+    blob = archive(torch.jit.script(operator.FusedModule(Fused(flow_of("maf")))))
+    gc.collect()
+    with pytest.raises(RuntimeError, match="this plan is not of this process"):
+        torch.jit.load(io.BytesIO(blob))(*map(torch.from_numpy, rows(2)))
 
 
 # Refusals --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,6 +98,14 @@ def test_a_pickle_holds_an_artifact_and_scores_the_same_bits(fitted: FlowDensity
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.score_samples(rows(200, 3)), fitted.score_samples(rows(200, 3)))
     assert again.offset_ == fitted.offset_
+
+
+def test_a_copy_of_any_size_is_one() -> None:
+    """76 MB: more than a model may have that is loaded from somebody else."""
+    x = rows(40, d=1_300)
+    made = FlowDensity(flow="spline_autoregressive", max_steps=1).fit(x)
+    for copied in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        np.testing.assert_array_equal(copied.score_samples(x), made.score_samples(x))
 
 
 def test_it_stands_in_a_pipeline() -> None:
@@ -201,6 +210,7 @@ def test_a_categorical_and_a_nullable_pandas_column() -> None:
         (pl.DataFrame({"x": [1.0, 2.0, 3.0], "t": [NEW_YEAR] * 2 + [None]}), "'t' misses times"),
         (np.ones((9, 2), dtype=complex), "Complex data not supported"),
         (np.array([[1.0, np.inf]] * 9), "infinity"),
+        (np.zeros((40, 4097)), "4,097 columns of numbers, and a density takes 4,096 at most: leave some out"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )  # fmt: skip

@@ -59,6 +59,42 @@ def test_each_block_is_triangular_in_its_order(name: str, d: int) -> None:
         assert seen[order.argmax()].sum() > (order < order.max()).sum() / 2, "the last one really looks back"
 
 
+def looks_at(net: torch.nn.Module, d: int) -> torch.Tensor:
+    """``(d, d)`` bool: which inputs have a way through the masks to the first number of each feature."""
+    way = torch.eye(next(layer.mask.shape[1] for layer in net if isinstance(layer, MaskedLinear)))
+    for layer in net:
+        if isinstance(layer, MaskedLinear):
+            way = (layer.mask @ way > 0).float()
+    return way[:d, :d] > 0
+
+
+@pytest.mark.parametrize("name", ["maf", "spline_autoregressive"])
+@pytest.mark.parametrize(("d", "hidden", "blocks"), [(300, None, 5), (200, 64, 5), (300, None, 3), (129, None, 2)])
+def test_of_any_two_features_one_sees_the_other_in_some_block(
+    name: str, d: int, hidden: int | None, blocks: int
+) -> None:
+    flow = FLOWS[name](d, 1, torch.Generator().manual_seed(0), hidden=hidden, blocks=blocks)
+    seen = torch.zeros(d, d, dtype=torch.bool)
+    for block in flow.blocks:
+        each = looks_at(block.net, d)
+        assert not (each & (block.order[None, :] >= block.order[:, None])).any()
+        seen |= each
+    assert int((~(seen | seen.T)).sum()) == d, "no pair is left out; a feature does not see itself"
+
+
+def test_masks_of_fewer_features_than_units_are_as_they_were() -> None:
+    """Stored weights mean what they did: units take degrees in turn, whichever block they stand in."""
+    for d, hidden, turn in [(1, 8, (0, 1)), (5, 64, (3, 5)), (16, 16, (1, 2))]:
+        net = made(d, 1, hidden, 1, torch.arange(d), torch.Generator().manual_seed(0), turn=turn)
+        degrees = torch.arange(hidden) % d - 1
+        assert torch.equal(net[0].mask[:, :d].bool(), degrees[:, None] >= torch.arange(d)[None, :])
+
+
+def test_a_single_unit_brings_the_context_to_every_feature() -> None:
+    net = busy(made(3, 1, 1, 2, torch.arange(3), torch.Generator().manual_seed(0)))
+    assert dependence(net, torch.ones(4, dtype=torch.float64))[:, 3].all()
+
+
 def test_orders_alternate() -> None:
     flow = FLOWS["maf"](3, 1, torch.Generator().manual_seed(1), blocks=3)
     assert [block.order.tolist() for block in flow.blocks] == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]

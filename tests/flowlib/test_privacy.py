@@ -11,10 +11,13 @@ from scipy.optimize import brentq
 from scipy.stats import kstest, norm
 from torch import Tensor, nn
 
-from flowlib.clipping import clipped_sum, row_norms
+from flowlib.clipping import clipped_sum
+from flowlib.density import Density
+from flowlib.encoding import EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
 from flowlib.membership import membership_advantage
 from flowlib.privacy import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for
+from flowlib.table import Table
 from flowlib.training import Batch, TrainConfig, fit_flow, log_prob
 
 KEY = bytes(range(32))
@@ -67,18 +70,18 @@ def one_by_one(flow: Flow, features: Tensor, context: Tensor) -> list[list[Tenso
 
 
 @pytest.mark.parametrize("made", [maf, plain])
-def test_norms_and_clipped_sums_are_those_of_autograd_row_by_row(made: object) -> None:
+def test_clipped_sums_are_those_of_autograd_row_by_row(made: object) -> None:
     flow, features, context = made()  # type: ignore[operator]
     rows = one_by_one(flow, features, context)
     norms = torch.tensor([math.sqrt(sum(float((g**2).sum()) for g in row)) for row in rows])
-    torch.testing.assert_close(row_norms(flow, features, context), norms, rtol=1e-4, atol=1e-5)
-    clip = float(norms.median())
-    got = {id(parameter): total for parameter, total in clipped_sum(flow, features, context, clip)}
-    assert (norms > clip).any()
-    assert (norms < clip).any()
-    for k, parameter in enumerate(flow.parameters()):
-        wanted = sum(row[k] * min(1.0, clip / float(norm)) for row, norm in zip(rows, norms, strict=True))
-        torch.testing.assert_close(got[id(parameter)], wanted, rtol=1e-4, atol=1e-4)
+    # Below every norm each row is scaled by its own: a wrong norm shows in the sum.
+    for clip in (float(norms.median()), 0.5 * float(norms.min())):
+        got = {id(parameter): total for parameter, total in clipped_sum(flow, features, context, clip)}
+        assert (norms > clip).any()
+        for k, parameter in enumerate(flow.parameters()):
+            wanted = sum(row[k] * min(1.0, clip / float(norm)) for row, norm in zip(rows, norms, strict=True))
+            torch.testing.assert_close(got[id(parameter)], wanted, rtol=1e-4, atol=1e-4)
+    assert (norms < norms.median()).any()
     assert all(parameter.requires_grad for parameter in flow.parameters())
 
 
@@ -169,6 +172,23 @@ def attack(flow: Flow, members: Batch, others: Batch):  # type: ignore[no-untype
     with torch.no_grad():
         scores = [log_prob(flow, part.features, part.context).double().numpy() for part in (members, others)]
     return membership_advantage(*scores)
+
+
+def test_a_table_of_slices_is_refused_and_not_left_at_its_random_start() -> None:
+    g = np.random.default_rng(0)
+    slices = np.array(["a", "b"], dtype=object)[np.arange(300) % 2]
+    table = Table.of(g.standard_normal((300, 2)), slices=slices)
+
+    def learn(flow: Flow, train: Batch, _: Batch) -> Spent:
+        return fit_private(flow, train, PrivateConfig(1.0, 0.5, 1), Keystream(KEY))
+
+    def fit(context: tuple[str, ...]) -> Density:
+        spec, settings = FeatureSpec(("x", "y")), EncoderConfig(context=context)
+        return Density.fit(spec, table, table, table, 0, learn=learn, encoder_config=settings)
+
+    with pytest.raises(ValueError, match='fit without "slice"'):
+        fit(("slice",))
+    assert fit(("hour",)).encoder.slices == ()
 
 
 def test_an_overfitted_flow_is_caught_and_a_private_one_is_not() -> None:

@@ -130,6 +130,23 @@ def test_gaps_are_filled_with_noise_in_training() -> None:
     assert lost == pytest.approx(-np.log(2 * np.pi) - 1, abs=0.1)
 
 
+def test_only_a_solver_is_given_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise for every row, and a context of every slice, are memory that no step by gradients needs."""
+    asked: list[int] = []
+    plain = Batch.draws
+
+    def draws(self: Batch, m: int, generator: torch.Generator) -> Any:
+        asked.append(m)
+        return plain(self, m, generator)
+
+    monkeypatch.setattr(Batch, "draws", draws)
+    train, valid = batch(300, 1), batch(100, 2)
+    fit_flow(fresh(), train, valid, SMALL, 0)
+    assert max(asked) == len(valid)
+    fit_flow(FLOWS["mixture"](2, 2, torch.Generator().manual_seed(0)), train, valid, SMALL, 0)
+    assert asked.count(len(train)) == 1
+
+
 def test_batches_that_are_not_finite_change_nothing() -> None:
     bad = batch(100, 1)
     flow = fresh()
@@ -155,7 +172,7 @@ def test_a_stated_share_of_contamination_is_not_learnt(share: float) -> None:
     likely, held = {}, {}
     for stated in (0.0, share):
         flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=3, hidden=32)
-        fit_flow(flow, train, valid, TrainConfig(max_steps=400, check_every=50, contamination=stated), 0)
+        fit_flow(flow, train, valid, TrainConfig(max_steps=800, check_every=50, contamination=stated), 0)
         with torch.no_grad():
             normal, odd = (log_prob(flow, part.features, part.context) for part in (clean, cluster))
         held[stated], likely[stated] = float(normal.mean()), float((odd > torch.quantile(normal, 0.01)).float().mean())

@@ -15,7 +15,8 @@ from flowlib.table import Table
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
-from stream_app.trainer import gates
+from stream_app.runtime.topics import MODEL_BYTES_MAX
+from stream_app.trainer import gates, training
 from stream_app.trainer.dataset import DAY_MS
 from stream_app.trainer.registry import Entry, Registry, signing_key
 from stream_app.trainer.training import Outcome, answer
@@ -95,6 +96,16 @@ def test_a_miscalibrated_model_is_refused(tmp_path: Path) -> None:
     outcome = answer(config, request(), rows(), None, signing_key(config))
     assert outcome.notice.status == "refused"
     assert "held-out events have p" in outcome.notice.reason
+
+
+def test_a_model_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_in(tmp_path)
+    assert 4 * training.BYTES_MAX // 3 < MODEL_BYTES_MAX
+    monkeypatch.setattr(training, "BYTES_MAX", 9_000)
+    outcome = answer(config, request(), rows(), None, signing_key(config))
+    assert (outcome.made, outcome.notice.status) == (None, "refused")
+    assert "bytes, and no more than 9,000 are accepted: leave out columns" in outcome.notice.reason
+    assert outcome.notice.gates["calibration"]["passed"]
 
 
 def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:

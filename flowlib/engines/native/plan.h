@@ -30,8 +30,9 @@ struct Floats {
     std::unique_ptr<float[], Free> data;
     std::size_t size = 0;
 
+    // Throws std::bad_alloc and is then empty: the scratch of a thread outlives the exception.
     void reset(std::size_t n) {
-        size = n;
+        size = 0;
         const std::size_t bytes = (n * sizeof(float) + 63) / 64 * 64 + 64;
 #ifdef _WIN32
         data.reset(static_cast<float*>(_aligned_malloc(bytes, 64)));
@@ -39,6 +40,7 @@ struct Floats {
         data.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
 #endif
         if (!data) throw std::bad_alloc();
+        size = n;
         for (std::size_t i = 0; i < bytes / sizeof(float); ++i) data[i] = 0.0f;
     }
 };
