@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from flowlib import blaming
 from flowlib.blaming import blame, excess
 from flowlib.conditional import conditional
 from flowlib.density import Density
+from flowlib.encoding import FeatureSpec
 from flowlib.explaining import Expectation, expected, nearest_typical
 from flowlib.table import Table
+from flowlib.training import TrainConfig
 from tests.flowlib.conftest import draw
 
 SD_B_GIVEN_A = 0.6
@@ -66,6 +70,20 @@ def test_blame_does_not_depend_on_the_rows_beside(density: Density) -> None:
     whole = blame(density, rows)
     pick = np.random.default_rng(45).permutation(400)[:130]
     np.testing.assert_array_equal(blame(density, rows.take(pick)), whole[pick])
+
+
+def test_memory_does_not_grow_with_the_square_of_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 rows of 80 columns with all their variants at once would take 200 MB; the numbers are the same."""
+    g, names = np.random.default_rng(54), tuple(f"x{j}" for j in range(80))
+    train, valid, held, rows = (Table.of(g.standard_normal((n, 80))) for n in (500, 100, 200, 256))
+    wide = Density.fit(FeatureSpec(names), train, valid, held, 0, TrainConfig(max_steps=2))
+    tracemalloc.start()
+    given = blame(wide, rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6
+    monkeypatch.setattr(blaming, "_VALUES", 1)
+    np.testing.assert_array_equal(blame(wide, rows.span(0, 4)), given[:4])
 
 
 def test_missing_and_unscorable_values_have_no_blame(density: Density) -> None:
