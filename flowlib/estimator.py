@@ -72,7 +72,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         flow: family, one of :data:`flowlib.flows.FLOWS`.
         alpha: share of ordinary rows that :meth:`predict` may call anomalies.
         maps: kinds of column map to choose from by held-out likelihood, of :data:`flowlib.columns.MAPS`.
-        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a time column.
+        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a time column;
+            they are those of UTC where it has a time zone, and as they are written where it has none.
         slice_column: name of the column that tells slices apart: p-values are then per slice where there are rows enough.
         max_steps: training steps at most; None for half a step a row, 100 to 1,500.
         calibration_share: share of the rows that calibrate and do not train.

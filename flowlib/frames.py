@@ -1,7 +1,8 @@
 """Arrays and DataFrames (pandas, polars and whatever narwhals knows) to a :class:`Table`, and back.
 
-Numbers become float32 features; text, categoricals and booleans become categories; the first date or time becomes the
-event time. What is missing stays missing.
+Numbers become float32 features; text, categoricals and booleans become categories; the one date or time becomes the
+event time: the instant where the column has a time zone, so that hours are those of UTC, and the hour as it is written
+where it has none. What is missing stays missing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from flowlib.encoding import FeatureSpec
-from flowlib.table import Objects, Table
+from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
 _TIME = (nw.Datetime, nw.Date)
@@ -125,10 +126,14 @@ def _texts(column: Any) -> Objects:
     return made
 
 
-def _times(column: Any) -> Any:
+def _times(column: Any) -> Ints:
+    """Milliseconds since the epoch, of the instant where the column knows its zone, whatever zone that is."""
+    if not isinstance(column.dtype, _TIME):
+        raise ValueError(f"column {column.name!r} held times in training and is {column.dtype} now: convert it")
     if column.is_null().any():
         raise ValueError(f"column {column.name!r} misses times: every row needs one, or leave the column out")
-    return np.asarray(column.cast(nw.Datetime("ms")).dt.timestamp("ms").to_list(), dtype=np.int64)
+    whole = column.cast(nw.Datetime("ms")) if isinstance(column.dtype, nw.Date) else column
+    return np.asarray(whole.dt.timestamp("ms").to_numpy(), dtype=np.int64)
 
 
 def frame_of(table: Table, layout: Layout, like: Any) -> Any:
