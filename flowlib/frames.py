@@ -18,6 +18,12 @@ from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
 _TIME = (nw.Datetime, nw.Date)
+_MACHINE = (
+    nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64,
+)  # fmt: skip
+"""Numbers that numpy has too; decimals and the like go one by one."""
+
+_GAPS = ("nan", "<NA>", "NaT")
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,11 @@ def _holds_text(column: Any) -> bool:
 
 
 def _absent(value: Any) -> bool:
-    return value is None or str(value) in ("nan", "<NA>", "NaT")
+    if isinstance(value, str):
+        return value in _GAPS
+    if isinstance(value, float):
+        return value != value
+    return value is None or str(value) in _GAPS
 
 
 def table_of(rows: Any, layout: Layout) -> Table:
@@ -116,13 +126,18 @@ def table_of(rows: Any, layout: Layout) -> Table:
 def _numbers(column: Any, name: str) -> Any:
     if not column.dtype.is_numeric():
         raise ValueError(f"column {name!r} was numeric in training and is {column.dtype} now: convert it")
-    # Through plain values: pandas' nullable columns and polars' nulls alike become NaN.
+    if isinstance(column.dtype, _MACHINE):
+        return np.asarray(column.to_numpy(), dtype=np.float64)  # gaps of any kind come as NaN
     return np.array([np.nan if _absent(value) else float(value) for value in column.to_list()], dtype=np.float64)
 
 
 def _texts(column: Any) -> Objects:
-    made = np.empty(len(column), dtype=object)
-    made[:] = [None if _absent(value) else str(value) for value in column.to_list()]
+    """Each distinct value is written once; True, 1 and 1.0 are distinct, though equal."""
+    values = column.to_list()
+    typed = list(zip(map(type, values), values, strict=True))
+    texts = {pair: None if _absent(pair[1]) else str(pair[1]) for pair in set(typed)}
+    made = np.empty(len(values), dtype=object)
+    made[:] = [texts[pair] for pair in typed]
     return made
 
 

@@ -6,10 +6,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
+from flowlib import frames
 from flowlib.frames import layout_of, table_of
 
 KINDS = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
@@ -52,3 +54,39 @@ def test_what_is_no_time_now_is_refused(make: Any) -> None:
     layout = layout_of(make({"x": [1.0], "at": [NEW_YEAR]}))
     with pytest.raises(ValueError, match="column 'at' held times in training and is String now"):
         table_of(make({"x": [1.0], "at": ["2026-01-01"]}), layout)
+
+
+# Numbers and texts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("type_", ["Int8", "Int64", "UInt16", "Float32", "Float64"])
+def test_gaps_of_any_type_of_number_are_missing(type_: str) -> None:
+    made = [
+        pd.DataFrame({"x": pd.array([1, None, 3], dtype=type_)}),
+        pl.DataFrame({"x": [1, None, 3]}, schema={"x": getattr(pl, type_)}),
+    ]
+    for frame in made:
+        np.testing.assert_array_equal(table_of(frame, layout_of(frame)).numeric[:, 0], [1, np.nan, 3])
+
+
+@pytest.mark.parametrize("type_", [pl.Decimal(10, 2), pl.Int128])
+def test_numbers_that_numpy_does_not_have_are_taken_too(type_: Any) -> None:
+    frame = pl.DataFrame({"x": [1, None, 3]}, schema={"x": type_})
+    np.testing.assert_array_equal(table_of(frame, layout_of(frame)).numeric[:, 0], [1, np.nan, 3])
+
+
+def test_columns_are_not_converted_value_by_value(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers as a whole, texts once for each that is distinct."""
+    looked: list[Any] = []
+    absent = frames._absent
+    frame = make({"x": np.arange(500.0), "n": np.arange(500), "c": ["a", "b"] * 250, "b": [True, False] * 250})
+    layout = layout_of(frame)
+    monkeypatch.setattr(frames, "_absent", lambda value: looked.append(value) or absent(value))
+    table = table_of(frame, layout)
+    assert table.categories[:2].tolist() == [["a", "True"], ["b", "False"]]
+    assert sorted(map(str, looked)) == ["False", "True", "a", "b"]
+
+
+def test_what_is_equal_and_written_differently_stays_apart() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "c": pd.Series([True, "True", "1", None], dtype=object)})
+    assert table_of(frame, layout_of(frame)).categories[:, 0].tolist() == ["True", "True", "1", None]
