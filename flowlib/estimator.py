@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flowlib import artifact
 from flowlib.blaming import blame
+from flowlib.context import CLOCK_WIDTH
 from flowlib.density import Density
 from flowlib.encoding import EncoderConfig, FeatureSpec
 from flowlib.explaining import Nearest, expected, nearest_typical
@@ -108,6 +109,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         self._check_parameters()
         table = self._table(X, reset=True)
+        self._check_clock()
         if len(table) < _ROWS_MIN:
             raise ValueError(f"n_samples = {len(table)}: a density needs at least {_ROWS_MIN} rows, better hundreds")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -249,6 +251,14 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _steps(self, n: int) -> int:
         return self.max_steps or int(np.clip(_STEPS_A_ROW * n, _STEPS_MIN, _STEPS_MAX))
 
+    def _check_clock(self) -> None:
+        asked = [name for name in CLOCK_WIDTH if name in self.context]
+        if asked and not self._layout.time:
+            raise ValueError(
+                f"context has {asked[0]!r} and the rows have no time: pass a DataFrame with one column of dates or times, "
+                "or leave it out"
+            )
+
     def _check_parameters(self) -> None:
         if self.flow not in FLOWS:
             raise ValueError(f"flow = {self.flow!r}: there are {', '.join(sorted(FLOWS))}")
@@ -257,6 +267,15 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must lie between 0 and 1")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps = {self.max_steps!r}: must be at least 1, or None to choose by the rows")
+        for name in ("maps", "context"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r}: must be a tuple of names, ({getattr(self, name)!r},)"
+                )
+        if "slice" in self.context and self.slice_column is None:
+            raise ValueError(
+                "context has 'slice' and slice_column is None: name the column that tells slices apart, or leave it out"
+            )
 
 
 def _usable(table: Table) -> Any:

@@ -218,11 +218,23 @@ def test_what_cannot_be_fitted_is_refused_with_a_sentence(given: Any, sentence: 
         ({"max_steps": 0}, "max_steps = 0"),
         ({"slice_column": "shop"}, "X is an array: pass a DataFrame"),
         ({"context": ("moon",)}, "hour, weekday, slice"),
+        (
+            {"context": ("weekday",)},
+            "context has 'weekday' and the rows have no time: pass a DataFrame with one column",
+        ),
+        ({"context": ("slice",)}, "context has 'slice' and slice_column is None: name the column"),
+        ({"context": "hour"}, r"context = 'hour': must be a tuple of names, \('hour',\)"),
+        ({"maps": "quantile"}, r"maps = 'quantile': must be a tuple of names, \('quantile',\)"),
     ],
 )
 def test_parameters_are_refused_with_a_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         clone(QUICK).set_params(**settings).fit(rows(50))
+
+
+def test_a_frame_without_a_time_has_no_hour() -> None:
+    with pytest.raises(ValueError, match="context has 'hour' and the rows have no time"):
+        FlowDensity(context=("hour",)).fit(pl.DataFrame({"x": [1.0] * 9}))
 
 
 def test_another_width_or_kind_than_in_training_is_refused(
