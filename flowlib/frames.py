@@ -7,23 +7,17 @@ where it has none. What is missing stays missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from flowlib.encoding import FeatureSpec
+from flowlib.frame_columns import TIME, absent, numbers, texts, times
 from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
-_TIME = (nw.Datetime, nw.Date)
-_MACHINE = (
-    nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64,
-)  # fmt: skip
-"""Numbers that numpy has too; decimals and the like go one by one."""
-
-_GAPS = ("nan", "<NA>", "NaT")
 
 
 @dataclass(frozen=True)
@@ -35,12 +29,16 @@ class Layout:
         time: the column with the event time, or "".
         slice: the column that names each row's slice, or "".
         order: all columns as they came.
+        dtypes: type of each column.
+        kinds: of each categorical column and the one with the slices, what it holds: booleans, numbers, text, times.
     """
 
     spec: FeatureSpec
     time: str
     slice: str
     order: tuple[str, ...]
+    dtypes: dict[str, Any] = field(default_factory=dict)
+    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def is_frame(rows: Any) -> bool:
@@ -67,14 +65,14 @@ def layout_of(rows: Any, slice_column: str | None = None) -> Layout:
     frame = nw.from_native(rows, eager_only=True)
     if slice_column is not None and slice_column not in frame.columns:
         raise ValueError(f"there is no column {slice_column!r} to slice by; there are: {', '.join(frame.columns)}")
-    numeric, categorical, times = [], [], []
+    numeric, categorical, clock = [], [], []
     for name, dtype in frame.schema.items():
         if name == slice_column:
             continue
         if dtype.is_numeric():
             numeric.append(name)
-        elif isinstance(dtype, _TIME):
-            times.append(name)
+        elif isinstance(dtype, TIME):
+            clock.append(name)
         elif isinstance(dtype, _TEXT) or _holds_text(frame[name]):
             categorical.append(name)
         else:
@@ -86,69 +84,57 @@ def layout_of(rows: Any, slice_column: str | None = None) -> Layout:
         raise ValueError(
             f"no numeric column among {', '.join(frame.columns) or 'no columns'}: a density needs at least one"
         )
-    if len(times) > 1:
-        raise ValueError(f"more than one time column ({', '.join(times)}): keep the one that says when a row happened")
+    if len(clock) > 1:
+        raise ValueError(f"more than one time column ({', '.join(clock)}): keep the one that says when a row happened")
     spec = FeatureSpec(tuple(numeric), tuple(categorical))
-    return Layout(spec, times[0] if times else "", slice_column or "", tuple(frame.columns))
+    kinds = {name: texts(frame[name])[1] for name in (*categorical, *([slice_column] if slice_column else []))}
+    return Layout(spec, clock[0] if clock else "", slice_column or "", tuple(frame.columns), dict(frame.schema), kinds)
 
 
 def _holds_text(column: Any) -> bool:
     """pandas' object columns: text, booleans or nothing in every row."""
-    return column.dtype == nw.Object and all(isinstance(v, str | bool) or _absent(v) for v in column.to_list())
-
-
-def _absent(value: Any) -> bool:
-    if isinstance(value, str):
-        return value in _GAPS
-    if isinstance(value, float):
-        return value != value
-    return value is None or str(value) in _GAPS
+    return column.dtype == nw.Object and all(isinstance(v, str | bool) or absent(v) for v in column.to_list())
 
 
 def table_of(rows: Any, layout: Layout) -> Table:
     """The columns of a layout as a table.
 
     Raises:
-        ValueError: a numeric column holds something else.
+        ValueError: a column holds something else than in training, or misses times.
     """
     frame = nw.from_native(rows, eager_only=True)
     numeric = np.empty((len(frame), len(layout.spec.numeric)))
     for j, name in enumerate(layout.spec.numeric):
-        numeric[:, j] = _numbers(frame[name], name)
+        numeric[:, j] = numbers(frame[name])
     categories = np.empty((len(frame), len(layout.spec.categorical)), dtype=object)
     for k, name in enumerate(layout.spec.categorical):
-        categories[:, k] = _texts(frame[name])
-    slices = np.array([text or "" for text in _texts(frame[layout.slice])], dtype=object) if layout.slice else None
-    times = _times(frame[layout.time]) if layout.time else None
-    return Table.of(numeric, categories, slices, times)
+        categories[:, k] = _texts(frame[name], layout)
+    slices = None
+    if layout.slice:
+        slices = np.array([text or "" for text in _texts(frame[layout.slice], layout)], dtype=object)
+    return Table.of(numeric, categories, slices, _times(frame[layout.time], layout) if layout.time else None)
 
 
-def _numbers(column: Any, name: str) -> Any:
-    if not column.dtype.is_numeric():
-        raise ValueError(f"column {name!r} was numeric in training and is {column.dtype} now: convert it")
-    if isinstance(column.dtype, _MACHINE):
-        return np.asarray(column.to_numpy(), dtype=np.float64)  # gaps of any kind come as NaN
-    return np.array([np.nan if _absent(value) else float(value) for value in column.to_list()], dtype=np.float64)
-
-
-def _texts(column: Any) -> Objects:
-    """Each distinct value is written once; True, 1 and 1.0 are distinct, though equal."""
-    values = column.to_list()
-    typed = list(zip(map(type, values), values, strict=True))
-    texts = {pair: None if _absent(pair[1]) else str(pair[1]) for pair in set(typed)}
-    made = np.empty(len(values), dtype=object)
-    made[:] = [texts[pair] for pair in typed]
+def _times(column: Any, layout: Layout) -> Ints:
+    made = times(column)
+    before, now = (getattr(dtype, "time_zone", None) for dtype in (layout.dtypes[layout.time], column.dtype))
+    if (before is None) != (now is None):
+        raise ValueError(
+            f"column {column.name!r} was in {before or 'no zone'} in training and is in {now or 'no zone'} now: "
+            "its hours would be others; convert it"
+        )
     return made
 
 
-def _times(column: Any) -> Ints:
-    """Milliseconds since the epoch, of the instant where the column knows its zone, whatever zone that is."""
-    if not isinstance(column.dtype, _TIME):
-        raise ValueError(f"column {column.name!r} held times in training and is {column.dtype} now: convert it")
-    if column.is_null().any():
-        raise ValueError(f"column {column.name!r} misses times: every row needs one, or leave the column out")
-    whole = column.cast(nw.Datetime("ms")) if isinstance(column.dtype, nw.Date) else column
-    return np.asarray(whole.dt.timestamp("ms").to_numpy(), dtype=np.int64)
+def _texts(column: Any, layout: Layout) -> Objects:
+    """Texts of a column that holds what it held in training: a number is no known text, however alike they look."""
+    made, now = texts(column)
+    held = layout.kinds[column.name]
+    if held and set(now) - set(held):
+        raise ValueError(
+            f"column {column.name!r} held {' and '.join(held)} in training and holds {' and '.join(now)} now: convert it"
+        )
+    return made
 
 
 def frame_of(table: Table, layout: Layout, like: Any) -> Any:

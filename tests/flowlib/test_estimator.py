@@ -147,6 +147,18 @@ def test_samples_come_in_the_frame_that_was_fitted(framed: tuple[Any, FlowDensit
     assert set(drawn["shop"]) <= {"north", "south"}
 
 
+def test_slices_of_numbers_are_read_back(framed: tuple[Any, FlowDensity]) -> None:
+    """With a gap pandas holds them as floats."""
+    make, _ = framed
+    given = columns(600) | {"shop": np.repeat([10, 20], 300)}
+    made = FlowDensity(max_steps=20, slice_column="shop", context=("slice",)).fit(make(given))
+    assert set(made.density_.calibration.scores) == {""}
+    assert set(made.density_.encoder.slices) == {"10", "20"}
+    rows = make(columns(3, 1) | {"shop": [10.0, 20.0, None]})
+    whole = make(columns(3, 1) | {"shop": [10, 20, 20]})
+    np.testing.assert_array_equal(made.score_samples(rows)[:2], made.score_samples(whole)[:2])
+
+
 def test_gaps_and_unseen_categories_are_scored(framed: tuple[Any, FlowDensity]) -> None:
     make, made = framed
     plain, odd = columns(3, 3), columns(3, 3)

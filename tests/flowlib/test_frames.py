@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from flowlib import frames
+from flowlib import frame_columns
 from flowlib.frames import layout_of, table_of
 
 KINDS = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
@@ -78,10 +78,10 @@ def test_numbers_that_numpy_does_not_have_are_taken_too(type_: Any) -> None:
 def test_columns_are_not_converted_value_by_value(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers as a whole, texts once for each that is distinct."""
     looked: list[Any] = []
-    absent = frames._absent
+    absent = frame_columns.absent
     frame = make({"x": np.arange(500.0), "n": np.arange(500), "c": ["a", "b"] * 250, "b": [True, False] * 250})
     layout = layout_of(frame)
-    monkeypatch.setattr(frames, "_absent", lambda value: looked.append(value) or absent(value))
+    monkeypatch.setattr(frame_columns, "absent", lambda value: looked.append(value) or absent(value))
     table = table_of(frame, layout)
     assert table.categories[:2].tolist() == [["a", "True"], ["b", "False"]]
     assert sorted(map(str, looked)) == ["False", "True", "a", "b"]
@@ -90,3 +90,56 @@ def test_columns_are_not_converted_value_by_value(make: Any, monkeypatch: pytest
 def test_what_is_equal_and_written_differently_stays_apart() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "c": pd.Series([True, "True", "1", None], dtype=object)})
     assert table_of(frame, layout_of(frame)).categories[:, 0].tolist() == ["True", "True", "1", None]
+
+
+# What a column held ----------------------------------------------------------------------------------------------------
+
+
+def test_integers_that_come_back_as_floats_are_the_same_categories() -> None:
+    """pandas makes floats of them where one is missing."""
+    fitted = pd.DataFrame({"x": [1.0, 2.0, 3.0], "c": pd.Categorical([1, 2, 1]), "s": [7, 8, 7]})
+    layout = layout_of(fitted, "s")
+    table = table_of(pd.DataFrame({"x": [1.0, 2.0], "c": [1.0, None], "s": [8.0, None]}), layout)
+    assert table.categories[:, 0].tolist() == ["1", None]
+    assert table.slices.tolist() == ["8", ""]
+    assert table_of(fitted, layout).slices.tolist() == ["7", "8", "7"]
+    other_way = layout_of(pd.DataFrame({"x": [1.0, 2.0], "c": pd.Categorical([1.0, 2.5])}))
+    again = table_of(pd.DataFrame({"x": [1.0], "c": [1]}), other_way)
+    assert again.categories[:, 0].tolist() == ["1"]
+
+
+def test_text_stays_as_it_is_written(make: Any) -> None:
+    frame = make({"x": [1.0, 2.0], "c": ["1.0", "01"]})
+    assert table_of(frame, layout_of(frame)).categories[:, 0].tolist() == ["1.0", "01"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sentence"),
+    [
+        (["1", "2"], [1, 2], "column 'c' held text in training and holds numbers now: convert it"),
+        ([True, False], [1.0, 0.0], "column 'c' held booleans in training and holds numbers now"),
+        ([True, False], ["True", "False"], "column 'c' held booleans in training and holds text now"),
+        (["a", "b"], [[1], [2]], r"column 'c' is of type (List|Object)"),
+    ],
+)
+def test_another_kind_of_value_than_in_training_is_refused(make: Any, before: Any, now: Any, sentence: str) -> None:
+    layout = layout_of(make({"x": [1.0, 2.0], "c": before}))
+    with pytest.raises(ValueError, match=sentence):
+        table_of(make({"x": [1.0, 2.0], "c": now}), layout)
+
+
+def test_a_part_of_what_a_column_held_is_taken_and_so_is_nothing(make: Any) -> None:
+    mixed = layout_of(pd.DataFrame({"x": [1.0, 2.0], "c": pd.Series([True, "a"], dtype=object)}))
+    assert table_of(make({"x": [1.0], "c": [True]}), mixed).categories.tolist() == [["True"]]
+    text = layout_of(make({"x": [1.0], "c": ["a"]}))
+    assert table_of(make({"x": [1.0], "c": [None]}), text).categories.tolist() == [[None]]
+
+
+def test_a_time_that_has_lost_its_zone_is_refused(make: Any) -> None:
+    """Its hours would be others, and nobody would be told."""
+    berlin = NEW_YEAR.replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    layout = layout_of(make({"x": [1.0], "at": [berlin]}))
+    with pytest.raises(ValueError, match="column 'at' was in Europe/Berlin in training and is in no zone now"):
+        table_of(make({"x": [1.0], "at": [NEW_YEAR]}), layout)
+    utc = NEW_YEAR.replace(tzinfo=ZoneInfo("UTC"))
+    assert table_of(make({"x": [1.0], "at": [utc]}), layout).time_ms.tolist() == [1_767_225_600_000]
