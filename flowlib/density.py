@@ -17,7 +17,7 @@ from flowlib.engines import ROWS, Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
-from flowlib.table import Bools, Floats, Singles, Table
+from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
 Learn = Callable[[Flow, Batch, Batch], object]
@@ -140,10 +140,10 @@ class Density:
             raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing
         )  # fmt: skip
 
-    def sample(self, n: int, seed: int) -> Table:
+    def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
         whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
-        return draw(self.encoder, self.flow, n, seed, whole)
+        return draw(self.encoder, self.flow, n, seed, whole, times)
 
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""

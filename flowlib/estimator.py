@@ -87,6 +87,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         findings_: sentences on what is peculiar about the columns.
     """
 
+    _layout: Layout
+
     def __init__(
         self, flow: str = "maf", alpha: float = 0.01, maps: tuple[str, ...] = MAPS, context: tuple[str, ...] = (),
         slice_column: str | None = None, max_steps: int | None = None, calibration_share: float = 0.2,
@@ -116,6 +118,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         table = table.take(_usable(table))
         if len(table) < _ROWS_MIN:
             raise ValueError("hardly any row has a number that is present and within float32: nothing can be learnt")
+        self._layout = self._layout.with_times(table.time_ms, seed)
         order = np.random.default_rng(seed).permutation(len(table))
         held, stop = self._sizes(len(table))
         parts = (order[held + stop :], order[held : held + stop], order[:held])
@@ -166,12 +169,17 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
-        """Rows drawn from the density: an array, or a DataFrame of the kind that was fitted."""
+        """Rows drawn from the density: an array, or a DataFrame like the one that was fitted.
+
+        Its columns have the types they had: integers are rounded, times are drawn from those of a thousand rows fitted.
+        Other rounded numbers come spread over their cells, and slices are missing where the density is not told of them.
+        """
         density = self._density()
         if n_samples < 1:
             raise ValueError(f"n_samples = {n_samples}: at least 1 row can be drawn")
         seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
-        drawn = density.sample(int(n_samples), seed)
+        times = np.array(self._layout.times, dtype=np.int64) if self._layout.times else None
+        drawn = density.sample(int(n_samples), seed, times)
         return drawn.numeric.astype(np.float64) if self._kind is None else frame_of(drawn, self._layout, self._kind)
 
     def explain(self, X: Any) -> list[Explanation]:

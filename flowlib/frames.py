@@ -7,17 +7,19 @@ where it has none. What is missing stays missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
 
 from flowlib.encoding import FeatureSpec
-from flowlib.frame_columns import TIME, absent, numbers, texts, times
+from flowlib.frame_columns import TIME, absent, numbers, of_numbers, of_texts, of_times, texts, times
 from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
+TIMES_KEPT = 1_000
+"""Times that a layout remembers at most: enough to draw from, and 8 kB."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Layout:
         order: all columns as they came.
         dtypes: type of each column.
         kinds: of each categorical column and the one with the slices, what it holds: booleans, numbers, text, times.
+        times: when some of the rows fitted happened, for samples; none without such a column.
     """
 
     spec: FeatureSpec
@@ -39,6 +42,14 @@ class Layout:
     order: tuple[str, ...]
     dtypes: dict[str, Any] = field(default_factory=dict)
     kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    times: tuple[int, ...] = ()
+
+    def with_times(self, time_ms: Ints, seed: int) -> Layout:
+        """The same with times to draw from: by chance, as every n-th of hourly rows might be the same hour."""
+        if not self.time:
+            return self
+        pick = np.random.default_rng(seed).permutation(len(time_ms))[:TIMES_KEPT]
+        return replace(self, times=tuple(time_ms[np.sort(pick)].tolist()))
 
 
 def is_frame(rows: Any) -> bool:
@@ -138,11 +149,18 @@ def _texts(column: Any, layout: Layout) -> Objects:
 
 
 def frame_of(table: Table, layout: Layout, like: Any) -> Any:
-    """A frame of the kind that ``like`` names (``pandas``, ``polars``), columns as they came."""
-    columns: dict[str, Any] = {name: table.numeric[:, j] for j, name in enumerate(layout.spec.numeric)}
-    columns |= {name: list(table.categories[:, k]) for k, name in enumerate(layout.spec.categorical)}
+    """A frame of the kind that ``like`` names (``pandas``, ``polars``), columns and their types as they came.
+
+    Integers are rounded; a column with gaps is of the type that the library gives to such a one. Rows without a slice
+    miss it.
+    """
+    columns = {
+        name: of_numbers(table.numeric[:, j], layout.dtypes[name], like) for j, name in enumerate(layout.spec.numeric)
+    }
+    labels = {name: table.categories[:, k] for k, name in enumerate(layout.spec.categorical)}
     if layout.slice:
-        columns[layout.slice] = list(table.slices)
+        labels[layout.slice] = np.array([text or None for text in table.slices.tolist()], dtype=object)
+    columns |= {name: of_texts(given, layout.kinds[name], layout.dtypes[name], like) for name, given in labels.items()}
     if layout.time:
-        columns[layout.time] = table.time_ms.astype("datetime64[ms]")
-    return nw.from_dict({name: columns[name] for name in layout.order}, backend=like).to_native()
+        columns[layout.time] = of_times(table.time_ms, layout.dtypes[layout.time], like)
+    return nw.from_dict({name: columns[name].to_native() for name in layout.order}, backend=like).to_native()

@@ -145,15 +145,24 @@ def test_samples_come_in_the_frame_that_was_fitted(framed: tuple[Any, FlowDensit
     assert type(drawn) is make
     assert list(drawn.columns) == ["amount", "items", "shop", "paid", "at"]
     assert set(drawn["shop"]) <= {"north", "south"}
+    given = make(columns(600))
+    assert list(drawn.dtypes) == list(given.dtypes)
+    assert set(drawn["paid"]) == {True, False}
+    assert set(drawn["at"]) <= set(given["at"])
+    assert len(set(drawn["at"])) > 20
+    assert np.isfinite(made.score_samples(drawn)).all()
 
 
-def test_slices_of_numbers_are_read_back(framed: tuple[Any, FlowDensity]) -> None:
+def test_slices_of_numbers_are_drawn_and_read_back(framed: tuple[Any, FlowDensity]) -> None:
     """With a gap pandas holds them as floats."""
     make, _ = framed
     given = columns(600) | {"shop": np.repeat([10, 20], 300)}
     made = FlowDensity(max_steps=20, slice_column="shop", context=("slice",)).fit(make(given))
     assert set(made.density_.calibration.scores) == {""}
     assert set(made.density_.encoder.slices) == {"10", "20"}
+    drawn = made.sample(50, random_state=1)
+    assert list(drawn.dtypes) == list(make(given).dtypes)
+    assert set(drawn["shop"]) == {10, 20}
     rows = make(columns(3, 1) | {"shop": [10.0, 20.0, None]})
     whole = make(columns(3, 1) | {"shop": [10, 20, 20]})
     np.testing.assert_array_equal(made.score_samples(rows)[:2], made.score_samples(whole)[:2])

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from flowlib import frame_columns
-from flowlib.frames import layout_of, table_of
+from flowlib.frames import frame_of, layout_of, table_of
 
 KINDS = {"pandas": pd.DataFrame, "polars": pl.DataFrame}
 NEW_YEAR = datetime(2026, 1, 1)
@@ -143,3 +143,57 @@ def test_a_time_that_has_lost_its_zone_is_refused(make: Any) -> None:
         table_of(make({"x": [1.0], "at": [NEW_YEAR]}), layout)
     utc = NEW_YEAR.replace(tzinfo=ZoneInfo("UTC"))
     assert table_of(make({"x": [1.0], "at": [utc]}), layout).time_ms.tolist() == [1_767_225_600_000]
+
+
+# And back --------------------------------------------------------------------------------------------------------------
+
+
+def like(frame: Any, slice_column: str | None = None) -> Any:
+    """What comes back of a frame that goes to a table."""
+    layout = layout_of(frame, slice_column)
+    return frame_of(table_of(frame, layout), layout, "pandas" if isinstance(frame, pd.DataFrame) else "polars")
+
+
+def test_a_pandas_frame_comes_back_as_it_was() -> None:
+    at = [NEW_YEAR + timedelta(hours=7 * i) for i in range(3)]
+    given = pd.DataFrame(
+        {
+            "x": [1.5, 2.5, np.nan], "n": np.array([1, 2, 3], np.int8), "u": np.array([0, 2, 255], np.uint8),
+            "f": np.array([1, 2, 3], np.float32), "b": [True, False, True], "w": [True, None, False],
+            "t": ["a", None, "b"], "c": pd.Categorical(["p", "q", None]), "k": pd.Categorical([3, 4, 3]),
+            "s": [10, 20, 10], "at": pd.Series(at).dt.tz_localize("Europe/Berlin"),
+        }
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(like(given, "s"), given)
+
+
+@pytest.mark.parametrize(
+    "at", [pl.Date, pl.Datetime("us"), pl.Datetime("ns", "Europe/Berlin"), pl.Datetime("ms", "UTC")]
+)
+def test_a_polars_frame_comes_back_as_it_was(at: Any) -> None:
+    columns = {
+        "x": ([1.5, 2.5, -1.0], pl.Float64), "n": ([1, 2, 3], pl.Int16), "g": ([1, None, 3], pl.UInt32),
+        "f": ([1.0, 2.0, 3.0], pl.Float32), "b": ([True, None, False], pl.Boolean), "t": (["a", None, "b"], pl.String),
+        "c": (["p", "q", None], pl.Categorical), "e": (["p", "q", None], pl.Enum(["q", "p"])),
+        "s": ([10, None, 20], pl.Int32), "nothing": ([None, None, None], pl.String),
+    }  # fmt: skip
+    given = pl.DataFrame({name: pl.Series(values, dtype=dtype) for name, (values, dtype) in columns.items()})
+    given = given.with_columns(pl.Series("at", [date(2026, 1, 1 + i) for i in range(3)]).cast(at))
+    got = like(given, "s")
+    assert got.schema == given.schema
+    assert got.equals(given)
+
+
+def test_integers_with_gaps_come_as_each_library_holds_them() -> None:
+    given = pd.DataFrame({"x": pd.array([1, None, 3], dtype="Int64"), "y": [1.0, 2.0, 3.0]})
+    assert like(given)["x"].tolist()[::2] == [1.0, 3.0]
+    assert like(pl.DataFrame({"x": [1, None, 3]}))["x"].to_list() == [1, None, 3]
+
+
+def test_integers_are_rounded_into_what_their_type_holds(make: Any) -> None:
+    for dtype, ends in (("uint8", [0, 255]), ("int64", [-(2**63), 2**63 - 1024])):
+        frame = make({"x": np.zeros(3, dtype)})
+        layout = layout_of(frame)
+        wild = table_of(frame, layout).with_numeric([[-1e30], [1e30], [4.6]])
+        got = frame_of(wild, layout, "pandas" if make is pd.DataFrame else "polars")["x"].to_list()
+        assert got == [*ends, 5]
