@@ -14,6 +14,7 @@ from flowlib.blaming import blame, excess
 from flowlib.conditional import conditional
 from flowlib.density import Density
 from flowlib.encoding import FeatureSpec
+from flowlib.estimator import FlowDensity
 from flowlib.explaining import Expectation, expected, nearest_typical
 from flowlib.table import Table
 from flowlib.training import TrainConfig
@@ -204,6 +205,22 @@ def test_an_unscorable_row_cannot_be_made_ordinary(density: Density) -> None:
     near = nearest_typical(density, Table.of([[np.nan] * 3], [["x"]]))[0]
     assert not near.reached
     assert near.sentence() == "no change of its numbers makes it ordinary"
+
+
+# All of it -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_cannot_be_scored_is_explained_as_it_is_scored() -> None:
+    made = FlowDensity(max_steps=40).fit(np.random.default_rng(55).standard_normal((300, 3)))
+    given = [[np.nan] * 3, [0.0, 1e39, -1e39], [0.0, 0.0, 0.0]]
+    told = made.explain(given)
+    np.testing.assert_array_equal([one.log_prob for one in told[:2]], made.score_samples(given)[:2])
+    assert [one.p_value for one in told] == made.p_values(given).tolist()
+    assert [one.nearest.log_prob for one in told[:2]] == [-np.inf] * 2
+    assert told[0].sentences == ("the row cannot be scored: all of its numbers are missing",)
+    assert told[1].sentences == ("the row cannot be scored: x1, x2 beyond what a float32 holds (3.4e38)",)
+    assert told[0].parts == told[0].blame == {}
+    assert np.isfinite(told[2].log_prob)
 
 
 # Samples ---------------------------------------------------------------------------------------------------------------
