@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from flowlib.evaluation import evaluate
 from stream_app.cli import main
 from stream_app.config import load
-from stream_app.evaluating.run import run_evaluate
+from stream_app.evaluating.page import verdict
+from stream_app.evaluating.run import _baselines, run_evaluate
+from tests.flowlib.conftest import draw, fit
 
 CONFIG = """
 stream = "shop"
@@ -151,6 +154,18 @@ def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
 
     run_evaluate(config, folder / "orders.csv", folder / "again.html", Console(stderr=True))
     assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_baseline_that_cannot_be_fitted_is_left_out_in_words() -> None:
+    density, train, judged = fit(max_steps=20), draw(600, 5), draw(300, 6)
+    gaps = train.numeric.copy()
+    gaps[:, 2] = np.nan
+    baselines, left_out = _baselines(density, train.with_numeric(gaps), judged)
+    found = evaluate(density, judged, np.arange(300) // 30, baselines=baselines, left_out=left_out)
+    assert list(found.over) == ["a Gaussian mixture"]
+    said = " ".join(verdict(found))
+    assert "There are no figures against one Gaussian: every training row has a gap" in said
+    assert "nan" not in said
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:

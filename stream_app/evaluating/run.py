@@ -61,7 +61,7 @@ def run_evaluate(
     judged = rows.take(held)
     err.print(f"evaluating {density.model_id} on {len(judged):,} {known}")
     days = judged.time_ms // dataset.DAY_MS
-    found = evaluate(density, judged, days, SEED, _baselines(density, rows.take(trained), judged))
+    found = evaluate(density, judged, days, SEED, *_baselines(density, rows.take(trained), judged))
     about = About(config.stream, density.model_id, known, _span(judged), density.spec.numeric)
     months = _months(density, rows, held, until_ms)
     drawn = _plots(density, judged, found, months, png)
@@ -94,10 +94,13 @@ def _held_out(config: Config, rows: Table, until_ms: int, first: bool) -> tuple[
     return gate, before & ~gate & ~calibration
 
 
-def _baselines(density: Density, train: Table, judged: Table) -> dict[str, Floats]:
-    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows."""
+def _baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows.
+
+    And why one of them could not be fitted.
+    """
     if len(train) < _ROWS_MIN:
-        return {}
+        return {}, {}
     train = dataset.thin(dataset.without_unusable(train), _BASELINE_ROWS)
     stop = train.time_ms // dataset.DAY_MS % dataset.FOLDS == dataset.VALIDATION
     if not stop.any() or stop.all():
@@ -106,10 +109,12 @@ def _baselines(density: Density, train: Table, judged: Table) -> dict[str, Float
         density.spec, train.take(~stop), train.take(stop), train.take(stop), SEED, flow_name="mixture",
         encoder_config=replace(density.encoder.config, context=()),
     )  # fmt: skip
-    return {
-        "one Gaussian": gaussian_log_prob(density.encoder, train, judged),
-        "a Gaussian mixture": mixture.score(judged).log_prob,
-    }
+    fitted, left_out = {}, {}
+    try:
+        fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)
+    except ValueError as error:
+        left_out["one Gaussian"] = str(error)
+    return fitted | {"a Gaussian mixture": mixture.score(judged).log_prob}, left_out
 
 
 def _months(density: Density, rows: Table, held: Bools, until_ms: int) -> list[Month]:
