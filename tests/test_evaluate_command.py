@@ -18,6 +18,7 @@ from stream_app.cli import main
 from stream_app.config import load
 from stream_app.evaluating.page import verdict
 from stream_app.evaluating.run import _baselines, run_evaluate
+from tests.conftest import need
 from tests.flowlib.conftest import draw, fit
 
 CONFIG = """
@@ -145,6 +146,17 @@ def test_plots_lie_beside_as_png(made: tuple[Path, str]) -> None:
     kinds = {picture.name.split("-")[0] for picture in pictures}
     assert kinds == {"calibration", "slices", "months", "pit", "pairs", "marginals"}
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_names_with_dollars_are_no_formulas() -> None:
+    plots = need("stream_app.evaluating.plots")
+    values = np.random.default_rng(1).standard_normal((50, 2))
+    for figure in (
+        plots.pair(values, values, ["price_$", "cost_$"]),
+        plots.marginal(values[:, 0], values[:, 0], "$x^$"),
+    ):
+        assert plots.png(figure).startswith(b"\x89PNG")
+        assert "$</text>" in plots.svg(figure)
 
 
 def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
