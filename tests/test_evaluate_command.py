@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +18,10 @@ from click.testing import CliRunner
 from flowlib.evaluation import evaluate
 from stream_app.cli import main
 from stream_app.config import load
+from stream_app.errors import DriftflowError
 from stream_app.evaluating.page import verdict
 from stream_app.evaluating.run import _baselines, run_evaluate
+from stream_app.writing import writing
 from tests.conftest import need
 from tests.flowlib.conftest import draw, fit
 
@@ -184,6 +188,26 @@ def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["evaluate", str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml")])
     assert run.exit_code == 1
     assert "--bootstrap-until" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("words", [["evaluate", "--out"], ["score", "--signals"]])
+def test_where_nothing_can_be_written_it_says_so_before_the_work(words: list[str], tmp_path: Path) -> None:
+    command, option = words
+    run = CliRunner().invoke(main, [
+        command, str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
+        option, str(tmp_path / "no" / "such" / "file"),
+    ])  # fmt: skip
+    assert run.exit_code == 1
+    assert "there is no folder" in " ".join(run.output.split())
+    assert "training" not in run.output
+
+
+def test_what_the_system_says_while_writing_becomes_a_sentence() -> None:
+    with (
+        pytest.raises(DriftflowError, match="cannot be written, no space left on device"),
+        writing(Path("a.html")),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_file_without_unseen_events_is_refused(made: tuple[Path, str], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from stream_app.runtime.run import prepare_process
 from stream_app.runtime.score_file import bootstrap
 from stream_app.trainer import dataset
 from stream_app.trainer.registry import Registry
+from stream_app.writing import check_writable, writing
 
 SEED = 0
 _ROWS_MIN = 100
@@ -38,9 +39,14 @@ def run_evaluate(
 
     Raises:
         ModelError: there is no model, or the file has no events that it has not seen.
+        DriftflowError: the report cannot be written there.
     """
     from stream_app.evaluating import plots  # noqa: F401 - says at once, and not after minutes, that matplotlib is missing
 
+    check_writable(out)
+    if png is not None:
+        with writing(png):
+            png.mkdir(parents=True, exist_ok=True)
     prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
@@ -65,7 +71,8 @@ def run_evaluate(
     about = About(config.stream, density.model_id, known, _span(judged), density.spec.numeric)
     months = _months(density, rows, held, until_ms)
     drawn = _plots(density, judged, found, months, png)
-    out.write_text(page(about, found, months, drawn), encoding="utf-8")
+    with writing(out):
+        out.write_text(page(about, found, months, drawn), encoding="utf-8")
     return found
 
 
@@ -157,10 +164,10 @@ def _plots(
     }
     made = {section: [plots.svg(figure) for figure in group] for section, group in figures.items()}
     if png is not None:
-        png.mkdir(parents=True, exist_ok=True)
         for section, group in figures.items():
             for i, figure in enumerate(group):
-                (png / f"{section}-{i:02d}.png").write_bytes(plots.png(figure))
+                with writing(png / f"{section}-{i:02d}.png"):
+                    (png / f"{section}-{i:02d}.png").write_bytes(plots.png(figure))
     return made
 
 
