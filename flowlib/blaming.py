@@ -25,6 +25,8 @@ _GAIN_MIN = 1.0
 
 _HELD_UP = 3.0
 _ROWS = 256
+_VALUES = 1 << 22
+"""Values of all variants of the rows repaired at a time, some 90 MB: they grow with the square of the columns."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,11 @@ def blame(density: Density, table: Table) -> Floats:
     """
     spec = density.spec
     result = np.zeros((len(table), len(spec.numeric) + len(spec.categorical)))
-    for start in range(0, len(table), _ROWS):
-        rows = np.arange(start, min(start + _ROWS, len(table)))
+    variants = 1 + len(density.calibration.ordinary) * len(spec.numeric) + _LEVELS_TRIED * len(spec.categorical)
+    width = len(spec.numeric) + density.encoder.context_width
+    at_once = min(max(_VALUES // (variants * width), 1), _ROWS)
+    for start in range(0, len(table), at_once):
+        rows = np.arange(start, min(start + at_once, len(table)))
         result[rows] = _blame(density, table.take(rows))
     return result
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from flowlib.flows.base import Flow
-from flowlib.table import Floats, Ints, Objects, Singles
+from flowlib.table import Bools, Floats, Ints, Objects, Singles
 
 KINDS = ("hour", "weekday", "slice")
 SLICES_MAX = 4_096
@@ -50,6 +50,24 @@ def clock(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
     if "weekday" in kinds:
         blocks.append(_OF_WEEK[(time_ms // _DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
     return blocks
+
+
+def joined(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles]) -> Singles:
+    """Context ``(n, c)``: missing indicators ``(n, d)``, codes ``(n, k)`` as one-hot columns of these sizes, blocks.
+
+    Each is written where it belongs: made apart and then joined, wide one-hot columns would be in memory twice.
+    """
+    start, rows = missing.shape[1], np.arange(len(missing))
+    width = start + sum(sizes) + sum(block.shape[1] for block in blocks)
+    context = np.zeros((len(missing), width), dtype=np.float32)
+    context[:, :start] = missing
+    for k, size in enumerate(sizes):
+        context[rows, start + codes[:, k]] = 1.0
+        start += size
+    for block in blocks:
+        context[:, start : start + block.shape[1]] = block
+        start += block.shape[1]
+    return context
 
 
 def frequent(slices: Objects) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ import torch
 from flowlib.calibration import Calibration, pit_of
 from flowlib.context import attach, detach
 from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
-from flowlib.engines import Clock, Engine, build
+from flowlib.engines import ROWS, Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
-from flowlib.table import Bools, Floats, Singles, Table
+from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 
 Learn = Callable[[Flow, Batch, Batch], object]
@@ -140,10 +140,10 @@ class Density:
             raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing
         )  # fmt: skip
 
-    def sample(self, n: int, seed: int) -> Table:
+    def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
         whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
-        return draw(self.encoder, self.flow, n, seed, whole)
+        return draw(self.encoder, self.flow, n, seed, whole, times)
 
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""
@@ -162,6 +162,16 @@ class _Raw:
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Raw:
+        """Results of all rows, a span at a time: the context of all at once may be many times as large as the table."""
+        rows = max(encoder.chunk // ROWS, 1) * ROWS
+        if len(table) <= rows:
+            return cls._of(encoder, engine, margins, table)
+        spans = [table.span(start, start + rows) for start in range(0, len(table), rows)]
+        parts = [cls._of(encoder, engine, margins, span) for span in spans]
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    @classmethod
+    def _of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Raw:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         pushed = _pushed_out(z, encoded)

@@ -21,6 +21,7 @@ import numpy as np
 
 from flowlib import context as surroundings
 from flowlib.columns import MAPS, ColumnMap
+from flowlib.encoder_checks import check_parts, check_shapes
 from flowlib.findings import Finding, findings, many_levels, resolution
 from flowlib.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
@@ -28,6 +29,12 @@ from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _CHUNK_VALUES = 32_768
 """Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
+
+_CONTEXT_VALUES = 1 << 20
+"""Context values made at a time, 4 MiB: categories of many levels are wide, however few the columns."""
+
+_ROWS_MIN = 512
+"""Rows that a wide context never parts: a stream's batches are no larger."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,7 @@ class Encoder:
         slices: slices with a row of their own, in the order of their codes from 1 on.
         slice_table: ``(slices + 1, e)`` float32 learnt rows; row 0 is for the others. No columns without that context.
         findings: what is peculiar about the columns.
+        chunk: rows encoded at a time: more make larger arrays and gain nothing.
     """
 
     spec: FeatureSpec
@@ -128,6 +136,7 @@ class Encoder:
     findings: tuple[Finding, ...]
     _level_codes: tuple[dict[str | None, int], ...] = field(init=False, repr=False, compare=False)
     _slice_codes: dict[str, int] = field(init=False, repr=False, compare=False)
+    chunk: int = field(init=False, repr=False, compare=False)
     _log_missing: Floats = field(init=False, repr=False, compare=False)
     _log_present: Floats = field(init=False, repr=False, compare=False)
 
@@ -135,6 +144,9 @@ class Encoder:
         codes = tuple({level: i for i, level in enumerate(levels)} for levels in self.levels)
         object.__setattr__(self, "_level_codes", codes)
         object.__setattr__(self, "_slice_codes", {name: i for i, name in enumerate(self.slices, 1)})
+        d = max(len(self.spec.numeric), 1)
+        wide = max(_ROWS_MIN, _CONTEXT_VALUES // (d + sum(len(levels) + 1 for levels in self.levels)))
+        object.__setattr__(self, "chunk", max(1, min(_CHUNK_VALUES // d, wide)))
         with np.errstate(divide="ignore", invalid="ignore"):  # a state that is refused afterwards may hold anything
             object.__setattr__(self, "_log_missing", np.log(self.missing_share))
             object.__setattr__(self, "_log_present", np.log1p(-self.missing_share))
@@ -174,10 +186,9 @@ class Encoder:
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
         check_shapes(self.spec, table)
-        rows = max(1, _CHUNK_VALUES // len(self.spec.numeric))
-        if len(table) <= rows:
+        if len(table) <= self.chunk:
             return self._encode(table)
-        parts = [self._encode(table.span(start, start + rows)) for start in range(0, len(table), rows)]
+        parts = [self._encode(table.span(start, start + self.chunk)) for start in range(0, len(table), self.chunk)]
         return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
 
     def _encode(self, table: Table) -> Encoded:
@@ -189,12 +200,13 @@ class Encoder:
         value = np.where(unused, 0.0, value)
         features = np.clip(value, -self.limit, self.limit)
         ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
-        one_hot, category_log_prob = self._categories(table.categories)
+        levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table.slices)
-        blocks = [missing.astype(np.float32), *one_hot, *surroundings.clock(self.config.context, table.time_ms)]
+        blocks = surroundings.clock(self.config.context, table.time_ms)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
+        context = surroundings.joined(missing, levels, [len(known) + 1 for known in self.levels], blocks)
         return Encoded(
-            features.astype(np.float32), np.concatenate(blocks, axis=1), np.where(scorable[:, None], ladj, 0.0),
+            features.astype(np.float32), context, np.where(scorable[:, None], ladj, 0.0),
             tail_nats(value, self.limit), category_log_prob, codes, missing, scorable,
         )  # fmt: skip
 
@@ -230,13 +242,14 @@ class Encoder:
             value[:, columns], slope[:, columns] = column_map.forward(np.ascontiguousarray(x[:, columns]))
         return value, slope
 
-    def _categories(self, categories: Objects) -> tuple[list[Singles], Floats]:
-        blocks, log_prob = [], np.zeros((len(categories), len(self.levels)))
+    def _levels(self, categories: Objects) -> tuple[Ints, Floats]:
+        """Codes of the levels and their log-probabilities, ``(n, k)``."""
+        codes = np.empty((len(categories), len(self.levels)), dtype=np.int64)
+        log_prob = np.empty((len(categories), len(self.levels)))
         for k, known in enumerate(self._level_codes):
-            codes = np.array([known.get(value, len(known)) for value in categories[:, k].tolist()], dtype=np.int64)
-            blocks.append(np.eye(len(known) + 1, dtype=np.float32)[codes])
-            log_prob[:, k] = self.level_log_prob[k][codes]
-        return blocks, log_prob
+            codes[:, k] = [known.get(value, len(known)) for value in categories[:, k].tolist()]
+            log_prob[:, k] = self.level_log_prob[k][codes[:, k]]
+        return codes, log_prob
 
     def _codes(self, slices: Objects) -> Ints:
         if not self._slice_codes:
@@ -271,20 +284,8 @@ class Encoder:
             tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))), tuple(meta["slices"]),
             arrays["slice_table"], tuple(Finding.from_state(state) for state in meta["findings"]),
         )  # fmt: skip
-        _check(encoder)
+        check_parts(encoder)
         return encoder
-
-
-def check_shapes(spec: FeatureSpec, table: Table) -> None:
-    """Raise ValueError, with names, on arrays that are not the columns of ``spec``."""
-    numeric, categories, names = table.numeric, table.categories, spec.numeric
-    if numeric.ndim != 2 or numeric.shape[1] != len(names):
-        raise ValueError(f"numeric has shape {numeric.shape}, expected (n, {len(names)}): {', '.join(names)}")
-    if numeric.dtype != np.float32:
-        raise ValueError(f"numeric is {numeric.dtype}, expected float32 with NaN for missing: build it with Table.of")
-    if categories.shape != (len(numeric), len(spec.categorical)):
-        expected = f"({len(numeric)}, {len(spec.categorical)}): {', '.join(spec.categorical) or 'no columns'}"
-        raise ValueError(f"categories has shape {categories.shape}, expected {expected}")
 
 
 def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:
@@ -301,23 +302,3 @@ def _map_of(kind: str, columns: list[int], arrays: Mapping[str, Any]) -> tuple[I
     column_map = MAPS[kind](**{name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
     column_map.check(len(columns))
     return np.array(columns, dtype=np.int64), column_map
-
-
-def _check(encoder: Encoder) -> None:
-    """Refuse parts that do not fit each other: a signature says who made a model, not that it makes sense."""
-    d, steps, limit, share = len(encoder.spec.numeric), encoder.resolution, encoder.limit, encoder.missing_share
-    if sorted(j for columns, _ in encoder.maps for j in columns.tolist()) != list(range(d)):
-        raise ValueError("encoder: each numeric column needs exactly one map")
-    if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in (steps, limit, share)):
-        raise ValueError("encoder: resolution, limit and missing_share must be finite float64, one for each column")
-    if not ((steps >= 0).all() and (limit > 0).all() and (share > 0).all() and (share < 1).all()):
-        raise ValueError("encoder: resolutions must be at least 0, limits positive, missing shares inside (0, 1)")
-    tables = zip(encoder.level_log_prob, encoder.levels, strict=True)
-    if len(encoder.levels) != len(encoder.spec.categorical) or any(t.shape != (len(known) + 1,) for t, known in tables):
-        raise ValueError("encoder: tables of the categories do not fit their levels")
-    rare = encoder.rare_levels
-    if len(rare) != len(encoder.levels) or any(not isinstance(count, int) or count < 0 for count in rare):
-        raise ValueError("encoder: rare_levels must be a whole number for each categorical column, 0 at least")
-    width = encoder.config.embedding if "slice" in encoder.config.context else 0
-    if encoder.slice_table.shape != (len(encoder.slices) + 1, width) or encoder.slice_table.dtype != np.float32:
-        raise ValueError(f"encoder: slice_table must be float32 of shape ({len(encoder.slices) + 1}, {width})")

@@ -56,6 +56,7 @@ class Evaluation:
         log_prob: mean log-likelihood, nats in raw space.
         bits_per_dim: ``−log_prob / (d log 2)``: of use to compare models on the same columns and units only.
         over: baseline name to the mean gain over it on the same rows, nats an event.
+        left_out: baseline name to why there are no figures against it.
         alarms: share of p ≤ 0.01.
         curve: ``(61,)`` share of p ≤ α for α in :data:`ALPHAS`.
         pit: ``(d, 20)`` counts; uniform where the model fits.
@@ -82,11 +83,13 @@ class Evaluation:
     slices: list[SliceFigures]
     missing: Floats
     findings: list[str]
+    left_out: dict[str, str]
 
 
 def evaluate(
-    density: Density, rows: Table, groups: Ints, seed: int = 0, baselines: dict[str, Floats] | None = None
-) -> Evaluation:
+    density: Density, rows: Table, groups: Ints, seed: int = 0, baselines: dict[str, Floats] | None = None,
+    left_out: dict[str, str] | None = None,
+) -> Evaluation:  # fmt: skip
     """Measure a model on rows that neither trained nor calibrated it.
 
     Args:
@@ -95,6 +98,7 @@ def evaluate(
         groups: ``(n,)`` group of each row (its day): rows of different groups count as independent.
         seed: of samples and folds.
         baselines: name to ``(n,)`` log-likelihoods of the same rows, nats in raw space.
+        left_out: name to why a baseline could not be fitted, to be told.
 
     Raises:
         ValueError: none of the rows can be scored.
@@ -118,7 +122,7 @@ def evaluate(
         distance=distance(pit), two_sample=auc, giveaway=giveaway,
         slices=_slices(density, scores, ranks, known.slices, group),
         missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
-        findings=[finding.says for finding in density.encoder.findings],
+        findings=[finding.says for finding in density.encoder.findings], left_out=dict(left_out or {}),
     )  # fmt: skip
 
 
@@ -222,10 +226,21 @@ def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table, seed: int = 0
     Gaps and categories are modelled as in the density, by their own factors; of a row with gaps the Gaussian of the
     values present counts. Rounded columns are spread over their cells for the fit, as they are for the flow: fitted at the
     centres, a Gaussian would be as narrow as it likes about a value seen often.
+
+    Raises:
+        ValueError: hardly any training row is without gaps, and only those tell of a covariance.
     """
     spread = encoder.dequantize(train, np.random.default_rng(seed))
     fitted, encoded = encoder.encode(spread), encoder.encode(rows)
     whole = fitted.scorable & ~fitted.missing.any(axis=1)
+    needed = fitted.missing.shape[1] + 1
+    if whole.sum() < needed:
+        few = (
+            f"only {int(whole.sum())} of the training rows have no gap"
+            if whole.any()
+            else "every training row has a gap"
+        )
+        raise ValueError(f"{few}, and it is fitted on rows without gaps, {needed} at least")
     features = fitted.features[whole].astype(np.float64)
     centre = features.mean(axis=0)
     covariance = np.atleast_2d(np.cov(features.T)) + 1e-6 * np.eye(features.shape[1])

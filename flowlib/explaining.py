@@ -1,4 +1,4 @@
-"""What was to be expected in a column given the rest of the row, and the smallest change that makes a row ordinary."""
+"""Why a row is as likely as it is: what was to be expected, and the smallest change that makes it ordinary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flowlib.blaming import blame
 from flowlib.conditional import conditional
 from flowlib.density import Density
 from flowlib.table import Floats, Singles, Table
@@ -62,7 +63,7 @@ class Nearest:
 
     Attributes:
         changes: few columns; none where the row was ordinary.
-        log_prob: of the changed row, nats.
+        log_prob: of the changed row, nats; −∞ for a row that cannot be scored.
         target: what counts as ordinary, nats.
         reached: False where no change of numeric columns is enough.
     """
@@ -78,6 +79,57 @@ class Nearest:
             return "ordinary as it is" if self.reached else "no change of its numbers makes it ordinary"
         told = ", ".join(f"{change.name} {change.becomes:.4g} instead of {change.was:.4g}" for change in self.changes)
         return f"ordinary with {told}" if self.reached else f"nearer to ordinary with {told}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one row is as likely as it is.
+
+    Attributes:
+        log_prob: nats; −∞ for a row that cannot be scored.
+        p_value: share of ordinary rows at least as strange.
+        parts: column to nats; they add up to log_prob. None for a row that cannot be scored.
+        blame: column to nats that an ordinary value would gain, largest first; at most three.
+        sentences: what was to be expected in the columns to blame, or why the row cannot be scored.
+        nearest: the smallest change found that makes the row ordinary.
+    """
+
+    log_prob: float
+    p_value: float
+    parts: dict[str, float]
+    blame: dict[str, float]
+    sentences: tuple[str, ...]
+    nearest: Nearest
+
+
+def explain(density: Density, table: Table) -> list[Explanation]:
+    """Everything there is to say of each row."""
+    scores, given, near = density.score(table), blame(density, table), nearest_typical(density, table)
+    names = (*density.spec.numeric, *density.spec.categorical)
+    made = []
+    for i in range(len(table)):
+        row = table.take(np.array([i]))
+        if not scores.scorable[i]:
+            floor = density.calibration.floor("")
+            made.append(Explanation(-np.inf, floor, {}, {}, (_why_not(density, row),), near[i]))
+            continue
+        order = [j for j in np.argsort(-given[i], kind="stable").tolist() if given[i, j] > 0]
+        numbers = [names[j] for j in order if j < len(density.spec.numeric)]
+        made.append(Explanation(
+            float(scores.log_prob[i]), float(scores.p_value[i]), dict(zip(names, scores.parts[i].tolist(), strict=True)),
+            {names[j]: float(given[i, j]) for j in order},
+            tuple(expected(density, row, name).sentence() for name in numbers), near[i],
+        ))  # fmt: skip
+    return made
+
+
+def _why_not(density: Density, row: Table) -> str:
+    x = row.numeric[0]
+    wild = [name for name, value in zip(density.spec.numeric, x, strict=True) if np.isinf(value)]
+    if wild:
+        return f"the row cannot be scored: {', '.join(wild)} beyond what a float32 holds (3.4e38)"
+    why = "all of its numbers are missing" if np.isnan(x).all() else "its log-likelihood is no finite number"
+    return f"the row cannot be scored: {why}"
 
 
 def expected(density: Density, table: Table, column: str | int) -> Expectation:
@@ -129,7 +181,7 @@ def nearest_typical(
 def _nearest(density: Density, row: Table, target: float, limit: int) -> Nearest:
     start = density.score(row)
     if not start.scorable[0]:
-        return Nearest((), 0.0, target, False)
+        return Nearest((), -np.inf, target, False)
     at, log_prob = row.numeric[0].copy(), float(start.log_prob[0])
     changed: list[int] = []
     for _ in range(_ROUNDS * limit):

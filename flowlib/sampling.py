@@ -7,7 +7,7 @@ import torch
 
 from flowlib.encoding import Encoder
 from flowlib.flows import Flow
-from flowlib.table import Bools, Objects, Table
+from flowlib.table import Bools, Ints, Objects, Table
 
 RARE = "(rare)"
 """Stands in drawn rows for a level beyond those that the encoder keeps apart: it knows how many there were, not which."""
@@ -16,18 +16,20 @@ _WEEK_MS = 7 * 86_400_000
 _ROWS = 4_096
 
 
-def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools) -> Table:
+def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: Ints | None = None) -> Table:
     """n whole rows: gaps and categories from their own factors, the numbers given them.
 
-    Slices are drawn evenly from those known and times over a week, where the model was told of them. Rounded columns come
-    spread over their cells, as they were trained. Of a column with more levels than are kept apart the others come as often
-    as they did, each as :data:`RARE`; elsewhere no level is drawn that was never seen. The same seed gives the same rows.
+    Slices are drawn evenly from those known where the model was told of them, times from those given or over a week.
+    Rounded columns come spread over their cells, as they were trained. Of a column with more levels than are kept apart the
+    others come as often as they did, each as :data:`RARE`; elsewhere no level is drawn that was never seen. The same seed
+    gives the same rows.
 
     Args:
         encoder, flow: the model.
         n: rows.
         seed: of the draws.
         whole: ``(d,)`` columns without gaps: smoothing gives every column a small share of them, and nobody wants those.
+        times: ``(m,)`` milliseconds since the epoch to draw from.
     """
     rng = np.random.default_rng(seed)
     missing = rng.random((n, len(encoder.spec.numeric))) < np.where(whole, 0.0, encoder.missing_share)
@@ -36,7 +38,7 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools) -> Table
     slices = np.array(encoder.slices or ("",), dtype=object)[rng.integers(max(len(encoder.slices), 1), size=n)]
     rows = Table(
         np.where(missing, np.float32(np.nan), np.float32(0)), _categories(encoder, n, rng), slices,
-        rng.integers(_WEEK_MS, size=n),
+        rng.integers(_WEEK_MS, size=n) if times is None else times[rng.integers(len(times), size=n)],
     )  # fmt: skip
     return draw_given(encoder, flow, rows, seed)
 

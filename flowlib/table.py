@@ -72,10 +72,13 @@ class Table:
 
 
 def _singles(numeric: Any) -> Singles:
-    """float32; what is larger than it holds becomes infinite, which scoring reports as unscorable."""
+    """float32; what is larger than it holds becomes infinite, which scoring reports as unscorable.
+
+    In C order: sums over a row are added in another order where rows lie apart, and then depend on how many there are.
+    """
     try:
         with np.errstate(over="ignore"):
-            return np.asarray(numeric, dtype=np.float32)
+            return np.asarray(numeric, dtype=np.float32, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"numeric must hold numbers, NaN for missing ({error}): put text into categories, and leave dates out"

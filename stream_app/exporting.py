@@ -22,6 +22,7 @@ from flowlib.engines.base import Engine, ModuleEngine, check
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.trainer.registry import Registry, trusted_keys
+from stream_app.writing import check_writable, writing
 
 FORMATS = ("onnx", "torchscript")
 
@@ -66,7 +67,9 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
 
     Raises:
         ModelError: a model that is not accepted, or a file that does not compute what the model does.
+        DriftflowError: the file cannot be written there.
     """
+    check_writable(out)
     if int8 and kind != "onnx":
         raise ModelError(f"--int8 goes with --format onnx, not {kind}")
     try:
@@ -137,5 +140,6 @@ def _plain(value: Any) -> Any:
 def _write(path: Path, blob: bytes) -> None:
     """Replace a file as a whole."""
     beside = path.with_name(path.name + ".new")
-    beside.write_bytes(blob)
-    os.replace(beside, path)
+    with writing(path):
+        beside.write_bytes(blob)
+        os.replace(beside, path)

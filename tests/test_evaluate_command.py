@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -13,9 +15,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from flowlib.evaluation import evaluate
 from stream_app.cli import main
 from stream_app.config_file import load
-from stream_app.evaluating.run import run_evaluate
+from stream_app.errors import DriftflowError
+from stream_app.evaluating.page import verdict
+from stream_app.evaluating.run import _baselines, run_evaluate
+from stream_app.writing import writing
+from tests.conftest import need
+from tests.flowlib.conftest import draw, fit
 
 CONFIG = """
 stream = "shop"
@@ -144,6 +152,17 @@ def test_plots_lie_beside_as_png(made: tuple[Path, str]) -> None:
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
+def test_names_with_dollars_are_no_formulas() -> None:
+    plots = need("stream_app.evaluating.plots")
+    values = np.random.default_rng(1).standard_normal((50, 2))
+    for figure in (
+        plots.pair(values, values, ["price_$", "cost_$"]),
+        plots.marginal(values[:, 0], values[:, 0], "$x^$"),
+    ):
+        assert plots.png(figure).startswith(b"\x89PNG")
+        assert "$</text>" in plots.svg(figure)
+
+
 def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
     folder = made[0]
     config = load(str(folder / "driftflow.toml"))
@@ -153,10 +172,42 @@ def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
     assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
 
 
+def test_a_baseline_that_cannot_be_fitted_is_left_out_in_words() -> None:
+    density, train, judged = fit(max_steps=20), draw(600, 5), draw(300, 6)
+    gaps = train.numeric.copy()
+    gaps[:, 2] = np.nan
+    baselines, left_out = _baselines(density, train.with_numeric(gaps), judged)
+    found = evaluate(density, judged, np.arange(300) // 30, baselines=baselines, left_out=left_out)
+    assert list(found.over) == ["a Gaussian mixture"]
+    said = " ".join(verdict(found))
+    assert "There are no figures against one Gaussian: every training row has a gap" in said
+    assert "nan" not in said
+
+
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["evaluate", str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml")])
     assert run.exit_code == 1
     assert "--bootstrap-until" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("words", [["evaluate", "--out"], ["score", "--signals"]])
+def test_where_nothing_can_be_written_it_says_so_before_the_work(words: list[str], tmp_path: Path) -> None:
+    command, option = words
+    run = CliRunner().invoke(main, [
+        command, str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
+        option, str(tmp_path / "no" / "such" / "file"),
+    ])  # fmt: skip
+    assert run.exit_code == 1
+    assert "there is no folder" in " ".join(run.output.split())
+    assert "training" not in run.output
+
+
+def test_what_the_system_says_while_writing_becomes_a_sentence() -> None:
+    with (
+        pytest.raises(DriftflowError, match="cannot be written, no space left on device"),
+        writing(Path("a.html")),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_file_without_unseen_events_is_refused(made: tuple[Path, str], tmp_path: Path) -> None:

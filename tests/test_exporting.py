@@ -145,3 +145,19 @@ def test_the_command_says_what_it_wrote_and_what_is_wrong(
     assert Path(f"{out}.json").exists()
     for wrong in ([*words, "--int8"], ["export", "0" * 16, "--out", out]):
         assert CliRunner().invoke(cli.main, wrong).exit_code == 1
+
+
+def test_what_cannot_be_written_is_said_before_the_work_and_in_a_sentence_after(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, model_id = kept
+    monkeypatch.setattr(cli, "load", lambda _: config)
+    nowhere = Path(config.root) / "no" / "such" / "flow.pt"
+    run = CliRunner().invoke(cli.main, ["export", "no such model", "--format", "torchscript", "--out", str(nowhere)])
+    assert run.exit_code == 1
+    assert f"there is no folder {nowhere.parent}: make it" in run.output.replace("\n", "")
+    out = Path(config.root) / "flow.pt"
+    (Path(config.root) / "flow.pt.new").mkdir()
+    run = CliRunner().invoke(cli.main, ["export", model_id, "--format", "torchscript", "--out", str(out)])
+    assert run.exit_code == 1
+    assert "cannot be written, is a directory" in " ".join(run.output.split())

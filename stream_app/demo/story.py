@@ -24,6 +24,7 @@ from stream_app.demo.facts import Facts
 from stream_app.demo.report import make_report
 from stream_app.demo.view import render
 from stream_app.errors import DriftflowError
+from stream_app.writing import check_writable, writing
 
 HISTORY_END = "2013-09-01"
 """The first model is trained on what comes before."""
@@ -73,7 +74,8 @@ def _raise_stopped(*_: Any) -> None:
 
 def _hand_over(options: dict[str, Any], report: dict[str, Any], err: Console) -> None:
     if options["report"]:
-        Path(options["report"]).write_text(json.dumps(report, indent=2) + "\n")
+        with writing(Path(options["report"])):
+            Path(options["report"]).write_text(json.dumps(report, indent=2) + "\n")
     err.print_json(json.dumps(report))
 
 
@@ -86,6 +88,8 @@ class Story:
         self.produced = 0
         self.trainer_says: list[str] = []
         self.folder = self._make_folder()
+        if options["report"]:
+            check_writable(Path(options["report"]))
         self.bootstrap = self._start_broker()
         self.config = self._configure()
         self.facts = Facts(self.config)

@@ -45,6 +45,9 @@ def verdict(found: Evaluation) -> list[str]:
     gains = [f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
              for name, gain in found.over.items()]  # fmt: skip
     likely = f"It {', '.join(gains)}" if gains else "No baseline was fitted"
+    likely = ". ".join(
+        [likely, *(f"There are no figures against {name}: {why}" for name, why in found.left_out.items())]
+    )
     alike = ("cannot be told from" if auc < 0.55 else "are hard to tell from" if auc < 0.65
              else "can often be told from" if auc < 0.8 else "are easily told from")  # fmt: skip
     return [
@@ -103,6 +106,7 @@ def _likelihood(found: Evaluation) -> str:
         (name, _signed(_minus(found.log_prob, gain)), f"{gain.value:+.2f} ({_unbroken(_between(gain))})")
         for name, gain in found.over.items()
     ]
+    rows += [(name, "left out", why) for name, why in found.left_out.items()]
     table = _table(("", "nats an event", "the model gains"), rows)
     bits = found.bits_per_dim
     return (

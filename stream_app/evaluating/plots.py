@@ -23,6 +23,9 @@ except ImportError as missing:
 INK, MUTED, DATA, MODEL, BAND = "#010101", "#010102", "#010103", "#010104", "#010105"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", DATA: "var(--data)", MODEL: "var(--model)", BAND: "var(--band)"}
 _LIGHT = {INK: "#1b2430", MUTED: "#8a94a3", DATA: "#7b8794", MODEL: "#d9480f", BAND: "#e3e7ec"}
+_PLAIN: dict[str, Any] = {"parse_math": False}
+"""Of every text: dollars in the name of a column are not formulas."""
+
 _POINTS = 700
 _SMALL, _WIDE = (2.3, 1.75), (4.2, 2.8)
 
@@ -63,7 +66,7 @@ def _recolour(artist: Any, part: str) -> None:
 def _axes(size: tuple[float, float], title: str = "") -> tuple[Figure, Any]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=9, color=INK, loc="left")
+    axes.set_title(title, fontsize=9, color=INK, loc="left", **_PLAIN)
     axes.tick_params(labelsize=7.5, colors=MUTED, labelcolor=INK)
     axes.set_facecolor("none")
     for name, spine in axes.spines.items():
@@ -88,8 +91,8 @@ def calibration(curve: Floats, rows: float, title: str = "", wide: bool = False)
     axes.set_xticks([1e-3, 1e-2, 1e-1, 1], ["0.1 %", "1 %", "10 %", "all"])
     axes.set_yticks([1e-3, 1e-2, 1e-1, 1], ["0.1 %", "1 %", "10 %", "all"])
     if wide:
-        axes.set_xlabel("p-value at or below", fontsize=8.5, color=INK)
-        axes.set_ylabel("share of events", fontsize=8.5, color=INK)
+        axes.set_xlabel("p-value at or below", fontsize=8.5, color=INK, **_PLAIN)
+        axes.set_ylabel("share of events", fontsize=8.5, color=INK, **_PLAIN)
     return figure
 
 
@@ -148,7 +151,7 @@ def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Fi
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None))
     step = max(1, -(-len(names) // 7))
     axes.set_xticks(at[::step], list(names)[::step])
-    axes.set_ylabel("% of events with p ≤ 0.01", fontsize=8.5, color=INK)
+    axes.set_ylabel("% of events with p ≤ 0.01", fontsize=8.5, color=INK, **_PLAIN)
     return figure
 
 

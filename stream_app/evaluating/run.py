@@ -22,6 +22,7 @@ from stream_app.runtime.run import prepare_process
 from stream_app.runtime.score_file import bootstrap
 from stream_app.trainer import dataset
 from stream_app.trainer.registry import Registry
+from stream_app.writing import check_writable, writing
 
 SEED = 0
 _ROWS_MIN = 100
@@ -38,9 +39,14 @@ def run_evaluate(
 
     Raises:
         ModelError: there is no model, or the file has no events that it has not seen.
+        DriftflowError: the report cannot be written there.
     """
     from stream_app.evaluating import plots  # noqa: F401 - says at once, and not after minutes, that matplotlib is missing
 
+    check_writable(out)
+    if png is not None:
+        with writing(png):
+            png.mkdir(parents=True, exist_ok=True)
     prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
@@ -61,11 +67,12 @@ def run_evaluate(
     judged = rows.take(held)
     err.print(f"evaluating {density.model_id} on {len(judged):,} {known}")
     days = judged.time_ms // dataset.DAY_MS
-    found = evaluate(density, judged, days, SEED, _baselines(density, rows.take(trained), judged))
+    found = evaluate(density, judged, days, SEED, *_baselines(density, rows.take(trained), judged))
     about = About(config.stream, density.model_id, known, _span(judged), density.spec.numeric)
     months = _months(density, rows, held, until_ms)
     drawn = _plots(density, judged, found, months, png)
-    out.write_text(page(about, found, months, drawn), encoding="utf-8")
+    with writing(out):
+        out.write_text(page(about, found, months, drawn), encoding="utf-8")
     return found
 
 
@@ -94,10 +101,13 @@ def _held_out(config: Config, rows: Table, until_ms: int, first: bool) -> tuple[
     return gate, before & ~gate & ~calibration
 
 
-def _baselines(density: Density, train: Table, judged: Table) -> dict[str, Floats]:
-    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows."""
+def _baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows.
+
+    And why one of them could not be fitted.
+    """
     if len(train) < _ROWS_MIN:
-        return {}
+        return {}, {}
     train = dataset.thin(dataset.without_unusable(train), _BASELINE_ROWS)
     stop = train.time_ms // dataset.DAY_MS % dataset.FOLDS == dataset.VALIDATION
     if not stop.any() or stop.all():
@@ -106,10 +116,12 @@ def _baselines(density: Density, train: Table, judged: Table) -> dict[str, Float
         density.spec, train.take(~stop), train.take(stop), train.take(stop), SEED, flow_name="mixture",
         encoder_config=replace(density.encoder.config, context=()),
     )  # fmt: skip
-    return {
-        "one Gaussian": gaussian_log_prob(density.encoder, train, judged),
-        "a Gaussian mixture": mixture.score(judged).log_prob,
-    }
+    fitted, left_out = {}, {}
+    try:
+        fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)
+    except ValueError as error:
+        left_out["one Gaussian"] = str(error)
+    return fitted | {"a Gaussian mixture": mixture.score(judged).log_prob}, left_out
 
 
 def _months(density: Density, rows: Table, held: Bools, until_ms: int) -> list[Month]:
@@ -152,10 +164,10 @@ def _plots(
     }
     made = {section: [plots.svg(figure) for figure in group] for section, group in figures.items()}
     if png is not None:
-        png.mkdir(parents=True, exist_ok=True)
         for section, group in figures.items():
             for i, figure in enumerate(group):
-                (png / f"{section}-{i:02d}.png").write_bytes(plots.png(figure))
+                with writing(png / f"{section}-{i:02d}.png"):
+                    (png / f"{section}-{i:02d}.png").write_bytes(plots.png(figure))
     return made
 
 

@@ -28,6 +28,7 @@ from stream_app.trainer import dataset
 from stream_app.trainer.registry import Entry, Registry, signing_key
 from stream_app.trainer.training import answer
 from stream_app.trainer.worker import bootstrap_request
+from stream_app.writing import check_writable, writing
 
 
 def run_score(
@@ -35,6 +36,8 @@ def run_score(
     decisions: str | None = None, signals_path: str | None = None, store: bool = False,
 ) -> None:  # fmt: skip
     """Score a file with both stages; see the command's help."""
+    if signals_path:
+        check_writable(Path(signals_path))
     prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
@@ -119,7 +122,7 @@ def _open_store(config: Config) -> Any:
 
 def write_signals(sent: dict[tuple[str, int], list[Outgoing]], path: Path) -> None:
     """Signals as JSON lines, partition by partition, each in order."""
-    with open(path, "w") as file:
+    with writing(path), open(path, "w") as file:
         for (role, partition), messages in sorted(sent.items()):
             for message in messages if role == "signals" else ():
                 headers = {name: value.decode() for name, value in message.headers}

@@ -154,6 +154,27 @@ def test_samples_come_in_the_frame_that_was_fitted(framed: tuple[Any, FlowDensit
     assert type(drawn) is make
     assert list(drawn.columns) == ["amount", "items", "shop", "paid", "at"]
     assert set(drawn["shop"]) <= {"north", "south"}
+    given = make(columns(600))
+    assert list(drawn.dtypes) == list(given.dtypes)
+    assert set(drawn["paid"]) == {True, False}
+    assert set(drawn["at"]) <= set(given["at"])
+    assert len(set(drawn["at"])) > 20
+    assert np.isfinite(made.score_samples(drawn)).all()
+
+
+def test_slices_of_numbers_are_drawn_and_read_back(framed: tuple[Any, FlowDensity]) -> None:
+    """With a gap pandas holds them as floats."""
+    make, _ = framed
+    given = columns(600) | {"shop": np.repeat([10, 20], 300)}
+    made = FlowDensity(max_steps=20, slice_column="shop", context=("slice",)).fit(make(given))
+    assert set(made.density_.calibration.scores) == {""}
+    assert set(made.density_.encoder.slices) == {"10", "20"}
+    drawn = made.sample(50, random_state=1)
+    assert list(drawn.dtypes) == list(make(given).dtypes)
+    assert set(drawn["shop"]) == {10, 20}
+    rows = make(columns(3, 1) | {"shop": [10.0, 20.0, None]})
+    whole = make(columns(3, 1) | {"shop": [10, 20, 20]})
+    np.testing.assert_array_equal(made.score_samples(rows)[:2], made.score_samples(whole)[:2])
 
 
 def test_gaps_and_unseen_categories_are_scored(framed: tuple[Any, FlowDensity]) -> None:
@@ -228,11 +249,23 @@ def test_what_cannot_be_fitted_is_refused_with_a_sentence(given: Any, sentence: 
         ({"max_steps": 0}, "max_steps = 0"),
         ({"slice_column": "shop"}, "X is an array: pass a DataFrame"),
         ({"context": ("moon",)}, "hour, weekday, slice"),
+        (
+            {"context": ("weekday",)},
+            "context has 'weekday' and the rows have no time: pass a DataFrame with one column",
+        ),
+        ({"context": ("slice",)}, "context has 'slice' and slice_column is None: name the column"),
+        ({"context": "hour"}, r"context = 'hour': must be a tuple of names, \('hour',\)"),
+        ({"maps": "quantile"}, r"maps = 'quantile': must be a tuple of names, \('quantile',\)"),
     ],
 )
 def test_parameters_are_refused_with_a_sentence(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         clone(QUICK).set_params(**settings).fit(rows(50))
+
+
+def test_a_frame_without_a_time_has_no_hour() -> None:
+    with pytest.raises(ValueError, match="context has 'hour' and the rows have no time"):
+        FlowDensity(context=("hour",)).fit(pl.DataFrame({"x": [1.0] * 9}))
 
 
 def test_another_width_or_kind_than_in_training_is_refused(

@@ -137,3 +137,17 @@ def test_the_gaussian_is_the_gaussian() -> None:
     offset = gaussian_log_prob(encoder, Table.of(x), gaps) - alone
     np.testing.assert_allclose(offset, offset[0], atol=5e-3)
     assert offset[0] == pytest.approx(np.log(encoder.missing_share[0]), abs=0.01)
+
+
+def test_a_gaussian_is_refused_where_hardly_a_row_is_whole(density: Density) -> None:
+    """It would be NaN, and a model measured against it would lose nan nats."""
+    rows = draw(200, 69)
+    gaps = rows.numeric.copy()
+    gaps[:, 2] = np.nan
+    with pytest.raises(
+        ValueError, match="every training row has a gap, and it is fitted on rows without gaps, 4 at least"
+    ):
+        gaussian_log_prob(density.encoder, rows.with_numeric(gaps), rows)
+    gaps[:3, 2] = 1.0
+    with pytest.raises(ValueError, match="only 3 of the training rows have no gap"):
+        gaussian_log_prob(density.encoder, rows.with_numeric(gaps), rows)

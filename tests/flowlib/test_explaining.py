@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from flowlib import blaming
 from flowlib.blaming import blame, excess
 from flowlib.conditional import conditional
 from flowlib.density import Density
+from flowlib.encoding import FeatureSpec
+from flowlib.estimator import FlowDensity
 from flowlib.explaining import Expectation, expected, nearest_typical
 from flowlib.table import Table
+from flowlib.training import TrainConfig
 from tests.flowlib.conftest import draw
 
 SD_B_GIVEN_A = 0.6
@@ -66,6 +71,20 @@ def test_blame_does_not_depend_on_the_rows_beside(density: Density) -> None:
     whole = blame(density, rows)
     pick = np.random.default_rng(45).permutation(400)[:130]
     np.testing.assert_array_equal(blame(density, rows.take(pick)), whole[pick])
+
+
+def test_memory_does_not_grow_with_the_square_of_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 rows of 80 columns with all their variants at once would take 200 MB; the numbers are the same."""
+    g, names = np.random.default_rng(54), tuple(f"x{j}" for j in range(80))
+    train, valid, held, rows = (Table.of(g.standard_normal((n, 80))) for n in (500, 100, 200, 256))
+    wide = Density.fit(FeatureSpec(names), train, valid, held, 0, TrainConfig(max_steps=2))
+    tracemalloc.start()
+    given = blame(wide, rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6
+    monkeypatch.setattr(blaming, "_VALUES", 1)
+    np.testing.assert_array_equal(blame(wide, rows.span(0, 4)), given[:4])
 
 
 def test_missing_and_unscorable_values_have_no_blame(density: Density) -> None:
@@ -186,6 +205,22 @@ def test_an_unscorable_row_cannot_be_made_ordinary(density: Density) -> None:
     near = nearest_typical(density, Table.of([[np.nan] * 3], [["x"]]))[0]
     assert not near.reached
     assert near.sentence() == "no change of its numbers makes it ordinary"
+
+
+# All of it -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_cannot_be_scored_is_explained_as_it_is_scored() -> None:
+    made = FlowDensity(max_steps=40).fit(np.random.default_rng(55).standard_normal((300, 3)))
+    given = [[np.nan] * 3, [0.0, 1e39, -1e39], [0.0, 0.0, 0.0]]
+    told = made.explain(given)
+    np.testing.assert_array_equal([one.log_prob for one in told[:2]], made.score_samples(given)[:2])
+    assert [one.p_value for one in told] == made.p_values(given).tolist()
+    assert [one.nearest.log_prob for one in told[:2]] == [-np.inf] * 2
+    assert told[0].sentences == ("the row cannot be scored: all of its numbers are missing",)
+    assert told[1].sentences == ("the row cannot be scored: x1, x2 beyond what a float32 holds (3.4e38)",)
+    assert told[0].parts == told[0].blame == {}
+    assert np.isfinite(told[2].log_prob)
 
 
 # Samples ---------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flowlib.margins import Margins
+from flowlib.table import Table
 
 
 def rows(n: int = 2_000, seed: int = 0) -> np.ndarray:
@@ -46,3 +47,11 @@ def test_state_comes_back_and_nonsense_is_refused() -> None:
     np.testing.assert_array_equal(again.of(rows(seed=1)), margins.of(rows(seed=1)))
     with pytest.raises(ValueError, match="positive"):
         Margins.from_state(margins.to_state() | {"spread": np.zeros(3)})
+
+
+def test_a_row_has_the_same_bits_however_its_table_lies_in_memory() -> None:
+    """Sums over rows of a table by columns would be added in another order than those of a single row."""
+    x = np.random.default_rng(1).standard_normal((300, 20))
+    margins, by_columns = Margins.fit(x.astype(np.float32)), Table.of(np.asfortranarray(x))
+    alone = [margins.of(by_columns.span(i, i + 1).numeric)[0] for i in range(len(x))]
+    np.testing.assert_array_equal(margins.of(by_columns.numeric), alone)
