@@ -41,7 +41,7 @@ def test_what_the_trainer_still_owes() -> None:
 
 def test_traffic_waits_for_a_training_that_takes_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Story, "_start_broker", lambda _: "127.0.0.1:1")
-    options = {"folder": str(tmp_path), "stream": "air", "bootstrap": "127.0.0.1:1"}
+    options = {"folder": str(tmp_path), "stream": "air", "bootstrap": "127.0.0.1:1", "report": None}
     with ExitStack() as stack:
         story = Story(options, stack, 0.0)
     clock = [100.0]
