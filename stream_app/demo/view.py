@@ -33,7 +33,7 @@ def _head(story: Story) -> RenderableType:
     facts = story.facts
     table = Table.grid(padding=(0, 3))
     day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
-    phase = f"{story.phase} (waiting for the trainer)" if story.waits else story.phase
+    phase = "waiting for the trainer" if story.waits else story.phase
     table.add_row(
         Text(phase, "bold"), f"console [link={story.console_url}]{story.console_url}[/link]",
         f"{time.time() - story.began:.0f} s",
@@ -78,15 +78,16 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
     if not alerts:
         return Text("no alerts yet", "dim")
     table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
-    for column in ("when", "state", "slice", "rule", "statistic", "features to blame"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "statistic" else "left")
+    for column in ("when", "state", "slice", "rule", "statistic"):  # these whole, on a terminal of any width
+        table.add_column(column, no_wrap=True, min_width=13 if column == "slice" else 7)
+    table.add_column("features to blame", no_wrap=True, ratio=1)
     # What opened, and every word on drift: the rest is in the console.
     told = [alert for alert in alerts if alert["state"] == "open" or alert["rule"] == "drift"]
     for alert in told[-_ALERTS_SHOWN:][::-1]:
         style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
         blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
         table.add_row(
-            _day(alert["time_ms"]), Text(alert["state"], style), alert["slice"], alert["rule"],
+            _day(alert["time_ms"], "%d %b"), Text(alert["state"], style), alert["slice"], alert["rule"],
             f"{alert['statistic']:.3g}", blame,
         )  # fmt: skip
     opened = sum(alert["state"] == "open" for alert in alerts)
@@ -95,14 +96,24 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
 
 def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
     table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
-    for column in ("model", "status", "trained up to", "rows", "gates"):
-        table.add_column(column, no_wrap=column != "gates", justify="right" if column == "rows" else "left")
+    for column in ("model", "status", "up to", "rows", "on held-out days"):
+        table.add_column(column, justify="right" if column == "rows" else "left")
     for model in models[-4:]:
         name = Text(model["model_id"], "bold green" if model["model_id"] == service else "")
         status = Text("in service", "bold green") if model["model_id"] == service else model["status"]
-        table.add_row(name, status, _day(model["time_ms"]), f"{model['train_rows']:,}", model["reason"])
+        table.add_row(name, status, _day(model["time_ms"], "%d %b"), f"{model['train_rows']:,}", _judged(model))
     return table
 
 
-def _day(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%d %b %Y")
+def _judged(model: dict[str, Any]) -> str:
+    """The figures of the gates in brief; a refusal's reason as it is."""
+    gates = json.loads(model["gates"])
+    if model["status"] != "promoted" or "calibration" not in gates:
+        return str(model["reason"])
+    gain = gates["likelihood"]["gain_nats"] if "likelihood" in gates else None
+    better = "" if gain is None else f", {gain:+.1f} nats"
+    return f"{gates['calibration']['candidate']:.1%} strange{better}"
+
+
+def _day(ms: int, shown: str = "%d %b %Y") -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime(shown)
