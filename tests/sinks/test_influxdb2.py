@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stream_app.sinks import make_sink
+from tests.conftest import cannot_start
 from tests.sinks.test_stores import check_sink, config_of
 
 TOKEN, BUCKET, ORG = "a-token-for-tests", "driftflow", "driftflow"
@@ -28,7 +29,7 @@ def influxdb2() -> Iterator[str]:
     try:
         docker.from_env().ping()
     except docker.errors.DockerException as error:
-        pytest.skip(f"the Docker engine does not answer: {error}")
+        cannot_start(f"the Docker engine does not answer: {error}")
     setup = {
         "MODE": "setup", "USERNAME": "driftflow", "PASSWORD": "a-password-for-tests", "ORG": ORG, "BUCKET": BUCKET,
         "ADMIN_TOKEN": TOKEN, "RETENTION": "0",
