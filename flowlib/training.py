@@ -196,7 +196,7 @@ def fit_flow(
         OtherRun: ``resume`` belongs to another run; nothing is changed.
     """
     run = Run(flow, train, valid, config, seed)
-    if flow.solvable:
+    if flow.solve is not None:
         return run.solved()
     if resume is not None:
         run.resume(resume)
@@ -262,6 +262,7 @@ class Run:
     def solved(self) -> float:
         """Fit all rows at once by the family's own solver; its validation figure."""
         rows = torch.arange(len(self.train))
+        assert self.flow.solve is not None
         self.flow.solve(self.noisy(rows), self.context(rows), self.seed)
         self.mean = self.flow
         return self._validate()

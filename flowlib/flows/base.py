@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +22,13 @@ class Flow(nn.Module, ABC):
         d: features.
         context: conditioning columns.
         bijective: ladj is the Jacobian of x → z. Where it is False the parts still add up to the log-density.
-        solvable: the family has a solver of its own, :meth:`solve`, that takes the place of gradients.
+        solve: fits to ``(features, context, seed)`` by a solver of the family's own; None where gradients do.
     """
 
     d: int
     context: int
     bijective: bool = True
-    solvable: bool = False
+    solve: Callable[[Tensor, Tensor, int], None] | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,10 +58,6 @@ class Flow(nn.Module, ABC):
     def objective(self, x: Tensor, context: Tensor) -> Tensor:
         """``(n,)`` what training maximises the mean of: the log-density, unless a family says otherwise."""
         return self.log_prob(x, context)
-
-    def solve(self, x: Tensor, context: Tensor, seed: int) -> None:
-        """Fit to rows by the family's own solver, where it is :attr:`solvable`."""
-        raise NotImplementedError(f"{type(self).__name__} has no solver of its own: train it by gradients")
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:
         """One draw of the features for each row of the context, ``(n, d)``."""

@@ -97,8 +97,6 @@ class Mixture(Flow):
     context, x), so that u_j depends on y_≤j alone. A fresh one is seeded and means nothing before :meth:`solve`.
     """
 
-    solvable = True
-
     def __init__(
         self, d: int, context: int, generator: torch.Generator, components: int = 8, rank: int | None = None
     ) -> None:
