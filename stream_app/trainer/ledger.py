@@ -12,7 +12,7 @@ import msgspec
 from flowlib.privacy import Spent, epsilon_of
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.runtime.state import append_locked, locked
+from stream_app.runtime.durable import append_locked, locked
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class Ledger:
             DriftflowError: the ledger is damaged.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(self.path) as file:
+        with locked(self.path, 0o600) as file:
             known = self.entries()
             total = epsilon_of([*(entry.spent for entry in known), spent], self._delta)
             if total > self._budget:

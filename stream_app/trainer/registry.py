@@ -13,7 +13,7 @@ from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.runtime.state import append_durably
+from stream_app.runtime.durable import append_durably
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -10,7 +10,7 @@ from flowlib.density import Learn
 from flowlib.flows import Flow
 from flowlib.training import Batch, Progress, TrainConfig, fit_flow
 from stream_app.config import Config
-from stream_app.runtime.state import write_durably
+from stream_app.runtime.durable import write_durably
 
 log = logging.getLogger(__name__)
 
