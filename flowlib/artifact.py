@@ -25,7 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from flowlib.calibration import Calibration
 from flowlib.density import Density
-from flowlib.encoding import Encoder
+from flowlib.encoder.encoder import Encoder
 from flowlib.engines import EngineError
 from flowlib.flows import FLOWS, Flow
 

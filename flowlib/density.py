@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from flowlib.calibration import Calibration, pit_of
-from flowlib.context import attach, detach
-from flowlib.encoding import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.context import attach, detach
+from flowlib.encoder.encoder import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
 from flowlib.engines import ROWS, Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Ints, Singles, Table
-from flowlib.training import Batch, Progress, TrainConfig, fit_flow
+from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow
 
 Learn = Callable[[Flow, Batch, Batch], object]
 """Trains a flow in place on training and validation rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from flowlib.encoding import Encoder
+from flowlib.encoder.encoder import Encoder
 from flowlib.flows import Flow
 from flowlib.table import Bools, Ints, Objects, Table
 

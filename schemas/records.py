@@ -161,7 +161,7 @@ class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
     Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices. The layout in
-    ``stream_app/core/layout.py`` says which columns and shapes. Merging is ``+``.
+    ``schemas/pane_layout.py`` says which columns and shapes. Merging is ``+``.
     """
 
     stream: str

@@ -11,8 +11,7 @@ import click
 from rich.console import Console
 
 from stream_app import __version__
-from stream_app.config import Config
-from stream_app.config_file import load
+from stream_app.config import Config, load
 from stream_app.errors import DriftflowError
 
 out = Console(highlight=False)
@@ -97,7 +96,7 @@ def worker(
     config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool
 ) -> None:
     """Run the agents: score events, keep windows, raise alerts, ask for models."""
-    from stream_app.runtime.run import run_worker
+    from stream_app.worker.process import run_worker
 
     run_worker(_load(config_path, bootstrap), only=only, decisions=decisions, checked=not skip_preflight)
 
@@ -108,7 +107,7 @@ def worker(
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the topic's events before this time.")
 def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
-    from stream_app.runtime.run import run_trainer
+    from stream_app.trainer.process import run_trainer
 
     run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(line)))
 
@@ -120,7 +119,7 @@ def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None
 @click.option("--speedup", type=float, help="Event time runs this much faster than the clock (default: no pacing).")
 def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float | None) -> None:
     """Send the rows of FILE (CSV or JSON lines, .gz or not) to the events topic."""
-    from stream_app.runtime.run import run_produce
+    from stream_app.kafka.produce import run_produce
 
     run_produce(_load(config_path, bootstrap), file, speedup, err)
 
@@ -137,7 +136,7 @@ def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float 
 @click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
 def score(file: Path, config_path: str, **options: Any) -> None:
     """Run both stages on FILE in this process, without a broker: the same results as on Kafka."""
-    from stream_app.runtime.score_file import run_score
+    from stream_app.offline.score import run_score
 
     run_score(load(config_path), file, out=out, err=err, **options)
 
@@ -154,8 +153,8 @@ def evaluate(
     file: Path, config_path: str, bootstrap_until: str | None, model: str | None, out_path: Path, png: Path | None
 ) -> None:
     """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices."""
-    from stream_app.evaluating.page import verdict
-    from stream_app.evaluating.run import run_evaluate
+    from stream_app.offline.evaluate.page import verdict
+    from stream_app.offline.evaluate.run import run_evaluate
 
     found = run_evaluate(load(config_path), file, out_path, err, png=png, model=model, bootstrap_until=bootstrap_until)
     out.print("\n".join(_plain(sentence) for sentence in verdict(found)))
@@ -170,7 +169,7 @@ def evaluate(
 @click.option("--all", "everything", is_flag=True, help="Event anomalies and activations too.")
 def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool, everything: bool) -> None:
     """Tail the signals topic readably: alerts, retrain requests, models."""
-    from stream_app.runtime.tail import tail_signals
+    from stream_app.kafka.signals import tail_signals
 
     tail_signals(_load(config_path, bootstrap), out, follow=follow, as_json=as_json, everything=everything)
 
@@ -184,8 +183,8 @@ def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool
 )
 def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool) -> None:
     """List the models of the registry, oldest first, with what was decided and why; verify each."""
-    from stream_app.runtime.run import publish_models
-    from stream_app.runtime.tail import list_models
+    from stream_app.models.listing import list_models
+    from stream_app.trainer.publishing import publish_models
 
     config = _load(config_path, bootstrap)
     if publish:
@@ -214,7 +213,7 @@ def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) 
 
     The signature is verified before, and what was written is held to the model after.
     """
-    from stream_app.exporting import export_model
+    from stream_app.offline.export import export_model
 
     done = export_model(load(config_path), model, kind, out_path, int8)
     out.print(f"model {done.model_id}: {_plain(done.file)} and {_plain(done.description)}, "
@@ -238,7 +237,7 @@ def console(config_path: str, port: int | None) -> None:
 @click.option("--port", default=9092, show_default=True)
 def broker(port: int) -> None:
     """Run the embedded broker in the foreground (everything is kept in memory)."""
-    from stream_app.runtime.run import run_broker
+    from stream_app.kafka.embedded import run_broker
 
     run_broker(port, out)
 

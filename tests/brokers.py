@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from stream_app.runtime.broker import free_port, ready
+from stream_app.kafka.embedded import free_port, ready
 
 _COMMON = """
 process.roles=broker,controller

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from stream_app.runtime.broker import BrokerError, EmbeddedBroker, free_port
+from stream_app.kafka.embedded import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
 from tests.certificates import write_certificates
 

@@ -21,16 +21,17 @@ CLOCKS = {
     "datetime.date.today",
 }  # fmt: skip
 MAY_READ_CLOCKS = (
-    "stream_app/runtime/",
+    "stream_app/worker/",
+    "stream_app/kafka/",
     "stream_app/demo/",
     "stream_app/sinks/",
     "stream_app/console/",
     "stream_app/trainer/",
 )
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
-PURE = ("stream_app/core/", "flowlib/", "schemas/")
+PURE = ("stream_app/stages/", "flowlib/", "schemas/")
 BROKER_CLIENTS = {"kafka", "faust", "aiokafka", "influxdb_client", "mode"}
-FAUST_FILES = {f"stream_app/runtime/{name}.py" for name in ("agents", "batch_transport", "clients")}
+FAUST_FILES = {"stream_app/worker/agents.py", "stream_app/worker/batch_transport.py", "stream_app/kafka/clients.py"}
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 
@@ -106,7 +107,7 @@ def read(name: str) -> str:
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"stream_app/core/pipeline.py", "flowlib/density.py", "schemas/codecs.py", *FAUST_FILES} <= set(NAMES)
+    assert {"stream_app/stages/pipeline.py", "flowlib/density.py", "schemas/codecs.py", *FAUST_FILES} <= set(NAMES)
 
 
 def test_import_contracts_hold() -> None:
@@ -135,7 +136,7 @@ def test_no_global_random_state(name: str) -> None:
 @EVERY_FILE
 def test_torch_jit_in_one_file_only(name: str) -> None:
     jit = any(used == "torch.jit" or used.startswith("torch.jit.") for used in uses(read(name)))
-    assert jit == (name == "flowlib/compiling.py")
+    assert jit == (name == "flowlib/engines/torchscript.py")
 
 
 @EVERY_FILE

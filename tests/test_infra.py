@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_app.config_file import load
+from stream_app.config import load
 from tests.conftest import cannot_start
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def test_the_image_runs_as_nobody_and_copies_what_exists() -> None:
 
 @pytest.mark.parametrize("name", ["driftflow.toml", "console.toml"])
 def test_configurations_load_and_watch_the_same_stream(name: str) -> None:
-    config, example = load(ROOT / "infra/docker" / name), load(ROOT / "stream_app/example/driftflow.toml")
+    config, example = load(ROOT / "infra/docker" / name), load(ROOT / "stream_app/demo/example/driftflow.toml")
     for section in ("event", "windows", "rules", "event_rule", "model", "retrain"):
         assert getattr(config, section) == getattr(example, section), section
     assert config.topics.events == example.topics.events

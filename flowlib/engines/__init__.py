@@ -24,7 +24,7 @@ def _make_fused(flow: Flow) -> Engine:
 
 
 def _make_torchscript(flow: Flow) -> Engine:
-    from flowlib.compiling import torchscript
+    from flowlib.engines.torchscript import torchscript
 
     return check(torchscript(flow), flow)
 

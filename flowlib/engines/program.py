@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from flowlib.flows.nets import MaskedLinear
 from flowlib.flows.stack import AutoregressiveBlock, CouplingBlock, Stack
-from flowlib.nets import MaskedLinear
+from flowlib.flows.transforms import Affine, RationalQuadratic
 from flowlib.table import Singles
-from flowlib.transforms import Affine, RationalQuadratic
 
 Places = npt.NDArray[np.int32]
 

@@ -1,16 +1,16 @@
 """Affine coupling flow.
 
 Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", arXiv 1605.08803, eq. 4-6, with the log-scale bounded
-as in :class:`flowlib.transforms.Affine`. As quick to draw from as to score.
+as in :class:`flowlib.flows.transforms.Affine`. As quick to draw from as to score.
 """
 
 from __future__ import annotations
 
 import torch
 
+from flowlib.flows.nets import coupling_net
 from flowlib.flows.stack import CouplingBlock, Stack, splits, width
-from flowlib.nets import coupling_net
-from flowlib.transforms import Affine
+from flowlib.flows.transforms import Affine
 
 
 class AffineCoupling(Stack):

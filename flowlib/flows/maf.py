@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from flowlib.flows.nets import made
 from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, width
-from flowlib.nets import made
-from flowlib.transforms import Affine
+from flowlib.flows.transforms import Affine
 
 
 class Maf(Stack):

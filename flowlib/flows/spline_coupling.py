@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from flowlib.flows.nets import coupling_net
 from flowlib.flows.stack import CouplingBlock, Stack, splits, width
-from flowlib.nets import coupling_net
-from flowlib.transforms import Affine, RationalQuadratic
+from flowlib.flows.transforms import Affine, RationalQuadratic
 
 
 class SplineCoupling(Stack):

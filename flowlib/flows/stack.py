@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from flowlib.flows.base import Flow
-from flowlib.nets import bake
-from flowlib.transforms import Affine, RationalQuadratic
+from flowlib.flows.nets import bake
+from flowlib.flows.transforms import Affine, RationalQuadratic
 
 Transform = Affine | RationalQuadratic
 

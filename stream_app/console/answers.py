@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
+from schemas.pane_layout import ALPHAS, PIT_BINS
 from stream_app.config import Config
 from stream_app.console import shapes
 from stream_app.console.queries import Points, open_store
 from stream_app.console.shapes import Row
-from stream_app.core.layout import ALPHAS, PIT_BINS
-from stream_app.core.points import ALPHA_FIELDS
 from stream_app.errors import DriftflowError
+from stream_app.stages.points import ALPHA_FIELDS
 
 ALERTS_MAX = 500
 MODELS_MAX = 50

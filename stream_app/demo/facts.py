@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Config
-from stream_app.runtime.status import read_status
+from stream_app.worker.status import read_status
 
 LIVE_MS = 196 * 86_400_000
 """1 September 2013 to 15 March 2014."""

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from stream_app.core.scoring import COUNTERS
+from stream_app.stages.score.state import COUNTERS
 from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
 from stream_app.trainer.gates import wilson
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def make_report(story: Story) -> dict[str, Any]:
     """Read everything back from the store and the worker's status."""
     from stream_app.demo.story import HISTORY_END
-    from stream_app.runtime.run import parse_time
+    from stream_app.trainer.bootstrap import bootstrap_until_ms
 
     facts, status = story.facts, story.facts.status
     link = sqlite3.connect(f"file:{story.config.path(story.config.sink.path)}?mode=ro", uri=True)
@@ -49,7 +49,7 @@ def make_report(story: Story) -> dict[str, Any]:
         "worker_restarts": story.restarts,
         "seconds_to_first_score": round(first - story.began, 2),
         "seconds_total": round(seconds, 2),
-        "alarm_rate": alarm_rates(panes, facts, parse_time(story.config, HISTORY_END)),
+        "alarm_rate": alarm_rates(panes, facts, bootstrap_until_ms(story.config, HISTORY_END)),
         "models": [
             {k: m[k] for k in ("model_id", "status", "parent_id", "train_rows", "reason")}
             | {"gates": json.loads(m["gates"])}

@@ -18,13 +18,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from stream_app.config import Config
-from stream_app.config_file import load
+from stream_app.config import Config, load
 from stream_app.demo.facts import Facts
 from stream_app.demo.report import make_report
 from stream_app.demo.view import render
+from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
-from stream_app.writing import check_writable, writing
 
 HISTORY_END = "2013-09-01"
 """The first model is trained on what comes before."""
@@ -113,13 +112,13 @@ class Story:
     def _start_broker(self) -> str:
         if self.options["bootstrap"]:
             return str(self.options["bootstrap"])
-        from stream_app.runtime.broker import EmbeddedBroker
+        from stream_app.kafka.embedded import EmbeddedBroker
 
         return self.stack.enter_context(EmbeddedBroker(self.options["port"])).bootstrap
 
     def _configure(self) -> Config:
         stream = self.options["stream"]
-        text = resources.files("stream_app.example").joinpath("driftflow.toml").read_text()
+        text = resources.files("stream_app.demo.example").joinpath("driftflow.toml").read_text()
         text = text.replace('stream = "beijing-air"', f'stream = "{stream}"')
         text = text.replace('events = "beijing.air"', f'events = "{stream}.events"')
         text += f'\n[kafka]\nbootstrap = ["{self.bootstrap}"]\ngroup = "{stream}"\nsession_timeout = "6s"\n'
@@ -128,14 +127,14 @@ class Story:
         return load(path)
 
     def _prepare_broker(self) -> None:
-        from stream_app.runtime.clients import client_settings
-        from stream_app.runtime.preflight import preflight, require
-        from stream_app.runtime.topics import ensure_topics
+        from stream_app.kafka.clients import client_settings
+        from stream_app.kafka.preflight import preflight, require
+        from stream_app.kafka.topics import ensure_topics
 
         require(preflight(self.config, "produce"))
         ensure_topics(self.config)
         if self.options["bootstrap"]:
-            from stream_app.runtime.run import log_ends
+            from stream_app.kafka.reading import log_ends
 
             if any(log_ends(self.config, client_settings(self.config.kafka, self.config.root)).values()):
                 raise DriftflowError(
@@ -190,10 +189,10 @@ class Story:
             self._error = error
 
     def _acts(self) -> None:
-        from stream_app.runtime.run import parse_time
-        from stream_app.trainer.registry import signing_key
+        from stream_app.models.keys import signing_key
+        from stream_app.trainer.bootstrap import bootstrap_until_ms
 
-        history_end = parse_time(self.config, HISTORY_END)
+        history_end = bootstrap_until_ms(self.config, HISTORY_END)
         self.phase = "sending spring and summer 2013"
         self._produce(end_ms=history_end)
         self.phase = "training the first model on spring and summer"
@@ -220,9 +219,9 @@ class Story:
     def _produce(
         self, start_ms: int | None = None, end_ms: int | None = None, seconds: float = 0.0, hold: Any = None
     ) -> None:
-        from stream_app.runtime.produce import produce_file
+        from stream_app.kafka.produce import produce_file
 
-        with resources.as_file(resources.files("stream_app.example").joinpath(DATA)) as path:
+        with resources.as_file(resources.files("stream_app.demo.example").joinpath(DATA)) as path:
             base = self.produced
 
             def progress(n: int) -> None:

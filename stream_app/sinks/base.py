@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from stream_app.core.point import Point
 from stream_app.errors import SinkError
+from stream_app.stages.outputs import Point
 
 
 class Rejected(SinkError):

@@ -18,9 +18,9 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from stream_app.config import Config
-from stream_app.core.point import Point
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected
+from stream_app.stages.outputs import Point
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from stream_app.core.point import Point
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected, Sink
+from stream_app.stages.outputs import Point
 
 log = logging.getLogger(__name__)
 

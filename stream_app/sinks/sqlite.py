@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from stream_app.core.point import Point
 from stream_app.errors import SinkError
+from stream_app.stages.outputs import Point
 
 _VERSION = 1
 _SCHEMA = f"""

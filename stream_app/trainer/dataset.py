@@ -14,7 +14,7 @@ import numpy as np
 from flowlib.density import Density
 from flowlib.table import Bools, Table
 from stream_app.config import Config
-from stream_app.core.batches import EventBatch
+from stream_app.stages.batches import EventBatch
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS

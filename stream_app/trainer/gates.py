@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.membership import MEMBERS_MIN, membership_advantage
+from flowlib.privacy.membership import MEMBERS_MIN, membership_advantage
 from flowlib.table import Floats, Table
 from stream_app.config import TrainerConfig
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import msgspec
 
-from flowlib.privacy import Spent, epsilon_of
+from flowlib.privacy.dp_sgd import Spent, epsilon_of
 from stream_app.config import Config
+from stream_app.disk import append_locked, locked, read_lines
 from stream_app.errors import DriftflowError
-from stream_app.runtime.durable import append_locked, locked
+
+_REMEDY = "restore the file from a backup; without it nobody knows what privacy has cost, so no model is trained"
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
@@ -30,6 +32,9 @@ class LedgerEntry(msgspec.Struct, frozen=True):
     def spent(self) -> Spent:
         """As the accountant takes it."""
         return Spent(self.noise_multiplier, self.sampling_rate, self.steps)
+
+
+_ENTRIES = msgspec.json.Decoder(LedgerEntry)
 
 
 class OverBudget(DriftflowError):
@@ -53,18 +58,7 @@ class Ledger:
         Raises:
             DriftflowError: a line is damaged. A last line cut short by a crash belongs to a training that never began.
         """
-        if not self.path.exists():
-            return []
-        found = []
-        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], 1):
-            try:
-                found.append(msgspec.json.decode(line, type=LedgerEntry))
-            except msgspec.MsgspecError as error:
-                raise DriftflowError(
-                    f"{self.path}, line {number} is damaged ({error}): restore the file from a backup; without it nobody "
-                    "knows how much of the privacy budget is spent, so no model is trained"
-                ) from error
-        return found
+        return read_lines(self.path, _ENTRIES, _REMEDY)
 
     def charge(self, request_id: str, spent: Spent) -> LedgerEntry:
         """Write a training down, durably, before it starts.

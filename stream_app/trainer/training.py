@@ -10,16 +10,18 @@ from typing import Any
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
-from flowlib.encoding import EncoderConfig, FeatureSpec
+from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
 from flowlib.table import Table
-from flowlib.training import Progress, TrainConfig
+from flowlib.training.fit import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.runtime.topics import MODEL_BYTES_MAX
-from stream_app.trainer import gates, private, resuming
+from stream_app.kafka.topics import MODEL_BYTES_MAX
+from stream_app.trainer import checkpoint as resuming
+from stream_app.trainer import gates
+from stream_app.trainer import privacy as private
+from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.dataset import Split, leave_out, quarantined, split, thin, without_unusable
 from stream_app.trainer.ledger import OverBudget
-from stream_app.trainer.resuming import CheckpointFile
 
 BYTES_MAX = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
 """Bytes of a model that fit into one message: base64 makes four of three, and the notice has some of its own."""

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from flowlib.estimator import FlowDensity
 from flowlib.flows import FLOWS
-from flowlib.training import TrainConfig
+from flowlib.frames.estimator import FlowDensity
+from flowlib.training.fit import TrainConfig
 from tests.bench.adbench import Floats
 from tests.bench.density_sets import KNOWN
 from tests.bench.quality import half_width

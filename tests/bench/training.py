@@ -24,8 +24,8 @@ import zuko
 from torch import Tensor, nn
 
 from flowlib.flows import FLOWS, Flow
-from flowlib.privacy import Keystream, PrivateConfig, fit_private
-from flowlib.training import Batch, Run, TrainConfig
+from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, fit_private
+from flowlib.training.fit import Batch, Run, TrainConfig
 
 D, HIDDEN, BLOCKS, LOOKS = 32, 128, 5, 30
 SHARE = 0.01

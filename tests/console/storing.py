@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from schemas.pane_layout import Layout, fixed_square, fixed_sum
 from schemas.records import Alert, Blame, ModelNotice
-from stream_app.config import Config
-from stream_app.config_file import load
-from stream_app.core import points
-from stream_app.core.batches import WindowUpdate
-from stream_app.core.layout import Layout, fixed_square, fixed_sum
-from stream_app.core.point import Point
+from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
+from stream_app.stages import points
+from stream_app.stages.batches import WindowUpdate
+from stream_app.stages.outputs import Point
 
-EXAMPLE = Path(__file__).parents[2] / "stream_app/example/driftflow.toml"
+EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 PANE_MS = 21_600_000
 START_MS = 1_362_096_000_000
 DRIFTED = "Dongsi"

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from stream_app.config_file import load
+from stream_app.config import load
 from stream_app.console import queries, shapes
 from stream_app.console.answers import SLICES_MAX, NotReadableError, Store
 from stream_app.console.queries import POINTS_MAX, Points, open_store

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flowlib.density import Density
-from flowlib.encoding import FeatureSpec
+from flowlib.encoder.encoder import FeatureSpec
 from flowlib.table import Table
-from flowlib.training import TrainConfig
+from flowlib.training.fit import TrainConfig
 
 SPEC = FeatureSpec(("a", "b", "c"), ("kind",))
 SHIFT = {"x": 0.0, "y": 2.0}

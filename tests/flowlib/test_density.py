@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.blaming import blame
 from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
-from flowlib.encoding import FeatureSpec
+from flowlib.encoder.encoder import FeatureSpec
+from flowlib.explain.blame import blame
 from flowlib.margins import Margins
 from flowlib.table import Table
-from flowlib.training import Progress, TrainConfig
+from flowlib.training.fit import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
 
 

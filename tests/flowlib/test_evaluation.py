@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from flowlib.density import Density
-from flowlib.encoding import Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
 from flowlib.evaluation import (
     ALPHAS,
     Evaluation,

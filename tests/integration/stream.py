@@ -19,17 +19,17 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from stream_app.config import Config
-from stream_app.config_file import load
-from stream_app.core.partitioning import partition_for
-from stream_app.runtime.clients import client_settings
-from stream_app.runtime.files import read_rows
-from stream_app.runtime.reading import end_of, read_to_end
-from stream_app.runtime.state import read_decisions
-from stream_app.runtime.status import read_status
-from stream_app.runtime.tail import read_signals
-from stream_app.runtime.topics import ensure_topics, prepare
-from stream_app.trainer.worker import publish_registry
+from stream_app.config import Config, load
+from stream_app.disk import read_lines
+from stream_app.event_files import read_rows
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.reading import end_of, read_to_end
+from stream_app.kafka.signals import read_signals
+from stream_app.kafka.topics import ensure_topics, prepare
+from stream_app.stages.decisions import DECODER
+from stream_app.stages.partitioning import partition_for
+from stream_app.trainer.publishing import publish_registry
+from stream_app.worker.status import read_status
 
 Signal = tuple[tuple[tuple[str, bytes], ...], bytes]
 """Headers and value."""
@@ -88,7 +88,7 @@ cooldown = "14d"
 
 def write_example(path: Path, until: str) -> Path:
     """The example's rows before a date, as a CSV file."""
-    source = resources.files("stream_app.example").joinpath("beijing_air_2013.csv.gz")
+    source = resources.files("stream_app.demo.example").joinpath("beijing_air_2013.csv.gz")
     with source.open("rb") as packed, gzip.open(packed, "rt") as rows, path.open("w") as out:
         header = next(rows)
         place = header.strip().split(",").index("timestamp")
@@ -267,7 +267,7 @@ class Stream:
     def decisions(self) -> Path:
         """The record of what depended on the clock."""
         path = self.folder / "state" / "decisions.jsonl"
-        assert read_decisions(path)
+        assert read_lines(path, DECODER, "")
         return path
 
     def signals(self) -> dict[int, list[Signal]]:

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from stream_app.core.scoring import COUNTERS
+from stream_app.stages.score.state import COUNTERS
 from tests.integration.conftest import MakeStream
 
 Value = bytes | None

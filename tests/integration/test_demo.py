@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from stream_app.config_file import load
-from stream_app.core.scoring import COUNTERS
-from stream_app.runtime.status import read_status
+from stream_app.config import load
+from stream_app.stages.score.state import COUNTERS
+from stream_app.worker.status import read_status
 from tests.integration.stream import Lines, as_lines, lines_of, signals_of
 
 EVENTS = 109_440
@@ -73,7 +73,10 @@ def kill_worker_at(folder: Path, events: float) -> None:
 
 def score_again(folder: Path) -> Lines:
     """The demo's file without a broker, given the demo's decisions."""
-    out, example = folder / "again.jsonl", resources.files("stream_app.example").joinpath("beijing_air_2013.csv.gz")
+    out, example = (
+        folder / "again.jsonl",
+        resources.files("stream_app.demo.example").joinpath("beijing_air_2013.csv.gz"),
+    )
     with resources.as_file(example) as path:
         subprocess.run(
             [sys.executable, "-m", "stream_app.cli", "score", str(path), "-c", str(folder / "driftflow.toml"),

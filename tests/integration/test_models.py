@@ -12,13 +12,14 @@ import pytest
 
 from flowlib import artifact
 from schemas.records import ModelNotice, OffsetRange, RetrainRequest, record_id
-from stream_app.core.decoding import time_parser
-from stream_app.runtime.clients import client_settings
-from stream_app.runtime.run import log_ends
-from stream_app.runtime.topics import prepare
-from stream_app.trainer.registry import Registry
-from stream_app.trainer.source import read_ranges
-from stream_app.trainer.worker import Trainer, make_producer, publish
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.reading import log_ends
+from stream_app.kafka.topics import prepare
+from stream_app.models.registry import Registry
+from stream_app.stages.score.decoding import time_parser
+from stream_app.trainer.process import Trainer
+from stream_app.trainer.publishing import make_producer, publish
+from stream_app.trainer.ranges import read_ranges
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 

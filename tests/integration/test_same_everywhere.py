@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.codecs import TYPES
-from stream_app.runtime.broker import EmbeddedBroker
+from stream_app.kafka.embedded import EmbeddedBroker
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Lines, Stream, as_lines, lines_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from kafka import KafkaProducer
 
-from stream_app.core.partitioning import partition_for
-from stream_app.runtime.clients import client_settings
-from stream_app.runtime.topics import ensure_topics
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.topics import ensure_topics
+from stream_app.stages.partitioning import partition_for
 from tests.integration.stream import Stream
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.pane_layout import BETS, Layout, fixed_sum
 from stream_app.config import Duration, RuleConfig
-from stream_app.core.detectors import PaneView, Reference
-from stream_app.core.detectors.likelihood import LikelihoodDetector
-from stream_app.core.layout import BETS, Layout, fixed_sum
+from stream_app.stages.watch.detectors import PaneView, Reference
+from stream_app.stages.watch.detectors.likelihood import LikelihoodDetector
 
 LAYOUT, PANE = Layout(1), Duration(3_600_000)
 ALARM = 20.0

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from stream_app.core.point import Field, Point
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected
+from stream_app.stages.outputs import Field, Point
 
 
 def point(n: int, slice_: str = "a", **fields: Field) -> Point:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.runtime.broker import free_port
+from stream_app.kafka.embedded import free_port
 from stream_app.sinks.influx import line_of
 from tests.conftest import cannot_start
 from tests.console.storing import START_MS, _others, _windows
@@ -60,8 +60,8 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_and_fill(url: str) -> None:
-    from stream_app.config_file import load
-    from stream_app.core.layout import Layout
+    from schemas.pane_layout import Layout
+    from stream_app.config import load
     from tests.console.storing import EXAMPLE
 
     for _ in range(200):

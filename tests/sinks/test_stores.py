@@ -14,17 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_app.config import Config, SinkConfig
-from stream_app.config_file import load
-from stream_app.core.point import Point
+from stream_app.config import Config, SinkConfig, load
 from stream_app.errors import SinkError
-from stream_app.runtime.broker import free_port
+from stream_app.kafka.embedded import free_port
 from stream_app.sinks import Rejected, Sink, make_sink
 from stream_app.sinks.influx import line_of
+from stream_app.stages.outputs import Point
 from tests.conftest import cannot_start
 from tests.sinks.making import ScriptedServer, point
 
-EXAMPLE = Path(__file__).parents[2] / "stream_app/example/driftflow.toml"
+EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 
 Read = Callable[[], list[tuple[str, int, float]]]
 """Reads back ``(slice, time_ms, x)``, sorted."""

@@ -15,10 +15,11 @@ from flowlib.table import Table
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
-from stream_app.runtime.topics import MODEL_BYTES_MAX
+from stream_app.kafka.topics import MODEL_BYTES_MAX
+from stream_app.models.keys import signing_key
+from stream_app.models.registry import Entry, Registry
 from stream_app.trainer import gates, training
 from stream_app.trainer.dataset import DAY_MS
-from stream_app.trainer.registry import Entry, Registry, signing_key
 from stream_app.trainer.training import Outcome, answer
 
 DAYS = 60

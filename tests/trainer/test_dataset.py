@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowlib.table import Table
 from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
-from stream_app.core.batches import EventBatch
+from stream_app.stages.batches import EventBatch
 from stream_app.trainer import dataset
 from stream_app.trainer.dataset import DAY_MS, gather, quarantined, split
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from flowlib.privacy import Spent, epsilon_of
-from stream_app.config import Config, EventConfig, PrivacyConfig, TopicsConfig
-from stream_app.config_file import parse
+from flowlib.privacy.dp_sgd import Spent, epsilon_of
+from stream_app.config import Config, EventConfig, PrivacyConfig, TopicsConfig, parse
 from stream_app.errors import ConfigError, DriftflowError
 from stream_app.trainer.ledger import Ledger, OverBudget
 

@@ -1,0 +1,304 @@
+"""Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
+
+A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: the missing mask and the categories have smoothed factors
+of their own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A
+missing value is modelled as an independent standard normal: training fills it with fresh noise, scoring puts 0 there and
+takes ``log N(0; 0, 1)`` off again, so a flow that has learnt the independence gives the density of the observed values.
+
+Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of the
+column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
+limit and pays for the rest by itself: the further out, the less likely, whatever the flow makes of places it never saw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from flowlib.encoder import context as surroundings
+from flowlib.encoder.columns import MAPS, ColumnMap
+from flowlib.encoder.encoder_checks import check_parts, check_shapes
+from flowlib.encoder.findings import Finding, findings, many_levels, resolution
+from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+_CHUNK_VALUES = 32_768
+"""Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
+
+_CONTEXT_VALUES = 1 << 20
+"""Context values made at a time, 4 MiB: categories of many levels are wide, however few the columns."""
+
+_ROWS_MIN = 512
+"""Rows that a wide context never parts: a stream's batches are no larger."""
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Names of the columns, in order."""
+
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What the encoder may do.
+
+    Attributes:
+        maps: kinds of column map to choose from, the simpler ones first (:data:`~flowlib.encoder.columns.MAPS`); the margins
+            that keep the later ones rare stand in :mod:`flowlib.encoder.fitting`.
+        context: of ``hour``, ``weekday``, ``slice``: what the flow is told beside the values. None unless asked for: on
+            hourly air quality the hour gave 0.4 nats a row, the station as much again, and weekdays nothing; but a model
+            that is told the slice no longer finds a slice strange for being unlike the others, and that is a choice.
+        embedding: width of the learnt row for each slice.
+        dequantize: spread rounded values over their cells in training.
+    """
+
+    maps: tuple[str, ...] = ("standard", "robust", "log", "asinh", "quantile")
+    context: tuple[str, ...] = ()
+    embedding: int = 8
+    dequantize: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("maps", tuple(MAPS)), ("context", surroundings.KINDS)):
+            chosen = getattr(self, name)
+            if set(chosen) - set(known) or len(set(chosen)) < len(chosen):
+                raise ValueError(f"encoder {name}: each of {', '.join(known)} at most once, got {', '.join(chosen)}")
+        if not self.maps or not 1 <= self.embedding <= 64:
+            raise ValueError(
+                f"encoder: at least one map and an embedding of 1 to 64, got {self.maps}, {self.embedding}"
+            )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Model inputs of n rows.
+
+    Attributes:
+        features: ``(n, d)`` float32 within the limits, 0 where missing.
+        context: ``(n, c)`` float32: d missing indicators, one-hot categories, clock, row of the slice.
+        ladj: ``(n, d)`` float64. Of an observed value: log |d feature / d raw| + log p(present); of a missing one:
+            log p(missing) + ½ log 2π, which takes off again what the base gives to the filled-in 0.
+        tail_nats: ``(n, d)`` float64 ≥ 0, what a value beyond its limit pays: to be taken off its log-likelihood.
+        category_log_prob: ``(n, k)`` float64, smoothed log probability of each category.
+        codes: ``(n,)`` int64 code of the slice, 0 for never seen or rare.
+        missing: ``(n, d)`` bool.
+        scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
+    """
+
+    features: Singles
+    context: Singles
+    ladj: Floats
+    tail_nats: Floats
+    category_log_prob: Floats
+    codes: Ints
+    missing: Bools
+    scorable: Bools
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Fitted column transforms.
+
+    Attributes:
+        spec: column names.
+        config: what was asked for.
+        maps: for each kind in use the ``(m,)`` columns it has and their map.
+        resolution: ``(d,)`` step of the grid of rounded columns, 0 for none.
+        limit: ``(d,)`` features beyond ± this enter the flow at it.
+        missing_share: ``(d,)`` smoothed share of missing values.
+        levels: for each categorical column its known levels; index ``len(levels)`` is the bucket of all others.
+        rare_levels: for each categorical column how many others there were; the bucket also stands for one never seen.
+        level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities of each known level
+            and of each single other one: the bucket's share is ``rare_levels + 1`` times that.
+        slices: slices with a row of their own, in the order of their codes from 1 on.
+        slice_table: ``(slices + 1, e)`` float32 learnt rows; row 0 is for the others. No columns without that context.
+        findings: what is peculiar about the columns.
+        chunk: rows encoded at a time: more make larger arrays and gain nothing.
+    """
+
+    spec: FeatureSpec
+    config: EncoderConfig
+    maps: tuple[tuple[Ints, ColumnMap], ...]
+    resolution: Floats
+    limit: Floats
+    missing_share: Floats
+    levels: tuple[tuple[str | None, ...], ...]
+    rare_levels: tuple[int, ...]
+    level_log_prob: tuple[Floats, ...]
+    slices: tuple[str, ...]
+    slice_table: Singles
+    findings: tuple[Finding, ...]
+    _level_codes: tuple[dict[str | None, int], ...] = field(init=False, repr=False, compare=False)
+    _slice_codes: dict[str, int] = field(init=False, repr=False, compare=False)
+    chunk: int = field(init=False, repr=False, compare=False)
+    _log_missing: Floats = field(init=False, repr=False, compare=False)
+    _log_present: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        codes = tuple({level: i for i, level in enumerate(levels)} for levels in self.levels)
+        object.__setattr__(self, "_level_codes", codes)
+        object.__setattr__(self, "_slice_codes", {name: i for i, name in enumerate(self.slices, 1)})
+        d = max(len(self.spec.numeric), 1)
+        wide = max(_ROWS_MIN, _CONTEXT_VALUES // (d + sum(len(levels) + 1 for levels in self.levels)))
+        object.__setattr__(self, "chunk", max(1, min(_CHUNK_VALUES // d, wide)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # a state that is refused afterwards may hold anything
+            object.__setattr__(self, "_log_missing", np.log(self.missing_share))
+            object.__setattr__(self, "_log_present", np.log1p(-self.missing_share))
+
+    @property
+    def context_width(self) -> int:
+        """Columns of the context."""
+        wide = sum(surroundings.CLOCK_WIDTH.get(kind, 0) for kind in self.config.context) + int(
+            self.slice_table.shape[1]
+        )
+        return len(self.spec.numeric) + sum(len(levels) + 1 for levels in self.levels) + wide
+
+    @classmethod
+    def fit(cls, spec: FeatureSpec, table: Table, config: EncoderConfig | None = None) -> Encoder:
+        """Fit on training rows, n ≥ 1; the same rows give the same encoder. Raises ValueError on a wrong shape or no rows."""
+        config = config or EncoderConfig()
+        check_shapes(spec, table)
+        if not len(table):
+            raise ValueError("no rows to fit the encoder on")
+        values = table.numeric.astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        columns = [column[~np.isnan(column)] for column in values.T]
+        steps = np.array([resolution(x) if config.dequantize else 0.0 for x in columns])
+        chosen = [fit_column(x, float(step), config.maps) for x, step in zip(columns, steps, strict=True)]
+        missing = np.isnan(table.numeric)
+        tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
+        known = surroundings.frequent(table.slices) if "slice" in config.context else ()
+        return cls(
+            spec, config, _grouped(chosen), steps, limits(chosen, columns),
+            (missing.sum(axis=0) + 0.5) / (len(table) + 1.0),
+            tuple(t.known for t in tables), tuple(t.rare for t in tables), tuple(t.log_prob for t in tables), known,
+            np.zeros((len(known) + 1, config.embedding if "slice" in config.context else 0), np.float32),
+            findings(spec.numeric, values, steps, [one.kind for one in chosen])
+            + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
+        )  # fmt: skip
+
+    def encode(self, table: Table) -> Encoded:
+        """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
+        check_shapes(self.spec, table)
+        if len(table) <= self.chunk:
+            return self._encode(table)
+        parts = [self._encode(table.span(start, start + self.chunk)) for start in range(0, len(table), self.chunk)]
+        return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
+
+    def _encode(self, table: Table) -> Encoded:
+        missing = np.isnan(table.numeric)
+        finite = np.isfinite(table.numeric)
+        value, slope = self._map(np.where(finite, table.numeric, np.float32(0)).astype(np.float64))
+        scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
+        unused = missing | ~scorable[:, None]
+        value = np.where(unused, 0.0, value)
+        features = np.clip(value, -self.limit, self.limit)
+        ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
+        levels, category_log_prob = self._levels(table.categories)
+        codes = self._codes(table.slices)
+        blocks = surroundings.clock(self.config.context, table.time_ms)
+        blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
+        context = surroundings.joined(missing, levels, [len(known) + 1 for known in self.levels], blocks)
+        return Encoded(
+            features.astype(np.float32), context, np.where(scorable[:, None], ladj, 0.0),
+            tail_nats(value, self.limit), category_log_prob, codes, missing, scorable,
+        )  # fmt: skip
+
+    def cells(self, table: Table) -> tuple[Singles, Singles]:
+        """Features at the lower and the upper end of each value's cell, ``(n, d)``: equal where nothing is rounded.
+
+        Training draws between them, so that a value seen a thousand times is a cell to the flow and not a spike.
+        """
+        check_shapes(self.spec, table)
+        x = np.where(np.isfinite(table.numeric), table.numeric, np.float32(0)).astype(np.float64)
+        ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
+        low, high = (np.clip(end, -self.limit, self.limit).astype(np.float32) for end in ends)
+        return low, high
+
+    def dequantize(self, table: Table, generator: np.random.Generator) -> Table:
+        """The rows with rounded values spread evenly over their cells, in raw space."""
+        check_shapes(self.spec, table)
+        return table.with_numeric(table.numeric + self.resolution * generator.uniform(-0.5, 0.5, table.numeric.shape))
+
+    def decode(self, features: Floats) -> Floats:
+        """Features ``(n, d)`` back to raw values."""
+        raw = np.empty(features.shape, dtype=np.float64)
+        for columns, column_map in self.maps:
+            raw[:, columns] = column_map.inverse(features[:, columns].astype(np.float64))
+        return raw
+
+    def _map(self, x: Floats) -> tuple[Floats, Floats]:
+        """Values and log-slopes of the features, not limited, ``(n, d)``."""
+        if len(self.maps) == 1:
+            return self.maps[0][1].forward(x)
+        value, slope = np.empty_like(x), np.empty_like(x)
+        for columns, column_map in self.maps:
+            value[:, columns], slope[:, columns] = column_map.forward(np.ascontiguousarray(x[:, columns]))
+        return value, slope
+
+    def _levels(self, categories: Objects) -> tuple[Ints, Floats]:
+        """Codes of the levels and their log-probabilities, ``(n, k)``."""
+        codes = np.empty((len(categories), len(self.levels)), dtype=np.int64)
+        log_prob = np.empty((len(categories), len(self.levels)))
+        for k, known in enumerate(self._level_codes):
+            codes[:, k] = [known.get(value, len(known)) for value in categories[:, k].tolist()]
+            log_prob[:, k] = self.level_log_prob[k][codes[:, k]]
+        return codes, log_prob
+
+    def _codes(self, slices: Objects) -> Ints:
+        if not self._slice_codes:
+            return np.zeros(len(slices), dtype=np.int64)
+        return np.array([self._slice_codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON part and arrays, for the artifact."""
+        meta = {
+            "numeric": list(self.spec.numeric), "categorical": list(self.spec.categorical),
+            "levels": [list(levels) for levels in self.levels], "rare_levels": list(self.rare_levels),
+            "slices": list(self.slices),
+            "config": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.config).items()},
+            "maps": [[column_map.kind, columns.tolist()] for columns, column_map in self.maps],
+            "findings": [finding.to_state() for finding in self.findings],
+        }  # fmt: skip
+        arrays = {"resolution": self.resolution, "limit": self.limit, "missing_share": self.missing_share}
+        arrays |= {f"level_log_prob.{k}": values for k, values in enumerate(self.level_log_prob)}
+        for _, column_map in self.maps:
+            arrays |= {f"{column_map.kind}.{name}": array for name, array in column_map.arrays().items()}
+        return meta, arrays | {"slice_table": self.slice_table}
+
+    @classmethod
+    def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, Any]) -> Encoder:
+        """Inverse of :meth:`to_state`; raises ValueError, TypeError or KeyError when the parts do not fit."""
+        settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in meta["config"].items()}
+        levels = tuple(tuple(table) for table in meta["levels"])
+        encoder = cls(
+            FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"])), EncoderConfig(**settings),
+            tuple(_map_of(kind, columns, arrays) for kind, columns in meta["maps"]),
+            arrays["resolution"], arrays["limit"], arrays["missing_share"], levels, tuple(meta["rare_levels"]),
+            tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))), tuple(meta["slices"]),
+            arrays["slice_table"], tuple(Finding.from_state(state) for state in meta["findings"]),
+        )  # fmt: skip
+        check_parts(encoder)
+        return encoder
+
+
+def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:
+    groups = []
+    for kind, made in MAPS.items():
+        columns = [j for j, one in enumerate(chosen) if one.kind == kind]
+        if columns:
+            groups.append((np.array(columns, dtype=np.int64), made.stack([chosen[j] for j in columns])))
+    return tuple(groups)
+
+
+def _map_of(kind: str, columns: list[int], arrays: Mapping[str, Any]) -> tuple[Ints, ColumnMap]:
+    prefix = f"{kind}."
+    column_map = MAPS[kind](**{name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)})
+    column_map.check(len(columns))
+    return np.array(columns, dtype=np.int64), column_map

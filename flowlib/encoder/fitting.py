@@ -1,0 +1,146 @@
+"""How the encoder is fitted: the choice of a column's map, its limit, smoothed tables of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowlib.encoder.columns import MAPS, ColumnMap, Standard, moments
+from flowlib.table import Floats, Objects
+
+LEVELS_MAX = 256
+"""Categories beyond the most frequent 256 are rare ones: they share a bucket with those never seen."""
+
+GAIN_MIN_NATS = 0.05
+"""A map must be this much better on held-out values than a simpler one. With log and asinh let in at this margin the flow
+gained 0.1 to 20 nats a row in nine of ten runs (five AD sets, two seeds) and lost on the tenth (cardio); 1.4 on hourly air
+quality. AUROC moved by −0.02 to +0.02, either way."""
+
+QUANTILE_GAIN_MIN_NATS = 0.25
+"""Quantiles fit nearly any column a little better by itself, but their knots are one more thing for the flow to undo: let
+in at 0.05 they took seven of the eleven columns of hourly air quality and cost 0.55 nats a row jointly (one seed)."""
+
+LIMIT_MIN, LIMIT_MAX = 10.0, 50.0
+"""A column's limit is half as far out again as training went, and within these, in scale units: inside it the flow is
+trusted, further out its extrapolation can make of any value a common one."""
+
+MODE_SHARE_MAX = 0.1
+"""Where one value has more of the rows than this there are no quantiles: they would blow up the noise inside its cell to
+the size of everything else. A rain gauge that reads 0 in 95 % of the hours cost 0.7 nats a row that way (one seed)."""
+
+_GAIN_A_ROW_MAX = 5.0
+"""Nats: a handful of far-out rows may forbid a map, but neither choose one nor drown the choice in noise."""
+
+_CHOICE_ROWS_MAX = 20_000
+_ROWS_MIN = 20
+_CONSTANT = 1e-6
+
+
+def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
+    """The map of one column, chosen by held-out likelihood and fitted on all values.
+
+    Args:
+        x: ``(n,)`` finite values.
+        step: width of the cells the values are spread over first, 0 for none.
+        kinds: candidates, the simpler ones first; where none of them applies it is ``standard``.
+    """
+    if not len(x):
+        return Standard(np.zeros(1), np.ones(1))
+    if x.min() == x.max():  # a scale of a millionth makes any other value a far one, in whatever unit
+        return Standard(x[:1].copy(), np.array([_CONSTANT * (abs(float(x[0])) or 1.0)]))
+    if np.unique(x, return_counts=True)[1].max() > MODE_SHARE_MAX * len(x):
+        kinds = [kind for kind in kinds if kind != "quantile"]
+    generator = np.random.default_rng(0)
+    order = generator.permutation(len(x))
+    x = x + step * generator.uniform(-0.5, 0.5, len(x))
+    kind = "standard" if len(x) < _ROWS_MIN else _choose(x[order[:_CHOICE_ROWS_MAX]], kinds)
+    return MAPS[kind].fit(x) or Standard(*moments(x))
+
+
+def _choose(x: Floats, kinds: Sequence[str]) -> str:
+    """The simplest kind that no other beats by more than the margin and twice its standard error.
+
+    Judged on distinct values: a value that repeats off any grid has no density, and would reward the steepest map.
+    """
+    if len(kinds) == 1:
+        return kinds[0]
+    x = x[np.sort(np.unique(x, return_index=True)[1])]
+    fitted, held = x[::2], x[1::2]
+    best, reference = "standard", held_out(MAPS["standard"], fitted, held)
+    for kind in kinds:
+        log_prob = held_out(MAPS[kind], fitted, held)
+        if log_prob is None or MAPS[kind].fit(x) is None:
+            continue
+        if reference is None or best not in kinds:
+            best, reference = kind, log_prob
+        gain = np.minimum(log_prob - reference, _GAIN_A_ROW_MAX)
+        margin = QUANTILE_GAIN_MIN_NATS if kind == "quantile" else GAIN_MIN_NATS
+        if gain.mean() > max(margin, 2.0 * float(gain.std()) / np.sqrt(len(gain))):
+            best, reference = kind, log_prob
+    return best
+
+
+def held_out(kind: type[ColumnMap], fitted: Floats, held: Floats) -> Floats | None:
+    """Log-density, nats, of held-out values where the mapped ones are called standard normal; None if it does not apply."""
+    column_map = kind.fit(fitted) if fitted.std() > 0 else None
+    if column_map is None:
+        return None
+    value, slope = column_map.forward(held[:, None])
+    return np.asarray((slope - 0.5 * value * value - 0.5 * np.log(2 * np.pi))[:, 0], dtype=np.float64)
+
+
+def limits(maps: Sequence[ColumnMap], columns: Sequence[Floats]) -> Floats:
+    """``(d,)`` limits of the features."""
+    reached = [float(np.abs(m.forward(x[:, None])[0]).max(initial=0.0)) for m, x in zip(maps, columns, strict=True)]
+    return np.clip(1.5 * np.array(reached, dtype=np.float64), LIMIT_MIN, LIMIT_MAX)
+
+
+def tail_nats(value: Floats, limit: Floats) -> Floats:
+    """What features beyond their limit pay, ``(n, d)`` nats ≥ 0, strictly increasing in the distance.
+
+    The price is that of a standard normal up to 50 scale units and of a power law with the same slope from there on, so
+    that even the largest number gives sums that can be reckoned with.
+    """
+    far = np.abs(value)
+    if not (far > limit).any():
+        return np.zeros_like(value)
+    return np.where(far > limit, _price(np.maximum(far, limit)) - _price(limit), 0.0)
+
+
+def _price(far: Floats) -> Floats:
+    near = np.minimum(far, LIMIT_MAX)
+    return 0.5 * near * near + LIMIT_MAX**2 * np.log(np.maximum(far, LIMIT_MAX) / LIMIT_MAX)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """One categorical column.
+
+    Attributes:
+        known: levels kept apart, most frequent first.
+        rare: number of other levels among the rows fitted; 0 where all are known.
+        log_prob: ``(len(known) + 1,)`` log probability of each known level and, last, of any single other one.
+    """
+
+    known: tuple[str | None, ...]
+    rare: int
+    log_prob: Floats
+
+
+def fit_levels(values: Objects) -> Levels:
+    """Levels with log probabilities smoothed by ½.
+
+    What the known ones leave is shared evenly by the rare ones and one that was never seen: given whole to each of them,
+    it would make a name that occurred once, or never, likelier than any known one.
+    """
+    counts: dict[str | None, int] = {}
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    order = sorted(counts, key=lambda level: (-counts[level], level is None, level or ""))[:LEVELS_MAX]
+    known = np.array([counts[level] for level in order] + [len(values) - sum(counts[level] for level in order)])
+    log_prob = np.log((known + 0.5) / (len(values) + 0.5 * len(known)))
+    rare = len(counts) - len(order)
+    log_prob[-1] -= np.log(rare + 1)
+    return Levels(tuple(order), rare, log_prob)

@@ -1,0 +1,273 @@
+"""``FlowDensity``: the density as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from flowlib import artifact
+from flowlib.density import Density
+from flowlib.encoder.context import CLOCK_WIDTH
+from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
+from flowlib.explain.explain import Explanation, explain
+from flowlib.flows import FLOWS
+from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of
+from flowlib.table import Floats, Ints, Table
+from flowlib.training.fit import TrainConfig
+
+MAPS = ("quantile",)
+"""Column maps of an anomaly detector. On nine anomaly sets and five seeds, in 1,500 steps, quantile maps for every column give
+a mean AUROC and average precision of 0.951 and 0.862 on normals, against 0.943 and 0.857 for maps chosen by likelihood (most
+of it on satellite), and 0.925 and 0.590 against 0.923 and 0.601 where anomalies hide among the training rows. Where clusters
+lie far apart they cost likelihood: give the kinds of :data:`flowlib.encoder.columns.MAPS` to let each column choose."""
+
+_ROWS_MIN = 3
+_VALIDATION_SHARE = 0.1
+_STEPS_MIN, _STEPS_MAX, _STEPS_A_ROW = 100, 1_500, 0.5
+_KEY = artifact.Ed25519PrivateKey.from_private_bytes(bytes(32))
+"""Signs what is pickled, so that the one way to bytes and back is used. It is public and proves nothing."""
+
+
+class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
+    """Exact likelihoods of tabular rows by a normalizing flow, calibrated on rows held out.
+
+    Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
+    column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
+    float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
+    small probability that smoothing leaves it; beyond 256 levels of a column it counts as one more of the rare ones, which
+    are not told apart. Constant and duplicated columns are kept and told in ``findings_``.
+
+    ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
+    ``p_values`` go by the surprise of :mod:`flowlib.calibration`, which joins the log-likelihood with how far out a row is
+    in its columns: it still finds anomalies that hid among the rows fitted. scikit-learn's ``OutlierMixin`` would ask for
+    ``decision_function`` to be ``score_samples`` but for a constant, so this is none.
+
+    Args:
+        flow: family, one of :data:`flowlib.flows.FLOWS`.
+        alpha: share of ordinary rows that :meth:`predict` may call anomalies.
+        maps: kinds of column map to choose from by held-out likelihood, of :data:`flowlib.encoder.columns.MAPS`.
+        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a time column;
+            they are those of UTC where it has a time zone, and as they are written where it has none.
+        slice_column: name of the column that tells slices apart: p-values are then per slice where there are rows enough.
+        max_steps: training steps at most; None for half a step a row, 100 to 1,500.
+        calibration_share: share of the rows that calibrate and do not train.
+        random_state: seed; the same rows and seed give the same model.
+
+    Attributes:
+        density_: the fitted :class:`flowlib.Density`.
+        offset_: surprise above which a row is called an anomaly, where its slice has no limit of its own.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+        findings_: sentences on what is peculiar about the columns.
+    """
+
+    _layout: Layout
+
+    def __init__(
+        self, flow: str = "maf", alpha: float = 0.01, maps: tuple[str, ...] = MAPS, context: tuple[str, ...] = (),
+        slice_column: str | None = None, max_steps: int | None = None, calibration_share: float = 0.2,
+        random_state: Any = 0,
+    ) -> None:  # fmt: skip
+        self.flow = flow
+        self.alpha = alpha
+        self.maps = maps
+        self.context = context
+        self.slice_column = slice_column
+        self.max_steps = max_steps
+        self.calibration_share = calibration_share
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit on rows ``(n, d)``, n ≥ 3; ``y`` is ignored.
+
+        Raises:
+            ValueError: a parameter or the rows cannot be used; the message says which and what to do.
+        """
+        self._check_parameters()
+        table = self._table(X, reset=True)
+        _check_columns(table)
+        self._check_clock()
+        if len(table) < _ROWS_MIN:
+            raise ValueError(f"n_samples = {len(table)}: a density needs at least {_ROWS_MIN} rows, better hundreds")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        table = table.take(_usable(table))
+        if len(table) < _ROWS_MIN:
+            raise ValueError("hardly any row has a number that is present and within float32: nothing can be learnt")
+        self._layout = self._layout.with_times(table.time_ms, seed)
+        order = np.random.default_rng(seed).permutation(len(table))
+        held, stop = self._sizes(len(table))
+        parts = (order[held + stop :], order[held : held + stop], order[:held])
+        train, valid, calibration = (table.take(np.sort(part)) for part in parts)
+        self.density_ = Density.fit(
+            self._layout.spec, train, valid, calibration, seed, TrainConfig(max_steps=self._steps(len(table))),
+            flow_name=self.flow, encoder_config=EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
+        )  # fmt: skip
+        self.offset_ = self.density_.calibration.limit(self.alpha)
+        self.findings_ = [finding.says for finding in self.density_.encoder.findings]
+        return self
+
+    def score_samples(self, X: Any) -> Floats:
+        """Exact log-likelihood of each row in raw space, ``(n,)`` nats; −∞ for a row that cannot be scored."""
+        scores = self._density().score(self._table(X))
+        return np.where(scores.scorable, scores.log_prob, -np.inf)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean log-likelihood of the rows, nats."""
+        return float(self.score_samples(X).mean())
+
+    def decision_function(self, X: Any) -> Floats:
+        """How far below its slice's limit the surprise of a row is, ``(n,)``: negative for anomalies, −∞ for a row that
+        cannot be scored. It ranks rows as :meth:`p_values` does, and those beyond every held-out row too.
+        """
+        density, table = self._density(), self._table(X)
+        scores, calibration = density.score(table), density.calibration
+        limits = {name: calibration.limit(self.alpha, name) for name in set(table.slices.tolist())}
+        limit = np.array([limits[name] for name in table.slices.tolist()], dtype=np.float64)
+        return np.where(scores.scorable, limit - scores.surprise, -np.inf)
+
+    def predict(self, X: Any) -> Ints:
+        """+1 for ordinary rows, −1 for anomalies, ``(n,)``.
+
+        Of rows like those fitted a share ``alpha`` is called an anomaly on average, 1 / (m + 1) at least, where m rows
+        were held out (split conformal prediction).
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def fit_predict(self, X: Any, y: Any = None) -> Ints:
+        """Fit, and :meth:`predict` of the same rows: −1 for those that are strange beside the others."""
+        return self.fit(X).predict(X)
+
+    def p_values(self, X: Any) -> Floats:
+        """Calibrated p-values ``(n,)``, per slice where there are rows enough; 1 / (m + 1) at least."""
+        density, table = self._density(), self._table(X)
+        scores = density.score(table)
+        return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
+        """Rows drawn from the density: an array, or a DataFrame like the one that was fitted.
+
+        Its columns have the types they had: integers are rounded, times are drawn from those of a thousand rows fitted.
+        Other rounded numbers come spread over their cells, and slices are missing where the density is not told of them.
+        Of a category with more than 256 levels those beyond the most frequent come as often as they did, each as the text
+        of :data:`flowlib.sampling.RARE`: which they were is not kept.
+        """
+        density = self._density()
+        if n_samples < 1:
+            raise ValueError(f"n_samples = {n_samples}: at least 1 row can be drawn")
+        seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
+        times = np.array(self._layout.times, dtype=np.int64) if self._layout.times else None
+        drawn = density.sample(int(n_samples), seed, times)
+        return drawn.numeric.astype(np.float64) if self._kind is None else frame_of(drawn, self._layout, self._kind)
+
+    def explain(self, X: Any) -> list[Explanation]:
+        """Why each row is as likely as it is. Meant for few rows.
+
+        A strange row costs some 250 evaluations of the density for each column and step towards the nearest ordinary row:
+        3,000 to 24,000 in all at 10 columns, 8,000 to 200,000 at 30, and 30,000 to 3 million at 120, most where every
+        column is strange. An ordinary one costs about ten times its columns.
+        """
+        return explain(self._density(), self._table(X))
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn may assume: missing values are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The model as the bytes of its artifact: numbers, no code."""
+        state = dict(super().__getstate__())
+        if "density_" in state:
+            state["density_"] = artifact.pack(state["density_"], _KEY, bytes_max=None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the model from its artifact."""
+        super().__setstate__(state)
+        if "density_" in state:
+            public = _KEY.public_key()
+            self.density_ = artifact.load(state["density_"], {artifact.key_id(public): public}, bytes_max=None)
+
+    def _density(self) -> Density:
+        check_is_fitted(self, "density_")
+        return self.density_
+
+    def _table(self, X: Any, reset: bool = False) -> Table:
+        if not reset:
+            check_is_fitted(self, "density_")
+        if not is_frame(X):
+            return self._from_array(X, reset)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset:
+            self._layout = layout_of(X, self.slice_column)
+            self._kind = nw.from_native(X, eager_only=True).implementation.value
+        elif self._kind is None:
+            return self._from_array(X, reset)
+        if not len(X):
+            raise ValueError("Found array with 0 sample(s): at least 1 row is needed")
+        return table_of(X, self._layout)
+
+    def _from_array(self, X: Any, reset: bool) -> Table:
+        if not reset and self._kind is not None:
+            raise ValueError(
+                f"the density was fitted on a DataFrame with the columns {', '.join(self._layout.order)}: pass one"
+            )
+        values = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        if reset:
+            if self.slice_column is not None:
+                raise ValueError("slice_column names a column of a DataFrame, and X is an array: pass a DataFrame")
+            names = tuple(f"x{j}" for j in range(values.shape[1]))
+            self._layout, self._kind = Layout(FeatureSpec(names), "", "", names), None
+        return Table.of(values)
+
+    def _sizes(self, n: int) -> tuple[int, int]:
+        """Rows that calibrate and rows that stop the training; at least one each, and one is left."""
+        held = min(max(round(self.calibration_share * n), 1), n - 2)
+        return held, min(max(round(_VALIDATION_SHARE * n), 1), n - held - 1)
+
+    def _steps(self, n: int) -> int:
+        return self.max_steps or int(np.clip(_STEPS_A_ROW * n, _STEPS_MIN, _STEPS_MAX))
+
+    def _check_clock(self) -> None:
+        asked = [name for name in CLOCK_WIDTH if name in self.context]
+        if asked and not self._layout.time:
+            raise ValueError(
+                f"context has {asked[0]!r} and the rows have no time: pass a DataFrame with one column of dates or times, "
+                "or leave it out"
+            )
+
+    def _check_parameters(self) -> None:
+        if self.flow not in FLOWS:
+            raise ValueError(f"flow = {self.flow!r}: there are {', '.join(sorted(FLOWS))}")
+        for name in ("alpha", "calibration_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must lie between 0 and 1")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps = {self.max_steps!r}: must be at least 1, or None to choose by the rows")
+        for name in ("maps", "context"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(
+                    f"{name} = {getattr(self, name)!r}: must be a tuple of names, ({getattr(self, name)!r},)"
+                )
+        if "slice" in self.context and self.slice_column is None:
+            raise ValueError(
+                "context has 'slice' and slice_column is None: name the column that tells slices apart, or leave it out"
+            )
+
+
+def _check_columns(table: Table) -> None:
+    d = table.numeric.shape[1]
+    if d > artifact.COLUMNS_MAX:
+        raise ValueError(
+            f"X has {d:,} columns of numbers, and a density takes {artifact.COLUMNS_MAX:,} at most: leave some out, or "
+            "reduce them first (for instance by sklearn.decomposition.PCA)"
+        )
+
+
+def _usable(table: Table) -> Any:
+    present = ~np.isnan(table.numeric)
+    return present.any(axis=1) & (np.isfinite(table.numeric) | ~present).all(axis=1)

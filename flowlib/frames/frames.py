@@ -1,0 +1,166 @@
+"""Arrays and DataFrames (pandas, polars and whatever narwhals knows) to a :class:`Table`, and back.
+
+Numbers become float32 features; text, categoricals and booleans become categories; the one date or time becomes the
+event time: the instant where the column has a time zone, so that hours are those of UTC, and the hour as it is written
+where it has none. What is missing stays missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+
+from flowlib.encoder.encoder import FeatureSpec
+from flowlib.frames.columns import TIME, absent, numbers, of_numbers, of_texts, of_times, texts, times
+from flowlib.table import Ints, Objects, Table
+
+_TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
+TIMES_KEPT = 1_000
+"""Times that a layout remembers at most: enough to draw from, and 8 kB."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What each column of a frame is.
+
+    Attributes:
+        spec: numeric and categorical columns.
+        time: the column with the event time, or "".
+        slice: the column that names each row's slice, or "".
+        order: all columns as they came.
+        dtypes: type of each column.
+        kinds: of each categorical column and the one with the slices, what it holds: booleans, numbers, text, times.
+        times: when some of the rows fitted happened, for samples; none without such a column.
+    """
+
+    spec: FeatureSpec
+    time: str
+    slice: str
+    order: tuple[str, ...]
+    dtypes: dict[str, Any] = field(default_factory=dict)
+    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    times: tuple[int, ...] = ()
+
+    def with_times(self, time_ms: Ints, seed: int) -> Layout:
+        """The same with times to draw from: by chance, as every n-th of hourly rows might be the same hour."""
+        if not self.time:
+            return self
+        pick = np.random.default_rng(seed).permutation(len(time_ms))[:TIMES_KEPT]
+        return replace(self, times=tuple(time_ms[np.sort(pick)].tolist()))
+
+
+def is_frame(rows: Any) -> bool:
+    """Whether narwhals knows this as an eager DataFrame with named columns; one with numbers for names is an array.
+
+    Raises:
+        ValueError: two columns of one name.
+    """
+    if not nw.dependencies.is_into_dataframe(rows):
+        return False
+    names = list(rows.columns)
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two columns are called {', '.join(twice)}: rename or drop one")
+    return all(isinstance(name, str) for name in names)
+
+
+def layout_of(rows: Any, slice_column: str | None = None) -> Layout:
+    """Decide from a frame's types what each column is.
+
+    Raises:
+        ValueError: a column of a type that has no meaning here, no numeric column, or no such slice column.
+    """
+    frame = nw.from_native(rows, eager_only=True)
+    if slice_column is not None and slice_column not in frame.columns:
+        raise ValueError(f"there is no column {slice_column!r} to slice by; there are: {', '.join(frame.columns)}")
+    numeric, categorical, clock = [], [], []
+    for name, dtype in frame.schema.items():
+        if name == slice_column:
+            continue
+        if dtype.is_numeric():
+            numeric.append(name)
+        elif isinstance(dtype, TIME):
+            clock.append(name)
+        elif isinstance(dtype, _TEXT) or _holds_text(frame[name]):
+            categorical.append(name)
+        else:
+            raise ValueError(
+                f"column {name!r} is of type {dtype}: numbers, text, categories, booleans and times can be used; "
+                "convert it, or leave it out"
+            )
+    if not numeric:
+        raise ValueError(
+            f"no numeric column among {', '.join(frame.columns) or 'no columns'}: a density needs at least one"
+        )
+    if len(clock) > 1:
+        raise ValueError(f"more than one time column ({', '.join(clock)}): keep the one that says when a row happened")
+    spec = FeatureSpec(tuple(numeric), tuple(categorical))
+    kinds = {name: texts(frame[name])[1] for name in (*categorical, *([slice_column] if slice_column else []))}
+    return Layout(spec, clock[0] if clock else "", slice_column or "", tuple(frame.columns), dict(frame.schema), kinds)
+
+
+def _holds_text(column: Any) -> bool:
+    """pandas' object columns: text, booleans or nothing in every row."""
+    return column.dtype == nw.Object and all(isinstance(v, str | bool) or absent(v) for v in column.to_list())
+
+
+def table_of(rows: Any, layout: Layout) -> Table:
+    """The columns of a layout as a table.
+
+    Raises:
+        ValueError: a column holds something else than in training, or misses times.
+    """
+    frame = nw.from_native(rows, eager_only=True)
+    numeric = np.empty((len(frame), len(layout.spec.numeric)))
+    for j, name in enumerate(layout.spec.numeric):
+        numeric[:, j] = numbers(frame[name])
+    categories = np.empty((len(frame), len(layout.spec.categorical)), dtype=object)
+    for k, name in enumerate(layout.spec.categorical):
+        categories[:, k] = _texts(frame[name], layout)
+    slices = None
+    if layout.slice:
+        slices = np.array([text or "" for text in _texts(frame[layout.slice], layout)], dtype=object)
+    return Table.of(numeric, categories, slices, _times(frame[layout.time], layout) if layout.time else None)
+
+
+def _times(column: Any, layout: Layout) -> Ints:
+    made = times(column)
+    before, now = (getattr(dtype, "time_zone", None) for dtype in (layout.dtypes[layout.time], column.dtype))
+    if (before is None) != (now is None):
+        raise ValueError(
+            f"column {column.name!r} was in {before or 'no zone'} in training and is in {now or 'no zone'} now: "
+            "its hours would be others; convert it"
+        )
+    return made
+
+
+def _texts(column: Any, layout: Layout) -> Objects:
+    """Texts of a column that holds what it held in training: a number is no known text, however alike they look."""
+    made, now = texts(column)
+    held = layout.kinds[column.name]
+    if held and set(now) - set(held):
+        raise ValueError(
+            f"column {column.name!r} held {' and '.join(held)} in training and holds {' and '.join(now)} now: convert it"
+        )
+    return made
+
+
+def frame_of(table: Table, layout: Layout, like: Any) -> Any:
+    """A frame of the kind that ``like`` names (``pandas``, ``polars``), columns and their types as they came.
+
+    Integers are rounded; a column with gaps is of the type that the library gives to such a one. Rows without a slice
+    miss it.
+    """
+    columns = {
+        name: of_numbers(table.numeric[:, j], layout.dtypes[name], like) for j, name in enumerate(layout.spec.numeric)
+    }
+    labels = {name: table.categories[:, k] for k, name in enumerate(layout.spec.categorical)}
+    if layout.slice:
+        labels[layout.slice] = np.array([text or None for text in table.slices.tolist()], dtype=object)
+    columns |= {name: of_texts(given, layout.kinds[name], layout.dtypes[name], like) for name, given in labels.items()}
+    if layout.time:
+        columns[layout.time] = of_times(table.time_ms, layout.dtypes[layout.time], like)
+    return nw.from_dict({name: columns[name].to_native() for name in layout.order}, backend=like).to_native()

@@ -1,0 +1,40 @@
+"""The configuration: what may be set, how ``driftflow.toml`` is read, and what is refused."""
+
+from stream_app.config.loading import load, parse
+from stream_app.config.settings import (
+    Config,
+    ConsoleConfig,
+    Duration,
+    EventConfig,
+    EventRuleConfig,
+    KafkaConfig,
+    ModelConfig,
+    PrivacyConfig,
+    RetrainConfig,
+    RuleConfig,
+    SinkConfig,
+    StateConfig,
+    TopicsConfig,
+    TrainerConfig,
+    WindowsConfig,
+)
+
+__all__ = [
+    "Config",
+    "ConsoleConfig",
+    "Duration",
+    "EventConfig",
+    "EventRuleConfig",
+    "KafkaConfig",
+    "ModelConfig",
+    "PrivacyConfig",
+    "RetrainConfig",
+    "RuleConfig",
+    "SinkConfig",
+    "StateConfig",
+    "TopicsConfig",
+    "TrainerConfig",
+    "WindowsConfig",
+    "load",
+    "parse",
+]

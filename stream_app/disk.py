@@ -1,0 +1,117 @@
+"""Durable files: replaced as a whole, or grown by whole lines; and a word before the work where a result cannot be written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from stream_app.errors import DriftflowError
+
+T = TypeVar("T")
+
+
+def write_durably(path: Path, blob: bytes) -> None:
+    """Replace a file; a crash leaves the old one or the new one, never half of it."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with open(beside, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path)
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Add a line, newline included, after the last whole one; it is on disk when this returns.
+
+    A last line that a crash cut short is removed: it was never answered for, and what follows it could not be read.
+    """
+    with locked(path) as file:
+        append_locked(file, path, line)
+
+
+@contextmanager
+def locked(path: Path, mode: int = 0o644) -> Iterator[int]:
+    """A file, made with these rights where it is missing, that one process at a time reads and appends to."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def append_locked(file: int, path: Path, line: bytes) -> None:
+    """:func:`append_durably` for a file that is locked already."""
+    os.ftruncate(file, path.read_bytes().rfind(b"\n") + 1)
+    with open(file, "ab", closefd=False) as log:  # all of it or OSError, where os.write may stop half-way
+        log.write(line)
+    os.fsync(file)
+    _sync_folder(path)
+
+
+def read_lines(path: Path, decoder: msgspec.json.Decoder[T], remedy: str) -> list[T]:
+    """The records of a file of JSON lines, oldest first; none where there is no file.
+
+    A last line that a crash cut short is left out: nothing has followed from it.
+
+    Raises:
+        DriftflowError: a complete line is damaged; ``remedy`` says what to do about it.
+    """
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            records.append(decoder.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise DriftflowError(f"{path}, line {number} is damaged ({error}): {remedy}") from error
+    return records
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name is on disk once its folder is."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def check_writable(path: Path) -> None:
+    """Before minutes of work: whether its result has a place to go to.
+
+    Raises:
+        DriftflowError: there is no such folder, or it does not let files in.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise DriftflowError(f"{path} cannot be written, there is no folder {folder}: make it, or name another")
+    if path.is_dir():
+        raise DriftflowError(f"{path} cannot be written, it is a folder: name a file in it")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise DriftflowError(f"{path} cannot be written, permission is denied: change that, or name another place")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Where a file is written: what the system says against it becomes a sentence.
+
+    Raises:
+        DriftflowError: in place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise DriftflowError(f"{path} cannot be written, {why}: mend that, or name another place") from error

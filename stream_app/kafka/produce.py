@@ -1,0 +1,166 @@
+"""``driftflow produce``: a file onto the events topic, at full speed or paced by event time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from rich.console import Console
+
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+from stream_app.event_files import read_rows, read_timed_rows
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.preflight import preflight, require
+from stream_app.kafka.topics import ensure_topics
+from stream_app.stages.partitioning import partition_for
+from stream_app.terminal import progress_bar
+
+_PROGRESS_S = 0.25
+_FLUSH_S = 60.0
+_HELD_S = 0.1
+
+
+Hold = Callable[[int], bool]
+"""Whether the event of this time (ms) must wait."""
+
+
+class _Pace:
+    """Sleeps so that event time runs ``speedup`` times as fast as the clock, which stands while events are held."""
+
+    def __init__(self, speedup: float | None, hold: Hold | None) -> None:
+        assert speedup is None or speedup > 0
+        self._speedup, self._hold = speedup, hold
+        self._start_s = time.monotonic()
+        self._first_ms: int | None = None
+
+    def wait(self, event_ms: int | None) -> None:
+        if self._speedup is None or event_ms is None:
+            return
+        while self._hold is not None and self._hold(event_ms):
+            time.sleep(_HELD_S)
+            self._start_s += _HELD_S
+        if self._first_ms is None:
+            self._first_ms = event_ms
+        ahead_s = (event_ms - self._first_ms) / 1000 / self._speedup - (time.monotonic() - self._start_s)
+        if ahead_s > 0.002:
+            time.sleep(ahead_s)
+
+
+class _Sender:
+    """Sends in order and keeps the first error: nothing is swallowed, and nothing is sent after it."""
+
+    def __init__(self, config: Config) -> None:
+        # Idempotent by default where the broker can, which keeps order with several requests in flight.
+        self._producer = KafkaProducer(
+            **client_settings(config.kafka, config.root), acks="all", linger_ms=20, batch_size=256 * 1024,
+        )  # fmt: skip
+        self._topic = config.topics.events
+        self._error: BaseException | None = None
+        self.counts: dict[int, int] = {}
+
+    def send(self, partition: int, key: bytes | None, value: bytes) -> None:
+        self.check()
+        pending = self._producer.send(self._topic, key=key, value=value, partition=partition)
+        pending.add_errback(self._failed)
+        self.counts[partition] = self.counts.get(partition, 0) + 1
+
+    def _failed(self, error: BaseException) -> None:
+        self._error = self._error or error
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise DriftflowError(f"the broker refused an event on {self._topic}: {self._error}")
+
+    def finish(self) -> None:
+        self._producer.flush(timeout=_FLUSH_S)
+        self.check()
+
+    def close(self) -> None:
+        self._producer.close(timeout=5)
+
+
+def run_produce(config: Config, file: Path, speedup: float | None, err: Console) -> None:
+    """Send a file, with a progress bar."""
+    require(preflight(config, "produce"))
+    total = sum(1 for _ in read_rows(file, config))
+    with progress_bar(err) as bar:
+        task = bar.add_task("sending", total=total)
+        counts = produce_file(config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n))
+    err.print(f"{sum(counts.values()):,} events on {config.topics.events}: " + ", ".join(
+        f"partition {p}: {n:,}" for p, n in sorted(counts.items())))  # fmt: skip
+
+
+def produce_file(
+    config: Config,
+    path: str | Path,
+    speedup: float | None = None,
+    start_ms: int | None = None,
+    end_ms: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    limit: int | None = None,
+    hold: Hold | None = None,
+) -> dict[int, int]:
+    """Send the events of a file to the events topic, in file order; return how many went to each partition.
+
+    Args:
+        config: the configuration; the topics are created where they are missing.
+        path: CSV or JSON lines, gzipped or not; ``-`` for JSON lines on standard input.
+        speedup: event time runs this many times as fast as the clock; None is as fast as the broker takes it.
+        start_ms: event time from which rows are sent. Rows whose time cannot be read are sent whatever the range.
+        end_ms: event time before which rows are sent.
+        progress: called now and then, and at the end, with the number of events sent.
+        limit: stop after this many events.
+        hold: with a ``speedup``, asked before each event; it is sent once the answer is False.
+
+    Raises:
+        DriftflowError: the file cannot be read, or the broker did not take an event.
+    """
+    n = ensure_topics(config)[config.topics.events]
+    try:
+        sender = _Sender(config)
+    except KafkaError as error:
+        raise DriftflowError(f"cannot connect to {', '.join(config.kafka.bootstrap)}: {error}") from error
+    try:
+        _send_all(sender, read_timed_rows(path, config), n, _Pace(speedup, hold), (start_ms, end_ms), progress, limit)
+        sender.finish()
+    except KafkaError as error:
+        raise DriftflowError(f"cannot send to {config.topics.events}: {error}") from error
+    finally:
+        sender.close()
+    return dict(sorted(sender.counts.items()))
+
+
+def _send_all(
+    sender: _Sender,
+    rows: Any,
+    n: int,
+    pace: _Pace,
+    span: tuple[int | None, int | None],
+    progress: Callable[[int], None] | None,
+    limit: int | None,
+) -> None:
+    sent, told_s = 0, time.monotonic()
+    for row, (key, value, event_ms) in enumerate(rows):
+        if not _within(event_ms, *span):
+            continue
+        if limit is not None and sent >= limit:
+            break
+        pace.wait(event_ms)
+        sender.send(partition_for(key, n, row), key, value)
+        sent += 1
+        if progress is not None and sent % 256 == 0 and time.monotonic() - told_s > _PROGRESS_S:
+            told_s = time.monotonic()
+            progress(sent)
+    if progress is not None:
+        progress(sent)
+
+
+def _within(event_ms: int | None, start_ms: int | None, end_ms: int | None) -> bool:
+    if event_ms is None:
+        return True
+    return (start_ms is None or event_ms >= start_ms) and (end_ms is None or event_ms < end_ms)

@@ -1,0 +1,42 @@
+"""``driftflow models``: every model of a registry, with what was decided and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowlib.artifact import ArtifactError
+from schemas.records import ModelNotice
+from stream_app.config.settings import Config
+from stream_app.errors import DriftflowError
+from stream_app.models.registry import Registry
+from stream_app.terminal import utc
+
+
+def list_models(config: Config) -> list[dict[str, Any]]:
+    """Every model notice of the registry, oldest first, each promoted one verified anew."""
+    registry = Registry(config)
+    current = [entry.model_id for entry in registry.history()][-1:]
+    return [
+        {
+            "model_id": notice.model_id,
+            "status": "in service" if [notice.model_id] == current else notice.status,
+            "verified": _verified(registry, notice),
+            "trained_until": utc(notice.created_ms),
+            "train_rows": notice.train_rows,
+            "parent_id": notice.parent_id,
+            "request_id": notice.request_id,
+            "reason": notice.reason,
+            "gates": notice.gates,
+        }
+        for notice in registry.notices()
+    ]
+
+
+def _verified(registry: Registry, notice: ModelNotice) -> str:
+    if notice.status != "promoted":
+        return "–"
+    try:
+        registry.load(notice.model_id)
+    except (ArtifactError, DriftflowError) as error:
+        return f"NO: {error}"
+    return "yes"

@@ -1,0 +1,146 @@
+"""``driftflow export``: a signed model as a file for a device that runs neither driftflow nor PyTorch.
+
+The file is the flow alone. Beside it goes a JSON file with everything else that a device needs: columns, encoder,
+calibration and how to put them together.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowlib import artifact
+from flowlib.artifact import ArtifactError
+from flowlib.density import Density
+from flowlib.engines import PARITY_NATS, EngineError
+from flowlib.engines.base import Engine, ModuleEngine, check
+from stream_app.config import Config
+from stream_app.disk import check_writable, writing
+from stream_app.errors import ModelError
+from stream_app.models.keys import trusted_keys
+from stream_app.models.registry import Registry
+
+FORMATS = ("onnx", "torchscript")
+
+_HOW_TO = [
+    "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`",
+    "log_prob = sum over columns of ladj - z*z/2 - log(2*pi)/2, plus the encoder's own log-Jacobian and category log "
+    "probabilities; a value beyond the encoder's limits is unlikely beyond measure: report it without the flow",
+    "log probability of a category in column k = level_log_prob.k at its place in levels[k]; of one that is not there = the "
+    "last of level_log_prob.k, which is that of each single one of the rare_levels[k] others and of one never seen",
+    "distance, with margins = sum over present columns of (asinh((x - margins.centre) / margins.spread) / margins.scale)**2 "
+    "/ 2, minus the sum of the category log probabilities; without margins = sum over present columns of z*z",
+    "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + 1)), "
+    "for n ascending reference values",
+    "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(distance, distance)**2)",
+    "p_value = (1 + number of scores at or above surprise) / (number of scores + 1), scores of the slice, else of ''",
+]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        gap_nats: largest difference from eager PyTorch on seeded rows, or for int8 the mean one on likely rows.
+    """
+
+    model_id: str
+    file: Path
+    description: Path
+    gap_nats: float
+
+
+def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = False) -> Exported:
+    """Verify a model, export it, check the result against eager PyTorch, write it.
+
+    Args:
+        config: the stream, for its registry and trusted keys.
+        model: a model file or an id of the registry.
+        kind: of :data:`FORMATS`.
+        out: the file to write; its description goes beside it, with ``.json`` added.
+        int8: quantize the weights (ONNX only); refused beyond 0.1 nats of mean error.
+
+    Raises:
+        ModelError: a model that is not accepted, or a file that does not compute what the model does.
+        DriftflowError: the file cannot be written there.
+    """
+    check_writable(out)
+    if int8 and kind != "onnx":
+        raise ModelError(f"--int8 goes with --format onnx, not {kind}")
+    try:
+        density = artifact.load(_read(config, model), trusted_keys(config))
+        blob, gap = _BUILDERS[kind](density, int8)
+    except (ArtifactError, EngineError) as error:
+        raise ModelError(f"model {model} is not exported: {error}") from error
+    description = out.with_name(out.name + ".json")
+    _write(out, blob)
+    _write(description, json.dumps(_describe(density, kind, int8, gap), indent=1, ensure_ascii=False).encode())
+    return Exported(density.model_id, out, description, gap)
+
+
+def _read(config: Config, model: str) -> artifact.Artifact:
+    return artifact.read(model) if Path(model).is_file() else Registry(config).read(model)
+
+
+def _torchscript(density: Density, _: bool) -> tuple[bytes, float]:
+    from flowlib.engines.torchscript import archive, script
+
+    scripted = script(density.flow.bake())
+    return archive(scripted), _gap(ModuleEngine("torchscript", scripted, density.flow.d, density.flow.context), density)
+
+
+def _onnx(density: Density, int8: bool) -> tuple[bytes, float]:
+    from flowlib.engines.onnx import Int8, Onnx, export_onnx, quantize, require_int8
+
+    flow = density.flow
+    if int8:
+        small = quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1))
+        return small, require_int8(Int8(flow, small), flow)
+    blob = export_onnx(flow.bake(), flow.d, flow.context, rows=None)
+    return blob, _gap(Onnx(flow, blob), density)
+
+
+_BUILDERS = {"onnx": _onnx, "torchscript": _torchscript}
+
+
+def _gap(engine: Engine, density: Density) -> float:
+    from flowlib.engines.base import example_rows, gap_nats
+
+    check(engine, density.flow, PARITY_NATS)
+    return float(gap_nats(engine, density.flow, *example_rows(density.flow.d, density.flow.context)).max())
+
+
+def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, Any]:
+    encoder, arrays = density.encoder.to_state()
+    calibration = density.calibration
+    return {
+        "model_id": density.model_id, "flow": density.flow_name, "format": kind, "int8": int8, "gap_nats": gap,
+        "inputs": {"features": ["n", density.flow.d], "context": ["n", density.flow.context]},
+        "rows": 1 if int8 else "any", "outputs": ["z", "ladj"],
+        "columns": list(density.spec.numeric), "categories": list(density.spec.categorical),
+        "encoder": encoder | {name: _plain(value) for name, value in arrays.items()},
+        "calibration": {
+            "nll": _plain(calibration.nll), "distance": _plain(calibration.distance),
+            "margins": {name: _plain(a) for name, a in calibration.margins.to_state().items()} if calibration.margins else None,
+            "scores": {name: _plain(scores) for name, scores in calibration.scores.items()},
+        },
+        "how_to": _HOW_TO, "about": density.manifest,
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return np.asarray(value).tolist()
+
+
+def _write(path: Path, blob: bytes) -> None:
+    """Replace a file as a whole."""
+    beside = path.with_name(path.name + ".new")
+    with writing(path):
+        beside.write_bytes(blob)
+        os.replace(beside, path)

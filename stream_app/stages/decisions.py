@@ -1,0 +1,62 @@
+"""Decisions: what depends on the wall clock, written down so that a run can be repeated.
+
+A replay that is given the decisions repeats the run byte for byte; one without them makes its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class Activated(msgspec.Struct, frozen=True, tag="activation"):
+    """From ``pane_start_ms`` on, a source partition is scored by ``model_id``, run by ``engine``.
+
+    Engines agree to 1e-4 nats, not to the bit, and which of them is fastest was measured: so it is written down.
+    """
+
+    partition: int
+    pane_start_ms: int
+    model_id: str
+    engine: str = ""
+    """Of :data:`flowlib.engines.ENGINES`; empty in records that did not say."""
+
+
+class PassedOver(msgspec.Struct, frozen=True, tag="pass_over"):
+    """On partials partition ``q``, the panes in ``[from_ms, to_ms)`` of an idle source are not waited for."""
+
+    q: int
+    partition: int
+    from_ms: int
+    to_ms: int
+
+
+Decision = Activated | PassedOver
+
+DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
+REMEDY = "restore the file from a backup; without it the run cannot be repeated"
+"""What to do where a file of decisions is damaged."""
+
+
+def encode(decision: Decision) -> bytes:
+    """One line, newline included."""
+    return msgspec.json.encode(decision) + b"\n"
+
+
+def activations_of(decisions: Iterable[Decision], partition: int) -> list[tuple[int, str]]:
+    """``(pane_start_ms, model_id)`` of a source partition, ascending; of two for one pane the later one counts."""
+    chosen = {d.pane_start_ms: d.model_id for d in decisions if isinstance(d, Activated) and d.partition == partition}
+    return sorted(chosen.items())
+
+
+def engines_of(decisions: Iterable[Decision], partition: int) -> dict[str, str]:
+    """Engine of each model on a source partition: its own record, else what another partition's says."""
+    said = [d for d in decisions if isinstance(d, Activated) and d.engine]
+    others = {d.model_id: d.engine for d in reversed(said)}
+    return others | {d.model_id: d.engine for d in said if d.partition == partition}
+
+
+def models_of(decisions: Iterable[Decision]) -> set[str]:
+    """Every model the decisions name."""
+    return {d.model_id for d in decisions if isinstance(d, Activated)}

@@ -1,0 +1,191 @@
+"""Bytes to events, column by column. A bad row becomes a Reject with its reason; it never raises.
+
+A decoder is one function from a body to a flat tuple of values, and one line in :data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+
+from stream_app.config import Config, EventConfig
+from stream_app.stages.batches import EventBatch, RawBatch, Reject
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE = datetime(1970, 1, 1)
+_TIME_MAX_MS = 32_503_680_000_000  # the year 3000: later than that is a unit mix-up, not a time
+_SLICE_CHARS_MAX = 200
+NO_VALUE = "(none)"
+"""Slice name of an event that lacks the slicing field."""
+
+
+class Undecodable(Exception):
+    """A body that is not an event: reason code, field and detail."""
+
+    def __init__(self, reason: str, field: str, detail: str) -> None:
+        super().__init__(reason)
+        self.reason, self.field, self.detail = reason, field, detail
+
+
+class Body(Protocol):
+    """What a format gives back: attributes ``t`` (time), ``i`` (id), ``n0…`` numeric, ``c0…`` categorical and slicing."""
+
+    t: Any
+
+
+def _json_decoder(event: EventConfig, names: list[str]) -> Callable[[bytes], Any]:
+    """JSON objects, checked field by field while parsing (msgspec)."""
+    text = str | int | float | bool | None
+    fields: list[Any] = [("t", str | int | float | None, None)]
+    rename = {"t": event.time_field}
+    for i, name in enumerate(event.numeric):
+        fields.append((f"n{i}", float | None, None))
+        rename[f"n{i}"] = name
+    for i, name in enumerate(names):
+        fields.append((f"c{i}", text, None))
+        rename[f"c{i}"] = name
+    if event.id_field and event.id_field not in names:
+        fields.append(("i", text, None))
+        rename["i"] = event.id_field
+    kind = msgspec.defstruct("Body", fields, rename=rename, gc=False)
+    decoder = msgspec.json.Decoder(kind)
+
+    def decode(body: bytes) -> Any:
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError as error:
+            where = re.search(r"at `\$\.?([^`]*)`", str(error))
+            raise Undecodable("wrong_type", where[1] if where else "", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Undecodable("not_json", "", str(error)[:200]) from None
+
+    return decode
+
+
+FORMATS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": _json_decoder}
+"""Format name to a maker of decoders: (event config, text fields) to a function from bytes to :class:`Body`."""
+
+
+class Decoder:
+    """Decodes the batches of a stream."""
+
+    def __init__(self, config: Config) -> None:
+        event = config.event
+        self._event = event
+        slicing_fields = [name for fields in event.slicings for name in fields]
+        names = list(dict.fromkeys([*event.categorical, *slicing_fields]))
+        numeric = {name: f"n{i}" for i, name in enumerate(event.numeric)}
+        self._attribute = {name: numeric.get(name, f"c{i}") for i, name in enumerate(names)}
+        # A slicing field that is also numeric is read from its numeric column: one key, one attribute.
+        text_names = [name for name in names if name not in numeric]
+        self._attribute.update({name: f"c{i}" for i, name in enumerate(text_names)})
+        self._decode = FORMATS[event.format](event, text_names)
+        self._numeric = [f"n{i}" for i in range(len(event.numeric))]
+        self._categorical = [self._attribute[name] for name in event.categorical]
+        self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
+        self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
+        self._time = time_parser(event)
+
+    def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
+        """Decode a batch; rows appear once, either in the events or in the rejects."""
+        bodies: list[Any] = []
+        rows: list[int] = []
+        times: list[int] = []
+        rejects: list[Reject] = []
+        for row, value in enumerate(raw.values):
+            try:
+                body = self._body(value)
+                times.append(self._time(body.t))
+            except Undecodable as bad:
+                rejects.append(Reject(row, int(raw.offsets[row]), bad.reason, bad.field, bad.detail, value))
+                continue
+            bodies.append(body)
+            rows.append(row)
+        return self._columns(raw, rows, times, bodies), rejects
+
+    def _body(self, value: bytes | None) -> Any:
+        if value is None:
+            raise Undecodable("tombstone", "", "the message has no value; events are never deleted by key")
+        if len(value) > self._event.max_bytes:
+            raise Undecodable("too_large", "", f"{len(value)} bytes; event.max_bytes is {self._event.max_bytes}")
+        return self._decode(value)
+
+    def _columns(self, raw: RawBatch, rows: list[int], times: list[int], bodies: list[Any]) -> EventBatch:
+        n = len(bodies)
+        numeric = np.empty((n, len(self._numeric)), dtype=np.float32)
+        with np.errstate(over="ignore"):  # 1e300 becomes inf, which scoring reports as unscorable
+            for j, name in enumerate(self._numeric):
+                numeric[:, j] = np.array([getattr(body, name) for body in bodies], dtype=np.float64)
+        categorical = np.empty((n, len(self._categorical)), dtype=object)
+        for j, name in enumerate(self._categorical):
+            categorical[:, j] = [_text(getattr(body, name)) for body in bodies]
+        slices = np.empty((n, len(self._slicings)), dtype=object)
+        for j, names in enumerate(self._slicings):
+            slices[:, j] = [_slice_name([getattr(body, name) for name in names]) for body in bodies]
+        ids = [_text(getattr(body, self._id)) or "" for body in bodies] if self._id else None
+        index = np.array(rows, dtype=np.int64)
+        return EventBatch(
+            raw.topic, raw.partition, index, raw.offsets[index], np.array(times, dtype=np.int64),
+            numeric, categorical, slices, ids,
+        )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _slice_name(values: list[Any]) -> str:
+    if not values:
+        return "all"
+    name = "|".join(NO_VALUE if value is None else _text(value) or "(empty)" for value in values)
+    return name if len(name) <= _SLICE_CHARS_MAX else name[: _SLICE_CHARS_MAX - 1] + "…"
+
+
+def time_parser(event: EventConfig) -> Callable[[Any], int]:
+    """A function from a time field's value to milliseconds since the epoch; raises Undecodable."""
+    zone = None if event.timezone == "UTC" else ZoneInfo(event.timezone)
+
+    def from_text(text: Any) -> int:
+        if not isinstance(text, str):
+            raise Undecodable("bad_time", event.time_field, f"expected text, got {type(text).__name__}")
+        try:
+            if event.time_format == "iso8601":
+                moment = datetime.fromisoformat(text)
+            else:
+                moment = datetime.strptime(text, event.time_format)
+        except ValueError as error:
+            raise Undecodable("bad_time", event.time_field, str(error)[:200]) from None
+        return _checked(_millis(moment, zone))
+
+    def from_number(number: Any) -> int:
+        if not isinstance(number, int | float) or not abs(number) <= 1e17:  # catches NaN and ints of any size
+            raise Undecodable("bad_time", event.time_field, f"expected {event.time_format}, got {str(number)[:50]!r}")
+        return _checked(int(number * 1000) if event.time_format == "epoch_s" else int(number))
+
+    def _checked(millis: int) -> int:
+        if not 0 <= millis < _TIME_MAX_MS:
+            raise Undecodable("bad_time", event.time_field, f"{millis} ms is outside the years 1970 to 3000")
+        return millis
+
+    parse = from_number if event.time_format.startswith("epoch") else from_text
+
+    def parse_or_missing(value: Any) -> int:
+        if value is None:
+            raise Undecodable("missing_time", event.time_field, f"the event has no {event.time_field!r}")
+        return parse(value)
+
+    return parse_or_missing
+
+
+def _millis(moment: datetime, zone: ZoneInfo | None) -> int:
+    if moment.tzinfo is None and zone is None:
+        delta = moment - _EPOCH_NAIVE
+    else:
+        delta = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000

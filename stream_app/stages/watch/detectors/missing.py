@@ -1,0 +1,44 @@
+"""Missingness: the share of missing values of the worst feature, beyond what the model was trained on.
+
+The statistic is the lower end of Wilson's 95 % interval of the window's share (Wilson 1927) less the reference share, so
+that a handful of gaps in a small slice says little.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowlib.table import Floats
+from schemas.pane_layout import Layout
+from stream_app.config import Duration, RuleConfig
+from stream_app.stages.watch.detectors.base import PaneView
+
+_Z = 1.96
+
+
+class MissingDetector:
+    """No options."""
+
+    options = frozenset[str]()
+    evidence = "share of missing values above normal"
+
+    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
+        self._layout = layout
+
+    def update(self, view: PaneView) -> Floats:
+        """See :class:`Detector`."""
+        n = np.maximum(self._layout.get(view.window, "seen"), 1)[:, None].astype(np.float64)
+        share = self._layout.get(view.window, "missing") / n
+        centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+        half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+        normal = np.array([reference.missing for reference in view.references]).reshape(share.shape)
+        return np.asarray(np.maximum(centre - half - normal, 0.0).max(axis=1, initial=0.0), dtype=np.float64)
+
+    def to_state(self) -> Any:
+        """Nothing to keep: the window is the state."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Nothing to take back."""

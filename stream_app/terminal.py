@@ -1,0 +1,40 @@
+"""What every command shares: logging, progress, signals, and times for people to read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def prepare_process() -> None:
+    """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
+    import torch
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
+    logging.getLogger("stream_app").setLevel(logging.INFO)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def progress_bar(console: Console) -> Progress:
+    """The progress bar of every long command."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def on_stop_signals(stop: Callable[[], None]) -> None:
+    """Call ``stop`` on SIGTERM and on Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+
+
+def utc(ms: int, pattern: str = "%Y-%m-%d %H:%M") -> str:
+    """Milliseconds since the epoch as text, in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern)

@@ -1,0 +1,59 @@
+"""The checkpoint of the training in hand, as one file: after a crash the same request goes on where it stood."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flowlib.density import Learn
+from flowlib.flows import Flow
+from flowlib.training.checkpoints import Checkpoint, OtherRun
+from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow
+from stream_app.config import Config
+from stream_app.disk import write_durably
+
+log = logging.getLogger(__name__)
+
+
+class CheckpointFile:
+    """``{state.dir}/{stream}.checkpoint``: replaced as a whole at each look, removed when the training is answered."""
+
+    def __init__(self, config: Config) -> None:
+        self._path = config.path(config.state.dir) / f"{config.stream}.checkpoint"
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Replace the file; a crash leaves the old one or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(self._path, checkpoint.to_bytes())
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint; None where there is none, or one that cannot be read (training then starts afresh)."""
+        if not self._path.exists():
+            return None
+        try:
+            return Checkpoint.from_bytes(self._path.read_bytes())
+        except ValueError as error:
+            log.warning("%s is not used: %s", self._path, error)
+            return None
+
+    def clear(self) -> None:
+        """Training is over."""
+        self._path.unlink(missing_ok=True)
+
+
+def learner(
+    settings: TrainConfig, seed: int, progress: Callable[[Progress], None] | None, file: CheckpointFile | None
+) -> Learn:
+    """Trains as usual, from the checkpoint where there is one of this very run."""
+
+    def learn(flow: Flow, train: Batch, valid: Batch) -> None:
+        if file is None:
+            fit_flow(flow, train, valid, settings, seed, progress)
+            return
+        try:
+            fit_flow(flow, train, valid, settings, seed, progress, file.load(), file.keep)
+        except OtherRun:
+            fit_flow(flow, train, valid, settings, seed, progress, keep=file.keep)
+        file.clear()
+
+    return learn

@@ -1,0 +1,336 @@
+"""Faust's aiokafka transport, with one message per chunk of records instead of one per record.
+
+Faust races several asyncio tasks for every message, 70-80 µs each. Here a *composite* message carries all the records
+that one fetch brought for one partition (at most ``max_chunk``), so that cost is paid once for a thousand events, while
+Faust keeps group membership, rebalancing, flow control and the commit interval.
+
+What holds, and is pinned by ``tests/worker/test_batch_transport.py``:
+
+1. A record is handed out in offset order, and the committed offset is never past a composite that was not acked.
+2. An ack counts only for a composite that reached an agent: Faust also "acks" what it skips while flow is suspended.
+3. Whatever was fetched and not handed out is sought back to, so nothing is lost between a fetch and a rebalance.
+4. After a rebalance or a seek the acks of older composites have no effect: their rows are delivered again.
+
+Private methods of faust-streaming 0.15 are overridden here; the dependency is pinned for that reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, ack_lock
+from mode.utils.futures import notify
+
+PartitionsHook = Callable[[set[TP]], Awaitable[None]]
+"""Called with the batch partitions gained or lost; a hook that raises ends the worker."""
+
+_IDLE_S = 0.005
+"""How soon to look again when every partition is held back by full buffers (Faust itself sleeps a second)."""
+
+
+class Token:
+    """One composite waiting for its ack: ``last`` is the offset of its last record."""
+
+    __slots__ = ("done", "last", "live")
+
+    def __init__(self, last: int) -> None:
+        self.last, self.done, self.live = last, False, True
+
+
+class Chunk(list[Any]):
+    """Consecutive aiokafka ConsumerRecords of one partition: the ``value`` of a composite event. Never empty."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, records: Iterable[Any], token: Token) -> None:
+        super().__init__(records)
+        self.token = token
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]
+    """Yields composites for the batch topics and single messages for all others."""
+
+    def __init__(self, transport: BatchTransport, *args: Any, **kwargs: Any) -> None:
+        self._batch = transport.batch_topics
+        self._max_chunk = transport.max_chunk
+        self._tokens: dict[TP, deque[Token]] = {}
+        self._fetched: dict[TP, int] = {}
+        self._epoch = 0
+        self._must_seek = False
+        super().__init__(transport, *args, **kwargs)
+
+    # -- fetching ---------------------------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch once and yield ``(partition, message)``; what is not handed out is sought back to by the next call."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if self.should_stop or not await self._ready(timeout):
+            return
+        # Owed until every fetched record is handed out: a cancelled fetch may have consumed records already.
+        epoch, self._must_seek = self._stamp(), True
+        records, active = await self._wait_next_records(timeout)
+        for tp, rows in self._pieces(records or {}, active):
+            # Checked before a composite is made: one made after a revoke would leave its token and offset behind.
+            if self._stamp() != epoch or self.should_stop:
+                break
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            yield tp, self._message(tp, rows)
+        self._must_seek = self._stamp() != epoch
+        if not self._must_seek:
+            self._note_positions()
+
+    async def _ready(self, timeout: float) -> bool:
+        """Settle an owed seek and wait for room in the buffers; False when there is nothing to fetch yet."""
+        if self._must_seek:
+            try:
+                await self.perform_seek()
+            except Exception as error:
+                self.log.warning("Cannot return to the committed offsets yet: %r", error)
+                await self.sleep(timeout)
+                return False
+        if not self.app.client_only and not self._get_active_partitions():
+            await self.sleep(_IDLE_S)
+            return False
+        return True
+
+    def _stamp(self) -> tuple[int, int, bool]:
+        """Changes whenever records that were fetched before may no longer be handed out."""
+        return self._epoch, self.app.consumer_generation_id, self.flow_active
+
+    def _pieces(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Iterator[tuple[TP, list[Any]]]:
+        """Control topics record by record and in turn, then the batch topics chunk by chunk."""
+        wanted = {
+            tp: rows
+            for tp, rows in records.items()
+            if active is None or tp in active or tp in self._buffered_partitions
+        }
+        control = {tp: rows for tp, rows in wanted.items() if tp.topic not in self._batch}
+        for tp, record in self.scheduler.iterate(control):
+            yield tp, [record]
+        for tp, rows in wanted.items():
+            if tp.topic in self._batch:
+                for start in range(0, len(rows), self._max_chunk):
+                    yield TP(tp.topic, tp.partition), rows[start : start + self._max_chunk]
+
+    def _message(self, tp: TP, rows: list[Any]) -> Any:
+        return self._composite(tp, rows) if tp.topic in self._batch else self._to_message(tp, rows[0])
+
+    def _composite(self, tp: TP, rows: list[Any]) -> ConsumerMessage:
+        last = rows[-1]
+        token = Token(last.offset)
+        self._tokens.setdefault(tp, deque()).append(token)
+        seconds = None if last.timestamp is None else last.timestamp / 1000
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, seconds, last.timestamp_type, None, None, Chunk(rows, token),
+            None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    # -- acks and commits -------------------------------------------------------------------------------------------
+
+    def ack(self, message: Any) -> bool:
+        """Mark a composite as done. One that never reached an agent (``tracked`` is False) stays undone."""
+        if message.topic not in self._batch:
+            return bool(super().ack(message))
+        with ack_lock:
+            if message.acked:
+                return False
+            message.acked = True
+            if message.tracked:
+                message.value.token.done = True
+                self._n_acked += 1
+                self._unacked_messages.discard(message)
+            notify(self._waiting_for_ack)
+            return bool(message.tracked)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from super()._filter_tps_with_pending_acks(topics)
+        for tp, tokens in list(self._tokens.items()):
+            if tokens and tokens[0].done and (topics is None or tp in topics or tp.topic in topics):
+                yield tp
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if tp.topic not in self._batch:
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        tokens, after = self._tokens.get(tp, ()), None
+        while tokens and tokens[0].done:
+            after = tokens.popleft().last + 1
+        return after
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets inside a composite are no gap: tokens keep the order, whatever compaction left out."""
+        if tp.topic not in self._batch:
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    # -- seeks and rebalances ---------------------------------------------------------------------------------------
+
+    def stop_flow(self) -> None:
+        """Block the consumer. A composite that waits for room in a buffer is dropped by this, hence the epoch."""
+        self._epoch += 1
+        super().stop_flow()
+
+    async def perform_seek(self) -> None:
+        """Return to the committed offsets, or to the beginning where nothing was committed."""
+        self._epoch += 1
+        self._drop_tokens(self._tokens)
+        self._fetched.clear()
+        await super().perform_seek()
+        # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
+        if uncommitted := self._uncommitted():
+            starts = await self.earliest_offsets(*uncommitted)
+            await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
+        self._drop_tokens(self._tokens)
+        self._epoch += 1
+        self._must_seek = False
+
+    def _uncommitted(self) -> set[TP]:
+        return {tp for tp in self._batch_only(self.assignment()) if not self._committed_offset[tp]}
+
+    def _drop_tokens(self, tps: Iterable[TP]) -> None:
+        for tp in list(tps):
+            self._fetched.pop(tp, None)
+            for token in self._tokens.pop(tp, ()):
+                token.live = False
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow, let the owner write its state, commit what it acked, then forget the partitions."""
+        lost = self._batch_only(revoked)
+        if lost and not self.app.should_stop:
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            await self._call(self.transport.on_revoked, lost)
+            await self.commit()
+        self._drop_tokens(lost)
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Let the owner load its state before Faust may resume the flow."""
+        gained = self._batch_only(assigned)
+        if gained and not self.app.should_stop:
+            await self._call(self.transport.on_assigned, gained)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_shutdown(self) -> None:
+        """Before the worker stops: agents and producer still live, nothing new is handed out."""
+        owned = self._batch_only(self.assignment())
+        if owned:
+            await self._call(self.transport.on_revoked, owned)
+            await self.commit()
+
+    def _batch_only(self, tps: Iterable[TP]) -> set[TP]:
+        return {TP(tp.topic, tp.partition) for tp in tps if tp.topic in self._batch}
+
+    async def _call(self, hook: PartitionsHook | None, tps: set[TP]) -> None:
+        if hook is not None:
+            try:
+                await hook(tps)
+            except Exception as error:
+                await self.crash(error)
+                raise
+
+    def progress(self) -> dict[TP, tuple[int | None, int | None]]:
+        """Offset up to which everything is settled, and high watermark, of each assigned batch partition; None where not
+        known yet.
+
+        What is committed is settled, and where nothing is on its way any more so is all that was fetched: the markers of
+        transactional producers take offsets, but are no records that could be committed.
+        """
+        return {tp: (self._settled(tp), self.highwater(tp)) for tp in self._batch_only(self.assignment())}
+
+    def _settled(self, tp: TP) -> int | None:
+        committed: int | None = self._committed_offset[tp]
+        fetched = self._fetched.get(tp)
+        if fetched is None or self._tokens.get(tp):
+            return committed
+        return max(committed or 0, fetched)
+
+    def _note_positions(self) -> None:
+        """Between two fetches everything below the positions has been handed out."""
+        assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
+        for tp in self._batch_only(self.assignment()):
+            state = assignment.state_value(tp)
+            if state is not None and state.has_valid_position:
+                self._fetched[tp] = state.position
+
+
+class BatchTransport(Transport):  # type: ignore[misc]
+    """The aiokafka transport with :class:`BatchConsumer`."""
+
+    Consumer = BatchConsumer
+
+    def __init__(self, app: faust.App, batch_topics: Iterable[str], max_chunk: int) -> None:
+        assert max_chunk > 0
+        self.batch_topics = frozenset(batch_topics)
+        self.max_chunk = max_chunk
+        self.on_assigned: PartitionsHook | None = None
+        self.on_revoked: PartitionsHook | None = None
+        super().__init__(app.conf.broker_consumer, app)
+
+
+def install(
+    app: faust.App,
+    batch_topics: Iterable[str],
+    max_chunk: int = 2_000,
+    *,
+    on_assigned: PartitionsHook | None = None,
+    on_revoked: PartitionsHook | None = None,
+) -> BatchTransport:
+    """Give ``app`` the batch transport. Call it before anything touches ``app.topics`` or declares an agent.
+
+    Args:
+        app: the Faust app; its ``consumer_auto_offset_reset`` is "earliest".
+        batch_topics: topics whose events arrive as :class:`Chunk`; declare them with :func:`batch_topic`.
+        max_chunk: most records of one composite.
+        on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
+        on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
+            composite is handed out meanwhile, and what is acked in it is committed.
+    """
+    assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
+    transport = BatchTransport(app, batch_topics, max_chunk)
+    transport.on_assigned, transport.on_revoked = on_assigned, on_revoked
+    app.transport = transport
+
+    async def before_shutdown(_: Any, **kwargs: Any) -> None:
+        if app._consumer is not None:
+            await app._consumer.on_shutdown()
+
+    app.on_before_shutdown.connect(before_shutdown, weak=False)
+    return transport
+
+
+def batch_topic(app: faust.App, *names: str) -> Any:
+    """A topic whose values Faust's codecs pass through untouched."""
+    return app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+def is_current(event: Any) -> bool:
+    """Whether an ack of this event still counts: False once its partition was revoked or sought."""
+    return bool(event.value.token.live)
+
+
+async def send(
+    app: faust.App,
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    *,
+    partition: int | None = None,
+    headers: Mapping[str, bytes] | list[tuple[str, bytes]] | None = None,
+) -> asyncio.Future[Any]:
+    """Hand a message to the app's producer; await the result for the broker's acknowledgement.
+
+    Raises:
+        faust.exceptions.ProducerSendError: now or when the acknowledgement is awaited.
+    """
+    producer = await app.maybe_start_producer()
+    pending: asyncio.Future[Any] = asyncio.ensure_future(
+        await producer.send(topic, key, value, partition, None, headers)
+    )
+    return pending

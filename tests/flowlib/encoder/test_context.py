@@ -1,0 +1,154 @@
+"""Hour, weekday and slice: in the right columns, learnt, and with a place for slices never seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from flowlib import artifact
+from flowlib.artifact import Ed25519PrivateKey
+from flowlib.density import Density
+from flowlib.encoder.context import (
+    HIDDEN_SHARE,
+    SLICE_ROWS_MIN,
+    SLICES_MAX,
+    attach,
+    clock,
+    conditioned,
+    detach,
+    frequent,
+    hidden,
+)
+from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
+from flowlib.flows import FLOWS
+from flowlib.table import Table
+from flowlib.training.fit import TrainConfig
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+SPEC = FeatureSpec(("x", "y"))
+LEVEL = {"low": -3.0, "middle": 0.0, "high": 3.0}
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def draw(n: int, seed: int) -> Table:
+    """Each slice has a level of its own; y follows the hour."""
+    g = np.random.default_rng(seed)
+    slices = g.choice(list(LEVEL), n).astype(object)
+    time_ms = g.integers(0, 60 * 24, n) * HOUR_MS
+    x = np.array([LEVEL[name] for name in slices]) + 0.3 * g.standard_normal(n)
+    y = 2 * np.sin(2 * np.pi * (time_ms % DAY_MS) / DAY_MS) + 0.3 * g.standard_normal(n)
+    return Table.of(np.column_stack([x, y]), None, slices, time_ms)
+
+
+def fit(*context: str, steps: int = 250) -> Density:
+    config = EncoderConfig(context=context, embedding=4)
+    parts = [draw(n, seed) for seed, n in enumerate((4_000, 800, 2_000), 1)]
+    return Density.fit(SPEC, *parts, 0, TrainConfig(max_steps=steps), encoder_config=config)
+
+
+@pytest.fixture(scope="module")
+def told() -> Density:
+    return fit("hour", "slice")
+
+
+def test_the_clock_is_in_utc_and_starts_its_week_on_monday() -> None:
+    at = {"1970-01-01T06:00": 6 * HOUR_MS, "1970-01-05T00:00": 4 * DAY_MS, "1969-12-29T00:00": -3 * DAY_MS}
+    hour, weekday = clock(("hour", "weekday"), np.array([*at.values()], dtype=np.int64))
+    np.testing.assert_allclose(hour[0], [1, 0, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(hour[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
+    np.testing.assert_allclose(weekday[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
+    assert clock((), np.zeros(3, np.int64)) == []
+
+
+def test_the_same_hour_and_weekday_look_the_same() -> None:
+    base = np.arange(0, 7 * DAY_MS, 60_000, dtype=np.int64)
+    for kind in ("hour", "weekday"):
+        np.testing.assert_array_equal(*(clock((kind,), base + shift)[0] for shift in (0, 520 * 7 * DAY_MS)))
+    assert len(np.unique(clock(("weekday",), base)[0].round(5), axis=0)) == 7
+
+
+def test_rare_slices_share_a_code_and_there_is_a_bound() -> None:
+    names = ["big"] * 100 + ["small"] * SLICE_ROWS_MIN + ["rare"] * (SLICE_ROWS_MIN - 1)
+    assert frequent(np.array(names, dtype=object)) == ("big", "small")
+    many = np.array([f"s{i:05}" for i in range(SLICES_MAX + 10)] * SLICE_ROWS_MIN, dtype=object)
+    assert len(frequent(many)) == SLICES_MAX
+
+
+def test_the_table_is_trained_with_the_flow_and_taken_off_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flow = FLOWS["maf"](2, 6, generator)
+    names = set(flow.state_dict())
+    attach(flow, np.zeros((3, 4), np.float32), generator)
+    context, codes = torch.randn(5, 6, generator=generator), torch.tensor([0, 1, 2, 1, 0])
+    given = conditioned(flow, context, codes)
+    assert torch.equal(given[:, :2], context[:, :2])
+    assert torch.equal(given[0, 2:], given[4, 2:])
+    given.sum().backward()
+    assert flow.slice_table.weight.grad[:, 0].tolist() == [2, 2, 1]
+    table = detach(flow)
+    assert table.shape == (3, 4)
+    assert table.any()
+    assert set(flow.state_dict()) == names
+    assert conditioned(flow, context, codes) is context
+
+
+def test_a_few_slices_are_hidden() -> None:
+    codes = torch.ones(20_000, dtype=torch.int64)
+    share = float((hidden(codes, torch.Generator().manual_seed(0)) == 0).float().mean())
+    assert share == pytest.approx(HIDDEN_SHARE, abs=0.01)
+
+
+def test_what_is_known_of_a_row_makes_it_more_likely(told: Density) -> None:
+    rows, plain = draw(2_000, 9), fit()
+    assert told.score(rows).log_prob.mean() > plain.score(rows).log_prob.mean() + 1.0
+
+
+def test_a_value_is_strange_in_one_slice_and_common_in_another(told: Density) -> None:
+    n = 200
+    noon = np.zeros(n, np.int64)
+    x = np.column_stack([np.full(n, 3.0), np.zeros(n)])
+    at = {name: told.score(Table.of(x, None, np.full(n, name, dtype=object), noon)) for name in (*LEVEL, "new")}
+    assert at["high"].log_prob[0] > at["new"].log_prob[0] > at["low"].log_prob[0]
+    assert at["low"].p_value[0] <= 0.01 < at["high"].p_value[0]
+    assert at["new"].p_value[0] > at["low"].p_value[0], "a slice never seen may have any of the levels"
+    assert at["new"].pooled.all()
+
+
+def test_a_model_with_a_context_travels(told: Density) -> None:
+    trusted = {artifact.key_id(KEY.public_key()): KEY.public_key()}
+    loaded = artifact.load(artifact.pack(told, KEY), trusted)
+    rows = draw(300, 11)
+    np.testing.assert_array_equal(loaded.score(rows).log_prob, told.score(rows).log_prob)
+    assert loaded.encoder.slices == told.encoder.slices
+    wider = replace(told, encoder=replace(told.encoder, slice_table=np.zeros((4, 5), np.float32)))
+    with pytest.raises(artifact.ArtifactError, match="slice_table"):
+        artifact.load(artifact.pack(wider, KEY), trusted)
+
+
+def test_a_warm_start_goes_on_with_the_slices_it_knew(told: Density) -> None:
+    parts = [draw(n, seed) for seed, n in enumerate((2_000, 500, 1_000), 31)]
+    settings = TrainConfig.warm(max_steps=50)
+    warm = Density.fit(SPEC, *parts, 1, settings, warm_start=told, encoder_config=told.encoder.config)
+    rows = draw(1_000, 41)
+    assert warm.encoder.slices == told.encoder.slices
+    assert warm.score(rows).log_prob.mean() > told.score(rows).log_prob.mean() - 0.1
+    other = Density.fit(SPEC, *parts, 1, settings, warm_start=told, encoder_config=EncoderConfig())
+    assert other.encoder.context_width == 2, "with another context it starts afresh"
+
+
+def test_the_width_does_not_grow_with_the_slices() -> None:
+    widths = set()
+    for n in (2, 50):
+        names = np.array([f"s{i % n}" for i in range(3_000)], dtype=object)
+        table = Table.of(np.random.default_rng(0).standard_normal((3_000, 2)), None, names)
+        widths.add(Encoder.fit(SPEC, table, EncoderConfig(context=("slice",))).context_width)
+    assert widths == {2 + 8}
+
+
+@pytest.mark.parametrize("bad", [{"context": ("moon",)}, {"context": ("hour", "hour")}, {"embedding": 0}, {"maps": ()}])
+def test_a_senseless_configuration_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="encoder"):
+        EncoderConfig(**bad)  # type: ignore[arg-type]

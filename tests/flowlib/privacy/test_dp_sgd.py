@@ -1,0 +1,246 @@
+"""Private training: gradients of single rows, the accountant's figures, the noise, and an attack that tells."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from scipy.stats import kstest, norm
+from torch import Tensor, nn
+
+from flowlib.density import Density
+from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
+from flowlib.flows import FLOWS, Flow
+from flowlib.privacy.clipping import clipped_sum
+from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for
+from flowlib.privacy.membership import membership_advantage
+from flowlib.table import Table
+from flowlib.training.fit import Batch, TrainConfig, fit_flow, log_prob
+
+KEY = bytes(range(32))
+
+
+class Plain(Flow):
+    """An affine density with a plain layer, an embedding of the context's first column, and nothing masked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d, self.context = 3, 2
+        self.net, self.place = nn.Linear(2, 3), nn.Embedding(4, 3)
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale = self.net(context)
+        return (x - self.place(context[:, 0].long())) * torch.exp(log_scale), log_scale
+
+    def inverse(self, z: Tensor, context: Tensor) -> Tensor:
+        return z
+
+    def bake(self) -> nn.Module:
+        return self
+
+    def hyperparameters(self) -> dict[str, int]:
+        return {}
+
+
+def plain() -> tuple[Flow, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    flow = Plain()
+    for parameter in flow.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    context = torch.stack([torch.arange(30) % 4, torch.rand(30, generator=generator)], dim=1)
+    return flow, torch.randn(30, 3, generator=generator), context
+
+
+def maf(n: int = 30, d: int = 3) -> tuple[Flow, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    flow = FLOWS["maf"](d, d, generator, hidden=16)
+    return flow, 2 * torch.randn(n, d, generator=generator), torch.rand(n, d, generator=generator).round()
+
+
+def one_by_one(flow: Flow, features: Tensor, context: Tensor) -> list[list[Tensor]]:
+    """The definition: autograd, a row at a time."""
+    found = []
+    for i in range(len(features)):
+        loss = -log_prob(flow, features[i : i + 1], context[i : i + 1]).sum()
+        found.append([g.clone() for g in torch.autograd.grad(loss, list(flow.parameters()))])
+    return found
+
+
+@pytest.mark.parametrize("made", [maf, plain])
+def test_clipped_sums_are_those_of_autograd_row_by_row(made: object) -> None:
+    flow, features, context = made()  # type: ignore[operator]
+    rows = one_by_one(flow, features, context)
+    norms = torch.tensor([math.sqrt(sum(float((g**2).sum()) for g in row)) for row in rows])
+    # Below every norm each row is scaled by its own: a wrong norm shows in the sum.
+    for clip in (float(norms.median()), 0.5 * float(norms.min())):
+        got = {id(parameter): total for parameter, total in clipped_sum(flow, features, context, clip)}
+        assert (norms > clip).any()
+        for k, parameter in enumerate(flow.parameters()):
+            wanted = sum(row[k] * min(1.0, clip / float(norm)) for row, norm in zip(rows, norms, strict=True))
+            torch.testing.assert_close(got[id(parameter)], wanted, rtol=1e-4, atol=1e-4)
+    assert (norms < norms.median()).any()
+    assert all(parameter.requires_grad for parameter in flow.parameters())
+
+
+def test_no_row_moves_the_sum_by_more_than_the_clipping_norm() -> None:
+    """What the guarantee stands on, checked at the sum itself; a far-out row would move it by thousands."""
+    flow, features, context = maf()
+    features[0] = 1e4
+    with_it = clipped_sum(flow, features, context, 0.5)
+    without = clipped_sum(flow, features[1:], context[1:], 0.5)
+    moved = math.sqrt(sum(float(((a - b) ** 2).sum()) for (_, a), (_, b) in zip(with_it, without, strict=True)))
+    assert 0.0 < moved <= 0.5 * (1 + 1e-3)
+    features[0] = float("nan")
+    for (_, a), (_, b) in zip(clipped_sum(flow, features, context, 0.5), without, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_sample_is_a_step_of_noise_alone() -> None:
+    flow, features, context = maf()
+    assert all(float(total.abs().sum()) == 0.0 for _, total in clipped_sum(flow, features[:0], context[:0], 1.0))
+
+
+def test_layers_whose_rows_are_not_known_are_refused() -> None:
+    flow, features, context = plain()
+    flow.net = nn.Sequential(flow.net, nn.LayerNorm(3))
+    with pytest.raises(ValueError, match="LayerNorm: private training knows"):
+        clipped_sum(flow, features, context, 1.0)
+    flow, features, context = plain()
+    shared = flow.net
+    flow.net = nn.Sequential(shared, nn.Linear(3, 2), shared)
+    with pytest.raises(ValueError, match="used twice in one pass"):
+        clipped_sum(flow, features, context, 1.0)
+    assert all(parameter.requires_grad for parameter in flow.parameters())
+
+
+def test_epsilon_of_one_gaussian_step_is_the_closed_form() -> None:
+    """Balle & Wang, "Improving the Gaussian Mechanism", arXiv 1805.06530, theorem 8."""
+
+    def delta(epsilon: float, noise: float) -> float:
+        a, b = 1 / (2 * noise), epsilon * noise
+        return float(norm.cdf(a - b) - math.exp(epsilon) * norm.cdf(-a - b))
+
+    for noise in (0.7, 1.0, 4.0):
+        exact = brentq(lambda e, noise=noise: delta(e, noise) - 1e-5, 0, 50)
+        assert epsilon_of([Spent(noise, 1.0, 1)], 1e-5) == pytest.approx(exact, abs=1e-3)
+
+
+def test_epsilon_adds_up_and_noise_is_found_for_it() -> None:
+    assert epsilon_of([], 1e-5) == 0.0
+    noise = noise_for(2.0, 1e-5, 0.02, 200)
+    one = Spent(noise, 0.02, 200)
+    assert 1.9 < epsilon_of([one], 1e-5) <= 2.0
+    twice = epsilon_of([one, one], 1e-5)
+    assert twice == pytest.approx(epsilon_of([Spent(noise, 0.02, 400)], 1e-5), abs=1e-2)
+    assert 2.0 < twice < 4.0
+    with pytest.raises(ValueError, match="raise epsilon"):
+        noise_for(1e-6, 1e-9, 1.0, 10_000)
+
+
+def test_the_keystream_is_normal_uniform_and_told_by_its_key_alone() -> None:
+    normals = Keystream(KEY).normals(200, 100)
+    assert torch.equal(normals, Keystream(KEY).normals(200, 100))
+    assert not torch.equal(normals, Keystream(KEY[::-1]).normals(200, 100))
+    assert kstest(normals.flatten().numpy(), norm.cdf).pvalue > 1e-3
+    stream = Keystream(KEY)
+    sizes = [len(stream.rows(10_000, 0.05)) for _ in range(200)]
+    assert np.mean(sizes) == pytest.approx(500, abs=4 * math.sqrt(475 / 200))
+    assert np.var(sizes) == pytest.approx(475, rel=0.4), "a Poisson sample, not a fixed size"
+    with pytest.raises(ValueError, match="31 bytes"):
+        Keystream(KEY[1:])
+
+
+def test_private_steps_add_the_noise_that_is_stated() -> None:
+    """Far-out rows are clipped, so what is left is the noise: its size is σ · clip over the expected batch."""
+    flow, features, context = maf(n=200)
+    batch = Batch(features, context, torch.zeros(200, 3, dtype=torch.bool))
+    config = PrivateConfig(noise_multiplier=50.0, sampling_rate=0.5, steps=1)
+    fit_private(flow, batch, config, Keystream(KEY))
+    grads = torch.cat([p.grad[p.grad != 0] for p in flow.parameters() if p.grad is not None])
+    assert float(grads.std()) == pytest.approx(50.0 / 100, rel=0.05)
+
+
+def rows_of(n: int, seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randn(n, 6, generator=generator), torch.zeros(n, 6), torch.zeros(n, 6, dtype=torch.bool))
+
+
+def attack(flow: Flow, members: Batch, others: Batch):  # type: ignore[no-untyped-def]
+    with torch.no_grad():
+        scores = [log_prob(flow, part.features, part.context).double().numpy() for part in (members, others)]
+    return membership_advantage(*scores)
+
+
+def test_a_table_of_slices_is_refused_and_not_left_at_its_random_start() -> None:
+    g = np.random.default_rng(0)
+    slices = np.array(["a", "b"], dtype=object)[np.arange(300) % 2]
+    table = Table.of(g.standard_normal((300, 2)), slices=slices)
+
+    def learn(flow: Flow, train: Batch, _: Batch) -> Spent:
+        return fit_private(flow, train, PrivateConfig(1.0, 0.5, 1), Keystream(KEY))
+
+    def fit(context: tuple[str, ...]) -> Density:
+        spec, settings = FeatureSpec(("x", "y")), EncoderConfig(context=context)
+        return Density.fit(spec, table, table, table, 0, learn=learn, encoder_config=settings)
+
+    with pytest.raises(ValueError, match='fit without "slice"'):
+        fit(("slice",))
+    assert fit(("hour",)).encoder.slices == ()
+
+
+def test_an_overfitted_flow_is_caught_and_a_private_one_is_not() -> None:
+    members, others = rows_of(200, 1), rows_of(200, 2)
+    flow = FLOWS["maf"](6, 6, torch.Generator().manual_seed(0), hidden=64)
+    untrained = attack(flow, members, others)
+    # Validated on its own training rows, so that nothing stops it, and without blur.
+    fit_flow(flow, members, members, TrainConfig(max_steps=400, batch=200, noise=0.0, lr=5e-3), 0)
+    caught = attack(flow, members, others)
+    assert caught.advantage_95[0] > 0.3
+    assert caught.auc_95[0] > 0.7
+    private = FLOWS["maf"](6, 6, torch.Generator().manual_seed(0), hidden=64)
+    plan = PrivateConfig(noise_for(3.0, 1e-3, 0.5, 200), 0.5, 200, noise=0.0)
+    fit_private(private, members, plan, Keystream(KEY))
+    safe = attack(private, members, others)
+    for guess in (untrained, safe):
+        assert guess.advantage_95[0] < 0.1
+        assert guess.auc_95[0] < 0.5 < guess.auc_95[1] + 0.02
+
+
+def test_the_attack_is_calibrated_where_there_is_nothing_to_find() -> None:
+    g = np.random.default_rng(0)
+    made = [membership_advantage(g.standard_normal(150), g.standard_normal(150)) for _ in range(200)]
+    assert np.mean([m.advantage for m in made]) == pytest.approx(0.0, abs=0.02), "no gain from choosing the threshold"
+    assert np.mean([m.advantage_95[0] > 0 for m in made]) < 0.06
+    assert np.mean([m.auc_95[0] <= 0.5 <= m.auc_95[1] for m in made]) > 0.9
+
+
+def test_the_attack_finds_what_a_reference_model_uncovers() -> None:
+    g = np.random.default_rng(1)
+    hard, found = 30 * g.standard_normal(800), g.standard_normal(800)
+    plain_attack = membership_advantage((hard + found)[:400] + 2, (hard + found)[400:])
+    against = membership_advantage((hard + found)[:400] + 2, (hard + found)[400:], hard[:400], hard[400:])
+    assert plain_attack.auc < 0.6
+    assert against.auc > 0.85
+    assert against.advantage_95[0] > 0.5
+    with pytest.raises(ValueError, match="or more, all finite; got 19"):
+        membership_advantage(hard[:19], hard)
+
+
+def test_private_training_learns_and_says_what_it_cost() -> None:
+    generator = torch.Generator().manual_seed(3)
+    features = 0.5 * torch.randn(4_000, 2, generator=generator) + torch.tensor([1.0, -1.0])
+    batch = Batch(features, torch.zeros(4_000, 2), torch.zeros(4_000, 2, dtype=torch.bool))
+    flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=16)
+    with torch.no_grad():
+        before = float(log_prob(flow, features, batch.context).mean())
+    said: list[int] = []
+    config = PrivateConfig(1.0, 0.1, 150)
+    spent = fit_private(flow, batch, config, Keystream(KEY), lambda p: said.append(p.step))
+    with torch.no_grad():
+        after = float(log_prob(flow, features, batch.context).mean())
+    assert spent == Spent(1.0, 0.1, 150)
+    assert after > before + 0.3
+    assert said[-1] == 150

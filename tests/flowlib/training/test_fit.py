@@ -1,0 +1,235 @@
+"""Training: repeatable, stops in time, keeps the best, tells how far it is, and learns what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from flowlib.density import Density
+from flowlib.encoder.encoder import FeatureSpec
+from flowlib.flows import FLOWS, Maf
+from flowlib.table import Table
+from flowlib.training.checkpoints import Checkpoint, OtherRun
+from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow, log_prob, one_cycle, trimmed, upper_mean
+
+SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
+PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
+
+
+def batch(n: int, seed: int, centre: float = 0.0, spread: float = 1.0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    features = centre + spread * torch.randn(n, 2, generator=generator)
+    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+
+
+def fresh(seed: int = 0) -> Maf:
+    return FLOWS["maf"](2, 2, torch.Generator().manual_seed(seed), blocks=2, hidden=8)
+
+
+def weights(flow: Maf) -> torch.Tensor:
+    return torch.cat([part.detach().flatten() for part in flow.parameters()])
+
+
+def mean_log_prob(flow: Maf, rows: Batch) -> float:
+    with torch.no_grad():
+        return float(log_prob(flow, rows.features, rows.context).mean())
+
+
+def mixture(n: int, seed: int) -> Any:
+    g = np.random.default_rng(seed)
+    which = g.random(n) < PARTS[0][0]
+    first, second = (g.multivariate_normal(mean, cov, n) for _, mean, cov in PARTS)
+    return np.where(which[:, None], first, second).astype(np.float32)
+
+
+def true_log_prob(rows: Any) -> Any:
+    return np.log(sum(share * multivariate_normal(mean, cov).pdf(rows) for share, mean, cov in PARTS))
+
+
+def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
+    train, valid, held, new = (Table.of(mixture(n, seed)) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
+    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held, 0, TrainConfig(max_steps=800))
+    got = density.score(new).log_prob
+    lost = float(np.mean(true_log_prob(new.numeric) - got))
+    assert -0.02 < lost < 0.1, "no model beats the truth by more than chance"
+    single = multivariate_normal(new.numeric.mean(axis=0), np.cov(new.numeric.T)).logpdf(new.numeric)
+    assert np.mean(got - single) > 0.2, "more than one Gaussian was learnt"
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> None:
+    made = []
+    for seed, outside in ((3, 1), (3, 2), (4, 1)):
+        torch.manual_seed(outside)
+        flow = fresh()
+        best = fit_flow(flow, batch(200, 1, 2.0), batch(100, 2, 2.0), SMALL, seed)
+        made.append((weights(flow), best))
+    assert torch.equal(made[0][0], made[1][0])
+    assert made[0][1] == made[1][1]
+    assert not torch.equal(made[0][0], made[2][0])
+
+
+def test_it_stops_when_the_validation_rows_gain_nothing_and_keeps_the_best() -> None:
+    """Training rows far from the validation rows: every step makes it worse."""
+    flow, said = fresh(), []
+    start, valid = weights(flow), batch(200, 2)
+    config = replace(SMALL, max_steps=400, patience=3, lr=1e-2)
+    best = fit_flow(flow, batch(200, 1, centre=3.0, spread=0.1), valid, config, 0, said.append)
+    assert [p.step for p in said] == [10, 20, 30]
+    assert torch.equal(weights(flow), start)
+    assert all(p.valid_log_prob < best for p in said)
+    assert best == pytest.approx(mean_log_prob(flow, valid), abs=1e-6)
+
+
+def test_patience_starts_again_after_a_gain() -> None:
+    flow, said = fresh(), []
+    best = fit_flow(flow, batch(500, 1, 2.0), batch(200, 2, 2.0), replace(SMALL, max_steps=200), 0, said.append)
+    assert len(said) > SMALL.patience
+    assert best == max(p.valid_log_prob for p in said)
+    assert best > mean_log_prob(fresh(), batch(200, 2, 2.0)) + 1.0
+
+
+def test_progress_tells_step_bound_and_value() -> None:
+    said: list[Progress] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), replace(SMALL, max_steps=25, patience=99), 0, said.append)
+    assert [(p.step, p.max_steps) for p in said] == [(10, 25), (20, 25), (25, 25)]
+    assert all(np.isfinite(p.valid_log_prob) for p in said)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_any_number_of_steps_will_do(steps: int) -> None:
+    said: list[Progress] = []
+    fit_flow(fresh(), batch(5, 1), batch(1, 2), replace(SMALL, max_steps=steps), 0, said.append)
+    assert [p.step for p in said] == [steps]
+
+
+def test_a_warm_start_begins_at_the_old_weights() -> None:
+    """So a handful of steps on the same data cannot lose what was learnt, where a fresh flow has learnt nothing yet."""
+    train, valid = batch(500, 1, 2.0), batch(200, 2, 2.0)
+    old = fresh()
+    learnt = fit_flow(old, train, valid, replace(SMALL, max_steps=200), 0)
+    few = replace(TrainConfig.warm(max_steps=5), batch=64)
+    assert fit_flow(old, train, valid, few, 1) >= learnt
+    assert fit_flow(fresh(), train, valid, few, 1) < learnt - 0.5
+
+
+def test_gaps_are_filled_with_noise_in_training() -> None:
+    """Where a value is missing the features hold 0; a flow that trained on the zeros would make a spike of them."""
+    rows = batch(500, 1)
+    missing = torch.zeros(500, 2, dtype=torch.bool)
+    missing[:, 1] = True
+    rows = Batch(torch.where(missing, 0.0, rows.features), missing.float(), missing)
+    flow = fresh()
+    fit_flow(flow, rows, rows, replace(SMALL, max_steps=200), 0)
+    normal = batch(2_000, 7)
+    lost = mean_log_prob(flow, Batch(normal.features, missing[:1].float().expand(2_000, 2), normal.missing))
+    assert lost == pytest.approx(-np.log(2 * np.pi) - 1, abs=0.1)
+
+
+def test_only_a_solver_is_given_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise for every row, and a context of every slice, are memory that no step by gradients needs."""
+    asked: list[int] = []
+    plain = Batch.draws
+
+    def draws(self: Batch, m: int, generator: torch.Generator) -> Any:
+        asked.append(m)
+        return plain(self, m, generator)
+
+    monkeypatch.setattr(Batch, "draws", draws)
+    train, valid = batch(300, 1), batch(100, 2)
+    fit_flow(fresh(), train, valid, SMALL, 0)
+    assert max(asked) == len(valid)
+    fit_flow(FLOWS["mixture"](2, 2, torch.Generator().manual_seed(0)), train, valid, SMALL, 0)
+    assert asked.count(len(train)) == 1
+
+
+def test_batches_that_are_not_finite_change_nothing() -> None:
+    bad = batch(100, 1)
+    flow = fresh()
+    start = weights(flow)
+    poisoned = Batch(torch.full_like(bad.features, torch.inf), bad.context, bad.missing)
+    fit_flow(flow, poisoned, bad, SMALL, 0)
+    assert torch.equal(weights(flow), start)
+
+
+def contaminated(n: int, seed: int, share: float) -> Batch:
+    """The known mixture in two dimensions, and a tight cluster beside it in place of a share of the rows."""
+    rows, g = mixture(n, seed), np.random.default_rng(seed + 100)
+    bad = g.random(n) < share
+    rows[bad] = np.array([3.5, -2.5]) + 0.1 * g.standard_normal((int(bad.sum()), 2))
+    features = torch.from_numpy(rows / 2.0)
+    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_a_stated_share_of_contamination_is_not_learnt(share: float) -> None:
+    train, valid = contaminated(4_000, 1, share), contaminated(800, 2, share)
+    clean, cluster = contaminated(3_000, 3, 0.0), contaminated(500, 4, 1.0)
+    likely, held = {}, {}
+    for stated in (0.0, share):
+        flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=3, hidden=32)
+        fit_flow(flow, train, valid, TrainConfig(max_steps=800, check_every=50, contamination=stated), 0)
+        with torch.no_grad():
+            normal, odd = (log_prob(flow, part.features, part.context) for part in (clean, cluster))
+        held[stated], likely[stated] = float(normal.mean()), float((odd > torch.quantile(normal, 0.01)).float().mean())
+    assert likely[0.0] > 0.9, "untrimmed, the cluster is as likely as anything"
+    assert likely[share] < 0.05
+    assert held[share] > held[0.0] - 0.05, "held-out nats of clean rows, at no cost"
+
+
+def test_trimming_counts_what_chance_may_put_into_a_batch() -> None:
+    assert [trimmed(256, share) for share in (0.0, 0.05, 0.1)] == [0, 20, 36]
+    values = torch.tensor([1.0, float("nan"), 3.0, -50.0])
+    assert float(upper_mean(values, 2)) == 2.0
+    with pytest.raises(ValueError, match=r"contamination is 0\.5"):
+        TrainConfig(contamination=0.5)
+
+
+def test_the_schedule_rises_and_falls_whatever_its_length() -> None:
+    for steps in (1, 2, 3, 4, 10, 1_500):
+        rates = [one_cycle(step, steps) for step in range(steps)]
+        assert all(0 < rate <= 1 for rate in rates)
+        assert steps < 10 or (max(rates) > 0.9 and rates[-1] < 1e-3)
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.1])
+def test_a_run_resumed_from_any_checkpoint_ends_in_the_same_weights(contamination: float) -> None:
+    config = replace(SMALL, contamination=contamination, max_steps=60)
+    rows = batch(300, 1), batch(100, 2)
+    kept: list[bytes] = []
+    whole = fresh()
+    best = fit_flow(whole, *rows, config, 0, keep=lambda c: kept.append(c.to_bytes()))
+    assert len(kept) == 6
+    for blob in kept:
+        again = fresh()
+        assert fit_flow(again, *rows, config, 0, resume=Checkpoint.from_bytes(blob)) == best
+        assert torch.equal(weights(again), weights(whole))
+
+
+def test_a_checkpoint_of_another_run_is_refused() -> None:
+    kept: list[Checkpoint] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
+    for flow, train, config, seed in (
+        (fresh(1), batch(200, 1), SMALL, 0), (fresh(), batch(200, 9), SMALL, 0),
+        (fresh(), batch(200, 1), replace(SMALL, lr=1e-4), 0), (fresh(), batch(200, 1), SMALL, 1),
+    ):  # fmt: skip
+        start = weights(flow)
+        with pytest.raises(OtherRun, match="start afresh"):
+            fit_flow(flow, train, batch(100, 2), config, seed, resume=kept[0])
+        assert torch.equal(weights(flow), start)
+
+
+def test_bytes_that_are_no_checkpoint_are_refused() -> None:
+    kept: list[Checkpoint] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
+    blob = kept[-1].to_bytes()
+    assert Checkpoint.from_bytes(blob).to_bytes() == blob
+    altered = bytearray(blob)
+    altered[len(blob) // 2] ^= 1
+    for bad in (b"", blob[:10], blob[:-1], bytes(altered), b"XXXX" + blob[4:]):
+        with pytest.raises(ValueError, match="start the training afresh"):
+            Checkpoint.from_bytes(bad)

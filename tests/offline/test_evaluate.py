@@ -1,0 +1,228 @@
+"""``driftflow evaluate`` on a small stream: a page that stands alone, plots beside it, and sentences when it cannot."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from flowlib.evaluation import evaluate
+from stream_app.cli import main
+from stream_app.config import load
+from stream_app.disk import writing
+from stream_app.errors import DriftflowError
+from stream_app.offline.evaluate.page import verdict
+from stream_app.offline.evaluate.run import _baselines, run_evaluate
+from tests.conftest import need
+from tests.flowlib.conftest import draw, fit
+
+CONFIG = """
+stream = "shop"
+[topics]
+events = "shop.orders"
+partitions = 1
+[event]
+time_field = "at"
+numeric = ["amount", "items", "weight"]
+categorical = ["paid"]
+slicings = [["shop"]]
+[windows]
+pane = "1h"
+spans = ["1d"]
+[model]
+max_steps = 60
+[trainer]
+min_rows = 200
+max_alarm_ratio = 50.0
+"""
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def write(folder: Path, hours: int = 60 * 24) -> Path:
+    """A stream of an event an hour and shop; its weights grow after day 45."""
+    g = np.random.default_rng(7)
+    lines = ["at,shop,amount,items,weight,paid"]
+    for hour in range(hours):
+        for shop in ("<north>", "south"):
+            items = int(g.integers(1, 9))
+            amount, weight = (
+                items * np.exp(0.3 * g.standard_normal()),
+                items + g.standard_normal() + 6 * (hour > 45 * 24),
+            )
+            stamp = (START + timedelta(hours=hour)).isoformat()
+            lines.append(f"{stamp},{shop},{amount:.4f},{items},{'' if g.random() < 0.05 else f'{weight:.4f}'},card")
+    (folder / "driftflow.toml").write_text(CONFIG)
+    path = folder / "orders.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run, and what it printed."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    run = CliRunner().invoke(main, [
+        "evaluate", str(write(folder)), "-c", str(folder / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
+        "--out", str(folder / "report.html"), "--png", str(folder / "png"),
+    ])  # fmt: skip
+    assert run.exit_code == 0, run.output
+    return folder, run.output
+
+
+class Tags(HTMLParser):
+    """Collects tags and attributes, and holds that what opens is closed."""
+
+    void = frozenset(("meta", "link", "br", "img", "path", "use"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def test_the_page_stands_alone(made: tuple[Path, str]) -> None:
+    text = (made[0] / "report.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == []
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in tags.seen}
+    fetched = [
+        value for _, attrs in tags.seen for name, value in attrs.items() if name in ("src", "href", "xlink:href")
+    ]
+    assert all(value and value.startswith("#") for value in fetched)
+    assert "url(http" not in text
+    assert "<north>" not in text
+    assert "&lt;north&gt;" in text
+
+
+def test_the_page_says_it_in_words_and_figures(made: tuple[Path, str]) -> None:
+    folder, printed = made
+    text = (folder / "report.html").read_text()
+    for heading in (
+        "Likelihood",
+        "Calibration",
+        "Month by month",
+        "Each column",
+        "Samples over events",
+        "Slices",
+        "Columns",
+    ):
+        assert heading in text
+    assert "a Gaussian mixture" in text
+    assert "PIT off flat" in text
+    assert "5." in re.findall(r"<td>weight</td><td>[\d.]+</td><td>([\d.]+)%", text)[0]
+    assert "Its samples" in " ".join(printed.split())
+    assert not re.search(r"\bnan\b", text)
+
+
+def test_drift_after_training_shows_in_its_month(made: tuple[Path, str]) -> None:
+    text = (made[0] / "report.html").read_text()
+    after = re.search(r"<td>2026-02 \(after\)</td><td>[\d,]+</td><td>[-\d.]+</td><td>([\d.]+)%", text)
+    before = re.search(r"<td>2026-01</td><td>[\d,]+</td><td>[-\d.]+</td><td>([\d.]+)%", text)
+    assert after is not None
+    assert before is not None
+    assert float(after[1]) > 3 * float(before[1])
+
+
+def test_plots_lie_beside_as_png(made: tuple[Path, str]) -> None:
+    pictures = sorted((made[0] / "png").glob("*.png"))
+    kinds = {picture.name.split("-")[0] for picture in pictures}
+    assert kinds == {"calibration", "slices", "months", "pit", "pairs", "marginals"}
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_names_with_dollars_are_no_formulas() -> None:
+    plots = need("stream_app.offline.evaluate.plots")
+    values = np.random.default_rng(1).standard_normal((50, 2))
+    for figure in (
+        plots.pair(values, values, ["price_$", "cost_$"]),
+        plots.marginal(values[:, 0], values[:, 0], "$x^$"),
+    ):
+        assert plots.png(figure).startswith(b"\x89PNG")
+        assert "$</text>" in plots.svg(figure)
+
+
+def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
+    folder = made[0]
+    config = load(str(folder / "driftflow.toml"))
+    from rich.console import Console
+
+    run_evaluate(config, folder / "orders.csv", folder / "again.html", Console(stderr=True))
+    assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_baseline_that_cannot_be_fitted_is_left_out_in_words() -> None:
+    density, train, judged = fit(max_steps=20), draw(600, 5), draw(300, 6)
+    gaps = train.numeric.copy()
+    gaps[:, 2] = np.nan
+    baselines, left_out = _baselines(density, train.with_numeric(gaps), judged)
+    found = evaluate(density, judged, np.arange(300) // 30, baselines=baselines, left_out=left_out)
+    assert list(found.over) == ["a Gaussian mixture"]
+    said = " ".join(verdict(found))
+    assert "There are no figures against one Gaussian: every training row has a gap" in said
+    assert "nan" not in said
+
+
+def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
+    run = CliRunner().invoke(main, ["evaluate", str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml")])
+    assert run.exit_code == 1
+    assert "--bootstrap-until" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("words", [["evaluate", "--out"], ["score", "--signals"]])
+def test_where_nothing_can_be_written_it_says_so_before_the_work(words: list[str], tmp_path: Path) -> None:
+    command, option = words
+    run = CliRunner().invoke(main, [
+        command, str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
+        option, str(tmp_path / "no" / "such" / "file"),
+    ])  # fmt: skip
+    assert run.exit_code == 1
+    assert "there is no folder" in " ".join(run.output.split())
+    assert "training" not in run.output
+
+
+def test_what_the_system_says_while_writing_becomes_a_sentence() -> None:
+    with (
+        pytest.raises(DriftflowError, match="cannot be written, no space left on device"),
+        writing(Path("a.html")),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_without_unseen_events_is_refused(made: tuple[Path, str], tmp_path: Path) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join((made[0] / "orders.csv").read_text().splitlines()[:20]) + "\n")
+    run = CliRunner().invoke(main, ["evaluate", str(few), "-c", str(made[0] / "driftflow.toml")])
+    assert run.exit_code == 1
+    assert "has not seen; 100 are needed" in " ".join(run.output.split())
+
+
+def test_without_matplotlib_it_says_how_to_get_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\nfrom stream_app.cli import main\n"
+        f"main(['evaluate', {str(write(tmp_path, 48))!r}, '-c', {str(tmp_path / 'driftflow.toml')!r}])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1
+    assert "pip install 'driftflow[report]'" in " ".join(run.stderr.split())

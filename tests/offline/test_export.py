@@ -1,0 +1,164 @@
+"""``driftflow export``: what is written computes what the model does, and nothing unverified or imprecise is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from flowlib import artifact
+from flowlib.density import Density
+from flowlib.table import Table
+from stream_app import cli
+from stream_app.config import Config
+from stream_app.errors import ModelError
+from stream_app.models.keys import signing_key
+from stream_app.models.registry import Registry
+from stream_app.offline.export import export_model
+from tests.conftest import need
+from tests.flowlib.conftest import draw, fit
+from tests.stages.streams import config as stream_config
+
+
+@pytest.fixture(scope="module")
+def density() -> Density:
+    return fit(max_steps=40)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, density: Density) -> tuple[Config, str]:
+    """A registry that holds the model, and the model's id."""
+    config = msgspec.structs.replace(stream_config(), root=str(tmp_path))
+    made = artifact.pack(density, signing_key(config))
+    Registry(config).save(made)
+    return config, made.model_id
+
+
+def outputs_of_onnx(path: Path, features: Any, context: Any) -> list[Any]:
+    runtime = need("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    given = {"features": features, "context": context}
+    return session.run(["z", "ladj"], {wanted.name: given[wanted.name] for wanted in session.get_inputs()})
+
+
+def categories(told: dict[str, Any], table: Table) -> Any:
+    """Log probability of each row's categories, by the recipe."""
+    total = np.zeros(len(table))
+    for k, levels in enumerate(told["levels"]):
+        place = [levels.index(name) if name in levels else len(levels) for name in table.categories[:, k]]
+        total += np.array(told[f"level_log_prob.{k}"])[place]
+    return total
+
+
+def p_values(told: dict[str, Any], log_prob: Any, table: Table, category_log_prob: Any) -> Any:
+    """By the recipe in the description, from nothing but what stands there."""
+
+    def rarity(values: Any, reference: list[float]) -> Any:
+        ref, n = np.array(reference), len(reference)
+        above = (ref[None, :] > values[:, None]).sum(axis=1)
+        beyond = np.maximum(values - ref[n - 1], 0) / (ref[n - 1] - ref[n // 2])
+        return np.log1p(beyond) - np.log((1 + above) / (n + 1))
+
+    centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
+    far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
+    distance = np.nansum(far**2, axis=1) / 2 - category_log_prob
+    surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(distance, told["distance"]))
+    scores = [np.array(told["scores"].get(name, told["scores"][""])) for name in table.slices]
+    return np.array([(1 + (ref >= s).sum()) / (len(ref) + 1) for ref, s in zip(scores, surprise, strict=True)])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Config, str], density: Density) -> None:
+    need("onnxscript")
+    config, model_id = kept
+    out = Path(config.root) / "flow.file"
+    done = export_model(config, model_id, kind, out)
+    said = json.loads(done.description.read_text())
+    assert (said["model_id"], said["format"], said["columns"]) == (model_id, kind, ["a", "b", "c"])
+    assert done.gap_nats <= 1e-4
+    table = draw(30, 9)
+    table.categories[:2, 0] = "never seen"
+    encoded, expected = density.encoder.encode(table), density.score(table)
+    for n in (30, 1):
+        features, context = encoded.features[:n], encoded.context[:n]
+        if kind == "onnx":
+            z, ladj = outputs_of_onnx(out, features, context)
+        else:
+            loaded = torch.jit.load(str(out))
+            z, ladj = (part.numpy() for part in loaded(torch.from_numpy(features), torch.from_numpy(context)))
+        numeric = (ladj - 0.5 * z.astype(np.float64) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+        some = table.take(np.arange(n))
+        whole = numeric + encoded.ladj[:n].sum(axis=1) + categories(said["encoder"], some)
+        np.testing.assert_allclose(whole, expected.log_prob[:n], atol=1e-4)
+        p_value = p_values(said["calibration"], whole, some, categories(said["encoder"], some))
+        # A likelihood that differs in its last digits may pass a reference value or two.
+        np.testing.assert_allclose(p_value, expected.p_value[:n], atol=2.5e-3)
+    assert said["encoder"]["rare_levels"] == [0]
+    assert sorted(said["calibration"]["scores"]) == sorted(density.calibration.scores)
+    assert said["calibration"]["nll"] == density.calibration.nll.tolist()
+
+
+def test_a_model_that_was_altered_is_not_exported(kept: tuple[Config, str]) -> None:
+    config, model_id = kept
+    path = Path(config.root) / "models" / f"{model_id}.model"
+    blob = bytearray(path.read_bytes())
+    blob[-5] ^= 1
+    path.write_bytes(bytes(blob))
+    out = Path(config.root) / "flow.onnx"
+    for named in (model_id, str(path)):
+        with pytest.raises(ModelError, match="truncated or altered"):
+            export_model(config, named, "onnx", out)
+    assert not out.exists()
+
+
+def test_int8_is_written_with_its_error_or_refused_with_it(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = need("flowlib.engines.onnx")
+    need("onnxscript")
+    config, model_id = kept
+    out = Path(config.root) / "small.onnx"
+    done = export_model(config, model_id, "onnx", out, int8=True)
+    assert 0 < done.gap_nats <= onnx.INT8_NATS
+    assert json.loads(done.description.read_text())["rows"] == 1
+    out.unlink()
+    monkeypatch.setattr(onnx, "INT8_NATS", 1e-9)
+    with pytest.raises(ModelError, match=r"int8 is .* nats off on average, more than 1e-09"):
+        export_model(config, model_id, "onnx", out, int8=True)
+    assert not out.exists()
+
+
+def test_the_command_says_what_it_wrote_and_what_is_wrong(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, model_id = kept
+    monkeypatch.setattr(cli, "load", lambda _: config)
+    out = str(Path(config.root) / "flow.pt")
+    words = ["export", model_id, "--format", "torchscript", "--out", out]
+    assert CliRunner().invoke(cli.main, words).exit_code == 0
+    assert Path(out).exists()
+    assert Path(f"{out}.json").exists()
+    for wrong in ([*words, "--int8"], ["export", "0" * 16, "--out", out]):
+        assert CliRunner().invoke(cli.main, wrong).exit_code == 1
+
+
+def test_what_cannot_be_written_is_said_before_the_work_and_in_a_sentence_after(
+    kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, model_id = kept
+    monkeypatch.setattr(cli, "load", lambda _: config)
+    nowhere = Path(config.root) / "no" / "such" / "flow.pt"
+    run = CliRunner().invoke(cli.main, ["export", "no such model", "--format", "torchscript", "--out", str(nowhere)])
+    assert run.exit_code == 1
+    assert f"there is no folder {nowhere.parent}: make it" in run.output.replace("\n", "")
+    out = Path(config.root) / "flow.pt"
+    (Path(config.root) / "flow.pt.new").mkdir()
+    run = CliRunner().invoke(cli.main, ["export", model_id, "--format", "torchscript", "--out", str(out)])
+    assert run.exit_code == 1
+    assert "cannot be written, is a directory" in " ".join(run.output.split())

@@ -1,0 +1,150 @@
+"""When a model is asked for, and from which offsets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.records import RetrainRequest
+from stream_app.config import Duration, WindowsConfig
+from stream_app.stages.batches import EventBatch
+from stream_app.stages.judge.retraining import MARKS_MAX, Retraining, Source
+from stream_app.stages.score.screening import Timing, screen
+from stream_app.stages.snapshot import pack, unpack
+from tests.stages.streams import PANE, config
+
+SOURCES = {1: Source([(1_000, 5), (5_000, 40), (9_000, 90)]), 0: Source([(2_000, 10), (9_000, 70)])}
+
+
+def ask(
+    of: Retraining, now_ms: int, slices: str = "a", sources: dict[int, Source] | None = None
+) -> RetrainRequest | None:
+    return of.ask(
+        now_ms, [(name, f"alert-{name}") for name in slices], "m", "e", SOURCES if sources is None else sources
+    )
+
+
+def test_only_rules_that_ask_count() -> None:
+    assert Retraining(config()).rules == {"drift"}
+
+
+def test_the_request_holds_what_the_trainer_needs() -> None:
+    made = ask(Retraining(config(retrain={"reference": "4s", "calibration": "1s"})), 9_000, "ba")
+    assert made is not None
+    assert (made.slices, made.alerts) == (["a", "b"], ["alert-a", "alert-b"])
+    assert (made.stream, made.model_id, made.reason, made.requested_pane_ms) == ("s", "m", "drift", 9_000)
+    assert made.calibrate_from_ms == 8_000
+    assert [(r.topic, r.partition, r.start, r.end, r.start_ms, r.end_ms) for r in made.train] == [
+        ("e", 0, 10, 70, 5_000, 9_000),
+        ("e", 1, 5, 90, 5_000, 9_000),  # 40 starts at 5,000, and rows may be half a second ahead of it
+    ]
+
+
+def test_the_id_is_a_function_of_the_question() -> None:
+    def asked(now: int, slices: str) -> str:
+        made = ask(Retraining(config()), now, slices)
+        assert made is not None
+        return made.id
+
+    assert asked(9_000, "ab") == asked(9_000, "ba")
+    assert len({asked(9_000, "ab"), asked(9_000, "a"), asked(8_000, "ab")}) == 3
+
+
+def test_at_most_one_request_a_cooldown() -> None:
+    of = Retraining(config(retrain={"cooldown": "10s"}))
+    made = [ask(of, now) is not None for now in (1_000, 2_000, 10_999, 11_000, 12_000, 21_000)]
+    assert made == [True, False, False, True, False, True]
+
+
+def test_enough_different_slices_must_have_an_alert() -> None:
+    of = Retraining(config(retrain={"min_slices": 2}))
+    assert ask(of, 1_000, "a") is None
+    assert ask(of, 1_000, "aa") is None
+    assert ask(of, 1_000, "ab") is not None
+
+
+def test_it_can_be_switched_off() -> None:
+    assert ask(Retraining(config(retrain={"enabled": False})), 1_000) is None
+
+
+def test_early_times_do_not_go_below_zero() -> None:
+    made = ask(Retraining(config(retrain={"reference": "400d", "calibration": "400d"})), 3_000)
+    assert made is not None
+    assert made.calibrate_from_ms == made.train[0].start_ms == 0
+    assert [r.start for r in made.train] == [0, 0]
+
+
+def test_the_cooldown_survives_a_restart() -> None:
+    of, back = Retraining(config()), Retraining(config())
+    back.restore(unpack(pack(of.to_state())))
+    assert ask(back, 1_000) is not None
+    again = Retraining(config())
+    again.restore(unpack(pack(back.to_state())))
+    assert ask(again, 2_000) is None
+    assert ask(again, 11_000) is not None
+
+
+def test_marks_are_thinned_and_never_wrong() -> None:
+    source, true, n = Source(), {}, 3 * MARKS_MAX
+    for k in range(n):
+        true[(k + 1) * PANE] = 3 * (k + 1)
+        source.note((k + 1) * PANE, 3 * (k + 1))
+        source.thin(k * PANE)
+        assert len(source.marks) <= MARKS_MAX + 2
+    found = [source.start(at) for at in true]
+    assert found == sorted(found)
+    assert all(offset <= true[at] for offset, at in zip(found, true, strict=True))
+    assert max(true[at] - offset for offset, at in zip(found, true, strict=True)) <= 3 * 64
+    assert all(source.end(at) >= offset for at, offset in true.items())
+    assert source.end(n * PANE) == 3 * n
+
+
+def test_marks_ahead_of_the_final_pane_are_not_thinned() -> None:
+    source = Source([(k * PANE, k) for k in range(1, 2 * MARKS_MAX)])
+    source.thin(10 * PANE)
+    assert len(source.marks) == 2 * MARKS_MAX - 1
+
+
+def test_markers_sent_twice_change_nothing() -> None:
+    once, twice = Source(), Source()
+    for k in range(20):
+        once.note((k + 1) * PANE, 5 * (k + 1))
+        for _ in range(2):
+            twice.note((k + 1) * PANE, 5 * (k + 1))
+    assert once == twice
+
+
+def test_later_markers_do_not_change_a_request() -> None:
+    ahead = {p: Source([*source.marks, (9_500, 200), (20_000, 300)]) for p, source in SOURCES.items()}
+    assert ask(Retraining(config()), 9_000, sources=ahead) == ask(Retraining(config()), 9_000)
+
+
+def test_an_unknown_source_starts_at_the_beginning() -> None:
+    assert (Source().start(10**12), Source().end(10**12)) == (0, 0)
+
+
+@pytest.mark.parametrize("lateness", [0, 500, 3_000])
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 2_500)), min_size=1, max_size=60), st.integers(0, 40_000))
+def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, int]], start_ms: int) -> None:
+    """Rows in any order with their real markers: every row at or after the start lies at or after the offset asked for."""
+    base = np.cumsum([step for step, _ in steps])
+    times = np.maximum(base + [ahead for _, ahead in steps], 0).astype(np.int64)
+    n, source = len(times), Source()
+    windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness))
+    index = np.arange(n, dtype=np.int64)
+    batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1), np.float32), *(np.empty((n, 1), object),) * 2)
+    screened = screen(Timing(), windows, batch, None)
+    for i in range(n):
+        if screened.closed_after_ms[i] > screened.closed_before_ms[i]:
+            closed = int(screened.closed_after_ms[i])
+            source.note(closed, i)
+    start_ms = start_ms // PANE * PANE
+    cfg = config(windows={"lateness": f"{lateness}ms"}, retrain={"reference": "1000s"})
+    made = ask(Retraining(cfg), start_ms + 1_000_000, sources={0: source})
+    assert made is not None
+    assert made.train[0].start_ms == start_ms
+    wanted = np.flatnonzero(~screened.late & (times >= start_ms))
+    assert all(i >= made.train[0].start for i in wanted)

@@ -1,0 +1,127 @@
+"""Every kind of malformed event becomes a reject with its reason; good ones keep their values."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_app.config import parse
+from stream_app.stages.batches import RawBatch
+from stream_app.stages.score.decoding import FORMATS, Decoder
+
+CONFIG = {
+    "stream": "s",
+    "topics": {"events": "e"},
+    "event": {
+        "time_field": "at",
+        "numeric": ["PM2.5", "TEMP"],
+        "categorical": ["wd"],
+        "slicings": [["station"], []],
+        "max_bytes": 1000,
+        "id_field": "id",
+    },
+}
+
+
+def decode(*bodies: bytes | None, **event: object):  # type: ignore[no-untyped-def]
+    config = parse({**CONFIG, "event": {**CONFIG["event"], **event}})  # type: ignore[dict-item]
+    raw = RawBatch("e", 3, np.arange(100, 100 + len(bodies), dtype=np.int64), list(bodies))
+    return Decoder(config).decode(raw)
+
+
+GOOD = {"at": "2013-03-01 00:00:00", "station": "Dongsi", "PM2.5": 9, "TEMP": -0.5, "wd": "NNW", "id": 7}
+
+
+def test_good_event() -> None:
+    events, rejects = decode(json.dumps(GOOD).encode())
+    assert not rejects
+    assert events.event_time_ms.tolist() == [1362096000000]
+    assert events.numeric.tolist() == [[9.0, -0.5]]
+    assert events.categorical.tolist() == [["NNW"]]
+    assert events.slices.tolist() == [["Dongsi", "all"]]
+    assert (events.ids, events.offsets.tolist()) == (["7"], [100])
+
+
+def test_missing_values_are_nan_or_none() -> None:
+    events, rejects = decode(b'{"at": "2013-03-01", "PM2.5": null}')
+    assert not rejects
+    assert np.isnan(events.numeric).all()
+    assert events.categorical.tolist() == [[None]]
+    assert events.slices.tolist() == [["(none)", "all"]]
+
+
+def body(**change: object) -> bytes:
+    return json.dumps({**GOOD, **change}).encode()
+
+
+MALFORMED = [
+    (None, "tombstone", ""),
+    (b"", "not_json", ""),
+    (b"nope", "not_json", ""),
+    (b"\xff\xfe\x00", "not_json", ""),
+    (b'{"at": ', "not_json", ""),
+    (b"[" * 100_000, "too_large", ""),
+    (b"[]", "wrong_type", ""),
+    (b"3", "wrong_type", ""),
+    (b"null", "wrong_type", ""),
+    (body(TEMP="cold"), "wrong_type", "TEMP"),
+    (body(TEMP=[1]), "wrong_type", "TEMP"),
+    (body(**{"PM2.5": True}), "wrong_type", "PM2.5"),
+    (b'{"at": "2013-03-01", "TEMP": NaN}', "not_json", ""),
+    (b'{"at": "2013-03-01", "TEMP": 1e999}', "wrong_type", "TEMP"),
+    (body(station={"a": 1}), "wrong_type", "station"),
+    (b'{"TEMP": 1}', "missing_time", "at"),
+    (body(at=None), "missing_time", "at"),
+    (body(at="yesterday"), "bad_time", "at"),
+    (body(at=12), "bad_time", "at"),
+    (body(at="1850-01-01"), "bad_time", "at"),
+    (body(at="9999-01-01"), "bad_time", "at"),
+    (body(pad="x" * 2_000), "too_large", ""),
+]
+
+
+@pytest.mark.parametrize(("value", "reason", "field"), MALFORMED)
+def test_malformed(value: bytes | None, reason: str, field: str) -> None:
+    events, rejects = decode(json.dumps(GOOD).encode(), value, json.dumps(GOOD).encode())
+    assert len(events) == 2
+    assert [(r.row, r.offset, r.field) for r in rejects] == [(1, 101, field)]
+    assert rejects[0].reason == reason or (value == b'{"at": "2013-03-01", "TEMP": 1e999}')
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.binary(max_size=200), st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["at", "TEMP", "wd", "x"]), inner),
+).map(lambda v: json.dumps(v).encode())))  # fmt: skip
+def test_nothing_raises_and_nothing_vanishes(value: bytes) -> None:
+    events, rejects = decode(value)
+    assert len(events) + len(rejects) == 1
+
+
+@pytest.mark.parametrize(
+    ("format_", "value", "millis"),
+    [
+        ("epoch_ms", 1_362_096_000_000, 1_362_096_000_000),
+        ("epoch_s", 1_362_096_000.25, 1_362_096_000_250),
+        ("%d/%m/%Y %H:%M", "01/03/2013 00:00", 1_362_096_000_000),
+        ("iso8601", "2013-03-01T00:00:00Z", 1_362_096_000_000),
+        ("iso8601", "2013-03-01T01:00:00+01:00", 1_362_096_000_000),
+    ],
+)
+def test_time_formats(format_: str, value: object, millis: int) -> None:
+    events, rejects = decode(body(at=value), time_format=format_)
+    assert not rejects
+    assert events.event_time_ms.tolist() == [millis]
+
+
+def test_time_zone_of_naive_times() -> None:
+    events, _ = decode(body(), timezone="Asia/Shanghai")
+    assert events.event_time_ms.tolist() == [1362096000000 - 8 * 3_600_000]
+
+
+def test_registry_is_what_the_config_accepts() -> None:
+    assert set(FORMATS) == {"json"}

@@ -1,0 +1,153 @@
+"""Synthetic streams, and a driver that feeds them to a pipeline without a broker."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flowlib.density import Density
+from stream_app.config import Config, parse
+from stream_app.stages.batches import Outgoing, Outputs, RawBatch
+from stream_app.stages.decisions import Activated, Decision
+from stream_app.stages.pipeline import Pipeline
+
+NUMERIC, CATEGORIES, STATIONS = ("x", "y", "v"), ("c",), ("north", "south", "west")
+PANE = 1_000
+Channels = dict[tuple[str, int], list[Outgoing]]
+
+RULES: dict[str, Any] = {
+    "drift": {
+        "detector": "likelihood",
+        "open": 3.0,
+        "resolve": 1.0,
+        "retrain": True,
+        "options": {"block_hours": 0.0003},
+    },
+    "feature": {"detector": "pit", "open": 0.2, "resolve": 0.1, "options": {"dependence": 1.0}},
+    "step": {"detector": "adwin", "open": 1.0, "resolve": 0.5, "options": {"delta": 0.2, "hold": 2}},
+    "missing": {"detector": "missing", "open": 0.1, "resolve": 0.05, "cooldown": "4s"},
+}
+
+
+class Quiet(list[Any]):
+    """A list whose repr is short: hypothesis prints the arguments of a test that fails."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} items>"
+
+
+def table(rng: np.random.Generator, n: int, shift: float = 0.0) -> tuple[Any, Any, Any]:
+    """Correlated rows: numeric ``(n, 3)`` float32 with gaps, categories ``(n, 1)``, stations ``(n,)``."""
+    z = rng.standard_normal((n, 3))
+    numeric = np.column_stack([z[:, 0] + shift, 0.8 * z[:, 0] + 0.6 * z[:, 1], np.exp(0.5 * z[:, 2])]).astype(
+        np.float32
+    )
+    numeric[rng.random((n, 3)) < 0.03] = np.nan
+    categories = rng.choice(np.array(["a", "b"], dtype=object), (n, 1))
+    return numeric, categories, rng.choice(np.array(STATIONS, dtype=object), n)
+
+
+def config(**sections: Any) -> Config:
+    """A stream of one-second panes on two partials partitions, sliced by station and as a whole."""
+    raw: dict[str, Any] = {
+        "stream": "s",
+        "topics": {"events": "e", "partitions": 2},
+        "event": {
+            "time_field": "t", "time_format": "epoch_ms", "numeric": list(NUMERIC), "categorical": list(CATEGORIES),
+            "slicings": [["station"], []], "id_field": "id", "max_bytes": 2_000,
+        },
+        "windows": {"pane": "1s", "spans": ["2s", "8s"], "lateness": "500ms", "max_future": "100s", "max_slices": 50},
+        "event_rule": {"alpha": 0.01},
+        "rules": RULES,
+        "retrain": {"cooldown": "10s", "reference": "60s", "calibration": "5s"},
+    }  # fmt: skip
+    return parse({key: {**raw.get(key, {}), **sections.get(key, {})} if key in sections else raw[key] for key in raw})
+
+
+def event(t: Any, i: int = -1, **fields: Any) -> bytes:
+    """One body."""
+    known: dict[str, Any] = {"t": t, "x": 0.1, "y": 0.2, "v": 1.0, "c": "a", "station": "north"}
+    return msgspec.json.encode(known | ({"id": i} if i >= 0 else {}) | fields)
+
+
+def bodies(seed: int, n: int, span_ms: int, drift_from: float = 0.5) -> list[bytes | None]:
+    """``n`` events over ``span_ms``, slightly out of order; from a share of them on, x is shifted and gaps appear."""
+    rng = np.random.default_rng(seed)
+    numeric, categories, stations = table(rng, n)
+    times = np.maximum(np.linspace(0, span_ms, n) + rng.normal(0, 300, n), 0).astype(int)
+    out: list[bytes | None] = []
+    for i in range(n):
+        late = i >= drift_from * n
+        x, y, v = (None if np.isnan(value) else float(value) for value in numeric[i])
+        x = None if x is None or (late and i % 3 == 0) else x + 4.0 * late
+        out.append(event(int(times[i]), i - i % 17 // 16, x=x, y=y, v=v, c=categories[i, 0], station=stations[i]))
+    return out
+
+
+def raw(partition: int, values: Sequence[bytes | None], first: int = 0) -> RawBatch:
+    """A batch whose offsets start at ``first``."""
+    return RawBatch("e", partition, np.arange(first, first + len(values), dtype=np.int64), list(values))
+
+
+def pipeline(cfg: Config, models: Iterable[Density], sources: int = 1, decisions: Iterable[Decision] = ()) -> Pipeline:
+    """Everything opened, and the first model active from the start unless decisions are given."""
+    models, given = list(models), list(decisions)
+    if not given:
+        given = [Activated(p, 0, models[0].model_id) for p in range(sources)]
+    made = Pipeline(cfg, sources, given)
+    for one in models:
+        made.add_model(one)
+    for p in range(sources):
+        made.open_source(p)
+    for q in range(cfg.topics.partitions):
+        made.open_watcher(q)
+    return made
+
+
+def cut(n: int, sizes: Iterable[int]) -> list[tuple[int, int]]:
+    """``[start, end)`` of batches of the sizes, taken in turn, over ``n`` rows."""
+    edges, at = [0], 0
+    for size in itertools.cycle(list(sizes)):
+        if at >= n:
+            return list(itertools.pairwise(edges))
+        at = min(at + max(size, 1), n)
+        edges.append(at)
+    raise AssertionError("unreachable")
+
+
+def score_all(made: Pipeline, partition: int, values: Sequence[bytes | None], sizes: Iterable[int]) -> Outputs:
+    """The whole of a source partition through SCORE, in batches."""
+    out = Outputs()
+    for a, b in cut(len(values), sizes):
+        step = made.score(raw(partition, values[a:b], a))
+        out.messages += step.messages
+        out.points += step.points
+    return out
+
+
+def channels(messages: Iterable[Outgoing]) -> Channels:
+    """Messages by what orders them: role and partition."""
+    out: Channels = defaultdict(list)
+    for message in messages:
+        out[message.role, message.partition].append(message)
+    return dict(out)
+
+
+def watch_all(made: Pipeline, q: int, messages: Sequence[Outgoing], first: int = 0) -> Outputs:
+    """Partials messages through WATCH, offsets from ``first`` on."""
+    out = Outputs()
+    for offset, message in enumerate(messages, first):
+        step = made.watch(q, offset, message.value, dict(message.headers))
+        out.messages += step.messages
+        out.points += step.points
+    return out
+
+
+def decoded(lines: bytes) -> list[Decision]:
+    """Decisions from the lines of their file."""
+    return [msgspec.json.decode(line, type=Decision) for line in lines.splitlines()]

@@ -1,0 +1,100 @@
+"""A training that was killed goes on where it stood and ends in the same weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flowlib.flows import FLOWS, Flow
+from flowlib.training.fit import Batch, TrainConfig
+from stream_app.config import Config, EventConfig, TopicsConfig
+from stream_app.models.keys import signing_key
+from stream_app.trainer import checkpoint as resuming
+from stream_app.trainer.checkpoint import CheckpointFile
+from stream_app.trainer.training import answer
+from tests.trainer.test_answering import config_in, request, rows
+
+CONFIG = TrainConfig(max_steps=50, check_every=10, batch=64)
+
+
+def checkpoint_in(folder: Path) -> CheckpointFile:
+    return CheckpointFile(
+        Config(
+            stream="s",
+            topics=TopicsConfig(events="e"),
+            event=EventConfig(time_field="t", numeric=["x"]),
+            root=str(folder),
+        )
+    )
+
+
+def train(file: CheckpointFile | None) -> tuple[Flow, list[int]]:
+    """The training under test; also run by the child that is killed."""
+    generator, said = torch.Generator().manual_seed(0), list[int]()
+    parts = [torch.randn(n, 2, generator=generator) for n in (300, 100)]
+    batches = [Batch(x, torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)) for x in parts]
+    flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=8)
+    resuming.learner(CONFIG, 0, lambda p: said.append(p.step), file)(flow, *batches)
+    return flow, said
+
+
+class Killed(CheckpointFile):
+    def keep(self, checkpoint: Any) -> None:
+        super().keep(checkpoint)
+        if checkpoint.step == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    child = subprocess.run([sys.executable, "-m", "tests.trainer.test_resuming", str(tmp_path)], timeout=150)
+    assert child.returncode == -signal.SIGKILL
+    file = checkpoint_in(tmp_path)
+    resumed, said = train(file)
+    assert said == [40, 50], "the first thirty steps were not taken again"
+    whole, _ = train(None)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert file.load() is None, "removed once training is over"
+
+
+def test_a_checkpoint_that_cannot_be_read_or_is_another_runs_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = checkpoint_in(tmp_path)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "s.checkpoint").write_bytes(b"torn")
+    assert train(file)[1] == [10, 20, 30, 40, 50]
+    assert "is not used: these bytes are no checkpoint" in caplog.text
+
+
+def test_an_answer_that_was_interrupted_gives_the_same_bytes(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    key, whole = signing_key(config), None
+    whole = answer(config, request(), rows(), None, key)
+
+    class Interrupted(CheckpointFile):
+        def keep(self, checkpoint: Any) -> None:
+            super().keep(checkpoint)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer(config, request(), rows(), None, key, checkpoint=Interrupted(config))
+    assert CheckpointFile(config).load() is not None
+    said: list[int] = []
+    again = answer(config, request(), rows(), None, key, lambda p: said.append(p.step), CheckpointFile(config))
+    assert again == whole
+    assert said == [150], "from the first look on"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    template = checkpoint_in(Path(sys.argv[1]))
+    template.__class__ = Killed
+    train(template)
