@@ -34,14 +34,32 @@ BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"
 _BOUNDS = {
-    "d": COLUMNS_MAX, "context": 65_536, "blocks": 64, "hidden": 8_192, "layers": 16, "bins": 64, "components": 1_024,
-    "rank": 64, "members": 255,
-}  # fmt: skip
+    "d": COLUMNS_MAX,
+    "context": 65_536,
+    "blocks": 64,
+    "hidden": 8_192,
+    "layers": 16,
+    "bins": 64,
+    "components": 1_024,
+    "rank": 64,
+    "members": 255,
+}
 
 __all__ = [
-    "Artifact", "ArtifactError", "Ed25519PrivateKey", "Ed25519PublicKey", "key_id", "load", "load_or_create_key",
-    "load_public_key", "pack", "public_key_pem", "read", "save", "verify",
-]  # fmt: skip
+    "Artifact",
+    "ArtifactError",
+    "Ed25519PrivateKey",
+    "Ed25519PublicKey",
+    "key_id",
+    "load",
+    "load_or_create_key",
+    "load_public_key",
+    "pack",
+    "public_key_pem",
+    "read",
+    "save",
+    "verify",
+]
 
 
 class ArtifactError(Exception):
@@ -81,9 +99,13 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
     arrays |= {f"flow.{name}": tensor.numpy() for name, tensor in density.flow.state_dict().items()}
     tensors = save_tensors({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
     manifest = {
-        "format": FORMAT, "flow": density.flow_name, "hyperparameters": density.flow.hyperparameters(),
-        "encoder": encoder_meta, "calibration": calibration_meta, "about": density.manifest,
-    }  # fmt: skip
+        "format": FORMAT,
+        "flow": density.flow_name,
+        "hyperparameters": density.flow.hyperparameters(),
+        "encoder": encoder_meta,
+        "calibration": calibration_meta,
+        "about": density.manifest,
+    }
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     if bytes_max is not None:
         _check_size(density, len(text) + len(tensors), bytes_max)
@@ -225,8 +247,13 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
 
 def save(artifact: Artifact, path: str | Path) -> None:
     """Write a model to one file, replacing it as a whole."""
-    head = {"model_id": artifact.model_id, "key_id": artifact.key_id, "manifest": len(artifact.manifest),
-            "tensors": len(artifact.tensors), "signature": base64.b64encode(artifact.signature).decode()}  # fmt: skip
+    head = {
+        "model_id": artifact.model_id,
+        "key_id": artifact.key_id,
+        "manifest": len(artifact.manifest),
+        "tensors": len(artifact.tensors),
+        "signature": base64.b64encode(artifact.signature).decode(),
+    }
     text = json.dumps(head, sort_keys=True).encode()
     beside = Path(path).with_suffix(".new")
     beside.write_bytes(_MAGIC + len(text).to_bytes(4, "little") + text + artifact.manifest + artifact.tensors)

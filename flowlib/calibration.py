@@ -98,11 +98,16 @@ class Calibration:
             if name != POOLED:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         return cls(
-            margins, nll_sorted, distance_sorted, scores, pit_histogram(pit_of(z), missing),
+            margins,
+            nll_sorted,
+            distance_sorted,
+            scores,
+            pit_histogram(pit_of(z), missing),
             _ordinary(np.zeros_like(z) if features is None else features, missing),
             np.zeros(z.shape[1]) if parts is None else parts.mean(axis=0),
-            float(log_prob.mean()), float(log_prob.std()),
-        )  # fmt: skip
+            float(log_prob.mean()),
+            float(log_prob.std()),
+        )
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
         """``(n,)`` ≥ 0, larger is stranger: what p-values rank. Raises ValueError on a value that is not finite."""
@@ -151,10 +156,16 @@ class Calibration:
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         made = cls(
-            Margins.from_state(margins) if margins else None, arrays["nll"], arrays["distance"], scores,
-            arrays["pit_reference"], arrays["ordinary"], arrays["parts_mean"],
-            float(meta["log_prob_mean"]), float(meta["log_prob_sd"]),
-        )  # fmt: skip
+            Margins.from_state(margins) if margins else None,
+            arrays["nll"],
+            arrays["distance"],
+            scores,
+            arrays["pit_reference"],
+            arrays["ordinary"],
+            arrays["parts_mean"],
+            float(meta["log_prob_mean"]),
+            float(meta["log_prob_sd"]),
+        )
         sorted_all = all(
             a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.distance, *scores.values())
         )
@@ -190,9 +201,11 @@ class _References:
         values = np.sort(joined)
         places = np.repeat(np.arange(len(names)), lengths)
         return cls(
-            {name: i for i, name in enumerate(names)}, np.cumsum(lengths), values,
+            {name: i for i, name in enumerate(names)},
+            np.cumsum(lengths),
+            values,
             places * (len(values) + 1) + np.searchsorted(values, joined, side="left"),
-        )  # fmt: skip
+        )
 
     def above(self, codes: Ints, scores: Floats) -> Ints:
         """How many scores of its slice are not below each given one."""

@@ -85,11 +85,21 @@ class Density:
 
     @classmethod
     def fit(
-        cls, spec: FeatureSpec, train: Table, valid: Table, calibration: Table, seed: int,
-        config: TrainConfig | None = None, progress: Callable[[Progress], None] | None = None,
-        warm_start: Density | None = None, manifest: dict[str, Any] | None = None, flow_name: str = "maf",
-        encoder_config: EncoderConfig | None = None, learn: Learn | None = None, distance: str = "columns",
-    ) -> Density:  # fmt: skip
+        cls,
+        spec: FeatureSpec,
+        train: Table,
+        valid: Table,
+        calibration: Table,
+        seed: int,
+        config: TrainConfig | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        warm_start: Density | None = None,
+        manifest: dict[str, Any] | None = None,
+        flow_name: str = "maf",
+        encoder_config: EncoderConfig | None = None,
+        learn: Learn | None = None,
+        distance: str = "columns",
+    ) -> Density:
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
         With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
@@ -124,9 +134,15 @@ class Density:
         if not usable.any():
             raise ValueError("none of the calibration rows can be scored")
         reference = Calibration.fit(
-            margins, raw.log_prob[usable], raw.distance[usable], raw.z[usable], raw.missing[usable],
-            calibration.slices[usable], features=raw.features[usable], parts=raw.parts[usable],
-        )  # fmt: skip
+            margins,
+            raw.log_prob[usable],
+            raw.distance[usable],
+            raw.z[usable],
+            raw.missing[usable],
+            calibration.slices[usable],
+            features=raw.features[usable],
+            parts=raw.parts[usable],
+        )
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
 
     def score(self, table: Table) -> Scores:
@@ -136,9 +152,7 @@ class Density:
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
         p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok])
-        return Scores(
-            raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing
-        )  # fmt: skip
+        return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing)
 
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
@@ -208,8 +222,9 @@ def _batch(encoder: Encoder, table: Table, name: str) -> Batch:
         raise ValueError(f"none of the {name} rows can be scored")
     rounded = bool(encoder.resolution.any())
     return Batch(
-        torch.from_numpy(encoded.features[rows]), torch.from_numpy(encoded.context[rows]),
+        torch.from_numpy(encoded.features[rows]),
+        torch.from_numpy(encoded.context[rows]),
         torch.from_numpy(encoded.missing[rows]),
         torch.from_numpy(np.stack(encoder.cells(table.take(rows)))) if rounded else None,
         torch.from_numpy(encoded.codes[rows]) if encoder.slice_table.size else None,
-    )  # fmt: skip
+    )

@@ -87,9 +87,13 @@ class Evaluation:
 
 
 def evaluate(
-    density: Density, rows: Table, groups: Ints, seed: int = 0, baselines: dict[str, Floats] | None = None,
+    density: Density,
+    rows: Table,
+    groups: Ints,
+    seed: int = 0,
+    baselines: dict[str, Floats] | None = None,
     left_out: dict[str, str] | None = None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Measure a model on rows that neither trained nor calibrated it.
 
     Args:
@@ -116,14 +120,23 @@ def evaluate(
     auc, giveaway = two_sample(density, known, group, seed)
     over = {name: mean(scores.log_prob - at[everything.scorable], group) for name, at in (baselines or {}).items()}
     return Evaluation(
-        rows=len(rows), scorable=len(known), groups=len(np.unique(group)), log_prob=log_prob,
-        bits_per_dim=Estimate(log_prob.value / per_bit, log_prob.high / per_bit, log_prob.low / per_bit), over=over,
-        alarms=share(scores.p_value <= ALARM_ALPHA, group), curve=curve(scores.p_value), pit=pit,
-        distance=distance(pit), two_sample=auc, giveaway=giveaway,
+        rows=len(rows),
+        scorable=len(known),
+        groups=len(np.unique(group)),
+        log_prob=log_prob,
+        bits_per_dim=Estimate(log_prob.value / per_bit, log_prob.high / per_bit, log_prob.low / per_bit),
+        over=over,
+        alarms=share(scores.p_value <= ALARM_ALPHA, group),
+        curve=curve(scores.p_value),
+        pit=pit,
+        distance=distance(pit),
+        two_sample=auc,
+        giveaway=giveaway,
         slices=_slices(density, scores, ranks, known.slices, group),
         missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
-        findings=[finding.says for finding in density.encoder.findings], left_out=dict(left_out or {}),
-    )  # fmt: skip
+        findings=[finding.says for finding in density.encoder.findings],
+        left_out=dict(left_out or {}),
+    )
 
 
 def mean(values: Floats, groups: Ints) -> Estimate:
@@ -169,11 +182,17 @@ def _slices(density: Density, scores: Scores, ranks: Singles, names: Objects, gr
             continue
         off = distance(pit_histogram(ranks[rows], scores.missing[rows]))
         worst = int(off.argmax())
-        made.append(SliceFigures(
-            str(known[at]), int(counts[at]), mean(scores.log_prob[rows], groups[rows]),
-            share(scores.p_value[rows] <= ALARM_ALPHA, groups[rows]), density.spec.numeric[worst], float(off[worst]),
-            curve(scores.p_value[rows]),
-        ))  # fmt: skip
+        made.append(
+            SliceFigures(
+                str(known[at]),
+                int(counts[at]),
+                mean(scores.log_prob[rows], groups[rows]),
+                share(scores.p_value[rows] <= ALARM_ALPHA, groups[rows]),
+                density.spec.numeric[worst],
+                float(off[worst]),
+                curve(scores.p_value[rows]),
+            )
+        )
     return made
 
 

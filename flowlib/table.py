@@ -46,8 +46,12 @@ class Table:
             np.full(n, "", dtype=object) if slices is None else np.asarray(slices, dtype=object),
             np.zeros(n, dtype=np.int64) if time_ms is None else np.asarray(time_ms, dtype=np.int64),
         )
-        columns = (("numeric", table.numeric, 2), ("categories", table.categories, 2), ("slices", table.slices, 1),
-                   ("time_ms", table.time_ms, 1))  # fmt: skip
+        columns = (
+            ("numeric", table.numeric, 2),
+            ("categories", table.categories, 2),
+            ("slices", table.slices, 1),
+            ("time_ms", table.time_ms, 1),
+        )
         for name, array, dimensions in columns:
             if array.ndim != dimensions or len(array) != n:
                 raise ValueError(f"{name} has shape {array.shape}, expected {n} rows and {dimensions} dimension(s)")

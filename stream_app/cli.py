@@ -18,9 +18,14 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 CONFIG = click.option(
-    "-c", "--config", "config_path", default="driftflow.toml", show_default=True, type=click.Path(dir_okay=False),
+    "-c",
+    "--config",
+    "config_path",
+    default="driftflow.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False),
     help="The stream's configuration.",
-)  # fmt: skip
+)
 BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 
 
@@ -89,8 +94,11 @@ def demo(**options: Any) -> None:
 @CONFIG
 @BOOTSTRAP
 @click.option("--only", type=click.Choice(["score", "watch"]), help="Run one of the two stages.")
-@click.option("--decisions", type=click.Path(exists=True, dir_okay=False),
-              help="Repeat the run that wrote this decisions.jsonl, instead of making decisions.")  # fmt: skip
+@click.option(
+    "--decisions",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Repeat the run that wrote this decisions.jsonl, instead of making decisions.",
+)
 @click.option("--skip-preflight", is_flag=True, help="Start without checking the broker first.")
 def worker(
     config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool
@@ -146,8 +154,14 @@ def score(file: Path, config_path: str, **options: Any) -> None:
 @CONFIG
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
 @click.option("--model", help="Model id to evaluate (default: the registry's newest).")
-@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), default="report.html",
-              show_default=True, help="Write the page here.")  # fmt: skip
+@click.option(
+    "--out",
+    "out_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="Write the page here.",
+)
 @click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write each plot as a PNG here too.")
 def evaluate(
     file: Path, config_path: str, bootstrap_until: str | None, model: str | None, out_path: Path, png: Path | None
@@ -205,8 +219,13 @@ def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool
 @click.argument("model")
 @CONFIG
 @click.option("--format", "kind", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
-@click.option("--out", "out_path", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The file to write; FILE.json beside it says how to use it.")  # fmt: skip
+@click.option(
+    "--out",
+    "out_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The file to write; FILE.json beside it says how to use it.",
+)
 @click.option("--int8", is_flag=True, help="Weights of one byte (ONNX); refused where that costs over 0.1 nats.")
 def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) -> None:
     """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
@@ -216,8 +235,10 @@ def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) 
     from stream_app.offline.export import export_model
 
     done = export_model(load(config_path), model, kind, out_path, int8)
-    out.print(f"model {done.model_id}: {_plain(done.file)} and {_plain(done.description)}, "
-              f"{'on average' if int8 else 'at most'} {done.gap_nats:.1e} nats from it")  # fmt: skip
+    out.print(
+        f"model {done.model_id}: {_plain(done.file)} and {_plain(done.description)}, "
+        f"{'on average' if int8 else 'at most'} {done.gap_nats:.1e} nats from it"
+    )
 
 
 @main.command(short_help="Serve the web page at localhost.")

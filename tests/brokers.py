@@ -84,8 +84,11 @@ class ApacheKafka:
         with (self.folder / "kafka.out").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(self.home / "bin" / "kafka-server-start.sh"), str(properties)],
-                stdout=log, stderr=subprocess.STDOUT, env=self._environment(), start_new_session=True,
-            )  # fmt: skip
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
+            )
         deadline = time.monotonic() + timeout_s
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:

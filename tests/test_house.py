@@ -16,10 +16,19 @@ NAMES = [str(path.relative_to(ROOT)) for path in SOURCES]
 LINES_MAX = 360
 
 CLOCKS = {
-    "time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter", "time.perf_counter_ns",
-    "time.localtime", "time.gmtime", "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today",
+    "time.time",
+    "time.time_ns",
+    "time.monotonic",
+    "time.monotonic_ns",
+    "time.perf_counter",
+    "time.perf_counter_ns",
+    "time.localtime",
+    "time.gmtime",
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
     "datetime.date.today",
-}  # fmt: skip
+}
 MAY_READ_CLOCKS = (
     "stream_app/worker/",
     "stream_app/kafka/",

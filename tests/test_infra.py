@@ -28,9 +28,11 @@ def test_compose_is_valid(tmp_path: Path) -> None:
         cannot_start("docker-compose is not installed (Debian package docker-compose)")
         return
     done = subprocess.run(
-        [tool, "-f", str(ROOT / "docker-compose.yml"), "--profile", "console", "config"], capture_output=True, text=True,
+        [tool, "-f", str(ROOT / "docker-compose.yml"), "--profile", "console", "config"],
+        capture_output=True,
+        text=True,
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
 
 

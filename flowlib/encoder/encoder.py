@@ -175,13 +175,20 @@ class Encoder:
         tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
         known = surroundings.frequent(table.slices) if "slice" in config.context else ()
         return cls(
-            spec, config, _grouped(chosen), steps, limits(chosen, columns),
+            spec,
+            config,
+            _grouped(chosen),
+            steps,
+            limits(chosen, columns),
             (missing.sum(axis=0) + 0.5) / (len(table) + 1.0),
-            tuple(t.known for t in tables), tuple(t.rare for t in tables), tuple(t.log_prob for t in tables), known,
+            tuple(t.known for t in tables),
+            tuple(t.rare for t in tables),
+            tuple(t.log_prob for t in tables),
+            known,
             np.zeros((len(known) + 1, config.embedding if "slice" in config.context else 0), np.float32),
             findings(spec.numeric, values, steps, [one.kind for one in chosen])
             + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
-        )  # fmt: skip
+        )
 
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
@@ -206,9 +213,15 @@ class Encoder:
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
         context = surroundings.joined(missing, levels, [len(known) + 1 for known in self.levels], blocks)
         return Encoded(
-            features.astype(np.float32), context, np.where(scorable[:, None], ladj, 0.0),
-            tail_nats(value, self.limit), category_log_prob, codes, missing, scorable,
-        )  # fmt: skip
+            features.astype(np.float32),
+            context,
+            np.where(scorable[:, None], ladj, 0.0),
+            tail_nats(value, self.limit),
+            category_log_prob,
+            codes,
+            missing,
+            scorable,
+        )
 
     def cells(self, table: Table) -> tuple[Singles, Singles]:
         """Features at the lower and the upper end of each value's cell, ``(n, d)``: equal where nothing is rounded.
@@ -259,13 +272,15 @@ class Encoder:
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON part and arrays, for the artifact."""
         meta = {
-            "numeric": list(self.spec.numeric), "categorical": list(self.spec.categorical),
-            "levels": [list(levels) for levels in self.levels], "rare_levels": list(self.rare_levels),
+            "numeric": list(self.spec.numeric),
+            "categorical": list(self.spec.categorical),
+            "levels": [list(levels) for levels in self.levels],
+            "rare_levels": list(self.rare_levels),
             "slices": list(self.slices),
             "config": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self.config).items()},
             "maps": [[column_map.kind, columns.tolist()] for columns, column_map in self.maps],
             "findings": [finding.to_state() for finding in self.findings],
-        }  # fmt: skip
+        }
         arrays = {"resolution": self.resolution, "limit": self.limit, "missing_share": self.missing_share}
         arrays |= {f"level_log_prob.{k}": values for k, values in enumerate(self.level_log_prob)}
         for _, column_map in self.maps:
@@ -278,12 +293,19 @@ class Encoder:
         settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in meta["config"].items()}
         levels = tuple(tuple(table) for table in meta["levels"])
         encoder = cls(
-            FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"])), EncoderConfig(**settings),
+            FeatureSpec(tuple(meta["numeric"]), tuple(meta["categorical"])),
+            EncoderConfig(**settings),
             tuple(_map_of(kind, columns, arrays) for kind, columns in meta["maps"]),
-            arrays["resolution"], arrays["limit"], arrays["missing_share"], levels, tuple(meta["rare_levels"]),
-            tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))), tuple(meta["slices"]),
-            arrays["slice_table"], tuple(Finding.from_state(state) for state in meta["findings"]),
-        )  # fmt: skip
+            arrays["resolution"],
+            arrays["limit"],
+            arrays["missing_share"],
+            levels,
+            tuple(meta["rare_levels"]),
+            tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))),
+            tuple(meta["slices"]),
+            arrays["slice_table"],
+            tuple(Finding.from_state(state) for state in meta["findings"]),
+        )
         check_parts(encoder)
         return encoder
 

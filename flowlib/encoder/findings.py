@@ -119,8 +119,14 @@ def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequenc
     found = [one for j, name in enumerate(names) for one in _of_column(name, values[:, j], float(steps[j]), kinds[j])]
     for a, b, sign in duplicates(values):
         copy = "an exact copy" if sign > 0 else "an exact mirror image"
-        found.append(Finding("duplicate", (names[a], names[b]), f"{names[b]} is {copy} of {names[a]} up to its unit: "
-                             "leave one of them out, or their likelihood counts the same news twice"))  # fmt: skip
+        found.append(
+            Finding(
+                "duplicate",
+                (names[a], names[b]),
+                f"{names[b]} is {copy} of {names[a]} up to its unit: "
+                "leave one of them out, or their likelihood counts the same news twice",
+            )
+        )
     return tuple(found)
 
 

@@ -47,10 +47,16 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PyTorch's own deprecations inside the exporter
             made = torch.onnx.export(
-                module.eval(), example, dynamo=True, input_names=list(INPUTS), output_names=list(OUTPUTS),
-                opset_version=OPSET, verbose=False, external_data=False,
+                module.eval(),
+                example,
+                dynamo=True,
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
+                opset_version=OPSET,
+                verbose=False,
+                external_data=False,
                 dynamic_shapes=None if rows else ({0: n}, {0: n}),
-            )  # fmt: skip
+            )
     finally:
         chatty.setLevel(level)
     assert made is not None

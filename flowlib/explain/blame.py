@@ -71,9 +71,7 @@ def _blame(density: Density, table: Table) -> Floats:
     encoded = density.encoder.encode(table)
     k = len(density.spec.categorical)
     fixed = np.concatenate([encoded.missing, np.zeros((len(table), k), bool)], axis=1) | ~encoded.scorable[:, None]
-    observed = _Rows(
-        encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories
-    )  # fmt: skip
+    observed = _Rows(encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories)
     repaired, done = _repair_one_by_one(density, table, observed, fixed)
     together, strangest = _repair_together(density, table, observed, fixed)
     start, one_by_one, at_once = _log_joint(density, [observed, repaired, together])
@@ -107,16 +105,20 @@ def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) 
     for k, levels in enumerate(density.encoder.levels):
         usual[:, k] = levels[0]
     ordinary = replace(
-        rows, features=np.where(fixed[:, :d], rows.features, middle), tail_nats=np.where(fixed[:, :d], rows.tail_nats, 0.0)
-    )  # fmt: skip
+        rows,
+        features=np.where(fixed[:, :d], rows.features, middle),
+        tail_nats=np.where(fixed[:, :d], rows.tail_nats, 0.0),
+    )
     ordinary = _recategorised(density, table, ordinary, usual)
     lost = np.where(fixed, 0.0, _lost_if_put_back(density, table, rows, ordinary, np.ones_like(fixed)))
     chosen = np.zeros_like(fixed)
     np.put_along_axis(chosen, np.argsort(-lost, axis=1, kind="stable")[:, :ROUNDS], True, axis=1)
     chosen &= lost > 0
     put = replace(
-        rows, features=np.where(chosen[:, :d], middle, rows.features), tail_nats=np.where(chosen[:, :d], 0.0, rows.tail_nats)
-    )  # fmt: skip
+        rows,
+        features=np.where(chosen[:, :d], middle, rows.features),
+        tail_nats=np.where(chosen[:, :d], 0.0, rows.tail_nats),
+    )
     return _recategorised(density, table, put, np.where(chosen[:, d:], usual, rows.categories)), chosen
 
 

@@ -115,11 +115,16 @@ def explain(density: Density, table: Table) -> list[Explanation]:
             continue
         order = [j for j in np.argsort(-given[i], kind="stable").tolist() if given[i, j] > 0]
         numbers = [names[j] for j in order if j < len(density.spec.numeric)]
-        made.append(Explanation(
-            float(scores.log_prob[i]), float(scores.p_value[i]), dict(zip(names, scores.parts[i].tolist(), strict=True)),
-            {names[j]: float(given[i, j]) for j in order},
-            tuple(expected(density, row, name).sentence() for name in numbers), near[i],
-        ))  # fmt: skip
+        made.append(
+            Explanation(
+                float(scores.log_prob[i]),
+                float(scores.p_value[i]),
+                dict(zip(names, scores.parts[i].tolist(), strict=True)),
+                {names[j]: float(given[i, j]) for j in order},
+                tuple(expected(density, row, name).sentence() for name in numbers),
+                near[i],
+            )
+        )
     return made
 
 
@@ -151,9 +156,14 @@ def expected(density: Density, table: Table, column: str | int) -> Expectation:
     raw = _raw(density, j, np.column_stack([given.quantile(level) for level in (0.5, *BAND)]))
     below = given.below()
     return Expectation(
-        names[j], table.numeric[:, j].astype(np.float64), raw[:, 0], given.mean_of(_raw(density, j, given.grid)),
-        raw[:, 1], raw[:, 2], np.minimum(below, 1.0 - below),
-    )  # fmt: skip
+        names[j],
+        table.numeric[:, j].astype(np.float64),
+        raw[:, 0],
+        given.mean_of(_raw(density, j, given.grid)),
+        raw[:, 1],
+        raw[:, 2],
+        np.minimum(below, 1.0 - below),
+    )
 
 
 def nearest_typical(

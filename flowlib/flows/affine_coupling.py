@@ -17,9 +17,14 @@ class AffineCoupling(Stack):
     """Affine coupling blocks; see :func:`flowlib.flows.stack.splits` for their number and which features stay."""
 
     def __init__(
-        self, d: int, context: int, generator: torch.Generator,
-        blocks: int | None = None, hidden: int | None = None, layers: int = 2,
-    ) -> None:  # fmt: skip
+        self,
+        d: int,
+        context: int,
+        generator: torch.Generator,
+        blocks: int | None = None,
+        hidden: int | None = None,
+        layers: int = 2,
+    ) -> None:
         hidden = width(d, hidden)
         made = [
             CouplingBlock(coupling_net(keep, context, hidden, layers, generator, 2), Affine(), keep)

@@ -75,9 +75,15 @@ class Ensemble(Flow):
     bijective = False
 
     def __init__(
-        self, d: int, context: int, generator: torch.Generator,
-        members: int = DEFAULT_MEMBERS, blocks: int = 0, hidden: int | None = None, layers: int = 2,
-    ) -> None:  # fmt: skip
+        self,
+        d: int,
+        context: int,
+        generator: torch.Generator,
+        members: int = DEFAULT_MEMBERS,
+        blocks: int = 0,
+        hidden: int | None = None,
+        layers: int = 2,
+    ) -> None:
         """Members are the bits of :data:`FAMILIES`; 0 blocks are each family's own default."""
         super().__init__()
         if not 0 < members < 2 ** len(FAMILIES):
@@ -119,6 +125,10 @@ class Ensemble(Flow):
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class."""
         return {
-            "d": self.d, "context": self.context, "members": self.members,
-            "blocks": self.blocks, "hidden": self.hidden, "layers": self.layers,
-        }  # fmt: skip
+            "d": self.d,
+            "context": self.context,
+            "members": self.members,
+            "blocks": self.blocks,
+            "hidden": self.hidden,
+            "layers": self.layers,
+        }

@@ -168,15 +168,15 @@ class Mixture(Flow):
         fitted = _expectation_maximisation(np.hstack([context_rows @ projection.T, x.numpy()]), seed)
         self.projection = nn.Buffer(torch.from_numpy(projection).to(x.dtype))
         self._set(
-            *(torch.from_numpy(part).to(x.dtype)
-              for part in (np.log(fitted.weights_), fitted.means_, fitted.precisions_cholesky_))
-        )  # fmt: skip
+            *(
+                torch.from_numpy(part).to(x.dtype)
+                for part in (np.log(fitted.weights_), fitted.means_, fitted.precisions_cholesky_)
+            )
+        )
 
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class."""
-        return {
-            "d": self.d, "context": self.context, "components": len(self.means), "rank": len(self.projection)
-        }  # fmt: skip
+        return {"d": self.d, "context": self.context, "components": len(self.means), "rank": len(self.projection)}
 
 
 def _directions(context: Floats, rank: int, seed: int) -> Floats:

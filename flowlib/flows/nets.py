@@ -32,9 +32,15 @@ class MaskedLinear(nn.Linear):
 
 
 def made(
-    d: int, context: int, hidden: int, layers: int, order: Tensor, generator: torch.Generator, outputs: int = 2,
+    d: int,
+    context: int,
+    hidden: int,
+    layers: int,
+    order: Tensor,
+    generator: torch.Generator,
+    outputs: int = 2,
     turn: tuple[int, int] = (0, 1),
-) -> nn.Sequential:  # fmt: skip
+) -> nn.Sequential:
     """A MADE with ``outputs`` numbers for each feature, those of feature i depending on inputs before it in ``order`` only.
 
     Args:

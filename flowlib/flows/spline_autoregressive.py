@@ -21,9 +21,15 @@ class SplineAutoregressive(Stack):
     """
 
     def __init__(
-        self, d: int, context: int, generator: torch.Generator,
-        blocks: int = 5, hidden: int | None = None, layers: int = 2, bins: int = 8,
-    ) -> None:  # fmt: skip
+        self,
+        d: int,
+        context: int,
+        generator: torch.Generator,
+        blocks: int = 5,
+        hidden: int | None = None,
+        layers: int = 2,
+        bins: int = 8,
+    ) -> None:
         hidden, spline = width(d, hidden), RationalQuadratic(bins)
         chain = []
         for k, order in enumerate(alternating(d, blocks)):

@@ -127,9 +127,12 @@ class Stack(Blocks, Flow):
     def hyperparameters(self) -> dict[str, int]:
         """What rebuilds the class."""
         return {
-            "d": self.d, "context": self.context, "blocks": len(self.blocks),
-            "hidden": self.hidden, "layers": self.layers,
-        }  # fmt: skip
+            "d": self.d,
+            "context": self.context,
+            "blocks": len(self.blocks),
+            "hidden": self.hidden,
+            "layers": self.layers,
+        }
 
 
 def width(d: int, hidden: int | None) -> int:

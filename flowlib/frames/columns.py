@@ -17,14 +17,15 @@ import numpy as np
 from flowlib.table import Floats, Ints, Objects, Singles
 
 TIME = (nw.Datetime, nw.Date)
-_MACHINE = (
-    nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64,
-)  # fmt: skip
+_MACHINE = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64)
 """Numbers that numpy has too; decimals and the like go one by one."""
 
 _KINDS: dict[str, tuple[type, ...]] = {
-    "booleans": (bool, np.bool_), "numbers": (Real, Decimal), "text": (str,), "times": (date, np.datetime64),
-}  # fmt: skip
+    "booleans": (bool, np.bool_),
+    "numbers": (Real, Decimal),
+    "text": (str,),
+    "times": (date, np.datetime64),
+}
 """What a value is, the first that fits: a boolean is a number to Python."""
 
 _GAPS = ("nan", "<NA>", "NaT")

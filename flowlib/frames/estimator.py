@@ -68,10 +68,16 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     _layout: Layout
 
     def __init__(
-        self, flow: str = "maf", alpha: float = 0.01, maps: tuple[str, ...] = MAPS, context: tuple[str, ...] = (),
-        slice_column: str | None = None, max_steps: int | None = None, calibration_share: float = 0.2,
+        self,
+        flow: str = "maf",
+        alpha: float = 0.01,
+        maps: tuple[str, ...] = MAPS,
+        context: tuple[str, ...] = (),
+        slice_column: str | None = None,
+        max_steps: int | None = None,
+        calibration_share: float = 0.2,
         random_state: Any = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.flow = flow
         self.alpha = alpha
         self.maps = maps
@@ -103,9 +109,15 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         parts = (order[held + stop :], order[held : held + stop], order[:held])
         train, valid, calibration = (table.take(np.sort(part)) for part in parts)
         self.density_ = Density.fit(
-            self._layout.spec, train, valid, calibration, seed, TrainConfig(max_steps=self._steps(len(table))),
-            flow_name=self.flow, encoder_config=EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
-        )  # fmt: skip
+            self._layout.spec,
+            train,
+            valid,
+            calibration,
+            seed,
+            TrainConfig(max_steps=self._steps(len(table))),
+            flow_name=self.flow,
+            encoder_config=EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
+        )
         self.offset_ = self.density_.calibration.limit(self.alpha)
         self.findings_ = [finding.says for finding in self.density_.encoder.findings]
         return self

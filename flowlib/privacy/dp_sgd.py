@@ -174,9 +174,12 @@ class Keystream:
 
 
 def fit_private(
-    flow: Flow, train: Batch, config: PrivateConfig, keystream: Keystream,
+    flow: Flow,
+    train: Batch,
+    config: PrivateConfig,
+    keystream: Keystream,
     progress: Callable[[Progress], None] | None = None,
-) -> Spent:  # fmt: skip
+) -> Spent:
     """Train a flow in place so that its weights are differentially private in the rows.
 
     The starting weights must not depend on private rows: fresh, or of a model whose own claim is added up with this one.

@@ -39,8 +39,9 @@ class Membership:
     rows: int
 
 
-def membership_advantage(members: Floats, others: Floats, members_reference: Floats | None = None,
-                         others_reference: Floats | None = None) -> Membership:  # fmt: skip
+def membership_advantage(
+    members: Floats, others: Floats, members_reference: Floats | None = None, others_reference: Floats | None = None
+) -> Membership:
     """Attack a model.
 
     Args:

@@ -85,10 +85,17 @@ class Checkpoint:
     def _of(cls, head: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
         best = -math.inf if head["best"] is None else float(head["best"])
         return cls(
-            str(head["run"]), int(head["step"]), best, int(head["since"]),
-            None if head["floor"] is None else float(head["floor"]), part(tensors, "weights."), part(tensors, "average."),
-            part(tensors, "best."), part(tensors, "moments."), tensors["generator"],
-        )  # fmt: skip
+            str(head["run"]),
+            int(head["step"]),
+            best,
+            int(head["since"]),
+            None if head["floor"] is None else float(head["floor"]),
+            part(tensors, "weights."),
+            part(tensors, "average."),
+            part(tensors, "best."),
+            part(tensors, "moments."),
+            tensors["generator"],
+        )
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

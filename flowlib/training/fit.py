@@ -174,10 +174,15 @@ def upper_mean(values: Tensor, out: int) -> Tensor:
 
 
 def fit_flow(
-    flow: Flow, train: Batch, valid: Batch, config: TrainConfig, seed: int,
-    progress: Callable[[Progress], None] | None = None, resume: Checkpoint | None = None,
+    flow: Flow,
+    train: Batch,
+    valid: Batch,
+    config: TrainConfig,
+    seed: int,
+    progress: Callable[[Progress], None] | None = None,
+    resume: Checkpoint | None = None,
     keep: Callable[[Checkpoint], None] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Train a flow in place and keep its best weights.
 
     Args:
@@ -283,9 +288,17 @@ class Run:
     def checkpoint(self) -> Checkpoint:
         """What :meth:`resume` needs, copied."""
         return Checkpoint(
-            self.name, self.steps, self.best, self.since, self.floor, copied(self.flow.state_dict()),
-            copied(self.mean.state_dict()), self.best_weights, moments_of(self.optimiser), self.generator.get_state(),
-        )  # fmt: skip
+            self.name,
+            self.steps,
+            self.best,
+            self.since,
+            self.floor,
+            copied(self.flow.state_dict()),
+            copied(self.mean.state_dict()),
+            self.best_weights,
+            moments_of(self.optimiser),
+            self.generator.get_state(),
+        )
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same run; raises ValueError when it is of another."""

@@ -154,10 +154,14 @@ def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
 
 def _slice(row: Row, rules: list[str], drift_rules: Collection[str]) -> Row:
     return {
-        "slicing": row["slicing"], "slice": row["slice"], "span": row["span"], "rules": rules,
+        "slicing": row["slicing"],
+        "slice": row["slice"],
+        "span": row["span"],
+        "rules": rules,
         "state": shapes.worst(shapes.kind(rule, drift_rules) for rule in rules),
-        "share": shapes.share(row, "p_le_01"), "scored": row.get("scored", 0),
-    }  # fmt: skip
+        "share": shapes.share(row, "p_le_01"),
+        "scored": row.get("scored", 0),
+    }
 
 
 def _counters(points: Points) -> dict[str, int]:
@@ -180,7 +184,10 @@ def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Col
     window = points.last("windows", points.window_series(slicing, name, span))
     assert window is not None
     return {
-        "slicing": slicing, "slice": name, "spans": spans, "span": span,
+        "slicing": slicing,
+        "slice": name,
+        "spans": spans,
+        "span": span,
         "panes": {
             "t": [row["time_ms"] for row in panes],
             "log_prob": [row.get("log_prob_mean") for row in panes],
@@ -191,7 +198,7 @@ def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Col
         "incidents": shapes.incidents(points.alerts(slicing, name, ALERTS_MAX), drift_rules),
         "calibration": _calibration(window),
         "features": _features(points, slicing, name, span),
-    }  # fmt: skip
+    }
 
 
 def _strange(points: Points, slicing: str, name: str, span: str) -> Row:
@@ -202,9 +209,11 @@ def _strange(points: Points, slicing: str, name: str, span: str) -> Row:
 def _calibration(window: Row) -> Row:
     scored = window.get("scored", 0)
     return {
-        "alpha": ALPHAS, "scored": scored, "share": [shapes.share(window, name) for name in ALPHA_FIELDS],
+        "alpha": ALPHAS,
+        "scored": scored,
+        "share": [shapes.share(window, name) for name in ALPHA_FIELDS],
         "chance": [shapes.by_chance(alpha, scored) for alpha in ALPHAS] if scored else [],
-    }  # fmt: skip
+    }
 
 
 def _features(points: Points, slicing: str, name: str, span: str) -> list[Row]:

@@ -35,13 +35,15 @@ def _head(story: Story) -> RenderableType:
     day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
     phase = "waiting for the trainer" if story.waits else story.phase
     table.add_row(
-        Text(phase, "bold"), f"console [link={story.console_url}]{story.console_url}[/link]",
+        Text(phase, "bold"),
+        f"console [link={story.console_url}]{story.console_url}[/link]",
         f"{time.time() - story.began:.0f} s",
-    )  # fmt: skip
+    )
     table.add_row(
-        f"event time [bold]{day}[/]", f"{facts.received:,} of {story.produced:,} events received",
+        f"event time [bold]{day}[/]",
+        f"{facts.received:,} of {story.produced:,} events received",
         f"[bold]{facts.events_per_s:,.0f}[/] events/s",
-    )  # fmt: skip
+    )
     done = max(facts.event_time_ms - _START_MS, 0)
     return Group(table, ProgressBar(total=_END_MS - _START_MS, completed=min(done, _END_MS - _START_MS)), Text())
 
@@ -87,9 +89,13 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
         style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
         blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
         table.add_row(
-            _day(alert["time_ms"], "%d %b"), Text(alert["state"], style), alert["slice"], alert["rule"],
-            f"{alert['statistic']:.3g}", blame,
-        )  # fmt: skip
+            _day(alert["time_ms"], "%d %b"),
+            Text(alert["state"], style),
+            alert["slice"],
+            alert["rule"],
+            f"{alert['statistic']:.3g}",
+            blame,
+        )
     opened = sum(alert["state"] == "open" for alert in alerts)
     return Group(Text(f"latest of {opened} alerts", "dim"), table, Text())
 

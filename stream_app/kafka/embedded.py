@@ -79,9 +79,12 @@ class EmbeddedBroker:
         if _listens(self.port):
             raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
         self._process = subprocess.Popen(
-            self._command(), stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
+            self._command(),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )  # fmt: skip
+        )
         deadline = time.monotonic() + _START_S
         while not ready(self.bootstrap):
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -94,9 +97,15 @@ class EmbeddedBroker:
     def _command(self) -> list[str]:
         url = f"tcp://{self.bootstrap}"
         return [
-            *_runnable(find_tansu()), "broker", "--listener-url", url, "--advertised-listener-url", url,
-            "--storage-engine", "memory://tansu/",
-        ]  # fmt: skip
+            *_runnable(find_tansu()),
+            "broker",
+            "--listener-url",
+            url,
+            "--advertised-listener-url",
+            url,
+            "--storage-engine",
+            "memory://tansu/",
+        ]
 
     def _tail(self) -> str:
         self._log.seek(0)

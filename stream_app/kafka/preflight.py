@@ -139,8 +139,12 @@ def _permission_checks(config: Config, role: Role, group: str | None, admin: Any
 def _topics_check(config: Config, names: list[str], found: dict[str, Any], admin: Any) -> Check:
     hidden = [name for name in names if found[name]["error_code"] == _TOPIC_REFUSED]
     if hidden:
-        return Check("topics", False, f"missing, or hidden from this user: {', '.join(hidden)}",
-                     "create them, or allow DESCRIBE or CREATE on them")  # fmt: skip
+        return Check(
+            "topics",
+            False,
+            f"missing, or hidden from this user: {', '.join(hidden)}",
+            "create them, or allow DESCRIBE or CREATE on them",
+        )
     events = found.get(config.topics.events, {}).get("partitions") or ()
     sizes = topic_sizes(config, len(events) or config.topics.partitions)
     for name in names:
@@ -152,8 +156,12 @@ def _topics_check(config: Config, names: list[str], found: dict[str, Any], admin
         return Check("topics", True, ", ".join(names))
     refusal = _create_refusal(config, missing, admin)
     if refusal:
-        return Check("topics", False, f"missing: {', '.join(missing)}; may not be created: {refusal}",
-                     "create them, or allow CREATE")  # fmt: skip
+        return Check(
+            "topics",
+            False,
+            f"missing: {', '.join(missing)}; may not be created: {refusal}",
+            "create them, or allow CREATE",
+        )
     return Check("topics", True, f"will be created: {', '.join(missing)}")
 
 
@@ -172,8 +180,12 @@ def _create_refusal(config: Config, missing: dict[str, int], admin: Any) -> str:
 def _right_check(verb: str, right: str, name: str, topic: dict[str, Any]) -> Check:
     rights = topic["authorized_operations"]
     if topic["error_code"] == _TOPIC_REFUSED or (rights is not None and right not in rights):
-        return Check(f"may {verb} {name}", False, f"no {right} right on topic {name}",
-                     f"allow {right} on topic {name} for this user")  # fmt: skip
+        return Check(
+            f"may {verb} {name}",
+            False,
+            f"no {right} right on topic {name}",
+            f"allow {right} on topic {name} for this user",
+        )
     if topic["error_code"] == _UNKNOWN_TOPIC:
         return Check(f"may {verb} {name}", True, "not known before it is created")
     return Check(f"may {verb} {name}", True, right if rights is not None else "no rights are kept here")

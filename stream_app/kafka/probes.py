@@ -108,9 +108,14 @@ async def _connect(bootstrap: str, kafka: KafkaConfig, password: str, context: s
         }
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
     connection = AIOKafkaConnection(
-        host, port, client_id="driftflow-check", request_timeout_ms=int(TIMEOUT_S * 1000),
-        security_protocol=kafka.security_protocol, ssl_context=context, **sasl,
-    )  # fmt: skip
+        host,
+        port,
+        client_id="driftflow-check",
+        request_timeout_ms=int(TIMEOUT_S * 1000),
+        security_protocol=kafka.security_protocol,
+        ssl_context=context,
+        **sasl,
+    )
     try:
         await connection.connect()
     finally:

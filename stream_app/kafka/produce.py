@@ -57,8 +57,8 @@ class _Sender:
     def __init__(self, config: Config) -> None:
         # Idempotent by default where the broker can, which keeps order with several requests in flight.
         self._producer = KafkaProducer(
-            **client_settings(config.kafka, config.root), acks="all", linger_ms=20, batch_size=256 * 1024,
-        )  # fmt: skip
+            **client_settings(config.kafka, config.root), acks="all", linger_ms=20, batch_size=256 * 1024
+        )
         self._topic = config.topics.events
         self._error: BaseException | None = None
         self.counts: dict[int, int] = {}
@@ -91,8 +91,10 @@ def run_produce(config: Config, file: Path, speedup: float | None, err: Console)
     with progress_bar(err) as bar:
         task = bar.add_task("sending", total=total)
         counts = produce_file(config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n))
-    err.print(f"{sum(counts.values()):,} events on {config.topics.events}: " + ", ".join(
-        f"partition {p}: {n:,}" for p, n in sorted(counts.items())))  # fmt: skip
+    err.print(
+        f"{sum(counts.values()):,} events on {config.topics.events}: "
+        + ", ".join(f"partition {p}: {n:,}" for p, n in sorted(counts.items()))
+    )
 
 
 def produce_file(

@@ -24,7 +24,7 @@ _STYLES = {"open": "bold red", "update": "yellow", "resolve": "green", "promoted
 
 def tail_signals(
     config: Config, out: Console, *, follow: bool = True, as_json: bool = False, everything: bool = False
-) -> None:  # fmt: skip
+) -> None:
     """Print the signals from the topic's beginning; Ctrl-C ends it."""
     try:
         for message in read_signals(config, follow):

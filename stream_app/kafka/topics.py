@@ -111,8 +111,10 @@ def _ensure(config: Config, admin: Any) -> dict[str, int]:
 
 
 def _create(config: Config, admin: Any, missing: dict[str, int]) -> None:
-    new = [NewTopic(name, size, config.topics.replication, topic_configs=_settings(config, name))
-           for name, size in missing.items()]  # fmt: skip
+    new = [
+        NewTopic(name, size, config.topics.replication, topic_configs=_settings(config, name))
+        for name, size in missing.items()
+    ]
     answer = admin.create_topics(new, raise_errors=False)
     for topic in answer["topics"]:
         # Two workers that start together both try: the second finds them there.

@@ -16,9 +16,12 @@ log = logging.getLogger(__name__)
 def artifact_of(notice: ModelNotice) -> Artifact:
     """The signed bytes that a notice carries."""
     return Artifact(
-        model_id=notice.model_id, manifest=notice.manifest, tensors=notice.tensors, signature=notice.signature,
+        model_id=notice.model_id,
+        manifest=notice.manifest,
+        tensors=notice.tensors,
+        signature=notice.signature,
         key_id=notice.key_id,
-    )  # fmt: skip
+    )
 
 
 def check_stream(density: Density, config: Config) -> None:

@@ -120,18 +120,28 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
     encoder, arrays = density.encoder.to_state()
     calibration = density.calibration
     return {
-        "model_id": density.model_id, "flow": density.flow_name, "format": kind, "int8": int8, "gap_nats": gap,
+        "model_id": density.model_id,
+        "flow": density.flow_name,
+        "format": kind,
+        "int8": int8,
+        "gap_nats": gap,
         "inputs": {"features": ["n", density.flow.d], "context": ["n", density.flow.context]},
-        "rows": 1 if int8 else "any", "outputs": ["z", "ladj"],
-        "columns": list(density.spec.numeric), "categories": list(density.spec.categorical),
+        "rows": 1 if int8 else "any",
+        "outputs": ["z", "ladj"],
+        "columns": list(density.spec.numeric),
+        "categories": list(density.spec.categorical),
         "encoder": encoder | {name: _plain(value) for name, value in arrays.items()},
         "calibration": {
-            "nll": _plain(calibration.nll), "distance": _plain(calibration.distance),
-            "margins": {name: _plain(a) for name, a in calibration.margins.to_state().items()} if calibration.margins else None,
+            "nll": _plain(calibration.nll),
+            "distance": _plain(calibration.distance),
+            "margins": {name: _plain(a) for name, a in calibration.margins.to_state().items()}
+            if calibration.margins
+            else None,
             "scores": {name: _plain(scores) for name, scores in calibration.scores.items()},
         },
-        "how_to": _HOW_TO, "about": density.manifest,
-    }  # fmt: skip
+        "how_to": _HOW_TO,
+        "about": density.manifest,
+    }
 
 
 def _plain(value: Any) -> Any:

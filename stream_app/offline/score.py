@@ -32,9 +32,16 @@ from stream_app.trainer.training import answer
 
 
 def run_score(
-    config: Config, file: Path, out: Console, err: Console, bootstrap_until: str | None = None, model: str | None = None,
-    decisions: str | None = None, signals_path: str | None = None, store: bool = False,
-) -> None:  # fmt: skip
+    config: Config,
+    file: Path,
+    out: Console,
+    err: Console,
+    bootstrap_until: str | None = None,
+    model: str | None = None,
+    decisions: str | None = None,
+    signals_path: str | None = None,
+    store: bool = False,
+) -> None:
     """Score a file with both stages; see the command's help."""
     if signals_path:
         check_writable(Path(signals_path))

@@ -27,8 +27,12 @@ def _influx(config: Config) -> Sink:
     keeps = sink.retention_s()
     if keeps:
         oldest = time.strftime("%Y-%m-%d", time.gmtime(time.time() - keeps))
-        log.warning("Bucket %s keeps %d days: points of events before %s will be refused and set aside.",
-                    config.sink.bucket, keeps // 86_400, oldest)  # fmt: skip
+        log.warning(
+            "Bucket %s keeps %d days: points of events before %s will be refused and set aside.",
+            config.sink.bucket,
+            keeps // 86_400,
+            oldest,
+        )
     return sink
 
 

@@ -42,9 +42,13 @@ class InfluxSink:
         sink = config.sink
         self._bucket, self._where = sink.bucket, f"{sink.url} bucket {sink.bucket}"
         self._client = influxdb_client.InfluxDBClient(
-            sink.url, token=sink.token(config.root), org=sink.org, timeout=15_000, enable_gzip=True,
+            sink.url,
+            token=sink.token(config.root),
+            org=sink.org,
+            timeout=15_000,
+            enable_gzip=True,
             retries=Retry(total=0),  # the drainer has a backoff of its own, without an end
-        )  # fmt: skip
+        )
         self._api: Any = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, batch: Sequence[Point]) -> None:

@@ -62,8 +62,12 @@ class Spool:
                 self._db.execute("DELETE FROM queue WHERE id IN (SELECT id FROM queue ORDER BY id LIMIT ?)", (over,))
                 self._db.execute("UPDATE dropped SET n = n + ?", (over,))
         if over > 0:
-            log.error("The spool %s is full (%d points): the oldest %d were dropped. Is the sink reachable?",
-                      self.path, self._max, over)  # fmt: skip
+            log.error(
+                "The spool %s is full (%d points): the oldest %d were dropped. Is the sink reachable?",
+                self.path,
+                self._max,
+                over,
+            )
 
     def read(self, n: int) -> list[tuple[int, Point]]:
         """The oldest ``n`` points with their ids; they stay until :meth:`drop`."""

@@ -75,9 +75,16 @@ class EventBatch:
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         ids = None if self.ids is None else [self.ids[i] for i in index]
         return EventBatch(
-            self.topic, self.partition, self.rows[index], self.offsets[index], self.event_time_ms[index],
-            self.numeric[index], self.categorical[index], self.slices[index], ids,
-        )  # fmt: skip
+            self.topic,
+            self.partition,
+            self.rows[index],
+            self.offsets[index],
+            self.event_time_ms[index],
+            self.numeric[index],
+            self.categorical[index],
+            self.slices[index],
+            ids,
+        )
 
 
 @dataclass(frozen=True, slots=True)

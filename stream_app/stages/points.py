@@ -45,9 +45,12 @@ def pit_points(config: Config, layout: Layout, update: WindowUpdate, moved: dict
     points = []
     for j, counts in enumerate(layout.pit(update.row)):
         tags = (
-            ("feature", config.event.numeric[j]), ("slice", update.slice), ("slicing", update.slicing),
-            ("span", update.span), ("stream", config.stream),
-        )  # fmt: skip
+            ("feature", config.event.numeric[j]),
+            ("slice", update.slice),
+            ("slicing", update.slicing),
+            ("span", update.span),
+            ("stream", config.stream),
+        )
         fields: tuple[tuple[str, Field], ...] = tuple((f"h{b:02d}", int(counts[b])) for b in range(PIT_BINS))
         points.append(Point("pit", tags, update.end_ms, (*fields, ("tv", moved.get(j, 0.0)))))
     return points
@@ -56,40 +59,59 @@ def pit_points(config: Config, layout: Layout, update: WindowUpdate, moved: dict
 def alert_point(alert: Alert) -> Point:
     """An alert's point, at the pane it speaks of."""
     tags = (
-        ("rule", alert.rule), ("slice", alert.slice), ("slicing", alert.slicing), ("state", alert.state),
+        ("rule", alert.rule),
+        ("slice", alert.slice),
+        ("slicing", alert.slicing),
+        ("state", alert.state),
         ("stream", alert.stream),
-    )  # fmt: skip
+    )
     fields: tuple[tuple[str, Field], ...] = (
-        ("id", alert.id), ("statistic", alert.statistic), ("threshold", alert.threshold), ("evidence", alert.evidence),
-        ("summary", alert.summary), ("blame", _json(alert.blame)), ("opened_pane_ms", alert.opened_pane_ms),
+        ("id", alert.id),
+        ("statistic", alert.statistic),
+        ("threshold", alert.threshold),
+        ("evidence", alert.evidence),
+        ("summary", alert.summary),
+        ("blame", _json(alert.blame)),
+        ("opened_pane_ms", alert.opened_pane_ms),
         ("model_id", alert.model_id),
-    )  # fmt: skip
+    )
     return Point("alerts", tags, alert.pane_end_ms, fields)
 
 
 def anomaly_point(record: EventAnomaly) -> Point:
     """An event anomaly's point, at its event time."""
     fields: tuple[tuple[str, Field], ...] = (
-        ("p_value", record.p_value), ("log_prob", record.log_prob), ("partition", record.partition),
-        ("offset", record.offset), ("id", record.id), ("blame", _json(record.blame)),
-    )  # fmt: skip
+        ("p_value", record.p_value),
+        ("log_prob", record.log_prob),
+        ("partition", record.partition),
+        ("offset", record.offset),
+        ("id", record.id),
+        ("blame", _json(record.blame)),
+    )
     return Point("anomalies", (("slice", record.slice), ("stream", record.stream)), record.event_time_ms, fields)
 
 
 def model_point(notice: ModelNotice) -> Point:
     """A model's point: promoted or refused, with its gates."""
     fields: tuple[tuple[str, Field], ...] = (
-        ("status", notice.status), ("parent_id", notice.parent_id), ("reason", notice.reason),
-        ("request_id", notice.request_id), ("train_rows", notice.train_rows), ("gates", _json(notice.gates)),
-    )  # fmt: skip
+        ("status", notice.status),
+        ("parent_id", notice.parent_id),
+        ("reason", notice.reason),
+        ("request_id", notice.request_id),
+        ("train_rows", notice.train_rows),
+        ("gates", _json(notice.gates)),
+    )
     return Point("models", (("model_id", notice.model_id), ("stream", notice.stream)), notice.created_ms, fields)
 
 
 def retrain_point(request: RetrainRequest) -> Point:
     """A retrain request's point."""
     fields: tuple[tuple[str, Field], ...] = (
-        ("id", request.id), ("reason", request.reason), ("slices", _json(request.slices)), ("model_id", request.model_id),
-    )  # fmt: skip
+        ("id", request.id),
+        ("reason", request.reason),
+        ("slices", _json(request.slices)),
+        ("model_id", request.model_id),
+    )
     return Point("retrains", (("stream", request.stream),), request.requested_pane_ms, fields)
 
 

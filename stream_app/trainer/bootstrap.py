@@ -36,7 +36,13 @@ def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_m
         for p, end in sorted(ends.items())
     ]
     return RetrainRequest(
-        id=record_id("bootstrap", config.stream, topic, sorted(ends.items()), start_ms, end_ms), stream=config.stream,
-        reason="bootstrap", slices=[], alerts=[], model_id="", requested_pane_ms=end_ms, train=train,
+        id=record_id("bootstrap", config.stream, topic, sorted(ends.items()), start_ms, end_ms),
+        stream=config.stream,
+        reason="bootstrap",
+        slices=[],
+        alerts=[],
+        model_id="",
+        requested_pane_ms=end_ms,
+        train=train,
         calibrate_from_ms=start_ms,
-    )  # fmt: skip
+    )

@@ -48,10 +48,17 @@ def admit(
         raise OverBudget(f"privacy.epsilon: {error}") from error
     entry = ledger.charge(request_id, plan.spent)
     claim = {
-        "unit": "one event", "epsilon": settings.epsilon, "epsilon_total": entry.epsilon_total, "delta": settings.delta,
-        "noise_multiplier": plan.noise_multiplier, "sampling_rate": plan.sampling_rate, "steps": plan.steps,
-        "clip": plan.clip, "covers": COVERS, "excludes": EXCLUDES,
-    }  # fmt: skip
+        "unit": "one event",
+        "epsilon": settings.epsilon,
+        "epsilon_total": entry.epsilon_total,
+        "delta": settings.delta,
+        "noise_multiplier": plan.noise_multiplier,
+        "sampling_rate": plan.sampling_rate,
+        "steps": plan.steps,
+        "clip": plan.clip,
+        "covers": COVERS,
+        "excludes": EXCLUDES,
+    }
     return plan, claim
 
 

@@ -73,10 +73,15 @@ class Trainer:
     def run(self) -> None:
         """Answer requests until stopped."""
         consumer = KafkaConsumer(
-            self._config.topics.signals, **self._client, group_id=f"{self._config.kafka.group}-trainer",
-            auto_offset_reset="earliest", enable_auto_commit=False, max_poll_records=50,
-            session_timeout_ms=max(int(self._config.kafka.session_timeout), 6_000), max_poll_interval_ms=3_600_000,
-        )  # fmt: skip
+            self._config.topics.signals,
+            **self._client,
+            group_id=f"{self._config.kafka.group}-trainer",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_poll_records=50,
+            session_timeout_ms=max(int(self._config.kafka.session_timeout), 6_000),
+            max_poll_interval_ms=3_600_000,
+        )
         try:
             while not self._stop:
                 fetched = consumer.poll(timeout_ms=300)

@@ -19,9 +19,13 @@ from stream_app.models.registry import Registry
 def make_producer(client: dict[str, Any]) -> KafkaProducer:
     """A producer for models: one request in flight keeps their order on brokers without idempotence."""
     return KafkaProducer(
-        **client, acks="all", retries=10, max_in_flight_requests_per_connection=1, enable_idempotence=False,
+        **client,
+        acks="all",
+        retries=10,
+        max_in_flight_requests_per_connection=1,
+        enable_idempotence=False,
         max_request_size=64 * 1024 * 1024,
-    )  # fmt: skip
+    )
 
 
 def publish(producer: KafkaProducer, config: Config, notice: ModelNotice) -> None:

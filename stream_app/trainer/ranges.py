@@ -22,8 +22,11 @@ _STALL_S = 30.0
 
 
 def read_ranges(
-    config: Config, ranges: list[OffsetRange], client: dict[str, Any], progress: Callable[[int, int], None] | None = None
-) -> Iterator[EventBatch]:  # fmt: skip
+    config: Config,
+    ranges: list[OffsetRange],
+    client: dict[str, Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[EventBatch]:
     """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already).
 
     Args:
@@ -38,9 +41,12 @@ def read_ranges(
     wanted = {TopicPartition(r.topic, r.partition): r for r in ranges if r.end > r.start}
     total, done, decoder = sum(r.end - r.start for r in wanted.values()), 0, Decoder(config)
     consumer = KafkaConsumer(
-        **client, enable_auto_commit=False, auto_offset_reset="none", max_poll_records=config.kafka.max_poll_records,
+        **client,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_poll_records=config.kafka.max_poll_records,
         max_partition_fetch_bytes=16 * 1024 * 1024,
-    )  # fmt: skip
+    )
     try:
         consumer.assign(list(wanted))
         # What retention has deleted since the request cannot be read; the rest of the range still can.

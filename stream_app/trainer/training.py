@@ -104,9 +104,14 @@ def _admissible(config: Config, rows: Table, in_service: Density | None) -> Tabl
 
 
 def _fit(
-    config: Config, request: RetrainRequest, parts: Split, in_service: Density | None, seed: int,
-    progress: Callable[[Progress], None] | None, checkpoint: CheckpointFile | None,
-) -> Density:  # fmt: skip
+    config: Config,
+    request: RetrainRequest,
+    parts: Split,
+    in_service: Density | None,
+    seed: int,
+    progress: Callable[[Progress], None] | None,
+    checkpoint: CheckpointFile | None,
+) -> Density:
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
     manifest: dict[str, Any] = {"stream": config.stream, "request": request.id}
@@ -120,11 +125,18 @@ def _fit(
     else:
         learn = resuming.learner(_settings(config, in_service), seed, progress, checkpoint)
     return Density.fit(
-        spec, parts.train, valid=parts.validation, calibration=parts.calibration, seed=seed, warm_start=in_service,
-        manifest=manifest, flow_name=config.model.flow, learn=learn,
+        spec,
+        parts.train,
+        valid=parts.validation,
+        calibration=parts.calibration,
+        seed=seed,
+        warm_start=in_service,
+        manifest=manifest,
+        flow_name=config.model.flow,
+        learn=learn,
         distance=config.model.distance,
         encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
-    )  # fmt: skip
+    )
 
 
 def _settings(config: Config, in_service: Density | None) -> TrainConfig:
@@ -150,23 +162,48 @@ def _too_few(config: Config, parts: Split) -> str:
 
 
 def _promoted(
-    config: Config, request: RetrainRequest, train_rows: int, in_service: Density | None, figures: dict[str, Any],
-    made: Artifact, findings: tuple[str, ...],
-) -> Outcome:  # fmt: skip
+    config: Config,
+    request: RetrainRequest,
+    train_rows: int,
+    in_service: Density | None,
+    figures: dict[str, Any],
+    made: Artifact,
+    findings: tuple[str, ...],
+) -> Outcome:
     notice = ModelNotice(
-        model_id=made.model_id, stream=config.stream, status="promoted",
-        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
-        train_rows=train_rows, gates=figures, reason=gates.explain(figures), manifest=made.manifest,
-        tensors=made.tensors, signature=made.signature, key_id=made.key_id,
-    )  # fmt: skip
+        model_id=made.model_id,
+        stream=config.stream,
+        status="promoted",
+        parent_id=in_service.model_id if in_service else "",
+        request_id=request.id,
+        created_ms=request.requested_pane_ms,
+        train_rows=train_rows,
+        gates=figures,
+        reason=gates.explain(figures),
+        manifest=made.manifest,
+        tensors=made.tensors,
+        signature=made.signature,
+        key_id=made.key_id,
+    )
     return Outcome(notice, made, findings)
 
 
 def _refused(
-    config: Config, request: RetrainRequest, rows: Table, in_service: Density | None, figures: dict[str, Any], reason: str
-) -> ModelNotice:  # fmt: skip
+    config: Config,
+    request: RetrainRequest,
+    rows: Table,
+    in_service: Density | None,
+    figures: dict[str, Any],
+    reason: str,
+) -> ModelNotice:
     return ModelNotice(
-        model_id="refused-" + record_id("refused", request.id)[:8], stream=config.stream, status="refused",
-        parent_id=in_service.model_id if in_service else "", request_id=request.id, created_ms=request.requested_pane_ms,
-        train_rows=len(rows), gates=figures, reason=reason,
-    )  # fmt: skip
+        model_id="refused-" + record_id("refused", request.id)[:8],
+        stream=config.stream,
+        status="refused",
+        parent_id=in_service.model_id if in_service else "",
+        request_id=request.id,
+        created_ms=request.requested_pane_ms,
+        train_rows=len(rows),
+        gates=figures,
+        reason=reason,
+    )

@@ -64,9 +64,16 @@ class Worker:
     """
 
     def __init__(
-        self, config: Config, sources: int, store: StateStore, spool: Spool, settings: dict[str, Any],
-        client: dict[str, Any], only: str | None = None, replay: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        config: Config,
+        sources: int,
+        store: StateStore,
+        spool: Spool,
+        settings: dict[str, Any],
+        client: dict[str, Any],
+        only: str | None = None,
+        replay: bool = False,
+    ) -> None:
         self.config, self.store = config, store
         self.pipeline = Pipeline(config, sources, store.decisions(), make_decisions=not replay)
         self._decider = Decider(config, store, self.pipeline)
@@ -83,14 +90,23 @@ class Worker:
     def _make_app(self, settings: dict[str, Any], only: str | None) -> faust.App:
         kafka = self.config.kafka
         app = faust.App(
-            kafka.group, **settings, web_enabled=False, stream_buffer_maxsize=16, stream_wait_empty=False,
-            broker_max_poll_records=kafka.max_poll_records, broker_commit_interval=1.0,
-            broker_session_timeout=kafka.session_timeout.seconds, consumer_auto_offset_reset="earliest",
-            broker_heartbeat_interval=kafka.session_timeout.seconds / 5, topic_disable_leader=True,
-            consumer_metadata_max_age_ms=int(kafka.metadata_max_age), topic_allow_declare=False,
-            producer_max_request_size=8 * 1024 * 1024, producer_linger_ms=5,
+            kafka.group,
+            **settings,
+            web_enabled=False,
+            stream_buffer_maxsize=16,
+            stream_wait_empty=False,
+            broker_max_poll_records=kafka.max_poll_records,
+            broker_commit_interval=1.0,
+            broker_session_timeout=kafka.session_timeout.seconds,
+            consumer_auto_offset_reset="earliest",
+            broker_heartbeat_interval=kafka.session_timeout.seconds / 5,
+            topic_disable_leader=True,
+            consumer_metadata_max_age_ms=int(kafka.metadata_max_age),
+            topic_allow_declare=False,
+            producer_max_request_size=8 * 1024 * 1024,
+            producer_linger_ms=5,
             datadir=str(self.config.path(self.config.state.dir) / "faust"),  # not where the worker was started
-        )  # fmt: skip
+        )
         topics = self.config.topics
         names = {"score": topics.events, "watch": topics.partials}
         wanted = {role: name for role, name in names.items() if only in (None, role)}
@@ -180,9 +196,14 @@ class Worker:
         for (model_id, engine), reason in self.pipeline.substitutes.items():
             if (model_id, engine) not in self._told:
                 self._told.add((model_id, engine))
-                log.warning("Model %s was scored by %s when this was decided; here it is scored by %s, within 1e-4 nats "
-                            "of it but not bit for bit: %s", model_id, engine,
-                            self.pipeline.models[model_id].engine.name, reason)  # fmt: skip
+                log.warning(
+                    "Model %s was scored by %s when this was decided; here it is scored by %s, within 1e-4 nats "
+                    "of it but not bit for bit: %s",
+                    model_id,
+                    engine,
+                    self.pipeline.models[model_id].engine.name,
+                    reason,
+                )
 
     async def _checkpoint(self) -> None:
         self._check_whole()
@@ -228,8 +249,10 @@ class Worker:
                     feed.result()
                 if not told and time.monotonic() - began > _PATIENCE_S:
                     told = True
-                    log.warning("Waiting for a model on %s: `driftflow trainer --bootstrap-until DATE` makes the first",
-                                self.config.topics.models)  # fmt: skip
+                    log.warning(
+                        "Waiting for a model on %s: `driftflow trainer --bootstrap-until DATE` makes the first",
+                        self.config.topics.models,
+                    )
                 await asyncio.sleep(_WAIT_S)
             async with self._turn():
                 self._decider.activate_all()
@@ -301,6 +324,9 @@ class Worker:
 def _raw_batch(records: Iterable[Any]) -> RawBatch:
     rows = list(records)
     return RawBatch(
-        rows[0].topic, rows[0].partition, np.array([row.offset for row in rows], dtype=np.int64),
-        [row.value for row in rows], np.array([row.timestamp or 0 for row in rows], dtype=np.int64),
-    )  # fmt: skip
+        rows[0].topic,
+        rows[0].partition,
+        np.array([row.offset for row in rows], dtype=np.int64),
+        [row.value for row in rows],
+        np.array([row.timestamp or 0 for row in rows], dtype=np.int64),
+    )

@@ -128,9 +128,20 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._tokens.setdefault(tp, deque()).append(token)
         seconds = None if last.timestamp is None else last.timestamp / 1000
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, seconds, last.timestamp_type, None, None, Chunk(rows, token),
-            None, 0, 0, tp, generation_id=self.app.consumer_generation_id,
-        )  # fmt: skip
+            tp.topic,
+            tp.partition,
+            last.offset,
+            seconds,
+            last.timestamp_type,
+            None,
+            None,
+            Chunk(rows, token),
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     # -- acks and commits -------------------------------------------------------------------------------------------
 

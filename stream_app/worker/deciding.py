@@ -62,8 +62,13 @@ class Decider:
         decision = self._pipeline.decide_activation(partition, self.service)
         if decision is not None:
             self._apply(decision)
-            log.info("Partition %d: model %s from pane %d on, scored by %s", partition, decision.model_id,
-                     decision.pane_start_ms, decision.engine)  # fmt: skip
+            log.info(
+                "Partition %d: model %s from pane %d on, scored by %s",
+                partition,
+                decision.model_id,
+                decision.pane_start_ms,
+                decision.engine,
+            )
 
     def end_catching_up(self, progress: Progress) -> None:
         """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed

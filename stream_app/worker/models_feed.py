@@ -44,9 +44,14 @@ class ModelsFeed:
     async def run(self) -> None:
         """Follow the topic until cancelled."""
         consumer = AIOKafkaConsumer(
-            self._config.topics.models, **self._client, group_id=None, auto_offset_reset="earliest",
-            enable_auto_commit=False, max_partition_fetch_bytes=64 * 1024 * 1024, fetch_max_bytes=64 * 1024 * 1024,
-        )  # fmt: skip
+            self._config.topics.models,
+            **self._client,
+            group_id=None,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=64 * 1024 * 1024,
+            fetch_max_bytes=64 * 1024 * 1024,
+        )
         await consumer.start()
         try:
             while True:

@@ -51,10 +51,14 @@ class Outbox:
         for message in out.messages:
             self._sent.append(
                 await batch_transport.send(
-                    self._app, getattr(self._topics, message.role), message.key, message.value,
-                    partition=message.partition, headers=list(message.headers),
+                    self._app,
+                    getattr(self._topics, message.role),
+                    message.key,
+                    message.value,
+                    partition=message.partition,
+                    headers=list(message.headers),
                 )
-            )  # fmt: skip
+            )
         self._dirty.add(owner)
         if event is not None:
             self._acks.append(event)

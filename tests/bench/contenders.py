@@ -159,11 +159,15 @@ OURS: dict[str, Maker] = {
     for family in families
 }
 PEERS: dict[str, Maker] = {
-    "zuko MAF": zuko(spline=False), "zuko NSF": zuko(spline=True),
-    "nflows MAF": nflows(spline=False), "nflows NSF": nflows(spline=True),
-    "river HalfSpaceTrees(25)": half_space_trees, "PySAD LODA": loda,
-    "scikit-learn IsolationForest(100)": isolation_forest, "PyOD ECOD": ecod,
-}  # fmt: skip
+    "zuko MAF": zuko(spline=False),
+    "zuko NSF": zuko(spline=True),
+    "nflows MAF": nflows(spline=False),
+    "nflows NSF": nflows(spline=True),
+    "river HalfSpaceTrees(25)": half_space_trees,
+    "PySAD LODA": loda,
+    "scikit-learn IsolationForest(100)": isolation_forest,
+    "PyOD ECOD": ecod,
+}
 
 
 def make(name: str, d: int) -> Contender:

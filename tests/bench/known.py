@@ -53,11 +53,14 @@ def measure_known(
         table[dataset] = {
             "true_log_prob": float(np.mean(truths)),
             "short_nats": {
-                name: {"mean": float(np.mean(values)), "half_width": half_width(np.array(values)),
-                       "seconds": float(np.mean(seconds[name]))}
+                name: {
+                    "mean": float(np.mean(values)),
+                    "half_width": half_width(np.array(values)),
+                    "seconds": float(np.mean(seconds[name])),
+                }
                 for name, values in gaps.items()
             },
-        }  # fmt: skip
+        }
     return table
 
 

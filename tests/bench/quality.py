@@ -60,10 +60,14 @@ def _cell(case: Case, name: str, cache: Path, progress: Progress) -> dict[str, A
 
     scores, seconds = _scores(case, name, cache)
     cell = {
-        "dataset": case.dataset, "setting": case.setting, "seed": case.seed, "contender": name, "seconds": seconds,
+        "dataset": case.dataset,
+        "setting": case.setting,
+        "seed": case.seed,
+        "contender": name,
+        "seconds": seconds,
         "auroc": float(roc_auc_score(case.anomalous, scores)),
         "aupr": float(average_precision_score(case.anomalous, scores)),
-    }  # fmt: skip
+    }
     progress(f"{case.key} {name}: AUROC {cell['auroc']:.3f}, AUPR {cell['aupr']:.3f}, {seconds:.1f} s")
     return cell
 

@@ -41,9 +41,12 @@ BLOCK_S = 0.0005
 
 
 def measure(
-    dimensions: Sequence[int] = DIMENSIONS, batches: Sequence[int] = BATCHES, contenders: Sequence[str] = (),
-    rounds: int = ROUNDS, progress: Progress = print,
-) -> dict[str, Any]:  # fmt: skip
+    dimensions: Sequence[int] = DIMENSIONS,
+    batches: Sequence[int] = BATCHES,
+    contenders: Sequence[str] = (),
+    rounds: int = ROUNDS,
+    progress: Progress = print,
+) -> dict[str, Any]:
     """Rows a second of every contender at every size, the share of the peak, and the two lines; see the module."""
     torch.set_num_threads(1)
     missing: dict[str, str] = {}
@@ -60,10 +63,15 @@ def measure(
     found = np.array(list(peaks.values())) / 1e9
     table = [_row(cell, rates[cell], fields[cell[:2]].flops, peaks[cell[1:]]) for cell in rates]
     return {
-        "threads": 1, "rounds": rounds, "peak_gflops": {"max": float(found.max()), "median": float(np.median(found))},
-        "missing": missing, "table": table, "by_dimension": by_dimension(), "by_slices": by_slices(),
+        "threads": 1,
+        "rounds": rounds,
+        "peak_gflops": {"max": float(found.max()), "median": float(np.median(found))},
+        "missing": missing,
+        "table": table,
+        "by_dimension": by_dimension(),
+        "by_slices": by_slices(),
         "aims": _aims(rates, table),
-    }  # fmt: skip
+    }
 
 
 def _prepare(
@@ -121,9 +129,14 @@ def _row(cell: tuple[str, int, int], rates: list[float], flops: int, peaks: list
     name, d, n = cell
     median = float(np.median(rates))
     return {
-        "contender": name, "d": d, "batch": n, "rows_per_s": median, "min": min(rates), "max": max(rates),
+        "contender": name,
+        "d": d,
+        "batch": n,
+        "rows_per_s": median,
+        "min": min(rates),
+        "max": max(rates),
         "share_of_peak": float(np.median(np.divide(rates, peaks))) * flops if flops else None,
-    }  # fmt: skip
+    }
 
 
 def by_dimension(dimensions: Sequence[int] = (16, 32, 64, 128)) -> list[dict[str, float]]:

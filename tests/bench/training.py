@@ -144,8 +144,16 @@ def measure(progress: Say, n: int = 50_000, steps: int = 1_500) -> dict[str, Any
     few = TrainConfig.warm(max_steps=min(400, steps))
     few = replace(few, check_every=max(few.max_steps // LOOKS, 1), patience=10**9)
     warm = race({name: copy.deepcopy(flow) for name, flow in flows.items()}, moved, moved_held, few, progress)
-    return {"rows": n, "d": D, "steps": steps, "batch": config.batch, "threads": 1, "train": fresh, "warm_start": warm,
-            "private": private_ratio(train, progress)}  # fmt: skip
+    return {
+        "rows": n,
+        "d": D,
+        "steps": steps,
+        "batch": config.batch,
+        "threads": 1,
+        "train": fresh,
+        "warm_start": warm,
+        "private": private_ratio(train, progress),
+    }
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -50,11 +50,15 @@ def test_example_loads() -> None:
 
 
 def test_wrong_types_do_not_hide_what_else_is_wrong() -> None:
-    found = faults({
-        "windows": {"pane": "soon", "spans": ["1d"]}, "kafka": {"bootstrap": ["nowhere"], "group": 7},
-        "rules": {"drift": {"detector": "likelihood", "open": "high", "resolve": 1.0}},
-        "model": {"flow": "real_nvp"}, "sink": {"kind": "postgres", "pth": "x"},
-    })  # fmt: skip
+    found = faults(
+        {
+            "windows": {"pane": "soon", "spans": ["1d"]},
+            "kafka": {"bootstrap": ["nowhere"], "group": 7},
+            "rules": {"drift": {"detector": "likelihood", "open": "high", "resolve": 1.0}},
+            "model": {"flow": "real_nvp"},
+            "sink": {"kind": "postgres", "pth": "x"},
+        }
+    )
     keys = sorted(fault.partition(":")[0] for fault in found)
     assert keys == [
         "kafka.bootstrap",
@@ -193,8 +197,10 @@ def test_a_far_miss_lists_what_is_known() -> None:
 def test_sasl_needs_its_settings() -> None:
     found = faults({"kafka": {"security_protocol": "SASL_SSL"}})
     assert [fault.split(":")[0].split()[0] for fault in found] == [
-        "kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password_env",
-    ]  # fmt: skip
+        "kafka.sasl_mechanism",
+        "kafka.sasl_username",
+        "kafka.sasl_password_env",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"stream = ", b"\xff\xfe", None])
@@ -225,9 +231,16 @@ def test_bad_durations(text: object) -> None:
 def test_secrets_come_from_outside_and_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text("from-a-file\n")
     monkeypatch.setenv("DRIFTFLOW_TEST_PASSWORD", "from-the-environment")
-    config = parse(merged(MINIMAL, {
-        "root": str(tmp_path), "sink": {"token_file": "token"}, "kafka": {"sasl_password_env": "DRIFTFLOW_TEST_PASSWORD"},
-    }))  # fmt: skip
+    config = parse(
+        merged(
+            MINIMAL,
+            {
+                "root": str(tmp_path),
+                "sink": {"token_file": "token"},
+                "kafka": {"sasl_password_env": "DRIFTFLOW_TEST_PASSWORD"},
+            },
+        )
+    )
     assert config.sink.token(tmp_path) == "from-a-file"
     assert config.kafka.password(tmp_path) == "from-the-environment"
     shown = f"{config!r} {config} {config.kafka!r} {config.sink} {msgspec.json.encode(config, enc_hook=int).decode()}"

@@ -89,11 +89,22 @@ def _row(layout: Layout, draws: np.random.Generator, seen: int, n: int, strange:
 
 def _alert(stream: str, name: str, opened_ms: int, end_ms: int) -> Alert:
     return Alert(
-        id="a-1", stream=stream, rule="drift", slicing="station", slice=name, state="open", opened_pane_ms=opened_ms,
-        pane_start_ms=end_ms - PANE_MS, pane_end_ms=end_ms, statistic=1234.5, threshold=1000.0, evidence="e-value",
-        model_id="model-one", blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)],
+        id="a-1",
+        stream=stream,
+        rule="drift",
+        slicing="station",
+        slice=name,
+        state="open",
+        opened_pane_ms=opened_ms,
+        pane_start_ms=end_ms - PANE_MS,
+        pane_end_ms=end_ms,
+        statistic=1234.5,
+        threshold=1000.0,
+        evidence="e-value",
+        model_id="model-one",
+        blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)],
         summary=f"{name}: has drifted.",
-    )  # fmt: skip
+    )
 
 
 def _others(config: Config, panes: int) -> list[Point]:
@@ -105,9 +116,16 @@ def _others(config: Config, panes: int) -> list[Point]:
     made = [points.alert_point(alert)]
     for k, (model_id, status, figures) in enumerate(notices):
         notice = ModelNotice(
-            model_id=model_id, stream=config.stream, status=status, parent_id="", request_id="r",
-            created_ms=START_MS + k * PANE_MS, train_rows=1000, gates=figures, reason=json.dumps(figures),
-        )  # fmt: skip
+            model_id=model_id,
+            stream=config.stream,
+            status=status,
+            parent_id="",
+            request_id="r",
+            created_ms=START_MS + k * PANE_MS,
+            train_rows=1000,
+            gates=figures,
+            reason=json.dumps(figures),
+        )
         made.append(points.model_point(notice))
     made.append(points.activation_point(config, 0, 0, "model-one"))
     made.append(points.activation_point(config, 0, START_MS + panes * 3 // 4 * PANE_MS, "model-two"))

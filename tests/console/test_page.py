@@ -92,9 +92,13 @@ def test_the_page_is_readable(
     ask = browser.execute_script
     assert ask("return document.documentElement.scrollWidth") <= width, "no sideways scrolling"
     for chart, name, least in (
-        ("likelihood", "--accent", 200), ("likelihood", "--bad-band", 2000), ("likelihood", "--swap", 40),
-        ("strange", "--strange", 100), ("calibration", "--accent", 100), ("calibration", "--chance", 2000),
-    ):  # fmt: skip
+        ("likelihood", "--accent", 200),
+        ("likelihood", "--bad-band", 2000),
+        ("likelihood", "--swap", 40),
+        ("strange", "--strange", 100),
+        ("calibration", "--accent", 100),
+        ("calibration", "--chance", 2000),
+    ):
         assert ask(_INK, chart, name) > least, f"{name} is drawn on {chart}"
     dark = ask("return getComputedStyle(document.body).backgroundColor").startswith("rgb(16,")
     assert dark == (scheme == "dark")

@@ -21,14 +21,26 @@ def story(gates: dict[str, Any], status: str = "promoted") -> Story:
     facts = Facts(config())
     blame = [{"feature": "PM2.5", "weight": 0.31}, {"feature": "RAIN", "weight": 0.2}]
     facts.alerts = [
-        {"time_ms": NOVEMBER_MS, "state": state, "slice": "Wanshouxigong", "rule": rule, "statistic": 1234.5,
-         "blame": json.dumps(blame)}
+        {
+            "time_ms": NOVEMBER_MS,
+            "state": state,
+            "slice": "Wanshouxigong",
+            "rule": rule,
+            "statistic": 1234.5,
+            "blame": json.dumps(blame),
+        }
         for state, rule in (("open", "drift"), ("open", "feature"), ("resolve", "drift"))
-    ]  # fmt: skip
+    ]
     facts.models = [
-        {"model_id": "0123456789abcdef", "status": status, "time_ms": NOVEMBER_MS, "train_rows": 61_001,
-         "reason": "too strange", "gates": json.dumps(gates)}
-    ]  # fmt: skip
+        {
+            "model_id": "0123456789abcdef",
+            "status": status,
+            "time_ms": NOVEMBER_MS,
+            "train_rows": 61_001,
+            "reason": "too strange",
+            "gates": json.dumps(gates),
+        }
+    ]
     facts.slices = {"Wanshouxigong": {"p_le_01": 5, "scored": 100}}
     told = {
         "facts": facts,

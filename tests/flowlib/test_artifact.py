@@ -57,10 +57,12 @@ def test_every_altered_bit_is_refused(made: Artifact) -> None:
 def test_strangers_and_impostors_are_refused(made: Artifact, density: Density) -> None:
     stranger = artifact.pack(density, Ed25519PrivateKey.generate())
     for bad, reason in [
-        (stranger, "not trusted"), (replace(made, signature=b""), "not signed"),
+        (stranger, "not trusted"),
+        (replace(made, signature=b""), "not signed"),
         (replace(stranger, key_id=made.key_id), "match"),
-        (replace(made, model_id="0" * 16), "calls itself"), (replace(made, tensors=b"x" * (artifact.BYTES_MAX + 1)), "larger"),
-    ]:  # fmt: skip
+        (replace(made, model_id="0" * 16), "calls itself"),
+        (replace(made, tensors=b"x" * (artifact.BYTES_MAX + 1)), "larger"),
+    ]:
         with pytest.raises(ArtifactError, match=reason):
             artifact.load(bad, TRUSTED)
     with pytest.raises(ArtifactError, match="none"):
@@ -70,10 +72,14 @@ def test_strangers_and_impostors_are_refused(made: Artifact, density: Density) -
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b'"flow":"maf"', b'"flow":"os.system"'), (b'"hidden":64', b'"hidden":10000000'), (b'"blocks":5', b'"blocks":-1'),
-        (b'"blocks":5', b'"blocks":"5"'), (b'"format"', b'"fmt"'), (b'"d":3', b'"d":4'),
+        (b'"flow":"maf"', b'"flow":"os.system"'),
+        (b'"hidden":64', b'"hidden":10000000'),
+        (b'"blocks":5', b'"blocks":-1'),
+        (b'"blocks":5', b'"blocks":"5"'),
+        (b'"format"', b'"fmt"'),
+        (b'"d":3', b'"d":4'),
     ],
-)  # fmt: skip
+)
 def test_a_signed_but_senseless_manifest_is_refused(made: Artifact, old: bytes, new: bytes) -> None:
     assert old in made.manifest
     text = made.manifest.replace(old, new, 1)

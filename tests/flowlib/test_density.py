@@ -39,10 +39,13 @@ def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
     scale = np.array([1000.0, 0.01, 1.0], dtype=np.float32)
     made = [
         Density.fit(
-            SPEC, *(replace(part, numeric=part.numeric * s) for part in (train, valid, held)), 0, TrainConfig(max_steps=60)
+            SPEC,
+            *(replace(part, numeric=part.numeric * s) for part in (train, valid, held)),
+            0,
+            TrainConfig(max_steps=60),
         )
         for s in (np.ones(3, np.float32), scale)
-    ]  # fmt: skip
+    ]
     rows = draw(300, 5)
     plain = made[0].score(rows)
     scaled = made[1].score(replace(rows, numeric=rows.numeric * scale))
@@ -184,9 +187,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_a_warm_start_goes_on_where_the_old_model_was(density: Density) -> None:
     train, valid, held = draw(2_000, 21), draw(500, 22), draw(500, 23)
     said: list[Progress] = []
-    warm = Density.fit(
-        SPEC, train, valid, held, 1, TrainConfig.warm(max_steps=50), said.append, density,
-    )  # fmt: skip
+    warm = Density.fit(SPEC, train, valid, held, 1, TrainConfig.warm(max_steps=50), said.append, density)
     rows = draw(2_000, 24)
     old, new = (d.score(rows).log_prob.mean() for d in (density, warm))
     assert new > old - 0.05

@@ -156,8 +156,11 @@ class Stream:
         """Run a ``driftflow`` command to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "stream_app.cli", words[0], "-c", str(self.toml), *words[1:]],
-            capture_output=True, text=True, timeout=150, **options,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=150,
+            **options,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -186,8 +189,9 @@ class Stream:
         with (self.folder / "worker.log").open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(self.toml), *words],
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.workers.append(worker)
         return worker
 
@@ -243,8 +247,12 @@ class Stream:
 
         The end is taken from fetches: the embedded broker answers too small an offset when it is asked for.
         """
-        consumer = KafkaConsumer(**client_settings(self.config.kafka), group_id=self.config.kafka.group,
-                                 enable_auto_commit=False, fetch_max_wait_ms=100)  # fmt: skip
+        consumer = KafkaConsumer(
+            **client_settings(self.config.kafka),
+            group_id=self.config.kafka.group,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+        )
         try:
             at = {
                 tp: consumer.committed(tp) or 0

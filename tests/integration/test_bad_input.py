@@ -20,22 +20,35 @@ def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
     numbers = {name: None for name, value in good.items() if isinstance(value, (int, float))}
     return {
         "not_json": [
-            b"not json", b"", b"{", b'{"a": 1}trailing', b"\xff\xfe\x00", b"\x00" * 64, b"NaN",
-            json.dumps(good).replace(": ", ": NaN, ", 1).encode(), b'{"a":' * 100_000,
+            b"not json",
+            b"",
+            b"{",
+            b'{"a": 1}trailing',
+            b"\xff\xfe\x00",
+            b"\x00" * 64,
+            b"NaN",
+            json.dumps(good).replace(": ", ": NaN, ", 1).encode(),
+            b'{"a":' * 100_000,
         ],
         "wrong_type": [
-            b"[]", b"[" * 100_000, b'"text"', b"12", b"null",
+            b"[]",
+            b"[" * 100_000,
+            b'"text"',
+            b"12",
+            b"null",
             *(json.dumps({**good, "TEMP": value}).encode() for value in ("warm", [1.0], {"x": 1}, True)),
             json.dumps({**good, "station": {"name": "x"}}).encode(),
         ],
         "missing_time": [json.dumps(without_time).encode(), json.dumps({**good, "timestamp": None}).encode()],
-        "bad_time": [json.dumps({**good, "timestamp": text}).encode() for text in ("yesterday", "2013-99-99T00:00:00", "")],
+        "bad_time": [
+            json.dumps({**good, "timestamp": text}).encode() for text in ("yesterday", "2013-99-99T00:00:00", "")
+        ],
         "far_future": [json.dumps({**good, "timestamp": "2199-01-01T00:00:00"}).encode()],
         "too_large": [json.dumps({**good, "note": "x" * 2_000_000}).encode()],
         "tombstone": [None],
         EXTREME: [json.dumps({**good, "TEMP": value}).encode() for value in (1e6, -1e38)],
         "unscorable": [json.dumps({**good, **numbers}).encode(), json.dumps({**good, "TEMP": 1e39}).encode()],
-    }  # fmt: skip
+    }
 
 
 def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path) -> None:

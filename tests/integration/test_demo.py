@@ -79,10 +79,23 @@ def score_again(folder: Path) -> Lines:
     )
     with resources.as_file(example) as path:
         subprocess.run(
-            [sys.executable, "-m", "stream_app.cli", "score", str(path), "-c", str(folder / "driftflow.toml"),
-             "--decisions", str(folder / "state" / "decisions.jsonl"), "--signals", str(out)],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "stream_app.cli",
+                "score",
+                str(path),
+                "-c",
+                str(folder / "driftflow.toml"),
+                "--decisions",
+                str(folder / "state" / "decisions.jsonl"),
+                "--signals",
+                str(out),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
     return lines_of(out)
 
 

@@ -88,9 +88,16 @@ def retrain_request(stream: Stream, model_id: str, until: str) -> RetrainRequest
         for p, end in ends.items()
     ]
     return RetrainRequest(
-        id=record_id("test", until, model_id), stream="air", reason="drift", slices=["Dongsi"], alerts=[],
-        model_id=model_id, requested_pane_ms=until_ms, train=train, calibrate_from_ms=until_ms - 14 * 86_400_000,
-    )  # fmt: skip
+        id=record_id("test", until, model_id),
+        stream="air",
+        reason="drift",
+        slices=["Dongsi"],
+        alerts=[],
+        model_id=model_id,
+        requested_pane_ms=until_ms,
+        train=train,
+        calibrate_from_ms=until_ms - 14 * 86_400_000,
+    )
 
 
 def test_the_trainer_reads_exactly_the_offsets_asked_for(make_stream: MakeStream, example: Path) -> None:

@@ -9,14 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    KafkaAdminClient,
-    ResourcePattern,
-    ResourceType,
-)
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, PreflightError
@@ -39,9 +32,12 @@ def secure_config(node: ApacheKafka, name: str, user: str = "worker", **kafka: A
     password = node.folder / f"{user}.txt"
     password.write_text(USERS[user] + "\n")
     settings = {
-        "security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": user,
-        "sasl_password_file": str(password), "ssl_cafile": str(node.folder / "ca.pem"),
-    }  # fmt: skip
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": user,
+        "sasl_password_file": str(password),
+        "ssl_cafile": str(node.folder / "ca.pem"),
+    }
     return make_config(node.bootstrap, name, **{**settings, **kafka})
 
 

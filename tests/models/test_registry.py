@@ -19,9 +19,11 @@ from tests.worker.making import make_config
 def stream(root: Path, key: str, trusted: list[str]) -> Config:
     config = make_config("127.0.0.1:1", "s")
     return msgspec.structs.replace(
-        config, root=str(root), trainer=msgspec.structs.replace(config.trainer, signing_key=key),
+        config,
+        root=str(root),
+        trainer=msgspec.structs.replace(config.trainer, signing_key=key),
         state=msgspec.structs.replace(config.state, trusted_keys=trusted),
-    )  # fmt: skip
+    )
 
 
 def test_the_public_key_alone_goes_where_the_agents_look(tmp_path: Path) -> None:
@@ -53,9 +55,16 @@ def test_a_notice_is_kept_once(tmp_path: Path) -> None:
     config = stream(tmp_path, "keys/signing.pem", ["keys/signing.pub"])
     signing_key(config)
     notice = ModelNotice(
-        stream="s", status="refused", model_id="m", parent_id="", request_id="r", created_ms=1, reason="too few rows",
-        gates={}, train_rows=0,
-    )  # fmt: skip
+        stream="s",
+        status="refused",
+        model_id="m",
+        parent_id="",
+        request_id="r",
+        created_ms=1,
+        reason="too few rows",
+        gates={},
+        train_rows=0,
+    )
     registry = Registry(config)
     for _ in range(2):
         registry.note(notice)

@@ -70,10 +70,21 @@ def write(folder: Path, hours: int = 60 * 24) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a run, and what it printed."""
     folder = tmp_path_factory.mktemp("evaluate")
-    run = CliRunner().invoke(main, [
-        "evaluate", str(write(folder)), "-c", str(folder / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
-        "--out", str(folder / "report.html"), "--png", str(folder / "png"),
-    ])  # fmt: skip
+    run = CliRunner().invoke(
+        main,
+        [
+            "evaluate",
+            str(write(folder)),
+            "-c",
+            str(folder / "driftflow.toml"),
+            "--bootstrap-until",
+            "2026-02-14",
+            "--out",
+            str(folder / "report.html"),
+            "--png",
+            str(folder / "png"),
+        ],
+    )
     assert run.exit_code == 0, run.output
     return folder, run.output
 
@@ -193,20 +204,26 @@ def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["evaluate", "--out"], ["score", "--signals"]])
 def test_where_nothing_can_be_written_it_says_so_before_the_work(words: list[str], tmp_path: Path) -> None:
     command, option = words
-    run = CliRunner().invoke(main, [
-        command, str(write(tmp_path, 48)), "-c", str(tmp_path / "driftflow.toml"), "--bootstrap-until", "2026-02-14",
-        option, str(tmp_path / "no" / "such" / "file"),
-    ])  # fmt: skip
+    run = CliRunner().invoke(
+        main,
+        [
+            command,
+            str(write(tmp_path, 48)),
+            "-c",
+            str(tmp_path / "driftflow.toml"),
+            "--bootstrap-until",
+            "2026-02-14",
+            option,
+            str(tmp_path / "no" / "such" / "file"),
+        ],
+    )
     assert run.exit_code == 1
     assert "there is no folder" in " ".join(run.output.split())
     assert "training" not in run.output
 
 
 def test_what_the_system_says_while_writing_becomes_a_sentence() -> None:
-    with (
-        pytest.raises(DriftflowError, match="cannot be written, no space left on device"),
-        writing(Path("a.html")),
-    ):
+    with pytest.raises(DriftflowError, match="cannot be written, no space left on device"), writing(Path("a.html")):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -19,9 +19,12 @@ from schemas.codecs import PARTIAL_KINDS, TYPES, DecodeError, decode_event, deco
 from schemas.records import PaneBlock, PaneClosed, Record, record_id
 
 _SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
-    str: st.text(max_size=20), int: st.integers(-(2**53), 2**53), bool: st.booleans(), bytes: st.binary(max_size=30),
+    str: st.text(max_size=20),
+    int: st.integers(-(2**53), 2**53),
+    bool: st.booleans(),
+    bytes: st.binary(max_size=30),
     float: st.floats(allow_nan=False, allow_infinity=False),
-}  # fmt: skip
+}
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:

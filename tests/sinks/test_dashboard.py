@@ -95,9 +95,13 @@ def _filled(text: str) -> str:
     """A query as Grafana would send it."""
     end = START_MS + (PANES + 1) * 21_600_000
     for name, value in {
-        "$timeFilter": f"time >= 0ms AND time <= {end}ms", "$__interval": "6h", "$stream": "beijing-air",
-        "$slicing": "station", "$slice": "(Dongsi|Tiantan)", "$span": "7d",
-    }.items():  # fmt: skip
+        "$timeFilter": f"time >= 0ms AND time <= {end}ms",
+        "$__interval": "6h",
+        "$stream": "beijing-air",
+        "$slicing": "station",
+        "$slice": "(Dongsi|Tiantan)",
+        "$span": "7d",
+    }.items():
         text = text.replace(name, value)
     assert "$" not in text.replace("$/", ""), text
     return text

@@ -31,9 +31,14 @@ def influxdb2() -> Iterator[str]:
     except docker.errors.DockerException as error:
         cannot_start(f"the Docker engine does not answer: {error}")
     setup = {
-        "MODE": "setup", "USERNAME": "driftflow", "PASSWORD": "a-password-for-tests", "ORG": ORG, "BUCKET": BUCKET,
-        "ADMIN_TOKEN": TOKEN, "RETENTION": "0",
-    }  # fmt: skip
+        "MODE": "setup",
+        "USERNAME": "driftflow",
+        "PASSWORD": "a-password-for-tests",
+        "ORG": ORG,
+        "BUCKET": BUCKET,
+        "ADMIN_TOKEN": TOKEN,
+        "RETENTION": "0",
+    }
     container = DockerContainer(yaml.safe_load(COMPOSE.read_text())["services"]["influxdb"]["image"])
     for name, value in setup.items():
         container = container.with_env(f"DOCKER_INFLUXDB_INIT_{name}", value)

@@ -40,8 +40,10 @@ def check_sink(sink: Sink, read: Read) -> None:
     sink.write([point(n, "a") for n in range(300)])
     sink.write([point(n, "b,c =ä") for n in range(3)])
     sink.flush()
-    expected = sorted([("a", point(n).time_ms, float(n)) for n in range(300)]
-                      + [("b,c =ä", point(n).time_ms, float(n)) for n in range(3)])  # fmt: skip
+    expected = sorted(
+        [("a", point(n).time_ms, float(n)) for n in range(300)]
+        + [("b,c =ä", point(n).time_ms, float(n)) for n in range(3)]
+    )
     assert read() == expected
     sink.write([point(n, "a") for n in range(300)])
     sink.flush()
@@ -77,10 +79,16 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     port, folder = free_port(), tmp_path_factory.mktemp("victoria")
     server = subprocess.Popen(
-        [binary, f"-httpListenAddr=127.0.0.1:{port}", f"-storageDataPath={folder}", "-retentionPeriod=100y",
-         "-dedup.minScrapeInterval=1ms"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            binary,
+            f"-httpListenAddr=127.0.0.1:{port}",
+            f"-storageDataPath={folder}",
+            "-retentionPeriod=100y",
+            "-dedup.minScrapeInterval=1ms",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(200):
@@ -105,10 +113,13 @@ def test_influx_write_api_on_a_real_server(tmp_path: Path, victoria: str) -> Non
         match = urllib.parse.urlencode({"match[]": '{__name__="windows_x"}', "reduce_mem_usage": "0"})
         with urllib.request.urlopen(f"{victoria}/api/v1/export?{match}", timeout=5) as answer:
             series = [json.loads(line) for line in answer]
-        return sorted({
-            (s["metric"]["slice"], at, float(x))
-            for s in series for at, x in zip(s["timestamps"], s["values"], strict=True)
-        })  # fmt: skip
+        return sorted(
+            {
+                (s["metric"]["slice"], at, float(x))
+                for s in series
+                for at, x in zip(s["timestamps"], s["values"], strict=True)
+            }
+        )
 
     check_sink(sink, read)
 
@@ -116,11 +127,17 @@ def test_influx_write_api_on_a_real_server(tmp_path: Path, victoria: str) -> Non
 @pytest.mark.parametrize(
     ("status", "kind", "hint"),
     [
-        (400, Rejected, "refused points"), (422, Rejected, "refused points"), (413, Rejected, "refused points"),
-        (401, SinkError, "token"), (403, SinkError, "may not write"), (404, SinkError, "no such"),
-        (429, SinkError, "patience"), (500, SinkError, "problem"), (503, SinkError, "problem"),
+        (400, Rejected, "refused points"),
+        (422, Rejected, "refused points"),
+        (413, Rejected, "refused points"),
+        (401, SinkError, "token"),
+        (403, SinkError, "may not write"),
+        (404, SinkError, "no such"),
+        (429, SinkError, "patience"),
+        (500, SinkError, "problem"),
+        (503, SinkError, "problem"),
     ],
-)  # fmt: skip
+)
 def test_refusals_are_told_apart(tmp_path: Path, status: int, kind: type[SinkError], hint: str) -> None:
     server = ScriptedServer([status])
     sink = _sink(tmp_path, server.url)

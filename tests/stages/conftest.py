@@ -17,9 +17,14 @@ from tests.stages.streams import CATEGORIES, NUMERIC, table
 def _fit(seed: int, model_id: str) -> Density:
     parts = [Table.of(*table(np.random.default_rng(100 * seed + i), n)) for i, n in enumerate((600, 200, 400))]
     density = Density.fit(
-        FeatureSpec(NUMERIC, CATEGORIES), parts[0], valid=parts[1], calibration=parts[2], seed=seed,
-        config=TrainConfig(max_steps=60), manifest={"stream": "s"},
-    )  # fmt: skip
+        FeatureSpec(NUMERIC, CATEGORIES),
+        parts[0],
+        valid=parts[1],
+        calibration=parts[2],
+        seed=seed,
+        config=TrainConfig(max_steps=60),
+        manifest={"stream": "s"},
+    )
     return replace(density, model_id=model_id)
 
 

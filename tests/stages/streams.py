@@ -58,14 +58,19 @@ def config(**sections: Any) -> Config:
         "stream": "s",
         "topics": {"events": "e", "partitions": 2},
         "event": {
-            "time_field": "t", "time_format": "epoch_ms", "numeric": list(NUMERIC), "categorical": list(CATEGORIES),
-            "slicings": [["station"], []], "id_field": "id", "max_bytes": 2_000,
+            "time_field": "t",
+            "time_format": "epoch_ms",
+            "numeric": list(NUMERIC),
+            "categorical": list(CATEGORIES),
+            "slicings": [["station"], []],
+            "id_field": "id",
+            "max_bytes": 2_000,
         },
         "windows": {"pane": "1s", "spans": ["2s", "8s"], "lateness": "500ms", "max_future": "100s", "max_slices": 50},
         "event_rule": {"alpha": 0.01},
         "rules": RULES,
         "retrain": {"cooldown": "10s", "reference": "60s", "calibration": "5s"},
-    }  # fmt: skip
+    }
     return parse({key: {**raw.get(key, {}), **sections.get(key, {})} if key in sections else raw[key] for key in raw})
 
 

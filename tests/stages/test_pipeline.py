@@ -134,26 +134,52 @@ def test_a_block_sent_twice_counts_once(model: Density, partials: list[Outgoing]
 
 
 BAD = {
-    "text": b"nope", "empty": b"", "tombstone": None, "array": b"[]", "number": b"7", "null": b"null",
-    "wrong type": event(3_000, x="cold"), "nested": event(3_000, x=[[1]]), "nan": b'{"t":3000,"x":NaN}',
-    "infinity": b'{"t":3000,"x":Infinity}', "minus infinity": b'{"t":3000,"x":-Infinity}', "no time": b'{"x":1}',
-    "null time": event(None), "text time": event("soon"), "negative time": event(-5), "bool time": event(True),
-    "far future": event(20_000_000), "year 4000": event(64_060_588_800_000), "huge time": b'{"t":1' + b"0" * 60 + b"}",
-    "huger time": b'{"t":1' + b"0" * 600 + b"}", "float32 overflow": event(3_000, x=1e300),
-    "float64 overflow": b'{"t":3000,"x":1e999}', "too large": event(3_000, pad="x" * 3_000),
-    "deep": b'{"t":3000,"q":' + b"[" * 900 + b"]" * 900 + b"}", "unclosed": b"[" * 1_900,
+    "text": b"nope",
+    "empty": b"",
+    "tombstone": None,
+    "array": b"[]",
+    "number": b"7",
+    "null": b"null",
+    "wrong type": event(3_000, x="cold"),
+    "nested": event(3_000, x=[[1]]),
+    "nan": b'{"t":3000,"x":NaN}',
+    "infinity": b'{"t":3000,"x":Infinity}',
+    "minus infinity": b'{"t":3000,"x":-Infinity}',
+    "no time": b'{"x":1}',
+    "null time": event(None),
+    "text time": event("soon"),
+    "negative time": event(-5),
+    "bool time": event(True),
+    "far future": event(20_000_000),
+    "year 4000": event(64_060_588_800_000),
+    "huge time": b'{"t":1' + b"0" * 60 + b"}",
+    "huger time": b'{"t":1' + b"0" * 600 + b"}",
+    "float32 overflow": event(3_000, x=1e300),
+    "float64 overflow": b'{"t":3000,"x":1e999}',
+    "too large": event(3_000, pad="x" * 3_000),
+    "deep": b'{"t":3000,"q":' + b"[" * 900 + b"]" * 900 + b"}",
+    "unclosed": b"[" * 1_900,
     "utf-8": b'{"t":3000,"c":"\xff\xfe"}',
-    "surrogate": b'{"t":3000,"station":"\\ud800"}', "nul bytes": b"\0" * 20,
+    "surrogate": b'{"t":3000,"station":"\\ud800"}',
+    "nul bytes": b"\0" * 20,
     "nothing known": b'{"t":3000,"x":null,"y":null,"v":null}',
-}  # fmt: skip
+}
 ODD = {
-    "huge x": b'{"t":3000,"x":1' + b"0" * 30 + b"}", "huge station": b'{"t":3000,"x":1,"station":1' + b"0" * 60 + b"}",
-    "long station": event(3_000, station="s" * 1_500), "empty station": event(3_000, station=""),
+    "huge x": b'{"t":3000,"x":1' + b"0" * 30 + b"}",
+    "huge station": b'{"t":3000,"x":1,"station":1' + b"0" * 60 + b"}",
+    "long station": event(3_000, station="s" * 1_500),
+    "empty station": event(3_000, station=""),
     "nul": event(3_000, station="\0"),
-    "numeric station": event(3_000, station=1.5), "unseen category": event(3_000, c="zzz"), "no category": event(3_000, c=None),
-    "extra keys": event(3_000, extra={"a": [1]}), "other name": event(3_000, station="__other__"), "epoch": event(0),
-    "duplicate keys": b'{"t":3000,"x":1,"x":2}', "float time": event(3_000.7), "tiny": event(3_000, x=1e-300, y=-1e-300),
-}  # fmt: skip
+    "numeric station": event(3_000, station=1.5),
+    "unseen category": event(3_000, c="zzz"),
+    "no category": event(3_000, c=None),
+    "extra keys": event(3_000, extra={"a": [1]}),
+    "other name": event(3_000, station="__other__"),
+    "epoch": event(0),
+    "duplicate keys": b'{"t":3000,"x":1,"x":2}',
+    "float time": event(3_000.7),
+    "tiny": event(3_000, x=1e-300, y=-1e-300),
+}
 
 
 def counters(made: Pipeline) -> dict[str, int]:
@@ -189,9 +215,10 @@ def test_an_odd_row_is_counted_once_and_reaches_watch(model: Density, name: str)
 
 
 ROWS = st.one_of(
-    st.sampled_from(list(BAD.values())), st.sampled_from(list(ODD.values())),
+    st.sampled_from(list(BAD.values())),
+    st.sampled_from(list(ODD.values())),
     st.builds(event, st.integers(0, 12_000), st.integers(0, 6)),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

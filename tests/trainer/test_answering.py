@@ -27,9 +27,13 @@ DAYS = 60
 
 def config_in(folder: Path, **trainer: Any) -> Config:
     return Config(
-        stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x", "y"]),
-        model=ModelConfig(max_steps=150, warm_steps=40), trainer=TrainerConfig(**trainer), root=str(folder),
-    )  # fmt: skip
+        stream="s",
+        topics=TopicsConfig(events="e"),
+        event=EventConfig(time_field="t", numeric=["x", "y"]),
+        model=ModelConfig(max_steps=150, warm_steps=40),
+        trainer=TrainerConfig(**trainer),
+        root=str(folder),
+    )
 
 
 def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Table:
@@ -44,9 +48,16 @@ def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Table:
 def request(model_id: str = "", topic: str = "e", number: int = 0) -> RetrainRequest:
     train = [OffsetRange(topic=topic, partition=0, start=0, end=DAYS * 24, start_ms=0, end_ms=DAYS * DAY_MS)]
     return RetrainRequest(
-        id=f"request-{number}", stream="s", reason="drift", slices=["all"], alerts=[], model_id=model_id,
-        requested_pane_ms=DAYS * DAY_MS, train=train, calibrate_from_ms=0,
-    )  # fmt: skip
+        id=f"request-{number}",
+        stream="s",
+        reason="drift",
+        slices=["all"],
+        alerts=[],
+        model_id=model_id,
+        requested_pane_ms=DAYS * DAY_MS,
+        train=train,
+        calibrate_from_ms=0,
+    )
 
 
 @pytest.fixture

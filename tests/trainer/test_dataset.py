@@ -17,19 +17,26 @@ from stream_app.trainer import dataset
 from stream_app.trainer.dataset import DAY_MS, gather, quarantined, split
 
 CONFIG = Config(
-    stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x"]),
+    stream="s",
+    topics=TopicsConfig(events="e"),
+    event=EventConfig(time_field="t", numeric=["x"]),
     trainer=TrainerConfig(trim=0.02),
-)  # fmt: skip
+)
 
 
 def batch(partition: int, offsets: list[int], times: list[int]) -> EventBatch:
     n = len(offsets)
     numeric = np.arange(n, dtype=np.float32)[:, None] + 100 * partition
     return EventBatch(
-        topic="e", partition=partition, rows=np.arange(n), offsets=np.array(offsets), event_time_ms=np.array(times),
-        numeric=numeric, categorical=np.zeros((n, 0), object), slices=np.full((n, 1), f"p{partition}", object),
-
-    )  # fmt: skip
+        topic="e",
+        partition=partition,
+        rows=np.arange(n),
+        offsets=np.array(offsets),
+        event_time_ms=np.array(times),
+        numeric=numeric,
+        categorical=np.zeros((n, 0), object),
+        slices=np.full((n, 1), f"p{partition}", object),
+    )
 
 
 def rows(times: Any, slices: Any = None) -> Table:

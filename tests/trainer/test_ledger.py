@@ -18,9 +18,12 @@ ONE = Spent(2.0, 0.05, 200)
 
 def config_in(folder: Path, **privacy: Any) -> Config:
     return Config(
-        stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x"]), root=str(folder),
+        stream="s",
+        topics=TopicsConfig(events="e"),
+        event=EventConfig(time_field="t", numeric=["x"]),
+        root=str(folder),
         privacy=PrivacyConfig(enabled=True, **privacy),
-    )  # fmt: skip
+    )
 
 
 def test_costs_add_up_by_the_accountant_until_the_budget_refuses(tmp_path: Path) -> None:
@@ -78,9 +81,11 @@ def test_two_trainers_cannot_spend_the_same_budget(tmp_path: Path) -> None:
 
 def raw(**privacy: Any) -> dict[str, Any]:
     return {
-        "stream": "s", "topics": {"events": "e"}, "event": {"time_field": "t", "numeric": ["x"]},
+        "stream": "s",
+        "topics": {"events": "e"},
+        "event": {"time_field": "t", "numeric": ["x"]},
         "privacy": {"enabled": True, **privacy},
-    }  # fmt: skip
+    }
 
 
 def test_settings_that_cannot_hold_are_refused_at_the_start() -> None:

@@ -40,12 +40,21 @@ class Plan(msgspec.Struct):
 def make_app(plan: Plan) -> faust.App:
     """The app with its transport and agent."""
     app = faust.App(
-        plan.group, broker=f"kafka://{plan.bootstrap}", web_enabled=False, topic_allow_declare=False,
-        topic_disable_leader=True, stream_wait_empty=False, stream_buffer_maxsize=4096 if plan.plain else 16,
-        broker_commit_interval=0.5, broker_max_poll_records=4000, broker_session_timeout=6, broker_heartbeat_interval=2,
-        consumer_auto_offset_reset="earliest", datadir=os.path.dirname(plan.out) + f"/data-{os.getpid()}",
+        plan.group,
+        broker=f"kafka://{plan.bootstrap}",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=4096 if plan.plain else 16,
+        broker_commit_interval=0.5,
+        broker_max_poll_records=4000,
+        broker_session_timeout=6,
+        broker_heartbeat_interval=2,
+        consumer_auto_offset_reset="earliest",
+        datadir=os.path.dirname(plan.out) + f"/data-{os.getpid()}",
         processing_guarantee="at_least_once",
-    )  # fmt: skip
+    )
     out = os.open(plan.out, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     (plain_agent if plan.plain else batch_agent)(app, plan, out)
     return app

@@ -53,8 +53,9 @@ class Bench:
         with (self.folder / f"log-{number}").open("wb") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "tests.worker.batch_worker", msgspec.json.encode(chosen).decode()],
-                stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self._workers.append(worker)
         return worker
 

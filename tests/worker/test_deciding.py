@@ -37,9 +37,7 @@ def pass_over_idle(worker: Worker) -> None:
     worker._decider.pass_over_idle(worker.lags(worker.config.topics.partials))
 
 
-@pytest.mark.parametrize(
-    ("unread", "lag", "passed"), [(0, 0, True), (7, 0, False), (None, 0, False), (0, 3, False)]
-)  # fmt: skip
+@pytest.mark.parametrize(("unread", "lag", "passed"), [(0, 0, True), (7, 0, False), (None, 0, False), (0, 3, False)])
 @in_a_loop
 async def test_only_a_source_with_nothing_to_read_is_idle(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, unread: int | None, lag: int, passed: bool

@@ -42,14 +42,23 @@ def verdict(found: Evaluation) -> list[str]:
     else:
         many = "somewhat more" if alarms.value <= 0.03 else "far more"
         calibrated = f"It calls {many} events strange than it should: these rows differ from those it was calibrated on"
-    gains = [f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
-             for name, gain in found.over.items()]  # fmt: skip
+    gains = [
+        f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
+        for name, gain in found.over.items()
+    ]
     likely = f"It {', '.join(gains)}" if gains else "No baseline was fitted"
     likely = ". ".join(
         [likely, *(f"There are no figures against {name}: {why}" for name, why in found.left_out.items())]
     )
-    alike = ("cannot be told from" if auc < 0.55 else "are hard to tell from" if auc < 0.65
-             else "can often be told from" if auc < 0.8 else "are easily told from")  # fmt: skip
+    alike = (
+        "cannot be told from"
+        if auc < 0.55
+        else "are hard to tell from"
+        if auc < 0.65
+        else "can often be told from"
+        if auc < 0.8
+        else "are easily told from"
+    )
     return [
         f"{calibrated}.",
         f"{likely}.",
@@ -61,15 +70,19 @@ def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[s
     """The whole document; ``plots`` are inline SVG by section."""
     sections = [
         _section("Likelihood on events it has never seen", _likelihood(found)),
-        _section("Calibration", _CALIBRATION + _grid(plots["calibration"], "one")
-                 + f"<h3>By slice</h3>{_grid(plots['slices'])}"),
+        _section(
+            "Calibration",
+            _CALIBRATION + _grid(plots["calibration"], "one") + f"<h3>By slice</h3>{_grid(plots['slices'])}",
+        ),
         _section("Month by month", _MONTHS + _grid(plots["months"], "one") + _months(months)) if months else "",
         _section("Each column by itself", _PIT + _grid(plots["pit"])),
-        _section("Samples over events", _SAMPLES + _giveaway(about, found)
-                 + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"])),
+        _section(
+            "Samples over events",
+            _SAMPLES + _giveaway(about, found) + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"]),
+        ),
         _section("Slices", _slices(found)),
         _section("Columns", _columns(about, found)),
-    ]  # fmt: skip
+    ]
     style = files("stream_app.offline.evaluate").joinpath("page.css").read_text()
     title = f"{about.stream}: how good is model {about.model_id}?"
     return (
@@ -82,11 +95,18 @@ def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[s
 def _head(title: str, about: About, found: Evaluation) -> str:
     gain = next(reversed(found.over.items())) if found.over else ("", None)
     figures = [
-        ("strange at p ≤ 1 %", f"{found.alarms.value:.1%}", f"{found.alarms.low:.1%} to {found.alarms.high:.1%}; 1 % is meant"),
-        (f"gain over {gain[0]}" if gain[1] else "log-likelihood", _nats(gain[1].value if gain[1] else found.log_prob.value),
-         "an event, " + _between(gain[1] or found.log_prob)),
+        (
+            "strange at p ≤ 1 %",
+            f"{found.alarms.value:.1%}",
+            f"{found.alarms.low:.1%} to {found.alarms.high:.1%}; 1 % is meant",
+        ),
+        (
+            f"gain over {gain[0]}" if gain[1] else "log-likelihood",
+            _nats(gain[1].value if gain[1] else found.log_prob.value),
+            "an event, " + _between(gain[1] or found.log_prob),
+        ),
         ("told from samples", f"{found.two_sample.value:.2f}", f"AUC, {_between(found.two_sample)}; 0.5 is best"),
-    ]  # fmt: skip
+    ]
     cards = "".join(
         f"<li><b>{escape(v)}</b><span>{escape(n)}</span><small>{escape(s)}</small></li>" for n, v, s in figures
     )
@@ -129,10 +149,15 @@ def _months(months: Sequence[Month]) -> str:
 
 def _slices(found: Evaluation) -> str:
     rows = [
-        (s.name or "(all)", f"{s.rows:,}", f"{s.log_prob.value:.2f}", _alarms(s.alarms),
-         f"{s.worst_column} {s.worst_distance:.2f}")
+        (
+            s.name or "(all)",
+            f"{s.rows:,}",
+            f"{s.log_prob.value:.2f}",
+            _alarms(s.alarms),
+            f"{s.worst_column} {s.worst_distance:.2f}",
+        )
         for s in found.slices
-    ]  # fmt: skip
+    ]
     return _table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
 
 

@@ -32,9 +32,14 @@ _EVER_MS = 1 << 62
 
 
 def run_evaluate(
-    config: Config, file: Path, out: Path, err: Console, png: Path | None = None, model: str | None = None,
+    config: Config,
+    file: Path,
+    out: Path,
+    err: Console,
+    png: Path | None = None,
+    model: str | None = None,
     bootstrap_until: str | None = None,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Write the report on a model over a file's events; see the command's help.
 
     Raises:
@@ -113,9 +118,14 @@ def _baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str,
     if not stop.any() or stop.all():
         stop = np.arange(len(train)) % dataset.FOLDS == 0
     mixture = Density.fit(
-        density.spec, train.take(~stop), train.take(stop), train.take(stop), SEED, flow_name="mixture",
+        density.spec,
+        train.take(~stop),
+        train.take(stop),
+        train.take(stop),
+        SEED,
+        flow_name="mixture",
         encoder_config=replace(density.encoder.config, context=()),
-    )  # fmt: skip
+    )
     fitted, left_out = {}, {}
     try:
         fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)

@@ -91,12 +91,22 @@ class Policy:
         incident.told_ms = verdict.pane_end_ms
         blame = [Blame(feature=name, weight=weight) for name, weight in verdict.blame]
         return Alert(
-            id=incident.alert_id, stream=self._stream, rule=verdict.rule, slicing=verdict.slicing, slice=verdict.slice,
-            state=state, opened_pane_ms=incident.opened_ms, pane_start_ms=verdict.pane_start_ms,
-            pane_end_ms=verdict.pane_end_ms, statistic=verdict.statistic,
-            threshold=rule.resolve if state == "resolve" else rule.open, evidence=verdict.evidence,
-            model_id=verdict.model_id, blame=blame, summary=_summary(state, verdict, incident.model_id),
-        )  # fmt: skip
+            id=incident.alert_id,
+            stream=self._stream,
+            rule=verdict.rule,
+            slicing=verdict.slicing,
+            slice=verdict.slice,
+            state=state,
+            opened_pane_ms=incident.opened_ms,
+            pane_start_ms=verdict.pane_start_ms,
+            pane_end_ms=verdict.pane_end_ms,
+            statistic=verdict.statistic,
+            threshold=rule.resolve if state == "resolve" else rule.open,
+            evidence=verdict.evidence,
+            model_id=verdict.model_id,
+            blame=blame,
+            summary=_summary(state, verdict, incident.model_id),
+        )
 
     def to_state(self) -> list[Any]:
         """Plain values for a snapshot."""

@@ -60,7 +60,7 @@ class Retraining:
 
     def ask(
         self, now_ms: int, alerts: list[tuple[str, str]], model_id: str, topic: str, sources: dict[int, Source]
-    ) -> RetrainRequest | None:  # fmt: skip
+    ) -> RetrainRequest | None:
         """A request when enough slices have an open alert and the last request is long enough ago.
 
         Args:
@@ -80,17 +80,27 @@ class Retraining:
         reach_ms = start_ms - self._config.windows.lateness
         train = [
             OffsetRange(
-                topic=topic, partition=partition, start=source.start(reach_ms), end=source.end(now_ms),
-                start_ms=start_ms, end_ms=now_ms,
+                topic=topic,
+                partition=partition,
+                start=source.start(reach_ms),
+                end=source.end(now_ms),
+                start_ms=start_ms,
+                end_ms=now_ms,
             )
             for partition, source in sorted(sources.items())
-        ]  # fmt: skip
+        ]
         ids = sorted(alert_id for _, alert_id in alerts)
         return RetrainRequest(
-            id=record_id("retrain", self._config.stream, now_ms, model_id, ids), stream=self._config.stream,
-            reason="drift", slices=slices, alerts=ids, model_id=model_id, requested_pane_ms=now_ms, train=train,
+            id=record_id("retrain", self._config.stream, now_ms, model_id, ids),
+            stream=self._config.stream,
+            reason="drift",
+            slices=slices,
+            alerts=ids,
+            model_id=model_id,
+            requested_pane_ms=now_ms,
+            train=train,
             calibrate_from_ms=max(now_ms - settings.calibration, start_ms),
-        )  # fmt: skip
+        )
 
     def to_state(self) -> int:
         """Plain value for a snapshot."""

@@ -131,9 +131,16 @@ class Decoder:
         ids = [_text(getattr(body, self._id)) or "" for body in bodies] if self._id else None
         index = np.array(rows, dtype=np.int64)
         return EventBatch(
-            raw.topic, raw.partition, index, raw.offsets[index], np.array(times, dtype=np.int64),
-            numeric, categorical, slices, ids,
-        )  # fmt: skip
+            raw.topic,
+            raw.partition,
+            index,
+            raw.offsets[index],
+            np.array(times, dtype=np.int64),
+            numeric,
+            categorical,
+            slices,
+            ids,
+        )
 
 
 def _text(value: Any) -> str | None:

@@ -47,23 +47,44 @@ def slice_partition(config: Config, slicing: str, name: str) -> int:
 
 
 def _block(
-    config: Config, layout: Layout, source: tuple[str, int], start: int, pane: Pane, slicing: str, names: list[str], index: int
-) -> PaneBlock:  # fmt: skip
+    config: Config,
+    layout: Layout,
+    source: tuple[str, int],
+    start: int,
+    pane: Pane,
+    slicing: str,
+    names: list[str],
+    index: int,
+) -> PaneBlock:
     at = np.array([pane.slices[name] for name in names])
     return PaneBlock(
-        stream=config.stream, topic=source[0], partition=source[1], pane_start_ms=start,
-        pane_end_ms=start + config.windows.pane, offset_start=pane.offset_start, offset_end=pane.offset_end,
-        model_id=pane.model_id, slicing=slicing, index=index, slices=names,
-        columns=layout.encode(pane.rows[at]), top=[pane.top.get(int(i), []) for i in at],
-    )  # fmt: skip
+        stream=config.stream,
+        topic=source[0],
+        partition=source[1],
+        pane_start_ms=start,
+        pane_end_ms=start + config.windows.pane,
+        offset_start=pane.offset_start,
+        offset_end=pane.offset_end,
+        model_id=pane.model_id,
+        slicing=slicing,
+        index=index,
+        slices=names,
+        columns=layout.encode(pane.rows[at]),
+        top=[pane.top.get(int(i), []) for i in at],
+    )
 
 
 def markers(config: Config, source: tuple[str, int], end: int, offset: int, counters: dict[str, int]) -> list[Outgoing]:
     """``PaneClosed`` on every partials partition: all panes up to ``end`` are complete."""
     record = PaneClosed(
-        stream=config.stream, topic=source[0], partition=source[1], pane_start_ms=end - config.windows.pane,
-        pane_end_ms=end, offset_end=offset, counters=dict(counters),
-    )  # fmt: skip
+        stream=config.stream,
+        topic=source[0],
+        partition=source[1],
+        pane_start_ms=end - config.windows.pane,
+        pane_end_ms=end,
+        offset_end=offset,
+        counters=dict(counters),
+    )
     return [_partial(q, record) for q in range(config.topics.partitions)]
 
 
@@ -82,15 +103,25 @@ def anomaly(config: Config, scored: ScoredBatch, i: int) -> EventAnomaly:
     order = np.argsort(-share, kind="stable")[:BLAMED_MAX]
     blame = [
         Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {values[j]}")
-        for j in order if share[j] > 0
-    ]  # fmt: skip
+        for j in order
+        if share[j] > 0
+    ]
     source = (config.stream, events.topic, events.partition, int(events.offsets[i]))
     return EventAnomaly(
-        id=record_id("event-anomaly", *source, scored.model[i]), stream=config.stream, topic=events.topic,
-        partition=events.partition, offset=int(events.offsets[i]), event_time_ms=int(events.event_time_ms[i]),
-        slice=str(events.slices[i, 0]), model_id=str(scored.model[i]), log_prob=float(scored.log_prob[i]),
-        p_value=float(scored.p_value[i]), pooled=bool(scored.pooled[i]), threshold=config.event_rule.alpha, blame=blame,
-    )  # fmt: skip
+        id=record_id("event-anomaly", *source, scored.model[i]),
+        stream=config.stream,
+        topic=events.topic,
+        partition=events.partition,
+        offset=int(events.offsets[i]),
+        event_time_ms=int(events.event_time_ms[i]),
+        slice=str(events.slices[i, 0]),
+        model_id=str(scored.model[i]),
+        log_prob=float(scored.log_prob[i]),
+        p_value=float(scored.p_value[i]),
+        pooled=bool(scored.pooled[i]),
+        threshold=config.event_rule.alpha,
+        blame=blame,
+    )
 
 
 def anomaly_message(config: Config, record: EventAnomaly) -> Outgoing:
@@ -118,10 +149,18 @@ def dead_letter(config: Config, topic: str, partition: int, reject: Reject) -> O
     body = reject.value or b""
     letter_id = record_id("dead-letter", config.stream, topic, partition, reject.offset)
     record = DeadLetter(
-        id=letter_id, stream=config.stream, topic=topic, partition=partition, offset=reject.offset, reason=reject.reason,
-        field=reject.field, detail=reject.detail, sha256=hashlib.sha256(body).hexdigest(), size=len(body),
+        id=letter_id,
+        stream=config.stream,
+        topic=topic,
+        partition=partition,
+        offset=reject.offset,
+        reason=reject.reason,
+        field=reject.field,
+        detail=reject.detail,
+        sha256=hashlib.sha256(body).hexdigest(),
+        size=len(body),
         body=body[:BODY_BYTES_MAX],
-    )  # fmt: skip
+    )
     source = f"/driftflow/{config.stream}/score/{partition}"
     message = encode_event(record, event_id=letter_id, source=source, time_ms=0, subject=reject.reason)
     return Outgoing("dead_letters", 0, None, message.value, message.headers)

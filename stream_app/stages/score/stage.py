@@ -68,8 +68,13 @@ class Scorer:
         return out
 
     def _judge(
-        self, state: SourceState, raw: RawBatch, events: EventBatch, rejects: list[Reject], models: Mapping[str, Density]
-    ) -> _Judged:  # fmt: skip
+        self,
+        state: SourceState,
+        raw: RawBatch,
+        events: EventBatch,
+        rejects: list[Reject],
+        models: Mapping[str, Density],
+    ) -> _Judged:
         pane = int(self.config.windows.pane)
         record_times = None if raw.record_time_ms is None else raw.record_time_ms[events.rows]
         timing = screen(state.timing, self.config.windows, events, record_times)
@@ -85,9 +90,7 @@ class Scorer:
         rejects.sort(key=lambda reject: reject.row)
         return _Judged(events, timing, scored, wanted & ~bad, bad, pane_ms, rejects, state.counters["received"])
 
-    def _segment(
-        self, state: SourceState, raw: RawBatch, judged: _Judged, first: int, last: int, out: Outputs
-    ) -> None:  # fmt: skip
+    def _segment(self, state: SourceState, raw: RawBatch, judged: _Judged, first: int, last: int, out: Outputs) -> None:
         """Rows ``[first, last)``; the first of them may close panes, none of the others does."""
         closed = int(judged.timing.closed_after_ms[first])
         if closed > int(judged.timing.closed_before_ms[first]):
@@ -148,18 +151,24 @@ class Scorer:
 
 
 def _score_where(
-    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools,
-    alpha: float,
-) -> ScoredBatch:  # fmt: skip
+    events: EventBatch, models: Mapping[str, Density], model: npt.NDArray[np.object_], wanted: Bools, alpha: float
+) -> ScoredBatch:
     """Score the wanted events; the others keep neutral values and count as not scorable."""
     part = score_events(events.take(wanted), models, model[wanted], alpha)
     if wanted.all():
         return part
     (n, d), k = events.numeric.shape, events.categorical.shape[1]
     full = ScoredBatch(
-        events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d + k)), np.zeros(n, bool), model,
-    )  # fmt: skip
+        events,
+        np.zeros(n),
+        np.ones(n),
+        np.zeros(n, bool),
+        np.full((n, d), 0.5, np.float32),
+        np.isnan(events.numeric),
+        np.zeros((n, d + k)),
+        np.zeros(n, bool),
+        model,
+    )
     for name in ("log_prob", "p_value", "pooled", "pit", "missing", "contributions", "scorable"):
         getattr(full, name)[wanted] = getattr(part, name)
     return full

@@ -109,9 +109,16 @@ def score_events(events: EventBatch, models: Mapping[str, Density], model: Any, 
     """
     (n, d), k = events.numeric.shape, events.categorical.shape[1]
     scored = ScoredBatch(
-        events, np.zeros(n), np.ones(n), np.zeros(n, bool), np.full((n, d), 0.5, np.float32), np.isnan(events.numeric),
-        np.zeros((n, d + k)), np.zeros(n, bool), model,
-    )  # fmt: skip
+        events,
+        np.zeros(n),
+        np.ones(n),
+        np.zeros(n, bool),
+        np.full((n, d), 0.5, np.float32),
+        np.isnan(events.numeric),
+        np.zeros((n, d + k)),
+        np.zeros(n, bool),
+        model,
+    )
     whole = Table(events.numeric, events.categorical, events.slices[:, 0], events.event_time_ms)
     for model_id in dict.fromkeys(model.tolist()):
         rows = np.flatnonzero(model == model_id)

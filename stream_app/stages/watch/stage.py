@@ -137,7 +137,7 @@ class Watcher:
 
     def _final_pane(
         self, start: int, blocks: dict[tuple[int, int], PaneBlock], references: Mapping[str, Reference], out: Outputs
-    ) -> None:  # fmt: skip
+    ) -> None:
         end = start + int(self.config.windows.pane)
         for slicing in self.config.slicing_names:
             merged = self._merge(slicing, [block for _, block in sorted(blocks.items()) if block.slicing == slicing])
@@ -179,9 +179,14 @@ class Watcher:
         return out
 
     def _slicing_pane(
-        self, slicing: str, start: int, end: int, merged: dict[str, tuple[str, Ints]],
-        references: Mapping[str, Reference], out: Outputs,
-    ) -> None:  # fmt: skip
+        self,
+        slicing: str,
+        start: int,
+        end: int,
+        merged: dict[str, tuple[str, Ints]],
+        references: Mapping[str, Reference],
+        out: Outputs,
+    ) -> None:
         windows = self._windows[slicing]
         names = sorted(merged)
         at = np.array([windows.ensure(name, merged[name][0]) for name in names], dtype=np.int64)
@@ -196,14 +201,32 @@ class Watcher:
             ring.add(ring.advance(start), at, rows)
         order = np.argsort(at, kind="stable")
         chosen = [references[models[i]] for i in order]
-        self._points(slicing, start, end, [names[i] for i in order], [models[i] for i in order], at[order], rows[order],
-                     chosen, windows, out)  # fmt: skip
+        self._points(
+            slicing,
+            start,
+            end,
+            [names[i] for i in order],
+            [models[i] for i in order],
+            at[order],
+            rows[order],
+            chosen,
+            windows,
+            out,
+        )
         for (rule_name, of), detector in self._detectors.items():
             if of == slicing:
                 ring = self._ring(rule_name, windows)
                 view = PaneView(start, end, at[order], rows[order], ring.total[at[order]], fresh[order], chosen)
-                self._verdicts(rule_name, slicing, detector, view, [names[i] for i in order],
-                               [models[i] for i in order], windows, out)  # fmt: skip
+                self._verdicts(
+                    rule_name,
+                    slicing,
+                    detector,
+                    view,
+                    [names[i] for i in order],
+                    [models[i] for i in order],
+                    windows,
+                    out,
+                )
 
     def _ring(self, rule_name: str, windows: SlicingWindows) -> Ring:
         span = self.config.rules[rule_name].span
@@ -212,18 +235,32 @@ class Watcher:
         return windows.rings[min(1, len(windows.rings) - 1)]
 
     def _verdicts(
-        self, rule_name: str, slicing: str, detector: Detector, view: PaneView, names: list[str], models: list[str],
-        windows: SlicingWindows, out: Outputs,
-    ) -> None:  # fmt: skip
+        self,
+        rule_name: str,
+        slicing: str,
+        detector: Detector,
+        view: PaneView,
+        names: list[str],
+        models: list[str],
+        windows: SlicingWindows,
+        out: Outputs,
+    ) -> None:
         statistics = detector.update(view)
         kind = self.config.rules[rule_name].detector
         for i in sorted(range(len(names)), key=names.__getitem__):
             blame = self._blame(kind, view, i) if statistics[i] >= self.config.rules[rule_name].resolve else ()
             verdict = Verdict(
-                rule=rule_name, detector=kind, slicing=slicing, slice=names[i], pane_start_ms=view.start_ms,
-                pane_end_ms=view.end_ms, model_id=models[i], statistic=float(statistics[i]), evidence=detector.evidence,
+                rule=rule_name,
+                detector=kind,
+                slicing=slicing,
+                slice=names[i],
+                pane_start_ms=view.start_ms,
+                pane_end_ms=view.end_ms,
+                model_id=models[i],
+                statistic=float(statistics[i]),
+                evidence=detector.evidence,
                 blame=blame,
-            )  # fmt: skip
+            )
             alert = self._policy.judge(verdict)
             if alert is not None:
                 self._send(alert, record_id("alert-event", alert.id, alert.state, alert.pane_end_ms), alert.slice, out)
@@ -240,9 +277,18 @@ class Watcher:
         return tuple((self.config.event.numeric[j], float(moved[j]) / total) for j in order if moved[j] > 0)
 
     def _points(
-        self, slicing: str, start: int, end: int, names: list[str], models: list[str], at: Ints, rows: Ints,
-        references: list[Reference], windows: SlicingWindows, out: Outputs,
-    ) -> None:  # fmt: skip
+        self,
+        slicing: str,
+        start: int,
+        end: int,
+        names: list[str],
+        models: list[str],
+        at: Ints,
+        rows: Ints,
+        references: list[Reference],
+        windows: SlicingWindows,
+        out: Outputs,
+    ) -> None:
         for i, name in enumerate(names):
             pane = WindowUpdate(slicing, name, "pane", start, end, models[i], rows[i])
             out.points.append(points.window_point(self.config, self.layout, pane))

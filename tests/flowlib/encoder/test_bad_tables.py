@@ -142,7 +142,7 @@ def test_the_wrong_shape_or_type_is_refused_with_the_names(density: Density) -> 
         (lambda: Table.of(np.zeros(3)), "numeric has shape"),
         (lambda: Table.of(5.0), "numeric has shape"),
         (lambda: Table.of(np.zeros((2, 3)), [["x"]]), "categories has shape"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(ValueError, match=says):
             density.score(make())
     assert density.spec == SPEC

@@ -146,13 +146,22 @@ def test_a_tail_keeps_the_mean_excess_of_a_normal() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
-    [("standard", "scale", np.zeros(1)), ("robust", "scale", -np.ones(1)), ("asinh", "unit", np.zeros(1)),
-     ("log", "floor", np.zeros(1)), ("standard", "shift", np.array([np.nan])), ("asinh", "centre", np.zeros((1, 1))),
-     ("standard", "shift", np.zeros(2)), ("log", "shift", np.zeros(1, np.float32)),
-     ("quantile", "knots", np.zeros((1, KNOTS))), ("quantile", "scores", np.arange(0.0, -KNOTS, -1.0)[None]),
-     ("quantile", "slopes", np.zeros((1, KNOTS))), ("quantile", "slopes", np.ones((1, 3))),
-     ("quantile", "knots", np.full((1, KNOTS), np.inf))],
-)  # fmt: skip
+    [
+        ("standard", "scale", np.zeros(1)),
+        ("robust", "scale", -np.ones(1)),
+        ("asinh", "unit", np.zeros(1)),
+        ("log", "floor", np.zeros(1)),
+        ("standard", "shift", np.array([np.nan])),
+        ("asinh", "centre", np.zeros((1, 1))),
+        ("standard", "shift", np.zeros(2)),
+        ("log", "shift", np.zeros(1, np.float32)),
+        ("quantile", "knots", np.zeros((1, KNOTS))),
+        ("quantile", "scores", np.arange(0.0, -KNOTS, -1.0)[None]),
+        ("quantile", "slopes", np.zeros((1, KNOTS))),
+        ("quantile", "slopes", np.ones((1, 3))),
+        ("quantile", "knots", np.full((1, KNOTS), np.inf)),
+    ],
+)
 def test_senseless_parameters_are_refused(kind: str, name: str, value: Any) -> None:
     FITTED[kind].check(1)
     with pytest.raises(ValueError, match=kind):
@@ -162,18 +171,24 @@ def test_senseless_parameters_are_refused(kind: str, name: str, value: Any) -> N
 def law(name: str, n: int, seed: int = 6) -> Any:
     g = np.random.default_rng(seed)
     return {
-        "normal": lambda: g.normal(3, 2, n), "log-normal": lambda: np.exp(1.5 * g.standard_normal(n)),
+        "normal": lambda: g.normal(3, 2, n),
+        "log-normal": lambda: np.exp(1.5 * g.standard_normal(n)),
         "two-sided": lambda: np.sinh(2 * g.standard_normal(n)),
         "two humps": lambda: np.where(g.random(n) < 0.5, g.normal(-6, 1, n), g.normal(6, 1, n)),
         "with zeros": lambda: np.maximum(np.exp(2 * g.standard_normal(n)) - 0.5, 0),
-    }[name]()  # fmt: skip
+    }[name]()
 
 
 @pytest.mark.parametrize(
     ("name", "kinds", "wanted"),
-    [("normal", KINDS, Standard), ("log-normal", KINDS, Log), ("two-sided", KINDS[:4], Asinh),
-     ("two humps", KINDS, Quantile), ("with zeros", KINDS[:4], Asinh)],
-)  # fmt: skip
+    [
+        ("normal", KINDS, Standard),
+        ("log-normal", KINDS, Log),
+        ("two-sided", KINDS[:4], Asinh),
+        ("two humps", KINDS, Quantile),
+        ("with zeros", KINDS[:4], Asinh),
+    ],
+)
 def test_the_map_is_chosen_by_held_out_likelihood(name: str, kinds: tuple[str, ...], wanted: type[ColumnMap]) -> None:
     assert isinstance(fit_column(law(name, 4_000), 0.0, kinds), wanted)
 

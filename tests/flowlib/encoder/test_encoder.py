@@ -161,12 +161,23 @@ def test_the_state_goes_round() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("resolution", np.zeros(3)), ("resolution", -np.ones(4)), ("limit", np.zeros(4)), ("limit", np.full(4, np.nan)),
-     ("missing_share", np.array([0.0, 0.5, 0.5, 0.5])), ("missing_share", np.array([0.5, 1.0, 0.5, 0.5])),
-     ("limit", np.ones((4, 1))), ("limit", np.ones(4, np.float32)), ("level_log_prob.0", np.zeros(2)),
-     ("slice_table", np.zeros((2, 8), np.float32)), ("slice_table", np.zeros((3, 8))), ("standard.scale", np.zeros(1)),
-     ("log.floor", np.zeros(2)), ("standard.shift", np.array([np.inf]))],
-)  # fmt: skip
+    [
+        ("resolution", np.zeros(3)),
+        ("resolution", -np.ones(4)),
+        ("limit", np.zeros(4)),
+        ("limit", np.full(4, np.nan)),
+        ("missing_share", np.array([0.0, 0.5, 0.5, 0.5])),
+        ("missing_share", np.array([0.5, 1.0, 0.5, 0.5])),
+        ("limit", np.ones((4, 1))),
+        ("limit", np.ones(4, np.float32)),
+        ("level_log_prob.0", np.zeros(2)),
+        ("slice_table", np.zeros((2, 8), np.float32)),
+        ("slice_table", np.zeros((3, 8))),
+        ("standard.scale", np.zeros(1)),
+        ("log.floor", np.zeros(2)),
+        ("standard.shift", np.array([np.inf])),
+    ],
+)
 def test_a_state_that_does_not_fit_is_refused(name: str, value: Any) -> None:
     meta, parts = Encoder.fit(MIXED, mixed(600, 1), EVERYTHING).to_state()
     assert name in parts
@@ -176,9 +187,15 @@ def test_a_state_that_does_not_fit_is_refused(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("maps", [["standard", [0, 1, 2, 2]]]), ("config", {"maps": ["cubic"]}), ("config", {"context": ["moon"]}),
-     ("levels", []), ("config", {"embedding": 10**6, "context": ["slice"]}), ("slices", [])],
-)  # fmt: skip
+    [
+        ("maps", [["standard", [0, 1, 2, 2]]]),
+        ("config", {"maps": ["cubic"]}),
+        ("config", {"context": ["moon"]}),
+        ("levels", []),
+        ("config", {"embedding": 10**6, "context": ["slice"]}),
+        ("slices", []),
+    ],
+)
 def test_a_senseless_description_is_refused(name: str, value: Any) -> None:
     meta, parts = Encoder.fit(MIXED, mixed(600, 1), EncoderConfig(maps=("standard",), context=("slice",))).to_state()
     with pytest.raises(ValueError, match=r"encoder|argument"):
@@ -187,10 +204,11 @@ def test_a_senseless_description_is_refused(name: str, value: Any) -> None:
 
 def test_what_is_no_table_is_refused_with_the_names(encoder: Encoder) -> None:
     for bad, says in [
-        (Table.of(np.zeros((2, 3))), "x, tail"), (Table.of(np.zeros((2, 2)), [["x"], ["y"]]), "categories"),
+        (Table.of(np.zeros((2, 3))), "x, tail"),
+        (Table.of(np.zeros((2, 2)), [["x"], ["y"]]), "categories"),
         (replace(Table.of(np.zeros((2, 2))), numeric=np.zeros((2, 2))), "float64, expected float32"),
         (replace(Table.of(np.zeros((2, 2))), numeric=np.array([["1", "2"]])), "expected float32"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(ValueError, match=says):
             encoder.encode(bad)
         with pytest.raises(ValueError, match=says):
@@ -233,8 +251,13 @@ def test_a_few_values_off_the_grid_do_not_hide_it() -> None:
 
 def test_what_is_not_rounded_has_no_step() -> None:
     g = np.random.default_rng(4)
-    for x in (g.standard_normal(1_000), np.zeros(100), np.zeros(0), np.where(g.random(1_000) < 0.6, 0, g.random(1_000)),
-              g.standard_normal(1_000) + 1e6):  # fmt: skip
+    for x in (
+        g.standard_normal(1_000),
+        np.zeros(100),
+        np.zeros(0),
+        np.where(g.random(1_000) < 0.6, 0, g.random(1_000)),
+        g.standard_normal(1_000) + 1e6,
+    ):
         assert resolution(x.astype(np.float32).astype(np.float64)) == 0
     assert resolution(np.array([0.0, 2.0, 5.0] * 20)) == 1
     assert resolution(np.array([0.0, 1.0] * 20)) == 1
@@ -265,18 +288,27 @@ def test_what_is_peculiar_is_found_and_named() -> None:
     g = np.random.default_rng(7)
     x = g.standard_normal(2_000)
     columns = {
-        "plain": x, "same": 3 * x + 7, "mirror": -x, "still": np.full(2_000, 4.5), "steps": np.rint(10 * g.random(2_000)),
-        "wild": np.sinh(4 * g.standard_normal(2_000)), "gone": np.where(g.random(2_000) < 0.7, np.nan, g.random(2_000)),
-        "never": np.full(2_000, np.nan), "near": x + 0.01 * g.standard_normal(2_000),
-    }  # fmt: skip
+        "plain": x,
+        "same": 3 * x + 7,
+        "mirror": -x,
+        "still": np.full(2_000, 4.5),
+        "steps": np.rint(10 * g.random(2_000)),
+        "wild": np.sinh(4 * g.standard_normal(2_000)),
+        "gone": np.where(g.random(2_000) < 0.7, np.nan, g.random(2_000)),
+        "never": np.full(2_000, np.nan),
+        "near": x + 0.01 * g.standard_normal(2_000),
+    }
     table = Table.of(np.column_stack([*columns.values()]))
     whole = replace(table, numeric=np.column_stack([table.numeric[:, :6], table.numeric[:, 8:]]))
     names = [name for name in columns if name not in ("gone", "never")]
     found = Encoder.fit(FeatureSpec(tuple(names)), whole).findings
     assert {(one.kind, one.columns) for one in found} == {
-        ("constant", ("still",)), ("integer", ("steps",)), ("heavy tail", ("wild",)),
-        ("duplicate", ("plain", "same")), ("duplicate", ("plain", "mirror")),
-    }  # fmt: skip
+        ("constant", ("still",)),
+        ("integer", ("steps",)),
+        ("heavy tail", ("wild",)),
+        ("duplicate", ("plain", "same")),
+        ("duplicate", ("plain", "mirror")),
+    }
     everything = Encoder.fit(FeatureSpec(tuple(columns)), table).findings
     assert {one.columns for one in everything if one.kind == "mostly missing"} == {("gone",), ("never",)}
     assert all(set(one.columns) <= set(columns) and one.columns[0] in one.says for one in everything)

@@ -171,10 +171,12 @@ class Scaled(torch.nn.Module):
 
 
 COPIES: dict[str, Callable[[torch.nn.Module], Any]] = {
-    "itself": lambda module: module, "scripted": lambda module: torch.jit.script(module), "frozen": script,
+    "itself": lambda module: module,
+    "scripted": lambda module: torch.jit.script(module),
+    "frozen": script,
     "deep copy": copy.deepcopy,
     "exported": lambda module: torch.export.export(module, tuple(map(torch.from_numpy, rows(13)))).module(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", sorted(COPIES))
@@ -254,9 +256,12 @@ def block(**changes: Any) -> tuple[Any, ...]:
     one = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
     two = np.ones((2, 1), np.float32), np.zeros(2, np.float32)
     parts = {
-        "kind": "affine", "numbers": (0, 0.0, 0.0, 0.0, 0.0, 0.0), "inputs": np.zeros(1, np.int32),
-        "features": np.zeros(1, np.int32), "layers": [one, two],
-    } | changes  # fmt: skip
+        "kind": "affine",
+        "numbers": (0, 0.0, 0.0, 0.0, 0.0, 0.0),
+        "inputs": np.zeros(1, np.int32),
+        "features": np.zeros(1, np.int32),
+        "layers": [one, two],
+    } | changes
     return tuple(parts.values())
 
 

@@ -45,9 +45,12 @@ def spline_of(spline: RationalQuadratic) -> Any:
         widths, heights, slopes = spline._knots(flat.reshape(-1, flat.shape[-1], 1))
         widths, heights, slopes = (part[..., 0].reshape(*flat.shape[:-1], -1) for part in (widths, heights, slopes))
         return zuko.transforms.MonotonicRQSTransform(
-            unclipped(centred(widths / (2 * BOUND)), 2.0), unclipped(centred(heights / (2 * BOUND)), 2.0),
-            unclipped(slopes[..., 1:-1].log(), 1.0), bound=BOUND, slope=math.exp(SLOPE),
-        )  # fmt: skip
+            unclipped(centred(widths / (2 * BOUND)), 2.0),
+            unclipped(centred(heights / (2 * BOUND)), 2.0),
+            unclipped(slopes[..., 1:-1].log(), 1.0),
+            bound=BOUND,
+            slope=math.exp(SLOPE),
+        )
 
     return spline_on
 

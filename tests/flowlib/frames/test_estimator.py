@@ -33,9 +33,12 @@ def columns(n: int, seed: int = 0) -> dict[str, Any]:
     g = np.random.default_rng(seed)
     shop = g.choice(np.array(["north", "south"]), n)
     return {
-        "amount": np.exp(g.standard_normal(n)), "items": g.integers(1, 9, n), "shop": shop, "paid": g.random(n) < 0.9,
+        "amount": np.exp(g.standard_normal(n)),
+        "items": g.integers(1, 9, n),
+        "shop": shop,
+        "paid": g.random(n) < 0.9,
         "at": [NEW_YEAR + timedelta(minutes=int(m)) for m in np.sort(g.integers(0, 100_000, n))],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +237,7 @@ def test_a_categorical_and_a_nullable_pandas_column() -> None:
         (np.zeros((40, 4097)), "4,097 columns of numbers, and a density takes 4,096 at most: leave some out"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-)  # fmt: skip
+)
 def test_what_cannot_be_fitted_is_refused_with_a_sentence(given: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         clone(QUICK).fit(given)

@@ -158,12 +158,19 @@ def test_a_pandas_frame_comes_back_as_it_was() -> None:
     at = [NEW_YEAR + timedelta(hours=7 * i) for i in range(3)]
     given = pd.DataFrame(
         {
-            "x": [1.5, 2.5, np.nan], "n": np.array([1, 2, 3], np.int8), "u": np.array([0, 2, 255], np.uint8),
-            "f": np.array([1, 2, 3], np.float32), "b": [True, False, True], "w": [True, None, False],
-            "t": ["a", None, "b"], "c": pd.Categorical(["p", "q", None]), "k": pd.Categorical([3, 4, 3]),
-            "s": [10, 20, 10], "at": pd.Series(at).dt.tz_localize("Europe/Berlin"),
+            "x": [1.5, 2.5, np.nan],
+            "n": np.array([1, 2, 3], np.int8),
+            "u": np.array([0, 2, 255], np.uint8),
+            "f": np.array([1, 2, 3], np.float32),
+            "b": [True, False, True],
+            "w": [True, None, False],
+            "t": ["a", None, "b"],
+            "c": pd.Categorical(["p", "q", None]),
+            "k": pd.Categorical([3, 4, 3]),
+            "s": [10, 20, 10],
+            "at": pd.Series(at).dt.tz_localize("Europe/Berlin"),
         }
-    )  # fmt: skip
+    )
     pd.testing.assert_frame_equal(like(given, "s"), given)
 
 
@@ -172,11 +179,17 @@ def test_a_pandas_frame_comes_back_as_it_was() -> None:
 )
 def test_a_polars_frame_comes_back_as_it_was(at: Any) -> None:
     columns = {
-        "x": ([1.5, 2.5, -1.0], pl.Float64), "n": ([1, 2, 3], pl.Int16), "g": ([1, None, 3], pl.UInt32),
-        "f": ([1.0, 2.0, 3.0], pl.Float32), "b": ([True, None, False], pl.Boolean), "t": (["a", None, "b"], pl.String),
-        "c": (["p", "q", None], pl.Categorical), "e": (["p", "q", None], pl.Enum(["q", "p"])),
-        "s": ([10, None, 20], pl.Int32), "nothing": ([None, None, None], pl.String),
-    }  # fmt: skip
+        "x": ([1.5, 2.5, -1.0], pl.Float64),
+        "n": ([1, 2, 3], pl.Int16),
+        "g": ([1, None, 3], pl.UInt32),
+        "f": ([1.0, 2.0, 3.0], pl.Float32),
+        "b": ([True, None, False], pl.Boolean),
+        "t": (["a", None, "b"], pl.String),
+        "c": (["p", "q", None], pl.Categorical),
+        "e": (["p", "q", None], pl.Enum(["q", "p"])),
+        "s": ([10, None, 20], pl.Int32),
+        "nothing": ([None, None, None], pl.String),
+    }
     given = pl.DataFrame({name: pl.Series(values, dtype=dtype) for name, (values, dtype) in columns.items()})
     given = given.with_columns(pl.Series("at", [date(2026, 1, 1 + i) for i in range(3)]).cast(at))
     got = like(given, "s")

@@ -214,9 +214,11 @@ def test_a_checkpoint_of_another_run_is_refused() -> None:
     kept: list[Checkpoint] = []
     fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
     for flow, train, config, seed in (
-        (fresh(1), batch(200, 1), SMALL, 0), (fresh(), batch(200, 9), SMALL, 0),
-        (fresh(), batch(200, 1), replace(SMALL, lr=1e-4), 0), (fresh(), batch(200, 1), SMALL, 1),
-    ):  # fmt: skip
+        (fresh(1), batch(200, 1), SMALL, 0),
+        (fresh(), batch(200, 9), SMALL, 0),
+        (fresh(), batch(200, 1), replace(SMALL, lr=1e-4), 0),
+        (fresh(), batch(200, 1), SMALL, 1),
+    ):
         start = weights(flow)
         with pytest.raises(OtherRun, match="start afresh"):
             fit_flow(flow, train, batch(100, 2), config, seed, resume=kept[0])

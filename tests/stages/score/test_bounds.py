@@ -18,9 +18,11 @@ from stream_app.stages.watch.stage import Watcher
 
 HOUR = 3_600_000
 CONFIG = Config(
-    stream="s", topics=TopicsConfig(events="e"), event=EventConfig(time_field="t", numeric=["x"], slicings=[["k"]]),
+    stream="s",
+    topics=TopicsConfig(events="e"),
+    event=EventConfig(time_field="t", numeric=["x"], slicings=[["k"]]),
     windows=WindowsConfig(pane=Duration(HOUR), spans=[Duration(2 * HOUR), Duration(4 * HOUR)], max_slices=3),
-)  # fmt: skip
+)
 LAYOUT = Layout(1)
 REFERENCES = {"m": Reference(np.ones((1, PIT_BINS), np.int64), np.zeros(1), 0.0, 1.0)}
 
@@ -28,9 +30,20 @@ REFERENCES = {"m": Reference(np.ones((1, PIT_BINS), np.int64), np.zeros(1), 0.0,
 def block(names: list[str], pane: int = 0, **changes: Any) -> PaneBlock:
     rows = np.ones((len(names), LAYOUT.width), dtype=np.int64)
     made = PaneBlock(
-        stream="s", topic="e", partition=0, pane_start_ms=pane * HOUR, pane_end_ms=(pane + 1) * HOUR, offset_start=0,
-        offset_end=1, model_id="m", slicing="k", index=0, slices=names, columns=LAYOUT.encode(rows), top=[[] for _ in names],
-    )  # fmt: skip
+        stream="s",
+        topic="e",
+        partition=0,
+        pane_start_ms=pane * HOUR,
+        pane_end_ms=(pane + 1) * HOUR,
+        offset_start=0,
+        offset_end=1,
+        model_id="m",
+        slicing="k",
+        index=0,
+        slices=names,
+        columns=LAYOUT.encode(rows),
+        top=[[] for _ in names],
+    )
     return msgspec.structs.replace(made, **changes)
 
 

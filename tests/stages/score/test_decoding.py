@@ -93,10 +93,17 @@ def test_malformed(value: bytes | None, reason: str, field: str) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(st.binary(max_size=200), st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["at", "TEMP", "wd", "x"]), inner),
-).map(lambda v: json.dumps(v).encode())))  # fmt: skip
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["at", "TEMP", "wd", "x"]), inner)
+            ),
+        ).map(lambda v: json.dumps(v).encode()),
+    )
+)
 def test_nothing_raises_and_nothing_vanishes(value: bytes) -> None:
     events, rejects = decode(value)
     assert len(events) + len(rejects) == 1

@@ -25,14 +25,26 @@ def scored(seed: int, n: int, layout: Layout = LAYOUT) -> ScoredBatch:
     numeric = rng.standard_normal((n, d)).astype(np.float32)
     numeric[rng.random((n, d)) < 0.2] = np.nan
     events = EventBatch(
-        "e", 0, index, index + 100, index * 10, numeric, np.empty((n, 0), object),
+        "e",
+        0,
+        index,
+        index + 100,
+        index * 10,
+        numeric,
+        np.empty((n, 0), object),
         rng.choice(np.array(NAMES, dtype=object), (n, 1)),
-    )  # fmt: skip
+    )
     return ScoredBatch(
-        events, rng.standard_cauchy(n) * 1_000, rng.random(n) ** 3 + 1e-9, np.zeros(n, bool),
-        rng.random((n, d)).astype(np.float32), np.isnan(numeric), np.zeros((n, d)), np.ones(n, bool),
+        events,
+        rng.standard_cauchy(n) * 1_000,
+        rng.random(n) ** 3 + 1e-9,
+        np.zeros(n, bool),
+        rng.random((n, d)).astype(np.float32),
+        np.isnan(numeric),
+        np.zeros((n, d)),
+        np.ones(n, bool),
         np.full(n, "m", object),
-    )  # fmt: skip
+    )
 
 
 def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50) -> Pane:

@@ -19,9 +19,16 @@ def events(times: list[int], ids: list[str] | None = None) -> EventBatch:
     n = len(times)
     index = np.arange(n, dtype=np.int64)
     return EventBatch(
-        "t", 0, index, index, np.array(times, dtype=np.int64), np.zeros((n, 1), np.float32), np.empty((n, 0), object),
-        np.full((n, 1), "s", object), ids,
-    )  # fmt: skip
+        "t",
+        0,
+        index,
+        index,
+        np.array(times, dtype=np.int64),
+        np.zeros((n, 1), np.float32),
+        np.empty((n, 0), object),
+        np.full((n, 1), "s", object),
+        ids,
+    )
 
 
 def judge(times: list[int], cuts: list[int], ids: list[str] | None = None) -> list[tuple[bool, bool, bool, int]]:

@@ -51,9 +51,14 @@ def view(k: int, slices: list[int], rows: Any, fresh: Any = None, window: Any = 
     d = next(d for d in range(1, 9) if Layout(d).width == rows.shape[1])
     fresh = np.zeros(len(slices), bool) if fresh is None else np.array(fresh)
     return PaneView(
-        k * PANE, (k + 1) * PANE, np.array(slices, dtype=np.int64), rows, rows if window is None else window, fresh,
+        k * PANE,
+        (k + 1) * PANE,
+        np.array(slices, dtype=np.int64),
+        rows,
+        rows if window is None else window,
+        fresh,
         [reference(d)] * len(slices),
-    )  # fmt: skip
+    )
 
 
 def story(seed: int, panes: int = 40, d: int = 3) -> list[PaneView]:
@@ -74,9 +79,14 @@ def story(seed: int, panes: int = 40, d: int = 3) -> list[PaneView]:
 def select(pane: PaneView, i: int) -> PaneView:
     """The pane as one slice alone sees it."""
     return PaneView(
-        pane.start_ms, pane.end_ms, pane.slices[[i]], pane.rows[[i]], pane.window[[i]], pane.fresh[[i]],
+        pane.start_ms,
+        pane.end_ms,
+        pane.slices[[i]],
+        pane.rows[[i]],
+        pane.window[[i]],
+        pane.fresh[[i]],
         [pane.references[i]],
-    )  # fmt: skip
+    )
 
 
 EVERY = pytest.mark.parametrize("name", sorted(DETECTORS))
