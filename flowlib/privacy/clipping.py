@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from flowlib.flows import Flow
 from flowlib.flows.nets import MaskedLinear
-from flowlib.training.fit import log_prob
 
 
 def clipped_sum(flow: Flow, features: Tensor, context: Tensor, clip: float) -> list[tuple[Tensor, Tensor]]:
@@ -49,7 +48,7 @@ class _Seen:
 def _pass(flow: Flow, features: Tensor, context: Tensor) -> tuple[list[_Seen], Sequence[Tensor]]:
     """One pass forward and one back, as far as the layers' outputs: the parameters' own gradients are never made."""
     with _watched(flow) as seen, torch.enable_grad():
-        loss = -log_prob(flow, features.detach().requires_grad_(), context).sum()
+        loss = -flow.log_prob(features.detach().requires_grad_(), context).sum()
     return seen, torch.autograd.grad(loss, [s.left for s in seen])
 
 

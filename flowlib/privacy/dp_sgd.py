@@ -31,8 +31,11 @@ from flowlib.training.fit import Batch, Progress, one_cycle
 KEY_BYTES = 32
 ROWS_A_STEP = 1_024
 STEPS = 500
+_GRID = 1e-4
+"""Step of the accountant's grid of privacy losses. A coarser one is faster and claims more ε, never less."""
+
 _NOISE_MIN = 0.3
-"""Less noise than this is no protection, and the accountant takes for ever over it."""
+"""Least noise multiplier that is tried: less protects nothing, and the accountant's time grows without bound."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Spent:
     steps: int
 
 
-def epsilon_of(spent: Sequence[Spent], delta: float, grid: float = 1e-4) -> float:
+def epsilon_of(spent: Sequence[Spent], delta: float) -> float:
     """ε at δ of several trainings on the same rows together, an upper bound.
 
     Google's PLD accountant composes them (Doroshenko et al., "Connect the Dots", arXiv 2207.04380): never more, and mostly
@@ -59,11 +62,10 @@ def epsilon_of(spent: Sequence[Spent], delta: float, grid: float = 1e-4) -> floa
     Args:
         spent: the trainings; none costs nothing.
         delta: δ in (0, 1).
-        grid: step of the accountant's grid of privacy losses; a coarser one is faster and only ever claims more ε.
     """
     if not spent:
         return 0.0
-    accountant = _accounting().pld.PLDAccountant(value_discretization_interval=grid)
+    accountant = _accounting().pld.PLDAccountant(value_discretization_interval=_GRID)
     for training in spent:
         accountant.compose(_event(training))
     return float(accountant.get_epsilon(delta))

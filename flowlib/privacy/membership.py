@@ -2,7 +2,7 @@
 
 The loss-threshold attack of Yeom et al., "Privacy Risk in Machine Learning", arXiv 1709.01604: call a row a member if the
 model finds it likely. Members and others must be drawn from the same law (rows left out at random, not other days), or
-the attack measures drift. With log-likelihoods taken relative to those of a model that knows neither, it is the
+the attack measures drift. Given the differences from the log-likelihoods of a model trained on neither, it is the
 difficulty-calibrated attack (Watson et al., arXiv 2111.08440), the offline form of LiRA with one shadow model.
 """
 
@@ -39,21 +39,16 @@ class Membership:
     rows: int
 
 
-def membership_advantage(
-    members: Floats, others: Floats, members_reference: Floats | None = None, others_reference: Floats | None = None
-) -> Membership:
+def membership_advantage(inside: Floats, outside: Floats) -> Membership:
     """Attack a model.
 
     Args:
-        members: ``(n,)`` log-likelihoods of rows it was trained on, nats.
-        others: ``(m,)`` of rows of the same law that it was not.
-        members_reference, others_reference: of the same rows under a model trained on neither.
+        inside: ``(n,)`` log-likelihoods of rows it was trained on, nats.
+        outside: ``(m,)`` of rows of the same law that it was not trained on.
 
     Raises:
         ValueError: fewer than 20 of either, or values that are not finite.
     """
-    inside = members if members_reference is None else members - members_reference
-    outside = others if others_reference is None else others - others_reference
     if min(len(inside), len(outside)) < MEMBERS_MIN or not (np.isfinite(inside).all() and np.isfinite(outside).all()):
         raise ValueError(
             f"the attack needs {MEMBERS_MIN} members and {MEMBERS_MIN} others or more, all finite; "

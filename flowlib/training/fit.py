@@ -134,11 +134,6 @@ class Batch:
         return Batch(features, context, missing, cells, codes)
 
 
-def log_prob(flow: Flow, features: Tensor, context: Tensor) -> Tensor:
-    """``(n,)`` log-density of the features under flow and standard normal base."""
-    return flow.log_prob(features, context)
-
-
 def one_cycle(step: int, max_steps: int) -> float:
     """Share of the peak learning rate at a step from 0: cosine up over 30 % of the steps, then down to nearly nothing.
 
@@ -330,7 +325,7 @@ class Run:
         with torch.no_grad():
             context = conditioned(self.mean, self.train.context[:2_000], codes)
             drawn = self.mean.sample(context, torch.Generator().manual_seed(self.seed))
-            values = torch.nan_to_num(log_prob(self.mean, drawn, context), nan=-math.inf)
+            values = torch.nan_to_num(self.mean.log_prob(drawn, context), nan=-math.inf)
         return float(torch.quantile(values, 2e-3)) - 1.0
 
     def _name(self) -> str:
@@ -344,6 +339,6 @@ class Run:
         normal, uniform = self.valid.draws(len(self.valid), torch.Generator().manual_seed(self.seed))
         features = self.valid.noisy(slice(None), 0.0, normal, uniform)
         with torch.no_grad():
-            values = log_prob(self.mean, features, conditioned(self.mean, self.valid.context, self.valid.codes))
+            values = self.mean.log_prob(features, conditioned(self.mean, self.valid.context, self.valid.codes))
             value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
         return value if math.isfinite(value) else -math.inf

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import gc
-import io
 import subprocess
 import sys
 import threading
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from flowlib.engines import operator
 from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
-from flowlib.engines.torchscript import archive, script
 from flowlib.flows import FLOWS
 from flowlib.flows.transforms import RationalQuadratic
 from tests.conftest import need
@@ -154,56 +147,6 @@ def test_threads_score_at_the_same_time() -> None:
         np.testing.assert_array_equal(z, expected[0])
         np.testing.assert_array_equal(ladj, expected[1])
     assert len(found) == 4
-
-
-# The operator ----------------------------------------------------------------------------------------------------------
-
-
-class Scaled(torch.nn.Module):
-    """What somebody else scripts, with a flow in it."""
-
-    def __init__(self, engine: Fused) -> None:
-        super().__init__()
-        self.flow = operator.FusedModule(engine)
-
-    def forward(self, features: torch.Tensor, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.flow(2.0 * features, context)
-
-
-COPIES: dict[str, Callable[[torch.nn.Module], Any]] = {
-    "itself": lambda module: module,
-    "scripted": lambda module: torch.jit.script(module),
-    "frozen": script,
-    "deep copy": copy.deepcopy,
-    "exported": lambda module: torch.export.export(module, tuple(map(torch.from_numpy, rows(13)))).module(),
-}
-
-
-@pytest.mark.parametrize("name", sorted(COPIES))
-def test_a_module_of_somebody_else_holds_the_operator(name: str) -> None:
-    (x, c), engine = rows(13), Fused(flow_of("maf"))
-    original = Scaled(engine).eval()
-    module, plan = COPIES[name](original), weakref.ref(engine)
-    expected = engine(2.0 * x, c)
-    del original, engine
-    gc.collect()
-    with torch.inference_mode():
-        for ours, direct in zip(module(torch.from_numpy(x), torch.from_numpy(c)), expected, strict=True):
-            np.testing.assert_array_equal(ours.numpy(), direct)
-    del module
-    gc.collect()
-    assert name == "frozen" or plan() is None, "freed with the last module; PyTorch keeps what it froze"
-
-
-def test_a_frozen_graph_calls_the_operator() -> None:
-    assert "driftflow::fused" in str(script(Scaled(Fused(flow_of("maf")))).graph)
-
-
-def test_a_module_from_a_file_has_no_plan_and_says_so() -> None:
-    blob = archive(torch.jit.script(operator.FusedModule(Fused(flow_of("maf")))))
-    gc.collect()
-    with pytest.raises(RuntimeError, match="this plan is not of this process"):
-        torch.jit.load(io.BytesIO(blob))(*map(torch.from_numpy, rows(2)))
 
 
 # Refusals --------------------------------------------------------------------------------------------------------------

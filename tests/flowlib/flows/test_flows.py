@@ -14,7 +14,7 @@ from flowlib.density import Density
 from flowlib.engines import EngineError, build
 from flowlib.flows import FLOWS, Flow, Maf
 from flowlib.flows.stack import Blocks, splits
-from flowlib.training.fit import Batch, TrainConfig, fit_flow, log_prob
+from flowlib.training.fit import Batch, TrainConfig, fit_flow
 from tests.flowlib.conftest import SPEC, draw
 from tests.flowlib.flow_cases import NAMES, a_flow, loosened, rows, small
 
@@ -58,7 +58,7 @@ def test_the_density_integrates_to_one_in_one_dimension(name: str) -> None:
     flow, context = a_flow(name, 1, 2), torch.tensor([[0.3, 0.9]], dtype=torch.float64)
     axis = torch.linspace(-40, 40, 20_001, dtype=torch.float64)
     with torch.no_grad():
-        density = log_prob(flow, axis[:, None], context.expand(len(axis), -1)).exp()
+        density = flow.log_prob(axis[:, None], context.expand(len(axis), -1)).exp()
     assert torch.trapezoid(density, axis).item() == pytest.approx(1.0, abs=1e-4)
 
 
@@ -68,7 +68,7 @@ def test_the_density_integrates_to_one_in_two_dimensions(name: str) -> None:
     axis = torch.linspace(-12, 12, 361, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     with torch.no_grad():
-        total = log_prob(flow, grid, context.expand(len(grid), -1)).exp().sum() * (axis[1] - axis[0]) ** 2
+        total = flow.log_prob(grid, context.expand(len(grid), -1)).exp().sum() * (axis[1] - axis[0]) ** 2
     assert total.item() == pytest.approx(1.0, abs=5e-3)
 
 
@@ -101,8 +101,8 @@ def test_far_out_rows_have_a_density_too(name: str) -> None:
 def test_parts_stay_exact_in_single_precision_far_out(name: str) -> None:
     flow = loosened(FLOWS[name](D, CONTEXT, torch.Generator().manual_seed(1)), 0.05)
     x, context = (part.float() for part in rows(300, scale=10.0))
-    single = log_prob(flow, x, context).double()
-    double = log_prob(flow.double(), x.double(), context.double())
+    single = flow.log_prob(x, context).double()
+    double = flow.double().log_prob(x.double(), context.double())
     torch.testing.assert_close(single, double, rtol=1e-4, atol=1e-3)
 
 
@@ -133,7 +133,7 @@ def test_samples_follow_the_density(name: str) -> None:
     flow, context = a_flow(name, 1, 2), torch.tensor([[0.3, 0.9]], dtype=torch.float64)
     axis = torch.linspace(-40, 40, 20_001, dtype=torch.float64)
     with torch.no_grad():
-        cdf = torch.cumulative_trapezoid(log_prob(flow, axis[:, None], context.expand(len(axis), -1)).exp(), axis)
+        cdf = torch.cumulative_trapezoid(flow.log_prob(axis[:, None], context.expand(len(axis), -1)).exp(), axis)
     drawn = flow.float().sample(context.float().expand(4_000, -1), torch.Generator().manual_seed(11))[:, 0].numpy()
     found = stats.kstest(drawn, lambda v: np.interp(v, axis[1:].numpy(), cdf.numpy()))
     assert found.pvalue > 1e-3, found

@@ -15,7 +15,7 @@ from flowlib.encoder.encoder import FeatureSpec
 from flowlib.flows import FLOWS, Maf
 from flowlib.table import Table
 from flowlib.training.checkpoints import Checkpoint, OtherRun
-from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow, log_prob, one_cycle, trimmed, upper_mean
+from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow, one_cycle, trimmed, upper_mean
 
 SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
 PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
@@ -37,7 +37,7 @@ def weights(flow: Maf) -> torch.Tensor:
 
 def mean_log_prob(flow: Maf, rows: Batch) -> float:
     with torch.no_grad():
-        return float(log_prob(flow, rows.features, rows.context).mean())
+        return float(flow.log_prob(rows.features, rows.context).mean())
 
 
 def mixture(n: int, seed: int) -> Any:
@@ -174,7 +174,7 @@ def test_a_stated_share_of_contamination_is_not_learnt(share: float) -> None:
         flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=3, hidden=32)
         fit_flow(flow, train, valid, TrainConfig(max_steps=800, check_every=50, contamination=stated), 0)
         with torch.no_grad():
-            normal, odd = (log_prob(flow, part.features, part.context) for part in (clean, cluster))
+            normal, odd = (flow.log_prob(part.features, part.context) for part in (clean, cluster))
         held[stated], likely[stated] = float(normal.mean()), float((odd > torch.quantile(normal, 0.01)).float().mean())
     assert likely[0.0] > 0.9, "untrimmed, the cluster is as likely as anything"
     assert likely[share] < 0.05
