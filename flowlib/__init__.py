@@ -4,6 +4,6 @@ from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder, FeatureSpec
 from flowlib.table import Table
-from flowlib.training.fit import Progress, TrainConfig
+from flowlib.training import Progress, TrainConfig
 
 __all__ = ["Calibration", "Density", "Encoder", "FeatureSpec", "Progress", "Scores", "Table", "TrainConfig"]

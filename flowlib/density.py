@@ -18,9 +18,9 @@ from flowlib.flows import FLOWS, Flow
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Ints, Singles, Table
-from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow
+from flowlib.training import Progress, TrainConfig, TrainingRows, fit_flow
 
-Learn = Callable[[Flow, Batch, Batch], object]
+Learn = Callable[[Flow, TrainingRows, TrainingRows], object]
 """Trains a flow in place on training and validation rows."""
 
 
@@ -215,13 +215,13 @@ def _fresh(name: str, encoder: Encoder, seed: int) -> Flow:
     return FLOWS[name](len(encoder.spec.numeric), encoder.context_width, generator)
 
 
-def _batch(encoder: Encoder, table: Table, name: str) -> Batch:
+def _batch(encoder: Encoder, table: Table, name: str) -> TrainingRows:
     encoded = encoder.encode(table)
     rows = encoded.scorable
     if not rows.any():
         raise ValueError(f"none of the {name} rows can be scored")
     rounded = bool(encoder.resolution.any())
-    return Batch(
+    return TrainingRows(
         torch.from_numpy(encoded.features[rows]),
         torch.from_numpy(encoded.context[rows]),
         torch.from_numpy(encoded.missing[rows]),

@@ -18,7 +18,7 @@ from flowlib.explain.explain import Explanation, explain
 from flowlib.flows import FLOWS
 from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of
 from flowlib.table import Floats, Ints, Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 
 MAPS = ("quantile",)
 """Column maps of an anomaly detector. On nine anomaly sets and five seeds, in 1,500 steps, quantile maps for every column give

@@ -26,7 +26,8 @@ from torch import Tensor
 from flowlib.flows import Flow
 from flowlib.flows.nets import MaskedLinear
 from flowlib.privacy.clipping import clipped_sum
-from flowlib.training.fit import Batch, Progress, one_cycle
+from flowlib.training import Progress, TrainingRows
+from flowlib.training.fit import one_cycle
 
 KEY_BYTES = 32
 ROWS_A_STEP = 1_024
@@ -123,7 +124,7 @@ class PrivateConfig:
             Adam does not see the scale.
         lr: peak of the one-cycle schedule (Adam). Held-out nats at 2e-3, 5e-3 and 1e-2: −8.43, −7.37, −7.12; training that
             is not private reaches −6.65.
-        noise: blur of the features, as in :class:`flowlib.training.fit.TrainConfig`.
+        noise: blur of the features, as in :class:`flowlib.training.TrainConfig`.
     """
 
     noise_multiplier: float
@@ -177,7 +178,7 @@ class Keystream:
 
 def fit_private(
     flow: Flow,
-    train: Batch,
+    train: TrainingRows,
     config: PrivateConfig,
     keystream: Keystream,
     progress: Callable[[Progress], None] | None = None,
@@ -215,7 +216,7 @@ def fit_private(
     return config.spent
 
 
-def _private_step(flow: Flow, train: Batch, config: PrivateConfig, keystream: Keystream) -> None:
+def _private_step(flow: Flow, train: TrainingRows, config: PrivateConfig, keystream: Keystream) -> None:
     """Put the noised mean of the clipped gradients into ``.grad``."""
     rows = keystream.rows(len(train), config.sampling_rate)
     noise = keystream.normals(len(rows), train.features.shape[1])

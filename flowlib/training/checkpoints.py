@@ -1,7 +1,7 @@
-"""Training that was interrupted, as bytes: safetensors and JSON behind a hash. Nothing is unpickled.
+"""An interrupted training as bytes: safetensors and JSON behind a hash. Nothing is unpickled.
 
 A run that goes on from a checkpoint takes the same steps, bit for bit, as one that was never interrupted: the learning
-rate is a function of the step alone, and weights, optimiser moments and the generator's state are kept exactly.
+rate is a function of the step alone, and weights, optimiser moments and the generator's state are stored exactly.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Checkpoint:
         run: digest of configuration, seed, rows and first weights: a checkpoint belongs to one run only.
         step: steps taken.
         best: best mean validation log-likelihood so far, nats; −∞ when none was finite.
-        since: looks at the validation rows since then.
+        stale_looks: looks at the validation rows since then.
         floor: log-likelihood below which rows do not count, once trimming has found it; None otherwise.
         weights: of the flow now, by name.
         average: of the weights so far, by name.
-        best_weights: those that are kept when training ends.
+        best_weights: the averages at the best look; the result when training ends now.
         moments: of the optimiser, ``"{parameter index}.{name}"``.
         generator: ``(k,)`` uint8, state of the source of batches and noise.
     """
@@ -46,7 +46,7 @@ class Checkpoint:
     run: str
     step: int
     best: float
-    since: int
+    stale_looks: int
     floor: float | None
     weights: dict[str, Tensor]
     average: dict[str, Tensor]
@@ -58,7 +58,7 @@ class Checkpoint:
         """One blob; the same checkpoint gives the same bytes."""
         best = self.best if math.isfinite(self.best) else None
         head = json.dumps(
-            {"run": self.run, "step": self.step, "best": best, "since": self.since, "floor": self.floor}
+            {"run": self.run, "step": self.step, "best": best, "since": self.stale_looks, "floor": self.floor}
         ).encode()
         parts = {"weights": self.weights, "average": self.average, "best": self.best_weights, "moments": self.moments}
         tensors = {
@@ -109,9 +109,9 @@ def copied(tensors: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimiser remembers of each parameter, by index and name."""
+    """The optimiser's state of each parameter, by index and name."""
     state = optimiser.state_dict()["state"]
-    return {f"{i}.{name}": torch.clone(value) for i, known in state.items() for name, value in known.items()}
+    return {f"{i}.{name}": torch.clone(value) for i, moments in state.items() for name, value in moments.items()}
 
 
 def restore_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from flowlib.density import Learn
 from flowlib.flows import Flow
-from flowlib.training.checkpoints import Checkpoint, OtherRun
-from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow
+from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
 from stream_app.config import Config
 from stream_app.disk import write_durably
 
@@ -46,7 +45,7 @@ def learner(
 ) -> Learn:
     """Trains as usual, from the checkpoint where there is one of this very run."""
 
-    def learn(flow: Flow, train: Batch, valid: Batch) -> None:
+    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows) -> None:
         if file is None:
             fit_flow(flow, train, valid, settings, seed, progress)
             return

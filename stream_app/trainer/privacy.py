@@ -9,7 +9,7 @@ from typing import Any
 from flowlib.density import Density, Learn
 from flowlib.flows import Flow
 from flowlib.privacy.dp_sgd import KEY_BYTES, Keystream, PrivateConfig, fit_private
-from flowlib.training.fit import Batch, Progress
+from flowlib.training import Progress, TrainingRows
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.trainer.ledger import Ledger, OverBudget
@@ -75,7 +75,7 @@ def _check_known(ledger: Ledger, in_service: Density | None) -> None:
 def learner(plan: PrivateConfig, progress: Callable[[Progress], None] | None) -> Learn:
     """Trains on the training and validation rows alike: nothing is selected, so none need be kept back."""
 
-    def learn(flow: Flow, train: Batch, valid: Batch) -> None:
+    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows) -> None:
         # Drawn here and kept nowhere: with the key the noise could be taken off the weights again.
         fit_private(flow, train.joined(valid), plan, Keystream(secrets.token_bytes(KEY_BYTES)), progress)
 

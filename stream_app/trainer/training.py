@@ -12,7 +12,7 @@ from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
 from flowlib.table import Table
-from flowlib.training.fit import Progress, TrainConfig
+from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.kafka.topics import MODEL_BYTES_MAX

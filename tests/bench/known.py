@@ -17,7 +17,7 @@ import torch
 
 from flowlib.flows import FLOWS
 from flowlib.frames.estimator import FlowDensity
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 from tests.bench.adbench import Floats
 from tests.bench.density_sets import KNOWN
 from tests.bench.quality import half_width

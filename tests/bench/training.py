@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from flowlib.flows import FLOWS, Flow
 from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, fit_private
-from flowlib.training.fit import Batch, Run, TrainConfig
+from flowlib.training import TrainConfig, TrainingRows
+from flowlib.training.fit import Run
 
 D, HIDDEN, BLOCKS, LOOKS = 32, 128, 5, 30
 SHARE = 0.01
@@ -70,17 +71,19 @@ def made() -> dict[str, Flow]:
     }
 
 
-def rows(n: int, seed: int, shift: float = 0.0) -> Batch:
+def rows(n: int, seed: int, shift: float = 0.0) -> TrainingRows:
     """Eight factors, bent and mixed into 32 columns, in scale units; with a shift a quarter of the columns move."""
     law, generator = torch.Generator().manual_seed(1), torch.Generator().manual_seed(seed)
     mix, bend = torch.randn(8, D, generator=law), torch.randn(8, D, generator=law)
     factors = torch.randn(n, 8, generator=generator)
     x = factors @ mix / 3 + torch.sin(factors @ bend) + 0.3 * torch.randn(n, D, generator=generator)
     x[:, : D // 4] += shift
-    return Batch(x / 1.3, torch.zeros(n, 0), torch.zeros(n, D, dtype=torch.bool))
+    return TrainingRows(x / 1.3, torch.zeros(n, 0), torch.zeros(n, D, dtype=torch.bool))
 
 
-def race(flows: dict[str, Flow], train: Batch, held: Batch, config: TrainConfig, say: Say) -> dict[str, Any]:
+def race(
+    flows: dict[str, Flow], train: TrainingRows, held: TrainingRows, config: TrainConfig, say: Say
+) -> dict[str, Any]:
     """Train all of them, a few steps of each in turn; see :func:`reached` for the figures."""
     runs = {name: Run(flow, train, held, config, 0) for name, flow in flows.items()}
     paths: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
@@ -108,7 +111,7 @@ def reached(path: list[tuple[float, float]]) -> dict[str, float]:
     return {"seconds_to_1_percent": near, "seconds": path[-1][0], "held_out_log_prob": final}
 
 
-def private_ratio(train: Batch, say: Say, batch: int = 512, steps: int = 8, rounds: int = 5) -> dict[str, float]:
+def private_ratio(train: TrainingRows, say: Say, batch: int = 512, steps: int = 8, rounds: int = 5) -> dict[str, float]:
     """Seconds of private over seconds of plain steps on as many rows, in turn; the median of the rounds."""
     flows = [FLOWS["maf"](D, 0, torch.Generator().manual_seed(0), blocks=BLOCKS, hidden=HIDDEN) for _ in range(2)]
     run = Run(flows[0], train, rows(10, 9), TrainConfig(batch=batch), 0)

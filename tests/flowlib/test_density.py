@@ -17,7 +17,7 @@ from flowlib.encoder.encoder import FeatureSpec
 from flowlib.explain.blame import blame
 from flowlib.margins import Margins
 from flowlib.table import Table
-from flowlib.training.fit import Progress, TrainConfig
+from flowlib.training import Progress, TrainConfig
 from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
 
 

@@ -10,7 +10,7 @@ import pytest
 from flowlib.density import Density
 from flowlib.encoder.encoder import FeatureSpec
 from flowlib.table import Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 from tests.stages.streams import CATEGORIES, NUMERIC, table
 
 

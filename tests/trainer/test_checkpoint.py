@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from flowlib.flows import FLOWS, Flow
-from flowlib.training.fit import Batch, TrainConfig
+from flowlib.training import TrainConfig, TrainingRows
 from stream_app.config import Config, EventConfig, TopicsConfig
 from stream_app.models.keys import signing_key
 from stream_app.trainer import checkpoint as resuming
@@ -39,7 +39,7 @@ def train(file: CheckpointFile | None) -> tuple[Flow, list[int]]:
     """The training under test; also run by the child that is killed."""
     generator, said = torch.Generator().manual_seed(0), list[int]()
     parts = [torch.randn(n, 2, generator=generator) for n in (300, 100)]
-    batches = [Batch(x, torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)) for x in parts]
+    batches = [TrainingRows(x, torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)) for x in parts]
     flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=8)
     resuming.learner(CONFIG, 0, lambda p: said.append(p.step), file)(flow, *batches)
     return flow, said

@@ -13,7 +13,7 @@ from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import FeatureSpec
 from flowlib.explain.blame import blame
 from flowlib.table import Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 from tests.flowlib.conftest import SPEC, draw
 
 NAMES = ("plain", "copy", "mirror", "still", "count", "tail", "gone")

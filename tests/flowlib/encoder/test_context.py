@@ -25,7 +25,7 @@ from flowlib.encoder.context import (
 from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS
 from flowlib.table import Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SPEC = FeatureSpec(("x", "y"))

@@ -14,7 +14,7 @@ from flowlib.encoder.fitting import LEVELS_MAX
 from flowlib.frames.estimator import FlowDensity
 from flowlib.sampling import RARE
 from flowlib.table import Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 
 N = 20_000
 SPEC = FeatureSpec(("x", "y"), ("id", "kind"))

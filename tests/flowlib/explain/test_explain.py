@@ -17,7 +17,7 @@ from flowlib.explain.conditional import conditional
 from flowlib.explain.explain import Expectation, expected, nearest_typical
 from flowlib.frames.estimator import FlowDensity
 from flowlib.table import Table
-from flowlib.training.fit import TrainConfig
+from flowlib.training import TrainConfig
 from tests.flowlib.conftest import draw
 
 SD_B_GIVEN_A = 0.6

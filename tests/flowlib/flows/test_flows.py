@@ -14,7 +14,7 @@ from flowlib.density import Density
 from flowlib.engines import EngineError, build
 from flowlib.flows import FLOWS, Flow, Maf
 from flowlib.flows.stack import Blocks, splits
-from flowlib.training.fit import Batch, TrainConfig, fit_flow
+from flowlib.training import TrainConfig, TrainingRows, fit_flow
 from tests.flowlib.conftest import SPEC, draw
 from tests.flowlib.flow_cases import NAMES, a_flow, loosened, rows, small
 
@@ -163,14 +163,14 @@ def test_an_affine_flow_without_weights_has_the_moments_of_its_biases() -> None:
     np.testing.assert_allclose(drawn.std(axis=0), scale, rtol=0.03)
 
 
-def _by_context(n: int, seed: int, shift: float, bend: float) -> Batch:
+def _by_context(n: int, seed: int, shift: float, bend: float) -> TrainingRows:
     """Two features, the first moved by the context, the second bent by the first."""
     g = torch.Generator().manual_seed(seed)
     context = (torch.rand(n, 1, generator=g) < 0.5).float()
     z = torch.randn(n, 2, generator=g)
     x = torch.stack((0.5 * z[:, 0] + shift * (context[:, 0] - 0.5), 0.4 * z[:, 1]), dim=1)
     x[:, 1] += bend * torch.sin(2.0 * x[:, 0])
-    return Batch(x, context, torch.zeros(n, 2, dtype=torch.bool))
+    return TrainingRows(x, context, torch.zeros(n, 2, dtype=torch.bool))
 
 
 @EVERY

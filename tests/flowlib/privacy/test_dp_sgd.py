@@ -18,7 +18,7 @@ from flowlib.privacy.clipping import clipped_sum
 from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for
 from flowlib.privacy.membership import membership_advantage
 from flowlib.table import Table
-from flowlib.training.fit import Batch, TrainConfig, fit_flow
+from flowlib.training import TrainConfig, TrainingRows, fit_flow
 
 KEY = bytes(range(32))
 
@@ -156,19 +156,19 @@ def test_the_keystream_is_normal_uniform_and_told_by_its_key_alone() -> None:
 def test_private_steps_add_the_noise_that_is_stated() -> None:
     """Far-out rows are clipped, so what is left is the noise: its size is σ · clip over the expected batch."""
     flow, features, context = maf(n=200)
-    batch = Batch(features, context, torch.zeros(200, 3, dtype=torch.bool))
+    batch = TrainingRows(features, context, torch.zeros(200, 3, dtype=torch.bool))
     config = PrivateConfig(noise_multiplier=50.0, sampling_rate=0.5, steps=1)
     fit_private(flow, batch, config, Keystream(KEY))
     grads = torch.cat([p.grad[p.grad != 0] for p in flow.parameters() if p.grad is not None])
     assert float(grads.std()) == pytest.approx(50.0 / 100, rel=0.05)
 
 
-def rows_of(n: int, seed: int) -> Batch:
+def rows_of(n: int, seed: int) -> TrainingRows:
     generator = torch.Generator().manual_seed(seed)
-    return Batch(torch.randn(n, 6, generator=generator), torch.zeros(n, 6), torch.zeros(n, 6, dtype=torch.bool))
+    return TrainingRows(torch.randn(n, 6, generator=generator), torch.zeros(n, 6), torch.zeros(n, 6, dtype=torch.bool))
 
 
-def attack(flow: Flow, members: Batch, others: Batch):  # type: ignore[no-untyped-def]
+def attack(flow: Flow, members: TrainingRows, others: TrainingRows):  # type: ignore[no-untyped-def]
     with torch.no_grad():
         scores = [flow.log_prob(part.features, part.context).double().numpy() for part in (members, others)]
     return membership_advantage(*scores)
@@ -179,7 +179,7 @@ def test_a_table_of_slices_is_refused_and_not_left_at_its_random_start() -> None
     slices = np.array(["a", "b"], dtype=object)[np.arange(300) % 2]
     table = Table.of(g.standard_normal((300, 2)), slices=slices)
 
-    def learn(flow: Flow, train: Batch, _: Batch) -> Spent:
+    def learn(flow: Flow, train: TrainingRows, _: TrainingRows) -> Spent:
         return fit_private(flow, train, PrivateConfig(1.0, 0.5, 1), Keystream(KEY))
 
     def fit(context: tuple[str, ...]) -> Density:
@@ -233,7 +233,7 @@ def test_the_attack_finds_what_the_difference_from_a_reference_model_uncovers() 
 def test_private_training_learns_and_says_what_it_cost() -> None:
     generator = torch.Generator().manual_seed(3)
     features = 0.5 * torch.randn(4_000, 2, generator=generator) + torch.tensor([1.0, -1.0])
-    batch = Batch(features, torch.zeros(4_000, 2), torch.zeros(4_000, 2, dtype=torch.bool))
+    batch = TrainingRows(features, torch.zeros(4_000, 2), torch.zeros(4_000, 2, dtype=torch.bool))
     flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=16)
     with torch.no_grad():
         before = float(flow.log_prob(features, batch.context).mean())

@@ -14,17 +14,17 @@ from flowlib.density import Density
 from flowlib.encoder.encoder import FeatureSpec
 from flowlib.flows import FLOWS, Maf
 from flowlib.table import Table
-from flowlib.training.checkpoints import Checkpoint, OtherRun
-from flowlib.training.fit import Batch, Progress, TrainConfig, fit_flow, one_cycle, trimmed, upper_mean
+from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
+from flowlib.training.fit import one_cycle, trimmed, upper_mean
 
 SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
 PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
 
 
-def batch(n: int, seed: int, centre: float = 0.0, spread: float = 1.0) -> Batch:
+def batch(n: int, seed: int, centre: float = 0.0, spread: float = 1.0) -> TrainingRows:
     generator = torch.Generator().manual_seed(seed)
     features = centre + spread * torch.randn(n, 2, generator=generator)
-    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+    return TrainingRows(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
 
 
 def fresh(seed: int = 0) -> Maf:
@@ -35,7 +35,7 @@ def weights(flow: Maf) -> torch.Tensor:
     return torch.cat([part.detach().flatten() for part in flow.parameters()])
 
 
-def mean_log_prob(flow: Maf, rows: Batch) -> float:
+def mean_log_prob(flow: Maf, rows: TrainingRows) -> float:
     with torch.no_grad():
         return float(flow.log_prob(rows.features, rows.context).mean())
 
@@ -122,24 +122,24 @@ def test_gaps_are_filled_with_noise_in_training() -> None:
     rows = batch(500, 1)
     missing = torch.zeros(500, 2, dtype=torch.bool)
     missing[:, 1] = True
-    rows = Batch(torch.where(missing, 0.0, rows.features), missing.float(), missing)
+    rows = TrainingRows(torch.where(missing, 0.0, rows.features), missing.float(), missing)
     flow = fresh()
     fit_flow(flow, rows, rows, replace(SMALL, max_steps=200), 0)
     normal = batch(2_000, 7)
-    lost = mean_log_prob(flow, Batch(normal.features, missing[:1].float().expand(2_000, 2), normal.missing))
+    lost = mean_log_prob(flow, TrainingRows(normal.features, missing[:1].float().expand(2_000, 2), normal.missing))
     assert lost == pytest.approx(-np.log(2 * np.pi) - 1, abs=0.1)
 
 
 def test_only_a_solver_is_given_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise for every row, and a context of every slice, are memory that no step by gradients needs."""
     asked: list[int] = []
-    plain = Batch.draws
+    plain = TrainingRows.draws
 
-    def draws(self: Batch, m: int, generator: torch.Generator) -> Any:
+    def draws(self: TrainingRows, m: int, generator: torch.Generator) -> Any:
         asked.append(m)
         return plain(self, m, generator)
 
-    monkeypatch.setattr(Batch, "draws", draws)
+    monkeypatch.setattr(TrainingRows, "draws", draws)
     train, valid = batch(300, 1), batch(100, 2)
     fit_flow(fresh(), train, valid, SMALL, 0)
     assert max(asked) == len(valid)
@@ -151,18 +151,18 @@ def test_batches_that_are_not_finite_change_nothing() -> None:
     bad = batch(100, 1)
     flow = fresh()
     start = weights(flow)
-    poisoned = Batch(torch.full_like(bad.features, torch.inf), bad.context, bad.missing)
+    poisoned = TrainingRows(torch.full_like(bad.features, torch.inf), bad.context, bad.missing)
     fit_flow(flow, poisoned, bad, SMALL, 0)
     assert torch.equal(weights(flow), start)
 
 
-def contaminated(n: int, seed: int, share: float) -> Batch:
+def contaminated(n: int, seed: int, share: float) -> TrainingRows:
     """The known mixture in two dimensions, and a tight cluster beside it in place of a share of the rows."""
     rows, g = mixture(n, seed), np.random.default_rng(seed + 100)
     bad = g.random(n) < share
     rows[bad] = np.array([3.5, -2.5]) + 0.1 * g.standard_normal((int(bad.sum()), 2))
     features = torch.from_numpy(rows / 2.0)
-    return Batch(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
+    return TrainingRows(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1])

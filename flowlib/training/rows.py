@@ -1,0 +1,62 @@
+"""Rows as training takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """Encoded rows as tensors.
+
+    Attributes:
+        features: ``(n, d)``.
+        context: ``(n, c)``.
+        missing: ``(n, d)`` bool.
+        cells: ``(2, n, d)`` features at the lower and upper end of each value's cell; None where nothing is rounded.
+        codes: ``(n,)`` codes of the slices, where the flow carries a table of them.
+    """
+
+    features: Tensor
+    context: Tensor
+    missing: Tensor
+    cells: Tensor | None = None
+    codes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def noisy(self, rows: Tensor | slice, blur: float, normal: Tensor, uniform: Tensor | None) -> Tensor:
+        """Features of the chosen rows as training sees them, ``(m, d)``: rounded values anywhere in their cells, observed
+        ones blurred, gaps filled.
+
+        Args:
+            rows: indices.
+            blur: standard deviation of the blur, in scale units.
+            normal: ``(m, d)`` fresh draws of N(0, 1).
+            uniform: ``(m, d)`` fresh draws of U(0, 1), needed where there are cells.
+        """
+        features = self.features[rows]
+        if self.cells is not None:
+            assert uniform is not None
+            low, high = self.cells[0, rows], self.cells[1, rows]
+            features = low + (high - low) * uniform
+        return torch.where(self.missing[rows], normal, features + blur * normal)
+
+    def draws(self, m: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """The draws that :meth:`noisy` takes for m rows."""
+        shape = m, self.features.shape[1]
+        normal = torch.randn(shape, generator=generator)
+        return normal, None if self.cells is None else torch.rand(shape, generator=generator)
+
+    def joined(self, other: TrainingRows) -> TrainingRows:
+        """These rows, then the others, of the same encoder."""
+        cells = None if self.cells is None or other.cells is None else torch.cat((self.cells, other.cells), dim=1)
+        codes = None if self.codes is None or other.codes is None else torch.cat((self.codes, other.codes))
+        features, context, missing = (
+            torch.cat((getattr(self, name), getattr(other, name))) for name in ("features", "context", "missing")
+        )
+        return TrainingRows(features, context, missing, cells, codes)
