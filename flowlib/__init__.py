@@ -1,9 +1,71 @@
-"""Exact likelihoods for tabular events: fit, score, calibrate, sign. Imports nothing of the application."""
+"""Exact likelihoods for tabular events: fit, score, calibrate, explain, sign. Imports nothing of the application.
 
-from flowlib.calibration import Calibration
-from flowlib.density import Density, Scores
-from flowlib.encoder.encoder import Encoder, FeatureSpec
-from flowlib.table import Table
-from flowlib.training import Progress, TrainConfig
+The names below are the public face. They are what a person needs who fits a density, scores rows, reads the results and
+moves models: the estimator, the density and its parts, its settings, its results, the evaluation, and the errors.
+Everything else (a new flow, an engine, private training) is a developer's matter and is imported from its module.
 
-__all__ = ["Calibration", "Density", "Encoder", "FeatureSpec", "Progress", "Scores", "Table", "TrainConfig"]
+The face is lazy (PEP 562): a name is imported when it is first asked for. ``import flowlib.table`` costs
+NumPy alone, and PyTorch and scikit-learn come with the first name that needs them.
+"""
+
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from flowlib.artifact import Artifact, ArtifactError
+    from flowlib.calibration import Calibration
+    from flowlib.density import Density, Scores
+    from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
+    from flowlib.engines import EngineError
+    from flowlib.evaluation import Evaluation, evaluate
+    from flowlib.explain.explain import Explanation
+    from flowlib.frames.estimator import FlowDensity
+    from flowlib.table import Table
+    from flowlib.training import OtherRun, Progress, TrainConfig
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "Calibration",
+    "Density",
+    "Encoder",
+    "EncoderConfig",
+    "EngineError",
+    "Evaluation",
+    "Explanation",
+    "FeatureSpec",
+    "FlowDensity",
+    "OtherRun",
+    "Progress",
+    "Scores",
+    "Table",
+    "TrainConfig",
+    "evaluate",
+]
+
+_MODULES = {
+    "artifact": ("Artifact", "ArtifactError"),
+    "calibration": ("Calibration",),
+    "density": ("Density", "Scores"),
+    "encoder.encoder": ("Encoder", "EncoderConfig", "FeatureSpec"),
+    "engines": ("EngineError",),
+    "evaluation": ("Evaluation", "evaluate"),
+    "explain.explain": ("Explanation",),
+    "frames.estimator": ("FlowDensity",),
+    "table": ("Table",),
+    "training": ("OtherRun", "Progress", "TrainConfig"),
+}
+"""The same as the imports above, for run time; a test holds the two together."""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _MODULES.items():
+        if name in names:
+            value: object = getattr(importlib.import_module(f"flowlib.{module}"), name)
+            globals()[name] = value  # the next look finds it without this function
+            return value
+    raise AttributeError(f"module 'flowlib' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The density for people of scikit-learn, pandas and polars."""

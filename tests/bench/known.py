@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from flowlib import FlowDensity
 from flowlib.flows import FLOWS
-from flowlib.frames.estimator import FlowDensity
 from flowlib.training import TrainConfig
 from tests.bench.adbench import Floats
 from tests.bench.density_sets import KNOWN

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import flowlib
+from flowlib import FlowDensity
 from flowlib.flows import FLOWS
-from flowlib.frames.estimator import FlowDensity
 from tests.bench.adbench import Case, Floats
 from tests.bench.peers import Contender
 
