@@ -251,7 +251,7 @@ def console(config_path: str, port: int | None) -> None:
 
     config = load(config_path)
     page = config.console
-    serve(Store.of(config), host=page.host, port=port or page.port, names=page.names)
+    serve(Store.of(config), host=page.host, port=page.port if port is None else port, names=page.names)
 
 
 @main.command(short_help="Run the embedded broker.")

@@ -4,7 +4,6 @@ from stream_app.config.loading import load, parse
 from stream_app.config.settings import (
     Config,
     ConsoleConfig,
-    Duration,
     EventConfig,
     EventRuleConfig,
     KafkaConfig,
@@ -18,6 +17,7 @@ from stream_app.config.settings import (
     TrainerConfig,
     WindowsConfig,
 )
+from stream_app.config.types import Duration
 
 __all__ = [
     "Config",

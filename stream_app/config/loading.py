@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
 from stream_app.config.checking import faults_of
-from stream_app.config.settings import Config, Duration
+from stream_app.config.settings import Config
+from stream_app.config.types import Duration
 from stream_app.errors import ConfigError
+
+
+@dataclass
+class _Faults:
+    """What is wrong with plain values, one sentence each.
+
+    Attributes:
+        unreadable: values of another type, unknown and missing keys.
+        refused: texts that are none of those allowed; the value stays where it is, so that what depends on it can be
+            looked at too.
+    """
+
+    unreadable: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
 def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
@@ -26,29 +43,37 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
         ConfigError: with every fault of the file, one line each.
     """
     try:
-        raw = tomllib.loads(Path(path).read_text())
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(str(path), ["the file does not exist: write one, or name it with --config"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(str(path), [f"the file cannot be read: {error.strerror}"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
     for key, value in (overrides or {}).items():
-        section, _, field = key.rpartition(".")
-        (raw.setdefault(section, {}) if section else raw)[field] = value
+        _override(raw, key, value)
     raw.setdefault("root", str(Path(path).resolve().parent))
     return parse(raw, str(path))
 
 
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+    section, _, name = key.rpartition(".")
+    table = raw.setdefault(section, {}) if section else raw
+    if isinstance(table, dict):  # otherwise the section is a fault of its own
+        table[name] = value
+
+
 def parse(raw: dict[str, Any], path: str = "configuration") -> Config:
     """Build a checked configuration from plain values; raises ConfigError with every fault."""
-    faults: list[str] = []
-    values = _convert_section(Config, raw, "", faults)
+    found = _Faults()
+    values = _convert_section(Config, raw, "", found)
+    if found.unreadable:
+        faults = found.unreadable + _faults_besides(raw, found.unreadable)
+    else:
+        faults = found.refused + faults_of(Config(**values))
     if faults:
-        raise ConfigError(path, faults + _faults_besides(raw, faults))
-    config = Config(**values)
-    faults = faults_of(config)
-    if faults:
-        raise ConfigError(path, faults)
-    return _fill_names(config)
+        raise ConfigError(path, sorted(faults, key=_section_index))
+    return _fill_names(Config(**values))
 
 
 def _faults_besides(raw: dict[str, Any], faults: list[str]) -> list[str]:
@@ -58,19 +83,27 @@ def _faults_besides(raw: dict[str, Any], faults: list[str]) -> list[str]:
     """
     bad = [_key(fault) for fault in faults]
     while True:
-        rest: list[str] = []
+        rest = _Faults()
         values = _convert_section(Config, _without(raw, bad), "", rest)
-        if not rest:
+        if not rest.unreadable:
             break
-        bad += [_key(fault)[:-1] for fault in rest]
+        bad += [_key(fault)[:-1] for fault in rest.unreadable]
         if [] in bad:
             return []
-    known = {".".join(keys[:n]) for keys in bad for n in range(1, len(keys) + 1)}
-    return [fault for fault in faults_of(Config(**values)) if ".".join(_key(fault)) not in known]
+    told = {".".join(keys[:n]) for keys in bad for n in range(1, len(keys) + 1)}
+    others = rest.refused + faults_of(Config(**values))
+    return [fault for fault in others if ".".join(_key(fault)) not in told]
 
 
 def _key(fault: str) -> list[str]:
     return fault.partition(":")[0].split(".")
+
+
+def _section_index(fault: str) -> int:
+    """Faults are listed in the order of the sections; top-level keys that are not known come first."""
+    names = [section.name for section in msgspec.structs.fields(Config)]
+    name = _key(fault)[0]
+    return names.index(name) if name in names else -1
 
 
 def _without(raw: dict[str, Any], bad: list[list[str]]) -> dict[str, Any]:
@@ -83,45 +116,70 @@ def _without(raw: dict[str, Any], bad: list[list[str]]) -> dict[str, Any]:
     return kept
 
 
-def _convert_section(kind: type[Struct], raw: dict[str, Any], prefix: str, faults: list[str]) -> dict[str, Any]:
+def _convert_section(kind: type[Struct], raw: dict[str, Any], prefix: str, faults: _Faults) -> dict[str, Any]:
     """Convert what can be converted and add a fault for each key that cannot."""
     hints = get_type_hints(kind, include_extras=True)
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     for key in raw:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(sorted(fields))}"
-            faults.append(f"{prefix}{key}: unknown key{hint}")
-    for name, field in fields.items():
+            hint = _near_miss(key, list(fields)) or f"; known here: {', '.join(sorted(fields))}"
+            faults.unreadable.append(f"{prefix}{key}: unknown key{hint}")
+    for name, setting in fields.items():
         if name in raw:
             values[name] = _convert(hints[name], raw[name], f"{prefix}{name}", faults)
-        elif field.required:
-            faults.append(f"{prefix}{name}: missing; it has no default")
+        elif setting.required:
+            faults.unreadable.append(f"{prefix}{name}: missing; it has no default")
     return values
 
 
-def _convert(hint: Any, value: Any, key: str, faults: list[str]) -> Any:
+def _convert(hint: Any, value: Any, key: str, faults: _Faults) -> Any:
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _convert_struct(hint, value, key, faults)
     if get_origin(hint) is dict and isinstance(value, dict) and isinstance(get_args(hint)[1], type):
         inner = get_args(hint)[1]
         if issubclass(inner, Struct):
             return {name: _convert_struct(inner, item, f"{key}.{name}", faults) for name, item in value.items()}
+    strangers = [(allowed, item) for allowed, item in _choices(hint, value) if item not in allowed]
+    if strangers:
+        readable = all(isinstance(item, str) for _, item in strangers)
+        (faults.refused if readable else faults.unreadable).extend(f"{key}: {_one_of(*each)}" for each in strangers)
+        return value
     try:
         return msgspec.convert(value, hint, dec_hook=_decode_hook)
     except (msgspec.ValidationError, ValueError) as error:
-        faults.append(f"{key}: {str(error).replace(' - at `$', ' - at `' + key)}")
+        faults.unreadable.append(f"{key}: {str(error).replace(' - at `$', ' - at `' + key)}")
         return None
 
 
-def _convert_struct(kind: type[Struct], value: Any, key: str, faults: list[str]) -> Any:
+def _convert_struct(kind: type[Struct], value: Any, key: str, faults: _Faults) -> Any:
     if not isinstance(value, dict):
-        faults.append(f"{key}: expected a table ([{key}]), got {type(value).__name__}")
+        faults.unreadable.append(f"{key}: expected a table ([{key}]), got {type(value).__name__}")
         return None
-    before = len(faults)
+    before = len(faults.unreadable)
     values = _convert_section(kind, value, f"{key}.", faults)
-    return kind(**values) if len(faults) == before else None
+    return kind(**values) if len(faults.unreadable) == before else None
+
+
+def _choices(hint: Any, value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The parts of a value whose type lists what is allowed, each after that list."""
+    if get_origin(hint) is Literal:
+        yield get_args(hint), value
+    elif get_origin(hint) is Annotated:
+        yield from _choices(get_args(hint)[0], value)
+    elif get_origin(hint) is list and isinstance(value, list):
+        for item in value:
+            yield from _choices(get_args(hint)[0], item)
+
+
+def _one_of(allowed: tuple[str, ...], item: Any) -> str:
+    return f"one of {', '.join(filter(None, allowed))}, got {item!r}{_near_miss(str(item), list(allowed))}"
+
+
+def _near_miss(text: str, allowed: list[str]) -> str:
+    by_folded = {name.casefold(): name for name in allowed}
+    near = difflib.get_close_matches(text.casefold(), by_folded, 1)
+    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
 
 
 def _decode_hook(kind: type, value: Any) -> Any:

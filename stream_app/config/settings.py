@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_NAME = r"^[a-zA-Z0-9._-]{1,200}$"
-
-Name = Annotated[str, Meta(pattern=_NAME)]
-Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
-Positive = Annotated[int, Meta(ge=1)]
-
-
-class Duration(int):
-    """A length of time in milliseconds, written ``"90s"``, ``"6h"`` or ``"7d"``."""
-
-    @classmethod
-    def parse(cls, text: object) -> Duration:
-        """Parse ``"6h"``; raises ValueError with what would be right."""
-        match = re.fullmatch(r"(\d+)\s*(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError(f'expected a duration such as "90s", "6h" or "7d", got {text!r}')
-        return cls(int(match[1]) * _UNITS_MS[match[2]])
-
-    @property
-    def seconds(self) -> float:
-        """The length in seconds."""
-        return self / 1000
-
-
-def _secret(file: str, variable: str, root: str | Path) -> str:
-    if file:
-        return (Path(root) / file).read_text().strip()
-    return os.environ.get(variable, "") if variable else ""
-
-
-def _days(n: int) -> Duration:
-    return Duration(n * _UNITS_MS["d"])
+from stream_app.config.registries import (
+    ContextKind,
+    DetectorName,
+    DistanceName,
+    EngineName,
+    EventFormat,
+    FlowName,
+    SaslMechanism,
+    SecurityProtocol,
+    SinkName,
+)
+from stream_app.config.types import Duration, Name, Positive, Share, days, read_secret
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,19 +33,22 @@ class KafkaConfig(_Section, frozen=True):
     """``host:port`` of some brokers; the others are found from there."""
     group: Name = "driftflow"
     """Consumer group of the workers; the trainer's is this with ``-trainer``."""
-    security_protocol: str = "PLAINTEXT"
-    """``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``."""
-    sasl_mechanism: str = ""
-    """``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``."""
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    """Whether the connection is encrypted (``SSL``) and whether the client logs in (``SASL``)."""
+    sasl_mechanism: SaslMechanism = ""
+    """How the client logs in; needed with a SASL protocol, without effect otherwise."""
     sasl_username: str = ""
+    """Who logs in; needed with a SASL protocol."""
     sasl_password_env: str = ""
-    """Environment variable that holds the password; or give a file."""
+    """Environment variable that holds the password; or give ``sasl_password_file``."""
     sasl_password_file: str = ""
+    """File that holds the password; where both are given, the file counts."""
     ssl_cafile: str = ""
     """Authorities that the broker's certificate is checked against (default: the system's)."""
     ssl_certfile: str = ""
     """Client certificate, where the broker wants one."""
     ssl_keyfile: str = ""
+    """Private key of the client certificate (default: it stands in the file of the certificate)."""
     session_timeout: Duration = Duration(10_000)
     """Silence after which the broker gives a dead worker's partitions to others."""
     metadata_max_age: Duration = Duration(30_000)
@@ -78,7 +58,7 @@ class KafkaConfig(_Section, frozen=True):
 
     def password(self, root: str | Path = ".") -> str:
         """The SASL password from its file (a relative one is taken from ``root``) or environment variable, or ""."""
-        return _secret(self.sasl_password_file, self.sasl_password_env, root)
+        return read_secret(self.sasl_password_file, self.sasl_password_env, root)
 
 
 class TopicsConfig(_Section, frozen=True):
@@ -107,8 +87,8 @@ class EventConfig(_Section, frozen=True):
     """Field that says when the event happened."""
     numeric: Annotated[list[str], Meta(min_length=1)]
     """Fields that hold numbers; null and absent are missing values."""
-    format: str = "json"
-    """Decoder of the bodies, one of ``FORMATS`` in ``core/decoding.py``."""
+    format: EventFormat = "json"
+    """How the bodies are encoded."""
     time_format: str = "iso8601"
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
@@ -131,25 +111,28 @@ class WindowsConfig(_Section, frozen=True):
     pane: Duration = Duration(3_600_000)
     """The step of all statistics: panes are counted, merged, and looked at by the detectors."""
     spans: Annotated[list[Duration], Meta(min_length=1)] = msgspec.field(
-        default_factory=lambda: [_days(1), _days(7), _days(28)]
+        default_factory=lambda: [days(1), days(7), days(28)]
     )
     """Rolling windows, whole numbers of panes, ascending."""
     lateness: Duration = Duration(0)
     """A pane stays open so long after the newest event of its source partition; what comes later is counted as late."""
-    max_future: Duration = _days(30)
+    max_future: Duration = days(30)
     """An event this far ahead of the newest one is rejected, unless many in a row say the same."""
     idle_after: Duration = Duration(30_000)
     """Wall-clock silence after which a source partition is passed over."""
     max_slices: Positive = 10_000
     """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
     max_open_panes: Positive = 64
+    """Panes that one source partition keeps open. The oldest one closes when one more would open, and that is counted; what
+    comes for it later is late."""
 
 
 class RuleConfig(_Section, frozen=True):
     """Detector plus policy. A rule opens at ``open``, resolves below ``resolve``; larger is worse for every detector."""
 
-    detector: str
-    """``likelihood``, ``pit``, ``adwin`` or ``missing``."""
+    detector: DetectorName
+    """What looks at the statistics: ``likelihood`` at the events' log-likelihoods, ``adwin`` at steps of their mean, ``pit`` at
+    each feature's distribution, ``missing`` at the share of missing values."""
     open: float
     """Statistic from which on an alert opens."""
     resolve: float
@@ -160,42 +143,43 @@ class RuleConfig(_Section, frozen=True):
     """Rolling span the detector looks at, where it looks at one (default: the second span)."""
     min_duration: Duration = Duration(0)
     """How long the statistic must have been at or above ``open`` before an alert opens."""
-    cooldown: Duration = _days(7)
+    cooldown: Duration = days(7)
     """An open alert says so again this often; resolved, the same rule opens none on the same slice for so long."""
     retrain: bool = False
     """Whether an open alert asks for a better model."""
     options: dict[str, float] = {}
-    """The detector's own settings; its class names them."""
+    """The detector's own settings; :data:`~stream_app.config.registries.DETECTOR_OPTIONS` names them."""
 
 
 class EventRuleConfig(_Section, frozen=True):
     """When one event is reported by itself."""
 
     alpha: Share = 0.0025
+    """An event with a p-value at or below this is reported; so is this share of the events while nothing changes."""
 
 
 class RetrainConfig(_Section, frozen=True):
     """When the trainer is asked, and for what."""
 
     enabled: bool = True
+    """Whether WATCH asks for new models at all."""
     min_slices: Positive = 1
     """Slices of one partials partition with an open alert of a ``retrain`` rule before it is asked."""
-    cooldown: Duration = _days(28)
+    cooldown: Duration = days(28)
     """Time between two requests of a partials partition."""
-    reference: Duration = _days(400)
+    reference: Duration = days(400)
     """How far back training rows may lie."""
-    calibration: Duration = _days(28)
+    calibration: Duration = days(28)
     """The newest part, of which whole days are held out for calibration and gates."""
 
 
 class ModelConfig(_Section, frozen=True):
     """The flow and its training."""
 
-    flow: str = "maf"
-    """Family, one of :data:`flowlib.flows.FLOWS`."""
-    engine: str = "auto"
-    """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load; or one of
-    :data:`flowlib.engines.ENGINES`."""
+    flow: FlowName = "maf"
+    """Family of the flow."""
+    engine: EngineName = "auto"
+    """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load."""
     seed: int = 0
     """Of training: the same rows and seed give the same model."""
     max_steps: Positive = 1_500
@@ -204,17 +188,16 @@ class ModelConfig(_Section, frozen=True):
     """Training steps of one that goes on from the model in service at most."""
     max_rows: Positive = 200_000
     """Rows that train at most; of more, an even share over time is taken."""
-    context: list[str] = []
-    """What the flow is told beside the values: of ``hour``, ``weekday`` (of the event time, UTC) and ``slice``."""
-    embedding: Positive = 8
+    context: list[ContextKind] = []
+    """What the flow is told beside the values: hour and weekday of the event time (UTC), and the event's slice."""
+    embedding: Annotated[int, Meta(ge=1, le=64)] = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
-    distance: str = "base"
+    distance: DistanceName = "base"
     """What joins the likelihood in an event's score: ``base``, how far out it is in the model, so that a model trained anew
     takes what a stream has become as ordinary; ``columns``, how far out in its columns, which no training can bend."""
     noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
-    """Blur of the training rows, in scale units. More of it finds hidden anomalies in tables a little better (the library's
-    own default is 0.15); of the example's month after a retrain in December 16 % of events had p ≤ 0.01
-    with it, 11 % with this."""
+    """Standard deviation of the Gaussian noise that is added to the training rows, in units of each column's scale. More of
+    it makes the density smoother."""
     contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
     """Share of the training rows that may be anything: so many, the least likely, do not count."""
 
@@ -223,6 +206,7 @@ class PrivacyConfig(_Section, frozen=True):
     """Differentially private training. What it covers, and what not, stands in each model's manifest under ``privacy``."""
 
     enabled: bool = False
+    """Train with differential privacy: DP-SGD, with ``epsilon`` charged to the budget before each training."""
     epsilon: Annotated[float, Meta(ge=0.01, le=100.0)] = 3.0
     """ε of one training. Below 1 the promise is strong and the model poor, above 10 it says little."""
     delta: Annotated[float, Meta(ge=1e-12, le=1e-2)] = 1e-5
@@ -260,10 +244,10 @@ class TrainerConfig(_Section, frozen=True):
 class SinkConfig(_Section, frozen=True):
     """Where windows, alerts and counters go."""
 
-    kind: str = "sqlite"
-    """``sqlite`` (embedded) or ``influx``."""
+    kind: SinkName = "sqlite"
+    """``sqlite``, the embedded store that the console reads, or ``influx``, an InfluxDB 2 server."""
     path: str = "driftflow.sqlite"
-    """The embedded store."""
+    """The file of the embedded store."""
     spool: str = "spool.sqlite"
     """Points wait here, durably, until the sink has taken them."""
     spool_max_points: Positive = 5_000_000
@@ -271,14 +255,17 @@ class SinkConfig(_Section, frozen=True):
     url: str = "http://127.0.0.1:8086"
     """InfluxDB's address."""
     org: str = "driftflow"
+    """InfluxDB's organisation."""
     bucket: str = "driftflow"
+    """InfluxDB's bucket; it must exist."""
     token_env: str = ""
-    """Environment variable that holds the token; or give a file."""
+    """Environment variable that holds InfluxDB's token; or give ``token_file``."""
     token_file: str = ""
+    """File that holds InfluxDB's token; where both are given, the file counts."""
 
     def token(self, root: str | Path = ".") -> str:
         """The token from its file (a relative one is taken from ``root``) or environment variable, or ""."""
-        return _secret(self.token_file, self.token_env, root)
+        return read_secret(self.token_file, self.token_env, root)
 
 
 class StateConfig(_Section, frozen=True):
@@ -291,20 +278,22 @@ class StateConfig(_Section, frozen=True):
 
 
 class ConsoleConfig(_Section, frozen=True):
-    """The built-in web page; localhost unless told otherwise."""
+    """The built-in web page."""
 
     host: str = "127.0.0.1"
-    port: int = 8765
+    """Address that the page listens at; the default is reached from this machine only."""
+    port: Annotated[int, Meta(ge=0, lt=65_536)] = 8765
+    """Port that the page listens at; 0 is any free one."""
     names: list[str] = []
     """Host names that the page may be asked for by, beside localhost and the machine's own; addresses always may."""
 
 
 def _default_rules() -> dict[str, RuleConfig]:
     return {
-        "drift": RuleConfig(detector="likelihood", open=1000.0, resolve=10.0, min_duration=_days(2), retrain=True),
-        "feature": RuleConfig(detector="pit", open=0.25, resolve=0.15, min_duration=_days(3)),
+        "drift": RuleConfig(detector="likelihood", open=1000.0, resolve=10.0, min_duration=days(2), retrain=True),
+        "feature": RuleConfig(detector="pit", open=0.25, resolve=0.15, min_duration=days(3)),
         "step": RuleConfig(detector="adwin", open=1.0, resolve=0.5),
-        "missing": RuleConfig(detector="missing", open=0.5, resolve=0.2, min_duration=_days(1)),
+        "missing": RuleConfig(detector="missing", open=0.5, resolve=0.2, min_duration=days(1)),
     }
 
 
@@ -312,20 +301,35 @@ class Config(_Section, frozen=True):
     """The whole of ``driftflow.toml``; paths in it are relative to its folder (:meth:`path`)."""
 
     stream: Name
+    """Name of the stream; its topics, models and files are named after it."""
     topics: TopicsConfig
+    """Names of the topics."""
     event: EventConfig
+    """What an event looks like."""
     kafka: KafkaConfig = KafkaConfig()
+    """How to reach the broker."""
     windows: WindowsConfig = WindowsConfig()
+    """Panes, rolling spans and lateness."""
     event_rule: EventRuleConfig = EventRuleConfig()
+    """When one event is reported by itself."""
     rules: dict[str, RuleConfig] = msgspec.field(default_factory=_default_rules)
+    """Rule name to rule. A file that has rules has only those: the defaults are then left out."""
     retrain: RetrainConfig = RetrainConfig()
+    """When the trainer is asked for a model."""
     model: ModelConfig = ModelConfig()
+    """The flow and its training."""
     privacy: PrivacyConfig = PrivacyConfig()
+    """Differentially private training."""
     trainer: TrainerConfig = TrainerConfig()
+    """Gates, and where models are kept."""
     sink: SinkConfig = SinkConfig()
+    """Where windows, alerts and counters go."""
     state: StateConfig = StateConfig()
+    """Snapshots, decisions, trusted keys."""
     console: ConsoleConfig = ConsoleConfig()
+    """The built-in web page."""
     root: str = "."
+    """Folder that relative paths are taken from (default: that of the file)."""
 
     def path(self, relative: str) -> Path:
         """A path of the file, taken from the file's own folder."""

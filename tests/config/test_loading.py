@@ -142,6 +142,11 @@ ONE_FAULT = [
     ({"model": {"embedding": 65}}, "model.embedding"),
     ({"console": {"port": 70000}}, "console.port"),
     ({"windows": {"pane": "1h", "spans": ["1d"], "lateness": "7d"}}, "windows.lateness"),
+    ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, got"),
+    ({"model": {"flow": 3}}, "model.flow: one of maf, "),
+    ({"model": {"context": "hour"}}, "model.context: Expected `array`"),
+    ({"model": {"distance": "z"}}, "model.distance: one of columns, base, got 'z'"),
+    ({"privacy": {"enabled": True}, "model": {"flow": "mixture"}}, "model.flow: one of affine_coupling, ensemble, maf"),
 ]
 
 
@@ -188,6 +193,57 @@ def test_a_near_miss_is_hinted_at(change: dict[str, Any], hint: str) -> None:
     assert any(hint in fault for fault in faults(change))
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"model": {"flow": "Maff"}}, "model.flow: one of maf, {}, got 'Maff'; did you mean 'maf'?"),
+        ({"kafka": {"security_protocol": "ssl"}}, "kafka.security_protocol: one of {}, got 'ssl'; did you mean 'SSL'?"),
+        (
+            {"model": {"context": ["hour", "weekdays"]}},
+            "model.context: one of {}, got 'weekdays'; did you mean 'weekday'?",
+        ),
+        (
+            {"rules": {"r": {"detector": "adwim", "open": 1, "resolve": 0}}},
+            "rules.r.detector: one of {}, got 'adwim'; did you mean 'adwin'?",
+        ),
+    ],
+)
+def test_a_name_that_is_none_is_answered_with_those_there_are_and_the_nearest(
+    change: dict[str, Any], fault: str
+) -> None:
+    (found,) = faults(change)
+    start, end = fault.split("{}")
+    assert found.startswith(start)
+    assert found.endswith(end)
+
+
+def test_a_name_that_is_none_hides_nothing_beside_it() -> None:
+    found = faults(
+        {
+            "kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "GSSAPI"},
+            "rules": {"r": {"detector": "x", "open": 1, "resolve": 2, "span": "3d", "options": {"any": 1}}},
+            "model": {"context": ["moon", 3]},
+        }
+    )
+    assert [fault.partition(":")[0].split()[0] for fault in found] == [
+        "kafka.sasl_mechanism",
+        "kafka.sasl_username",
+        "kafka.sasl_password_env",
+        "rules.r.detector",
+        "rules.r.resolve",
+        "rules.r.span",
+        "model.context",
+        "model.context",
+    ]
+
+
+def test_an_override_of_what_is_no_table_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "driftflow.toml"
+    path.write_text('kafka = 3\nstream = "s"\n')
+    with pytest.raises(ConfigError, match=r"kafka: expected a table"):
+        load(path, {"kafka.bootstrap": ["h:1"]})
+
+
 def test_a_far_miss_lists_what_is_known() -> None:
     assert faults({"windows": {"qqqqqq": 1}})[0].startswith(
         "windows.qqqqqq: unknown key; known here: idle_after, lateness"
@@ -203,13 +259,18 @@ def test_sasl_needs_its_settings() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"stream = ", b"\xff\xfe", None])
+@pytest.mark.parametrize("content", [b"stream = ", b"\xff\xfe", b"a = " + b"[" * 5_000, None])
 def test_an_unreadable_file_is_a_config_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "driftflow.toml"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match="not valid TOML" if content else "does not exist"):
         load(path)
+
+
+def test_a_file_that_may_not_be_read_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{tmp_path}: 1 fault .*\n.*cannot be read: Is a directory"):
+        load(tmp_path)
 
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}

@@ -1,0 +1,50 @@
+"""Types of single settings: lengths of time, names, shares, and secrets that are kept elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_NAME = r"^[a-zA-Z0-9._-]{1,200}$"
+
+Name = Annotated[str, Meta(pattern=_NAME)]
+Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Duration(int):
+    """A length of time in milliseconds, written ``"90s"``, ``"6h"`` or ``"7d"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        """Parse ``"6h"``; raises ValueError with what would be right."""
+        match = re.fullmatch(r"(\d+)\s*(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f'expected a duration such as "90s", "6h" or "7d", got {text!r}')
+        return cls(int(match[1]) * _UNITS_MS[match[2]])
+
+    @property
+    def seconds(self) -> float:
+        """The length in seconds."""
+        return self / 1000
+
+
+def days(n: int) -> Duration:
+    """A length of n days."""
+    return Duration(n * _UNITS_MS["d"])
+
+
+def read_secret(file: str, variable: str, root: str | Path) -> str:
+    """A secret from its file (a relative one is taken from ``root``), else from its environment variable, else "".
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if file:
+        return (Path(root) / file).read_text().strip()
+    return os.environ.get(variable, "") if variable else ""

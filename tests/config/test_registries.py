@@ -1,0 +1,76 @@
+"""What a configuration may name is what there is: each list of names is held to the registry that it names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from flowlib.density import DISTANCES
+from flowlib.encoder.context import KINDS
+from flowlib.engines import ENGINES
+from flowlib.flows import FLOWS
+from flowlib.privacy.clipping import layers_of
+from stream_app.config import registries
+from stream_app.sinks import SINKS
+from stream_app.stages.score.decoding import DECODERS
+from stream_app.stages.watch.detectors import DETECTORS
+
+
+@pytest.mark.parametrize(
+    ("names", "registry"),
+    [
+        (registries.EventFormat, DECODERS),
+        (registries.DetectorName, DETECTORS),
+        (registries.FlowName, FLOWS),
+        (registries.EngineName, ("auto", *ENGINES)),
+        (registries.DistanceName, DISTANCES),
+        (registries.ContextKind, KINDS),
+        (registries.SinkName, SINKS),
+    ],
+    ids=[
+        "event.format",
+        "rules.detector",
+        "model.flow",
+        "model.engine",
+        "model.distance",
+        "model.context",
+        "sink.kind",
+    ],
+)
+def test_the_names_are_those_of_the_registry(names: Any, registry: Any) -> None:
+    assert get_args(names) == tuple(registry)
+
+
+def test_the_options_are_those_that_the_detectors_take() -> None:
+    assert {name: detector.options for name, detector in DETECTORS.items()} == registries.DETECTOR_OPTIONS
+
+
+@pytest.mark.parametrize("name", sorted(FLOWS))
+def test_the_private_flows_are_those_whose_gradients_are_known(name: str) -> None:
+    flow = FLOWS[name](2, 2, torch.Generator().manual_seed(0))
+    if name in registries.PRIVATE_FLOWS:
+        assert list(layers_of(flow))
+    else:
+        with pytest.raises(ValueError, match="private training knows"):
+            layers_of(flow)
+
+
+def test_reading_a_configuration_imports_no_part_that_it_names() -> None:
+    """In a process of its own: here everything is imported already."""
+    script = (
+        "import sys, stream_app.config\n"
+        "try: stream_app.config.parse({'stream': 's', 'topics': {'events': 'e'}, 'privacy': {'enabled': True},\n"
+        "    'event': {'time_field': 't', 'numeric': ['x']}, 'model': {'flow': 'glow'}})\n"
+        "except stream_app.config.loading.ConfigError as error: print(error, file=sys.stderr)\n"
+        "print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "model.flow: one of maf" in run.stderr
+    loaded = set(run.stdout.split())
+    assert {"stream_app.config.checking", "msgspec"} <= loaded
+    assert not {name.split(".")[0] for name in loaded} & {"torch", "numpy", "flowlib", "kafka", "faust"}
+    assert not {name for name in loaded if name.startswith(("stream_app.stages", "stream_app.sinks"))}
