@@ -12,16 +12,16 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
-    from flowlib.artifact import Artifact, ArtifactError
+    from flowlib.artifact import Artifact
     from flowlib.calibration import Calibration
     from flowlib.density import Density, Scores
     from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
-    from flowlib.engines import EngineError
+    from flowlib.errors import ArtifactError, EngineError, FlowlibError, OtherRun
     from flowlib.evaluation import Evaluation, evaluate
     from flowlib.explain.explain import Explanation
     from flowlib.frames.estimator import FlowDensity
     from flowlib.table import Table
-    from flowlib.training import OtherRun, Progress, TrainConfig
+    from flowlib.training import Progress, TrainConfig
 
 __all__ = [
     "Artifact",
@@ -35,6 +35,7 @@ __all__ = [
     "Explanation",
     "FeatureSpec",
     "FlowDensity",
+    "FlowlibError",
     "OtherRun",
     "Progress",
     "Scores",
@@ -44,16 +45,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "artifact": ("Artifact", "ArtifactError"),
+    "artifact": ("Artifact",),
     "calibration": ("Calibration",),
     "density": ("Density", "Scores"),
     "encoder.encoder": ("Encoder", "EncoderConfig", "FeatureSpec"),
-    "engines": ("EngineError",),
+    "errors": ("ArtifactError", "EngineError", "FlowlibError", "OtherRun"),
     "evaluation": ("Evaluation", "evaluate"),
     "explain.explain": ("Explanation",),
     "frames.estimator": ("FlowDensity",),
     "table": ("Table",),
-    "training": ("OtherRun", "Progress", "TrainConfig"),
+    "training": ("Progress", "TrainConfig"),
 }
 """The same as the imports above, for run time; a test holds the two together."""
 

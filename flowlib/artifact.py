@@ -26,7 +26,7 @@ from safetensors.numpy import save as save_tensors
 from flowlib.calibration import Calibration
 from flowlib.density import Density
 from flowlib.encoder.encoder import Encoder
-from flowlib.engines import EngineError
+from flowlib.errors import ArtifactError, EngineError
 from flowlib.flows import FLOWS, Flow
 
 FORMAT = "driftflow-model-1"
@@ -60,10 +60,6 @@ __all__ = [
     "save",
     "verify",
 ]
-
-
-class ArtifactError(Exception):
-    """A model whose bytes are not accepted: what was wrong, and what to do."""
 
 
 @dataclass(frozen=True)

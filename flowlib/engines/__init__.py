@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from flowlib.engines.base import PARITY_NATS, ROWS, Engine, EngineError, check, example_rows
+from flowlib.engines.base import PARITY_NATS, ROWS, Engine, check, example_rows
+from flowlib.errors import EngineError
 from flowlib.flows import Flow
 
 __all__ = ["AUTO", "ENGINES", "PARITY_NATS", "ROWS", "Clock", "Engine", "EngineError", "build"]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from flowlib.errors import EngineError
 from flowlib.flows import Flow
 from flowlib.table import Singles
 
@@ -19,10 +20,6 @@ PARITY_NATS = 1e-4
 """Largest difference from eager PyTorch that is accepted, on a row's log-likelihood."""
 
 _WARM_UP_CALLS = 6
-
-
-class EngineError(RuntimeError):
-    """An engine that cannot be had here, or does not agree with eager PyTorch."""
 
 
 class Engine(ABC):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.engines.base import Engine, EngineError
+from flowlib.engines.base import Engine
 from flowlib.engines.members import Members
 from flowlib.engines.program import program
+from flowlib.errors import EngineError
 from flowlib.flows import Ensemble, Flow
 from flowlib.table import Singles
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from flowlib.engines.base import ROWS, Engine, EngineError, Padded, eager_of, example_rows, log_prob_of
+from flowlib.engines.base import ROWS, Engine, Padded, eager_of, example_rows, log_prob_of
 from flowlib.engines.members import Members
+from flowlib.errors import EngineError
 from flowlib.flows import Ensemble, Flow
 from flowlib.table import Singles
 

@@ -22,10 +22,6 @@ _MAGIC = b"DFC1"
 _DIGEST = hashlib.sha256().digest_size
 
 
-class OtherRun(ValueError):
-    """The checkpoint belongs to another run: its rows, settings, seed or first weights differ."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything a training run needs to go on.

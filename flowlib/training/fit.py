@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from flowlib.encoder.context import conditioned, hidden
+from flowlib.errors import OtherRun
 from flowlib.flows import Flow
-from flowlib.training.checkpoints import Checkpoint, OtherRun, copied, moments_of, restore_moments
+from flowlib.training.checkpoints import Checkpoint, copied, moments_of, restore_moments
 from flowlib.training.config import Progress, TrainConfig
 from flowlib.training.rows import TrainingRows
 
