@@ -1,7 +1,7 @@
 """Affine coupling flow.
 
 Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", arXiv 1605.08803, eq. 4-6, with the log-scale bounded
-as in :class:`flowlib.flows.transforms.Affine`. As quick to draw from as to score.
+as in :class:`flowlib.flows.transforms.Affine`. Drawing a row costs as much as scoring it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from flowlib.flows.nets import coupling_net
-from flowlib.flows.stack import CouplingBlock, Stack, splits, width
+from flowlib.flows.stack import CouplingBlock, Stack, hidden_units, splits
 from flowlib.flows.transforms import Affine
 
 
@@ -25,9 +25,9 @@ class AffineCoupling(Stack):
         hidden: int | None = None,
         layers: int = 2,
     ) -> None:
-        hidden = width(d, hidden)
-        made = [
-            CouplingBlock(coupling_net(keep, context, hidden, layers, generator, 2), Affine(), keep)
-            for keep in splits(d, blocks)
-        ]
-        super().__init__(d, context, made, hidden, layers)
+        hidden = hidden_units(d, hidden)
+        chain = []
+        for keep in splits(d, blocks):
+            net = coupling_net(keep, context, hidden, layers, generator, outputs=2)
+            chain.append(CouplingBlock(net, Affine(), keep))
+        super().__init__(d, context, chain, hidden, layers)

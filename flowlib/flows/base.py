@@ -15,14 +15,14 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 class Flow(nn.Module, ABC):
     """A density over ``d`` features given ``context`` columns, as a map to independent standard normals.
 
-    Column j of z belongs to feature j: orders are made by masks, never by permuting columns, so that a PIT and a part
-    of the log-likelihood can be told for each feature.
+    Column j of z belongs to feature j: orders come from masks, never from permuted columns, so that each feature has a PIT
+    and a part of the log-likelihood of its own.
 
     Attributes:
         d: features.
         context: conditioning columns.
         bijective: ladj is the Jacobian of x → z. Where it is False the parts still add up to the log-density.
-        solve: fits to ``(features, context, seed)`` by a solver of the family's own; None where gradients do.
+        solve: fits to ``(features, context, seed)`` by a solver of the family's own; None where gradients fit it.
     """
 
     d: int
@@ -43,11 +43,11 @@ class Flow(nn.Module, ABC):
 
     @abstractmethod
     def bake(self) -> nn.Module:
-        """The same function in a form that can be scripted, with everything constant folded in."""
+        """The same function as a module that can be scripted, with all constants folded in."""
 
     @abstractmethod
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class: ``type(flow)(generator=…, **hyperparameters)``."""
+        """Arguments that rebuild the class: ``type(flow)(generator=…, **hyperparameters)``."""
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """``(n,)`` log-density of x given context, nats."""
@@ -56,7 +56,7 @@ class Flow(nn.Module, ABC):
         return total
 
     def objective(self, x: Tensor, context: Tensor) -> Tensor:
-        """``(n,)`` what training maximises the mean of: the log-density, unless a family says otherwise."""
+        """``(n,)`` what training maximises the mean of: the log-density, unless a family has another."""
         return self.log_prob(x, context)
 
     def sample(self, context: Tensor, generator: torch.Generator) -> Tensor:

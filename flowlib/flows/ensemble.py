@@ -1,8 +1,8 @@
 """Ensemble: the mean of the densities of several flows.
 
 ``log p(x) = log (1/m Σ_k p_k(x))`` (Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty
-Estimation using Deep Ensembles", arXiv 1612.01474, section 2.4, with densities). Members see the same batches; each is
-trained as if it were alone, so none can leave a part of the data to the others.
+Estimation using Deep Ensembles", arXiv 1612.01474, section 2.4, with densities). Members see the same batches, and each is
+trained as if it were alone: the objective is the mean of their log-densities.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
 from flowlib.flows.maf import Maf
 from flowlib.flows.spline_autoregressive import SplineAutoregressive
 from flowlib.flows.spline_coupling import SplineCoupling
-from flowlib.flows.stack import width
+from flowlib.flows.stack import hidden_units
 
 FAMILIES: tuple[Callable[..., Flow], ...] = (Maf, SplineAutoregressive, SplineCoupling, AffineCoupling)
 """Families by bit of ``members``; stored models hold the bits, so new ones go to the end."""
 
 DEFAULT_MEMBERS = 0b0111
-"""MAF and both splines: best mean AUROC over fourteen tabular sets, .917 beside .913 for MAF alone."""
-
+"""MAF and both splines (``flowlib/FINDINGS.md``)."""
 
 Z_LIMIT = 30.0
-"""Bound on z: where the members disagree by far, ladj takes off again what z² puts in, and float32 must hold both."""
+"""Bound on z: where the members disagree by far, ladj cancels what z² adds, and float32 must hold both."""
 
 
 def combine(zs: list[Tensor], ladjs: list[Tensor], half_log_two_pi: float, limit: float) -> tuple[Tensor, Tensor]:
@@ -65,11 +64,10 @@ class BakedEnsemble(nn.Module):
 class Ensemble(Flow):
     """Equally weighted mixture of flows of several families.
 
-    A mixture of bijections is none itself. So here z is that of the first member (MAF by default), kept within ±30: it
-    and its PIT say where a value lies under that member alone. The parts are the members' parts, each member weighted by
-    its share of the density at x, plus one d-th of what is left to the logarithm of the mean (between −log m and 0), and
-    ladj is such that Σ_j (ladj_j − ½z_j² − ½log 2π) is exactly that logarithm. It is not the Jacobian of z. ``inverse``
-    is the first member's.
+    A mixture of bijections is not a bijection. z is that of the first member (MAF by default), kept within ±30: z and its
+    PIT say where a value lies under that member alone. The parts are the members' parts, each member weighted by its share
+    of the density at x, plus one d-th of the rest of the logarithm of the mean (between −log m and 0). ladj is not the
+    Jacobian of z; Σ_j (ladj_j − ½z_j² − ½log 2π) is exactly that logarithm. ``inverse`` is the first member's.
     """
 
     bijective = False
@@ -89,7 +87,7 @@ class Ensemble(Flow):
         if not 0 < members < 2 ** len(FAMILIES):
             raise ValueError(f"members is a set of {len(FAMILIES)} bits, not empty; got {members}")
         self.d, self.context, self.members, self.blocks = d, context, members, blocks
-        self.hidden, self.layers = width(d, hidden), layers
+        self.hidden, self.layers = hidden_units(d, hidden), layers
         settings = {"hidden": self.hidden, "layers": layers} | ({"blocks": blocks} if blocks else {})
         chosen = [family for bit, family in enumerate(FAMILIES) if members >> bit & 1]
         self.flows = nn.ModuleList(family(d, context, generator, **settings) for family in chosen)
@@ -123,7 +121,7 @@ class Ensemble(Flow):
         return BakedEnsemble([flow.bake() for flow in self.each])
 
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class."""
+        """See :meth:`Flow.hyperparameters`."""
         return {
             "d": self.d,
             "context": self.context,

@@ -1,4 +1,4 @@
-"""Gaussian mixture with full covariances, as a flow: the honest cheap baseline.
+"""Gaussian mixture with full covariances, as a flow: the cheap baseline.
 
 A mixture becomes a map to standard normals by the transform of Rosenblatt, "Remarks on a Multivariate Transformation",
 Ann. Math. Statist. 23 (1952): ``z_j = Φ⁻¹(F(x_j | x_<j))``, with ``ladj_j = log p(x_j | x_<j) − log N(z_j)``. Context comes
@@ -22,10 +22,10 @@ from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
 from flowlib.table import Floats
 
 RANK_MAX = 16
-"""Context directions kept: enough for a handful of categories and missing columns, and EM stays quick."""
+"""Most context directions: enough for a handful of categories and missing columns, at little cost in EM."""
 
 COMPONENTS = (1, 2, 4, 8, 16)
-"""Numbers of components that are tried; the one of least BIC is kept."""
+"""Numbers of components that are tried; the one of least BIC is taken."""
 
 RIDGE = 1e-3
 """Added to every variance, in squared scale units: no component can shrink onto repeated values or a constant."""
@@ -34,7 +34,7 @@ CHOICE_ROWS = 10_000
 """Rows that choose the number of components, a random share of more."""
 
 REFINEMENTS = 10
-"""Steps of EM on all rows, from where a share of them had converged; each costs what five on the share do at 50k rows."""
+"""Steps of EM on all rows, from where EM on a share of them had converged (``flowlib/FINDINGS.md``)."""
 
 BISECTIONS = 80
 """Halvings of the interval that holds a quantile: more than double precision can tell apart."""
@@ -94,7 +94,7 @@ class Mixture(Flow):
     """Gaussian mixture of x given the context.
 
     The parameters are each component's whitening: ``u = (y − mean) @ U`` with U upper triangular and y = (projected
-    context, x), so that u_j depends on y_≤j alone. A fresh one is seeded and means nothing before :meth:`solve`.
+    context, x), so that u_j depends on y_≤j alone. A fresh one has random means; :meth:`solve` fits it.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class Mixture(Flow):
             low, high = own.min(dim=1).values, own.max(dim=1).values
             for _ in range(BISECTIONS):
                 middle = 0.5 * (low + high)
-                at = (u[:, :, j] + slope * middle.unsqueeze(1)).unsqueeze(2)
-                less = kernel.normal(at, before[:, :, j : j + 1]).squeeze(1) < z[:, j]
+                u_middle = (u[:, :, j] + slope * middle.unsqueeze(1)).unsqueeze(2)
+                less = kernel.normal(u_middle, before[:, :, j : j + 1]).squeeze(1) < z[:, j]
                 low, high = torch.where(less, middle, low), torch.where(less, high, middle)
             x[:, j] = 0.5 * (low + high)
         return x
@@ -156,9 +156,9 @@ class Mixture(Flow):
         weights = kernel.whitened(x, context)[2][:, :, 0].exp()
         which = torch.multinomial(weights, 1, generator=generator)
         for j in range(self.d):
-            at_zero = kernel.whitened(x, context)[0][:, :, j].gather(1, which)
+            u_zero = kernel.whitened(x, context)[0][:, :, j].gather(1, which)  # with x_j = 0
             slope = kernel.log_diagonal[:, kernel.rank + j].exp()[which]
-            x[:, j] = ((z[:, j : j + 1] - at_zero) / slope).squeeze(1)
+            x[:, j] = ((z[:, j : j + 1] - u_zero) / slope).squeeze(1)
         return x
 
     def solve(self, x: Tensor, context: Tensor, seed: int) -> None:
@@ -175,7 +175,7 @@ class Mixture(Flow):
         )
 
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class."""
+        """See :meth:`Flow.hyperparameters`."""
         return {"d": self.d, "context": self.context, "components": len(self.means), "rank": len(self.projection)}
 
 
@@ -183,22 +183,21 @@ def _directions(context: Floats, rank: int, seed: int) -> Floats:
     """``(rank, c)`` directions of largest variance; the columns themselves where all of them are kept."""
     if rank == context.shape[1]:
         return np.eye(rank)
-    found: Floats = randomized_svd(context - context.mean(axis=0), rank, random_state=seed % 2**32)[2]
-    return np.vstack([found, np.zeros((rank - len(found), context.shape[1]))])  # fewer rows than directions
+    directions: Floats = randomized_svd(context - context.mean(axis=0), rank, random_state=seed % 2**32)[2]
+    return np.vstack([directions, np.zeros((rank - len(directions), context.shape[1]))])  # fewer rows than directions
 
 
 def _expectation_maximisation(rows: Floats, seed: int) -> GaussianMixture:
     """The mixture of least BIC over a share of the rows, refined on all of them."""
     rows = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)  # scikit-learn refuses a single row
-    some = np.random.default_rng(seed).permutation(rows)[:CHOICE_ROWS]
+    share = np.random.default_rng(seed).permutation(rows)[:CHOICE_ROWS]
     settings = {"reg_covar": RIDGE, "random_state": seed % 2**32}
     with warnings.catch_warnings():  # a mixture that has not quite converged is still one
         warnings.simplefilter("ignore", ConvergenceWarning)
-        tried = [
-            GaussianMixture(m, **settings).fit(some) for m in COMPONENTS if m == 1 or m * rows.shape[1] < len(some)
-        ]
-        best = min(tried, key=lambda mixture: float(mixture.bic(some)))
-        if len(some) == len(rows):
+        sizes = [m for m in COMPONENTS if m == 1 or m * rows.shape[1] < len(share)]
+        candidates = [GaussianMixture(m, **settings).fit(share) for m in sizes]
+        best = min(candidates, key=lambda mixture: float(mixture.bic(share)))
+        if len(share) == len(rows):
             return best
         start = {"weights_init": best.weights_, "means_init": best.means_, "precisions_init": best.precisions_}
         return GaussianMixture(best.n_components, max_iter=REFINEMENTS, **settings, **start).fit(rows)

@@ -31,12 +31,11 @@ class MaskedLinear(nn.Linear):
         return plain
 
 
-def made(
-    d: int,
+def autoregressive_net(
+    order: Tensor,
     context: int,
     hidden: int,
     layers: int,
-    order: Tensor,
     generator: torch.Generator,
     outputs: int = 2,
     turn: tuple[int, int] = (0, 1),
@@ -44,36 +43,37 @@ def made(
     """A MADE with ``outputs`` numbers for each feature, those of feature i depending on inputs before it in ``order`` only.
 
     Args:
-        d: features.
+        order: ``(d,)`` permutation: place of each feature in the autoregressive order.
         context: unmasked conditioning columns, after the features in the input.
         hidden: width of each hidden layer.
         layers: number of hidden layers.
-        order: ``(d,)`` permutation: place of each feature in the autoregressive order.
         generator: source of the initial weights.
         outputs: numbers for each feature; number p of feature i is output ``p·d + i``.
         turn: ``(k, n)``, the k-th of n nets of one flow, from 0: see :func:`_degrees`.
     """
-    degrees = _degrees(d, hidden, order, *turn)
+    degrees = _degrees(hidden, order, *turn)
     first = torch.cat([degrees[:, None] >= order[None, :], torch.ones(hidden, context, dtype=torch.bool)], dim=1)
     inner = degrees[:, None] >= degrees[None, :]
     last = (order[:, None] > degrees[None, :]).repeat(outputs, 1)
     return _masked([first, *[inner] * (layers - 1), last], generator)
 
 
-def _degrees(d: int, hidden: int, order: Tensor, k: int, n: int) -> Tensor:
+def _degrees(hidden: int, order: Tensor, k: int, n: int) -> Tensor:
     """``(hidden,)``: a unit of degree m sees features up to place m and reaches those after it.
 
-    Degree −1 sees the context alone, so that it reaches the first feature. A unit parts the features in two, and of two
-    that no unit parts neither sees the other. With fewer units than features each net parts them at even distances, and
-    the n nets of a flow at places of their own: together they part each feature from the next where n·(hidden − 1) is at
-    least d − 1. Beyond that near neighbours meet by way of a third alone.
+    A unit of degree −1 sees the context alone, so that the context reaches the first feature. A unit separates the features
+    up to its degree from those after it; of two features that no unit separates neither sees the other. With fewer units
+    than features each net separates them at even distances, and each of the n nets of a flow at places of its own: together
+    they separate each feature from the next where n·(hidden − 1) ≥ d − 1. Otherwise some neighbours depend on each other
+    through a third feature only.
     """
+    d = len(order)
     if d <= hidden:
         return torch.arange(hidden) % d - 1
-    parted = (torch.arange(hidden - 1) * n + k) * (d - 1) // ((hidden - 1) * n)
-    if order[0] > order[-1]:  # backwards: the same two columns are parted at the mirrored place
-        parted = d - 2 - parted
-    return torch.cat([torch.tensor([-1]), parted])
+    degrees = (torch.arange(hidden - 1) * n + k) * (d - 1) // ((hidden - 1) * n)
+    if order[0] > order[-1]:  # backwards: the same two columns are separated at the mirrored place
+        degrees = d - 2 - degrees
+    return torch.cat([torch.tensor([-1]), degrees])
 
 
 def coupling_net(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import torch
 
-from flowlib.flows.nets import made
-from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, width
+from flowlib.flows.nets import autoregressive_net
+from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, hidden_units
 from flowlib.flows.transforms import Affine, RationalQuadratic
 
 
 class SplineAutoregressive(Stack):
     """An affine autoregressive block, then spline blocks of ``bins`` bins (8, as in the paper); the rest as for MAF.
 
-    The affine block is ours: a spline is the identity beyond ±5, so what lies farther out in some contexts than in others
-    has to be brought there first.
+    The affine block is not in the paper: a spline is the identity beyond ±5, so values that lie farther out in some contexts
+    have to be moved within ±5 first.
     """
 
     def __init__(
@@ -30,15 +30,17 @@ class SplineAutoregressive(Stack):
         layers: int = 2,
         bins: int = 8,
     ) -> None:
-        hidden, spline = width(d, hidden), RationalQuadratic(bins)
+        hidden, spline = hidden_units(d, hidden), RationalQuadratic(bins)
         chain = []
         for k, order in enumerate(alternating(d, blocks)):
             transform = spline if k else Affine()
-            net = made(d, context, hidden, layers, order, generator, transform.parameters_each, (k, blocks))
+            net = autoregressive_net(
+                order, context, hidden, layers, generator, transform.parameters_each, turn=(k, blocks)
+            )
             chain.append(AutoregressiveBlock(net, transform, order))
         super().__init__(d, context, chain, hidden, layers)
         self.bins = bins
 
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class."""
+        """See :meth:`Flow.hyperparameters`."""
         return super().hyperparameters() | {"bins": self.bins}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from flowlib.flows.nets import coupling_net
-from flowlib.flows.stack import CouplingBlock, Stack, splits, width
+from flowlib.flows.stack import CouplingBlock, Stack, hidden_units, splits
 from flowlib.flows.transforms import Affine, RationalQuadratic
 
 
@@ -30,7 +30,7 @@ class SplineCoupling(Stack):
         layers: int = 2,
         bins: int = 8,
     ) -> None:
-        hidden, spline = width(d, hidden), RationalQuadratic(bins)
+        hidden, spline = hidden_units(d, hidden), RationalQuadratic(bins)
         chain = []
         for k, keep in enumerate(splits(d, blocks)):
             transform = spline if k > 1 else Affine()
@@ -40,5 +40,5 @@ class SplineCoupling(Stack):
         self.bins = bins
 
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class."""
+        """See :meth:`Flow.hyperparameters`."""
         return super().hyperparameters() | {"bins": self.bins}

@@ -125,7 +125,7 @@ class Stack(Blocks, Flow):
         return Blocks([block.baked() for block in self.chain])
 
     def hyperparameters(self) -> dict[str, int]:
-        """What rebuilds the class."""
+        """See :meth:`Flow.hyperparameters`."""
         return {
             "d": self.d,
             "context": self.context,
@@ -135,8 +135,8 @@ class Stack(Blocks, Flow):
         }
 
 
-def width(d: int, hidden: int | None) -> int:
-    """Units of a hidden layer: 64, above 16 features 128, which did best over fourteen tabular sets at this cost."""
+def hidden_units(d: int, hidden: int | None) -> int:
+    """Units of a hidden layer: ``hidden`` where it is set, else 64, above 16 features 128 (``flowlib/FINDINGS.md``)."""
     return hidden or (64 if d <= 16 else 128)
 
 

@@ -1,4 +1,4 @@
-"""Monotone maps of one feature at a time: what the networks of a flow give parameters to.
+"""Monotone maps of one feature at a time, whose parameters the networks of a flow compute.
 
 Each takes ``x (n, d)`` and ``parameters (n, p, d)``, the p numbers of a feature below each other (so that the loops run
 over features, which lie side by side), and gives ``y (n, d)`` and ``log dy/dx (n, d)``. Parameters of 0 mean the identity.
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 BOUND = 5.0
-"""Where splines end and the identity begins. Features come in robust scale units, so ±5 holds all but the tails, and
-zuko's and Durkan et al.'s own splines end at 5 and 3: wider bins would be lost on empty space."""
+"""Where splines end and the identity begins, in robust scale units: ±5 holds all but the tails. zuko's splines end at 5,
+those of Durkan et al. at 3."""
 
 MIN_BIN = 1e-3
-"""Least width and height of a bin, as a share of the whole (Durkan et al., appendix B.1); no bin can vanish."""
+"""Least width and height of a bin, as a share of the whole (Durkan et al., appendix B.1)."""
 
 MIN_SLOPE = 1e-3
 """Least derivative at a knot (same source)."""
 
 
 class Affine(nn.Module):
-    """``y = (x − μ)·exp(−s)`` with ``s = 2·tanh(a/2)``: near 0 it is a, and it cannot run away. Parameters (μ, a)."""
+    """``y = (x − μ)·exp(−s)`` with ``s = 2·tanh(a/2)``: a near 0, and bounded by ±2. Parameters (μ, a)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class RationalQuadratic(nn.Module):
         """``(n, d), (n, 3K − 1, d)`` → y and log dy/dx, ``(n, d)``."""
         widths, heights, slopes = self._knots(parameters)
         left, width, low, height, d0, d1 = self._bin(x, widths, heights, slopes, widths)
-        # Clamped: what lies outside is replaced below, and must not turn into a NaN (nor its gradient) before.
+        # Clamped: values outside are replaced below, and neither they nor their gradients may become NaN before that.
         s, t = height / width, torch.clamp((x - left) / width, 0.0, 1.0)
         u = t * (1.0 - t)
         below = s + (d1 + d0 - 2.0 * s) * u

@@ -65,13 +65,13 @@ def test_values_outside_of_a_splines_bound_stay() -> None:
 
 def test_a_permuted_order_is_gathered() -> None:
     """Columns of one vector that are not neighbours are gathered: no family has such an order yet."""
-    from flowlib.flows.nets import made
+    from flowlib.flows.nets import autoregressive_net
     from flowlib.flows.stack import AutoregressiveBlock, Stack
     from flowlib.flows.transforms import Affine
 
     g, d = torch.Generator().manual_seed(3), 21
     order = torch.randperm(d, generator=g)
-    blocks = [AutoregressiveBlock(made(d, 1, 32, 2, order, g), Affine(), order) for _ in range(2)]
+    blocks = [AutoregressiveBlock(autoregressive_net(order, 1, 32, 2, g), Affine(), order) for _ in range(2)]
     flow, (x, c) = Stack.__new__(_Permuted), rows(50, d, 1)
     Stack.__init__(flow, d, 1, blocks, 32, 2)
     assert gap_nats(Fused(flow.eval()), flow, x, c).max() <= PARITY_NATS

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.flows import FLOWS
-from flowlib.flows.nets import MaskedLinear, coupling_net, made
+from flowlib.flows.nets import MaskedLinear, autoregressive_net, coupling_net
 from flowlib.flows.stack import Stack
 from tests.flowlib.flow_cases import NAMES, a_flow, rows
 
@@ -33,10 +33,12 @@ def busy(module: torch.nn.Module) -> torch.nn.Module:
 
 @given(SIZES, st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None)
-def test_made_sees_what_comes_before_and_all_of_it(sizes: tuple[int, int, int, int], chance: Any) -> None:
+def test_an_autoregressive_net_sees_what_comes_before_and_all_of_it(
+    sizes: tuple[int, int, int, int], chance: Any
+) -> None:
     d, context, hidden, layers = sizes
     order = torch.tensor(chance.sample(range(d), d))
-    net = busy(made(d, context, hidden, layers, order, torch.Generator().manual_seed(0)))
+    net = busy(autoregressive_net(order, context, hidden, layers, torch.Generator().manual_seed(0)))
     seen = dependence(net, torch.ones(d + context, dtype=torch.float64))
     before = order[None, :] < order[:, None]
     assert torch.equal(seen[:d, :d], before)
@@ -84,13 +86,13 @@ def test_of_any_two_features_one_sees_the_other_in_some_block(
 def test_masks_of_fewer_features_than_units_are_as_they_were() -> None:
     """Stored weights mean what they did: units take degrees in turn, whichever block they stand in."""
     for d, hidden, turn in [(1, 8, (0, 1)), (5, 64, (3, 5)), (16, 16, (1, 2))]:
-        net = made(d, 1, hidden, 1, torch.arange(d), torch.Generator().manual_seed(0), turn=turn)
+        net = autoregressive_net(torch.arange(d), 1, hidden, 1, torch.Generator().manual_seed(0), turn=turn)
         degrees = torch.arange(hidden) % d - 1
         assert torch.equal(net[0].mask[:, :d].bool(), degrees[:, None] >= torch.arange(d)[None, :])
 
 
 def test_a_single_unit_brings_the_context_to_every_feature() -> None:
-    net = busy(made(3, 1, 1, 2, torch.arange(3), torch.Generator().manual_seed(0)))
+    net = busy(autoregressive_net(torch.arange(3), 1, 1, 2, torch.Generator().manual_seed(0)))
     assert dependence(net, torch.ones(4, dtype=torch.float64))[:, 3].all()
 
 
@@ -118,8 +120,8 @@ def test_a_coupling_net_sees_what_is_kept_and_the_context(layers: int) -> None:
     assert torch.equal(seen, torch.tensor([True, False, True, False, True, True]).expand(6, -1))
 
 
-def test_made_gives_as_many_numbers_as_asked() -> None:
-    net = busy(made(3, 1, 12, 2, torch.arange(3), torch.Generator().manual_seed(0), outputs=5))
+def test_an_autoregressive_net_gives_as_many_numbers_as_asked() -> None:
+    net = busy(autoregressive_net(torch.arange(3), 1, 12, 2, torch.Generator().manual_seed(0), outputs=5))
     seen = dependence(net, torch.ones(4, dtype=torch.float64)).view(5, 3, 4)
     expected = torch.cat((torch.ones(3, 3).tril(-1), torch.ones(3, 1)), dim=1).bool()
     assert all(torch.equal(part, expected) for part in seen)
