@@ -1,7 +1,8 @@
-"""A model as bytes: safetensors + JSON, hashed and signed with Ed25519. The only file of flowlib that does I/O.
+"""A model as bytes: safetensors + JSON, hashed and signed with Ed25519; and these bytes, and keys, as files.
 
 Nothing is unpickled and no TorchScript archive is loaded: verified numbers go into classes that were reviewed. The
-signature is checked before anything else is looked at.
+signature is checked before anything else is looked at. Of flowlib only this module reads and writes files that stay;
+:mod:`flowlib.engines.onnx` has a temporary folder.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -206,7 +207,7 @@ def key_id(public: Ed25519PublicKey) -> str:
 
 
 def load_or_create_key(path: str | Path) -> Ed25519PrivateKey:
-    """A private key in PEM (PKCS8), made with mode 0600 when there is none; raises ArtifactError on another kind."""
+    """A private key in PEM (PKCS8), made with mode 0600 when there is none; raises ArtifactError on anything else."""
     path = Path(path)
     if not path.exists():
         key = Ed25519PrivateKey.generate()
@@ -214,9 +215,13 @@ def load_or_create_key(path: str | Path) -> Ed25519PrivateKey:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
+            _write_synced(file, pem)
+        _sync_folder(path)
         return key
-    loaded = serialization.load_pem_private_key(path.read_bytes(), None)
+    try:
+        loaded = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError) as error:  # TypeError: encrypted
+        raise ArtifactError(f"{path} is not a plain private key in PEM: {error}") from None
     if not isinstance(loaded, Ed25519PrivateKey):
         raise ArtifactError(f"{path} is not an Ed25519 private key")
     return loaded
@@ -242,7 +247,7 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
 
 
 def save(artifact: Artifact, path: str | Path) -> None:
-    """Write a model to one file, replacing it as a whole."""
+    """Write a model to one file. When this returns it is on disk; a crash leaves the old file or the new one."""
     head = {
         "model_id": artifact.model_id,
         "key_id": artifact.key_id,
@@ -251,9 +256,31 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "signature": base64.b64encode(artifact.signature).decode(),
     }
     text = json.dumps(head, sort_keys=True).encode()
-    beside = Path(path).with_suffix(".new")
-    beside.write_bytes(_MAGIC + len(text).to_bytes(4, "little") + text + artifact.manifest + artifact.tensors)
-    os.replace(beside, path)
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with open(beside, "wb") as file:
+            _write_synced(file, _MAGIC + len(text).to_bytes(4, "little") + text + artifact.manifest + artifact.tensors)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path)
+
+
+def _write_synced(file: BinaryIO, blob: bytes) -> None:
+    file.write(blob)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """A new name is on disk once its folder is."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read(path: str | Path) -> Artifact:

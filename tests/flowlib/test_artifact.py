@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import stat
 from dataclasses import replace
@@ -10,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
@@ -124,3 +127,68 @@ def test_the_private_key_is_its_owners_alone(tmp_path: Path) -> None:
     assert artifact.key_id(again.public_key()) == artifact.key_id(key.public_key())
     (tmp_path / "p.pub").write_bytes(artifact.public_key_pem(key.public_key()))
     assert artifact.key_id(artifact.load_public_key(tmp_path / "p.pub")) == artifact.key_id(key.public_key())
+
+
+def test_a_key_that_is_no_plain_ed25519_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "signing.pem"
+    plain, pem = serialization.NoEncryption(), serialization.Encoding.PEM
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    for blob, says in [
+        (b"", "not a plain private key in PEM"),
+        (KEY.private_bytes(pem, pkcs8, plain)[:60], "not a plain private key in PEM"),
+        (KEY.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"x")), "not a plain private key in PEM"),
+        (X25519PrivateKey.generate().private_bytes(pem, pkcs8, plain), "not an Ed25519 private key"),
+    ]:
+        path.write_bytes(blob)
+        with pytest.raises(ArtifactError, match=says):
+            artifact.load_or_create_key(path)
+
+
+# Durability ------------------------------------------------------------------------------------------------------------
+
+
+class Calls:
+    """What was asked of the operating system, in order."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        fsync, replace_file = os.fsync, os.replace
+
+        def watched_fsync(file: int) -> None:
+            status = os.fstat(file)
+            self.made.append("fsync folder" if stat.S_ISDIR(status.st_mode) else f"fsync {status.st_size} bytes")
+            fsync(file)
+
+        def watched_replace(source: Path, target: Path) -> None:
+            self.made.append(f"replace {Path(target).name}")
+            replace_file(source, target)
+
+        patch.setattr(os, "fsync", watched_fsync)
+        patch.setattr(os, "replace", watched_replace)
+
+
+def test_a_name_never_comes_before_its_bytes(made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, path = Calls(monkeypatch), tmp_path / "m.model"
+    artifact.save(made, path)
+    assert calls.made == [f"fsync {path.stat().st_size} bytes", "replace m.model", "fsync folder"]
+    calls.made.clear()
+    artifact.load_or_create_key(tmp_path / "signing.pem")
+    assert calls.made == [f"fsync {(tmp_path / 'signing.pem').stat().st_size} bytes", "fsync folder"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_what_fails_leaves_the_old_file_and_nothing_beside(
+    made: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    path = tmp_path / "m.model"
+    artifact.save(made, path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(OSError, match="No space"):
+        artifact.save(replace(made, model_id="0" * 16), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["m.model"]
+    assert path.read_bytes() == before
