@@ -1,4 +1,4 @@
-"""Gradients of single rows, clipped and summed without ever making one of them.
+"""Gradients of single rows, clipped and summed without computing any of them.
 
 The norm of a row's gradient in a linear layer follows from the layer's input ``a`` and the gradient ``g`` at its output,
 which one backward pass gives (ghost clipping: Li et al., arXiv 2110.05679; book-keeping: Bu et al., arXiv 2210.00038),
@@ -23,54 +23,56 @@ def clipped_sum(flow: Flow, features: Tensor, context: Tensor, clip: float) -> l
 
     A row whose gradient is not finite adds nothing.
     """
-    seen, grads = _pass(flow, features, context)
-    square = sum((_norm_sq(s, g) for s, g in zip(seen, grads, strict=True)), torch.zeros(len(features)))
-    good = torch.isfinite(square)
+    activations, grads = _pass(flow, features, context)
+    square = sum((_norm_sq(a, g) for a, g in zip(activations, grads, strict=True)), torch.zeros(len(features)))
+    finite = torch.isfinite(square)
     share = torch.clamp(clip / (square.sqrt() + 1e-12), max=1.0)[:, None]
-    if not good.all():
-        share, seen, grads = share[good], [s.of(good) for s in seen], [g[good] for g in grads]
-    return [pair for s, g in zip(seen, grads, strict=True) for pair in _sums(s, g * share)]
+    if not finite.all():
+        share, activations, grads = share[finite], [a.take(finite) for a in activations], [g[finite] for g in grads]
+    return [pair for a, g in zip(activations, grads, strict=True) for pair in _sums(a, g * share)]
 
 
 @dataclass
-class _Seen:
+class _Activation:
     """A layer's input and output in one pass."""
 
     layer: nn.Module
-    entered: Tensor
-    left: Tensor
+    inputs: Tensor
+    outputs: Tensor
 
-    def of(self, rows: Tensor) -> _Seen:
-        """Some of the rows."""
-        return _Seen(self.layer, self.entered[rows], self.left)
+    def take(self, rows: Tensor) -> _Activation:
+        """The same with the inputs of some of the rows."""
+        return _Activation(self.layer, self.inputs[rows], self.outputs)
 
 
-def _pass(flow: Flow, features: Tensor, context: Tensor) -> tuple[list[_Seen], Sequence[Tensor]]:
-    """One pass forward and one back, as far as the layers' outputs: the parameters' own gradients are never made."""
-    with _watched(flow) as seen, torch.enable_grad():
+def _pass(flow: Flow, features: Tensor, context: Tensor) -> tuple[list[_Activation], Sequence[Tensor]]:
+    """One pass forward and one back to the layers' outputs: the gradients of the parameters are not computed."""
+    with _watched(flow) as activations, torch.enable_grad():
         loss = -flow.log_prob(features.detach().requires_grad_(), context).sum()
-    return seen, torch.autograd.grad(loss, [s.left for s in seen])
+    return activations, torch.autograd.grad(loss, [activation.outputs for activation in activations])
 
 
 @contextmanager
-def _watched(flow: Flow) -> Iterator[list[_Seen]]:
-    seen: list[_Seen] = []
-    wanted = layers_of(flow)
+def _watched(flow: Flow) -> Iterator[list[_Activation]]:
+    """While it is open, a pass through the flow appends each layer's inputs and outputs to the list."""
+    activations: list[_Activation] = []
+    layers = layers_of(flow)
     for parameter in flow.parameters():
         parameter.requires_grad_(False)
 
-    def note(layer: nn.Module, entered: tuple[Tensor, ...], left: Tensor) -> Tensor:
-        if any(s.layer is layer for s in seen):
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        if any(activation.layer is layer for activation in activations):
             raise ValueError(
-                f"{type(layer).__name__} is used twice in one pass: its gradients of single rows are not known"
+                f"{type(layer).__name__} is used twice in one pass, so its gradients of single rows are unknown: use each "
+                "layer once, or train without privacy"
             )
-        out = left if left.requires_grad else left.requires_grad_()
-        seen.append(_Seen(layer, entered[0].detach(), out))
-        return out
+        outputs = outputs if outputs.requires_grad else outputs.requires_grad_()
+        activations.append(_Activation(layer, inputs[0].detach(), outputs))
+        return outputs
 
-    handles = [layer.register_forward_hook(note) for layer in wanted]
+    handles = [layer.register_forward_hook(record) for layer in layers]
     try:
-        yield seen
+        yield activations
     finally:
         for handle in handles:
             handle.remove()
@@ -79,7 +81,7 @@ def _watched(flow: Flow) -> Iterator[list[_Seen]]:
 
 
 def layers_of(flow: Flow) -> list[nn.Module]:
-    """Layers with parameters, all of them of a kind that is known here; raises ValueError otherwise."""
+    """Layers with parameters; raises ValueError where one is neither Linear nor Embedding."""
     layers = [module for module in flow.modules() if any(True for _ in module.parameters(recurse=False))]
     for layer in layers:
         if not isinstance(layer, nn.Linear | nn.Embedding):
@@ -90,22 +92,26 @@ def layers_of(flow: Flow) -> list[nn.Module]:
     return layers
 
 
-def _norm_sq(seen: _Seen, grad: Tensor) -> Tensor:
+def _norm_sq(activation: _Activation, grad: Tensor) -> Tensor:
     """``(n,)`` squared norm of each row's gradient in one layer."""
     square = grad * grad
-    if isinstance(seen.layer, nn.Embedding):
+    if isinstance(activation.layer, nn.Embedding):
         return square.sum(dim=1)
-    weighted = square @ seen.layer.mask if isinstance(seen.layer, MaskedLinear) else square.sum(dim=1, keepdim=True)
-    bias = square.sum(dim=1) if seen.layer.bias is not None else 0.0
-    return (seen.entered * seen.entered).mul_(weighted).sum(dim=1) + bias
+    weighted = (
+        square @ activation.layer.mask
+        if isinstance(activation.layer, MaskedLinear)
+        else square.sum(dim=1, keepdim=True)
+    )
+    bias = square.sum(dim=1) if activation.layer.bias is not None else 0.0
+    return (activation.inputs * activation.inputs).mul_(weighted).sum(dim=1) + bias
 
 
-def _sums(seen: _Seen, grad: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _sums(activation: _Activation, grad: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The layer's parameters with their gradients summed over rows."""
-    layer = seen.layer
+    layer = activation.layer
     if isinstance(layer, nn.Embedding):
-        return [(layer.weight, torch.zeros_like(layer.weight).index_add_(0, seen.entered, grad))]
+        return [(layer.weight, torch.zeros_like(layer.weight).index_add_(0, activation.inputs, grad))]
     assert isinstance(layer, nn.Linear)
-    weight = grad.T @ seen.entered
-    found = [(layer.weight, weight * layer.mask if isinstance(layer, MaskedLinear) else weight)]
-    return found if layer.bias is None else [*found, (layer.bias, grad.sum(dim=0))]
+    weight = grad.T @ activation.inputs
+    pairs = [(layer.weight, weight * layer.mask if isinstance(layer, MaskedLinear) else weight)]
+    return pairs if layer.bias is None else [*pairs, (layer.bias, grad.sum(dim=0))]

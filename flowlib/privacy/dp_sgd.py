@@ -4,10 +4,9 @@ Abadi et al., "Deep Learning with Differential Privacy", arXiv 1607.00133: each 
 sampling), clips the gradient of each row, adds Gaussian noise. What is protected is one row, added or removed; the
 number of rows is taken as public.
 
-**The noise is the guarantee.** Batches and noise come from :class:`Keystream`, ChaCha20 under a key that the caller
-draws from the operating system's entropy and forgets. Whoever knows or guesses the key can take the noise off again:
-a fixed or predictable key, which makes tests repeatable, voids the claim. Floating-point attacks on the Gaussian
-(Mironov 2012) are not defended against.
+Batches and noise come from :class:`Keystream`, ChaCha20 under a key that the caller draws from the operating system's
+entropy and does not store. Whoever knows the key can subtract the noise: with a fixed or predictable key, as in tests,
+nothing is private. There is no defence against floating-point attacks on the Gaussian (Mironov 2012).
 """
 
 from __future__ import annotations
@@ -30,8 +29,13 @@ from flowlib.training import Progress, TrainingRows
 from flowlib.training.fit import one_cycle
 
 KEY_BYTES = 32
+
 ROWS_A_STEP = 1_024
+"""Expected rows of a step, where there are as many."""
+
 STEPS = 500
+"""Steps of a training (``flowlib/FINDINGS.md``)."""
+
 _GRID = 1e-4
 """Step of the accountant's grid of privacy losses. A coarser one is faster and claims more ε, never less."""
 
@@ -61,7 +65,7 @@ def epsilon_of(spent: Sequence[Spent], delta: float) -> float:
     far less, than the sum of their own ε. Needs the ``private`` extra.
 
     Args:
-        spent: the trainings; none costs nothing.
+        spent: the trainings; ε of none is 0.
         delta: δ in (0, 1).
     """
     if not spent:
@@ -103,7 +107,7 @@ def _event(spent: Spent) -> Any:
 
 
 def _accounting() -> Any:
-    try:
+    try:  # an optional package, of the ``private`` extra
         import dp_accounting
         import dp_accounting.pld
     except ImportError:
@@ -113,18 +117,15 @@ def _accounting() -> Any:
 
 @dataclass(frozen=True)
 class PrivateConfig:
-    """DP-SGD settings.
+    """Settings of DP-SGD. What the defaults were measured against stands in ``flowlib/FINDINGS.md``.
 
     Attributes:
         noise_multiplier: standard deviation of the noise over ``clip``; see :func:`noise_for`.
         sampling_rate: chance of a row to be in a step.
-        steps: number of steps, all of them taken: stopping early would look at rows without paying for it. At ε = 3, 42,000
-            rows of Beijing and 1,024 rows a step, 250 instead of 500 lose 0.55 nats; 512 rows in 1,000 steps gain 0.08.
-        clip: bound on the norm of a row's gradient. 0.3, 1 and 3 give the same weights: nearly every row is clipped, and
-            Adam does not see the scale.
-        lr: peak of the one-cycle schedule (Adam). Held-out nats at 2e-3, 5e-3 and 1e-2: −8.43, −7.37, −7.12; training that
-            is not private reaches −6.65.
-        noise: blur of the features, as in :class:`flowlib.training.TrainConfig`.
+        steps: number of steps. All are taken: stopping early would use rows that the accountant does not count.
+        clip: bound on the norm of a row's gradient.
+        lr: peak of the one-cycle schedule (Adam).
+        noise: standard deviation of the blur of the features, in scale units, as in :class:`flowlib.training.TrainConfig`.
     """
 
     noise_multiplier: float
@@ -142,15 +143,18 @@ class PrivateConfig:
 
     @property
     def spent(self) -> Spent:
-        """What a training with these settings costs."""
+        """A training with these settings, as the accountant sees it."""
         return Spent(self.noise_multiplier, self.sampling_rate, self.steps)
 
 
 class Keystream:
-    """Random numbers of a ChaCha20 keystream: unpredictable to whoever does not have the key.
+    """Random numbers of a ChaCha20 keystream: unpredictable without the key.
 
     Args:
-        key: 32 bytes; from ``secrets.token_bytes`` where a guarantee is wanted.
+        key: 32 bytes, from ``secrets.token_bytes`` for a private training.
+
+    Raises:
+        ValueError: another number of bytes.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -185,17 +189,17 @@ def fit_private(
 ) -> Spent:
     """Train a flow in place so that its weights are differentially private in the rows.
 
-    The starting weights must not depend on private rows: fresh, or of a model whose own claim is added up with this one.
+    The starting weights must not depend on private rows: fresh, or of a model whose own training is composed with this one.
 
     Args:
         flow: of linear, masked linear and embedding layers, each used once a pass; without a table of slices.
         train: encoded rows, at least one.
         config: settings.
         keystream: source of batches and noise.
-        progress: called every fiftieth of the way; its likelihood is NaN, for looking at rows would have to be paid for.
+        progress: called after each fiftieth of the steps; its likelihood is NaN, since the accountant would have to count it.
 
     Returns:
-        What to tell the accountant.
+        The training, for :func:`epsilon_of`.
 
     Raises:
         ValueError: a kind of layer for which gradients of single rows are not known, or rows with codes of slices.
@@ -221,10 +225,10 @@ def _private_step(flow: Flow, train: TrainingRows, config: PrivateConfig, keystr
     rows = keystream.rows(len(train), config.sampling_rate)
     noise = keystream.normals(len(rows), train.features.shape[1])
     features = train.noisy(rows, config.noise, noise, keystream.uniforms(*noise.shape))
-    # By the expected size: the true one of a Poisson sample would tell something of who is in it.
+    # Over the expected size: the size of the Poisson sample itself depends on which rows are in it.
     expected = config.sampling_rate * len(train)
     masks = {id(layer.weight): layer.mask for layer in flow.modules() if isinstance(layer, MaskedLinear)}
     for parameter, total in clipped_sum(flow, features, train.context[rows], config.clip):
-        free = masks.get(id(parameter), torch.ones_like(total)).bool()  # what a mask shuts out tells nothing of any row
+        free = masks.get(id(parameter), torch.ones_like(total)).bool()  # masked weights depend on no row: no noise
         total[free] += keystream.normals(int(free.sum())) * (config.noise_multiplier * config.clip)
         parameter.grad = total / expected

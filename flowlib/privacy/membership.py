@@ -17,12 +17,14 @@ from scipy.stats import rankdata
 from flowlib.table import Floats
 
 MEMBERS_MIN = 20
+"""Least number of members and of others."""
+
 _Z_95 = 1.96
 
 
 @dataclass(frozen=True)
 class Membership:
-    """How far the attack gets; 0 and ½ are no better than guessing.
+    """The attack's success; an advantage of 0 and an AUC of ½ are no better than guessing.
 
     Attributes:
         advantage: share of members found less share of others taken for members, at a threshold chosen on other rows.
@@ -57,18 +59,18 @@ def membership_advantage(inside: Floats, outside: Floats) -> Membership:
     auc, auc_95 = _auc(inside, outside)
     # Chosen on every other row and judged on the rest: the best of many thresholds looks good by chance alone.
     threshold = _best_threshold(inside[::2], outside[::2])
-    hits, false = float(np.mean(inside[1::2] >= threshold)), float(np.mean(outside[1::2] >= threshold))
-    error = math.sqrt(_variance(hits, len(inside[1::2])) + _variance(false, len(outside[1::2])))
-    gap = hits - false
+    hit_rate, false_rate = float(np.mean(inside[1::2] >= threshold)), float(np.mean(outside[1::2] >= threshold))
+    error = math.sqrt(_variance(hit_rate, len(inside[1::2])) + _variance(false_rate, len(outside[1::2])))
+    gap = hit_rate - false_rate
     interval = (max(gap - _Z_95 * error, -1.0), min(gap + _Z_95 * error, 1.0))
     return Membership(gap, interval, auc, auc_95, min(len(inside), len(outside)))
 
 
 def _best_threshold(inside: Floats, outside: Floats) -> float:
     values = np.unique(np.concatenate([inside, outside]))
-    hits = 1.0 - np.searchsorted(np.sort(inside), values, side="left") / len(inside)
-    false = 1.0 - np.searchsorted(np.sort(outside), values, side="left") / len(outside)
-    return float(values[np.argmax(hits - false)])
+    hit_rate = 1.0 - np.searchsorted(np.sort(inside), values, side="left") / len(inside)
+    false_rate = 1.0 - np.searchsorted(np.sort(outside), values, side="left") / len(outside)
+    return float(values[np.argmax(hit_rate - false_rate)])
 
 
 def _variance(share: float, n: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowlib.engines import EngineError
 from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
@@ -93,7 +94,7 @@ def test_hidden_units_come_sorted_so_that_zeros_lie_at_the_end() -> None:
 @pytest.mark.parametrize("family", ["mixture"])
 def test_a_family_without_a_program_says_so(family: str) -> None:
     assert program(flow_of(family)) is None
-    with pytest.raises(RuntimeError, match="no program"):
+    with pytest.raises(EngineError, match="no program"):
         fused(flow_of(family))
 
 
