@@ -10,7 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from stream_app.kafka.embedded import free_port, ready
+from stream_app.kafka.embedded import free_port
+from stream_app.kafka.probes import address_of, speaks_kafka
 
 _COMMON = """
 process.roles=broker,controller
@@ -58,9 +59,8 @@ def speaks_tls(bootstrap: str) -> bool:
     """Whether a TLS handshake succeeds at ``host:port``, whoever signed the certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    host, _, port = bootstrap.rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=2.0) as link, context.wrap_socket(link):
+        with socket.create_connection(address_of(bootstrap), timeout=2.0) as link, context.wrap_socket(link):
             return True
     except OSError:
         return False
@@ -98,7 +98,7 @@ class ApacheKafka:
         return self
 
     def _is_ready(self) -> bool:
-        return speaks_tls(self.bootstrap) if self.secure else ready(self.bootstrap)
+        return speaks_tls(self.bootstrap) if self.secure else speaks_kafka(self.bootstrap)
 
     def stop(self, hard: bool = False) -> None:
         """Stop it cleanly, or with SIGKILL."""

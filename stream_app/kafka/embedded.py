@@ -19,10 +19,12 @@ from types import TracebackType
 from rich.console import Console
 
 from stream_app.errors import DriftflowError
+from stream_app.kafka.probes import speaks_kafka, tcp_fault
 from stream_app.terminal import on_stop_signals
 
 _START_S = 20.0
 _STOP_S = 5.0
+_ANSWER_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -76,7 +78,7 @@ class EmbeddedBroker:
 
     def start(self) -> EmbeddedBroker:
         """Start it and wait until it answers; raises BrokerError with the end of its log."""
-        if _listens(self.port):
+        if tcp_fault(self.bootstrap) is None:
             raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
         self._process = subprocess.Popen(
             self._command(),
@@ -86,7 +88,7 @@ class EmbeddedBroker:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
         deadline = time.monotonic() + _START_S
-        while not ready(self.bootstrap):
+        while not speaks_kafka(self.bootstrap, timeout_s=_ANSWER_S):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = self._tail()
                 self.stop()
@@ -109,7 +111,7 @@ class EmbeddedBroker:
 
     def _tail(self) -> str:
         self._log.seek(0)
-        return self._log.read()[-600:].decode(errors="replace").strip() or "it said nothing"
+        return self._log.read()[-600:].decode(errors="replace").strip() or "it wrote nothing to its log"
 
     @property
     def pid(self) -> int | None:
@@ -150,34 +152,17 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    # Runs between fork and exec: no imports, no allocation worth the name.
+    # Runs between fork and exec, where another thread may hold a lock for ever: nothing is imported or loaded here.
     assert _LIBC is not None
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-_API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
-
-
-def ready(bootstrap: str) -> bool:
-    """Whether a broker without TLS replies to ApiVersions at ``host:port``: listening is not yet answering."""
-    host, _, port = bootstrap.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1.0) as link:
-            link.settimeout(2.0)
-            link.sendall(_API_VERSIONS)
-            return len(link.recv(8)) >= 4
-    except OSError:
-        return False
-
-
 def run_broker(port: int, out: Console) -> None:
-    """Embedded broker in the foreground."""
+    """Run an embedded broker in the foreground until SIGTERM or Ctrl-C.
+
+    Raises:
+        BrokerError: it is not installed or does not start.
+    """
     stopped = threading.Event()
     on_stop_signals(stopped.set)
     with EmbeddedBroker(port) as broker:

@@ -7,25 +7,21 @@ a member that does not exist.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from kafka.admin import KafkaAdminClient, MemberToRemove
-from kafka.admin._topics import NewTopic
-from kafka.errors import AuthorizationError, CoordinatorNotAvailableError, KafkaError, for_code
+from kafka.errors import AuthorizationError, KafkaError, NoError, TopicAuthorizationFailedError, for_code
 
 from stream_app.config import Config
 from stream_app.errors import PreflightError
-from stream_app.kafka import probes
+from stream_app.kafka import probes, topics
 from stream_app.kafka.clients import client_settings, ssl_context
-from stream_app.kafka.topics import topic_sizes
+from stream_app.kafka.retrying import retried
+from stream_app.kafka.types import Admin, TopicDescription
 
 Role = Literal["worker", "trainer", "produce"]
-
-_COORDINATOR_S = 15.0
-_OK, _UNKNOWN_TOPIC, _TOPIC_REFUSED = 0, 3, 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +47,28 @@ def require(checks: list[Check]) -> None:
 
 def topics_read(config: Config, role: Role) -> list[str]:
     """Topics that a role reads."""
-    topics = config.topics
-    reads = {"worker": [topics.events, topics.partials, topics.models], "trainer": [topics.events, topics.signals]}
+    names = config.topics
+    reads = {"worker": [names.events, names.partials, names.models], "trainer": [names.events, names.signals]}
     return reads.get(role, [])
 
 
 def topics_written(config: Config, role: Role) -> list[str]:
     """Topics that a role writes."""
-    topics = config.topics
+    names = config.topics
     writes = {
-        "worker": [topics.partials, topics.signals, topics.dead_letters],
-        "trainer": [topics.models, topics.signals],
-        "produce": [topics.events],
+        "worker": [names.partials, names.signals, names.dead_letters],
+        "trainer": [names.models, names.signals],
+        "produce": [names.events],
     }
     return writes[role]
 
 
-def preflight(config: Config, role: Role, group: str | None = None) -> list[Check]:
+def preflight(config: Config, role: Role) -> list[Check]:
     """Look at each layer in turn; a failing one ends the list, since those above it cannot be tried.
 
     Args:
         config: the configuration.
         role: what is about to start.
-        group: consumer group to join (default: ``kafka.group`` for a worker, none otherwise).
     """
     checks: list[Check] = []
     for check in _connection_checks(config):
@@ -87,10 +82,7 @@ def preflight(config: Config, role: Role, group: str | None = None) -> list[Chec
     except KafkaError as error:
         return [*checks, Check("cluster", False, str(error), "check advertised.listeners of the broker")]
     try:
-        group = group or (config.kafka.group if role == "worker" else None)
-        return [*checks, *_permission_checks(config, role, group, admin)]
-    except KafkaError as error:
-        return [*checks, Check("cluster", False, str(error), "see the broker's log")]
+        return [*checks, *_permission_checks(config, role, admin)]
     finally:
         admin.close()
 
@@ -124,92 +116,91 @@ def _failed(name: str, fault: probes.Fault) -> Check:
     return Check(name, False, *fault)
 
 
-def _permission_checks(config: Config, role: Role, group: str | None, admin: Any) -> Iterator[Check]:
+def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Check]:
     names = sorted({*topics_read(config, role), *topics_written(config, role)})
-    found = {topic["name"]: topic for topic in admin.describe_topics(names)}
-    yield _topics_check(config, names, found, admin)
+    try:
+        described = topics.describe(admin, names)
+    except KafkaError as error:
+        yield _unanswered("topics", error)
+        return
+    yield _answered("topics", lambda: _topics_check(config, described, admin))
     for name in topics_read(config, role):
-        yield _right_check("read", "READ", name, found[name])
-    if group:
-        yield _group_check(group, admin)
+        yield _right_check("read", "READ", described[name])
+    if role == "worker":
+        group = config.kafka.group
+        yield _answered(f"may join group {group}", lambda: _group_check(group, admin))
     for name in topics_written(config, role):
-        yield _right_check("write", "WRITE", name, found[name])
+        yield _right_check("write", "WRITE", described[name])
 
 
-def _topics_check(config: Config, names: list[str], found: dict[str, Any], admin: Any) -> Check:
-    hidden = [name for name in names if found[name]["error_code"] == _TOPIC_REFUSED]
+def _answered(name: str, look: Callable[[], Check]) -> Check:
+    """The check; a failed one of the same name where the broker answers with an error, or is not ready for too long."""
+    try:
+        return retried(look)
+    except KafkaError as error:
+        return _unanswered(name, error)
+
+
+def _unanswered(name: str, error: KafkaError) -> Check:
+    return Check(name, False, f"the broker does not say: {error}", "see the broker's log, and try again")
+
+
+def _topics_check(config: Config, described: dict[str, TopicDescription], admin: Admin) -> Check:
+    hidden = [name for name, topic in described.items() if _is_refused(topic)]
     if hidden:
-        return Check(
-            "topics",
-            False,
-            f"missing, or hidden from this user: {', '.join(hidden)}",
-            "create them, or allow DESCRIBE or CREATE on them",
-        )
-    events = found.get(config.topics.events, {}).get("partitions") or ()
-    sizes = topic_sizes(config, len(events) or config.topics.partitions)
-    for name in names:
-        have = len(found[name]["partitions"])
-        if found[name]["error_code"] == _OK and have < sizes[name]:
-            return Check("topics", False, f"{name} has {have} partitions, {sizes[name]} are needed", "add partitions")
-    missing = {name: sizes[name] for name in names if found[name]["error_code"] == _UNKNOWN_TOPIC}
-    if not missing:
-        return Check("topics", True, ", ".join(names))
-    refusal = _create_refusal(config, missing, admin)
-    if refusal:
-        return Check(
-            "topics",
-            False,
-            f"missing: {', '.join(missing)}; may not be created: {refusal}",
-            "create them, or allow CREATE",
-        )
+        detail = f"missing, or hidden from this user: {', '.join(hidden)}"
+        return Check("topics", False, detail, "create them, or allow DESCRIBE or CREATE on them")
+    events = described.get(config.topics.events)
+    n_events = len(events["partitions"]) if events else 0
+    sizes = topics.topic_sizes(config, n_events or config.topics.partitions)
+    for topic in described.values():
+        fault = _topic_fault(topic, sizes[topic["name"]])
+        if fault:
+            return Check("topics", False, *fault)
+    missing = {name: sizes[name] for name, topic in described.items() if topics.is_missing(topic)}
+    return _creation_check(config, missing, admin) if missing else Check("topics", True, ", ".join(described))
+
+
+def _topic_fault(topic: TopicDescription, wanted: int) -> probes.Fault | None:
+    error, name, n_partitions = for_code(topic["error_code"]), topic["name"], len(topic["partitions"])
+    if error is NoError and n_partitions < wanted:
+        return f"{name} has {n_partitions} partitions, {wanted} are needed", "add partitions"
+    if error is not NoError and not topics.is_missing(topic):
+        return f"{name} cannot be described: {error.__name__}", "see the broker's log"
+    return None
+
+
+def _creation_check(config: Config, missing: dict[str, int], admin: Admin) -> Check:
+    # A broker that reports no rights has none to check; Tansu is one, and it *creates* what it is asked to validate.
+    keeps_rights = admin.describe_cluster().get("authorized_operations") is not None
+    refused = topics.create(config, admin, missing, validate_only=True) if keeps_rights else {}
+    if refused:
+        reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
+        detail = f"missing: {', '.join(missing)}; may not be created: {reasons}"
+        return Check("topics", False, detail, "create them, or allow CREATE")
     return Check("topics", True, f"will be created: {', '.join(missing)}")
 
 
-def _create_refusal(config: Config, missing: dict[str, int], admin: Any) -> str:
-    # A broker that reports no rights has none to check; Tansu is one, and it *creates* what it is asked to validate.
-    if admin.describe_cluster().get("authorized_operations") is None:
-        return ""
-    new = [NewTopic(name, size, config.topics.replication) for name, size in missing.items()]
-    answer = admin.create_topics(new, validate_only=True, raise_errors=False)
-    for topic in answer["topics"]:
-        if topic["error_code"] != _OK:
-            return f"{topic['name']}: {topic['error_message'] or for_code(topic['error_code']).__name__}"
-    return ""
+def _is_refused(topic: TopicDescription) -> bool:
+    return for_code(topic["error_code"]) is TopicAuthorizationFailedError
 
 
-def _right_check(verb: str, right: str, name: str, topic: dict[str, Any]) -> Check:
-    rights = topic["authorized_operations"]
-    if topic["error_code"] == _TOPIC_REFUSED or (rights is not None and right not in rights):
-        return Check(
-            f"may {verb} {name}",
-            False,
-            f"no {right} right on topic {name}",
-            f"allow {right} on topic {name} for this user",
-        )
-    if topic["error_code"] == _UNKNOWN_TOPIC:
-        return Check(f"may {verb} {name}", True, "not known before it is created")
-    return Check(f"may {verb} {name}", True, right if rights is not None else "no rights are kept here")
+def _right_check(verb: str, right: str, topic: TopicDescription) -> Check:
+    name, rights = f"may {verb} {topic['name']}", topic["authorized_operations"]
+    if _is_refused(topic) or (rights is not None and right not in rights):
+        detail, remedy = f"no {right} right on topic {topic['name']}", f"allow {right} on it for this user"
+        return Check(name, False, detail, remedy)
+    if topics.is_missing(topic):
+        return Check(name, True, "not known before it is created")
+    return Check(name, True, right if rights is not None else "no rights are kept here")
 
 
-def _group_check(group: str, admin: Any) -> Check:
+def _group_check(group: str, admin: Admin) -> Check:
     name = f"may join group {group}"
     # LeaveGroup needs the same READ right as JoinGroup, and for a member that does not exist it changes nothing.
     probe = MemberToRemove(member_id="driftflow-check-no-such-member")
     try:
-        _patiently(lambda: admin.remove_group_members(group, [probe]))
+        admin.remove_group_members(group, [probe])
     except AuthorizationError:
         return Check(name, False, f"no READ right on group {group}", f"allow READ on group {group} for this user")
     return Check(name, True, "READ")
-
-
-def _patiently(ask: Callable[[], Any]) -> None:
-    """The first group of a new cluster waits until the broker has made its offsets topic."""
-    deadline = time.monotonic() + _COORDINATOR_S
-    while True:
-        try:
-            ask()
-            return
-        except CoordinatorNotAvailableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)

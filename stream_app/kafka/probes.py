@@ -1,6 +1,6 @@
-"""Connection probes, lowest layer first: Kafka clients say "Unable to bootstrap" whatever is wrong.
+"""Connection probes, one for each layer: name and TCP, TLS, Kafka, login.
 
-Each returns None when all is well, or ``(what failed, what to do)``.
+A Kafka client says "Unable to bootstrap" whichever of them fails. A probe opens one connection and looks at its layer alone.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ import asyncio
 import logging
 import socket
 import ssl
-from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
 from stream_app.config import KafkaConfig
+from stream_app.kafka.types import ClientSettings
 
 Fault = tuple[str, str]
+"""What failed, and what to do about it."""
+
 TIMEOUT_S = 5.0
+"""How long a probe waits for a connection or an answer."""
+
+_API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
+"""Length; ApiVersions (18) in version 0; correlation id 1; client id ``ping``."""
 
 
 def address_of(bootstrap: str) -> tuple[str, int]:
@@ -27,7 +33,7 @@ def address_of(bootstrap: str) -> tuple[str, int]:
 
 
 def tcp_fault(bootstrap: str) -> Fault | None:
-    """Can a TCP connection be opened?"""
+    """Can a TCP connection be opened? None where it can, as in all the probes."""
     try:
         with socket.create_connection(address_of(bootstrap), timeout=TIMEOUT_S):
             return None
@@ -59,19 +65,21 @@ def tls_fault(bootstrap: str, context: ssl.SSLContext) -> Fault | None:
         return f"{bootstrap}: the handshake broke off ({reason})", "check that this port speaks TLS"
 
 
-_API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
+def speaks_kafka(bootstrap: str, timeout_s: float = TIMEOUT_S) -> bool:
+    """Whether a broker without TLS answers at ``host:port``: one that listens need not answer yet."""
+    try:
+        with socket.create_connection(address_of(bootstrap), timeout=timeout_s) as link:
+            link.sendall(_API_VERSIONS)
+            head = link.recv(8)  # length and correlation id; a length below 2^24 begins with a zero
+            return len(head) >= 4 and head[0] == 0
+    except OSError:
+        return False
 
 
 def plain_fault(bootstrap: str) -> Fault | None:
     """Is Kafka spoken without TLS? Tells a TLS port apart."""
-    try:
-        with socket.create_connection(address_of(bootstrap), timeout=TIMEOUT_S) as link:
-            link.sendall(_API_VERSIONS)
-            head = link.recv(8)
-            if len(head) >= 4 and head[0] == 0:
-                return None
-    except OSError:
-        pass
+    if speaks_kafka(bootstrap):
+        return None
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if tls_fault(bootstrap, context) is None:
@@ -99,7 +107,7 @@ def login_fault(bootstrap: str, kafka: KafkaConfig, password: str, context: ssl.
 
 async def _connect(bootstrap: str, kafka: KafkaConfig, password: str, context: ssl.SSLContext | None) -> None:
     host, port = address_of(bootstrap)
-    sasl: dict[str, Any] = {}
+    sasl: ClientSettings = {}
     if kafka.security_protocol.startswith("SASL"):
         sasl = {
             "sasl_mechanism": kafka.sasl_mechanism,

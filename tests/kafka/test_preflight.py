@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
+from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, PreflightError
@@ -49,14 +49,19 @@ class Rights:
         self.admin = KafkaAdminClient(**client_settings(self.config.kafka))
 
     def allow(self, kind: ResourceType, name: str, *rights: ACLOperation) -> None:
-        """Allow, and wait until the broker knows."""
+        """Allow, and wait until the broker has heard of it from its controller."""
         pattern = ResourcePattern(kind, name)
-        self.admin.create_acls([ACL("User:worker", "*", right, ACLPermissionType.ALLOW, pattern) for right in rights])
-        time.sleep(0.4)
+        rules = [ACL("User:worker", "*", right, ACLPermissionType.ALLOW, pattern) for right in rights]
+        self.admin.create_acls(rules)
+        either = ACLFilter("User:worker", "*", ACLOperation.ANY, ACLPermissionType.ANY, pattern)
+        until = time.monotonic() + 20
+        while not set(rules) <= set(self.admin.describe_acls(either)[0]):
+            assert time.monotonic() < until, "the broker has not taken the rights over"
+            time.sleep(0.05)
 
     def topics(self) -> None:
         """Make the topics."""
-        ensure_topics(self.config, self.admin)
+        ensure_topics(self.config)
 
 
 @pytest.fixture

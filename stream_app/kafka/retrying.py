@@ -1,0 +1,36 @@
+"""Questions that a broker may answer only after a while.
+
+A broker that has just started has no coordinator and no leaders yet. It says so with an error that the protocol calls
+retriable: the same question gets another answer later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from kafka.errors import KafkaError
+
+T = TypeVar("T")
+
+RETRY_S = 15.0
+"""How long a question is repeated."""
+
+_PAUSE_S = 0.2
+
+
+def retried(ask: Callable[[], T]) -> T:
+    """The broker's answer; asked again while it is a retriable error.
+
+    Raises:
+        KafkaError: one that is not retriable, at once; a retriable one after ``RETRY_S`` seconds.
+    """
+    deadline_s = time.monotonic() + RETRY_S
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() >= deadline_s:
+                raise
+        time.sleep(_PAUSE_S)

@@ -1,0 +1,94 @@
+"""What driftflow uses of the objects of its three Kafka clients: kafka-python and aiokafka ship no types, Faust's are not read.
+
+A name here states which attributes the code relies on, and lets mypy hold it to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypedDict
+
+ClientSettings = dict[str, object]
+"""Keyword arguments of a client of kafka-python or aiokafka."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class TopicPartition(Protocol):
+    """A partition of a topic. Every client's is a named tuple: equal ones hash alike, and they sort."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    def __hash__(self) -> int: ...
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+class Record(Protocol):
+    """A record as fetched; a value of None is a tombstone, ``timestamp`` is in milliseconds."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def timestamp_type(self) -> int: ...
+
+
+class Consumer(Protocol):
+    """A kafka-python consumer that reads assigned partitions."""
+
+    def assignment(self) -> set[TopicPartition]: ...
+    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[Record]]: ...
+    def position(self, partition: TopicPartition) -> int: ...
+    def highwater(self, partition: TopicPartition) -> int | None: ...
+
+
+class AsyncConsumer(Protocol):
+    """An aiokafka consumer that reads assigned partitions."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def assignment(self) -> set[TopicPartition]: ...
+    async def getmany(self, *, timeout_ms: int) -> Mapping[TopicPartition, Sequence[Record]]: ...
+    async def position(self, partition: TopicPartition) -> int: ...
+    def highwater(self, partition: TopicPartition) -> int | None: ...
+
+
+class TopicDescription(TypedDict):
+    """What a broker says of a topic. ``authorized_operations`` is None where the broker keeps no rights."""
+
+    name: str
+    error_code: int
+    partitions: Sequence[object]
+    authorized_operations: Sequence[str] | None
+
+
+class TopicAnswer(TypedDict):
+    """What a broker answers to a request to create a topic."""
+
+    name: str
+    error_code: int
+    error_message: str | None
+
+
+class Admin(Protocol):
+    """A kafka-python admin client."""
+
+    def describe_topics(self, topics: Iterable[str]) -> Iterable[TopicDescription]: ...
+    def describe_cluster(self) -> Mapping[str, object]: ...
+    def create_topics(
+        self, new_topics: Sequence[object], *, validate_only: bool, raise_errors: bool
+    ) -> Mapping[str, Iterable[TopicAnswer]]: ...
+    def wait_for_topics(self, topic_names: Sequence[str]) -> None: ...
+    def remove_group_members(self, group_id: str, members: Sequence[object]) -> Mapping[object, object]: ...
+    def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""A broker that answers what a test wants: an admin client, a consumer and a clock without waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kafka.errors import KafkaError
+
+from stream_app.config import Config
+from stream_app.kafka.topics import topic_sizes
+
+OK, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_CONTROLLER, ALREADY_EXISTS, POLICY = 0, 3, 5, 41, 36, 44
+
+
+class Clock:
+    """Stands in for the ``time`` module: sleeping is what moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.now_s += seconds
+
+
+def forever(answer: Any) -> Iterator[Any]:
+    """The same answer to every question."""
+    while True:
+        yield answer
+
+
+class Admin:
+    """An admin client of a broker whose topics exist, unless it is told to answer otherwise.
+
+    Attributes:
+        topic_codes, create_codes, group_errors: the next answers, each used once: an error code for the first topic, or
+            an error to raise. After the last one all is well.
+        missing: topics that the broker does not know; creating them works.
+        asked: names of the requests that were made.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.sizes = topic_sizes(config, config.topics.partitions)
+        self.topic_codes: Iterator[Any] = iter(())
+        self.create_codes: Iterator[Any] = iter(())
+        self.group_errors: Iterator[KafkaError] = iter(())
+        self.missing: set[str] = set()
+        self.asked: list[str] = []
+        self.closed = False
+
+    def describe_topics(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """Rights on everything."""
+        self.asked.append("describe")
+        code = _code(next(self.topic_codes, OK))
+        rows = [self._row(name, UNKNOWN_TOPIC if name in self.missing else OK) for name in names]
+        return [self._row(rows[0]["name"], code), *rows[1:]] if code else rows
+
+    def _row(self, name: str, code: int) -> dict[str, Any]:
+        partitions = [{}] * self.sizes[name] if code == OK else []
+        rights = ["READ", "WRITE"] if code == OK else None
+        return {"name": name, "error_code": code, "partitions": partitions, "authorized_operations": rights}
+
+    def describe_cluster(self) -> dict[str, Any]:
+        """A broker that keeps rights."""
+        return {"authorized_operations": ["CREATE"]}
+
+    def create_topics(self, new: Iterable[Any], validate_only: bool, raise_errors: bool) -> dict[str, Any]:
+        """Create, or answer with the next code for every topic."""
+        assert not raise_errors
+        self.asked.append("validate" if validate_only else "create")
+        code = _code(next(self.create_codes, OK))
+        names = [topic.name for topic in new]
+        if code == OK and not validate_only:
+            self.missing -= set(names)
+        return {"topics": [{"name": name, "error_code": code, "error_message": None} for name in names]}
+
+    def wait_for_topics(self, names: Iterable[str]) -> None:
+        """They are there."""
+        assert not self.missing & set(names)
+
+    def remove_group_members(self, group: str, members: Iterable[Any]) -> dict[Any, Any]:
+        """The right to join the group."""
+        self.asked.append("group")
+        for error in self.group_errors:
+            raise error
+        return {}
+
+    def close(self) -> None:
+        """Once."""
+        self.closed = True
+
+
+def _code(answer: Any) -> int:
+    if isinstance(answer, Exception):
+        raise answer
+    return int(answer)
