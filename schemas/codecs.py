@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from cloudevents.core.base import BaseCloudEvent, EventFactory
@@ -18,8 +18,6 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas import records
 from schemas.records import Record
-
-R = TypeVar("R", bound=Record)
 
 TYPES: dict[str, type[Record]] = {
     "driftflow.alert.v1": records.Alert,

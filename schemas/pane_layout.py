@@ -1,4 +1,4 @@
-"""The additive integer columns that a pane keeps for a slice, laid side by side in one row.
+"""The contract of the partials topic: the additive integer columns that a pane keeps for a slice, side by side in one row.
 
 Counts and fixed-point sums on int64: merging is ``+``, exactly associative and commutative, so a topic split over any
 number of partitions gives the same bytes.
@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from flowlib.table import Floats, Ints
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 
 ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 """Levels at which p-values are counted (``p <= α``)."""
 
 PIT_BINS = 20
+"""Bins of a PIT histogram, those of :data:`flowlib.calibration.PIT_BINS` (a test holds the two together)."""
 
 BETS = (-1.8, -1.4, -1.0, -0.5, 0.5, 1.0, 1.4, 1.8)
 """Grid of ε for the bets ``1 + ε(p − ½)``: negative ε gains from small p (strange), positive from large (too likely)."""
@@ -29,7 +33,7 @@ _SQUARE_SCALE = 2.0**8
 
 
 @dataclass(frozen=True)
-class Layout:
+class PaneLayout:
     """Columns of a pane row for ``d`` numeric features.
 
     The first block (``seen`` … ``missing``) does not depend on the model; the rest does, and is never summed over two

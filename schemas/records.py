@@ -160,21 +160,19 @@ class DeadLetter(Record, frozen=True):
 class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
-    Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices. The layout in
-    ``schemas/pane_layout.py`` says which columns and shapes. Merging is ``+``.
+    Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices.
+    :class:`~schemas.pane_layout.PaneLayout` says which columns and shapes. Merging is ``+``.
     """
 
     stream: str
-    topic: str
     partition: int
+    """The source partition."""
     pane_start_ms: int
     pane_end_ms: int
-    offset_start: int
-    offset_end: int
     model_id: str
     slicing: str
     index: int
-    """Number of this block among the blocks of (source, pane): a block sent twice is one block."""
+    """Number of this block among the blocks of (source partition, pane): a block sent twice is one block."""
     slices: list[str]
     columns: dict[str, bytes]
     top: list[list[tuple[float, int]]]
@@ -182,13 +180,14 @@ class PaneBlock(Record, frozen=True):
 
 
 class PaneClosed(Record, frozen=True):
-    """Follows the blocks of a pane on every partials partition: the source has said all it has to say."""
+    """The marker after the blocks of a pane, on every partials partition: no block of this source partition for panes that
+    end at or before ``pane_end_ms`` follows.
+    """
 
     stream: str
-    topic: str
     partition: int
+    """The source partition."""
     pane_start_ms: int
     pane_end_ms: int
     offset_end: int
-    counters: dict[str, int]
-    """Running totals of this source: received, windowed, late, rejected, duplicate."""
+    """Offset of the row that closed the pane: the rows of the pane lie below it."""

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stream_app.config import Config
-from stream_app.stages.batches import Outgoing, Outputs, RawBatch
+from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import Decision
-from stream_app.stages.outputs import Point
+from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.pipeline import Pipeline
 
@@ -43,8 +43,8 @@ class LocalRun:
     def start(self, service: str) -> None:
         """Open every partition, with ``service`` as the first model where no decision says otherwise."""
         for partition in range(self.config.topics.partitions):
-            self.pipeline.open_source(partition)
-            self.pipeline.open_watcher(partition)
+            self.pipeline.open_score(partition)
+            self.pipeline.open_watch(partition)
             decision = self.pipeline.decide_activation(partition, service)
             if decision is not None:
                 self.pipeline.apply(decision)

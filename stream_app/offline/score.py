@@ -21,8 +21,9 @@ from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry
 from stream_app.offline.replay import LocalRun, batches
-from stream_app.stages.batches import Outgoing, RawBatch
+from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
+from stream_app.stages.outputs import Outgoing
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.state import COUNTERS
 from stream_app.terminal import prepare_process, progress_bar
@@ -52,8 +53,8 @@ def run_score(
     registry = Registry(config)
     run = LocalRun(config, given)
     for density in _models(registry, models_of(given), model):
-        run.pipeline.add_model(scored_by(config, density))
-    service = model or next(iter(run.pipeline.models))
+        run.pipeline.models.add(scored_by(config, density))
+    service = model or next(iter(run.pipeline.models.densities))
     run.start(service)
     spool = _open_store(config) if store else None
     total = sum(1 for _ in read_rows(file, config))
@@ -70,7 +71,7 @@ def run_score(
         spool[0].close()
     if signals_path:
         write_signals(run.sent, Path(signals_path))
-    for (model_id, engine), reason in run.pipeline.substitutes.items():
+    for (model_id, engine), reason in run.pipeline.models.substitutes.items():
         err.print(
             f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}"
         )
@@ -138,7 +139,7 @@ def write_signals(sent: dict[tuple[str, int], list[Outgoing]], path: Path) -> No
 
 
 def _tell(run: LocalRun, out: Console) -> None:
-    totals = {name: sum(s.counters[name] for s in run.pipeline.sources.values()) for name in COUNTERS}
+    totals = {name: sum(s.counters[name] for s in run.pipeline.score_states.values()) for name in COUNTERS}
     out.print("  ".join(f"{name} [bold]{n:,}[/]" for name, n in totals.items()))
     table = Table("when", "state", "slice", "rule", "what", box=None)
     for (role, _), messages in sorted(run.sent.items()):

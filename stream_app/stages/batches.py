@@ -1,13 +1,15 @@
-"""The types that travel through the pipeline: frozen, columnar, shapes in the docstrings."""
+"""The rows that travel through SCORE: frozen, columnar, shapes in the docstrings.
+
+``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (columns and scores).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from flowlib.table import Bools, Floats, Ints, Objects, Singles
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class RawBatch:
     """Consecutive records of one source partition, as fetched.
 
     Attributes:
-        topic, partition: the source.
+        topic, partition: the source partition.
         offsets: ``(n,)`` int64, ascending.
         values: n message bodies; None is a tombstone.
         record_time_ms: ``(n,)`` int64 broker timestamps, or None where there is no broker.
@@ -30,17 +32,13 @@ class RawBatch:
     def __len__(self) -> int:
         return len(self.values)
 
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that could not be used: where it is and what was wrong with it."""
-
-    row: int
-    offset: int
-    reason: str
-    field: str
-    detail: str
-    value: bytes | None
+    def since(self, offset: int) -> RawBatch:
+        """The records at or above an offset."""
+        if not len(self) or self.offsets[0] >= offset:
+            return self
+        first = int(np.searchsorted(self.offsets, offset))
+        times = None if self.record_time_ms is None else self.record_time_ms[first:]
+        return RawBatch(self.topic, self.partition, self.offsets[first:], self.values[first:], times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +68,9 @@ class EventBatch:
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def take(self, rows: Bools | Ints) -> EventBatch:
-        """The chosen rows (indices or mask), in order."""
-        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        ids = None if self.ids is None else [self.ids[i] for i in index]
-        return EventBatch(
-            self.topic,
-            self.partition,
-            self.rows[index],
-            self.offsets[index],
-            self.event_time_ms[index],
-            self.numeric[index],
-            self.categorical[index],
-            self.slices[index],
-            ids,
-        )
+    def table(self) -> Table:
+        """The events as a model takes them; their slices are those of the first slicing."""
+        return Table(self.numeric, self.categorical, self.slices[:, 0], self.event_time_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +78,7 @@ class ScoredBatch:
     """Events with their scores.
 
     Attributes:
+        model: ``(n,)`` object, the model id of each row.
         log_prob: ``(n,)`` float64 nats in raw space.
         p_value: ``(n,)`` float64 in (0, 1]; small is strange.
         pooled: ``(n,)`` bool, the p-value is against all slices together.
@@ -99,10 +86,11 @@ class ScoredBatch:
         missing: ``(n, d)`` bool.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
-        model: ``(n,)`` object, the model id of each row.
+        flagged: ``(n,)`` bool, scorable rows with a p-value at or below the event rule's level.
     """
 
     events: EventBatch
+    model: Objects
     log_prob: Floats
     p_value: Floats
     pooled: Bools
@@ -110,58 +98,21 @@ class ScoredBatch:
     missing: Bools
     contributions: Floats
     scorable: Bools
-    model: Objects
+    flagged: Bools
 
-
-@dataclass(frozen=True, slots=True)
-class WindowUpdate:
-    """Merged statistics of one slice over one span, ending with a closed pane.
-
-    Attributes:
-        span: ``pane`` or the span's name (``7d``).
-        start_ms, end_ms: the time covered, half-open.
-        row: ``(w,)`` int64, columns as laid out by :class:`stream_app.stages.score.panes.Layout`.
-    """
-
-    slicing: str
-    slice: str
-    span: str
-    start_ms: int
-    end_ms: int
-    model_id: str
-    row: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a detector says of one slice at one pane. Larger statistics are worse."""
-
-    rule: str
-    detector: str
-    slicing: str
-    slice: str
-    pane_start_ms: int
-    pane_end_ms: int
-    model_id: str
-    statistic: float
-    evidence: str
-    blame: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message to send: the role of its topic, its partition there, key, value and headers."""
-
-    role: str
-    partition: int
-    key: bytes | None
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-
-
-@dataclass(slots=True)
-class Outputs:
-    """What one step of the pipeline wants done: messages in order, and points for the sink."""
-
-    messages: list[Outgoing] = field(default_factory=list)
-    points: list[Any] = field(default_factory=list)
+    @classmethod
+    def unscored(cls, events: EventBatch, model: Objects) -> ScoredBatch:
+        """Neutral values for every event, to be filled in."""
+        (n, d), k = events.numeric.shape, events.categorical.shape[1]
+        return cls(
+            events=events,
+            model=model,
+            log_prob=np.zeros(n),
+            p_value=np.ones(n),
+            pooled=np.zeros(n, bool),
+            pit=np.full((n, d), 0.5, np.float32),
+            missing=np.isnan(events.numeric),
+            contributions=np.zeros((n, d + k)),
+            scorable=np.zeros(n, bool),
+            flagged=np.zeros(n, bool),
+        )

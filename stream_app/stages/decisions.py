@@ -24,9 +24,9 @@ class Activated(msgspec.Struct, frozen=True, tag="activation"):
 
 
 class PassedOver(msgspec.Struct, frozen=True, tag="pass_over"):
-    """On partials partition ``q``, the panes in ``[from_ms, to_ms)`` of an idle source are not waited for."""
+    """A partials partition does not wait for the panes in ``[from_ms, to_ms)`` of an idle source partition."""
 
-    q: int
+    partials_partition: int
     partition: int
     from_ms: int
     to_ms: int

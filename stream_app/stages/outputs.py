@@ -1,10 +1,14 @@
-"""The point: what every sink takes."""
+"""What a step of a stage wants done: messages to send and points to store."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 Field = int | float | str
+
+Role = Literal["partials", "signals", "dead_letters"]
+"""Which of our topics a message goes to, as ``[topics]`` names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,22 @@ class Point:
     tags: tuple[tuple[str, str], ...]
     time_ms: int
     fields: tuple[tuple[str, Field], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send: the role of its topic, its partition there, key, value and headers."""
+
+    role: Role
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What one step wants done: messages in order, and points for the sink."""
+
+    messages: list[Outgoing] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import msgspec
 
-from schemas.pane_layout import ALPHAS, PIT_BINS, Layout
+from flowlib.table import Floats, Ints
+from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
-from stream_app.stages.batches import WindowUpdate
 from stream_app.stages.outputs import Field, Point
 
 
@@ -21,7 +22,26 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 """Field of each level: ``p_le_`` and the digits after the point."""
 
 
-def window_point(config: Config, layout: Layout, update: WindowUpdate) -> Point:
+@dataclass(frozen=True, slots=True)
+class WindowUpdate:
+    """Merged statistics of one slice over one span, ending with a closed pane.
+
+    Attributes:
+        span: ``pane`` or the span's name (``7d``).
+        start_ms, end_ms: the time covered, half-open.
+        row: ``(w,)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+    """
+
+    slicing: str
+    slice: str
+    span: str
+    start_ms: int
+    end_ms: int
+    model_id: str
+    row: Ints
+
+
+def window_point(config: Config, layout: PaneLayout, update: WindowUpdate) -> Point:
     """The ``windows`` point of an update."""
     row = update.row
     mean, sd = (float(value) for value in layout.log_prob_mean_sd(row))
@@ -40,8 +60,8 @@ def window_point(config: Config, layout: Layout, update: WindowUpdate) -> Point:
     return Point("windows", tags, update.end_ms, tuple(fields))
 
 
-def pit_points(config: Config, layout: Layout, update: WindowUpdate, moved: dict[int, float]) -> list[Point]:
-    """PIT histogram and distance from the reference for each feature of a rolling window."""
+def pit_points(config: Config, layout: PaneLayout, update: WindowUpdate, moved: Floats) -> list[Point]:
+    """PIT histogram of each of the d features of a rolling window, and ``moved``, ``(d,)``, its distance from the reference."""
     points = []
     for j, counts in enumerate(layout.pit(update.row)):
         tags = (
@@ -52,7 +72,7 @@ def pit_points(config: Config, layout: Layout, update: WindowUpdate, moved: dict
             ("stream", config.stream),
         )
         fields: tuple[tuple[str, Field], ...] = tuple((f"h{b:02d}", int(counts[b])) for b in range(PIT_BINS))
-        points.append(Point("pit", tags, update.end_ms, (*fields, ("tv", moved.get(j, 0.0)))))
+        points.append(Point("pit", tags, update.end_ms, (*fields, ("tv", float(moved[j])))))
     return points
 
 
@@ -121,8 +141,7 @@ def activation_point(config: Config, partition: int, pane_start_ms: int, model_i
     return Point("activations", tags, pane_start_ms, (("model_id", model_id),))
 
 
-def counters_point(config: Config, partition: int, time_ms: int, counters: dict[str, int]) -> Point:
-    """Running totals of a source partition."""
-    return Point(
-        "counters", (("partition", str(partition)), ("stream", config.stream)), time_ms, tuple(counters.items())
-    )
+def counters_point(config: Config, partition: int, time_ms: int, counters: dict[str, int], closed_early: int) -> Point:
+    """Running totals of a source partition, and its panes that closed before their time."""
+    tags = (("partition", str(partition)), ("stream", config.stream))
+    return Point("counters", tags, time_ms, (*counters.items(), ("closed_early", closed_early)))

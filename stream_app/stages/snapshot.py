@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.errors import SnapshotError
 
 _ARRAY = 1
-_FORMAT = b"DFS1"
+_FORMAT = b"DFS2"
 
 
 def _enc_hook(value: Any) -> Any:

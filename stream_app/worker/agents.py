@@ -29,8 +29,9 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.sinks.spool import Spool
-from stream_app.stages.batches import Outputs, RawBatch
+from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import models_of
+from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
 from stream_app.worker import batch_transport
@@ -127,10 +128,10 @@ class Worker:
         async for event in stream.noack().events():
             await self._ready.wait()
             partition = event.value[0].partition
-            while partition in self.pipeline.sources and self.pipeline.awaited_models(partition):
+            while partition in self.pipeline.score_states and self.pipeline.missing_for_score(partition):
                 await asyncio.sleep(_WAIT_S)  # another worker put a model in service that has not reached this one yet
             async with self._turn():
-                if batch_transport.is_current(event) and partition in self.pipeline.sources:
+                if batch_transport.is_current(event) and partition in self.pipeline.score_states:
                     out = self.pipeline.score(_raw_batch(event.value))
                     self.first_score_at = self.first_score_at or time.time()
                     await self._outbox.put(out, ("source", partition), event)
@@ -143,15 +144,15 @@ class Worker:
             for record in event.value:
                 await self._watch_one(event, record)
             async with self._turn():
-                if batch_transport.is_current(event) and q in self.pipeline.watchers:
+                if batch_transport.is_current(event) and q in self.pipeline.watch_states:
                     await self._outbox.put(Outputs(), ("watch", q), event)
 
     async def _watch_one(self, event: Any, record: Any) -> None:
         q = record.partition
-        while q in self.pipeline.watchers and self.pipeline.missing_models(q):
+        while q in self.pipeline.watch_states and self.pipeline.missing_for_watch(q):
             await asyncio.sleep(_WAIT_S)  # another worker scores with a model that has not reached this one yet
         async with self._turn():
-            if not batch_transport.is_current(event) or q not in self.pipeline.watchers:
+            if not batch_transport.is_current(event) or q not in self.pipeline.watch_states:
                 return
             try:
                 out = self.pipeline.watch(q, record.offset, record.value, dict(record.headers))
@@ -193,7 +194,7 @@ class Worker:
         self._tell_substitutes()
 
     def _tell_substitutes(self) -> None:
-        for (model_id, engine), reason in self.pipeline.substitutes.items():
+        for (model_id, engine), reason in self.pipeline.models.substitutes.items():
             if (model_id, engine) not in self._told:
                 self._told.add((model_id, engine))
                 log.warning(
@@ -201,7 +202,7 @@ class Worker:
                     "of it but not bit for bit: %s",
                     model_id,
                     engine,
-                    self.pipeline.models[model_id].engine.name,
+                    self.pipeline.models.densities[model_id].engine.name,
                     reason,
                 )
 
@@ -210,10 +211,10 @@ class Worker:
         await self._outbox.checkpoint(self._save)
 
     def _save(self, role: str, number: int) -> None:
-        if role == "source" and number in self.pipeline.sources:
-            self.store.save(f"source-{number}", self.pipeline.snapshot_source(number))
-        elif role == "watch" and number in self.pipeline.watchers:
-            self.store.save(f"watch-{number}", self.pipeline.snapshot_watcher(number))
+        if role == "source" and number in self.pipeline.score_states:
+            self.store.save(f"source-{number}", self.pipeline.snapshot_score(number))
+        elif role == "watch" and number in self.pipeline.watch_states:
+            self.store.save(f"watch-{number}", self.pipeline.snapshot_watch(number))
 
     # Partitions ----------------------------------------------------------------------------------------------------
 
@@ -222,10 +223,10 @@ class Worker:
             self.pipeline.decisions = self.store.decisions()  # another worker may have decided meanwhile
             for tp in sorted(partitions):
                 if tp.topic == self.config.topics.events:
-                    self.pipeline.open_source(tp.partition, self.store.load(f"source-{tp.partition}"))
+                    self.pipeline.open_score(tp.partition, self.store.load(f"source-{tp.partition}"))
                     self._decider.gained(tp.partition)
                 else:
-                    self.pipeline.open_watcher(tp.partition, self.store.load(f"watch-{tp.partition}"))
+                    self.pipeline.open_watch(tp.partition, self.store.load(f"watch-{tp.partition}"))
 
     async def _revoked(self, partitions: set[TP]) -> None:
         async with self._lock:
@@ -233,10 +234,11 @@ class Worker:
                 await self._checkpoint()
             self._left |= self.counters
             for tp in partitions:
-                table = self.pipeline.sources if tp.topic == self.config.topics.events else self.pipeline.watchers
-                table.pop(tp.partition, None)
                 if tp.topic == self.config.topics.events:
+                    self.pipeline.close_score(tp.partition)
                     self._decider.lost(tp.partition)
+                else:
+                    self.pipeline.close_watch(tp.partition)
 
     # Models --------------------------------------------------------------------------------------------------------
 
@@ -263,7 +265,7 @@ class Worker:
 
     def _complete(self) -> bool:
         """Scoring starts once there is a model, and every model that a decision names."""
-        missing = models_of(self.pipeline.decisions) - self.pipeline.models.keys()
+        missing = self.pipeline.models.missing(models_of(self.pipeline.decisions))
         return bool(self.service) and self._feed.caught_up.is_set() and not missing
 
     async def _on_notice(self, notice: ModelNotice, density: Density | None) -> None:
@@ -271,7 +273,7 @@ class Worker:
             self._outbox.add_point(model_point(notice))
             if density is None:
                 return
-            self.pipeline.add_model(density)
+            self.pipeline.models.add(density)
             self._decider.service = density.model_id
             if self._ready.is_set():
                 self._decider.activate_all()
@@ -286,7 +288,7 @@ class Worker:
     @property
     def counters(self) -> dict[int, dict[str, int]]:
         """Running totals by source partition; of one that has left, as they were when it did."""
-        return self._left | {p: dict(state.counters) for p, state in self.pipeline.sources.items()}
+        return self._left | {p: dict(state.counters) for p, state in self.pipeline.score_states.items()}
 
     @property
     def models_refused(self) -> int:
@@ -302,7 +304,8 @@ class Worker:
     def unwatched(self) -> int:
         """Partials that this worker has sent and its own WATCH partitions have not taken in yet."""
         ends = (
-            (self._outbox.sent_until.get(q, 0), watcher.next_offset) for q, watcher in self.pipeline.watchers.items()
+            (self._outbox.sent_until.get(q, 0), watcher.next_offset)
+            for q, watcher in self.pipeline.watch_states.items()
         )
         return sum(max(end - at, 0) for end, at in ends)
 

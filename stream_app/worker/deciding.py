@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 
 from stream_app.config import Config
-from stream_app.stages.batches import Outputs
 from stream_app.stages.decisions import Decision
+from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import unread
@@ -51,12 +51,12 @@ class Decider:
 
     def activate_all(self) -> None:
         """Put the model in service on every source partition that may take it now."""
-        for partition in sorted(self._pipeline.sources):
+        for partition in sorted(self._pipeline.score_states):
             self.activate(partition)
 
     def activate(self, partition: int) -> None:
         """Put the model in service on one source partition, unless it is still catching up."""
-        scored_before = bool(self._pipeline.sources[partition].activations)
+        scored_before = bool(self._pipeline.score_states[partition].activations)
         if not self.service or (scored_before and partition in self._catching_up):
             return
         decision = self._pipeline.decide_activation(partition, self.service)
@@ -77,7 +77,7 @@ class Decider:
         for tp, (settled, high) in progress.items():
             if tp.topic == self._config.topics.events and tp.partition in self._catching_up:
                 end = self._catching_up[tp.partition] = self._catching_up[tp.partition] or high
-                if end is not None and (settled or 0) >= end and tp.partition in self._pipeline.sources:
+                if end is not None and (settled or 0) >= end and tp.partition in self._pipeline.score_states:
                     del self._catching_up[tp.partition]
                     self.activate(tp.partition)
 
@@ -92,9 +92,9 @@ class Decider:
             lags: records of each WATCH partition that are not settled yet.
         """
         now, patience_s, made = time.monotonic(), self._config.windows.idle_after.seconds, []
-        for q, watcher in self._pipeline.watchers.items():
+        for q, watcher in self._pipeline.watch_states.items():
             behind = watcher.behind()
-            for partition, closed_ms in watcher.closed.items():
+            for partition, closed_ms in watcher.closed_ms.items():
                 known, since = self._heard.get((q, partition), (-1, now))
                 if closed_ms != known:
                     self._heard[q, partition] = (closed_ms, now)
@@ -103,7 +103,7 @@ class Decider:
         return made
 
     def _pass_over(self, q: int, partition: int) -> list[tuple[int, Outputs]]:
-        if unread(self._config).get(partition) != 0 or self._pipeline.missing_models(q):
+        if unread(self._config).get(partition) != 0 or self._pipeline.missing_for_watch(q):
             return []
         decision = self._pipeline.decide_pass_over(q, partition)
         return [] if decision is None else [(q, self._apply(decision))]

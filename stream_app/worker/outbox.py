@@ -8,8 +8,7 @@ from typing import Any
 
 from stream_app.config import Config
 from stream_app.sinks.spool import Spool
-from stream_app.stages.batches import Outputs
-from stream_app.stages.outputs import Point
+from stream_app.stages.outputs import Outputs, Point
 from stream_app.worker import batch_transport
 
 Owner = tuple[str, int]

@@ -119,5 +119,6 @@ def _status(worker: Worker) -> Status:
         "lag": lag_of(worker.progress()),
         "unread": worker.lags(worker.config.topics.events),
         "unwatched": worker.unwatched,
-        "late_panes": sum(w.late_panes for w in worker.pipeline.watchers.values()),
+        "late_blocks": sum(state.late_blocks for state in worker.pipeline.watch_states.values()),
+        "closed_early": sum(state.closed_early for state in worker.pipeline.score_states.values()),
     }

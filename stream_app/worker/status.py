@@ -13,7 +13,7 @@ from stream_app.stages.score.state import COUNTERS
 
 _FRESH_S = 5.0
 _OLD_S = 86_400.0
-_SUMS = ("pending", "lag", "unwatched", "late_panes")
+_SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early")
 
 Status = dict[str, Any]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.pane_layout import Layout, fixed_square, fixed_sum
+from schemas.pane_layout import PaneLayout, fixed_square, fixed_sum
 from schemas.records import Alert, Blame, ModelNotice
 from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
-from stream_app.stages.batches import WindowUpdate
 from stream_app.stages.outputs import Point
+from stream_app.stages.points import WindowUpdate
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 PANE_MS = 21_600_000
@@ -25,7 +25,7 @@ HOSTILE = "<img src=x onerror=document.title='hacked'>"
 def write_store(path: Path, panes: int = 160) -> Config:
     """Three stations, one of which drifts half-way; two models, one incident, one refused candidate."""
     config = load(EXAMPLE)
-    layout = Layout(len(config.event.numeric))
+    layout = PaneLayout(len(config.event.numeric))
     sink = SQLiteSink(path)
     sink.write([*_windows(config, layout, panes), *_others(config, panes)])
     sink.close()
@@ -48,7 +48,7 @@ def write_wide_store(path: Path, names: list[str]) -> None:
 
 def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
-    layout = Layout(len(config.event.numeric))
+    layout = PaneLayout(len(config.event.numeric))
     row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
     updates = (WindowUpdate("station", name, span, end - PANE_MS, end, "model-one", row) for name, span, end in places)
     sink = SQLiteSink(path)
@@ -56,7 +56,7 @@ def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     sink.close()
 
 
-def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
+def _windows(config: Config, layout: PaneLayout, panes: int) -> list[Point]:
     made, draws = [], np.random.default_rng(7)
     for name in (DRIFTED, "Tiantan", HOSTILE):
         for k in range(panes):
@@ -74,7 +74,7 @@ def _windows(config: Config, layout: Layout, panes: int) -> list[Point]:
     return made
 
 
-def _row(layout: Layout, draws: np.random.Generator, seen: int, n: int, strange: float) -> np.ndarray:
+def _row(layout: PaneLayout, draws: np.random.Generator, seen: int, n: int, strange: float) -> np.ndarray:
     """``seen`` does not start anew when a model takes over; what the model says of its ``n`` events does."""
     row = np.zeros(layout.width, dtype=np.int64)
     p = np.where(draws.random(n) < strange, draws.random(n) * 0.01, draws.random(n))

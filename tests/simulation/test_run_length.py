@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.pane_layout import BETS, Layout, fixed_sum
+from schemas.pane_layout import BETS, PaneLayout, fixed_sum
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors import PaneView, Reference
 from stream_app.stages.watch.detectors.likelihood import LikelihoodDetector
 
-LAYOUT, PANE = Layout(1), Duration(3_600_000)
+LAYOUT, PANE = PaneLayout(1), Duration(3_600_000)
 ALARM = 20.0
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]

@@ -12,8 +12,9 @@ import numpy as np
 
 from flowlib.density import Density
 from stream_app.config import Config, parse
-from stream_app.stages.batches import Outgoing, Outputs, RawBatch
+from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import Activated, Decision
+from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 
 NUMERIC, CATEGORIES, STATIONS = ("x", "y", "v"), ("c",), ("north", "south", "west")
@@ -106,11 +107,11 @@ def pipeline(cfg: Config, models: Iterable[Density], sources: int = 1, decisions
         given = [Activated(p, 0, models[0].model_id) for p in range(sources)]
     made = Pipeline(cfg, sources, given)
     for one in models:
-        made.add_model(one)
+        made.models.add(one)
     for p in range(sources):
-        made.open_source(p)
+        made.open_score(p)
     for q in range(cfg.topics.partitions):
-        made.open_watcher(q)
+        made.open_watch(q)
     return made
 
 

@@ -15,8 +15,8 @@ from tests.stages.streams import bodies, channels, config, decoded, pipeline, ra
 
 def test_the_engine_of_an_activation_is_written_down(model: Density) -> None:
     made = Pipeline(config(), 1)
-    made.add_model(model.with_engine("torchscript"))
-    made.open_source(0)
+    made.models.add(model.with_engine("torchscript"))
+    made.open_score(0)
     decided = made.decide_activation(0, model.model_id)
     assert decided == Activated(0, 0, model.model_id, "torchscript")
     assert decoded(decisions.encode(decided)) == [decided]
@@ -67,5 +67,5 @@ def test_an_engine_that_is_not_here_is_told_and_another_scores(model: Density, m
     monkeypatch.setitem(ENGINES, "cuda", no)
     made = pipeline(config(), [model], 1, [Activated(0, 0, model.model_id, "cuda")])
     assert made.score(raw(0, bodies(3, 20, 6_000))).messages is not None
-    assert made.substitutes == {(model.model_id, "cuda"): "cuda: PyTorch sees no CUDA device here"}
-    assert made._in_service(made.sources[0])[model.model_id] is model
+    assert made.models.substitutes == {(model.model_id, "cuda"): "cuda: PyTorch sees no CUDA device here"}
+    assert made._in_service(made.score_states[0])[model.model_id] is model

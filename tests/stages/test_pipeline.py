@@ -14,8 +14,8 @@ from flowlib.table import Floats, Table
 from schemas.codecs import decode_event, decode_partial
 from schemas.records import Activation, Alert, DeadLetter, EventAnomaly, PaneBlock, PaneClosed, RetrainRequest
 from stream_app.stages import decisions
-from stream_app.stages.batches import Outgoing
 from stream_app.stages.decisions import Activated
+from stream_app.stages.outputs import Outgoing
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.score import state as scoring
 from stream_app.stages.score.state import COUNTERS
@@ -51,7 +51,7 @@ def test_batch_sizes_do_not_matter(model: Density, sizes: list[int]) -> None:
     expected, got = score_all(one, 0, values, [1]), score_all(other, 0, values, sizes)
     assert channels(got.messages) == channels(expected.messages)
     assert sorted(map(repr, got.points)) == sorted(map(repr, expected.points))
-    assert other.snapshot_source(0) == one.snapshot_source(0)
+    assert other.snapshot_score(0) == one.snapshot_score(0)
     assert {role for role, _ in channels(expected.messages)} == {"partials", "signals", "dead_letters"}
 
 
@@ -61,7 +61,7 @@ def test_any_split_gives_the_same_bytes(model: Density, sizes: list[int]) -> Non
     one, other = pipeline(config(), [model]), pipeline(config(), [model])
     expected, got = score_all(one, 0, MIXED, [1_000]), score_all(other, 0, MIXED, sizes)
     assert channels(got.messages) == channels(expected.messages)
-    assert other.snapshot_source(0) == one.snapshot_source(0)
+    assert other.snapshot_score(0) == one.snapshot_score(0)
 
 
 @FEW
@@ -72,21 +72,21 @@ def test_a_source_restored_at_any_row_goes_on_the_same(model: Density, at: int, 
     expected = channels(score_all(whole, 0, MIXED, [1_000]).messages)
     before = score_all(first, 0, MIXED[:at], [13]).messages
     second = pipeline(config(), [model])
-    second.open_source(0, first.snapshot_source(0))
+    second.open_score(0, first.snapshot_score(0))
     start, after = max(at - again, 0), []
     for a, b in streams.cut(len(MIXED) - start, [size]):
         after += second.score(raw(0, MIXED[start + a : start + b], start + a)).messages
     assert channels([*before, *after]) == expected
-    assert second.snapshot_source(0) == whole.snapshot_source(0)
+    assert second.snapshot_score(0) == whole.snapshot_score(0)
 
 
 def test_rows_that_are_done_with_are_skipped(model: Density) -> None:
     made = pipeline(config(), [model])
     score_all(made, 0, MIXED, [1_000])
-    before = made.snapshot_source(0)
+    before = made.snapshot_score(0)
     out = made.score(raw(0, MIXED))
     assert (out.messages, out.points) == ([], [])
-    assert made.snapshot_source(0) == before
+    assert made.snapshot_score(0) == before
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +118,12 @@ def test_a_watcher_restored_at_any_message_goes_on_the_same(
     at = min(at, len(partials))
     expected = watch_all(whole, 0, partials)
     before = watch_all(first, 0, partials[:at])
-    second.open_watcher(0, first.snapshot_watcher(0))
+    second.open_watch(0, first.snapshot_watch(0))
     start = max(at - again, 0)
     after = watch_all(second, 0, partials[start:], start)
     assert before.messages + after.messages == expected.messages
     assert before.points + after.points == expected.points
-    assert second.snapshot_watcher(0) == whole.snapshot_watcher(0)
+    assert second.snapshot_watch(0) == whole.snapshot_watch(0)
 
 
 def test_a_block_sent_twice_counts_once(model: Density, partials: list[Outgoing]) -> None:
@@ -183,7 +183,7 @@ ODD = {
 
 
 def counters(made: Pipeline) -> dict[str, int]:
-    return made.sources[0].counters
+    return made.score_states[0].counters
 
 
 def check_conservation(made: Pipeline) -> None:
@@ -254,8 +254,8 @@ def given_back(made: Pipeline) -> list[decisions.Decision]:
 def test_given_decisions_repeat_the_run(model: Density, other_model: Density) -> None:
     values, first, out = streams.bodies(9, 120, 8_000), Pipeline(config(), 1), []
     for one in (model, other_model):
-        first.add_model(one)
-    first.open_source(0)
+        first.models.add(one)
+    first.open_score(0)
     for at, (a, b) in enumerate(streams.cut(len(values), [40])):
         chosen = first.decide_activation(0, (model if at != 1 else other_model).model_id)
         if chosen is not None:
@@ -264,8 +264,8 @@ def test_given_decisions_repeat_the_run(model: Density, other_model: Density) ->
     assert len(first.decisions) == 3
     replay = Pipeline(config(), 1, given_back(first), make_decisions=False)
     for one in (model, other_model):
-        replay.add_model(one)
-    replay.open_source(0)
+        replay.models.add(one)
+    replay.open_score(0)
     assert replay.decide_activation(0, "other") is None
     assert channels(score_all(replay, 0, values, [1_000]).messages) == channels(out)
 
@@ -285,7 +285,7 @@ def test_a_model_takes_over_at_a_pane_boundary(model: Density, other_model: Dens
     told = [(r.pane_start_ms, r.model_id) for r in records(out.messages) if isinstance(r, Activation)]
     assert told == [(0, old), (2_000, new)]
     watch_all(made, 0, channels(out.messages)["partials", 0])
-    assert made.missing_models(0) == set()
+    assert made.missing_for_watch(0) == set()
 
 
 def test_anomalies_are_the_rows_with_a_small_p(model: Density) -> None:

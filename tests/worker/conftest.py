@@ -20,6 +20,6 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("stream_app.worker.models_feed.trusted_keys", lambda _: {})
     spool = Spool(tmp_path / "spool.sqlite", 100)
     made = Worker(stream, 2, StateStore(stream), spool, {"broker": "kafka://127.0.0.1:1"}, {})
-    made.pipeline.open_source(0)
-    made.pipeline.open_watcher(0)
+    made.pipeline.open_score(0)
+    made.pipeline.open_watch(0)
     return made

@@ -11,8 +11,8 @@ import pytest
 from faust.types import TP
 
 from stream_app.errors import DriftflowError
-from stream_app.stages.batches import Outgoing, Outputs
 from stream_app.stages.decisions import Activated
+from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.worker.agents import Worker
 from stream_app.worker.batch_transport import Chunk, Token
 from tests.worker.making import in_a_loop
@@ -79,7 +79,7 @@ async def test_a_batch_that_fails_ends_the_worker_and_nothing_after_it_is_saved(
 
 @in_a_loop
 async def test_a_batch_waits_for_a_model_that_another_worker_put_in_service(worker: Worker, scored: list[int]) -> None:
-    worker.pipeline.sources[0].activate(0, "elsewhere")
+    worker.pipeline.score_states[0].activate(0, "elsewhere")
     agent = asyncio.ensure_future(worker._score(Stream(3)))
     await asyncio.sleep(0.2)
     assert not scored

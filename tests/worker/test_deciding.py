@@ -42,7 +42,7 @@ def pass_over_idle(worker: Worker) -> None:
 async def test_only_a_source_with_nothing_to_read_is_idle(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, unread: int | None, lag: int, passed: bool
 ) -> None:
-    watcher = worker.pipeline.watchers[0]
+    watcher = worker.pipeline.watch_states[0]
     watcher.closed = {0: 9_000, 1: 2_000}
     set_progress(worker, monkeypatch, worker.config.topics.partials, 10 - lag, 10)
     tell_unread(worker, unread)
@@ -57,7 +57,7 @@ async def test_only_a_source_with_nothing_to_read_is_idle(
 
 @in_a_loop
 async def test_a_source_that_nobody_owns_is_not_idle(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker.pipeline.watchers[0].closed = {0: 9_000, 1: 2_000}
+    worker.pipeline.watch_states[0].closed = {0: 9_000, 1: 2_000}
     set_progress(worker, monkeypatch, worker.config.topics.partials, 10, 10)
     clock = iter((0.0, 5.0))
     monkeypatch.setattr("stream_app.worker.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))

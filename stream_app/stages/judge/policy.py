@@ -7,9 +7,29 @@ from typing import Any
 
 from schemas.records import Alert, Blame, record_id
 from stream_app.config import RuleConfig
-from stream_app.stages.batches import Verdict
 
 _NEVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule's detector says of one slice at one pane. Larger statistics are worse.
+
+    Attributes:
+        evidence: what the statistic is, in words.
+        blame: features that moved most, with their shares of the whole move.
+    """
+
+    rule: str
+    detector: str
+    slicing: str
+    slice: str
+    pane_start_ms: int
+    pane_end_ms: int
+    model_id: str
+    statistic: float
+    evidence: str
+    blame: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(slots=True)
@@ -20,7 +40,7 @@ class Incident:
         since_ms: pane since which the statistic has been at or above ``open``; -1 when it is not.
         opened_ms: pane at which the incident that is open began; -1 when none is.
         alert_id: id of the open incident.
-        told_ms: end of the pane at which it was last told.
+        sent_ms: end of the pane of its last alert.
         quiet_until_ms: no incident opens before.
         model_id: model that the open incident began under.
     """
@@ -28,7 +48,7 @@ class Incident:
     since_ms: int = _NEVER
     opened_ms: int = _NEVER
     alert_id: str = ""
-    told_ms: int = 0
+    sent_ms: int = 0
     quiet_until_ms: int = 0
     model_id: str = ""
 
@@ -75,7 +95,7 @@ class Policy:
             incident.since_ms = incident.opened_ms = _NEVER
             incident.quiet_until_ms = verdict.pane_end_ms + rule.cooldown
             return alert
-        if verdict.pane_end_ms - incident.told_ms >= rule.cooldown > 0:
+        if verdict.pane_end_ms - incident.sent_ms >= rule.cooldown > 0:
             return self._alert("update", rule, incident, verdict)
         return None
 
@@ -88,7 +108,7 @@ class Policy:
         )
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:
-        incident.told_ms = verdict.pane_end_ms
+        incident.sent_ms = verdict.pane_end_ms
         blame = [Blame(feature=name, weight=weight) for name, weight in verdict.blame]
         return Alert(
             id=incident.alert_id,
@@ -111,7 +131,7 @@ class Policy:
     def to_state(self) -> list[Any]:
         """Plain values for a snapshot."""
         return [
-            [*key, i.since_ms, i.opened_ms, i.alert_id, i.told_ms, i.quiet_until_ms, i.model_id]
+            [*key, i.since_ms, i.opened_ms, i.alert_id, i.sent_ms, i.quiet_until_ms, i.model_id]
             for key, i in self._incidents.items()
         ]
 
@@ -120,7 +140,7 @@ class Policy:
         self._incidents = {(a, b, c): Incident(*rest) for a, b, c, *rest in state}
 
 
-_SAYS = {
+_SUMMARIES = {
     "likelihood": "events no longer look like those the model was trained on",
     "pit": "the distribution of some features has moved",
     "adwin": "the typical likelihood has stepped up or down",
@@ -130,16 +150,16 @@ _SAYS = {
 
 def summary_of(detector: str) -> str:
     """What a detector's alert says, for a person."""
-    return _SAYS.get(detector, f"{detector} is above its threshold")
+    return _SUMMARIES.get(detector, f"{detector} is above its threshold")
 
 
-def _summary(state: str, verdict: Verdict, opened_with: str) -> str:
-    says = summary_of(verdict.detector)
+def _summary(state: str, verdict: Verdict, opening_model: str) -> str:
+    summary = summary_of(verdict.detector)
     if state == "resolve":
-        if verdict.model_id != opened_with:
-            return f"{verdict.slice}: over, judged anew by model {verdict.model_id} ({says})."
-        return f"{verdict.slice}: back to normal ({says})."
+        if verdict.model_id != opening_model:
+            return f"{verdict.slice}: over, judged anew by model {verdict.model_id} ({summary})."
+        return f"{verdict.slice}: back to normal ({summary})."
     names = ", ".join(name for name, _ in verdict.blame[:3])
     most = "most missing" if verdict.detector == "missing" else "most moved"
     more = f"; {most}: {names}" if names else ""
-    return f"{verdict.slice}: {says}{' still' if state == 'update' else ''}{more}."
+    return f"{verdict.slice}: {summary}{' still' if state == 'update' else ''}{more}."

@@ -8,12 +8,13 @@ from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 
 MARKS_MAX = 2_000
+"""Marks of a source partition that are kept."""
 _NEVER = -(2**62)
 
 
 @dataclass(slots=True)
-class Source:
-    """What WATCH knows of a source partition's offsets over event time.
+class OffsetMarks:
+    """Where the panes of a source partition end in its log.
 
     Attributes:
         marks: ``(pane_end_ms, offset_end)`` of its markers, ascending: the row at ``offset_end`` closed every pane up to
@@ -22,7 +23,7 @@ class Source:
 
     marks: list[tuple[int, int]] = field(default_factory=list)
 
-    def note(self, pane_end_ms: int, offset_end: int) -> None:
+    def add(self, pane_end_ms: int, offset_end: int) -> None:
         """Take a marker in."""
         if not self.marks or pane_end_ms > self.marks[-1][0]:
             self.marks.append((pane_end_ms, offset_end))
@@ -33,7 +34,7 @@ class Source:
 
     def end(self, time_ms: int) -> int:
         """Offset below which every row of panes up to ``time_ms`` lies. Later markers do not change it, so that a
-        request is the same however far ahead a source is.
+        request is the same however far ahead a source partition is.
         """
         later = [offset for end, offset in self.marks if end >= time_ms]
         return later[0] if later else (self.marks[-1][1] if self.marks else 0)
@@ -59,7 +60,7 @@ class Retraining:
         return self._rules
 
     def ask(
-        self, now_ms: int, alerts: list[tuple[str, str]], model_id: str, topic: str, sources: dict[int, Source]
+        self, now_ms: int, alerts: list[tuple[str, str]], model_id: str, offset_marks: dict[int, OffsetMarks]
     ) -> RetrainRequest | None:
         """A request when enough slices have an open alert and the last request is long enough ago.
 
@@ -67,8 +68,7 @@ class Retraining:
             now_ms: end of the pane just finalised.
             alerts: (slice, alert id) that are open.
             model_id: the model in service.
-            topic: events topic.
-            sources: offsets by source partition.
+            offset_marks: by source partition.
         """
         settings = self._config.retrain
         slices = sorted({name for name, _ in alerts})
@@ -80,14 +80,14 @@ class Retraining:
         reach_ms = start_ms - self._config.windows.lateness
         train = [
             OffsetRange(
-                topic=topic,
+                topic=self._config.topics.events,
                 partition=partition,
-                start=source.start(reach_ms),
-                end=source.end(now_ms),
+                start=marks.start(reach_ms),
+                end=marks.end(now_ms),
                 start_ms=start_ms,
                 end_ms=now_ms,
             )
-            for partition, source in sorted(sources.items())
+            for partition, marks in sorted(offset_marks.items())
         ]
         ids = sorted(alert_id for _, alert_id in alerts)
         return RetrainRequest(

@@ -1,6 +1,6 @@
 """Bytes to events, column by column. A bad row becomes a Reject with its reason; it never raises.
 
-A decoder is one function from a body to a flat tuple of values, and one line in :data:`FORMATS`.
+A decoder is one function, and one line in :data:`DECODERS`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
 from stream_app.config import Config, EventConfig
-from stream_app.stages.batches import EventBatch, RawBatch, Reject
+from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
@@ -23,20 +24,6 @@ _TIME_MAX_MS = 32_503_680_000_000  # the year 3000: later than that is a unit mi
 _SLICE_CHARS_MAX = 200
 NO_VALUE = "(none)"
 """Slice name of an event that lacks the slicing field."""
-
-
-class Undecodable(Exception):
-    """A body that is not an event: reason code, field and detail."""
-
-    def __init__(self, reason: str, field: str, detail: str) -> None:
-        super().__init__(reason)
-        self.reason, self.field, self.detail = reason, field, detail
-
-
-class Body(Protocol):
-    """What a format gives back: attributes ``t`` (time), ``i`` (id), ``n0…`` numeric, ``c0…`` categorical and slicing."""
-
-    t: Any
 
 
 def _json_decoder(event: EventConfig, names: list[str]) -> Callable[[bytes], Any]:
@@ -68,8 +55,12 @@ def _json_decoder(event: EventConfig, names: list[str]) -> Callable[[bytes], Any
     return decode
 
 
-FORMATS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": _json_decoder}
-"""Format name to a maker of decoders: (event config, text fields) to a function from bytes to :class:`Body`."""
+DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": _json_decoder}
+"""``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an object.
+
+The object has the attributes ``t`` (time), ``i`` (id), ``n0…`` (numeric fields) and ``c0…`` (text fields), None where a field
+is missing. The function raises :class:`~stream_app.stages.score.rejects.Undecodable` and nothing else.
+"""
 
 
 class Decoder:
@@ -85,7 +76,7 @@ class Decoder:
         # A slicing field that is also numeric is read from its numeric column: one key, one attribute.
         text_names = [name for name in names if name not in numeric]
         self._attribute.update({name: f"c{i}" for i, name in enumerate(text_names)})
-        self._decode = FORMATS[event.format](event, text_names)
+        self._decode = DECODERS[event.format](event, text_names)
         self._numeric = [f"n{i}" for i in range(len(event.numeric))]
         self._categorical = [self._attribute[name] for name in event.categorical]
         self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
@@ -102,8 +93,8 @@ class Decoder:
             try:
                 body = self._body(value)
                 times.append(self._time(body.t))
-            except Undecodable as bad:
-                rejects.append(Reject(row, int(raw.offsets[row]), bad.reason, bad.field, bad.detail, value))
+            except Undecodable as error:
+                rejects.append(undecodable(raw, row, error))
                 continue
             bodies.append(body)
             rows.append(row)

@@ -1,4 +1,4 @@
-"""What SCORE sends: blocks and markers, event anomalies, dead letters, activations."""
+"""What SCORE sends: blocks and markers (the partials), event anomalies, activations, dead letters."""
 
 from __future__ import annotations
 
@@ -8,36 +8,54 @@ from collections import defaultdict
 import numpy as np
 
 from schemas.codecs import encode_event, encode_partial
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, PaneBlock, PaneClosed, record_id
 from stream_app.config import Config
-from stream_app.stages.batches import Outgoing, Reject, ScoredBatch
+from stream_app.stages.batches import ScoredBatch
+from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.score.panes import Pane
+from stream_app.stages.score.rejects import Reject
 
 BODY_BYTES_MAX = 4_096
+"""Part of a rejected body that its dead letter carries."""
+
 BLOCK_SLICES_MAX = 1_000
 BLOCK_BYTES = 512 * 1024
 """Size of a block's columns, half of what a broker takes by default (``message.max.bytes``, 1 MiB) at most."""
 
 BLAMED_MAX = 3
+"""Columns that an anomaly names."""
 
 
 def pane_blocks(
-    config: Config, layout: Layout, source: tuple[str, int], start: int, panes: list[Pane]
+    config: Config, layout: PaneLayout, partition: int, pane_start_ms: int, panes: list[Pane]
 ) -> list[Outgoing]:
-    """The blocks of a closed pane, then its markers on every partials partition."""
-    messages, counts = [], defaultdict[int, int](int)
-    most = max(min(BLOCK_SLICES_MAX, BLOCK_BYTES // (8 * layout.width)), 1)
+    """The blocks of a closed pane of a source partition, one Pane for each slicing."""
+    messages, blocks = [], defaultdict[int, int](int)
+    slices_max = max(min(BLOCK_SLICES_MAX, BLOCK_BYTES // (8 * layout.width)), 1)
     for slicing, pane in zip(config.slicing_names, panes, strict=True):
         routes = defaultdict[int, list[str]](list)
         for name in sorted(pane.slices):
             routes[slice_partition(config, slicing, name)].append(name)
-        for q, names in sorted(routes.items()):
-            for at in range(0, len(names), most):
-                block = _block(config, layout, source, start, pane, slicing, names[at : at + most], counts[q])
-                messages.append(_partial(q, block))
-                counts[q] += 1
+        for target, names in sorted(routes.items()):
+            for first in range(0, len(names), slices_max):
+                chunk = names[first : first + slices_max]
+                rows = np.array([pane.slices[name] for name in chunk])
+                block = PaneBlock(
+                    stream=config.stream,
+                    partition=partition,
+                    pane_start_ms=pane_start_ms,
+                    pane_end_ms=pane_start_ms + config.windows.pane,
+                    model_id=pane.model_id,
+                    slicing=slicing,
+                    index=blocks[target],
+                    slices=chunk,
+                    columns=layout.encode(pane.rows[rows]),
+                    top=[pane.top.get(int(row), []) for row in rows],
+                )
+                messages.append(_partial(target, block))
+                blocks[target] += 1
     return messages
 
 
@@ -46,51 +64,21 @@ def slice_partition(config: Config, slicing: str, name: str) -> int:
     return partition_for(f"{slicing}\0{name}".encode(), config.topics.partitions)
 
 
-def _block(
-    config: Config,
-    layout: Layout,
-    source: tuple[str, int],
-    start: int,
-    pane: Pane,
-    slicing: str,
-    names: list[str],
-    index: int,
-) -> PaneBlock:
-    at = np.array([pane.slices[name] for name in names])
-    return PaneBlock(
-        stream=config.stream,
-        topic=source[0],
-        partition=source[1],
-        pane_start_ms=start,
-        pane_end_ms=start + config.windows.pane,
-        offset_start=pane.offset_start,
-        offset_end=pane.offset_end,
-        model_id=pane.model_id,
-        slicing=slicing,
-        index=index,
-        slices=names,
-        columns=layout.encode(pane.rows[at]),
-        top=[pane.top.get(int(i), []) for i in at],
-    )
-
-
-def markers(config: Config, source: tuple[str, int], end: int, offset: int, counters: dict[str, int]) -> list[Outgoing]:
-    """``PaneClosed`` on every partials partition: all panes up to ``end`` are complete."""
+def markers(config: Config, partition: int, pane_end_ms: int, offset_end: int) -> list[Outgoing]:
+    """``PaneClosed`` of a source partition on every partials partition: all its panes up to ``pane_end_ms`` are complete."""
     record = PaneClosed(
         stream=config.stream,
-        topic=source[0],
-        partition=source[1],
-        pane_start_ms=end - config.windows.pane,
-        pane_end_ms=end,
-        offset_end=offset,
-        counters=dict(counters),
+        partition=partition,
+        pane_start_ms=pane_end_ms - config.windows.pane,
+        pane_end_ms=pane_end_ms,
+        offset_end=offset_end,
     )
-    return [_partial(q, record) for q in range(config.topics.partitions)]
+    return [_partial(target, record) for target in range(config.topics.partitions)]
 
 
-def _partial(q: int, record: PaneBlock | PaneClosed) -> Outgoing:
+def _partial(target: int, record: PaneBlock | PaneClosed) -> Outgoing:
     message = encode_partial(record)
-    return Outgoing("partials", q, None, message.value, message.headers)
+    return Outgoing("partials", target, None, message.value, message.headers)
 
 
 def anomaly(config: Config, scored: ScoredBatch, i: int) -> EventAnomaly:

@@ -1,4 +1,4 @@
-"""Panes of one source partition: rows in, mergeable blocks and markers out, whatever the batch size.
+"""Panes of one source partition: rows in, additive integer columns per slice out, whatever the batch size.
 
 Rows are taken one after the other as far as anybody can tell: a row is late when the rows *before it on its partition*
 have closed its pane, and a pane is sent at the row that closes it. So the bytes sent depend on the partition's
@@ -12,37 +12,45 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Ints
-from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, Layout, fixed_square, fixed_sum
+from flowlib.table import Floats, Ints
+from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.stages.batches import ScoredBatch
 
 OTHER = "__other__"
-TOP_K = 5
+"""Slice of the events whose own slice came after ``windows.max_slices`` others."""
 
-NO_OFFSET = 2**62
-"""``offset_start`` of a pane that holds no scored row."""
+TOP_MAX = 5
+"""Events of a slice and pane whose offsets are kept: its most anomalous."""
+
+TOP_P_VALUE = 0.05
+"""Events above it are not among them."""
 
 
 @dataclass(slots=True)
 class Pane:
-    """An open pane of one slicing: a row for each slice seen, grown as needed."""
+    """An open pane of one slicing: a row for each slice seen, grown as needed.
+
+    Attributes:
+        model_id: the model that scores it.
+        slices: slice name to its row.
+        rows: ``(M, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+        top: row to its most anomalous events, ``(p_value, offset)`` ascending.
+    """
 
     model_id: str
-    offset_start: int = NO_OFFSET
-    offset_end: int = 0
     slices: dict[str, int] = field(default_factory=dict)
     rows: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     top: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
-    def indices(self, names: list[str], layout: Layout, slices_max: int) -> Ints:
+    def indices(self, names: list[str], layout: PaneLayout, slices_max: int) -> Ints:
         """Row index of each slice name; names past the cap share ``__other__``."""
         index = np.empty(len(names), dtype=np.int64)
         for i, name in enumerate(names):
-            at = self.slices.get(name)
-            if at is None:
+            row = self.slices.get(name)
+            if row is None:
                 name = name if len(self.slices) < slices_max else OTHER
-                at = self.slices.setdefault(name, len(self.slices))
-            index[i] = at
+                row = self.slices.setdefault(name, len(self.slices))
+            index[i] = row
         if len(self.slices) > len(self.rows):
             grown = np.zeros((max(16, 2 * len(self.slices)), layout.width), dtype=np.int64)
             if self.rows.size:
@@ -54,7 +62,6 @@ class Pane:
         """Plain values and arrays for a snapshot."""
         return {
             "model_id": self.model_id,
-            "offsets": [self.offset_start, self.offset_end],
             "slices": list(self.slices),
             "rows": self.rows[: len(self.slices)],
             "top": [[i, [list(item) for item in items]] for i, items in self.top.items()],
@@ -65,22 +72,20 @@ class Pane:
         """Inverse of :meth:`to_state`."""
         slices = {name: i for i, name in enumerate(state["slices"])}
         top = {i: [(float(p), int(offset)) for p, offset in items] for i, items in state["top"]}
-        start, end = state["offsets"]
-        return cls(state["model_id"], start, end, slices, np.array(state["rows"]), top)
+        return cls(state["model_id"], slices, np.array(state["rows"]), top)
 
 
-def add_rows(pane: Pane, layout: Layout, scored: ScoredBatch, names: list[str], rows: Ints, slices_max: int) -> None:
+def add_rows(
+    pane: Pane, layout: PaneLayout, scored: ScoredBatch, names: list[str], rows: Ints, slices_max: int
+) -> None:
     """Add scored rows (indices into ``scored``) to a pane; ``names`` are their slices in this slicing."""
-    at = pane.indices(names, layout, slices_max)
-    np.add.at(pane.rows[:, : layout.columns["pit"].start], at, _row_values(layout, scored, rows))
-    offsets = scored.events.offsets[rows]
-    pane.offset_start = min(pane.offset_start, int(offsets.min()))
-    pane.offset_end = max(pane.offset_end, int(offsets.max()) + 1)
-    _add_pit(pane, layout, scored, rows, at)
-    _keep_top(pane, at, scored.p_value[rows], offsets)
+    index = pane.indices(names, layout, slices_max)
+    np.add.at(pane.rows[:, : layout.columns["pit"].start], index, _row_values(layout, scored, rows))
+    _add_pit(pane, layout, scored, rows, index)
+    _keep_top(pane, index, scored.p_value[rows], scored.events.offsets[rows])
 
 
-def _row_values(layout: Layout, scored: ScoredBatch, rows: Ints) -> Ints:
+def _row_values(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
     """The columns of each row by itself, int64; the wide PIT columns are left out and added in place."""
     values = np.zeros((len(rows), layout.columns["pit"].start), dtype=np.int64)
     log_prob = np.clip(scored.log_prob[rows], -LOG_PROB_CLIP, LOG_PROB_CLIP)
@@ -96,22 +101,22 @@ def _row_values(layout: Layout, scored: ScoredBatch, rows: Ints) -> Ints:
     return values
 
 
-def count_rows(pane: Pane, layout: Layout, column: str, names: list[str], slices_max: int) -> None:
+def count_rows(pane: Pane, layout: PaneLayout, column: str, names: list[str], slices_max: int) -> None:
     """Count rows that carry no score (``late``, ``unscorable``) under their slices."""
-    at = pane.indices(names, layout, slices_max)
-    np.add.at(pane.rows[:, layout.columns[column].start], at, 1)
+    index = pane.indices(names, layout, slices_max)
+    np.add.at(pane.rows[:, layout.columns[column].start], index, 1)
 
 
-def _add_pit(pane: Pane, layout: Layout, scored: ScoredBatch, rows: Ints, at: Ints) -> None:
+def _add_pit(pane: Pane, layout: PaneLayout, scored: ScoredBatch, rows: Ints, index: Ints) -> None:
     bins = np.clip((scored.pit[rows] * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
     column = layout.columns["pit"].start + np.arange(layout.d) * PIT_BINS + bins
     present = ~scored.missing[rows]
-    np.add.at(pane.rows, (np.broadcast_to(at[:, None], column.shape)[present], column[present]), 1)
+    np.add.at(pane.rows, (np.broadcast_to(index[:, None], column.shape)[present], column[present]), 1)
 
 
-def _keep_top(pane: Pane, at: Ints, p_value: Any, offsets: Ints) -> None:
-    for i in np.flatnonzero(p_value <= 0.05):
-        items = pane.top.setdefault(int(at[i]), [])
-        items.append((float(p_value[i]), int(offsets[i])))
-        items.sort()
-        del items[TOP_K:]
+def _keep_top(pane: Pane, index: Ints, p_value: Floats, offsets: Ints) -> None:
+    for i in np.flatnonzero(p_value <= TOP_P_VALUE):
+        top = pane.top.setdefault(int(index[i]), [])
+        top.append((float(p_value[i]), int(offsets[i])))
+        top.sort()
+        del top[TOP_MAX:]

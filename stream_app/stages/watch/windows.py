@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Ints
-from schemas.pane_layout import Layout
+from flowlib.table import Bools, Ints
+from schemas.pane_layout import PaneLayout
+from stream_app.config import WindowsConfig
+from stream_app.stages.watch.merging import SlicingPane
 
 BUCKETS_MAX = 28
 _EMPTY = -1
@@ -91,7 +93,7 @@ class Ring:
         self.rows[place, slices] += rows
         self.total[slices] += rows
 
-    def forget_model(self, slices: Ints, layout: Layout) -> None:
+    def forget_model(self, slices: Ints, layout: PaneLayout) -> None:
         """Zero the model-dependent columns: likelihoods of two models are never summed."""
         self.rows[:, slices, layout.model_free :] = 0
         self.total[slices, layout.model_free :] = 0
@@ -109,15 +111,36 @@ class SlicingWindows:
     index: dict[str, int] = field(default_factory=dict)
     model: list[str] = field(default_factory=list)
 
+    @classmethod
+    def empty(cls, windows: WindowsConfig, width: int) -> SlicingWindows:
+        """Windows of no slices yet; rows have ``width`` columns."""
+        return cls([Ring.empty(int(span), int(windows.pane), width) for span in windows.spans])
+
     def ensure(self, name: str, model_id: str) -> int:
         """Index of a slice, made when it is new."""
-        at = self.index.get(name)
-        if at is None:
-            at = self.index[name] = len(self.index)
+        index = self.index.get(name)
+        if index is None:
+            index = self.index[name] = len(self.index)
             self.model.append(model_id)
             for ring in self.rings:
-                ring.grow(at + 1)
-        return at
+                ring.grow(index + 1)
+        return index
+
+    def enter(self, pane: SlicingPane, layout: PaneLayout) -> tuple[Ints, Bools]:
+        """Add a final pane of m slices to every ring.
+
+        Returns:
+            ``(m,)`` index of each slice, and ``(m,)`` True where its model is another than in its last pane: what depends on
+            the model was forgotten there.
+        """
+        index = np.array([self.ensure(n, m) for n, m in zip(pane.names, pane.models, strict=True)], dtype=np.int64)
+        fresh = np.array([self.model[i] != model for i, model in zip(index, pane.models, strict=True)])
+        for i, model in zip(index, pane.models, strict=True):
+            self.model[i] = model
+        for ring in self.rings:
+            ring.forget_model(index[fresh], layout)
+            ring.add(ring.advance(pane.start_ms), index, pane.rows)
+        return index, fresh
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Alert
 from stream_app.config import Duration, RuleConfig
-from stream_app.stages.batches import Verdict
-from stream_app.stages.judge.policy import Policy, summary_of
+from stream_app.stages.judge.policy import Policy, Verdict, summary_of
 from stream_app.stages.snapshot import pack, unpack
 
 PANE = 1_000

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.codecs import DecodeError
-from schemas.pane_layout import PIT_BINS, Layout
+from schemas.pane_layout import PIT_BINS, PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.score.panes import OTHER
@@ -23,7 +23,7 @@ CONFIG = Config(
     event=EventConfig(time_field="t", numeric=["x"], slicings=[["k"]]),
     windows=WindowsConfig(pane=Duration(HOUR), spans=[Duration(2 * HOUR), Duration(4 * HOUR)], max_slices=3),
 )
-LAYOUT = Layout(1)
+LAYOUT = PaneLayout(1)
 REFERENCES = {"m": Reference(np.ones((1, PIT_BINS), np.int64), np.zeros(1), 0.0, 1.0)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.stages.score.messages import pane_blocks
 from stream_app.stages.score.panes import Pane
 from tests.stages.streams import config
@@ -16,7 +16,7 @@ DEFAULT_MAX_BYTES = 1_048_588
 
 @pytest.mark.parametrize("d", [1, 11, 50, 300])
 def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
-    layout, slices = Layout(d), 2_500
+    layout, slices = PaneLayout(d), 2_500
     rows = np.random.default_rng(0).integers(-(2**62), 2**62, (slices, layout.width))
     names = {f"a station with quite a long name, number {i}": i for i in range(slices)}
     top = {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)}

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.pane_layout import ALPHAS, PIT_BINS, Layout, fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.stages.batches import EventBatch, ScoredBatch
 from stream_app.stages.score.panes import NO_OFFSET, OTHER, TOP_K, Pane, add_rows, count_rows
 from stream_app.stages.snapshot import pack, unpack
 
-LAYOUT = Layout(2)
+LAYOUT = PaneLayout(2)
 NAMES = ("a", "b", "c", "d")
 
 
-def scored(seed: int, n: int, layout: Layout = LAYOUT) -> ScoredBatch:
+def scored(seed: int, n: int, layout: PaneLayout = LAYOUT) -> ScoredBatch:
     """Scored rows with every kind of value: gaps, extreme likelihoods, small p."""
     rng = np.random.default_rng(seed)
     index, d = np.arange(n, dtype=np.int64), layout.d
@@ -53,7 +53,7 @@ def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int 
     edges = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for a, b in itertools.pairwise(edges):
         part = rows[a:b]
-        add_rows(pane, Layout(batch.pit.shape[1]), batch, batch.events.slices[part, 0].tolist(), part, slices_max)
+        add_rows(pane, PaneLayout(batch.pit.shape[1]), batch, batch.events.slices[part, 0].tolist(), part, slices_max)
     return pane
 
 
@@ -168,7 +168,7 @@ def test_state_round_trip(seed: int, n: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 2**32))
 def test_layout_round_trip(d: int, m: int, seed: int) -> None:
-    layout = Layout(d)
+    layout = PaneLayout(d)
     rows = np.random.default_rng(seed).integers(-(2**62), 2**62, (m, layout.width))
     assert np.array_equal(layout.decode(layout.encode(rows), m), rows)
     joined = np.concatenate([layout.get(rows, name).reshape(m, width) for name, width in layout.shapes.items()], axis=1)

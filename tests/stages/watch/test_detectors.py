@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.pane_layout import ALPHAS, BETS, PIT_BINS, Layout, fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, BETS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.detectors import DETECTORS, Detector, PaneView, Reference
 from stream_app.stages.watch.detectors.pit import ROWS_MIN, distances
 
 PANE = Duration(3_600_000)
-LAYOUT = Layout(3)
+LAYOUT = PaneLayout(3)
 
 
-def make(name: str, layout: Layout = LAYOUT, **options: float) -> Detector:
+def make(name: str, layout: PaneLayout = LAYOUT, **options: float) -> Detector:
     return DETECTORS[name](layout, RuleConfig(detector=name, open=1.0, resolve=0.5, options=options), PANE)
 
 
 def row(rng: np.random.Generator, n: int, power: float = 1.0, shift: float = 0.0, gaps: float = 0.0, d: int = 3) -> Any:
     """A pane row of ``n`` scored rows: p = U**power, feature 0's PIT U**(1 + shift), mean log-likelihood −shift."""
-    layout = Layout(d)
+    layout = PaneLayout(d)
     out = np.zeros(layout.width, dtype=np.int64)
     p, log_prob, place = rng.random(n) ** power, rng.standard_normal(n) - shift, layout.columns
     pit = rng.random((n, d))
@@ -48,7 +48,7 @@ def reference(d: int = 3) -> Reference:
 def view(k: int, slices: list[int], rows: Any, fresh: Any = None, window: Any = None) -> PaneView:
     """Pane number ``k``; the window is the pane unless given."""
     rows = np.asarray(rows, dtype=np.int64)
-    d = next(d for d in range(1, 9) if Layout(d).width == rows.shape[1])
+    d = next(d for d in range(1, 9) if PaneLayout(d).width == rows.shape[1])
     fresh = np.zeros(len(slices), bool) if fresh is None else np.array(fresh)
     return PaneView(
         k * PANE,
@@ -95,7 +95,7 @@ EVERY = pytest.mark.parametrize("name", sorted(DETECTORS))
 @EVERY
 @pytest.mark.parametrize("d", [1, 3])
 def test_one_finite_statistic_for_each_slice(name: str, d: int) -> None:
-    detector = make(name, Layout(d))
+    detector = make(name, PaneLayout(d))
     for pane in story(1, d=d):
         got = detector.update(pane)
         assert got.shape == pane.slices.shape

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from flowlib.density import Density
 from stream_app.stages import decisions
-from stream_app.stages.batches import Outgoing, Outputs
 from stream_app.stages.decisions import Activated, Decision
+from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from tests.stages import streams
 from tests.stages.streams import PANE, channels, config, decoded, event, pipeline, score_all, watch_all
@@ -82,7 +82,7 @@ def test_a_silent_source_holds_the_others_up_until_it_is_passed_over(model: Dens
     assert made.decide_pass_over(0, 1) is None  # it is the furthest: it holds nobody up
     out = made.apply(decision)
     assert out.points
-    assert closed(made) == made.watchers[0].closed[0]
+    assert closed(made) == made.watch_states[0].closed[0]
     assert made.decide_pass_over(0, 2) is None
 
 
@@ -94,7 +94,7 @@ def test_what_a_passed_over_source_says_late_is_not_taken(model: Density, sent: 
     assert decision is not None
     made.apply(decision)
     late = watch_all(made, 0, sent[2], len(ahead))
-    assert made.watchers[0].late_panes > 0
+    assert made.watch_states[0].late_blocks > 0
     watch_all(without, 0, ahead)
     without.apply(decision)
     assert all(point.time_ms > decision.to_ms or point.time_ms > closed(without) for point in late.points)
@@ -129,7 +129,7 @@ def test_a_replay_with_its_decisions_repeats_the_run(
     got = watch_all(replay, 0, messages)
     assert got.messages == expected.messages
     assert got.points == expected.points
-    assert replay.watchers[0].late_panes == first.watchers[0].late_panes
+    assert replay.watchers[0].late_blocks == first.watchers[0].late_blocks
     assert replay.decide_pass_over(0, partition) is None
 
 
@@ -147,10 +147,10 @@ def test_a_restart_after_a_pass_over_goes_on_the_same(
         before.messages += early.apply(decision).messages
     before.messages += watch_all(early, 0, messages[at:cut], at).messages
     later = pipeline(config(), [model], SOURCES, logged(early))
-    later.open_watcher(0, early.snapshot_watcher(0))
+    later.open_watch(0, early.snapshot_watch(0))
     after = watch_all(later, 0, messages[cut:], cut)
     assert before.messages + after.messages == expected.messages
-    assert later.snapshot_watcher(0) == first.snapshot_watcher(0)
+    assert later.snapshot_watch(0) == first.snapshot_watch(0)
 
 
 def test_the_later_of_two_activations_of_a_pane_counts() -> None:
@@ -197,4 +197,4 @@ def test_a_model_that_has_not_arrived_is_asked_for(model: Density) -> None:
     q = next(q for q in range(2) if dict(messages["partials", q][0].headers)["kind"] == b"block")
     fresh = pipeline(config(), [replace(model, model_id="another")])
     fresh.watch(q, 0, messages["partials", q][0].value, dict(messages["partials", q][0].headers))
-    assert fresh.missing_models(q) == {model.model_id}
+    assert fresh.missing_for_watch(q) == {model.model_id}

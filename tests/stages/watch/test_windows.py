@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, span_name
 
 PANE = 1_000
-LAYOUT = Layout(1)
+LAYOUT = PaneLayout(1)
 
 PANES = st.lists(
     st.tuples(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 5), st.integers(1, 99)), max_size=4)), max_size=30

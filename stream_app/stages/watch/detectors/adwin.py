@@ -12,7 +12,7 @@ import numpy as np
 from river.drift import ADWIN
 
 from flowlib.table import Floats
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors.base import PaneView
 
@@ -26,7 +26,7 @@ class AdwinDetector:
     options = frozenset({"delta", "hold"})
     evidence = "step in the mean log-likelihood"
 
-    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
         self._layout = layout
         self._delta = rule.options.get("delta", 0.002)
         self._hold = int(rule.options.get("hold", 8))

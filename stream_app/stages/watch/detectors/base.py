@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowlib.table import Bools, Floats, Ints
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, RuleConfig
 
 
@@ -61,7 +61,7 @@ class Detector(Protocol):
     evidence: str
     """What the statistic is, in words for an alert."""
 
-    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None: ...
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None: ...
 
     def update(self, view: PaneView) -> Floats:
         """Take a pane in and return the statistic ``(m,)``; larger is worse. Never NaN."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Floats
-from schemas.pane_layout import BETS, Layout
+from schemas.pane_layout import BETS, PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors.base import PaneView, SliceArrays
 
@@ -30,7 +30,7 @@ class LikelihoodDetector:
     options = frozenset({"block_hours", "tail"})
     evidence = "e-value"
 
-    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
         self._layout = layout
         self._block_ms = max(int(rule.options.get("block_hours", 24.0) * 3_600_000), int(pane))
         tail = rule.options.get("tail", 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Floats
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors.base import PaneView
 
@@ -24,7 +24,7 @@ class MissingDetector:
     options = frozenset[str]()
     evidence = "share of missing values above normal"
 
-    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
         self._layout = layout
 
     def update(self, view: PaneView) -> Floats:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Floats, Ints
-from schemas.pane_layout import Layout
+from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors.base import PaneView
 
@@ -44,7 +44,7 @@ class PitDetector:
     options = frozenset({"dependence"})
     evidence = "distance of the PIT histogram"
 
-    def __init__(self, layout: Layout, rule: RuleConfig, pane: Duration) -> None:
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
         self._layout = layout
         self._dependence = rule.options.get("dependence", 6.0)
 

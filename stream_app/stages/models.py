@@ -1,0 +1,63 @@
+"""The verified models of a stream, and the engine that each source partition scores them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flowlib.density import Density
+from flowlib.engines import EngineError
+from stream_app.stages.watch.detectors import Reference
+
+
+class Models:
+    """Models by id.
+
+    Attributes:
+        densities: as they were loaded.
+        references: what is normal under each, for the detectors.
+        substitutes: why a model is not scored by the engine that its decision names, by ``(model_id, engine)``: it is then
+            scored by another, to within 1e-4 nats, and the run is not repeated to the bit.
+    """
+
+    def __init__(self) -> None:
+        self.densities: dict[str, Density] = {}
+        self.references: dict[str, Reference] = {}
+        self.substitutes: dict[tuple[str, str], str] = {}
+        self._by_engine: dict[tuple[str, str], Density] = {}
+
+    def add(self, density: Density) -> None:
+        """Make a verified, compiled model available."""
+        self.densities[density.model_id] = density
+        self.references[density.model_id] = reference_of(density)
+
+    def missing(self, model_ids: Iterable[str]) -> set[str]:
+        """Those of the models that are not here."""
+        return set(model_ids) - self.densities.keys()
+
+    def by_decision(self, model_ids: Iterable[str], engines: Mapping[str, str]) -> dict[str, Density]:
+        """Those of the models that are here, each with the engine written down for it ("" or none: the one it has)."""
+        here = set(model_ids) & self.densities.keys()
+        return {model_id: self._with_engine(model_id, engines.get(model_id, "")) for model_id in here}
+
+    def _with_engine(self, model_id: str, engine: str) -> Density:
+        density, key = self.densities[model_id], (model_id, engine)
+        if engine in ("", density.engine.name) or key in self.substitutes:
+            return density
+        if key not in self._by_engine:
+            try:
+                self._by_engine[key] = density.with_engine(engine)
+            except EngineError as error:
+                self.substitutes[key] = str(error)
+                return density
+        return self._by_engine[key]
+
+
+def reference_of(density: Density) -> Reference:
+    """What is normal under a model, from its calibration rows."""
+    calibration = density.calibration
+    return Reference(
+        pit=calibration.pit_reference,
+        missing=density.encoder.missing_share,
+        log_prob_mean=calibration.log_prob_mean,
+        log_prob_sd=calibration.log_prob_sd,
+    )

@@ -1,0 +1,64 @@
+"""Events to scores: each event by the model of its pane, and the columns to blame for the strange ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flowlib.density import Density
+from flowlib.explain.blame import blame, excess
+from flowlib.table import Bools, Ints, Objects
+from stream_app.stages.batches import EventBatch, ScoredBatch
+
+BLAMED_MAX = 50
+"""Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
+
+
+def score_events(
+    events: EventBatch, models: Mapping[str, Density], model: Objects, wanted: Bools, alpha: float
+) -> ScoredBatch:
+    """Score the wanted events; the others keep neutral values and count as not scorable.
+
+    Args:
+        events: n events.
+        models: verified models by id.
+        model: ``(n,)`` model id of each event.
+        wanted: ``(n,)`` mask.
+        alpha: events with a p-value at or below it are flagged, and get contributions: how much less likely than usual
+            each column is, nats.
+    """
+    scored, table = ScoredBatch.unscored(events, model), events.table()
+    for model_id in dict.fromkeys(model[wanted].tolist()):
+        index = np.flatnonzero(wanted & (model == model_id))
+        density = models[model_id]
+        scores = density.score(table.take(index))
+        for name in ("log_prob", "p_value", "pooled", "pit", "scorable"):
+            getattr(scored, name)[index] = getattr(scores, name)
+        flagged = scores.scorable & (scores.p_value <= alpha)
+        scored.flagged[index] = flagged
+        scored.contributions[index[flagged]] = excess(scores, density)[flagged]
+    return scored
+
+
+def blame_flagged(
+    scored: ScoredBatch, models: Mapping[str, Density], pane_start_ms: Ints, blamed: dict[int, int]
+) -> None:
+    """Work out the blame of the first few flagged events of each pane. It costs hundreds of evaluations an event, and a
+    drifted slice flags a large part of its events; the others keep the contributions of the scoring.
+
+    Args:
+        scored: contributions are replaced in place.
+        models: verified models by id.
+        pane_start_ms: ``(n,)`` pane of each event.
+        blamed: pane start to how many have been worked out, updated.
+    """
+    chosen: dict[str, list[int]] = {}
+    for i in np.flatnonzero(scored.flagged).tolist():
+        start = int(pane_start_ms[i])
+        if blamed.get(start, 0) < BLAMED_MAX:
+            blamed[start] = blamed.get(start, 0) + 1
+            chosen.setdefault(scored.model[i], []).append(i)
+    table = scored.events.table()
+    for model_id, index in chosen.items():
+        scored.contributions[index] = blame(models[model_id], table.take(np.array(index)))

@@ -1,0 +1,134 @@
+"""What WATCH remembers of one partials partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.codecs import decode_partial, encode_partial
+from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock
+from stream_app.config import Config
+from stream_app.stages.judge.policy import Policy
+from stream_app.stages.judge.retraining import OffsetMarks, Retraining
+from stream_app.stages.watch.detectors import DETECTORS, Detector
+from stream_app.stages.watch.windows import SlicingWindows
+
+Span = tuple[int, int]
+"""Event time ``[start_ms, end_ms)``."""
+
+
+@dataclass(slots=True)
+class WatchState:
+    """State of one partials partition.
+
+    Attributes:
+        policy, retraining: the incidents, and when a model was last asked for.
+        windows: rolling windows by slicing name.
+        detectors: by rule and slicing name.
+        closed_ms: source partition to the time up to which it has closed its panes.
+        offset_marks: source partition to where its panes end in its log.
+        next_offset: messages below it are done with.
+        passed_over: decisions; panes of a source partition in these spans are not waited for, and their blocks not taken.
+        pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
+        final_ms: panes that end at or before it are final.
+        late_blocks: blocks that came for a pane that was final or passed over.
+        service: the model that most slices of the last pane were scored by.
+    """
+
+    policy: Policy
+    retraining: Retraining
+    windows: dict[str, SlicingWindows]
+    detectors: dict[tuple[str, str], Detector]
+    closed_ms: dict[int, int]
+    offset_marks: dict[int, OffsetMarks]
+    next_offset: int = 0
+    passed_over: dict[int, list[Span]] = field(default_factory=dict)
+    pending: dict[int, dict[tuple[int, int], PaneBlock]] = field(default_factory=dict)
+    final_ms: int = 0
+    late_blocks: int = 0
+    service: str = ""
+
+    @classmethod
+    def empty(cls, config: Config, sources: int) -> WatchState:
+        """The state before the first message, of a stream with so many source partitions."""
+        width = PaneLayout(len(config.event.numeric)).width
+        return cls(
+            policy=Policy(config.stream, config.rules),
+            retraining=Retraining(config),
+            windows={name: SlicingWindows.empty(config.windows, width) for name in config.slicing_names},
+            detectors=_detectors(config),
+            closed_ms=dict.fromkeys(range(sources), 0),
+            offset_marks={partition: OffsetMarks() for partition in range(sources)},
+        )
+
+    def reached_ms(self, partition: int) -> int:
+        """Time up to which a source partition has closed its panes or been passed over."""
+        time_ms = self.closed_ms[partition]
+        for start, end in self.passed_over.get(partition, ()):
+            if start <= time_ms < end:
+                time_ms = end
+        return time_ms
+
+    def is_passed_over(self, partition: int, pane_start_ms: int) -> bool:
+        """Whether a decision says not to wait for this pane of a source partition."""
+        return any(start <= pane_start_ms < end for start, end in self.passed_over.get(partition, ()))
+
+    def behind(self) -> dict[int, Span]:
+        """Source partitions that hold the others up, each with the span a decision would pass over."""
+        reached = {partition: self.reached_ms(partition) for partition in self.closed_ms}
+        newest = max(reached.values(), default=0)
+        return {partition: (time_ms, newest) for partition, time_ms in reached.items() if time_ms < newest}
+
+    def pending_models(self) -> set[str]:
+        """Models whose references the pending panes need."""
+        return {block.model_id for blocks in self.pending.values() for block in blocks.values()}
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values and arrays for a snapshot."""
+        blocks = [block for _, of_pane in sorted(self.pending.items()) for _, block in sorted(of_pane.items())]
+        return {
+            "next_offset": self.next_offset,
+            "closed_ms": list(self.closed_ms.items()),
+            "passed_over": list(self.passed_over.items()),
+            "service": self.service,
+            "final_ms": self.final_ms,
+            "late_blocks": self.late_blocks,
+            "pending": [encode_partial(block).value for block in blocks],
+            "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
+            "windows": [[name, windows.to_state()] for name, windows in self.windows.items()],
+            "detectors": [[*key, detector.to_state()] for key, detector in self.detectors.items()],
+            "policy": self.policy.to_state(),
+            "retraining": self.retraining.to_state(),
+        }
+
+    @classmethod
+    def from_state(cls, config: Config, state: dict[str, Any]) -> WatchState:
+        """Inverse of :meth:`to_state`."""
+        made = cls.empty(config, 0)
+        made.next_offset, made.final_ms, made.service = state["next_offset"], state["final_ms"], state["service"]
+        made.late_blocks, made.closed_ms = state["late_blocks"], dict(state["closed_ms"])
+        made.passed_over = {p: [(start, end) for start, end in spans] for p, spans in state["passed_over"]}
+        for value in state["pending"]:
+            block = decode_partial(value, {"kind": b"block"})
+            assert isinstance(block, PaneBlock)
+            made.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
+        made.offset_marks = {
+            p: OffsetMarks([(end, offset) for end, offset in marks]) for p, marks in state["offset_marks"]
+        }
+        made.windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
+        for rule, slicing, detector in state["detectors"]:
+            made.detectors[rule, slicing].restore(detector)
+        made.policy.restore(state["policy"])
+        made.retraining.restore(state["retraining"])
+        return made
+
+
+def _detectors(config: Config) -> dict[tuple[str, str], Detector]:
+    layout = PaneLayout(len(config.event.numeric))
+    return {
+        (rule_name, slicing): DETECTORS[rule.detector](layout, rule, config.windows.pane)
+        for rule_name, rule in config.rules.items()
+        for slicing, fields in zip(config.slicing_names, config.event.slicings, strict=True)
+        if rule.slicing is None or rule.slicing == fields
+    }
