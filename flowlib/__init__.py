@@ -15,7 +15,8 @@ if typing.TYPE_CHECKING:
     from flowlib.artifact import Artifact
     from flowlib.calibration import Calibration
     from flowlib.density import Density, Scores
-    from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
+    from flowlib.encoder.encoder import Encoder
+    from flowlib.encoder.spec import EncoderConfig, FeatureSpec
     from flowlib.errors import ArtifactError, EngineError, FlowlibError, OtherRun
     from flowlib.evaluation import Evaluation, evaluate
     from flowlib.explain.explain import Explanation
@@ -48,7 +49,8 @@ _MODULES = {
     "artifact": ("Artifact",),
     "calibration": ("Calibration",),
     "density": ("Density", "Scores"),
-    "encoder.encoder": ("Encoder", "EncoderConfig", "FeatureSpec"),
+    "encoder.encoder": ("Encoder",),
+    "encoder.spec": ("EncoderConfig", "FeatureSpec"),
     "errors": ("ArtifactError", "EngineError", "FlowlibError", "OtherRun"),
     "evaluation": ("Evaluation", "evaluate"),
     "explain.explain": ("Explanation",),

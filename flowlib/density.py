@@ -12,9 +12,12 @@ import torch
 
 from flowlib.calibration import Calibration, pit_of
 from flowlib.encoder.context import attach, detach
-from flowlib.encoder.encoder import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.encoded import Encoded
+from flowlib.encoder.encoder import Encoder
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.engines import ROWS, Clock, Engine, build
 from flowlib.flows import FLOWS, Flow
+from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Ints, Singles, Table

@@ -12,7 +12,8 @@ import numpy as np
 
 from flowlib.calibration import PIT_BINS, pit_histogram
 from flowlib.density import Density, Scores
-from flowlib.encoder.encoder import HALF_LOG_TWO_PI, Encoder
+from flowlib.encoder.encoder import Encoder
+from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 ALPHAS = np.geomspace(1e-3, 1.0, 61)

@@ -42,7 +42,7 @@ CLOCK_WIDTH = {"hour": 2 * _HARMONICS, "weekday": 2 * _HARMONICS}
 """Columns of each clock context."""
 
 
-def clock(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
+def clock_columns(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
     """A block ``(n, 4)`` for each of ``hour`` and ``weekday`` asked for, in UTC (a zone's shift is a rotation)."""
     blocks = []
     if "hour" in kinds:
@@ -52,7 +52,7 @@ def clock(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
     return blocks
 
 
-def joined(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles]) -> Singles:
+def join_context(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles]) -> Singles:
     """Context ``(n, c)``: missing indicators ``(n, d)``, codes ``(n, k)`` as one-hot columns of these sizes, blocks.
 
     Each is written where it belongs: made apart and then joined, wide one-hot columns would be in memory twice.
@@ -70,7 +70,7 @@ def joined(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles])
     return context
 
 
-def frequent(slices: Objects) -> tuple[str, ...]:
+def frequent_slices(slices: Objects) -> tuple[str, ...]:
     """Names of the slices that get a code of their own, most rows first."""
     names, counts = np.unique(slices.astype(str), return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SLICES_MAX]

@@ -1,32 +1,31 @@
 """Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
 
-A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: the missing mask and the categories have smoothed factors
-of their own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A
-missing value is modelled as an independent standard normal: training fills it with fresh noise, scoring puts 0 there and
-takes ``log N(0; 0, 1)`` off again, so a flow that has learnt the independence gives the density of the observed values.
+A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: missing mask and categories have smoothed factors of their
+own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A missing value
+is an independent standard normal: training fills it with fresh noise, scoring puts 0 there and takes ``log N(0; 0, 1)`` off.
 
 Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of the
 column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
-limit and pays for the rest by itself: the further out, the less likely, whatever the flow makes of places it never saw.
+limit and pays for the rest by itself (:func:`~flowlib.encoder.fitting.tail_nats`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from flowlib.encoder import context as surroundings
 from flowlib.encoder.columns import MAPS, ColumnMap
-from flowlib.encoder.encoder_checks import check_parts, check_shapes
+from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
+from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.findings import Finding, findings, many_levels, resolution
 from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
-from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.table import Floats, Ints, Objects, Singles, Table
 
-HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 _CHUNK_VALUES = 32_768
 """Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
 
@@ -35,70 +34,6 @@ _CONTEXT_VALUES = 1 << 20
 
 _ROWS_MIN = 512
 """Rows that a wide context never parts: a stream's batches are no larger."""
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """Names of the columns, in order."""
-
-    numeric: tuple[str, ...]
-    categorical: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """What the encoder may do.
-
-    Attributes:
-        maps: kinds of column map to choose from, the simpler ones first (:data:`~flowlib.encoder.columns.MAPS`); the margins
-            that keep the later ones rare stand in :mod:`flowlib.encoder.fitting`.
-        context: of ``hour``, ``weekday``, ``slice``: what the flow is told beside the values. None unless asked for: on
-            hourly air quality the hour gave 0.4 nats a row, the station as much again, and weekdays nothing; but a model
-            that is told the slice no longer finds a slice strange for being unlike the others, and that is a choice.
-        embedding: width of the learnt row for each slice.
-        dequantize: spread rounded values over their cells in training.
-    """
-
-    maps: tuple[str, ...] = ("standard", "robust", "log", "asinh", "quantile")
-    context: tuple[str, ...] = ()
-    embedding: int = 8
-    dequantize: bool = True
-
-    def __post_init__(self) -> None:
-        for name, known in (("maps", tuple(MAPS)), ("context", surroundings.KINDS)):
-            chosen = getattr(self, name)
-            if set(chosen) - set(known) or len(set(chosen)) < len(chosen):
-                raise ValueError(f"encoder {name}: each of {', '.join(known)} at most once, got {', '.join(chosen)}")
-        if not self.maps or not 1 <= self.embedding <= 64:
-            raise ValueError(
-                f"encoder: at least one map and an embedding of 1 to 64, got {self.maps}, {self.embedding}"
-            )
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Model inputs of n rows.
-
-    Attributes:
-        features: ``(n, d)`` float32 within the limits, 0 where missing.
-        context: ``(n, c)`` float32: d missing indicators, one-hot categories, clock, row of the slice.
-        ladj: ``(n, d)`` float64. Of an observed value: log |d feature / d raw| + log p(present); of a missing one:
-            log p(missing) + ½ log 2π, which takes off again what the base gives to the filled-in 0.
-        tail_nats: ``(n, d)`` float64 ≥ 0, what a value beyond its limit pays: to be taken off its log-likelihood.
-        category_log_prob: ``(n, k)`` float64, smoothed log probability of each category.
-        codes: ``(n,)`` int64 code of the slice, 0 for never seen or rare.
-        missing: ``(n, d)`` bool.
-        scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
-    """
-
-    features: Singles
-    context: Singles
-    ladj: Floats
-    tail_nats: Floats
-    category_log_prob: Floats
-    codes: Ints
-    missing: Bools
-    scorable: Bools
 
 
 @dataclass(frozen=True)
@@ -154,16 +89,15 @@ class Encoder:
     @property
     def context_width(self) -> int:
         """Columns of the context."""
-        wide = sum(surroundings.CLOCK_WIDTH.get(kind, 0) for kind in self.config.context) + int(
-            self.slice_table.shape[1]
-        )
-        return len(self.spec.numeric) + sum(len(levels) + 1 for levels in self.levels) + wide
+        one_hot = sum(len(levels) + 1 for levels in self.levels)
+        clock = sum(CLOCK_WIDTH.get(kind, 0) for kind in self.config.context)
+        return len(self.spec.numeric) + one_hot + clock + int(self.slice_table.shape[1])
 
     @classmethod
     def fit(cls, spec: FeatureSpec, table: Table, config: EncoderConfig | None = None) -> Encoder:
         """Fit on training rows, n ≥ 1; the same rows give the same encoder. Raises ValueError on a wrong shape or no rows."""
         config = config or EncoderConfig()
-        check_shapes(spec, table)
+        spec.check(table)
         if not len(table):
             raise ValueError("no rows to fit the encoder on")
         values = table.numeric.astype(np.float64)
@@ -173,7 +107,7 @@ class Encoder:
         chosen = [fit_column(x, float(step), config.maps) for x, step in zip(columns, steps, strict=True)]
         missing = np.isnan(table.numeric)
         tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
-        known = surroundings.frequent(table.slices) if "slice" in config.context else ()
+        known = frequent_slices(table.slices) if "slice" in config.context else ()
         return cls(
             spec,
             config,
@@ -192,7 +126,7 @@ class Encoder:
 
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
-        check_shapes(self.spec, table)
+        self.spec.check(table)
         if len(table) <= self.chunk:
             return self._encode(table)
         parts = [self._encode(table.span(start, start + self.chunk)) for start in range(0, len(table), self.chunk)]
@@ -209,9 +143,9 @@ class Encoder:
         ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
         levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table.slices)
-        blocks = surroundings.clock(self.config.context, table.time_ms)
+        blocks = clock_columns(self.config.context, table.time_ms)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
-        context = surroundings.joined(missing, levels, [len(known) + 1 for known in self.levels], blocks)
+        context = join_context(missing, levels, [len(known) + 1 for known in self.levels], blocks)
         return Encoded(
             features.astype(np.float32),
             context,
@@ -228,7 +162,7 @@ class Encoder:
 
         Training draws between them, so that a value seen a thousand times is a cell to the flow and not a spike.
         """
-        check_shapes(self.spec, table)
+        self.spec.check(table)
         x = np.where(np.isfinite(table.numeric), table.numeric, np.float32(0)).astype(np.float64)
         ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
         low, high = (np.clip(end, -self.limit, self.limit).astype(np.float32) for end in ends)
@@ -236,7 +170,7 @@ class Encoder:
 
     def dequantize(self, table: Table, generator: np.random.Generator) -> Table:
         """The rows with rounded values spread evenly over their cells, in raw space."""
-        check_shapes(self.spec, table)
+        self.spec.check(table)
         return table.with_numeric(table.numeric + self.resolution * generator.uniform(-0.5, 0.5, table.numeric.shape))
 
     def decode(self, features: Floats) -> Floats:
@@ -306,8 +240,28 @@ class Encoder:
             arrays["slice_table"],
             tuple(Finding.from_state(state) for state in meta["findings"]),
         )
-        check_parts(encoder)
+        encoder.check()
         return encoder
+
+    def check(self) -> None:
+        """Raise ValueError on parts that do not fit each other: a signature says who made a model, not that it is one."""
+        d, per_column = len(self.spec.numeric), (self.resolution, self.limit, self.missing_share)
+        if sorted(j for columns, _ in self.maps for j in columns.tolist()) != list(range(d)):
+            raise ValueError("encoder: each numeric column needs exactly one map")
+        if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in per_column):
+            raise ValueError("encoder: resolution, limit and missing_share must be finite float64, one for each column")
+        share_is_inside = (self.missing_share > 0).all() and (self.missing_share < 1).all()
+        if not ((self.resolution >= 0).all() and (self.limit > 0).all() and share_is_inside):
+            raise ValueError("encoder: resolutions must be at least 0, limits positive, missing shares inside (0, 1)")
+        lengths = [(len(levels) + 1,) for levels in self.levels]
+        if len(lengths) != len(self.spec.categorical) or [t.shape for t in self.level_log_prob] != lengths:
+            raise ValueError("encoder: tables of the categories do not fit their levels")
+        counts = self.rare_levels
+        if len(counts) != len(lengths) or any(not isinstance(count, int) or count < 0 for count in counts):
+            raise ValueError("encoder: rare_levels must be a whole number for each categorical column, 0 at least")
+        shape = (len(self.slices) + 1, self.config.embedding if "slice" in self.config.context else 0)
+        if self.slice_table.shape != shape or self.slice_table.dtype != np.float32:
+            raise ValueError(f"encoder: slice_table must be float32 of shape {shape}")
 
 
 def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:

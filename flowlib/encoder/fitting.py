@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.encoder.columns import MAPS, ColumnMap, Standard, moments
+from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Objects
 
 LEVELS_MAX = 256
@@ -88,7 +89,7 @@ def held_out(kind: type[ColumnMap], fitted: Floats, held: Floats) -> Floats | No
     if column_map is None:
         return None
     value, slope = column_map.forward(held[:, None])
-    return np.asarray((slope - 0.5 * value * value - 0.5 * np.log(2 * np.pi))[:, 0], dtype=np.float64)
+    return np.asarray((slope - 0.5 * value * value - HALF_LOG_TWO_PI)[:, 0], dtype=np.float64)
 
 
 def limits(maps: Sequence[ColumnMap], columns: Sequence[Floats]) -> Floats:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import Encoded
+from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.fitting import tail_nats
 from flowlib.table import Floats, Table
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from flowlib import artifact
 from flowlib.density import Density
 from flowlib.encoder.context import CLOCK_WIDTH
-from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.explain.explain import Explanation, explain
 from flowlib.flows import FLOWS
 from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of

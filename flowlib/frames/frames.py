@@ -13,7 +13,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.frames.columns import TIME, absent, numbers, of_numbers, of_texts, of_times, texts, times
 from flowlib.table import Ints, Objects, Table
 

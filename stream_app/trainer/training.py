@@ -10,7 +10,7 @@ from typing import Any
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
-from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id

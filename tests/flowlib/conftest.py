@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 

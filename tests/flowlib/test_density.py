@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.explain.blame import blame
 from flowlib.margins import Margins
 from flowlib.table import Table

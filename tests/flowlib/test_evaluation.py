@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.encoder import Encoder
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.evaluation import (
     ALPHAS,
     Evaluation,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.density import Density, Scores
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.explain.blame import blame
 from flowlib.table import Table
 from flowlib.training import TrainConfig

@@ -16,13 +16,14 @@ from flowlib.encoder.context import (
     SLICE_ROWS_MIN,
     SLICES_MAX,
     attach,
-    clock,
+    clock_columns,
     conditioned,
     detach,
-    frequent,
+    frequent_slices,
     hidden,
 )
-from flowlib.encoder.encoder import Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.encoder import Encoder
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS
 from flowlib.table import Table
 from flowlib.training import TrainConfig
@@ -56,25 +57,25 @@ def told() -> Density:
 
 def test_the_clock_is_in_utc_and_starts_its_week_on_monday() -> None:
     at = {"1970-01-01T06:00": 6 * HOUR_MS, "1970-01-05T00:00": 4 * DAY_MS, "1969-12-29T00:00": -3 * DAY_MS}
-    hour, weekday = clock(("hour", "weekday"), np.array([*at.values()], dtype=np.int64))
+    hour, weekday = clock_columns(("hour", "weekday"), np.array([*at.values()], dtype=np.int64))
     np.testing.assert_allclose(hour[0], [1, 0, 0, -1], atol=1e-6)
     np.testing.assert_allclose(hour[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
     np.testing.assert_allclose(weekday[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
-    assert clock((), np.zeros(3, np.int64)) == []
+    assert clock_columns((), np.zeros(3, np.int64)) == []
 
 
 def test_the_same_hour_and_weekday_look_the_same() -> None:
     base = np.arange(0, 7 * DAY_MS, 60_000, dtype=np.int64)
     for kind in ("hour", "weekday"):
-        np.testing.assert_array_equal(*(clock((kind,), base + shift)[0] for shift in (0, 520 * 7 * DAY_MS)))
-    assert len(np.unique(clock(("weekday",), base)[0].round(5), axis=0)) == 7
+        np.testing.assert_array_equal(*(clock_columns((kind,), base + shift)[0] for shift in (0, 520 * 7 * DAY_MS)))
+    assert len(np.unique(clock_columns(("weekday",), base)[0].round(5), axis=0)) == 7
 
 
 def test_rare_slices_share_a_code_and_there_is_a_bound() -> None:
     names = ["big"] * 100 + ["small"] * SLICE_ROWS_MIN + ["rare"] * (SLICE_ROWS_MIN - 1)
-    assert frequent(np.array(names, dtype=object)) == ("big", "small")
+    assert frequent_slices(np.array(names, dtype=object)) == ("big", "small")
     many = np.array([f"s{i:05}" for i in range(SLICES_MAX + 10)] * SLICE_ROWS_MIN, dtype=object)
-    assert len(frequent(many)) == SLICES_MAX
+    assert len(frequent_slices(many)) == SLICES_MAX
 
 
 def test_the_table_is_trained_with_the_flow_and_taken_off_again() -> None:

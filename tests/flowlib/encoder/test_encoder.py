@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from flowlib.encoder.encoder import HALF_LOG_TWO_PI, Encoded, Encoder, EncoderConfig, FeatureSpec
+from flowlib.encoder.encoded import Encoded
+from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.findings import resolution
 from flowlib.encoder.fitting import LEVELS_MAX
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Table
 from tests.flowlib.conftest import SPEC, draw
 

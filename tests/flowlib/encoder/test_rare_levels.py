@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import Encoder, FeatureSpec
+from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.fitting import LEVELS_MAX
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.frames.estimator import FlowDensity
 from flowlib.sampling import RARE
 from flowlib.table import Table

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.explain import blame as blaming
 from flowlib.explain.blame import blame, excess
 from flowlib.explain.conditional import conditional

@@ -12,7 +12,7 @@ from scipy.stats import kstest, norm
 from torch import Tensor, nn
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import EncoderConfig, FeatureSpec
+from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows import FLOWS, Flow
 from flowlib.privacy.clipping import clipped_sum
 from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for

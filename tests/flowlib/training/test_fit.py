@@ -11,7 +11,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from flowlib.density import Density
-from flowlib.encoder.encoder import FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.flows import FLOWS, Maf
 from flowlib.table import Table
 from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
