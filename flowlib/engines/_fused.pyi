@@ -9,7 +9,7 @@ def paths() -> list[str]:
     """Instruction sets that this processor has, fastest first: ``avx512``, ``avx2``, ``portable``."""
 
 class Plan:
-    """A flow, packed for the kernel. ``blocks`` are those of :meth:`flowlib.engines.program.Block.packed`."""
+    """A flow, packed for the kernel. ``blocks`` are those of :meth:`flowlib.engines.program.KernelBlock.packed`."""
 
     def __new__(cls, d: int, context: int, blocks: Sequence[tuple[Any, ...]], path: str = "") -> Plan: ...
     @property

@@ -1,4 +1,4 @@
-"""What an engine is, and the measure every one of them is held to before it scores anything."""
+"""The interface of an engine, and its comparison with eager PyTorch before it scores anything."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from flowlib.flows import Flow
 from flowlib.table import Singles
 
 ROWS = 512
-"""Rows of the fixed shape of engines whose matrix products depend on the batch."""
+"""Rows of the fixed shape of :class:`Padded` engines."""
 
 PARITY_NATS = 1e-4
-"""Largest difference from eager PyTorch that is accepted, on a row's log-likelihood."""
+"""Largest accepted difference from eager PyTorch in a row's log-likelihood, nats."""
 
 _WARM_UP_CALLS = 6
 
@@ -32,7 +32,7 @@ class Engine(ABC):
         name: of the registry.
         d: features.
         context: conditioning columns.
-        dropped: engines that were considered and are not used, with the reason.
+        dropped: engines that :func:`flowlib.engines.build` tried and does not use, with the reason.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Engine(ABC):
 class Padded(Engine):
     """An engine that runs ``ROWS`` rows at a time, the last ones padded with zeros.
 
-    Matrix products are not batch-invariant: in any other way a row's result would depend on how events arrived.
+    Matrix products are not batch-invariant: in another shape a row's result would depend on the rows beside it.
     """
 
     def _score(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
@@ -67,8 +67,8 @@ class Padded(Engine):
             m = min(ROWS, n - start)
             x, c = np.zeros((ROWS, self.d), np.float32), np.zeros((ROWS, self.context), np.float32)
             x[:m], c[:m] = features[start : start + m], context[start : start + m]
-            out, part = self._run(x, c)
-            z[start : start + m], ladj[start : start + m] = out[:m], part[:m]
+            z_padded, ladj_padded = self._run(x, c)
+            z[start : start + m], ladj[start : start + m] = z_padded[:m], ladj_padded[:m]
         return z, ladj
 
     @abstractmethod
@@ -96,7 +96,7 @@ def log_prob_of(z: npt.NDArray[Any], ladj: npt.NDArray[Any]) -> npt.NDArray[np.f
 
 
 def example_rows(d: int, context: int, n: int = ROWS) -> tuple[Singles, Singles]:
-    """Seeded rows like encoded ones, ``(n, d)`` and ``(n, c)``."""
+    """Seeded rows, distributed like encoded ones, ``(n, d)`` and ``(n, c)``."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, d, generator=generator)
     return x.numpy(), (torch.rand(n, context, generator=generator) < 0.1).float().numpy()
@@ -119,11 +119,11 @@ def gap_nats(engine: Engine, flow: Flow, features: Singles, context: Singles) ->
 
 
 FAR = 50.0
-"""Scale units at which an engine must still be finite: what is this far outside of the data is scored, not refused."""
+"""Scale units at which an engine must still be finite: rows this far outside of the data are scored, not refused."""
 
 
 def check(engine: Engine, flow: Flow, bound: float = PARITY_NATS) -> Engine:
-    """Warm an engine up and hold it to eager PyTorch.
+    """Warm an engine up, compare it with eager PyTorch, and return it.
 
     Raises:
         EngineError: when it differs by more than ``bound``, or is not finite far out.

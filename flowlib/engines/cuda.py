@@ -12,7 +12,7 @@ from flowlib.flows import Flow
 
 
 def cuda(flow: Flow) -> Engine:
-    """An engine on the first CUDA device, in full float32 (no TF32: three digits are not calibrated scores).
+    """An engine on the first CUDA device, in full float32: TF32 holds three digits, too few for parity.
 
     Raises:
         EngineError: where PyTorch sees no device.

@@ -1,4 +1,4 @@
-"""torch.export beside TorchScript: the way PyTorch goes on once ``torch.jit`` is gone. No torch.compile."""
+"""``torch.export``, PyTorch's successor of TorchScript; the graph runs without ``torch.compile``."""
 
 from __future__ import annotations
 

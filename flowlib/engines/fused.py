@@ -1,4 +1,4 @@
-"""The fused C++ kernel: a whole flow in one pass over the rows, without padding, so that one row costs little."""
+"""The fused C++ kernel: a whole flow in one pass over the rows, without padding, so that few rows cost little."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def paths() -> list[str]:
 
 
 class Fused(Engine):
-    """A plan of the kernel.
+    """A flow packed for the kernel.
 
-    Every output adds its products in one order, whatever the number of rows, so no fixed shape is needed. AVX-512, AVX2
-    and aarch64 round alike; a processor without fused multiply-add does not.
+    Every output adds its products in the same order for any number of rows, so no fixed shape is needed. AVX-512, AVX2 and
+    aarch64 give the same bits; a processor without fused multiply-add gives others.
 
     Raises:
         EngineError: where the kernel was not built, or the flow's family has no program.

@@ -1,4 +1,4 @@
-"""An ensemble by engines that run one flow each."""
+"""An ensemble scored by one engine for each member."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowlib.table import Singles
 
 
 class Members(Engine):
-    """One engine for each member, their mean in float64: the same as :func:`flowlib.flows.ensemble.combine`."""
+    """One engine for each member; their densities are averaged in float64 as in :func:`flowlib.flows.ensemble.combine`."""
 
     def __init__(self, flow: Ensemble, make: Callable[[Flow], Engine]) -> None:
         super().__init__(flow.d, flow.context)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the edge's engine, and the same graph in int8 where its measured error allows."""
+"""ONNX Runtime, and the same graph with int8 weights where its measured error allows."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from flowlib.flows import Ensemble, Flow
 from flowlib.table import Singles
 
 INT8_NATS = 0.1
-"""Largest mean error of a row's log-likelihood, in nats, at which int8 weights are accepted: small against the 3 to 5
-nats between an ordinary row and one in a thousand, and more than a well-fitted flow needs (0.02 to 0.06 was measured)."""
+"""Largest accepted mean error of a row's log-likelihood with int8 weights, nats (``flowlib/FINDINGS.md``)."""
 
 OPSET = 20
 INPUTS, OUTPUTS = ("features", "context"), ("z", "ladj")
@@ -41,13 +40,13 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
     _need("onnx", "onnxscript")
     example = (torch.zeros(rows or 2, d), torch.zeros(rows or 2, context))
     n = torch.export.Dim("n")
-    chatty = logging.getLogger("torch.onnx")
-    level = chatty.level
-    chatty.setLevel(logging.ERROR)  # it lists the optional packages it has not found
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it lists optional packages that are not installed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PyTorch's own deprecations inside the exporter
-            made = torch.onnx.export(
+            program = torch.onnx.export(
                 module.eval(),
                 example,
                 dynamo=True,
@@ -59,15 +58,15 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
                 dynamic_shapes=None if rows else ({0: n}, {0: n}),
             )
     finally:
-        chatty.setLevel(level)
-    assert made is not None
-    return bytes(made.model_proto.SerializeToString())
+        logger.setLevel(level)
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
 
 
 def quantize(graph: bytes) -> bytes:
     """The graph with int8 weights (dynamic quantization, one scale for each output)."""
     _need("onnx", "onnxruntime")
-    import onnx
+    import onnx  # optional packages, of the ``edge`` extra
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -100,11 +99,11 @@ class Onnx(Padded):
     def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
         super().__init__(flow.d, flow.context)
         self._session = session(graph or export_onnx(flow.bake(), flow.d, flow.context))
-        self._takes = {wanted.name for wanted in self._session.get_inputs()}
+        self._inputs = {node.name for node in self._session.get_inputs()}
 
     def _run(self, x: Singles, context: Singles) -> tuple[Singles, Singles]:
-        given = {"features": x, "context": context}
-        z, ladj = self._session.run(list(OUTPUTS), {name: given[name] for name in self._takes})
+        inputs = {"features": x, "context": context}
+        z, ladj = self._session.run(list(OUTPUTS), {name: inputs[name] for name in self._inputs})
         return z, ladj
 
 
@@ -115,7 +114,7 @@ def session(graph: bytes) -> Any:
         EngineError: where the ``edge`` extra is not installed.
     """
     _need("onnxruntime")
-    import onnxruntime
+    import onnxruntime  # an optional package, of the ``edge`` extra
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -124,15 +123,15 @@ def session(graph: bytes) -> Any:
 
 
 def onnx(flow: Flow) -> Engine:
-    """The graph of a flow, or of each member of an ensemble (ONNX Runtime's own reductions depend on a row's place)."""
+    """The graph of a flow, or of each member of an ensemble: ONNX Runtime's reductions depend on a row's place."""
     return Members(flow, Onnx) if isinstance(flow, Ensemble) else Onnx(flow)
 
 
 class Int8(Engine):
     """The graph with int8 weights, one row at a time.
 
-    Activations are quantized by their range over what is scored together, so rows scored together would change each
-    other's bits; and one far-out row would cost all the others their precision.
+    Activations are quantized by their range over the rows of a call, so rows of one call would change each other's bits,
+    and one far-out row would take the precision of all others.
 
     Raises:
         EngineError: where the ``edge`` extra is not installed.
@@ -143,13 +142,13 @@ class Int8(Engine):
     def __init__(self, flow: Flow, graph: bytes | None = None) -> None:
         super().__init__(flow.d, flow.context)
         self._session = session(graph or quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1)))
-        self._takes = {wanted.name for wanted in self._session.get_inputs()}
+        self._inputs = {node.name for node in self._session.get_inputs()}
 
     def _score(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
         z, ladj = np.empty(features.shape, np.float32), np.empty(features.shape, np.float32)
         for i in range(len(features)):
-            given = {"features": features[i : i + 1], "context": context[i : i + 1]}
-            z[i], ladj[i] = self._session.run(list(OUTPUTS), {name: given[name] for name in self._takes})
+            inputs = {"features": features[i : i + 1], "context": context[i : i + 1]}
+            z[i], ladj[i] = self._session.run(list(OUTPUTS), {name: inputs[name] for name in self._inputs})
         return z, ladj
 
 

@@ -1,7 +1,7 @@
 """A flow as a program for the fused kernel: masks multiplied in, hidden units and features sorted by what they may see.
 
-Sorted, the zeros of each masked matrix lie together at the end of its rows, and the kernel stops before them: half of an
-autoregressive network is never multiplied. The order of hidden units is free, so the function stays the same.
+In this order the zeros of each masked matrix lie at the end of its rows, and the kernel stops before them: half of an
+autoregressive network is never multiplied. Any order of the hidden units is the same function.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from flowlib.flows.stack import AutoregressiveBlock, CouplingBlock, Stack
 from flowlib.flows.transforms import Affine, RationalQuadratic
 from flowlib.table import Singles
 
-Places = npt.NDArray[np.int32]
+Columns = npt.NDArray[np.int32]
 
 BINS_MAX = 64
 """Bins of a spline that the kernel has room for."""
 
 
 @dataclass(frozen=True)
-class Transform:
-    """What a block does with its network's outputs, in the kernel's own names.
+class KernelTransform:
+    """How a block uses its network's outputs, in the names of the kernel.
 
     Attributes:
         kind: ``affine`` (shift, log-scale) or ``spline`` (widths, heights, inner slopes).
@@ -51,8 +51,8 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Block:
-    """One transform and its network.
+class KernelBlock:
+    """One transform and its network, as the kernel takes them.
 
     Attributes:
         inputs: column of ``[features | context]`` that each input of the first layer reads.
@@ -60,26 +60,25 @@ class Block:
         layers: weights ``(out, in)`` and biases ``(out,)``; ReLU between them.
     """
 
-    transform: Transform
-    inputs: Places
-    features: Places
+    transform: KernelTransform
+    inputs: Columns
+    features: Columns
     layers: list[tuple[Singles, Singles]]
 
     def packed(self) -> tuple[Any, ...]:
-        """As the extension takes it."""
+        """The tuple that the extension takes."""
         t = self.transform
         numbers = (t.bins, t.bound, t.min_width, t.min_height, t.min_slope, t.slope_shift)
         return (t.kind, numbers, self.inputs, self.features, self.layers)
 
 
-def program(flow: nn.Module) -> list[Block] | None:
+def program(flow: nn.Module) -> list[KernelBlock] | None:
     """The blocks of a flow, or None where its family has no program and another engine must score it."""
-    blocks = list(flow.blocks) if isinstance(flow, Stack) else []
-    made = [_block(block) for block in blocks]
-    return cast(list[Block], made) if made and all(block is not None for block in made) else None
+    blocks = [_block(block) for block in flow.blocks] if isinstance(flow, Stack) else []
+    return cast(list[KernelBlock], blocks) if blocks and all(block is not None for block in blocks) else None
 
 
-def _block(block: nn.Module) -> Block | None:
+def _block(block: nn.Module) -> KernelBlock | None:
     if isinstance(block, AutoregressiveBlock):
         features = np.arange(block.d)
     elif isinstance(block, CouplingBlock):
@@ -91,16 +90,16 @@ def _block(block: nn.Module) -> Block | None:
     return None if transform is None or len(linears) < 2 else _sorted(transform, linears, features)
 
 
-def _transform(transform: nn.Module) -> Transform | None:
+def _transform(transform: nn.Module) -> KernelTransform | None:
     if isinstance(transform, Affine):
-        return Transform("affine")
+        return KernelTransform("affine")
     if isinstance(transform, RationalQuadratic) and transform.bins <= BINS_MAX:
         t = transform
-        return Transform("spline", t.bins, t.bound, t.min_bin, t.min_bin, t.min_slope, t.slope_zero)
+        return KernelTransform("spline", t.bins, t.bound, t.min_bin, t.min_bin, t.min_slope, t.slope_zero)
     return None
 
 
-def _sorted(transform: Transform, linears: list[nn.Linear], features: Any) -> Block:
+def _sorted(transform: KernelTransform, linears: list[nn.Linear], features: Any) -> KernelBlock:
     """Sort inputs, hidden units and features, each ascending by how much they see (inputs: by how many see them)."""
     masks = [_mask(layer).numpy() for layer in linears]
     order = np.argsort(-masks[0].sum(axis=0), kind="stable")
@@ -116,7 +115,7 @@ def _sorted(transform: Transform, linears: list[nn.Linear], features: Any) -> Bl
         weight = (layer.weight.detach() * torch.from_numpy(mask)).numpy()[rows][:, order]
         layers.append((np.ascontiguousarray(weight, np.float32), _contiguous(layer.bias.detach(), rows)))
         order = rows
-    return Block(transform, inputs.astype(np.int32), features.astype(np.int32), layers)
+    return KernelBlock(transform, inputs.astype(np.int32), features.astype(np.int32), layers)
 
 
 def _mask(layer: nn.Linear) -> Tensor:

@@ -1,4 +1,4 @@
-"""The only file that says ``torch.jit``: deprecated upstream, and where there is no compiler still the fastest."""
+"""TorchScript: the fastest engine where the kernel is not built. ``torch.jit`` is deprecated upstream, and used here only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def torchscript(flow: Flow) -> Engine:
 
 
 def archive(scripted: Any) -> bytes:
-    """A scripted module as the bytes of a TorchScript archive: an export, never what a model is trusted by."""
+    """A scripted module as the bytes of a TorchScript archive: for export only, loading one can write files."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
