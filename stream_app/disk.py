@@ -1,4 +1,4 @@
-"""Durable files: replaced as a whole, or grown by whole lines; and a word before the work where a result cannot be written."""
+"""Durable files: replaced as a whole, or appended to by whole lines; and whether a result can be written, asked in time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_durably(path: Path, blob: bytes) -> None:
 def append_durably(path: Path, line: bytes) -> None:
     """Add a line, newline included, after the last whole one; it is on disk when this returns.
 
-    A last line that a crash cut short is removed: it was never answered for, and what follows it could not be read.
+    A last line that a crash cut short is removed: nothing has followed from it, and a line appended to it could not be read.
     """
     with locked(path) as file:
         append_locked(file, path, line)
@@ -66,12 +66,16 @@ def read_lines(path: Path, decoder: msgspec.json.Decoder[T], remedy: str) -> lis
     A last line that a crash cut short is left out: nothing has followed from it.
 
     Raises:
-        DriftflowError: a complete line is damaged; ``remedy`` says what to do about it.
+        DriftflowError: the file cannot be read, or a complete line is damaged; ``remedy`` says what to do about it.
     """
-    if not path.exists():
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise DriftflowError(f"{path} cannot be read, {_reason(error)}: {remedy}") from error
     records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+    for number, line in enumerate(lines, 1):
         try:
             records.append(decoder.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -89,10 +93,10 @@ def _sync_folder(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Before minutes of work: whether its result has a place to go to.
+    """Check, before minutes of work, that its result can be written.
 
     Raises:
-        DriftflowError: there is no such folder, or it does not let files in.
+        DriftflowError: there is no such folder, or files may not be made in it.
     """
     folder = path.parent
     if not folder.is_dir():
@@ -105,7 +109,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Where a file is written: what the system says against it becomes a sentence.
+    """Put around the writing of a file: an error of the operating system becomes a sentence.
 
     Raises:
         DriftflowError: in place of any OSError.
@@ -113,5 +117,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise DriftflowError(f"{path} cannot be written, {why}: mend that, or name another place") from error
+        raise DriftflowError(f"{path} cannot be written, {_reason(error)}: mend that, or name another place") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

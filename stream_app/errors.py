@@ -1,4 +1,21 @@
-"""One exception tree. Every message says what was wrong, where, and what to do."""
+"""One exception tree. Every message says what was wrong, where, and what to do.
+
+::
+
+    DriftflowError
+    ├── ConfigError            the configuration has faults
+    ├── PreflightError         the broker cannot be used as configured
+    ├── BrokerError            the embedded broker is not installed or does not start
+    ├── SnapshotError          a snapshot cannot be read, or belongs to another configuration
+    ├── ModelError             a model or a key is missing or not accepted
+    ├── OverBudget             a private training would cost more than is left
+    ├── SinkError              a sink cannot be opened, or cannot write now
+    │   └── Rejected           a sink will never take this batch
+    ├── NotReadableError       the embedded store cannot be read now
+    └── Undecodable            a body is not an event
+
+Errors of flowlib, of a broker's client and of the operating system become one of these where they enter a command.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +34,16 @@ class ConfigError(DriftflowError):
 
 
 class PreflightError(DriftflowError):
-    """The broker cannot be used as configured; the message has one line for each check."""
+    """The broker cannot be used as configured; the message has one line for each check that fails."""
 
 
 class SnapshotError(DriftflowError):
-    """A snapshot cannot be read or does not belong to this configuration."""
+    """A snapshot cannot be read, or belongs to another configuration."""
 
 
 class ModelError(DriftflowError):
-    """A model cannot be used: altered, unsigned, of another stream, or failing parity."""
+    """A model or a key is missing or not accepted: altered, unsigned, of another stream, or failing parity."""
 
 
 class SinkError(DriftflowError):
-    """A sink refuses to work for a reason that retrying will not mend."""
+    """A sink cannot be opened, or cannot write now. What waits for it stays in the spool and is tried again."""

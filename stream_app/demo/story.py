@@ -39,8 +39,8 @@ _TRAINING_S = 60.0
 _RESTARTS_MAX = 5
 
 
-class Stopped(Exception):
-    """Ctrl-C or SIGTERM."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. No error: nothing that handles errors stops it on its way."""
 
 
 def run_demo(options: dict[str, Any]) -> int:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from flowlib import artifact
-from stream_app.config.settings import Config
+from flowlib.artifact import Ed25519PrivateKey, Ed25519PublicKey
+from flowlib.errors import FlowlibError
+from stream_app.config import Config
+from stream_app.disk import write_durably, writing
 from stream_app.errors import ModelError
 
+Key = TypeVar("Key")
 
-def trusted_keys(config: Config) -> dict[str, artifact.Ed25519PublicKey]:
+
+def trusted_keys(config: Config) -> dict[str, Ed25519PublicKey]:
     """The public keys whose models are accepted, by key id.
 
     Raises:
-        ModelError: when a key file is missing or is no Ed25519 public key.
+        ModelError: a key file is missing, cannot be read, or is no Ed25519 public key.
     """
     keys = {}
     for name in config.state.trusted_keys:
@@ -20,22 +32,56 @@ def trusted_keys(config: Config) -> dict[str, artifact.Ed25519PublicKey]:
             raise ModelError(
                 f"state.trusted_keys: {path} does not exist; `driftflow trainer` writes one beside its signing key"
             )
-        public = artifact.load_public_key(path)
+        public = _read_key(artifact.load_public_key, path, "copy it here again from beside the trainer's signing key")
         keys[artifact.key_id(public)] = public
     return keys
 
 
-def signing_key(config: Config) -> artifact.Ed25519PrivateKey:
+def signing_key(config: Config) -> Ed25519PrivateKey:
     """The trainer's key, made on first use. Its public half (``.pub``) is put beside it, and wherever ``state.trusted_keys``
     looks for a file of that name: the agents then need not see the folder of the private one.
+
+    Raises:
+        ModelError: the file cannot be read, or is no Ed25519 private key.
+        DriftflowError: a key cannot be written.
     """
     path = config.path(config.trainer.signing_key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    key = artifact.load_or_create_key(path)
+    if not path.exists():
+        _create_key(path)
+    remedy = (
+        "restore it from a backup, or remove it so that the trainer makes another; what it signs must then be trusted"
+    )
+    key = _read_key(artifact.load_or_create_key, path, remedy)
     beside = path.with_suffix(".pub")
     wanted = [config.path(name) for name in config.state.trusted_keys]
     for public in (beside, *(other for other in wanted if other.name == beside.name)):
         if not public.exists():
-            public.parent.mkdir(parents=True, exist_ok=True)
-            public.write_bytes(artifact.public_key_pem(key.public_key()))
+            with writing(public):
+                public.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(public, artifact.public_key_pem(key.public_key()))
     return key
+
+
+def _create_key(path: Path) -> None:
+    """Make a private key under another name first: the file has all of a key in it from the start, or is not there."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)
+        try:
+            artifact.load_or_create_key(beside)
+            os.link(beside, path)
+        except FileExistsError:
+            pass  # another process was faster: its key counts
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _read_key(read: Callable[[Path], Key], path: Path, remedy: str) -> Key:
+    try:
+        return read(path)
+    except FlowlibError as error:
+        raise ModelError(f"{error}: {remedy}") from error
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{path} cannot be read as a key, {why}: {remedy}") from error

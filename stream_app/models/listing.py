@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowlib.artifact import ArtifactError
 from schemas.records import ModelNotice
-from stream_app.config.settings import Config
-from stream_app.errors import DriftflowError
+from stream_app.config import Config
+from stream_app.errors import ModelError
 from stream_app.models.registry import Registry
 from stream_app.terminal import utc
 
 
 def list_models(config: Config) -> list[dict[str, Any]]:
-    """Every model notice of the registry, oldest first, each promoted one verified anew."""
+    """Every model notice of the registry, oldest first, each promoted one verified anew.
+
+    Raises:
+        DriftflowError: what the registry holds of decisions or promotions is damaged.
+    """
     registry = Registry(config)
     current = [entry.model_id for entry in registry.history()][-1:]
     return [
@@ -37,6 +40,6 @@ def _verified(registry: Registry, notice: ModelNotice) -> str:
         return "–"
     try:
         registry.load(notice.model_id)
-    except (ArtifactError, DriftflowError) as error:
+    except ModelError as error:
         return f"NO: {error}"
     return "yes"

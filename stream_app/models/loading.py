@@ -1,16 +1,24 @@
-"""From a model's signed bytes to a density that this stream may be scored by."""
+"""From a model's signed bytes to a density that this stream may be scored by. Errors of flowlib become ModelError here."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 
-from flowlib.artifact import Artifact, ArtifactError
+from flowlib import artifact
+from flowlib.artifact import Artifact, Ed25519PublicKey
 from flowlib.density import Density
 from flowlib.engines import Clock, EngineError
+from flowlib.errors import FlowlibError
 from schemas.records import ModelNotice
-from stream_app.config.settings import Config
+from stream_app.config import Config
+from stream_app.errors import ModelError
 
 log = logging.getLogger(__name__)
+
+TrustedKeys = Mapping[str, Ed25519PublicKey]
+"""Public keys by their id."""
 
 
 def artifact_of(notice: ModelNotice) -> Artifact:
@@ -24,17 +32,43 @@ def artifact_of(notice: ModelNotice) -> Artifact:
     )
 
 
+def read_model(path: Path) -> Artifact:
+    """The bytes of a model file, not yet verified.
+
+    Raises:
+        ModelError: the file is missing, cannot be read, or is no model file.
+    """
+    try:
+        return artifact.read(path)
+    except FlowlibError as error:
+        raise ModelError(str(error)) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def verified(model: Artifact, trusted: TrustedKeys) -> Density:
+    """A model, verified and ready to score.
+
+    Raises:
+        ModelError: it is not signed by a trusted key, or its bytes are not those that were signed.
+    """
+    try:
+        return artifact.load(model, trusted)
+    except FlowlibError as error:
+        raise ModelError(str(error)) from error
+
+
 def check_stream(density: Density, config: Config) -> None:
-    """Raise ArtifactError unless a verified model was made for this stream: a signature says who made it, not for what."""
+    """Raise ModelError unless a verified model was made for this stream: a signature says who made it, not for what."""
     if density.manifest.get("stream") != config.stream:
-        raise ArtifactError(f"it was made for stream {density.manifest.get('stream')!r}, not {config.stream!r}")
+        raise ModelError(f"it was made for stream {density.manifest.get('stream')!r}, not {config.stream!r}")
     spec, event = density.encoder.spec, config.event
     if (list(spec.numeric), list(spec.categorical)) != (event.numeric, event.categorical):
-        raise ArtifactError("its features are not those of event.numeric and event.categorical")
+        raise ModelError("its features are not those of event.numeric and event.categorical")
 
 
 def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:
-    """A model with the engine of the configuration; where that cannot be had, it keeps the one it has and says so."""
+    """A model with the engine of the configuration; where that is not available, it keeps the one it has and says so."""
     if config.model.engine == "auto" and clock is None:
         return density
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from flowlib import artifact
@@ -9,11 +11,13 @@ from flowlib.artifact import Artifact
 from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
-from stream_app.disk import append_durably, read_lines
+from stream_app.disk import append_durably, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
+from stream_app.models.loading import check_stream, read_model, verified
 
-_REMEDY = "restore the file from a backup; without it nobody knows which model is in service"
+_LOG_REMEDY = "restore the file from a backup; without it nobody knows which model is in service"
+_MODEL_REMEDY = "copy the file here again, from a backup or from where it was trained, or choose another model"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -29,58 +33,92 @@ _ENTRIES, _NOTICES = msgspec.json.Decoder(Entry), msgspec.json.Decoder(ModelNoti
 
 
 class Registry:
-    """A folder of models. Everything read from it is verified first."""
+    """A folder of models. Everything read from it is verified first.
+
+    Raises:
+        ModelError: a trusted key is missing or damaged.
+        DriftflowError: the folder cannot be made.
+    """
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._dir = config.path(config.trainer.registry)
-        self._dir.mkdir(parents=True, exist_ok=True)
+        with writing(self._dir):
+            self._dir.mkdir(parents=True, exist_ok=True)
         self._trusted = trusted_keys(config)
         self._log = self._dir / f"{config.stream}.jsonl"
         self._notices = self._dir / f"{config.stream}.notices.jsonl"
 
     def history(self) -> list[Entry]:
-        """Promotions, oldest first."""
-        return read_lines(self._log, _ENTRIES, _REMEDY)
+        """Promotions, oldest first; raises DriftflowError where the log is damaged."""
+        return read_lines(self._log, _ENTRIES, _LOG_REMEDY)
 
     def current(self) -> Density | None:
-        """The model in service, verified and ready to score; None before the first promotion."""
+        """The model in service, verified and ready to score; None before the first promotion. Raises as :meth:`load`."""
         history = self.history()
         return self.load(history[-1].model_id) if history else None
 
     def load(self, model_id: str) -> Density:
-        """A model by id; raises ModelError."""
-        return artifact.load(self.read(model_id), self._trusted)
+        """A model by id, verified and ready to score.
+
+        Raises:
+            ModelError: there is no such file, or it is damaged, not signed by a trusted key, or of another stream; with
+                the file and what to do.
+        """
+        model = self.read(model_id)
+        try:
+            if model.model_id != model_id:
+                raise ModelError(f"it holds model {model.model_id}")
+            density = verified(model, self._trusted)
+            check_stream(density, self._config)
+        except ModelError as error:
+            raise ModelError(f"{self._path(model_id)} is not accepted: {error}; {_MODEL_REMEDY}") from error
+        return density
 
     def read(self, model_id: str) -> Artifact:
-        """A model's bytes, not yet verified; raises ModelError when there are none."""
-        path = self._dir / f"{model_id}.model"
+        """A model's bytes, not yet verified.
+
+        Raises:
+            ModelError: there is no such file, or it is no model file.
+        """
+        path = self._path(model_id)
         if not path.exists():
             raise ModelError(f"no model {model_id} in {self._dir}: train it again, or copy its file there")
-        return artifact.read(path)
+        try:
+            return read_model(path)
+        except ModelError as error:
+            raise ModelError(f"{error}; {_MODEL_REMEDY}") from error
 
-    def save(self, made: Artifact) -> None:
-        """Keep a model's bytes."""
-        artifact.save(made, self._dir / f"{made.model_id}.model")
+    def save(self, model: Artifact) -> None:
+        """Keep a model's bytes; they are on disk when this returns.
 
-    def note(self, notice: ModelNotice) -> None:
-        """Keep what was decided and why, promoted or refused; the bytes are in :meth:`save`."""
+        Raises:
+            DriftflowError: the file cannot be written.
+        """
+        path = self._path(model.model_id)
+        with writing(path):
+            artifact.save(model, path)
+
+    def record(self, notice: ModelNotice) -> None:
+        """Append what was decided and why, promoted or refused, once; the bytes of a model are in :meth:`save`."""
         brief = without_bytes(notice)
         if brief not in self.notices():
-            append_durably(self._notices, msgspec.json.encode(brief) + b"\n")
+            with writing(self._notices):
+                append_durably(self._notices, msgspec.json.encode(brief) + b"\n")
 
     def notices(self) -> list[ModelNotice]:
-        """Every decision, oldest first."""
-        return read_lines(self._notices, _NOTICES, _REMEDY)
+        """What was decided so far, oldest first; raises DriftflowError where the file is damaged."""
+        return read_lines(self._notices, _NOTICES, _LOG_REMEDY)
 
     def promote(self, entry: Entry) -> None:
-        """Write down that a model is in service from now on."""
-        append_durably(self._log, msgspec.json.encode(entry) + b"\n")
+        """Append that a model is in service from now on; its bytes must have been saved before."""
+        with writing(self._log):
+            append_durably(self._log, msgspec.json.encode(entry) + b"\n")
 
-    def ids(self) -> list[str]:
-        """Every model kept, sorted."""
-        return sorted(path.stem for path in self._dir.glob("*.model"))
+    def _path(self, model_id: str) -> Path:
+        return self._dir / f"{model_id}.model"
 
 
 def without_bytes(notice: ModelNotice) -> ModelNotice:
-    """The record of a model alone: what was decided, with its figures."""
+    """A notice less the model's bytes: what was decided, with its figures."""
     return msgspec.structs.replace(notice, manifest=b"", tensors=b"", signature=b"")

@@ -90,7 +90,7 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
     if outcome.made is None:
         raise ModelError(f"no model: {outcome.notice.reason}")
     registry.save(outcome.made)
-    registry.note(outcome.notice)
+    registry.record(outcome.notice)
     registry.promote(Entry(outcome.made.model_id, request.id, request.requested_pane_ms))
     err.print(f"model {outcome.made.model_id}: {outcome.notice.reason}")
     return registry.load(outcome.made.model_id)

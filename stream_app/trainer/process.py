@@ -146,7 +146,7 @@ class Trainer:
         notice, topics = outcome.notice, self._config.topics
         if outcome.made is not None:
             self._registry.save(outcome.made)
-        self._registry.note(notice)
+        self._registry.record(notice)
         publish(self._producer, self._config, notice)
         message = notice_message(self._config, without_bytes(notice))
         key, partition = notice.model_id.encode(), signals_partition_for_trainer(topics.partitions)

@@ -10,13 +10,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from flowlib.artifact import ArtifactError, load
 from flowlib.density import Density
 from schemas.codecs import DecodeError, decode_event
 from schemas.records import ModelNotice
 from stream_app.config import Config
+from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
-from stream_app.models.loading import artifact_of, check_stream, scored_by
+from stream_app.models.loading import artifact_of, check_stream, scored_by, verified
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ class ModelsFeed:
             await self._on_notice(notice, None)
             return
         try:
-            density = await asyncio.to_thread(load, artifact_of(notice), self._trusted)
+            density = await asyncio.to_thread(verified, artifact_of(notice), self._trusted)
             check_stream(density, self._config)
             density = await asyncio.to_thread(scored_by, self._config, density, time.perf_counter)
-        except ArtifactError as error:
+        except ModelError as error:
             log.error("Model %s at %s refused: %s. The model in service stays.", notice.model_id, where, error)
             self.refused += 1
             return

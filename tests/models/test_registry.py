@@ -67,5 +67,5 @@ def test_a_notice_is_kept_once(tmp_path: Path) -> None:
     )
     registry = Registry(config)
     for _ in range(2):
-        registry.note(notice)
+        registry.record(notice)
     assert registry.notices() == [notice]

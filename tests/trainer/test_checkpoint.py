@@ -53,7 +53,7 @@ class Killed(CheckpointFile):
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    child = subprocess.run([sys.executable, "-m", "tests.trainer.test_resuming", str(tmp_path)], timeout=150)
+    child = subprocess.run([sys.executable, "-m", "tests.trainer.test_checkpoint", str(tmp_path)], timeout=150)
     assert child.returncode == -signal.SIGKILL
     file = checkpoint_in(tmp_path)
     resumed, said = train(file)
