@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -22,50 +22,50 @@ from stream_app.terminal import progress_bar
 
 _PROGRESS_S = 0.25
 _FLUSH_S = 60.0
-_HELD_S = 0.1
 
-
-Hold = Callable[[int], bool]
-"""Whether the event of this time (ms) must wait."""
+Hold = Callable[[int], None]
+"""Called with the time (ms) of each event before it is sent; the event waits until it returns."""
 
 
 class _Pace:
-    """Sleeps so that event time runs ``speedup`` times as fast as the clock, which stands while events are held."""
+    """Sleeps so that event time runs ``speedup`` times as fast as the clock. Time lost in a hold is made up for."""
 
     def __init__(self, speedup: float | None, hold: Hold | None) -> None:
         assert speedup is None or speedup > 0
         self._speedup, self._hold = speedup, hold
-        self._start_s = time.monotonic()
-        self._first_ms: int | None = None
+        self._first: tuple[int, float] | None = None
 
     def wait(self, event_ms: int | None) -> None:
-        if self._speedup is None or event_ms is None:
+        if event_ms is None:
             return
-        while self._hold is not None and self._hold(event_ms):
-            time.sleep(_HELD_S)
-            self._start_s += _HELD_S
-        if self._first_ms is None:
-            self._first_ms = event_ms
-        ahead_s = (event_ms - self._first_ms) / 1000 / self._speedup - (time.monotonic() - self._start_s)
+        if self._hold is not None:
+            self._hold(event_ms)
+        if self._speedup is None:
+            return
+        if self._first is None:
+            self._first = event_ms, time.monotonic()
+        first_ms, first_s = self._first
+        ahead_s = (event_ms - first_ms) / 1000 / self._speedup - (time.monotonic() - first_s)
         if ahead_s > 0.002:
             time.sleep(ahead_s)
 
 
 class _Sender:
-    """Sends in order and keeps the first error: nothing is swallowed, and nothing is sent after it."""
+    """Sends in order and keeps the first error: none is swallowed, and nothing is sent after it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, partitions: int) -> None:
         # Idempotent by default where the broker can, which keeps order with several requests in flight.
         self._producer = KafkaProducer(
             **client_settings(config.kafka, config.root), acks="all", linger_ms=20, batch_size=256 * 1024
         )
-        self._topic = config.topics.events
+        self._topic, self._partitions = config.topics.events, partitions
         self._error: BaseException | None = None
         self.counts: dict[int, int] = {}
 
-    def send(self, partition: int, key: bytes | None, value: bytes) -> None:
+    def send(self, row: _Row) -> None:
         self.check()
-        pending = self._producer.send(self._topic, key=key, value=value, partition=partition)
+        partition = partition_for(row.key, self._partitions, row.number)
+        pending = self._producer.send(self._topic, key=row.key, value=row.value, partition=partition)
         pending.add_errback(self._failed)
         self.counts[partition] = self.counts.get(partition, 0) + 1
 
@@ -103,8 +103,7 @@ def produce_file(
     speedup: float | None = None,
     start_ms: int | None = None,
     end_ms: int | None = None,
-    progress: Callable[[int], None] | None = None,
-    limit: int | None = None,
+    progress: Progress | None = None,
     hold: Hold | None = None,
 ) -> dict[int, int]:
     """Send the events of a file to the events topic, in file order; return how many went to each partition.
@@ -116,19 +115,18 @@ def produce_file(
         start_ms: event time from which rows are sent. Rows whose time cannot be read are sent whatever the range.
         end_ms: event time before which rows are sent.
         progress: called now and then, and at the end, with the number of events sent.
-        limit: stop after this many events.
-        hold: with a ``speedup``, asked before each event; it is sent once the answer is False.
+        hold: called before each event that has a time, with that time; the event waits until it returns.
 
     Raises:
         DriftflowError: the file cannot be read, or the broker did not take an event.
     """
-    n = ensure_topics(config)[config.topics.events]
+    partitions = ensure_topics(config)[config.topics.events]
     try:
-        sender = _Sender(config)
+        sender = _Sender(config, partitions)
     except KafkaError as error:
         raise DriftflowError(f"cannot connect to {', '.join(config.kafka.bootstrap)}: {error}") from error
     try:
-        _send_all(sender, read_timed_rows(path, config), n, _Pace(speedup, hold), (start_ms, end_ms), progress, limit)
+        _send_all(sender, _rows(path, config, start_ms, end_ms), _Pace(speedup, hold), progress or (lambda _: None))
         sender.finish()
     except KafkaError as error:
         raise DriftflowError(f"cannot send to {config.topics.events}: {error}") from error
@@ -137,32 +135,22 @@ def produce_file(
     return dict(sorted(sender.counts.items()))
 
 
-def _send_all(
-    sender: _Sender,
-    rows: Any,
-    n: int,
-    pace: _Pace,
-    span: tuple[int | None, int | None],
-    progress: Callable[[int], None] | None,
-    limit: int | None,
-) -> None:
-    sent, told_s = 0, time.monotonic()
-    for row, (key, value, event_ms) in enumerate(rows):
-        if not _within(event_ms, *span):
-            continue
-        if limit is not None and sent >= limit:
-            break
-        pace.wait(event_ms)
-        sender.send(partition_for(key, n, row), key, value)
+def _rows(path: str | Path, config: Config, start_ms: int | None, end_ms: int | None) -> Iterator[_Row]:
+    """Rows of a file whose event time lies in ``[start_ms, end_ms)``, and those whose time cannot be read."""
+    for number, (key, value, event_ms) in enumerate(read_timed_rows(path, config)):
+        early = event_ms is not None and start_ms is not None and event_ms < start_ms
+        late = event_ms is not None and end_ms is not None and event_ms >= end_ms
+        if not early and not late:
+            yield _Row(number, key, value, event_ms)
+
+
+def _send_all(sender: _Sender, rows: Iterable[_Row], pace: _Pace, progress: Progress) -> None:
+    sent, reported_s = 0, time.monotonic()
+    for row in rows:
+        pace.wait(row.event_ms)
+        sender.send(row)
         sent += 1
-        if progress is not None and sent % 256 == 0 and time.monotonic() - told_s > _PROGRESS_S:
-            told_s = time.monotonic()
+        if sent % 256 == 0 and time.monotonic() - reported_s > _PROGRESS_S:
+            reported_s = time.monotonic()
             progress(sent)
-    if progress is not None:
-        progress(sent)
-
-
-def _within(event_ms: int | None, start_ms: int | None, end_ms: int | None) -> bool:
-    if event_ms is None:
-        return True
-    return (start_ms is None or event_ms >= start_ms) and (end_ms is None or event_ms < end_ms)
+    progress(sent)
