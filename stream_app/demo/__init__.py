@@ -1,5 +1,5 @@
-"""The demo: the whole loop on real data, on this machine, told while it happens."""
+"""The demo: the whole loop on real data, on this machine, shown while it happens."""
 
-from stream_app.demo.story import run_demo
+from stream_app.demo.run import run_demo
 
 __all__ = ["run_demo"]

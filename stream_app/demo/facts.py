@@ -1,4 +1,4 @@
-"""What is known of the running demo: read from the worker's status and from the embedded store, read-only."""
+"""What is known of the running demo: read from the worker's status and decisions and from the embedded store."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_app.config import Config
+from stream_app.disk import read_lines
+from stream_app.stages.decisions import DECODER, REMEDY, activations_of
 from stream_app.worker.status import read_status
 
-LIVE_MS = 196 * 86_400_000
-"""1 September 2013 to 15 March 2014."""
+SHOWN_SPAN = "28d"
 
 
 @dataclass(slots=True)
 class Facts:
-    """A picture of the run, taken anew by :meth:`refresh`."""
+    """A picture of the run, taken anew by :meth:`refresh`.
+
+    Attributes:
+        status: the workers' status; empty before the first.
+        alerts, models, retrains: points of the store as flat dicts, oldest first.
+        slices: the newest window of each slice.
+        event_time_ms: end of the newest pane in the store.
+        settled: number of events whose every consequence is in the store; None while some is on its way.
+        first_score_at: wall clock of the first scored event; a worker that was restarted only knows its own.
+    """
 
     config: Config
     status: dict[str, Any] = field(default_factory=dict)
@@ -26,9 +36,8 @@ class Facts:
     retrains: list[dict[str, Any]] = field(default_factory=list)
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
     event_time_ms: int = 0
-    live_ms: int = LIVE_MS
+    settled: int | None = None
     first_score_at: float | None = None
-    """Kept here: a worker that was restarted only knows its own."""
     _rates: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=12))
 
     @property
@@ -45,27 +54,10 @@ class Facts:
         return (n1 - n0) / max(t1 - t0, 1e-9)
 
     @property
-    def awaited_ms(self) -> int | None:
-        """Event time of the oldest retrain request that the trainer has still to answer.
-
-        Requests that speak of a model replaced since need no answer.
-        """
-        promoted = [model["model_id"] for model in self.models if model["status"] == "promoted"]
-        answered = {model["request_id"] for model in self.models}
-        return min(
-            (r["time_ms"] for r in self.retrains if r["id"] not in answered and r["model_id"] in promoted[-1:]),
-            default=None,
-        )
-
-    def settled(self) -> bool:
-        """True when nothing is on its way to the store any more."""
-        if any(self.status.get(name, 1) != 0 for name in ("lag", "unwatched", "pending")):
-            return False
-        link = sqlite3.connect(f"file:{self.config.path(self.config.sink.spool)}?mode=ro", uri=True)
-        try:
-            return not link.execute("SELECT count(*) FROM queue").fetchone()[0]
-        finally:
-            link.close()
+    def moving(self) -> tuple[Any, ...]:
+        """Changes whenever the run makes progress."""
+        names = ("received", "lag", "pending", "unwatched", "service")
+        return *(self.status.get(name) for name in names), self._spooled(), len(self.models), len(self.retrains)
 
     def refresh(self) -> None:
         """Read status and store."""
@@ -73,33 +65,61 @@ class Facts:
         if self.status:
             self.first_score_at = self.first_score_at or self.status["first_score_at"]
             self._rates.append((self.status["at"], self.received))
+        settled = self.received if self._is_settled() else None  # before the store is read: it holds all of it then
         store = self.config.path(self.config.sink.path)
         if store.exists():
             try:
                 self._read(f"file:{store}?mode=ro")
             except sqlite3.OperationalError:
                 return  # being made right now: the next refresh will see it
+            self.settled = settled
+
+    def _is_settled(self) -> bool:
+        """Nothing is on its way to the store: no record unread, no partial, no work that is not durable, no point."""
+        unread = self.status.get("unread", {})
+        at_rest = all(self.status.get(name) == 0 for name in ("lag", "unwatched", "pending"))
+        everywhere = set(unread.values()) == {0} and len(unread) == self.config.topics.partitions
+        return at_rest and everywhere and self._spooled() == 0
+
+    def _spooled(self) -> int | None:
+        """Points that wait for the store; None before there is a spool."""
+        path = self.config.path(self.config.sink.spool)
+        if not path.exists():
+            return None
+        link = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)
+        try:
+            return int(link.execute("SELECT count(*) FROM queue").fetchone()[0])
+        except sqlite3.OperationalError:
+            return None  # being made right now
+        finally:
+            link.close()
 
     def _read(self, uri: str) -> None:
         link = sqlite3.connect(uri, uri=True, timeout=2.0)
         try:
-            self.alerts = self.points(link, "alerts")
-            self.models = self.points(link, "models")
-            self.retrains = self.points(link, "retrains")
+            self.alerts = points(link, "alerts")
+            self.models = points(link, "models")
+            self.retrains = points(link, "retrains")
             newest = link.execute("SELECT max(time_ms) FROM points WHERE measurement='windows'").fetchone()[0]
             if newest:
                 self.event_time_ms = newest
-                rows = self.points(link, "windows", newest)
-                self.slices = {r["slice"]: r for r in rows if r["span"] == "28d"} or self.slices
+                rows = points(link, "windows", newest)
+                self.slices = {row["slice"]: row for row in rows if row["span"] == SHOWN_SPAN} or self.slices
         finally:
             link.close()
 
-    @staticmethod
-    def points(link: sqlite3.Connection, measurement: str, time_ms: int | None = None) -> list[dict[str, Any]]:
-        """Points of a measurement as flat dicts, oldest first."""
-        where, values = ("AND time_ms = ?", [time_ms]) if time_ms else ("", [])
-        sql = f"SELECT time_ms, tags, fields FROM points WHERE measurement = ? {where} ORDER BY time_ms"  # noqa: S608
-        return [
-            {"time_ms": at, **json.loads(tags), **json.loads(fields)}
-            for at, tags, fields in link.execute(sql, [measurement, *values])
-        ]
+    def out_of_service(self, model_id: str) -> list[int]:
+        """Source partitions on which a model has not been put in service."""
+        decisions = read_lines(self.config.path(self.config.state.dir) / "decisions.jsonl", DECODER, REMEDY)
+        activations = {p: activations_of(decisions, p) for p in range(self.config.topics.partitions)}
+        return [p for p, of_partition in activations.items() if not of_partition or of_partition[-1][1] != model_id]
+
+
+def points(link: sqlite3.Connection, measurement: str, time_ms: int | None = None) -> list[dict[str, Any]]:
+    """Points of a measurement as flat dicts, oldest first."""
+    where, values = ("AND time_ms = ?", [time_ms]) if time_ms else ("", [])
+    sql = f"SELECT time_ms, tags, fields FROM points WHERE measurement = ? {where} ORDER BY time_ms"  # noqa: S608
+    return [
+        {"time_ms": end_ms, **json.loads(tags), **json.loads(fields)}
+        for end_ms, tags, fields in link.execute(sql, [measurement, *values])
+    ]

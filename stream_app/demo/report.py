@@ -5,78 +5,102 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from stream_app.demo.facts import Facts, points
+from stream_app.demo.progress import Progress
 from stream_app.stages.score.state import COUNTERS
 from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
 from stream_app.trainer.gates import wilson
 
-if TYPE_CHECKING:
-    from stream_app.demo.story import Story
+Row = dict[str, Any]
 
 
-def make_report(story: Story) -> dict[str, Any]:
+def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
     """Read everything back from the store and the worker's status."""
-    from stream_app.demo.story import HISTORY_END
-    from stream_app.trainer.bootstrap import bootstrap_until_ms
-
-    facts, status = story.facts, story.facts.status
-    link = sqlite3.connect(f"file:{story.config.path(story.config.sink.path)}?mode=ro", uri=True)
+    status, seconds = facts.status, time.time() - progress.began
+    link = sqlite3.connect(f"file:{facts.config.path(facts.config.sink.path)}?mode=ro", uri=True)
     try:
-        panes = [w for w in facts.points(link, "windows") if w["span"] == "pane"]
+        panes = [window for window in points(link, "windows") if window["span"] == "pane"]
         windows = link.execute("SELECT count(*) FROM points WHERE measurement = 'windows'").fetchone()[0]
-        activations = facts.points(link, "activations")
+        activations = points(link, "activations")
     finally:
         link.close()
-    seconds = time.time() - story.began
-    first = facts.first_score_at or story.began
+    first_score_at = facts.first_score_at or progress.began
+    kept = {name: status[name] for name in COUNTERS if name != "received"}
     return {
-        "events_produced": story.produced,
+        "events_produced": progress.produced,
         "events_received": status["received"],
-        **{name: status[name] for name in COUNTERS if name != "received"},
-        "conserved": status["received"] == sum(status[name] for name in COUNTERS if name != "received"),
-        "slices": len({w["slice"] for w in panes}),
+        **kept,
+        "conserved": status["received"] == sum(kept.values()),
+        "slices": len({pane["slice"] for pane in panes}),
         "windows_written": windows,
-        "alerts_opened": sum(a["state"] == "open" for a in facts.alerts),
-        "drift_alerts_opened": sum(a["state"] == "open" and a["rule"] == "drift" for a in facts.alerts),
-        "alerts_resolved": sum(a["state"] == "resolve" for a in facts.alerts),
-        "retrain_requests": len(facts.retrains),
-        "models_promoted": sum(m["status"] == "promoted" for m in facts.models),
-        "models_refused": sum(m["status"] == "refused" for m in facts.models) + status["models_refused"],
-        "swaps": len({a["model_id"] for a in activations}) - 1,
-        "activations": [{k: a[k] for k in ("partition", "time_ms", "model_id")} for a in activations],
-        "events_per_s": round(status["received"] / max(status["at"] - first, 1e-9), 1),
-        "worker_restarts": story.restarts,
-        "seconds_to_first_score": round(first - story.began, 2),
+        **_incidents(facts),
+        "models_refused": _models(facts, "refused") + status["models_refused"],
+        "swaps": len({activation["model_id"] for activation in activations}) - 1,
+        "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
+        "events_per_s": round(status["received"] / max(status["at"] - first_score_at, 1e-9), 1),
+        "worker_restarts": progress.restarts,
+        "seconds_to_first_score": round(first_score_at - progress.began, 2),
         "seconds_total": round(seconds, 2),
-        "alarm_rate": alarm_rates(panes, facts, bootstrap_until_ms(story.config, HISTORY_END)),
-        "models": [
-            {k: m[k] for k in ("model_id", "status", "parent_id", "train_rows", "reason")}
-            | {"gates": json.loads(m["gates"])}
-            for m in facts.models
-        ],
+        "alarm_rate": alarm_rates(panes, facts.alerts, progress.season.live_ms),
+        "models": [_model(model) for model in facts.models],
     }
 
 
-def alarm_rates(panes: list[dict[str, Any]], facts: Any, history_end_ms: int) -> dict[str, Any]:
+def _incidents(facts: Facts) -> dict[str, int]:
+    opened = [alert for alert in facts.alerts if alert["state"] == "open"]
+    return {
+        "alerts_opened": len(opened),
+        "drift_alerts_opened": sum(alert["rule"] == "drift" for alert in opened),
+        "alerts_resolved": sum(alert["state"] == "resolve" for alert in facts.alerts),
+        "retrain_requests": len(facts.retrains),
+        "models_promoted": _models(facts, "promoted"),
+    }
+
+
+def _models(facts: Facts, status: str) -> int:
+    return sum(model["status"] == status for model in facts.models)
+
+
+def _model(model: Row) -> Row:
+    names = ("model_id", "status", "parent_id", "train_rows", "reason")
+    return {name: model[name] for name in names} | {"gates": json.loads(model["gates"])}
+
+
+def alarm_rates(panes: list[Row], alerts: list[Row], history_end_ms: int) -> Row:
     """Share of events with p <= 0.01 in three periods, with their intervals.
 
     ``reference``: the days of the history that neither trained nor calibrated the first model. ``drift``: from the
     beginning of the first drift alert to the swap. ``after_swap``: everything scored by the last model.
+
+    Args:
+        panes: windows of one pane, oldest first.
+        alerts: every alert.
+        history_end_ms: end of the history.
     """
-    models = list(dict.fromkeys(p["model_id"] for p in panes))
-    first = [p for p in panes if p["model_id"] == models[0]]
-    reference = [p for p in first if p["time_ms"] <= history_end_ms and (p["time_ms"] - 1) // DAY_MS % FOLDS == GATE]
-    opened = [a["opened_pane_ms"] for a in facts.alerts if a["state"] == "open" and a["rule"] == "drift"]
-    drift = [p for p in first if opened and p["time_ms"] > min(opened)]
-    after = [p for p in panes if len(models) > 1 and p["model_id"] == models[-1]]
-    parts = {"reference": reference, "drift": drift, "after_swap": after}
-    rates: dict[str, Any] = {name: _rate(part)[0] for name, part in parts.items()}
-    rates["interval_95"] = {name: _rate(part)[1] for name, part in parts.items()}
-    rates["events"] = {name: sum(p["scored"] for p in part) for name, part in parts.items()}
-    return rates
+    models = list(dict.fromkeys(pane["model_id"] for pane in panes))
+    first = [pane for pane in panes if pane["model_id"] == models[0]]
+    opened = [alert["opened_pane_ms"] for alert in alerts if alert["state"] == "open" and alert["rule"] == "drift"]
+    parts = {
+        "reference": [pane for pane in first if pane["time_ms"] <= history_end_ms and _is_gate_day(pane)],
+        "drift": [pane for pane in first if opened and pane["time_ms"] > min(opened)],
+        "after_swap": [pane for pane in panes if len(models) > 1 and pane["model_id"] == models[-1]],
+    }
+    rates = {name: _rate(part) for name, part in parts.items()}
+    return {
+        **{name: rate for name, (rate, _) in rates.items()},
+        "interval_95": {name: interval for name, (_, interval) in rates.items()},
+        "events": {name: sum(pane["scored"] for pane in part) for name, part in parts.items()},
+    }
 
 
-def _rate(panes: list[dict[str, Any]]) -> tuple[float | None, list[float] | None]:
-    n, hits = sum(p["scored"] for p in panes), sum(p["p_le_01"] for p in panes)
-    return (round(hits / n, 5), [round(x, 5) for x in wilson(hits, n)]) if n else (None, None)
+def _is_gate_day(pane: Row) -> bool:
+    return int(pane["time_ms"] - 1) // DAY_MS % FOLDS == GATE
+
+
+def _rate(panes: list[Row]) -> tuple[float | None, list[float] | None]:
+    scored, alarms = sum(pane["scored"] for pane in panes), sum(pane["p_le_01"] for pane in panes)
+    if not scored:
+        return None, None
+    return round(alarms / scored, 5), [round(end, 5) for end in wilson(alarms, scored)]

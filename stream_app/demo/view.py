@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -13,52 +12,54 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from stream_app.demo.story import Story
+from stream_app.demo.facts import SHOWN_SPAN, Facts
+from stream_app.demo.progress import Progress
+from stream_app.terminal import utc
 
 _ALERTS_SHOWN = 8
-_START_MS = 1_362_096_000_000  # 1 March 2013
-_END_MS = 1_394_841_600_000  # 15 March 2014
+_SLICES_A_ROW = 4
+_DAY = "%d %b"
 
 
-def render(story: Story) -> RenderableType:
+def render(facts: Facts, progress: Progress) -> RenderableType:
     """The whole view, for one refresh."""
-    parts: list[RenderableType] = [_head(story), _slices(story), _alerts(story.facts.alerts)]
-    if story.facts.models:
-        parts.append(_models(story.facts.models, story.facts.status.get("service", "")))
+    parts: list[RenderableType] = [_head(facts, progress), _slices(facts), _alerts(facts.alerts)]
+    if facts.models:
+        parts.append(_models(facts.models, facts.status.get("service", "")))
     return Panel(Group(*parts), title="driftflow: a year of Beijing air", border_style="cyan", padding=(0, 1))
 
 
-def _head(story: Story) -> RenderableType:
-    facts = story.facts
+def _head(facts: Facts, progress: Progress) -> RenderableType:
     table = Table.grid(padding=(0, 3))
-    day = _day(facts.event_time_ms) if facts.event_time_ms else "–"
-    phase = "waiting for the trainer" if story.waits else story.phase
+    day = utc(facts.event_time_ms, f"{_DAY} %Y") if facts.event_time_ms else "–"
     table.add_row(
-        Text(phase, "bold"),
-        f"console [link={story.console_url}]{story.console_url}[/link]",
-        f"{time.time() - story.began:.0f} s",
+        Text(progress.phase, "bold"),
+        f"console [link={progress.console_url}]{progress.console_url}[/link]",
+        f"{time.time() - progress.began:.0f} s",
     )
     table.add_row(
         f"event time [bold]{day}[/]",
-        f"{facts.received:,} of {story.produced:,} events received",
+        f"{facts.received:,} of {progress.produced:,} events received",
         f"[bold]{facts.events_per_s:,.0f}[/] events/s",
     )
-    done = max(facts.event_time_ms - _START_MS, 0)
-    return Group(table, ProgressBar(total=_END_MS - _START_MS, completed=min(done, _END_MS - _START_MS)), Text())
+    waits = f"the traffic waits for {progress.waits_for}" if progress.waits_for else ""
+    return Group(table, _bar(facts.event_time_ms, progress), Text(waits, "dim"))
 
 
-def _slices(story: Story) -> RenderableType:
-    open_rules = _open_rules(story.facts.alerts)
-    table = Table.grid(padding=(0, 2))
-    names = sorted(story.facts.slices)
-    for at in range(0, len(names), 4):
-        table.add_row(
-            *[_slice(name, story.facts.slices[name], open_rules.get(name, [])) for name in names[at : at + 4]]
-        )
-    if not names:
+def _bar(event_ms: int, progress: Progress) -> ProgressBar:
+    start_ms, end_ms = progress.season.start_ms, progress.season.end_ms
+    return ProgressBar(total=end_ms - start_ms, completed=min(max(event_ms, start_ms), end_ms) - start_ms)
+
+
+def _slices(facts: Facts) -> RenderableType:
+    if not facts.slices:
         return Text("no slices yet", "dim")
-    return Group(Text("slices: share of strange events (p ≤ 0.01), last 28 days", "dim"), table, Text())
+    rules, names = _open_rules(facts.alerts), sorted(facts.slices)
+    table = Table.grid(padding=(0, 2))
+    for first in range(0, len(names), _SLICES_A_ROW):
+        row = names[first : first + _SLICES_A_ROW]
+        table.add_row(*[_slice(name, facts.slices[name], rules.get(name, [])) for name in row])
+    return Group(Text(f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days", "dim"), table, Text())
 
 
 def _slice(name: str, row: dict[str, Any], rules: list[str]) -> Text:
@@ -83,13 +84,13 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
     for column in ("when", "state", "slice", "rule", "statistic"):  # these whole, on a terminal of any width
         table.add_column(column, no_wrap=True, min_width=13 if column == "slice" else 7)
     table.add_column("features to blame", no_wrap=True, ratio=1)
-    # What opened, and every word on drift: the rest is in the console.
-    told = [alert for alert in alerts if alert["state"] == "open" or alert["rule"] == "drift"]
-    for alert in told[-_ALERTS_SHOWN:][::-1]:
+    # What opened, and everything on drift: the rest is in the console.
+    shown = [alert for alert in alerts if alert["state"] == "open" or alert["rule"] == "drift"]
+    for alert in shown[-_ALERTS_SHOWN:][::-1]:
         style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
         blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
         table.add_row(
-            _day(alert["time_ms"], "%d %b"),
+            utc(alert["time_ms"], _DAY),
             Text(alert["state"], style),
             alert["slice"],
             alert["rule"],
@@ -107,7 +108,7 @@ def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
     for model in models[-4:]:
         name = Text(model["model_id"], "bold green" if model["model_id"] == service else "")
         status = Text("in service", "bold green") if model["model_id"] == service else model["status"]
-        table.add_row(name, status, _day(model["time_ms"], "%d %b"), f"{model['train_rows']:,}", _judged(model))
+        table.add_row(name, status, utc(model["time_ms"], _DAY), f"{model['train_rows']:,}", _judged(model))
     return table
 
 
@@ -119,7 +120,3 @@ def _judged(model: dict[str, Any]) -> str:
     gain = gates["likelihood"]["gain_nats"] if "likelihood" in gates else None
     better = "" if gain is None else f", {gain:+.1f} nats"
     return f"{gates['calibration']['candidate']:.1%} strange{better}"
-
-
-def _day(ms: int, shown: str = "%d %b %Y") -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime(shown)

@@ -26,6 +26,19 @@ _FLUSH_S = 60.0
 Hold = Callable[[int], None]
 """Called with the time (ms) of each event before it is sent; the event waits until it returns."""
 
+Progress = Callable[[int], None]
+"""Takes the number of events sent so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An event of the file, and its place there."""
+
+    number: int
+    key: bytes | None
+    value: bytes
+    event_ms: int | None
+
 
 class _Pace:
     """Sleeps so that event time runs ``speedup`` times as fast as the clock. Time lost in a hold is made up for."""
