@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
     from flowlib.errors import ArtifactError, EngineError, FlowlibError, OtherRun
     from flowlib.evaluation import Evaluation, evaluate
     from flowlib.explain.explain import Explanation
+    from flowlib.fit_config import FitConfig, MaximumLikelihood
     from flowlib.frames.estimator import FlowDensity
     from flowlib.table import Table
     from flowlib.training import Progress, TrainConfig
@@ -35,8 +36,10 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "FeatureSpec",
+    "FitConfig",
     "FlowDensity",
     "FlowlibError",
+    "MaximumLikelihood",
     "OtherRun",
     "Progress",
     "Scores",
@@ -54,6 +57,7 @@ _MODULES = {
     "errors": ("ArtifactError", "EngineError", "FlowlibError", "OtherRun"),
     "evaluation": ("Evaluation", "evaluate"),
     "explain.explain": ("Explanation",),
+    "fit_config": ("FitConfig", "MaximumLikelihood"),
     "frames.estimator": ("FlowDensity",),
     "table": ("Table",),
     "training": ("Progress", "TrainConfig"),

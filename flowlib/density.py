@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -14,21 +13,15 @@ from flowlib.calibration import Calibration, pit_of
 from flowlib.encoder.context import attach, detach
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.encoder import Encoder
-from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.encoder.spec import FeatureSpec
 from flowlib.engines import ROWS, Clock, Engine, build
+from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.margins import Margins
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Ints, Singles, Table
-from flowlib.training import Progress, TrainConfig, TrainingRows, fit_flow
-
-Learn = Callable[[Flow, TrainingRows, TrainingRows], object]
-"""Trains a flow in place on training and validation rows."""
-
-
-DISTANCES = ("columns", "base")
-"""What joins the likelihood in the score."""
+from flowlib.training import TrainingRows
 
 
 @dataclass(frozen=True)
@@ -94,63 +87,40 @@ class Density:
         valid: Table,
         calibration: Table,
         seed: int,
-        config: TrainConfig | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        config: FitConfig | None = None,
         warm_start: Density | None = None,
         manifest: dict[str, Any] | None = None,
-        flow_name: str = "maf",
-        encoder_config: EncoderConfig | None = None,
-        learn: Learn | None = None,
-        distance: str = "columns",
     ) -> Density:
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
-        With ``warm_start`` of the same columns and settings the old encoder is kept, so that the old weights still mean
-        what they did (another flow family starts afresh behind it); a column whose range has moved by orders of
-        magnitude asks for a fresh start instead. ``learn`` takes the place of :func:`fit_flow` (to resume, or to train
-        privately); ``config`` and ``progress`` are then its own affair. ``distance`` is of :data:`DISTANCES`; which one suits
-        what stands in :mod:`flowlib.calibration`.
+        Args:
+            spec: columns of the tables.
+            train, valid, calibration: rows.
+            seed: of first weights and training; the same arguments give the same model on one machine.
+            config: settings.
+            warm_start: an earlier model. Of the same columns and encoder settings its encoder is kept, so that its weights
+                still mean what they did, and its weights too where the family is the same; otherwise the fit starts
+                afresh, as it should where the range of a column has moved by orders of magnitude.
+            manifest: facts to travel with the model, JSON.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
-        if distance not in DISTANCES:
-            raise ValueError(f"distance: one of {', '.join(DISTANCES)}, got {distance!r}")
-        encoder_config = encoder_config or EncoderConfig()
-        warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, encoder_config)
-        encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, encoder_config)
-        keep = warm and warm_start is not None and warm_start.flow_name == flow_name
-        flow = copy.deepcopy(warm_start.flow) if keep and warm_start else _fresh(flow_name, encoder, seed)
+        config = config or FitConfig()
+        encoder, flow = _start(spec, train, seed, config, warm_start)
         if encoder.slice_table.size:
             attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
-        rows = _batch(encoder, train, "train"), _batch(encoder, valid, "valid")
-        if learn is None:
-            fit_flow(flow, *rows, config or TrainConfig(), seed, progress)
-        else:
-            learn(flow, *rows)
+        config.learn(flow, _training_rows(encoder, train, "train"), _training_rows(encoder, valid, "valid"), seed)
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
-        margins = Margins.fit(train.numeric) if distance == "columns" else None
-        raw = _Raw.of(encoder, build(flow), margins, calibration)
-        usable = raw.scorable
-        if not usable.any():
-            raise ValueError("none of the calibration rows can be scored")
-        reference = Calibration.fit(
-            margins,
-            raw.log_prob[usable],
-            raw.distance[usable],
-            raw.z[usable],
-            raw.missing[usable],
-            calibration.slices[usable],
-            features=raw.features[usable],
-            parts=raw.parts[usable],
-        )
-        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=flow_name)
+        margins = Margins.fit(train.numeric) if config.distance == "columns" else None
+        reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration)
+        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
 
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
-        raw = _Raw.of(self.encoder, self.engine, self.calibration.margins, table)
+        raw = _Uncalibrated.of(self.encoder, self.engine, self.calibration.margins, table)
         ok = raw.scorable
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
@@ -168,7 +138,9 @@ class Density:
 
 
 @dataclass(frozen=True)
-class _Raw:
+class _Uncalibrated:
+    """Scores of n rows before they are compared with the calibration's, and the features they came from."""
+
     log_prob: Floats
     parts: Floats
     distance: Floats
@@ -178,7 +150,7 @@ class _Raw:
     features: Singles
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Raw:
+    def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
         """Results of all rows, a span at a time: the context of all at once may be many times as large as the table."""
         rows = max(encoder.chunk // ROWS, 1) * ROWS
         if len(table) <= rows:
@@ -188,7 +160,7 @@ class _Raw:
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @classmethod
-    def _of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Raw:
+    def _of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         pushed = _pushed_out(z, encoded)
@@ -213,12 +185,36 @@ def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
     return np.where(encoded.tail_nats > 0, far, wide)
 
 
-def _fresh(name: str, encoder: Encoder, seed: int) -> Flow:
+def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table) -> Calibration:
+    """What the calibration rows look like; rows that cannot be scored are left out."""
+    usable = raw.scorable
+    if not usable.any():
+        raise ValueError("none of the calibration rows can be scored")
+    return Calibration.fit(
+        margins,
+        raw.log_prob[usable],
+        raw.distance[usable],
+        raw.z[usable],
+        raw.missing[usable],
+        table.slices[usable],
+        features=raw.features[usable],
+        parts=raw.parts[usable],
+    )
+
+
+def _start(
+    spec: FeatureSpec, train: Table, seed: int, config: FitConfig, warm_start: Density | None
+) -> tuple[Encoder, Flow]:
+    """Encoder and flow before training: those of the warm start as far as they fit."""
+    warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, config.encoder)
+    encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, config.encoder)
+    if warm and warm_start and warm_start.flow_name == config.flow_name:
+        return encoder, copy.deepcopy(warm_start.flow)
     generator = torch.Generator().manual_seed(seed)
-    return FLOWS[name](len(encoder.spec.numeric), encoder.context_width, generator)
+    return encoder, FLOWS[config.flow_name](len(spec.numeric), encoder.context_width, generator)
 
 
-def _batch(encoder: Encoder, table: Table, name: str) -> TrainingRows:
+def _training_rows(encoder: Encoder, table: Table, name: str) -> TrainingRows:
     encoded = encoder.encode(table)
     rows = encoded.scorable
     if not rows.any():

@@ -15,6 +15,7 @@ from flowlib.density import Density
 from flowlib.encoder.context import CLOCK_WIDTH
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.explain.explain import Explanation, explain
+from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
 from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of
 from flowlib.table import Floats, Ints, Table
@@ -114,9 +115,11 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             valid,
             calibration,
             seed,
-            TrainConfig(max_steps=self._steps(len(table))),
-            flow_name=self.flow,
-            encoder_config=EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
+            FitConfig(
+                self.flow,
+                MaximumLikelihood(TrainConfig(max_steps=self._steps(len(table)))),
+                EncoderConfig(maps=tuple(self.maps), context=tuple(self.context)),
+            ),
         )
         self.offset_ = self.density_.calibration.limit(self.alpha)
         self.findings_ = [finding.says for finding in self.density_.encoder.findings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from flowlib.density import Learn
+from flowlib.fit_config import Learn, MaximumLikelihood
 from flowlib.flows import Flow
 from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
 from stream_app.config import Config
@@ -40,15 +40,12 @@ class CheckpointFile:
         self._path.unlink(missing_ok=True)
 
 
-def learner(
-    settings: TrainConfig, seed: int, progress: Callable[[Progress], None] | None, file: CheckpointFile | None
-) -> Learn:
+def learner(settings: TrainConfig, progress: Callable[[Progress], None] | None, file: CheckpointFile | None) -> Learn:
     """Trains as usual, from the checkpoint where there is one of this very run."""
+    if file is None:
+        return MaximumLikelihood(settings, progress)
 
-    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows) -> None:
-        if file is None:
-            fit_flow(flow, train, valid, settings, seed, progress)
-            return
+    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows, seed: int) -> None:
         try:
             fit_flow(flow, train, valid, settings, seed, progress, file.load(), file.keep)
         except OtherRun:

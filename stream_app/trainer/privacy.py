@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from flowlib.density import Density, Learn
+from flowlib.density import Density
+from flowlib.fit_config import Learn
 from flowlib.flows import Flow
 from flowlib.privacy.dp_sgd import KEY_BYTES, Keystream, PrivateConfig, fit_private
 from flowlib.training import Progress, TrainingRows
@@ -75,8 +76,8 @@ def _check_known(ledger: Ledger, in_service: Density | None) -> None:
 def learner(plan: PrivateConfig, progress: Callable[[Progress], None] | None) -> Learn:
     """Trains on the training and validation rows alike: nothing is selected, so none need be kept back."""
 
-    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows) -> None:
-        # Drawn here and kept nowhere: with the key the noise could be taken off the weights again.
+    def learn(flow: Flow, train: TrainingRows, valid: TrainingRows, _seed: int) -> None:
+        # Not the seed, which is known: the key is drawn here and kept nowhere, for with it the noise could be taken off.
         fit_private(flow, train.joined(valid), plan, Keystream(secrets.token_bytes(KEY_BYTES)), progress)
 
     return learn

@@ -11,6 +11,7 @@ from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.fit_config import FitConfig
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import ModelNotice, RetrainRequest, record_id
@@ -123,19 +124,17 @@ def _fit(
         if in_service is not None and "privacy" not in in_service.manifest:
             in_service = None  # weights that were trained without privacy would carry their rows into this model
     else:
-        learn = resuming.learner(_settings(config, in_service), seed, progress, checkpoint)
+        learn = resuming.learner(_settings(config, in_service), progress, checkpoint)
+    encoder = EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding)
     return Density.fit(
         spec,
         parts.train,
         valid=parts.validation,
         calibration=parts.calibration,
         seed=seed,
+        config=FitConfig(config.model.flow, learn, encoder, config.model.distance),
         warm_start=in_service,
         manifest=manifest,
-        flow_name=config.model.flow,
-        learn=learn,
-        distance=config.model.distance,
-        encoder_config=EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding),
     )
 
 

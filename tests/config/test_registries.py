@@ -9,9 +9,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from flowlib.density import DISTANCES
 from flowlib.encoder.context import KINDS
 from flowlib.engines import ENGINES
+from flowlib.fit_config import DISTANCES
 from flowlib.flows import FLOWS
 from flowlib.privacy.clipping import layers_of
 from stream_app.config import registries

@@ -9,6 +9,7 @@ import pytest
 
 from flowlib.density import Density
 from flowlib.encoder.spec import FeatureSpec
+from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 
@@ -28,12 +29,16 @@ def draw(n: int, seed: int) -> Table:
     return Table.of(np.column_stack([a, b, c]), kind[:, None], slices)
 
 
+def trained(**settings: Any) -> FitConfig:
+    """A fit with these settings of training."""
+    return FitConfig(learn=MaximumLikelihood(TrainConfig(**settings)))
+
+
 def fit(seed: int = 0, **settings: Any) -> Density:
     """A model of that law; the same arguments give the same one."""
     train, valid, held = draw(4_000, 1), draw(1_000, 2), draw(2_000, 3)
-    return Density.fit(
-        SPEC, train, valid, held, seed, TrainConfig(**({"max_steps": 300} | settings)), manifest={"stream": "test"}
-    )
+    config = trained(**({"max_steps": 300} | settings))
+    return Density.fit(SPEC, train, valid, held, seed, config, manifest={"stream": "test"})
 
 
 @pytest.fixture(scope="session")

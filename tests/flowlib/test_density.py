@@ -15,10 +15,11 @@ from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
 from flowlib.encoder.spec import FeatureSpec
 from flowlib.explain.blame import blame
+from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.margins import Margins
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
-from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit
+from tests.flowlib.conftest import SPEC, draw, entropy_nats, fit, trained
 
 
 def test_log_prob_is_near_the_true_entropy(density: Density) -> None:
@@ -39,10 +40,7 @@ def test_a_change_of_unit_moves_log_prob_by_its_logarithm() -> None:
     scale = np.array([1000.0, 0.01, 1.0], dtype=np.float32)
     made = [
         Density.fit(
-            SPEC,
-            *(replace(part, numeric=part.numeric * s) for part in (train, valid, held)),
-            0,
-            TrainConfig(max_steps=60),
+            SPEC, *(replace(part, numeric=part.numeric * s) for part in (train, valid, held)), 0, trained(max_steps=60)
         )
         for s in (np.ones(3, np.float32), scale)
     ]
@@ -73,7 +71,7 @@ def wide(n: int, seed: int) -> Table:
 
 def test_memory_grows_with_the_table_and_not_with_the_levels_of_its_categories() -> None:
     """A context of all rows at once would be 124 MB, the results are 4 MB."""
-    spec, config = FeatureSpec(("x",), ("a", "b", "c", "d")), TrainConfig(max_steps=3)
+    spec, config = FeatureSpec(("x",), ("a", "b", "c", "d")), trained(max_steps=3)
     density = Density.fit(spec, wide(4_000, 1), wide(300, 2), wide(500, 3), 0, config)
     rows = wide(30_000, 4)
     tracemalloc.start()
@@ -187,7 +185,8 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 def test_a_warm_start_goes_on_where_the_old_model_was(density: Density) -> None:
     train, valid, held = draw(2_000, 21), draw(500, 22), draw(500, 23)
     said: list[Progress] = []
-    warm = Density.fit(SPEC, train, valid, held, 1, TrainConfig.warm(max_steps=50), said.append, density)
+    learn = MaximumLikelihood(TrainConfig.warm(max_steps=50), said.append)
+    warm = Density.fit(SPEC, train, valid, held, 1, FitConfig(learn=learn), density)
     rows = draw(2_000, 24)
     old, new = (d.score(rows).log_prob.mean() for d in (density, warm))
     assert new > old - 0.05

@@ -9,6 +9,7 @@ import pytest
 
 from flowlib.density import Density
 from flowlib.encoder.spec import FeatureSpec
+from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 from tests.stages.streams import CATEGORIES, NUMERIC, table
@@ -22,7 +23,7 @@ def _fit(seed: int, model_id: str) -> Density:
         valid=parts[1],
         calibration=parts[2],
         seed=seed,
-        config=TrainConfig(max_steps=60),
+        config=FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=60))),
         manifest={"stream": "s"},
     )
     return replace(density, model_id=model_id)

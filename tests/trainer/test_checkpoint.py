@@ -41,7 +41,7 @@ def train(file: CheckpointFile | None) -> tuple[Flow, list[int]]:
     parts = [torch.randn(n, 2, generator=generator) for n in (300, 100)]
     batches = [TrainingRows(x, torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)) for x in parts]
     flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=8)
-    resuming.learner(CONFIG, 0, lambda p: said.append(p.step), file)(flow, *batches)
+    resuming.learner(CONFIG, lambda p: said.append(p.step), file)(flow, *batches, 0)
     return flow, said
 
 

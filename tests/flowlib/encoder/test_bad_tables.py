@@ -13,11 +13,10 @@ from flowlib.density import Density, Scores
 from flowlib.encoder.spec import FeatureSpec
 from flowlib.explain.blame import blame
 from flowlib.table import Table
-from flowlib.training import TrainConfig
-from tests.flowlib.conftest import SPEC, draw
+from tests.flowlib.conftest import SPEC, draw, trained
 
 NAMES = ("plain", "copy", "mirror", "still", "count", "tail", "gone")
-SHORT = TrainConfig(max_steps=150)
+SHORT = trained(max_steps=150)
 
 
 def peculiar(n: int, seed: int) -> Table:
@@ -124,14 +123,14 @@ def test_nothing_in_nothing_out(density: Density) -> None:
 
 def test_one_row_makes_a_model_and_none_does_not() -> None:
     single = Table.of([[1.0, 2.0]])
-    made = Density.fit(FeatureSpec(("a", "b")), single, single, single, 0, TrainConfig(max_steps=5))
+    made = Density.fit(FeatureSpec(("a", "b")), single, single, single, 0, trained(max_steps=5))
     ok, log_prob, p_value = one(made.score(single))
     assert ok
     assert np.isfinite(log_prob)
     assert p_value == 1.0
     for empty in (Table.of(np.zeros((0, 2))), Table.of(np.full((4, 2), np.nan)), Table.of(np.full((4, 2), np.inf))):
         with pytest.raises(ValueError, match=r"no rows|none of the \w+ rows can be scored"):
-            Density.fit(FeatureSpec(("a", "b")), empty, single, single, 0, TrainConfig(max_steps=5))
+            Density.fit(FeatureSpec(("a", "b")), empty, single, single, 0, trained(max_steps=5))
 
 
 def test_the_wrong_shape_or_type_is_refused_with_the_names(density: Density) -> None:

@@ -24,9 +24,11 @@ from flowlib.encoder.context import (
 )
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
 from flowlib.table import Table
 from flowlib.training import TrainConfig
+from tests.flowlib.conftest import trained
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SPEC = FeatureSpec(("x", "y"))
@@ -47,7 +49,7 @@ def draw(n: int, seed: int) -> Table:
 def fit(*context: str, steps: int = 250) -> Density:
     config = EncoderConfig(context=context, embedding=4)
     parts = [draw(n, seed) for seed, n in enumerate((4_000, 800, 2_000), 1)]
-    return Density.fit(SPEC, *parts, 0, TrainConfig(max_steps=steps), encoder_config=config)
+    return Density.fit(SPEC, *parts, 0, replace(trained(max_steps=steps), encoder=config))
 
 
 @pytest.fixture(scope="module")
@@ -131,12 +133,12 @@ def test_a_model_with_a_context_travels(told: Density) -> None:
 
 def test_a_warm_start_goes_on_with_the_slices_it_knew(told: Density) -> None:
     parts = [draw(n, seed) for seed, n in enumerate((2_000, 500, 1_000), 31)]
-    settings = TrainConfig.warm(max_steps=50)
-    warm = Density.fit(SPEC, *parts, 1, settings, warm_start=told, encoder_config=told.encoder.config)
+    settings = FitConfig(learn=MaximumLikelihood(TrainConfig.warm(max_steps=50)), encoder=told.encoder.config)
+    warm = Density.fit(SPEC, *parts, 1, settings, told)
     rows = draw(1_000, 41)
     assert warm.encoder.slices == told.encoder.slices
     assert warm.score(rows).log_prob.mean() > told.score(rows).log_prob.mean() - 0.1
-    other = Density.fit(SPEC, *parts, 1, settings, warm_start=told, encoder_config=EncoderConfig())
+    other = Density.fit(SPEC, *parts, 1, replace(settings, encoder=EncoderConfig()), told)
     assert other.encoder.context_width == 2, "with another context it starts afresh"
 
 

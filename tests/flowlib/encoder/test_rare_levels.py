@@ -15,7 +15,7 @@ from flowlib.encoder.spec import FeatureSpec
 from flowlib.frames.estimator import FlowDensity
 from flowlib.sampling import RARE
 from flowlib.table import Table
-from flowlib.training import TrainConfig
+from tests.flowlib.conftest import trained
 
 N = 20_000
 SPEC = FeatureSpec(("x", "y"), ("id", "kind"))
@@ -77,7 +77,7 @@ def test_counts_that_do_not_fit_are_refused(encoder: Encoder, rare: list[Any]) -
 
 def test_a_rare_level_is_drawn_as_often_as_there_were_any() -> None:
     rows = table(3_000, 1)
-    density = Density.fit(SPEC, rows, table(300, 2), table(300, 3), 0, TrainConfig(max_steps=5))
+    density = Density.fit(SPEC, rows, table(300, 2), table(300, 3), 0, trained(max_steps=5))
     drawn = density.sample(4_000, 1).categories
     known = set(density.encoder.levels[0])
     assert set(drawn[:, 0]) <= known | {RARE}

@@ -17,8 +17,7 @@ from flowlib.explain.conditional import conditional
 from flowlib.explain.explain import Expectation, expected, nearest_typical
 from flowlib.frames.estimator import FlowDensity
 from flowlib.table import Table
-from flowlib.training import TrainConfig
-from tests.flowlib.conftest import draw
+from tests.flowlib.conftest import draw, trained
 
 SD_B_GIVEN_A = 0.6
 
@@ -77,7 +76,7 @@ def test_memory_does_not_grow_with_the_square_of_the_columns(monkeypatch: pytest
     """256 rows of 80 columns with all their variants at once would take 200 MB; the numbers are the same."""
     g, names = np.random.default_rng(54), tuple(f"x{j}" for j in range(80))
     train, valid, held, rows = (Table.of(g.standard_normal((n, 80))) for n in (500, 100, 200, 256))
-    wide = Density.fit(FeatureSpec(names), train, valid, held, 0, TrainConfig(max_steps=2))
+    wide = Density.fit(FeatureSpec(names), train, valid, held, 0, trained(max_steps=2))
     tracemalloc.start()
     given = blame(wide, rows)
     peak = tracemalloc.get_traced_memory()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from flowlib.engines import EngineError, build
 from flowlib.flows import FLOWS, Flow, Maf
 from flowlib.flows.stack import Blocks, splits
 from flowlib.training import TrainConfig, TrainingRows, fit_flow
-from tests.flowlib.conftest import SPEC, draw
+from tests.flowlib.conftest import SPEC, draw, trained
 from tests.flowlib.flow_cases import NAMES, a_flow, loosened, rows, small
 
 D, CONTEXT = 4, 3
@@ -188,8 +189,8 @@ def test_training_finds_a_shift_by_context(name: str, shift: float, bend: float,
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "maf"])
 def test_a_model_of_any_family_travels_as_bytes(name: str) -> None:
-    config = TrainConfig(max_steps=4, check_every=2)
-    density = Density.fit(SPEC, draw(600, 1), draw(200, 2), draw(300, 3), 0, config, flow_name=name)
+    config = replace(trained(max_steps=4, check_every=2), flow_name=name)
+    density = Density.fit(SPEC, draw(600, 1), draw(200, 2), draw(300, 3), 0, config)
     key = Ed25519PrivateKey.generate()
     again = load(pack(density, key), {key_id(key.public_key()): key.public_key()})
     table = draw(100, 4)
@@ -199,10 +200,8 @@ def test_a_model_of_any_family_travels_as_bytes(name: str) -> None:
 
 
 def test_another_family_than_the_old_models_starts_afresh(density: Density) -> None:
-    config = TrainConfig(max_steps=2, check_every=1)
-    fitted = Density.fit(
-        SPEC, draw(300, 1), draw(100, 2), draw(100, 3), 0, config, warm_start=density, flow_name="affine_coupling"
-    )
+    config = replace(trained(max_steps=2, check_every=1), flow_name="affine_coupling")
+    fitted = Density.fit(SPEC, draw(300, 1), draw(100, 2), draw(100, 3), 0, config, warm_start=density)
     assert type(fitted.flow) is FLOWS["affine_coupling"]
     assert fitted.encoder is density.encoder
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from flowlib.density import Density
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
 from flowlib.privacy.clipping import clipped_sum
 from flowlib.privacy.dp_sgd import Keystream, PrivateConfig, Spent, epsilon_of, fit_private, noise_for
@@ -179,12 +180,12 @@ def test_a_table_of_slices_is_refused_and_not_left_at_its_random_start() -> None
     slices = np.array(["a", "b"], dtype=object)[np.arange(300) % 2]
     table = Table.of(g.standard_normal((300, 2)), slices=slices)
 
-    def learn(flow: Flow, train: TrainingRows, _: TrainingRows) -> Spent:
+    def learn(flow: Flow, train: TrainingRows, _: TrainingRows, __: int) -> Spent:
         return fit_private(flow, train, PrivateConfig(1.0, 0.5, 1), Keystream(KEY))
 
     def fit(context: tuple[str, ...]) -> Density:
         spec, settings = FeatureSpec(("x", "y")), EncoderConfig(context=context)
-        return Density.fit(spec, table, table, table, 0, learn=learn, encoder_config=settings)
+        return Density.fit(spec, table, table, table, 0, FitConfig(learn=learn, encoder=settings))
 
     with pytest.raises(ValueError, match='fit without "slice"'):
         fit(("slice",))

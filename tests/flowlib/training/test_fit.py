@@ -16,6 +16,7 @@ from flowlib.flows import FLOWS, Maf
 from flowlib.table import Table
 from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
 from flowlib.training.fit import one_cycle, trimmed, upper_mean
+from tests.flowlib.conftest import trained
 
 SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
 PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
@@ -53,7 +54,7 @@ def true_log_prob(rows: Any) -> Any:
 
 def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
     train, valid, held, new = (Table.of(mixture(n, seed)) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
-    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held, 0, TrainConfig(max_steps=800))
+    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held, 0, trained(max_steps=800))
     got = density.score(new).log_prob
     lost = float(np.mean(true_log_prob(new.numeric) - got))
     assert -0.02 < lost < 0.1, "no model beats the truth by more than chance"
