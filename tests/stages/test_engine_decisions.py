@@ -55,9 +55,9 @@ def test_given_the_record_a_run_scores_with_its_engine(model: Density) -> None:
     assert channels(score_all(replay, 0, values, [70]).messages) == channels(
         score_all(first, 0, values, [200]).messages
     )
-    used = replay._in_service(replay.sources[0])[model.model_id]
+    used = replay.models.by_decision([model.model_id], {model.model_id: "torchscript"})[model.model_id]
     assert used.engine.name == "torchscript"
-    assert replay.substitutes == {}
+    assert replay.models.substitutes == {}
 
 
 def test_an_engine_that_is_not_here_is_told_and_another_scores(model: Density, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,4 +68,4 @@ def test_an_engine_that_is_not_here_is_told_and_another_scores(model: Density, m
     made = pipeline(config(), [model], 1, [Activated(0, 0, model.model_id, "cuda")])
     assert made.score(raw(0, bodies(3, 20, 6_000))).messages is not None
     assert made.models.substitutes == {(model.model_id, "cuda"): "cuda: PyTorch sees no CUDA device here"}
-    assert made._in_service(made.score_states[0])[model.model_id] is model
+    assert made.models.by_decision([model.model_id], {model.model_id: "cuda"}) == {model.model_id: model}

@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 from schemas.records import RetrainRequest
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.batches import EventBatch
-from stream_app.stages.judge.retraining import MARKS_MAX, Retraining, Source
+from stream_app.stages.judge.retraining import MARKS_MAX, OffsetMarks, Retraining
 from stream_app.stages.score.screening import Timing, screen
 from stream_app.stages.snapshot import pack, unpack
 from tests.stages.streams import PANE, config
 
-SOURCES = {1: Source([(1_000, 5), (5_000, 40), (9_000, 90)]), 0: Source([(2_000, 10), (9_000, 70)])}
+MARKS = {1: OffsetMarks([(1_000, 5), (5_000, 40), (9_000, 90)]), 0: OffsetMarks([(2_000, 10), (9_000, 70)])}
 
 
 def ask(
-    of: Retraining, now_ms: int, slices: str = "a", sources: dict[int, Source] | None = None
+    of: Retraining, now_ms: int, slices: str = "a", marks: dict[int, OffsetMarks] | None = None
 ) -> RetrainRequest | None:
-    return of.ask(
-        now_ms, [(name, f"alert-{name}") for name in slices], "m", "e", SOURCES if sources is None else sources
-    )
+    return of.ask(now_ms, [(name, f"alert-{name}") for name in slices], "m", MARKS if marks is None else marks)
 
 
 def test_only_rules_that_ask_count() -> None:
@@ -87,42 +85,42 @@ def test_the_cooldown_survives_a_restart() -> None:
 
 
 def test_marks_are_thinned_and_never_wrong() -> None:
-    source, true, n = Source(), {}, 3 * MARKS_MAX
+    marks, true, n = OffsetMarks(), {}, 3 * MARKS_MAX
     for k in range(n):
         true[(k + 1) * PANE] = 3 * (k + 1)
-        source.note((k + 1) * PANE, 3 * (k + 1))
-        source.thin(k * PANE)
-        assert len(source.marks) <= MARKS_MAX + 2
-    found = [source.start(at) for at in true]
+        marks.add((k + 1) * PANE, 3 * (k + 1))
+        marks.thin(k * PANE)
+        assert len(marks.marks) <= MARKS_MAX + 2
+    found = [marks.start(at) for at in true]
     assert found == sorted(found)
     assert all(offset <= true[at] for offset, at in zip(found, true, strict=True))
     assert max(true[at] - offset for offset, at in zip(found, true, strict=True)) <= 3 * 64
-    assert all(source.end(at) >= offset for at, offset in true.items())
-    assert source.end(n * PANE) == 3 * n
+    assert all(marks.end(at) >= offset for at, offset in true.items())
+    assert marks.end(n * PANE) == 3 * n
 
 
 def test_marks_ahead_of_the_final_pane_are_not_thinned() -> None:
-    source = Source([(k * PANE, k) for k in range(1, 2 * MARKS_MAX)])
-    source.thin(10 * PANE)
-    assert len(source.marks) == 2 * MARKS_MAX - 1
+    marks = OffsetMarks([(k * PANE, k) for k in range(1, 2 * MARKS_MAX)])
+    marks.thin(10 * PANE)
+    assert len(marks.marks) == 2 * MARKS_MAX - 1
 
 
 def test_markers_sent_twice_change_nothing() -> None:
-    once, twice = Source(), Source()
+    once, twice = OffsetMarks(), OffsetMarks()
     for k in range(20):
-        once.note((k + 1) * PANE, 5 * (k + 1))
+        once.add((k + 1) * PANE, 5 * (k + 1))
         for _ in range(2):
-            twice.note((k + 1) * PANE, 5 * (k + 1))
+            twice.add((k + 1) * PANE, 5 * (k + 1))
     assert once == twice
 
 
 def test_later_markers_do_not_change_a_request() -> None:
-    ahead = {p: Source([*source.marks, (9_500, 200), (20_000, 300)]) for p, source in SOURCES.items()}
-    assert ask(Retraining(config()), 9_000, sources=ahead) == ask(Retraining(config()), 9_000)
+    ahead = {p: OffsetMarks([*marks.marks, (9_500, 200), (20_000, 300)]) for p, marks in MARKS.items()}
+    assert ask(Retraining(config()), 9_000, marks=ahead) == ask(Retraining(config()), 9_000)
 
 
 def test_an_unknown_source_starts_at_the_beginning() -> None:
-    assert (Source().start(10**12), Source().end(10**12)) == (0, 0)
+    assert (OffsetMarks().start(10**12), OffsetMarks().end(10**12)) == (0, 0)
 
 
 @pytest.mark.parametrize("lateness", [0, 500, 3_000])
@@ -132,7 +130,7 @@ def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, in
     """Rows in any order with their real markers: every row at or after the start lies at or after the offset asked for."""
     base = np.cumsum([step for step, _ in steps])
     times = np.maximum(base + [ahead for _, ahead in steps], 0).astype(np.int64)
-    n, source = len(times), Source()
+    n, marks = len(times), OffsetMarks()
     windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness))
     index = np.arange(n, dtype=np.int64)
     batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1), np.float32), *(np.empty((n, 1), object),) * 2)
@@ -140,10 +138,10 @@ def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, in
     for i in range(n):
         if screened.closed_after_ms[i] > screened.closed_before_ms[i]:
             closed = int(screened.closed_after_ms[i])
-            source.note(closed, i)
+            marks.add(closed, i)
     start_ms = start_ms // PANE * PANE
     cfg = config(windows={"lateness": f"{lateness}ms"}, retrain={"reference": "1000s"})
-    made = ask(Retraining(cfg), start_ms + 1_000_000, sources={0: source})
+    made = ask(Retraining(cfg), start_ms + 1_000_000, marks={0: marks})
     assert made is not None
     assert made.train[0].start_ms == start_ms
     wanted = np.flatnonzero(~screened.late & (times >= start_ms))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.config import parse
+from stream_app.config import EventConfig, parse
 from stream_app.stages.batches import RawBatch
-from stream_app.stages.score.decoding import FORMATS, Decoder
+from stream_app.stages.score.checks import check_decoder
+from stream_app.stages.score.decoding import DECODERS, Decoder
+from stream_app.stages.score.rejects import Undecodable
 
 CONFIG = {
     "stream": "s",
@@ -130,5 +135,50 @@ def test_time_zone_of_naive_times() -> None:
     assert events.event_time_ms.tolist() == [1362096000000 - 8 * 3_600_000]
 
 
-def test_registry_is_what_the_config_accepts() -> None:
-    assert set(FORMATS) == {"json"}
+EVENT = parse(CONFIG).event
+TEXTS = ["wd", "station"]
+
+
+@pytest.mark.parametrize("name", sorted(DECODERS))
+def test_it_passes_the_generic_checks(name: str) -> None:
+    check_decoder(DECODERS[name], json.dumps(GOOD).encode(), EVENT, TEXTS)
+
+
+def broken(fault: str) -> Callable[[EventConfig, list[str]], Callable[[bytes], Any]]:
+    """The JSON decoder with a fault."""
+
+    def make(event: EventConfig, texts: list[str]) -> Callable[[bytes], Any]:
+        right = DECODERS["json"](event, texts)
+
+        def decode(value: bytes) -> Any:
+            try:
+                made = right(value)
+            except Undecodable as error:
+                if fault == "raises":
+                    raise ValueError("no") from None
+                raise Undecodable(error.reason, "", "" if fault == "no detail" else error.detail) from None
+            fields = {name: getattr(made, name) for name in made.__struct_fields__}
+            if fault == "text for a number":
+                fields["n1"] = str(fields["n1"])
+            if fault == "no time":
+                fields["t"] = None
+            return SimpleNamespace(**{k: v for k, v in fields.items() if fault != "no id" or k != "i"})
+
+        return decode
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("raises", "raises ValueError, not Undecodable"),
+        ("no detail", "refused without a detail"),
+        ("text for a number", "`n1` is '-0.5', a str"),
+        ("no time", "`t` is None"),
+        ("no id", "no attribute `i`"),
+    ],
+)
+def test_each_check_can_fail(fault: str, sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        check_decoder(broken(fault), json.dumps(GOOD).encode(), EVENT, TEXTS)

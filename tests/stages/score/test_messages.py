@@ -20,8 +20,8 @@ def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
     rows = np.random.default_rng(0).integers(-(2**62), 2**62, (slices, layout.width))
     names = {f"a station with quite a long name, number {i}": i for i in range(slices)}
     top = {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)}
-    pane = Pane("m" * 16, 0, 10_000, names, rows, top)
+    pane = Pane("m" * 16, names, rows, top)
     empty = Pane("m" * 16)
-    messages = pane_blocks(config(), layout, ("e", 0), 0, [pane, empty])
+    messages = pane_blocks(config(), layout, 0, 0, [pane, empty])
     assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
     assert len(messages) < 4 + slices * layout.width * 8 / 200_000

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.stages.batches import EventBatch, ScoredBatch
-from stream_app.stages.score.panes import NO_OFFSET, OTHER, TOP_K, Pane, add_rows, count_rows
+from stream_app.stages.score.panes import OTHER, TOP_MAX, Pane, add_rows, count_rows
 from stream_app.stages.snapshot import pack, unpack
 
 LAYOUT = PaneLayout(2)
@@ -34,17 +34,12 @@ def scored(seed: int, n: int, layout: PaneLayout = LAYOUT) -> ScoredBatch:
         np.empty((n, 0), object),
         rng.choice(np.array(NAMES, dtype=object), (n, 1)),
     )
-    return ScoredBatch(
-        events,
-        rng.standard_cauchy(n) * 1_000,
-        rng.random(n) ** 3 + 1e-9,
-        np.zeros(n, bool),
-        rng.random((n, d)).astype(np.float32),
-        np.isnan(numeric),
-        np.zeros((n, d)),
-        np.ones(n, bool),
-        np.full(n, "m", object),
-    )
+    batch = ScoredBatch.unscored(events, np.full(n, "m", object))
+    batch.log_prob[:] = rng.standard_cauchy(n) * 1_000
+    batch.p_value[:] = rng.random(n) ** 3 + 1e-9
+    batch.pit[:] = rng.random((n, d))
+    batch.scorable[:] = True
+    return batch
 
 
 def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50) -> Pane:
@@ -139,18 +134,18 @@ def test_the_strangest_rows_are_kept() -> None:
     batch.events.slices[:] = "a"
     batch.p_value[:] = np.linspace(0.001, 0.1, 60)[::-1]
     pane = fill(batch, np.arange(60), [13, 20, 47])
-    smallest = sorted(zip(batch.p_value.tolist(), batch.events.offsets.tolist(), strict=True))[:TOP_K]
+    smallest = sorted(zip(batch.p_value.tolist(), batch.events.offsets.tolist(), strict=True))[:TOP_MAX]
     assert pane.top == {0: smallest}
 
 
-def test_rows_without_a_score_are_counted_and_leave_no_offset() -> None:
+def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
     pane = Pane("m")
     count_rows(pane, LAYOUT, "late", ["a", "b", "a"], 50)
     count_rows(pane, LAYOUT, "unscorable", ["a"], 50)
     assert [LAYOUT.get(pane.rows[pane.slices[n]], "late").item() for n in "ab"] == [2, 1]
     assert LAYOUT.get(pane.rows[0], "unscorable") == 1
     assert pane.rows.sum() == 4
-    assert (pane.offset_start, pane.offset_end) == (NO_OFFSET, 0)
+    assert pane.top == {}
 
 
 @settings(max_examples=30, deadline=None)

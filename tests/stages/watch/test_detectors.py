@@ -1,4 +1,4 @@
-"""Detectors: generic checks that every entry of ``DETECTORS`` passes, and what each is for."""
+"""Detectors: every entry of ``DETECTORS`` passes the generic checks, and does what it is for."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.pane_layout import ALPHAS, BETS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors import DETECTORS, Detector, PaneView, Reference
+from stream_app.stages.watch.detectors import DETECTORS, Detector, PaneView
+from stream_app.stages.watch.detectors.checks import PANE, check_detector, reference, row, view
 from stream_app.stages.watch.detectors.pit import ROWS_MIN, distances
 
-PANE = Duration(3_600_000)
 LAYOUT = PaneLayout(3)
 
 
@@ -21,138 +21,101 @@ def make(name: str, layout: PaneLayout = LAYOUT, **options: float) -> Detector:
     return DETECTORS[name](layout, RuleConfig(detector=name, open=1.0, resolve=0.5, options=options), PANE)
 
 
-def row(rng: np.random.Generator, n: int, power: float = 1.0, shift: float = 0.0, gaps: float = 0.0, d: int = 3) -> Any:
-    """A pane row of ``n`` scored rows: p = U**power, feature 0's PIT U**(1 + shift), mean log-likelihood −shift."""
-    layout = PaneLayout(d)
-    out = np.zeros(layout.width, dtype=np.int64)
-    p, log_prob, place = rng.random(n) ** power, rng.standard_normal(n) - shift, layout.columns
-    pit = rng.random((n, d))
-    pit[:, 0] **= 1 + shift
-    out[place["seen"]] = out[place["scored"]] = n
-    out[place["missing"]] = rng.binomial(n, gaps, d)
-    out[place["log_prob_sum"]], out[place["log_prob_square_sum"]] = (
-        fixed_sum(log_prob).sum(),
-        fixed_square(log_prob).sum(),
-    )
-    out[place["p_le"]] = [(p <= alpha).sum() for alpha in ALPHAS]
-    out[place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[:, None] - 0.5))).sum(axis=0)
-    bins = [np.bincount((pit[:, j] * PIT_BINS).astype(int), minlength=PIT_BINS) for j in range(d)]
-    out[place["pit"]] = np.concatenate(bins)
-    return out
-
-
-def reference(d: int = 3) -> Reference:
-    return Reference(np.full((d, PIT_BINS), 100, np.int64), np.zeros(d), 0.0, 1.0)
-
-
-def view(k: int, slices: list[int], rows: Any, fresh: Any = None, window: Any = None) -> PaneView:
-    """Pane number ``k``; the window is the pane unless given."""
-    rows = np.asarray(rows, dtype=np.int64)
-    d = next(d for d in range(1, 9) if PaneLayout(d).width == rows.shape[1])
-    fresh = np.zeros(len(slices), bool) if fresh is None else np.array(fresh)
-    return PaneView(
-        k * PANE,
-        (k + 1) * PANE,
-        np.array(slices, dtype=np.int64),
-        rows,
-        rows if window is None else window,
-        fresh,
-        [reference(d)] * len(slices),
-    )
-
-
-def story(seed: int, panes: int = 40, d: int = 3) -> list[PaneView]:
-    """Four slices that come and go; empty and tiny panes; slice 1 moves half-way; one change of model."""
-    rng = np.random.default_rng(seed)
-    out = []
-    for k in range(panes):
-        slices = [i for i in range(4) if i != 3 or k % 3]
-        late = k > panes // 2
-        rows = [
-            row(rng, int(rng.choice([0, 1, 40])), *((4.0, 1.5, 0.4) if late and i == 1 else (1.0, 0.0, 0.01)), d=d)
-            for i in slices
-        ]
-        out.append(view(k, slices, rows, [k == panes - 8 and i == 2 for i in slices]))
-    return out
-
-
-def select(pane: PaneView, i: int) -> PaneView:
-    """The pane as one slice alone sees it."""
-    return PaneView(
-        pane.start_ms,
-        pane.end_ms,
-        pane.slices[[i]],
-        pane.rows[[i]],
-        pane.window[[i]],
-        pane.fresh[[i]],
-        [pane.references[i]],
-    )
-
-
 EVERY = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 
 @EVERY
 @pytest.mark.parametrize("d", [1, 3])
-def test_one_finite_statistic_for_each_slice(name: str, d: int) -> None:
-    detector = make(name, PaneLayout(d))
-    for pane in story(1, d=d):
-        got = detector.update(pane)
-        assert got.shape == pane.slices.shape
-        assert got.dtype == np.float64
-        assert np.isfinite(got).all()
-        assert (got >= 0).all()
-    assert detector.evidence
+def test_it_passes_the_generic_checks(name: str, d: int) -> None:
+    check_detector(DETECTORS[name], d, dependence=1.0, delta=0.05)
 
 
-@EVERY
-def test_an_empty_pane_says_nothing(name: str) -> None:
-    detector = make(name)
-    nobody = view(0, [], np.zeros((0, LAYOUT.width)))
-    assert detector.update(nobody).shape == (0,)
-    assert detector.update(view(1, [0, 5], np.zeros((2, LAYOUT.width)))).tolist() == [0.0, 0.0]
-    assert detector.update(nobody).shape == (0,)
+class Mean:
+    """A detector that is right: the mean of the p-values counted at 0.1, of this pane and of those before."""
+
+    options = frozenset[str]()
+    evidence = "share"
+
+    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
+        self.layout, self.sums = layout, dict[int, list[int]]()
+
+    def update(self, pane: PaneView) -> Any:
+        out = np.zeros(len(pane.slices))
+        for i, at in enumerate(pane.slices.tolist()):
+            if pane.fresh[i]:
+                self.sums.pop(at, None)
+            n, hits = self.sums.get(at, [0, 0])
+            n += int(self.layout.get(pane.rows[i], "scored"))
+            hits += int(self.layout.get(pane.rows[i], "p_le")[ALPHAS.index(0.1)])
+            self.sums[at] = [n, hits]
+            out[i] = hits / max(n, 20)
+        return out
+
+    def to_state(self) -> Any:
+        return list(self.sums.items())
+
+    def restore(self, state: Any) -> None:
+        self.sums = dict(state)
 
 
-@EVERY
-def test_slices_do_not_touch_each_other(name: str) -> None:
-    together, alone = make(name), make(name)
-    for pane in story(2):
-        single = [alone.update(select(pane, i))[0] for i in range(len(pane.slices))]
-        assert together.update(pane).tolist() == single
+class Stuck(Mean):
+    def update(self, pane: PaneView) -> Any:
+        return np.zeros(len(pane.slices))
 
 
-@EVERY
-@pytest.mark.parametrize("at", [0, 7, 31])
-def test_a_restored_detector_goes_on_the_same(name: str, at: int) -> None:
-    panes, (whole, first, second) = story(5, 80), (make(name, dependence=1.0, delta=0.05) for _ in range(3))
-    expected = [whole.update(pane).tolist() for pane in panes]
-    before = [first.update(pane).tolist() for pane in panes[:at]]
-    second.restore(unpack(pack(first.to_state())))
-    assert before + [second.update(pane).tolist() for pane in panes[at:]] == expected
-    assert any(value > 0 for pane in expected[at:] for value in pane)
+class NotFinite(Mean):
+    def update(self, pane: PaneView) -> Any:
+        return super().update(pane) / np.float64(0.0) if pane.start_ms > 5 * PANE else super().update(pane)
 
 
-@EVERY
-def test_a_new_model_starts_afresh(name: str) -> None:
-    rng, panes = np.random.default_rng(4), story(4)
-    used, new = make(name, delta=0.05), make(name, delta=0.05)
-    for pane in panes:
-        used.update(pane)
-    for k in range(60, 90):
-        rows = [row(rng, 40, 3.0, 6.0 * (k < 75), 0.1)]
-        got = used.update(view(k, [1], rows, [k == 60]))
-        assert got.tolist() == new.update(view(k, [1], rows, [k == 60])).tolist()
+class Neighbours(Mean):
+    def update(self, pane: PaneView) -> Any:
+        got = super().update(pane)
+        return got + got.mean() if len(got) else got
 
 
-@EVERY
-def test_every_detector_reacts_to_its_story(name: str) -> None:
-    """The moved slice ends up above every other: generic, so a new detector must have something to say."""
-    detector, worst = make(name, dependence=1.0, delta=0.05), np.zeros(4)
-    for pane in story(5, 80):
-        got = detector.update(pane)
-        worst[pane.slices] = np.maximum(worst[pane.slices], got)
-    assert worst.argmax() == 1
+class Forgetful(Mean):
+    def to_state(self) -> Any:
+        return []
+
+
+class Faithful(Mean):
+    """Does not forget the old model."""
+
+    def update(self, pane: PaneView) -> Any:
+        pane.fresh[:] = False
+        return super().update(pane)
+
+
+class Loud(Mean):
+    def update(self, pane: PaneView) -> Any:
+        return super().update(pane) + 1.0
+
+
+class Shapeless(Mean):
+    def update(self, pane: PaneView) -> Any:
+        return super().update(pane)[:1]
+
+
+def test_the_checks_take_an_own_detector() -> None:
+    check_detector(Mean)
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (Stuck, "the slice that moves must end up above"),
+        (NotFinite, "not finite"),
+        (Neighbours, "slices depend on each other"),
+        (Forgetful, "does not go on the same"),
+        (Faithful, "was not forgotten"),
+        (Loud, "must have the statistic 0"),
+        (Shapeless, "update gives shape"),
+    ],
+)
+def test_each_check_can_fail(broken: type[Mean], sentence: str) -> None:
+    with np.errstate(all="ignore"), pytest.raises(AssertionError, match=sentence):
+        check_detector(broken)
 
 
 def test_likelihood_grows_under_small_p_and_stays_under_uniform_p() -> None:

@@ -44,7 +44,7 @@ def test_interleaving_does_not_matter(model: Density, sent: Streams, order: list
     expected, got = watch_all(one, 0, interleave(sent, [])), watch_all(other, 0, interleave(sent, order))
     assert got.messages == expected.messages
     assert got.points == expected.points
-    assert one.watchers[0].final_ms == other.watchers[0].final_ms > 5 * PANE
+    assert one.watch_states[0].final_ms == other.watch_states[0].final_ms > 5 * PANE
     assert expected.messages
 
 
@@ -68,7 +68,7 @@ def test_the_watched_partition_gets_the_same_whichever_source_an_event_came_by(m
 
 
 def closed(of: Pipeline) -> int:
-    return of.watchers[0].final_ms
+    return of.watch_states[0].final_ms
 
 
 def test_a_silent_source_holds_the_others_up_until_it_is_passed_over(model: Density, sent: Streams) -> None:
@@ -78,11 +78,11 @@ def test_a_silent_source_holds_the_others_up_until_it_is_passed_over(model: Dens
     assert made.decide_pass_over(0, 0) is not None
     decision = made.decide_pass_over(0, 2)
     assert decision is not None
-    assert (decision.q, decision.partition, decision.from_ms) == (0, 2, 0)
+    assert (decision.partials_partition, decision.partition, decision.from_ms) == (0, 2, 0)
     assert made.decide_pass_over(0, 1) is None  # it is the furthest: it holds nobody up
     out = made.apply(decision)
     assert out.points
-    assert closed(made) == made.watch_states[0].closed[0]
+    assert closed(made) == made.watch_states[0].closed_ms[0]
     assert made.decide_pass_over(0, 2) is None
 
 
@@ -129,7 +129,7 @@ def test_a_replay_with_its_decisions_repeats_the_run(
     got = watch_all(replay, 0, messages)
     assert got.messages == expected.messages
     assert got.points == expected.points
-    assert replay.watchers[0].late_blocks == first.watchers[0].late_blocks
+    assert replay.watch_states[0].late_blocks == first.watch_states[0].late_blocks
     assert replay.decide_pass_over(0, partition) is None
 
 

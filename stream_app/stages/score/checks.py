@@ -1,0 +1,96 @@
+"""Checks that every decoder must pass; run them on your own: ``check_decoder(make, good_body)``.
+
+They raise AssertionError with a sentence, and need no test framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from stream_app.config import EventConfig
+from stream_app.stages.score.rejects import Undecodable
+
+MUTATIONS = 500
+"""Damaged copies of the good body that are tried."""
+
+TEXT_TYPES = (str, int, float, bool, type(None))
+
+Make = Callable[[EventConfig, list[str]], Callable[[bytes], Any]]
+
+
+def check_decoder(make: Make, good: bytes, event: EventConfig, texts: list[str], seed: int = 0) -> None:
+    """Run every check.
+
+    Args:
+        make: an entry of :data:`~stream_app.stages.score.decoding.DECODERS`.
+        good: a body with a value for every field that ``event`` and ``texts`` name.
+        event: the event section of a configuration.
+        texts: the categorical and slicing fields, those of ``event.numeric`` left out.
+        seed: of the damage.
+
+    Raises:
+        AssertionError: one sentence on what does not hold.
+    """
+    decode = make(event, texts)
+    body = decode(good)
+    _check_object(body, event, texts, good)
+    assert body.t is not None, "the good body has a time, but `t` is None"
+    for i, name in enumerate(event.numeric):
+        assert getattr(body, f"n{i}") is not None, f"the good body has {name!r}, but `n{i}` is None"
+    for hostile in _hostile(good, seed):
+        _check_refusal(decode, hostile, event, texts)
+
+
+def _check_refusal(decode: Callable[[bytes], Any], value: bytes, event: EventConfig, texts: list[str]) -> None:
+    """A bad body is refused with its reason, or read as what an event may be."""
+    refusal = None
+    try:
+        body = decode(value)
+    except Undecodable as error:
+        refusal = error
+    except BaseException as error:
+        raise AssertionError(f"{value[:60]!r} raises {type(error).__name__}, not Undecodable: {error}") from error
+    if refusal is None:
+        _check_object(body, event, texts, value)
+    else:
+        assert refusal.reason, f"{value[:60]!r} is refused without a reason code"
+        assert refusal.detail, f"{value[:60]!r} is refused without a detail"
+
+
+def _check_object(body: Any, event: EventConfig, texts: list[str], source: bytes) -> None:
+    kinds: dict[str, tuple[type, ...]] = {"t": (str, int, float, type(None))}
+    kinds |= {f"n{i}": (int, float, type(None)) for i in range(len(event.numeric))}
+    kinds |= {f"c{i}": TEXT_TYPES for i in range(len(texts))}
+    if event.id_field and event.id_field not in texts:
+        kinds["i"] = TEXT_TYPES
+    for name, kind in kinds.items():
+        assert hasattr(body, name), f"{source[:60]!r}: what comes back has no attribute `{name}`"
+        value = getattr(body, name)
+        right = isinstance(value, kind) and not (name.startswith("n") and isinstance(value, bool))
+        assert right, f"{source[:60]!r}: `{name}` is {value!r}, a {type(value).__name__}"
+
+
+def _hostile(good: bytes, seed: int) -> Iterator[bytes]:
+    yield from (
+        b"",
+        b"\0",
+        b"\xff\xfe\x00",
+        b"nope",
+        b"[]",
+        b"null",
+        b"3",
+        b"{}",
+        b"[" * 5_000,
+        good + good,
+        good * 100,
+    )
+    yield from (good[:n] for n in range(0, len(good), max(len(good) // 50, 1)))
+    rng = np.random.default_rng(seed)
+    for _ in range(MUTATIONS):
+        damaged = bytearray(good)
+        for place in rng.integers(0, len(good), rng.integers(1, 4)):
+            damaged[place] = int(rng.integers(0, 256))
+        yield bytes(damaged)

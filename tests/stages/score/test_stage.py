@@ -1,0 +1,124 @@
+"""One SCORE step: what it costs to cross files, what closes panes, and what is counted."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from flowlib.density import Density
+from schemas.codecs import decode_partial
+from schemas.records import PaneBlock, PaneClosed
+from stream_app.config import Config
+from stream_app.stages.pipeline import Pipeline
+from tests.stages.streams import PANE, bodies, config, event, pipeline, raw, score_all
+
+
+def file_switches(made: Pipeline, n: int) -> int:
+    """Calls of one batch of n rows that lead from one file of the project into another."""
+    values = bodies(3, n, n * 10, drift_from=1.0)
+    count, stack = 0, [""]
+
+    def profile(frame: FrameType, happening: str, _: Any) -> None:
+        nonlocal count
+        if happening == "call":
+            name = frame.f_code.co_filename
+            inside = "/stream_app/" in name or "/flowlib/" in name or "/schemas/" in name
+            count += inside and stack[-1] not in ("", name)
+            stack.append(name if inside else stack[-1])
+        elif happening == "return" and len(stack) > 1:
+            stack.pop()
+
+    sys.setprofile(profile)
+    try:
+        made.score(raw(0, values))
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_no_row_crosses_from_file_to_file(model: Density) -> None:
+    """Twice the rows in as many panes, twice as many flagged events, and hardly more switches."""
+    cfg = config(windows={"pane": "100s", "spans": ["200s"]}, event_rule={"alpha": 1e-6})
+    few, many = (file_switches(pipeline(cfg, [model]), n) for n in (2_000, 4_000))
+    assert many <= few + 10
+    assert many <= 300
+
+
+def bounded(most: int, lateness: str = "60s") -> Config:
+    return config(windows={"lateness": lateness, "max_open_panes": most})
+
+
+def test_the_oldest_of_too_many_open_panes_closes_and_is_counted(model: Density) -> None:
+    made = pipeline(bounded(3), [model])
+    out = score_all(made, 0, [event(1_000 * pane, pane) for pane in range(6)], [100])
+    state = made.score_states[0]
+    assert (sorted(state.panes), state.closed_early, state.timing.closed_ms) == ([3_000, 4_000, 5_000], 3, 3_000)
+    assert dict(out.points[-1].fields)["closed_early"] == 3
+    partials = [decode_partial(m.value, dict(m.headers)) for m in out.messages if m.role == "partials"]
+    assert sorted({p.pane_start_ms for p in partials if isinstance(p, PaneBlock)}) == [0, 1_000, 2_000]
+    assert max(p.pane_end_ms for p in partials if isinstance(p, PaneClosed)) == 3_000
+
+
+def test_a_row_older_than_every_open_pane_is_late_where_there_is_no_room(model: Density) -> None:
+    made = pipeline(bounded(2), [model])
+    score_all(made, 0, [event(5_000, 1), event(9_000, 2), event(1_000, 3), event(5_100, 4)], [100])
+    state = made.score_states[0]
+    assert state.counters == {"received": 4, "windowed": 3, "late": 1, "rejected": 0, "duplicate": 0}
+    assert (state.closed_early, state.timing.open_ms) == (0, [5_000, 9_000])
+
+
+def test_panes_that_lateness_closes_are_not_closed_early(model: Density) -> None:
+    made = pipeline(bounded(4, lateness="500ms"), [model])
+    score_all(made, 0, [event(1_000 * pane, pane) for pane in range(9)], [4])
+    assert made.score_states[0].closed_early == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("sizes", [[1], [7], [1, 30, 2]])
+def test_the_bound_holds_at_every_row_and_does_not_depend_on_batches(
+    model: Density, seed: int, sizes: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    times = np.maximum(np.arange(120) * 300 + rng.normal(0, 6_000, 120), 0).astype(int).tolist()
+    values = [event(t, i) for i, t in enumerate(times)]
+    whole, parts = pipeline(bounded(3), [model]), pipeline(bounded(3), [model])
+    expected = score_all(whole, 0, values, [1_000])
+    assert score_all(parts, 0, values, sizes).messages == expected.messages
+    assert parts.snapshot_score(0) == whole.snapshot_score(0)
+    assert whole.score_states[0].closed_early > 0
+    step = pipeline(bounded(3), [model])
+    for i, value in enumerate(values):
+        step.score(raw(0, [value], i))
+        state = step.score_states[0]
+        assert len(state.timing.open_ms) <= 3
+        assert len(state.panes) <= 3 + 1  # late rows are counted in the pane that follows what is closed
+
+
+def test_late_and_unscorable_rows_are_counted_in_their_slices(model: Density) -> None:
+    made = pipeline(config(), [model])
+    rows = [event(5_000, 1), event(100, 2, station="south"), event(5_100, 3, x=1e300), event(20_000, 4)]
+    out = score_all(made, 0, rows, [100])
+    state = made.score_states[0]
+    assert state.counters == {"received": 4, "windowed": 2, "late": 1, "rejected": 1, "duplicate": 0}
+    partials = [decode_partial(m.value, dict(m.headers)) for m in out.messages if m.role == "partials"]
+    counted: dict[str, dict[str, int]] = {"late": {}, "unscorable": {}}
+    for block in partials:
+        if isinstance(block, PaneBlock) and block.slicing == "station":
+            for column, names in counted.items():
+                numbers = np.frombuffer(block.columns[column], "<i8").tolist()
+                names |= {name: n for name, n in zip(block.slices, numbers, strict=True) if n}
+    assert counted == {"late": {"south": 1}, "unscorable": {"north": 1}}
+
+
+def test_markers_carry_where_the_pane_ends_in_the_log(model: Density) -> None:
+    made = pipeline(config(), [model])
+    out = score_all(made, 0, [event(100, 1), event(900, 2), event(1_700, 3), event(9_000, 4)], [2])
+    partials = [decode_partial(m.value, dict(m.headers)) for m in out.messages if m.role == "partials"]
+    ends = {(p.pane_end_ms, p.offset_end) for p in partials if isinstance(p, PaneClosed)}
+    assert ends == {(PANE, 2), (2 * PANE, 3), (8 * PANE, 3)}
+    assert all("counters" not in msgspec.structs.asdict(p) for p in partials)
