@@ -22,6 +22,7 @@ if typing.TYPE_CHECKING:
     from flowlib.explain.explain import Explanation
     from flowlib.fit_config import FitConfig, MaximumLikelihood
     from flowlib.frames.estimator import FlowDensity
+    from flowlib.intervals import wilson
     from flowlib.table import Table
     from flowlib.training import Progress, TrainConfig
 
@@ -46,6 +47,7 @@ __all__ = [
     "Table",
     "TrainConfig",
     "evaluate",
+    "wilson",
 ]
 
 _MODULES = {
@@ -59,6 +61,7 @@ _MODULES = {
     "explain.explain": ("Explanation",),
     "fit_config": ("FitConfig", "MaximumLikelihood"),
     "frames.estimator": ("FlowDensity",),
+    "intervals": ("wilson",),
     "table": ("Table",),
     "training": ("Progress", "TrainConfig"),
 }

@@ -14,6 +14,7 @@ from flowlib.calibration import PIT_BINS, pit_histogram
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder
 from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.intervals import NORMAL_95, wilson
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 ALPHAS = np.geomspace(1e-3, 1.0, 61)
@@ -147,18 +148,17 @@ def mean(values: Floats, groups: Ints) -> Estimate:
     sums = np.bincount(at, weights=values - centre)
     m = len(sums)
     error = float(np.sqrt((sums**2).sum() * m / max(m - 1, 1))) / len(values)
-    return Estimate(centre, centre - 1.96 * error, centre + 1.96 * error)
+    return Estimate(centre, centre - NORMAL_95 * error, centre + NORMAL_95 * error)
 
 
 def share(hits: Bools, groups: Ints) -> Estimate:
     """Share with a 95 % interval: Wilson's (1927), with as many rows as the groups are worth (Kish's design effect)."""
     plain = mean(hits.astype(np.float64), groups)
     n, p = len(hits), plain.value
-    error, binomial = (plain.high - p) / 1.96, np.sqrt(max(p * (1 - p), 1e-12) / n)
+    error, binomial = (plain.high - p) / NORMAL_95, np.sqrt(max(p * (1 - p), 1e-12) / n)
     worth = n / max(1.0, (error / binomial) ** 2)
-    bottom, half = 1 + 1.96**2 / worth, 1.96 * np.sqrt(p * (1 - p) / worth + 1.96**2 / (4 * worth**2))
-    centre = p + 1.96**2 / (2 * worth)
-    return Estimate(p, max(0.0, float((centre - half) / bottom)), min(1.0, float((centre + half) / bottom)))
+    low, high = wilson(p * worth, worth)
+    return Estimate(p, float(low), float(high))
 
 
 def curve(p_value: Floats) -> Floats:
@@ -236,7 +236,7 @@ def hanley_mcneil(auc: float, n: int) -> Estimate:
     """95 % interval of an AUC of n against n rows; Hanley & McNeil, Radiology 143 (1982), eq. 2."""
     q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     spread = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (n - 1) * (q2 - auc * auc)) / (n * n)
-    half = 1.96 * float(np.sqrt(max(spread, 0.0)))
+    half = NORMAL_95 * float(np.sqrt(max(spread, 0.0)))
     return Estimate(auc, max(0.0, auc - half), min(1.0, auc + half))
 
 

@@ -7,12 +7,12 @@ import torch
 
 from flowlib.encoder.encoder import Encoder
 from flowlib.flows import Flow
-from flowlib.table import Bools, Ints, Objects, Table
+from flowlib.table import DAY_MS, Bools, Ints, Objects, Table
 
 RARE = "(rare)"
 """Stands in drawn rows for a level beyond those that the encoder keeps apart: it knows how many there were, not which."""
 
-_WEEK_MS = 7 * 86_400_000
+_WEEK_MS = 7 * DAY_MS
 _ROWS = 4_096
 
 

@@ -14,6 +14,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
+DAY_MS = 86_400_000
+"""Milliseconds of a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from flowlib.flows.base import Flow
-from flowlib.table import Bools, Floats, Ints, Objects, Singles
+from flowlib.table import DAY_MS, Bools, Floats, Ints, Objects, Singles
 
 KINDS = ("hour", "weekday", "slice")
 SLICES_MAX = 4_096
@@ -26,7 +26,7 @@ SLICE_ROWS_MIN = 30
 HIDDEN_SHARE = 0.05
 """Rows whose slice is hidden at a training step."""
 
-_MINUTE_MS, _DAY_MS = 60_000, 86_400_000
+_MINUTE_MS = 60_000
 _HARMONICS = 2
 
 
@@ -46,9 +46,9 @@ def clock_columns(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
     """A block ``(n, 4)`` for each of ``hour`` and ``weekday`` asked for, in UTC (a zone's shift is a rotation)."""
     blocks = []
     if "hour" in kinds:
-        blocks.append(_OF_DAY[time_ms % _DAY_MS // _MINUTE_MS])
+        blocks.append(_OF_DAY[time_ms % DAY_MS // _MINUTE_MS])
     if "weekday" in kinds:
-        blocks.append(_OF_WEEK[(time_ms // _DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
+        blocks.append(_OF_WEEK[(time_ms // DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
     return blocks
 
 

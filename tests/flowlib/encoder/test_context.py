@@ -26,11 +26,11 @@ from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
-from flowlib.table import Table
+from flowlib.table import DAY_MS, Table
 from flowlib.training import TrainConfig
 from tests.flowlib.conftest import trained
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+HOUR_MS = 3_600_000
 SPEC = FeatureSpec(("x", "y"))
 LEVEL = {"low": -3.0, "middle": 0.0, "high": 3.0}
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
