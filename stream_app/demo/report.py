@@ -7,11 +7,11 @@ import sqlite3
 import time
 from typing import Any
 
+from flowlib.intervals import wilson
 from stream_app.demo.facts import Facts, points
 from stream_app.demo.progress import Progress
 from stream_app.stages.score.state import COUNTERS
 from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
-from stream_app.trainer.gates import wilson
 
 Row = dict[str, Any]
 
@@ -103,4 +103,4 @@ def _rate(panes: list[Row]) -> tuple[float | None, list[float] | None]:
     scored, alarms = sum(pane["scored"] for pane in panes), sum(pane["p_le_01"] for pane in panes)
     if not scored:
         return None, None
-    return round(alarms / scored, 5), [round(end, 5) for end in wilson(alarms, scored)]
+    return round(alarms / scored, 5), [round(float(end), 5) for end in wilson(alarms, scored)]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from flowlib.density import Density
+from flowlib.evaluation import ALARM_ALPHA
+from flowlib.intervals import wilson
 from flowlib.privacy.membership import MEMBERS_MIN, membership_advantage
 from flowlib.table import Floats, Table
 from stream_app.config import TrainerConfig
-
-ALARM_ALPHA = 0.01
 
 
 def judge(candidate: Density, in_service: Density | None, gate: Table, settings: TrainerConfig) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _calibration(p_value: Floats, settings: TrainerConfig) -> dict[str, Any]:
         "passed": n > 0 and share <= limit,
         "candidate": share,
         "alpha": ALARM_ALPHA,
-        "interval_95": [low, high],
+        "interval_95": [float(low), float(high)],
         "limit": limit,
         "rows": n,
         "says": f"{share:.3%} of held-out events have p <= {ALARM_ALPHA} (at most {limit:.1%} allowed)",
@@ -102,16 +102,6 @@ def _calibration(p_value: Floats, settings: TrainerConfig) -> dict[str, Any]:
 
 def _share(p_value: Floats) -> float:
     return float(np.mean(p_value <= ALARM_ALPHA)) if len(p_value) else 1.0
-
-
-def wilson(hits: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval for a share (Wilson 1927, JASA 22)."""
-    if n == 0:
-        return 0.0, 1.0
-    p = hits / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _finite(value: Any) -> float | None:

@@ -17,7 +17,7 @@ from stream_app.errors import ModelError
 from stream_app.kafka.topics import MODEL_BYTES_MAX
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry
-from stream_app.trainer import gates, training
+from stream_app.trainer import training
 from stream_app.trainer.dataset import DAY_MS
 from stream_app.trainer.training import Outcome, answer
 
@@ -124,12 +124,6 @@ def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
     outcome = answer(config, request(), rows(n_days=6), None, signing_key(config))
     assert outcome.made is None
     assert "too few rows (train 48," in outcome.notice.reason
-
-
-def test_wilson_agrees_with_its_textbook_values() -> None:
-    assert gates.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert gates.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
-    assert gates.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_the_registry_keeps_verifies_and_remembers(tmp_path: Path, first: Outcome) -> None:
