@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
     from flowlib.encoder.spec import EncoderConfig, FeatureSpec
     from flowlib.errors import ArtifactError, EngineError, FlowlibError, OtherRun
     from flowlib.evaluation import Evaluation, evaluate
-    from flowlib.explain.explain import Explanation
+    from flowlib.explain.explanation import Explanation
     from flowlib.fit_config import FitConfig, MaximumLikelihood
     from flowlib.frames.estimator import FlowDensity
     from flowlib.intervals import wilson
@@ -58,7 +58,7 @@ _MODULES = {
     "encoder.spec": ("EncoderConfig", "FeatureSpec"),
     "errors": ("ArtifactError", "EngineError", "FlowlibError", "OtherRun"),
     "evaluation": ("Evaluation", "evaluate"),
-    "explain.explain": ("Explanation",),
+    "explain.explanation": ("Explanation",),
     "fit_config": ("FitConfig", "MaximumLikelihood"),
     "frames.estimator": ("FlowDensity",),
     "intervals": ("wilson",),

@@ -30,7 +30,15 @@ from flowlib.margins import Margins
 from flowlib.table import Bools, Floats, Ints, Objects, Singles
 
 PIT_BINS = 20
+"""Bins of a PIT histogram."""
+
 POOLED = ""
+"""Name of the reference that holds all rows."""
+
+SLICE_ROWS_MIN = 200
+"""A slice with at least so many reference rows has a reference of its own, whatever level α its p-values are compared with:
+where α is below 1 / (rows + 1) none of its events can be flagged."""
+
 ORDINARY = (0.2, 0.5, 0.8)
 """Quantiles at which a feature's value counts as ordinary."""
 
@@ -68,7 +76,6 @@ class Calibration:
         z: Singles,
         missing: Bools,
         slices: Objects,
-        min_alpha: float = 0.01,
         features: Singles | None = None,
         parts: Floats | None = None,
     ) -> Calibration:
@@ -80,8 +87,7 @@ class Calibration:
             distance: ``(n,)`` ≥ 0, how far out the rows are.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
-            slices: ``(n,)`` names; a slice with at least ``2 / min_alpha`` rows gets its own reference.
-            min_alpha: the smallest level per-slice p-values are wanted for.
+            slices: ``(n,)`` names; see :data:`SLICE_ROWS_MIN`.
             features: ``(n, d)`` in feature space; without them ordinary values are taken to be 0.
             parts: ``(n, d + k)`` nats per column; without them their means are taken to be 0.
 
@@ -94,7 +100,7 @@ class Calibration:
         joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(distance, distance_sorted))
         names, counts = np.unique(slices.astype(str), return_counts=True)
         scores = {POOLED: np.sort(joint)}
-        for name in names[counts >= 2 / min_alpha].tolist():
+        for name in names[counts >= SLICE_ROWS_MIN].tolist():
             if name != POOLED:
                 scores[name] = np.sort(joint[slices.astype(str) == name])
         return cls(

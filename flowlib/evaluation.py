@@ -240,7 +240,7 @@ def hanley_mcneil(auc: float, n: int) -> Estimate:
     return Estimate(auc, max(0.0, auc - half), min(1.0, auc + half))
 
 
-def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table, seed: int = 0) -> Floats:
+def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table) -> Floats:
     """Log-likelihood ``(n,)`` under one Gaussian over the same features: what a mean and a covariance would say.
 
     Gaps and categories are modelled as in the density, by their own factors; of a row with gaps the Gaussian of the
@@ -250,7 +250,7 @@ def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table, seed: int = 0
     Raises:
         ValueError: hardly any training row is without gaps, and only those tell of a covariance.
     """
-    spread = encoder.dequantize(train, np.random.default_rng(seed))
+    spread = encoder.dequantize(train, np.random.default_rng(0))
     fitted, encoded = encoder.encode(spread), encoder.encode(rows)
     whole = fitted.scorable & ~fitted.missing.any(axis=1)
     needed = fitted.missing.shape[1] + 1

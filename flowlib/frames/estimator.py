@@ -14,7 +14,7 @@ from flowlib import artifact
 from flowlib.density import Density
 from flowlib.encoder.context import CLOCK_WIDTH
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
-from flowlib.explain.explain import Explanation, explain
+from flowlib.explain.explanation import Explanation, explain
 from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
 from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of
