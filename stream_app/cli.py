@@ -1,11 +1,18 @@
-"""The ``driftflow`` command."""
+"""The ``driftflow`` command: options and help of each subcommand, and one call into the room that does it.
+
+Each subcommand imports its room when it is called, after its configuration has been read: ``driftflow --help`` and a
+fault in the configuration answer at once, without waiting for torch and Kafka.
+"""
 
 from __future__ import annotations
 
+import errno
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -14,19 +21,26 @@ from stream_app import __version__
 from stream_app.config import Config, load
 from stream_app.errors import DriftflowError
 
+Command = Callable[..., None]
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 CONFIG = click.option(
     "-c",
     "--config",
-    "config_path",
+    "path",
     default="driftflow.toml",
     show_default=True,
-    type=click.Path(dir_okay=False),
+    type=NEW_FILE,
     help="The stream's configuration.",
 )
-BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 
 
 class _Group(click.Group):
@@ -36,8 +50,17 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except DriftflowError as error:
-            err.print(f"[bold red]driftflow:[/] {_plain(error)}")
-            sys.exit(1)
+            _fail(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click ends quietly
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}; look at that file, or at the disk it is on")
+
+
+def _fail(reason: object) -> NoReturn:
+    err.print(f"[bold red]driftflow:[/] {_plain(reason)}")
+    sys.exit(1)
 
 
 def _plain(text: object) -> str:
@@ -45,9 +68,21 @@ def _plain(text: object) -> str:
     return str(text).replace("[", "\\[")
 
 
-def _load(config_path: str, bootstrap: str | None = None) -> Config:
-    overrides = {"kafka.bootstrap": [bootstrap]} if bootstrap else None
-    return load(config_path, overrides)
+def _configured(broker: bool) -> Callable[[Command], Command]:
+    """A command that gets the configuration of ``--config`` as ``config``; with ``--bootstrap`` where it needs a broker."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(path: Path, bootstrap: str | None = None, **options: Any) -> None:
+            overrides = {"kafka.bootstrap": [bootstrap]} if bootstrap else None
+            command(config=load(path, overrides), **options)
+
+        return CONFIG(BOOTSTRAP(run) if broker else run)
+
+    return decorate
+
+
+online, offline = _configured(broker=True), _configured(broker=False)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -91,165 +126,144 @@ def demo(**options: Any) -> None:
 
 
 @main.command(short_help="Run the agents on Kafka.")
-@CONFIG
-@BOOTSTRAP
+@online
 @click.option("--only", type=click.Choice(["score", "watch"]), help="Run one of the two stages.")
 @click.option(
     "--decisions",
-    type=click.Path(exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     help="Repeat the run that wrote this decisions.jsonl, instead of making decisions.",
 )
 @click.option("--skip-preflight", is_flag=True, help="Start without checking the broker first.")
-def worker(
-    config_path: str, bootstrap: str | None, only: str | None, decisions: str | None, skip_preflight: bool
-) -> None:
+def worker(config: Config, only: str | None, decisions: Path | None, skip_preflight: bool) -> None:
     """Run the agents: score events, keep windows, raise alerts, ask for models."""
     from stream_app.worker.process import run_worker
 
-    run_worker(_load(config_path, bootstrap), only=only, decisions=decisions, checked=not skip_preflight)
+    run_worker(config, only=only, decisions=decisions, checked=not skip_preflight)
 
 
 @main.command(short_help="Answer retrain requests.")
-@CONFIG
-@BOOTSTRAP
+@online
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the topic's events before this time.")
-def trainer(config_path: str, bootstrap: str | None, bootstrap_until: str | None) -> None:
+def trainer(config: Config, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
     from stream_app.trainer.process import run_trainer
 
-    run_trainer(_load(config_path, bootstrap), bootstrap_until, lambda line: err.print(_plain(line)))
+    run_trainer(config, bootstrap_until, lambda line: err.print(_plain(line)))
 
 
 @main.command(short_help="Send a file to the events topic.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@CONFIG
-@BOOTSTRAP
+@FILE
+@online
 @click.option("--speedup", type=float, help="Event time runs this much faster than the clock (default: no pacing).")
-def produce(file: Path, config_path: str, bootstrap: str | None, speedup: float | None) -> None:
+def produce(config: Config, file: Path, speedup: float | None) -> None:
     """Send the rows of FILE (CSV or JSON lines, .gz or not) to the events topic."""
     from stream_app.kafka.produce import run_produce
 
-    run_produce(_load(config_path, bootstrap), file, speedup, err)
+    run_produce(config, file, speedup, err)
 
 
 @main.command(short_help="Score a file, without a broker.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@CONFIG
+@FILE
+@offline
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
 @click.option("--model", help="Model id to score with (default: the registry's newest).")
-@click.option("--decisions", type=click.Path(exists=True, dir_okay=False), help="Repeat the run that wrote this file.")
-@click.option(
-    "--signals", "signals_path", type=click.Path(dir_okay=False), help="Write the signals here, as JSON lines."
-)
+@click.option("--decisions", type=EXISTING_FILE, help="Repeat the run that wrote this file.")
+@click.option("--signals", type=NEW_FILE, help="Write the signals here, as JSON lines.")
 @click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
-def score(file: Path, config_path: str, **options: Any) -> None:
+def score(config: Config, file: Path, **options: Any) -> None:
     """Run both stages on FILE in this process, without a broker: the same results as on Kafka."""
-    from stream_app.offline.score import run_score
+    from stream_app.offline.score import ScoreOptions, run_score
 
-    run_score(load(config_path), file, out=out, err=err, **options)
+    run_score(config, file, ScoreOptions(**options), out, err)
 
 
 @main.command(short_help="Report how good a model is.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@CONFIG
+@FILE
+@offline
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
 @click.option("--model", help="Model id to evaluate (default: the registry's newest).")
-@click.option(
-    "--out",
-    "out_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="report.html",
-    show_default=True,
-    help="Write the page here.",
-)
-@click.option("--png", type=click.Path(file_okay=False, path_type=Path), help="Write each plot as a PNG here too.")
-def evaluate(
-    file: Path, config_path: str, bootstrap_until: str | None, model: str | None, out_path: Path, png: Path | None
-) -> None:
+@click.option("--out", "page", type=NEW_FILE, default="report.html", show_default=True, help="Write the page here.")
+@click.option("--png", type=NEW_FOLDER, help="Write each plot as a PNG here too.")
+def evaluate(config: Config, file: Path, page: Path, **options: Any) -> None:
     """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices."""
     from stream_app.offline.evaluate.page import verdict
     from stream_app.offline.evaluate.run import run_evaluate
 
-    found = run_evaluate(load(config_path), file, out_path, err, png=png, model=model, bootstrap_until=bootstrap_until)
-    out.print("\n".join(_plain(sentence) for sentence in verdict(found)))
-    out.print(f"[bold]{_plain(out_path)}[/]")
+    evaluation = run_evaluate(config, file, page, err, **options)
+    out.print("\n".join(_plain(sentence) for sentence in verdict(evaluation)))
+    out.print(f"[bold]{_plain(page)}[/]")
 
 
 @main.command(short_help="Tail alerts, requests and models.")
-@CONFIG
-@BOOTSTRAP
+@online
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--all", "everything", is_flag=True, help="Event anomalies and activations too.")
-def signals(config_path: str, bootstrap: str | None, follow: bool, as_json: bool, everything: bool) -> None:
+def signals(config: Config, follow: bool, as_json: bool, everything: bool) -> None:
     """Tail the signals topic readably: alerts, retrain requests, models."""
     from stream_app.kafka.signals import tail_signals
 
-    tail_signals(_load(config_path, bootstrap), out, follow=follow, as_json=as_json, everything=everything)
+    tail_signals(config, out, follow=follow, as_json=as_json, everything=everything)
 
 
 @main.command(short_help="List and verify the models.")
-@CONFIG
-@BOOTSTRAP
+@online
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")
 @click.option(
     "--publish", is_flag=True, help="Put every promoted model on the models topic again (a new cluster, a replay)."
 )
-def models(config_path: str, bootstrap: str | None, as_json: bool, publish: bool) -> None:
+def models(config: Config, as_json: bool, publish: bool) -> None:
     """List the models of the registry, oldest first, with what was decided and why; verify each."""
-    from stream_app.models.listing import list_models
-    from stream_app.trainer.publishing import publish_models
-
-    config = _load(config_path, bootstrap)
     if publish:
+        from stream_app.trainer.publishing import publish_models
+
         publish_models(config, err)
         return
-    rows = list_models(config)
+    from stream_app.models.listing import check_listed, list_models
+
+    listed = list_models(config)
     if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        out.print(f"[bold]{row['model_id']}[/]  {row['status']}, signature verified: {_plain(row['verified'])}")
-        out.print(f"  trained on {row['train_rows']:,} rows up to {row['trained_until']}; {_plain(row['reason'])}")
-    if not rows:
+        click.echo(json.dumps(listed))
+    for model in listed if not as_json else ():
+        out.print(f"[bold]{model['model_id']}[/]  {model['status']}, signature verified: {_plain(model['verified'])}")
+        out.print(
+            f"  trained on {model['train_rows']:,} rows up to {model['trained_until']}; {_plain(model['reason'])}"
+        )
+    if not listed:
         err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
+    check_listed(listed)
 
 
 @main.command(short_help="Write a model as a file for a device.")
 @click.argument("model")
-@CONFIG
+@offline
 @click.option("--format", "kind", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
 @click.option(
-    "--out",
-    "out_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The file to write; FILE.json beside it says how to use it.",
+    "--out", "path_out", type=NEW_FILE, required=True, help="The file to write; FILE.json beside it says how to use it."
 )
 @click.option("--int8", is_flag=True, help="Weights of one byte (ONNX); refused where that costs over 0.1 nats.")
-def export(model: str, config_path: str, kind: str, out_path: Path, int8: bool) -> None:
+def export(config: Config, model: str, kind: str, path_out: Path, int8: bool) -> None:
     """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
 
     The signature is verified before, and what was written is held to the model after.
     """
     from stream_app.offline.export import export_model
 
-    done = export_model(load(config_path), model, kind, out_path, int8)
+    exported = export_model(config, model, kind, path_out, int8)
     out.print(
-        f"model {done.model_id}: {_plain(done.file)} and {_plain(done.description)}, "
-        f"{'on average' if int8 else 'at most'} {done.gap_nats:.1e} nats from it"
+        f"model {exported.model_id}: {_plain(exported.file)} and {_plain(exported.description)}, "
+        f"{'on average' if int8 else 'at most'} {exported.gap_nats:.1e} nats from it"
     )
 
 
 @main.command(short_help="Serve the web page at localhost.")
-@CONFIG
+@offline
 @click.option("--port", type=int, help="Port instead of console.port.")
-def console(config_path: str, port: int | None) -> None:
+def console(config: Config, port: int | None) -> None:
     """Serve the web page at localhost, from the embedded store."""
     from stream_app.console.answers import Store
     from stream_app.console.server import serve
 
-    config = load(config_path)
     page = config.console
     serve(Store.of(config), host=page.host, port=page.port if port is None else port, names=page.names)
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,8 @@ Row = tuple[bytes | None, bytes]
 
 _MISSING = frozenset(("", "NA", "N/A", "NaN", "nan", "null", "None"))
 _LINE_MAX = 64 * 1024 * 1024
+_INT_MAX = 2**63 - 1
+"""JSON writers and readers agree on whole numbers up to here; larger ones become floats."""
 
 
 def read_rows(path: str | Path, config: Config) -> Iterator[Row]:
@@ -32,7 +35,7 @@ def read_rows(path: str | Path, config: Config) -> Iterator[Row]:
     lines travel as they are, bad ones too: what reads them reports them. ``-`` is JSON lines on standard input.
 
     Raises:
-        DriftflowError: no such file, or a CSV without the time field.
+        DriftflowError: the file cannot be read to its end, or is a CSV without the time field.
     """
     for fields, value in _events(path, config.event):
         yield _key(fields, config.event), value
@@ -66,20 +69,23 @@ def _text(value: Any) -> str:
 
 
 def _events(path: str | Path, event: EventConfig) -> Iterator[tuple[dict[str, Any], bytes]]:
-    with _open(path) as stream:
-        name = str(path).removesuffix(".gz")
-        yield from _csv_events(stream, event, str(path)) if name.endswith(".csv") else _json_events(stream)
+    name, count = str(path).removesuffix(".gz"), 0
+    try:
+        with _open(path) as stream:
+            events = _csv_events(stream, event, str(path)) if name.endswith(".csv") else _json_events(stream)
+            for row in events:
+                yield row
+                count += 1
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        where = f" after {count:,} events" if count else ""
+        raise DriftflowError(f"{path} cannot be read{where}, {reason}: name a whole file of events") from error
 
 
 def _open(path: str | Path) -> IO[bytes]:
     if str(path) == "-":
         return sys.stdin.buffer
-    try:
-        opened: Any = (gzip.open if str(path).endswith(".gz") else open)(path, "rb")
-    except FileNotFoundError:
-        raise DriftflowError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DriftflowError(f"{path}: {error.strerror}") from None
+    opened: Any = (gzip.open if str(path).endswith(".gz") else open)(path, "rb")
     stream: IO[bytes] = opened
     return stream
 
@@ -127,7 +133,9 @@ def _number_or_text(cell: str) -> float | int | str | None:
     if cell in _MISSING:
         return None
     try:
-        return int(cell)
+        whole = int(cell)
+        if -_INT_MAX <= whole <= _INT_MAX:
+            return whole
     except ValueError:
         pass
     try:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def prepare_process() -> None:
     """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
-    import torch
+    import torch  # takes a second, and `driftflow signals`, which needs this module, has no use for it
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
@@ -36,5 +36,8 @@ def on_stop_signals(stop: Callable[[], None]) -> None:
 
 
 def utc(ms: int, pattern: str = "%Y-%m-%d %H:%M") -> str:
-    """Milliseconds since the epoch as text, in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern)
+    """Milliseconds since the epoch as text, in UTC; as a number where it is no time of the years 1 to 9999."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime(pattern)
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"

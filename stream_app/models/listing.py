@@ -10,6 +10,8 @@ from stream_app.errors import ModelError
 from stream_app.models.registry import Registry
 from stream_app.terminal import utc
 
+_YES, _NOT_ASKED = "yes", "–"
+
 
 def list_models(config: Config) -> list[dict[str, Any]]:
     """Every model notice of the registry, oldest first, each promoted one verified anew.
@@ -35,11 +37,18 @@ def list_models(config: Config) -> list[dict[str, Any]]:
     ]
 
 
+def check_listed(models: list[dict[str, Any]]) -> None:
+    """Raise ModelError where a model of :func:`list_models` was not accepted."""
+    bad = [model["verified"] for model in models if model["verified"] not in (_YES, _NOT_ASKED)]
+    if bad:
+        raise ModelError(f"{len(bad)} of {len(models)} models cannot be used: {'; '.join(bad)}")
+
+
 def _verified(registry: Registry, notice: ModelNotice) -> str:
     if notice.status != "promoted":
-        return "–"
+        return _NOT_ASKED
     try:
         registry.load(notice.model_id)
     except ModelError as error:
         return f"NO: {error}"
-    return "yes"
+    return _YES

@@ -1,4 +1,4 @@
-"""The same two stages in one process, on a file, with no broker. Same partitions, same offsets, same results.
+"""All stages in one process, on a file, with no broker. Same partitions, same offsets, same results.
 
 Every event gets the partition and offset it would get on the broker (the producer's partitioner, file order), and the
 signals come out per signals partition, so the two runtimes can be compared byte for byte.
@@ -18,7 +18,8 @@ from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.pipeline import Pipeline
 
-CHUNK = 4_000
+BATCH_ROWS = 4_000
+"""Rows of a batch; results do not depend on it."""
 
 
 class LocalRun:
@@ -26,26 +27,25 @@ class LocalRun:
 
     Args:
         config: the stream.
-        decisions: the decisions to repeat, or none to put ``service`` in service from the first pane on.
+        decisions: the decisions to repeat; without any the run makes its own.
 
     Attributes:
         sent: what was sent, by role and partition, in order.
     """
 
     def __init__(self, config: Config, decisions: Iterable[Decision] = ()) -> None:
-        given = list(decisions)
-        n = config.topics.partitions
+        repeated = list(decisions)
         self.config = config
-        self.pipeline = Pipeline(config, n, given, make_decisions=not given)
+        self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
-        self._partials = [0] * n
+        self._partials_ends = [0] * config.topics.partitions
 
-    def start(self, service: str) -> None:
-        """Open every partition, with ``service`` as the first model where no decision says otherwise."""
+    def start(self, model_id: str) -> None:
+        """Open every partition, with this model as the first where no decision says otherwise."""
         for partition in range(self.config.topics.partitions):
             self.pipeline.open_score(partition)
             self.pipeline.open_watch(partition)
-            decision = self.pipeline.decide_activation(partition, service)
+            decision = self.pipeline.decide_activation(partition, model_id)
             if decision is not None:
                 self.pipeline.apply(decision)
 
@@ -55,38 +55,39 @@ class LocalRun:
         points = list(out.points)
         for message in out.messages:
             if message.role == "partials":
-                points += self._deliver(message).points
+                points += self._watch(message).points
             else:
-                self.sent[message.role, message.partition].append(message)
+                self._keep(message)
         return points
 
-    def _deliver(self, message: Outgoing) -> Outputs:
-        q = message.partition
-        out = self.pipeline.watch(q, self._partials[q], message.value, dict(message.headers))
-        self._partials[q] += 1
-        self.sent["partials", q].append(message)
-        for signal in out.messages:
-            self.sent[signal.role, signal.partition].append(signal)
+    def _watch(self, partial: Outgoing) -> Outputs:
+        partition = partial.partition
+        out = self.pipeline.watch(partition, self._partials_ends[partition], partial.value, dict(partial.headers))
+        self._partials_ends[partition] += 1
+        self._keep(partial)
+        for message in out.messages:
+            self._keep(message)
         return out
 
+    def _keep(self, message: Outgoing) -> None:
+        self.sent[message.role, message.partition].append(message)
 
-def batches(
-    config: Config, rows: Iterable[tuple[bytes | None, bytes | None]], chunk: int = CHUNK
-) -> Iterator[RawBatch]:
+
+def batches(config: Config, rows: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[RawBatch]:
     """Keyed rows as batches of consecutive offsets per partition, in file order."""
     n = config.topics.partitions
     waiting: dict[int, list[bytes | None]] = defaultdict(list)
-    offsets = [0] * n
-    for at, (key, value) in enumerate(rows):
-        partition = partition_for(key, n, at)
+    ends = [0] * n
+    for number, (key, value) in enumerate(rows):
+        partition = partition_for(key, n, number)
         waiting[partition].append(value)
-        if len(waiting[partition]) >= chunk:
-            yield _batch(config, partition, offsets, waiting.pop(partition))
+        if len(waiting[partition]) >= BATCH_ROWS:
+            yield _batch(config, partition, ends, waiting.pop(partition))
     for partition, values in sorted(waiting.items()):
-        yield _batch(config, partition, offsets, values)
+        yield _batch(config, partition, ends, values)
 
 
-def _batch(config: Config, partition: int, offsets: list[int], values: list[bytes | None]) -> RawBatch:
-    first = offsets[partition]
-    offsets[partition] += len(values)
-    return RawBatch(config.topics.events, partition, np.arange(first, offsets[partition], dtype=np.int64), values)
+def _batch(config: Config, partition: int, ends: list[int], values: list[bytes | None]) -> RawBatch:
+    first = ends[partition]
+    ends[partition] += len(values)
+    return RawBatch(config.topics.events, partition, np.arange(first, ends[partition], dtype=np.int64), values)

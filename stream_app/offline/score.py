@@ -1,18 +1,19 @@
-"""``driftflow score``: the local runtime behind a command."""
+"""``driftflow score``: both stages over a file, in this process."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from flowlib.density import Density
 from schemas.codecs import decode_event
-from schemas.records import Alert, RetrainRequest
+from schemas.records import Alert, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
@@ -21,95 +22,118 @@ from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry
 from stream_app.offline.replay import LocalRun, batches
-from stream_app.stages.batches import RawBatch
+from stream_app.sinks import make_sink
+from stream_app.sinks.spool import Drainer, Spool
+from stream_app.stages.batches import EventBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.state import COUNTERS
-from stream_app.terminal import prepare_process, progress_bar
+from stream_app.terminal import prepare_process, progress_bar, utc
 from stream_app.trainer import dataset
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.training import answer
 
+_DRAIN_S = 600.0
 
-def run_score(
-    config: Config,
-    file: Path,
-    out: Console,
-    err: Console,
-    bootstrap_until: str | None = None,
-    model: str | None = None,
-    decisions: str | None = None,
-    signals_path: str | None = None,
-    store: bool = False,
-) -> None:
-    """Score a file with both stages; see the command's help."""
-    if signals_path:
-        check_writable(Path(signals_path))
+Sent = dict[tuple[str, int], list[Outgoing]]
+"""Messages by role and partition, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What the command was asked for.
+
+    Attributes:
+        bootstrap_until: train a first model on the events before this time.
+        model: id of the model to score with; None is the one in service.
+        decisions: file of the decisions to repeat.
+        signals: file to write the signals to.
+        store: whether windows and alerts go to the configured sink too.
+    """
+
+    bootstrap_until: str | None = None
+    model: str | None = None
+    decisions: Path | None = None
+    signals: Path | None = None
+    store: bool = False
+
+
+def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, err: Console) -> None:
+    """Score a file with both stages; results go to ``out``, progress and warnings to ``err``.
+
+    Raises:
+        ModelError: there is no model, or it is not accepted.
+        DriftflowError: a file cannot be read or written.
+    """
+    if options.signals:
+        check_writable(options.signals)
     prepare_process()
-    if bootstrap_until:
-        bootstrap(config, file, bootstrap_until, err)
-    given = read_lines(Path(decisions), DECODER, REMEDY) if decisions else []
-    registry = Registry(config)
-    run = LocalRun(config, given)
-    for density in _models(registry, models_of(given), model):
-        run.pipeline.models.add(scored_by(config, density))
-    service = model or next(iter(run.pipeline.models.densities))
-    run.start(service)
-    spool = _open_store(config) if store else None
-    total = sum(1 for _ in read_rows(file, config))
-    with progress_bar(err) as bar:
-        task = bar.add_task("scoring", total=total)
-        for raw in batches(config, read_rows(file, config)):
-            points = run.feed(raw)
-            if spool is not None and points:
-                spool[0].append(points)
-            bar.advance(task, len(raw))
-    if spool is not None:
-        spool[1].drain(600.0)
-        spool[1].stop()
-        spool[0].close()
-    if signals_path:
-        write_signals(run.sent, Path(signals_path))
+    if options.bootstrap_until:
+        bootstrap(config, file, options.bootstrap_until, err)
+    run = _make_run(config, options)
+    if options.store:
+        with _store(config, err) as spool:
+            _feed(run, file, err, spool)
+    else:
+        _feed(run, file, err)
+    if options.signals:
+        write_signals(run.sent, options.signals)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
         err.print(
             f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}"
         )
-    _tell(run, out)
+    _print_results(run, out)
 
 
 def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
-    """Train the first model on the file's events before a time, and put it into the registry."""
+    """Train the first model on the file's events before a time, and put it into the registry.
+
+    Raises:
+        ModelError: the model was refused, with the reason.
+        DriftflowError: the file cannot be read, or the registry cannot be written.
+    """
     key, registry, until_ms = signing_key(config), Registry(config), bootstrap_until_ms(config, until)
-    raws = list(batches(config, read_rows(file, config)))
-    rows = dataset.gather((Decoder(config).decode(raw)[0] for raw in raws), 0, until_ms)
-    request = bootstrap_request(config, _ends(config, raws, until_ms), 0, until_ms)
+    decoder = Decoder(config)
+    events = [decoder.decode(raw)[0] for raw in batches(config, read_rows(file, config))]
+    request = bootstrap_request(config, _ends(config, events, until_ms), 0, until_ms)
     with progress_bar(err) as bar:
         task = bar.add_task("training", total=config.model.max_steps)
+        rows = dataset.gather(events, 0, until_ms)
         outcome = answer(config, request, rows, None, key, lambda p: bar.update(task, completed=p.step))
-    if outcome.made is None:
+    if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")
-    registry.save(outcome.made)
+    registry.save(outcome.model)
     registry.record(outcome.notice)
-    registry.promote(Entry(outcome.made.model_id, request.id, request.requested_pane_ms))
-    err.print(f"model {outcome.made.model_id}: {outcome.notice.reason}")
-    return registry.load(outcome.made.model_id)
+    registry.promote(Entry(outcome.model.model_id, request.id, request.requested_pane_ms))
+    err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}")
+    return registry.load(outcome.model.model_id)
 
 
-def _ends(config: Config, raws: Iterable[RawBatch], until_ms: int) -> dict[int, int]:
+def _ends(config: Config, events: Iterable[EventBatch], until_ms: int) -> dict[int, int]:
     """Offset after the last event before a time, by partition: what the broker would hold had it been sent no more."""
-    decoder, ends = Decoder(config), dict.fromkeys(range(config.topics.partitions), 0)
-    for raw in raws:
-        events, _ = decoder.decode(raw)
-        before = events.offsets[events.event_time_ms < until_ms]
+    ends = dict.fromkeys(range(config.topics.partitions), 0)
+    for batch in events:
+        before = batch.offsets[batch.event_time_ms < until_ms]
         if len(before):
-            ends[raw.partition] = max(ends[raw.partition], int(before.max()) + 1)
+            ends[batch.partition] = max(ends[batch.partition], int(before.max()) + 1)
     return ends
 
 
-def _models(registry: Registry, named: set[str], model: str | None) -> list[Density]:
-    if named:
-        return [registry.load(model_id) for model_id in sorted(named)]
+def _make_run(config: Config, options: ScoreOptions) -> LocalRun:
+    """A run with its models, ready for the first batch."""
+    decisions = read_lines(options.decisions, DECODER, REMEDY) if options.decisions else []
+    run = LocalRun(config, decisions)
+    for density in _load_models(Registry(config), models_of(decisions), options.model):
+        run.pipeline.models.add(scored_by(config, density))
+    run.start(options.model or next(iter(run.pipeline.models.densities)))
+    return run
+
+
+def _load_models(registry: Registry, decided: set[str], model: str | None) -> list[Density]:
+    """The models that the decisions name; without decisions the one asked for, else the one in service."""
+    if decided:
+        return [registry.load(model_id) for model_id in sorted(decided)]
     if model:
         return [registry.load(model)]
     current = registry.current()
@@ -118,41 +142,75 @@ def _models(registry: Registry, named: set[str], model: str | None) -> list[Dens
     return [current]
 
 
-def _open_store(config: Config) -> Any:
-    from stream_app.sinks import make_sink
-    from stream_app.sinks.spool import Drainer, Spool
+def _feed(run: LocalRun, file: Path, err: Console, spool: Spool | None = None) -> None:
+    total = sum(1 for _ in read_rows(file, run.config))
+    with progress_bar(err) as bar:
+        task = bar.add_task("scoring", total=total)
+        for raw in batches(run.config, read_rows(file, run.config)):
+            points = run.feed(raw)
+            if spool is not None and points:
+                spool.append(points)
+            bar.advance(task, len(raw))
 
+
+@contextmanager
+def _store(config: Config, err: Console) -> Iterator[Spool]:
+    """The spool of the configured sink; what is appended to it has been written when the block ends."""
+    sink = make_sink(config)
     spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
-    drainer = Drainer(spool, make_sink(config))
+    drainer = Drainer(spool, sink)
     drainer.start()
-    return spool, drainer
+    try:
+        yield spool
+        if not drainer.drain(_DRAIN_S):
+            err.print(
+                f"{len(spool):,} points wait in {spool.path}: the sink takes none now, the next run hands them on"
+            )
+    finally:
+        drainer.stop()
+        spool.close()
 
 
-def write_signals(sent: dict[tuple[str, int], list[Outgoing]], path: Path) -> None:
-    """Signals as JSON lines, partition by partition, each in order."""
-    with writing(path), open(path, "w") as file:
-        for (role, partition), messages in sorted(sent.items()):
-            for message in messages if role == "signals" else ():
-                headers = {name: value.decode() for name, value in message.headers}
-                line = {"partition": partition, **headers, "data": json.loads(message.value)}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+def _signals(sent: Sent) -> Iterator[tuple[int, Outgoing]]:
+    """``(partition, message)`` of the signals, partition by partition, each in order."""
+    for (role, partition), messages in sorted(sent.items()):
+        if role == "signals":
+            yield from ((partition, message) for message in messages)
 
 
-def _tell(run: LocalRun, out: Console) -> None:
-    totals = {name: sum(s.counters[name] for s in run.pipeline.score_states.values()) for name in COUNTERS}
+def write_signals(sent: Sent, path: Path) -> None:
+    """Write the signals as JSON lines, partition by partition, each in order.
+
+    Raises:
+        DriftflowError: the file cannot be written.
+    """
+    with writing(path), open(path, "w", encoding="utf-8") as file:
+        for partition, message in _signals(sent):
+            headers = {name: value.decode() for name, value in message.headers}
+            line = {"partition": partition, **headers, "data": json.loads(message.value)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _print_results(run: LocalRun, out: Console) -> None:
+    states = run.pipeline.score_states.values()
+    totals = {name: sum(state.counters[name] for state in states) for name in COUNTERS}
     out.print("  ".join(f"{name} [bold]{n:,}[/]" for name, n in totals.items()))
     table = Table("when", "state", "slice", "rule", "what", box=None)
-    for (role, _), messages in sorted(run.sent.items()):
-        for message in messages if role == "signals" else ():
-            record = decode_event(message.value, message.headers)
-            if isinstance(record, Alert):
-                table.add_row(_day(record.pane_end_ms), record.state, record.slice, record.rule, record.summary)
-            elif isinstance(record, RetrainRequest):
-                table.add_row(_day(record.requested_pane_ms), "retrain", ",".join(record.slices), record.reason, "")
+    for _, message in _signals(run.sent):
+        row = _result_row(decode_event(message.value, message.headers))
+        if row:
+            table.add_row(*row)
     out.print(table)
 
 
-def _day(ms: int) -> str:
-    from datetime import UTC, datetime
+def _result_row(record: Record | None) -> tuple[str, str, str, str, str] | None:
+    match record:
+        case Alert():
+            return _day(record.pane_end_ms), record.state, record.slice, record.rule, record.summary
+        case RetrainRequest():
+            return _day(record.requested_pane_ms), "retrain", ",".join(record.slices), record.reason, ""
+    return None
 
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+
+def _day(ms: int) -> str:
+    return utc(ms, "%Y-%m-%d")

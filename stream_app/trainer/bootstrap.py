@@ -7,19 +7,21 @@ from datetime import datetime
 import msgspec
 
 from schemas.records import OffsetRange, RetrainRequest, record_id
-from stream_app.config.settings import Config
+from stream_app.config import Config
 from stream_app.errors import ConfigError
 from stream_app.stages.score.decoding import time_parser
+from stream_app.stages.score.rejects import Undecodable
 
 
 def bootstrap_until_ms(config: Config, text: str) -> int:
     """The value of ``--bootstrap-until`` in milliseconds since the epoch; raises ConfigError."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError("--bootstrap-until", [f"expected a date such as 2026-01-31, got {text!r}"]) from None
     event = msgspec.structs.replace(config.event, time_format="iso8601")
-    return time_parser(event)(text)
+    try:
+        datetime.fromisoformat(text)  # the parser of events takes numbers too
+        return time_parser(event)(text)
+    except (ValueError, Undecodable):
+        fault = f"expected a date such as 2026-01-31, from 1970 on, got {text!r}"
+        raise ConfigError("--bootstrap-until", [fault]) from None
 
 
 def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_ms: int) -> RetrainRequest:
@@ -32,8 +34,8 @@ def bootstrap_request(config: Config, ends: dict[int, int], start_ms: int, end_m
     """
     topic = config.topics.events
     train = [
-        OffsetRange(topic=topic, partition=p, start=0, end=end, start_ms=start_ms, end_ms=end_ms)
-        for p, end in sorted(ends.items())
+        OffsetRange(topic=topic, partition=partition, start=0, end=end, start_ms=start_ms, end_ms=end_ms)
+        for partition, end in sorted(ends.items())
     ]
     return RetrainRequest(
         id=record_id("bootstrap", config.stream, topic, sorted(ends.items()), start_ms, end_ms),

@@ -1,4 +1,4 @@
-"""The checkpoint of the training in hand, as one file: after a crash the same request goes on where it stood."""
+"""The checkpoint of the training that is under way, in one file: after a crash the same request goes on from there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flowlib.fit_config import Learn, MaximumLikelihood
 from flowlib.flows import Flow
 from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
 from stream_app.config import Config
-from stream_app.disk import write_durably
+from stream_app.disk import write_durably, writing
 
 log = logging.getLogger(__name__)
 
@@ -21,27 +21,32 @@ class CheckpointFile:
         self._path = config.path(config.state.dir) / f"{config.stream}.checkpoint"
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Replace the file; a crash leaves the old one or the new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(self._path, checkpoint.to_bytes())
+        """Replace the file; a crash leaves the old one or the new one.
+
+        Raises:
+            DriftflowError: the file cannot be written.
+        """
+        with writing(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(self._path, checkpoint.to_bytes())
 
     def load(self) -> Checkpoint | None:
         """The checkpoint; None where there is none, or one that cannot be read (training then starts afresh)."""
-        if not self._path.exists():
-            return None
         try:
             return Checkpoint.from_bytes(self._path.read_bytes())
-        except ValueError as error:
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
             log.warning("%s is not used: %s", self._path, error)
             return None
 
     def clear(self) -> None:
-        """Training is over."""
+        """Remove the file: training is over."""
         self._path.unlink(missing_ok=True)
 
 
 def learner(settings: TrainConfig, progress: Callable[[Progress], None] | None, file: CheckpointFile | None) -> Learn:
-    """Trains as usual, from the checkpoint where there is one of this very run."""
+    """Trains by maximum likelihood, from the checkpoint where there is one of this very run."""
     if file is None:
         return MaximumLikelihood(settings, progress)
 

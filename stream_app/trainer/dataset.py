@@ -1,7 +1,8 @@
 """Rows for training: exactly the offsets asked for, without quarantined events, split by whole days.
 
-Whole days, because rows of one day resemble each other: a random split would let the model see the days it is judged
-on. Calibration and gate rows lie in the newest part (``calibrate_from_ms`` on), training rows before and between.
+Whole days, because rows of one day resemble each other: after a random split the model would have been trained on the
+days that it is judged on. Calibration and gate rows lie in the newest part (``calibrate_from_ms`` on), training rows
+before and between.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from stream_app.stages.batches import EventBatch
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 COLLECTIVE = 4.0
-FOLDS = 5
+"""A week of a slice is collective where its share of flagged events is above this many times the rule's alpha."""
 LEFT_OUT_MAX = 2_000
+"""Most rows that are held back for the membership attack."""
+FOLDS = 5
 CALIBRATION, VALIDATION, GATE = 0, 1, 2
 """Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one training
-day beside them: were one kind nearer to what the model has seen, its p-values would not hold on the other."""
+day beside them: were one kind nearer to what the model was trained on, its p-values would not hold on the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +61,19 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
 
 
 def quarantined(rows: Table, in_service: Density, config: Config) -> Bools:
-    """Rows that must not train: events that the event rule flags and that stand alone.
+    """Rows that must not train: events that the event rule flags, outside collective weeks.
 
-    Where a slice has many flagged events in a week, more than :data:`COLLECTIVE` times the rule's level, they are not
-    anomalies but what the slice has become, and a model that never sees them stays blind to it: on the example the
-    share of p <= 0.01 after the swap is then 0.09 instead of 0.014. Of such weeks only the least likely few
-    (``trainer.trim``) are left out.
+    In a collective week (:data:`COLLECTIVE`) flagged events are not anomalies: the slice has changed, and a model must be
+    trained on them to score the changed slice. Of such weeks the least likely rows are left out, ``trainer.trim`` of all.
 
     Returns:
         ``(n,)`` bool; False for rows that cannot be scored.
     """
     scores = in_service.score(rows)
     flagged = scores.scorable & (scores.p_value <= config.event_rule.alpha)
-    _, group = np.unique(
-        np.array([f"{at}|{name}" for at, name in zip(rows.time_ms // WEEK_MS, rows.slices, strict=True)]),
-        return_inverse=True,
-    )
+    weeks = rows.time_ms // WEEK_MS
+    keys = np.array([f"{week}|{name}" for week, name in zip(weeks, rows.slices, strict=True)])
+    _, group = np.unique(keys, return_inverse=True)
     share = np.bincount(group, weights=flagged) / np.maximum(np.bincount(group), 1)
     collective = share[group] > COLLECTIVE * config.event_rule.alpha
     worst = np.zeros(len(rows), dtype=bool)
@@ -106,7 +106,7 @@ def split(rows: Table, calibrate_from_ms: int) -> Split:
 
 
 def leave_out(rows: Table, seed: int) -> tuple[Table, Table]:
-    """Rows less a tenth of them, drawn at random, at most :data:`LEFT_OUT_MAX`; and those.
+    """``(rest, left out)``: a tenth of the rows, at most :data:`LEFT_OUT_MAX`, drawn at random, and the others.
 
     Drawn from the training rows themselves: on other days the attack of the membership gate would measure drift.
     """

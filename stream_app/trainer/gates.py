@@ -1,4 +1,7 @@
-"""Gates: a candidate is promoted only if it passes all of them; the figures stand in the record either way."""
+"""Gates: a candidate is promoted only if it passes all of them; the figures stand in the record either way.
+
+The figures of a gate are a dict with ``passed`` and, under ``says``, one sentence for people.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,8 @@ def judge(candidate: Density, in_service: Density | None, gate: Table, settings:
     """Judge a candidate on rows that neither trained nor calibrated it.
 
     Returns:
-        Gate name to figures, each with ``passed``: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of
-        both models on the same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval); :func:`membership` is
-        a third.
+        Gate name to figures: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of both models on the same
+        rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval); :func:`membership` is a third.
     """
     scores = candidate.score(gate)
     gates = {"calibration": _calibration(scores.p_value[scores.scorable], settings)}
@@ -36,10 +38,11 @@ def judge(candidate: Density, in_service: Density | None, gate: Table, settings:
 def membership(candidate: Density, members: Table, others: Table, settings: TrainerConfig) -> dict[str, Any]:
     """Gate ``membership``: from the likelihoods, guess which rows the candidate was trained on.
 
-    Fails only where the advantage is shown to be above the limit: on few rows the estimate itself is ± 0.1.
+    Fails only where the lower end of the 95 % interval of the advantage is above the limit, or where rows are too few.
     """
-    known, unknown = candidate.score(members), candidate.score(others)
-    inside, outside = known.log_prob[known.scorable], unknown.log_prob[unknown.scorable]
+    inside, outside = (
+        scores.log_prob[scores.scorable] for scores in (candidate.score(members), candidate.score(others))
+    )
     if min(len(inside), len(outside)) < MEMBERS_MIN:
         return {
             "passed": False,
@@ -64,7 +67,7 @@ def passed(gates: dict[str, Any]) -> bool:
     return all(gate["passed"] for gate in gates.values())
 
 
-def explain(gates: dict[str, Any]) -> str:
+def summary(gates: dict[str, Any]) -> str:
     """One sentence with the figures of the gates that failed, or of all when none did."""
     failed = {name: gate for name, gate in gates.items() if not gate["passed"]} or gates
     return "; ".join(f"{name}: {gate['says']}" for name, gate in sorted(failed.items()))

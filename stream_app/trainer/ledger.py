@@ -1,8 +1,8 @@
 """What private trainings of a stream have cost, written down before each begins.
 
 All trainings of a stream are taken to use the same events, so their ε add up: the accountant composes every step of every
-entry (never more than the plain sum, mostly far less). An entry is on disk before training starts: a crash in the middle
-has cost what it would have cost, and answering the request again costs it again, for the noise is drawn afresh.
+entry (never more than the plain sum, mostly far less). An entry is on disk before training starts: a training that
+crashes has cost as much as a whole one, and answering its request again costs as much again, since the noise is new.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 from flowlib.privacy.dp_sgd import Spent, epsilon_of
 from stream_app.config import Config
-from stream_app.disk import append_locked, locked, read_lines
+from stream_app.disk import append_locked, locked, read_lines, writing
 from stream_app.errors import DriftflowError
 
 _REMEDY = "restore the file from a backup; without it nobody knows what privacy has cost, so no model is trained"
@@ -44,8 +44,7 @@ class OverBudget(DriftflowError):
 class Ledger:
     """The entries of one stream, in ``{state.dir}/{stream}.privacy.jsonl``.
 
-    Never delete or shorten it: what was spent cannot be had back. Where the events are others (a new stream), use a new
-    stream name.
+    Never delete or shorten it: what was spent stays spent. Where the events are others, give the stream another name.
     """
 
     def __init__(self, config: Config) -> None:
@@ -65,24 +64,28 @@ class Ledger:
 
         Raises:
             OverBudget: it would cost more than is left; nothing is written.
-            DriftflowError: the ledger is damaged.
+            DriftflowError: the ledger is damaged, or cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._charge(request_id, spent)
+
+    def _charge(self, request_id: str, spent: Spent) -> LedgerEntry:
         with locked(self.path, 0o600) as file:
-            known = self.entries()
-            total = epsilon_of([*(entry.spent for entry in known), spent], self._delta)
+            earlier = self.entries()
+            total = epsilon_of([*(entry.spent for entry in earlier), spent], self._delta)
             if total > self._budget:
-                raise OverBudget(self._refusal(known, total))
+                raise OverBudget(self._refusal(earlier, total))
             entry = LedgerEntry(
                 request_id, spent.noise_multiplier, spent.sampling_rate, spent.steps, total, self._delta
             )
             append_locked(file, self.path, msgspec.json.encode(entry) + b"\n")
         return entry
 
-    def _refusal(self, known: list[LedgerEntry], total: float) -> str:
-        before = epsilon_of([entry.spent for entry in known], self._delta)
+    def _refusal(self, earlier: list[LedgerEntry], total: float) -> str:
+        before = epsilon_of([entry.spent for entry in earlier], self._delta)
         return (
-            f"the privacy budget does not allow another training: {len(known)} so far cost epsilon {before:.2f}, with this "
+            f"the privacy budget does not allow another training: {len(earlier)} so far cost epsilon {before:.2f}, with this "
             f"one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
             "privacy.epsilon, or raise the budget if the promise made to the people in the events allows it"
         )

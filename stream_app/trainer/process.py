@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaConsumer
+from kafka.errors import KafkaError
 
 from schemas.codecs import DecodeError, decode_event
 from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
@@ -26,9 +28,10 @@ from stream_app.terminal import on_stop_signals, prepare_process
 from stream_app.trainer import dataset
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.checkpoint import CheckpointFile
+from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.publishing import make_producer, notice_message, publish
 from stream_app.trainer.ranges import read_ranges
-from stream_app.trainer.training import Outcome, answer
+from stream_app.trainer.training import answer
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +39,30 @@ Tell = Callable[[str], None]
 
 
 def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None:
-    """Answer requests until SIGTERM or Ctrl-C."""
+    """Answer requests until SIGTERM or Ctrl-C.
+
+    Args:
+        config: the stream.
+        bootstrap_until: first train a model on the topic's events before this time.
+        tell: takes a line for the person who watches.
+
+    Raises:
+        ModelError: a key or the model in service is missing or damaged.
+        PreflightError: the broker cannot be used as configured.
+        DriftflowError: the registry is damaged, or the broker no longer answers.
+    """
     prepare_process()
+    signing_key(config)
+    Registry(config).current()  # what is wrong on this machine is said at once, and not at the first request
     require(preflight(config, "trainer"))
+    try:
+        _run(config, bootstrap_until, tell)
+    except KafkaError as error:
+        where = ", ".join(config.kafka.bootstrap)
+        raise DriftflowError(f"the broker at {where} does not answer: {error}; start the trainer again") from error
+
+
+def _run(config: Config, bootstrap_until: str | None, tell: Tell) -> None:
     config = prepare(config)
     client = client_settings(config.kafka, config.root)
     trainer = Trainer(config, client, tell)
@@ -64,11 +88,11 @@ class Trainer:
         self._key = signing_key(config)
         self._registry = Registry(config)
         self._producer = make_producer(client)
-        self._stop = False
+        self._stopping = False
 
     def stop(self) -> None:
         """Finish the request in hand and return from :meth:`run`."""
-        self._stop = True
+        self._stopping = True
 
     def run(self) -> None:
         """Answer requests until stopped."""
@@ -83,7 +107,7 @@ class Trainer:
             max_poll_interval_ms=3_600_000,
         )
         try:
-            while not self._stop:
+            while not self._stopping:
                 fetched = consumer.poll(timeout_ms=300)
                 requests = [r for records in fetched.values() for r in map(self._request, records) if r is not None]
                 for request in sorted(requests, key=lambda r: (r.requested_pane_ms, r.id)):
@@ -108,9 +132,9 @@ class Trainer:
 
     def handle(self, request: RetrainRequest) -> ModelNotice | None:
         """Answer a request; None when an earlier answer covers it."""
-        why = self._covered(request)
-        if why:
-            self._tell(f"request {request.id[:8]} needs no new model: {why}")
+        reason = self._covered(request)
+        if reason:
+            self._tell(f"request {request.id[:8]} needs no new model: {reason}")
             return None
         self._tell(
             f"request {request.id[:8]} ({request.reason}, {', '.join(request.slices) or 'all'}): reading the rows"
@@ -128,7 +152,7 @@ class Trainer:
         return outcome.notice
 
     def _covered(self, request: RetrainRequest) -> str:
-        """Requests of one episode come from several slices: the first promotion answers those of the next cooldown."""
+        """Why a request needs no model of its own, or "": a promotion answers the requests of the next cooldown too."""
         history = self._registry.history()
         if any(entry.request_id == request.id for entry in history):
             return "it has been answered already"
@@ -136,16 +160,16 @@ class Trainer:
         soon = bool(history) and request.requested_pane_ms < history[-1].promoted_ms + cooldown
         if soon and request.model_id != history[-1].model_id:
             return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
-        day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
-        if len(day) >= self._config.trainer.budget_per_day:
+        last_day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
+        if len(last_day) >= self._config.trainer.budget_per_day:
             return f"the budget of {self._config.trainer.budget_per_day} models a day is spent"
         return ""
 
     def _publish(self, request: RetrainRequest, outcome: Outcome) -> None:
-        """Keep, publish, then write down as promoted: after a crash in between the request is answered again, alike."""
+        """Save, publish, then write down as promoted: after a crash in between the request is answered again, alike."""
         notice, topics = outcome.notice, self._config.topics
-        if outcome.made is not None:
-            self._registry.save(outcome.made)
+        if outcome.model is not None:
+            self._registry.save(outcome.model)
         self._registry.record(notice)
         publish(self._producer, self._config, notice)
         message = notice_message(self._config, without_bytes(notice))
@@ -153,6 +177,6 @@ class Trainer:
         self._producer.send(
             topics.signals, key=key, value=message.value, headers=list(message.headers), partition=partition
         ).get(timeout=60)
-        if outcome.made is not None:
+        if outcome.model is not None:
             self._registry.promote(Entry(notice.model_id, request.id, request.requested_pane_ms))
         self._tell(f"model {notice.model_id} {notice.status}: {notice.reason}")

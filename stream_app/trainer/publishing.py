@@ -6,11 +6,13 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from rich.console import Console
 
 from schemas.codecs import WireMessage, encode_event
 from schemas.records import ModelNotice, record_id
-from stream_app.config.settings import Config
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.topics import prepare
 from stream_app.models.registry import Registry
@@ -45,16 +47,26 @@ def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
 
     Returns:
         the ids.
+
+    Raises:
+        ModelError: a model's file is missing or damaged; nothing is published.
+        DriftflowError: the broker does not take a model.
     """
-    registry, producer = Registry(config), make_producer(client)
+    registry = Registry(config)
     promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
+    for notice in promoted:
+        registry.read(notice.model_id)
     try:
-        for notice in promoted:
-            made = registry.read(notice.model_id)
-            parts = {"manifest": made.manifest, "tensors": made.tensors, "signature": made.signature}
-            publish(producer, config, msgspec.structs.replace(notice, **parts))
-    finally:
-        producer.close()
+        producer = make_producer(client)
+        try:
+            for notice in promoted:
+                model = registry.read(notice.model_id)
+                parts = {"manifest": model.manifest, "tensors": model.tensors, "signature": model.signature}
+                publish(producer, config, msgspec.structs.replace(notice, **parts))
+        finally:
+            producer.close()
+    except KafkaError as error:
+        raise DriftflowError(f"{config.topics.models} cannot be written: {error}; check kafka.bootstrap") from error
     return [notice.model_id for notice in promoted]
 
 

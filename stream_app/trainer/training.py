@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from flowlib import artifact
-from flowlib.artifact import Artifact, ArtifactError
+from flowlib.artifact import ArtifactError, Ed25519PrivateKey
 from flowlib.density import Density
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
-from flowlib.fit_config import FitConfig
+from flowlib.fit_config import FitConfig, Learn
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
-from schemas.records import ModelNotice, RetrainRequest, record_id
+from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.topics import MODEL_BYTES_MAX
 from stream_app.trainer import checkpoint as resuming
-from stream_app.trainer import gates
-from stream_app.trainer import privacy as private
+from stream_app.trainer import gates, privacy
 from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.dataset import Split, leave_out, quarantined, split, thin, without_unusable
 from stream_app.trainer.ledger import OverBudget
+from stream_app.trainer.outcome import Outcome, Retrain
 
-BYTES_MAX = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
+PUBLISHABLE_BYTES = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
 """Bytes of a model that fit into one message: base64 makes four of three, and the notice has some of its own."""
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a request.
-
-    Attributes:
-        notice: to publish.
-        made: a promoted model's signed bytes.
-        findings: sentences about peculiar columns, for the person who watches.
-    """
-
-    notice: ModelNotice
-    made: Artifact | None
-    findings: tuple[str, ...] = ()
+OnProgress = Callable[[Progress], None]
 
 
 def answer(
@@ -48,8 +34,8 @@ def answer(
     request: RetrainRequest,
     rows: Table,
     in_service: Density | None,
-    key: artifact.Ed25519PrivateKey,
-    progress: Callable[[Progress], None] | None = None,
+    key: Ed25519PrivateKey,
+    progress: OnProgress | None = None,
     checkpoint: CheckpointFile | None = None,
 ) -> Outcome:
     """Fit, gate and sign. The same request, rows and model in service give the same bytes, except where training is private.
@@ -66,31 +52,28 @@ def answer(
     Raises:
         DriftflowError: the privacy ledger is damaged.
     """
+    retrain = Retrain(config, request, in_service)
     rows = _admissible(config, rows, in_service)
-    parts, seed = split(rows, request.calibrate_from_ms), _seed(config, request)
-    least = min(len(parts.train), len(parts.calibration) * 10, len(parts.gate) * 10, len(parts.validation) * 10)
-    if least < config.trainer.min_rows:
-        return Outcome(_refused(config, request, rows, in_service, {}, _too_few(config, parts)), None)
+    parts = split(rows, request.calibrate_from_ms)
+    if _are_too_few(config, parts):
+        return retrain.refused(len(rows), _too_few(config, parts))
     others = None
     if config.privacy.enabled or config.trainer.membership_gate:
-        left, others = leave_out(parts.train, seed)
-        parts = replace(parts, train=left)
+        members, others = leave_out(parts.train, retrain.seed)
+        parts = replace(parts, train=members)
     try:
-        candidate = _fit(config, request, parts, in_service, seed, progress, checkpoint)
+        candidate = _fit(retrain, parts, progress, checkpoint)
     except OverBudget as error:
-        return Outcome(_refused(config, request, rows, in_service, {}, str(error)), None)
+        return retrain.refused(len(rows), str(error))
     findings = tuple(finding.says for finding in candidate.encoder.findings)
-    figures = gates.judge(candidate, in_service, parts.gate, config.trainer)
-    if others is not None:
-        _, members = leave_out(parts.train, seed)
-        figures["membership"] = gates.membership(candidate, members, others, config.trainer)
+    figures = _judge(retrain, candidate, parts, others)
     if not gates.passed(figures):
-        return Outcome(_refused(config, request, rows, in_service, figures, gates.explain(figures)), None, findings)
+        return retrain.refused(len(rows), gates.summary(figures), figures, findings)
     try:
-        made = artifact.pack(candidate, key, BYTES_MAX)
+        model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)
     except ArtifactError as error:
-        return Outcome(_refused(config, request, rows, in_service, figures, str(error)), None, findings)
-    return _promoted(config, request, len(parts.train), in_service, figures, made, findings)
+        return retrain.refused(len(rows), str(error), figures, findings)
+    return retrain.promoted(model, len(parts.train), figures, findings)
 
 
 def _admissible(config: Config, rows: Table, in_service: Density | None) -> Table:
@@ -104,36 +87,40 @@ def _admissible(config: Config, rows: Table, in_service: Density | None) -> Tabl
     return thin(rows, config.model.max_rows)
 
 
-def _fit(
-    config: Config,
-    request: RetrainRequest,
-    parts: Split,
-    in_service: Density | None,
-    seed: int,
-    progress: Callable[[Progress], None] | None,
-    checkpoint: CheckpointFile | None,
-) -> Density:
+def _are_too_few(config: Config, parts: Split) -> bool:
+    held_out = min(len(parts.validation), len(parts.calibration), len(parts.gate))
+    return min(len(parts.train), held_out * 10) < config.trainer.min_rows
+
+
+def _too_few(config: Config, parts: Split) -> str:
+    names = ("train", "validation", "calibration", "gate")
+    sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
+    least = config.trainer.min_rows
+    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
+
+
+def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
-    spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
-    manifest: dict[str, Any] = {"stream": config.stream, "request": request.id}
+    config, start = retrain.config, retrain.in_service
+    manifest: dict[str, Any] = {"stream": config.stream, "request": retrain.request.id}
+    learn: Learn
     if config.privacy.enabled:
-        plan, manifest["privacy"] = private.admit(
-            config, request.id, len(parts.train) + len(parts.validation), in_service
-        )
-        learn = private.learner(plan, progress)
-        if in_service is not None and "privacy" not in in_service.manifest:
-            in_service = None  # weights that were trained without privacy would carry their rows into this model
+        rows = len(parts.train) + len(parts.validation)
+        plan, manifest["privacy"] = privacy.admit(config, retrain.request.id, rows, start)
+        learn = privacy.learner(plan, progress)
+        if start is not None and "privacy" not in start.manifest:
+            start = None  # weights that were trained without privacy would carry their rows into this model
     else:
-        learn = resuming.learner(_settings(config, in_service), progress, checkpoint)
+        learn = resuming.learner(_settings(config, start), progress, checkpoint)
     encoder = EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding)
     return Density.fit(
-        spec,
+        FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical)),
         parts.train,
         valid=parts.validation,
         calibration=parts.calibration,
-        seed=seed,
+        seed=retrain.seed,
         config=FitConfig(config.model.flow, learn, encoder, config.model.distance),
-        warm_start=in_service,
+        warm_start=start,
         manifest=manifest,
     )
 
@@ -146,63 +133,11 @@ def _settings(config: Config, in_service: Density | None) -> TrainConfig:
     return replace(settings, contamination=config.model.contamination, noise=config.model.noise)
 
 
-def _seed(config: Config, request: RetrainRequest) -> int:
-    """From what is asked for, names left out: answering again, or under another topic name, gives the same model."""
-    ranges = [(r.partition, r.start, r.end, r.start_ms, r.end_ms) for r in request.train]
-    text = record_id("seed", config.model.seed, request.reason, request.requested_pane_ms, ranges)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") & 0x7FFFFFFF
-
-
-def _too_few(config: Config, parts: Split) -> str:
-    names = ("train", "validation", "calibration", "gate")
-    sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
-    least = config.trainer.min_rows
-    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
-
-
-def _promoted(
-    config: Config,
-    request: RetrainRequest,
-    train_rows: int,
-    in_service: Density | None,
-    figures: dict[str, Any],
-    made: Artifact,
-    findings: tuple[str, ...],
-) -> Outcome:
-    notice = ModelNotice(
-        model_id=made.model_id,
-        stream=config.stream,
-        status="promoted",
-        parent_id=in_service.model_id if in_service else "",
-        request_id=request.id,
-        created_ms=request.requested_pane_ms,
-        train_rows=train_rows,
-        gates=figures,
-        reason=gates.explain(figures),
-        manifest=made.manifest,
-        tensors=made.tensors,
-        signature=made.signature,
-        key_id=made.key_id,
-    )
-    return Outcome(notice, made, findings)
-
-
-def _refused(
-    config: Config,
-    request: RetrainRequest,
-    rows: Table,
-    in_service: Density | None,
-    figures: dict[str, Any],
-    reason: str,
-) -> ModelNotice:
-    return ModelNotice(
-        model_id="refused-" + record_id("refused", request.id)[:8],
-        stream=config.stream,
-        status="refused",
-        parent_id=in_service.model_id if in_service else "",
-        request_id=request.id,
-        created_ms=request.requested_pane_ms,
-        train_rows=len(rows),
-        gates=figures,
-        reason=reason,
-    )
+def _judge(retrain: Retrain, candidate: Density, parts: Split, others: Table | None) -> dict[str, Any]:
+    """The figures of all gates; ``others`` are training rows that were held back for the membership attack."""
+    settings = retrain.config.trainer
+    figures = gates.judge(candidate, retrain.in_service, parts.gate, settings)
+    if others is not None:
+        _, members = leave_out(parts.train, retrain.seed)
+        figures["membership"] = gates.membership(candidate, members, others, settings)
+    return figures

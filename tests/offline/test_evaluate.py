@@ -21,7 +21,8 @@ from stream_app.config import load
 from stream_app.disk import writing
 from stream_app.errors import DriftflowError
 from stream_app.offline.evaluate.page import verdict
-from stream_app.offline.evaluate.run import _baselines, run_evaluate
+from stream_app.offline.evaluate.rows import baselines as fit_baselines
+from stream_app.offline.evaluate.run import run_evaluate
 from tests.conftest import need
 from tests.flowlib.conftest import draw, fit
 
@@ -187,7 +188,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_in_words() -> None:
     density, train, judged = fit(max_steps=20), draw(600, 5), draw(300, 6)
     gaps = train.numeric.copy()
     gaps[:, 2] = np.nan
-    baselines, left_out = _baselines(density, train.with_numeric(gaps), judged)
+    baselines, left_out = fit_baselines(density, train.with_numeric(gaps), judged)
     found = evaluate(density, judged, np.arange(300) // 30, baselines=baselines, left_out=left_out)
     assert list(found.over) == ["a Gaussian mixture"]
     said = " ".join(verdict(found))

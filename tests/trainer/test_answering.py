@@ -19,7 +19,8 @@ from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry
 from stream_app.trainer import training
 from stream_app.trainer.dataset import DAY_MS
-from stream_app.trainer.training import Outcome, answer
+from stream_app.trainer.outcome import Outcome
+from stream_app.trainer.training import answer
 
 DAYS = 60
 
@@ -66,9 +67,9 @@ def first(tmp_path: Path) -> Outcome:
 
 
 def load(tmp_path: Path, outcome: Outcome) -> Any:
-    assert outcome.made is not None
+    assert outcome.model is not None
     public = signing_key(config_in(tmp_path)).public_key()
-    return artifact.load(outcome.made, {artifact.key_id(public): public})
+    return artifact.load(outcome.model, {artifact.key_id(public): public})
 
 
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path, first: Outcome) -> None:
@@ -76,9 +77,9 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path, first: Outcome) -
     again = answer(config, request(), rows(), None, signing_key(config))
     assert again == first
     renamed = answer(config, request(topic="another", number=0), rows(), None, signing_key(config))
-    assert renamed.made is not None
-    assert first.made is not None
-    assert renamed.made.tensors == first.made.tensors, "names do not enter the weights"
+    assert renamed.model is not None
+    assert first.model is not None
+    assert renamed.model.tensors == first.model.tensors, "names do not enter the weights"
 
 
 def test_a_better_model_is_promoted_with_its_figures(tmp_path: Path, first: Outcome) -> None:
@@ -96,7 +97,7 @@ def test_a_better_model_is_promoted_with_its_figures(tmp_path: Path, first: Outc
 def test_a_model_that_is_not_better_is_refused_and_says_why(tmp_path: Path, first: Outcome) -> None:
     old, config = load(tmp_path, first), config_in(tmp_path, min_gain_nats=0.5)
     outcome = answer(config, request(old.model_id), rows(seed=6), old, signing_key(config))
-    assert (outcome.made, outcome.notice.status) == (None, "refused")
+    assert (outcome.model, outcome.notice.status) == (None, "refused")
     assert "nats an event against the model in service" in outcome.notice.reason
     assert not outcome.notice.gates["likelihood"]["passed"]
     assert outcome.notice.gates["calibration"]["passed"]
@@ -111,10 +112,10 @@ def test_a_miscalibrated_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_model_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_in(tmp_path)
-    assert 4 * training.BYTES_MAX // 3 < MODEL_BYTES_MAX
-    monkeypatch.setattr(training, "BYTES_MAX", 9_000)
+    assert 4 * training.PUBLISHABLE_BYTES // 3 < MODEL_BYTES_MAX
+    monkeypatch.setattr(training, "PUBLISHABLE_BYTES", 9_000)
     outcome = answer(config, request(), rows(), None, signing_key(config))
-    assert (outcome.made, outcome.notice.status) == (None, "refused")
+    assert (outcome.model, outcome.notice.status) == (None, "refused")
     assert "bytes, and no more than 9,000 are accepted: leave out columns" in outcome.notice.reason
     assert outcome.notice.gates["calibration"]["passed"]
 
@@ -122,12 +123,12 @@ def test_a_model_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch:
 def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     outcome = answer(config, request(), rows(n_days=6), None, signing_key(config))
-    assert outcome.made is None
+    assert outcome.model is None
     assert "too few rows (train 48," in outcome.notice.reason
 
 
 def test_the_registry_keeps_verifies_and_remembers(tmp_path: Path, first: Outcome) -> None:
-    config, made = config_in(tmp_path), first.made
+    config, made = config_in(tmp_path), first.model
     assert made is not None
     registry = Registry(config)
     assert registry.current() is None

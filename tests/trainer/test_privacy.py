@@ -59,7 +59,7 @@ def test_a_retrain_adds_up_and_the_one_too_many_is_refused(tmp_path: Path) -> No
     total = json.loads(second.notice.manifest)["about"]["privacy"]["epsilon_total"]
     assert 4.0 < total < 6.5
     third = answer(config, request(parent.model_id, number=2), rows(), parent, key)
-    assert (third.notice.status, third.made) == ("refused", None)
+    assert (third.notice.status, third.model) == ("refused", None)
     assert "the privacy budget does not allow another training" in third.notice.reason
     assert len(Ledger(config).entries()) == 2
 

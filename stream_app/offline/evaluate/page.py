@@ -32,9 +32,9 @@ class Month:
     alarms: Estimate
 
 
-def verdict(found: Evaluation) -> list[str]:
+def verdict(evaluation: Evaluation) -> list[str]:
     """One sentence each on calibration, likelihood and samples."""
-    alarms, auc = found.alarms, found.two_sample.value
+    alarms, auc = evaluation.alarms, evaluation.two_sample.value
     if alarms.low <= 0.01 <= alarms.high:
         calibrated = "It calls as many ordinary events strange as it should, as far as these days can tell"
     elif alarms.value < 0.01:
@@ -44,11 +44,11 @@ def verdict(found: Evaluation) -> list[str]:
         calibrated = f"It calls {many} events strange than it should: these rows differ from those it was calibrated on"
     gains = [
         f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
-        for name, gain in found.over.items()
+        for name, gain in evaluation.over.items()
     ]
     likely = f"It {', '.join(gains)}" if gains else "No baseline was fitted"
     likely = ". ".join(
-        [likely, *(f"There are no figures against {name}: {why}" for name, why in found.left_out.items())]
+        [likely, *(f"There are no figures against {name}: {why}" for name, why in evaluation.left_out.items())]
     )
     alike = (
         "cannot be told from"
@@ -66,10 +66,10 @@ def verdict(found: Evaluation) -> list[str]:
     ]
 
 
-def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[str, list[str]]) -> str:
+def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: dict[str, list[str]]) -> str:
     """The whole document; ``plots`` are inline SVG by section."""
     sections = [
-        _section("Likelihood on events it has never seen", _likelihood(found)),
+        _section("Likelihood on events it has never seen", _likelihood(evaluation)),
         _section(
             "Calibration",
             _CALIBRATION + _grid(plots["calibration"], "one") + f"<h3>By slice</h3>{_grid(plots['slices'])}",
@@ -78,41 +78,47 @@ def page(about: About, found: Evaluation, months: Sequence[Month], plots: dict[s
         _section("Each column by itself", _PIT + _grid(plots["pit"])),
         _section(
             "Samples over events",
-            _SAMPLES + _giveaway(about, found) + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"]),
+            _SAMPLES + _giveaway(about, evaluation) + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"]),
         ),
-        _section("Slices", _slices(found)),
-        _section("Columns", _columns(about, found)),
+        _section("Slices", _slices(evaluation)),
+        _section("Columns", _columns(about, evaluation)),
     ]
     style = files("stream_app.offline.evaluate").joinpath("page.css").read_text()
     title = f"{about.stream}: how good is model {about.model_id}?"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<style>{style}</style></head><body><main>{_head(title, about, found)}{''.join(sections)}</main></body></html>\n"
+        f"<style>{style}</style></head><body><main>{_head(title, about, evaluation)}{''.join(sections)}</main></body></html>\n"
     )
 
 
-def _head(title: str, about: About, found: Evaluation) -> str:
-    gain = next(reversed(found.over.items())) if found.over else ("", None)
+def _head(title: str, about: About, evaluation: Evaluation) -> str:
+    gain = next(reversed(evaluation.over.items())) if evaluation.over else ("", None)
     figures = [
         (
             "strange at p ≤ 1 %",
-            f"{found.alarms.value:.1%}",
-            f"{found.alarms.low:.1%} to {found.alarms.high:.1%}; 1 % is meant",
+            f"{evaluation.alarms.value:.1%}",
+            f"{evaluation.alarms.low:.1%} to {evaluation.alarms.high:.1%}; 1 % is meant",
         ),
         (
             f"gain over {gain[0]}" if gain[1] else "log-likelihood",
-            _nats(gain[1].value if gain[1] else found.log_prob.value),
-            "an event, " + _between(gain[1] or found.log_prob),
+            _nats(gain[1].value if gain[1] else evaluation.log_prob.value),
+            "an event, " + _between(gain[1] or evaluation.log_prob),
         ),
-        ("told from samples", f"{found.two_sample.value:.2f}", f"AUC, {_between(found.two_sample)}; 0.5 is best"),
+        (
+            "told from samples",
+            f"{evaluation.two_sample.value:.2f}",
+            f"AUC, {_between(evaluation.two_sample)}; 0.5 is best",
+        ),
     ]
     cards = "".join(
         f"<li><b>{escape(v)}</b><span>{escape(n)}</span><small>{escape(s)}</small></li>" for n, v, s in figures
     )
-    said = " ".join(verdict(found))
-    rows = f"{found.scorable:,} {about.rows}, {about.span}; intervals are 95 %, taken over {found.groups} days"
-    left = found.rows - found.scorable
+    said = " ".join(verdict(evaluation))
+    rows = (
+        f"{evaluation.scorable:,} {about.rows}, {about.span}; intervals are 95 %, taken over {evaluation.groups} days"
+    )
+    left = evaluation.rows - evaluation.scorable
     unscored = f" {left:,} could not be scored." if left else ""
     return (
         f"<h1>{escape(title)}</h1><p class=verdict>{escape(said)}</p><ul class=figures>{cards}</ul>"
@@ -120,15 +126,15 @@ def _head(title: str, about: About, found: Evaluation) -> str:
     )
 
 
-def _likelihood(found: Evaluation) -> str:
-    rows = [("this model", _signed(found.log_prob), "")]
+def _likelihood(evaluation: Evaluation) -> str:
+    rows = [("this model", _signed(evaluation.log_prob), "")]
     rows += [
-        (name, _signed(_minus(found.log_prob, gain)), f"{gain.value:+.2f} ({_unbroken(_between(gain))})")
-        for name, gain in found.over.items()
+        (name, _signed(_minus(evaluation.log_prob, gain)), f"{gain.value:+.2f} ({_unbroken(_between(gain))})")
+        for name, gain in evaluation.over.items()
     ]
-    rows += [(name, "left out", why) for name, why in found.left_out.items()]
+    rows += [(name, "left out", why) for name, why in evaluation.left_out.items()]
     table = _table(("", "nats an event", "the model gains"), rows)
-    bits = found.bits_per_dim
+    bits = evaluation.bits_per_dim
     return (
         f"{table}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its size depends "
         "on the units; differences between models on the same columns do not.</p>"
@@ -147,7 +153,7 @@ def _months(months: Sequence[Month]) -> str:
     return _table(("month", "events", "nats", "p ≤ 0.01"), rows)
 
 
-def _slices(found: Evaluation) -> str:
+def _slices(evaluation: Evaluation) -> str:
     rows = [
         (
             s.name or "(all)",
@@ -156,27 +162,27 @@ def _slices(found: Evaluation) -> str:
             _alarms(s.alarms),
             f"{s.worst_column} {s.worst_distance:.2f}",
         )
-        for s in found.slices
+        for s in evaluation.slices
     ]
     return _table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
 
 
-def _giveaway(about: About, found: Evaluation) -> str:
-    order = [j for j in found.giveaway.argsort()[::-1][:3].tolist() if found.giveaway[j] > 0.01]
-    if found.two_sample.value < 0.55 or not order:
+def _giveaway(about: About, evaluation: Evaluation) -> str:
+    order = [j for j in evaluation.giveaway.argsort()[::-1][:3].tolist() if evaluation.giveaway[j] > 0.01]
+    if evaluation.two_sample.value < 0.55 or not order:
         return ""
-    named = ", ".join(f"{about.columns[j]} ({found.giveaway[j]:.2f})" for j in order)
+    named = ", ".join(f"{about.columns[j]} ({evaluation.giveaway[j]:.2f})" for j in order)
     return f"<p>A classifier tells them apart mostly by {escape(named)}: the AUC lost when the column is shuffled.</p>"
 
 
-def _columns(about: About, found: Evaluation) -> str:
+def _columns(about: About, evaluation: Evaluation) -> str:
     rows = [
         (name, f"{off:.3f}", f"{before:.2%}", f"{now:.2%}")
-        for name, off, (before, now) in zip(about.columns, found.distance, found.missing, strict=True)
+        for name, off, (before, now) in zip(about.columns, evaluation.distance, evaluation.missing, strict=True)
     ]
-    told = "".join(f"<li>{escape(says)}</li>" for says in found.findings)
+    findings = "".join(f"<li>{escape(says)}</li>" for says in evaluation.findings)
     table = _table(("column", "PIT off flat", "missing in training", "missing here"), rows)
-    return f"{table}{f'<ul>{told}</ul>' if told else ''}"
+    return f"{table}{f'<ul>{findings}</ul>' if findings else ''}"
 
 
 def _section(title: str, body: str) -> str:
@@ -197,16 +203,16 @@ def _nats(value: float) -> str:
     return f"{value:.2f} nats"
 
 
-def _signed(at: Estimate) -> str:
-    return f"{at.value:.2f} ({_unbroken(_between(at))})"
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({_unbroken(_between(estimate))})"
 
 
-def _between(at: Estimate, digits: int = 2) -> str:
-    return f"{at.low:.{digits}f} to {at.high:.{digits}f}"
+def _between(estimate: Estimate, digits: int = 2) -> str:
+    return f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
 
 
-def _alarms(at: Estimate) -> str:
-    return f"{at.value:.1%} ({_unbroken(f'{100 * at.low:.1f} to {100 * at.high:.1f}')})"
+def _alarms(estimate: Estimate) -> str:
+    return f"{estimate.value:.1%} ({_unbroken(f'{100 * estimate.low:.1f} to {100 * estimate.high:.1f}')})"
 
 
 def _unbroken(text: str) -> str:

@@ -1,0 +1,137 @@
+"""Which model is judged, on which rows, and beside which simpler densities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from flowlib.density import Density
+from flowlib.evaluation import gaussian_log_prob
+from flowlib.fit_config import FitConfig
+from flowlib.table import Bools, Floats, Table
+from stream_app.config import Config
+from stream_app.errors import ModelError
+from stream_app.event_files import read_rows
+from stream_app.models.registry import Registry
+from stream_app.offline.replay import batches
+from stream_app.stages.score.decoding import Decoder
+from stream_app.trainer import dataset
+
+SEED = 0
+_ROWS_MIN = 100
+_BASELINE_ROWS = 20_000
+_EVER_MS = 1 << 62
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is judged.
+
+    Attributes:
+        density: the model.
+        until_ms: event time that its training ended at.
+        is_first: whether it was the stream's first.
+    """
+
+    density: Density
+    until_ms: int
+    is_first: bool
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A file's rows and which of them judge.
+
+    Attributes:
+        rows: n rows, all of the file.
+        judging: ``(n,)`` rows that the model has not seen.
+        training: ``(n,)`` rows that may have trained it.
+        kind: what the judging rows are, in words.
+    """
+
+    rows: Table
+    judging: Bools
+    training: Bools
+    kind: str
+
+
+def read_subject(config: Config, model: str | None) -> Subject:
+    """The model asked for, else the one in service.
+
+    Raises:
+        ModelError: there is none, it is not accepted, or nobody knows which events it has seen.
+    """
+    try:
+        registry = Registry(config)
+    except ModelError as error:
+        raise ModelError(f"{error}; or add --bootstrap-until DATE to train a model on the file's first part") from None
+    history = registry.history()
+    if model is None and not history:
+        raise ModelError("there is no model yet: add --bootstrap-until DATE to train one on the file's first part")
+    model_id = model or history[-1].model_id
+    notices = [notice for notice in registry.notices() if notice.model_id == model_id]
+    if not notices:
+        raise ModelError(f"the registry has no record of model {model_id}: it cannot be told which events it has seen")
+    return Subject(registry.load(model_id), notices[-1].created_ms, not notices[-1].parent_id)
+
+
+def choose_rows(config: Config, file: Path, subject: Subject) -> Chosen:
+    """The file's rows; those that judge are the gate's days of the training, or where they are too few, later ones.
+
+    Raises:
+        ModelError: the file has too few events that the model has not seen.
+        DriftflowError: the file cannot be read.
+    """
+    decoder = Decoder(config)
+    events = (decoder.decode(raw)[0] for raw in batches(config, read_rows(file, config)))
+    rows = dataset.gather(events, 0, _EVER_MS)
+    if not len(rows):
+        raise ModelError(f"{file} has no events that can be decoded")
+    judging, training = _held_out(config, rows, subject)
+    kind = "held-out events from its time of training"
+    if judging.sum() < _ROWS_MIN:
+        judging, kind = rows.time_ms >= subject.until_ms, "events after its training"
+    if judging.sum() < _ROWS_MIN:
+        raise ModelError(
+            f"{file} has {int(judging.sum())} events that model {subject.density.model_id} has not seen; "
+            f"{_ROWS_MIN} are needed"
+        )
+    return Chosen(rows, judging, training, kind)
+
+
+def _held_out(config: Config, rows: Table, subject: Subject) -> tuple[Bools, Bools]:
+    """Rows of the days that judged the model at its gates, and rows that may have trained it."""
+    before = rows.time_ms < subject.until_ms
+    fold = rows.time_ms // dataset.DAY_MS % dataset.FOLDS
+    newest = before & (subject.is_first | (rows.time_ms >= subject.until_ms - config.retrain.calibration))
+    gate, calibration = newest & (fold == dataset.GATE), newest & (fold == dataset.CALIBRATION)
+    return gate, before & ~gate & ~calibration
+
+
+def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, Floats], dict[str, str]]:
+    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows.
+
+    And why one of them could not be fitted.
+    """
+    if len(train) < _ROWS_MIN:
+        return {}, {}
+    train = dataset.thin(dataset.without_unusable(train), _BASELINE_ROWS)
+    stop = train.time_ms // dataset.DAY_MS % dataset.FOLDS == dataset.VALIDATION
+    if not stop.any() or stop.all():
+        stop = np.arange(len(train)) % dataset.FOLDS == 0
+    mixture = Density.fit(
+        density.spec,
+        train.take(~stop),
+        train.take(stop),
+        train.take(stop),
+        SEED,
+        FitConfig("mixture", encoder=replace(density.encoder.config, context=())),
+    )
+    fitted, left_out = {}, {}
+    try:
+        fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)
+    except ValueError as error:
+        left_out["one Gaussian"] = str(error)
+    return fitted | {"a Gaussian mixture": mixture.score(judged).log_prob}, left_out

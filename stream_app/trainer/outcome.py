@@ -1,0 +1,91 @@
+"""What comes of a request: a promoted model or a refusal, and the notice of it that is published."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from flowlib.artifact import Artifact
+from flowlib.density import Density
+from schemas.records import ModelNotice, RetrainRequest, record_id
+from stream_app.config import Config
+from stream_app.trainer import gates
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        notice: to publish.
+        model: a promoted model's signed bytes; None where the request was refused.
+        findings: sentences about peculiar columns, for the person who watches.
+    """
+
+    notice: ModelNotice
+    model: Artifact | None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retrain:
+    """A request that is being answered.
+
+    Attributes:
+        config: the stream.
+        request: what is asked for.
+        in_service: the model in service, None before the first.
+    """
+
+    config: Config
+    request: RetrainRequest
+    in_service: Density | None
+
+    @property
+    def seed(self) -> int:
+        """From what is asked for, names left out: answering again, or under another topic name, gives the same model."""
+        request = self.request
+        ranges = [(r.partition, r.start, r.end, r.start_ms, r.end_ms) for r in request.train]
+        text = record_id("seed", self.config.model.seed, request.reason, request.requested_pane_ms, ranges)
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+    def promoted(self, model: Artifact, train_rows: int, figures: dict[str, Any], findings: tuple[str, ...]) -> Outcome:
+        """A model that has passed its gates, with their figures."""
+        notice = ModelNotice(
+            model_id=model.model_id,
+            stream=self.config.stream,
+            status="promoted",
+            parent_id=self._parent_id,
+            request_id=self.request.id,
+            created_ms=self.request.requested_pane_ms,
+            train_rows=train_rows,
+            gates=figures,
+            reason=gates.summary(figures),
+            manifest=model.manifest,
+            tensors=model.tensors,
+            signature=model.signature,
+            key_id=model.key_id,
+        )
+        return Outcome(notice, model, findings)
+
+    def refused(
+        self, rows: int, reason: str, figures: dict[str, Any] | None = None, findings: tuple[str, ...] = ()
+    ) -> Outcome:
+        """No model, with the reason, and with the figures of the gates where it came as far as them."""
+        notice = ModelNotice(
+            model_id="refused-" + record_id("refused", self.request.id)[:8],
+            stream=self.config.stream,
+            status="refused",
+            parent_id=self._parent_id,
+            request_id=self.request.id,
+            created_ms=self.request.requested_pane_ms,
+            train_rows=rows,
+            gates=figures or {},
+            reason=reason,
+        )
+        return Outcome(notice, None, findings)
+
+    @property
+    def _parent_id(self) -> str:
+        return self.in_service.model_id if self.in_service else ""
