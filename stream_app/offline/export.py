@@ -7,25 +7,24 @@ calibration and how to put them together.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flowlib import artifact
-from flowlib.artifact import ArtifactError
 from flowlib.density import Density
-from flowlib.engines import PARITY_NATS, EngineError
-from flowlib.engines.base import Engine, ModuleEngine, check
+from flowlib.engines import PARITY_NATS
+from flowlib.engines.base import Engine, ModuleEngine, check, example_rows, gap_nats
+from flowlib.engines.onnx import Int8, Onnx, export_onnx, quantize, require_int8
+from flowlib.engines.torchscript import archive, script
+from flowlib.errors import EngineError
 from stream_app.config import Config
-from stream_app.disk import check_writable, writing
+from stream_app.disk import check_writable, write_durably, writing
 from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
+from stream_app.models.loading import read_model, verified
 from stream_app.models.registry import Registry
-
-FORMATS = ("onnx", "torchscript")
 
 _HOW_TO = [
     "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`",
@@ -47,6 +46,9 @@ class Exported:
     """What was written.
 
     Attributes:
+        model_id: of the model.
+        file: the flow.
+        description: everything else that a device needs, as JSON.
         gap_nats: largest difference from eager PyTorch on seeded rows, or for int8 the mean one on likely rows.
     """
 
@@ -62,7 +64,7 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
     Args:
         config: the stream, for its registry and trusted keys.
         model: a model file or an id of the registry.
-        kind: of :data:`FORMATS`.
+        kind: ``onnx`` or ``torchscript``.
         out: the file to write; its description goes beside it, with ``.json`` added.
         int8: quantize the weights (ONNX only); refused beyond 0.1 nats of mean error.
 
@@ -74,30 +76,29 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
     if int8 and kind != "onnx":
         raise ModelError(f"--int8 goes with --format onnx, not {kind}")
     try:
-        density = artifact.load(_read(config, model), trusted_keys(config))
+        density = _load(config, model)
         blob, gap = _BUILDERS[kind](density, int8)
-    except (ArtifactError, EngineError) as error:
+    except (ModelError, EngineError) as error:
         raise ModelError(f"model {model} is not exported: {error}") from error
     description = out.with_name(out.name + ".json")
-    _write(out, blob)
-    _write(description, json.dumps(_describe(density, kind, int8, gap), indent=1, ensure_ascii=False).encode())
+    text = json.dumps(_describe(density, kind, int8, gap), indent=1, ensure_ascii=False)
+    for path, content in ((out, blob), (description, text.encode())):
+        with writing(path):
+            write_durably(path, content)
     return Exported(density.model_id, out, description, gap)
 
 
-def _read(config: Config, model: str) -> artifact.Artifact:
-    return artifact.read(model) if Path(model).is_file() else Registry(config).read(model)
+def _load(config: Config, model: str) -> Density:
+    path = Path(model)
+    return verified(read_model(path) if path.is_file() else Registry(config).read(model), trusted_keys(config))
 
 
 def _torchscript(density: Density, _: bool) -> tuple[bytes, float]:
-    from flowlib.engines.torchscript import archive, script
-
     scripted = script(density.flow.bake())
     return archive(scripted), _gap(ModuleEngine("torchscript", scripted, density.flow.d, density.flow.context), density)
 
 
 def _onnx(density: Density, int8: bool) -> tuple[bytes, float]:
-    from flowlib.engines.onnx import Int8, Onnx, export_onnx, quantize, require_int8
-
     flow = density.flow
     if int8:
         small = quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1))
@@ -110,8 +111,6 @@ _BUILDERS = {"onnx": _onnx, "torchscript": _torchscript}
 
 
 def _gap(engine: Engine, density: Density) -> float:
-    from flowlib.engines.base import example_rows, gap_nats
-
     check(engine, density.flow, PARITY_NATS)
     return float(gap_nats(engine, density.flow, *example_rows(density.flow.d, density.flow.context)).max())
 
@@ -130,27 +129,19 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
         "outputs": ["z", "ladj"],
         "columns": list(density.spec.numeric),
         "categories": list(density.spec.categorical),
-        "encoder": encoder | {name: _plain(value) for name, value in arrays.items()},
+        "encoder": encoder | {name: _values(value) for name, value in arrays.items()},
         "calibration": {
-            "nll": _plain(calibration.nll),
-            "distance": _plain(calibration.distance),
-            "margins": {name: _plain(a) for name, a in calibration.margins.to_state().items()}
+            "nll": _values(calibration.nll),
+            "distance": _values(calibration.distance),
+            "margins": {name: _values(a) for name, a in calibration.margins.to_state().items()}
             if calibration.margins
             else None,
-            "scores": {name: _plain(scores) for name, scores in calibration.scores.items()},
+            "scores": {name: _values(scores) for name, scores in calibration.scores.items()},
         },
         "how_to": _HOW_TO,
         "about": density.manifest,
     }
 
 
-def _plain(value: Any) -> Any:
+def _values(value: Any) -> Any:
     return np.asarray(value).tolist()
-
-
-def _write(path: Path, blob: bytes) -> None:
-    """Replace a file as a whole."""
-    beside = path.with_name(path.name + ".new")
-    with writing(path):
-        beside.write_bytes(blob)
-        os.replace(beside, path)

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from scipy.stats import binom
 
 from flowlib.calibration import PIT_BINS
 from flowlib.evaluation import ALPHAS, Estimate
@@ -32,10 +33,10 @@ _SMALL, _WIDE = (2.3, 1.75), (4.2, 2.8)
 
 def svg(figure: Figure) -> str:
     """Inline SVG whose colours are the page's."""
-    made = io.StringIO()
+    buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "driftflow"}):
-        figure.savefig(made, format="svg", transparent=True, metadata={"Date": None})
-    text = made.getvalue()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
     label = escape(figure.axes[0].get_title(loc="left") or figure.axes[0].get_ylabel())
     text = text[text.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
     for colour, variable in _VARIABLES.items():
@@ -48,9 +49,9 @@ def png(figure: Figure) -> bytes:
     for artist in figure.findobj():
         for part in ("color", "facecolor", "edgecolor"):
             _recolour(artist, part)
-    made = io.BytesIO()
-    figure.savefig(made, format="png", dpi=160, facecolor="white", metadata={"Software": None})
-    return made.getvalue()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _recolour(artist: Any, part: str) -> None:
@@ -77,8 +78,6 @@ def _axes(size: tuple[float, float], title: str = "") -> tuple[Figure, Any]:
 
 def calibration(curve: Floats, rows: float, title: str = "", wide: bool = False) -> Figure:
     """Share of events with p ≤ α against α, log-log, with the 95 % binomial band of so many independent rows."""
-    from scipy.stats import binom
-
     figure, axes = _axes(_WIDE if wide else _SMALL, title)
     n = max(int(rows), 1)
     low, high = binom.ppf(0.025, n, ALPHAS) / n, binom.ppf(0.975, n, ALPHAS) / n
@@ -98,8 +97,6 @@ def calibration(curve: Floats, rows: float, title: str = "", wide: bool = False)
 
 def pit(counts: Ints, title: str) -> Figure:
     """Histogram of one column's PIT, relative to flat, with the 95 % band of flat."""
-    from scipy.stats import binom
-
     figure, axes = _axes(_SMALL, title)
     n = max(int(counts.sum()), 1)
     edges = np.linspace(0, 1, PIT_BINS + 1)
@@ -142,15 +139,15 @@ def pair(real: Floats, drawn: Floats, names: Sequence[str]) -> Figure:
 def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Figure:
     """Share of p ≤ 0.01 by month, with intervals; the first ``trained`` months lie in the time of training."""
     figure, axes = _axes(_WIDE)
-    at = np.arange(len(names))
+    places = np.arange(len(names))
     value = np.array([100 * alarm.value for alarm in alarms])
     error = np.array([[100 * (a.value - a.low), 100 * (a.high - a.value)] for a in alarms]).T
     axes.axvspan(-0.5, trained - 0.5, color=BAND, linewidth=0)
     axes.axhline(1.0, color=MUTED, linewidth=0.9, linestyle="--")
-    axes.errorbar(at, value, yerr=np.maximum(error, 0), color=MODEL, fmt="o", markersize=4, linewidth=1.4)
+    axes.errorbar(places, value, yerr=np.maximum(error, 0), color=MODEL, fmt="o", markersize=4, linewidth=1.4)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None))
     step = max(1, -(-len(names) // 7))
-    axes.set_xticks(at[::step], list(names)[::step])
+    axes.set_xticks(places[::step], list(names)[::step])
     axes.set_ylabel("% of events with p ≤ 0.01", fontsize=8.5, color=INK, **_PLAIN)
     return figure
 
