@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from functools import partial
 
+from flowlib.checks import FlowMaker, example_flow
+from flowlib.checks.examples import SPREAD
 from flowlib.flows import FLOWS, Flow
 
 NAMES = sorted(FLOWS)
-SPREAD = 0.15
-
-
-def loosened(flow: Flow, spread: float = SPREAD, seed: int = 2) -> Flow:
-    """The flow with noise on every weight, so that nothing is near the identity."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weights in flow.parameters():
-            weights += spread * torch.randn(weights.shape, generator=generator, dtype=weights.dtype)
-    return flow.eval()
 
 
 def small(name: str, blocks: int = 3, hidden: int = 16) -> dict[str, int]:
@@ -24,13 +16,11 @@ def small(name: str, blocks: int = 3, hidden: int = 16) -> dict[str, int]:
     return {} if name == "mixture" else {"blocks": blocks, "hidden": hidden}
 
 
+def family(name: str) -> FlowMaker:
+    """A family with those settings."""
+    return partial(FLOWS[name], **small(name))
+
+
 def a_flow(name: str, d: int = 4, context: int = 3, spread: float = SPREAD) -> Flow:
     """A small, loosened flow in double precision."""
-    return loosened(FLOWS[name](d, context, torch.Generator().manual_seed(1), **small(name)), spread).double()
-
-
-def rows(n: int, d: int = 4, context: int = 3, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Seeded features and context, double precision."""
-    g = torch.Generator().manual_seed(3)
-    x = scale * torch.randn(n, d, generator=g, dtype=torch.float64)
-    return x, torch.rand(n, context, generator=g, dtype=torch.float64)
+    return example_flow(family(name), d, context, spread)

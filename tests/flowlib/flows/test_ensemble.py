@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from flowlib.checks import example_batch, loosened
 from flowlib.flows import AffineCoupling, Ensemble, Maf, SplineAutoregressive, SplineCoupling
 from flowlib.flows.ensemble import Z_LIMIT
-from tests.flowlib.flow_cases import loosened, rows
 
 
 def an_ensemble(members: int = 0b0111, d: int = 4, spread: float = 0.1) -> Ensemble:
@@ -22,7 +22,7 @@ def an_ensemble(members: int = 0b0111, d: int = 4, spread: float = 0.1) -> Ensem
 @pytest.mark.parametrize("scale", [1.0, 20.0])
 def test_the_density_is_the_mean_of_the_members(d: int, scale: float) -> None:
     flow = an_ensemble(d=d)
-    x, context = rows(50, d, scale=scale)
+    x, context = example_batch(50, d, scale=scale)
     each = torch.stack([member.log_prob(x, context) for member in flow.each])
     torch.testing.assert_close(flow.log_prob(x, context), torch.logsumexp(each, dim=0) - math.log(3))
     torch.testing.assert_close(flow.objective(x, context), each.mean(dim=0))
@@ -30,7 +30,7 @@ def test_the_density_is_the_mean_of_the_members(d: int, scale: float) -> None:
 
 def test_parts_are_the_members_shared_by_density() -> None:
     flow = an_ensemble()
-    x, context = rows(50)
+    x, context = example_batch(50)
     z, ladj = flow(x, context)
     parts = ladj - 0.5 * z * z
     members = [(z, ladj) for z, ladj in (member(x, context) for member in flow.each)]
@@ -44,7 +44,7 @@ def test_parts_are_the_members_shared_by_density() -> None:
 
 def test_z_is_bounded_and_the_density_is_not() -> None:
     flow = an_ensemble()
-    x, context = rows(20, scale=200.0)
+    x, context = example_batch(20, scale=200.0)
     z, _ = flow(x, context)
     assert z.abs().max() == Z_LIMIT
     assert (flow.log_prob(x, context) < -100_0).any()

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from flowlib.checks import example_batch
 from flowlib.flows import Mixture
 from flowlib.flows.mixture import RANK_MAX
-from tests.flowlib.flow_cases import a_flow, rows
+from tests.flowlib.flow_cases import a_flow
 
 
 def solved(x: np.ndarray, context: np.ndarray, seed: int = 0) -> Mixture:
@@ -28,7 +29,7 @@ def two_clusters(n: int, seed: int) -> np.ndarray:
 def test_the_density_is_the_formulas() -> None:
     flow = a_flow("mixture", 3, 2)
     assert isinstance(flow, Mixture)
-    x, context = rows(20, 3, 2, scale=3.0)
+    x, context = example_batch(20, 3, 2, scale=3.0)
     y = torch.cat((context, x), dim=1).numpy()
     whitening = (flow.upper.triu(1) + torch.diag_embed(flow.log_diagonal.exp())).numpy()
     weights = torch.softmax(flow.log_weights, 0).numpy()
@@ -48,7 +49,7 @@ def test_the_density_is_the_formulas() -> None:
 
 def test_each_coordinate_sees_those_before_it_only() -> None:
     flow = a_flow("mixture", 4, 2)
-    x, context = rows(1, 4, 2)
+    x, context = example_batch(1, 4, 2)
     seen = torch.autograd.functional.jacobian(lambda v: flow(v[None], context)[0][0], x[0]) != 0
     assert torch.equal(seen, torch.ones(4, 4).tril().bool())
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 import zuko
 
+from flowlib.checks import example_batch, loosened
 from flowlib.flows import FLOWS
 from flowlib.flows.stack import AutoregressiveBlock, Stack
 from flowlib.flows.transforms import BOUND, RationalQuadratic
-from tests.flowlib.flow_cases import loosened, rows
 
 SLOPE = math.log(1e-4)
 
@@ -101,7 +101,7 @@ def test_log_prob_of_the_same_weights_is_zukos(name: str, d: int) -> None:
         zuko.distributions.DiagNormal, torch.zeros(d), torch.ones(d), buffer=True
     )
     theirs = zuko.lazy.Flow([in_zuko(block, d, 3, 24) for block in flow.blocks], base).double()
-    x, context = rows(200, d, 3, scale=2.0)
+    x, context = example_batch(200, d, 3, scale=2.0)
     with torch.no_grad():
         ours, other = flow.double().log_prob(x, context), theirs(context).log_prob(x)
     torch.testing.assert_close(ours, other, atol=1e-5, rtol=0)
