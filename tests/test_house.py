@@ -40,7 +40,7 @@ MAY_READ_CLOCKS = (
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 PURE = ("stream_app/stages/", "flowlib/", "schemas/")
 BROKER_CLIENTS = {"kafka", "faust", "aiokafka", "influxdb_client", "mode"}
-FAUST_FILES = {"stream_app/worker/agents.py", "stream_app/worker/batch_transport.py", "stream_app/kafka/clients.py"}
+FAUST_FILES = {"stream_app/worker/app.py", "stream_app/worker/batch_transport.py"}
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

@@ -1,18 +1,21 @@
-"""Settings of the Kafka clients, from one section of the configuration."""
+"""How to connect to a broker: the ``[kafka]`` section as keyword arguments of kafka-python and aiokafka."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
-
-import faust
 
 from stream_app.config import KafkaConfig
+from stream_app.errors import DriftflowError
+from stream_app.kafka.types import ClientSettings
 
 
 def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | None:
-    """A verifying context, or None where the protocol has no TLS.
+    """The TLS context, which verifies the broker's certificate; None where the protocol has no TLS.
+
+    Args:
+        kafka: the section of the configuration.
+        root: folder that relative paths in it are taken from (``config.root``).
 
     Raises:
         OSError: a file is missing or holds no certificate (``ssl.SSLError`` is one).
@@ -26,43 +29,40 @@ def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | 
     return context
 
 
-def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> dict[str, Any]:
+def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSettings:
     """Keyword arguments for the clients of kafka-python and aiokafka.
 
     Args:
         kafka: the section of the configuration.
         root: folder that relative paths in it are taken from (``config.root``).
+
+    Raises:
+        DriftflowError: a file with a certificate, a key or the password cannot be read.
     """
-    settings: dict[str, Any] = {
+    try:
+        return _connection(kafka) | _tls(kafka, root) | _login(kafka, root)
+    except OSError as error:
+        raise DriftflowError(f"a file named in [kafka] cannot be read: {error}; check ssl_* and sasl_*_file") from error
+
+
+def _connection(kafka: KafkaConfig) -> ClientSettings:
+    return {
         "bootstrap_servers": list(kafka.bootstrap),
         "security_protocol": kafka.security_protocol,
         "metadata_max_age_ms": int(kafka.metadata_max_age),
     }
+
+
+def _tls(kafka: KafkaConfig, root: str | Path) -> ClientSettings:
     context = ssl_context(kafka, root)
-    if context is not None:
-        settings["ssl_context"] = context
-    if kafka.security_protocol.startswith("SASL"):
-        settings |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": kafka.password(root),
-        }
-    return settings
+    return {} if context is None else {"ssl_context": context}
 
 
-def faust_credentials(kafka: KafkaConfig, root: str | Path = ".") -> Any:
-    """The same for ``faust.App(broker_credentials=…)``; None for PLAINTEXT."""
-    context = ssl_context(kafka, root)
-    if kafka.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.sasl_username,
-            password=kafka.password(root),
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
-    return faust.SSLCredentials(context) if context is not None else None
-
-
-def faust_broker(kafka: KafkaConfig) -> list[str]:
-    """The value of ``faust.App(broker=…)``."""
-    return [f"kafka://{address}" for address in kafka.bootstrap]
+def _login(kafka: KafkaConfig, root: str | Path) -> ClientSettings:
+    if not kafka.security_protocol.startswith("SASL"):
+        return {}
+    return {
+        "sasl_mechanism": kafka.sasl_mechanism,
+        "sasl_plain_username": kafka.sasl_username,
+        "sasl_plain_password": kafka.password(root),
+    }

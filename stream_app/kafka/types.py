@@ -6,7 +6,7 @@ A name here states which attributes the code relies on, and lets mypy hold it to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypedDict
+from typing import NamedTuple, Protocol, TypedDict
 
 ClientSettings = dict[str, object]
 """Keyword arguments of a client of kafka-python or aiokafka."""
@@ -15,15 +15,14 @@ Headers = Sequence[tuple[str, bytes]]
 """In the order they were sent; a name may stand more than once."""
 
 
-class TopicPartition(Protocol):
-    """A partition of a topic. Every client's is a named tuple: equal ones hash alike, and they sort."""
+class TopicPartition(NamedTuple):
+    """A partition of a topic: equal to every client's own named tuple, and with the same hash.
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    def __hash__(self) -> int: ...
-    def __lt__(self, other: Any, /) -> bool: ...
+    kafka-python's consumer takes its own kind only.
+    """
+
+    topic: str
+    partition: int
 
 
 class ConsumerRecord(Protocol):
@@ -43,6 +42,17 @@ class ConsumerRecord(Protocol):
     def timestamp(self) -> int | None: ...
     @property
     def timestamp_type(self) -> int: ...
+
+
+class Sent(Protocol):
+    """Where a message went that the broker has acknowledged."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord]]

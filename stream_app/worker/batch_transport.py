@@ -17,8 +17,7 @@ Private methods of faust-streaming 0.15 are overridden here; the dependency is p
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import faust
@@ -27,47 +26,35 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
 from mode.utils.futures import notify
 
-PartitionsHook = Callable[[set[TP]], Awaitable[None]]
+from stream_app.kafka.types import ConsumerRecord, Fetched, Headers, Sent, TopicPartition
+from stream_app.worker.acks import Acks
+from stream_app.worker.composites import Chunk
+from stream_app.worker.progress import Progress
+
+PartitionsHook = Callable[[set[TopicPartition]], Awaitable[None]]
 """Called with the batch partitions gained or lost; a hook that raises ends the worker."""
+
+Piece = tuple[TopicPartition, Sequence[ConsumerRecord]]
+"""Records of one partition that make one message."""
 
 _IDLE_S = 0.005
 """How soon to look again when every partition is held back by full buffers (Faust itself sleeps a second)."""
 
 
-class Token:
-    """One composite waiting for its ack: ``last`` is the offset of its last record."""
-
-    __slots__ = ("done", "last", "live")
-
-    def __init__(self, last: int) -> None:
-        self.last, self.done, self.live = last, False, True
-
-
-class Chunk(list[Any]):
-    """Consecutive aiokafka ConsumerRecords of one partition: the ``value`` of a composite event. Never empty."""
-
-    __slots__ = ("token",)
-
-    def __init__(self, records: Iterable[Any], token: Token) -> None:
-        super().__init__(records)
-        self.token = token
-
-
 class BatchConsumer(Consumer):  # type: ignore[misc]
     """Yields composites for the batch topics and single messages for all others."""
 
-    def __init__(self, transport: BatchTransport, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, transport: BatchTransport, *args: object, **kwargs: object) -> None:
         self._batch = transport.batch_topics
         self._max_chunk = transport.max_chunk
-        self._tokens: dict[TP, deque[Token]] = {}
-        self._fetched: dict[TP, int] = {}
+        self.acks = Acks()
         self._epoch = 0
         self._must_seek = False
         super().__init__(transport, *args, **kwargs)
 
     # -- fetching ---------------------------------------------------------------------------------------------------
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TopicPartition, ConsumerMessage]]:
         """Fetch once and yield ``(partition, message)``; what is not handed out is sought back to by the next call."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
@@ -104,7 +91,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Changes whenever records that were fetched before may no longer be handed out."""
         return self._epoch, self.app.consumer_generation_id, self.flow_active
 
-    def _pieces(self, records: Mapping[TP, list[Any]], active: set[TP] | None) -> Iterator[tuple[TP, list[Any]]]:
+    def _pieces(self, records: Fetched, active: set[TopicPartition] | None) -> Iterator[Piece]:
         """Control topics record by record and in turn, then the batch topics chunk by chunk."""
         wanted = {
             tp: rows
@@ -119,33 +106,30 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 for start in range(0, len(rows), self._max_chunk):
                     yield TP(tp.topic, tp.partition), rows[start : start + self._max_chunk]
 
-    def _message(self, tp: TP, rows: list[Any]) -> Any:
+    def _message(self, tp: TopicPartition, rows: Sequence[ConsumerRecord]) -> ConsumerMessage:
         return self._composite(tp, rows) if tp.topic in self._batch else self._to_message(tp, rows[0])
 
-    def _composite(self, tp: TP, rows: list[Any]) -> ConsumerMessage:
+    def _composite(self, tp: TopicPartition, rows: Sequence[ConsumerRecord]) -> ConsumerMessage:
         last = rows[-1]
-        token = Token(last.offset)
-        self._tokens.setdefault(tp, deque()).append(token)
-        seconds = None if last.timestamp is None else last.timestamp / 1000
         return ConsumerMessage(
-            tp.topic,
-            tp.partition,
-            last.offset,
-            seconds,
-            last.timestamp_type,
-            None,
-            None,
-            Chunk(rows, token),
-            None,
-            0,
-            0,
-            tp,
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=last.offset,
+            timestamp=None if last.timestamp is None else last.timestamp / 1000,
+            timestamp_type=last.timestamp_type,
+            headers=None,
+            key=None,
+            value=Chunk(tp, rows, self.acks.hand_out(tp, last.offset)),
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
 
     # -- acks and commits -------------------------------------------------------------------------------------------
 
-    def ack(self, message: Any) -> bool:
+    def ack(self, message: ConsumerMessage) -> bool:
         """Mark a composite as done. One that never reached an agent (``tracked`` is False) stays undone."""
         if message.topic not in self._batch:
             return bool(super().ack(message))
@@ -160,20 +144,17 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             notify(self._waiting_for_ack)
             return bool(message.tracked)
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+    def _filter_tps_with_pending_acks(self, topics: Iterable[str | TopicPartition] | None = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)
-        for tp, tokens in list(self._tokens.items()):
-            if tokens and tokens[0].done and (topics is None or tp in topics or tp.topic in topics):
+        for tp in self.acks.committable():
+            if topics is None or tp in topics or tp.topic in topics:
                 yield tp
 
     def _new_offset(self, tp: TP) -> int | None:
-        if tp.topic not in self._batch:
-            offset: int | None = super()._new_offset(tp)
-            return offset
-        tokens, after = self._tokens.get(tp, ()), None
-        while tokens and tokens[0].done:
-            after = tokens.popleft().last + 1
-        return after
+        if tp.topic in self._batch:
+            return self.acks.take_offset(tp)
+        offset: int | None = super()._new_offset(tp)
+        return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a composite are no gap: tokens keep the order, whatever compaction left out."""
@@ -190,27 +171,20 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Return to the committed offsets, or to the beginning where nothing was committed."""
         self._epoch += 1
-        self._drop_tokens(self._tokens)
-        self._fetched.clear()
+        self.acks.drop_all()
         await super().perform_seek()
         # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
         if uncommitted := self._uncommitted():
             starts = await self.earliest_offsets(*uncommitted)
             await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
-        self._drop_tokens(self._tokens)
+        self.acks.drop_all()
         self._epoch += 1
         self._must_seek = False
 
-    def _uncommitted(self) -> set[TP]:
+    def _uncommitted(self) -> set[TopicPartition]:
         return {tp for tp in self._batch_only(self.assignment()) if not self._committed_offset[tp]}
 
-    def _drop_tokens(self, tps: Iterable[TP]) -> None:
-        for tp in list(tps):
-            self._fetched.pop(tp, None)
-            for token in self._tokens.pop(tp, ()):
-                token.live = False
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Stop the flow, let the owner write its state, commit what it acked, then forget the partitions."""
         lost = self._batch_only(revoked)
         if lost and not self.app.should_stop:
@@ -218,10 +192,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             self.app.flow_control.suspend()
             await self._call(self.transport.on_revoked, lost)
             await self.commit()
-        self._drop_tokens(lost)
+        self.acks.drop(lost)
         await super().on_partitions_revoked(revoked)
 
-    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+    async def on_partitions_assigned(self, assigned: set[TopicPartition], generation_id: int = 0) -> None:
         """Let the owner load its state before Faust may resume the flow."""
         gained = self._batch_only(assigned)
         if gained and not self.app.should_stop:
@@ -235,10 +209,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             await self._call(self.transport.on_revoked, owned)
             await self.commit()
 
-    def _batch_only(self, tps: Iterable[TP]) -> set[TP]:
+    def _batch_only(self, tps: Iterable[TopicPartition]) -> set[TopicPartition]:
         return {TP(tp.topic, tp.partition) for tp in tps if tp.topic in self._batch}
 
-    async def _call(self, hook: PartitionsHook | None, tps: set[TP]) -> None:
+    async def _call(self, hook: PartitionsHook | None, tps: set[TopicPartition]) -> None:
         if hook is not None:
             try:
                 await hook(tps)
@@ -246,21 +220,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 await self.crash(error)
                 raise
 
-    def progress(self) -> dict[TP, tuple[int | None, int | None]]:
-        """Offset up to which everything is settled, and high watermark, of each assigned batch partition; None where not
-        known yet.
-
-        What is committed is settled, and where nothing is on its way any more so is all that was fetched: the markers of
-        transactional producers take offsets, but are no records that could be committed.
-        """
-        return {tp: (self._settled(tp), self.highwater(tp)) for tp in self._batch_only(self.assignment())}
-
-    def _settled(self, tp: TP) -> int | None:
-        committed: int | None = self._committed_offset[tp]
-        fetched = self._fetched.get(tp)
-        if fetched is None or self._tokens.get(tp):
-            return committed
-        return max(committed or 0, fetched)
+    def progress(self) -> Progress:
+        """Offset up to which everything is settled, and high watermark, of each assigned batch partition."""
+        return {
+            tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
+            for tp in self._batch_only(self.assignment())
+        }
 
     def _note_positions(self) -> None:
         """Between two fetches everything below the positions has been handed out."""
@@ -268,7 +233,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         for tp in self._batch_only(self.assignment()):
             state = assignment.state_value(tp)
             if state is not None and state.has_valid_position:
-                self._fetched[tp] = state.position
+                self.acks.fetched(tp, state.position)
 
 
 class BatchTransport(Transport):  # type: ignore[misc]
@@ -288,7 +253,7 @@ class BatchTransport(Transport):  # type: ignore[misc]
 def install(
     app: faust.App,
     batch_topics: Iterable[str],
-    max_chunk: int = 2_000,
+    max_chunk: int,
     *,
     on_assigned: PartitionsHook | None = None,
     on_revoked: PartitionsHook | None = None,
@@ -308,7 +273,7 @@ def install(
     transport.on_assigned, transport.on_revoked = on_assigned, on_revoked
     app.transport = transport
 
-    async def before_shutdown(_: Any, **kwargs: Any) -> None:
+    async def before_shutdown(_: object, **kwargs: object) -> None:
         if app._consumer is not None:
             await app._consumer.on_shutdown()
 
@@ -321,11 +286,6 @@ def batch_topic(app: faust.App, *names: str) -> Any:
     return app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
-def is_current(event: Any) -> bool:
-    """Whether an ack of this event still counts: False once its partition was revoked or sought."""
-    return bool(event.value.token.live)
-
-
 async def send(
     app: faust.App,
     topic: str,
@@ -333,15 +293,14 @@ async def send(
     value: bytes | None,
     *,
     partition: int | None = None,
-    headers: Mapping[str, bytes] | list[tuple[str, bytes]] | None = None,
-) -> asyncio.Future[Any]:
+    headers: Headers = (),
+) -> asyncio.Future[Sent]:
     """Hand a message to the app's producer; await the result for the broker's acknowledgement.
 
     Raises:
         faust.exceptions.ProducerSendError: now or when the acknowledgement is awaited.
     """
     producer = await app.maybe_start_producer()
-    pending: asyncio.Future[Any] = asyncio.ensure_future(
-        await producer.send(topic, key, value, partition, None, headers)
-    )
+    acknowledgement = await producer.send(topic, key, value, partition, None, list(headers))
+    pending: asyncio.Future[Sent] = asyncio.ensure_future(acknowledgement)
     return pending

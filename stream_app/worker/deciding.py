@@ -1,4 +1,4 @@
-"""What depends on the clock: when a model is put in service, and when a silent source is passed over.
+"""What depends on the clock: when a model is put in service, and when a silent source partition is passed over.
 
 Each decision is written down before anything follows from it, so that a run can be repeated with the same ones.
 """
@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 
 from stream_app.config import Config
 from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
+from stream_app.worker.progress import Progress, lags_of
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import unread
-from stream_app.worker.watchdog import Progress
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ class Decider:
     Args:
         config: the stream.
         store: where decisions are written down.
-        pipeline: told of every decision.
+        pipeline: every decision is applied to it.
 
     Attributes:
         service: the model that new panes are to be scored with; empty as long as there is none.
@@ -35,7 +34,9 @@ class Decider:
     def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
         self._config, self._store, self._pipeline = config, store, pipeline
         self._catching_up: dict[int, int | None] = {}
-        self._heard: dict[tuple[int, int], tuple[int, float]] = {}
+        """Source partitions taken over, to where their log ended then; None as long as that is not known."""
+        self._moved: dict[tuple[int, int], tuple[int, float]] = {}
+        """Partials and source partition to the time up to which the source has closed, and when that was first seen."""
         self.service = ""
 
     # Models --------------------------------------------------------------------------------------------------------
@@ -71,8 +72,10 @@ class Decider:
             )
 
     def end_catching_up(self, progress: Progress) -> None:
-        """Rows that were there when a partition was taken over may have been scored before, by a worker that was killed
-        after it had sent what came of them: a new model waits until they are behind, or it would say of them anew.
+        """Let the partitions take a new model that have come to where their log ended when they were taken over.
+
+        A worker that was killed may have scored the rows before, and sent what came of them. Under a new model they would
+        come out differently.
         """
         for tp, (settled, high) in progress.items():
             if tp.topic == self._config.topics.events and tp.partition in self._catching_up:
@@ -83,30 +86,36 @@ class Decider:
 
     # Idle sources --------------------------------------------------------------------------------------------------
 
-    def pass_over_idle(self, lags: Mapping[int, int | None]) -> list[tuple[int, Outputs]]:
-        """Pass over sources that have nothing to say; what follows, by WATCH partition.
+    def pass_over_idle(self, progress: Progress) -> list[tuple[int, Outputs]]:
+        """Pass over the source partitions that are idle; what follows, by partials partition.
 
-        Silence is not enough: a source with rows still to be read is slow, and what it has to say would be lost.
-
-        Args:
-            lags: records of each WATCH partition that are not settled yet.
+        One is idle that holds others up and has closed no pane for ``windows.idle_after``, where WATCH has taken in all that
+        was sent and the owner of the source partition has nothing left to read: with rows to read it is slow, not idle.
         """
-        now, patience_s, made = time.monotonic(), self._config.windows.idle_after.seconds, []
-        for q, watcher in self._pipeline.watch_states.items():
-            behind = watcher.behind()
-            for partition, closed_ms in watcher.closed_ms.items():
-                known, since = self._heard.get((q, partition), (-1, now))
-                if closed_ms != known:
-                    self._heard[q, partition] = (closed_ms, now)
-                elif partition in behind and now - since >= patience_s and lags.get(q) == 0:
-                    made += self._pass_over(q, partition)
-        return made
+        now_s, lags, outputs = time.monotonic(), lags_of(progress, self._config.topics.partials), []
+        for partials_partition in self._pipeline.watch_states:
+            silent = self._silent(partials_partition, now_s)
+            if lags.get(partials_partition) == 0:
+                outputs += [out for partition in silent for out in self._pass_over(partials_partition, partition)]
+        return outputs
 
-    def _pass_over(self, q: int, partition: int) -> list[tuple[int, Outputs]]:
-        if unread(self._config).get(partition) != 0 or self._pipeline.missing_for_watch(q):
+    def _silent(self, partials_partition: int, now_s: float) -> list[int]:
+        """Source partitions that hold others up and have closed no pane for long."""
+        state, silent = self._pipeline.watch_states[partials_partition], []
+        behind, patience_s = state.behind(), self._config.windows.idle_after.seconds
+        for partition, closed_ms in state.closed_ms.items():
+            last_ms, since_s = self._moved.get((partials_partition, partition), (-1, now_s))
+            if closed_ms != last_ms:
+                self._moved[partials_partition, partition] = (closed_ms, now_s)
+            elif partition in behind and now_s - since_s >= patience_s:
+                silent.append(partition)
+        return silent
+
+    def _pass_over(self, partials_partition: int, partition: int) -> list[tuple[int, Outputs]]:
+        if unread(self._config).get(partition) != 0 or self._pipeline.missing_for_watch(partials_partition):
             return []
-        decision = self._pipeline.decide_pass_over(q, partition)
-        return [] if decision is None else [(q, self._apply(decision))]
+        decision = self._pipeline.decide_pass_over(partials_partition, partition)
+        return [] if decision is None else [(partials_partition, self._apply(decision))]
 
     def _apply(self, decision: Decision) -> Outputs:
         self._store.record(decision)

@@ -1,87 +1,106 @@
-"""What has been processed and is not durable yet: messages on their way, points, states to save, acks to earn."""
+"""What has been processed and is not durable yet, and the order in which it becomes durable."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
-from stream_app.config import Config
+from stream_app.config import TopicsConfig
+from stream_app.kafka.types import Headers, Sent, TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outputs, Point
-from stream_app.worker import batch_transport
+from stream_app.worker.composites import CompositeEvent
+from stream_app.worker.partitions import Partitions
 
-Owner = tuple[str, int]
-"""``("source" or "watch", partition)``."""
+
+class Send(Protocol):
+    """Hands a message to the producer: :func:`stream_app.worker.batch_transport.send` of an app."""
+
+    async def __call__(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None, headers: Headers
+    ) -> asyncio.Future[Sent]: ...
 
 
 class Outbox:
-    """Holds the order of a checkpoint: broker, spool, snapshot, ack.
+    """Messages on their way, points, partitions to save and acks to give, since the last checkpoint.
 
     Args:
-        app: the Faust app whose producer sends.
-        config: the stream.
+        send: hands a message to the producer.
+        topics: names of the topics.
         spool: durable queue of points.
+        partitions: writes the snapshots.
 
     Attributes:
         sent_until: partials partition to the offset after the last message of ours that the broker has taken.
     """
 
-    def __init__(self, app: Any, config: Config, spool: Spool) -> None:
-        self._app, self._topics, self._spool = app, config.topics, spool
-        self._sent: list[asyncio.Future[Any]] = []
+    def __init__(self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions) -> None:
+        self._send, self._topics, self._spool, self._partitions = send, topics, spool, partitions
+        self._sent: list[asyncio.Future[Sent]] = []
         self._points: list[Point] = []
-        self._dirty: set[Owner] = set()
-        self._acks: list[Any] = []
+        self._unsaved: set[TopicPartition] = set()
+        self._unacked: list[CompositeEvent] = []
         self.sent_until: dict[int, int] = {}
 
     @property
     def pending(self) -> int:
         """Partitions with work that is not durable yet."""
-        return len(self._dirty)
+        return len(self._unsaved)
 
     def add_point(self, point: Point) -> None:
         """A point that belongs to no partition."""
         self._points.append(point)
 
-    async def put(self, out: Outputs, owner: Owner, event: Any = None) -> None:
-        """Send what a partition has said; with an event, it is acked at the next checkpoint."""
+    async def put(self, out: Outputs, owner: TopicPartition, event: CompositeEvent | None = None) -> None:
+        """Send what came of a partition's input; with an event, it is acked at the next checkpoint."""
         self._points += out.points
         for message in out.messages:
-            self._sent.append(
-                await batch_transport.send(
-                    self._app,
-                    getattr(self._topics, message.role),
-                    message.key,
-                    message.value,
-                    partition=message.partition,
-                    headers=list(message.headers),
-                )
+            topic = getattr(self._topics, message.role)
+            sent = await self._send(
+                topic, message.key, message.value, partition=message.partition, headers=message.headers
             )
-        self._dirty.add(owner)
+            self._sent.append(sent)
+        self._unsaved.add(owner)
         if event is not None:
-            self._acks.append(event)
+            self._unacked.append(event)
 
-    async def checkpoint(self, save: Callable[[str, int], None]) -> None:
-        """Steps 2 to 4 for everything since the last one. Where one fails, the next checkpoint begins with it."""
-        await self._acknowledged()
+    async def checkpoint(self) -> None:
+        """Make everything durable that was processed since the last checkpoint. For every partition, in this order:
+
+        1. its input is processed, and what came of it was :meth:`put` here;
+        2. the broker acknowledges the messages, and the points are in the spool;
+        3. its state is in the snapshot;
+        4. its input is acked, and Faust may commit the offsets.
+
+        A step that fails leaves those after it undone, and the next checkpoint begins with it. After a crash the rows below
+        the snapshot's ``next_offset`` are skipped, so that no step has an effect twice.
+        """
+        await self._await_acknowledgements()
+        self._spool_points()
+        self._save_snapshots()
+        self._ack_events()
+
+    async def _await_acknowledgements(self) -> None:
+        # A send that failed stays in the list, so that no later checkpoint passes it. So does one that is still under way
+        # when the worker is told to stop: ``wait`` leaves it alone, where awaiting it would cancel it.
+        if self._sent:
+            await asyncio.wait(self._sent)
+        for sent in [pending.result() for pending in self._sent]:
+            if sent.topic == self._topics.partials:
+                self.sent_until[sent.partition] = sent.offset + 1
+        self._sent = []
+
+    def _spool_points(self) -> None:
         if self._points:
             self._spool.append(self._points)
             self._points = []
-        for owner in sorted(self._dirty):
-            save(*owner)
-            self._dirty.discard(owner)
-        acks, self._acks = self._acks, []
-        for event in acks:
-            event.ack()
 
-    async def _acknowledged(self) -> None:
-        """Step 2. A send that failed stays in the list, so that no later checkpoint can pass it; and so does one that is
-        still under way when the worker is told to stop (``wait`` leaves it alone, awaiting it would cancel it).
-        """
-        if self._sent:
-            await asyncio.wait(self._sent)
-        for done in [pending.result() for pending in self._sent]:
-            if done.topic == self._topics.partials:
-                self.sent_until[done.partition] = done.offset + 1
-        self._sent = []
+    def _save_snapshots(self) -> None:
+        for tp in sorted(self._unsaved):
+            self._partitions.save(tp)
+            self._unsaved.discard(tp)
+
+    def _ack_events(self) -> None:
+        events, self._unacked = self._unacked, []
+        for event in events:
+            event.ack()

@@ -11,7 +11,6 @@ from pathlib import Path
 from stream_app.config import Config
 from stream_app.disk import read_lines
 from stream_app.errors import DriftflowError
-from stream_app.kafka.clients import client_settings, faust_broker, faust_credentials
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
 from stream_app.sinks import make_sink
@@ -20,22 +19,29 @@ from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
 from stream_app.worker.state import StateStore
-from stream_app.worker.status import Status, StatusFile
-from stream_app.worker.watchdog import STALL_S, Watchdog, lag_of
+from stream_app.worker.status import StatusFile
+from stream_app.worker.watchdog import STALL_S, Watchdog
 
 log = logging.getLogger(__name__)
 
 STATUS_S = 0.5
+"""Time between two writes of the status, and between two looks at the progress."""
+
+_DRAIN_S = 10.0
 
 
-def run_worker(config: Config, only: str | None = None, decisions: str | None = None, checked: bool = True) -> None:
-    """Run the agents until SIGTERM, Ctrl-C or a failure (SystemExit 1, for a supervisor to restart).
+def run_worker(config: Config, only: str | None = None, decisions: Path | None = None, checked: bool = True) -> None:
+    """Run the agents until SIGTERM or Ctrl-C.
 
     Args:
         config: the stream.
         only: ``score`` or ``watch`` to run one stage, None for both.
         decisions: file of the decisions to repeat.
         checked: look at the broker first (:func:`~stream_app.kafka.preflight.preflight`).
+
+    Raises:
+        DriftflowError: the worker cannot start; the message says why.
+        SystemExit: with 1, where it fails later: its supervisor starts it again.
     """
     prepare_process()
     if checked:
@@ -43,49 +49,39 @@ def run_worker(config: Config, only: str | None = None, decisions: str | None = 
     config = prepare(config)
     store = StateStore(config)
     if decisions is not None:
-        store.preset(read_lines(Path(decisions), DECODER, REMEDY))
+        store.preset(read_lines(decisions, DECODER, REMEDY))
     spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
     drainer = Drainer(spool, make_sink(config))
     drainer.start()
     try:
-        failed = asyncio.run(_serve(config, store, spool, only, decisions is not None))
+        failed = asyncio.run(_run(config, store, spool, only, replay=decisions is not None))
     finally:
-        drainer.drain(10.0)
+        drainer.drain(_DRAIN_S)
         drainer.stop()
         spool.close()
     if failed:
         raise SystemExit(1)
 
 
-async def _serve(config: Config, store: StateStore, spool: Spool, only: str | None, replay: bool) -> bool:
-    settings = {
-        "broker": faust_broker(config.kafka),
-        "broker_credentials": faust_credentials(config.kafka, config.root),
-    }
-    client = client_settings(config.kafka, config.root)
-    worker = Worker(config, config.topics.partitions, store, spool, settings, client, only, replay)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+async def _run(config: Config, store: StateStore, spool: Spool, only: str | None, replay: bool) -> bool:
+    """Run a worker until it is told to stop or fails; True where it fails."""
+    worker, file, stop = Worker(config, store, spool, only, replay), StatusFile(config), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    app = worker.app
-    app.finalize()
-    await app.start()
-    file = StatusFile(config)
-    tasks = [
-        asyncio.ensure_future(coroutine)
-        for coroutine in (stop.wait(), app.wait_until_stopped(), _write_status(file, worker), _watch_progress(worker))
-    ]
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    worker.app.finalize()
+    await worker.app.start()
+    endings = (stop.wait(), worker.app.wait_until_stopped(), _write_status(file, worker), _watch_progress(worker))
+    tasks = [asyncio.ensure_future(ending) for ending in endings]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     failed = not stop.is_set()
     if failed:
-        errors = [app.crash_reason, *(task.exception() for task in done)]
+        errors = [worker.app.crash_reason, *(task.exception() for task in done)]
         log.error("The worker failed: %s", next((error for error in errors if error is not None), "its app stopped"))
     else:
-        file.write(_status(worker))  # the last word is that of the end, not of half a second before
+        file.write(worker.status())  # the file stays: it has to say how things stood at the end
     for task in tasks:
         task.cancel()
-    await app.stop()
+    await worker.app.stop()
     return failed
 
 
@@ -94,7 +90,7 @@ async def _watch_progress(worker: Worker) -> None:
     dog = Watchdog()
     while True:
         await asyncio.sleep(STATUS_S)
-        stalled = dog.stalled(worker.progress() if worker.ready else {}, time.monotonic())
+        stalled = dog.stalled(worker.progress() if worker.ready.is_set() else {}, time.monotonic())
         if stalled:
             raise DriftflowError(
                 f"no progress for {STALL_S:.0f} s although there are records to read on "
@@ -105,20 +101,5 @@ async def _watch_progress(worker: Worker) -> None:
 
 async def _write_status(file: StatusFile, worker: Worker) -> None:
     while True:
-        file.write(_status(worker))
+        file.write(worker.status())
         await asyncio.sleep(STATUS_S)
-
-
-def _status(worker: Worker) -> Status:
-    return {
-        "counters": {str(p): counted for p, counted in worker.counters.items()},
-        "first_score_at": worker.first_score_at,
-        "service": worker.service,
-        "models_refused": worker.models_refused,
-        "pending": worker.pending,
-        "lag": lag_of(worker.progress()),
-        "unread": worker.lags(worker.config.topics.events),
-        "unwatched": worker.unwatched,
-        "late_blocks": sum(state.late_blocks for state in worker.pipeline.watch_states.values()),
-        "closed_early": sum(state.closed_early for state in worker.pipeline.score_states.values()),
-    }

@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stream_app.config import Config
 from stream_app.stages.score.state import COUNTERS
 
 _FRESH_S = 5.0
+"""A worker that has written more recently counts as alive."""
+
 _OLD_S = 86_400.0
+"""Files of processes that ended before are removed."""
+
 _SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early")
 
-Status = dict[str, Any]
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker says of itself."""
+
+    at: float = 0.0
+    """When this was written, in seconds since the epoch."""
+    counters: dict[int, dict[str, int]] = {}
+    """Running totals of rows by source partition; of a partition that has left, as they were then."""
+    first_score_at: float | None = None
+    """When the first batch was scored, in seconds since the epoch."""
+    service: str = ""
+    """The model that new panes are scored with; empty as long as there is none."""
+    models_refused: int = 0
+    """Models whose bytes were not accepted."""
+    pending: int = 0
+    """Partitions with work that is not durable yet."""
+    lag: int | None = None
+    """Records of all its partitions that are not settled; None where not known."""
+    unread: dict[int, int | None] = {}
+    """The same for each of its source partitions."""
+    unwatched: int = 0
+    """Partials that it has sent and that its own partials partitions have not taken in."""
+    late_blocks: int = 0
+    """Blocks that came for a pane that was final or passed over."""
+    closed_early: int = 0
+    """Panes closed because too many were open."""
+
+
+_DECODER = msgspec.json.Decoder(Status)
 
 
 def folder_of(config: Config) -> Path:
@@ -33,39 +67,32 @@ class StatusFile:
             if time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink(missing_ok=True)
         self._path = folder / f"{os.getpid()}.json"
-        self._counters: dict[str, dict[str, int]] = {}
 
     def write(self, status: Status) -> None:
-        """Replace the file; ``counters`` are by source partition, and those of a partition that left are kept."""
-        self._counters.update(status["counters"])
+        """Replace the file. It is not forced to disk: after a crash nobody needs it, and it is written twice a second."""
         beside = self._path.with_suffix(".new")
-        beside.write_text(json.dumps({"at": time.time(), **status, "counters": self._counters}))
+        beside.write_bytes(msgspec.json.encode(msgspec.structs.replace(status, at=time.time())))
         os.replace(beside, self._path)
 
 
-def read_status(config: Config) -> Status:
-    """All workers of a state folder together; empty when none has written yet.
+def read_status(config: Config) -> dict[str, Any]:
+    """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
-    Counters only grow, so a partition counts as the owner that came furthest counted it. What is in work is summed over
-    the workers that are alive.
+    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition counts
+    as the owner that came furthest counted it. What is in work is summed over the workers that are alive.
     """
-    files = [json.loads(path.read_text()) for path in folder_of(config).glob("*.json")]
-    if not files:
+    statuses = _read_all(config)
+    if not statuses:
         return {}
-    files.sort(key=lambda status: status["at"])
-    counters: dict[str, dict[str, int]] = {}
-    for status in files:
-        for number, counted in status["counters"].items():
-            if counted["received"] >= counters.get(number, counted)["received"]:
-                counters[number] = counted
-    alive = [status for status in files if files[-1]["at"] - status["at"] < _FRESH_S]
-    began = [status["first_score_at"] for status in files if status["first_score_at"]]
+    newest = statuses[-1]
+    alive = [status for status in statuses if newest.at - status.at < _FRESH_S]
+    began = [status.first_score_at for status in statuses if status.first_score_at]
     merged = {
-        **files[-1],
-        **{name: sum(part[name] for part in counters.values()) for name in COUNTERS},
-        **{name: sum(status[name] for status in alive) if _known(alive, name) else None for name in _SUMS},
+        **msgspec.structs.asdict(newest),
+        **_totals(statuses),
+        **{name: _sum([getattr(status, name) for status in alive]) for name in _SUMS},
         "first_score_at": min(began, default=None),
-        "models_refused": max(status["models_refused"] for status in alive),
+        "models_refused": max(status.models_refused for status in alive),
     }
     del merged["counters"]
     return merged
@@ -75,10 +102,30 @@ def unread(config: Config) -> dict[int, int | None]:
     """Records of each source partition that its owner has not settled; None where the owner does not know, no entry where
     nobody owns it.
     """
-    files = [json.loads(path.read_text()) for path in folder_of(config).glob("*.json")]
-    alive = [status for status in files if time.time() - status["at"] < _FRESH_S]
-    return {int(number): lag for status in alive for number, lag in status["unread"].items()}
+    alive = [status for status in _read_all(config) if time.time() - status.at < _FRESH_S]
+    return {partition: lag for status in alive for partition, lag in status.unread.items()}
 
 
-def _known(alive: list[Status], name: str) -> bool:
-    return all(status[name] is not None for status in alive)
+def _read_all(config: Config) -> list[Status]:
+    """What the workers have written, oldest first. A file that a power cut has emptied, or that is just being removed, says
+    nothing.
+    """
+    statuses = []
+    for path in folder_of(config).glob("*.json"):
+        with contextlib.suppress(msgspec.DecodeError, FileNotFoundError):
+            statuses.append(_DECODER.decode(path.read_bytes()))
+    return sorted(statuses, key=lambda status: status.at)
+
+
+def _totals(statuses: list[Status]) -> dict[str, int]:
+    furthest: dict[int, dict[str, int]] = {}
+    for status in statuses:
+        for partition, counted in status.counters.items():
+            if counted["received"] >= furthest.get(partition, counted)["received"]:
+                furthest[partition] = counted
+    return {name: sum(counted[name] for counted in furthest.values()) for name in COUNTERS}
+
+
+def _sum(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -1,25 +1,58 @@
-"""A worker without a broker."""
+"""A worker without a broker, and its parts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from stream_app.config import Config
+from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.worker.agents import Worker
 from stream_app.worker.state import StateStore
-from tests.stages.streams import config
+from tests.stages import streams
 
 
 @pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker of two source and two partials partitions, with the first of each open; its broker does not exist."""
-    stream = msgspec.structs.replace(config(windows={"idle_after": "1s"}), root=str(tmp_path))
+def config(tmp_path: Path) -> Config:
+    """A stream of two source and two partials partitions, in a folder of its own; nobody connects to its broker."""
+    return msgspec.structs.replace(streams.config(windows={"idle_after": "1s"}), root=str(tmp_path))
+
+
+@pytest.fixture
+def source(config: Config) -> TopicPartition:
+    """The first source partition."""
+    return TopicPartition(config.topics.events, 0)
+
+
+@pytest.fixture
+def partials(config: Config) -> TopicPartition:
+    """The first partials partition."""
+    return TopicPartition(config.topics.partials, 0)
+
+
+@pytest.fixture
+def store(config: Config) -> StateStore:
+    """Where snapshots and decisions are kept."""
+    return StateStore(config)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """An empty spool."""
+    made = Spool(tmp_path / "spool.sqlite", 100)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(config: Config, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker with the first source and the first partials partition open, which trusts no key."""
     monkeypatch.setattr("stream_app.worker.models_feed.trusted_keys", lambda _: {})
-    spool = Spool(tmp_path / "spool.sqlite", 100)
-    made = Worker(stream, 2, StateStore(stream), spool, {"broker": "kafka://127.0.0.1:1"}, {})
+    made = Worker(config, store, spool)
     made.pipeline.open_score(0)
     made.pipeline.open_watch(0)
     return made

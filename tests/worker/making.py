@@ -1,13 +1,20 @@
-"""Small configurations for the runtime tests."""
+"""Small configurations and messages for the worker's tests."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
+from schemas.records import ModelNotice
 from stream_app.config import Config, EventConfig, KafkaConfig, TopicsConfig
+from stream_app.kafka.types import TopicPartition
+from stream_app.worker.acks import Token
+from stream_app.worker.composites import Chunk
 
 
 def make_config(
@@ -32,3 +39,48 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
         asyncio.run(test(*args, **kwargs))
 
     return run
+
+
+def record(tp: TopicPartition, offset: int, value: bytes | None = b"{}", headers: Any = ()) -> Any:
+    """A record as a client fetches it."""
+    return SimpleNamespace(
+        topic=tp.topic, partition=tp.partition, offset=offset, value=value, headers=headers, timestamp=0
+    )
+
+
+class Stream:
+    """Composites of one record each, as an agent gets them.
+
+    Attributes:
+        acked: offsets of the records that were acked.
+    """
+
+    def __init__(self, tp: TopicPartition, *offsets: int, value: bytes | None = b"{}") -> None:
+        self.acked: list[int] = []
+        self._events = [self._event(tp, offset, value) for offset in offsets]
+
+    def _event(self, tp: TopicPartition, offset: int, value: bytes | None) -> Any:
+        chunk = Chunk(tp, [record(tp, offset, value)], Token(offset))
+        return SimpleNamespace(value=chunk, ack=lambda: self.acked.append(offset))
+
+    def noack(self) -> Stream:
+        """Faust's: the agent acks itself."""
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        """The composites in order."""
+        for event in self._events:
+            yield event
+
+
+def notice(model_id: str, status: str = "promoted", **fields: Any) -> ModelNotice:
+    """A notice of the stream ``s``, without bytes unless they are given."""
+    texts = dict.fromkeys(("parent_id", "request_id", "reason", "key_id"), "")
+    blobs = dict.fromkeys(("manifest", "tensors", "signature"), b"")
+    known = {"stream": "s", "train_rows": 0, "gates": {}, "created_ms": 5, **texts, **blobs}
+    return ModelNotice(**{**known, "model_id": model_id, "status": status, **fields})
+
+
+def notice_record(tp: TopicPartition, offset: int, sent: ModelNotice) -> Any:
+    """A notice as a record of the models topic."""
+    return record(tp, offset, msgspec.json.encode(sent), [("ce_type", b"driftflow.model-notice.v1")])

@@ -3,128 +3,174 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faust.types import TP
 
 from stream_app.errors import DriftflowError
+from stream_app.kafka.types import TopicPartition
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.worker.agents import Worker
-from stream_app.worker.batch_transport import Chunk, Token
-from tests.worker.making import in_a_loop
-
-
-class Stream:
-    """Composites of one partition, as an agent gets them; counts the acks."""
-
-    def __init__(self, *offsets: int, partition: int = 0) -> None:
-        self.acked: list[int] = []
-        self._events = [self._event(offset, partition) for offset in offsets]
-
-    def _event(self, offset: int, partition: int) -> Any:
-        record = SimpleNamespace(topic="e", partition=partition, offset=offset, value=b"{}", timestamp=0, headers=())
-        chunk = Chunk([record], Token(offset))
-        return SimpleNamespace(value=chunk, ack=lambda: self.acked.append(offset))
-
-    def noack(self) -> Stream:
-        return self
-
-    async def events(self) -> AsyncIterator[Any]:
-        for event in self._events:
-            yield event
+from stream_app.worker.state import StateStore
+from tests.worker.making import Stream, in_a_loop, notice
 
 
 @pytest.fixture
 def scored(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Offsets that the pipeline was given; it sends nothing."""
-    given: list[int] = []
+    """Offsets that SCORE was given; it says nothing."""
+    offsets: list[int] = []
 
     def score(raw: Any) -> Outputs:
-        given.extend(raw.offsets.tolist())
+        offsets.extend(raw.offsets.tolist())
         return Outputs()
 
     monkeypatch.setattr(worker.pipeline, "score", score)
-    worker._ready.set()
-    return given
+    worker.ready.set()
+    return offsets
+
+
+def arrive(worker: Worker, model_id: str) -> None:
+    """A model that is here."""
+    worker.pipeline.models.densities[model_id] = SimpleNamespace(  # type: ignore[assignment]
+        engine=SimpleNamespace(name="fused"), model_id=model_id
+    )
 
 
 @in_a_loop
 async def test_a_batch_that_fails_ends_the_worker_and_nothing_after_it_is_saved(
-    worker: Worker, scored: list[int], monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(*_: Any) -> None:
+    async def refuse() -> None:
         raise OSError("the producer is closed")
 
-    stream = Stream(0, 1)
-    await worker._score(Stream(7))
+    stream = Stream(source, 0, 1)
+    await worker.score(Stream(source, 7))
     out = Outputs(messages=[Outgoing("signals", 0, None, b"", ())])
     monkeypatch.setattr(worker.pipeline, "score", lambda raw: out)
-    monkeypatch.setattr(worker._outbox, "put", refuse)
+    monkeypatch.setattr(worker.app, "maybe_start_producer", refuse)
     with pytest.raises(OSError, match="the producer is closed"):
-        await worker._score(stream)
+        await worker.score(stream)
     assert worker.app.crash_reason is not None, "a supervisor starts it again"
     for _ in range(2):  # Faust starts an agent that raised again, on what is left of the stream
         with pytest.raises(DriftflowError, match="not whole any more"):
-            await worker._score(stream)
+            await worker.score(stream)
     with pytest.raises(DriftflowError, match="not whole any more"):
-        await worker._checkpoint()
-    await worker._revoked({TP("e", 0)})
-    assert worker.store.load("source-0") is None
+        await worker.checkpoint()
+    await worker.revoked({source})
+    assert store.load("source-0") is None
     assert not stream.acked
 
 
 @in_a_loop
-async def test_a_batch_waits_for_a_model_that_another_worker_put_in_service(worker: Worker, scored: list[int]) -> None:
-    worker.pipeline.score_states[0].activate(0, "elsewhere")
-    agent = asyncio.ensure_future(worker._score(Stream(3)))
-    await asyncio.sleep(0.2)
+async def test_a_batch_is_acked_by_the_checkpoint_after_it(
+    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int]
+) -> None:
+    stream = Stream(source, 3, 4)
+    await worker.score(stream)
+    assert scored == [3, 4]
+    assert worker.status().pending == 1
+    assert not stream.acked
+    await worker.checkpoint()
+    assert stream.acked == [3, 4]
+    assert store.load("source-0") is not None
+    assert worker.status().pending == 0
+
+
+@in_a_loop
+async def test_nothing_is_scored_before_there_is_a_model(
+    worker: Worker, source: TopicPartition, scored: list[int]
+) -> None:
+    worker.ready.clear()
+    agent = asyncio.ensure_future(worker.score(Stream(source, 3)))
+    await asyncio.sleep(0.1)
     assert not scored
-    worker.pipeline.models["elsewhere"] = SimpleNamespace()  # type: ignore[assignment]
+    worker.ready.set()
     await agent
     assert scored == [3]
 
 
-@pytest.mark.parametrize("role", ["score", "watch"])
 @in_a_loop
-async def test_a_partition_that_was_given_away_is_left_alone(worker: Worker, scored: list[int], role: str) -> None:
-    """Between the hook of a revoke and the end of its commit the composites of the partition still look current."""
-    stream = Stream(0, partition=1)
-    await (worker._score(stream) if role == "score" else worker._watch(stream))
+async def test_a_batch_waits_for_a_model_that_another_worker_put_in_service(
+    worker: Worker, source: TopicPartition, scored: list[int]
+) -> None:
+    worker.pipeline.score_states[0].activate(0, "elsewhere")
+    agent = asyncio.ensure_future(worker.score(Stream(source, 3)))
+    await asyncio.sleep(0.2)
     assert not scored
-    assert not worker._outbox._dirty
+    arrive(worker, "elsewhere")
+    await agent
+    assert scored == [3]
+
+
+@pytest.mark.parametrize("stage", ["score", "watch"])
+@in_a_loop
+async def test_a_partition_that_was_given_away_is_left_alone(
+    worker: Worker, source: TopicPartition, partials: TopicPartition, scored: list[int], stage: str
+) -> None:
+    """Between the hook of a revoke and the end of its commit the composites of the partition still look current."""
+    if stage == "score":
+        await worker.score(Stream(source._replace(partition=1), 0))
+    else:
+        await worker.watch(Stream(partials._replace(partition=1), 0))
+    assert not scored
+    assert worker.status().pending == 0
 
 
 @in_a_loop
-async def test_a_checkpoint_that_fails_half_way_is_made_up_for(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker._outbox.add_point(SimpleNamespace())  # type: ignore[arg-type]
-    worker._outbox._dirty.add(("source", 0))
-    kept: list[Any] = []
-
-    def full(points: Any) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(worker._outbox._spool, "append", full)
-    with pytest.raises(OSError, match="no space left"):
-        await worker._checkpoint()
-    monkeypatch.setattr(worker._outbox._spool, "append", kept.extend)
-    await worker._checkpoint()
-    assert len(kept) == 1
-    assert worker.store.load("source-0") is not None
+async def test_an_event_that_was_sought_back_is_left_alone(
+    worker: Worker, source: TopicPartition, scored: list[int]
+) -> None:
+    stream = Stream(source, 0)
+    async for event in stream.events():
+        event.value.token.live = False
+    await worker.score(stream)
+    assert not scored
 
 
-@pytest.mark.parametrize("cut", [1, 30, 60])
-def test_a_decision_cut_short_by_a_crash_is_forgotten_and_does_no_harm(worker: Worker, cut: int) -> None:
-    store = worker.store
-    first, second, third = (Activated(0, 1_000 * n, f"m{n}", "fused") for n in range(3))
-    store.record(first)
-    whole = (store._dir / "decisions.jsonl").read_bytes()
-    store.record(second)
-    path = store._dir / "decisions.jsonl"
-    path.write_bytes(path.read_bytes()[: len(whole) + cut])
-    assert store.decisions() == [first]
-    store.record(third)
-    assert store.decisions() == [first, third]
+@in_a_loop
+async def test_a_partial_that_is_none_of_ours_is_skipped_and_done_with(
+    worker: Worker, partials: TopicPartition, scored: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = Stream(partials, 5, value=b"junk")
+    with caplog.at_level(logging.ERROR):
+        await worker.watch(stream)
+    await worker.checkpoint()
+    assert f"{partials.topic}/0@5 is not a partial of ours and is skipped" in caplog.text
+    assert worker.pipeline.watch_states[0].next_offset == 6
+    assert stream.acked == [5]
+
+
+@in_a_loop
+async def test_a_worker_goes_on_where_another_one_has_saved(
+    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int]
+) -> None:
+    worker.pipeline.score_states[0].counters["received"] = 7
+    await worker.score(Stream(source, 3))
+    await worker.revoked({source})
+    assert not worker.pipeline.score_states
+    assert worker.status().counters[0]["received"] == 7, "what it has counted still counts"
+    store.record(Activated(0, 1_000, "m", "fused"))
+    arrive(worker, "m")
+    await worker.assigned({source})
+    state = worker.pipeline.score_states[0]
+    assert state.counters["received"] == 7
+    assert state.activations == [(1_000, "m")], "another worker may have decided meanwhile"
+
+
+@in_a_loop
+async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: StateStore, spool: Any) -> None:
+    model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
+    worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
+    await worker.take_model(notice("c", "refused"), None)
+    assert worker.status().service == ""
+    await worker.take_model(notice("m"), model)
+    assert worker.status().service == "m"
+    assert not store.decisions(), "nothing is put in service before every known model is here"
+    worker.ready.set()
+    await worker.take_model(notice("m"), model)
+    assert store.decisions() == [Activated(0, 0, "m", "fused")]
+    await worker.checkpoint()
+    assert [dict(point.tags)["model_id"] for _, point in spool.read(9)] == ["c", "m", "m"]

@@ -6,88 +6,142 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from faust.types import TP
 
 from flowlib.density import Density
+from stream_app.config import Config
+from stream_app.kafka.types import TopicPartition
 from stream_app.stages.decisions import Activated, PassedOver
-from stream_app.worker.agents import Worker
-from stream_app.worker.status import StatusFile
-from tests.worker.making import in_a_loop
-
-Progress = dict[Any, tuple[int | None, int | None]]
-
-
-def set_progress(worker: Worker, monkeypatch: pytest.MonkeyPatch, topic: str, settled: int, high: int | None) -> None:
-    table: Progress = {TP(topic, 0): (settled, high)}
-    monkeypatch.setattr(Worker, "progress", lambda _: table)
+from stream_app.stages.pipeline import Pipeline
+from stream_app.worker.deciding import Decider
+from stream_app.worker.progress import Progress
+from stream_app.worker.state import StateStore
+from stream_app.worker.status import Status, StatusFile
 
 
-def put_in_service(worker: Worker, model_id: str) -> None:
-    """A model that has arrived; what scores it is written down with the decision."""
-    worker.pipeline.models[model_id] = cast(Density, SimpleNamespace(engine=SimpleNamespace(name="fused")))
-    worker._decider.service = model_id
+class Rig:
+    """A decider of one source and one partials partition, and what it has written down."""
+
+    def __init__(self, config: Config, store: StateStore) -> None:
+        self.config, self.store = config, store
+        self.pipeline = Pipeline(config, 2, store.decisions())
+        self.pipeline.open_score(0)
+        self.pipeline.open_watch(0)
+        self.decider = Decider(config, store, self.pipeline)
+
+    def put_in_service(self, model_id: str) -> None:
+        """A model that has arrived; what scores it is written down with the decision."""
+        density = SimpleNamespace(engine=SimpleNamespace(name="fused"))
+        self.pipeline.models.densities[model_id] = cast(Density, density)
+        self.decider.service = model_id
+
+    def catch_up(self, settled: int, high: int | None) -> None:
+        """The source partition has come so far."""
+        self.decider.activate_all()
+        self.decider.end_catching_up({TopicPartition(self.config.topics.events, 0): (settled, high)})
+
+    @property
+    def activated(self) -> list[str]:
+        """Models put in service, in order."""
+        return [decision.model_id for decision in self.store.decisions() if isinstance(decision, Activated)]
 
 
-def tell_unread(worker: Worker, lag: int | None) -> None:
+@pytest.fixture
+def rig(config: Config, store: StateStore) -> Rig:
+    return Rig(config, store)
+
+
+class Silence:
+    """Source partition 1 closes no pane for five seconds, where ``windows.idle_after`` is one."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.rig = rig
+        rig.pipeline.watch_states[0].closed_ms = {0: 9_000, 1: 2_000}
+        clock = iter((0.0, 5.0))
+        monkeypatch.setattr("stream_app.worker.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def pass_over(self, lag: int) -> list[Any]:
+        """The decisions, where WATCH still has ``lag`` records to take in."""
+        progress: Progress = {TopicPartition(self.rig.config.topics.partials, 0): (10 - lag, 10)}
+        assert not self.rig.decider.pass_over_idle(progress), "the first time it only takes note of both"
+        self.rig.decider.pass_over_idle(progress)
+        return self.rig.store.decisions()
+
+
+@pytest.fixture
+def silence(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Silence:
+    return Silence(rig, monkeypatch)
+
+
+def write_unread(config: Config, lag: int | None) -> None:
     """What the owner of source partition 1 writes into its status."""
-    StatusFile(worker.config).write({"counters": {}, "unread": {1: lag}})
-
-
-def pass_over_idle(worker: Worker) -> None:
-    worker._decider.pass_over_idle(worker.lags(worker.config.topics.partials))
+    StatusFile(config).write(Status(unread={1: lag}))
 
 
 @pytest.mark.parametrize(("unread", "lag", "passed"), [(0, 0, True), (7, 0, False), (None, 0, False), (0, 3, False)])
-@in_a_loop
-async def test_only_a_source_with_nothing_to_read_is_idle(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch, unread: int | None, lag: int, passed: bool
+def test_only_a_source_with_nothing_to_read_is_idle(
+    config: Config, silence: Silence, unread: int | None, lag: int, passed: bool
 ) -> None:
-    watcher = worker.pipeline.watch_states[0]
-    watcher.closed = {0: 9_000, 1: 2_000}
-    set_progress(worker, monkeypatch, worker.config.topics.partials, 10 - lag, 10)
-    tell_unread(worker, unread)
-    clock = iter((0.0, 5.0))
-    monkeypatch.setattr("stream_app.worker.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    pass_over_idle(worker)  # hears of both for the first time
-    assert not worker.store.decisions()
-    pass_over_idle(worker)
-    expected = [PassedOver(q=0, partition=1, from_ms=2_000, to_ms=9_000)] if passed else []
-    assert worker.store.decisions() == expected
+    write_unread(config, unread)
+    passed_over = PassedOver(partials_partition=0, partition=1, from_ms=2_000, to_ms=9_000)
+    assert silence.pass_over(lag) == ([passed_over] if passed else [])
 
 
-@in_a_loop
-async def test_a_source_that_nobody_owns_is_not_idle(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker.pipeline.watch_states[0].closed = {0: 9_000, 1: 2_000}
-    set_progress(worker, monkeypatch, worker.config.topics.partials, 10, 10)
-    clock = iter((0.0, 5.0))
-    monkeypatch.setattr("stream_app.worker.deciding.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    for _ in range(2):
-        pass_over_idle(worker)
-    assert not worker.store.decisions()
+def test_a_source_that_nobody_owns_is_not_idle(silence: Silence) -> None:
+    assert not silence.pass_over(0)
 
 
-@in_a_loop
-async def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
+def test_a_source_is_not_idle_while_a_model_of_its_panes_is_missing(
+    config: Config, rig: Rig, silence: Silence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = Activated(0, 0, "old")
-    worker.store.record(old)
-    events, q = worker.config.topics.events, {TP(worker.config.topics.events, 0)}
-    await worker._assigned(q)
-    put_in_service(worker, "new")
-    for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first heard of
-        set_progress(worker, monkeypatch, events, settled, high)
-        worker._decider.activate(0)
-        worker._decider.end_catching_up(worker.progress())
-        assert worker.store.decisions() == [old]
-    set_progress(worker, monkeypatch, events, 10, 15)
-    worker._decider.end_catching_up(worker.progress())
-    assert [d.model_id for d in worker.store.decisions() if isinstance(d, Activated)] == ["old", "new"]
+    write_unread(config, 0)
+    monkeypatch.setattr(rig.pipeline, "missing_for_watch", lambda partition: {"on its way"})
+    assert not silence.pass_over(0)
 
 
-@in_a_loop
-async def test_the_first_model_need_not_wait(worker: Worker) -> None:
-    await worker._assigned({TP(worker.config.topics.events, 0)})
-    put_in_service(worker, "first")
-    worker._decider.activate(0)
-    assert worker.store.decisions() == [Activated(0, 0, "first", "fused")]
+def test_a_source_that_has_closed_a_pane_meanwhile_is_not_idle(
+    config: Config, rig: Rig, silence: Silence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_unread(config, 0)
+    progress: Progress = {TopicPartition(config.topics.partials, 0): (10, 10)}
+    rig.decider.pass_over_idle(progress)
+    rig.pipeline.watch_states[0].closed_ms[1] = 3_000
+    rig.decider.pass_over_idle(progress)
+    assert not rig.store.decisions()
+
+
+def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
+    config: Config, store: StateStore
+) -> None:
+    store.record(Activated(0, 0, "old"))
+    rig = Rig(config, store)
+    rig.decider.gained(0)
+    rig.put_in_service("new")
+    for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first known
+        rig.catch_up(settled, high)
+        assert rig.activated == ["old"]
+    rig.catch_up(10, 15)
+    assert rig.activated == ["old", "new"]
+
+
+def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: StateStore) -> None:
+    store.record(Activated(0, 0, "old"))
+    rig = Rig(config, store)
+    rig.decider.gained(0)
+    rig.put_in_service("new")
+    rig.catch_up(3, 10)
+    rig.decider.lost(0)
+    rig.decider.gained(0)
+    rig.catch_up(10, 30)
+    assert rig.activated == ["old"]
+    rig.catch_up(30, 30)
+    assert rig.activated == ["old", "new"]
+
+
+def test_the_first_model_need_not_wait(rig: Rig) -> None:
+    rig.decider.gained(0)
+    assert not rig.store.decisions()
+    rig.put_in_service("first")
+    rig.decider.activate(0)
+    assert rig.store.decisions() == [Activated(0, 0, "first", "fused")]
+    rig.decider.activate(0)
+    assert rig.activated == ["first"], "it is in service already"

@@ -8,69 +8,140 @@ from typing import Any
 
 import pytest
 
-from stream_app.worker.agents import Worker
+from stream_app.config import Config
+from stream_app.kafka.types import TopicPartition
+from stream_app.sinks.spool import Spool
+from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.worker.outbox import Outbox
 from tests.worker.making import in_a_loop
 
-
-class Acks(list[Any]):
-    """Events whose acks are counted."""
-
-    def event(self) -> Any:
-        return SimpleNamespace(ack=lambda: self.append(None))
+POINT = Point("alerts", (("rule", "drift"),), 5, (("n", 1),))
 
 
-def _process(worker: Worker, acks: Acks) -> asyncio.Future[Any]:
-    """As if a batch had been processed: one message is on its way."""
-    pending: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    worker._outbox._sent.append(pending)
-    worker._outbox._dirty.add(("source", 0))
-    worker._outbox._acks.append(acks.event())
-    return pending
+class Rig:
+    """An outbox whose broker acknowledges when a test says so.
+
+    Attributes:
+        pending: acknowledgements that the broker still owes, in the order of the sends.
+        done: what has become durable, in order.
+    """
+
+    def __init__(self, config: Config, spool: Any) -> None:
+        self.pending: list[asyncio.Future[Any]] = []
+        self.sent: list[tuple[Any, ...]] = []
+        self.done: list[str] = []
+        partitions: Any = SimpleNamespace(save=lambda tp: self.done.append(f"saved {tp.topic}/{tp.partition}"))
+        self.outbox = Outbox(self._send, config.topics, spool, partitions)
+
+    async def _send(self, topic: str, key: Any, value: Any, *, partition: Any, headers: Any) -> asyncio.Future[Any]:
+        self.sent.append((topic, key, value, partition, headers))
+        self.pending.append(asyncio.get_running_loop().create_future())
+        return self.pending[-1]
+
+    async def process(self, tp: TopicPartition, role: Any = "signals") -> asyncio.Future[Any]:
+        """As if a batch had been processed: one message is on its way."""
+        event: Any = SimpleNamespace(ack=lambda: self.done.append("acked"))
+        await self.outbox.put(Outputs([Outgoing(role, 1, b"k", b"v", (("h", b"1"),))], [POINT]), tp, event)
+        return self.pending[-1]
 
 
-def _done(topic: str = "s.signals") -> Any:
-    return SimpleNamespace(topic=topic, partition=0, offset=7)
+class Full:
+    """A spool on a full disk."""
+
+    def append(self, points: Any) -> None:
+        """Refuse."""
+        raise OSError("no space left on device")
+
+
+@pytest.fixture
+def rig(config: Config, spool: Spool) -> Rig:
+    return Rig(config, spool)
+
+
+def acknowledged(topic: str) -> Any:
+    """What the broker says of a message that it has taken."""
+    return SimpleNamespace(topic=topic, partition=1, offset=7)
 
 
 @in_a_loop
-async def test_state_is_saved_and_acked_after_the_broker_has_acknowledged(worker: Worker) -> None:
-    acks = Acks()
-    pending = _process(worker, acks)
-    checkpoint = asyncio.ensure_future(worker._checkpoint())
+async def test_state_is_saved_and_acked_after_the_broker_has_acknowledged(
+    rig: Rig, spool: Spool, config: Config, source: TopicPartition
+) -> None:
+    pending = await rig.process(source)
+    assert rig.sent == [(config.topics.signals, b"k", b"v", 1, (("h", b"1"),))]
+    checkpoint = asyncio.ensure_future(rig.outbox.checkpoint())
     await asyncio.sleep(0)
-    assert worker.store.load("source-0") is None
-    assert not acks
-    pending.set_result(_done())
+    assert not rig.done
+    assert not spool.read(9)
+    assert rig.outbox.pending == 1
+    pending.set_result(acknowledged(config.topics.signals))
     await checkpoint
-    assert worker.store.load("source-0") is not None
-    assert len(acks) == 1
+    assert rig.done == ["saved e/0", "acked"]
+    assert [point for _, point in spool.read(9)] == [POINT]
+    assert rig.outbox.pending == 0
 
 
 @in_a_loop
-async def test_no_later_checkpoint_passes_a_message_that_was_not_taken(worker: Worker) -> None:
-    acks = Acks()
-    _process(worker, acks).set_exception(OSError("the broker went away"))
-    _process(worker, acks).set_result(_done())
+async def test_what_is_durable_is_not_done_again(
+    rig: Rig, spool: Spool, config: Config, source: TopicPartition
+) -> None:
+    (await rig.process(source)).set_result(acknowledged(config.topics.signals))
+    for _ in range(3):
+        await rig.outbox.checkpoint()
+    assert rig.done == ["saved e/0", "acked"]
+    assert len(spool.read(9)) == 1
+
+
+@in_a_loop
+async def test_no_later_checkpoint_passes_a_message_that_was_not_taken(
+    rig: Rig, spool: Spool, config: Config, source: TopicPartition
+) -> None:
+    (await rig.process(source)).set_exception(OSError("the broker went away"))
+    (await rig.process(source)).set_result(acknowledged(config.topics.signals))
     for _ in range(2):
         with pytest.raises(OSError, match="went away"):
-            await worker._checkpoint()
-    assert worker.store.load("source-0") is None
-    assert not acks
+            await rig.outbox.checkpoint()
+    assert not rig.done
+    assert not spool.read(9)
 
 
 @in_a_loop
-async def test_a_checkpoint_that_is_cancelled_leaves_its_messages_on_their_way(worker: Worker) -> None:
-    acks = Acks()
-    pending = _process(worker, acks)
-    checkpoint = asyncio.ensure_future(worker._checkpoint())
+async def test_a_checkpoint_that_is_cancelled_leaves_its_messages_on_their_way(
+    rig: Rig, config: Config, source: TopicPartition
+) -> None:
+    pending = await rig.process(source, "partials")
+    checkpoint = asyncio.ensure_future(rig.outbox.checkpoint())
     await asyncio.sleep(0)
     checkpoint.cancel()
     with pytest.raises(asyncio.CancelledError):
         await checkpoint
     assert not pending.cancelled()
-    assert worker.store.load("source-0") is None
-    pending.set_result(_done("s.partials"))
-    await worker._checkpoint()
-    assert worker.store.load("source-0") is not None
-    assert len(acks) == 1
-    assert worker._outbox.sent_until == {0: 8}
+    assert not rig.done
+    pending.set_result(acknowledged(config.topics.partials))
+    await rig.outbox.checkpoint()
+    assert rig.done == ["saved e/0", "acked"]
+    assert rig.outbox.sent_until == {1: 8}
+
+
+@in_a_loop
+async def test_a_checkpoint_that_fails_half_way_is_made_up_for(
+    config: Config, spool: Spool, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(config, spool)
+    (await rig.process(source)).set_result(acknowledged(config.topics.signals))
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "append", Full().append)
+        with pytest.raises(OSError, match="no space left"):
+            await rig.outbox.checkpoint()
+    assert not rig.done
+    await rig.outbox.checkpoint()
+    assert rig.done == ["saved e/0", "acked"]
+    assert len(spool.read(9)) == 1
+
+
+@in_a_loop
+async def test_points_of_no_partition_go_with_the_next_checkpoint(rig: Rig, spool: Spool) -> None:
+    rig.outbox.add_point(POINT)
+    await rig.outbox.checkpoint()
+    assert [point for _, point in spool.read(9)] == [POINT]
+    assert not rig.done

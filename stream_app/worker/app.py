@@ -1,0 +1,62 @@
+"""The Faust app of a worker: its settings, and how it connects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faust
+
+from stream_app.config import Config, KafkaConfig
+from stream_app.kafka.clients import ssl_context
+
+_MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+_LINGER_MS = 5
+_BUFFERED_COMPOSITES = 16
+_COMMIT_INTERVAL_S = 1.0
+
+
+def make_app(config: Config) -> faust.App:
+    """The app, without agents."""
+    kafka = config.kafka
+    session_s = kafka.session_timeout.seconds
+    return faust.App(
+        kafka.group,
+        broker=broker_urls(kafka),
+        broker_credentials=credentials(kafka, config.root),
+        broker_max_poll_records=kafka.max_poll_records,
+        broker_commit_interval=_COMMIT_INTERVAL_S,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 5,
+        consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=int(kafka.metadata_max_age),
+        producer_max_request_size=_MESSAGE_BYTES_MAX,
+        producer_linger_ms=_LINGER_MS,
+        stream_buffer_maxsize=_BUFFERED_COMPOSITES,
+        stream_wait_empty=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        datadir=str(config.path(config.state.dir) / "faust"),  # not where the worker was started
+    )
+
+
+def broker_urls(kafka: KafkaConfig) -> list[str]:
+    """The brokers as ``faust.App(broker=…)`` takes them."""
+    return [f"kafka://{address}" for address in kafka.bootstrap]
+
+
+def credentials(kafka: KafkaConfig, root: str | Path = ".") -> object:
+    """The login and TLS context for ``faust.App(broker_credentials=…)``; None where the protocol is PLAINTEXT.
+
+    Raises:
+        OSError: a file is missing or holds no certificate.
+    """
+    context = ssl_context(kafka, root)
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=kafka.password(root),
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

@@ -1,0 +1,69 @@
+"""The partitions that a worker has: their state in the pipeline, and their snapshots."""
+
+from __future__ import annotations
+
+from stream_app.config import Config
+from stream_app.kafka.types import TopicPartition
+from stream_app.stages.pipeline import Pipeline
+from stream_app.worker.state import StateStore
+
+
+class Partitions:
+    """A partition of the events topic is scored, one of the partials topic is watched.
+
+    Args:
+        config: the stream.
+        store: where snapshots are kept.
+        pipeline: holds the states of the partitions that are open.
+    """
+
+    def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
+        self._events, self._store, self._pipeline = config.topics.events, store, pipeline
+        self._counters_of_closed: dict[int, dict[str, int]] = {}
+
+    def is_source(self, tp: TopicPartition) -> bool:
+        """Whether it is a partition of the events topic."""
+        return tp.topic == self._events
+
+    def __contains__(self, tp: TopicPartition) -> bool:
+        """Whether it is open here."""
+        pipeline = self._pipeline
+        return tp.partition in (pipeline.score_states if self.is_source(tp) else pipeline.watch_states)
+
+    def open(self, tp: TopicPartition) -> None:
+        """Start on a partition, from its snapshot where there is one."""
+        snapshot = self._store.load(self._name(tp))
+        if self.is_source(tp):
+            self._pipeline.open_score(tp.partition, snapshot)
+        else:
+            self._pipeline.open_watch(tp.partition, snapshot)
+
+    def save(self, tp: TopicPartition) -> None:
+        """Write the snapshot of a partition durably; does nothing where it is not open here any more."""
+        if tp in self:
+            pipeline = self._pipeline
+            snapshot = pipeline.snapshot_score if self.is_source(tp) else pipeline.snapshot_watch
+            self._store.save(self._name(tp), snapshot(tp.partition))
+
+    def close(self, tp: TopicPartition) -> None:
+        """Forget a partition: another worker has it."""
+        if self.is_source(tp):
+            self._counters_of_closed = self.counters()
+            self._pipeline.close_score(tp.partition)
+        else:
+            self._pipeline.close_watch(tp.partition)
+
+    def missing_models(self, tp: TopicPartition) -> set[str]:
+        """Models that an open partition needs and that have not arrived here: another worker put them in service."""
+        if tp not in self:
+            return set()
+        pipeline = self._pipeline
+        return (pipeline.missing_for_score if self.is_source(tp) else pipeline.missing_for_watch)(tp.partition)
+
+    def counters(self) -> dict[int, dict[str, int]]:
+        """Running totals of rows by source partition; of one that was closed, as they were then."""
+        states = self._pipeline.score_states
+        return self._counters_of_closed | {partition: dict(state.counters) for partition, state in states.items()}
+
+    def _name(self, tp: TopicPartition) -> str:
+        return f"{'source' if self.is_source(tp) else 'watch'}-{tp.partition}"

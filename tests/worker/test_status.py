@@ -1,0 +1,103 @@
+"""Workers write their totals, one file each; a reader sees them as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+
+from stream_app.config import Config
+from stream_app.stages.score.state import COUNTERS
+from stream_app.worker.status import Status, StatusFile, folder_of, read_status, unread
+
+
+def write_as(config: Config, pid: int, monkeypatch: pytest.MonkeyPatch, age_s: float = 0.0, **fields: Any) -> None:
+    """What the process with this number has written so long ago."""
+    now_s = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr("stream_app.worker.status.os.getpid", lambda: pid)
+        patch.setattr("stream_app.worker.status.time.time", lambda: now_s - age_s)
+        StatusFile(config).write(Status(**fields))
+
+
+def counters(received: int, windowed: int) -> dict[str, int]:
+    return dict.fromkeys(COUNTERS, 0) | {"received": received, "windowed": windowed}
+
+
+def test_nothing_is_known_before_a_worker_has_written(config: Config) -> None:
+    assert read_status(config) == {}
+    assert unread(config) == {}
+
+
+def test_workers_are_counted_together(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(
+        config,
+        1,
+        monkeypatch,
+        age_s=1,
+        counters={0: counters(9, 8)},
+        first_score_at=100.0,
+        service="old",
+        models_refused=2,
+        pending=1,
+        lag=5,
+    )
+    write_as(
+        config, 2, monkeypatch, counters={1: counters(4, 3)}, first_score_at=90.0, service="new", lag=6, late_blocks=3
+    )
+    merged = read_status(config)
+    assert (merged["received"], merged["windowed"], merged["late"]) == (13, 11, 0)
+    assert (merged["pending"], merged["lag"], merged["late_blocks"], merged["closed_early"]) == (1, 11, 3, 0)
+    assert (merged["service"], merged["first_score_at"], merged["models_refused"]) == ("new", 90.0, 2)
+
+
+def test_a_partition_that_moved_counts_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(config, 1, monkeypatch, age_s=2, counters={0: counters(9, 9), 1: counters(5, 5)})
+    write_as(config, 2, monkeypatch, age_s=1, counters={0: counters(20, 19)})
+    write_as(
+        config, 3, monkeypatch, counters={0: counters(3, 3)}
+    )  # it has just taken over and counts on from a snapshot
+    assert read_status(config)["received"] == 25
+    assert read_status(config)["windowed"] == 24
+
+
+def test_the_work_of_a_dead_worker_is_no_work(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(config, 1, monkeypatch, age_s=60, counters={0: counters(9, 9)}, lag=7, pending=2, unread={0: 7})
+    write_as(config, 2, monkeypatch, lag=1, unread={1: 0, 2: None})
+    merged = read_status(config)
+    assert (merged["lag"], merged["pending"], merged["received"]) == (1, 0, 9)
+    assert unread(config) == {1: 0, 2: None}
+
+
+def test_a_lag_that_one_worker_does_not_know_is_not_known(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(config, 1, monkeypatch, lag=7)
+    write_as(config, 2, monkeypatch, lag=None)
+    assert read_status(config)["lag"] is None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"at": "yesterday"}'])
+def test_a_file_that_a_power_cut_has_emptied_says_nothing(
+    config: Config, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    write_as(config, 1, monkeypatch, counters={0: counters(9, 9)}, unread={0: 0})
+    (folder_of(config) / "2.json").write_text(text)
+    assert read_status(config)["received"] == 9
+    assert unread(config) == {0: 0}
+
+
+def test_files_of_long_ago_are_removed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(config, 1, monkeypatch)
+    old, older = folder_of(config) / "1.json", time.time() - 100_000
+    os.utime(old, (older, older))
+    write_as(config, 2, monkeypatch)
+    assert [path.name for path in folder_of(config).iterdir()] == ["2.json"]
+
+
+def test_the_file_is_json_for_anybody(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_as(config, 7, monkeypatch, counters={3: counters(9, 9)}, unread={3: None}, service="m")
+    written = json.loads((folder_of(config) / "7.json").read_text())
+    assert (written["counters"]["3"]["received"], written["unread"], written["service"]) == (9, {"3": None}, "m")
+    assert written["at"] == pytest.approx(time.time(), abs=60)
