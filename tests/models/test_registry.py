@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from flowlib import artifact
 from schemas.records import ModelNotice
 from stream_app.config import Config
-from stream_app.errors import ModelError
+from stream_app.errors import DriftflowError, ModelError
 from stream_app.models.keys import signing_key, trusted_keys
 from stream_app.models.registry import Entry, Registry
+from tests.models.streams import config_in, density
 from tests.worker.making import make_config
 
 
@@ -69,3 +75,101 @@ def test_a_notice_is_kept_once(tmp_path: Path) -> None:
     for _ in range(2):
         registry.record(notice)
     assert registry.notices() == [notice]
+
+
+class Calls:
+    """What is done to files, in order: ``sync NAME`` and ``rename NAME``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[str] = []
+        self._sync, self._replace = os.fsync, os.replace
+        monkeypatch.setattr(os, "fsync", self.sync)
+        monkeypatch.setattr(os, "replace", self.replace)
+
+    def sync(self, file: int) -> None:
+        self.done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{file}')).name.split('.')[0]}")
+        self._sync(file)
+
+    def replace(self, source: Any, target: Any) -> None:
+        self.done.append(f"rename {Path(target).name.split('.')[0]}")
+        self._replace(source, target)
+
+
+def test_a_models_bytes_and_name_are_on_disk_before_its_promotion_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(tmp_path)
+    model = artifact.pack(density(), signing_key(config))
+    registry, calls = Registry(config), Calls(monkeypatch)
+    registry.save(model)
+    assert calls.done == [f"sync {model.model_id}", f"rename {model.model_id}", "sync models"]
+    registry.promote(Entry(model.model_id, "r", 1))
+    assert calls.done[3:] == ["sync s", "sync models"]
+    current = Registry(config).current()
+    assert current is not None
+    assert current.model_id == model.model_id
+
+
+def test_a_file_that_holds_another_model_is_not_accepted(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    model = artifact.pack(density(), signing_key(config))
+    registry = Registry(config)
+    registry.save(model)
+    (tmp_path / "models" / f"{model.model_id}.model").rename(tmp_path / "models" / "other.model")
+    with pytest.raises(ModelError, match=rf"other\.model is not accepted: it holds model {model.model_id}; copy"):
+        registry.load("other")
+
+
+def test_a_model_of_another_stream_is_not_accepted(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    model = artifact.pack(density(), signing_key(config))
+    Registry(config).save(model)
+    with pytest.raises(ModelError, match="it was made for stream 's', not 'other'"):
+        Registry(config_in(tmp_path, stream="other")).load(model.model_id)
+
+
+def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    key = signing_key(config)
+    registry = Registry(config)
+    (tmp_path / "models" / "s.jsonl").mkdir()
+    with pytest.raises(DriftflowError, match=r"s\.jsonl cannot be written, is a directory"):
+        registry.promote(Entry("m", "r", 1))
+    (tmp_path / "models" / "s.jsonl").rmdir()
+    (tmp_path / "models").rmdir()
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(DriftflowError, match=r"\.model cannot be written, not a directory"):
+        registry.save(artifact.pack(density(), key))
+    with pytest.raises(DriftflowError, match="models cannot be written, file exists"):
+        Registry(config)
+
+
+def test_a_key_is_whole_from_the_start_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written under another name and linked: a crash before that leaves no key, one after it a whole one."""
+    config = config_in(tmp_path)
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", crash)
+        with pytest.raises(KeyboardInterrupt):
+            signing_key(config)
+    assert list((tmp_path / "keys").iterdir()) == []
+    key = signing_key(config)
+    assert artifact.key_id(key.public_key()) in trusted_keys(config)
+    assert stat.S_IMODE((tmp_path / "keys" / "signing.pem").stat().st_mode) == 0o600
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["signing.pem", "signing.pub"]
+
+
+def test_of_two_processes_that_make_a_key_the_first_ones_counts(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from flowlib import artifact\n"
+        "from stream_app.models.keys import signing_key; from tests.models.streams import config_in\n"
+        "print(artifact.key_id(signing_key(config_in(Path(sys.argv[1]))).public_key()))"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True) for _ in "ab"
+    ]
+    ids = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert ids == set(trusted_keys(config_in(tmp_path)))

@@ -1,0 +1,34 @@
+"""``driftflow models``: what was decided of each model, and whether its file still verifies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowlib import artifact
+from stream_app.errors import ModelError
+from stream_app.models.keys import signing_key
+from stream_app.models.listing import check_listed, list_models
+from stream_app.models.registry import Entry, Registry
+from tests.models.streams import config_in, density, notice_of
+
+
+def test_each_notice_is_a_row_and_the_last_promotion_is_in_service(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    model = artifact.pack(density(), signing_key(config))
+    registry = Registry(config)
+    assert list_models(config) == []
+    registry.save(model)
+    for notice in (notice_of("older"), notice_of("refused-1", "refused"), notice_of(model.model_id)):
+        registry.record(notice)
+    for number, model_id in enumerate(("older", model.model_id)):
+        registry.promote(Entry(model_id, f"r-{model_id}", number))
+    older, refused, newest = list_models(config)
+    assert [row["status"] for row in (older, refused, newest)] == ["promoted", "refused", "in service"]
+    assert (refused["verified"], newest["verified"]) == ("–", "yes")
+    assert older["verified"].startswith("NO: no model older in ")
+    assert (newest["trained_until"], newest["train_rows"]) == ("1970-01-01 00:00", 200)
+    check_listed([refused, newest])
+    with pytest.raises(ModelError, match="1 of 3 models cannot be used: NO: no model older"):
+        check_listed([older, refused, newest])
