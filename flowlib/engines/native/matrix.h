@@ -1,7 +1,7 @@
 // Masked layers: a tile of rows times a panel of outputs, held in registers, bias and ReLU fused.
 //
-// Every output is bias + Σ_k input_k · weight_k, added in ascending k whatever the tile: that is why a row's result does
-// not depend on the rows beside it.
+// Every output is bias + Σ_k input_k · weight_k, added in ascending k whatever the tile: so a row's result does not
+// depend on the rows beside it.
 #pragma once
 
 #include "plan.h"
@@ -40,7 +40,8 @@ FUSED_INLINE void sweep(V (&sum)[R][N], const Source& in, const fused::Panel& pa
 }
 
 template <class V, int R, int N, bool Picked>
-void tile(const Source& in, const fused::Panel& panel, const float* numbers, bool relu, float* out, std::ptrdiff_t stride) {
+void tile(const Source& in, const fused::Panel& panel, const float* numbers, bool relu, float* out,
+          std::ptrdiff_t stride) {
     V sum[R][N];
 #pragma GCC unroll 8
     for (int v = 0; v < N; ++v) {
@@ -57,7 +58,8 @@ void tile(const Source& in, const fused::Panel& panel, const float* numbers, boo
 }
 
 template <class V, int N, bool Picked, int Rows>
-void tiles(Source in, const fused::Panel& panel, const float* numbers, bool relu, float* out, std::ptrdiff_t stride, int m) {
+void tiles(Source in, const fused::Panel& panel, const float* numbers, bool relu, float* out, std::ptrdiff_t stride,
+           int m) {
     for (; m >= Rows; m -= Rows, in.rows += Rows * in.stride, out += Rows * stride)
         tile<V, Rows, N, Picked>(in, panel, numbers, relu, out, stride);
     if constexpr (Rows > 3)
@@ -70,8 +72,9 @@ void tiles(Source in, const fused::Panel& panel, const float* numbers, bool relu
 }
 
 template <class V, int Rows, bool Picked>
-void layer(const fused::Layer& made, const Source& in, const float* numbers, bool relu, float* out, std::ptrdiff_t stride, int m) {
-    for (const fused::Panel& panel : made.panels) {
+void layer(const fused::Layer& packed, const Source& in, const float* numbers, bool relu, float* out,
+           std::ptrdiff_t stride, int m) {
+    for (const fused::Panel& panel : packed.panels) {
         switch (panel.vectors) {
             case 4: tiles<V, 4, Picked, Rows>(in, panel, numbers, relu, out, stride, m); break;
             case 3: tiles<V, 3, Picked, Rows>(in, panel, numbers, relu, out, stride, m); break;

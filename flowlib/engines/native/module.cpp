@@ -24,13 +24,15 @@ struct PlanObject {
 class View {
 public:
     View(PyObject* object, int ndim, char kind, bool writable, const char* name) {
-        if (PyObject_GetBuffer(object, &view_, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0)) < 0) {
+        const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+        if (PyObject_GetBuffer(object, &view_, flags) < 0) {
             PyErr_Clear();
             fail(name, writable ? "must be a writable array in C order" : "must be an array in C order");
         }
         held_ = true;
         const char* format = view_.format ? view_.format : "B";
-        const bool right = kind == 'f' ? !std::strcmp(format, "f") : !std::strcmp(format, "i") || !std::strcmp(format, "l");
+        const auto is = [&](const char* code) { return !std::strcmp(format, code); };
+        const bool right = kind == 'f' ? is("f") : is("i") || is("l");
         if (!right || view_.itemsize != 4) fail(name, kind == 'f' ? "must be float32" : "must be int32");
         if (view_.ndim != ndim) fail(name, ndim == 2 ? "must have two axes" : "must have one axis");
     }
@@ -59,8 +61,8 @@ private:
 // A new reference, dropped at the end of its scope.
 struct Owned {
     PyObject* object;
-    explicit Owned(PyObject* made) : object(made) {
-        if (!made) throw std::runtime_error("");
+    explicit Owned(PyObject* reference) : object(reference) {
+        if (!reference) throw std::runtime_error("");
     }
     ~Owned() { Py_DECREF(object); }
     Owned(const Owned&) = delete;
@@ -76,32 +78,32 @@ fused::DenseLayer layer_of(PyObject* pair) {
     PyObject *weight, *bias;
     if (!PyArg_ParseTuple(pair, "OO", &weight, &bias)) throw std::runtime_error("");
     View w(weight, 2, 'f', false, "a weight"), b(bias, 1, 'f', false, "a bias");
-    fused::DenseLayer made;
-    made.out = static_cast<int>(w.shape(0));
-    made.in = static_cast<int>(w.shape(1));
-    made.weight.assign(w.floats(), w.floats() + w.shape(0) * w.shape(1));
-    made.bias.assign(b.floats(), b.floats() + b.shape(0));
-    return made;
+    fused::DenseLayer layer;
+    layer.out = static_cast<int>(w.shape(0));
+    layer.in = static_cast<int>(w.shape(1));
+    layer.weight.assign(w.floats(), w.floats() + w.shape(0) * w.shape(1));
+    layer.bias.assign(b.floats(), b.floats() + b.shape(0));
+    return layer;
 }
 
 fused::DenseBlock block_of(PyObject* item) {
     const char* kind;
     PyObject *inputs, *features, *layers;
-    fused::DenseBlock made;
-    fused::Spline& s = made.spline;
+    fused::DenseBlock block;
+    fused::Spline& s = block.spline;
     if (!PyArg_ParseTuple(item, "s(ifffff)OOO", &kind, &s.bins, &s.bound, &s.min_width, &s.min_height, &s.min_slope,
                           &s.slope_shift, &inputs, &features, &layers))
         throw std::runtime_error("");
-    made.kind = kind;
-    made.inputs = ints_of(inputs, "inputs");
-    made.features = ints_of(features, "features");
+    block.kind = kind;
+    block.inputs = ints_of(inputs, "inputs");
+    block.features = ints_of(features, "features");
     const Py_ssize_t n = PySequence_Size(layers);
     if (n < 0) throw std::runtime_error("");
     for (Py_ssize_t i = 0; i < n; ++i) {
         Owned each(PySequence_GetItem(layers, i));
-        made.layers.push_back(layer_of(each.object));
+        block.layers.push_back(layer_of(each.object));
     }
-    return made;
+    return block;
 }
 
 // Calls f; turns a C++ exception into a Python one (an empty message: Python's own error is set already).
@@ -129,11 +131,12 @@ PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"d", "context", "blocks", "path", nullptr};
     int d, context;
     PyObject* blocks;
-    const char* wanted = "";
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iiO|s", const_cast<char**>(names), &d, &context, &blocks, &wanted))
+    const char* path_name = "";
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "iiO|s", const_cast<char**>(names), &d, &context, &blocks,
+                                     &path_name))
         return nullptr;
     return guarded([&]() -> PyObject* {
-        const fused::Path* path = path_named(wanted);
+        const fused::Path* path = path_named(path_name);
         if (d < 1 || context < 0) throw std::invalid_argument("d must be at least 1 and context at least 0");
         std::vector<fused::DenseBlock> dense;
         const Py_ssize_t n = PySequence_Size(blocks);
@@ -229,13 +232,13 @@ PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fused", "Flows in one pass over t
 }  // namespace
 
 PyMODINIT_FUNC PyInit__fused() {
-    PyObject* made = PyModule_Create(&module);
-    if (!made) return nullptr;
+    PyObject* extension = PyModule_Create(&module);
+    if (!extension) return nullptr;
     PyObject* type = PyType_FromSpec(&plan_spec);
-    if (!type || PyModule_AddObject(made, "Plan", type) < 0) {
+    if (!type || PyModule_AddObject(extension, "Plan", type) < 0) {
         Py_XDECREF(type);
-        Py_DECREF(made);
+        Py_DECREF(extension);
         return nullptr;
     }
-    return made;
+    return extension;
 }

@@ -1,4 +1,4 @@
-// Packing: see plan.h. Runs once for each model, so it is written to be read.
+// Packing, once for each model: see plan.h.
 #include "plan.h"
 
 #include <algorithm>
@@ -18,41 +18,41 @@ public:
 
     Layer layer(const DenseLayer& dense, const Rows& rows) {
         const int w = plan_.lanes;
-        Layer made;
-        made.width = static_cast<int>(rows.size());
-        for (int first = 0; first < made.width; first += kPanelVectors * w) {
-            const int vectors = std::min(kPanelVectors, (made.width - first) / w);
-            made.panels.push_back(panel(dense, rows, first, vectors));
+        Layer packed;
+        packed.width = static_cast<int>(rows.size());
+        for (int first = 0; first < packed.width; first += kPanelVectors * w) {
+            const int vectors = std::min(kPanelVectors, (packed.width - first) / w);
+            packed.panels.push_back(panel(dense, rows, first, vectors));
         }
-        return made;
+        return packed;
     }
 
 private:
     Panel panel(const DenseLayer& dense, const Rows& rows, int first, int vectors) {
         const int w = plan_.lanes;
-        Panel made;
-        made.vectors = vectors;
-        made.out = first;
+        Panel packed;
+        packed.vectors = vectors;
+        packed.out = first;
         int stop = 0;
         for (int v = 0; v < vectors; ++v) {
             for (int lane = 0; lane < w; ++lane) stop = std::max(stop, last_used(dense, rows[first + v * w + lane]));
-            made.stops[v] = stop;
+            packed.stops[v] = stop;
         }
-        made.weights = numbers_.size();
+        packed.weights = numbers_.size();
         int k = 0;
         for (int v = 0; v < vectors; ++v)
-            for (; k < made.stops[v]; ++k)
+            for (; k < packed.stops[v]; ++k)
                 for (int still = v; still < vectors; ++still)
                     for (int lane = 0; lane < w; ++lane) {
                         const int row = rows[first + still * w + lane];
                         numbers_.push_back(row < 0 ? 0.0f : dense.weight[std::size_t(row) * dense.in + k]);
                     }
-        made.bias = numbers_.size();
+        packed.bias = numbers_.size();
         for (int i = 0; i < vectors * w; ++i) {
             const int row = rows[first + i];
             numbers_.push_back(row < 0 ? 0.0f : dense.bias[row]);
         }
-        return made;
+        return packed;
     }
 
     static int last_used(const DenseLayer& dense, int row) {
@@ -81,19 +81,20 @@ struct Grouped {
 
 std::vector<Grouped> group(const std::vector<std::int32_t>& features, int lanes) {
     std::vector<Grouped> all;
-    for (std::size_t at = 0; at < features.size();) {
-        const int left = static_cast<int>(features.size() - at);
-        Grouped made;
-        made.group.lanes = left <= 8 ? 8 : lanes;
-        made.group.count = std::min(left, made.group.lanes);
-        for (int i = 0; i < made.group.count; ++i) made.places.push_back(static_cast<int>(at) + i);
+    for (std::size_t begin = 0; begin < features.size();) {
+        const int left = static_cast<int>(features.size() - begin);
+        Grouped grouped;
+        grouped.group.lanes = left <= 8 ? 8 : lanes;
+        grouped.group.count = std::min(left, grouped.group.lanes);
+        for (int i = 0; i < grouped.group.count; ++i) grouped.places.push_back(static_cast<int>(begin) + i);
         // Ascending columns, so that a vector whose columns are consecutive is loaded and stored as one.
-        std::sort(made.places.begin(), made.places.end(), [&](int a, int b) { return features[a] < features[b]; });
-        for (int i = 0; i < made.group.count; ++i) made.group.columns[i] = features[made.places[i]];
-        const int first = made.group.columns[0], last = made.group.columns[made.group.count - 1];
-        made.group.start = last - first == made.group.count - 1 ? first : -1;
-        at += made.group.count;
-        all.push_back(made);
+        const auto ascending = [&](int a, int b) { return features[a] < features[b]; };
+        std::sort(grouped.places.begin(), grouped.places.end(), ascending);
+        for (int i = 0; i < grouped.group.count; ++i) grouped.group.columns[i] = features[grouped.places[i]];
+        const int first = grouped.group.columns[0], last = grouped.group.columns[grouped.group.count - 1];
+        grouped.group.start = last - first == grouped.group.count - 1 ? first : -1;
+        begin += grouped.group.count;
+        all.push_back(grouped);
     }
     return all;
 }
@@ -101,20 +102,20 @@ std::vector<Grouped> group(const std::vector<std::int32_t>& features, int lanes)
 constexpr int kStageVectors = 24;  // more parameters than this are computed and used group by group
 
 Block block(Plan& plan, Packer& packer, const DenseBlock& dense) {
-    Block made;
-    made.kind = dense.kind == "affine" ? Kind::affine : Kind::spline;
-    made.spline = dense.spline;
-    made.inputs = dense.inputs;
+    Block packed;
+    packed.kind = dense.kind == "affine" ? Kind::affine : Kind::spline;
+    packed.spline = dense.spline;
+    packed.inputs = dense.inputs;
     for (std::size_t i = 0; i + 1 < dense.layers.size(); ++i) {
-        made.hidden.push_back(packer.layer(dense.layers[i], plain_rows(dense.layers[i].out, plan.lanes)));
-        plan.hidden_width = std::max(plan.hidden_width, made.hidden.back().width);
+        packed.hidden.push_back(packer.layer(dense.layers[i], plain_rows(dense.layers[i].out, plan.lanes)));
+        plan.hidden_width = std::max(plan.hidden_width, packed.hidden.back().width);
     }
     const int n = static_cast<int>(dense.features.size());
     const int parameters = dense.layers.back().out / n;
     std::vector<Stage> stages;
     std::vector<Rows> rows;
-    // Early features need fewer hidden units than those they share a vector with: with many parameters eight are better.
-    for (Grouped& each : group(dense.features, made.kind == Kind::spline ? 8 : plan.lanes)) {
+    // Early features need fewer hidden units than the others of their vector: with many parameters eight are better.
+    for (Grouped& each : group(dense.features, packed.kind == Kind::spline ? 8 : plan.lanes)) {
         const int width = parameters * each.group.lanes;
         if (stages.empty() || static_cast<int>(rows.back().size()) + width > kStageVectors * plan.lanes) {
             stages.emplace_back();
@@ -131,8 +132,8 @@ Block block(Plan& plan, Packer& packer, const DenseBlock& dense) {
         stages[i].layer = packer.layer(dense.layers.back(), rows[i]);
         plan.stage_width = std::max(plan.stage_width, stages[i].layer.width);
     }
-    made.stages = std::move(stages);
-    return made;
+    packed.stages = std::move(stages);
+    return packed;
 }
 
 void require(bool fits, const std::string& sentence) {

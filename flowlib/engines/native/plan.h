@@ -1,7 +1,7 @@
 // A flow prepared for the kernels: weights cut into panels of vectors, each with the number of inputs it needs.
 //
-// Hidden units come sorted by degree (flowlib/engines/program.py), so the zero part of a masked matrix lies at the end of
-// each row, and a vector of outputs simply stops at its last input that is not zero.
+// Hidden units come sorted by degree (flowlib/engines/program.py), so the zeros of a masked matrix lie at the end of each
+// row, and a vector of outputs stops at its last input that is not zero.
 #pragma once
 
 #include <cstddef>

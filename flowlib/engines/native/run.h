@@ -58,28 +58,28 @@ struct Rows {
 
 // Rows from r to m, one by one, a group filling the vector.
 template <class V>
-void transform(const Block& block, const Rows& at, int r, int m) {
+void transform(const Block& block, const Rows& rows, int r, int m) {
     for (; r < m; ++r) {
-        V x = gather<V>(at.g, at.x(r)), part;
-        apply(block, OneRow<V>{at.parameters(r)}, x, part);
-        scatter(at.g, x, at.x(r));
-        scatter(at.g, gather<V>(at.g, at.total(r)) + part, at.total(r));
+        V x = gather<V>(rows.g, rows.x(r)), part;
+        apply(block, OneRow<V>{rows.parameters(r)}, x, part);
+        scatter(rows.g, x, rows.x(r));
+        scatter(rows.g, gather<V>(rows.g, rows.total(r)) + part, rows.total(r));
     }
 }
 
 // Two rows at a time, a group filling half of the vector each: every step is by lane, so the bits are the same.
 template <class V, class Half>
-void transform_pairs(const Block& block, const Rows& at, int m) {
+void transform_pairs(const Block& block, const Rows& rows, int m) {
     int r = 0;
     for (; r + 1 < m; r += 2) {
-        V x = V::pair(gather<Half>(at.g, at.x(r)), gather<Half>(at.g, at.x(r + 1))), part;
-        apply(block, TwoRows<V, Half>{at.parameters(r), at.parameters(r + 1)}, x, part);
-        scatter(at.g, x.low(), at.x(r));
-        scatter(at.g, x.high(), at.x(r + 1));
-        scatter(at.g, gather<Half>(at.g, at.total(r)) + part.low(), at.total(r));
-        scatter(at.g, gather<Half>(at.g, at.total(r + 1)) + part.high(), at.total(r + 1));
+        V x = V::pair(gather<Half>(rows.g, rows.x(r)), gather<Half>(rows.g, rows.x(r + 1))), part;
+        apply(block, TwoRows<V, Half>{rows.parameters(r), rows.parameters(r + 1)}, x, part);
+        scatter(rows.g, x.low(), rows.x(r));
+        scatter(rows.g, x.high(), rows.x(r + 1));
+        scatter(rows.g, gather<Half>(rows.g, rows.total(r)) + part.low(), rows.total(r));
+        scatter(rows.g, gather<Half>(rows.g, rows.total(r + 1)) + part.high(), rows.total(r + 1));
     }
-    transform<Half>(block, at, r, m);
+    transform<Half>(block, rows, r, m);
 }
 
 template <class V, class Half, int TileRows>
@@ -100,14 +100,14 @@ void run_block(const Block& block, const Plan& plan, const Scratch& s, float* la
     for (const Stage& stage : block.stages) {
         layer<V, TileRows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
         for (const Group& g : stage.groups) {
-            const Rows at{s, stage, g, ladj, plan.d};
+            const Rows rows{s, stage, g, ladj, plan.d};
             if constexpr (std::is_same_v<V, Half>) {
-                transform<V>(block, at, 0, m);
+                transform<V>(block, rows, 0, m);
             } else {
                 if (g.lanes == V::lanes)
-                    transform<V>(block, at, 0, m);
+                    transform<V>(block, rows, 0, m);
                 else
-                    transform_pairs<V, Half>(block, at, m);
+                    transform_pairs<V, Half>(block, rows, m);
             }
         }
     }

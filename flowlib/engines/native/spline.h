@@ -1,5 +1,5 @@
-// Rational-quadratic spline with linear tails (Durkan, Bekasov, Murray & Papamakarios, arXiv 1906.04032, eq. 4-5), for a
-// vector of features at once: the bin is found by comparing with every edge, which needs no branch and no gather.
+// Rational-quadratic spline with linear tails (Durkan, Bekasov, Murray & Papamakarios, arXiv 1906.04032, eq. 4-5), for
+// a vector of features at once: the bin is found by comparing with every edge, which needs no branch and no gather.
 #pragma once
 
 #include "functions.h"
@@ -7,8 +7,8 @@
 
 namespace {
 
-// exp(raw - max) of each bin into `out`; returns what turns them into shares of the interval above the minimum. The bins'
-// parameters begin with number `from`.
+// exp(raw - max) of each bin into `out`; returns the factor that turns them into shares of the interval above the
+// minimum. The bins' parameters begin with number `from`.
 template <class V, class Read>
 FUSED_INLINE V softmax(const Read& parameter, int from, int bins, float minimum_share, V* out) {
     for (int k = 0; k < bins; ++k) out[k] = parameter(from + k);
@@ -16,7 +16,7 @@ FUSED_INLINE V softmax(const Read& parameter, int from, int bins, float minimum_
     for (int k = 1; k < bins; ++k) top = maximum(top, out[k]);
     V sum = V::set(0.0f);
     for (int k = 0; k < bins; ++k) {
-        // Less than e^-40 adds nothing to a share of at least 1e-3, and denormal numbers would cost a hundred cycles each.
+        // Less than e^-40 adds nothing to a share of at least 1e-3, and denormal numbers cost a hundred cycles each.
         out[k] = exponential(maximum(out[k] - top, V::set(-40.0f)));
         sum = sum + out[k];
     }
@@ -34,8 +34,8 @@ FUSED_INLINE void spline(const fused::Spline& s, const Read& parameter, V& x, V&
     const V inside = minimum(maximum(x, low), bound);
     V edge = low, level = low, left = low, bottom = low, w = span, h = span;
     V raw0 = V::set(0.0f), raw1 = raw0;
-    const V first = low;  // marks of the outermost bins
-    V at0 = first, at1 = bound;
+    const V first = low;  // knots of the outermost bins
+    V knot0 = first, knot1 = bound;
     for (int k = 0; k < s.bins; ++k) {
         const bool last = k + 1 == s.bins;
         const V next_edge = last ? bound : fma(span, fma(width_scale, width[k], V::set(s.min_width)), edge);
@@ -47,20 +47,20 @@ FUSED_INLINE void spline(const fused::Spline& s, const Read& parameter, V& x, V&
         h = select(here, next_level - level, h);
         if (k) {
             raw0 = select(here, parameter(slopes + k - 1), raw0);
-            at0 = select(here, edge, at0);
+            knot0 = select(here, edge, knot0);
         }
         if (!last) {
             raw1 = select(here, parameter(slopes + k), raw1);
-            at1 = select(here, next_edge, at1);
+            knot1 = select(here, next_edge, knot1);
         } else {
-            at1 = select(here, bound, at1);
+            knot1 = select(here, bound, knot1);
         }
         edge = next_edge;
         level = next_level;
     }
     const V shift = V::set(s.slope_shift), least = V::set(s.min_slope);
-    const V slope0 = select(at_least(first, at0), one, least + softplus(raw0 + shift));
-    const V slope1 = select(at_least(at1, bound), one, least + softplus(raw1 + shift));
+    const V slope0 = select(at_least(first, knot0), one, least + softplus(raw0 + shift));
+    const V slope1 = select(at_least(knot1, bound), one, least + softplus(raw1 + shift));
     const V t = minimum(maximum((inside - left) / w, V::set(0.0f)), one), u = t * (one - t), ratio = h / w;
     const V below = fma(slope0 + slope1 - ratio - ratio, u, ratio);
     const V y = bottom + h * fma(ratio, t * t, slope0 * u) / below;
