@@ -16,7 +16,9 @@ from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
 from flowlib.flows import FLOWS
-from flowlib.flows.transforms import RationalQuadratic
+from flowlib.flows.nets import autoregressive_net
+from flowlib.flows.stack import AutoregressiveBlock, Stack
+from flowlib.flows.transforms import Affine, RationalQuadratic
 from tests.conftest import need
 from tests.flowlib.engines.test_engines import SEED, flow_of, rows
 
@@ -66,10 +68,6 @@ def test_values_outside_of_a_splines_bound_stay() -> None:
 
 def test_a_permuted_order_is_gathered() -> None:
     """Columns of one vector that are not neighbours are gathered: no family has such an order yet."""
-    from flowlib.flows.nets import autoregressive_net
-    from flowlib.flows.stack import AutoregressiveBlock, Stack
-    from flowlib.flows.transforms import Affine
-
     g, d = torch.Generator().manual_seed(3), 21
     order = torch.randperm(d, generator=g)
     blocks = [AutoregressiveBlock(autoregressive_net(order, 1, 32, 2, g), Affine(), order) for _ in range(2)]

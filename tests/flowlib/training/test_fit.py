@@ -12,31 +12,17 @@ from scipy.stats import multivariate_normal
 
 from flowlib.density import Density
 from flowlib.encoder.spec import FeatureSpec
-from flowlib.flows import FLOWS, Maf
+from flowlib.flows import FLOWS, Flow
 from flowlib.table import Table
-from flowlib.training import Checkpoint, OtherRun, Progress, TrainConfig, TrainingRows, fit_flow
+from flowlib.training import Progress, TrainConfig, TrainingRows, fit_flow
 from flowlib.training.fit import one_cycle, trimmed, upper_mean
 from tests.flowlib.conftest import trained
+from tests.flowlib.training.cases import SMALL, batch, fresh, weights
 
-SMALL = TrainConfig(max_steps=40, check_every=10, batch=64)
 PARTS = ((0.6, (-2.0, 0.0), ((0.5, 0.2), (0.2, 0.5))), (0.4, (2.0, 1.0), ((0.6, -0.3), (-0.3, 0.4))))
 
 
-def batch(n: int, seed: int, centre: float = 0.0, spread: float = 1.0) -> TrainingRows:
-    generator = torch.Generator().manual_seed(seed)
-    features = centre + spread * torch.randn(n, 2, generator=generator)
-    return TrainingRows(features, torch.zeros(n, 2), torch.zeros(n, 2, dtype=torch.bool))
-
-
-def fresh(seed: int = 0) -> Maf:
-    return FLOWS["maf"](2, 2, torch.Generator().manual_seed(seed), blocks=2, hidden=8)
-
-
-def weights(flow: Maf) -> torch.Tensor:
-    return torch.cat([part.detach().flatten() for part in flow.parameters()])
-
-
-def mean_log_prob(flow: Maf, rows: TrainingRows) -> float:
+def mean_log_prob(flow: Flow, rows: TrainingRows) -> float:
     with torch.no_grad():
         return float(flow.log_prob(rows.features, rows.context).mean())
 
@@ -195,44 +181,3 @@ def test_the_schedule_rises_and_falls_whatever_its_length() -> None:
         rates = [one_cycle(step, steps) for step in range(steps)]
         assert all(0 < rate <= 1 for rate in rates)
         assert steps < 10 or (max(rates) > 0.9 and rates[-1] < 1e-3)
-
-
-@pytest.mark.parametrize("contamination", [0.0, 0.1])
-def test_a_run_resumed_from_any_checkpoint_ends_in_the_same_weights(contamination: float) -> None:
-    config = replace(SMALL, contamination=contamination, max_steps=60)
-    rows = batch(300, 1), batch(100, 2)
-    kept: list[bytes] = []
-    whole = fresh()
-    best = fit_flow(whole, *rows, config, 0, keep=lambda c: kept.append(c.to_bytes()))
-    assert len(kept) == 6
-    for blob in kept:
-        again = fresh()
-        assert fit_flow(again, *rows, config, 0, resume=Checkpoint.from_bytes(blob)) == best
-        assert torch.equal(weights(again), weights(whole))
-
-
-def test_a_checkpoint_of_another_run_is_refused() -> None:
-    kept: list[Checkpoint] = []
-    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
-    for flow, train, config, seed in (
-        (fresh(1), batch(200, 1), SMALL, 0),
-        (fresh(), batch(200, 9), SMALL, 0),
-        (fresh(), batch(200, 1), replace(SMALL, lr=1e-4), 0),
-        (fresh(), batch(200, 1), SMALL, 1),
-    ):
-        start = weights(flow)
-        with pytest.raises(OtherRun, match="start afresh"):
-            fit_flow(flow, train, batch(100, 2), config, seed, resume=kept[0])
-        assert torch.equal(weights(flow), start)
-
-
-def test_bytes_that_are_no_checkpoint_are_refused() -> None:
-    kept: list[Checkpoint] = []
-    fit_flow(fresh(), batch(200, 1), batch(100, 2), SMALL, 0, keep=kept.append)
-    blob = kept[-1].to_bytes()
-    assert Checkpoint.from_bytes(blob).to_bytes() == blob
-    altered = bytearray(blob)
-    altered[len(blob) // 2] ^= 1
-    for bad in (b"", blob[:10], blob[:-1], bytes(altered), b"XXXX" + blob[4:]):
-        with pytest.raises(ValueError, match="start the training afresh"):
-            Checkpoint.from_bytes(bad)
