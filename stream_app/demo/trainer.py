@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from schemas.codecs import decode_event
+from schemas.codecs import DecodeError, decode_event
 from schemas.records import RetrainRequest
 from stream_app.config import Config, load
 from stream_app.errors import DriftflowError
@@ -49,7 +49,10 @@ def main(config_path: str, until_ms: int) -> None:
 
 def _requests(config: Config) -> Iterator[RetrainRequest]:
     for message in read_signals(config):
-        record = decode_event(message.value, message.headers)
+        try:
+            record = decode_event(message.value, message.headers)
+        except DecodeError:
+            continue  # not of this run: a broker that was there before may hold anything
         if isinstance(record, RetrainRequest) and record.stream == config.stream:
             yield record
 

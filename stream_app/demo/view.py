@@ -43,7 +43,7 @@ def _head(facts: Facts, progress: Progress) -> RenderableType:
         f"[bold]{facts.events_per_s:,.0f}[/] events/s",
     )
     waits = f"the traffic waits for {progress.waits_for}" if progress.waits_for else ""
-    return Group(table, _bar(facts.event_time_ms, progress), Text(waits, "dim"))
+    return Group(table, _bar(facts.event_time_ms, progress), Text(), Text(waits, "dim"))  # a bar ends no line
 
 
 def _bar(event_ms: int, progress: Progress) -> ProgressBar:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from stream_app.demo.facts import Facts
-from stream_app.demo.story import Story
+from stream_app.demo.progress import Progress, Season
 from stream_app.demo.view import render
 from tests.stages.streams import config
 
 NOVEMBER_MS = 1_383_264_000_000
 
 
-def story(gates: dict[str, Any], status: str = "promoted") -> Story:
+def facts_with(gates: dict[str, Any], status: str = "promoted") -> Facts:
     facts = Facts(config())
     blame = [{"feature": "PM2.5", "weight": 0.31}, {"feature": "RAIN", "weight": 0.2}]
     facts.alerts = [
@@ -42,20 +41,14 @@ def story(gates: dict[str, Any], status: str = "promoted") -> Story:
         }
     ]
     facts.slices = {"Wanshouxigong": {"p_le_01": 5, "scored": 100}}
-    told = {
-        "facts": facts,
-        "phase": "live",
-        "waits": True,
-        "console_url": "http://127.0.0.1:8765",
-        "began": 0.0,
-        "produced": 9,
-    }
-    return cast(Story, SimpleNamespace(**told))
+    facts.event_time_ms = NOVEMBER_MS
+    return facts
 
 
-def shown(of: Story, width: int) -> str:
+def shown(facts: Facts, width: int, waits_for: str = "") -> str:
+    progress = Progress(Season(), 0.0, "live", waits_for, produced=9, console_url="http://127.0.0.1:8765")
     console = Console(width=width, height=60, record=True, file=open("/dev/null", "w"), legacy_windows=False)  # noqa: SIM115
-    console.print(render(of))
+    console.print(render(facts, progress))
     console.file.close()
     return console.export_text()
 
@@ -63,15 +56,29 @@ def shown(of: Story, width: int) -> str:
 @pytest.mark.parametrize("width", [80, 120])
 def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
     gates = {"calibration": {"candidate": 0.01295}, "likelihood": {"gain_nats": 2.96}}
-    text = shown(story(gates), width)
+    text = shown(facts_with(gates), width, "the trainer to answer 2 requests")
     lines = [line for line in text.splitlines() if "Wanshouxigong" in line and "Nov" in line]
     assert len(lines) == 3
     for words in (("01 Nov", "open", "drift", "1.23e+03", "PM2.5 31%"), ("01 Nov", "open", "feature"), ("resolve",)):
         assert any(all(word in line for word in words) for line in lines), (words, text)
     (model,) = [line for line in text.splitlines() if "0123456789abcdef" in line]
     assert all(word in model for word in ("promoted", "61,001", "1.3% strange, +3.0 nats"))
-    assert "waiting for the trainer" in text
+    assert "the traffic waits for the trainer to answer 2 requests" in text
+    assert "01 Nov 2013" in text
 
 
 def test_a_refusal_says_why() -> None:
-    assert "too strange" in shown(story({}, "refused"), 100)
+    assert "too strange" in shown(facts_with({}, "refused"), 100)
+
+
+def test_the_view_keeps_its_height_when_the_traffic_goes_on() -> None:
+    facts = facts_with({})
+    moves, waits = shown(facts, 100), shown(facts, 100, "the first model")
+    assert "waits for" not in moves
+    assert len(moves.splitlines()) == len(waits.splitlines())
+
+
+def test_there_is_something_to_see_before_anything_is_known() -> None:
+    text = shown(Facts(config()), 80)
+    assert "no slices yet" in text
+    assert "no alerts yet" in text

@@ -1,0 +1,126 @@
+"""The figures of a run, worked out by hand on a few panes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_app.demo.facts import Facts
+from stream_app.demo.progress import Progress, Season
+from stream_app.demo.report import alarm_rates, make_report
+from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
+from tests.demo import storing
+
+GATE_DAY = (10 * FOLDS + GATE) * DAY_MS
+HISTORY_END = GATE_DAY + 2 * DAY_MS
+
+
+def pane(time_ms: int, model_id: str, scored: int, alarms: int) -> dict[str, Any]:
+    return {"time_ms": time_ms, "model_id": model_id, "scored": scored, "p_le_01": alarms}
+
+
+def drift(time_ms: int, rule: str = "drift", state: str = "open") -> dict[str, Any]:
+    return {"state": state, "rule": rule, "opened_pane_ms": time_ms}
+
+
+PANES = [
+    pane(GATE_DAY, "m0", 1_000, 500),  # ends as the gate day begins: it lies in the day before
+    pane(GATE_DAY + 1, "m0", 100, 1),
+    pane(GATE_DAY + DAY_MS, "m0", 300, 3),
+    pane(GATE_DAY + DAY_MS + 1, "m0", 1_000, 500),
+    pane(GATE_DAY + FOLDS * DAY_MS + 1, "m0", 50, 10),  # a gate day of live traffic
+    pane(GATE_DAY + FOLDS * DAY_MS + 2, "m0", 50, 20),
+    pane(GATE_DAY + FOLDS * DAY_MS + 3, "m1", 200, 4),
+    pane(GATE_DAY + FOLDS * DAY_MS + 4, "m2", 400, 4),
+    pane(GATE_DAY + FOLDS * DAY_MS + 5, "m2", 400, 4),
+]
+DRIFT_MS = GATE_DAY + FOLDS * DAY_MS + 1
+
+
+def test_each_period_counts_its_own_panes() -> None:
+    alerts = [drift(0, "feature"), drift(0, state="resolve"), drift(DRIFT_MS + 1), drift(DRIFT_MS)]
+    rates = alarm_rates(PANES, alerts, HISTORY_END)
+    assert rates["events"] == {"reference": 400, "drift": 50, "after_swap": 800}
+    assert (rates["reference"], rates["drift"], rates["after_swap"]) == (0.01, 0.4, 0.01)
+    for name, (low, high) in rates["interval_95"].items():
+        assert low < rates[name] < high
+
+
+def test_periods_that_did_not_come_have_no_rate() -> None:
+    rates = alarm_rates(PANES[:4], [], HISTORY_END)
+    assert rates["reference"] == 0.01
+    assert rates["drift"] is rates["after_swap"] is rates["interval_95"]["drift"] is None
+    assert rates["events"] == {"reference": 400, "drift": 0, "after_swap": 0}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Facts, Progress]:
+    """A run of nine events, two models and one that was refused."""
+    config = storing.config_in(tmp_path)
+    storing.write_status(config, received=9, models_refused=1, at=94.0)
+    alert = {"slice": "north", "slicing": "station", "stream": "s", "state": "open"}
+    gates = json.dumps({"calibration": {"passed": True}})
+    about = {"parent_id": "", "train_rows": 5, "reason": "good", "gates": gates}
+    points = [
+        storing.window(1_000, "north", "m0", 5, 1),
+        storing.window(1_000, "north", "m0", 5, 1, "8s"),
+        storing.window(2_000, "south", "m1", 5, 0),
+        storing.point("alerts", 2_000, alert | {"rule": "drift"}, opened_pane_ms=1_000),
+        storing.point("alerts", 2_000, alert | {"rule": "step"}, opened_pane_ms=1_000),
+        storing.point("alerts", 3_000, alert | {"rule": "drift", "state": "resolve"}, opened_pane_ms=1_000),
+        storing.point("retrains", 2_000, {"stream": "s"}, id="r0", model_id="m0"),
+        *(
+            storing.point("models", time_ms, {"model_id": name, "stream": "s"}, status=status, **about)
+            for time_ms, name, status in ((0, "m0", "promoted"), (2_000, "m1", "promoted"), (2_001, "m2", "refused"))
+        ),
+        *(
+            storing.point("activations", start_ms, {"partition": "0", "stream": "s"}, model_id=name)
+            for start_ms, name in ((0, "m0"), (2_000, "m1"))
+        ),
+    ]
+    storing.write_points(config, points)
+    facts = Facts(config)
+    facts.refresh()
+    return facts, Progress(Season(live_ms=HISTORY_END), began=88.0, produced=9, restarts=2)
+
+
+def test_the_report_counts_what_the_store_holds(run: tuple[Facts, Progress]) -> None:
+    report = make_report(*run)
+    assert {name: report[name] for name in report if name in EXPECTED} == EXPECTED
+    assert report["activations"][1] == {"partition": "0", "time_ms": 2_000, "model_id": "m1"}
+    assert [model["status"] for model in report["models"]] == ["promoted", "promoted", "refused"]
+    assert report["models"][0]["gates"] == {"calibration": {"passed": True}}
+    assert report["alarm_rate"]["events"]["after_swap"] == 5
+    json.dumps(report)
+
+
+EXPECTED = {
+    "events_produced": 9,
+    "events_received": 9,
+    "windowed": 0,
+    "conserved": False,
+    "slices": 2,
+    "windows_written": 3,
+    "alerts_opened": 2,
+    "drift_alerts_opened": 1,
+    "alerts_resolved": 1,
+    "retrain_requests": 1,
+    "models_promoted": 2,
+    "models_refused": 2,
+    "swaps": 1,
+    "worker_restarts": 2,
+    "events_per_s": 2.2,  # 9 events between seconds 90 and 94
+    "seconds_to_first_score": 2.0,
+}
+
+
+def test_the_store_is_only_read(run: tuple[Facts, Progress]) -> None:
+    store = run[0].config.path(run[0].config.sink.path)
+    before = storing.rows(store, "points")
+    make_report(*run)
+    assert storing.rows(store, "points") == before
+    assert sqlite3.connect(store).execute("PRAGMA journal_mode").fetchone() == ("wal",)
