@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from rich.console import Console
 
@@ -74,14 +75,16 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self._log: IO[bytes] | None = None
 
     def start(self) -> EmbeddedBroker:
         """Start it and wait until it answers; raises BrokerError with the end of its log."""
         if tcp_fault(self.bootstrap) is None:
             raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
+        command = self._command()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._process = subprocess.Popen(
-            self._command(),
+            command,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -110,6 +113,7 @@ class EmbeddedBroker:
         ]
 
     def _tail(self) -> str:
+        assert self._log is not None
         self._log.seek(0)
         return self._log.read()[-600:].decode(errors="replace").strip() or "it wrote nothing to its log"
 
@@ -121,6 +125,9 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Stop it; what it held is gone. Does nothing when it does not run."""
         process, self._process = self._process, None
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
         if process is None:
             return
         process.terminate()
@@ -129,7 +136,6 @@ class EmbeddedBroker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self._log.close()
 
     def __enter__(self) -> EmbeddedBroker:
         return self.start()

@@ -56,13 +56,18 @@ def tls_fault(bootstrap: str, context: ssl.SSLContext) -> Fault | None:
         if "mismatch" in error.verify_message or "match" in error.verify_message:
             return f"{bootstrap}: {error.verify_message}", "use the name in the certificate in kafka.bootstrap"
         return f"{bootstrap}: {error.verify_message}", "set kafka.ssl_cafile to the authority that signed it"
+    except ssl.SSLEOFError:
+        return _broken_off(bootstrap, "the other side hung up")
     except ssl.SSLError as error:
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
             return f"{bootstrap}: no TLS is spoken there", "use a plain kafka.security_protocol, or the TLS port"
         return f"{bootstrap}: {error.reason or error}", "check kafka.ssl_cafile, ssl_certfile and ssl_keyfile"
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        return f"{bootstrap}: the handshake broke off ({reason})", "check that this port speaks TLS"
+        return _broken_off(bootstrap, error.strerror or type(error).__name__)
+
+
+def _broken_off(bootstrap: str, reason: str) -> Fault:
+    return f"{bootstrap}: the handshake broke off ({reason})", "check that this port speaks TLS"
 
 
 def speaks_kafka(bootstrap: str, timeout_s: float = TIMEOUT_S) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from stream_app.config import Config
@@ -99,3 +100,66 @@ def _code(answer: Any) -> int:
     if isinstance(answer, Exception):
         raise answer
     return int(answer)
+
+
+class Consumer:
+    """A kafka-python consumer of topics that a test makes up; every poll takes a second of the clock.
+
+    Attributes:
+        polls: records that each poll brings, by partition; after the last one nothing comes.
+        ends: high watermarks that the broker tells with the fetches; None where it tells none.
+        partitions: answers to the question for a topic's partitions, each used once; the last one stays.
+        closed: it was.
+    """
+
+    def __init__(self, clock: Clock, polls: Iterable[dict[TopicPartition, list[Any]]] = ()) -> None:
+        self._clock, self.polls = clock, list(polls)
+        self.ends: dict[TopicPartition, int | None] = {}
+        self.partitions: list[Any] = [{0}]
+        self.closed = False
+        self._positions: dict[TopicPartition, int] = {}
+        self._known: dict[TopicPartition, int] = {}
+        self.polled = 0
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """The next answer."""
+        answer = self.partitions.pop(0) if len(self.partitions) > 1 else self.partitions[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return set(answer)
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read these from now on."""
+        self._positions = dict.fromkeys(partitions, 0)
+
+    def assignment(self) -> set[TopicPartition]:
+        """What is read."""
+        return set(self._positions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Go on there."""
+        self._positions[partition] = offset
+
+    def position(self, partition: TopicPartition) -> int:
+        """The next offset."""
+        return self._positions[partition]
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """As told with the last fetch."""
+        return self._known.get(partition)
+
+    def poll(self, timeout_ms: int, max_records: int | None = None) -> dict[TopicPartition, list[Any]]:
+        """The next records."""
+        self.polled += 1
+        self._clock.sleep(1.0)
+        answer = self.polls.pop(0) if self.polls else {}
+        if isinstance(answer, BaseException):
+            raise answer
+        self._known |= {tp: end for tp, end in self.ends.items() if tp in self._positions and end is not None}
+        for tp, records in answer.items():
+            self._positions[tp] = records[-1].offset + 1
+        return answer
+
+    def close(self) -> None:
+        """Let go."""
+        self.closed = True
