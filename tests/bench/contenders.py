@@ -1,7 +1,8 @@
-"""What is timed: our flows by engine, the same flows of zuko and nflows, and the detectors people use on streams.
+"""The contenders that are timed: our flows by engine, the same flows of zuko and nflows, and detectors for streams.
 
 A contender is a function from rows ``(n, d)`` float32 to something computed for each of them. All are given the same
-rows; flows are not trained (their cost does not depend on it), detectors are fitted on 2,000 rows.
+rows; flows are not trained (their cost does not depend on it), detectors are fitted on 2,000 rows. Packages of the ``bench``
+extra are imported where they are used: a contender whose package is not installed is reported as missing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from river.anomaly import HalfSpaceTrees
+from sklearn.ensemble import IsolationForest
 
 from flowlib.engines import build
 from flowlib.flows import FLOWS
@@ -54,8 +57,8 @@ def ours(family: str, engine: str) -> Maker:
         flops = flops_of(flow)
         if engine == "eager":
             return Contender(_eager(lambda x: flow(x, x[:, :0])), flops)
-        made = build(flow, engine)
-        return Contender(lambda x: made(x, x[:, :0]), flops)
+        built = build(flow, engine)
+        return Contender(lambda x: built(x, x[:, :0]), flops)
 
     return make
 
@@ -111,8 +114,6 @@ def _rows(d: int) -> Any:
 
 def half_space_trees(d: int) -> Contender:
     """river's HalfSpaceTrees of 25 trees: score_one, on dictionaries, as its users call it."""
-    from river.anomaly import HalfSpaceTrees
-
     trees = HalfSpaceTrees(n_trees=25, height=8, window_size=250, seed=0)
     for row in _dicts(1 / (1 + np.exp(-_rows(d)[:500]))):
         trees.learn_one(row)
@@ -135,8 +136,6 @@ def loda(d: int) -> Contender:
 
 def isolation_forest(d: int) -> Contender:
     """scikit-learn's IsolationForest of 100 trees."""
-    from sklearn.ensemble import IsolationForest
-
     return Contender(IsolationForest(n_estimators=100, random_state=0).fit(_rows(d)).score_samples)
 
 
@@ -171,7 +170,7 @@ PEERS: dict[str, Maker] = {
 
 
 def make(name: str, d: int) -> Contender:
-    """A contender by name; raises ImportError or EngineError where it cannot be had."""
+    """A contender by name; raises ImportError or EngineError where it is not available here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (OURS | PEERS)[name](d)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from flowlib.flows.base import HALF_LOG_TWO_PI
 from tests.bench.adbench import Floats
-
-HALF_LOG_TWO_PI = 0.5 * np.log(2 * np.pi)
 
 
 @dataclass(frozen=True)

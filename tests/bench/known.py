@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import zuko
 
 from flowlib import FlowDensity
 from flowlib.flows import FLOWS
@@ -70,8 +71,6 @@ def _ours(train: Floats, test: Floats, seed: int, family: str) -> Floats:
 
 def zuko_nsf(train: Floats, test: Floats, seed: int) -> Floats:
     """zuko's NSF with its defaults, trained as ours is: standardised rows, the same optimiser, schedule, steps and stop."""
-    import zuko
-
     config = TrainConfig()
     torch.manual_seed(seed)
     mean, spread = train.mean(axis=0), train.std(axis=0)

@@ -17,8 +17,8 @@ from tests.bench.peers import Contender
 
 def strangeness(case: Case, flow_name: str) -> Floats:
     """How strange the test rows are; what cannot be scored is stranger than anything that can."""
-    made = FlowDensity(flow=flow_name, random_state=case.seed).fit(case.train)
-    scores = -made.decision_function(case.test)
+    density = FlowDensity(flow=flow_name, random_state=case.seed).fit(case.train)
+    scores = -density.decision_function(case.test)
     scorable = np.isfinite(scores)
     return np.where(scorable, scores, scores[scorable].max(initial=0.0) + 1.0)
 

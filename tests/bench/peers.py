@@ -2,7 +2,8 @@
 
 Every peer gets the standardised rows of the case and its library's own defaults unless stated. In the unsupervised
 setting the scores of the fitted rows are taken as the library gives them for those (``decision_scores_``), so that a
-row is not its own nearest neighbour. pyod's ECOD and COPOD score new rows together with the training rows, as published.
+row is not its own nearest neighbour. pyod, of the ``bench`` extra, is imported where it is used; its ECOD and COPOD score
+new rows together with the training rows, as published.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from river.anomaly import HalfSpaceTrees
+from sklearn.mixture import GaussianMixture
 
 from tests.bench.adbench import Case, Floats
 
@@ -73,8 +76,6 @@ GMM_COMPONENTS = 10
 
 def gmm(case: Case) -> Floats:
     """scikit-learn's Gaussian mixture, ten full covariances."""
-    from sklearn.mixture import GaussianMixture
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = GaussianMixture(GMM_COMPONENTS, random_state=case.seed).fit(case.train)
@@ -83,8 +84,6 @@ def gmm(case: Case) -> Floats:
 
 def hst(case: Case) -> Floats:
     """river's HalfSpaceTrees(25) on rows scaled to [0, 1] by the training range, one pass; learns before it scores."""
-    from river.anomaly import HalfSpaceTrees
-
     low, high = case.train.min(axis=0), case.train.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     model = HalfSpaceTrees(n_trees=25, seed=case.seed)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import t as student_t
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.bench import ours, peers
 from tests.bench.adbench import SETTINGS, Case, Floats, load_case, set_names
@@ -56,8 +57,6 @@ def default_cache() -> Path:
 
 
 def _cell(case: Case, name: str, cache: Path, progress: Progress) -> dict[str, Any]:
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     scores, seconds = _scores(case, name, cache)
     cell = {
         "dataset": case.dataset,
@@ -94,11 +93,11 @@ def _means(cells: list[dict[str, Any]], setting: str, names: Iterable[str]) -> d
     """Mean over sets; the interval (95 %, t) is over seeds of that mean."""
     table = {}
     for name in names:
-        mine = [c for c in cells if c["setting"] == setting and c["contender"] == name]
+        of_name = [c for c in cells if c["setting"] == setting and c["contender"] == name]
         by_seed: dict[int, list[dict[str, Any]]] = {}
-        for cell in mine:
+        for cell in of_name:
             by_seed.setdefault(cell["seed"], []).append(cell)
-        row: dict[str, Any] = {"seconds": float(np.mean([c["seconds"] for c in mine]))}
+        row: dict[str, Any] = {"seconds": float(np.mean([c["seconds"] for c in of_name]))}
         for metric in ("auroc", "aupr"):
             values = np.array([np.mean([c[metric] for c in group]) for group in by_seed.values()])
             row[metric] = {"mean": float(values.mean()), "half_width": half_width(values)}
@@ -127,15 +126,15 @@ def _per_set(cells: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[
 
 def _shortfalls(cells: list[dict[str, Any]]) -> list[str]:
     """Sentences for each set on which one of ours is worse than the mixture by more than the margin."""
-    said = []
+    sentences = []
     for setting, sets in _per_set(cells).items():
         for dataset, rows in sets.items():
             for name in rows:
                 for metric in ("auroc", "aupr"):
                     gap = rows[BASELINE][metric] - rows[name][metric] if BASELINE in rows and name in ours.OURS else 0.0
                     if gap > MARGIN:
-                        said.append(f"{name} on {dataset} ({setting}): {metric} {gap:.3f} below {BASELINE}")
-    return said
+                        sentences.append(f"{name} on {dataset} ({setting}): {metric} {gap:.3f} below {BASELINE}")
+    return sentences
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,10 +2,10 @@
 
     python -m tests.bench.speed --out speed.json
 
-Other work on the machine slows whoever runs at that moment: so at every size all contenders take their turns one after the
-other, in several rounds. The table gives medians with the least and the most; ratios and shares are medians over rounds of
-what was measured side by side. Shares are of this machine's own float32 matrix product (1024³, one thread), with products
-that masks make zero counted as if they were done.
+At every size all contenders take turns, in several rounds, so that other work on the machine slows all of them. The table
+gives medians with the least and the most; ratios and shares are medians over rounds of what was measured side by side.
+Shares are of this machine's own float32 matrix product (1024³, one thread), with products that masks make zero counted as
+if they were done.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def measure(
                 if width == d and (n == 1 or not contender.one_by_one):
                     rates.setdefault((name, d, n), []).append(_rate(contender.score, contender.prepare(_rows(n, d))))
         progress(f"speed: round {turn + 1} of {rounds}")
-    found = np.array(list(peaks.values())) / 1e9
+    gflops = np.array(list(peaks.values())) / 1e9
     table = [_row(cell, rates[cell], fields[cell[:2]].flops, peaks[cell[1:]]) for cell in rates]
     return {
         "threads": 1,
         "rounds": rounds,
-        "peak_gflops": {"max": float(found.max()), "median": float(np.median(found))},
+        "peak_gflops": {"max": float(gflops.max()), "median": float(np.median(gflops))},
         "missing": missing,
         "table": table,
         "by_dimension": by_dimension(),
@@ -78,21 +78,21 @@ def measure(
 def _prepare(
     dimensions: Sequence[int], names: Sequence[str], missing: dict[str, str], progress: Progress
 ) -> dict[tuple[str, int], Contender]:
-    made = {}
+    ready = {}
     for name in names:
         for d in dimensions:
             try:
-                made[name, d] = make(name, d)
+                ready[name, d] = make(name, d)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     for n in (1, 32):
-                        made[name, d].score(made[name, d].prepare(_rows(n, d)))
+                        ready[name, d].score(ready[name, d].prepare(_rows(n, d)))
             except (ImportError, EngineError) as error:
                 missing[name] = str(error)
-                made.pop((name, d), None)
+                ready.pop((name, d), None)
                 break
         progress(f"speed: {name} {'missing: ' + missing[name] if name in missing else 'ready'}")
-    return made
+    return ready
 
 
 def _rows(n: int, d: int) -> Any:
@@ -174,17 +174,17 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
 
 
 def _aims(rates: Rates, table: list[dict[str, Any]]) -> list[str]:
-    """Sentences on what the engines were built for; nothing is said of what was not measured."""
+    """Sentences on the aims of the engines, as far as they were measured."""
     shares = {(row["d"], row["batch"]): row["share_of_peak"] for row in table if row["contender"] == "maf fused"}
-    trees, spline, said = "river HalfSpaceTrees(25)", "spline_autoregressive", []
+    trees, spline, sentences = "river HalfSpaceTrees(25)", "spline_autoregressive", []
     for d in sorted({row["d"] for row in table}):
         if (d, 512) in shares:
-            said.append(f"D={d}: MAF at {shares[d, 512]:.0%} of the peak at batch 512 (aim 95%)")
+            sentences.append(f"D={d}: MAF at {shares[d, 512]:.0%} of the peak at batch 512 (aim 95%)")
         for ours, theirs, n, aim in (("maf fused", trees, 1, 2), (f"{spline} fused", f"{spline} torchscript", 512, 6)):
             if (ours, d, n) in rates and (theirs, d, n) in rates:
                 ratio = float(np.median(np.divide(rates[ours, d, n], rates[theirs, d, n])))
-                said.append(f"D={d}: {ours} {ratio:.1f} times {theirs} at batch {n} (aim {aim})")
-    return said
+                sentences.append(f"D={d}: {ours} {ratio:.1f} times {theirs} at batch {n} (aim {aim})")
+    return sentences
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -200,9 +200,9 @@ def markdown(result: dict[str, Any]) -> str:
             "|---" * (len(batches) + 2) + "|",
         ]
         for name in dict.fromkeys(row["contender"] for row in result["table"]):
-            found = [rates.get((name, d, n)) for n in batches]
+            row = [rates.get((name, d, n)) for n in batches]
             share = (rates.get((name, d, 512)) or {}).get("share_of_peak")
-            figures = [_thousands(row) if row else "–" for row in found]
+            figures = [_thousands(cell) if cell else "–" for cell in row]
             lines.append(f"| {name} | {' | '.join(figures)} | {f'{share:.0%}' if share else '–'} |")
     for line in ("by_dimension", "by_slices"):
         lines += ["", *(", ".join(f"{key} {value:.4g}" for key, value in row.items()) for row in result[line])]

@@ -3,8 +3,8 @@
     python -m tests.bench.training --out training.json [--rows 50000] [--steps 1500]
 
 All train the same masked autoregressive flow (32 features, five blocks, two hidden layers of 128) on the same rows with the
-same optimiser, schedule, batches and number of steps, on one thread, a few steps of each in turn, so that what slows the
-machine down slows all of them. Seconds are of this process's processor time, without the looks at the held-out rows.
+same optimiser, schedule, batches and number of steps, on one thread, a few steps of each in turn, so that other work on the
+machine slows all of them. Seconds are of this process's processor time, without the looks at the held-out rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nflows.transforms as nf
 import torch
 import zuko
 from torch import Tensor, nn
@@ -54,8 +53,10 @@ class Peer(Flow):
         return {}
 
 
-def made() -> dict[str, Flow]:
+def untrained() -> dict[str, Flow]:
     """The same architecture three times."""
+    import nflows.transforms as nf  # of the ``bench`` extra; the other parts work without it
+
     torch.manual_seed(0)
     of_zuko = zuko.flows.MAF(D, transforms=BLOCKS, hidden_features=(HIDDEN, HIDDEN))
     layers: list[Any] = []
@@ -96,12 +97,12 @@ def race(
             spent[name] += time.process_time() - start
             paths[name].append((spent[name], run.look()))
         say(", ".join(f"{name} {path[-1][1]:.3f} ({path[-1][0]:.1f} s)" for name, path in paths.items()))
-    found: dict[str, Any] = {name: reached(path) for name, path in paths.items()}
+    figures: dict[str, Any] = {name: reached(path) for name, path in paths.items()}
     for peer in ("zuko", "nflows"):
-        found[f"{peer}_over_driftflow"] = (
-            found[peer]["seconds_to_1_percent"] / found["driftflow"]["seconds_to_1_percent"]
+        figures[f"{peer}_over_driftflow"] = (
+            figures[peer]["seconds_to_1_percent"] / figures["driftflow"]["seconds_to_1_percent"]
         )
-    return found
+    return figures
 
 
 def reached(path: list[tuple[float, float]]) -> dict[str, float]:
@@ -136,11 +137,11 @@ def private_ratio(train: TrainingRows, say: Say, batch: int = 512, steps: int = 
 
 
 def measure(progress: Say, n: int = 50_000, steps: int = 1_500) -> dict[str, Any]:
-    """All of it; ``progress`` takes a line now and then."""
+    """All of it; ``progress`` takes lines for people."""
     torch.set_num_threads(1)
     config = replace(TrainConfig(), max_steps=steps, check_every=max(steps // LOOKS, 1), patience=10**9)
     train, held = rows(n, 2), rows(5_000, 3)
-    flows = made()
+    flows = untrained()
     fresh = race(flows, train, held, config, progress)
     progress("after a shift:")
     moved, moved_held = rows(n, 4, shift=1.0), rows(5_000, 5, shift=1.0)
@@ -177,9 +178,9 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--steps", type=int, default=1_500)
-    asked = parser.parse_args()
-    found = measure(lambda line: print(line, flush=True), asked.rows, asked.steps)
-    Path(asked.out).write_text(json.dumps(found, indent=2))
+    options = parser.parse_args()
+    result = measure(lambda line: print(line, flush=True), options.rows, options.steps)
+    Path(options.out).write_text(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":
