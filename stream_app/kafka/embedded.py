@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -75,47 +76,43 @@ class EmbeddedBroker:
         self.port = port or free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._files = ExitStack()
 
     def start(self) -> EmbeddedBroker:
         """Start it and wait until it answers; raises BrokerError with the end of its log."""
         if tcp_fault(self.bootstrap) is None:
             raise BrokerError(f"port {self.port} is taken: stop what listens there, or choose another port")
-        command = self._command()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        binary = find_tansu()
+        log = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - stop() closes it
         self._process = subprocess.Popen(
-            command,
-            stdout=self._log,
+            [self._runnable(binary), *self._arguments()],
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
-        deadline = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + _START_S
         while not speaks_kafka(self.bootstrap, timeout_s=_ANSWER_S):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                tail = self._tail()
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                tail = _tail(log)
                 self.stop()
                 raise BrokerError(f"the embedded broker did not start on {self.bootstrap}: {tail}")
             time.sleep(0.05)
         return self
 
-    def _command(self) -> list[str]:
+    def _arguments(self) -> list[str]:
         url = f"tcp://{self.bootstrap}"
-        return [
-            *_runnable(find_tansu()),
-            "broker",
-            "--listener-url",
-            url,
-            "--advertised-listener-url",
-            url,
-            "--storage-engine",
-            "memory://tansu/",
-        ]
+        urls = ["--listener-url", url, "--advertised-listener-url", url]
+        return ["broker", *urls, "--storage-engine", "memory://tansu/"]
 
-    def _tail(self) -> str:
-        assert self._log is not None
-        self._log.seek(0)
-        return self._log.read()[-600:].decode(errors="replace").strip() or "it wrote nothing to its log"
+    def _runnable(self, binary: Path) -> str:
+        """The binary itself, or a copy for this run where the installer lost its execute bit and we may not set it."""
+        if os.access(binary, os.X_OK):
+            return str(binary)
+        copy = Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="driftflow-"))) / binary.name
+        shutil.copy(binary, copy)
+        copy.chmod(0o700)
+        return str(copy)
 
     @property
     def pid(self) -> int | None:
@@ -125,17 +122,14 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Stop it; what it held is gone. Does nothing when it does not run."""
         process, self._process = self._process, None
-        log, self._log = self._log, None
-        if log is not None:
-            log.close()
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._files.close()
 
     def __enter__(self) -> EmbeddedBroker:
         return self.start()
@@ -144,14 +138,9 @@ class EmbeddedBroker:
         self.stop()
 
 
-def _runnable(binary: Path) -> list[str]:
-    """The binary itself, or a private copy where the installer lost its execute bit and we may not set it."""
-    if not os.access(binary, os.X_OK):
-        copy = Path(tempfile.mkdtemp(prefix="driftflow-")) / binary.name
-        shutil.copy(binary, copy)
-        copy.chmod(0o700)
-        return [str(copy)]
-    return [str(binary)]
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read()[-600:].decode(errors="replace").strip() or "it wrote nothing to its log"
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

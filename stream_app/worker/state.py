@@ -22,11 +22,12 @@ class StateStore:
 
     def __init__(self, config: Config) -> None:
         self._dir = config.path(config.state.dir)
+        self._decisions = self._dir / "decisions.jsonl"
         self._dir.mkdir(parents=True, exist_ok=True)
         self._check_shape(config)
 
     def _check_shape(self, config: Config) -> None:
-        """Snapshots mean nothing once panes, spans or features are others."""
+        """Refuse the state of other panes, spans or features: it cannot be read as that of these."""
         shape = {
             "stream": config.stream,
             "topic": config.topics.events,
@@ -58,11 +59,15 @@ class StateStore:
 
     def record(self, decision: Decision) -> None:
         """Append a decision; it is durable when this returns."""
-        append_durably(self._dir / "decisions.jsonl", codec.encode(decision))
+        append_durably(self._decisions, codec.encode(decision))
 
     def decisions(self) -> list[Decision]:
-        """Every decision so far."""
-        return read_lines(self._dir / "decisions.jsonl", DECODER, REMEDY)
+        """Every decision so far.
+
+        Raises:
+            DriftflowError: the file is damaged.
+        """
+        return read_lines(self._decisions, DECODER, REMEDY)
 
     def preset(self, decisions: Iterable[Decision]) -> None:
         """Start with the decisions of another run.
@@ -70,10 +75,10 @@ class StateStore:
         Raises:
             SnapshotError: the folder has other decisions already.
         """
-        path, given = self._dir / "decisions.jsonl", list(decisions)
-        if not path.exists():
-            write_durably(path, b"".join(codec.encode(decision) for decision in given))
-        elif self.decisions() != given:
+        decisions = list(decisions)
+        if not self._decisions.exists():
+            write_durably(self._decisions, b"".join(codec.encode(decision) for decision in decisions))
+        elif self.decisions() != decisions:
             raise SnapshotError(
-                f"{path} holds other decisions than those given: repeat a run with a state.dir and a kafka.group of its own"
+                f"{self._decisions} holds other decisions: repeat a run with a state.dir and a kafka.group of its own"
             )

@@ -77,9 +77,11 @@ def test_a_broker_that_does_not_start_is_quoted(
 def test_a_binary_without_its_execute_bit_is_run_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binary = _script(tmp_path, "echo here I am; exit 3", mode=0o644)
     monkeypatch.setattr("stream_app.kafka.embedded.find_tansu", lambda: binary)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(BrokerError, match="here I am"):
         EmbeddedBroker().start()
     assert not binary.stat().st_mode & 0o111
+    assert list(tmp_path.iterdir()) == [binary], "the copy that was run is gone"
 
 
 def test_what_to_install_is_said_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

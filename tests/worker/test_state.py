@@ -46,5 +46,5 @@ def test_a_run_can_be_started_with_the_decisions_of_another_and_started_again(st
     store.preset([FIRST, SECOND])
     assert store.decisions() == [FIRST, SECOND]
     store.preset([FIRST, SECOND])
-    with pytest.raises(SnapshotError, match="holds other decisions than those given"):
+    with pytest.raises(SnapshotError, match="holds other decisions: repeat a run"):
         store.preset([FIRST])
