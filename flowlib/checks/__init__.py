@@ -5,8 +5,8 @@
     check_flow(MyFlow)                       # a class, or another callable of (d, context, generator)
     check_engine(make_engine, flow.eval())   # make_engine(flow) -> Engine
 
-Each raises AssertionError with a sentence on the first fault. Their parts, :data:`FLOW_CHECKS` and :data:`ENGINE_CHECKS`,
-can be run one by one, as a parametrised test does.
+Each raises AssertionError with a sentence on the first fault. Their parts, :data:`FLOW_CHECKS` and
+:data:`ENGINE_CHECKS`, can be run one by one, as a parametrised test does.
 """
 
 from flowlib.checks.engines import ENGINE_CHECKS, check_engine

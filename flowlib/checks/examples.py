@@ -17,7 +17,7 @@ SPREAD = 0.15
 
 
 def loosened(flow: Flow, spread: float = SPREAD, seed: int = 2) -> Flow:
-    """The flow in evaluation mode, with noise on every weight: fresh flows are near the identity, which hides faults."""
+    """The flow in evaluation mode, with noise on every weight: near the identity faults do not show."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weights in flow.parameters():

@@ -1,7 +1,7 @@
 """Ways to run a flow: :data:`ENGINES` by name, one interface :class:`Engine`, and :func:`build`, which chooses at load.
 
-Results differ between engines by less than 1e-4 nats, so callers record which engine scored. A new engine is one file here
-and one entry of :data:`ENGINES`; :func:`flowlib.checks.check_engine` then tests it.
+Results differ between engines by less than 1e-4 nats, so callers record which engine scored. A new engine is one file
+here and one entry of :data:`ENGINES`; :func:`flowlib.checks.check_engine` then tests it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENGINES: dict[str, Builder] = {
     "int8": onnx.int8,  # held to a bound of its own
     "cuda": _checked(cuda.cuda),
 }
-"""Engine name to builder. A builder raises EngineError where the engine is not available here, or its results differ."""
+"""Engine name to builder. Builders raise EngineError where the engine is not available here, or its results differ."""
 
 AUTO = ("fused", "torchscript")
 """Engines that ``auto`` chooses from, in the order in which it takes them without a clock."""
@@ -47,8 +47,8 @@ def build(flow: Flow, name: str = "auto", clock: Clock | None = None) -> Engine:
     Args:
         flow: the flow, in evaluation mode.
         name: of :data:`ENGINES`, or ``auto``.
-        clock: seconds, to measure which engine is the fastest here for one row and a full batch. Without one ``auto`` takes
-            the first of :data:`AUTO` that works: always the same on the same installation.
+        clock: seconds, to measure which engine is the fastest here for one row and a full batch. Without one ``auto``
+            takes the first of :data:`AUTO` that works: always the same on the same installation.
 
     Raises:
         EngineError: the engine is not available here, or differs from eager PyTorch by more than 1e-4 nats.

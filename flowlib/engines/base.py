@@ -57,8 +57,9 @@ class Engine(ABC):
 class Padded(Engine):
     """An engine that runs ``ROWS`` rows at a time, the last ones padded with zeros.
 
-    Matrix products are not batch-invariant: in another shape a row's result would depend on the rows beside it. Hidden layers
-    need a width such as 16, 32, 64 or 128: at 8, 10 or 31 a row's place in the shape matters too (``flowlib/FINDINGS.md``).
+    Matrix products are not batch-invariant: in another shape a row's result would depend on the rows beside it. Hidden
+    layers need a width such as 16, 32, 64 or 128: at 8, 10 or 31 a row's place in the shape matters too
+    (``flowlib/FINDINGS.md``).
     """
 
     def _score(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:

@@ -20,15 +20,15 @@ except ImportError:  # no compiler when flowlib was installed
 
 
 def paths() -> list[str]:
-    """Instruction sets of this processor that the kernel has a path for, fastest first; empty where it was not built."""
+    """Instruction sets of this processor that the kernel uses, fastest first; empty where it was not built."""
     return _native.paths() if _native is not None else []
 
 
 class Fused(Engine):
     """A flow packed for the kernel.
 
-    Every output adds its products in the same order for any number of rows, so no fixed shape is needed. AVX-512, AVX2 and
-    aarch64 give the same bits; a processor without fused multiply-add gives others.
+    Every output adds its products in the same order for any number of rows, so no fixed shape is needed. AVX-512, AVX2
+    and aarch64 give the same bits; a processor without fused multiply-add gives others.
 
     Raises:
         EngineError: where the kernel was not built, or the flow's family has no program.

@@ -15,7 +15,7 @@ from flowlib.table import Singles
 
 
 class Members(Engine):
-    """One engine for each member; their densities are averaged in float64 as in :func:`flowlib.flows.ensemble.combine`."""
+    """One engine for each member; densities are averaged in float64, as in :func:`flowlib.flows.ensemble.combine`."""
 
     def __init__(self, flow: Ensemble, make: Callable[[Flow], Engine]) -> None:
         super().__init__(flow.d, flow.context)

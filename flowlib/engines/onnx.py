@@ -130,8 +130,8 @@ def onnx(flow: Flow) -> Engine:
 class Int8(Engine):
     """The graph with int8 weights, one row at a time.
 
-    Activations are quantized by their range over the rows of a call, so rows of one call would change each other's bits,
-    and one far-out row would take the precision of all others.
+    Activations are quantized by their range over the rows of a call, so rows of one call would change each other's
+    bits, and one far-out row would take the precision of all others.
 
     Raises:
         EngineError: where the ``edge`` extra is not installed.

@@ -1,4 +1,4 @@
-"""TorchScript: the fastest engine where the kernel is not built. ``torch.jit`` is deprecated upstream, and used here only."""
+"""TorchScript: the fastest engine without the kernel. ``torch.jit`` is deprecated upstream, and used here only."""
 
 from __future__ import annotations
 

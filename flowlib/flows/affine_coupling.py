@@ -1,7 +1,7 @@
 """Affine coupling flow.
 
-Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", arXiv 1605.08803, eq. 4-6, with the log-scale bounded
-as in :class:`flowlib.flows.transforms.Affine`. Drawing a row costs as much as scoring it.
+Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", arXiv 1605.08803, eq. 4-6, with the log-scale
+bounded as in :class:`flowlib.flows.transforms.Affine`. Drawing a row costs as much as scoring it.
 """
 
 from __future__ import annotations

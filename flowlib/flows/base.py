@@ -15,8 +15,8 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 class Flow(nn.Module, ABC):
     """A density over ``d`` features given ``context`` columns, as a map to independent standard normals.
 
-    Column j of z belongs to feature j: orders come from masks, never from permuted columns, so that each feature has a PIT
-    and a part of the log-likelihood of its own.
+    Column j of z belongs to feature j: orders come from masks, never from permuted columns, so that each feature has a
+    PIT and a part of the log-likelihood of its own.
 
     Attributes:
         d: features.

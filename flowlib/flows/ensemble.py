@@ -1,8 +1,8 @@
 """Ensemble: the mean of the densities of several flows.
 
 ``log p(x) = log (1/m Σ_k p_k(x))`` (Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty
-Estimation using Deep Ensembles", arXiv 1612.01474, section 2.4, with densities). Members see the same batches, and each is
-trained as if it were alone: the objective is the mean of their log-densities.
+Estimation using Deep Ensembles", arXiv 1612.01474, section 2.4, with densities). Members see the same batches, and each
+is trained as if it were alone: the objective is the mean of their log-densities.
 """
 
 from __future__ import annotations
@@ -64,10 +64,11 @@ class BakedEnsemble(nn.Module):
 class Ensemble(Flow):
     """Equally weighted mixture of flows of several families.
 
-    A mixture of bijections is not a bijection. z is that of the first member (MAF by default), kept within ±30: z and its
-    PIT say where a value lies under that member alone. The parts are the members' parts, each member weighted by its share
-    of the density at x, plus one d-th of the rest of the logarithm of the mean (between −log m and 0). ladj is not the
-    Jacobian of z; Σ_j (ladj_j − ½z_j² − ½log 2π) is exactly that logarithm. ``inverse`` is the first member's.
+    A mixture of bijections is not a bijection. z is that of the first member (MAF by default), kept within ±30: z and
+    its PIT say where a value lies under that member alone. The parts are the members' parts, each member weighted by
+    its share of the density at x, plus one d-th of the rest of the logarithm of the mean (between −log m and 0). ladj
+    is not the Jacobian of z; Σ_j (ladj_j − ½z_j² − ½log 2π) is exactly that logarithm. ``inverse`` is the first
+    member's.
     """
 
     bijective = False

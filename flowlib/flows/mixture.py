@@ -1,10 +1,10 @@
 """Gaussian mixture with full covariances, as a flow: the cheap baseline.
 
 A mixture becomes a map to standard normals by the transform of Rosenblatt, "Remarks on a Multivariate Transformation",
-Ann. Math. Statist. 23 (1952): ``z_j = Φ⁻¹(F(x_j | x_<j))``, with ``ladj_j = log p(x_j | x_<j) − log N(z_j)``. Context comes
-by conditioning: the mixture is one over (context, x), and the density is that of x given the context, itself a mixture
-(Ghahramani & Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 1993, section 4). Wide contexts
-are first projected to at most 16 directions, those of their largest variance.
+Ann. Math. Statist. 23 (1952): ``z_j = Φ⁻¹(F(x_j | x_<j))``, with ``ladj_j = log p(x_j | x_<j) − log N(z_j)``. Context
+comes by conditioning: the mixture is one over (context, x), and the density is that of x given the context, itself a
+mixture (Ghahramani & Jordan, "Supervised learning from incomplete data via an EM approach", NIPS 1993, section 4). Wide
+contexts are first projected to at most 16 directions, those of their largest variance.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Rosenblatt(nn.Module):
         return torch.where(below <= above, tail, -tail)
 
     def quantile(self, log_p: Tensor) -> Tensor:
-        """Φ⁻¹(exp(log_p)) for log_p ≤ log ½, however small: Newton's method on the concave log Φ, from its asymptote."""
+        """Φ⁻¹(exp(log_p)) for log_p ≤ log ½, however small: Newton's method on the concave log Φ."""
         log_p = torch.clamp(log_p, max=-0.6931471805599453)
         root = torch.sqrt(-2.0 * log_p)
         far, near = torch.log(root * 2.5066282746310002) / root - root, 1.6 * (1.177410022515475 - root)

@@ -40,7 +40,7 @@ def autoregressive_net(
     outputs: int = 2,
     turn: tuple[int, int] = (0, 1),
 ) -> nn.Sequential:
-    """A MADE with ``outputs`` numbers for each feature, those of feature i depending on inputs before it in ``order`` only.
+    """A MADE: ``outputs`` numbers for each feature, which depend on the features before it in ``order`` only.
 
     Args:
         order: ``(d,)`` permutation: place of each feature in the autoregressive order.
@@ -61,11 +61,11 @@ def autoregressive_net(
 def _degrees(hidden: int, order: Tensor, k: int, n: int) -> Tensor:
     """``(hidden,)``: a unit of degree m sees features up to place m and reaches those after it.
 
-    A unit of degree −1 sees the context alone, so that the context reaches the first feature. A unit separates the features
-    up to its degree from those after it; of two features that no unit separates neither sees the other. With fewer units
-    than features each net separates them at even distances, and each of the n nets of a flow at places of its own: together
-    they separate each feature from the next where n·(hidden − 1) ≥ d − 1. Otherwise some neighbours depend on each other
-    through a third feature only.
+    A unit of degree −1 sees the context alone, so that the context reaches the first feature. A unit separates the
+    features up to its degree from those after it; of two features that no unit separates neither sees the other. With
+    fewer units than features each net separates them at even distances, and each of the n nets of a flow at places of
+    its own: together they separate each feature from the next where n·(hidden − 1) ≥ d − 1. Otherwise some neighbours
+    depend on each other through a third feature only.
     """
     d = len(order)
     if d <= hidden:

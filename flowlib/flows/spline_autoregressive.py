@@ -16,8 +16,8 @@ from flowlib.flows.transforms import Affine, RationalQuadratic
 class SplineAutoregressive(Stack):
     """An affine autoregressive block, then spline blocks of ``bins`` bins (8, as in the paper); the rest as for MAF.
 
-    The affine block is not in the paper: a spline is the identity beyond ±5, so values that lie farther out in some contexts
-    have to be moved within ±5 first.
+    The affine block is not in the paper: a spline is the identity beyond ±5, so values that lie farther out in some
+    contexts have to be moved within ±5 first.
     """
 
     def __init__(

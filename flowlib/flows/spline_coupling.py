@@ -1,7 +1,7 @@
 """Rational-quadratic spline coupling flow, "RQ-NSF (C)".
 
-Durkan, Bekasov, Murray & Papamakarios, "Neural Spline Flows", arXiv 1906.04032, section 3 and eq. 2 for coupling; instead
-of their permutations, fixed splits that set each two features apart.
+Durkan, Bekasov, Murray & Papamakarios, "Neural Spline Flows", arXiv 1906.04032, section 3 and eq. 2 for coupling;
+instead of their permutations, fixed splits that set each two features apart.
 """
 
 from __future__ import annotations

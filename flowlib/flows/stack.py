@@ -146,9 +146,10 @@ def alternating(d: int, blocks: int) -> list[Tensor]:
 
 
 def splits(d: int, blocks: int | None) -> list[Tensor]:
-    """Which features stay in each coupling block, ``(d,)`` bool each: those with a 1, then with a 0, in bit 0, bit 1 … of
-    their number, so that each two features are on different sides of some block.
+    """Which features stay in each coupling block, ``(d,)`` bool each.
 
+    Those with a 1, then those with a 0, in bit 0, bit 1 … of their number: each two features are on different sides of
+    some block.
     Gao, Isaacson & Krause, "i-flow", arXiv 2001.05486, section 3: 2·⌈log₂ d⌉ blocks see every pair, the default (4 at
     least). A single feature never stays.
     """

@@ -1,8 +1,8 @@
 """Monotone maps of one feature at a time, whose parameters the networks of a flow compute.
 
 Each takes ``x (n, d)`` and ``parameters (n, p, d)``, the p numbers of a feature below each other (so that the loops run
-over features, which lie side by side), and gives ``y (n, d)`` and ``log dy/dx (n, d)``. Parameters of 0 mean the identity.
-Everything here can be scripted: no boolean indexing, no shapes that depend on values.
+over features, which lie side by side), and gives ``y (n, d)`` and ``log dy/dx (n, d)``. Parameters of 0 mean the
+identity. Everything here can be scripted: no boolean indexing, no shapes that depend on values.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 BOUND = 5.0
-"""Where splines end and the identity begins, in robust scale units: ±5 holds all but the tails. zuko's splines end at 5,
-those of Durkan et al. at 3."""
+"""Where splines end and the identity begins, in robust scale units: ±5 holds all but the tails. zuko's splines end at
+5, those of Durkan et al. at 3."""
 
 MIN_BIN = 1e-3
 """Least width and height of a bin, as a share of the whole (Durkan et al., appendix B.1)."""

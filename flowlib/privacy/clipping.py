@@ -1,8 +1,9 @@
 """Gradients of single rows, clipped and summed without computing any of them.
 
-The norm of a row's gradient in a linear layer follows from the layer's input ``a`` and the gradient ``g`` at its output,
-which one backward pass gives (ghost clipping: Li et al., arXiv 2110.05679; book-keeping: Bu et al., arXiv 2210.00038),
-masked layers included: ``‖∂W‖² = ((g²·M) ∘ a²).sum()``, ``‖∂b‖² = g².sum()``; the clipped sum is ``((c·g)ᵀ a) ∘ M``.
+The norm of a row's gradient in a linear layer follows from the layer's input ``a`` and the gradient ``g`` at its
+output, which one backward pass gives (ghost clipping: Li et al., arXiv 2110.05679; book-keeping: Bu et al., arXiv
+2210.00038), masked layers included: ``‖∂W‖² = ((g²·M) ∘ a²).sum()``, ``‖∂b‖² = g².sum()``. The clipped sum is
+``((c·g)ᵀ a) ∘ M``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from flowlib.flows.nets import MaskedLinear
 
 
 def clipped_sum(flow: Flow, features: Tensor, context: Tensor, clip: float) -> list[tuple[Tensor, Tensor]]:
-    """For each parameter the sum over rows of the gradients of −log p, each row's scaled to a joint norm of at most clip.
+    """For each parameter the sum of the rows' gradients of −log p, each row's scaled to a joint norm of at most clip.
 
     A row whose gradient is not finite adds nothing.
     """
@@ -63,8 +64,8 @@ def _watched(flow: Flow) -> Iterator[list[_Activation]]:
     def record(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
         if any(activation.layer is layer for activation in activations):
             raise ValueError(
-                f"{type(layer).__name__} is used twice in one pass, so its gradients of single rows are unknown: use each "
-                "layer once, or train without privacy"
+                f"{type(layer).__name__} is used twice in one pass, so its gradients of single rows are unknown: use "
+                "each layer once, or train without privacy"
             )
         outputs = outputs if outputs.requires_grad else outputs.requires_grad_()
         activations.append(_Activation(layer, inputs[0].detach(), outputs))
@@ -86,8 +87,8 @@ def layers_of(flow: Flow) -> list[nn.Module]:
     for layer in layers:
         if not isinstance(layer, nn.Linear | nn.Embedding):
             raise ValueError(
-                f"{type(flow).__name__} holds parameters in {type(layer).__name__}: private training knows the gradients of "
-                "single rows of Linear, MaskedLinear and Embedding layers only; choose another flow family"
+                f"{type(flow).__name__} holds parameters in {type(layer).__name__}: private training knows the gradients "
+                "of single rows of Linear, MaskedLinear and Embedding layers only; choose another flow family"
             )
     return layers
 

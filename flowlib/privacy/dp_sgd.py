@@ -61,8 +61,8 @@ class Spent:
 def epsilon_of(spent: Sequence[Spent], delta: float) -> float:
     """ε at δ of several trainings on the same rows together, an upper bound.
 
-    Google's PLD accountant composes them (Doroshenko et al., "Connect the Dots", arXiv 2207.04380): never more, and mostly
-    far less, than the sum of their own ε. Needs the ``private`` extra.
+    Google's PLD accountant composes them (Doroshenko et al., "Connect the Dots", arXiv 2207.04380): never more, and
+    mostly far less, than the sum of their own ε. Needs the ``private`` extra.
 
     Args:
         spent: the trainings; ε of none is 0.
@@ -125,7 +125,8 @@ class PrivateConfig:
         steps: number of steps. All are taken: stopping early would use rows that the accountant does not count.
         clip: bound on the norm of a row's gradient.
         lr: peak of the one-cycle schedule (Adam).
-        noise: standard deviation of the blur of the features, in scale units, as in :class:`flowlib.training.TrainConfig`.
+        noise: standard deviation of the blur of the features, in scale units, as in
+            :class:`flowlib.training.TrainConfig`.
     """
 
     noise_multiplier: float
@@ -189,14 +190,16 @@ def fit_private(
 ) -> Spent:
     """Train a flow in place so that its weights are differentially private in the rows.
 
-    The starting weights must not depend on private rows: fresh, or of a model whose own training is composed with this one.
+    The starting weights must not depend on private rows: fresh, or of a model whose own training is composed with this
+    one.
 
     Args:
         flow: of linear, masked linear and embedding layers, each used once a pass; without a table of slices.
         train: encoded rows, at least one.
         config: settings.
         keystream: source of batches and noise.
-        progress: called after each fiftieth of the steps; its likelihood is NaN, since the accountant would have to count it.
+        progress: called after each fiftieth of the steps; its likelihood is NaN, since the accountant would have to
+            count it.
 
     Returns:
         The training, for :func:`epsilon_of`.

@@ -1,8 +1,8 @@
 """An attack on a model: from its likelihoods, guess which rows it was trained on.
 
-The loss-threshold attack of Yeom et al., "Privacy Risk in Machine Learning", arXiv 1709.01604: call a row a member if the
-model finds it likely. Members and others must be drawn from the same law (rows left out at random, not other days), or
-the attack measures drift. Given the differences from the log-likelihoods of a model trained on neither, it is the
+The loss-threshold attack of Yeom et al., "Privacy Risk in Machine Learning", arXiv 1709.01604: call a row a member if
+the model finds it likely. Members and others must be drawn from the same law (rows left out at random, not other days),
+or the attack measures drift. Given the differences from the log-likelihoods of a model trained on neither, it is the
 difficulty-calibrated attack (Watson et al., arXiv 2111.08440), the offline form of LiRA with one shadow model.
 """
 

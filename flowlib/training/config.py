@@ -14,13 +14,15 @@ class TrainConfig:
         batch: rows of a step.
         max_steps: bound on steps.
         clip: bound on the norm of a step's gradient, against single far-out rows.
-        noise: standard deviation of Gaussian noise added to the features, in scale units; keeps rounded and repeated values
-            from becoming spikes of the density.
+        noise: standard deviation of Gaussian noise added to the features, in scale units; keeps rounded and repeated
+            values from becoming spikes of the density.
         check_every: steps between looks at the validation rows; a look costs about two steps.
-        patience: looks without a gain before training stops; a third of the run, so that the learning rate has fallen by then.
-        contamination: share of the rows in [0, ½) that may be anomalies. As many of a batch, its least likely rows, do not
-            count, in training and validation (trimmed likelihood; Neykov & Müller 2003). In the second half of the run only
-            rows below a floor that samples of the model set are left out. 0: a share must be known to be stated.
+        patience: looks without a gain before training stops; a third of the run, so that the learning rate has fallen
+            by then.
+        contamination: share of the rows in [0, ½) that may be anomalies. As many of a batch, its least likely rows, do
+            not count, in training and validation (trimmed likelihood; Neykov & Müller 2003). In the second half of the
+            run only rows below a floor that samples of the model set are left out. 0: a share must be known to be
+            stated.
         averaging: decay of the exponential average of the weights; the average is what is validated and kept.
 
     Raises:

@@ -22,8 +22,8 @@ from flowlib.training.rows import TrainingRows
 def one_cycle(step: int, max_steps: int) -> float:
     """Share of the peak learning rate at a step, from 0: cosine up over 30 % of the steps, then down to 1/250,000.
 
-    Smith & Topin, "Super-Convergence", arXiv 1708.07120. A function of the step alone, so that a checkpoint holds no state
-    of it.
+    Smith & Topin, "Super-Convergence", arXiv 1708.07120. A function of the step alone, so that a checkpoint holds no
+    state of it.
     """
     top = max(0.3 * max_steps - 1.0, 0.0)
     if step <= top:
@@ -155,7 +155,7 @@ class Run:
         return self._validate()
 
     def look(self) -> float:
-        """Mean log-likelihood of the validation rows by the averaged weights, which are kept if it is the best so far."""
+        """Mean log-likelihood of the validation rows by the averaged weights; the best weights are kept."""
         if self.config.contamination and 2 * self.steps >= self.config.max_steps:
             if self.floor is None:  # from here on other rows count: the best so far is not comparable
                 self.best, self.stale_looks = -math.inf, 0
@@ -197,14 +197,14 @@ class Run:
         self.generator.set_state(checkpoint.generator)
 
     def _dropped(self, values: Tensor) -> int:
-        """Number of rows of a batch that do not count; none in the first steps, until most rows are likely to the flow."""
+        """Number of rows of a batch that do not count; none in the first steps, until most rows are likely."""
         if self.steps <= 0.05 * self.config.max_steps:
             return 0
         dropped = trimmed(len(values), self.config.contamination)
         return dropped if self.floor is None else min(dropped, int((values.detach() < self.floor).sum()))
 
     def _floor(self) -> float:
-        """The 0.2 % quantile of the log-likelihoods of the flow's own samples, less one nat: rows above it always count.
+        """The 0.2 % quantile of the log-likelihoods of the flow's samples, less one nat: rows above it always count.
 
         The reweighting step of robust estimates (Rousseeuw & van Driessen 1999): it gives the clean tails back.
         """

@@ -30,8 +30,9 @@ class TrainingRows:
         return len(self.features)
 
     def noisy(self, rows: Tensor | slice, blur: float, normal: Tensor, uniform: Tensor | None) -> Tensor:
-        """Features of the chosen rows as training sees them, ``(m, d)``: rounded values anywhere in their cells, observed
-        ones blurred, gaps filled.
+        """Features of the chosen rows as training sees them, ``(m, d)``.
+
+        Rounded values lie anywhere in their cells, observed values are blurred, gaps are filled.
 
         Args:
             rows: indices.

@@ -20,7 +20,7 @@ Bools = npt.NDArray[np.bool_]
 
 SETTINGS = ("normals", "unsupervised")
 ROWS_MAX = 10_000
-"""Sets above this are cut to it by a seeded draw in which anomalies keep their share, but at least :data:`ANOMALIES_MIN`."""
+"""Larger sets are cut to it by a seeded draw; anomalies keep their share, but at least :data:`ANOMALIES_MIN`."""
 
 ANOMALIES_MIN = 30
 TRAIN_SHARE = 0.7

@@ -1,8 +1,8 @@
 """The contenders that are timed: our flows by engine, the same flows of zuko and nflows, and detectors for streams.
 
 A contender is a function from rows ``(n, d)`` float32 to something computed for each of them. All are given the same
-rows; flows are not trained (their cost does not depend on it), detectors are fitted on 2,000 rows. Packages of the ``bench``
-extra are imported where they are used: a contender whose package is not installed is reported as missing.
+rows; flows are not trained (their cost does not depend on it), detectors are fitted on 2,000 rows. Packages of the
+``bench`` extra are imported where they are used: a contender whose package is not installed is reported as missing.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def lognormal(d: int = 4, spread: float = 1.2) -> Known:
 def rounded(d: int = 4, step: float = 0.1) -> Known:
     """The correlated Gaussian rounded to a grid.
 
-    ``log_prob`` is the Gaussian's density at the centre of the cell, which is that of the cell spread evenly, up to step².
+    ``log_prob`` is the Gaussian's density at the centre of the cell, which is that of the cell spread evenly, up to
+    step².
     """
     smooth = gaussian(d)
     return Known(lambda n, g: np.round(smooth.draw(n, g) / step) * step, smooth.log_prob)

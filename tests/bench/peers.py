@@ -2,8 +2,8 @@
 
 Every peer gets the standardised rows of the case and its library's own defaults unless stated. In the unsupervised
 setting the scores of the fitted rows are taken as the library gives them for those (``decision_scores_``), so that a
-row is not its own nearest neighbour. pyod, of the ``bench`` extra, is imported where it is used; its ECOD and COPOD score
-new rows together with the training rows, as published.
+row is not its own nearest neighbour. pyod, of the ``bench`` extra, is imported where it is used; its ECOD and COPOD
+score new rows together with the training rows, as published.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m tests.bench.speed --out speed.json
 
-At every size all contenders take turns, in several rounds, so that other work on the machine slows all of them. The table
-gives medians with the least and the most; ratios and shares are medians over rounds of what was measured side by side.
-Shares are of this machine's own float32 matrix product (1024³, one thread), with products that masks make zero counted as
-if they were done.
+At every size all contenders take turns, in several rounds, so that other work on the machine slows all of them. The
+table gives medians with the least and the most; ratios and shares are medians over rounds of what was measured side by
+side. Shares are of this machine's own float32 matrix product (1024³, one thread), with products that masks make zero
+counted as if they were done.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _peak() -> float:
 
 
 def _seconds(call: Callable[[], Any], turn_s: float = TURN_S) -> float:
-    """Processor seconds of this thread for a call, the least of the blocks of a turn: waiting for a core is not counted."""
+    """Processor seconds of this thread for a call, the least of the blocks of a turn; waiting does not count."""
     best, calls, began, blocks = math.inf, 1, time.thread_time(), 0
     while blocks < 2 or time.thread_time() - began < turn_s:
         start = time.thread_time()

@@ -2,9 +2,10 @@
 
     python -m tests.bench.training --out training.json [--rows 50000] [--steps 1500]
 
-All train the same masked autoregressive flow (32 features, five blocks, two hidden layers of 128) on the same rows with the
-same optimiser, schedule, batches and number of steps, on one thread, a few steps of each in turn, so that other work on the
-machine slows all of them. Seconds are of this process's processor time, without the looks at the held-out rows.
+All train the same masked autoregressive flow (32 features, five blocks, two hidden layers of 128) on the same rows with
+the same optimiser, schedule, batches and number of steps, on one thread, a few steps of each in turn, so that other
+work on the machine slows all of them. Seconds are of this process's processor time, without the looks at the held-out
+rows.
 """
 
 from __future__ import annotations
