@@ -197,7 +197,7 @@ def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-# Keys ------------------------------------------------------------------------------------------------------------------
+# Keys -----------------------------------------------------------------------------------------------------------------
 
 
 def key_id(public: Ed25519PublicKey) -> str:
@@ -243,7 +243,7 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     return loaded
 
 
-# Files -----------------------------------------------------------------------------------------------------------------
+# Files ----------------------------------------------------------------------------------------------------------------
 
 
 def save(artifact: Artifact, path: str | Path) -> None:

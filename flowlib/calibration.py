@@ -1,19 +1,16 @@
-"""Reference scores on held-out rows → p-values, per slice where there are enough, else pooled and flagged.
+"""Reference scores of held-out rows → p-values, per slice where a slice has enough of them, else pooled.
 
 ``p = (1 + #{reference ≥ score}) / (n + 1)`` (split conformal; Vovk, Gammerman & Shafer, *Algorithmic Learning in a
-Random World*, 2005), valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
+Random World*, 2005): valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
 
-The score is ``√(s(nll)² + s(distance)²)``, where s is minus the logarithm of the share of reference rows beyond a value.
-Negative log-likelihood says how odd the row is as a whole; the distance is one of two:
+The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is minus the logarithm of the share of reference rows at
+or beyond a value; nll is the negative log-likelihood; the distance is one of two:
 
 - ``columns``: how far out the row is in its columns alone (:mod:`flowlib.margins`, less the log-probability of each
-  category), whatever stands beside. There is nothing to overfit in it: where anomalies hide among the training rows a flow
-  learns to expect them, and this still finds them.
-- ``base``: Σz², how far out it is in the model. It follows the model: where a stream has changed for good and the model
-  was trained anew, what has become ordinary is ordinary again.
+  category). It does not depend on training, and so finds anomalies that were among the training rows.
+- ``base``: Σz², how far out the row is in the model. What a stream has become for good is ordinary after training.
 
-Beyond the largest reference value s grows on with the logarithm of the excess, so that rows beyond it still rank; the
-largest reference row is measured against the second in the same way, as a new one would be.
+Beyond the largest reference value s grows with the logarithm of the excess, so that rows beyond it still rank.
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 from flowlib.margins import Margins
 from flowlib.table import Bools, Floats, Ints, Objects, Singles
@@ -36,8 +34,8 @@ POOLED = ""
 """Name of the reference that holds all rows."""
 
 SLICE_ROWS_MIN = 200
-"""A slice with at least so many reference rows has a reference of its own, whatever level α its p-values are compared with:
-where α is below 1 / (rows + 1) none of its events can be flagged."""
+"""A slice with at least so many reference rows has a reference of its own, whatever level α its p-values are compared
+with: where α is below 1 / (rows + 1) none of its events can be flagged."""
 
 ORDINARY = (0.2, 0.5, 0.8)
 """Quantiles at which a feature's value counts as ordinary."""
@@ -48,13 +46,22 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
-        margins: the columns' own scales, where distances are taken in the columns; None where in the base.
+        margins: scales of the columns where the distance is ``columns``, None where it is ``base``.
         nll, distance: ``(n,)`` ascending reference values.
-        scores: slice name to ascending joint scores; "" holds all rows together.
+        scores: slice name to ascending surprises; :data:`POOLED` holds all rows.
         pit_reference: ``(d, 20)`` int64 PIT counts.
         ordinary: ``(3, d)`` 20, 50 and 80 % quantiles of each feature where present, in feature space.
-        parts_mean: ``(d + k,)`` nats, what each column adds to the log-likelihood on average.
+        parts_mean: ``(d + k,)`` nats, mean of each column's part of the log-likelihood.
         log_prob_mean, log_prob_sd: nats.
+
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.standard_normal((999, 2)).astype(np.float32)
+    >>> log_prob, distance = -0.5 * (z**2).sum(axis=1), (z**2).sum(axis=1)
+    >>> reference = Calibration.fit(None, log_prob, distance, z, np.isnan(z), np.full(999, ""))
+    >>> surprise = reference.surprise(np.array([-0.1, -50.0]), np.array([0.2, 100.0]))
+    >>> p_value, pooled = reference.p_values(surprise, np.array(["", ""]))
+    >>> p_value.round(3)
+    array([0.912, 0.001])
     """
 
     margins: Margins | None
@@ -82,14 +89,14 @@ class Calibration:
         """Fit on held-out rows, all of them finite.
 
         Args:
-            margins: the columns' own scales where ``distance`` comes from them, else None.
+            margins: what ``distance`` comes from; None for the base.
             log_prob: ``(n,)`` nats, n ≥ 1.
-            distance: ``(n,)`` ≥ 0, how far out the rows are.
+            distance: ``(n,)`` ≥ 0.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
             slices: ``(n,)`` names; see :data:`SLICE_ROWS_MIN`.
-            features: ``(n, d)`` in feature space; without them ordinary values are taken to be 0.
-            parts: ``(n, d + k)`` nats per column; without them their means are taken to be 0.
+            features: ``(n, d)`` in feature space; without them ordinary values are 0.
+            parts: ``(n, d + k)`` nats; without them their means are 0.
 
         Raises:
             ValueError: no rows, or a log_prob that is not finite.
@@ -116,13 +123,13 @@ class Calibration:
         )
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
-        """``(n,)`` ≥ 0, larger is stranger: what p-values rank. Raises ValueError on a value that is not finite."""
+        """``(n,)`` ≥ 0, larger is stranger; raises ValueError on a value that is not finite."""
         if not (np.isfinite(log_prob).all() and np.isfinite(distance).all()):
             raise ValueError("p-values need finite log-likelihoods and distances")
         return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(distance, self.distance)), dtype=np.float64)
 
     def p_values(self, surprise: Floats, slices: Objects) -> tuple[Floats, Bools]:
-        """p-values ``(n,)`` of surprises, and whether each is pooled ``(n,)``."""
+        """p-values ``(n,)`` of surprises, and whether each is against the pooled reference ``(n,)``."""
         references = self._references
         codes = np.array([references.codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
         size = references.ends[codes] - np.append(0, references.ends)[codes]
@@ -133,12 +140,12 @@ class Calibration:
         return _References.of(self.scores)
 
     def limit(self, alpha: float, name: str = POOLED) -> float:
-        """The surprise above which a row of a slice has p ≤ alpha, or the smallest p-value there is if that is larger."""
+        """The surprise above which a row of a slice has p ≤ alpha, or its smallest p-value where that is larger."""
         reference = self.scores.get(name, self.scores[POOLED])
         return float(reference[-max(int(alpha * (len(reference) + 1)), 1)])
 
     def floor(self, name: str) -> float:
-        """The smallest p-value a slice can get."""
+        """The smallest p-value of a slice."""
         return 1.0 / (len(self.scores.get(name, self.scores[POOLED])) + 1)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -158,10 +165,10 @@ class Calibration:
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Calibration:
-        """Inverse of :meth:`to_state`; raises ValueError or KeyError when the parts do not fit."""
+        """Inverse of :meth:`to_state`; raises ValueError or KeyError on parts that do not fit."""
         scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
         margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
-        made = cls(
+        calibration = cls(
             Margins.from_state(margins) if margins else None,
             arrays["nll"],
             arrays["distance"],
@@ -172,26 +179,29 @@ class Calibration:
             float(meta["log_prob_mean"]),
             float(meta["log_prob_sd"]),
         )
-        sorted_all = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (made.nll, made.distance, *scores.values())
+        calibration._check()
+        return calibration
+
+    def _check(self) -> None:
+        ascending = all(
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (self.nll, self.distance, *self.scores.values())
         )
-        finite = math.isfinite(made.log_prob_mean) and math.isfinite(made.log_prob_sd)
-        d = len(made.pit_reference)
-        shaped = made.pit_reference.shape == (d, PIT_BINS) and made.ordinary.shape == (len(ORDINARY), d)
-        if POOLED not in scores or not sorted_all or not finite or not shaped or len(made.parts_mean) < d:
+        finite = math.isfinite(self.log_prob_mean) and math.isfinite(self.log_prob_sd)
+        d = len(self.pit_reference)
+        shaped = self.pit_reference.shape == (d, PIT_BINS) and self.ordinary.shape == (len(ORDINARY), d)
+        if POOLED not in self.scores or not ascending or not finite or not shaped or len(self.parts_mean) < d:
             raise ValueError("calibration arrays must be ascending, finite and hold the pooled reference")
-        return made
 
 
 @dataclass(frozen=True)
 class _References:
-    """The scores of all slices end to end, so that rows of many slices are looked up at once.
+    """Scores of all m slices in one array, so that rows of many slices are looked up at once.
 
     Attributes:
-        codes: slice name to its place, the pooled one first.
+        codes: slice name to code, 0 for the pooled reference.
         ends: ``(m,)`` where each slice's scores end.
         values: ``(n,)`` all scores, ascending.
-        keys: ``(n,)`` ascending; ``place · (n + 1) + rank``, where rank counts the scores of all slices below.
+        keys: ``(n,)`` ascending; ``code · (n + 1) + rank``, where rank counts the scores of all slices below.
     """
 
     codes: dict[str, int]
@@ -214,7 +224,7 @@ class _References:
         )
 
     def above(self, codes: Ints, scores: Floats) -> Ints:
-        """How many scores of its slice are not below each given one."""
+        """``(n,)`` scores of a slice that are not below each given one."""
         ranks = np.searchsorted(self.values, scores, side="left")
         places = np.searchsorted(self.keys, codes * (len(self.values) + 1) + ranks, side="left")
         return np.asarray(self.ends[codes] - places, dtype=np.int64)
@@ -223,14 +233,14 @@ class _References:
 def _ordinary(features: Singles, missing: Bools) -> Floats:
     """``(3, d)`` quantiles of the present values; 0 for a column without any."""
     columns = [features[~missing[:, j], j] for j in range(features.shape[1])]
-    made = [np.quantile(column, ORDINARY) if len(column) else np.zeros(len(ORDINARY)) for column in columns]
-    return np.array(made, dtype=np.float64).reshape(-1, len(ORDINARY)).T.copy()
+    quantiles = [np.quantile(column, ORDINARY) if len(column) else np.zeros(len(ORDINARY)) for column in columns]
+    return np.array(quantiles, dtype=np.float64).reshape(-1, len(ORDINARY)).T.copy()
 
 
 def _rarity(values: Floats, reference: Floats) -> Floats:
-    """Minus the logarithm of the share of the reference above a value, itself counted in; growing on beyond the largest.
+    """Minus the logarithm of the share of the reference above each value, itself counted in.
 
-    By log(1 + excess), in distances from the reference's median to its largest value.
+    Beyond the largest value it grows by log(1 + excess), the excess in units of largest less median.
     """
     n = len(reference)
     above = n - np.searchsorted(reference, values, side="right")
@@ -240,7 +250,7 @@ def _rarity(values: Floats, reference: Floats) -> Floats:
 
 
 def _own_rarity(values: Floats, reference: Floats) -> Floats:
-    """Rarity of the reference rows themselves: the largest as it looks beside the others."""
+    """Rarity of the reference rows themselves; the largest is measured against the others, as a new row would be."""
     rarity = _rarity(values, reference)
     if len(reference) > 1:
         largest = values == reference[-1]
@@ -251,8 +261,6 @@ def _own_rarity(values: Floats, reference: Floats) -> Floats:
 
 def pit_of(z: Singles) -> Singles:
     """Φ(z), elementwise."""
-    from scipy.special import ndtr
-
     return np.asarray(ndtr(z.astype(np.float64)), dtype=np.float32)
 
 

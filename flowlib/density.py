@@ -26,17 +26,17 @@ from flowlib.training import TrainingRows
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of n rows. Where ``scorable`` is False: p_value 1, pit ½, the rest 0, and none of it means anything.
+    """Scores of n rows. Where ``scorable`` is False p_value is 1, pit ½ and the rest 0, without meaning.
 
     Attributes:
         log_prob: ``(n,)`` float64, nats in raw space.
-        parts: ``(n, d + k)`` float64 nats, what each numeric and each categorical column adds: they sum to log_prob.
+        parts: ``(n, d + k)`` float64 nats, of each numeric and each categorical column; they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         pit: ``(n, d)`` float32, Φ(z).
-        distance: ``(n,)`` how far out the row is, in its columns or in the base; see :mod:`flowlib.calibration`.
-        surprise: ``(n,)`` ≥ 0, log_prob and distance joined: what p_value ranks.
-        p_value: ``(n,)`` in (0, 1].
-        pooled: ``(n,)`` bool: p-value against all slices together.
+        distance: ``(n,)`` ≥ 0; see :mod:`flowlib.calibration`.
+        surprise: ``(n,)`` ≥ 0, log_prob and distance joined.
+        p_value: ``(n,)`` in (0, 1], of the surprise.
+        pooled: ``(n,)`` bool: p-value against the reference of all slices.
         scorable: ``(n,)`` bool.
         missing: ``(n, d)`` bool.
     """
@@ -55,7 +55,24 @@ class Scores:
 
 @dataclass(frozen=True)
 class Density:
-    """A fitted model, with the engine that scores it."""
+    """A fitted model, with the engine that scores it.
+
+    Attributes:
+        encoder, flow, calibration: its parts.
+        manifest: facts that travel with the model, JSON.
+        model_id: of its artifact.
+        flow_name: family of the flow.
+        engine: scores; ``auto`` of :func:`flowlib.engines.build` unless :meth:`with_engine` chose another.
+
+    >>> from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
+    >>> x = np.random.default_rng(0).standard_normal((2_000, 2))
+    >>> train, valid, held_out = Table.of(x[:1_000]), Table.of(x[1_000:1_200]), Table.of(x[1_200:])
+    >>> config = FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=50)))
+    >>> density = Density.fit(FeatureSpec(("x", "y")), train, valid, held_out, seed=0, config=config)
+    >>> scores = density.score(Table.of([[0.0, 0.0], [9.0, 0.0]]))
+    >>> scores.p_value <= 0.01
+    array([False,  True])
+    """
 
     encoder: Encoder
     flow: Flow
@@ -69,7 +86,7 @@ class Density:
         object.__setattr__(self, "engine", build(self.flow))
 
     def with_engine(self, name: str, clock: Clock | None = None) -> Density:
-        """The same model scored by another engine; raises EngineError where it cannot be had (see :func:`build`)."""
+        """The same model scored by another engine; raises EngineError as :func:`flowlib.engines.build` does."""
         other = copy.copy(self)
         object.__setattr__(other, "engine", build(self.flow, name, clock))
         return other
@@ -98,9 +115,9 @@ class Density:
             train, valid, calibration: rows.
             seed: of first weights and training; the same arguments give the same model on one machine.
             config: settings.
-            warm_start: an earlier model. Of the same columns and encoder settings its encoder is kept, so that its weights
-                still mean what they did, and its weights too where the family is the same; otherwise the fit starts
-                afresh, as it should where the range of a column has moved by orders of magnitude.
+            warm_start: an earlier model, to start from. Its encoder is kept where columns and encoder settings are the
+                same, its weights where the family is too; leave it out where a column's range has moved by orders of
+                magnitude.
             manifest: facts to travel with the model, JSON.
 
         Raises:
@@ -128,7 +145,7 @@ class Density:
         return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing)
 
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
-        """n rows drawn from the model, in raw space (:func:`flowlib.sampling.draw`); no gaps where calibration had none."""
+        """n rows drawn from the model, see :func:`flowlib.sampling.draw`; gaps only where calibration rows had some."""
         whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
         return draw(self.encoder, self.flow, n, seed, whole, times)
 
@@ -151,7 +168,7 @@ class _Uncalibrated:
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
-        """Results of all rows, a span at a time: the context of all at once may be many times as large as the table."""
+        """A span of rows at a time: the context of all may be many times as large as the table."""
         rows = max(encoder.chunk // ROWS, 1) * ROWS
         if len(table) <= rows:
             return cls._of(encoder, engine, margins, table)
@@ -177,7 +194,7 @@ class _Uncalibrated:
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
-    """z with what values beyond their limits pay in it: ½z² grows by those nats, on the side the value lies on."""
+    """z whose ½z² includes the nats that values beyond their limits pay, on the side the value lies on."""
     wide = z.astype(np.float64)
     if not encoded.tail_nats.any():
         return wide

@@ -1,7 +1,6 @@
-"""How good a density is on rows it has never seen: figures with intervals, no pictures.
+"""How good a density is on rows it has never seen: figures with intervals.
 
-Rows of one day resemble each other, so standard errors are taken over groups of rows (days), not over rows: the sandwich
-with groups as units (Liang & Zeger, Biometrika 1986).
+Rows of one day resemble each other: standard errors take groups of rows (days) as units (Liang & Zeger 1986).
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ ALPHAS = np.geomspace(1e-3, 1.0, 61)
 """Levels of the calibration curve."""
 
 ALARM_ALPHA = 0.01
+"""Level at which rows count as alarms."""
+
 _TWO_SAMPLE_ROWS = 4_000
 _FOLDS = 5
 _SLICE_ROWS_MIN = 30
@@ -37,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """One slice: rows, mean log-likelihood (nats), share of p ≤ 0.01, and the column whose PIT is furthest from flat."""
+    """One slice: the figures of :class:`Evaluation`, and the column whose PIT is furthest from flat."""
 
     name: str
     rows: int
@@ -50,24 +51,24 @@ class SliceFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model on n rows, of which m could be scored.
+    """Figures of a model on rows that neither trained nor calibrated it.
 
     Attributes:
         rows, scorable: counts.
-        groups: independent groups of rows that the intervals are taken over.
+        groups: units of the intervals.
         log_prob: mean log-likelihood, nats in raw space.
-        bits_per_dim: ``−log_prob / (d log 2)``: of use to compare models on the same columns and units only.
-        over: baseline name to the mean gain over it on the same rows, nats an event.
-        left_out: baseline name to why there are no figures against it.
-        alarms: share of p ≤ 0.01.
+        bits_per_dim: ``−log_prob / (d log 2)``, comparable on the same columns and units only.
+        over: baseline to the mean gain over it on the same rows, nats an event.
+        alarms: share of p ≤ :data:`ALARM_ALPHA`.
         curve: ``(61,)`` share of p ≤ α for α in :data:`ALPHAS`.
-        pit: ``(d, 20)`` counts; uniform where the model fits.
-        distance: ``(d,)`` total variation of each PIT histogram from flat, less what chance gives.
-        two_sample: AUC of a classifier that tells rows from samples; 0.5 where it cannot.
-        giveaway: ``(d,)`` the AUC lost without each column: what gives samples away.
-        slices: per slice, most rows first.
+        pit: ``(d, 20)`` counts, flat where the model fits.
+        distance: ``(d,)`` total variation of each PIT histogram from flat, see :func:`distance`.
+        two_sample: AUC of a classifier between rows and samples, see :func:`two_sample`.
+        giveaway: ``(d,)`` AUC lost without each column.
+        slices: slices of 30 rows or more, most rows first.
         missing: ``(d, 2)`` share of gaps in training and here.
         findings: sentences on the columns.
+        left_out: baseline to why there are no figures against it.
     """
 
     rows: int
@@ -101,40 +102,39 @@ def evaluate(
     Args:
         density: the model.
         rows: n rows, at least one of them scorable.
-        groups: ``(n,)`` group of each row (its day): rows of different groups count as independent.
+        groups: ``(n,)`` group of each row (its day); rows of different groups count as independent.
         seed: of samples and folds.
         baselines: name to ``(n,)`` log-likelihoods of the same rows, nats in raw space.
-        left_out: name to why a baseline could not be fitted, to be told.
+        left_out: name of a baseline to why it could not be fitted.
 
     Raises:
         ValueError: none of the rows can be scored.
     """
-    everything = density.score(rows)
-    if not everything.scorable.any():
+    scorable = density.score(rows).scorable
+    if not scorable.any():
         raise ValueError("none of the rows can be scored")
-    known, group = rows.take(everything.scorable), groups[everything.scorable]
-    scores = density.score(known)
-    log_prob, d = mean(scores.log_prob, group), len(density.spec.numeric)
-    per_bit = -d * np.log(2.0)
+    subset, group = rows.take(scorable), groups[scorable]
+    scores = density.score(subset)
+    log_prob, per_bit = mean(scores.log_prob, group), -len(density.spec.numeric) * np.log(2.0)
     # Of a rounded column the PIT is drawn from its cell: at the centre it could not be flat.
-    ranks = density.score(density.encoder.dequantize(known, np.random.default_rng(seed))).pit
-    pit = pit_histogram(ranks, scores.missing)
-    auc, giveaway = two_sample(density, known, group, seed)
-    over = {name: mean(scores.log_prob - at[everything.scorable], group) for name, at in (baselines or {}).items()}
+    spread = density.score(density.encoder.dequantize(subset, np.random.default_rng(seed))).pit
+    pit = pit_histogram(spread, scores.missing)
+    auc, giveaway = two_sample(density, subset, group, seed)
+    gains = {name: scores.log_prob - baseline[scorable] for name, baseline in (baselines or {}).items()}
     return Evaluation(
         rows=len(rows),
-        scorable=len(known),
+        scorable=len(subset),
         groups=len(np.unique(group)),
         log_prob=log_prob,
         bits_per_dim=Estimate(log_prob.value / per_bit, log_prob.high / per_bit, log_prob.low / per_bit),
-        over=over,
+        over={name: mean(gain, group) for name, gain in gains.items()},
         alarms=share(scores.p_value <= ALARM_ALPHA, group),
         curve=curve(scores.p_value),
         pit=pit,
         distance=distance(pit),
         two_sample=auc,
         giveaway=giveaway,
-        slices=_slices(density, scores, ranks, known.slices, group),
+        slices=_slices(density, scores, spread, subset.slices, group),
         missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
         findings=[finding.says for finding in density.encoder.findings],
         left_out=dict(left_out or {}),
@@ -142,22 +142,26 @@ def evaluate(
 
 
 def mean(values: Floats, groups: Ints) -> Estimate:
-    """Mean with a 95 % interval whose standard error takes groups as units."""
+    """Mean with a 95 % interval whose standard error takes groups as units.
+
+    >>> round(mean(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1])).high, 2)
+    3.96
+    """
     centre = float(values.mean())
-    _, at = np.unique(groups, return_inverse=True)
-    sums = np.bincount(at, weights=values - centre)
+    _, codes = np.unique(groups, return_inverse=True)
+    sums = np.bincount(codes, weights=values - centre)
     m = len(sums)
     error = float(np.sqrt((sums**2).sum() * m / max(m - 1, 1))) / len(values)
     return Estimate(centre, centre - NORMAL_95 * error, centre + NORMAL_95 * error)
 
 
 def share(hits: Bools, groups: Ints) -> Estimate:
-    """Share with a 95 % interval: Wilson's (1927), with as many rows as the groups are worth (Kish's design effect)."""
-    plain = mean(hits.astype(np.float64), groups)
-    n, p = len(hits), plain.value
-    error, binomial = (plain.high - p) / NORMAL_95, np.sqrt(max(p * (1 - p), 1e-12) / n)
-    worth = n / max(1.0, (error / binomial) ** 2)
-    low, high = wilson(p * worth, worth)
+    """Share with Wilson's interval for as many rows as the groups are worth (Kish's design effect)."""
+    normal = mean(hits.astype(np.float64), groups)
+    n, p = len(hits), normal.value
+    error, binomial = (normal.high - p) / NORMAL_95, np.sqrt(max(p * (1 - p), 1e-12) / n)
+    effective = n / max(1.0, (error / binomial) ** 2)
+    low, high = wilson(p * effective, effective)
     return Estimate(p, float(low), float(high))
 
 
@@ -167,26 +171,26 @@ def curve(p_value: Floats) -> Floats:
 
 
 def distance(pit: Ints) -> Floats:
-    """Total variation of ``(d, 20)`` counts from flat, less what counts of this size give by chance; never below 0."""
+    """Total variation of ``(d, 20)`` counts from flat less its expectation under chance, ``(d,)`` ≥ 0."""
     n = np.maximum(pit.sum(axis=1), 1)
     raw = 0.5 * np.abs(pit / n[:, None] - 1.0 / PIT_BINS).sum(axis=1)
     chance = 0.5 * PIT_BINS * np.sqrt(2.0 / np.pi * (1 - 1 / PIT_BINS) / (PIT_BINS * n))
     return np.asarray(np.where(pit.sum(axis=1) > 0, np.maximum(raw - chance, 0.0), 0.0))
 
 
-def _slices(density: Density, scores: Scores, ranks: Singles, names: Objects, groups: Ints) -> list[SliceFigures]:
-    made = []
-    known, counts = np.unique(names.astype(str), return_counts=True)
-    for at in np.argsort(-counts, kind="stable"):
-        rows = names.astype(str) == known[at]
-        if counts[at] < _SLICE_ROWS_MIN:
+def _slices(density: Density, scores: Scores, pit: Singles, names: Objects, groups: Ints) -> list[SliceFigures]:
+    figures = []
+    slices, counts = np.unique(names.astype(str), return_counts=True)
+    for i in np.argsort(-counts, kind="stable"):
+        if counts[i] < _SLICE_ROWS_MIN:
             continue
-        off = distance(pit_histogram(ranks[rows], scores.missing[rows]))
+        rows = names.astype(str) == slices[i]
+        off = distance(pit_histogram(pit[rows], scores.missing[rows]))
         worst = int(off.argmax())
-        made.append(
+        figures.append(
             SliceFigures(
-                str(known[at]),
-                int(counts[at]),
+                str(slices[i]),
+                int(counts[i]),
                 mean(scores.log_prob[rows], groups[rows]),
                 share(scores.p_value[rows] <= ALARM_ALPHA, groups[rows]),
                 density.spec.numeric[worst],
@@ -194,18 +198,20 @@ def _slices(density: Density, scores: Scores, ranks: Singles, names: Objects, gr
                 curve(scores.p_value[rows]),
             )
         )
-    return made
+    return figures
 
 
 def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tuple[Estimate, Floats]:
-    """How well a classifier tells rows from draws with the same gaps, categories, slices and times.
+    """How well gradient-boosted trees tell rows from draws with the same gaps, categories, slices and times.
 
-    Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", arXiv 1610.06545. Gradient-boosted trees; folds are made
-    of whole groups; rounded columns are spread over their cells on both sides. Interval by Hanley & McNeil (1982).
+    Lopez-Paz & Oquab, arXiv 1610.06545. Folds are made of whole groups; rounded columns are spread over their cells on
+    both sides.
 
     Returns:
-        AUC over the folds held out, and ``(d,)`` the AUC lost when a column is shuffled: what gives samples away.
+        AUC over the folds held out, 0.5 where rows and draws cannot be told apart, and ``(d,)`` the AUC lost when a
+        column is shuffled.
     """
+    # Half a second of imports that only this needs.
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import GroupKFold
@@ -219,16 +225,16 @@ def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tu
     real, drawn = density.encoder.dequantize(rows, rng), density.sample_given(rows, seed)
     x = np.clip(np.concatenate([real.numeric, drawn.numeric]), -1e30, 1e30)
     y = np.repeat([1, 0], len(rows))
-    told = np.zeros((d + 1, len(y)))
+    probability = np.zeros((d + 1, len(y)))
     for train, test in GroupKFold(folds).split(x, y, np.tile(groups, 2)):
         model = HistGradientBoostingClassifier(max_iter=60, random_state=seed, early_stopping=False)
         model.fit(x[train], y[train])
         for j in range(d + 1):  # column d does not exist: the rows as they are
-            tried = x[test].copy()
+            shuffled = x[test].copy()
             if j < d:
-                tried[:, j] = rng.permutation(tried[:, j])
-            told[j, test] = model.predict_proba(tried)[:, 1]
-    auc = [float(roc_auc_score(y, one)) for one in told]
+                shuffled[:, j] = rng.permutation(shuffled[:, j])
+            probability[j, test] = model.predict_proba(shuffled)[:, 1]
+    auc = [float(roc_auc_score(y, row)) for row in probability]
     return hanley_mcneil(auc[d], len(rows)), np.maximum(auc[d] - np.array(auc[:d]), 0.0)
 
 
@@ -241,14 +247,13 @@ def hanley_mcneil(auc: float, n: int) -> Estimate:
 
 
 def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table) -> Floats:
-    """Log-likelihood ``(n,)`` under one Gaussian over the same features: what a mean and a covariance would say.
+    """Log-likelihood ``(n,)`` under one Gaussian over the same features, nats in raw space.
 
-    Gaps and categories are modelled as in the density, by their own factors; of a row with gaps the Gaussian of the
-    values present counts. Rounded columns are spread over their cells for the fit, as they are for the flow: fitted at the
-    centres, a Gaussian would be as narrow as it likes about a value seen often.
+    Gaps and categories have their own factors, as in the density; of a row with gaps the Gaussian of the values present
+    counts. For the fit rounded columns are spread over their cells, as for the flow.
 
     Raises:
-        ValueError: hardly any training row is without gaps, and only those tell of a covariance.
+        ValueError: fewer training rows without gaps than a covariance needs.
     """
     spread = encoder.dequantize(train, np.random.default_rng(0))
     fitted, encoded = encoder.encode(spread), encoder.encode(rows)
@@ -265,11 +270,11 @@ def gaussian_log_prob(encoder: Encoder, train: Table, rows: Table) -> Floats:
     centre = features.mean(axis=0)
     covariance = np.atleast_2d(np.cov(features.T)) + 1e-6 * np.eye(features.shape[1])
     flow = np.zeros(len(rows))
-    patterns, at = np.unique(encoded.missing, axis=0, return_inverse=True)
+    patterns, codes = np.unique(encoded.missing, axis=0, return_inverse=True)
     for i, pattern in enumerate(patterns):
-        here, kept = np.flatnonzero(at.ravel() == i), np.flatnonzero(~pattern)
-        if len(kept):
-            flow[here] = _normal(encoded.features[here][:, kept] - centre[kept], covariance[np.ix_(kept, kept)])
+        here, there = np.flatnonzero(codes.ravel() == i), np.flatnonzero(~pattern)
+        if len(there):
+            flow[here] = _normal(encoded.features[here][:, there] - centre[there], covariance[np.ix_(there, there)])
     beside = np.where(encoded.missing, encoded.ladj - HALF_LOG_TWO_PI, encoded.ladj) - encoded.tail_nats
     return np.asarray(flow + beside.sum(axis=1) + encoded.category_log_prob.sum(axis=1))
 

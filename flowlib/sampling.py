@@ -10,26 +10,24 @@ from flowlib.flows import Flow
 from flowlib.table import DAY_MS, Bools, Ints, Objects, Table
 
 RARE = "(rare)"
-"""Stands in drawn rows for a level beyond those that the encoder keeps apart: it knows how many there were, not which."""
+"""Stands in drawn rows for any level beyond those that the encoder keeps apart."""
 
 _WEEK_MS = 7 * DAY_MS
 _ROWS = 4_096
 
 
 def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: Ints | None = None) -> Table:
-    """n whole rows: gaps and categories from their own factors, the numbers given them.
+    """n rows: gaps and categories from their own factors, the numbers given them; the same seed gives the same rows.
 
-    Slices are drawn evenly from those known where the model was told of them, times from those given or over a week.
-    Rounded columns come spread over their cells, as they were trained. Of a column with more levels than are kept apart the
-    others come as often as they did, each as :data:`RARE`; elsewhere no level is drawn that was never seen. The same seed
-    gives the same rows.
+    Slices are drawn evenly from those with codes, values of rounded columns from their cells. Rare levels come as often
+    as in training, each as :data:`RARE`; a level never seen is not drawn.
 
     Args:
         encoder, flow: the model.
         n: rows.
         seed: of the draws.
-        whole: ``(d,)`` columns without gaps: smoothing gives every column a small share of them, and nobody wants those.
-        times: ``(m,)`` milliseconds since the epoch to draw from.
+        whole: ``(d,)`` columns that get no gaps, though smoothing gives every column a small share of them.
+        times: ``(m,)`` milliseconds since the epoch to draw from; a week from the epoch on without them.
     """
     rng = np.random.default_rng(seed)
     missing = rng.random((n, len(encoder.spec.numeric))) < np.where(whole, 0.0, encoder.missing_share)
@@ -46,7 +44,7 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
 
 
 def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
-    """Numbers for each row, drawn given all else of it: its gaps, categories, slice and time."""
+    """Numbers for each row, drawn given its gaps, categories, slice and time."""
     generator = torch.Generator().manual_seed(seed)
     missing = np.isnan(rows.numeric)
     ordinary = encoder.decode(np.zeros((1, missing.shape[1])))

@@ -1,4 +1,10 @@
-"""Rows as they come: numeric and categorical columns, the slice of each row and when it happened."""
+"""Rows as they come: numeric and categorical columns, the slice of each row and when it happened.
+
+Rows have several forms on their way: a :class:`Table` is raw rows; :class:`flowlib.encoder.encoded.Encoded` is what a
+flow takes, in NumPy, and :class:`flowlib.training.TrainingRows` the same as tensors with what training adds;
+:class:`flowlib.Scores` is the result. A frame of pandas or polars is a Table with a
+:class:`flowlib.frames.frames.FrameLayout`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +33,10 @@ class Table:
         categories: ``(n, k)`` object, str or None.
         slices: ``(n,)`` object, the slice each row is calibrated in.
         time_ms: ``(n,)`` int64, event time since the epoch.
+
+    >>> rows = Table.of([[1.0, 20.5], [float("nan"), 19.0]], categories=[["north"], [None]])
+    >>> len(rows), rows.numeric.dtype, rows.categories[0].tolist(), rows.slices.tolist()
+    (2, dtype('float32'), ['north'], ['', ''])
     """
 
     numeric: Singles
@@ -36,7 +46,7 @@ class Table:
 
     @classmethod
     def of(cls, numeric: Any, categories: Any = None, slices: Any = None, time_ms: Any = None) -> Table:
-        """A table from arrays; what is left out is empty: no categories, one slice, time 0.
+        """A table from arrays; without them no categories, one slice, time 0.
 
         Raises:
             ValueError: the arrays are not ``(n, d)``, ``(n, k)``, ``(n,)`` and ``(n,)``.
@@ -79,9 +89,9 @@ class Table:
 
 
 def _singles(numeric: Any) -> Singles:
-    """float32; what is larger than it holds becomes infinite, which scoring reports as unscorable.
+    """float32; larger values become infinite, which scoring reports as unscorable.
 
-    In C order: sums over a row are added in another order where rows lie apart, and then depend on how many there are.
+    In C order: sums over a row in another order would depend on the number of rows.
     """
     try:
         with np.errstate(over="ignore"):

@@ -1,7 +1,6 @@
-"""Maps of single columns to roughly standard-normal features, each strictly increasing on the whole line.
+"""Strictly increasing maps of single columns to roughly standard-normal features.
 
-An instance maps m columns at once, its parameters are arrays ``(m,)`` or ``(m, K)``: one pass over a batch for each kind
-of map. ``forward`` returns the value and the exact log-derivative, from which the density in raw space follows.
+An instance maps m columns of one kind at once; its parameters are ``(m,)`` or ``(m, K)``.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ KNOTS = 25
 _ROWS_A_KNOT = 50
 _TAIL_SHARE, _TAIL_ROWS = 0.005, 10
 _GAP_MIN = 0.01
-"""Knots are this share of the distinct values' spread apart at least: a repeated value must not become a wall."""
+"""Least distance of knots, as a share of the interquartile range of the distinct values."""
 
 _UNIT_MIN = 1e-4
-"""The unit of asinh is at least this many standard deviations."""
+"""Least unit of asinh, in standard deviations."""
 
 
 @dataclass(frozen=True)
 class ColumnMap(ABC):
-    """m columns; see the module. The first fields are what the kinds share.
+    """m columns of one kind.
 
     Attributes:
-        shift, scale: ``(m,)`` of the bent value; scales are positive.
+        shift, scale: ``(m,)`` of the transformed value; scales are positive.
     """
 
     shift: Floats
@@ -41,7 +40,7 @@ class ColumnMap(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Fit one column on ``(n,)`` finite, not constant values; None where the kind does not apply."""
+        """Fit one column on ``(n,)`` finite values, not all equal; None where the kind does not apply."""
 
     @abstractmethod
     def forward(self, x: Floats) -> tuple[Floats, Floats]:
@@ -61,7 +60,7 @@ class ColumnMap(ABC):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def check(self, m: int) -> None:
-        """Raise ValueError where the parameters are not those of m columns of this kind."""
+        """Raise ValueError on parameters that are not those of m columns of this kind."""
         for name, array in self.arrays().items():
             if array.dtype != np.float64 or array.shape[:1] != (m,) or array.ndim != 1 or not np.isfinite(array).all():
                 raise ValueError(
@@ -80,7 +79,7 @@ class Standard(ColumnMap):
 
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Mean and standard deviation."""
+        """Always applies."""
         return cls(*moments(x))
 
     def forward(self, x: Floats) -> tuple[Floats, Floats]:
@@ -94,13 +93,13 @@ class Standard(ColumnMap):
 
 @dataclass(frozen=True)
 class Robust(Standard):
-    """``(x − median) / (IQR / 1.349)``: a few wild values do not move it."""
+    """``(x − median) / (IQR / 1.349)``."""
 
     kind: ClassVar[str] = "robust"
 
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Median and interquartile range; None where half of the values are one."""
+        """None where half of the values are equal."""
         low, middle, high = np.quantile(x, (0.25, 0.5, 0.75))
         spread = (high - low) / 1.349
         return cls(np.array([middle]), np.array([spread])) if spread > 1e-6 * x.std() else None
@@ -108,10 +107,10 @@ class Robust(Standard):
 
 @dataclass(frozen=True)
 class Log(ColumnMap):
-    """``(log x − shift) / scale`` above a floor, the tangent at the floor below it.
+    """``(log x − shift) / scale`` above a floor, its tangent below.
 
     Attributes:
-        floor: ``(m,)`` the smallest training value, so that what is 0 or negative later still has its place.
+        floor: ``(m,)`` the smallest training value.
     """
 
     floor: Floats
@@ -119,7 +118,7 @@ class Log(ColumnMap):
 
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Moments of the logarithm; None where a value is not positive."""
+        """None where a value is not positive."""
         low = float(x.min())
         return cls(*moments(np.log(x)), np.array([low])) if low > 0 else None
 
@@ -127,8 +126,8 @@ class Log(ColumnMap):
         """See :meth:`ColumnMap.forward`."""
         above = np.maximum(x, self.floor)
         logs = np.log(above)
-        bent = logs + np.minimum(x - self.floor, 0.0) / self.floor
-        return (bent - self.shift) / self.scale, -logs - np.log(self.scale)
+        extended = logs + np.minimum(x - self.floor, 0.0) / self.floor
+        return (extended - self.shift) / self.scale, -logs - np.log(self.scale)
 
     def inverse(self, value: Floats) -> Floats:
         """See :meth:`ColumnMap.inverse`."""
@@ -139,7 +138,7 @@ class Log(ColumnMap):
 
 @dataclass(frozen=True)
 class Asinh(ColumnMap):
-    """``(asinh((x − centre) / unit) − shift) / scale``: linear near the centre, logarithmic far out, on both sides.
+    """``(asinh((x − centre) / unit) − shift) / scale``: linear near the centre, logarithmic far out.
 
     Attributes:
         centre, unit: ``(m,)``; the centre of a non-negative column is 0.
@@ -151,10 +150,7 @@ class Asinh(ColumnMap):
 
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Unit: the tenth percentile of the positive values of a non-negative column, else a robust deviation.
-
-        Both of the distinct values: one that half of the rows have must not make a unit of almost nothing.
-        """
+        """Unit: tenth percentile of the distinct positive values; if some are negative, a robust deviation."""
         distinct, centre = np.unique(x), 0.0
         if (x < -0.01 * x.std()).mean() < 0.001:  # dequantized zeros lie a little below
             positive = distinct[distinct > 0]
@@ -180,13 +176,12 @@ class Asinh(ColumnMap):
 class Quantile(ColumnMap):
     """Quantiles to normal scores by a monotone rational-quadratic spline, linear beyond the outermost knots.
 
-    Gregory & Delbourgo, "Piecewise rational quadratic interpolation to monotonic data", IMA J. Numer. Anal. 2 (1982); in
-    the form of Durkan et al., arXiv 1906.04032, eq. 4-8. The slope of each tail gives the values beyond the outermost
-    knot the mean excess that a standard normal has there, so a tail is neither folded back nor cut off.
+    Gregory & Delbourgo, IMA J. Numer. Anal. 2 (1982), in the form of Durkan et al., arXiv 1906.04032, eq. 4-8. The
+    slope of a tail gives the values beyond its knot the mean excess of a standard normal.
 
     Attributes:
-        shift, scale: ``(m,)`` normalise the knots: they lie at ``shift + scale · knots``.
-        knots, scores, slopes: ``(m, K)`` ascending knots, their normal scores and the derivatives there.
+        shift, scale: ``(m,)``; knots lie at ``shift + scale · knots``.
+        knots, scores, slopes: ``(m, K)`` ascending knots, their normal scores, the derivatives there.
     """
 
     knots: Floats
@@ -196,7 +191,7 @@ class Quantile(ColumnMap):
 
     @classmethod
     def fit(cls, x: Floats) -> Self | None:
-        """Knots at evenly spaced normal scores; None with fewer than 250 values, or fewer than four different knots."""
+        """Knots at evenly spaced normal scores; None with fewer than 250 values or four knots."""
         if len(x) < 5 * _ROWS_A_KNOT:
             return None
         shift, scale = moments(x)
@@ -229,11 +224,11 @@ class Quantile(ColumnMap):
         left, right, y0, rise, d0, d1 = self._bins(u, self.knots)
         width = right - left
         chord = rise / width
-        at = np.clip((u - left) / width, 0.0, 1.0)
-        both = at * (1.0 - at)
+        t = np.clip((u - left) / width, 0.0, 1.0)
+        both = t * (1.0 - t)
         bottom = chord + (d1 + d0 - 2.0 * chord) * both
-        value = y0 + rise * (chord * at * at + d0 * both) / bottom
-        top = d1 * at * at + 2.0 * chord * both + d0 * (1.0 - at) ** 2
+        value = y0 + rise * (chord * t * t + d0 * both) / bottom
+        top = d1 * t * t + 2.0 * chord * both + d0 * (1.0 - t) ** 2
         below, above = np.minimum(u - left, 0.0), np.maximum(u - right, 0.0)
         slope = np.log(top) + 2.0 * np.log(chord / bottom) - np.log(self.scale)
         return value + below * d0 + above * d1, slope
@@ -245,12 +240,12 @@ class Quantile(ColumnMap):
         chord = rise / width
         bend = up * (d1 + d0 - 2.0 * chord)
         a, b, c = rise * (chord - d0) + bend, rise * d0 - bend, -chord * up
-        at = 2.0 * c / (-b - np.sqrt(np.maximum(b * b - 4.0 * a * c, 0.0)))
+        t = 2.0 * c / (-b - np.sqrt(np.maximum(b * b - 4.0 * a * c, 0.0)))
         below, above = np.minimum(value - y0, 0.0), np.maximum(value - y0 - rise, 0.0)
-        return (left + at * width + below / d0 + above / d1) * self.scale + self.shift
+        return (left + t * width + below / d0 + above / d1) * self.scale + self.shift
 
     def _bins(self, u: Floats, edges: Floats) -> tuple[Floats, ...]:
-        """Of the bin that each value falls into: left and right knot, lower score, rise, slopes at the ends."""
+        """Of each value's bin: left and right knot, lower score, rise, slopes at the ends."""
         index = np.empty(u.shape, dtype=np.int64)
         for j, knots in enumerate(edges):
             index[:, j] = np.searchsorted(knots[1:-1], u[:, j], side="right")
@@ -270,16 +265,16 @@ def moments(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _knots(ordered: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """Quantiles at normal scores; those that lie closer together than a gap are one knot, at the middle of theirs."""
-    at = np.quantile(ordered, ndtr(scores))
+    """Quantiles at normal scores; those closer together than a gap are one knot, at the mean of their scores."""
+    quantiles = np.quantile(ordered, ndtr(scores))
     low, high = np.quantile(np.unique(ordered), (0.25, 0.75))
     gap = _GAP_MIN * max(float(high - low), 0.01)
     starts = [0]
-    for k in range(1, len(at)):
-        if at[k] - at[starts[-1]] > gap:
+    for k in range(1, len(quantiles)):
+        if quantiles[k] - quantiles[starts[-1]] > gap:
             starts.append(k)
     runs = np.split(scores, starts[1:])
-    return at[starts], np.array([run.mean() for run in runs])
+    return quantiles[starts], np.array([run.mean() for run in runs])
 
 
 def _tail_slope(ordered: Floats, knot: float, score: float) -> float:

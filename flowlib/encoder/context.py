@@ -1,8 +1,8 @@
-"""What is known of a row beside its values: the hour, the weekday, and which slice it belongs to.
+"""Context: what a flow is conditioned on beside gaps and categories, the hour, the weekday and the slice.
 
-Hours and weekdays come as sine and cosine of two harmonics, so that midnight and Sunday have no edge. A slice comes as a
-row of a table that is learnt with the flow: its cost does not depend on how many slices there are. Code 0 stands for
-slices never seen or rare; it is trained by hiding the slice of a few rows at each step.
+Hour and weekday are sines and cosines of two harmonics. A slice is a row of a table that is learnt with the flow, so
+the width does not depend on the number of slices. Code 0 stands for slices never seen or rare; it is trained by hiding
+the slice of a few rows at each step.
 """
 
 from __future__ import annotations
@@ -17,21 +17,18 @@ from flowlib.flows.base import Flow
 from flowlib.table import DAY_MS, Bools, Floats, Ints, Objects, Singles
 
 KINDS = ("hour", "weekday", "slice")
-SLICES_MAX = 4_096
-"""Slices beyond the most frequent 4096 share code 0."""
-
-SLICE_ROWS_MIN = 30
-"""A slice with fewer training rows shares code 0: a vector of its own would be noise."""
+SLICES_MAX, SLICE_ROWS_MIN = 4_096, 30
+"""The most frequent slices with at least so many training rows have codes of their own."""
 
 HIDDEN_SHARE = 0.05
-"""Rows whose slice is hidden at a training step."""
+"""Share of rows whose slice is hidden at a training step."""
 
 _MINUTE_MS = 60_000
 _HARMONICS = 2
 
 
 def _circle(n: int) -> Singles:
-    """``(n, 4)`` sine and cosine of two harmonics at n places round the circle."""
+    """``(n, 4)`` sines and cosines of two harmonics at n angles."""
     turn = 2.0 * np.pi * np.arange(n) / n
     waves = [wave(k * turn) for k in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)]
     return np.stack(waves, axis=1).astype(np.float32)
@@ -53,10 +50,8 @@ def clock_columns(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
 
 
 def join_context(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles]) -> Singles:
-    """Context ``(n, c)``: missing indicators ``(n, d)``, codes ``(n, k)`` as one-hot columns of these sizes, blocks.
-
-    Each is written where it belongs: made apart and then joined, wide one-hot columns would be in memory twice.
-    """
+    """Context ``(n, c)``: missing indicators ``(n, d)``, codes ``(n, k)`` as one-hot columns of these sizes, blocks."""
+    # Written in place: wide one-hot columns that were made apart and then joined would be in memory twice.
     start, rows = missing.shape[1], np.arange(len(missing))
     width = start + sum(sizes) + sum(block.shape[1] for block in blocks)
     context = np.zeros((len(missing), width), dtype=np.float32)
@@ -78,7 +73,7 @@ def frequent_slices(slices: Objects) -> tuple[str, ...]:
 
 
 def attach(flow: Flow, table: Floats | Singles, generator: torch.Generator) -> None:
-    """Give a flow the slice table ``(slices + 1, e)`` to train; an untrained (all-zero) one gets small random rows."""
+    """Give a flow the slice table ``(slices + 1, e)`` to train; a table of zeros is drawn afresh."""
     rows = torch.from_numpy(np.array(table, dtype=np.float32))
     if not rows.any():
         rows = 0.1 * torch.randn(rows.shape, generator=generator)
@@ -86,14 +81,14 @@ def attach(flow: Flow, table: Floats | Singles, generator: torch.Generator) -> N
 
 
 def detach(flow: Flow) -> Singles:
-    """Take the trained table off the flow again, ``(slices + 1, e)``."""
+    """Take the trained table ``(slices + 1, e)`` off the flow."""
     table = cast(nn.Embedding, flow.slice_table).weight.detach().numpy().copy()
     del flow.slice_table
     return cast(Singles, table)
 
 
 def conditioned(flow: Flow, context: Tensor, codes: Tensor | None) -> Tensor:
-    """The context with the last columns taken from the slice table in training, or as it is where there is none."""
+    """Context whose last columns come from the flow's slice table; unchanged where the flow has none."""
     table = getattr(flow, "slice_table", None)
     if table is None or codes is None:
         return context
@@ -102,5 +97,5 @@ def conditioned(flow: Flow, context: Tensor, codes: Tensor | None) -> Tensor:
 
 
 def hidden(codes: Tensor, generator: torch.Generator) -> Tensor:
-    """Codes with a few set to 0."""
+    """Codes, a share :data:`HIDDEN_SHARE` of them set to 0."""
     return torch.where(torch.rand(len(codes), generator=generator) < HIDDEN_SHARE, 0, codes)

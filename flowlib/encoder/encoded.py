@@ -14,10 +14,9 @@ class Encoded:
     Attributes:
         features: ``(n, d)`` float32 within the limits, 0 where missing.
         context: ``(n, c)`` float32: d missing indicators, one-hot categories, clock, row of the slice.
-        ladj: ``(n, d)`` float64. Of an observed value: log |d feature / d raw| + log p(present); of a missing one:
-            log p(missing) + ½ log 2π, which takes off again what the base gives to the filled-in 0.
-        tail_nats: ``(n, d)`` float64 ≥ 0, what a value beyond its limit pays: to be taken off its log-likelihood.
-        category_log_prob: ``(n, k)`` float64, smoothed log probability of each category.
+        ladj: ``(n, d)`` float64: log |d feature / d raw| + log p(present), or log p(missing) + ½ log 2π where missing.
+        tail_nats: ``(n, d)`` float64 ≥ 0, to be subtracted from the log-likelihood of values beyond their limit.
+        category_log_prob: ``(n, k)`` float64, smoothed.
         codes: ``(n,)`` int64 code of the slice, 0 for never seen or rare.
         missing: ``(n, d)`` bool.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.

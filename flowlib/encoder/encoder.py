@@ -1,12 +1,13 @@
 """Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
 
-A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: missing mask and categories have smoothed factors of their
-own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A missing value
-is an independent standard normal: training fills it with fresh noise, scoring puts 0 there and takes ``log N(0; 0, 1)`` off.
+A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: missing mask and categories have smoothed factors of
+their own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A
+missing value is an independent standard normal: training fills it with fresh noise, scoring puts 0 there and takes
+``log N(0; 0, 1)`` off.
 
-Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of the
-column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
-limit and pays for the rest by itself (:func:`~flowlib.encoder.fitting.tail_nats`).
+Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of
+the column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at
+the limit and pays for the rest by itself (:func:`~flowlib.encoder.fitting.tail_nats`).
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Ints, Objects, Singles, Table
 
 _CHUNK_VALUES = 32_768
-"""Values encoded at a time: larger intermediate arrays cost more in memory fetched and given back than in sums."""
+"""Values encoded at a time: larger intermediate arrays cost more in allocation than they save in calls."""
 
 _CONTEXT_VALUES = 1 << 20
-"""Context values made at a time, 4 MiB: categories of many levels are wide, however few the columns."""
+"""Context values made at a time, 4 MiB: categories of many levels are wide."""
 
 _ROWS_MIN = 512
-"""Rows that a wide context never parts: a stream's batches are no larger."""
+"""Rows encoded at once however wide the context is."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,19 @@ class Encoder:
 
     Attributes:
         spec: column names.
-        config: what was asked for.
+        config: settings.
         maps: for each kind in use the ``(m,)`` columns it has and their map.
         resolution: ``(d,)`` step of the grid of rounded columns, 0 for none.
         limit: ``(d,)`` features beyond ± this enter the flow at it.
         missing_share: ``(d,)`` smoothed share of missing values.
         levels: for each categorical column its known levels; index ``len(levels)`` is the bucket of all others.
-        rare_levels: for each categorical column how many others there were; the bucket also stands for one never seen.
-        level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities of each known level
-            and of each single other one: the bucket's share is ``rare_levels + 1`` times that.
-        slices: slices with a row of their own, in the order of their codes from 1 on.
-        slice_table: ``(slices + 1, e)`` float32 learnt rows; row 0 is for the others. No columns without that context.
-        findings: what is peculiar about the columns.
-        chunk: rows encoded at a time: more make larger arrays and gain nothing.
+        rare_levels: for each categorical column the number of other levels in training.
+        level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities, of each known
+            level and of any single other one; the bucket holds ``rare_levels + 1`` of those.
+        slices: slices with codes of their own, from 1 on.
+        slice_table: ``(slices + 1, e)`` float32 learnt rows, the first for code 0; e is 0 without that context.
+        findings: peculiar columns.
+        chunk: rows encoded at a time.
     """
 
     spec: FeatureSpec
@@ -95,7 +96,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, spec: FeatureSpec, table: Table, config: EncoderConfig | None = None) -> Encoder:
-        """Fit on training rows, n ≥ 1; the same rows give the same encoder. Raises ValueError on a wrong shape or no rows."""
+        """Fit on training rows; the same rows give the same encoder. Raises ValueError on a wrong shape or no rows."""
         config = config or EncoderConfig()
         spec.check(table)
         if not len(table):
@@ -107,7 +108,7 @@ class Encoder:
         chosen = [fit_column(x, float(step), config.maps) for x, step in zip(columns, steps, strict=True)]
         missing = np.isnan(table.numeric)
         tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
-        known = frequent_slices(table.slices) if "slice" in config.context else ()
+        slices = frequent_slices(table.slices) if "slice" in config.context else ()
         return cls(
             spec,
             config,
@@ -118,9 +119,9 @@ class Encoder:
             tuple(t.known for t in tables),
             tuple(t.rare for t in tables),
             tuple(t.log_prob for t in tables),
-            known,
-            np.zeros((len(known) + 1, config.embedding if "slice" in config.context else 0), np.float32),
-            findings(spec.numeric, values, steps, [one.kind for one in chosen])
+            slices,
+            np.zeros((len(slices) + 1, config.embedding if "slice" in config.context else 0), np.float32),
+            findings(spec.numeric, values, steps, [column_map.kind for column_map in chosen])
             + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
         )
 
@@ -158,10 +159,7 @@ class Encoder:
         )
 
     def cells(self, table: Table) -> tuple[Singles, Singles]:
-        """Features at the lower and the upper end of each value's cell, ``(n, d)``: equal where nothing is rounded.
-
-        Training draws between them, so that a value seen a thousand times is a cell to the flow and not a spike.
-        """
+        """Features at the lower and upper end of each value's cell, ``(n, d)``, equal where nothing is rounded."""
         self.spec.check(table)
         x = np.where(np.isfinite(table.numeric), table.numeric, np.float32(0)).astype(np.float64)
         ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
@@ -223,7 +221,7 @@ class Encoder:
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, Any]) -> Encoder:
-        """Inverse of :meth:`to_state`; raises ValueError, TypeError or KeyError when the parts do not fit."""
+        """Inverse of :meth:`to_state`; raises ValueError, TypeError or KeyError on parts that do not fit."""
         settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in meta["config"].items()}
         levels = tuple(tuple(table) for table in meta["levels"])
         encoder = cls(
@@ -244,7 +242,7 @@ class Encoder:
         return encoder
 
     def check(self) -> None:
-        """Raise ValueError on parts that do not fit each other: a signature says who made a model, not that it is one."""
+        """Raise ValueError on parts that do not fit each other; a signed state may still be senseless."""
         d, per_column = len(self.spec.numeric), (self.resolution, self.limit, self.missing_share)
         if sorted(j for columns, _ in self.maps for j in columns.tolist()) != list(range(d)):
             raise ValueError("encoder: each numeric column needs exactly one map")
@@ -266,10 +264,10 @@ class Encoder:
 
 def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:
     groups = []
-    for kind, made in MAPS.items():
-        columns = [j for j, one in enumerate(chosen) if one.kind == kind]
+    for name, kind in MAPS.items():
+        columns = [j for j, column_map in enumerate(chosen) if column_map.kind == name]
         if columns:
-            groups.append((np.array(columns, dtype=np.int64), made.stack([chosen[j] for j in columns])))
+            groups.append((np.array(columns, dtype=np.int64), kind.stack([chosen[j] for j in columns])))
     return tuple(groups)
 
 

@@ -1,4 +1,4 @@
-"""What is peculiar about columns: constant, on a grid, copies of each other, heavy-tailed, mostly missing, of many levels."""
+"""Peculiar columns: constant, on a grid, copies of each other, heavy-tailed, mostly missing, of many levels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FAR, _FAR_SHARE = 10.0, 0.001
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that people should know of their columns.
+    """Something that people should know of their columns.
 
     Attributes:
         kind: ``constant``, ``duplicate``, ``integer``, ``heavy tail``, ``mostly missing`` or ``many levels``.
         columns: names.
-        says: a sentence for people.
+        says: one sentence.
     """
 
     kind: str
@@ -43,14 +43,16 @@ class Finding:
 
 
 def resolution(x: Floats) -> float:
-    """The step of the grid that at least 99 % of the values lie on, 0 where there is none.
+    """The step of the grid that at least 99 % of the values lie on, 0 where there is none or values hardly repeat.
 
-    The step is the smallest gap between values that occur twice, or a half, third, fifth or tenth of it: a grid need
-    not start at 0, and a few values off it (a converted unit, a correction) do not hide it. Values must repeat: what is
-    hardly ever the same twice needs no dequantization.
+    The step is a small gap between values that occur twice, or a half, third, fifth or tenth of it; a grid need not
+    start at 0.
 
     Args:
         x: ``(n,)`` finite values of float32 precision.
+
+    >>> resolution(np.array([20.1, 20.4, 20.4, 20.2, 20.1, 20.2]).astype(np.float32).astype(float)).__round__(4)
+    0.1
     """
     values, counts = np.unique(x, return_counts=True)
     repeated = values[counts >= 2]
@@ -71,7 +73,7 @@ def resolution(x: Floats) -> float:
 
 
 def _refined(x: Floats, anchor: float, step: float) -> float:
-    """The step by its largest multiple on the grid: one gap of float32 values carries few digits."""
+    """The step from its largest multiple on the grid: one gap of float32 values carries few digits."""
     multiples = (x - anchor) / step
     near = np.abs(multiples - np.rint(multiples)) < 0.02
     k = np.rint(multiples[near])
@@ -80,20 +82,20 @@ def _refined(x: Floats, anchor: float, step: float) -> float:
 
 
 def duplicates(values: Floats) -> list[tuple[int, int, float]]:
-    """Pairs of columns that are exact affine copies, with their correlation (1 or −1); each copy with its first.
+    """Pairs of columns that are exact affine copies, with their correlation (1 or −1); each copy with the first.
 
     Args:
-        values: ``(n, d)``, NaN for missing. Columns that are present in at least half of the rows are compared, on up to
-            5,000 rows without a gap in them.
+        values: ``(n, d)``, NaN for missing. Columns present in half of the rows are compared, on up to 5,000 rows that
+            have all of them.
     """
-    there = np.flatnonzero(np.isnan(values).mean(axis=0) <= 0.5)
-    whole = values[~np.isnan(values[:, there]).any(axis=1)][:_ROWS_LOOKED_AT]
+    present = np.flatnonzero(np.isnan(values).mean(axis=0) <= 0.5)
+    whole = values[~np.isnan(values[:, present]).any(axis=1)][:_ROWS_LOOKED_AT]
     if len(whole) < _ROWS_COMPARED_MIN:
         return []
     spread = whole.std(axis=0)
-    varied = there[spread[there] > 1e-6 * np.abs(whole[:, there]).max(axis=0, initial=0.0)]
+    varied = present[spread[present] > 1e-6 * np.abs(whole[:, present]).max(axis=0, initial=0.0)]
     unit = (whole[:, varied] - whole[:, varied].mean(axis=0)) / spread[varied]
-    found: list[tuple[int, int, float]] = []
+    pairs: list[tuple[int, int, float]] = []
     copies: set[int] = set()
     alike = np.abs(unit.T @ unit) / len(whole) > 1.0 - 1e-8
     for a, b in np.argwhere(np.triu(alike, 1)).tolist():
@@ -102,21 +104,22 @@ def duplicates(values: Floats) -> list[tuple[int, int, float]]:
             (np.abs(whole[:, varied[[a, b]]]).max(axis=0) / spread[varied[[a, b]]]).max()
         )
         if a not in copies and np.abs(unit[:, a] - sign * unit[:, b]).max() < slack:
-            found.append((int(varied[a]), int(varied[b]), sign))
+            pairs.append((int(varied[a]), int(varied[b]), sign))
             copies.add(b)
-    return found
+    return pairs
 
 
 def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequence[str]) -> tuple[Finding, ...]:
-    """Everything found, in the order of the columns, copies last.
+    """Findings on numeric columns, in their order, copies last.
 
     Args:
         names: d columns.
         values: ``(n, d)``, NaN for missing.
         steps: ``(d,)`` resolutions, 0 for none.
-        kinds: for each column the map that was chosen.
+        kinds: of each column's map.
     """
-    found = [one for j, name in enumerate(names) for one in _of_column(name, values[:, j], float(steps[j]), kinds[j])]
+    columns = zip(names, values.T, steps.tolist(), kinds, strict=True)
+    found = [finding for column in columns for finding in _of_column(*column)]
     for a, b, sign in duplicates(values):
         copy = "an exact copy" if sign > 0 else "an exact mirror image"
         found.append(
@@ -131,17 +134,17 @@ def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequenc
 
 
 def many_levels(names: Sequence[str], levels: Sequence[tuple[int, int]]) -> tuple[Finding, ...]:
-    """Categorical columns with more levels than are told apart.
+    """Findings on categorical columns with more levels than are kept apart.
 
     Args:
         names: k columns.
-        levels: for each the number of its levels that are kept apart, and of the others.
+        levels: of each the number of levels kept apart, and of the others.
     """
     found = []
     for name, (known, rare) in zip(names, levels, strict=True):
         says = (
-            f"{name} has {known + rare:,} levels; the {known} most frequent are kept apart, the others share what is left: "
-            "leave the column out if it names single events"
+            f"{name} has {known + rare:,} levels; the {known} most frequent are kept apart, the others share what is "
+            "left: leave the column out if it names single events"
         )
         found += [Finding("many levels", (name,), says)] if rare else []
     return tuple(found)

@@ -1,4 +1,4 @@
-"""How the encoder is fitted: the choice of a column's map, its limit, smoothed tables of categories."""
+"""Fitting an encoder: the choice of a column's map, its limit, smoothed tables of categories."""
 
 from __future__ import annotations
 
@@ -12,31 +12,24 @@ from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Objects
 
 LEVELS_MAX = 256
-"""Categories beyond the most frequent 256 are rare ones: they share a bucket with those never seen."""
+"""Levels of a categorical column that are kept apart, the most frequent ones; the others are rare."""
 
-GAIN_MIN_NATS = 0.05
-"""A map must be this much better on held-out values than a simpler one. With log and asinh let in at this margin the flow
-gained 0.1 to 20 nats a row in nine of ten runs (five AD sets, two seeds) and lost on the tenth (cardio); 1.4 on hourly air
-quality. AUROC moved by −0.02 to +0.02, either way."""
-
-QUANTILE_GAIN_MIN_NATS = 0.25
-"""Quantiles fit nearly any column a little better by itself, but their knots are one more thing for the flow to undo: let
-in at 0.05 they took seven of the eleven columns of hourly air quality and cost 0.55 nats a row jointly (one seed)."""
+GAIN_MIN_NATS, QUANTILE_GAIN_MIN_NATS = 0.05, 0.25
+"""Held-out nats by which a map must be better than a simpler one; quantiles have a margin of their own."""
 
 LIMIT_MIN, LIMIT_MAX = 10.0, 50.0
-"""A column's limit is half as far out again as training went, and within these, in scale units: inside it the flow is
-trusted, further out its extrapolation can make of any value a common one."""
+"""Bounds of a column's limit, scale units; between them it is 1.5 times the farthest training value."""
 
 MODE_SHARE_MAX = 0.1
-"""Where one value has more of the rows than this there are no quantiles: they would blow up the noise inside its cell to
-the size of everything else. A rain gauge that reads 0 in 95 % of the hours cost 0.7 nats a row that way (one seed)."""
+"""No quantiles for a column where one value has a larger share: they would stretch the noise inside its cell."""
 
 _GAIN_A_ROW_MAX = 5.0
-"""Nats: a handful of far-out rows may forbid a map, but neither choose one nor drown the choice in noise."""
+"""Nats: bounds what a handful of far-out rows adds to the gain of a map."""
 
 _CHOICE_ROWS_MAX = 20_000
 _ROWS_MIN = 20
 _CONSTANT = 1e-6
+"""Scale of a constant column, relative to its value."""
 
 
 def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
@@ -44,12 +37,12 @@ def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
 
     Args:
         x: ``(n,)`` finite values.
-        step: width of the cells the values are spread over first, 0 for none.
-        kinds: candidates, the simpler ones first; where none of them applies it is ``standard``.
+        step: width of the cells that values are spread over first, 0 for none.
+        kinds: candidates, the simpler ones first; ``standard`` where none of them applies.
     """
     if not len(x):
         return Standard(np.zeros(1), np.ones(1))
-    if x.min() == x.max():  # a scale of a millionth makes any other value a far one, in whatever unit
+    if x.min() == x.max():
         return Standard(x[:1].copy(), np.array([_CONSTANT * (abs(float(x[0])) or 1.0)]))
     if np.unique(x, return_counts=True)[1].max() > MODE_SHARE_MAX * len(x):
         kinds = [kind for kind in kinds if kind != "quantile"]
@@ -63,15 +56,15 @@ def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
 def _choose(x: Floats, kinds: Sequence[str]) -> str:
     """The simplest kind that no other beats by more than the margin and twice its standard error.
 
-    Judged on distinct values: a value that repeats off any grid has no density, and would reward the steepest map.
+    Judged on distinct values: one that repeats off any grid has no density, and would favour the steepest map.
     """
     if len(kinds) == 1:
         return kinds[0]
     x = x[np.sort(np.unique(x, return_index=True)[1])]
-    fitted, held = x[::2], x[1::2]
-    best, reference = "standard", held_out(MAPS["standard"], fitted, held)
+    train, test = x[::2], x[1::2]
+    best, reference = "standard", held_out(MAPS["standard"], train, test)
     for kind in kinds:
-        log_prob = held_out(MAPS[kind], fitted, held)
+        log_prob = held_out(MAPS[kind], train, test)
         if log_prob is None or MAPS[kind].fit(x) is None:
             continue
         if reference is None or best not in kinds:
@@ -83,26 +76,26 @@ def _choose(x: Floats, kinds: Sequence[str]) -> str:
     return best
 
 
-def held_out(kind: type[ColumnMap], fitted: Floats, held: Floats) -> Floats | None:
-    """Log-density, nats, of held-out values where the mapped ones are called standard normal; None if it does not apply."""
-    column_map = kind.fit(fitted) if fitted.std() > 0 else None
+def held_out(kind: type[ColumnMap], train: Floats, test: Floats) -> Floats | None:
+    """Log-density, nats, of test values under a standard normal behind the map; None where the kind does not apply."""
+    column_map = kind.fit(train) if train.std() > 0 else None
     if column_map is None:
         return None
-    value, slope = column_map.forward(held[:, None])
+    value, slope = column_map.forward(test[:, None])
     return np.asarray((slope - 0.5 * value * value - HALF_LOG_TWO_PI)[:, 0], dtype=np.float64)
 
 
 def limits(maps: Sequence[ColumnMap], columns: Sequence[Floats]) -> Floats:
-    """``(d,)`` limits of the features."""
+    """``(d,)`` limits of the features, scale units."""
     reached = [float(np.abs(m.forward(x[:, None])[0]).max(initial=0.0)) for m, x in zip(maps, columns, strict=True)]
     return np.clip(1.5 * np.array(reached, dtype=np.float64), LIMIT_MIN, LIMIT_MAX)
 
 
 def tail_nats(value: Floats, limit: Floats) -> Floats:
-    """What features beyond their limit pay, ``(n, d)`` nats ≥ 0, strictly increasing in the distance.
+    """Nats ``(n, d)`` ≥ 0 that features beyond their limit pay, strictly increasing in the distance.
 
-    The price is that of a standard normal up to 50 scale units and of a power law with the same slope from there on, so
-    that even the largest number gives sums that can be reckoned with.
+    The price of a standard normal up to 50 scale units, and of a power law with the same slope beyond: finite for any
+    float32.
     """
     far = np.abs(value)
     if not (far > limit).any():
@@ -133,15 +126,14 @@ class Levels:
 def fit_levels(values: Objects) -> Levels:
     """Levels with log probabilities smoothed by ½.
 
-    What the known ones leave is shared evenly by the rare ones and one that was never seen: given whole to each of them,
-    it would make a name that occurred once, or never, likelier than any known one.
+    Rare ones and one never seen share evenly what the known ones leave.
     """
     counts: dict[str | None, int] = {}
     for value in values:
         counts[value] = counts.get(value, 0) + 1
     order = sorted(counts, key=lambda level: (-counts[level], level is None, level or ""))[:LEVELS_MAX]
-    known = np.array([counts[level] for level in order] + [len(values) - sum(counts[level] for level in order)])
-    log_prob = np.log((known + 0.5) / (len(values) + 0.5 * len(known)))
+    rows = np.array([counts[level] for level in order] + [len(values) - sum(counts[level] for level in order)])
+    log_prob = np.log((rows + 0.5) / (len(values) + 0.5 * len(rows)))
     rare = len(counts) - len(order)
     log_prob[-1] -= np.log(rare + 1)
     return Levels(tuple(order), rare, log_prob)

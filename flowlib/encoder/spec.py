@@ -43,8 +43,8 @@ class EncoderConfig:
 
     Attributes:
         maps: kinds of column map to choose from, the simpler ones first (:data:`~flowlib.encoder.columns.MAPS`).
-        context: of ``hour``, ``weekday``, ``slice``: what the flow is conditioned on beside gaps and categories. A model
-            that is conditioned on the slice does not find a slice strange for being unlike the others.
+        context: of ``hour``, ``weekday``, ``slice``: what the flow is conditioned on beside gaps and categories. A
+            model that is conditioned on the slice does not find a slice strange for being unlike the others.
         embedding: width of the learnt row for each slice.
         dequantize: spread rounded values over their cells in training.
     """

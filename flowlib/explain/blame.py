@@ -1,15 +1,13 @@
 """Which columns made a row strange: those whose ordinary values would make it ordinary.
 
-Columns are repaired greedily, the one that gains most log-likelihood first; then each is worth what would be lost if its
-observed value were put back beside the other repairs. With faults injected into three data sets the column at fault is
-named first about half again as often as by the parts of the autoregressive factorisation, which tell where in an
-arbitrary order a row leaves the model, and two faults at once are both found where single repairs find one. The parts
-(:attr:`flowlib.density.Scores.parts`) stay the exact account: they add up to the log-likelihood.
+Columns are repaired greedily, the one that gains most log-likelihood first; a column's blame is what would be lost if
+its observed value were put back beside the other repairs. The parts (:attr:`flowlib.Scores.parts`) are another account,
+which adds up to the log-likelihood but follows the order of the factorisation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -21,17 +19,19 @@ ROUNDS = 3
 
 _LEVELS_TRIED = 3
 _GAIN_MIN = 1.0
-"""A further column has to gain this many nats to be worth a repair."""
+"""Nats that a repair after the first has to gain."""
 
-_HELD_UP = 3.0
+_TOGETHER_GAIN_MIN = 3.0
+"""Nats by which repairs at once must gain more than twice what greedy ones do to take their place."""
+
 _ROWS = 256
 _VALUES = 1 << 22
-"""Values of all variants of the rows repaired at a time, some 90 MB: they grow with the square of the columns."""
+"""Values of all variants of the rows repaired at a time, some 90 MB; they grow with the square of the columns."""
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """m rows in the form that the flow takes, with what they pay beside it and the categories that their context tells."""
+    """m rows as the flow takes them, their log-likelihood beside it, and the categories in their context."""
 
     features: Singles
     context: Singles
@@ -41,12 +41,11 @@ class _Rows:
 
 
 def blame(density: Density, table: Table) -> Floats:
-    """Log-likelihood that an ordinary value in each column would gain beside the other repairs, ``(n, d + k)`` nats.
+    """Nats ``(n, d + k)`` ≥ 0 that an ordinary value in each column would gain beside the other repairs.
 
     Ordinary are the 20, 50 and 80 % quantiles of the calibration rows and the three most frequent categories. At most
-    three columns of a row have blame; a missing value and a row that cannot be scored have none. A row's result does not
-    depend on the rows beside it. Costs up to ``9 (d + k)`` evaluations a row, so it is meant for the rows that are
-    flagged.
+    three columns of a row have blame; a missing value and a row that cannot be scored have none. A row's result does
+    not depend on the rows beside it. Costs up to ``9 (d + k)`` evaluations a row: meant for flagged rows.
     """
     spec = density.spec
     result = np.zeros((len(table), len(spec.numeric) + len(spec.categorical)))
@@ -60,10 +59,7 @@ def blame(density: Density, table: Table) -> Floats:
 
 
 def excess(scores: Scores, density: Density) -> Floats:
-    """How much less likely than usual each column made the rows: mean part of the calibration rows minus the part.
-
-    ``(n, d + k)`` nats; they add up to ``mean log-likelihood − log-likelihood``. 0 where a row cannot be scored.
-    """
+    """Mean part of the calibration rows less each row's, ``(n, d + k)`` nats; 0 where a row cannot be scored."""
     return np.asarray(np.where(scores.scorable[:, None], density.calibration.parts_mean - scores.parts, 0.0))
 
 
@@ -75,10 +71,10 @@ def _blame(density: Density, table: Table) -> Floats:
     repaired, done = _repair_one_by_one(density, table, observed, fixed)
     together, strangest = _repair_together(density, table, observed, fixed)
     start, one_by_one, at_once = _log_joint(density, [observed, repaired, together])
-    # A few numbers far out together may hold each other up: no single repair gains then.
-    held = np.flatnonzero(at_once - start > 2.0 * np.maximum(one_by_one - start, 0.0) + _HELD_UP)
-    done[held] = strangest[held]
-    return _lost_if_put_back(density, table, observed, _overlay(repaired, together, held), done)
+    # Where several values far out depend on each other no single repair gains.
+    joint = np.flatnonzero(at_once - start > 2.0 * np.maximum(one_by_one - start, 0.0) + _TOGETHER_GAIN_MIN)
+    done[joint] = strangest[joint]
+    return _lost_if_put_back(density, table, observed, _overlay(repaired, together, joint), done)
 
 
 def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
@@ -98,7 +94,7 @@ def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools
 
 
 def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
-    """Rows with those columns repaired that would be strangest in an ordinary row, and which these are."""
+    """Rows with the columns repaired at once that would be strangest in an ordinary row, and which these are."""
     d = len(density.spec.numeric)
     middle = np.broadcast_to(density.calibration.ordinary[1].astype(np.float32), rows.features.shape)
     usual = rows.categories.copy()
@@ -114,12 +110,12 @@ def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) 
     chosen = np.zeros_like(fixed)
     np.put_along_axis(chosen, np.argsort(-lost, axis=1, kind="stable")[:, :ROUNDS], True, axis=1)
     chosen &= lost > 0
-    put = replace(
+    repaired = replace(
         rows,
         features=np.where(chosen[:, :d], middle, rows.features),
         tail_nats=np.where(chosen[:, :d], 0.0, rows.tail_nats),
     )
-    return _recategorised(density, table, put, np.where(chosen[:, d:], usual, rows.categories)), chosen
+    return _recategorised(density, table, repaired, np.where(chosen[:, d:], usual, rows.categories)), chosen
 
 
 def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[Floats, list[_Rows]]:
@@ -163,21 +159,19 @@ def _recategorised(density: Density, table: Table, rows: _Rows, categories: Obje
     return _Rows(rows.features, encoded.context, rows.tail_nats, encoded.category_log_prob, categories)
 
 
-def _overlay(below: _Rows, above: _Rows, at: Ints) -> _Rows:
-    """``below`` with the rows ``at`` taken from ``above``."""
-    made = []
-    for name in ("features", "context", "tail_nats", "category_log_prob", "categories"):
-        array = getattr(below, name).copy()
-        array[at] = getattr(above, name)[at]
-        made.append(array)
-    return _Rows(*made)
+def _overlay(below: _Rows, above: _Rows, rows: Ints) -> _Rows:
+    """``below`` with some rows taken from ``above``."""
+    arrays = []
+    for field in fields(_Rows):
+        array = getattr(below, field.name).copy()
+        array[rows] = getattr(above, field.name)[rows]
+        arrays.append(array)
+    return _Rows(*arrays)
 
 
 def _lost_if_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, done: Bools) -> Floats:
     columns = np.flatnonzero(done.any(axis=0)).tolist()
-    variants = []
-    for column in columns:
-        variants.append(_put_back(density, table, observed, repaired, column))
+    variants = [_put_back(density, table, observed, repaired, column) for column in columns]
     joint = _log_joint(density, [repaired, *variants])
     result = np.zeros(done.shape)
     for column, value in zip(columns, joint[1:], strict=True):

@@ -1,7 +1,7 @@
-"""The density of one feature given all the others, on a grid: what value was to be expected here?
+"""The density of one feature given all the others, on a grid.
 
-``p(x_j | x_-j) ∝ p(x_j, x_-j)``, so the joint density along the line through the row, normalised, is exact up to the
-grid. Two passes: a coarse grid finds where the mass is, a fine one measures it.
+``p(x_j | x_-j) ∝ p(x_j, x_-j)``: the joint density along the line through the row, normalised. Two passes: a coarse
+grid finds where the mass is, a fine one measures it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flowlib.encoder.fitting import tail_nats
 from flowlib.table import Floats, Table
 
 REACH = 15.0
-"""Scale units on either side of the centre that the coarse grid covers."""
+"""Half the width of the coarse grid, scale units."""
 
 COARSE, FINE = 121, 129
 _NEGLIGIBLE = 16.0
@@ -32,14 +32,14 @@ class Conditional:
         grid: ``(n, g)`` ascending values of the feature.
         log_density: ``(n, g)`` nats; the density integrates to 1 over the grid.
         cdf: ``(n, g)`` from 0 to 1.
-        at: ``(n,)`` the feature as observed, NaN where missing.
+        observed: ``(n,)`` the feature, NaN where missing.
     """
 
     j: int
     grid: Floats
     log_density: Floats
     cdf: Floats
-    at: Floats
+    observed: Floats
 
     def quantile(self, level: float) -> Floats:
         """``(n,)`` values of the feature below which a share ``level`` of the mass lies."""
@@ -47,11 +47,11 @@ class Conditional:
 
     def below(self) -> Floats:
         """``(n,)`` share of the mass below the observed value, NaN where missing."""
-        rows = zip(self.at, self.grid, self.cdf, strict=True)
-        return np.array([np.nan if np.isnan(at) else np.interp(at, grid, cdf) for at, grid, cdf in rows])
+        rows = zip(self.observed, self.grid, self.cdf, strict=True)
+        return np.array([np.nan if np.isnan(value) else np.interp(value, grid, cdf) for value, grid, cdf in rows])
 
     def mean_of(self, values: Floats) -> Floats:
-        """``(n,)`` expectation of a function of the feature, given on the grid as ``(n, g)``."""
+        """``(n,)`` expectation of a function of the feature, its values on the grid ``(n, g)``."""
         middle = 0.5 * (values[:, 1:] + values[:, :-1])
         return np.asarray((np.diff(self.cdf, axis=1) * middle).sum(axis=1), dtype=np.float64)
 
@@ -59,10 +59,9 @@ class Conditional:
 def conditional(density: Density, table: Table, j: int) -> Conditional:
     """Density of numeric column ``j`` in each row given the rest of the row, context included.
 
-    A missing value is treated as present: the answer says what would have stood there. Rows that cannot be scored
-    because of column ``j`` alone are served too.
+    A missing value, or one that cannot be scored, is treated as present.
     """
-    encoded, at = _with_present(density, table, j)
+    encoded, observed = _with_present(density, table, j)
     n = len(table)
     coarse = np.broadcast_to(np.linspace(-REACH, REACH, COARSE), (n, COARSE))
     log_joint = _along(density, encoded, j, coarse)
@@ -74,16 +73,16 @@ def conditional(density: Density, table: Table, j: int) -> Conditional:
     total = cells.sum(axis=1, keepdims=True)
     cdf = np.concatenate([np.zeros((n, 1)), np.cumsum(cells, axis=1) / total], axis=1)
     log_density = log_joint - log_joint.max(axis=1, keepdims=True) - np.log(total)
-    return Conditional(j, fine, log_density, cdf, at)
+    return Conditional(j, fine, log_density, cdf, observed)
 
 
 def _with_present(density: Density, table: Table, j: int) -> tuple[Encoded, Floats]:
     """The rows encoded with column ``j`` present and ordinary, and the feature as it was."""
     plain, raw = density.encoder.encode(table), table.numeric[:, j].astype(np.float64)
-    at = np.where(np.isinf(raw), raw, np.where(plain.scorable & ~np.isnan(raw), plain.features[:, j], np.nan))
+    observed = np.where(np.isinf(raw), raw, np.where(plain.scorable & ~np.isnan(raw), plain.features[:, j], np.nan))
     numeric = table.numeric.copy()
     numeric[:, j] = density.encoder.decode(np.zeros((1, numeric.shape[1])))[0, j]
-    return density.encoder.encode(table.with_numeric(numeric)), at
+    return density.encoder.encode(table.with_numeric(numeric)), observed
 
 
 def _along(density: Density, encoded: Encoded, j: int, grid: Floats) -> Floats:
@@ -99,7 +98,7 @@ def _along(density: Density, encoded: Encoded, j: int, grid: Floats) -> Floats:
 
 
 def _around_mass(grid: Floats, log_joint: Floats) -> Floats:
-    """``(n, FINE)`` evenly over the part of each row's grid that holds mass, one cell wider on each side."""
+    """``(n, FINE)`` evenly over the part of each row's grid with mass, one cell wider on each side."""
     holds = log_joint > log_joint.max(axis=1, keepdims=True) - _NEGLIGIBLE
     last = grid.shape[1] - 1
     low = np.maximum(holds.argmax(axis=1) - 1, 0)

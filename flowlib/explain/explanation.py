@@ -89,7 +89,9 @@ class Nearest:
         """
         if not self.changes:
             return "ordinary as it is" if self.reached else "no change of its numbers makes it ordinary"
-        changes = ", ".join(f"{change.name} {change.becomes:.4g} instead of {change.was:.4g}" for change in self.changes)
+        changes = ", ".join(
+            f"{change.name} {change.becomes:.4g} instead of {change.was:.4g}" for change in self.changes
+        )
         return f"ordinary with {changes}" if self.reached else f"nearer to ordinary with {changes}"
 
 
@@ -181,8 +183,8 @@ def expected(density: Density, table: Table, column: str | int) -> Expectation:
 def nearest_typical(density: Density, table: Table) -> list[Nearest]:
     """For each row the smallest change of numeric values found that makes it as likely as half of the calibration rows.
 
-    Greedy: the column whose conditional median gains most is set to it, until the likelihood is reached; changes that are
-    not needed are taken back; then all are shortened together, in feature space, as far as the likelihood allows.
+    Greedy: the column whose conditional median gains most is set to it, until the likelihood is reached; changes that
+    are not needed are taken back; then all are shortened together, in feature space, as far as the likelihood allows.
     Deterministic, and not proven to be the smallest of all. Missing values stay missing, categories stay as they are.
     """
     nll = density.calibration.nll

@@ -1,7 +1,7 @@
 """One column of a DataFrame as an array of numbers, texts or milliseconds, and back.
 
-Texts are what categories and slices are compared by, so they must not depend on how a column happens to be held: pandas
-makes floats of integers where one is missing, and 1 and 1.0 are both written "1".
+Categories and slices are compared by their texts, which do not depend on the column's type: pandas makes floats of
+integers where one is missing, and 1 and 1.0 are both written "1".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flowlib.table import Floats, Ints, Objects, Singles
 
 TIME = (nw.Datetime, nw.Date)
 _MACHINE = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64)
-"""Numbers that numpy has too; decimals and the like go one by one."""
+"""Types that NumPy has too; decimals and the like are converted one by one."""
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "booleans": (bool, np.bool_),
@@ -26,13 +26,13 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "times": (date, np.datetime64),
 }
-"""What a value is, the first that fits: a boolean is a number to Python."""
+"""Kinds of value, the first that fits: a boolean is a number to Python."""
 
 _GAPS = ("nan", "<NA>", "NaT")
 
 
 def absent(value: Any) -> bool:
-    """Whether a value stands for nothing."""
+    """Whether a value stands for a missing one."""
     if isinstance(value, str):
         return value in _GAPS
     if isinstance(value, float):
@@ -50,23 +50,21 @@ def numbers(column: Any) -> Floats:
 
 
 def texts(column: Any) -> tuple[Objects, tuple[str, ...]]:
-    """``(n,)`` texts, None where missing, and the kinds of what is there: booleans, numbers, text, times.
-
-    Each distinct value is written once; True, 1 and 1.0 are distinct, though equal.
+    """``(n,)`` texts, None where missing, and the kinds of the others: booleans, numbers, text, times.
 
     Raises:
         ValueError: a column of lists or the like.
     """
     values = column.to_list()
-    typed = list(zip(map(type, values), values, strict=True))
+    typed = list(zip(map(type, values), values, strict=True))  # True, 1 and 1.0 are equal and not the same
     try:
         distinct = set(typed)
     except TypeError:
         raise ValueError(f"column {column.name!r} is of type {column.dtype}: it tells no rows apart") from None
     written = {pair: None if absent(pair[1]) else _text(pair[1]) for pair in distinct}
-    made = np.empty(len(values), dtype=object)
-    made[:] = [written[pair] for pair in typed]
-    return made, tuple(sorted({_kind(type_) for (type_, _), text in written.items() if text is not None}))
+    result = np.empty(len(values), dtype=object)
+    result[:] = [written[pair] for pair in typed]
+    return result, tuple(sorted({_kind(type_) for (type_, _), text in written.items() if text is not None}))
 
 
 def _text(value: Any) -> str:
@@ -80,7 +78,7 @@ def _kind(of: type) -> str:
 
 
 def times(column: Any) -> Ints:
-    """Milliseconds since the epoch, of the instant where the column knows its zone, whatever zone that is.
+    """Milliseconds since the epoch; of the instant where the column has a zone.
 
     Raises:
         ValueError: a column of something else, or a gap.
@@ -94,10 +92,10 @@ def times(column: Any) -> Ints:
 
 
 def of_numbers(values: Singles, dtype: Any, backend: Any) -> Any:
-    """A column of a numeric type; where it was one of integers they are the nearest that the type holds."""
+    """A column of a numeric type; integers are rounded and clipped to what the type holds."""
     if not dtype.is_integer():
-        made = nw.new_series("", values.astype(np.float64), backend=backend)
-        return made.cast(dtype) if dtype.is_float() else made
+        series = nw.new_series("", values.astype(np.float64), backend=backend)
+        return series.cast(dtype) if dtype.is_float() else series
     low, high = _range(str(dtype).lower())
     whole, gaps = np.clip(np.rint(values.astype(np.float64)), low, high), np.isnan(values)
     if gaps.any():
@@ -106,14 +104,14 @@ def of_numbers(values: Singles, dtype: Any, backend: Any) -> Any:
 
 
 def _range(name: str) -> tuple[float, float]:
-    """The ends of an integer type as floats inside it; of one that numpy does not have, those of 64 bits."""
+    """The ends of an integer type as floats inside it; of one that NumPy does not have, those of 64 bits."""
     wide = np.iinfo(name if name in np.sctypeDict else "uint64" if name.startswith("u") else "int64")
     high = float(wide.max)
     return float(wide.min), high if int(high) <= wide.max else float(np.nextafter(high, 0.0))
 
 
 def of_texts(values: Objects, kinds: tuple[str, ...], dtype: Any, backend: Any) -> Any:
-    """A column of what the texts say, where all of it was of one kind; else the texts."""
+    """A column of booleans or numbers where all values were of that kind, else of the texts."""
     return _cast([None if text is None else _value(text, kinds) for text in values.tolist()], dtype, backend)
 
 
@@ -130,14 +128,14 @@ def of_times(ms: Ints, dtype: Any, backend: Any) -> Any:
     plain = nw.new_series("", ms.astype("datetime64[ms]"), backend=backend)
     if isinstance(dtype, nw.Date):
         return plain.cast(dtype)
-    made = plain.cast(nw.Datetime(dtype.time_unit))
-    return made.dt.replace_time_zone("UTC").dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else made
+    series = plain.cast(nw.Datetime(dtype.time_unit))
+    return series.dt.replace_time_zone("UTC").dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else series
 
 
 def _cast(values: Any, dtype: Any, backend: Any) -> Any:
-    """A column of the type it was, unless it has gaps that such a one cannot hold (in pandas integers and booleans)."""
-    made = nw.new_series("", values, backend=backend)
-    gaps = made.is_null()
-    nothing = made.dtype == nw.Unknown and gaps.all()
-    held = made.dtype.is_integer() or (made.dtype.is_numeric() and not gaps.any())
-    return made.cast(dtype) if held or nothing or isinstance(dtype, nw.Categorical | nw.Enum) else made
+    """A column of this type, unless it has gaps that the type cannot hold (integers and booleans of pandas)."""
+    series = nw.new_series("", values, backend=backend)
+    gaps = series.is_null()
+    is_empty = series.dtype == nw.Unknown and gaps.all()
+    can_hold = series.dtype.is_integer() or (series.dtype.is_numeric() and not gaps.any())
+    return series.cast(dtype) if can_hold or is_empty or isinstance(dtype, nw.Categorical | nw.Enum) else series

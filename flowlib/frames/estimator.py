@@ -17,56 +17,60 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.explain.explanation import Explanation, explain
 from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
-from flowlib.frames.frames import Layout, frame_of, is_frame, layout_of, table_of
+from flowlib.frames.frames import FrameLayout, frame_of, is_frame, layout_of, table_of
 from flowlib.table import Floats, Ints, Table
 from flowlib.training import TrainConfig
 
 MAPS = ("quantile",)
-"""Column maps of an anomaly detector. On nine anomaly sets and five seeds, in 1,500 steps, quantile maps for every column give
-a mean AUROC and average precision of 0.951 and 0.862 on normals, against 0.943 and 0.857 for maps chosen by likelihood (most
-of it on satellite), and 0.925 and 0.590 against 0.923 and 0.601 where anomalies hide among the training rows. Where clusters
-lie far apart they cost likelihood: give the kinds of :data:`flowlib.encoder.columns.MAPS` to let each column choose."""
+"""Kinds of column map of an anomaly detector. Where clusters lie far apart these cost likelihood; the kinds of
+:data:`flowlib.encoder.columns.MAPS` let each column choose."""
 
 _ROWS_MIN = 3
 _VALIDATION_SHARE = 0.1
 _STEPS_MIN, _STEPS_MAX, _STEPS_A_ROW = 100, 1_500, 0.5
 _KEY = artifact.Ed25519PrivateKey.from_private_bytes(bytes(32))
-"""Signs what is pickled, so that the one way to bytes and back is used. It is public and proves nothing."""
+"""Signs pickled models, so that they go through artifacts like all others. It is public and proves nothing."""
 
 
 class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Exact likelihoods of tabular rows by a normalizing flow, calibrated on rows held out.
 
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
-    column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or beyond what a
-    float32 holds, has log-likelihood −∞ and counts as an anomaly; such rows do not train. A category never seen has the
-    small probability that smoothing leaves it; beyond 256 levels of a column it counts as one more of the rare ones, which
-    are not told apart. Constant and duplicated columns are kept and told in ``findings_``.
+    column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or one of them
+    beyond a float32, has log-likelihood −∞, counts as an anomaly and does not train. Constant and duplicated columns
+    are kept and named in ``findings_``.
 
     ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
-    ``p_values`` go by the surprise of :mod:`flowlib.calibration`, which joins the log-likelihood with how far out a row is
-    in its columns: it still finds anomalies that hid among the rows fitted. scikit-learn's ``OutlierMixin`` would ask for
-    ``decision_function`` to be ``score_samples`` but for a constant, so this is none.
+    ``p_values`` follow the surprise of :mod:`flowlib.calibration`, which also finds anomalies that were among the rows
+    fitted. ``OutlierMixin`` of scikit-learn wants both to be the same but for a constant, so this is none.
 
     Args:
-        flow: family, one of :data:`flowlib.flows.FLOWS`.
+        flow: family, of :data:`flowlib.flows.FLOWS`.
         alpha: share of ordinary rows that :meth:`predict` may call anomalies.
         maps: kinds of column map to choose from by held-out likelihood, of :data:`flowlib.encoder.columns.MAPS`.
-        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a time column;
-            they are those of UTC where it has a time zone, and as they are written where it has none.
-        slice_column: name of the column that tells slices apart: p-values are then per slice where there are rows enough.
+        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on; the first two need a time
+        column.
+        slice_column: the column that names slices; p-values are per slice from 200 calibration rows on.
         max_steps: training steps at most; None for half a step a row, 100 to 1,500.
         calibration_share: share of the rows that calibrate and do not train.
         random_state: seed; the same rows and seed give the same model.
 
     Attributes:
         density_: the fitted :class:`flowlib.Density`.
-        offset_: surprise above which a row is called an anomaly, where its slice has no limit of its own.
+        offset_: surprise above which a row is an anomaly, where its slice has no limit of its own.
         n_features_in_, feature_names_in_: as in scikit-learn.
-        findings_: sentences on what is peculiar about the columns.
+        findings_: sentences on peculiar columns.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((1_000, 1)) * [1.0, 2.0] + rng.standard_normal((1_000, 2)) / 5  # x1 is about twice x0
+    >>> model = FlowDensity(max_steps=150).fit(x)
+    >>> model.predict([[1.0, 2.0], [1.0, -2.0]])
+    array([ 1, -1])
+    >>> next(iter(model.explain([[0.0, 9.0]])[0].blame))
+    'x1'
     """
 
-    _layout: Layout
+    _layout: FrameLayout
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on rows ``(n, d)``, n ≥ 3; ``y`` is ignored.
 
         Raises:
-            ValueError: a parameter or the rows cannot be used; the message says which and what to do.
+            ValueError: a parameter or the rows cannot be used.
         """
         self._check_parameters()
         table = self._table(X, reset=True)
@@ -106,8 +110,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError("hardly any row has a number that is present and within float32: nothing can be learnt")
         self._layout = self._layout.with_times(table.time_ms, seed)
         order = np.random.default_rng(seed).permutation(len(table))
-        held, stop = self._sizes(len(table))
-        parts = (order[held + stop :], order[held : held + stop], order[:held])
+        calibrates, stops = self._sizes(len(table))
+        parts = (order[calibrates + stops :], order[calibrates : calibrates + stops], order[:calibrates])
         train, valid, calibration = (table.take(np.sort(part)) for part in parts)
         self.density_ = Density.fit(
             self._layout.spec,
@@ -135,8 +139,9 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(self.score_samples(X).mean())
 
     def decision_function(self, X: Any) -> Floats:
-        """How far below its slice's limit the surprise of a row is, ``(n,)``: negative for anomalies, −∞ for a row that
-        cannot be scored. It ranks rows as :meth:`p_values` does, and those beyond every held-out row too.
+        """Limit of its slice less the surprise of each row, ``(n,)``: negative for anomalies, −∞ for unscorable rows.
+
+        Ranks rows as :meth:`p_values` does, without its ties beyond the held-out rows.
         """
         density, table = self._density(), self._table(X)
         scores, calibration = density.score(table), density.calibration
@@ -147,17 +152,17 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Ints:
         """+1 for ordinary rows, −1 for anomalies, ``(n,)``.
 
-        Of rows like those fitted a share ``alpha`` is called an anomaly on average, 1 / (m + 1) at least, where m rows
-        were held out (split conformal prediction).
+        Of rows like those fitted a share ``alpha`` are anomalies on average, at least 1 / (m + 1) with m calibration
+        rows (split conformal prediction).
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def fit_predict(self, X: Any, y: Any = None) -> Ints:
-        """Fit, and :meth:`predict` of the same rows: −1 for those that are strange beside the others."""
+        """Fit, and :meth:`predict` of the same rows."""
         return self.fit(X).predict(X)
 
     def p_values(self, X: Any) -> Floats:
-        """Calibrated p-values ``(n,)``, per slice where there are rows enough; 1 / (m + 1) at least."""
+        """Calibrated p-values ``(n,)``, at least 1 / (m + 1) with m calibration rows of the slice, or of all slices."""
         density, table = self._density(), self._table(X)
         scores = density.score(table)
         return np.where(scores.scorable, scores.p_value, density.calibration.floor(""))
@@ -165,10 +170,9 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the density: an array, or a DataFrame like the one that was fitted.
 
-        Its columns have the types they had: integers are rounded, times are drawn from those of a thousand rows fitted.
-        Other rounded numbers come spread over their cells, and slices are missing where the density is not told of them.
-        Of a category with more than 256 levels those beyond the most frequent come as often as they did, each as the text
-        of :data:`flowlib.sampling.RARE`: which they were is not kept.
+        Integers are rounded, other rounded numbers spread over their cells; times are drawn from a thousand rows
+        fitted. Slices are missing unless ``context`` has them. Levels beyond 256 of a category are
+        :data:`flowlib.sampling.RARE`.
         """
         density = self._density()
         if n_samples < 1:
@@ -181,20 +185,19 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def explain(self, X: Any) -> list[Explanation]:
         """Why each row is as likely as it is. Meant for few rows.
 
-        A strange row costs some 250 evaluations of the density for each column and step towards the nearest ordinary row:
-        3,000 to 24,000 in all at 10 columns, 8,000 to 200,000 at 30, and 30,000 to 3 million at 120, most where every
-        column is strange. An ordinary one costs about ten times its columns.
+        A strange row costs 250 evaluations of the density for each column and step towards the nearest ordinary row, in
+        all thousands at 10 columns and up to millions at 120; an ordinary row ten for each column.
         """
         return explain(self._density(), self._table(X))
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn may assume: missing values are welcome."""
+        """Missing values are allowed."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """The model as the bytes of its artifact: numbers, no code."""
+        """The model as its artifact: numbers, no code."""
         state = dict(super().__getstate__())
         if "density_" in state:
             state["density_"] = artifact.pack(state["density_"], _KEY, bytes_max=None)
@@ -236,23 +239,23 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             if self.slice_column is not None:
                 raise ValueError("slice_column names a column of a DataFrame, and X is an array: pass a DataFrame")
             names = tuple(f"x{j}" for j in range(values.shape[1]))
-            self._layout, self._kind = Layout(FeatureSpec(names), "", "", names), None
+            self._layout, self._kind = FrameLayout(FeatureSpec(names), "", "", names), None
         return Table.of(values)
 
     def _sizes(self, n: int) -> tuple[int, int]:
-        """Rows that calibrate and rows that stop the training; at least one each, and one is left."""
-        held = min(max(round(self.calibration_share * n), 1), n - 2)
-        return held, min(max(round(_VALIDATION_SHARE * n), 1), n - held - 1)
+        """Rows that calibrate and rows that stop the training, at least one each; at least one is left to train."""
+        calibrates = min(max(round(self.calibration_share * n), 1), n - 2)
+        return calibrates, min(max(round(_VALIDATION_SHARE * n), 1), n - calibrates - 1)
 
     def _steps(self, n: int) -> int:
         return self.max_steps or int(np.clip(_STEPS_A_ROW * n, _STEPS_MIN, _STEPS_MAX))
 
     def _check_clock(self) -> None:
-        asked = [name for name in CLOCK_WIDTH if name in self.context]
-        if asked and not self._layout.time:
+        clock = [name for name in CLOCK_WIDTH if name in self.context]
+        if clock and not self._layout.time:
             raise ValueError(
-                f"context has {asked[0]!r} and the rows have no time: pass a DataFrame with one column of dates or times, "
-                "or leave it out"
+                f"context has {clock[0]!r} and the rows have no time: pass a DataFrame with one column of dates or "
+                "times, or leave it out"
             )
 
     def _check_parameters(self) -> None:

@@ -1,8 +1,7 @@
-"""Arrays and DataFrames (pandas, polars and whatever narwhals knows) to a :class:`Table`, and back.
+"""DataFrames (pandas, polars and whatever narwhals knows) to a :class:`flowlib.Table`, and back.
 
 Numbers become float32 features; text, categoricals and booleans become categories; the one date or time becomes the
-event time: the instant where the column has a time zone, so that hours are those of UTC, and the hour as it is written
-where it has none. What is missing stays missing.
+event time, in UTC where the column has a time zone, as written where it has none. Missing values stay missing.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
 TIMES_KEPT = 1_000
-"""Times that a layout remembers at most: enough to draw from, and 8 kB."""
+"""Times in a layout at most."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameLayout:
     """What each column of a frame is.
 
     Attributes:
@@ -32,8 +31,8 @@ class Layout:
         slice: the column that names each row's slice, or "".
         order: all columns as they came.
         dtypes: type of each column.
-        kinds: of each categorical column and the one with the slices, what it holds: booleans, numbers, text, times.
-        times: when some of the rows fitted happened, for samples; none without such a column.
+        kinds: kinds of value in each categorical column and in the one with the slices: booleans, numbers, text, times.
+        times: event times of some of the rows fitted, for samples; none without a time column.
     """
 
     spec: FeatureSpec
@@ -44,8 +43,8 @@ class Layout:
     kinds: dict[str, tuple[str, ...]] = field(default_factory=dict)
     times: tuple[int, ...] = ()
 
-    def with_times(self, time_ms: Ints, seed: int) -> Layout:
-        """The same with times to draw from: by chance, as every n-th of hourly rows might be the same hour."""
+    def with_times(self, time_ms: Ints, seed: int) -> FrameLayout:
+        """The same with times to draw from, a random choice: every n-th of hourly rows might be the same hour."""
         if not self.time:
             return self
         pick = np.random.default_rng(seed).permutation(len(time_ms))[:TIMES_KEPT]
@@ -53,7 +52,7 @@ class Layout:
 
 
 def is_frame(rows: Any) -> bool:
-    """Whether narwhals knows this as an eager DataFrame with named columns; one with numbers for names is an array.
+    """Whether this is an eager DataFrame with named columns; one with numbers for names counts as an array.
 
     Raises:
         ValueError: two columns of one name.
@@ -67,11 +66,11 @@ def is_frame(rows: Any) -> bool:
     return all(isinstance(name, str) for name in names)
 
 
-def layout_of(rows: Any, slice_column: str | None = None) -> Layout:
+def layout_of(rows: Any, slice_column: str | None = None) -> FrameLayout:
     """Decide from a frame's types what each column is.
 
     Raises:
-        ValueError: a column of a type that has no meaning here, no numeric column, or no such slice column.
+        ValueError: a column of a type that cannot be used, no numeric column, or no such slice column.
     """
     frame = nw.from_native(rows, eager_only=True)
     if slice_column is not None and slice_column not in frame.columns:
@@ -99,19 +98,22 @@ def layout_of(rows: Any, slice_column: str | None = None) -> Layout:
         raise ValueError(f"more than one time column ({', '.join(clock)}): keep the one that says when a row happened")
     spec = FeatureSpec(tuple(numeric), tuple(categorical))
     kinds = {name: texts(frame[name])[1] for name in (*categorical, *([slice_column] if slice_column else []))}
-    return Layout(spec, clock[0] if clock else "", slice_column or "", tuple(frame.columns), dict(frame.schema), kinds)
+    return FrameLayout(
+        spec, clock[0] if clock else "", slice_column or "", tuple(frame.columns), dict(frame.schema), kinds
+    )
 
 
 def _holds_text(column: Any) -> bool:
-    """pandas' object columns: text, booleans or nothing in every row."""
-    return column.dtype == nw.Object and all(isinstance(v, str | bool) or absent(v) for v in column.to_list())
+    """An object column of pandas with text, booleans or nothing in every row."""
+    values = column.to_list() if column.dtype == nw.Object else [0]
+    return all(isinstance(value, str | bool) or absent(value) for value in values)
 
 
-def table_of(rows: Any, layout: Layout) -> Table:
+def table_of(rows: Any, layout: FrameLayout) -> Table:
     """The columns of a layout as a table.
 
     Raises:
-        ValueError: a column holds something else than in training, or misses times.
+        ValueError: a column holds other kinds of value than in training, or misses times.
     """
     frame = nw.from_native(rows, eager_only=True)
     numeric = np.empty((len(frame), len(layout.spec.numeric)))
@@ -126,33 +128,31 @@ def table_of(rows: Any, layout: Layout) -> Table:
     return Table.of(numeric, categories, slices, _times(frame[layout.time], layout) if layout.time else None)
 
 
-def _times(column: Any, layout: Layout) -> Ints:
-    made = times(column)
+def _times(column: Any, layout: FrameLayout) -> Ints:
+    time_ms = times(column)
     before, now = (getattr(dtype, "time_zone", None) for dtype in (layout.dtypes[layout.time], column.dtype))
     if (before is None) != (now is None):
         raise ValueError(
             f"column {column.name!r} was in {before or 'no zone'} in training and is in {now or 'no zone'} now: "
             "its hours would be others; convert it"
         )
-    return made
+    return time_ms
 
 
-def _texts(column: Any, layout: Layout) -> Objects:
-    """Texts of a column that holds what it held in training: a number is no known text, however alike they look."""
-    made, now = texts(column)
-    held = layout.kinds[column.name]
-    if held and set(now) - set(held):
-        raise ValueError(
-            f"column {column.name!r} held {' and '.join(held)} in training and holds {' and '.join(now)} now: convert it"
-        )
-    return made
+def _texts(column: Any, layout: FrameLayout) -> Objects:
+    """Texts of a column with the kinds of value it had in training: a number is not a text that looks like it."""
+    values, now = texts(column)
+    before = layout.kinds[column.name]
+    if before and set(now) - set(before):
+        held, holds = " and ".join(before), " and ".join(now)
+        raise ValueError(f"column {column.name!r} held {held} in training and holds {holds} now: convert it")
+    return values
 
 
-def frame_of(table: Table, layout: Layout, like: Any) -> Any:
-    """A frame of the kind that ``like`` names (``pandas``, ``polars``), columns and their types as they came.
+def frame_of(table: Table, layout: FrameLayout, like: Any) -> Any:
+    """A frame of the library that ``like`` names (``pandas``, ``polars``), columns and their types as they came.
 
-    Integers are rounded; a column with gaps is of the type that the library gives to such a one. Rows without a slice
-    miss it.
+    Integers are rounded; a column with gaps has the type that the library gives to it. Rows without a slice miss it.
     """
     columns = {
         name: of_numbers(table.numeric[:, j], layout.dtypes[name], like) for j, name in enumerate(layout.spec.numeric)
@@ -160,7 +160,8 @@ def frame_of(table: Table, layout: Layout, like: Any) -> Any:
     labels = {name: table.categories[:, k] for k, name in enumerate(layout.spec.categorical)}
     if layout.slice:
         labels[layout.slice] = np.array([text or None for text in table.slices.tolist()], dtype=object)
-    columns |= {name: of_texts(given, layout.kinds[name], layout.dtypes[name], like) for name, given in labels.items()}
+    for name, values in labels.items():
+        columns[name] = of_texts(values, layout.kinds[name], layout.dtypes[name], like)
     if layout.time:
         columns[layout.time] = of_times(table.time_ms, layout.dtypes[layout.time], like)
     return nw.from_dict({name: columns[name].to_native() for name in layout.order}, backend=like).to_native()
