@@ -93,6 +93,18 @@ class Store:
         """
         return self._ask(lambda points: _detail(points, slicing, name, span, self._drift_rules))
 
+    def check(self) -> None:
+        """Look whether the file can be a store at all; a missing one may still come into being.
+
+        Raises:
+            NotReadableError: the file is there, but is no database.
+        """
+        try:
+            self.overview()
+        except NotReadableError as error:
+            if not isinstance(error.__cause__, sqlite3.OperationalError):
+                raise
+
     def _version(self) -> str:
         """Changes whenever the store does."""
         stamps = []

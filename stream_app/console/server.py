@@ -102,7 +102,12 @@ def _server(store: Store, host: str, port: int, names: Collection[str]) -> uvico
 
 
 def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) -> None:
-    """Serve in the foreground until Ctrl-C."""
+    """Serve in the foreground until Ctrl-C.
+
+    Raises:
+        NotReadableError: the store's file is no database.
+    """
+    store.check()
     server = _server(store, host, port, names)
     if not store.path.exists():
         print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201

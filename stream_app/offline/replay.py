@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stream_app.config import Config
-from stream_app.stages.batches import RawBatch
+from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.stages.partitioning import partition_for
@@ -53,18 +53,20 @@ class LocalRun:
         """Score a batch and let WATCH see what comes of it; returns the points."""
         out = self.pipeline.score(raw)
         points = list(out.points)
+        sent: dict[int, list[Outgoing]] = defaultdict(list)
         for message in out.messages:
+            self._keep(message)
             if message.role == "partials":
-                points += self._watch(message).points
-            else:
-                self._keep(message)
+                sent[message.partition].append(message)
+        for partition, partials in sorted(sent.items()):
+            points += self._watch(partition, partials).points
         return points
 
-    def _watch(self, partial: Outgoing) -> Outputs:
-        partition = partial.partition
-        out = self.pipeline.watch(partition, self._partials_ends[partition], partial.value, dict(partial.headers))
-        self._partials_ends[partition] += 1
-        self._keep(partial)
+    def _watch(self, partition: int, sent: list[Outgoing]) -> Outputs:
+        first = self._partials_ends[partition]
+        self._partials_ends[partition] += len(sent)
+        partials = [PartialMessage(first + i, m.value, dict(m.headers)) for i, m in enumerate(sent)]
+        out = self.pipeline.watch(partition, partials)
         for message in out.messages:
             self._keep(message)
         return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from schemas.codecs import decode_event
 from schemas.records import Alert, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
-from stream_app.errors import ModelError
+from stream_app.errors import ModelError, SinkError
 from stream_app.event_files import read_rows
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
@@ -166,6 +167,8 @@ def _store(config: Config, err: Console) -> Iterator[Spool]:
             err.print(
                 f"{len(spool):,} points wait in {spool.path}: the sink takes none now, the next run hands them on"
             )
+    except sqlite3.Error as error:
+        raise SinkError(f"{spool.path} cannot be written: {error}; look at the disk it is on") from error
     finally:
         drainer.stop()
         spool.close()

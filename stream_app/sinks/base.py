@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from stream_app.errors import SinkError
@@ -11,6 +14,22 @@ from stream_app.stages.outputs import Point
 
 class Rejected(SinkError):
     """The server understood the batch and will never take it as it is: at least one point in it is bad."""
+
+
+@contextmanager
+def opening(path: Path, setting: str) -> Iterator[None]:
+    """Put around the opening of an SQLite file.
+
+    Raises:
+        SinkError: in place of any error of SQLite or of the operating system; it names the file and its setting.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise SinkError(
+            f"{path} cannot be opened as a database: {error}; move that file away, or name another {setting}"
+        ) from error
 
 
 @runtime_checkable

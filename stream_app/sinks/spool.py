@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from stream_app.errors import SinkError
-from stream_app.sinks.base import Rejected, Sink
+from stream_app.sinks.base import Rejected, Sink, opening
 from stream_app.stages.outputs import Point
 
 log = logging.getLogger(__name__)
@@ -41,16 +41,19 @@ class Spool:
         path: the file; made when missing.
         max_points: bound. Above it the *oldest* points go first, and are counted in :attr:`dropped`: the windows of
             today are worth more than those of last week.
+
+    Raises:
+        SinkError: the file is no database, or cannot be opened.
     """
 
     def __init__(self, path: Path, max_points: int) -> None:
         self.path, self._max = Path(path), max_points
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=30.0)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
+        with opening(self.path, "sink.spool"):
+            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=30.0)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
 
     def append(self, points: Sequence[Point]) -> None:
         """Add points; they are durable when this returns."""

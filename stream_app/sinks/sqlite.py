@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from stream_app.errors import SinkError
+from stream_app.sinks.base import opening
 from stream_app.stages.outputs import Point
 
 _VERSION = 1
@@ -31,17 +32,18 @@ class SQLiteSink:
     """Points in a file. ``series`` is the tags as ``name=value`` joined by commas: measurement, series and time are the key."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        with opening(path, "sink.path"):
+            self._db = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _VERSION):
             raise SinkError(
                 f"{path} was written by another version of driftflow (layout {version}, this one knows {_VERSION}): "
                 "name another sink.path"
             )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")  # the spool keeps a point until it is here
-        self._db.executescript(_SCHEMA)
+        with opening(path, "sink.path"):
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # the spool keeps a point until it is here
+            self._db.executescript(_SCHEMA)
 
     def write(self, batch: Sequence[Point]) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
