@@ -6,7 +6,6 @@ a member that does not exist.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -45,14 +44,14 @@ def require(checks: list[Check]) -> None:
         raise PreflightError("the broker cannot be used as configured\n" + "\n".join(f"  {line}" for line in bad))
 
 
-def topics_read(config: Config, role: Role) -> list[str]:
+def _topics_read(config: Config, role: Role) -> list[str]:
     """Topics that a role reads."""
     names = config.topics
     reads = {"worker": [names.events, names.partials, names.models], "trainer": [names.events, names.signals]}
     return reads.get(role, [])
 
 
-def topics_written(config: Config, role: Role) -> list[str]:
+def _topics_written(config: Config, role: Role) -> list[str]:
     """Topics that a role writes."""
     names = config.topics
     writes = {
@@ -88,28 +87,35 @@ def preflight(config: Config, role: Role) -> list[Check]:
 
 
 def _connection_checks(config: Config) -> Iterator[Check]:
-    kafka = config.kafka
-    faults = {address: probes.tcp_fault(address) for address in kafka.bootstrap}
+    """One check a layer, each made when it is asked for: above a layer that fails nothing can be tried."""
+    faults = {address: probes.tcp_fault(address) for address in config.kafka.bootstrap}
     live = [address for address, fault in faults.items() if fault is None]
     if not live:
         yield _failed("reachable", next(fault for fault in faults.values() if fault))
         return
-    address = live[0]
-    yield Check("reachable", True, address)
+    yield Check("reachable", True, live[0])
+    yield _tls_check(live[0], config)
+    yield _login_check(live[0], config)
+
+
+def _tls_check(address: str, config: Config) -> Check:
     try:
-        context = ssl_context(kafka, config.root)
-    except (OSError, ssl.SSLError) as error:
-        yield Check("TLS", False, f"certificates cannot be loaded: {error}", "check kafka.ssl_cafile and ssl_certfile")
-        return
-    fault = probes.tls_fault(address, context) if context else probes.plain_fault(address)
-    yield _failed("TLS", fault) if fault else Check("TLS", True, "verified" if context else "none, as configured")
-    try:
-        word = kafka.password(config.root)
+        context = ssl_context(config.kafka, config.root)
     except OSError as error:
-        yield Check("login", False, f"the password cannot be read: {error}", "check kafka.sasl_password_file")
-        return
-    fault = probes.login_fault(address, kafka, word, context)
-    yield _failed("login", fault) if fault else Check("login", True, kafka.sasl_username or "none needed")
+        remedy = "check kafka.ssl_cafile and ssl_certfile"
+        return Check("TLS", False, f"certificates cannot be loaded: {error}", remedy)
+    fault = probes.tls_fault(address, context) if context else probes.plain_fault(address)
+    return _failed("TLS", fault) if fault else Check("TLS", True, "verified" if context else "none, as configured")
+
+
+def _login_check(address: str, config: Config) -> Check:
+    kafka = config.kafka
+    try:
+        password = kafka.password(config.root)
+    except OSError as error:
+        return Check("login", False, f"the password cannot be read: {error}", "check kafka.sasl_password_file")
+    fault = probes.login_fault(address, kafka, password, ssl_context(kafka, config.root))
+    return _failed("login", fault) if fault else Check("login", True, kafka.sasl_username or "none needed")
 
 
 def _failed(name: str, fault: probes.Fault) -> Check:
@@ -117,19 +123,19 @@ def _failed(name: str, fault: probes.Fault) -> Check:
 
 
 def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Check]:
-    names = sorted({*topics_read(config, role), *topics_written(config, role)})
+    names = sorted({*_topics_read(config, role), *_topics_written(config, role)})
     try:
         described = topics.describe(admin, names)
     except KafkaError as error:
         yield _unanswered("topics", error)
         return
     yield _answered("topics", lambda: _topics_check(config, described, admin))
-    for name in topics_read(config, role):
+    for name in _topics_read(config, role):
         yield _right_check("read", "READ", described[name])
     if role == "worker":
         group = config.kafka.group
         yield _answered(f"may join group {group}", lambda: _group_check(group, admin))
-    for name in topics_written(config, role):
+    for name in _topics_written(config, role):
         yield _right_check("write", "WRITE", described[name])
 
 

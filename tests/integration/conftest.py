@@ -34,14 +34,14 @@ def make_stream(
     tmp_path: Path, broker: tuple[str, str], unique: Callable[[str], str], models: Path
 ) -> Iterator[MakeStream]:
     """Streams on the broker at hand, with the two models; their workers end with the test."""
-    made: list[Stream] = []
+    streams: list[Stream] = []
 
     def make(name: str = "air", **options: str) -> Stream:
-        stream = Stream(tmp_path / f"{name}-{len(made)}", broker[1], unique(f"{name}{len(made)}"), **options)
+        stream = Stream(tmp_path / f"{name}-{len(streams)}", broker[1], unique(f"{name}{len(streams)}"), **options)
         stream.adopt(models)
-        made.append(stream)
+        streams.append(stream)
         return stream
 
     yield make
-    for stream in made:
+    for stream in streams:
         stream.kill()

@@ -254,14 +254,12 @@ class Stream:
             fetch_max_wait_ms=100,
         )
         try:
-            at = {
-                tp: consumer.committed(tp) or 0
-                for tp in (TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ())
-            }
-            consumer.assign(list(at))
-            for tp, offset in at.items():
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            committed = {tp: consumer.committed(tp) or 0 for tp in partitions}
+            consumer.assign(partitions)
+            for tp, offset in committed.items():
                 consumer.seek(tp, offset)
-            return sum(end_of(consumer, tp) - offset for tp, offset in at.items())
+            return sum(end_of(consumer, tp) - offset for tp, offset in committed.items())
         finally:
             consumer.close()
 

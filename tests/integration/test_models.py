@@ -28,8 +28,8 @@ def full_notice(stream: Stream, number: int) -> ModelNotice:
     """A model of the registry with its bytes."""
     registry = Registry(stream.config)
     notice = registry.notices()[number]
-    made = registry.read(notice.model_id)
-    return msgspec.structs.replace(notice, manifest=made.manifest, tensors=made.tensors, signature=made.signature)
+    model = registry.read(notice.model_id)
+    return msgspec.structs.replace(notice, manifest=model.manifest, tensors=model.tensors, signature=model.signature)
 
 
 def _flip(blob: bytes) -> bytes:

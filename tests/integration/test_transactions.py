@@ -25,8 +25,8 @@ def test_markers_of_transactions_are_no_lag(
     producer.init_transactions()
     for start in range(0, len(rows), 1_000):
         producer.begin_transaction()
-        for at, (key, value) in enumerate(rows[start : start + 1_000], start):
-            producer.send(stream.config.topics.events, key=key, value=value, partition=partition_for(key, n, at))
+        for row, (key, value) in enumerate(rows[start : start + 1_000], start):
+            producer.send(stream.config.topics.events, key=key, value=value, partition=partition_for(key, n, row))
         producer.commit_transaction()
     producer.close()
     try:
