@@ -32,8 +32,13 @@ TYPES: dict[str, type[Record]] = {
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+Partial = records.PaneBlock | records.PaneClosed
+"""A message of the partials topic: a block or a marker."""
+
 PARTIAL_KINDS: dict[bytes, type[Record]] = {b"block": records.PaneBlock, b"closed": records.PaneClosed}
 """Header ``kind`` of the partials topic to record."""
+
+_PARTIAL_KINDS = {kind: name for name, kind in PARTIAL_KINDS.items()}
 
 
 class DecodeError(ValueError):
@@ -67,28 +72,43 @@ class _Encoded(Format):
         return "application/json"
 
 
-def encode_event(record: Record, *, event_id: str, source: str, time_ms: int, subject: str = "") -> WireMessage:
-    """Encode a record as a CloudEvent in binary mode.
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A record of :data:`TYPES` with what a CloudEvent says beside it.
 
-    Args:
-        record: one of :data:`TYPES`.
+    Attributes:
         event_id: deterministic id of this event (not of the incident it belongs to).
         source: who says so, such as ``/driftflow/beijing/watch/2``.
         time_ms: event time, never the wall clock, so that a replay writes the same bytes.
         subject: what it is about, usually the slice.
     """
+
+    record: Record
+    event_id: str
+    source: str
+    time_ms: int
+    subject: str = ""
+
+
+def encode_event(envelope: Envelope) -> WireMessage:
+    """Encode a record as a CloudEvent in binary mode."""
     attributes: dict[str, Any] = {
-        "id": event_id,
-        "source": source,
-        "type": _NAMES[type(record)],
+        "id": envelope.event_id,
+        "source": envelope.source,
+        "type": _NAMES[type(envelope.record)],
         "specversion": "1.0",
-        "time": _EPOCH + timedelta(milliseconds=time_ms),
+        "time": _EPOCH + timedelta(milliseconds=envelope.time_ms),
         "datacontenttype": "application/json",
     }
-    if subject:
-        attributes["subject"] = subject
-    message = to_binary(CloudEvent(attributes, msgspec.json.encode(record)), _Encoded())
+    if envelope.subject:
+        attributes["subject"] = envelope.subject
+    message = to_binary(CloudEvent(attributes, msgspec.json.encode(envelope.record)), _Encoded())
     return WireMessage(message.value, tuple(sorted(message.headers.items())))
+
+
+def encode_events(envelopes: Sequence[Envelope]) -> list[WireMessage]:
+    """:func:`encode_event` of many records."""
+    return [encode_event(envelope) for envelope in envelopes]
 
 
 def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Record | None:
@@ -105,19 +125,31 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> R
     return record
 
 
-def encode_partial(record: records.PaneBlock | records.PaneClosed) -> WireMessage:
+def encode_partials(partials: Sequence[Partial]) -> list[WireMessage]:
     """Encode for the partials topic (MessagePack)."""
-    kind = b"block" if isinstance(record, records.PaneBlock) else b"closed"
-    return WireMessage(msgspec.msgpack.encode(record), (("kind", kind),))
+    return [
+        WireMessage(msgspec.msgpack.encode(partial), (("kind", _PARTIAL_KINDS[type(partial)]),)) for partial in partials
+    ]
 
 
-def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> records.PaneBlock | records.PaneClosed:
+def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> Partial:
     """Decode from the partials topic; raises DecodeError."""
     kind = PARTIAL_KINDS.get(headers.get("kind", b""))
     if kind is None:
         raise DecodeError(f"header kind is {headers.get('kind')!r}, not block or closed: not a message of ours")
-    record: records.PaneBlock | records.PaneClosed = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
-    return record
+    partial: Partial = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
+    return partial
+
+
+def decode_partials(messages: Sequence[tuple[bytes | None, Mapping[str, bytes]]]) -> list[Partial | DecodeError]:
+    """:func:`decode_partial` of many messages (value and headers); an error stands in its message's place."""
+    decoded: list[Partial | DecodeError] = []
+    for value, headers in messages:
+        try:
+            decoded.append(decode_partial(value, headers))
+        except DecodeError as error:
+            decoded.append(error)
+    return decoded
 
 
 def _decode(decoder: Any, value: bytes | None, name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +103,16 @@ class PaneLayout:
         """Rows ``(m, w)`` as little-endian bytes by column name."""
         little = rows.astype("<i8", copy=False)
         return {name: np.ascontiguousarray(little[:, place]).tobytes() for name, place in self.columns.items()}
+
+    def encode_blocks(self, rows: Ints, sizes: list[int]) -> list[dict[str, bytes]]:
+        """:meth:`encode` of rows ``(M, w)`` cut into blocks of these sizes, which add up to M."""
+        columns = self.encode(rows)
+        edges = np.concatenate(([0], np.cumsum(sizes))).tolist()
+        step = {name: 8 * width for name, width in self.shapes.items()}
+        return [
+            {name: column[step[name] * first : step[name] * last] for name, column in columns.items()}
+            for first, last in pairwise(edges)
+        ]
 
     def decode(self, columns: dict[str, bytes], m: int) -> Ints:
         """Rows ``(m, w)`` from bytes; raises ValueError when a column is missing or of another shape."""

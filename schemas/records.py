@@ -7,6 +7,7 @@ deterministic (:func:`record_id`), so a replay writes the same bytes.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,11 @@ def record_id(*parts: Any) -> str:
     """UUID5 over the canonical JSON of what a thing *is* (rule, slice, pane, model), never of when it was noticed."""
     canonical = msgspec.json.encode(parts, order="deterministic")
     return str(uuid.uuid5(NAMESPACE, canonical.decode()))
+
+
+def record_ids(things: Sequence[tuple[Any, ...]]) -> list[str]:
+    """:func:`record_id` of many things."""
+    return [record_id(*parts) for parts in things]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):

@@ -1,11 +1,13 @@
-"""The rows that travel through SCORE: frozen, columnar, shapes in the docstrings.
+"""What the stages take in: frozen, columnar, shapes in the docstrings.
 
-``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (columns and scores).
+SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (columns and scores). WATCH: ``PartialMessage``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,6 +41,14 @@ class RawBatch:
         first = int(np.searchsorted(self.offsets, offset))
         times = None if self.record_time_ms is None else self.record_time_ms[first:]
         return RawBatch(self.topic, self.partition, self.offsets[first:], self.values[first:], times)
+
+
+class PartialMessage(NamedTuple):
+    """A record of the partials topic, as fetched."""
+
+    offset: int
+    value: bytes | None
+    headers: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)

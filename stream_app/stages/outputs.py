@@ -41,7 +41,14 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Outputs:
-    """What one step wants done: messages in order, and points for the sink."""
+    """What one step wants done.
+
+    Attributes:
+        messages: to send, in order.
+        points: for the sink.
+        refused: ``(offset, reason)`` of input messages that WATCH could not take: they are not of this stream.
+    """
 
     messages: list[Outgoing] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)

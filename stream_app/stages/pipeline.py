@@ -16,11 +16,10 @@ applied here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
-from schemas.codecs import decode_partial
 from stream_app.config import Config
-from stream_app.stages.batches import RawBatch
+from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Activated, Decision, PassedOver, activations_of, engines_of
 from stream_app.stages.models import Models
 from stream_app.stages.outputs import Outputs
@@ -65,17 +64,13 @@ class Pipeline:
         models = self.models.by_decision((model_id for _, model_id in state.activations), state.engines)
         return self._score.step(state, raw, models)
 
-    def watch(self, partition: int, offset: int, value: bytes | None, headers: Mapping[str, bytes]) -> Outputs:
-        """WATCH: a message of a partials partition in; alerts, retrain requests and points out.
+    def watch(self, partition: int, partials: Sequence[PartialMessage] = ()) -> Outputs:
+        """WATCH: messages of a partials partition in; alerts, retrain requests and points out.
 
-        Raises:
-            DecodeError: it is not a partial of this stream; it counts as done with.
+        Panes that wait for a model that is not here (:meth:`missing_for_watch`) stay; call again, with no messages, once
+        it is.
         """
-        state = self.watch_states[partition]
-        if offset < state.next_offset:
-            return Outputs()
-        state.next_offset = offset + 1
-        return self._watch.step(state, partition, decode_partial(value, headers), self.models.references)
+        return self._watch.step(self.watch_states[partition], partition, partials, self.models.references)
 
     # Partitions come and go ----------------------------------------------------------------------------------------
 
@@ -152,4 +147,4 @@ class Pipeline:
             return Outputs()
         state = self.watch_states[decision.partials_partition]
         self._watch.pass_over(state, decision.partition, decision.from_ms, decision.to_ms)
-        return self._watch.finalise(state, decision.partials_partition, self.models.references)
+        return self.watch(decision.partials_partition)

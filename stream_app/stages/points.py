@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
 
 from flowlib.table import Floats, Ints
-from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout
+from schemas.pane_layout import ALPHAS, PaneLayout
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point
@@ -23,61 +24,72 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 
 
 @dataclass(frozen=True, slots=True)
-class WindowUpdate:
-    """Merged statistics of one slice over one span, ending with a closed pane.
+class SpanRows:
+    """Merged statistics of the m slices of a pane over one span that ends with it.
 
     Attributes:
         span: ``pane`` or the span's name (``7d``).
-        start_ms, end_ms: the time covered, half-open.
-        row: ``(w,)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+        names, models: of each slice; what it is called and which model scored it.
+        rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
     """
 
-    slicing: str
-    slice: str
     span: str
-    start_ms: int
+    slicing: str
     end_ms: int
-    model_id: str
-    row: Ints
+    names: list[str]
+    models: list[str]
+    rows: Ints
 
 
-def window_point(config: Config, layout: PaneLayout, update: WindowUpdate) -> Point:
-    """The ``windows`` point of an update."""
-    row = update.row
-    mean, sd = (float(value) for value in layout.log_prob_mean_sd(row))
-    fields: list[tuple[str, Field]] = [
-        ("seen", int(layout.get(row, "seen"))),
-        ("scored", int(layout.get(row, "scored"))),
-        ("missing", int(layout.get(row, "missing").sum())),
-        ("late", int(layout.get(row, "late"))),
-        ("unscorable", int(layout.get(row, "unscorable"))),
-        ("model_id", update.model_id),
-    ]
-    if math.isfinite(mean):
-        fields += [("log_prob_mean", mean), ("log_prob_sd", sd)]
-    fields += [(name, int(n)) for name, n in zip(ALPHA_FIELDS, layout.get(row, "p_le"), strict=True)]
-    tags = (("slice", update.slice), ("slicing", update.slicing), ("span", update.span), ("stream", config.stream))
-    return Point("windows", tags, update.end_ms, tuple(fields))
-
-
-def pit_points(config: Config, layout: PaneLayout, update: WindowUpdate, moved: Floats) -> list[Point]:
-    """PIT histogram of each of the d features of a rolling window, and ``moved``, ``(d,)``, its distance from the reference."""
+def window_points(config: Config, layout: PaneLayout, span: SpanRows) -> list[Point]:
+    """The ``windows`` point of each slice."""
+    rows, place = span.rows, layout.columns
+    counts = {name: rows[:, place[name].start].tolist() for name in ("seen", "scored", "late", "unscorable")}
+    missing = rows[:, place["missing"]].sum(axis=1).tolist()
+    levels = rows[:, place["p_le"]].tolist()
+    means, deviations = (values.tolist() for values in layout.log_prob_mean_sd(rows))
     points = []
-    for j, counts in enumerate(layout.pit(update.row)):
-        tags = (
-            ("feature", config.event.numeric[j]),
-            ("slice", update.slice),
-            ("slicing", update.slicing),
-            ("span", update.span),
-            ("stream", config.stream),
-        )
-        fields: tuple[tuple[str, Field], ...] = tuple((f"h{b:02d}", int(counts[b])) for b in range(PIT_BINS))
-        points.append(Point("pit", tags, update.end_ms, (*fields, ("tv", float(moved[j])))))
+    for i, (name, model_id) in enumerate(zip(span.names, span.models, strict=True)):
+        fields: list[tuple[str, Field]] = [
+            ("seen", counts["seen"][i]),
+            ("scored", counts["scored"][i]),
+            ("missing", missing[i]),
+            ("late", counts["late"][i]),
+            ("unscorable", counts["unscorable"][i]),
+            ("model_id", model_id),
+        ]
+        if math.isfinite(means[i]):
+            fields += [("log_prob_mean", means[i]), ("log_prob_sd", deviations[i])]
+        fields += zip(ALPHA_FIELDS, levels[i], strict=True)
+        tags = (("slice", name), ("slicing", span.slicing), ("span", span.span), ("stream", config.stream))
+        points.append(Point("windows", tags, span.end_ms, tuple(fields)))
     return points
 
 
-def alert_point(alert: Alert) -> Point:
-    """An alert's point, at the pane it speaks of."""
+def pit_points(config: Config, layout: PaneLayout, span: SpanRows, moved: list[Floats]) -> list[Point]:
+    """PIT histogram of each slice and feature, and ``moved``, m of ``(d,)``, its distance from the reference."""
+    points = []
+    histograms = layout.pit(span.rows).tolist()
+    for name, of_slice, distance in zip(span.names, histograms, moved, strict=True):
+        for feature, counts, tv in zip(config.event.numeric, of_slice, distance.tolist(), strict=True):
+            tags = (
+                ("feature", feature),
+                ("slice", name),
+                ("slicing", span.slicing),
+                ("span", span.span),
+                ("stream", config.stream),
+            )
+            bins = tuple((f"h{b:02d}", n) for b, n in enumerate(counts))
+            points.append(Point("pit", tags, span.end_ms, (*bins, ("tv", tv))))
+    return points
+
+
+def alert_points(alerts: Iterable[Alert]) -> list[Point]:
+    """Points of alerts, at the panes they speak of."""
+    return [_alert_point(alert) for alert in alerts]
+
+
+def _alert_point(alert: Alert) -> Point:
     tags = (
         ("rule", alert.rule),
         ("slice", alert.slice),
@@ -98,17 +110,21 @@ def alert_point(alert: Alert) -> Point:
     return Point("alerts", tags, alert.pane_end_ms, fields)
 
 
-def anomaly_point(record: EventAnomaly) -> Point:
-    """An event anomaly's point, at its event time."""
-    fields: tuple[tuple[str, Field], ...] = (
-        ("p_value", record.p_value),
-        ("log_prob", record.log_prob),
-        ("partition", record.partition),
-        ("offset", record.offset),
-        ("id", record.id),
-        ("blame", _json(record.blame)),
-    )
-    return Point("anomalies", (("slice", record.slice), ("stream", record.stream)), record.event_time_ms, fields)
+def anomaly_points(records: Iterable[EventAnomaly]) -> list[Point]:
+    """Points of event anomalies, at their event times."""
+    points = []
+    for record in records:
+        fields: tuple[tuple[str, Field], ...] = (
+            ("p_value", record.p_value),
+            ("log_prob", record.log_prob),
+            ("partition", record.partition),
+            ("offset", record.offset),
+            ("id", record.id),
+            ("blame", _json(record.blame)),
+        )
+        tags = (("slice", record.slice), ("stream", record.stream))
+        points.append(Point("anomalies", tags, record.event_time_ms, fields))
+    return points
 
 
 def model_point(notice: ModelNotice) -> Point:
@@ -141,7 +157,16 @@ def activation_point(config: Config, partition: int, pane_start_ms: int, model_i
     return Point("activations", tags, pane_start_ms, (("model_id", model_id),))
 
 
-def counters_point(config: Config, partition: int, time_ms: int, counters: dict[str, int], closed_early: int) -> Point:
-    """Running totals of a source partition, and its panes that closed before their time."""
+def counters_points(config: Config, partition: int, reports: list[tuple[int, dict[str, int], int]]) -> list[Point]:
+    """Running totals of a source partition.
+
+    Args:
+        config: the stream.
+        partition: the source partition.
+        reports: (event time, counters, panes that closed before their time) at each closing.
+    """
     tags = (("partition", str(partition)), ("stream", config.stream))
-    return Point("counters", tags, time_ms, (*counters.items(), ("closed_early", closed_early)))
+    return [
+        Point("counters", tags, time_ms, (*counters.items(), ("closed_early", early)))
+        for time_ms, counters, early in reports
+    ]

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from rich.console import Console
 
-from schemas.codecs import WireMessage, encode_event
+from schemas.codecs import Envelope, WireMessage, encode_event
 from schemas.records import ModelNotice, record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
@@ -81,4 +81,4 @@ def notice_message(config: Config, notice: ModelNotice) -> WireMessage:
     """A notice as a CloudEvent."""
     event_id = record_id("model-notice", notice.model_id, notice.request_id)
     source = f"/driftflow/{config.stream}/trainer"
-    return encode_event(notice, event_id=event_id, source=source, time_ms=notice.created_ms, subject=notice.model_id)
+    return encode_event(Envelope(notice, event_id, source, notice.created_ms, notice.model_id))

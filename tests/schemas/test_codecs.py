@@ -15,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import publish
-from schemas.codecs import PARTIAL_KINDS, TYPES, DecodeError, decode_event, decode_partial, encode_event, encode_partial
+from schemas.codecs import (
+    PARTIAL_KINDS,
+    TYPES,
+    DecodeError,
+    Envelope,
+    decode_event,
+    decode_partial,
+    decode_partials,
+    encode_event,
+    encode_partials,
+)
 from schemas.records import PaneBlock, PaneClosed, Record, record_id
 
 _SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
@@ -68,7 +78,7 @@ def test_records_survive_the_wire_and_are_valid(name: str) -> None:
 
     @given(records(TYPES[name]))
     def survives(record: Record) -> None:
-        message = encode_event(record, event_id="1", source="/s", time_ms=1_700_000_000_123, subject="a b")
+        message = encode_event(Envelope(record, "1", "/s", 1_700_000_000_123, "a b"))
         assert decode_event(message.value, message.headers) == record
         check.validate(json.loads(message.value))
 
@@ -81,8 +91,9 @@ def test_records_survive_the_wire_and_are_valid(name: str) -> None:
 def test_partials_survive_the_wire(kind: type[Any]) -> None:
     @given(records(kind))
     def survives(record: Any) -> None:
-        message = encode_partial(record)
+        (message,) = encode_partials([record])
         assert decode_partial(message.value, dict(message.headers)) == record
+        assert decode_partials([(message.value, dict(message.headers))]) == [record]
 
     survives()
 
@@ -100,7 +111,7 @@ def test_garbage_raises_decode_error_and_nothing_else(garbage: bytes, name: str,
 def test_another_project_reads_our_cloudevents() -> None:
     kind = TYPES["driftflow.activation.v1"]
     record = kind(stream="s", topic="t", partition=1, pane_start_ms=0, model_id="m")
-    message = encode_event(record, event_id="id-1", source="/driftflow/s", time_ms=1_362_096_000_000, subject="m")
+    message = encode_event(Envelope(record, "id-1", "/driftflow/s", 1_362_096_000_000, "m"))
     event = from_binary_event(KafkaMessage(dict(message.headers), None, message.value), JSONFormat())
     assert (event.get_id(), event.get_type(), event.get_subject()) == ("id-1", "driftflow.activation.v1", "m")
     assert event.get_time().isoformat() == "2013-03-01T00:00:00+00:00"
@@ -119,3 +130,12 @@ def test_asyncapi_names_every_record_and_only_files_that_exist() -> None:
 
 def test_ids_say_what_a_thing_is() -> None:
     assert record_id("alert", "s", 1) == record_id("alert", "s", 1) != record_id("alert", "s", 2)
+
+
+def test_a_bad_partial_among_good_ones_stands_in_its_own_place() -> None:
+    marker = PaneClosed(stream="s", partition=0, pane_start_ms=0, pane_end_ms=1, offset_end=2)
+    (message,) = encode_partials([marker])
+    good = (message.value, dict(message.headers))
+    decoded = decode_partials([good, (b"nope", {}), (None, dict(message.headers)), good])
+    assert [decoded[0], decoded[3]] == [marker, marker]
+    assert all(isinstance(error, DecodeError) for error in decoded[1:3])

@@ -12,7 +12,7 @@ import numpy as np
 
 from flowlib.density import Density
 from stream_app.config import Config, parse
-from stream_app.stages.batches import RawBatch
+from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Activated, Decision
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
@@ -144,13 +144,19 @@ def channels(messages: Iterable[Outgoing]) -> Channels:
     return dict(out)
 
 
-def watch_all(made: Pipeline, q: int, messages: Sequence[Outgoing], first: int = 0) -> Outputs:
-    """Partials messages through WATCH, offsets from ``first`` on."""
-    out = Outputs()
-    for offset, message in enumerate(messages, first):
-        step = made.watch(q, offset, message.value, dict(message.headers))
+def partials_of(messages: Sequence[Outgoing], first: int = 0) -> list[PartialMessage]:
+    """Messages as WATCH takes them, offsets from ``first`` on."""
+    return [PartialMessage(offset, m.value, dict(m.headers)) for offset, m in enumerate(messages, first)]
+
+
+def watch_all(made: Pipeline, q: int, messages: Sequence[Outgoing], first: int = 0, size: int = 1) -> Outputs:
+    """Partials messages through WATCH, ``size`` at a time, offsets from ``first`` on."""
+    out, partials = Outputs(), partials_of(messages, first)
+    for start in range(0, len(partials), size):
+        step = made.watch(q, partials[start : start + size])
         out.messages += step.messages
         out.points += step.points
+        out.refused += step.refused
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,12 @@ class Policy:
         self._rules = rules
         self._incidents: dict[tuple[str, str, str], Incident] = {}
 
-    def judge(self, verdict: Verdict) -> Alert | None:
-        """Take a verdict in; an Alert when an incident opens, is due for an update, or resolves."""
+    def judge(self, verdicts: Iterable[Verdict]) -> list[Alert]:
+        """Take verdicts in; an Alert for each incident that opens, is due for an update, or resolves."""
+        alerts = (self._judge(verdict) for verdict in verdicts)
+        return [alert for alert in alerts if alert is not None]
+
+    def _judge(self, verdict: Verdict) -> Alert | None:
         rule, key = self._rules[verdict.rule], (verdict.rule, verdict.slicing, verdict.slice)
         incident = self._incidents.get(key)
         if incident is None:

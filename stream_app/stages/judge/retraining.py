@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.records import OffsetRange, RetrainRequest, record_id
@@ -23,10 +24,11 @@ class OffsetMarks:
 
     marks: list[tuple[int, int]] = field(default_factory=list)
 
-    def add(self, pane_end_ms: int, offset_end: int) -> None:
-        """Take a marker in."""
-        if not self.marks or pane_end_ms > self.marks[-1][0]:
-            self.marks.append((pane_end_ms, offset_end))
+    def add(self, marks: Iterable[tuple[int, int]]) -> None:
+        """Take the ``(pane_end_ms, offset_end)`` of markers in."""
+        for mark in marks:
+            if not self.marks or mark[0] > self.marks[-1][0]:
+                self.marks.append(mark)
 
     def start(self, time_ms: int) -> int:
         """An offset at or before the first row of panes that start at or after ``time_ms``; 0 where not known."""
@@ -39,11 +41,13 @@ class OffsetMarks:
         later = [offset for end, offset in self.marks if end >= time_ms]
         return later[0] if later else (self.marks[-1][1] if self.marks else 0)
 
-    def thin(self, final_ms: int) -> None:
-        """Keep a bounded number of marks up to ``final_ms``: older offsets become less exact, never wrong."""
-        old = [mark for mark in self.marks if mark[0] <= final_ms]
+
+def thin(offset_marks: Iterable[OffsetMarks], final_ms: int) -> None:
+    """Keep a bounded number of marks up to ``final_ms``: older offsets become less exact, never wrong."""
+    for marks in offset_marks:
+        old = [mark for mark in marks.marks if mark[0] <= final_ms] if len(marks.marks) > MARKS_MAX else []
         if len(old) > MARKS_MAX:
-            self.marks = [*old[1::2], *self.marks[len(old) :]]
+            marks.marks = [*old[1::2], *marks.marks[len(old) :]]
 
 
 class Retraining:

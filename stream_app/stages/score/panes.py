@@ -8,13 +8,16 @@ content alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from flowlib.table import Floats, Ints
+from flowlib.table import Floats, Ints, Objects
 from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, PaneLayout, fixed_square, fixed_sum
+from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
+from stream_app.stages.score.screening import Screening
 
 OTHER = "__other__"
 """Slice of the events whose own slice came after ``windows.max_slices`` others."""
@@ -42,22 +45,6 @@ class Pane:
     rows: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     top: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
-    def indices(self, names: list[str], layout: PaneLayout, slices_max: int) -> Ints:
-        """Row index of each slice name; names past the cap share ``__other__``."""
-        index = np.empty(len(names), dtype=np.int64)
-        for i, name in enumerate(names):
-            row = self.slices.get(name)
-            if row is None:
-                name = name if len(self.slices) < slices_max else OTHER
-                row = self.slices.setdefault(name, len(self.slices))
-            index[i] = row
-        if len(self.slices) > len(self.rows):
-            grown = np.zeros((max(16, 2 * len(self.slices)), layout.width), dtype=np.int64)
-            if self.rows.size:
-                grown[: len(self.rows)] = self.rows
-            self.rows = grown
-        return index
-
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
         return {
@@ -75,48 +62,138 @@ class Pane:
         return cls(state["model_id"], slices, np.array(state["rows"]), top)
 
 
-def add_rows(
-    pane: Pane, layout: PaneLayout, scored: ScoredBatch, names: list[str], rows: Ints, slices_max: int
-) -> None:
-    """Add scored rows (indices into ``scored``) to a pane; ``names`` are their slices in this slicing."""
-    index = pane.indices(names, layout, slices_max)
-    np.add.at(pane.rows[:, : layout.columns["pit"].start], index, _row_values(layout, scored, rows))
-    _add_pit(pane, layout, scored, rows, index)
-    _keep_top(pane, index, scored.p_value[rows], scored.events.offsets[rows])
+OpenPanes = dict[int, list[Pane]]
+"""Pane start to one Pane for each slicing."""
 
 
-def _row_values(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
-    """The columns of each row by itself, int64; the wide PIT columns are left out and added in place."""
-    values = np.zeros((len(rows), layout.columns["pit"].start), dtype=np.int64)
-    log_prob = np.clip(scored.log_prob[rows], -LOG_PROB_CLIP, LOG_PROB_CLIP)
-    p = scored.p_value[rows]
-    place = layout.columns
-    values[:, place["seen"]] = 1
-    values[:, place["missing"]] = scored.missing[rows]
-    values[:, place["scored"]] = 1
-    values[:, place["log_prob_sum"].start] = fixed_sum(log_prob)
-    values[:, place["log_prob_square_sum"].start] = fixed_square(log_prob)
-    values[:, place["p_le"]] = p[:, None] <= np.array(ALPHAS)
-    values[:, place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[:, None] - 0.5)))
-    return values
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What one row closes.
+
+    Attributes:
+        row: the event (its index in the batch).
+        closed_ms: panes that end at or before it are closed.
+        panes: ``(start_ms, one Pane for each slicing)`` of those that held something, oldest first.
+        early: how many of them ``windows.max_open_panes`` closed before their time.
+    """
+
+    row: int
+    closed_ms: int
+    panes: list[tuple[int, list[Pane]]]
+    early: int
 
 
-def count_rows(pane: Pane, layout: PaneLayout, column: str, names: list[str], slices_max: int) -> None:
-    """Count rows that carry no score (``late``, ``unscorable``) under their slices."""
-    index = pane.indices(names, layout, slices_max)
-    np.add.at(pane.rows[:, layout.columns[column].start], index, 1)
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """The events of a batch with their columns.
+
+    Attributes:
+        target_ms: ``(n,)`` the pane that each event goes to.
+        model: ``(n,)`` the model of that pane.
+        wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
+        values: ``(n, v)`` columns before the PIT.
+        pit: ``(n, d)`` column of each PIT value.
+        present: ``(n, d)`` where there is one.
+    """
+
+    scored: ScoredBatch
+    target_ms: Ints
+    model: Objects
+    wanted: Any
+    values: Ints
+    pit: Ints
+    present: Any
+    slices_max: int
 
 
-def _add_pit(pane: Pane, layout: PaneLayout, scored: ScoredBatch, rows: Ints, index: Ints) -> None:
-    bins = np.clip((scored.pit[rows] * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
-    column = layout.columns["pit"].start + np.arange(layout.d) * PIT_BINS + bins
-    present = ~scored.missing[rows]
-    np.add.at(pane.rows, (np.broadcast_to(index[:, None], column.shape)[present], column[present]), 1)
+def fill_panes(
+    panes: OpenPanes, layout: PaneLayout, scored: ScoredBatch, timing: Screening, model: Objects, windows: WindowsConfig
+) -> list[Closing]:
+    """Let the events of a batch enter their panes, in order; and close panes where the screening says so.
+
+    Args:
+        panes: the open panes, changed in place.
+        layout: columns of their rows.
+        scored: n events.
+        timing: how far panes are closed before and after each of them.
+        model: ``(n,)`` the model of the pane that each event goes to (:meth:`~Screening.target_ms`).
+        windows: length of a pane, and the bound on slices.
+    """
+    filling = _filling(layout, scored, timing, model, int(windows.max_slices))
+    closings = []
+    cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
+    for first, last in pairwise(sorted({0, *cuts, len(model)})):
+        if timing.closed_after_ms[first] > timing.closed_before_ms[first]:
+            closings.append(_close(panes, timing, first, int(windows.pane)))
+        rows = first + np.flatnonzero(filling.wanted[first:last])
+        for start in np.unique(filling.target_ms[rows]).tolist():
+            _enter(panes, layout, filling, start, rows[filling.target_ms[rows] == start])
+    return closings
+
+
+def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, model: Objects, slices_max: int) -> _Filling:
+    """The columns of each event by itself, int64."""
+    place, windowed = layout.columns, scored.scorable
+    unscorable = timing.wanted & ~windowed
+    values = np.zeros((len(model), place["pit"].start), dtype=np.int64)
+    values[:, place["late"].start] = timing.late
+    values[:, place["unscorable"].start] = unscorable
+    log_prob, p = np.clip(scored.log_prob, -LOG_PROB_CLIP, LOG_PROB_CLIP), scored.p_value[:, None]
+    values[windowed, place["seen"].start] = 1
+    values[windowed, place["missing"]] = scored.missing[windowed]
+    values[windowed, place["scored"].start] = 1
+    values[windowed, place["log_prob_sum"].start] = fixed_sum(log_prob[windowed])
+    values[windowed, place["log_prob_square_sum"].start] = fixed_square(log_prob[windowed])
+    values[windowed, place["p_le"]] = p[windowed] <= np.array(ALPHAS)
+    values[windowed, place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[windowed] - 0.5)))
+    bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
+    pit = place["pit"].start + np.arange(layout.d) * PIT_BINS + bins
+    wanted = windowed | unscorable | timing.late
+    present = ~scored.missing & windowed[:, None]
+    return _Filling(scored, timing.target_ms, model, wanted, values, pit, present, slices_max)
+
+
+def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
+    """Add events (indices, ascending) to the pane that starts at ``start``."""
+    events, width = filling.scored.events, filling.values.shape[1]
+    if start not in panes:
+        panes[start] = [Pane(filling.model[rows[0]]) for _ in range(events.slices.shape[1])]
+    present, pit = filling.present[rows], filling.pit[rows]
+    for pane, names in zip(panes[start], events.slices[rows].T.tolist(), strict=True):
+        index = _rows_of(pane, names, layout.width, filling.slices_max)
+        np.add.at(pane.rows[:, :width], index, filling.values[rows])
+        np.add.at(pane.rows, (np.broadcast_to(index[:, None], pit.shape)[present], pit[present]), 1)
+        _keep_top(pane, index, filling.scored.p_value[rows], events.offsets[rows])
+
+
+def _rows_of(pane: Pane, names: list[str], width: int, slices_max: int) -> Ints:
+    """Row of each slice name, made where it is new; names past the cap share ``__other__``."""
+    index = np.empty(len(names), dtype=np.int64)
+    for i, name in enumerate(names):
+        row = pane.slices.get(name)
+        if row is None:
+            name = name if len(pane.slices) < slices_max else OTHER
+            row = pane.slices.setdefault(name, len(pane.slices))
+        index[i] = row
+    if len(pane.slices) > len(pane.rows):
+        grown = np.zeros((max(16, 2 * len(pane.slices)), width), dtype=np.int64)
+        if pane.rows.size:
+            grown[: len(pane.rows)] = pane.rows
+        pane.rows = grown
+    return index
 
 
 def _keep_top(pane: Pane, index: Ints, p_value: Floats, offsets: Ints) -> None:
+    """Events without a score have the p-value 1."""
     for i in np.flatnonzero(p_value <= TOP_P_VALUE):
         top = pane.top.setdefault(int(index[i]), [])
         top.append((float(p_value[i]), int(offsets[i])))
         top.sort()
         del top[TOP_MAX:]
+
+
+def _close(panes: OpenPanes, timing: Screening, row: int, pane_ms: int) -> Closing:
+    closed, due = int(timing.closed_after_ms[row]), int(timing.due_ms[row])
+    done = sorted(start for start in panes if start + pane_ms <= closed)
+    early = sum(start + pane_ms > due for start in done)
+    return Closing(row, closed, [(start, panes.pop(start)) for start in done], early)

@@ -66,6 +66,11 @@ class Screening:
         """``(n,)`` events that are to be scored."""
         return ~(self.future | self.duplicate | self.late)
 
+    @property
+    def target_ms(self) -> Ints:
+        """``(n,)`` pane that each event goes to; late ones to the oldest that is open, so that somebody hears of them."""
+        return np.where(self.late, self.closed_after_ms, self.pane_start_ms)
+
 
 def screen(state: Timing, windows: WindowsConfig, events: EventBatch, record_time_ms: Ints | None) -> Screening:
     """Judge the events in order and move the clock.

@@ -57,6 +57,11 @@ class ScoreState:
         """Put a decision into the list; a later one for the same pane replaces the earlier."""
         self.activations = sorted({**dict(self.activations), pane_start_ms: model_id}.items())
 
+    def forget_blamed(self, pane_ms: int) -> None:
+        """Drop the counts of panes that are closed."""
+        closed = self.timing.closed_ms
+        self.blamed = {start: n for start, n in self.blamed.items() if start + pane_ms > closed}
+
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot (activations are decisions and are kept with them)."""
         return {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from schemas.pane_layout import PaneLayout
@@ -26,12 +24,12 @@ def ring_of(config: Config, rule: str, windows: SlicingWindows) -> Ring:
     return windows.rings[min(1, len(windows.rings) - 1)]
 
 
-def verdicts(config: Config, rule: str, detector: Detector, pane: SlicingPane, view: PaneView) -> Iterator[Verdict]:
+def verdicts(config: Config, rule: str, detector: Detector, pane: SlicingPane, view: PaneView) -> list[Verdict]:
     """What a rule's detector says of each slice of a pane, slices in order of their names."""
     settings, layout = config.rules[rule], PaneLayout(len(config.event.numeric))
     statistics = detector.update(view)
-    for i in sorted(range(len(pane)), key=pane.names.__getitem__):
-        yield Verdict(
+    return [
+        Verdict(
             rule=rule,
             detector=settings.detector,
             slicing=pane.slicing,
@@ -43,6 +41,8 @@ def verdicts(config: Config, rule: str, detector: Detector, pane: SlicingPane, v
             evidence=detector.evidence,
             blame=_blame(config, layout, settings.detector, view, i) if statistics[i] >= settings.resolve else (),
         )
+        for i in sorted(range(len(pane.names)), key=pane.names.__getitem__)
+    ]
 
 
 def _blame(config: Config, layout: PaneLayout, kind: str, view: PaneView, i: int) -> tuple[tuple[str, float], ...]:

@@ -1,4 +1,4 @@
-"""WATCH: one step over one partial (a block or a marker) of a partials partition.
+"""WATCH: one step over consecutive messages of a partials partition.
 
     block ─► pending        marker ─► which panes have all source partitions closed?
                                         └─► merge blocks ─► rolling windows ─► detectors ─► verdicts ─► policy ─► alerts
@@ -10,17 +10,18 @@ source partitions interleaved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from schemas.codecs import DecodeError
+from schemas.codecs import DecodeError, Partial, decode_partials
 from schemas.pane_layout import PaneLayout
-from schemas.records import PaneBlock, PaneClosed
+from schemas.records import PaneBlock
 from stream_app.config import Config
-from stream_app.stages.judge.retraining import OffsetMarks
+from stream_app.stages.batches import PartialMessage
+from stream_app.stages.judge.retraining import OffsetMarks, thin
 from stream_app.stages.outputs import Outputs
-from stream_app.stages.points import alert_point, retrain_point
+from stream_app.stages.points import alert_points, retrain_point
 from stream_app.stages.watch import messages
 from stream_app.stages.watch.detectors import PaneView, Reference
 from stream_app.stages.watch.judging import ring_of, verdicts
@@ -29,49 +30,69 @@ from stream_app.stages.watch.state import WatchState
 
 
 class WatchStage:
-    """Runs WATCH for the partials partitions of a stream. It holds the configuration; states are handed in.
-
-    ``references`` of its methods says what is normal under each model, by model id: every model of ``state.pending_models()``
-    must be among them.
-    """
+    """Runs WATCH for the partials partitions of a stream. It holds the configuration; states are handed in."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout = PaneLayout(len(config.event.numeric))
+        self._slicings = config.slicing_names
+        self._sizes = {name: 8 * width for name, width in self._layout.shapes.items()}
 
     def step(
-        self, state: WatchState, partition: int, partial: PaneBlock | PaneClosed, references: Mapping[str, Reference]
+        self, state: WatchState, partition: int, partials: Sequence[PartialMessage], references: Mapping[str, Reference]
     ) -> Outputs:
-        """Process a message of a partials partition.
+        """Process consecutive messages of a partials partition, then finalise the panes that they complete.
 
         Args:
             state: the partition's state; changed in place.
             partition: number of the partials partition.
-            partial: a block is kept, one sent twice is one block; a marker finalises the panes that it completes.
-            references: see the class.
-
-        Raises:
-            DecodeError: a block that does not belong to this stream or is not of its shape.
+            partials: messages, offsets ascending; those below ``state.next_offset`` are skipped. One that is not of this
+                stream or not of its shape is refused.
+            references: what is normal under each model that is here, by model id.
         """
-        if isinstance(partial, PaneBlock):
-            self._take_block(state, partial)
-            return Outputs()
-        source = partial.partition
-        state.closed_ms[source] = max(state.closed_ms.get(source, 0), partial.pane_end_ms)
-        state.offset_marks.setdefault(source, OffsetMarks()).add(partial.pane_end_ms, partial.offset_end)
-        return self.finalise(state, partition, references)
+        out = Outputs()
+        partials = [message for message in partials if message.offset >= state.next_offset]
+        marks: dict[int, list[tuple[int, int]]] = {}
+        decoded = decode_partials([(message.value, message.headers) for message in partials])
+        for message, partial in zip(partials, decoded, strict=True):
+            why = str(partial) if isinstance(partial, DecodeError) else self._fault(partial)
+            if why:
+                out.refused.append((message.offset, why))
+            elif isinstance(partial, PaneBlock):
+                self._keep(state, partial)
+            elif not isinstance(partial, DecodeError):
+                closed_ms = state.closed_ms.get(partial.partition, 0)
+                state.closed_ms[partial.partition] = max(closed_ms, partial.pane_end_ms)
+                marks.setdefault(partial.partition, []).append((partial.pane_end_ms, partial.offset_end))
+        for source, ends in marks.items():
+            state.offset_marks.setdefault(source, OffsetMarks()).add(ends)
+        if partials:
+            state.next_offset = partials[-1].offset + 1
+        self.finalise(state, partition, references, out)
+        return out
 
-    def _take_block(self, state: WatchState, block: PaneBlock) -> None:
-        if block.stream != self.config.stream or block.slicing not in state.windows:
-            raise DecodeError(f"a block of stream {block.stream!r}, slicing {block.slicing!r}: not one of ours")
-        try:
-            self._layout.decode(block.columns, len(block.slices))
-        except ValueError as error:
-            raise DecodeError(f"a block of pane {block.pane_start_ms}: {error}") from None
-        if block.pane_start_ms < state.final_ms or state.is_passed_over(block.partition, block.pane_start_ms):
+    def _fault(self, partial: Partial) -> str:
+        """What is wrong with a partial, or ""."""
+        if partial.stream != self.config.stream:
+            return f"it is of stream {partial.stream!r}, not {self.config.stream!r}"
+        if not isinstance(partial, PaneBlock):
+            return ""
+        if partial.slicing not in self._slicings:
+            return f"slicing {partial.slicing!r} is not one of {', '.join(self._slicings)}"
+        for name, size in self._sizes.items():
+            length = len(partial.columns.get(name, b""))
+            if length != size * len(partial.slices):
+                return f"column {name!r} of a block has {length} bytes, {size * len(partial.slices)} are expected"
+        return ""
+
+    def _keep(self, state: WatchState, block: PaneBlock) -> None:
+        """One sent twice is one block. After its marker none is due: what comes then has come before, or too late."""
+        done_ms = max(state.closed_ms.get(block.partition, 0), state.final_ms)
+        passed_over = state.passed_over.get(block.partition, ())
+        if block.pane_end_ms <= done_ms or any(start <= block.pane_start_ms < end for start, end in passed_over):
             state.late_blocks += 1
-            return
-        state.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
+        else:
+            state.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
 
     def pass_over(self, state: WatchState, partition: int, from_ms: int, to_ms: int) -> None:
         """Decision: no longer wait for the panes of a source partition in ``[from_ms, to_ms)``."""
@@ -90,61 +111,65 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
-    def finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference]) -> Outputs:
-        """Finalise every pane that all source partitions have closed or been passed over in."""
-        out = Outputs()
+    def finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference], out: Outputs) -> None:
+        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; up to the first
+        one that was scored by a model which is not here yet.
+        """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
         pane_ms = int(self.config.windows.pane)
         for start in sorted(start for start in state.pending if start + pane_ms <= closed_ms):
-            self._finalise_pane(state, partition, start, references, out)
+            blocks = state.pending[start]
+            if any(block.model_id not in references for block in blocks.values()):
+                return
+            del state.pending[start]
+            self._finalise_pane(
+                state, partition, start, [block for _, block in sorted(blocks.items())], references, out
+            )
+            state.final_ms = max(state.final_ms, start + pane_ms)
         state.final_ms = max(state.final_ms, closed_ms)
-        return out
 
     def _finalise_pane(
-        self, state: WatchState, partition: int, start: int, references: Mapping[str, Reference], out: Outputs
+        self,
+        state: WatchState,
+        partition: int,
+        start: int,
+        blocks: list[PaneBlock],
+        references: Mapping[str, Reference],
+        out: Outputs,
     ) -> None:
         end = start + int(self.config.windows.pane)
-        blocks = [block for _, block in sorted(state.pending.pop(start).items())]
-        for slicing in self.config.slicing_names:
+        for slicing in self._slicings:
             own = [block for block in blocks if block.slicing == slicing]
             if own:
                 kept = kept_names(own, state.windows[slicing].index, self.config.windows.max_slices)
                 pane = SlicingPane(slicing, start, end, *merge_blocks(self._layout, own, kept))
                 self._judge_pane(state, partition, pane, references, out)
         self._ask(state, partition, end, out)
-        for marks in state.offset_marks.values():
-            marks.thin(end)
+        thin(state.offset_marks.values(), end)
 
     def _judge_pane(
         self, state: WatchState, partition: int, pane: SlicingPane, references: Mapping[str, Reference], out: Outputs
     ) -> None:
         """Enter a pane into the rolling windows and let every rule of its slicing look at it."""
-        windows = state.windows[pane.slicing]
-        index, fresh = windows.enter(pane, self._layout)
+        rolling = state.windows[pane.slicing]
+        index, fresh = rolling.enter(pane, self._layout)
         state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
         order = np.argsort(index, kind="stable")  # detectors see slices in the order in which they first came
         pane, index, fresh = pane.take(order), index[order], fresh[order]
         chosen = [references[model] for model in pane.models]
-        out.points += messages.window_points(self.config, self._layout, pane, index, chosen, windows)
-        for rule, slicing in state.detectors:
+        out.points += messages.windows(self.config, self._layout, pane, index, chosen, rolling)
+        for (rule, slicing), detector in state.detectors.items():
             if slicing == pane.slicing:
-                total = ring_of(self.config, rule, windows).total[index]
-                view = PaneView(pane.start_ms, pane.end_ms, index, pane.rows, total, fresh, chosen)
-                self._judge_rule(state, partition, rule, pane, view, out)
-
-    def _judge_rule(
-        self, state: WatchState, partition: int, rule: str, pane: SlicingPane, view: PaneView, out: Outputs
-    ) -> None:
-        for verdict in verdicts(self.config, rule, state.detectors[rule, pane.slicing], pane, view):
-            alert = state.policy.judge(verdict)
-            if alert is not None:
-                out.messages.append(messages.alert_message(self.config, partition, alert))
-                out.points.append(alert_point(alert))
+                window = ring_of(self.config, rule, rolling).total[index]
+                view = PaneView(pane.start_ms, pane.end_ms, index, pane.rows, window, fresh, chosen)
+                alerts = state.policy.judge(verdicts(self.config, rule, detector, pane, view))
+                if alerts:
+                    out.messages += messages.alerts(self.config, partition, alerts)
+                    out.points += alert_points(alerts)
 
     def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
         alerts = state.policy.open_alerts(state.retraining.rules)
-        if alerts:
-            request = state.retraining.ask(end, alerts, state.service, state.offset_marks)
-            if request is not None:
-                out.messages.append(messages.request_message(self.config, partition, request))
-                out.points.append(retrain_point(request))
+        request = state.retraining.ask(end, alerts, state.service, state.offset_marks) if alerts else None
+        if request is not None:
+            out.messages += messages.request(self.config, partition, request)
+            out.points.append(retrain_point(request))

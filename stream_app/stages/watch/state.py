@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.codecs import decode_partial, encode_partial
+from schemas.codecs import decode_partial, encode_partials
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock
 from stream_app.config import Config
@@ -70,10 +70,6 @@ class WatchState:
                 time_ms = end
         return time_ms
 
-    def is_passed_over(self, partition: int, pane_start_ms: int) -> bool:
-        """Whether a decision says not to wait for this pane of a source partition."""
-        return any(start <= pane_start_ms < end for start, end in self.passed_over.get(partition, ()))
-
     def behind(self) -> dict[int, Span]:
         """Source partitions that hold the others up, each with the span a decision would pass over."""
         reached = {partition: self.reached_ms(partition) for partition in self.closed_ms}
@@ -94,7 +90,7 @@ class WatchState:
             "service": self.service,
             "final_ms": self.final_ms,
             "late_blocks": self.late_blocks,
-            "pending": [encode_partial(block).value for block in blocks],
+            "pending": [message.value for message in encode_partials(blocks)],
             "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
             "windows": [[name, windows.to_state()] for name, windows in self.windows.items()],
             "detectors": [[*key, detector.to_state()] for key, detector in self.detectors.items()],

@@ -28,8 +28,14 @@ def verdict(k: int, statistic: float, slice_: str = "a", **change: Any) -> Verdi
     return Verdict(slice=slice_, pane_start_ms=k * PANE, pane_end_ms=(k + 1) * PANE, statistic=statistic, **given)
 
 
+def judge(of: Policy, one: Verdict) -> Alert | None:
+    """One verdict at a time."""
+    alerts = of.judge([one])
+    return alerts[0] if alerts else None
+
+
 def tell(of: Policy, statistics: list[float], first: int = 0) -> list[Alert | None]:
-    return [of.judge(verdict(first + k, value)) for k, value in enumerate(statistics)]
+    return [judge(of, verdict(first + k, value)) for k, value in enumerate(statistics)]
 
 
 def states(alerts: list[Alert | None]) -> list[str]:
@@ -57,7 +63,7 @@ def test_one_id_from_open_to_resolve_and_another_for_the_next() -> None:
 
 def test_the_id_says_what_the_incident_is_and_nothing_else() -> None:
     def opened(**change: Any) -> str:
-        alert = policy().judge(verdict(3, 20.0, **change))
+        alert = judge(policy(), verdict(3, 20.0, **change))
         assert alert is not None
         return alert.id
 
@@ -70,15 +76,15 @@ def test_the_id_says_what_the_incident_is_and_nothing_else() -> None:
 def test_min_duration_asks_for_an_unbroken_stretch() -> None:
     of = policy(min_duration=3 * PANE)
     assert states(tell(of, [11, 11, 9, 11, 11, 11])) == ["", "", "", "", "", "open"]
-    alert = of.judge(verdict(6, 1.0))
+    alert = judge(of, verdict(6, 1.0))
     assert alert is not None
     assert alert.opened_pane_ms == 3 * PANE
 
 
 def test_min_duration_counts_event_time_not_panes() -> None:
     of = policy(min_duration=5 * PANE)
-    assert of.judge(verdict(0, 20.0)) is None
-    opened = of.judge(verdict(4, 20.0))
+    assert judge(of, verdict(0, 20.0)) is None
+    opened = judge(of, verdict(4, 20.0))
     assert opened is not None
     assert (opened.opened_pane_ms, opened.pane_end_ms) == (0, 5 * PANE)
 
@@ -95,19 +101,19 @@ def test_an_open_incident_is_told_again_once_a_cooldown() -> None:
 
 def test_slices_and_rules_have_incidents_of_their_own() -> None:
     of = policy()
-    assert of.judge(verdict(0, 20.0, "a")) is not None
-    assert of.judge(verdict(0, 20.0, "b")) is not None
-    assert of.judge(verdict(0, 20.0, "a", rule="other")) is not None
+    assert judge(of, verdict(0, 20.0, "a")) is not None
+    assert judge(of, verdict(0, 20.0, "b")) is not None
+    assert judge(of, verdict(0, 20.0, "a", rule="other")) is not None
     assert [name for name, _ in of.open_alerts({"r"})] == ["a", "b"]
     assert [name for name, _ in of.open_alerts({"other", "r"})] == ["a", "a", "b"]
-    of.judge(verdict(1, 0.0, "a"))
+    judge(of, verdict(1, 0.0, "a"))
     assert [name for name, _ in of.open_alerts({"r"})] == ["b"]
 
 
 def test_the_summary_names_slice_and_features() -> None:
     of = policy(cooldown=PANE)
     blame = (("x", 0.6), ("y", 0.4))
-    opened, update, resolved = (of.judge(verdict(k, v, blame=blame)) for k, v in enumerate([11.0, 11.0, 0.0]))
+    opened, update, resolved = (judge(of, verdict(k, v, blame=blame)) for k, v in enumerate([11.0, 11.0, 0.0]))
     assert opened is not None
     assert opened.summary == f"a: {summary_of('pit')}; most moved: x, y."
     assert [(b.feature, b.weight) for b in opened.blame] == [("x", 0.6), ("y", 0.4)]
@@ -131,10 +137,10 @@ PATH = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 4.9, 5.0,
 def test_state_round_trip(path: list[tuple[str, float]], at: int, min_duration: int, cooldown: int) -> None:
     whole, first, second = (policy(min_duration, cooldown) for _ in range(3))
     verdicts = [verdict(k, value, name) for k, (name, value) in enumerate(path)]
-    expected = [whole.judge(each) for each in verdicts]
-    before = [first.judge(each) for each in verdicts[:at]]
+    expected = [judge(whole, each) for each in verdicts]
+    before = [judge(first, each) for each in verdicts[:at]]
     second.restore(unpack(pack(first.to_state())))
-    assert before + [second.judge(each) for each in verdicts[at:]] == expected
+    assert before + [judge(second, each) for each in verdicts[at:]] == expected
     assert second.open_alerts({"r"}) == whole.open_alerts({"r"})
 
 
@@ -144,7 +150,7 @@ def test_alerts_of_a_slice_alternate(path: list[tuple[str, float]], min_duration
     """Open, any updates, resolve, and again; all of one incident under one id."""
     of, current, resolved_ms = policy(min_duration, cooldown), {}, {}
     for k, (name, value) in enumerate(path):
-        alert = of.judge(verdict(k, value, name))
+        alert = judge(of, verdict(k, value, name))
         if alert is None:
             continue
         if alert.state == "open":

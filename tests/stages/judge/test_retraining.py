@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.records import RetrainRequest
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.batches import EventBatch
-from stream_app.stages.judge.retraining import MARKS_MAX, OffsetMarks, Retraining
+from stream_app.stages.judge.retraining import MARKS_MAX, OffsetMarks, Retraining, thin
 from stream_app.stages.score.screening import Timing, screen
 from stream_app.stages.snapshot import pack, unpack
 from tests.stages.streams import PANE, config
@@ -88,8 +88,8 @@ def test_marks_are_thinned_and_never_wrong() -> None:
     marks, true, n = OffsetMarks(), {}, 3 * MARKS_MAX
     for k in range(n):
         true[(k + 1) * PANE] = 3 * (k + 1)
-        marks.add((k + 1) * PANE, 3 * (k + 1))
-        marks.thin(k * PANE)
+        marks.add([((k + 1) * PANE, 3 * (k + 1))])
+        thin([marks], k * PANE)
         assert len(marks.marks) <= MARKS_MAX + 2
     found = [marks.start(at) for at in true]
     assert found == sorted(found)
@@ -101,16 +101,16 @@ def test_marks_are_thinned_and_never_wrong() -> None:
 
 def test_marks_ahead_of_the_final_pane_are_not_thinned() -> None:
     marks = OffsetMarks([(k * PANE, k) for k in range(1, 2 * MARKS_MAX)])
-    marks.thin(10 * PANE)
+    thin([marks], 10 * PANE)
     assert len(marks.marks) == 2 * MARKS_MAX - 1
 
 
 def test_markers_sent_twice_change_nothing() -> None:
     once, twice = OffsetMarks(), OffsetMarks()
     for k in range(20):
-        once.add((k + 1) * PANE, 5 * (k + 1))
+        once.add([((k + 1) * PANE, 5 * (k + 1))])
         for _ in range(2):
-            twice.add((k + 1) * PANE, 5 * (k + 1))
+            twice.add([((k + 1) * PANE, 5 * (k + 1))])
     assert once == twice
 
 
@@ -138,7 +138,7 @@ def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, in
     for i in range(n):
         if screened.closed_after_ms[i] > screened.closed_before_ms[i]:
             closed = int(screened.closed_after_ms[i])
-            marks.add(closed, i)
+            marks.add([(closed, i)])
     start_ms = start_ms // PANE * PANE
     cfg = config(windows={"lateness": f"{lateness}ms"}, retrain={"reference": "1000s"})
     made = ask(Retraining(cfg), start_ms + 1_000_000, marks={0: marks})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout
+from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
-from stream_app.stages.score.panes import OTHER, TOP_MAX, Pane, add_rows, count_rows
+from stream_app.stages.score.panes import OTHER, TOP_MAX, Pane, fill_panes
+from stream_app.stages.score.screening import Screening
 from stream_app.stages.snapshot import pack, unpack
 
 LAYOUT = PaneLayout(2)
@@ -42,14 +45,29 @@ def scored(seed: int, n: int, layout: PaneLayout = LAYOUT) -> ScoredBatch:
     return batch
 
 
-def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50) -> Pane:
+def part_of(batch: ScoredBatch, rows: np.ndarray) -> ScoredBatch:
+    """Some rows of a batch, in this order."""
+    names = [one.name for one in fields(ScoredBatch) if one.name != "events"]
+    columns = ("rows", "offsets", "event_time_ms", "numeric", "categorical", "slices")
+    events = replace(batch.events, **{name: getattr(batch.events, name)[rows] for name in columns})
+    return ScoredBatch(events, **{name: getattr(batch, name)[rows] for name in names})
+
+
+def in_time(n: int, late: bool = False) -> Screening:
+    """All events in the pane that starts at 0, none closing anything."""
+    times, no = np.zeros(n, np.int64), np.zeros(n, bool)
+    return Screening(times, no, no, np.full(n, late), times, times, times)
+
+
+def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50, into: Pane | None = None) -> Pane:
     """A pane with the rows, added batch by batch."""
-    pane = Pane("m")
+    panes = {0: [into or Pane("m")]}
+    windows = WindowsConfig(max_slices=slices_max)
     edges = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for a, b in itertools.pairwise(edges):
-        part = rows[a:b]
-        add_rows(pane, PaneLayout(batch.pit.shape[1]), batch, batch.events.slices[part, 0].tolist(), part, slices_max)
-    return pane
+        part = part_of(batch, rows[a:b])
+        assert fill_panes(panes, PaneLayout(batch.pit.shape[1]), part, in_time(b - a), part.model, windows) == []
+    return panes[0][0]
 
 
 def by_name(pane: Pane) -> dict[str, list[int]]:
@@ -139,9 +157,12 @@ def test_the_strangest_rows_are_kept() -> None:
 
 
 def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
-    pane = Pane("m")
-    count_rows(pane, LAYOUT, "late", ["a", "b", "a"], 50)
-    count_rows(pane, LAYOUT, "unscorable", ["a"], 50)
+    batch = ScoredBatch.unscored(scored(1, 4).events, np.full(4, "m", object))
+    batch.events.slices[:, 0] = ["a", "b", "a", "a"]
+    panes: dict[int, list[Pane]] = {}
+    fill_panes(panes, LAYOUT, part_of(batch, np.arange(3)), in_time(3, late=True), batch.model[:3], WindowsConfig())
+    fill_panes(panes, LAYOUT, part_of(batch, np.array([3])), in_time(1), batch.model[3:], WindowsConfig())
+    pane = panes[0][0]
     assert [LAYOUT.get(pane.rows[pane.slices[n]], "late").item() for n in "ab"] == [2, 1]
     assert LAYOUT.get(pane.rows[0], "unscorable") == 1
     assert pane.rows.sum() == 4
@@ -154,37 +175,6 @@ def test_state_round_trip(seed: int, n: int) -> None:
     pane = fill(scored(seed, n), np.arange(n), [])
     back = Pane.from_state(unpack(pack(pane.to_state())))
     assert (back.slices, back.top, back.model_id) == (pane.slices, pane.top, "m")
-    more = scored(seed + 1, 9)
     for each in (pane, back):
-        add_rows(each, LAYOUT, more, more.events.slices[:, 0].tolist(), np.arange(9), 50)
+        fill(scored(seed + 1, 9), np.arange(9), [], into=each)
     assert pack(back.to_state()) == pack(pane.to_state())
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 5), st.integers(0, 6), st.integers(0, 2**32))
-def test_layout_round_trip(d: int, m: int, seed: int) -> None:
-    layout = PaneLayout(d)
-    rows = np.random.default_rng(seed).integers(-(2**62), 2**62, (m, layout.width))
-    assert np.array_equal(layout.decode(layout.encode(rows), m), rows)
-    joined = np.concatenate([layout.get(rows, name).reshape(m, width) for name, width in layout.shapes.items()], axis=1)
-    assert np.array_equal(joined, rows)
-    assert layout.pit(rows).shape == (m, d, PIT_BINS)
-    assert layout.get(rows, "missing").shape == (m, d)
-    assert layout.get(rows, "seen").shape == (m,)
-
-
-@pytest.mark.parametrize("name", LAYOUT.shapes)
-@pytest.mark.parametrize("damage", [b"", b"\0" * 8, b"\0" * 7])
-def test_columns_of_the_wrong_size_are_refused(name: str, damage: bytes) -> None:
-    columns = LAYOUT.encode(np.zeros((3, LAYOUT.width), dtype=np.int64))
-    with pytest.raises(ValueError, match=r"column|buffer"):
-        LAYOUT.decode({**columns, name: columns[name] + damage if damage else b""}, 3)
-    with pytest.raises(ValueError, match=name):
-        LAYOUT.decode({k: v for k, v in columns.items() if k != name}, 3)
-    with pytest.raises(ValueError, match="expected 2"):
-        LAYOUT.decode(columns, 2)
-
-
-def test_fixed_point_rounds_to_the_nearest() -> None:
-    assert fixed_sum(np.array([1.0, -0.5, 2**-17 * 1.5, 2**-18])).tolist() == [65_536, -32_768, 1, 0]
-    assert fixed_square(np.array([2.0, 0.5])).tolist() == [1_024, 64]

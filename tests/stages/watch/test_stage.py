@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.codecs import DecodeError
+from schemas.codecs import Partial, encode_partials
 from schemas.pane_layout import PIT_BINS, PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
+from stream_app.stages.batches import PartialMessage
 from stream_app.stages.score.panes import OTHER
 from stream_app.stages.watch.detectors import Reference
 from stream_app.stages.watch.stage import WatchStage
@@ -50,10 +51,15 @@ def close(pane: int) -> PaneClosed:
     return PaneClosed(stream="s", partition=0, pane_start_ms=end - HOUR, pane_end_ms=end, offset_end=1)
 
 
+def sent(*partials: Partial, first: int = 0) -> list[PartialMessage]:
+    encoded = encode_partials(partials)
+    return [PartialMessage(offset, m.value, dict(m.headers)) for offset, m in enumerate(encoded, first)]
+
+
 def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
-    for partial in (block(["d", "b"]), close(0), block(["f", "a", "e", "d", "c"], pane=1), close(1)):
-        out = stage.step(state, 0, partial, REFERENCES)
+    stage.step(state, 0, sent(block(["d", "b"]), close(0)), REFERENCES)
+    out = stage.step(state, 0, sent(block(["f", "a", "e", "d", "c"], pane=1), close(1), first=2), REFERENCES)
     seen = {dict(p.tags)["slice"]: dict(p.fields)["seen"] for p in out.points if dict(p.tags).get("span") == "pane"}
     assert seen == {"d": 1, "a": 1, OTHER: 3}, "d is known, a is the first new one, the others share"
 
@@ -69,15 +75,41 @@ def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
 )
 def test_what_does_not_belong_here_is_refused_on_arrival(bad: PaneBlock) -> None:
     state = WatchState.empty(CONFIG, 1)
-    with pytest.raises(DecodeError):
-        WatchStage(CONFIG).step(state, 0, bad, REFERENCES)
-    assert not state.pending_models()
+    out = WatchStage(CONFIG).step(state, 0, sent(block(["a"]), bad, first=7), REFERENCES)
+    ((offset, reason),) = out.refused
+    assert offset == 8
+    assert any(part in reason for part in ("stream 'another'", "slicing 'another'", "column 'seen'"))
+    assert (state.next_offset, [*state.pending[0]]) == (9, [(0, 0)])
+
+
+def test_bytes_that_are_no_partial_are_refused_and_done_with() -> None:
+    stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
+    bad = [
+        PartialMessage(0, b"x", {}),
+        PartialMessage(1, None, {"kind": b"block"}),
+        PartialMessage(2, b"", {"kind": b"?"}),
+    ]
+    out = stage.step(state, 0, [*bad, *sent(block(["a"]), close(0), first=3)], REFERENCES)
+    assert [offset for offset, _ in out.refused] == [0, 1, 2]
+    assert (state.next_offset, state.final_ms) == (5, HOUR)
+    assert stage.step(state, 0, bad, REFERENCES).refused == []
+
+
+def test_a_pane_waits_for_its_model_and_those_after_it_too() -> None:
+    stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
+    blocks = [block(["a"], pane, model_id="new" if pane == 1 else "m") for pane in range(3)]
+    partials = [part for pane in range(3) for part in (blocks[pane], close(pane))]
+    out = stage.step(state, 0, sent(*partials), REFERENCES)
+    assert {point.time_ms for point in out.points} == {HOUR}
+    assert (state.final_ms, state.pending_models()) == (HOUR, {"new", "m"})
+    later = stage.step(state, 0, [], {**REFERENCES, "new": REFERENCES["m"]})
+    assert {point.time_ms for point in later.points} == {2 * HOUR, 3 * HOUR}
+    assert state.final_ms == 3 * HOUR
 
 
 def test_a_block_for_a_pane_that_is_final_is_counted_and_not_taken() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
-    for partial in (block(["a"]), close(0), block(["a"])):
-        stage.step(state, 0, partial, REFERENCES)
+    stage.step(state, 0, sent(block(["a"]), close(0), block(["a"])), REFERENCES)
     assert (state.late_blocks, state.pending, state.final_ms) == (1, {}, HOUR)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from schemas.pane_layout import PaneLayout
-from stream_app.stages.score.messages import pane_blocks
-from stream_app.stages.score.panes import Pane
+from stream_app.stages.score.panes import Closing, Pane
+from stream_app.stages.score.partials import partials
 from tests.stages.streams import config
 
 DEFAULT_MAX_BYTES = 1_048_588
@@ -22,6 +22,7 @@ def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
     top = {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)}
     pane = Pane("m" * 16, names, rows, top)
     empty = Pane("m" * 16)
-    messages = pane_blocks(config(), layout, 0, 0, [pane, empty])
+    closing = Closing(0, 1_000, [(0, [pane, empty])], 0)
+    messages = partials(config(), layout, 0, [closing], np.array([9]))
     assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
     assert len(messages) < 4 + slices * layout.width * 8 / 200_000

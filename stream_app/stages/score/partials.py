@@ -1,0 +1,115 @@
+"""What SCORE sends to WATCH: the blocks of closed panes, and markers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+
+from flowlib.table import Ints
+from schemas.codecs import Partial, encode_partials
+from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock, PaneClosed
+from stream_app.config import Config
+from stream_app.stages.outputs import Outgoing
+from stream_app.stages.partitioning import partition_for
+from stream_app.stages.score.panes import Closing, Pane
+
+BLOCK_SLICES_MAX = 1_000
+BLOCK_BYTES = 512 * 1024
+"""Size of a block's columns, half of what a broker takes by default (``message.max.bytes``, 1 MiB) at most."""
+
+
+def partials(
+    config: Config, layout: PaneLayout, partition: int, closings: list[Closing], offsets: Ints
+) -> list[Outgoing]:
+    """Blocks and markers of a source partition's closed panes, oldest pane first, each followed by its markers.
+
+    Args:
+        config: the stream.
+        layout: columns of the panes.
+        partition: the source partition.
+        closings: in order.
+        offsets: ``(n,)`` of the events that close.
+    """
+    writer = _Writer(config, layout, partition)
+    pane_ms = int(config.windows.pane)
+    for closing in closings:
+        offset = int(offsets[closing.row])
+        for start, panes in closing.panes:
+            writer.add_blocks(start, panes)
+            writer.add_markers(start + pane_ms, offset)
+        if not closing.panes or closing.panes[-1][0] + pane_ms < closing.closed_ms:
+            writer.add_markers(closing.closed_ms, offset)
+    return writer.messages()
+
+
+@lru_cache(maxsize=65_536)
+def slice_partition(slicing: str, name: str, n: int) -> int:
+    """The partials partition, of n, that looks after a slice: a stable hash."""
+    return partition_for(f"{slicing}\0{name}".encode(), n)
+
+
+class _Writer:
+    """Collects partials in order and encodes them at once."""
+
+    def __init__(self, config: Config, layout: PaneLayout, partition: int) -> None:
+        self._stream, self._layout, self._partition = config.stream, layout, partition
+        self._slicings, self._targets = config.slicing_names, config.topics.partitions
+        self._pane_ms = int(config.windows.pane)
+        self._slices_max = max(min(BLOCK_SLICES_MAX, BLOCK_BYTES // (8 * layout.width)), 1)
+        self._sent: list[tuple[int, Partial]] = []
+        self._rows: list[Ints] = []
+
+    def add_blocks(self, pane_start_ms: int, panes: list[Pane]) -> None:
+        """The blocks of a pane, one Pane for each slicing; their columns are filled in at the end."""
+        blocks = defaultdict[int, int](int)
+        for slicing, pane in zip(self._slicings, panes, strict=True):
+            routes = defaultdict[int, list[str]](list)
+            for name in sorted(pane.slices):
+                routes[slice_partition(slicing, name, self._targets)].append(name)
+            for target, names in sorted(routes.items()):
+                for first in range(0, len(names), self._slices_max):
+                    chunk = names[first : first + self._slices_max]
+                    rows = [pane.slices[name] for name in chunk]
+                    block = PaneBlock(
+                        stream=self._stream,
+                        partition=self._partition,
+                        pane_start_ms=pane_start_ms,
+                        pane_end_ms=pane_start_ms + self._pane_ms,
+                        model_id=pane.model_id,
+                        slicing=slicing,
+                        index=blocks[target],
+                        slices=chunk,
+                        columns={},
+                        top=[pane.top.get(row, []) for row in rows],
+                    )
+                    self._sent.append((target, block))
+                    self._rows.append(pane.rows[rows])
+                    blocks[target] += 1
+
+    def add_markers(self, pane_end_ms: int, offset_end: int) -> None:
+        """``PaneClosed`` on every partials partition: all panes up to ``pane_end_ms`` are complete."""
+        marker = PaneClosed(
+            stream=self._stream,
+            partition=self._partition,
+            pane_start_ms=pane_end_ms - self._pane_ms,
+            pane_end_ms=pane_end_ms,
+            offset_end=offset_end,
+        )
+        self._sent += [(target, marker) for target in range(self._targets)]
+
+    def messages(self) -> list[Outgoing]:
+        """Everything collected, encoded."""
+        sizes = [len(rows) for rows in self._rows]
+        columns = iter(self._layout.encode_blocks(np.concatenate(self._rows), sizes) if sizes else ())
+        whole = [
+            msgspec.structs.replace(partial, columns=next(columns)) if isinstance(partial, PaneBlock) else partial
+            for _, partial in self._sent
+        ]
+        return [
+            Outgoing("partials", target, None, message.value, message.headers)
+            for (target, _), message in zip(self._sent, encode_partials(whole), strict=True)
+        ]
