@@ -65,7 +65,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Artifact:
-    """Bytes of a model; not to be believed before :func:`verify`."""
+    """Bytes of a model; not to be believed before :func:`verify`.
+
+    ``save(pack(density, key), path)`` writes a model, ``load(read(path), {key_id(public): public})`` rebuilds it.
+    """
 
     model_id: str
     manifest: bytes
@@ -128,9 +131,9 @@ def verify(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_ma
         raise ArtifactError("the model is not signed: publish it through the trainer")
     public = trusted.get(artifact.key_id)
     if public is None:
-        known = ", ".join(sorted(trusted)) or "none"
+        ids = ", ".join(sorted(trusted)) or "none"
         raise ArtifactError(
-            f"the model is signed by key {artifact.key_id or '(none)'}, which is not trusted here (trusted: {known}); "
+            f"the model is signed by key {artifact.key_id or '(none)'}, which is not trusted here (trusted: {ids}); "
             "add its public key to state.trusted_keys if it is yours"
         )
     digest = _digest(artifact.manifest, artifact.tensors)

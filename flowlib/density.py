@@ -67,7 +67,7 @@ class Density:
     >>> from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
     >>> x = np.random.default_rng(0).standard_normal((2_000, 2))
     >>> train, valid, held_out = Table.of(x[:1_000]), Table.of(x[1_000:1_200]), Table.of(x[1_200:])
-    >>> config = FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=50)))
+    >>> config = FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=20)))
     >>> density = Density.fit(FeatureSpec(("x", "y")), train, valid, held_out, seed=0, config=config)
     >>> scores = density.score(Table.of([[0.0, 0.0], [9.0, 0.0]]))
     >>> scores.p_value <= 0.01

@@ -56,6 +56,15 @@ class Encoder:
         slice_table: ``(slices + 1, e)`` float32 learnt rows, the first for code 0; e is 0 without that context.
         findings: peculiar columns.
         chunk: rows encoded at a time.
+
+    >>> rng = np.random.default_rng(0)
+    >>> rows = Table.of(np.exp(rng.standard_normal((500, 1))), rng.choice(["north", "south"], (500, 1)).astype(object))
+    >>> encoder = Encoder.fit(FeatureSpec(("amount",), ("shop",)), rows)
+    >>> encoder.maps[0][1].kind, sorted(encoder.levels[0]), encoder.context_width
+    ('log', ['north', 'south'], 4)
+    >>> encoded = encoder.encode(rows)
+    >>> bool(np.allclose(encoder.decode(encoded.features), rows.numeric, rtol=1e-4))
+    True
     """
 
     spec: FeatureSpec
@@ -146,7 +155,7 @@ class Encoder:
         codes = self._codes(table.slices)
         blocks = clock_columns(self.config.context, table.time_ms)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
-        context = join_context(missing, levels, [len(known) + 1 for known in self.levels], blocks)
+        context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
         return Encoded(
             features.astype(np.float32),
             context,
@@ -191,8 +200,8 @@ class Encoder:
         """Codes of the levels and their log-probabilities, ``(n, k)``."""
         codes = np.empty((len(categories), len(self.levels)), dtype=np.int64)
         log_prob = np.empty((len(categories), len(self.levels)))
-        for k, known in enumerate(self._level_codes):
-            codes[:, k] = [known.get(value, len(known)) for value in categories[:, k].tolist()]
+        for k, column in enumerate(self._level_codes):
+            codes[:, k] = [column.get(value, len(column)) for value in categories[:, k].tolist()]
             log_prob[:, k] = self.level_log_prob[k][codes[:, k]]
         return codes, log_prob
 

@@ -119,10 +119,10 @@ def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequenc
         kinds: of each column's map.
     """
     columns = zip(names, values.T, steps.tolist(), kinds, strict=True)
-    found = [finding for column in columns for finding in _of_column(*column)]
+    result = [finding for column in columns for finding in _of_column(*column)]
     for a, b, sign in duplicates(values):
         copy = "an exact copy" if sign > 0 else "an exact mirror image"
-        found.append(
+        result.append(
             Finding(
                 "duplicate",
                 (names[a], names[b]),
@@ -130,7 +130,7 @@ def findings(names: Sequence[str], values: Floats, steps: Floats, kinds: Sequenc
                 "leave one of them out, or their likelihood counts the same news twice",
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
 def many_levels(names: Sequence[str], levels: Sequence[tuple[int, int]]) -> tuple[Finding, ...]:
@@ -140,32 +140,32 @@ def many_levels(names: Sequence[str], levels: Sequence[tuple[int, int]]) -> tupl
         names: k columns.
         levels: of each the number of levels kept apart, and of the others.
     """
-    found = []
+    result = []
     for name, (known, rare) in zip(names, levels, strict=True):
         says = (
             f"{name} has {known + rare:,} levels; the {known} most frequent are kept apart, the others share what is "
             "left: leave the column out if it names single events"
         )
-        found += [Finding("many levels", (name,), says)] if rare else []
-    return tuple(found)
+        result += [Finding("many levels", (name,), says)] if rare else []
+    return tuple(result)
 
 
 def _of_column(name: str, x: Floats, step: float, kind: str) -> list[Finding]:
-    found = []
+    result = []
     missing, x = float(np.isnan(x).mean()), x[~np.isnan(x)]
     if missing > 0.5:
-        found.append(Finding("mostly missing", (name,), f"{name} is missing in {missing:.0%} of the training rows"))
+        result.append(Finding("mostly missing", (name,), f"{name} is missing in {missing:.0%} of the training rows"))
     if not len(x):
-        return found
+        return result
     if x.min() == x.max():
         says = f"{name} is always {x[0]:g}: any other value will be very unlikely"
-        return [*found, Finding("constant", (name,), says)]
+        return [*result, Finding("constant", (name,), says)]
     if step > 0:
         says = f"{name} moves in steps of {step:.4g}: its likelihood is that of a cell of this width, a unit of {name}"
-        found.append(Finding("integer", (name,), says))
+        result.append(Finding("integer", (name,), says))
     low, middle, high = np.quantile(x, (0.25, 0.5, 0.75))
     far = float((np.abs(x - middle) > _FAR * (high - low)).mean()) if high > low else 0.0
     if far > _FAR_SHARE:
         says = f"{far:.1%} of {name} lie more than ten interquartile ranges out: it is taken on the {kind} scale"
-        found.append(Finding("heavy tail", (name,), says))
-    return found
+        result.append(Finding("heavy tail", (name,), says))
+    return result

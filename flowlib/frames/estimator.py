@@ -37,8 +37,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
     column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or one of them
-    beyond a float32, has log-likelihood −∞, counts as an anomaly and does not train. Constant and duplicated columns
-    are kept and named in ``findings_``.
+    beyond a float32, has log-likelihood −∞, counts as an anomaly and does not train. A category never seen has the
+    small probability that smoothing leaves it. Constant and duplicated columns are kept and named in ``findings_``.
 
     ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
     ``p_values`` follow the surprise of :mod:`flowlib.calibration`, which also finds anomalies that were among the rows
@@ -48,8 +48,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         flow: family, of :data:`flowlib.flows.FLOWS`.
         alpha: share of ordinary rows that :meth:`predict` may call anomalies.
         maps: kinds of column map to choose from by held-out likelihood, of :data:`flowlib.encoder.columns.MAPS`.
-        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on; the first two need a time
-        column.
+        context: of ``hour``, ``weekday``, ``slice``: what the density is conditioned on. The first two need a column of
+            times and are those of UTC where it has a time zone.
         slice_column: the column that names slices; p-values are per slice from 200 calibration rows on.
         max_steps: training steps at most; None for half a step a row, 100 to 1,500.
         calibration_share: share of the rows that calibrate and do not train.
@@ -62,12 +62,10 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         findings_: sentences on peculiar columns.
 
     >>> rng = np.random.default_rng(0)
-    >>> x = rng.standard_normal((1_000, 1)) * [1.0, 2.0] + rng.standard_normal((1_000, 2)) / 5  # x1 is about twice x0
-    >>> model = FlowDensity(max_steps=150).fit(x)
-    >>> model.predict([[1.0, 2.0], [1.0, -2.0]])
+    >>> x = rng.standard_normal((600, 1)) * [1.0, 2.0] + rng.standard_normal((600, 2)) / 5  # x1 is about twice x0
+    >>> model = FlowDensity(max_steps=60).fit(x)
+    >>> model.predict([[1.0, 2.0], [3.0, -6.0]])
     array([ 1, -1])
-    >>> next(iter(model.explain([[0.0, 9.0]])[0].blame))
-    'x1'
     """
 
     _layout: FrameLayout

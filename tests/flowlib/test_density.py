@@ -1,4 +1,4 @@
-"""What a fitted model promises: a true density, results that do not depend on the batch, valid p-values, right blame."""
+"""A fitted model: a true density, results that do not depend on the batch, valid p-values, right blame."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_split_conformal_is_valid_on_average() -> None:
 
 
 def test_rows_beyond_the_reference_still_rank(density: Density) -> None:
-    """Their p-values are all the floor; the surprise tells them apart, whichever of its two halves they are far out in."""
+    """Their p-values are all the floor; the surprise tells them apart, whichever of its halves they are far out in."""
     rows = draw(1, 14)
     numeric = np.array([[0, 0, k] for k in (20, 40, 80)], np.float32)
     far = density.score(Table.of(numeric, np.repeat(rows.categories, 3, axis=0), np.repeat(rows.slices, 3)))

@@ -1,4 +1,4 @@
-"""Column maps: the log-derivative is the map's own, the inverse comes back, and nothing is ever folded back or cut off."""
+"""Column maps: the log-derivative is the map's own, the inverse comes back, and no value is folded back or cut off."""
 
 from __future__ import annotations
 

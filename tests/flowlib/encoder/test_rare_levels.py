@@ -62,8 +62,8 @@ def test_it_is_told_how_many_there_are(encoder: Encoder) -> None:
     told = [finding for finding in encoder.findings if finding.kind == "many levels"]
     assert [finding.columns for finding in told] == [("id",)]
     assert told[0].says == (
-        f"id has {encoder.rare_levels[0] + 256:,} levels; the 256 most frequent are kept apart, the others share what is "
-        "left: leave the column out if it names single events"
+        f"id has {encoder.rare_levels[0] + 256:,} levels; the 256 most frequent are kept apart, "
+        "the others share what is left: leave the column out if it names single events"
     )
 
 

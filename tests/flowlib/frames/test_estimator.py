@@ -53,7 +53,7 @@ def framed(request: pytest.FixtureRequest) -> tuple[Any, FlowDensity]:
     return make, FlowDensity(max_steps=60, context=("hour",)).fit(make(columns(600)))
 
 
-# As an estimator -------------------------------------------------------------------------------------------------------
+# As an estimator ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -132,7 +132,7 @@ def test_an_explanation_names_the_value_and_what_was_expected(fitted: FlowDensit
     assert told[1].p_value > told[0].p_value
 
 
-# DataFrames ------------------------------------------------------------------------------------------------------------
+# DataFrames -----------------------------------------------------------------------------------------------------------
 
 
 def test_every_type_of_column_finds_its_place(framed: tuple[Any, FlowDensity]) -> None:
@@ -213,7 +213,7 @@ def test_a_categorical_and_a_nullable_pandas_column() -> None:
     assert made.density_.encoder.missing_share[0] == pytest.approx(0.25, abs=0.05)
 
 
-# Bad input -------------------------------------------------------------------------------------------------------------
+# Bad input ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

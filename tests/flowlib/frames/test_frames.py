@@ -25,7 +25,7 @@ def make(request: pytest.FixtureRequest) -> Any:
     return KINDS[request.param]
 
 
-# Times -----------------------------------------------------------------------------------------------------------------
+# Times ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
@@ -56,7 +56,7 @@ def test_what_is_no_time_now_is_refused(make: Any) -> None:
         table_of(make({"x": [1.0], "at": ["2026-01-01"]}), layout)
 
 
-# Numbers and texts -----------------------------------------------------------------------------------------------------
+# Numbers and texts ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("type_", ["Int8", "Int64", "UInt16", "Float32", "Float64"])
@@ -92,7 +92,7 @@ def test_what_is_equal_and_written_differently_stays_apart() -> None:
     assert table_of(frame, layout_of(frame)).categories[:, 0].tolist() == ["True", "True", "1", None]
 
 
-# What a column held ----------------------------------------------------------------------------------------------------
+# What a column held ---------------------------------------------------------------------------------------------------
 
 
 def test_integers_that_come_back_as_floats_are_the_same_categories() -> None:
@@ -145,7 +145,7 @@ def test_a_time_that_has_lost_its_zone_is_refused(make: Any) -> None:
     assert table_of(make({"x": [1.0], "at": [utc]}), layout).time_ms.tolist() == [1_767_225_600_000]
 
 
-# And back --------------------------------------------------------------------------------------------------------------
+# And back -------------------------------------------------------------------------------------------------------------
 
 
 def like(frame: Any, slice_column: str | None = None) -> Any:
