@@ -1,6 +1,7 @@
 """Connection probes, one for each layer: name and TCP, TLS, Kafka, login.
 
-A Kafka client says "Unable to bootstrap" whichever of them fails. A probe opens one connection and looks at its layer alone.
+A Kafka client says "Unable to bootstrap" whichever of them fails. A probe opens one connection and looks at its layer
+alone.
 """
 
 from __future__ import annotations

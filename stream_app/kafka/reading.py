@@ -1,7 +1,7 @@
 """Reading topics to their end, outside any consumer group.
 
-A poll without records does not mean the end: the broker may be slow. The offset that ListOffsets gives is too small on some
-brokers. The high watermark that comes with a fetch is right on all of them.
+A poll without records does not mean the end: the broker may be slow. The offset that ListOffsets gives is too small on
+some brokers. The high watermark that comes with a fetch is right on all of them.
 """
 
 from __future__ import annotations

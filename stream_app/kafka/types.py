@@ -1,4 +1,4 @@
-"""What driftflow uses of the objects of its three Kafka clients: kafka-python and aiokafka ship no types, Faust's are not read.
+"""What driftflow uses of the objects of its Kafka clients: kafka-python and aiokafka ship no types of their own.
 
 A name here states which attributes the code relies on, and lets mypy hold it to them.
 """

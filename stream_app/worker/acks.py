@@ -1,7 +1,7 @@
 """Which offsets of a partition may be committed: the bookkeeping of acks, without Faust and without a broker.
 
-A partition's composites wait for their acks in offset order. An offset may be committed once every composite before it is
-done. A composite that was handed out before a rebalance or a seek is dead: its ack has no effect, its records come again.
+A partition's composites wait for their acks in offset order. An offset may be committed once every composite before it
+is done. One that was handed out before a rebalance or a seek is dead: its ack has no effect, its records come again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Acks:
         return (partition for partition, tokens in list(self._tokens.items()) if tokens and tokens[0].done)
 
     def take_offset(self, partition: TopicPartition) -> int | None:
-        """The offset to commit: after the last composite before which all are done, which are forgotten; None for none."""
+        """The offset after the composites that are done and wait for none before them, which are forgotten; else None."""
         tokens, offset = self._tokens.get(partition, ()), None
         while tokens and tokens[0].done:
             offset = tokens.popleft().last + 1
@@ -52,8 +52,8 @@ class Acks:
     def settled(self, partition: TopicPartition, committed: int | None) -> int | None:
         """Offset up to which everything is done; None where not known.
 
-        What is committed is settled, and where no composite waits so is all that was fetched: the markers of transactional
-        producers take offsets, but are no records that could be committed.
+        What is committed is settled, and where no composite waits so is all that was fetched: the markers of
+        transactional producers take offsets, but are no records that could be committed.
         """
         position = self._positions.get(partition)
         if position is None or self._tokens.get(partition):

@@ -74,8 +74,8 @@ class Decider:
     def end_catching_up(self, progress: Progress) -> None:
         """Let the partitions take a new model that have come to where their log ended when they were taken over.
 
-        A worker that was killed may have scored the rows before, and sent what came of them. Under a new model they would
-        come out differently.
+        A worker that was killed may have scored the rows before, and sent what came of them. Under a new model they
+        would come out differently.
         """
         for tp, (settled, high) in progress.items():
             if tp.topic == self._config.topics.events and tp.partition in self._catching_up:
@@ -89,8 +89,8 @@ class Decider:
     def pass_over_idle(self, progress: Progress) -> list[tuple[int, Outputs]]:
         """Pass over the source partitions that are idle; what follows, by partials partition.
 
-        One is idle that holds others up and has closed no pane for ``windows.idle_after``, where WATCH has taken in all that
-        was sent and the owner of the source partition has nothing left to read: with rows to read it is slow, not idle.
+        One is idle that holds others up and has closed no pane for ``windows.idle_after``, where WATCH has taken in all
+        that was sent and the owner of the source partition has nothing left to read: with rows to read it is slow.
         """
         now_s, lags, outputs = time.monotonic(), lags_of(progress, self._config.topics.partials), []
         for partials_partition in self._pipeline.watch_states:

@@ -94,6 +94,6 @@ class ModelsFeed:
 
 
 async def _at_end(consumer: AsyncConsumer) -> bool:
-    """Whether everything was fetched, by the high watermark that comes with a fetch (see :mod:`stream_app.kafka.reading`)."""
+    """Whether everything was fetched, by the high watermark of the fetches: see :mod:`stream_app.kafka.reading`."""
     ends = {tp: consumer.highwater(tp) for tp in consumer.assignment()}
     return bool(ends) and all([end is not None and await consumer.position(tp) >= end for tp, end in ends.items()])

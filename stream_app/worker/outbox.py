@@ -72,8 +72,8 @@ class Outbox:
         3. its state is in the snapshot;
         4. its input is acked, and Faust may commit the offsets.
 
-        A step that fails leaves those after it undone, and the next checkpoint begins with it. After a crash the rows below
-        the snapshot's ``next_offset`` are skipped, so that no step has an effect twice.
+        A step that fails leaves those after it undone, and the next checkpoint begins with it. After a crash the rows
+        below the snapshot's ``next_offset`` are skipped, so that no step has an effect twice.
         """
         await self._await_acknowledgements()
         self._spool_points()
@@ -81,8 +81,8 @@ class Outbox:
         self._ack_events()
 
     async def _await_acknowledgements(self) -> None:
-        # A send that failed stays in the list, so that no later checkpoint passes it. So does one that is still under way
-        # when the worker is told to stop: ``wait`` leaves it alone, where awaiting it would cancel it.
+        # A send that failed stays in the list, so that no later checkpoint passes it. So does one that is still under
+        # way when the worker is told to stop: ``wait`` leaves it alone, where awaiting it would cancel it.
         if self._sent:
             await asyncio.wait(self._sent)
         for sent in [pending.result() for pending in self._sent]:

@@ -69,7 +69,7 @@ class StatusFile:
         self._path = folder / f"{os.getpid()}.json"
 
     def write(self, status: Status) -> None:
-        """Replace the file. It is not forced to disk: after a crash nobody needs it, and it is written twice a second."""
+        """Replace the file; not forced to disk: after a crash nobody needs it, and it is written twice a second."""
         beside = self._path.with_suffix(".new")
         beside.write_bytes(msgspec.json.encode(msgspec.structs.replace(status, at=time.time())))
         os.replace(beside, self._path)
@@ -78,8 +78,8 @@ class StatusFile:
 def read_status(config: Config) -> dict[str, Any]:
     """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
-    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition counts
-    as the owner that came furthest counted it. What is in work is summed over the workers that are alive.
+    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition
+    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive.
     """
     statuses = _read_all(config)
     if not statuses:
@@ -99,16 +99,16 @@ def read_status(config: Config) -> dict[str, Any]:
 
 
 def unread(config: Config) -> dict[int, int | None]:
-    """Records of each source partition that its owner has not settled; None where the owner does not know, no entry where
-    nobody owns it.
+    """Records of each source partition that its owner has not settled; None where the owner does not know, no entry
+    where nobody owns it.
     """
     alive = [status for status in _read_all(config) if time.time() - status.at < _FRESH_S]
     return {partition: lag for status in alive for partition, lag in status.unread.items()}
 
 
 def _read_all(config: Config) -> list[Status]:
-    """What the workers have written, oldest first. A file that a power cut has emptied, or that is just being removed, says
-    nothing.
+    """What the workers have written, oldest first. A file that a power cut has emptied, or that is just being removed,
+    says nothing.
     """
     statuses = []
     for path in folder_of(config).glob("*.json"):

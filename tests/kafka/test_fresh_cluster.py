@@ -1,4 +1,4 @@
-"""A cluster that has just started says "not yet" to some questions: each check waits for its own answer, and bears its name."""
+"""A cluster that has just started says "not yet": each check waits for its own answer, and keeps its own name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An offset is committed only when everything below it is done, and what was handed out before a seek counts no more."""
+"""An offset is committed once everything below it is done, and what was handed out before a seek counts no more."""
 
 from __future__ import annotations
 
