@@ -39,7 +39,7 @@ class Acks:
         return (partition for partition, tokens in list(self._tokens.items()) if tokens and tokens[0].done)
 
     def take_offset(self, partition: TopicPartition) -> int | None:
-        """The offset after the composites that are done and wait for none before them, which are forgotten; else None."""
+        """The offset after the done composites that wait for none before them, which are forgotten; None for none."""
         tokens, offset = self._tokens.get(partition, ()), None
         while tokens and tokens[0].done:
             offset = tokens.popleft().last + 1

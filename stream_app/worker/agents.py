@@ -13,8 +13,9 @@ from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.types import ConsumerRecord, TopicPartition
+from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
+from stream_app.stages.batches import PartialMessage
 from stream_app.stages.decisions import models_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
@@ -135,8 +136,8 @@ class Worker:
     async def _turn(self) -> AsyncIterator[None]:
         """Exclusive use of the pipeline.
 
-        What ends half-way leaves a state that is neither old nor new. No checkpoint may save it, and the worker ends, to be
-        started again from its snapshots.
+        What ends half-way leaves a state that is neither old nor new. No checkpoint may save it, and the worker ends,
+        to be started again from its snapshots.
         """
         async with self._lock:
             self._check_whole()

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from stream_app.kafka.types import ConsumerRecord, TopicPartition
-from stream_app.stages.batches import RawBatch
+from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.worker.acks import Token
 
 
@@ -30,6 +30,10 @@ class Chunk(list[ConsumerRecord]):
             [record.value for record in self],
             np.array([record.timestamp or 0 for record in self], dtype=np.int64),
         )
+
+    def partials(self) -> list[PartialMessage]:
+        """Its records as WATCH takes them."""
+        return [PartialMessage(record.offset, record.value, dict(record.headers)) for record in self]
 
 
 class CompositeEvent(Protocol):

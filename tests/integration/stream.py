@@ -114,7 +114,7 @@ def _body(record: Any) -> dict[str, Any]:
 
 
 def as_lines(signals: dict[int, list[Signal]]) -> Lines:
-    """Signals of the workers in the form that ``driftflow score --signals`` writes; the last partition is the trainer's."""
+    """The workers' signals as ``driftflow score --signals`` writes them; the last partition is the trainer's."""
     return {
         partition: [
             {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
