@@ -23,6 +23,8 @@ PATIENCE_S = 30.0
 """How long a broker may take to say where a partition ends."""
 
 _POLL_MS = 500
+_CONNECT_MS = 10_000
+"""How long a broker may take to answer at all."""
 
 
 @contextmanager
@@ -37,7 +39,9 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
         DriftflowError: in place of every KafkaError, of the ``with`` block too.
     """
     try:
-        consumer = KafkaConsumer(**client, enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = KafkaConsumer(
+            **client, enable_auto_commit=False, auto_offset_reset="earliest", bootstrap_timeout_ms=_CONNECT_MS
+        )
         try:
             numbers = retried(lambda: consumer.partitions_for_topic(topic))
             yield consumer, [Partition(topic, number) for number in sorted(numbers or ())]
