@@ -1,1 +1,68 @@
-"""The contract on the wire: records, their codecs and the published JSON Schemas. Imports nothing of ours."""
+"""The contract on the wire: records, their codecs and the published JSON Schemas. Imports nothing of ours.
+
+The names below are the public face: what a subscriber needs to read a signal and what a developer needs to read a partial.
+
+    >>> from schemas import Activation, Envelope, decode_event, encode_event
+    >>> swap = Activation(stream="s", topic="events", partition=0, pane_start_ms=0, model_id="m")
+    >>> message = encode_event(Envelope(swap, "id-1", "/driftflow/s/score/0", time_ms=0))
+    >>> decode_event(message.value, message.headers) == swap
+    True
+"""
+
+from schemas.codecs import (
+    TYPES,
+    DecodeError,
+    Envelope,
+    Partial,
+    WireMessage,
+    decode_event,
+    decode_partial,
+    decode_partials,
+    encode_event,
+    encode_events,
+    encode_partials,
+)
+from schemas.pane_layout import PaneLayout
+from schemas.records import (
+    Activation,
+    Alert,
+    Blame,
+    DeadLetter,
+    EventAnomaly,
+    ModelNotice,
+    OffsetRange,
+    PaneBlock,
+    PaneClosed,
+    Record,
+    RetrainRequest,
+    record_id,
+    record_ids,
+)
+
+__all__ = [
+    "TYPES",
+    "Activation",
+    "Alert",
+    "Blame",
+    "DeadLetter",
+    "DecodeError",
+    "Envelope",
+    "EventAnomaly",
+    "ModelNotice",
+    "OffsetRange",
+    "PaneBlock",
+    "PaneClosed",
+    "PaneLayout",
+    "Partial",
+    "Record",
+    "RetrainRequest",
+    "WireMessage",
+    "decode_event",
+    "decode_partial",
+    "decode_partials",
+    "encode_event",
+    "encode_events",
+    "encode_partials",
+    "record_id",
+    "record_ids",
+]

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.intervals import wilson
 from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, RuleConfig
 from stream_app.stages.watch.detectors.base import PaneView
-
-_Z = 1.96
 
 
 class MissingDetector:
@@ -29,12 +28,10 @@ class MissingDetector:
 
     def update(self, view: PaneView) -> Floats:
         """See :class:`Detector`."""
-        n = np.maximum(self._layout.get(view.window, "seen"), 1)[:, None].astype(np.float64)
-        share = self._layout.get(view.window, "missing") / n
-        centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-        half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-        normal = np.array([reference.missing for reference in view.references]).reshape(share.shape)
-        return np.asarray(np.maximum(centre - half - normal, 0.0).max(axis=1, initial=0.0), dtype=np.float64)
+        seen = np.maximum(self._layout.get(view.window, "seen"), 1)[:, None]
+        low, _ = wilson(self._layout.get(view.window, "missing"), seen)
+        normal = np.array([reference.missing for reference in view.references]).reshape(low.shape)
+        return np.asarray(np.maximum(low - normal, 0.0).max(axis=1, initial=0.0), dtype=np.float64)
 
     def to_state(self) -> Any:
         """Nothing to keep: the window is the state."""
