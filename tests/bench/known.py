@@ -35,15 +35,13 @@ def measure_known(
     """For each set and contender the nats by which its mean held-out log-density falls short of the truth."""
     table: dict[str, Any] = {}
     for dataset in sets or KNOWN:
-        known = KNOWN[dataset]()
+        law = KNOWN[dataset]()
         gaps: dict[str, list[float]] = {}
         seconds: dict[str, list[float]] = {}
         truths = []
         for seed in range(seeds):
-            train, test = (
-                known.draw(n, np.random.default_rng([seed, k])) for k, n in ((0, TRAIN_ROWS), (1, TEST_ROWS))
-            )
-            truth = float(known.log_prob(test).mean())
+            train, test = (law.draw(n, np.random.default_rng([seed, k])) for k, n in ((0, TRAIN_ROWS), (1, TEST_ROWS)))
+            truth = float(law.log_prob(test).mean())
             truths.append(truth)
             for name in [*(families or FLOWS), "zuko_nsf"]:
                 start = time.perf_counter()
@@ -75,9 +73,9 @@ def zuko_nsf(train: Floats, test: Floats, seed: int) -> Floats:
     torch.manual_seed(seed)
     mean, spread = train.mean(axis=0), train.std(axis=0)
     rows = torch.from_numpy(((train - mean) / spread).astype(np.float32))
-    held = round(HELD_SHARE * len(rows))
+    n_held_out = round(HELD_SHARE * len(rows))
     order = torch.randperm(len(rows))
-    valid, rows = rows[order[:held]], rows[order[2 * held :]]
+    valid, rows = rows[order[:n_held_out]], rows[order[2 * n_held_out :]]
     flow = zuko.flows.NSF(train.shape[1])
     optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.lr, total_steps=config.max_steps)

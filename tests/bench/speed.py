@@ -163,11 +163,11 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
         scores = pooled.scores[POOLED]  # ascending, and so is every m-th of them
         calibration = replace(pooled, scores=pooled.scores | {f"s{i}": scores[i::m] for i in range(m)})
 
-        def score(rows: Any, known: Calibration = calibration, of: Any = names) -> Any:
+        def score(rows: Any, reference: Calibration = calibration, slices: Any = names) -> Any:
             z, ladj = engine(rows, rows[:, :0])
             squares = z.astype(np.float64) ** 2
-            surprise = known.surprise((ladj - 0.5 * squares).sum(axis=1), squares.sum(axis=1))
-            return known.p_values(surprise, of)
+            surprise = reference.surprise((ladj - 0.5 * squares).sum(axis=1), squares.sum(axis=1))
+            return reference.p_values(surprise, slices)
 
         line.append({"slices": m, "ns_per_row": 1e9 / max(_rate(score, x) for _ in range(5))})
     return line

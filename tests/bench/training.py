@@ -84,10 +84,10 @@ def rows(n: int, seed: int, shift: float = 0.0) -> TrainingRows:
 
 
 def race(
-    flows: dict[str, Flow], train: TrainingRows, held: TrainingRows, config: TrainConfig, say: Say
+    flows: dict[str, Flow], train: TrainingRows, held_out: TrainingRows, config: TrainConfig, say: Say
 ) -> dict[str, Any]:
     """Train all of them, a few steps of each in turn; see :func:`reached` for the figures."""
-    runs = {name: Run(flow, train, held, config, 0) for name, flow in flows.items()}
+    runs = {name: Run(flow, train, held_out, config, 0) for name, flow in flows.items()}
     paths: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     spent = dict.fromkeys(runs, 0.0)
     while not runs["driftflow"].steps >= config.max_steps:
@@ -141,14 +141,14 @@ def measure(progress: Say, n: int = 50_000, steps: int = 1_500) -> dict[str, Any
     """All of it; ``progress`` takes lines for people."""
     torch.set_num_threads(1)
     config = replace(TrainConfig(), max_steps=steps, check_every=max(steps // LOOKS, 1), patience=10**9)
-    train, held = rows(n, 2), rows(5_000, 3)
+    train, held_out = rows(n, 2), rows(5_000, 3)
     flows = untrained()
-    fresh = race(flows, train, held, config, progress)
+    fresh = race(flows, train, held_out, config, progress)
     progress("after a shift:")
-    moved, moved_held = rows(n, 4, shift=1.0), rows(5_000, 5, shift=1.0)
+    moved, moved_held_out = rows(n, 4, shift=1.0), rows(5_000, 5, shift=1.0)
     few = TrainConfig.warm(max_steps=min(400, steps))
     few = replace(few, check_every=max(few.max_steps // LOOKS, 1), patience=10**9)
-    warm = race({name: copy.deepcopy(flow) for name, flow in flows.items()}, moved, moved_held, few, progress)
+    warm = race({name: copy.deepcopy(flow) for name, flow in flows.items()}, moved, moved_held_out, few, progress)
     return {
         "rows": n,
         "d": D,

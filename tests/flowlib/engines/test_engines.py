@@ -37,8 +37,8 @@ def flow_of(family: str, d: int = D, context: int = CONTEXT, noise: float = 0.1)
 
 def rows(n: int, d: int = D, context: int = CONTEXT) -> tuple[Any, Any]:
     """Seeded features and context in single precision."""
-    features, known = example_batch(n, d, context)
-    return features.float().numpy(), (known < 0.3).float().numpy()
+    features, uniform = example_batch(n, d, context)
+    return features.float().numpy(), (uniform < 0.3).float().numpy()
 
 
 @functools.cache

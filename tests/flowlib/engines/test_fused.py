@@ -132,20 +132,20 @@ def test_a_thread_scores_on_after_it_has_run_out_of_memory() -> None:
 
 def test_threads_score_at_the_same_time() -> None:
     engine, (x, c) = Fused(flow_of("spline_autoregressive")), rows(700)
-    expected, found = engine(x, c), {}
+    expected, results = engine(x, c), {}
 
     def score(i: int) -> None:
-        found[i] = engine(x, c)
+        results[i] = engine(x, c)
 
     threads = [threading.Thread(target=score, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for z, ladj in found.values():
+    for z, ladj in results.values():
         np.testing.assert_array_equal(z, expected[0])
         np.testing.assert_array_equal(ladj, expected[1])
-    assert len(found) == 4
+    assert len(results) == 4
 
 
 # Refusals -------------------------------------------------------------------------------------------------------------
@@ -175,17 +175,17 @@ def arrays(n: int = 4) -> list[Any]:
     ],
 )
 def test_the_plan_refuses_other_arrays(place: int, bad: Any, match: str) -> None:
-    given = arrays()
-    given[place] = bad
+    arguments = arrays()
+    arguments[place] = bad
     with pytest.raises(ValueError, match=match):
-        plan().run(*given)
+        plan().run(*arguments)
 
 
 def test_the_plan_does_not_write_to_what_is_read_only() -> None:
-    given = arrays()
-    given[2].setflags(write=False)
+    arguments = arrays()
+    arguments[2].setflags(write=False)
     with pytest.raises(ValueError, match="z must be a writable array"):
-        plan().run(*given)
+        plan().run(*arguments)
 
 
 def test_the_plan_refuses_a_wrong_number_of_arguments() -> None:

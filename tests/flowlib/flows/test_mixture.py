@@ -1,4 +1,4 @@
-"""The Gaussian mixture: the same density as its formula, given the context, and a sober fit."""
+"""The Gaussian mixture: the same density as its formula, given the context, and its fit."""
 
 from __future__ import annotations
 
@@ -91,15 +91,15 @@ def test_a_wide_context_is_projected_and_still_conditions() -> None:
     x = 4.0 * context[:, :1] + 0.5 * g.standard_normal((2_000, 1))
     flow = solved(x, context)
     assert flow.hyperparameters()["rank"] == RANK_MAX
-    at = torch.zeros(2, 40)
-    at[1, 0] = 1.0
-    z, _ = flow(torch.tensor([[4.0], [4.0]]), at)
+    contexts = torch.zeros(2, 40)
+    contexts[1, 0] = 1.0
+    z, _ = flow(torch.tensor([[4.0], [4.0]]), contexts)
     assert z[0, 0] > 3
     assert abs(z[1, 0]) < 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 20])
-def test_few_rows_and_constant_columns_are_no_trouble(n: int) -> None:
+def test_few_rows_and_constant_columns_have_finite_results(n: int) -> None:
     x = np.column_stack([np.random.default_rng(n).standard_normal(n), np.full(n, 2.0)])
     flow = solved(x, np.zeros((n, 30)))
     z, ladj = flow(torch.from_numpy(x).float(), torch.zeros(n, 30))

@@ -131,11 +131,11 @@ def test_private_training_learns_and_says_what_it_cost() -> None:
     flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=2, hidden=16)
     with torch.no_grad():
         before = float(flow.log_prob(features, batch.context).mean())
-    said: list[int] = []
+    steps: list[int] = []
     config = PrivateConfig(1.0, 0.1, 150)
-    spent = fit_private(flow, batch, config, Keystream(KEY), lambda p: said.append(p.step))
+    spent = fit_private(flow, batch, config, Keystream(KEY), lambda p: steps.append(p.step))
     with torch.no_grad():
         after = float(flow.log_prob(features, batch.context).mean())
     assert spent == Spent(1.0, 0.1, 150)
     assert after > before + 0.3
-    assert said[-1] == 150
+    assert steps[-1] == 150

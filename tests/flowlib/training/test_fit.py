@@ -1,4 +1,4 @@
-"""Training: repeatable, stops in time, keeps the best, tells how far it is, and learns what is there."""
+"""Training: repeatable, stops early, keeps the best weights, reports progress, and learns known laws."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def true_log_prob(rows: Any) -> Any:
 
 
 def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
-    train, valid, held, new = (Table.of(mixture(n, seed)) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
-    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held, 0, trained(max_steps=800))
+    train, valid, held_out, new = (Table.of(mixture(n, seed)) for seed, n in enumerate((6_000, 1_000, 1_000, 6_000)))
+    density = Density.fit(FeatureSpec(("x", "y")), train, valid, held_out, 0, trained(max_steps=800))
     got = density.score(new).log_prob
     lost = float(np.mean(true_log_prob(new.numeric) - got))
     assert -0.02 < lost < 0.1, "no model beats the truth by more than chance"
@@ -49,49 +49,49 @@ def test_a_known_mixture_is_learnt_to_a_tenth_of_a_nat() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> None:
-    made = []
+    results = []
     for seed, outside in ((3, 1), (3, 2), (4, 1)):
         torch.manual_seed(outside)
         flow = fresh()
         best = fit_flow(flow, batch(200, 1, 2.0), batch(100, 2, 2.0), SMALL, seed)
-        made.append((weights(flow), best))
-    assert torch.equal(made[0][0], made[1][0])
-    assert made[0][1] == made[1][1]
-    assert not torch.equal(made[0][0], made[2][0])
+        results.append((weights(flow), best))
+    assert torch.equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+    assert not torch.equal(results[0][0], results[2][0])
 
 
 def test_it_stops_when_the_validation_rows_gain_nothing_and_keeps_the_best() -> None:
     """Training rows far from the validation rows: every step makes it worse."""
-    flow, said = fresh(), []
+    flow, looks = fresh(), []
     start, valid = weights(flow), batch(200, 2)
     config = replace(SMALL, max_steps=400, patience=3, lr=1e-2)
-    best = fit_flow(flow, batch(200, 1, centre=3.0, spread=0.1), valid, config, 0, said.append)
-    assert [p.step for p in said] == [10, 20, 30]
+    best = fit_flow(flow, batch(200, 1, centre=3.0, spread=0.1), valid, config, 0, looks.append)
+    assert [p.step for p in looks] == [10, 20, 30]
     assert torch.equal(weights(flow), start)
-    assert all(p.valid_log_prob < best for p in said)
+    assert all(p.valid_log_prob < best for p in looks)
     assert best == pytest.approx(mean_log_prob(flow, valid), abs=1e-6)
 
 
 def test_patience_starts_again_after_a_gain() -> None:
-    flow, said = fresh(), []
-    best = fit_flow(flow, batch(500, 1, 2.0), batch(200, 2, 2.0), replace(SMALL, max_steps=200), 0, said.append)
-    assert len(said) > SMALL.patience
-    assert best == max(p.valid_log_prob for p in said)
+    flow, looks = fresh(), []
+    best = fit_flow(flow, batch(500, 1, 2.0), batch(200, 2, 2.0), replace(SMALL, max_steps=200), 0, looks.append)
+    assert len(looks) > SMALL.patience
+    assert best == max(p.valid_log_prob for p in looks)
     assert best > mean_log_prob(fresh(), batch(200, 2, 2.0)) + 1.0
 
 
 def test_progress_tells_step_bound_and_value() -> None:
-    said: list[Progress] = []
-    fit_flow(fresh(), batch(200, 1), batch(100, 2), replace(SMALL, max_steps=25, patience=99), 0, said.append)
-    assert [(p.step, p.max_steps) for p in said] == [(10, 25), (20, 25), (25, 25)]
-    assert all(np.isfinite(p.valid_log_prob) for p in said)
+    looks: list[Progress] = []
+    fit_flow(fresh(), batch(200, 1), batch(100, 2), replace(SMALL, max_steps=25, patience=99), 0, looks.append)
+    assert [(p.step, p.max_steps) for p in looks] == [(10, 25), (20, 25), (25, 25)]
+    assert all(np.isfinite(p.valid_log_prob) for p in looks)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
 def test_any_number_of_steps_will_do(steps: int) -> None:
-    said: list[Progress] = []
-    fit_flow(fresh(), batch(5, 1), batch(1, 2), replace(SMALL, max_steps=steps), 0, said.append)
-    assert [p.step for p in said] == [steps]
+    looks: list[Progress] = []
+    fit_flow(fresh(), batch(5, 1), batch(1, 2), replace(SMALL, max_steps=steps), 0, looks.append)
+    assert [p.step for p in looks] == [steps]
 
 
 def test_a_warm_start_begins_at_the_old_weights() -> None:
@@ -156,16 +156,19 @@ def contaminated(n: int, seed: int, share: float) -> TrainingRows:
 def test_a_stated_share_of_contamination_is_not_learnt(share: float) -> None:
     train, valid = contaminated(4_000, 1, share), contaminated(800, 2, share)
     clean, cluster = contaminated(3_000, 3, 0.0), contaminated(500, 4, 1.0)
-    likely, held = {}, {}
+    likely, clean_nats = {}, {}
     for stated in (0.0, share):
         flow = FLOWS["maf"](2, 2, torch.Generator().manual_seed(0), blocks=3, hidden=32)
         fit_flow(flow, train, valid, TrainConfig(max_steps=800, check_every=50, contamination=stated), 0)
         with torch.no_grad():
             normal, odd = (flow.log_prob(part.features, part.context) for part in (clean, cluster))
-        held[stated], likely[stated] = float(normal.mean()), float((odd > torch.quantile(normal, 0.01)).float().mean())
+        clean_nats[stated], likely[stated] = (
+            float(normal.mean()),
+            float((odd > torch.quantile(normal, 0.01)).float().mean()),
+        )
     assert likely[0.0] > 0.9, "untrimmed, the cluster is as likely as anything"
     assert likely[share] < 0.05
-    assert held[share] > held[0.0] - 0.05, "held-out nats of clean rows, at no cost"
+    assert clean_nats[share] > clean_nats[0.0] - 0.05, "held-out nats of clean rows, at no cost"
 
 
 def test_trimming_counts_what_chance_may_put_into_a_batch() -> None:
