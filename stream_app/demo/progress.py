@@ -27,7 +27,7 @@ class Season:
     start_ms: int = _ms("2013-03-01")
     live_ms: int = _ms("2013-09-01")
     end_ms: int = _ms("2014-03-16")
-    step_ms: int = Duration.parse("7d")
+    step_ms: int = Duration.parse("10d")
 
     def next_mark(self, event_ms: int) -> int:
         """The first mark of the live part that is later than a time."""

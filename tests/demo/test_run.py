@@ -45,7 +45,7 @@ def line(trainer: Trainer) -> TrainerLine:
 
 def test_marks_are_multiples_of_the_step_after_the_history() -> None:
     assert [SEASON.next_mark(ms) for ms in (100, 119, 120, 121, 139, 140)] == [120, 120, 140, 140, 140, 160]
-    assert Season().next_mark(Season().live_ms) == Season().live_ms + 7 * 86_400_000
+    assert Season().next_mark(Season().live_ms) == Season().live_ms + 10 * 86_400_000
 
 
 def test_nothing_of_the_configuration_is_decided_by_the_clock(demo: Demo, tmp_path: Path) -> None:
