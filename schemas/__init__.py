@@ -1,6 +1,7 @@
 """The contract on the wire: records, their codecs and the published JSON Schemas. Imports nothing of ours.
 
-The names below are the public face: what a subscriber needs to read a signal and what a developer needs to read a partial.
+The names below are the public face: what a subscriber needs to read a signal and what a developer needs to read a
+partial.
 
     >>> from schemas import Activation, Envelope, decode_event, encode_event
     >>> swap = Activation(stream="s", topic="events", partition=0, pane_start_ms=0, model_id="m")

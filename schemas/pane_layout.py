@@ -1,4 +1,4 @@
-"""The contract of the partials topic: the additive integer columns that a pane keeps for a slice, side by side in one row.
+"""The contract of the partials topic: the additive integer columns that a pane keeps for a slice, in one row.
 
 Counts and fixed-point sums on int64: merging is ``+``, exactly associative and commutative, so a topic split over any
 number of partitions gives the same bytes.
@@ -24,7 +24,9 @@ PIT_BINS = 20
 """Bins of a PIT histogram, those of :data:`flowlib.calibration.PIT_BINS` (a test holds the two together)."""
 
 BETS = (-1.8, -1.4, -1.0, -0.5, 0.5, 1.0, 1.4, 1.8)
-"""Grid of ε for the bets ``1 + ε(p − ½)``: negative ε gains from small p (strange), positive from large (too likely)."""
+"""Grid of ε for the bets ``1 + ε(p − ½)``: negative ε gains from small p (strange), positive from large (too
+likely).
+"""
 
 LOG_PROB_CLIP = 32_768.0
 """Nats; log-likelihoods are clipped to ± this before they are summed."""

@@ -19,8 +19,8 @@ _BASE = "urn:driftflow:schema"
 _CHANNELS = {
     "signals": (
         "{stream}.signals",
-        "What driftflow has to say. With P event partitions it has 2P + 1 partitions, each with one writer: SCORE of source p"
-        " writes to p, WATCH of partials partition q to P + q, the trainer to 2P.",
+        "What driftflow has to say. With P event partitions it has 2P + 1 partitions, each with one writer: SCORE of"
+        " source p writes to p, WATCH of partials partition q to P + q, the trainer to 2P.",
         ["alert", "event-anomaly", "retrain-request", "model-notice", "activation"],
     ),
     "models": (
@@ -48,18 +48,18 @@ _REQUIRED = ["ce_id", "ce_source", "ce_type", "ce_specversion"]
 
 def schemas() -> dict[str, dict[str, Any]]:
     """JSON Schema (2020-12) by file name; bytes are base64 strings."""
-    made = {}
+    by_file = {}
     for name, kind in TYPES.items():
         file = f"{name.removeprefix('driftflow.')}.json"
         (schema,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
         schema = parts.pop(kind.__name__) if "$ref" in schema else schema
-        made[file] = {
+        by_file[file] = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": f"{_BASE}:{file.removesuffix('.json')}",
             **schema,
             **({"$defs": parts} if parts else {}),
         }
-    return made
+    return by_file
 
 
 def asyncapi() -> dict[str, Any]:
@@ -79,8 +79,8 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "driftflow",
             "version": "1",
-            "description": "Topics that driftflow writes. Records are CloudEvents 1.0 in binary mode. The partials topic is"
-            " internal: MessagePack, and may change from version to version.",
+            "description": "Topics that driftflow writes. Records are CloudEvents 1.0 in binary mode. The partials topic"
+            " is internal: MessagePack, and may change from version to version.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -113,13 +113,13 @@ def _message(name: str) -> dict[str, Any]:
 
 def files() -> dict[str, str]:
     """Published file name to its text."""
-    import yaml
+    import yaml  # of the developers' tools only
 
-    made = {
+    texts = {
         name: msgspec.json.format(msgspec.json.encode(s), indent=2).decode() + "\n" for name, s in schemas().items()
     }
-    made["asyncapi.yaml"] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=110)
-    return made
+    texts["asyncapi.yaml"] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=110)
+    return texts
 
 
 def stale() -> list[str]:

@@ -113,7 +113,7 @@ class RetrainRequest(Record, frozen=True):
 
 
 class ModelNotice(Record, frozen=True):
-    """A model and its gates, on the compacted models topic, keyed by ``model_id``. ``status`` ``refused`` carries no bytes."""
+    """A model and its gates, on the compacted models topic, keyed by ``model_id``; a refused one carries no bytes."""
 
     model_id: str
     stream: str
@@ -186,8 +186,8 @@ class PaneBlock(Record, frozen=True):
 
 
 class PaneClosed(Record, frozen=True):
-    """The marker after the blocks of a pane, on every partials partition: no block of this source partition for panes that
-    end at or before ``pane_end_ms`` follows.
+    """The marker after the blocks of a pane, on every partials partition: no block of this source partition for panes
+    that end at or before ``pane_end_ms`` follows.
     """
 
     stream: str

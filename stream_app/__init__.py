@@ -1,12 +1,13 @@
-"""driftflow: a monitor of drift and anomalies in streams, calibrated per slice. The processes are commands: ``driftflow --help``.
+"""driftflow: a monitor of drift and anomalies in streams, calibrated per slice. Its processes are commands.
 
-The names below are the public face, for those who build driftflow into something of their own: read a configuration, run the
-stages on records, with a broker or without. It is lazy (PEP 562), as :mod:`flowlib`'s is: a name is imported when it is first
-asked for, and ``import stream_app.config`` costs neither PyTorch nor a Kafka client.
+The names below are the public face, for those who build driftflow into something of their own: read a configuration,
+run the stages on records, with a broker or without. It is lazy (PEP 562), as :mod:`flowlib`'s is: a name is imported
+when it is first asked for, and ``import stream_app.config`` costs neither PyTorch nor a Kafka client.
 
     >>> import stream_app
-    >>> stream_app.parse({"stream": "s", "topics": {"events": "e"}, "event": {"time_field": "t", "numeric": ["x"]}}).stream
-    's'
+    >>> event = {"time_field": "t", "numeric": ["x"]}
+    >>> stream_app.parse({"stream": "s", "topics": {"events": "e"}, "event": event}).topics.signals
+    's.signals'
 """
 
 import importlib

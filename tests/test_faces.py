@@ -1,4 +1,6 @@
-"""What ``import schemas`` and ``import stream_app`` offer: every public name and nothing else (flowlib has a test of its own)."""
+"""What ``import schemas`` and ``import stream_app`` offer: every public name and nothing else (flowlib has a test of
+its own).
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pure stages: state and input in, state and outputs out. No I/O, no clock, no Kafka, no random number without a key."""
+"""Pure stages: state and input in, state and outputs out. No I/O, no clock, no Kafka, no unseeded random number."""

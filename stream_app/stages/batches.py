@@ -1,6 +1,7 @@
 """What the stages take in: frozen, columnar, shapes in the docstrings.
 
-SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (columns and scores). WATCH: ``PartialMessage``.
+SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (columns and scores). WATCH:
+``PartialMessage``.
 """
 
 from __future__ import annotations

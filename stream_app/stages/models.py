@@ -15,8 +15,8 @@ class Models:
     Attributes:
         densities: as they were loaded.
         references: what is normal under each, for the detectors.
-        substitutes: why a model is not scored by the engine that its decision names, by ``(model_id, engine)``: it is then
-            scored by another, to within 1e-4 nats, and the run is not repeated to the bit.
+        substitutes: why a model is not scored by the engine that its decision names, by ``(model_id, engine)``: it is
+            then scored by another, to within 1e-4 nats, and the run is not repeated to the bit.
     """
 
     def __init__(self) -> None:

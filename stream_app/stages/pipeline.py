@@ -9,9 +9,9 @@
     SCORE ──► partials (blocks, markers) ─────────────► WATCH ──► signals, points
       └─────► signals (anomalies, activations), dead letters, points
 
-Each stage is pure: ``step(state, input) → outputs``. Two runtimes feed this class: :mod:`stream_app.worker.agents` from Kafka,
-:mod:`stream_app.offline.replay` from a file. What depends on the wall clock enters as a *decision*, written down before it is
-applied here.
+Each stage is pure: ``step(state, input) → outputs``. Two runtimes feed this class: :mod:`stream_app.worker.agents` from
+Kafka, :mod:`stream_app.offline.replay` from a file. What depends on the wall clock enters as a *decision*, written down
+before it is applied here.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Pipeline:
     def watch(self, partition: int, partials: Sequence[PartialMessage] = ()) -> Outputs:
         """WATCH: messages of a partials partition in; alerts, retrain requests and points out.
 
-        Panes that wait for a model that is not here (:meth:`missing_for_watch`) stay; call again, with no messages, once
-        it is.
+        Panes that wait for a model that is not here (:meth:`missing_for_watch`) stay; call again, with no messages,
+        once it is.
         """
         return self._watch.step(self.watch_states[partition], partition, partials, self.models.references)
 

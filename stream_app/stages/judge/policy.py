@@ -1,4 +1,4 @@
-"""From statistics to incidents: two thresholds, a minimum duration, a cooldown, one open incident per rule and slice."""
+"""From verdicts to incidents: two thresholds, a minimum duration, a cooldown; one open incident per rule and slice."""
 
 from __future__ import annotations
 

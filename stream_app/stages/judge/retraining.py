@@ -18,8 +18,8 @@ class OffsetMarks:
     """Where the panes of a source partition end in its log.
 
     Attributes:
-        marks: ``(pane_end_ms, offset_end)`` of its markers, ascending: the row at ``offset_end`` closed every pane up to
-            ``pane_end_ms``, so the rows of those panes lie below it.
+        marks: ``(pane_end_ms, offset_end)`` of its markers, ascending: the row at ``offset_end`` closed every pane up
+            to ``pane_end_ms``, so the rows of those panes lie below it.
     """
 
     marks: list[tuple[int, int]] = field(default_factory=list)

@@ -56,10 +56,11 @@ def _json_decoder(event: EventConfig, names: list[str]) -> Callable[[bytes], Any
 
 
 DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": _json_decoder}
-"""``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an object.
+"""``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an
+object.
 
-The object has the attributes ``t`` (time), ``i`` (id), ``n0…`` (numeric fields) and ``c0…`` (text fields), None where a field
-is missing. The function raises :class:`~stream_app.stages.score.rejects.Undecodable` and nothing else.
+The object has the attributes ``t`` (time), ``i`` (id), ``n0…`` (numeric fields) and ``c0…`` (text fields), None where a
+field is missing. The function raises :class:`~stream_app.stages.score.rejects.Undecodable` and nothing else.
 """
 
 

@@ -50,7 +50,8 @@ class Screening:
         pane_start_ms: ``(n,)`` pane of each event.
         future, duplicate, late: ``(n,)`` bool, at most one of them True.
         closed_before_ms, closed_after_ms: ``(n,)`` how far panes are closed before and after each row.
-        due_ms: ``(n,)`` how far they would be closed after it by ``windows.lateness`` alone, without a bound on open panes.
+        due_ms: ``(n,)`` how far they would be closed after it by ``windows.lateness`` alone, without a bound on open
+            panes.
     """
 
     pane_start_ms: Ints
@@ -68,7 +69,7 @@ class Screening:
 
     @property
     def target_ms(self) -> Ints:
-        """``(n,)`` pane that each event goes to; late ones to the oldest that is open, so that somebody hears of them."""
+        """``(n,)`` pane that each event goes to; late ones to the oldest open one, so that somebody hears of them."""
         return np.where(self.late, self.closed_after_ms, self.pane_start_ms)
 
 
@@ -99,8 +100,8 @@ def screen(state: Timing, windows: WindowsConfig, events: EventBatch, record_tim
 
 
 def _bound_open_panes(state: Timing, starts: Ints, future: Bools, closed: Ints, windows: WindowsConfig) -> Ints:
-    """Where a row would open one pane more than ``windows.max_open_panes``, the oldest of them closes: its own, and the row
-    is late, where that is the oldest.
+    """Where a row would open one pane more than ``windows.max_open_panes``, the oldest of them closes: its own, and the
+    row is late, where that is the oldest.
 
     Args:
         state: its ``open_ms`` is changed in place.

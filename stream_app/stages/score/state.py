@@ -47,7 +47,9 @@ class ScoreState:
         return 0 if newest < 0 else newest // pane_ms * pane_ms + pane_ms
 
     def models_for(self, pane_start_ms: Ints) -> Objects:
-        """The model id of each pane ``(n,)``: that of the last activation at or before it, the first before all of them."""
+        """The model id of each pane ``(n,)``: that of the last activation at or before it, the first before all of
+        them.
+        """
         starts = np.array([start for start, _ in self.activations])
         models = np.array([model_id for _, model_id in self.activations], dtype=object)
         chosen: Objects = models[np.maximum(np.searchsorted(starts, pane_start_ms, side="right") - 1, 0)]

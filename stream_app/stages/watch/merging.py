@@ -61,7 +61,8 @@ def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) 
 
 
 def _one_model_each(layout: PaneLayout, merged: dict[tuple[str, str], Ints]) -> dict[str, tuple[str, Ints]]:
-    """Slice name, ascending, to model and row. Where source partitions swap one after the other, a slice may have two models
+    """Slice name, ascending, to model and row. Where source partitions swap one after the other, a slice may have two
+    models
     in one pane: the likelihoods of the one with more rows stay, and what depends on no model adds up.
     """
     chosen: dict[str, tuple[str, Ints]] = {}

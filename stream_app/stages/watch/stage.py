@@ -2,7 +2,8 @@
 
     block ─► pending        marker ─► which panes have all source partitions closed?
                                         └─► merge blocks ─► rolling windows ─► detectors ─► verdicts ─► policy ─► alerts
-                                                                  └─► points                              └─► retrain request
+                                                                  └─► points                              └─► retrain
+                                                                  request
 
 Panes become final in order and slices in sorted order, so what comes out is a function of what arrived, not of how the
 source partitions interleaved.
@@ -46,8 +47,8 @@ class WatchStage:
         Args:
             state: the partition's state; changed in place.
             partition: number of the partials partition.
-            partials: messages, offsets ascending; those below ``state.next_offset`` are skipped. One that is not of this
-                stream or not of its shape is refused.
+            partials: messages, offsets ascending; those below ``state.next_offset`` are skipped. One that is not of
+                this stream or not of its shape is refused.
             references: what is normal under each model that is here, by model id.
         """
         out = Outputs()
@@ -112,8 +113,8 @@ class WatchStage:
                 state.pending[pane_start] = others
 
     def finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference], out: Outputs) -> None:
-        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; up to the first
-        one that was scored by a model which is not here yet.
+        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; up to the
+        first one that was scored by a model which is not here yet.
         """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
         pane_ms = int(self.config.windows.pane)

@@ -29,7 +29,8 @@ class WatchState:
         closed_ms: source partition to the time up to which it has closed its panes.
         offset_marks: source partition to where its panes end in its log.
         next_offset: messages below it are done with.
-        passed_over: decisions; panes of a source partition in these spans are not waited for, and their blocks not taken.
+        passed_over: decisions; panes of a source partition in these spans are not waited for, and their blocks not
+            taken.
         pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
         final_ms: panes that end at or before it are final.
         late_blocks: blocks that came for a pane that was final or passed over.
@@ -101,23 +102,27 @@ class WatchState:
     @classmethod
     def from_state(cls, config: Config, state: dict[str, Any]) -> WatchState:
         """Inverse of :meth:`to_state`."""
-        made = cls.empty(config, 0)
-        made.next_offset, made.final_ms, made.service = state["next_offset"], state["final_ms"], state["service"]
-        made.late_blocks, made.closed_ms = state["late_blocks"], dict(state["closed_ms"])
-        made.passed_over = {p: [(start, end) for start, end in spans] for p, spans in state["passed_over"]}
+        restored = cls.empty(config, 0)
+        restored.next_offset, restored.final_ms, restored.service = (
+            state["next_offset"],
+            state["final_ms"],
+            state["service"],
+        )
+        restored.late_blocks, restored.closed_ms = state["late_blocks"], dict(state["closed_ms"])
+        restored.passed_over = {p: [(start, end) for start, end in spans] for p, spans in state["passed_over"]}
         for value in state["pending"]:
             block = decode_partial(value, {"kind": b"block"})
             assert isinstance(block, PaneBlock)
-            made.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
-        made.offset_marks = {
+            restored.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
+        restored.offset_marks = {
             p: OffsetMarks([(end, offset) for end, offset in marks]) for p, marks in state["offset_marks"]
         }
-        made.windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
+        restored.windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
         for rule, slicing, detector in state["detectors"]:
-            made.detectors[rule, slicing].restore(detector)
-        made.policy.restore(state["policy"])
-        made.retraining.restore(state["retraining"])
-        return made
+            restored.detectors[rule, slicing].restore(detector)
+        restored.policy.restore(state["policy"])
+        restored.retraining.restore(state["retraining"])
+        return restored
 
 
 def _detectors(config: Config) -> dict[tuple[str, str], Detector]:

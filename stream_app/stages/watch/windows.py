@@ -130,8 +130,8 @@ class SlicingWindows:
         """Add a final pane of m slices to every ring.
 
         Returns:
-            ``(m,)`` index of each slice, and ``(m,)`` True where its model is another than in its last pane: what depends on
-            the model was forgotten there.
+            ``(m,)`` index of each slice, and ``(m,)`` True where its model is another than in its last pane: what
+            depends on the model was forgotten there.
         """
         index = np.array([self.ensure(n, m) for n, m in zip(pane.names, pane.models, strict=True)], dtype=np.int64)
         fresh = np.array([self.model[i] != model for i, model in zip(index, pane.models, strict=True)])

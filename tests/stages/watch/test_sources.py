@@ -1,4 +1,6 @@
-"""Several source partitions: WATCH's output depends on what they say, not on how they interleave; idle ones are passed over."""
+"""Several source partitions: WATCH's output depends on what they say, not on how they interleave; idle ones are passed
+over.
+"""
 
 from __future__ import annotations
 

@@ -34,32 +34,32 @@ class AdwinDetector:
         # with nothing unpickled.
         self._seen: dict[int, list[float]] = {}
         self._adwin: dict[int, Any] = {}
-        self._left: dict[int, int] = {}
+        self._panes_left: dict[int, int] = {}
 
     def update(self, view: PaneView) -> Floats:
         """See :class:`Detector`."""
         means, _ = self._layout.log_prob_mean_sd(view.rows)
         out = np.zeros(len(view.slices))
-        for i, at in enumerate(view.slices.tolist()):
+        for i, index in enumerate(view.slices.tolist()):
             if view.fresh[i]:
-                self._forget(at)
+                self._forget(index)
             reference = view.references[i]
             if np.isfinite(means[i]):
-                self._feed(at, (float(means[i]) - reference.log_prob_mean) / max(reference.log_prob_sd, 1e-6))
-            out[i] = 1.0 if self._left.get(at, 0) > 0 else 0.0
+                self._feed(index, (float(means[i]) - reference.log_prob_mean) / max(reference.log_prob_sd, 1e-6))
+            out[i] = 1.0 if self._panes_left.get(index, 0) > 0 else 0.0
         return out
 
-    def _feed(self, at: int, value: float) -> None:
-        seen = self._seen.setdefault(at, [])
+    def _feed(self, index: int, value: float) -> None:
+        seen = self._seen.setdefault(index, [])
         seen.append(value)
         if len(seen) > _KEPT_MAX:
             del seen[:-_KEPT_AFTER_CUT]
-            self._adwin[at] = self._rebuild(seen[:-1])
-        adwin = self._adwin.get(at)
+            self._adwin[index] = self._rebuild(seen[:-1])
+        adwin = self._adwin.get(index)
         if adwin is None:
-            adwin = self._adwin[at] = self._rebuild(seen[:-1])
+            adwin = self._adwin[index] = self._rebuild(seen[:-1])
         adwin.update(value)
-        self._left[at] = self._hold if adwin.drift_detected else max(self._left.get(at, 0) - 1, 0)
+        self._panes_left[index] = self._hold if adwin.drift_detected else max(self._panes_left.get(index, 0) - 1, 0)
 
     def _rebuild(self, values: list[float]) -> Any:
         adwin = ADWIN(delta=self._delta, clock=1, grace_period=8, min_window_length=4)
@@ -67,16 +67,16 @@ class AdwinDetector:
             adwin.update(value)
         return adwin
 
-    def _forget(self, at: int) -> None:
-        for table in (self._seen, self._adwin, self._left):
-            table.pop(at, None)
+    def _forget(self, index: int) -> None:
+        for table in (self._seen, self._adwin, self._panes_left):
+            table.pop(index, None)
 
     def to_state(self) -> Any:
         """See :class:`Detector`."""
-        return {"seen": list(self._seen.items()), "left": list(self._left.items())}
+        return {"seen": list(self._seen.items()), "left": list(self._panes_left.items())}
 
     def restore(self, state: Any) -> None:
         """See :class:`Detector`."""
-        self._seen = {at: list(values) for at, values in state["seen"]}
-        self._left = dict(state["left"])
+        self._seen = {index: list(values) for index, values in state["seen"]}
+        self._panes_left = dict(state["left"])
         self._adwin = {}

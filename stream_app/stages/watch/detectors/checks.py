@@ -51,8 +51,9 @@ def check_detector(make: Make, d: int = 3, seed: int = 2, **options: float) -> N
 def row(
     rng: np.random.Generator, n: int, power: float = 1.0, shift: float = 0.0, gaps: float = 0.0, d: int = 3
 ) -> Ints:
-    """Statistics ``(w,)`` of a pane of n scored events: p-values U**power, feature 0's PIT U**(1 + shift), log-likelihoods
-    around −shift, a share ``gaps`` of missing values. U is uniform: power 1, shift 0 and gaps 0 are the reference.
+    """Statistics ``(w,)`` of a pane of n scored events: p-values U**power, feature 0's PIT U**(1 + shift),
+    log-likelihoods around −shift, a share ``gaps`` of missing values. U is uniform: power 1, shift 0 and gaps 0 are the
+    reference.
     """
     layout = PaneLayout(d)
     out = np.zeros(layout.width, dtype=np.int64)
@@ -92,7 +93,9 @@ def view(
 
 
 def panes(seed: int, n: int = 40, d: int = 3) -> list[PaneView]:
-    """Four slices that come and go; empty and tiny panes; slice 1 moves half-way; slice 2 changes its model near the end."""
+    """Four slices that come and go; empty and tiny panes; slice 1 moves half-way; slice 2 changes its model near the
+    end.
+    """
     rng = np.random.default_rng(seed)
     views = []
     for k in range(n):

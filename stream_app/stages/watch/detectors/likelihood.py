@@ -41,25 +41,25 @@ class LikelihoodDetector:
 
     def update(self, view: PaneView) -> Floats:
         """See :class:`Detector`. The statistic is the mixture e-value R."""
-        state, at = self._state, view.slices
-        state.grow(int(at.max(initial=-1)) + 1)
+        state, index = self._state, view.slices
+        state.grow(int(index.max(initial=-1)) + 1)
         for name in ("log_r1", "sums", "count"):
-            state[name][at[view.fresh]] = 0.0
+            state[name][index[view.fresh]] = 0.0
         now = view.start_ms // self._block_ms
-        self._finish_block(at[(state["count"][at, 0] > 0) & (state["block"][at, 0] != now)])
-        state["block"][at] = now
-        state["sums"][at] += self._layout.log_bets(view.rows)
-        state["count"][at, 0] += self._layout.get(view.rows, "scored")
+        self._finish_block(index[(state["count"][index, 0] > 0) & (state["block"][index, 0] != now)])
+        state["block"][index] = now
+        state["sums"][index] += self._layout.log_bets(view.rows)
+        state["count"][index, 0] += self._layout.get(view.rows, "scored")
         # Contiguous rows are summed one like the other, so that a slice's value does not depend on its neighbours.
-        mixed = np.ascontiguousarray(state["log_r1"][at][:, self._bets])
+        mixed = np.ascontiguousarray(state["log_r1"][index][:, self._bets])
         return np.asarray(np.expm1(mixed).mean(axis=1), dtype=np.float64)
 
-    def _finish_block(self, at: Any) -> None:
+    def _finish_block(self, index: Any) -> None:
         state = self._state
-        gain = state["sums"][at] / np.maximum(state["count"][at], 1.0)
-        state["log_r1"][at] = np.minimum(np.logaddexp(state["log_r1"][at] + gain, 0.0), _LOG_CEILING)
-        state["sums"][at] = 0.0
-        state["count"][at] = 0.0
+        gain = state["sums"][index] / np.maximum(state["count"][index], 1.0)
+        state["log_r1"][index] = np.minimum(np.logaddexp(state["log_r1"][index] + gain, 0.0), _LOG_CEILING)
+        state["sums"][index] = 0.0
+        state["count"][index] = 0.0
 
     def to_state(self) -> Any:
         """See :class:`Detector`."""

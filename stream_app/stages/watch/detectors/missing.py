@@ -1,7 +1,7 @@
 """Missingness: the share of missing values of the worst feature, beyond what the model was trained on.
 
-The statistic is the lower end of Wilson's 95 % interval of the window's share (Wilson 1927) less the reference share, so
-that a handful of gaps in a small slice says little.
+The statistic is the lower end of Wilson's 95 % interval of the window's share (Wilson 1927) less the reference share,
+so that a handful of gaps in a small slice says little.
 """
 
 from __future__ import annotations
