@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from flowlib.intervals import wilson
+from flowlib.table import DAY_MS
 from stream_app.demo.facts import Facts, points
 from stream_app.demo.progress import Progress
 from stream_app.stages.score.state import COUNTERS
-from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
+from stream_app.trainer.dataset import FOLDS, GATE
 
 Row = dict[str, Any]
 

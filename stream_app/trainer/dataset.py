@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Bools, Table
+from flowlib.table import DAY_MS, Bools, Table
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch
 
-DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 COLLECTIVE = 4.0
 """A week of a slice is collective where its share of flagged events is above this many times the rule's alpha."""

@@ -14,6 +14,7 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from flowlib.table import DAY_MS
 from schemas.codecs import DecodeError, decode_event
 from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
@@ -160,7 +161,7 @@ class Trainer:
         soon = bool(history) and request.requested_pane_ms < history[-1].promoted_ms + cooldown
         if soon and request.model_id != history[-1].model_id:
             return f"model {request.model_id or 'none'} has been replaced by {history[-1].model_id} since"
-        last_day = [e for e in history if e.promoted_ms > request.requested_pane_ms - dataset.DAY_MS]
+        last_day = [e for e in history if e.promoted_ms > request.requested_pane_ms - DAY_MS]
         if len(last_day) >= self._config.trainer.budget_per_day:
             return f"the budget of {self._config.trainer.budget_per_day} models a day is spent"
         return ""

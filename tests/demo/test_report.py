@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from flowlib.table import DAY_MS
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
 from stream_app.demo.report import alarm_rates, make_report
-from stream_app.trainer.dataset import DAY_MS, FOLDS, GATE
+from stream_app.trainer.dataset import FOLDS, GATE
 from tests.demo import storing
 
 GATE_DAY = (10 * FOLDS + GATE) * DAY_MS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowlib import artifact
-from flowlib.table import Table
+from flowlib.table import DAY_MS, Table
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
@@ -18,7 +18,6 @@ from stream_app.kafka.topics import MODEL_BYTES_MAX
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry
 from stream_app.trainer import training
-from stream_app.trainer.dataset import DAY_MS
 from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.training import answer
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlib.table import Table
+from flowlib.table import DAY_MS, Table
 from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
 from stream_app.stages.batches import EventBatch
 from stream_app.trainer import dataset
-from stream_app.trainer.dataset import DAY_MS, gather, quarantined, split
+from stream_app.trainer.dataset import gather, quarantined, split
 
 CONFIG = Config(
     stream="s",

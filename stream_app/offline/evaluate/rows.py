@@ -10,7 +10,7 @@ import numpy as np
 from flowlib.density import Density
 from flowlib.evaluation import gaussian_log_prob
 from flowlib.fit_config import FitConfig
-from flowlib.table import Bools, Floats, Table
+from flowlib.table import DAY_MS, Bools, Floats, Table
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.event_files import read_rows
@@ -104,7 +104,7 @@ def choose_rows(config: Config, file: Path, subject: Subject) -> Chosen:
 def _held_out(config: Config, rows: Table, subject: Subject) -> tuple[Bools, Bools]:
     """Rows of the days that judged the model at its gates, and rows that may have trained it."""
     before = rows.time_ms < subject.until_ms
-    fold = rows.time_ms // dataset.DAY_MS % dataset.FOLDS
+    fold = rows.time_ms // DAY_MS % dataset.FOLDS
     newest = before & (subject.is_first | (rows.time_ms >= subject.until_ms - config.retrain.calibration))
     gate, calibration = newest & (fold == dataset.GATE), newest & (fold == dataset.CALIBRATION)
     return gate, before & ~gate & ~calibration
@@ -118,7 +118,7 @@ def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, 
     if len(train) < _ROWS_MIN:
         return {}, {}
     train = dataset.thin(dataset.without_unusable(train), _BASELINE_ROWS)
-    stop = train.time_ms // dataset.DAY_MS % dataset.FOLDS == dataset.VALIDATION
+    stop = train.time_ms // DAY_MS % dataset.FOLDS == dataset.VALIDATION
     if not stop.any() or stop.all():
         stop = np.arange(len(train)) % dataset.FOLDS == 0
     mixture = Density.fit(

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from flowlib.density import Density
 from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
-from flowlib.table import Floats, Table
+from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
 from stream_app.offline.evaluate import plots
@@ -18,7 +18,6 @@ from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import SEED, Chosen, Subject, baselines, choose_rows, read_subject
 from stream_app.offline.score import bootstrap
 from stream_app.terminal import prepare_process, utc
-from stream_app.trainer.dataset import DAY_MS
 
 _PAIRS, _SLICES, _POINTS = 8, 24, 5_000
 
