@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float64]
 ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 """Levels at which p-values are counted (``p <= α``)."""
 
+OTHER = "__other__"
+"""Slice of the events whose own slice came after ``windows.max_slices`` others."""
+
 PIT_BINS = 20
 """Bins of a PIT histogram, those of :data:`flowlib.calibration.PIT_BINS` (a test holds the two together)."""
 

@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Floats, Ints, Objects
-from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, PIT_BINS, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, OTHER, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
-
-OTHER = "__other__"
-"""Slice of the events whose own slice came after ``windows.max_slices`` others."""
 
 TOP_MAX = 5
 """Events of a slice and pane whose offsets are kept: its most anomalous."""

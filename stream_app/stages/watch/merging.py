@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.table import Ints
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
-from stream_app.stages.score.panes import OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.pane_layout import ALPHAS, PIT_BINS, PaneLayout
+from schemas.pane_layout import ALPHAS, OTHER, PIT_BINS, PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
-from stream_app.stages.score.panes import OTHER, TOP_MAX, Pane, fill_panes
+from stream_app.stages.score.panes import TOP_MAX, Pane, fill_panes
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.snapshot import pack, unpack
 

@@ -6,9 +6,8 @@ import itertools
 
 import numpy as np
 
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
-from stream_app.stages.score.panes import OTHER
 from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
 
 LAYOUT = PaneLayout(1)

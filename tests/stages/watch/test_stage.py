@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from schemas.codecs import Partial, encode_partials
-from schemas.pane_layout import PIT_BINS, PaneLayout
+from schemas.pane_layout import OTHER, PIT_BINS, PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
-from stream_app.stages.score.panes import OTHER
 from stream_app.stages.watch.detectors import Reference
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
