@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from safetensors.numpy import load as load_tensors
@@ -223,7 +223,7 @@ def load_or_create_key(path: str | Path) -> Ed25519PrivateKey:
         return key
     try:
         loaded = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as error:  # TypeError: encrypted
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: encrypted
         raise ArtifactError(f"{path} is not a plain private key in PEM: {error}") from None
     if not isinstance(loaded, Ed25519PrivateKey):
         raise ArtifactError(f"{path} is not an Ed25519 private key")
@@ -239,7 +239,7 @@ def load_public_key(path: str | Path) -> Ed25519PublicKey:
     """A public key in PEM; raises ArtifactError on anything else."""
     try:
         loaded = serialization.load_pem_public_key(Path(path).read_bytes())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise ArtifactError(f"{path} is not a public key in PEM: {error}") from None
     if not isinstance(loaded, Ed25519PublicKey):
         raise ArtifactError(f"{path} is not an Ed25519 public key")
