@@ -24,7 +24,8 @@ from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry
 from stream_app.offline.replay import LocalRun, batches
 from stream_app.sinks import make_sink
-from stream_app.sinks.spool import Drainer, Spool
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import EventBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.outputs import Outgoing

@@ -8,10 +8,14 @@ from collections.abc import Callable
 
 from stream_app.config import Config
 from stream_app.sinks.base import Rejected, Sink
+from stream_app.terminal import utc
 
 __all__ = ["SINKS", "Rejected", "Sink", "make_sink"]
 
 log = logging.getLogger(__name__)
+
+
+# Each imports its sink when it is asked for: influxdb-client takes a second, and few need it.
 
 
 def _sqlite(config: Config) -> Sink:
@@ -24,13 +28,13 @@ def _influx(config: Config) -> Sink:
     from stream_app.sinks.influx import InfluxSink
 
     sink = InfluxSink(config)
-    keeps = sink.retention_s()
-    if keeps:
-        oldest = time.strftime("%Y-%m-%d", time.gmtime(time.time() - keeps))
+    retention_s = sink.retention_s()
+    if retention_s:
+        oldest = utc(int(1000 * (time.time() - retention_s)), "%Y-%m-%d")
         log.warning(
             "Bucket %s keeps %d days: points of events before %s will be refused and set aside.",
             config.sink.bucket,
-            keeps // 86_400,
+            retention_s // 86_400,
             oldest,
         )
     return sink

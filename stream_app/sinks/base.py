@@ -34,7 +34,10 @@ def opening(path: Path, setting: str) -> Iterator[None]:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where points go. Writing a point twice is harmless: same series and time, the last write wins."""
+    """Where points go. Writing a point twice is harmless: same series and time, the last write wins.
+
+    :func:`stream_app.sinks.checks.check_sink` holds a sink to it.
+    """
 
     def write(self, batch: Sequence[Point]) -> None:
         """Write the batch durably.
@@ -44,8 +47,5 @@ class Sink(Protocol):
             SinkError, OSError: not now; nothing may be given up.
         """
 
-    def flush(self) -> None:
-        """Return once everything written is durable."""
-
     def close(self) -> None:
-        """Flush and release."""
+        """Release files and connections. Nothing is written afterwards."""

@@ -5,7 +5,6 @@ The client's batching writer loses points without telling the caller; this one r
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -22,11 +21,10 @@ from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected
 from stream_app.stages.outputs import Point
 
-log = logging.getLogger(__name__)
-
 _BAD_POINT = (400, 413, 422)
 """413: the batch is too large for the server; halves of it may pass."""
 
+_MESSAGE_MAX = 300
 _REMEDIES = {
     401: "the token is wrong or missing: see sink.token_env and sink.token_file",
     403: "the token may not write to this bucket",
@@ -61,16 +59,13 @@ class InfluxSink:
         except (HTTPError, OSError) as error:
             raise SinkError(f"{self._where} cannot be reached: {error}") from error
 
-    def flush(self) -> None:
-        """Writes are synchronous: nothing is ever waiting."""
-
     def close(self) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
         self._api.close()
         self._client.close()
 
     def retention_s(self) -> int | None:
-        """Retention of the bucket in seconds, 0 for for ever; None where the server does not tell."""
+        """Retention of the bucket in seconds, 0 where it keeps points for ever; None where the server does not say."""
         try:
             bucket = self._client.buckets_api().find_bucket_by_name(self._bucket)
         except (ApiException, HTTPError, OSError):
@@ -81,20 +76,20 @@ class InfluxSink:
 
 
 def _refusal(where: str, error: ApiException) -> SinkError:
-    said = str(getattr(error, "message", "") or error.body or error.reason or "").strip()[:300]
+    message = str(getattr(error, "message", "") or error.body or error.reason or "").strip()[:_MESSAGE_MAX]
     if error.status in _BAD_POINT:
-        return Rejected(f"{where} refused points with {error.status}: {said}")
+        return Rejected(f"{where} refused points with {error.status}: {message}")
     remedy = _REMEDIES.get(error.status, "the server has a problem")
-    return SinkError(f"{where} answered {error.status}: {remedy} ({said})")
+    return SinkError(f"{where} answered {error.status}: {remedy} ({message})")
 
 
 def line_of(point: Point) -> str:
     """Line protocol of a point. Empty tags are left out and floats that are not finite too: neither can be written."""
-    made = influxdb_client.Point(point.measurement).time(point.time_ms, WritePrecision.MS)
+    line = influxdb_client.Point(point.measurement).time(point.time_ms, WritePrecision.MS)
     for name, value in point.tags:
         if value:
-            made.tag(name, value)
+            line.tag(name, value)
     for name, field in point.fields:
         if not isinstance(field, float) or math.isfinite(field):
-            made.field(name, field)
-    return str(made.to_line_protocol())
+            line.field(name, field)
+    return str(line.to_line_protocol())

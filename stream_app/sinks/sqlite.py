@@ -54,13 +54,9 @@ class SQLiteSink:
         except sqlite3.OperationalError as error:  # disk full, locked by a stranger: try again
             raise SinkError(f"the store cannot be written: {error}") from error
 
-    def flush(self) -> None:
-        """See :class:`~stream_app.sinks.base.Sink`."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
     def close(self) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        self.flush()
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         self._db.close()
 
 

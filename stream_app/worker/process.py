@@ -14,7 +14,8 @@ from stream_app.errors import DriftflowError
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
 from stream_app.sinks import make_sink
-from stream_app.sinks.spool import Drainer, Spool
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker

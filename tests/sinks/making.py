@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
 
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected
@@ -16,6 +20,16 @@ def point(n: int, slice_: str = "a", **fields: Field) -> Point:
     return Point(
         "windows", (("slice", slice_), ("stream", "s")), 1_700_000_000_000 + n, tuple((fields or {"x": n}).items())
     )
+
+
+def set_aside(path: Path) -> list[tuple[Point, str]]:
+    """What a spool's file keeps of the points that no sink will take, with the reasons."""
+    link = sqlite3.connect(path)
+    try:
+        rows = link.execute("SELECT point, reason FROM set_aside ORDER BY id").fetchall()
+    finally:
+        link.close()
+    return [(msgspec.msgpack.decode(blob, type=Point), reason) for blob, reason in rows]
 
 
 class RecordingSink:
@@ -35,8 +49,6 @@ class RecordingSink:
         if any(map(self._is_bad, batch)):
             raise Rejected("a bad point")
         self.taken.update({(p.measurement, p.tags, p.time_ms): p for p in batch})
-
-    def flush(self) -> None: ...
 
     def close(self) -> None: ...
 

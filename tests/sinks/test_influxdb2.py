@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from stream_app.sinks import make_sink
+from stream_app.sinks.checks import check_sink
 from tests.conftest import cannot_start
-from tests.sinks.test_stores import check_sink, config_of
+from tests.sinks.test_stores import config_of
 
 TOKEN, BUCKET, ORG = "a-token-for-tests", "driftflow", "driftflow"
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"

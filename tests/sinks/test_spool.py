@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from stream_app.sinks.spool import Drainer, Spool
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
-from tests.sinks.making import RecordingSink, point
+from tests.sinks.making import point, set_aside
 
 
 def test_points_wait_until_they_are_dropped(tmp_path: Path) -> None:
@@ -41,39 +43,35 @@ def test_over_its_bound_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     spool.close()
 
 
-def test_bad_points_are_set_aside_and_the_others_arrive(tmp_path: Path) -> None:
-    bad = {3, 4, 77, 199}
-    sink = RecordingSink(lambda p: dict(p.fields)["x"] in bad)
-    spool = Spool(tmp_path / "s.sqlite", 1_000)
-    spool.append([point(n) for n in range(200)])
-    drainer = Drainer(spool, sink)
-    drainer.start()
-    assert drainer.drain(10)
-    drainer.stop()
-    assert {dict(p.fields)["x"] for p in sink.taken.values()} == set(range(200)) - bad
-    assert {dict(p.fields)["x"] for p, _ in spool.aside()} == bad
-    assert all(reason == "a bad point" for _, reason in spool.aside())
+def test_a_point_set_aside_stays_in_the_file_with_its_reason(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", 100)
+    spool.append([point(n) for n in range(3)])
+    (_, _), (number, refused), (_, _) = spool.read(3)
+    spool.set_aside(number, "a bad point")
+    assert [p for _, p in spool.read(9)] == [point(0), point(2)]
     spool.close()
+    assert set_aside(tmp_path / "s.sqlite") == [(refused, "a bad point")]
 
 
-def test_an_absent_sink_loses_nothing(tmp_path: Path) -> None:
-    sink = RecordingSink()
-    sink.away = 3
-    spool = Spool(tmp_path / "s.sqlite", 1_000)
-    spool.append([point(n) for n in range(50)])
-    drainer = Drainer(spool, sink)
-    drainer.start()
-    assert drainer.drain(20)
-    drainer.stop()
-    assert len(sink.taken) == 50
-    assert sink.writes == 4
+def test_an_append_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", 100)
+    spool._db.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON queue WHEN (SELECT count(*) FROM queue) = 2 "
+        "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError, match="disk full"):
+        spool.append([point(n) for n in range(3)])
+    assert len(spool) == 0
+    spool.append([point(0)])
+    assert len(spool) == 1
     spool.close()
 
 
 _APPENDER = """
 import sys
 from pathlib import Path
-from stream_app.sinks.spool import Spool, Drainer
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from tests.sinks.making import point
 folder = Path(sys.argv[1])

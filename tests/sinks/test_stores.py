@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,15 +18,13 @@ from stream_app.config import Config, SinkConfig, load
 from stream_app.errors import SinkError
 from stream_app.kafka.embedded import free_port
 from stream_app.sinks import Rejected, Sink, make_sink
+from stream_app.sinks.checks import check_sink
 from stream_app.sinks.influx import line_of
 from stream_app.stages.outputs import Point
 from tests.conftest import cannot_start
 from tests.sinks.making import ScriptedServer, point
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
-
-Read = Callable[[], list[tuple[str, int, float]]]
-"""Reads back ``(slice, time_ms, x)``, sorted."""
 
 
 def config_of(folder: Path, **sink: object) -> Config:
@@ -35,29 +33,12 @@ def config_of(folder: Path, **sink: object) -> Config:
     return msgspec.structs.replace(config, sink=SinkConfig(**sink))  # type: ignore[arg-type]
 
 
-def check_sink(sink: Sink, read: Read) -> None:
-    """What every sink must do."""
-    sink.write([point(n, "a") for n in range(300)])
-    sink.write([point(n, "b,c =ä") for n in range(3)])
-    sink.flush()
-    expected = sorted(
-        [("a", point(n).time_ms, float(n)) for n in range(300)]
-        + [("b,c =ä", point(n).time_ms, float(n)) for n in range(3)]
-    )
-    assert read() == expected
-    sink.write([point(n, "a") for n in range(300)])
-    sink.flush()
-    assert read() == expected, "writing twice is harmless"
-    sink.write([])
-    sink.close()
-
-
 def test_sqlite(tmp_path: Path) -> None:
     sink = make_sink(config_of(tmp_path, kind="sqlite"))
 
     def read() -> list[tuple[str, int, float]]:
         rows = sink._db.execute("SELECT tags, time_ms, fields FROM points").fetchall()  # type: ignore[attr-defined]
-        return sorted((json.loads(tags)["slice"], at, float(json.loads(fields)["x"])) for tags, at, fields in rows)
+        return [(json.loads(tags)["slice"], time_ms, float(json.loads(fields)["x"])) for tags, time_ms, fields in rows]
 
     check_sink(sink, read)
 
@@ -115,9 +96,9 @@ def test_influx_write_api_on_a_real_server(tmp_path: Path, victoria: str) -> Non
             series = [json.loads(line) for line in answer]
         return sorted(
             {
-                (s["metric"]["slice"], at, float(x))
-                for s in series
-                for at, x in zip(s["timestamps"], s["values"], strict=True)
+                (one["metric"]["slice"], time_ms, float(x))
+                for one in series
+                for time_ms, x in zip(one["timestamps"], one["values"], strict=True)
             }
         )
 

@@ -1,0 +1,62 @@
+"""What every sink must do. Run it on a sink of your own: ``check_sink(sink, read)`` raises AssertionError with a sentence.
+
+The store behind the sink must be empty, and is not afterwards.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from stream_app.sinks.base import Sink
+from stream_app.stages.outputs import Point
+
+Row = tuple[str, int, float]
+"""Slice, time in ms, and the field ``x``."""
+
+Read = Callable[[], Iterable[Row]]
+"""Reads back every point of the measurement ``windows``, in any order, past every cache of the sink's own."""
+
+_START_MS = 1_700_000_000_000
+_SLICES = {"a": 300, "b,c =ä": 3}
+"""Slice to its number of points; one has what line protocols must escape."""
+
+
+def check_sink(sink: Sink, read: Read) -> None:
+    """Write points, read them back, write them again, close.
+
+    Args:
+        sink: the sink; closed at the end.
+        read: reads back what it has stored.
+
+    Raises:
+        AssertionError: one sentence on what does not hold.
+    """
+    _check_stored("the store was not empty at the start", set(), read())
+    batches = [[_point(slice_, i) for i in range(n)] for slice_, n in _SLICES.items()]
+    expected = {(slice_, _START_MS + i, float(i)) for slice_, n in _SLICES.items() for i in range(n)}
+    for batch in batches:
+        sink.write(batch)
+    _check_stored("what was written is not what is stored", expected, read())
+    for batch in batches:
+        sink.write(batch)
+    _check_stored("writing points a second time has changed what is stored", expected, read())
+    sink.write([])
+    _check_stored("writing no points has changed what is stored", expected, read())
+    sink.close()
+
+
+def _point(slice_: str, i: int) -> Point:
+    return Point("windows", (("slice", slice_), ("stream", "s")), _START_MS + i, (("x", i),))
+
+
+def _check_stored(sentence: str, expected: set[Row], rows: Iterable[Row]) -> None:
+    stored = Counter(rows)
+    faults = {
+        "missing": expected - stored.keys(),
+        "unexpected": stored.keys() - expected,
+        "stored more than once": {row for row, n in stored.items() if n > 1},
+    }
+    for fault, wrong in faults.items():
+        if wrong:
+            raise AssertionError(f"{sentence}: {len(wrong)} {fault}, such as (slice, time_ms, x) = {min(wrong)}")
