@@ -1,11 +1,10 @@
 """Exact likelihoods for tabular events: fit, score, calibrate, explain, sign. Imports nothing of the application.
 
-The names below are the public face. They are what a person needs who fits a density, scores rows, reads the results and
-moves models: the estimator, the density and its parts, its settings, its results, the evaluation, and the errors.
-Everything else (a new flow, an engine, private training) is a developer's matter and is imported from its module.
+The names below are the public face: what a person needs who fits a density, scores rows, reads the results and moves
+models. What only a developer needs (flows, engines, private training, checks) is imported from its module.
 
-The face is lazy (PEP 562): a name is imported when it is first asked for. ``import flowlib.table`` costs
-NumPy alone, and PyTorch and scikit-learn come with the first name that needs them.
+The face is lazy (PEP 562): a name is imported when it is first asked for. ``import flowlib.table`` costs NumPy alone;
+PyTorch and scikit-learn come with the first name that needs them.
 """
 
 import importlib

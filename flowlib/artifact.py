@@ -153,8 +153,7 @@ def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max:
     Args:
         artifact: bytes of a model.
         trusted: keys by their id.
-        bytes_max: larger models are refused, as are senseless hyperparameters; None only for bytes of one's own, of any
-            size: a signature does not say how much memory a model takes.
+        bytes_max: larger models are refused, and hyperparameters out of bounds; None only for bytes of one's own.
     """
     verify(artifact, trusted, bytes_max)
     try:

@@ -1,16 +1,15 @@
 """Reference scores of held-out rows → p-values, per slice where a slice has enough of them, else pooled.
 
-``p = (1 + #{reference ≥ score}) / (n + 1)`` (split conformal; Vovk, Gammerman & Shafer, *Algorithmic Learning in a
-Random World*, 2005): valid for exchangeable rows, never below its resolution ``1 / (n + 1)``.
+``p = (1 + #{reference ≥ score}) / (n + 1)``, valid for exchangeable rows (split conformal; Vovk, Gammerman & Shafer,
+*Algorithmic Learning in a Random World*, 2005). The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is
+minus the logarithm of the share of reference rows at or beyond a value, nll the negative log-likelihood, the distance
+one of:
 
-The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is minus the logarithm of the share of reference rows at
-or beyond a value; nll is the negative log-likelihood; the distance is one of two:
+- ``columns``: :mod:`flowlib.margins`, less the log-probability of each category. No training changes it: it also finds
+  anomalies that were among the training rows.
+- ``base``: Σz². It follows the model: what has become ordinary for good is ordinary after training.
 
-- ``columns``: how far out the row is in its columns alone (:mod:`flowlib.margins`, less the log-probability of each
-  category). It does not depend on training, and so finds anomalies that were among the training rows.
-- ``base``: Σz², how far out the row is in the model. What a stream has become for good is ordinary after training.
-
-Beyond the largest reference value s grows with the logarithm of the excess, so that rows beyond it still rank.
+Beyond the largest reference value s grows with the logarithm of the excess, so that rows there still rank.
 """
 
 from __future__ import annotations
@@ -195,13 +194,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class _References:
-    """Scores of all m slices in one array, so that rows of many slices are looked up at once.
+    """Scores of all m slices in one array, to look up rows of many slices at once.
 
     Attributes:
         codes: slice name to code, 0 for the pooled reference.
         ends: ``(m,)`` where each slice's scores end.
         values: ``(n,)`` all scores, ascending.
-        keys: ``(n,)`` ascending; ``code · (n + 1) + rank``, where rank counts the scores of all slices below.
+        keys: ``(n,)`` ascending; ``code · (n + 1) + rank`` among the scores of all slices.
     """
 
     codes: dict[str, int]

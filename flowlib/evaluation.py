@@ -101,8 +101,8 @@ def evaluate(
 
     Args:
         density: the model.
-        rows: n rows, at least one of them scorable.
-        groups: ``(n,)`` group of each row (its day); rows of different groups count as independent.
+        rows: n rows.
+        groups: ``(n,)`` group of each row (its day), the units of the intervals.
         seed: of samples and folds.
         baselines: name to ``(n,)`` log-likelihoods of the same rows, nats in raw space.
         left_out: name of a baseline to why it could not be fitted.

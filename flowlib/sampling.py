@@ -26,8 +26,8 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
         encoder, flow: the model.
         n: rows.
         seed: of the draws.
-        whole: ``(d,)`` columns that get no gaps, though smoothing gives every column a small share of them.
-        times: ``(m,)`` milliseconds since the epoch to draw from; a week from the epoch on without them.
+        whole: ``(d,)`` columns that get no gaps, whatever share smoothing gives them.
+        times: ``(m,)`` milliseconds since the epoch to draw from; without them a week.
     """
     rng = np.random.default_rng(seed)
     missing = rng.random((n, len(encoder.spec.numeric))) < np.where(whole, 0.0, encoder.missing_share)

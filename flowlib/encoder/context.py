@@ -1,8 +1,7 @@
 """Context: what a flow is conditioned on beside gaps and categories, the hour, the weekday and the slice.
 
-Hour and weekday are sines and cosines of two harmonics. A slice is a row of a table that is learnt with the flow, so
-the width does not depend on the number of slices. Code 0 stands for slices never seen or rare; it is trained by hiding
-the slice of a few rows at each step.
+Hour and weekday are sines and cosines of two harmonics. A slice is a row of a table that is learnt with the flow; code
+0 is for slices never seen or rare, trained by hiding the slice of a few rows at each step.
 """
 
 from __future__ import annotations

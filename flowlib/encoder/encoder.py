@@ -1,13 +1,12 @@
 """Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
 
 A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: missing mask and categories have smoothed factors of
-their own and condition the flow over the numeric values, as hour, weekday and slice do where they are asked for. A
-missing value is an independent standard normal: training fills it with fresh noise, scoring puts 0 there and takes
-``log N(0; 0, 1)`` off.
+their own and condition the flow over the numbers, as hour, weekday and slice do where asked for. A missing value is an
+independent standard normal: noise in training, 0 in scoring with ``log N(0; 0, 1)`` taken off.
 
-Rounded columns are trained spread over their cells and scored at the centre, so ``log_prob`` is a density per unit of
-the column and ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at
-the limit and pays for the rest by itself (:func:`~flowlib.encoder.fitting.tail_nats`).
+Rounded columns are trained spread over their cells and scored at the centre: ``log_prob`` is a density per unit of the
+column, ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
+limit and pays for the rest (:func:`~flowlib.encoder.fitting.tail_nats`).
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ class Encoder:
         resolution: ``(d,)`` step of the grid of rounded columns, 0 for none.
         limit: ``(d,)`` features beyond ± this enter the flow at it.
         missing_share: ``(d,)`` smoothed share of missing values.
-        levels: for each categorical column its known levels; index ``len(levels)`` is the bucket of all others.
-        rare_levels: for each categorical column the number of other levels in training.
+        levels: for each categorical column its known levels; code ``len(levels)`` stands for all others.
+        rare_levels: for each categorical column the number of others in training.
         level_log_prob: for each categorical column ``(len(levels) + 1,)`` smoothed log probabilities, of each known
-            level and of any single other one; the bucket holds ``rare_levels + 1`` of those.
+            level and of any single other one, of which there are ``rare_levels + 1``.
         slices: slices with codes of their own, from 1 on.
         slice_table: ``(slices + 1, e)`` float32 learnt rows, the first for code 0; e is 0 without that context.
         findings: peculiar columns.

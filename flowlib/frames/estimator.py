@@ -36,13 +36,13 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """Exact likelihoods of tabular rows by a normalizing flow, calibrated on rows held out.
 
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
-    column. NaN and nulls are missing values and part of the model. A row whose numbers are all missing, or one of them
-    beyond a float32, has log-likelihood −∞, counts as an anomaly and does not train. A category never seen has the
-    small probability that smoothing leaves it. Constant and duplicated columns are kept and named in ``findings_``.
+    column. Missing values are part of the model; a category never seen has the small probability that smoothing leaves
+    it. A row whose numbers are all missing, or one of them beyond a float32, has log-likelihood −∞, counts as an
+    anomaly and does not train.
 
-    ``score_samples`` is the log-likelihood, as of every density in scikit-learn. ``decision_function``, ``predict`` and
-    ``p_values`` follow the surprise of :mod:`flowlib.calibration`, which also finds anomalies that were among the rows
-    fitted. ``OutlierMixin`` of scikit-learn wants both to be the same but for a constant, so this is none.
+    ``score_samples`` is the log-likelihood. ``decision_function``, ``predict`` and ``p_values`` follow the surprise of
+    :mod:`flowlib.calibration`, which also finds anomalies among the rows fitted. The two rank rows differently, so this
+    is no ``OutlierMixin`` of scikit-learn.
 
     Args:
         flow: family, of :data:`flowlib.flows.FLOWS`.
