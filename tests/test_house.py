@@ -170,6 +170,11 @@ def test_files_stay_readable(name: str) -> None:
 
 
 @EVERY_FILE
+def test_the_formatter_is_not_overruled(name: str) -> None:
+    assert "fmt: " not in read(name)
+
+
+@EVERY_FILE
 def test_every_module_says_what_it_is(name: str) -> None:
     tree = ast.parse(read(name))
     assert not tree.body or ast.get_docstring(tree)
