@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowlib.table import Ints
+from flowlib.table import DAY_MS, Ints
 from schemas.codecs import Envelope, encode_events
 from schemas.pane_layout import PaneLayout
 from schemas.records import Alert, RetrainRequest, record_ids
@@ -16,7 +16,7 @@ from stream_app.stages.watch.detectors.pit import distances
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.windows import SlicingWindows, span_name
 
-PIT_POINTS_EVERY_MS = 86_400_000
+PIT_POINTS_EVERY_MS = DAY_MS
 """PIT histograms go to the sink once a day and span: they are wide and move slowly."""
 
 

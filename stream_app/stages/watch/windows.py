@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Bools, Ints
+from flowlib.table import DAY_MS, Bools, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.watch.merging import SlicingPane
@@ -33,7 +33,7 @@ def bucket_ms(span_ms: int, pane_ms: int) -> int:
 
 def span_name(span_ms: int) -> str:
     """``604800000`` → ``7d``."""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
+    for unit, size in (("d", DAY_MS), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
         if span_ms % size == 0:
             return f"{span_ms // size}{unit}"
     return f"{span_ms}ms"
