@@ -1,0 +1,134 @@
+"""``driftflow score``: which model scores, what is written where, and a first model trained from a file."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from flowlib import artifact
+from flowlib.density import Density
+from schemas.codecs import Envelope, encode_event
+from schemas.records import Alert, RetrainRequest
+from stream_app.config import Config
+from stream_app.errors import ModelError
+from stream_app.models.keys import signing_key
+from stream_app.models.registry import Entry, Registry
+from stream_app.offline import replay
+from stream_app.offline.score import ScoreOptions, _ends, run_score, write_signals
+from stream_app.stages.decisions import Activated, encode
+from stream_app.stages.outputs import Outgoing
+from stream_app.stages.score.decoding import Decoder
+from tests.stages.streams import bodies, config, event, raw
+
+
+@pytest.fixture
+def stream(tmp_path: Path, model: Density) -> tuple[Config, str]:
+    """A stream with a model in service, and the model's id."""
+    cfg = msgspec.structs.replace(config(), root=str(tmp_path))
+    signed = artifact.pack(model, signing_key(cfg))
+    registry = Registry(cfg)
+    registry.save(signed)
+    registry.promote(Entry(signed.model_id, "r", 0))
+    (tmp_path / "events.jsonl").write_bytes(b"\n".join(bodies(5, 600, 30_000)) + b"\n")
+    return cfg, signed.model_id
+
+
+def score(cfg: Config, **options: Any) -> str:
+    """Run the command on the stream's file; returns what it printed."""
+    out = Console(width=300, record=True, file=io.StringIO())
+    run_score(cfg, cfg.path("events.jsonl"), ScoreOptions(**options), out, Console(quiet=True))
+    return out.export_text()
+
+
+def test_the_signals_are_written_and_told(stream: tuple[Config, str]) -> None:
+    cfg, model_id = stream
+    path = cfg.path("signals.jsonl")
+    printed = score(cfg, signals=path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["partition"] for line in lines] == sorted(line["partition"] for line in lines)
+    activations = [line for line in lines if line["ce_type"] == "driftflow.activation.v1"]
+    assert {line["data"]["model_id"] for line in activations} == {model_id}
+    opened = [line["data"] for line in lines if line["data"].get("state") == "open"]
+    assert opened
+    assert all(alert["summary"] in printed for alert in opened)
+    assert "received 600" in printed
+
+
+def test_batches_of_any_size_write_the_same_file(stream: tuple[Config, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg, _ = stream
+    score(cfg, signals=cfg.path("whole.jsonl"))
+    monkeypatch.setattr(replay, "BATCH_ROWS", 13)
+    score(cfg, signals=cfg.path("cut.jsonl"))
+    assert cfg.path("cut.jsonl").read_bytes() == cfg.path("whole.jsonl").read_bytes()
+
+
+def test_the_store_holds_the_points_and_the_spool_is_empty(stream: tuple[Config, str]) -> None:
+    cfg, _ = stream
+    score(cfg, store=True)
+    stored = sqlite3.connect(cfg.path("driftflow.sqlite"))
+    kinds = {kind for (kind,) in stored.execute("SELECT DISTINCT measurement FROM points")}
+    stored.close()
+    assert {"windows", "alerts", "counters"} <= kinds
+    spool = sqlite3.connect(cfg.path("spool.sqlite"))
+    (waiting,) = spool.execute("SELECT count(*) FROM queue").fetchone()
+    spool.close()
+    assert waiting == 0
+
+
+def test_the_models_that_decisions_name_score_whatever_is_in_service(stream: tuple[Config, str]) -> None:
+    cfg, model_id = stream
+    Registry(cfg).promote(Entry("gone", "r2", 1))
+    with pytest.raises(ModelError, match="no model gone"):
+        score(cfg)
+    assert score(cfg, model=model_id)
+    path = cfg.path("decisions.jsonl")
+    path.write_bytes(b"".join(encode(Activated(partition, 0, model_id)) for partition in range(2)))
+    assert score(cfg, decisions=path)
+
+
+def test_without_a_model_it_says_how_to_train_one(tmp_path: Path) -> None:
+    cfg = msgspec.structs.replace(config(), root=str(tmp_path))
+    signing_key(cfg)
+    with pytest.raises(ModelError, match="add --bootstrap-until DATE"):
+        score(cfg)
+
+
+def test_the_ends_are_those_of_a_topic_that_was_sent_no_more() -> None:
+    cfg = config()
+    decode = Decoder(cfg).decode
+    batches = [decode(raw(0, [event(1_000, 1), event(9_000, 2), event(2_000, 3), event(9_500, 4)]))[0]]
+    assert _ends(cfg, batches, 5_000) == {0: 3, 1: 0}
+    assert _ends(cfg, [*batches, decode(raw(1, [event(4_999, 5)], first=7))[0]], 5_000) == {0: 3, 1: 8}
+    assert _ends(cfg, [], 5_000) == {0: 0, 1: 0}
+
+
+def test_signals_are_written_partition_by_partition_in_order(tmp_path: Path) -> None:
+    def message(number: int, partition: int, role: Any = "signals") -> Outgoing:
+        request = RetrainRequest(
+            id=f"{number}",
+            stream="s",
+            reason="drift",
+            slices=["é"],
+            alerts=[],
+            model_id="m",
+            requested_pane_ms=0,
+            train=[],
+            calibrate_from_ms=0,
+        )
+        sent = encode_event(Envelope(request, f"{number}", "/x", 0, "s"))
+        return Outgoing(role, partition, None, sent.value, tuple(sent.headers))
+
+    path = tmp_path / "signals.jsonl"
+    sent = {("signals", 1): [message(3, 1), message(2, 1)], ("partials", 0): [message(9, 0, "partials")]}
+    write_signals(sent | {("signals", 0): [message(1, 0)]}, path)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [(line["partition"], line["ce_id"]) for line in lines] == [(0, "1"), (1, "3"), (1, "2")]
+    assert lines[0]["data"]["slices"] == ["é"]
+    assert Alert.__name__ not in path.read_text()
