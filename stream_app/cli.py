@@ -69,7 +69,7 @@ def _plain(text: object) -> str:
 
 
 def _configured(broker: bool) -> Callable[[Command], Command]:
-    """A command that gets the configuration of ``--config`` as ``config``; with ``--bootstrap`` where it needs a broker."""
+    """A decorator that reads ``--config`` and hands it on as ``config``; with ``--bootstrap`` for what needs a broker."""
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)

@@ -1,4 +1,4 @@
-"""Durable files: replaced as a whole, or appended to by whole lines; and whether a result can be written, asked in time."""
+"""Durable files, replaced as a whole or appended to by whole lines; and whether a result can be written at all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_durably(path: Path, blob: bytes) -> None:
 def append_durably(path: Path, line: bytes) -> None:
     """Add a line, newline included, after the last whole one; it is on disk when this returns.
 
-    A last line that a crash cut short is removed: nothing has followed from it, and a line appended to it could not be read.
+    A last line that a crash cut short is removed first: nothing has followed from it.
     """
     with locked(path) as file:
         append_locked(file, path, line)
@@ -78,7 +78,7 @@ def read_lines(path: Path, decoder: msgspec.json.Decoder[T], remedy: str) -> lis
     for number, line in enumerate(lines, 1):
         try:
             records.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DriftflowError(f"{path}, line {number} is damaged ({error}): {remedy}") from error
     return records
 

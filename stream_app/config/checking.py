@@ -93,10 +93,10 @@ def _rule_faults(config: Config) -> list[str]:
 def _option_faults(name: str, rule: RuleConfig) -> list[str]:
     if rule.detector not in DETECTOR_OPTIONS:  # a fault of its own, and nobody knows the options of no detector
         return []
-    known, faults = DETECTOR_OPTIONS[rule.detector], []
+    options, faults = DETECTOR_OPTIONS[rule.detector], []
     for option, value in rule.options.items():
-        if option not in known:
-            remedy = f"known here: {', '.join(sorted(known))}" if known else f"{rule.detector} has none"
+        if option not in options:
+            remedy = f"known here: {', '.join(sorted(options))}" if options else f"{rule.detector} has none"
             faults.append(f"rules.{name}.options.{option}: unknown option; {remedy}")
         elif not math.isfinite(value):
             faults.append(f"rules.{name}.options.{option}: a finite number, got {value}")
@@ -140,7 +140,7 @@ def _private_model_faults(model: ModelConfig) -> list[str]:
         )
     if model.flow not in PRIVATE_FLOWS:
         faults.append(
-            f"model.flow: one of {', '.join(sorted(PRIVATE_FLOWS))} with privacy.enabled, got {model.flow!r}: of others the "
-            "gradients of single rows are not known"
+            f"model.flow: one of {', '.join(sorted(PRIVATE_FLOWS))} with privacy.enabled, got {model.flow!r}: of "
+            "others the gradients of single rows are not known"
         )
     return faults

@@ -65,14 +65,14 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
 
 def parse(raw: dict[str, Any], path: str = "configuration") -> Config:
     """Build a checked configuration from plain values; raises ConfigError with every fault."""
-    found = _Faults()
-    values = _convert_section(Config, raw, "", found)
-    if found.unreadable:
-        faults = found.unreadable + _faults_besides(raw, found.unreadable)
+    faults = _Faults()
+    values = _convert_section(Config, raw, "", faults)
+    if faults.unreadable:
+        sentences = faults.unreadable + _faults_besides(raw, faults.unreadable)
     else:
-        faults = found.refused + faults_of(Config(**values))
-    if faults:
-        raise ConfigError(path, sorted(faults, key=_section_index))
+        sentences = faults.refused + faults_of(Config(**values))
+    if sentences:
+        raise ConfigError(path, sorted(sentences, key=_section_index))
     return _fill_names(Config(**values))
 
 
@@ -90,9 +90,9 @@ def _faults_besides(raw: dict[str, Any], faults: list[str]) -> list[str]:
         bad += [_key(fault)[:-1] for fault in rest.unreadable]
         if [] in bad:
             return []
-    told = {".".join(keys[:n]) for keys in bad for n in range(1, len(keys) + 1)}
+    reported = {".".join(keys[:n]) for keys in bad for n in range(1, len(keys) + 1)}
     others = rest.refused + faults_of(Config(**values))
-    return [fault for fault in others if ".".join(_key(fault)) not in told]
+    return [fault for fault in others if ".".join(_key(fault)) not in reported]
 
 
 def _key(fault: str) -> list[str]:
@@ -107,13 +107,13 @@ def _section_index(fault: str) -> int:
 
 
 def _without(raw: dict[str, Any], bad: list[list[str]]) -> dict[str, Any]:
-    kept = {}
+    rest = {}
     for key, value in raw.items():
         under = [keys[1:] for keys in bad if keys[0] == key]
         if [] in under:
             continue
-        kept[key] = _without(value, under) if under and isinstance(value, dict) else value
-    return kept
+        rest[key] = _without(value, under) if under and isinstance(value, dict) else value
+    return rest
 
 
 def _convert_section(kind: type[Struct], raw: dict[str, Any], prefix: str, faults: _Faults) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Every setting of ``driftflow.toml``, with its default and what it does; :mod:`stream_app.config.loading` reads the file."""
+"""Every setting of ``driftflow.toml``, with its default and what it does."""
 
 from __future__ import annotations
 
@@ -123,16 +123,16 @@ class WindowsConfig(_Section, frozen=True):
     max_slices: Positive = 10_000
     """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
     max_open_panes: Positive = 64
-    """Panes that one source partition keeps open. The oldest one closes when one more would open, and that is counted; what
-    comes for it later is late."""
+    """Panes that one source partition keeps open. The oldest one closes when one more would open, and that is counted;
+    what comes for it later is late."""
 
 
 class RuleConfig(_Section, frozen=True):
-    """Detector plus policy. A rule opens at ``open``, resolves below ``resolve``; larger is worse for every detector."""
+    """Detector plus policy: an alert opens at ``open`` and resolves below ``resolve``; larger is always worse."""
 
     detector: DetectorName
-    """What looks at the statistics: ``likelihood`` at the events' log-likelihoods, ``adwin`` at steps of their mean, ``pit`` at
-    each feature's distribution, ``missing`` at the share of missing values."""
+    """What looks at the statistics: ``likelihood`` at the events' log-likelihoods, ``adwin`` at steps of their mean,
+    ``pit`` at each feature's distribution, ``missing`` at the share of missing values."""
     open: float
     """Statistic from which on an alert opens."""
     resolve: float
@@ -144,7 +144,7 @@ class RuleConfig(_Section, frozen=True):
     min_duration: Duration = Duration(0)
     """How long the statistic must have been at or above ``open`` before an alert opens."""
     cooldown: Duration = days(7)
-    """An open alert says so again this often; resolved, the same rule opens none on the same slice for so long."""
+    """An open alert is repeated this often; once it has resolved, the rule opens none on the same slice for as long."""
     retrain: bool = False
     """Whether an open alert asks for a better model."""
     options: dict[str, float] = {}
@@ -181,7 +181,7 @@ class ModelConfig(_Section, frozen=True):
     engine: EngineName = "auto"
     """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load."""
     seed: int = 0
-    """Of training: the same rows and seed give the same model."""
+    """Seed of training: the same rows and seed give the same model."""
     max_steps: Positive = 1_500
     """Training steps of a new model at most."""
     warm_steps: Positive = 400
@@ -193,22 +193,22 @@ class ModelConfig(_Section, frozen=True):
     embedding: Annotated[int, Meta(ge=1, le=64)] = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
     distance: DistanceName = "base"
-    """What joins the likelihood in an event's score: ``base``, how far out it is in the model, so that a model trained anew
-    takes what a stream has become as ordinary; ``columns``, how far out in its columns, which no training can bend."""
+    """What joins the likelihood in an event's score. ``base``: how far out the event is in the model, so that a newly
+    trained model takes what a stream has become as ordinary. ``columns``: how far out in its columns, not in the model."""
     noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
-    """Standard deviation of the Gaussian noise that is added to the training rows, in units of each column's scale. More of
-    it makes the density smoother."""
+    """Standard deviation of the Gaussian noise that is added to the training rows, in units of each column's scale.
+    More of it makes the density smoother."""
     contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
     """Share of the training rows that may be anything: so many, the least likely, do not count."""
 
 
 class PrivacyConfig(_Section, frozen=True):
-    """Differentially private training. What it covers, and what not, stands in each model's manifest under ``privacy``."""
+    """Differentially private training; each model's manifest says under ``privacy`` what it covers and what not."""
 
     enabled: bool = False
     """Train with differential privacy: DP-SGD, with ``epsilon`` charged to the budget before each training."""
     epsilon: Annotated[float, Meta(ge=0.01, le=100.0)] = 3.0
-    """ε of one training. Below 1 the promise is strong and the model poor, above 10 it says little."""
+    """ε of one training. Below 1 the promise is strong and the model poor; above 10 the promise means little."""
     delta: Annotated[float, Meta(ge=1e-12, le=1e-2)] = 1e-5
     """δ; well below one over the number of events."""
     clip: Annotated[float, Meta(gt=0.0)] = 1.0
@@ -231,8 +231,8 @@ class TrainerConfig(_Section, frozen=True):
     trim: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.005
     """Share of the rows of drifted weeks, the least likely ones, that is left out of training."""
     membership_gate: bool = False
-    """Attack each candidate: guess which rows it was trained on. Always done where ``privacy.enabled``; otherwise no promise
-    is made, and the rows held back for it (a tenth, at most 2,000) are worth more in training."""
+    """Attack each candidate: guess which rows it was trained on. Always done with ``privacy.enabled``. The attack takes
+    a tenth of the training rows, at most 2,000, which then do not train."""
     max_membership_advantage: Share = 0.1
     """The candidate fails where the attack's advantage is above this with 95 % confidence."""
     min_rows: Positive = 500

@@ -38,8 +38,8 @@ def trusted_keys(config: Config) -> dict[str, Ed25519PublicKey]:
 
 
 def signing_key(config: Config) -> Ed25519PrivateKey:
-    """The trainer's key, made on first use. Its public half (``.pub``) is put beside it, and wherever ``state.trusted_keys``
-    looks for a file of that name: the agents then need not see the folder of the private one.
+    """The trainer's key, made on first use. Its public half (``.pub``) is put beside it, and wherever
+    ``state.trusted_keys`` looks for a file of that name: the agents then need not see the folder of the private one.
 
     Raises:
         ModelError: the file cannot be read, or is no Ed25519 private key.

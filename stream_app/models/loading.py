@@ -1,4 +1,4 @@
-"""From a model's signed bytes to a density that this stream may be scored by. Errors of flowlib become ModelError here."""
+"""From a model's signed bytes to a density that may score this stream; errors of flowlib become ModelError."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def check_stream(density: Density, config: Config) -> None:
 
 
 def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:
-    """A model with the engine of the configuration; where that is not available, it keeps the one it has and says so."""
+    """A model with the engine of the configuration; where that is not available it keeps its own, and a warning is
+    logged."""
     if config.model.engine == "auto" and clock is None:
         return density
     try:

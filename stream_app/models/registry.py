@@ -17,7 +17,8 @@ from stream_app.models.keys import trusted_keys
 from stream_app.models.loading import check_stream, read_model, verified
 
 _LOG_REMEDY = "restore the file from a backup; without it nobody knows which model is in service"
-_MODEL_REMEDY = "copy the file here again, from a backup or from where it was trained, or choose another model"
+_FILE_REMEDY = "copy the file here again, from a backup or from where it was trained, or choose another model"
+_SETTINGS_REMEDY = "use the settings it was made with, or train another with --bootstrap-until DATE"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Registry:
         return read_lines(self._log, _ENTRIES, _LOG_REMEDY)
 
     def current(self) -> Density | None:
-        """The model in service, verified and ready to score; None before the first promotion. Raises as :meth:`load`."""
+        """The model in service, ready to score; None before the first promotion. Raises what :meth:`load` raises."""
         history = self.history()
         return self.load(history[-1].model_id) if history else None
 
@@ -65,14 +66,17 @@ class Registry:
             ModelError: there is no such file, or it is damaged, not signed by a trusted key, or of another stream; with
                 the file and what to do.
         """
-        model = self.read(model_id)
+        model, path = self.read(model_id), self._path(model_id)
+        if model.model_id != model_id:
+            raise ModelError(f"{path} is not accepted: it holds model {model.model_id}; {_FILE_REMEDY}")
         try:
-            if model.model_id != model_id:
-                raise ModelError(f"it holds model {model.model_id}")
             density = verified(model, self._trusted)
+        except ModelError as error:
+            raise ModelError(f"{path} is not accepted: {error}; {_FILE_REMEDY}") from error
+        try:
             check_stream(density, self._config)
         except ModelError as error:
-            raise ModelError(f"{self._path(model_id)} is not accepted: {error}; {_MODEL_REMEDY}") from error
+            raise ModelError(f"{path} is not accepted: {error}; {_SETTINGS_REMEDY}") from error
         return density
 
     def read(self, model_id: str) -> Artifact:
@@ -87,7 +91,7 @@ class Registry:
         try:
             return read_model(path)
         except ModelError as error:
-            raise ModelError(f"{error}; {_MODEL_REMEDY}") from error
+            raise ModelError(f"{error}; {_FILE_REMEDY}") from error
 
     def save(self, model: Artifact) -> None:
         """Keep a model's bytes; they are on disk when this returns.

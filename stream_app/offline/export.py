@@ -30,12 +30,14 @@ _HOW_TO = [
     "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`",
     "log_prob = sum over columns of ladj - z*z/2 - log(2*pi)/2, plus the encoder's own log-Jacobian and category log "
     "probabilities; a value beyond the encoder's limits is unlikely beyond measure: report it without the flow",
-    "log probability of a category in column k = level_log_prob.k at its place in levels[k]; of one that is not there = the "
-    "last of level_log_prob.k, which is that of each single one of the rare_levels[k] others and of one never seen",
-    "distance, with margins = sum over present columns of (asinh((x - margins.centre) / margins.spread) / margins.scale)**2 "
-    "/ 2, minus the sum of the category log probabilities; without margins = sum over present columns of z*z",
-    "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + 1)), "
-    "for n ascending reference values",
+    "log probability of a category in column k = level_log_prob.k at its place in levels[k]; of one that is not there "
+    "= the last of level_log_prob.k, which is that of each single one of the rare_levels[k] others and of one never "
+    "seen",
+    "distance, with margins = sum over present columns of (asinh((x - margins.centre) / margins.spread) / "
+    "margins.scale)**2 / 2, minus the sum of the category log probabilities; without margins = sum over present "
+    "columns of z*z",
+    "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + "
+    "1)), for n ascending reference values",
     "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(distance, distance)**2)",
     "p_value = (1 + number of scores at or above surprise) / (number of scores + 1), scores of the slice, else of ''",
 ]

@@ -24,8 +24,9 @@ LEFT_OUT_MAX = 2_000
 """Most rows that are held back for the membership attack."""
 FOLDS = 5
 CALIBRATION, VALIDATION, GATE = 0, 1, 2
-"""Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one training
-day beside them: were one kind nearer to what the model was trained on, its p-values would not hold on the other."""
+"""Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one
+training day beside them: were one kind nearer to what the model was trained on, its p-values would not hold on the
+other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
 def quarantined(rows: Table, in_service: Density, config: Config) -> Bools:
     """Rows that must not train: events that the event rule flags, outside collective weeks.
 
-    In a collective week (:data:`COLLECTIVE`) flagged events are not anomalies: the slice has changed, and a model must be
-    trained on them to score the changed slice. Of such weeks the least likely rows are left out, ``trainer.trim`` of all.
+    In a collective week (:data:`COLLECTIVE`) flagged events are not anomalies: the slice has changed, and a model must
+    be trained on them to score the changed slice. Of such weeks the least likely rows are left out, ``trainer.trim`` of
+    all.
 
     Returns:
         ``(n,)`` bool; False for rows that cannot be scored.

@@ -22,8 +22,8 @@ def judge(candidate: Density, in_service: Density | None, gate: Table, settings:
     """Judge a candidate on rows that neither trained nor calibrated it.
 
     Returns:
-        Gate name to figures: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of both models on the same
-        rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval); :func:`membership` is a third.
+        Gate name to figures: ``likelihood`` (mean held-out log-likelihood in raw space, nats, of both models on the
+        same rows) and ``calibration`` (share of p <= 0.01 with a 95 % interval); :func:`membership` is a third.
     """
     scores = candidate.score(gate)
     gates = {"calibration": _calibration(scores.p_value[scores.scorable], settings)}
@@ -74,17 +74,18 @@ def summary(gates: dict[str, Any]) -> str:
 
 
 def _likelihood(new: Floats, old: Floats, settings: TrainerConfig) -> dict[str, Any]:
+    least = settings.min_gain_nats
     gain = float(np.mean(new - old)) if len(new) else math.nan
     error = float(np.std(new - old) / math.sqrt(max(len(new), 1))) if len(new) else math.nan
     return {
-        "passed": bool(len(new)) and gain >= settings.min_gain_nats,
+        "passed": bool(len(new)) and gain >= least,
         "candidate": _finite(np.mean(new)) if len(new) else None,
         "in_service": _finite(np.mean(old)) if len(old) else None,
         "gain_nats": _finite(gain),
         "gain_standard_error": _finite(error),
-        "required_nats": settings.min_gain_nats,
+        "required_nats": least,
         "rows": len(new),
-        "says": f"{gain:+.3f} nats an event against the model in service (at least {settings.min_gain_nats:+.3f} wanted)",
+        "says": f"{gain:+.3f} nats an event against the model in service (at least {least:+.3f} wanted)",
     }
 
 

@@ -1,8 +1,9 @@
 """What private trainings of a stream have cost, written down before each begins.
 
-All trainings of a stream are taken to use the same events, so their ε add up: the accountant composes every step of every
-entry (never more than the plain sum, mostly far less). An entry is on disk before training starts: a training that
-crashes has cost as much as a whole one, and answering its request again costs as much again, since the noise is new.
+All trainings of a stream are taken to use the same events, so their ε add up: the accountant composes every step of
+every entry (never more than the plain sum, mostly far less). An entry is on disk before training starts: a training
+that crashes has cost as much as a whole one, and answering its request again costs as much again, since the noise is
+new.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Ledger:
     def _refusal(self, earlier: list[LedgerEntry], total: float) -> str:
         before = epsilon_of([entry.spent for entry in earlier], self._delta)
         return (
-            f"the privacy budget does not allow another training: {len(earlier)} so far cost epsilon {before:.2f}, with this "
-            f"one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
+            f"the privacy budget does not allow another training: {len(earlier)} so far cost epsilon {before:.2f}, "
+            f"with this one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
             "privacy.epsilon, or raise the budget if the promise made to the people in the events allows it"
         )

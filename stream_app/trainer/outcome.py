@@ -44,7 +44,7 @@ class Retrain:
 
     @property
     def seed(self) -> int:
-        """From what is asked for, names left out: answering again, or under another topic name, gives the same model."""
+        """From what is asked for, less the names: asked again, or under another topic name, the model is the same."""
         request = self.request
         ranges = [(r.partition, r.start, r.end, r.start_ms, r.end_ms) for r in request.train]
         text = record_id("seed", self.config.model.seed, request.reason, request.requested_pane_ms, ranges)

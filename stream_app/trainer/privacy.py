@@ -17,7 +17,8 @@ from stream_app.trainer.ledger import Ledger, OverBudget
 
 COVERS = ["the weights of the flow, against one training event added or removed"]
 EXCLUDES = [
-    "the encoder: scales, shares of missing values and tables of categories are those of the training events as they are",
+    "the encoder: scales, shares of missing values and tables of categories are those of the training events as they "
+    "are",
     "the calibration: it holds reference scores of held-out events as they are",
     "the figures of the gates, the number of events and the offsets they came from",
 ]
@@ -38,8 +39,8 @@ def admit(
     settings = config.privacy
     if settings.delta * rows >= 1.0:
         raise OverBudget(
-            f"privacy.delta {settings.delta:g} is no promise for {rows} rows: it would allow one of them to be published "
-            f"whole; set it well below {1 / rows:.1g}"
+            f"privacy.delta {settings.delta:g} is no promise for {rows} rows: it would allow one of them to be "
+            f"published whole; set it well below {1 / rows:.1g}"
         )
     ledger = Ledger(config)
     _check_known(ledger, in_service)
@@ -68,8 +69,8 @@ def _check_known(ledger: Ledger, in_service: Density | None) -> None:
     about = in_service.manifest if in_service else {}
     if "privacy" in about and about["request"] not in {entry.request_id for entry in ledger.entries()}:
         raise DriftflowError(
-            f"{ledger.path} does not hold the training of the model in service (request {about['request']}): restore the "
-            "ledger of the folder it was trained from; without it the privacy budget could be spent twice"
+            f"{ledger.path} does not hold the training of the model in service (request {about['request']}): restore "
+            "the ledger of the folder it was trained from; without it the privacy budget could be spent twice"
         )
 
 
@@ -77,7 +78,7 @@ def learner(plan: PrivateConfig, progress: Callable[[Progress], None] | None) ->
     """Trains on the training and validation rows alike: nothing is selected, so none need be kept back."""
 
     def learn(flow: Flow, train: TrainingRows, valid: TrainingRows, _seed: int) -> None:
-        # Not the seed, which is known: the key is drawn here and kept nowhere, for with it the noise could be taken off.
+        # Not from the seed, which is known: with the key the noise could be subtracted, so it is drawn and not kept.
         fit_private(flow, train.joined(valid), plan, Keystream(secrets.token_bytes(KEY_BYTES)), progress)
 
     return learn

@@ -1,8 +1,8 @@
 """The trainer: consumes retrain requests from the signals topic, answers each with a promoted or refused model.
 
 Offsets are committed after the answer is on the models topic. A request that is read again after a crash resumes its
-training and gives the same model, byte for byte; its second notice changes nothing. A private training is not repeatable:
-it starts over, and costs its epsilon again.
+training and gives the same model, byte for byte; its second notice changes nothing. A private training is not
+repeatable: it starts over, and costs its epsilon again.
 """
 
 from __future__ import annotations

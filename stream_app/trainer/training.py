@@ -38,7 +38,7 @@ def answer(
     progress: OnProgress | None = None,
     checkpoint: CheckpointFile | None = None,
 ) -> Outcome:
-    """Fit, gate and sign. The same request, rows and model in service give the same bytes, except where training is private.
+    """Fit, gate and sign; the same arguments give the same bytes, except where training is private.
 
     Args:
         config: the stream.
@@ -77,8 +77,11 @@ def answer(
 
 
 def _admissible(config: Config, rows: Table, in_service: Density | None) -> Table:
-    """Rows that may train. Privately, whether a row is among them must not depend on the others: no quarantine of weeks,
-    no even thinning (the steps of private training are few whatever the rows)."""
+    """Rows that may train.
+
+    Privately, whether a row is among them must not depend on the others: no quarantine of weeks, no even thinning (the
+    steps of private training are few whatever the rows).
+    """
     rows = without_unusable(rows)
     if config.privacy.enabled:
         return rows

@@ -124,7 +124,7 @@ def test_a_model_of_another_stream_is_not_accepted(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     model = artifact.pack(density(), signing_key(config))
     Registry(config).save(model)
-    with pytest.raises(ModelError, match="it was made for stream 's', not 'other'"):
+    with pytest.raises(ModelError, match="it was made for stream 's', not 'other'; use the settings"):
         Registry(config_in(tmp_path, stream="other")).load(model.model_id)
 
 

@@ -1,4 +1,4 @@
-"""``driftflow export``: what is written computes what the model does, and nothing unverified or imprecise is written."""
+"""``driftflow export``: what is written computes what the model does; nothing unverified or imprecise is written."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FakeProducer:
-    """Takes every record at once; ``sent`` holds them in order. ``refuses`` is raised in place of an acknowledgement."""
+    """Takes every record at once and keeps them in ``sent``; raises ``refuses`` in place of an acknowledgement."""
 
     def __init__(self, refuses: Exception | None = None) -> None:
         self.sent: list[SimpleNamespace] = []

@@ -87,8 +87,9 @@ def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: d
     title = f"{about.stream}: how good is model {about.model_id}?"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<style>{style}</style></head><body><main>{_head(title, about, evaluation)}{''.join(sections)}</main></body></html>\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head>'
+        f"<body><main>{_head(title, about, evaluation)}{''.join(sections)}</main></body></html>\n"
     )
 
 
@@ -136,8 +137,8 @@ def _likelihood(evaluation: Evaluation) -> str:
     table = _table(("", "nats an event", "the model gains"), rows)
     bits = evaluation.bits_per_dim
     return (
-        f"{table}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its size depends "
-        "on the units; differences between models on the same columns do not.</p>"
+        f"{table}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its size "
+        "depends on the units; differences between models on the same columns do not.</p>"
     )
 
 
@@ -221,19 +222,19 @@ def _unbroken(text: str) -> str:
 
 
 _CALIBRATION = (
-    "<p>Of ordinary events one in a hundred should have a p-value at or below 0.01, one in ten at or below 0.1, and so on: the "
-    "line should follow the dashes. Above them, more is called strange than should be. "
+    "<p>Of ordinary events one in a hundred should have a p-value at or below 0.01, one in ten at or below 0.1, and so "
+    "on: the line should follow the dashes. Above them, more is called strange than should be. "
     "The band is what chance would give were events independent; those of one day are not, so a line may leave it.</p>"
 )
 _MONTHS = (
-    "<p>How the model does as time goes on. The shaded months lie in its time of training, of which only days that neither "
-    "trained nor calibrated it count. A rise after that is drift.</p>"
+    "<p>How the model does as time goes on. The shaded months lie in its time of training, of which only days that "
+    "neither trained nor calibrated it count. A rise after that is drift.</p>"
 )
 _PIT = (
-    "<p>Where each value falls in what the model expected of it, given the columns before it: flat if it knows the column "
-    "well. A hill: it expects too wide a range; a valley: too narrow; a slope: values have moved.</p>"
+    "<p>Where each value falls in what the model expected of it, given the columns before it: flat if it knows the "
+    "column well. A hill: it expects too wide a range; a valley: too narrow; a slope: values have moved.</p>"
 )
 _SAMPLES = (
-    "<p><span class=data>Events</span> and <span class=model>samples of the model</span> with the same gaps, categories, "
-    "slices and times. They should look alike.</p>"
+    "<p><span class=data>Events</span> and <span class=model>samples of the model</span> with the same gaps, "
+    "categories, slices and times. They should look alike.</p>"
 )
