@@ -1,4 +1,4 @@
-"""The whole story, told fast: real data, real broker, drift, a better model, calibration again."""
+"""The demo as a whole: real data, real broker, drift, a better model, calibration again; and the same on every run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,24 @@ from typing import Any
 import pytest
 
 from stream_app.config import load
+from stream_app.demo.facts import Facts
+from stream_app.demo.progress import Season
+from stream_app.demo.run import Demo
 from stream_app.stages.score.state import COUNTERS
 from stream_app.worker.status import read_status
 from tests.integration.stream import Lines, as_lines, lines_of, signals_of
 
 EVENTS = 109_440
+"""Twelve stations, 380 days, hourly."""
+
+WINDOWS = 12 * (380 * 4 - 1) * 4
+"""Of each station: panes of six hours but the last, which nothing closes; each as itself and in three spans."""
+
+WEEK_MS = 7 * 86_400_000
+SEASON_MS = {"2013-07-01": 1_372_636_800_000, "2013-09-15": 1_379_203_200_000, "2013-09-22": 1_379_808_000_000}
+
+TIMES = {"events_per_s", "seconds_to_first_score", "seconds_total"}
+"""Figures of a report that tell of the machine."""
 
 
 def left_behind() -> set[str]:
@@ -34,7 +47,7 @@ def demo_command(folder: Path, *words: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_the_story_has_every_part_and_a_killed_worker_changes_nothing(
+def test_the_run_has_every_part_and_a_killed_worker_changes_nothing(
     broker: tuple[str, str], tmp_path: Path, unique: Any
 ) -> None:
     folder, report_path = tmp_path / "work", tmp_path / "demo.json"
@@ -50,7 +63,8 @@ def test_the_story_has_every_part_and_a_killed_worker_changes_nothing(
         demo.terminate()
     report = json.loads(report_path.read_text())
     assert report["worker_restarts"] == 1
-    check_parts(report)
+    check_figures(report)
+    check_marks(folder, report)
     live, again = as_lines(signals_of(load(folder / "driftflow.toml"))), score_again(folder)
     assert live.keys() == again.keys()
     for partition in live:
@@ -106,24 +120,57 @@ def assert_same_lines(live: list[dict[str, Any]], again: list[dict[str, Any]]) -
     assert len(live) == len(again)
 
 
-def check_parts(report: dict[str, Any]) -> None:
-    """What every telling of the story must have, however fast."""
-    assert report["events_received"] == report["events_produced"] == EVENTS
+def check_figures(report: dict[str, Any]) -> None:
+    """Exact where nothing but the data decides; narrow bands where training does, which rounds otherwise on another CPU.
+
+    With AVX2 arithmetic it is 69 alerts, 13 of them on drift, as with AVX-512; with SSE4 it is 67 and 12.
+    """
+    assert report["events_received"] == report["events_produced"] == report["windowed"] == EVENTS
+    assert report["conserved"]
     assert report["events_received"] == sum(report[name] for name in COUNTERS if name != "received")
-    assert report["slices"] == 12
-    for part in ("drift_alerts_opened", "alerts_resolved", "retrain_requests", "swaps", "windows_written"):
-        assert report[part] >= 1, part
-    assert report["models_promoted"] >= 2
+    assert (report["slices"], report["windows_written"]) == (12, WINDOWS)
+    assert 60 <= report["alerts_opened"] <= 78
+    assert 10 <= report["drift_alerts_opened"] <= 16
+    assert 0 <= report["alerts_opened"] - report["alerts_resolved"] <= 6
+    assert 4 <= report["retrain_requests"] <= 6
+    assert 4 <= report["models_promoted"] <= 6
+    assert report["models_refused"] == 0
     rates = report["alarm_rate"]
-    assert 0.005 <= rates["reference"] <= 0.02
-    assert rates["drift"] >= 3 * rates["reference"]
-    assert rates["after_swap"] is not None  # how low it is depends on how early the swap came: see the full-length demo
-    partitions = defaultdict(set)
-    for activation in report["activations"]:
-        partitions[activation["model_id"]].add(activation["partition"])
-    *before, _ = partitions.values()
-    # The last may have come when some partitions had no row left that could tell of it.
-    assert all(len(found) == 4 for found in before), "a model is put in service on every partition"
+    assert 0.010 <= rates["reference"] <= 0.017
+    assert 0.07 <= rates["drift"] <= 0.13
+    assert 0.007 <= rates["after_swap"] <= 0.02
+
+
+def check_marks(folder: Path, report: dict[str, Any]) -> None:
+    """Each model is in service on every partition from the mark on that follows the pane which asked for it."""
+    facts, season = Facts(load(folder / "driftflow.toml")), Season()
+    facts.refresh()
+    starts = {model["model_id"]: season.next_mark(model["time_ms"]) for model in facts.models}
+    starts[facts.models[0]["model_id"]] = 0
+    live = {model_id: start for model_id, start in starts.items() if start < season.end_ms}
+    assert len(starts) == report["models_promoted"]
+    assert {tuple(row.values()) for row in report["activations"]} == {
+        (str(partition), start, model_id) for model_id, start in live.items() for partition in range(4)
+    }
+    assert report["swaps"] == len(live) - 1 >= 1
+
+
+@pytest.mark.timeout(240)
+def test_two_runs_say_the_same_however_fast_the_traffic_goes(tansu: str, tmp_path: Path) -> None:
+    season = Season(start_ms=SEASON_MS["2013-07-01"], end_ms=SEASON_MS["2013-09-22"], step_ms=WEEK_MS)
+    reports = [short_run(tmp_path / f"{seconds:g}", season, seconds) for seconds in (0.5, 5.0)]
+    fast, slow = [{name: value for name, value in report.items() if name not in TIMES} for report in reports]
+    assert fast == slow
+    assert fast["swaps"] == 1, "a run without a retrain and a swap would say little"
+    assert {activation["time_ms"] for activation in fast["activations"]} == {0, SEASON_MS["2013-09-15"]}
+    assert fast["events_received"] == 12 * 24 * 83
+
+
+def short_run(folder: Path, season: Season, seconds: float) -> dict[str, Any]:
+    """A run of a part of the year, on a broker of its own: offsets, names and so models are those of any other run."""
+    options = {"folder": str(folder), "bootstrap": None, "port": None, "stream": "air", "report": None}
+    with ExitStack() as stack:
+        return Demo(options | {"seconds": seconds, "console_port": 0}, stack, season).run()
 
 
 @pytest.mark.timeout(120)
