@@ -13,7 +13,7 @@ from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
-from stream_app.stages.points import WindowUpdate
+from stream_app.stages.points import SpanRows
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 PANE_MS = 21_600_000
@@ -42,7 +42,7 @@ def write_wide_store(path: Path, names: list[str]) -> None:
     """Many slices with one pane and one window each; an incident of the rule ``drift`` is open on the last one."""
     _write_same(path, [(name, span, START_MS + PANE_MS) for name in names for span in ("pane", "28d")])
     sink = SQLiteSink(path)
-    sink.write([points.alert_point(_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS))])
+    sink.write(points.alert_points([_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS)]))
     sink.close()
 
 
@@ -50,9 +50,9 @@ def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
     layout = PaneLayout(len(config.event.numeric))
     row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
-    updates = (WindowUpdate("station", name, span, end - PANE_MS, end, "model-one", row) for name, span, end in places)
+    spans = (SpanRows(span, "station", end, [name], ["model-one"], row[None]) for name, span, end in places)
     sink = SQLiteSink(path)
-    sink.write([points.window_point(config, layout, update) for update in updates])
+    sink.write([point for span in spans for point in points.window_points(config, layout, span)])
     sink.close()
 
 
@@ -64,13 +64,11 @@ def _windows(config: Config, layout: PaneLayout, panes: int) -> list[Point]:
             model = "model-one" if k < panes * 3 // 4 else "model-two"
             for span, n in (("pane", 6), ("1d", 24), ("7d", 168), ("28d", 672)):
                 scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
-                update = WindowUpdate(
-                    "station", name, span, end - PANE_MS, end, model, _row(layout, draws, n, scored, strange)
-                )
-                made.append(points.window_point(config, layout, update))
+                row = _row(layout, draws, n, scored, strange)
+                rows = SpanRows(span, "station", end, [name], [model], row[None])
+                made += points.window_points(config, layout, rows)
                 if span == "28d" and k == panes - 1:
-                    moved = {j: 0.5 / (j + 1) for j in range(layout.d)}
-                    made += points.pit_points(config, layout, update, moved)
+                    made += points.pit_points(config, layout, rows, [0.5 / np.arange(1, layout.d + 1)])
     return made
 
 
@@ -113,7 +111,7 @@ def _others(config: Config, panes: int) -> list[Point]:
     gates = {"calibration": {"passed": True, "says": "1.2 % of held-out events"}}
     bad = {"likelihood": {"passed": False, "says": "-3 nats an event"}}
     notices = [("model-one", "promoted", gates), ("model-two", "promoted", gates), ("refused-1", "refused", bad)]
-    made = [points.alert_point(alert)]
+    made = points.alert_points([alert])
     for k, (model_id, status, figures) in enumerate(notices):
         notice = ModelNotice(
             model_id=model_id,
@@ -130,5 +128,5 @@ def _others(config: Config, panes: int) -> list[Point]:
     made.append(points.activation_point(config, 0, 0, "model-one"))
     made.append(points.activation_point(config, 0, START_MS + panes * 3 // 4 * PANE_MS, "model-two"))
     counts = {"received": 10, "windowed": 7, "late": 1, "rejected": 1, "duplicate": 1}
-    made += [points.counters_point(config, p, end, counts) for p in range(2)]
+    made += [point for p in range(2) for point in points.counters_points(config, p, [(end, counts, 0)])]
     return made

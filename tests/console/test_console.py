@@ -66,7 +66,14 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     assert overview["states"] == {"drift": 1, "ok": 2}
     assert slices[DRIFTED]["span"] == "28d"
     assert slices[DRIFTED]["share"] > 0.2 > 0.05 > slices["Tiantan"]["share"]
-    assert overview["counters"] == {"received": 20, "windowed": 14, "late": 2, "rejected": 2, "duplicate": 2}
+    assert overview["counters"] == {
+        "received": 20,
+        "windowed": 14,
+        "late": 2,
+        "rejected": 2,
+        "duplicate": 2,
+        "closed_early": 0,
+    }
     assert (overview["service"], overview["swaps"]) == ("model-two", 1)
     assert (overview["opened"], overview["retrains"]) == (1, 0)
     assert [m["status"] for m in overview["models"]] == ["promoted", "promoted", "refused"]
