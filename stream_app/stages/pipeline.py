@@ -110,6 +110,10 @@ class Pipeline:
 
     # Decisions -----------------------------------------------------------------------------------------------------
 
+    def reload(self, decisions: Iterable[Decision]) -> None:
+        """Take over every decision of the stream; partitions that are opened from now on follow them."""
+        self.decisions = list(decisions)
+
     def missing_for_score(self, partition: int) -> set[str]:
         """Models in service on a source partition that have not arrived here yet."""
         return self.models.missing(model_id for _, model_id in self.score_states[partition].activations)

@@ -191,7 +191,7 @@ class Worker:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Load the states of partitions before their first record comes."""
         async with self._turn():
-            self.pipeline.decisions = self._store.decisions()  # another worker may have decided meanwhile
+            self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             for tp in sorted(partitions):
                 self._partitions.open(tp)
                 if self._partitions.is_source(tp):
