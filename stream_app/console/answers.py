@@ -48,8 +48,8 @@ class Store:
     def __init__(self, path: Path, stream: str, drift_rules: Collection[str] = ()) -> None:
         self.path, self.stream, self._drift_rules = path, stream, frozenset(drift_rules)
         self._lock = threading.Lock()
-        self._kept: Row | None = None
-        self._kept_version, self._kept_until = "", 0.0
+        self._cached: Row | None = None
+        self._cached_version, self._cached_until = "", 0.0
 
     @classmethod
     def of(cls, config: Config) -> Store:
@@ -80,10 +80,11 @@ class Store:
         """
         with self._lock:
             version, began = self._version(), time.monotonic()
-            if self._kept is None or (version != self._kept_version and began >= self._kept_until):
-                self._kept, self._kept_version = self._ask(lambda points: _overview(points, self._drift_rules)), version
-                self._kept_until = time.monotonic() + _REST * (time.monotonic() - began)
-            return self._kept_version, self._kept and _found(self._kept, find)
+            if self._cached is None or (version != self._cached_version and began >= self._cached_until):
+                self._cached = self._ask(lambda points: _overview(points, self._drift_rules))
+                self._cached_version = version
+                self._cached_until = time.monotonic() + _REST * (time.monotonic() - began)
+            return self._cached_version, self._cached and _matching(self._cached, find)
 
     def detail(self, slicing: str, name: str, span: str = "") -> Row | None:
         """Curves, calibration and PIT histograms of one slice; None when there is no such slice.
@@ -121,14 +122,14 @@ class Store:
             with open_store(self.path) as link:
                 return question(Points(link, self.stream))
         except sqlite3.DatabaseError as error:
-            why = f"{self.path} cannot be read: {error}" if self.path.exists() else f"{self.path} does not exist yet"
-            raise NotReadableError(why) from error
+            reason = f"cannot be read: {error}" if self.path.exists() else "does not exist yet"
+            raise NotReadableError(f"{self.path} {reason}") from error
 
 
-def _found(overview: Row, find: str) -> Row:
+def _matching(overview: Row, find: str) -> Row:
     """An overview with the slices that were looked for, as many as are shown at once."""
-    hits = [row for row in overview["slices"] if find.casefold() in row["slice"].casefold()]
-    return {**overview, "slices": hits[:SLICES_MAX], "found": len(hits)}
+    rows = [row for row in overview["slices"] if find.casefold() in row["slice"].casefold()]
+    return {**overview, "slices": rows[:SLICES_MAX], "found": len(rows)}
 
 
 def _overview(points: Points, drift_rules: Collection[str]) -> Row | None:

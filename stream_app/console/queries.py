@@ -1,4 +1,4 @@
-"""The SQL behind the page. Every question is a bounded number of index look-ups: the store may hold millions of points."""
+"""The SQL behind the page. Every question is a bounded number of index look-ups: there may be millions of points."""
 
 from __future__ import annotations
 
@@ -92,19 +92,19 @@ class Points:
     def count(self, measurement: str, **tags: str) -> int:
         """How many points of a measurement have these tags. Reads them all: for alerts and the like."""
         pairs = {"stream": self.stream, **tags}
-        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no value is in it
+        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no values
         values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
         return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
 
     def spans(self, slicing: str, name: str) -> list[str]:
         """Spans of a slice's windows, shortest first."""
         head, tail = f"slice={name},slicing={slicing},span=", f",stream={self.stream}"
-        found, series = set(), self._next("windows", head)
+        spans, series = set(), self._next("windows", head)
         while series is not None and series.startswith(head):
             if series.endswith(tail):
-                found.add(series.removeprefix(head).removesuffix(tail))
+                spans.add(series.removeprefix(head).removesuffix(tail))
             series = self._next("windows", series)
-        return sorted(found - {"pane"}, key=span_ms)
+        return sorted(spans - {"pane"}, key=span_ms)
 
     def features(self, slicing: str, name: str, span: str) -> list[tuple[str, Row]]:
         """The newest histogram of each feature of a slice."""
@@ -139,5 +139,5 @@ class Points:
             series = self._next(measurement, first + "-")  # sorts right after all that go on with a comma
 
     def _next(self, measurement: str, after: str) -> str | None:
-        found: str | None = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]
-        return found
+        series: str | None = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]
+        return series

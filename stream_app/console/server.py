@@ -45,30 +45,30 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
 
     def overview(request: Request) -> Response:
         try:
-            version, found = store.overview(request.query_params.get("find", ""))
+            version, answer = store.overview(request.query_params.get("find", ""))
         except NotReadableError as error:  # no version: the page asks again, whether or not the file changes
             return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
         tag = {"ETag": f'"{version}"'}
         if request.headers.get("if-none-match") == tag["ETag"]:
             return Response(status_code=304, headers=tag)
-        return JSONResponse({"overview": found, "stream": store.stream, "why": ""}, headers=tag)
+        return JSONResponse({"overview": answer, "stream": store.stream, "why": ""}, headers=tag)
 
     def detail(request: Request) -> Response:
-        wanted = request.query_params
+        asked = request.query_params
         try:
-            found = store.detail(wanted.get("slicing", ""), wanted.get("slice", ""), wanted.get("span", ""))
+            answer = store.detail(asked.get("slicing", ""), asked.get("slice", ""), asked.get("span", ""))
         except NotReadableError as error:
             return JSONResponse({"error": str(error)}, status_code=503)
-        if found is None:
+        if answer is None:
             return JSONResponse({"error": "no such slice, or nothing stored of it yet"}, status_code=404)
-        return JSONResponse(found)
+        return JSONResponse(answer)
 
     def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
 
     async def guard(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        known = _is_known(request.headers.get("host", ""), {"localhost", *names})
-        response = await call_next(request) if known else PlainTextResponse(_STRANGE_HOST, status_code=400)
+        allowed = _is_allowed(request.headers.get("host", ""), {"localhost", *names})
+        response = await call_next(request) if allowed else PlainTextResponse(_STRANGE_HOST, status_code=400)
         response.headers.update(_HEADERS)
         return response
 
@@ -83,7 +83,7 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
     )
 
 
-def _is_known(host: str, names: Collection[str]) -> bool:
+def _is_allowed(host: str, names: Collection[str]) -> bool:
     """Whether a Host header is an address or one of our names.
 
     A page elsewhere can point a name of its own at this machine and then read what we say to that name (DNS

@@ -9,9 +9,10 @@ from typing import Any
 
 from scipy.stats import binom
 
+from stream_app.config import Duration
+
 Row = dict[str, Any]
 
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _SEVERITY = {"ok": 0, "warning": 1, "drift": 2}
 
 
@@ -22,8 +23,10 @@ def flat(time_ms: int, tags: str, fields: str) -> Row:
 
 def span_ms(span: str) -> int:
     """Length of ``28d`` or ``6h``; 0 for what is no span, such as ``pane``."""
-    number, unit = span[:-1], span[-1:]
-    return int(number) * _UNITS_MS.get(unit, 0) if number.isdecimal() else 0
+    try:
+        return Duration.parse(span)
+    except ValueError:
+        return 0
 
 
 def kind(rule: str, drift_rules: Collection[str]) -> str:
@@ -33,7 +36,7 @@ def kind(rule: str, drift_rules: Collection[str]) -> str:
 
 def open_rules(alerts: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
     """Rules with an open incident, sorted, by (slicing, slice); alerts are oldest first."""
-    latest = {(a["slicing"], a["slice"], a["rule"]): a["state"] for a in alerts}
+    latest = {(alert["slicing"], alert["slice"], alert["rule"]): alert["state"] for alert in alerts}
     table: dict[tuple[str, str], list[str]] = {}
     for (slicing, name, rule), state in sorted(latest.items()):
         if state != "resolve":
@@ -57,16 +60,16 @@ def incidents(alerts: Iterable[Row], drift_rules: Collection[str]) -> list[Row]:
     for alert in alerts:
         rule = alert["rule"]
         start = {"rule": rule, "kind": kind(rule, drift_rules), "start_ms": alert["opened_pane_ms"], "end_ms": None}
-        entry = table.setdefault(alert["id"], start)
+        incident = table.setdefault(alert["id"], start)
         if alert["state"] == "resolve":
-            entry["end_ms"] = alert["time_ms"]
-    return sorted(table.values(), key=lambda entry: int(entry["start_ms"]))
+            incident["end_ms"] = alert["time_ms"]
+    return sorted(table.values(), key=lambda incident: int(incident["start_ms"]))
 
 
 def swaps(panes: Iterable[Row]) -> list[Row]:
     """When another model took over in a slice: partitions swap one after the other, so slices do too."""
     steps = pairwise((pane["time_ms"], pane["model_id"]) for pane in panes)
-    return [{"model_id": new, "time_ms": at} for (at, old), (_, new) in steps if new != old]
+    return [{"model_id": new, "time_ms": end_ms} for (end_ms, old), (_, new) in steps if new != old]
 
 
 def swap_count(activations: Iterable[Row]) -> int:

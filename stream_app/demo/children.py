@@ -39,7 +39,7 @@ class Children:
         self._start("worker", ["stream_app.cli", "worker", "-c", self._config])
 
     def start_trainer(self, until_ms: int) -> TrainerLine:
-        """Start :mod:`stream_app.demo.trainer`; it makes the first model at once, from the events before ``until_ms``."""
+        """Start :mod:`stream_app.demo.trainer`; it trains the first model at once, on the events before ``until_ms``."""
         return TrainerLine(self._start("trainer", ["stream_app.demo.trainer", self._config, str(until_ms)], piped=True))
 
     def _start(self, name: str, module: list[str], piped: bool = False) -> subprocess.Popen[bytes]:
@@ -76,7 +76,7 @@ class Children:
 
 
 class TrainerLine:
-    """The demo's side of the pipes to its trainer, which replies with a line to each line; the first it sends unasked."""
+    """The demo's end of the pipes to its trainer, which replies a line to each line, and one unasked at the start."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdin is not None

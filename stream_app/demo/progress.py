@@ -20,8 +20,8 @@ class Season:
         start_ms: events before it are left out.
         live_ms: what comes before is the history that trains the first model; what comes from here on is live traffic.
         end_ms: events from here on are left out.
-        step_ms: time between two marks. At a mark the traffic stands until everything that it has brought about is done, so
-            that nothing in the run depends on how fast the machine is.
+        step_ms: time between two marks. At a mark the traffic stands until everything that it has brought about is
+            done, so that nothing in the run depends on how fast the machine is.
     """
 
     start_ms: int = _ms("2013-03-01")

@@ -1,7 +1,7 @@
 """The demo's run: broker, history, first model, live traffic, drift, a better model, calibration again.
 
-The traffic stands at *marks*, every ten days of event time, until all that it has brought about is done: every event scored
-and stored, every retrain request answered, every promoted model in service. So a run says the same on any machine.
+The traffic stands at *marks*, every ten days of event time, until all that it has brought about is done: every event
+scored and stored, every retrain request answered, every promoted model in service. So every run says the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What every sink must do. Run it on a sink of your own: ``check_sink(sink, read)`` raises AssertionError with a sentence.
+"""Checks that every sink must pass; run them on your own: ``check_sink(sink, read)``.
 
-The store behind the sink must be empty, and is not afterwards.
+They raise AssertionError with a sentence, and need no test framework. The store must be empty, and is not afterwards.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _STOP_S = 30.0
 
 
 class Drainer:
-    """A thread that empties a spool into a sink: synchronous writes, its own backoff, bad points set aside by bisection.
+    """A thread that empties a spool: synchronous writes, its own backoff, bad points set aside by bisection.
 
     Args:
         spool: where points come from.

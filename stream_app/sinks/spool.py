@@ -1,7 +1,7 @@
 """A durable queue of points between the pipeline and a sink.
 
-The worker appends before offsets move; :mod:`stream_app.sinks.drainer` empties it at the sink's own pace. Nothing is lost
-when the sink is away, and nothing waits for it: InfluxDB may be down for a day.
+The worker appends before offsets move; :mod:`stream_app.sinks.drainer` empties it at the sink's own pace. Nothing is
+lost when the sink is away, and nothing waits for it: InfluxDB may be down for a day.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _WRITE = "INSERT OR REPLACE INTO points (measurement, series, time_ms, tags, fie
 
 
 class SQLiteSink:
-    """Points in a file. ``series`` is the tags as ``name=value`` joined by commas: measurement, series and time are the key."""
+    """Points in a file, by measurement, series and time; a series is its tags, ``name=value`` joined by commas."""
 
     def __init__(self, path: Path) -> None:
         with opening(path, "sink.path"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -47,9 +48,8 @@ def facts_with(gates: dict[str, Any], status: str = "promoted") -> Facts:
 
 def shown(facts: Facts, width: int, waits_for: str = "") -> str:
     progress = Progress(Season(), 0.0, "live", waits_for, produced=9, console_url="http://127.0.0.1:8765")
-    console = Console(width=width, height=60, record=True, file=open("/dev/null", "w"), legacy_windows=False)  # noqa: SIM115
+    console = Console(width=width, height=60, record=True, file=io.StringIO(), legacy_windows=False)
     console.print(render(facts, progress))
-    console.file.close()
     return console.export_text()
 
 

@@ -121,7 +121,7 @@ def assert_same_lines(live: list[dict[str, Any]], again: list[dict[str, Any]]) -
 
 
 def check_figures(report: dict[str, Any]) -> None:
-    """Exact where nothing but the data decides; narrow bands where training does, which rounds otherwise on another CPU.
+    """Exact where only the data decides; narrow bands where training does, which rounds otherwise on another CPU.
 
     With AVX2 arithmetic it is 69 alerts, 13 of them on drift, as with AVX-512; with SSE4 it is 67 and 12.
     """
