@@ -248,6 +248,23 @@ def test_the_console_says_of_a_store_that_is_none(folder: Path) -> None:
     ends_in_a_sentence(folder, command(folder, "console"), path)
 
 
+@pytest.mark.parametrize("blob", [None, b"\xff\xfe"])
+def test_a_secret_that_cannot_be_read(folder: Path, blob: bytes | None) -> None:
+    path = folder / "token"
+    if blob is not None:
+        path.write_bytes(blob)
+    with (folder / "driftflow.toml").open("a") as file:
+        file.write('[sink]\nkind = "influx"\ntoken_file = "token"\n')
+    ends_in_a_sentence(folder, [*command(folder, "score"), "--store"], path)
+
+
+def test_a_model_that_is_not_there(folder: Path) -> None:
+    for name in ("score", "evaluate"):
+        ends_in_a_sentence(folder, [*command(folder, name), "--model", "nosuchmodel"], "nosuchmodel")
+    said = ends_in_a_sentence(folder, [*command(folder, "score"), "--bootstrap-until", "soon"], "--bootstrap-until")
+    assert "a date such as 2026-01-31" in said
+
+
 @pytest.mark.parametrize(
     ("name", "option", "path"),
     [

@@ -44,6 +44,15 @@ def test_a_damaged_line_is_named_with_its_number_and_the_remedy(tmp_path: Path, 
         read_lines(path, LINES, "restore it")
 
 
+def test_a_log_that_is_a_folder_or_nested_without_end_is_named_too(tmp_path: Path) -> None:
+    with pytest.raises(DriftflowError, match=f"{tmp_path} cannot be read, is a directory: restore it"):
+        read_lines(tmp_path, LINES, "restore it")
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"m":' + b"[" * 100_000 + b"\n")
+    with pytest.raises(DriftflowError, match=r"log\.jsonl, line 1 is damaged"):
+        read_lines(path, LINES, "restore it")
+
+
 def test_a_file_is_replaced_as_a_whole_and_synced_before_its_name_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -43,8 +44,12 @@ def read_secret(file: str, variable: str, root: str | Path) -> str:
     """A secret from its file (a relative one is taken from ``root``), else from its environment variable, else "".
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or holds no text.
     """
     if file:
-        return (Path(root) / file).read_text().strip()
+        path = Path(root) / file
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            raise OSError(errno.EINVAL, "a secret is text in UTF-8, and this is not", str(path)) from None
     return os.environ.get(variable, "") if variable else ""

@@ -1,0 +1,1 @@
+"""Signed models on disk, shared by worker, trainer and offline: keys, registry, loading, listing."""

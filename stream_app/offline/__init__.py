@@ -1,0 +1,1 @@
+"""Without a broker: score a file, replay, evaluate a model, export it."""

@@ -310,6 +310,14 @@ def test_secrets_come_from_outside_and_are_never_shown(tmp_path: Path, monkeypat
     assert "from-the-environment" not in shown
 
 
+def test_a_secret_that_cannot_be_read_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    for name, reason in (("token", "text in UTF-8"), ("nowhere", "No such file")):
+        with pytest.raises(OSError, match=reason) as caught:
+            SinkConfig(token_file=name).token(tmp_path)
+        assert caught.value.filename == str(tmp_path / name)
+
+
 def test_no_section_takes_a_secret_itself() -> None:
     assert {"kafka.sasl_password: unknown", "sink.token: unknown"} == {
         fault.split(" key")[0] for fault in faults({"kafka": {"sasl_password": "p"}, "sink": {"token": "t"}})
