@@ -79,8 +79,8 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "driftflow",
             "version": "1",
-            "description": "Topics that driftflow writes. Records are CloudEvents 1.0 in binary mode. The partials topic"
-            " is internal: MessagePack, and may change from version to version.",
+            "description": "Topics that driftflow writes. Records are CloudEvents 1.0 in binary mode. The partials"
+            " topic is internal: MessagePack, and may change from version to version.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

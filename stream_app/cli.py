@@ -69,7 +69,7 @@ def _plain(text: object) -> str:
 
 
 def _configured(broker: bool) -> Callable[[Command], Command]:
-    """A decorator that reads ``--config`` and hands it on as ``config``; with ``--bootstrap`` for what needs a broker."""
+    """A decorator: reads ``--config`` and hands it on as ``config``; with ``--bootstrap`` for what needs a broker."""
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)

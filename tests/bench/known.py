@@ -68,7 +68,7 @@ def _ours(train: Floats, test: Floats, seed: int, family: str) -> Floats:
 
 
 def zuko_nsf(train: Floats, test: Floats, seed: int) -> Floats:
-    """zuko's NSF with its defaults, trained as ours: standardised rows, the same optimiser, schedule, steps and stop."""
+    """zuko's NSF with its defaults, trained as ours: standardised rows, same optimiser, schedule, steps and stop."""
     config = TrainConfig()
     torch.manual_seed(seed)
     mean, spread = train.mean(axis=0), train.std(axis=0)

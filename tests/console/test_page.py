@@ -120,8 +120,10 @@ probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(ar
 probe.fillRect(0, 0, 1, 1);
 const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
 let n = 0;
-for (let i = 0; i < pixels.length; i += 4)
-  if (Math.abs(pixels[i] - r) + Math.abs(pixels[i + 1] - g) + Math.abs(pixels[i + 2] - b) < 12 && pixels[i + 3] > 200) n++;
+for (let i = 0; i < pixels.length; i += 4) {
+  const off = Math.abs(pixels[i] - r) + Math.abs(pixels[i + 1] - g) + Math.abs(pixels[i + 2] - b);
+  if (off < 12 && pixels[i + 3] > 200) n++;
+}
 return n;
 """
 

@@ -57,7 +57,7 @@ def mean_interval(length: Floats, z: float = 3.3) -> tuple[float, float]:
 @pytest.mark.parametrize("rows", [1, 4])
 @pytest.mark.parametrize("tail", [0.0, -1.0, 1.0])
 def test_false_alarms_are_at_least_as_rare_as_promised(rows: int, tail: float) -> None:
-    """Censoring only lowers the mean, so a lower bound above A on the censored mean proves the claim for the true one."""
+    """Censoring lowers the mean, so a lower bound above A on the censored mean proves the claim for the true one."""
     length = run_lengths(1, 400, rows, 600, uniform, tail)
     low, high = mean_interval(length)
     assert low >= ALARM, f"mean run length in [{low:.1f}, {high:.1f}] blocks, promised at least {ALARM}"

@@ -1,4 +1,4 @@
-"""Which engine scored is a decision: written down when it is made, repeated when it is given, told where it cannot be."""
+"""Which engine scored is a decision: written down when made, repeated when given, reported where it is not here."""
 
 from __future__ import annotations
 

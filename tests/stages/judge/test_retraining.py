@@ -127,7 +127,7 @@ def test_an_unknown_source_starts_at_the_beginning() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 2_500)), min_size=1, max_size=60), st.integers(0, 40_000))
 def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, int]], start_ms: int) -> None:
-    """Rows in any order with their real markers: every row at or after the start lies at or after the offset asked for."""
+    """Rows in any order, their real markers: each row at or after the start lies at or after the offset asked for."""
     base = np.cumsum([step for step, _ in steps])
     times = np.maximum(base + [ahead for _, ahead in steps], 0).astype(np.int64)
     n, marks = len(times), OffsetMarks()

@@ -172,7 +172,7 @@ def test_adwin_reacts_to_a_step_and_only_then() -> None:
 
 
 def test_adwin_survives_more_panes_than_it_keeps() -> None:
-    """It drops old values at pane 1,025; the step comes right after, and is seen from memory or from a snapshot alike."""
+    """It drops old values at pane 1,025; the step comes right after, seen from memory or from a snapshot alike."""
     rng, whole, other = np.random.default_rng(12), make("adwin"), make("adwin")
     for k in range(1_026):
         whole.update(view(k, [0], [row(rng, 3)]))
