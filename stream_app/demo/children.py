@@ -39,7 +39,7 @@ class Children:
         self._start("worker", ["stream_app.cli", "worker", "-c", self._config])
 
     def start_trainer(self, until_ms: int) -> TrainerLine:
-        """Start :mod:`stream_app.demo.trainer`; it trains the first model at once, on the events before ``until_ms``."""
+        """Start :mod:`stream_app.demo.trainer`, which trains the first model at once, on events before ``until_ms``."""
         return TrainerLine(self._start("trainer", ["stream_app.demo.trainer", self._config, str(until_ms)], piped=True))
 
     def _start(self, name: str, module: list[str], piped: bool = False) -> subprocess.Popen[bytes]:

@@ -217,6 +217,7 @@ class Demo:
         trainer = self._children.start_trainer(self._season.live_ms)
         self._children.start_worker()
         self._waiting.wait("the first model", trainer.replied)
+        self._phase = "scoring spring and summer"
         self._stand(trainer)
         self._phase = "live: autumn and winter 2013/14"
         self._produce(self._season.live_ms, self._season.end_ms, trainer)

@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -17,7 +18,6 @@ from stream_app.demo.progress import Progress
 from stream_app.terminal import utc
 
 _ALERTS_SHOWN = 8
-_SLICES_A_ROW = 4
 _DAY = "%d %b"
 
 
@@ -26,24 +26,22 @@ def render(facts: Facts, progress: Progress) -> RenderableType:
     parts: list[RenderableType] = [_head(facts, progress), _slices(facts), _alerts(facts.alerts)]
     if facts.models:
         parts.append(_models(facts.models, facts.status.get("service", "")))
-    return Panel(Group(*parts), title="driftflow: a year of Beijing air", border_style="cyan", padding=(0, 1))
+    url = progress.console_url
+    title, subtitle = "driftflow: a year of Beijing air", f"console [link={url}]{url}[/link]"
+    return Panel(Group(*parts), title=title, subtitle=subtitle, border_style="cyan", padding=(0, 1))
 
 
 def _head(facts: Facts, progress: Progress) -> RenderableType:
-    table = Table.grid(padding=(0, 3))
+    first, second = Table.grid(expand=True), Table.grid(padding=(0, 3))
+    first.add_row(Text(progress.phase, "bold"), Text(f"{time.time() - progress.began:.0f} s", justify="right"))
     day = utc(facts.event_time_ms, f"{_DAY} %Y") if facts.event_time_ms else "–"
-    table.add_row(
-        Text(progress.phase, "bold"),
-        f"console [link={progress.console_url}]{progress.console_url}[/link]",
-        f"{time.time() - progress.began:.0f} s",
-    )
-    table.add_row(
+    second.add_row(
         f"event time [bold]{day}[/]",
-        f"{facts.received:,} of {progress.produced:,} events received",
+        f"{facts.received:,} of {progress.produced:,} received",
         f"[bold]{facts.events_per_s:,.0f}[/] events/s",
     )
     waits = f"the traffic waits for {progress.waits_for}" if progress.waits_for else ""
-    return Group(table, _bar(facts.event_time_ms, progress), Text(), Text(waits, "dim"))  # a bar ends no line
+    return Group(first, second, _bar(facts.event_time_ms, progress), Text(), Text(waits, "dim"))  # a bar ends no line
 
 
 def _bar(event_ms: int, progress: Progress) -> ProgressBar:
@@ -55,11 +53,9 @@ def _slices(facts: Facts) -> RenderableType:
     if not facts.slices:
         return Text("no slices yet", "dim")
     rules, names = _open_rules(facts.alerts), sorted(facts.slices)
-    table = Table.grid(padding=(0, 2))
-    for first in range(0, len(names), _SLICES_A_ROW):
-        row = names[first : first + _SLICES_A_ROW]
-        table.add_row(*[_slice(name, facts.slices[name], rules.get(name, [])) for name in row])
-    return Group(Text(f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days", "dim"), table, Text())
+    cells = [_slice(name, facts.slices[name], rules.get(name, [])) for name in names]
+    words = f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days"
+    return Group(Text(words, "dim"), Columns(cells, padding=(0, 3)), Text())
 
 
 def _slice(name: str, row: dict[str, Any], rules: list[str]) -> Text:

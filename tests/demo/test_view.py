@@ -65,6 +65,7 @@ def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
     assert all(word in model for word in ("promoted", "61,001", "1.3% strange, +3.0 nats"))
     assert "the traffic waits for the trainer to answer 2 requests" in text
     assert "01 Nov 2013" in text
+    assert "console http://127.0.0.1:8765" in text
 
 
 def test_a_refusal_says_why() -> None:
@@ -82,3 +83,13 @@ def test_there_is_something_to_see_before_anything_is_known() -> None:
     text = shown(Facts(config()), 80)
     assert "no slices yet" in text
     assert "no alerts yet" in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_slice_and_its_share_stay_on_one_line(width: int) -> None:
+    facts = facts_with({})
+    names = [f"Station{i:02d}" for i in range(12)]
+    facts.slices = {name: {"p_le_01": 5, "scored": 100} for name in names}
+    lines = [line for line in shown(facts, width).splitlines() if "Station" in line]
+    assert sum(line.count("5.0%") for line in lines) == 12
+    assert all(line.count("Station") == line.count("5.0%") for line in lines)
