@@ -245,7 +245,7 @@ class Demo:
     def _stand(self, trainer: TrainerLine) -> None:
         """Wait until everything that the events sent so far have brought about is done."""
         facts = self._facts
-        self._waiting.wait("the worker to take in every event", lambda: facts.settled == self._produced)
+        self._waiting.wait("the worker to take in every event", lambda: (facts.settled or 0) >= self._produced)
         asked = len(facts.retrains) - self._requests_answered
         if asked:
             self._requests_answered += asked
