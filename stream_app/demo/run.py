@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.live import Live
 
 from stream_app.config import Config, load
+from stream_app.console.answers import Store
+from stream_app.console.server import start_in_thread
 from stream_app.demo.children import Children, TrainerLine
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
@@ -30,6 +32,14 @@ from stream_app.demo.view import render
 from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.embedded import EmbeddedBroker
+from stream_app.kafka.preflight import preflight, require
+from stream_app.kafka.produce import produce_file
+from stream_app.kafka.reading import log_ends
+from stream_app.kafka.topics import prepare
+from stream_app.models.keys import signing_key
+from stream_app.models.registry import Registry
 
 DATA = "beijing_air_2013.csv.gz"
 
@@ -118,9 +128,6 @@ class Demo:
     def _start_broker(self) -> str:
         if self._options["bootstrap"]:
             return str(self._options["bootstrap"])
-        # Only where it is asked for: the embedded broker is an optional package.
-        from stream_app.kafka.embedded import EmbeddedBroker
-
         return self._stack.enter_context(EmbeddedBroker(self._options["port"])).bootstrap
 
     def _configure(self) -> Config:
@@ -139,12 +146,6 @@ class Demo:
         return load(path)
 
     def _prepare_broker(self, config: Config) -> Config:
-        # Here, because Kafka clients and what they import would hold up `driftflow demo --help`.
-        from stream_app.kafka.clients import client_settings
-        from stream_app.kafka.preflight import preflight, require
-        from stream_app.kafka.reading import log_ends
-        from stream_app.kafka.topics import prepare
-
         require(preflight(config, "produce"))
         config = prepare(config)
         client = client_settings(config.kafka, config.root)
@@ -156,9 +157,6 @@ class Demo:
         return config
 
     def _start_console(self) -> None:
-        from stream_app.console.answers import Store
-        from stream_app.console.server import start_in_thread
-
         handle = start_in_thread(Store.of(self.config), port=self._options["console_port"])
         self._stack.callback(handle.stop)
         self.console_url = handle.url
@@ -208,8 +206,6 @@ class Demo:
             self._failure = error
 
     def _steps(self) -> None:
-        from stream_app.models.keys import signing_key
-
         self._phase = "sending spring and summer 2013"
         self._produce(self._season.start_ms, self._season.live_ms, None)
         self._phase = "training the first model on spring and summer"
@@ -227,8 +223,6 @@ class Demo:
 
     def _produce(self, start_ms: int, end_ms: int, trainer: TrainerLine | None) -> None:
         """Send the events of a span; with a trainer at the speed that was asked for, and standing at the marks."""
-        from stream_app.kafka.produce import produce_file
-
         mark_ms = self._season.next_mark(start_ms)
 
         def hold(event_ms: int) -> None:
@@ -255,8 +249,6 @@ class Demo:
 
     def _newest_model_is_in_service(self) -> bool:
         """On every source partition; and the store shows it, and all that were refused."""
-        from stream_app.models.registry import Registry
-
         registry = Registry(self.config)
         answers = {notice.model_id for notice in registry.notices()}
         shown = {model["model_id"] for model in self._facts.models}

@@ -72,7 +72,7 @@ def test_the_traffic_stands_at_each_mark(demo: Demo, monkeypatch: pytest.MonkeyP
             hold(event_ms)
             said.append(event_ms)
 
-    monkeypatch.setattr("stream_app.kafka.produce.produce_file", produce)
+    monkeypatch.setattr("stream_app.demo.run.produce_file", produce)
     monkeypatch.setattr(demo, "_stand", lambda _: said.append(("stands", demo._produced)))
     demo._produce(100, 150, line(Trainer()))
     assert said == [100, 100, 119, ("stands", 3), 120, 120, ("stands", 5), 145, 149]
@@ -86,7 +86,7 @@ def test_the_history_is_sent_in_one_go(demo: Demo, monkeypatch: pytest.MonkeyPat
         for event_ms in range(0, 100, 10):
             hold(event_ms)
 
-    monkeypatch.setattr("stream_app.kafka.produce.produce_file", produce)
+    monkeypatch.setattr("stream_app.demo.run.produce_file", produce)
     demo._produce(0, 100, None)
     assert demo._produced == 10
 
@@ -130,7 +130,7 @@ def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
     history = [SimpleNamespace(model_id="m0"), SimpleNamespace(model_id="m1")]
     notices = [*history, SimpleNamespace(model_id="refused-1")]
     registry = SimpleNamespace(history=lambda: history, notices=lambda: notices)
-    monkeypatch.setattr("stream_app.models.registry.Registry", lambda _: registry)
+    monkeypatch.setattr("stream_app.demo.run.Registry", lambda _: registry)
     left = {"m0": [0, 1, 2, 3], "m1": [2]}
     monkeypatch.setattr(type(demo._facts), "out_of_service", lambda _, model_id: left[model_id])
     demo._facts.models = [{"model_id": "m0"}, {"model_id": "m1"}]
