@@ -38,7 +38,7 @@ Partial = records.PaneBlock | records.PaneClosed
 PARTIAL_KINDS: dict[bytes, type[Record]] = {b"block": records.PaneBlock, b"closed": records.PaneClosed}
 """Header ``kind`` of the partials topic to record."""
 
-_PARTIAL_KINDS = {kind: name for name, kind in PARTIAL_KINDS.items()}
+_KIND_OF = {kind: name for name, kind in PARTIAL_KINDS.items()}
 
 
 class DecodeError(ValueError):
@@ -127,9 +127,7 @@ def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> R
 
 def encode_partials(partials: Sequence[Partial]) -> list[WireMessage]:
     """Encode for the partials topic (MessagePack)."""
-    return [
-        WireMessage(msgspec.msgpack.encode(partial), (("kind", _PARTIAL_KINDS[type(partial)]),)) for partial in partials
-    ]
+    return [WireMessage(msgspec.msgpack.encode(partial), (("kind", _KIND_OF[type(partial)]),)) for partial in partials]
 
 
 def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> Partial:

@@ -67,11 +67,6 @@ def _window_faults(config: Config) -> list[str]:
             faults.append(f"windows.spans: {int(span)} ms is not a whole number of panes of {int(windows.pane)} ms")
     if list(windows.spans) != sorted(set(windows.spans)):
         faults.append("windows.spans: list them shortest first, each once")
-    most = int(windows.max_open_panes)
-    if windows.pane and windows.lateness // windows.pane + 2 > most:
-        faults.append(
-            f"windows.lateness: keeps more than windows.max_open_panes ({most}) panes open; shorten it or raise that"
-        )
     return faults
 
 

@@ -123,8 +123,8 @@ class WindowsConfig(_Section, frozen=True):
     max_slices: Positive = 10_000
     """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
     max_open_panes: Positive = 64
-    """Panes that one source partition keeps open. The oldest one closes when one more would open, and that is counted;
-    what comes for it later is late."""
+    """Panes that one source partition keeps open, whatever ``lateness`` asks for. The oldest one closes when one more
+    would open, and that is counted (``closed_early``); what comes for it later is late."""
 
 
 class RuleConfig(_Section, frozen=True):

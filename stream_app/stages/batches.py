@@ -96,7 +96,7 @@ class ScoredBatch:
         pit: ``(n, d)`` float32 in (0, 1), Φ of each latent coordinate.
         missing: ``(n, d)`` bool.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
-        scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
+        scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, log-probability 0, PIT ½).
         flagged: ``(n,)`` bool, scorable rows with a p-value at or below the event rule's level.
     """
 

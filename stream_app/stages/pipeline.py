@@ -67,8 +67,8 @@ class Pipeline:
     def watch(self, partition: int, partials: Sequence[PartialMessage] = ()) -> Outputs:
         """WATCH: messages of a partials partition in; alerts, retrain requests and points out.
 
-        Panes that wait for a model that is not here (:meth:`missing_for_watch`) stay; call again, with no messages,
-        once it is.
+        Where a pane waits for a model that is not here (:meth:`missing_for_watch`), the messages after it are not
+        taken: hand in the same ones once it is.
         """
         return self._watch.step(self.watch_states[partition], partition, partials, self.models.references)
 

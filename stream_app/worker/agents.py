@@ -107,14 +107,17 @@ class Worker:
         """WATCH: the low-rate path."""
         async for event in stream.noack().events():
             tp = event.value.tp
+            partials, waits = event.value.partials(), True
             await self.ready.wait()
+            while waits:  # as long as a model is missing not all of the partials are taken
+                async with self._turn():
+                    if self._has(tp, event):
+                        await self._outbox.put(self._watched(tp, partials), tp)
+                    waits = bool(self._partitions.missing_models(tp))
+                await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
-                    await self._outbox.put(self._watched(tp, event.value.partials()), tp)
-            await self._models_arrived(tp)
-            async with self._turn():
-                if self._has(tp, event):  # finalises what has waited for a model, where anything has
-                    await self._outbox.put(self._watched(tp, []), tp, event)
+                    await self._outbox.put(Outputs(), tp, event)
 
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> Outputs:
         out = self.pipeline.watch(tp.partition, partials)

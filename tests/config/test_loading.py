@@ -141,7 +141,6 @@ ONE_FAULT = [
     ({"model": {"context": ["hour", "hour"]}}, "model.context"),
     ({"model": {"embedding": 65}}, "model.embedding"),
     ({"console": {"port": 70000}}, "console.port"),
-    ({"windows": {"pane": "1h", "spans": ["1d"], "lateness": "7d"}}, "windows.lateness"),
     ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, got"),
     ({"model": {"flow": 3}}, "model.flow: one of maf, "),
     ({"model": {"context": "hour"}}, "model.context: Expected `array`"),

@@ -304,7 +304,7 @@ def test_the_first_flagged_events_of_a_pane_are_explained_whatever_the_batches(
         return blame(density, table)
 
     monkeypatch.setattr(scoring, "blame", counting)
-    monkeypatch.setattr(scoring, "BLAMED_MAX", 2)
+    monkeypatch.setattr(scoring, "EVENTS_BLAMED_MAX", 2)
     values = [event(at, x=30.0 + i) for at in (100, 1_100) for i in range(5)]
     whole, single = (score_all(pipeline(config(), [model]), 0, values, [size]) for size in (1_000, 1))
     assert sum(asked) == 2 * 4

@@ -16,7 +16,7 @@ from stream_app.stages.score.rejects import Reject
 BODY_BYTES_MAX = 4_096
 """Part of a rejected body that its dead letter carries."""
 
-BLAMED_MAX = 3
+COLUMNS_BLAMED_MAX = 3
 """Columns that an anomaly names."""
 
 
@@ -57,7 +57,7 @@ def _blame(scored: ScoredBatch, names: list[str], i: int) -> list[Blame]:
     total = float(share.sum()) or 1.0
     events = scored.events
     values = [*(f"{float(value):g}" for value in events.numeric[i]), *events.categorical[i]]
-    order = np.argsort(-share, kind="stable")[:BLAMED_MAX]
+    order = np.argsort(-share, kind="stable")[:COLUMNS_BLAMED_MAX]
     return [
         Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {values[j]}")
         for j in order

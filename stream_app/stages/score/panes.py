@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Floats, Ints, Objects
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, OTHER, PIT_BINS, PaneLayout, fixed_square, fixed_sum
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
@@ -71,7 +71,8 @@ class Closing:
         row: the event (its index in the batch).
         closed_ms: panes that end at or before it are closed.
         panes: ``(start_ms, one Pane for each slicing)`` of those that held something, oldest first.
-        early: how many of them ``windows.max_open_panes`` closed before their time.
+        early: how many of them ``windows.max_open_panes`` closed before their time; one that holds late rows only is
+            one too.
     """
 
     row: int
@@ -86,7 +87,6 @@ class _Filling:
 
     Attributes:
         target_ms: ``(n,)`` the pane that each event goes to.
-        model: ``(n,)`` the model of that pane.
         wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
         values: ``(n, v)`` columns before the PIT.
         pit: ``(n, d)`` column of each PIT value.
@@ -95,31 +95,29 @@ class _Filling:
 
     scored: ScoredBatch
     target_ms: Ints
-    model: Objects
-    wanted: Any
+    wanted: Bools
     values: Ints
     pit: Ints
-    present: Any
+    present: Bools
     slices_max: int
 
 
 def fill_panes(
-    panes: OpenPanes, layout: PaneLayout, scored: ScoredBatch, timing: Screening, model: Objects, windows: WindowsConfig
+    panes: OpenPanes, layout: PaneLayout, scored: ScoredBatch, timing: Screening, windows: WindowsConfig
 ) -> list[Closing]:
     """Let the events of a batch enter their panes, in order; and close panes where the screening says so.
 
     Args:
         panes: the open panes, changed in place.
         layout: columns of their rows.
-        scored: n events.
+        scored: n events, ``scored.model`` that of the pane they go to (:attr:`~Screening.target_ms`).
         timing: how far panes are closed before and after each of them.
-        model: ``(n,)`` the model of the pane that each event goes to (:meth:`~Screening.target_ms`).
         windows: length of a pane, and the bound on slices.
     """
-    filling = _filling(layout, scored, timing, model, int(windows.max_slices))
+    filling = _filling(layout, scored, timing, int(windows.max_slices))
     closings = []
     cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
-    for first, last in pairwise(sorted({0, *cuts, len(model)})):
+    for first, last in pairwise(sorted({0, *cuts, len(scored.model)})):
         if timing.closed_after_ms[first] > timing.closed_before_ms[first]:
             closings.append(_close(panes, timing, first, int(windows.pane)))
         rows = first + np.flatnonzero(filling.wanted[first:last])
@@ -128,11 +126,11 @@ def fill_panes(
     return closings
 
 
-def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, model: Objects, slices_max: int) -> _Filling:
+def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices_max: int) -> _Filling:
     """The columns of each event by itself, int64."""
     place, windowed = layout.columns, scored.scorable
     unscorable = timing.wanted & ~windowed
-    values = np.zeros((len(model), place["pit"].start), dtype=np.int64)
+    values = np.zeros((len(windowed), place["pit"].start), dtype=np.int64)
     values[:, place["late"].start] = timing.late
     values[:, place["unscorable"].start] = unscorable
     log_prob, p = np.clip(scored.log_prob, -LOG_PROB_CLIP, LOG_PROB_CLIP), scored.p_value[:, None]
@@ -145,16 +143,16 @@ def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, model: 
     values[windowed, place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[windowed] - 0.5)))
     bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
     pit = place["pit"].start + np.arange(layout.d) * PIT_BINS + bins
-    wanted = windowed | unscorable | timing.late
+    wanted = timing.wanted | timing.late
     present = ~scored.missing & windowed[:, None]
-    return _Filling(scored, timing.target_ms, model, wanted, values, pit, present, slices_max)
+    return _Filling(scored, timing.target_ms, wanted, values, pit, present, slices_max)
 
 
 def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
     events, width = filling.scored.events, filling.values.shape[1]
     if start not in panes:
-        panes[start] = [Pane(filling.model[rows[0]]) for _ in range(events.slices.shape[1])]
+        panes[start] = [Pane(filling.scored.model[rows[0]]) for _ in range(events.slices.shape[1])]
     present, pit = filling.present[rows], filling.pit[rows]
     for pane, names in zip(panes[start], events.slices[rows].T.tolist(), strict=True):
         index = _rows_of(pane, names, layout.width, filling.slices_max)

@@ -11,7 +11,7 @@ from flowlib.explain.blame import blame, excess
 from flowlib.table import Bools, Ints, Objects
 from stream_app.stages.batches import EventBatch, ScoredBatch
 
-BLAMED_MAX = 50
+EVENTS_BLAMED_MAX = 50
 """Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
 
 
@@ -56,7 +56,7 @@ def blame_flagged(
     chosen: dict[str, list[int]] = {}
     for i in np.flatnonzero(scored.flagged).tolist():
         start = int(pane_start_ms[i])
-        if blamed.get(start, 0) < BLAMED_MAX:
+        if blamed.get(start, 0) < EVENTS_BLAMED_MAX:
             blamed[start] = blamed.get(start, 0) + 1
             chosen.setdefault(scored.model[i], []).append(i)
     table = scored.events.table()

@@ -35,7 +35,9 @@ class Timing:
     ids: dict[str, int] = field(default_factory=dict)
     """Ids seen in panes that are still open, with their event times."""
     open_ms: list[int] = field(default_factory=list)
-    """Starts of the open panes that an event has reached, ascending."""
+    """Starts of the open panes that an event has reached, ascending; a duplicate, whose own time may be another, too.
+    
+    """
 
     def to_state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
@@ -106,7 +108,7 @@ def _bound_open_panes(state: Timing, starts: Ints, future: Bools, closed: Ints, 
     Args:
         state: its ``open_ms`` is changed in place.
         starts, future: ``(n,)`` pane of each row; rows that open none.
-        closed: ``(n,)`` how far panes are closed after each row by lateness.
+        closed: ``(n,)`` how far panes are closed after each row by lateness; changed in place.
 
     Returns:
         ``(n,)`` how far panes are closed after each row.
@@ -118,7 +120,7 @@ def _bound_open_panes(state: Timing, starts: Ints, future: Bools, closed: Ints, 
             continue
         state.open_ms = [other for other in state.open_ms if other >= floor]
         insort(state.open_ms, start)
-        if len(state.open_ms) > windows.max_open_panes:
+        while len(state.open_ms) > windows.max_open_panes:
             closed[row:] = np.maximum(closed[row:], state.open_ms.pop(0) + int(windows.pane))
     if len(closed):
         state.open_ms = [start for start in state.open_ms if start >= int(closed[-1])]

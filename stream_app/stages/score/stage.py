@@ -59,16 +59,18 @@ class ScoreStage:
         rejects += unscorable(config, raw, scored, np.flatnonzero(timing.wanted & ~scored.scorable))
         rejects.sort(key=lambda reject: reject.row)
 
-        self._announce(state, raw, scored, timing, out)
-        closings = fill_panes(state.panes, self._layout, scored, timing, model, config.windows)
+        self._add_signals(state, raw, scored, timing, out)
+        closings = fill_panes(state.panes, self._layout, scored, timing, config.windows)
         out.messages += partials(config, self._layout, raw.partition, closings, events.offsets)
         out.messages += messages.dead_letters(config, raw, rejects)
-        self._count(state, raw, scored, timing, rejects, closings, out)
+        self._add_totals(state, raw, scored, timing, rejects, closings, out)
         state.forget_blamed(int(config.windows.pane))
         state.next_offset = int(raw.offsets[-1]) + 1
         return out
 
-    def _announce(self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, out: Outputs) -> None:
+    def _add_signals(
+        self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, out: Outputs
+    ) -> None:
         """Event anomalies in row order, each activation just before the first row it applies to."""
         starts, flagged = timing.pane_start_ms, np.flatnonzero(scored.flagged).tolist()
         anomalies = dict(zip(flagged, messages.anomalies(self.config, scored, flagged), strict=True))
@@ -88,7 +90,7 @@ class ScoreStage:
         out.messages += messages.signals(self.config, raw.partition, records)
         out.points += anomaly_points(anomalies.values())
 
-    def _count(
+    def _add_totals(
         self,
         state: ScoreState,
         raw: RawBatch,

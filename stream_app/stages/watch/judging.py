@@ -12,7 +12,7 @@ from stream_app.stages.watch.detectors.pit import distances
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.windows import Ring, SlicingWindows
 
-BLAMED_MAX = 3
+FEATURES_BLAMED_MAX = 3
 """Features that a verdict names."""
 
 
@@ -52,5 +52,5 @@ def _blame(config: Config, layout: PaneLayout, kind: str, view: PaneView, i: int
         share = layout.get(view.window[i], "missing") / max(int(layout.get(view.window[i], "seen")), 1)
         moved = np.maximum(share - view.references[i].missing, 0.0)
     total = float(moved.sum())
-    order = np.argsort(-moved, kind="stable")[:BLAMED_MAX]
+    order = np.argsort(-moved, kind="stable")[:FEATURES_BLAMED_MAX]
     return tuple((config.event.numeric[j], float(moved[j]) / total) for j in order if moved[j] > 0)

@@ -27,9 +27,6 @@ class SlicingPane:
     models: list[str]
     rows: Ints
 
-    def __len__(self) -> int:
-        return len(self.names)
-
     def take(self, order: Ints) -> SlicingPane:
         """The slices in another order (indices)."""
         names, models = [self.names[i] for i in order], [self.models[i] for i in order]
@@ -60,9 +57,10 @@ def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) 
 
 
 def _one_model_each(layout: PaneLayout, merged: dict[tuple[str, str], Ints]) -> dict[str, tuple[str, Ints]]:
-    """Slice name, ascending, to model and row. Where source partitions swap one after the other, a slice may have two
-    models
-    in one pane: the likelihoods of the one with more rows stay, and what depends on no model adds up.
+    """Slice name, ascending, to model and row.
+
+    Where source partitions swap one after the other, a slice may have two models in one pane: the likelihoods of the
+    one with more rows stay, and what depends on no model adds up.
     """
     chosen: dict[str, tuple[str, Ints]] = {}
     for (name, model_id), row in sorted(merged.items()):

@@ -11,13 +11,14 @@ source partitions interleaved.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from schemas.codecs import DecodeError, Partial, decode_partials
 from schemas.pane_layout import PaneLayout
-from schemas.records import PaneBlock
+from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.judge.retraining import OffsetMarks, thin
@@ -42,7 +43,10 @@ class WatchStage:
     def step(
         self, state: WatchState, partition: int, partials: Sequence[PartialMessage], references: Mapping[str, Reference]
     ) -> Outputs:
-        """Process consecutive messages of a partials partition, then finalise the panes that they complete.
+        """Process consecutive messages of a partials partition, each marker with the panes that it completes.
+
+        Where a pane that is complete was scored by a model which is not here yet, the messages after it are not taken:
+        ``state.next_offset`` says how far the step came. Hand in the same messages once the model is here.
 
         Args:
             state: the partition's state; changed in place.
@@ -53,24 +57,30 @@ class WatchStage:
         """
         out = Outputs()
         partials = [message for message in partials if message.offset >= state.next_offset]
-        marks: dict[int, list[tuple[int, int]]] = {}
         decoded = decode_partials([(message.value, message.headers) for message in partials])
+        waits, marks = not self._finalise(state, partition, references, out), Marks(list)
         for message, partial in zip(partials, decoded, strict=True):
+            if waits:
+                break
+            state.next_offset = message.offset + 1
             why = str(partial) if isinstance(partial, DecodeError) else self._fault(partial)
             if why:
                 out.refused.append((message.offset, why))
             elif isinstance(partial, PaneBlock):
                 self._keep(state, partial)
-            elif not isinstance(partial, DecodeError):
-                closed_ms = state.closed_ms.get(partial.partition, 0)
-                state.closed_ms[partial.partition] = max(closed_ms, partial.pane_end_ms)
-                marks.setdefault(partial.partition, []).append((partial.pane_end_ms, partial.offset_end))
-        for source, ends in marks.items():
-            state.offset_marks.setdefault(source, OffsetMarks()).add(ends)
-        if partials:
-            state.next_offset = partials[-1].offset + 1
-        self.finalise(state, partition, references, out)
+            elif isinstance(partial, PaneClosed):
+                marks[partial.partition].append((partial.pane_end_ms, partial.offset_end))
+                if self._close(state, partial):
+                    _add(state, marks)
+                    waits = not self._finalise(state, partition, references, out)
+        _add(state, marks)
         return out
+
+    def _close(self, state: WatchState, marker: PaneClosed) -> bool:
+        """Note how far a source partition has closed its panes; True where the others may have waited for it."""
+        before_ms = state.closed_ms.get(marker.partition, 0)
+        state.closed_ms[marker.partition] = max(before_ms, marker.pane_end_ms)
+        return before_ms <= state.final_ms
 
     def _fault(self, partial: Partial) -> str:
         """What is wrong with a partial, or ""."""
@@ -78,6 +88,8 @@ class WatchStage:
             return f"it is of stream {partial.stream!r}, not {self.config.stream!r}"
         if not isinstance(partial, PaneBlock):
             return ""
+        if not partial.slices:
+            return "a block has no slices"
         if partial.slicing not in self._slicings:
             return f"slicing {partial.slicing!r} is not one of {', '.join(self._slicings)}"
         for name, size in self._sizes.items():
@@ -87,7 +99,9 @@ class WatchStage:
         return ""
 
     def _keep(self, state: WatchState, block: PaneBlock) -> None:
-        """One sent twice is one block. After its marker none is due: what comes then has come before, or too late."""
+        """One sent twice is one block. After its marker none is due: what comes then has come before, or comes too
+        late.
+        """
         done_ms = max(state.closed_ms.get(block.partition, 0), state.final_ms)
         passed_over = state.passed_over.get(block.partition, ())
         if block.pane_end_ms <= done_ms or any(start <= block.pane_start_ms < end for start, end in passed_over):
@@ -112,22 +126,21 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
-    def finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference], out: Outputs) -> None:
-        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; up to the
-        first one that was scored by a model which is not here yet.
+    def _finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference], out: Outputs) -> bool:
+        """Finalise every pane that all source partitions have closed or been passed over in, oldest first. False where
+        one of them was scored by a model that is not here yet: it waits, and those after it.
         """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
         pane_ms = int(self.config.windows.pane)
         for start in sorted(start for start in state.pending if start + pane_ms <= closed_ms):
-            blocks = state.pending[start]
-            if any(block.model_id not in references for block in blocks.values()):
-                return
+            blocks = [block for _, block in sorted(state.pending[start].items())]
+            if any(block.model_id not in references for block in blocks):
+                return False
             del state.pending[start]
-            self._finalise_pane(
-                state, partition, start, [block for _, block in sorted(blocks.items())], references, out
-            )
+            self._finalise_pane(state, partition, start, blocks, references, out)
             state.final_ms = max(state.final_ms, start + pane_ms)
         state.final_ms = max(state.final_ms, closed_ms)
+        return True
 
     def _finalise_pane(
         self,
@@ -174,3 +187,14 @@ class WatchStage:
         if request is not None:
             out.messages += messages.request(self.config, partition, request)
             out.points.append(retrain_point(request))
+
+
+Marks = defaultdict[int, list[tuple[int, int]]]
+"""Source partition to the ``(pane_end_ms, offset_end)`` of its markers."""
+
+
+def _add(state: WatchState, marks: Marks) -> None:
+    """Move the marks of markers into the state."""
+    for source, ends in marks.items():
+        state.offset_marks.setdefault(source, OffsetMarks()).add(ends)
+    marks.clear()

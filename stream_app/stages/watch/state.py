@@ -33,7 +33,7 @@ class WatchState:
             taken.
         pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
         final_ms: panes that end at or before it are final.
-        late_blocks: blocks that came for a pane that was final or passed over.
+        late_blocks: blocks that came after their own partition's marker, or for a pane that was final or passed over.
         service: the model that most slices of the last pane were scored by.
     """
 

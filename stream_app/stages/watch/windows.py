@@ -98,10 +98,6 @@ class Ring:
         self.rows[:, slices, layout.model_free :] = 0
         self.total[slices, layout.model_free :] = 0
 
-    def start_ms(self, pane_start_ms: int) -> int:
-        """Start of the window that ends with this pane."""
-        return (pane_start_ms // self.bucket_ms - len(self.bucket) + 1) * self.bucket_ms
-
 
 @dataclass(slots=True)
 class SlicingWindows:

@@ -66,7 +66,7 @@ def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int 
     edges = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for a, b in itertools.pairwise(edges):
         part = part_of(batch, rows[a:b])
-        assert fill_panes(panes, PaneLayout(batch.pit.shape[1]), part, in_time(b - a), part.model, windows) == []
+        assert fill_panes(panes, PaneLayout(batch.pit.shape[1]), part, in_time(b - a), windows) == []
     return panes[0][0]
 
 
@@ -160,8 +160,8 @@ def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
     batch = ScoredBatch.unscored(scored(1, 4).events, np.full(4, "m", object))
     batch.events.slices[:, 0] = ["a", "b", "a", "a"]
     panes: dict[int, list[Pane]] = {}
-    fill_panes(panes, LAYOUT, part_of(batch, np.arange(3)), in_time(3, late=True), batch.model[:3], WindowsConfig())
-    fill_panes(panes, LAYOUT, part_of(batch, np.array([3])), in_time(1), batch.model[3:], WindowsConfig())
+    fill_panes(panes, LAYOUT, part_of(batch, np.arange(3)), in_time(3, late=True), WindowsConfig())
+    fill_panes(panes, LAYOUT, part_of(batch, np.array([3])), in_time(1), WindowsConfig())
     pane = panes[0][0]
     assert [LAYOUT.get(pane.rows[pane.slices[n]], "late").item() for n in "ab"] == [2, 1]
     assert LAYOUT.get(pane.rows[0], "unscorable") == 1

@@ -50,9 +50,7 @@ def test_no_row_crosses_from_file_to_file(model: Density) -> None:
 
 
 def bounded(most: int, lateness: str = "60s") -> Config:
-    """A bound below what the lateness keeps open, which a file may not ask for: the bound is what is tested."""
-    unbounded = config(windows={"lateness": lateness})
-    return msgspec.structs.replace(unbounded, windows=msgspec.structs.replace(unbounded.windows, max_open_panes=most))
+    return config(windows={"lateness": lateness, "max_open_panes": most})
 
 
 def test_the_oldest_of_too_many_open_panes_closes_and_is_counted(model: Density) -> None:
@@ -72,6 +70,16 @@ def test_a_row_older_than_every_open_pane_is_late_where_there_is_no_room(model: 
     state = made.score_states[0]
     assert state.counters == {"received": 4, "windowed": 3, "late": 1, "rejected": 0, "duplicate": 0}
     assert (state.closed_early, state.timing.open_ms) == (0, [5_000, 9_000])
+
+
+def test_a_lower_bound_after_a_restart_closes_what_is_too_much(model: Density) -> None:
+    first, second = pipeline(bounded(40), [model]), pipeline(bounded(3), [model])
+    score_all(first, 0, [event(1_000 * pane, pane) for pane in range(40)], [100])
+    second.open_score(0, first.snapshot_score(0))
+    second.score(raw(0, [event(40_000, 99)], 40))
+    state = second.score_states[0]
+    assert (state.timing.open_ms, sorted(state.panes)) == ([38_000, 39_000, 40_000], [38_000, 39_000, 40_000])
+    assert state.closed_early == 38
 
 
 def test_panes_that_lateness_closes_are_not_closed_early(model: Density) -> None:

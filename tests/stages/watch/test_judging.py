@@ -11,7 +11,7 @@ from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.checks import row, view
-from stream_app.stages.watch.judging import BLAMED_MAX, ring_of, verdicts
+from stream_app.stages.watch.judging import FEATURES_BLAMED_MAX, ring_of, verdicts
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.windows import SlicingWindows
 from tests.stages.streams import config
@@ -50,7 +50,7 @@ def test_slices_come_in_order_of_their_names_with_their_own_statistic() -> None:
 def test_the_feature_that_moved_is_blamed_once_the_statistic_matters() -> None:
     north, south = judged("feature", 0.0, 0.5)
     assert north.blame[0][0] == "x"
-    assert len(north.blame) <= BLAMED_MAX
+    assert len(north.blame) <= FEATURES_BLAMED_MAX
     assert sum(share for _, share in north.blame) <= 1 + 1e-9
     assert south.blame == (), "below the level at which an incident ends nobody asks"
 

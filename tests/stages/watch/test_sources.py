@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from flowlib.density import Density
 from stream_app.stages import decisions
-from stream_app.stages.decisions import Activated, Decision
+from stream_app.stages.decisions import Activated, Decision, PassedOver
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from tests.stages import streams
 from tests.stages.streams import PANE, channels, config, decoded, event, pipeline, score_all, watch_all
 
 SOURCES = 3
+ACTIVE = Activated(0, 0, "model-1")
 Streams = list[list[Outgoing]]
 
 
@@ -133,6 +134,26 @@ def test_a_replay_with_its_decisions_repeats_the_run(
     assert got.points == expected.points
     assert replay.watch_states[0].late_blocks == first.watch_states[0].late_blocks
     assert replay.decide_pass_over(0, partition) is None
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, SOURCES - 1), max_size=120), st.integers(1, 40), st.integers(0, SOURCES - 1))
+def test_batches_and_late_models_do_not_matter(
+    model: Density, sent: Streams, order: list[int], size: int, partition: int
+) -> None:
+    """A source partition passed over, requests in the making: the same bytes message by message, in batches, and where
+    the model comes after all messages.
+    """
+    messages, passed = interleave(sent, order), PassedOver(0, partition, 2_000, 60_000)
+    one, other = (pipeline(config(), [model], SOURCES, [ACTIVE, passed]) for _ in range(2))
+    late = pipeline(config(), [], SOURCES, [ACTIVE, passed])
+    expected = watch_all(one, 0, messages)
+    assert watch_all(other, 0, messages, size=size).messages == expected.messages
+    before = watch_all(late, 0, messages, size=len(messages)).messages
+    late.models.add(model)
+    assert before + watch_all(late, 0, messages, size=size).messages == expected.messages
+    assert late.snapshot_watch(0) == other.snapshot_watch(0) == one.snapshot_watch(0)
+    assert any(b"retrain" in dict(message.headers)["ce_type"] for message in expected.messages)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

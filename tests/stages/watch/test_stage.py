@@ -94,16 +94,22 @@ def test_bytes_that_are_no_partial_are_refused_and_done_with() -> None:
     assert stage.step(state, 0, bad, REFERENCES).refused == []
 
 
+def test_a_block_without_slices_is_refused() -> None:
+    out = WatchStage(CONFIG).step(WatchState.empty(CONFIG, 1), 0, sent(block([]), close(0)), REFERENCES)
+    assert out.refused == [(0, "a block has no slices")]
+
+
 def test_a_pane_waits_for_its_model_and_those_after_it_too() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
     blocks = [block(["a"], pane, model_id="new" if pane == 1 else "m") for pane in range(3)]
     partials = [part for pane in range(3) for part in (blocks[pane], close(pane))]
     out = stage.step(state, 0, sent(*partials), REFERENCES)
     assert {point.time_ms for point in out.points} == {HOUR}
-    assert (state.final_ms, state.pending_models()) == (HOUR, {"new", "m"})
-    later = stage.step(state, 0, [], {**REFERENCES, "new": REFERENCES["m"]})
+    assert (state.final_ms, state.pending_models(), state.next_offset) == (HOUR, {"new"}, 4)
+    assert stage.step(state, 0, sent(*partials), REFERENCES).points == []
+    later = stage.step(state, 0, sent(*partials), {**REFERENCES, "new": REFERENCES["m"]})
     assert {point.time_ms for point in later.points} == {2 * HOUR, 3 * HOUR}
-    assert state.final_ms == 3 * HOUR
+    assert (state.final_ms, state.next_offset) == (3 * HOUR, 6)
 
 
 def test_a_block_for_a_pane_that_is_final_is_counted_and_not_taken() -> None:

@@ -36,11 +36,16 @@ def play(ring: Ring, panes: list[tuple[int, list[tuple[int, int]]]]) -> list[tup
     return added
 
 
+def first_ms(ring: Ring, pane_start_ms: int) -> int:
+    """Start of the window that ends with a pane."""
+    return (pane_start_ms // ring.bucket_ms - len(ring.bucket) + 1) * ring.bucket_ms
+
+
 def check(ring: Ring, start: int, added: list[tuple[int, int, int]]) -> None:
-    """Totals against a sum over ``[start_ms, end of the pane)``."""
+    """Totals against a sum over ``[first_ms, end of the pane)``."""
     expected = np.zeros(ring.total.shape, dtype=np.int64)
     for at, i, value in added:
-        if ring.start_ms(start) <= at <= start:
+        if first_ms(ring, start) <= at <= start:
             expected[i] += value
     assert np.array_equal(ring.total, expected)
     assert np.array_equal(ring.rows.sum(axis=0), expected)
@@ -65,8 +70,8 @@ def test_the_span_is_cut_into_equal_whole_panes(span: int) -> None:
 def test_the_window_covers_the_span_less_the_part_of_a_bucket() -> None:
     ring = Ring.empty(56 * PANE, PANE, 1)
     assert ring.bucket_ms == 2 * PANE
-    assert ring.start_ms(100 * PANE) == (100 - 54) * PANE
-    assert ring.start_ms(101 * PANE) == (101 - 55) * PANE
+    assert first_ms(ring, 100 * PANE) == (100 - 54) * PANE
+    assert first_ms(ring, 101 * PANE) == (101 - 55) * PANE
 
 
 def test_a_gap_longer_than_the_span_empties_the_ring() -> None:
