@@ -57,11 +57,18 @@ class Stream:
 
     def __init__(self, tp: TopicPartition, *offsets: int, value: bytes | None = b"{}") -> None:
         self.acked: list[int] = []
-        self._events = [self._event(tp, offset, value) for offset in offsets]
+        self._events = [self._event(tp, [record(tp, offset, value)]) for offset in offsets]
 
-    def _event(self, tp: TopicPartition, offset: int, value: bytes | None) -> Any:
-        chunk = Chunk(tp, [record(tp, offset, value)], Token(offset))
-        return SimpleNamespace(value=chunk, ack=lambda: self.acked.append(offset))
+    @classmethod
+    def of(cls, tp: TopicPartition, records: list[Any]) -> Stream:
+        """One composite of these records; its last offset is what is acked."""
+        stream = cls(tp)
+        stream._events = [stream._event(tp, records)]
+        return stream
+
+    def _event(self, tp: TopicPartition, records: list[Any]) -> Any:
+        last = records[-1].offset
+        return SimpleNamespace(value=Chunk(tp, records, Token(last)), ack=lambda: self.acked.append(last))
 
     def noack(self) -> Stream:
         """Faust's: the agent acks itself."""

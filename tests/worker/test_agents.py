@@ -7,15 +7,25 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
+from schemas.codecs import encode_partials
+from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock, PaneClosed
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
+from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Outgoing, Outputs
+from stream_app.stages.snapshot import unpack
+from stream_app.stages.watch.detectors.checks import reference
+from stream_app.stages.watch.state import WatchState
 from stream_app.worker.agents import Worker
 from stream_app.worker.state import StateStore
-from tests.worker.making import Stream, in_a_loop, notice
+from tests.stages import streams
+from tests.worker.making import Stream, in_a_loop, notice, record
 
 
 @pytest.fixture
@@ -141,6 +151,39 @@ async def test_a_partial_that_is_none_of_ours_is_skipped_and_done_with(
     assert f"{partials.topic}/0@5 is not a partial of ours and is skipped" in caplog.text
     assert worker.pipeline.watch_states[0].next_offset == 6
     assert stream.acked == [5]
+
+
+def final_pane(tp: TopicPartition, model_id: str) -> list[Any]:
+    """Records that complete the pane [0, 1 s) of both source partitions, and one block after it."""
+    layout = PaneLayout(len(streams.NUMERIC))
+    columns = layout.encode(np.zeros((1, layout.width), dtype=np.int64))
+    panes = {"stream": "s", "partition": 0, "pane_start_ms": 0, "pane_end_ms": 1_000}
+    block = PaneBlock(**panes, model_id=model_id, slicing="all", index=0, slices=["all"], columns=columns, top=[[]])
+    markers = [PaneClosed(**panes | {"partition": p}, offset_end=9) for p in (0, 1)]
+    later = msgspec.structs.replace(block, pane_start_ms=1_000, pane_end_ms=2_000)
+    encoded = encode_partials([block, *markers, later])
+    return [record(tp, offset, m.value, m.headers) for offset, m in enumerate(encoded)]
+
+
+@in_a_loop
+async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_nothing(
+    worker: Worker, store: StateStore, partials: TopicPartition, spool: Spool
+) -> None:
+    worker.ready.set()
+    stream = Stream.of(partials, final_pane(partials, "elsewhere"))
+    agent = asyncio.ensure_future(worker.watch(stream))
+    await asyncio.sleep(0.2)
+    await worker.checkpoint()  # a crash after it: the records come again, and nothing is done twice
+    state = worker.pipeline.watch_states[0]
+    assert (state.next_offset, stream.acked, len(spool)) == (3, [], 0)
+    saved = WatchState.from_state(worker.pipeline.config, unpack(store.load("watch-0") or b""))
+    assert (saved.next_offset, saved.pending_models()) == (3, {"elsewhere"})
+    arrive(worker, "elsewhere")
+    worker.pipeline.models.references["elsewhere"] = reference(len(streams.NUMERIC))
+    await agent
+    await worker.checkpoint()
+    assert (state.next_offset, state.final_ms, stream.acked) == (4, 1_000, [3])
+    assert len(spool) > 0
 
 
 @in_a_loop
