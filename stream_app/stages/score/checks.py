@@ -5,7 +5,7 @@ They raise AssertionError with a sentence, and need no test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,23 @@ from stream_app.stages.score.rejects import Undecodable
 MUTATIONS = 500
 """Damaged copies of the good body that are tried."""
 
+_SPLICES = (b"0" * 400, b"\\ud800", b"e999", b"NaN", b"\0", b'"')
+"""Put into every place of the good body: numbers beyond any type, half a character, what JSON has no word for."""
+
 TEXT_TYPES = (str, int, float, bool, type(None))
 
 Make = Callable[[EventConfig, list[str]], Callable[[bytes], Any]]
 
 
-def check_decoder(make: Make, good: bytes, event: EventConfig, texts: list[str], seed: int = 0) -> None:
+def check_decoder(
+    make: Make, good: bytes, values: Mapping[str, Any], event: EventConfig, texts: list[str], seed: int = 0
+) -> None:
     """Run every check.
 
     Args:
         make: an entry of :data:`~stream_app.stages.score.decoding.DECODERS`.
         good: a body with a value for every field that ``event`` and ``texts`` name.
+        values: field to its value in the good body, the time and the id among them.
         event: the event section of a configuration.
         texts: the categorical and slicing fields, those of ``event.numeric`` left out.
         seed: of the damage.
@@ -36,12 +42,21 @@ def check_decoder(make: Make, good: bytes, event: EventConfig, texts: list[str],
     """
     decode = make(event, texts)
     body = decode(good)
-    _check_object(body, event, texts, good)
-    assert body.t is not None, "the good body has a time, but `t` is None"
-    for i, name in enumerate(event.numeric):
-        assert getattr(body, f"n{i}") is not None, f"the good body has {name!r}, but `n{i}` is None"
-    for hostile in _hostile(good, seed):
-        _check_refusal(decode, hostile, event, texts)
+    _check_values(body, values, event, texts, good)
+    for damaged in _hostile(good, seed):
+        _check_refusal(decode, damaged, event, texts)
+    _check_values(body, values, event, texts, good)  # what came back first is not what later bodies were read into
+
+
+def _check_values(body: Any, values: Mapping[str, Any], event: EventConfig, texts: list[str], source: bytes) -> None:
+    _check_object(body, event, texts, source)
+    attributes = {event.time_field: "t"} | {name: f"n{i}" for i, name in enumerate(event.numeric)}
+    attributes |= {name: f"c{i}" for i, name in enumerate(texts)}
+    if event.id_field and event.id_field not in texts:
+        attributes[event.id_field] = "i"
+    for name, attribute in attributes.items():
+        value = getattr(body, attribute)
+        assert value == values[name], f"{name!r} is {values[name]!r} in the good body, `{attribute}` is {value!r}"
 
 
 def _check_refusal(decode: Callable[[bytes], Any], value: bytes, event: EventConfig, texts: list[str]) -> None:
@@ -51,7 +66,7 @@ def _check_refusal(decode: Callable[[bytes], Any], value: bytes, event: EventCon
         body = decode(value)
     except Undecodable as error:
         refusal = error
-    except BaseException as error:
+    except Exception as error:
         raise AssertionError(f"{value[:60]!r} raises {type(error).__name__}, not Undecodable: {error}") from error
     if refusal is None:
         _check_object(body, event, texts, value)
@@ -71,6 +86,18 @@ def _check_object(body: Any, event: EventConfig, texts: list[str], source: bytes
         value = getattr(body, name)
         right = isinstance(value, kind) and not (name.startswith("n") and isinstance(value, bool))
         assert right, f"{source[:60]!r}: `{name}` is {value!r}, a {type(value).__name__}"
+        _check_usable(name, value, source)
+
+
+def _check_usable(name: str, value: Any, source: bytes) -> None:
+    """A number that a float64 holds, a text that can be sent on."""
+    try:
+        if name.startswith("n") and value is not None:
+            float(value)
+        elif isinstance(value, str):
+            value.encode()
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise AssertionError(f"{source[:60]!r}: `{name}` is of no use: {error}") from error
 
 
 def _hostile(good: bytes, seed: int) -> Iterator[bytes]:
@@ -88,6 +115,9 @@ def _hostile(good: bytes, seed: int) -> Iterator[bytes]:
         good * 100,
     )
     yield from (good[:n] for n in range(0, len(good), max(len(good) // 50, 1)))
+    for place in range(len(good)):
+        for part in _SPLICES:
+            yield good[:place] + part + good[place:]
     rng = np.random.default_rng(seed)
     for _ in range(MUTATIONS):
         damaged = bytearray(good)

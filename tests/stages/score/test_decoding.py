@@ -141,14 +141,14 @@ TEXTS = ["wd", "station"]
 
 @pytest.mark.parametrize("name", sorted(DECODERS))
 def test_it_passes_the_generic_checks(name: str) -> None:
-    check_decoder(DECODERS[name], json.dumps(GOOD).encode(), EVENT, TEXTS)
+    check_decoder(DECODERS[name], json.dumps(GOOD).encode(), GOOD, EVENT, TEXTS)
 
 
 def broken(fault: str) -> Callable[[EventConfig, list[str]], Callable[[bytes], Any]]:
     """The JSON decoder with a fault."""
 
     def make(event: EventConfig, texts: list[str]) -> Callable[[bytes], Any]:
-        right = DECODERS["json"](event, texts)
+        right, one = DECODERS["json"](event, texts), SimpleNamespace()
 
         def decode(value: bytes) -> Any:
             try:
@@ -162,6 +162,13 @@ def broken(fault: str) -> Callable[[EventConfig, list[str]], Callable[[bytes], A
                 fields["n1"] = str(fields["n1"])
             if fault == "no time":
                 fields["t"] = None
+            if fault == "swapped":
+                fields["n0"], fields["n1"] = fields["n1"], fields["n0"]
+            if fault == "huge" and fields["n0"] != GOOD["PM2.5"]:
+                fields["n0"] = 10**400
+            if fault == "one object":
+                one.__dict__.update(fields)
+                return one
             return SimpleNamespace(**{k: v for k, v in fields.items() if fault != "no id" or k != "i"})
 
         return decode
@@ -176,9 +183,12 @@ def broken(fault: str) -> Callable[[EventConfig, list[str]], Callable[[bytes], A
         ("no detail", "refused without a detail"),
         ("text for a number", "`n1` is '-0.5', a str"),
         ("no time", "`t` is None"),
+        ("swapped", "'PM2.5' is 9 in the good body, `n0` is -0.5"),
+        ("huge", "`n0` is of no use: int too large"),
+        ("one object", "in the good body, `"),
         ("no id", "no attribute `i`"),
     ],
 )
 def test_each_check_can_fail(fault: str, sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
-        check_decoder(broken(fault), json.dumps(GOOD).encode(), EVENT, TEXTS)
+        check_decoder(broken(fault), json.dumps(GOOD).encode(), GOOD, EVENT, TEXTS)

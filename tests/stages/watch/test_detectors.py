@@ -92,6 +92,35 @@ class Loud(Mean):
         return super().update(pane) + 1.0
 
 
+class FirstReference(Mean):
+    """Holds every slice against the reference of the first."""
+
+    def update(self, pane: PaneView) -> Any:
+        missing = [reference.missing.max(initial=0.0) for reference in pane.references[:1] * len(pane.slices)]
+        return super().update(pane) + np.array(missing)
+
+
+class Highest(Mean):
+    """Never comes down."""
+
+    def update(self, pane: PaneView) -> Any:
+        got = super().update(pane)
+        for i, at in enumerate(pane.slices.tolist()):
+            got[i] = self.peaks[at] = max(got[i], 0.0 if pane.fresh[i] else self.peaks.get(at, 0.0))
+        return got
+
+    @property
+    def peaks(self) -> dict[int, float]:
+        return self.__dict__.setdefault("_peaks", {})
+
+    def to_state(self) -> Any:
+        return [super().to_state(), list(self.peaks.items())]
+
+    def restore(self, state: Any) -> None:
+        super().restore(state[0])
+        self.peaks.update(dict(state[1]))
+
+
 class Shapeless(Mean):
     def update(self, pane: PaneView) -> Any:
         return super().update(pane)[:1]
@@ -111,6 +140,8 @@ def test_the_checks_take_an_own_detector() -> None:
         (Faithful, "was not forgotten"),
         (Loud, "must have the statistic 0"),
         (Shapeless, "update gives shape"),
+        (FirstReference, "slices depend on each other"),
+        (Highest, "stays at its highest"),
     ],
 )
 def test_each_check_can_fail(broken: type[Mean], sentence: str) -> None:

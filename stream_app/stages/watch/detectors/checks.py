@@ -6,6 +6,7 @@ They raise AssertionError with a sentence, and need no test framework.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from stream_app.stages.watch.detectors.base import Detector, PaneView, Reference
 PANE = Duration(3_600_000)
 MOVED = 1
 """The slice of :func:`panes` that moves."""
+
+STILL, MOVE = (1.0, 0.0, 0.01), (4.0, 1.5, 0.4)
+"""Power, shift and gaps of :func:`row` for a slice that stays as it is, and for one that has moved."""
 
 Make = Callable[[PaneLayout, RuleConfig, Duration], Detector]
 
@@ -46,6 +50,7 @@ def check_detector(make: Make, d: int = 3, seed: int = 2, **options: float) -> N
         _check_restored(new, d, seed, cut)
     _check_fresh(new(), new(), d, seed)
     _check_reacts(new(), d, seed)
+    _check_comes_down(new(), d, seed)
 
 
 def row(
@@ -71,9 +76,9 @@ def row(
     return out
 
 
-def reference(d: int = 3) -> Reference:
-    """What is normal in :func:`row`."""
-    return Reference(np.full((d, PIT_BINS), 100, np.int64), np.zeros(d), 0.0, 1.0)
+def reference(d: int = 3, number: int = 0) -> Reference:
+    """What is normal in :func:`row` (number 0); other numbers have other levels of likelihood and of missing values."""
+    return Reference(np.full((d, PIT_BINS), 100, np.int64), np.full(d, 0.05 * number), 0.3 * number, 1.0 + 0.2 * number)
 
 
 def view(
@@ -100,10 +105,8 @@ def panes(seed: int, n: int = 40, d: int = 3) -> list[PaneView]:
     views = []
     for k in range(n):
         slices = [i for i in range(4) if i != 3 or k % 3]
-        moved = (4.0, 1.5, 0.4) if k > n // 2 else (1.0, 0.0, 0.01)
-        rows = [
-            row(rng, int(rng.choice([0, 1, 40])), *(moved if i == MOVED else (1.0, 0.0, 0.01)), d=d) for i in slices
-        ]
+        moved = MOVE if k > n // 2 else STILL
+        rows = [row(rng, int(rng.choice([0, 1, 40])), *(moved if i == MOVED else STILL), d=d) for i in slices]
         views.append(view(k, slices, rows, [k == n - 8 and i == 2 for i in slices], d=d))
     return views
 
@@ -142,6 +145,7 @@ def _check_empty(detector: Detector, d: int) -> None:
 
 def _check_slices_apart(together: Detector, alone: Detector, d: int, seed: int) -> None:
     for pane in panes(seed, d=d):
+        pane = replace(pane, references=[reference(d, i) for i in pane.slices.tolist()])
         single = [alone.update(one_slice(pane, i))[0] for i in range(len(pane.slices))]
         joint = together.update(pane).tolist()
         assert joint == single, f"pane {pane.start_ms}: slices depend on each other: together {joint}, alone {single}"
@@ -175,3 +179,13 @@ def _check_reacts(detector: Detector, d: int, seed: int) -> None:
         highest[pane.slices] = np.maximum(highest[pane.slices], detector.update(pane))
     assert highest.argmax() == MOVED, f"the slice that moves must end up above the others; highest of each: {highest}"
     assert highest[MOVED] > 0, "it says nothing about a slice that moves"
+
+
+def _check_comes_down(detector: Detector, d: int, seed: int) -> None:
+    """Or an alert would never resolve."""
+    rng, levels = np.random.default_rng(seed), []
+    for k in range(240):
+        moved = MOVE if 40 <= k < 80 else STILL
+        levels.append(float(detector.update(view(k, [MOVED], [row(rng, 40, *moved, d=d)], d=d))[0]))
+    peak, end = max(levels), min(levels[120:])
+    assert end < peak, f"after a slice is as before for 160 panes its statistic stays at its highest, {peak}"
