@@ -87,8 +87,8 @@ def layers_of(flow: Flow) -> list[nn.Module]:
     for layer in layers:
         if not isinstance(layer, nn.Linear | nn.Embedding):
             raise ValueError(
-                f"{type(flow).__name__} holds parameters in {type(layer).__name__}: private training knows gradients of "
-                "single rows of Linear, MaskedLinear and Embedding layers only; choose another flow family"
+                f"{type(flow).__name__} holds parameters in {type(layer).__name__}: private training knows gradients "
+                "of single rows of Linear, MaskedLinear and Embedding layers only; choose another flow family"
             )
     return layers
 
