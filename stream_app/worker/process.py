@@ -19,9 +19,9 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
+from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import StatusFile
-from stream_app.worker.watchdog import STALL_S, Watchdog
 
 log = logging.getLogger(__name__)
 

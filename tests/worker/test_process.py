@@ -149,7 +149,7 @@ def test_a_partition_that_stalls_ends_it(
         rig.workers[0].ready.set()
 
     monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
-    monkeypatch.setattr("stream_app.worker.watchdog.STALL_S", 0.05)
+    monkeypatch.setattr("stream_app.worker.progress.STALL_S", 0.05)
     with caplog.at_level(logging.ERROR), pytest.raises(SystemExit):
         rig.run(play)
     assert "The worker failed: no progress for" in caplog.text
