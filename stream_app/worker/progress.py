@@ -28,8 +28,8 @@ def lags_of(progress: Progress, topic: str) -> dict[int, int | None]:
 class Watchdog:
     """Notices a consumer that has silently stopped: settled offsets that do not move while there is lag.
 
-    Known upstream: a consumer may stop fetching without an error. Nothing inside the process can repair it, so the worker
-    ends and its supervisor starts it again, from its snapshots.
+    Known upstream: a consumer may stop fetching without an error. Nothing inside the process can repair it, so the
+    worker ends and its supervisor starts it again, from its snapshots.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How much is left is known once every high watermark is; a partition with lag whose offset does not move is stalled."""
+"""How much is left is known once every high watermark is; a partition whose offset does not move is stalled."""
 
 from __future__ import annotations
 
