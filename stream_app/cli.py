@@ -59,7 +59,7 @@ class _Group(click.Group):
 
 
 def _fail(reason: object) -> NoReturn:
-    err.print(f"[bold red]driftflow:[/] {_plain(reason)}")
+    err.print(f"[bold red]driftflow:[/] {_plain(reason)}", soft_wrap=True)  # a path stays in one piece
     sys.exit(1)
 
 
@@ -148,7 +148,7 @@ def trainer(config: Config, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
     from stream_app.trainer.process import run_trainer
 
-    run_trainer(config, bootstrap_until, lambda line: err.print(_plain(line)))
+    run_trainer(config, bootstrap_until, lambda line: err.print(_plain(line), soft_wrap=True))
 
 
 @main.command(short_help="Send a file to the events topic.")

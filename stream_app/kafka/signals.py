@@ -69,7 +69,7 @@ def _print(message: ConsumerRecord, out: Console, as_json: bool, everything: boo
         out.file.write(_json_line(signal, dict(message.headers)) + "\n")
         out.file.flush()
     else:
-        out.print(describe(signal))
+        out.print(describe(signal), soft_wrap=not out.is_terminal)  # one line each for whatever reads the pipe
 
 
 def _json_line(signal: Record, headers: dict[str, bytes]) -> str:
