@@ -295,6 +295,9 @@ def read(path: str | Path) -> Artifact:
         tensors = blob[8 + size + head["manifest"] :]
         if blob[:4] != _MAGIC or len(tensors) != head["tensors"]:
             raise ValueError("wrong length")
-        return Artifact(head["model_id"], manifest, tensors, base64.b64decode(head["signature"]), head["key_id"])
-    except (ValueError, KeyError, TypeError) as error:
+        model_id, key_id = head["model_id"], head["key_id"]
+        if not (isinstance(model_id, str) and isinstance(key_id, str)):
+            raise TypeError("an id is no text")
+        return Artifact(model_id, manifest, tensors, base64.b64decode(head["signature"]), key_id)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path} is not a model file, or is truncated: {error}") from None

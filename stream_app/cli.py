@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import math
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,7 +33,31 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
-FILE = click.argument("file", type=click.Path(path_type=Path))
+
+class _InputFile(click.Path):
+    """A file to read; ``-`` is standard input, kept in a temporary file because the commands read it more than once."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "-" or ctx is None:
+            return super().convert(value, param, ctx)
+        folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
+        kept = Path(folder) / "stdin.jsonl"
+        with kept.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return kept
+
+
+class _Factor(click.FloatRange):
+    """A finite number from ``min`` on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+FILE = click.argument("file", type=_InputFile(path_type=Path))
 BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 CONFIG = click.option(
     "-c",
@@ -111,7 +138,11 @@ def main() -> None:
     "--report", type=click.Path(dir_okay=False), help="Write the figures of the run here, as one JSON object."
 )
 @click.option(
-    "--seconds", default=100.0, show_default=True, help="How long the live part takes (longer where trainings do)."
+    "--seconds",
+    type=_Factor(min=0.0),
+    default=100.0,
+    show_default=True,
+    help="How long the live part takes (longer where trainings do).",
 )
 @click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
 def demo(**options: Any) -> None:
@@ -154,7 +185,11 @@ def trainer(config: Config, bootstrap_until: str | None) -> None:
 @main.command(short_help="Send a file to the events topic.")
 @FILE
 @online
-@click.option("--speedup", type=float, help="Event time runs this much faster than the clock (default: no pacing).")
+@click.option(
+    "--speedup",
+    type=_Factor(min=0.0, min_open=True),
+    help="Event time runs this much faster than the clock (default: no pacing).",
+)
 def produce(config: Config, file: Path, speedup: float | None) -> None:
     """Send the rows of FILE (CSV or JSON lines, .gz or not) to the events topic."""
     from stream_app.kafka.produce import run_produce
@@ -258,7 +293,7 @@ def export(config: Config, model: str, kind: str, path_out: Path, int8: bool) ->
 
 @main.command(short_help="Serve the web page at localhost.")
 @offline
-@click.option("--port", type=int, help="Port instead of console.port.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port instead of console.port (0: any free one).")
 def console(config: Config, port: int | None) -> None:
     """Serve the web page at localhost, from the embedded store."""
     from stream_app.console.answers import Store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 def write_durably(path: Path, blob: bytes) -> None:
     """Replace a file; a crash leaves the old one or the new one, never half of it."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")  # every container has a process 1
     try:
         with open(beside, "wb") as file:
             file.write(blob)
@@ -76,6 +77,8 @@ def read_lines(path: Path, decoder: msgspec.json.Decoder[T], remedy: str) -> lis
         raise DriftflowError(f"{path} cannot be read, {_reason(error)}: {remedy}") from error
     records = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             records.append(decoder.decode(line))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

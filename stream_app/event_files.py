@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import math
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +31,7 @@ def read_rows(path: str | Path, config: Config) -> Iterator[Row]:
     """Yield ``(key, value)`` of each event in file order.
 
     CSV rows become JSON objects: numbers as numbers, ``""`` and ``NA`` as null, the time field as in the file. JSON
-    lines travel as they are, bad ones too: what reads them reports them. ``-`` is JSON lines on standard input.
+    lines travel as they are, bad ones too: what reads them reports them.
 
     Raises:
         DriftflowError: the file cannot be read to its end, or is a CSV without the time field.
@@ -83,8 +82,6 @@ def _events(path: str | Path, event: EventConfig) -> Iterator[tuple[dict[str, An
 
 
 def _open(path: str | Path) -> IO[bytes]:
-    if str(path) == "-":
-        return sys.stdin.buffer
     opened: Any = (gzip.open if str(path).endswith(".gz") else open)(path, "rb")
     stream: IO[bytes] = opened
     return stream

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +18,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from flowlib import artifact
+from flowlib.errors import ArtifactError
 from stream_app.cli import main
 from stream_app.config import load
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.errors import ModelError
 from stream_app.kafka.embedded import free_port
 from stream_app.models.registry import Registry
+from stream_app.trainer.publishing import publish_registry
 
 CONFIG = """
 stream = "s"
@@ -312,3 +317,54 @@ def test_no_broker(folder: Path, words: list[str]) -> None:
     )
     assert (run.returncode, "Traceback" in run.stderr) == (1, False), run.stderr
     assert broker in run.stderr[run.stderr.index("driftflow: ") :]
+
+
+@pytest.mark.parametrize("words", [["score"], ["score", "--bootstrap-until", "2026-02-10"], ["evaluate"]])
+def test_events_come_from_standard_input_too(folder: Path, words: list[str]) -> None:
+    rows = (folder / "events.csv").read_text().splitlines()[1:]
+    fields = [dict(zip(("at", "x", "y"), row.split(","), strict=True)) for row in rows]
+    lines = [json.dumps({"at": one["at"], "x": float(one["x"]), "y": float(one["y"])}) for one in fields]
+    out = ["--out", str(folder / "report.html")] if words == ["evaluate"] else []
+    words = [words[0], "-", *words[1:], *out, "-c", str(folder / "driftflow.toml")]
+    run = CliRunner().invoke(main, words, input="\n".join(lines))
+    assert run.exit_code == 0, run.output
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["produce", "events.csv", "--speedup", "0"],
+        ["produce", "events.csv", "--speedup", "nan"],
+        ["demo", "--seconds", "-1"],
+        ["console", "--port", "99999"],
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(words: list[str]) -> None:
+    run = CliRunner().invoke(main, words)
+    assert run.exit_code == 2
+    assert "Traceback" not in run.output
+
+
+def test_a_taken_port_is_a_sentence(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        run = CliRunner().invoke(main, ["console", "--port", port, "-c", str(folder / "driftflow.toml")])
+    assert run.exit_code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in run.output
+
+
+def test_a_damaged_model_is_not_published(folder: Path) -> None:
+    flip(model_file(folder), -100)
+    config = load(folder / "driftflow.toml")
+    with pytest.raises(ModelError, match="is not accepted"):
+        publish_registry(config, {})
+
+
+def test_a_model_file_that_is_deeply_nested_is_refused(tmp_path: Path) -> None:
+    head = b"[" * 100_000
+    path = overwrite(tmp_path / "x.model", b"DFM1" + len(head).to_bytes(4, "little") + head)
+    with pytest.raises(ArtifactError, match="is not a model file"):
+        artifact.read(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from stream_app.config.registries import DETECTOR_OPTIONS, PRIVATE_FLOWS
@@ -27,6 +28,8 @@ def _event_faults(event: EventConfig) -> list[str]:
     faults = []
     if event.time_format not in ("iso8601", "epoch_ms", "epoch_s") and "%" not in event.time_format:
         faults.append(f"event.time_format: iso8601, epoch_ms, epoch_s or a strptime pattern, got {event.time_format!r}")
+    elif "%" in event.time_format and (why := _pattern_fault(event.time_format)):
+        faults.append(f"event.time_format: {why}")
     names = [*event.numeric, *event.categorical]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
@@ -56,6 +59,16 @@ def _kafka_faults(kafka: KafkaConfig) -> list[str]:
         if not (kafka.sasl_password_env or kafka.sasl_password_file):
             faults.append("kafka.sasl_password_env or kafka.sasl_password_file: needed with a SASL protocol")
     return faults
+
+
+def _pattern_fault(pattern: str) -> str:
+    """What is wrong with a strptime pattern, or ""."""
+    try:
+        datetime.strptime("", pattern)
+    except ValueError as error:
+        if "does not match" not in str(error):
+            return f"{error}, see strptime's directives"
+    return ""
 
 
 def _window_faults(config: Config) -> list[str]:

@@ -87,9 +87,10 @@ def _faults_besides(raw: dict[str, Any], faults: list[str]) -> list[str]:
         values = _convert_section(Config, _without(raw, bad), "", rest)
         if not rest.unreadable:
             break
-        bad += [_key(fault)[:-1] for fault in rest.unreadable]
-        if [] in bad:
+        more = [_key(fault)[:-1] for fault in rest.unreadable]
+        if [] in more or all(keys in bad for keys in more):  # a key with a dot in its name cannot be left out
             return []
+        bad += more
     reported = {".".join(keys[:n]) for keys in bad for n in range(1, len(keys) + 1)}
     others = rest.refused + faults_of(Config(**values))
     return [fault for fault in others if ".".join(_key(fault)) not in reported]

@@ -11,6 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_LONGEST_MS = 2**53  # exact as a float64, and sums of two fit an int64
 _NAME = r"^[a-zA-Z0-9._-]{1,200}$"
 
 Name = Annotated[str, Meta(pattern=_NAME)]
@@ -27,7 +28,10 @@ class Duration(int):
         match = re.fullmatch(r"(\d+)\s*(ms|s|m|h|d|w)", text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(f'expected a duration such as "90s", "6h" or "7d", got {text!r}')
-        return cls(int(match[1]) * _UNITS_MS[match[2]])
+        length = int(match[1]) * _UNITS_MS[match[2]]
+        if length > _LONGEST_MS:
+            raise ValueError(f"expected at most {_LONGEST_MS // _UNITS_MS['w']:,} weeks, got {text!r}")
+        return cls(length)
 
     @property
     def seconds(self) -> float:

@@ -106,13 +106,19 @@ def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) ->
 
     Raises:
         NotReadableError: the store's file is no database.
+        DriftflowError: the port is taken.
     """
     store.check()
     server = _server(store, host, port, names)
+    try:
+        listener = server.config.bind_socket()
+    except SystemExit:  # uvicorn's way to say that it cannot listen
+        raise DriftflowError(f"the console cannot listen on {host}:{port}: is the port taken?") from None
     if not store.path.exists():
         print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
-    print(f"console of {store.stream} at {_url(host, port)} (Ctrl-C stops it)")  # noqa: T201
-    server.run()
+    bound = listener.getsockname()[1]
+    print(f"console of {store.stream} at {_url(host, bound)} (Ctrl-C stops it)")  # noqa: T201
+    server.run(sockets=[listener])
 
 
 @dataclass(frozen=True, slots=True)

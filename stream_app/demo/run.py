@@ -51,6 +51,10 @@ _SETTINGS = (
 """What the demo adds to the example's configuration, so that nothing in it is decided by the clock."""
 
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What ends the demo: a request, Ctrl-C, or a terminal that was closed."""
+
+
 class Stopped(BaseException):
     """Ctrl-C or SIGTERM."""
 
@@ -58,7 +62,7 @@ class Stopped(BaseException):
 def run_demo(options: dict[str, Any]) -> int:
     """Run the demo; returns the exit status. Nothing is left behind, unless asked for."""
     err = Console(stderr=True, highlight=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         signal.signal(number, _raise_stopped)
     with ExitStack() as stack:
         try:
@@ -76,7 +80,7 @@ def run_demo(options: dict[str, Any]) -> int:
 
 
 def _raise_stopped(*_: Any) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)  # clean-up is under way: a second Ctrl-C must not cut it short
     raise Stopped
 
@@ -232,7 +236,7 @@ class Demo:
                 mark_ms = self._season.next_mark(event_ms)
             self._produced += 1
 
-        speedup = (end_ms - start_ms) / 1000 / self._options["seconds"] if trainer is not None else None
+        speedup = (end_ms - start_ms) / 1000 / max(self._options["seconds"], 1e-3) if trainer is not None else None
         with resources.as_file(resources.files("stream_app.demo.example").joinpath(DATA)) as path:
             produce_file(self.config, path, speedup=speedup, start_ms=start_ms, end_ms=end_ms, hold=hold)
 

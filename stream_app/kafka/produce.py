@@ -123,7 +123,7 @@ def produce_file(
 
     Args:
         config: the configuration; the topics are created where they are missing.
-        path: CSV or JSON lines, gzipped or not; ``-`` for JSON lines on standard input.
+        path: CSV or JSON lines, gzipped or not.
         speedup: event time runs this many times as fast as the clock; None is as fast as the broker takes it.
         start_ms: event time from which rows are sent. Rows whose time cannot be read are sent whatever the range.
         end_ms: event time before which rows are sent.

@@ -73,6 +73,8 @@ def _create_key(path: Path) -> None:
             os.link(beside, path)
         except FileExistsError:
             pass  # another process was faster: its key counts
+        except OSError:
+            artifact.load_or_create_key(path)  # a file system without hard links
         finally:
             beside.unlink(missing_ok=True)
 

@@ -38,10 +38,10 @@ def list_models(config: Config) -> list[dict[str, Any]]:
 
 
 def check_listed(models: list[dict[str, Any]]) -> None:
-    """Raise ModelError where a model of :func:`list_models` was not accepted."""
-    bad = [model["verified"] for model in models if model["verified"] not in (_YES, _NOT_ASKED)]
-    if bad:
-        raise ModelError(f"{len(bad)} of {len(models)} models cannot be used: {'; '.join(bad)}")
+    """Raise ModelError where the model in service, of :func:`list_models`, was not accepted."""
+    for model in models:
+        if model["status"] == "in service" and model["verified"] != _YES:
+            raise ModelError(f"the model in service cannot be used: {model['verified'].removeprefix('NO: ')}")
 
 
 def _verified(registry: Registry, notice: ModelNotice) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from flowlib import artifact
-from flowlib.artifact import Artifact
+from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
@@ -92,6 +92,13 @@ class Registry:
             return read_model(path)
         except ModelError as error:
             raise ModelError(f"{error}; {_FILE_REMEDY}") from error
+
+    def check(self, model_id: str) -> None:
+        """Verify a model's bytes; raises ModelError, with the file and what to do."""
+        try:
+            artifact.verify(self.read(model_id), self._trusted)
+        except ArtifactError as error:
+            raise ModelError(f"{self._path(model_id)} is not accepted: {error}; {_FILE_REMEDY}") from error
 
     def save(self, model: Artifact) -> None:
         """Keep a model's bytes; they are on disk when this returns.

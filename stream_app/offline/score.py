@@ -135,7 +135,7 @@ def _make_run(config: Config, options: ScoreOptions) -> LocalRun:
 def _load_models(registry: Registry, decided: set[str], model: str | None) -> list[Density]:
     """The models that the decisions name; without decisions the one asked for, else the one in service."""
     if decided:
-        return [registry.load(model_id) for model_id in sorted(decided)]
+        return [registry.load(model_id) for model_id in sorted(decided | ({model} if model else set()))]
     if model:
         return [registry.load(model)]
     current = registry.current()

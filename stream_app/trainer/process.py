@@ -54,13 +54,16 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None
     """
     prepare_process()
     signing_key(config)
-    Registry(config).current()  # what is wrong on this machine is said at once, and not at the first request
+    if not bootstrap_until:
+        Registry(config).current()  # what is wrong on this machine is said at once, and not at the first request
     require(preflight(config, "trainer"))
     try:
         _run(config, bootstrap_until, tell)
     except KafkaError as error:
         where = ", ".join(config.kafka.bootstrap)
-        raise DriftflowError(f"the broker at {where} does not answer: {error}; start the trainer again") from error
+        raise DriftflowError(
+            f"the broker at {where} refuses or does not answer: {error}; look at its log, then start the trainer again"
+        ) from error
 
 
 def _run(config: Config, bootstrap_until: str | None, tell: Tell) -> None:

@@ -49,13 +49,13 @@ def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
         the ids.
 
     Raises:
-        ModelError: a model's file is missing or damaged; nothing is published.
+        ModelError: a model's file is missing, damaged or not signed by a trusted key; nothing is published.
         DriftflowError: the broker does not take a model.
     """
     registry = Registry(config)
     promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
     for notice in promoted:
-        registry.read(notice.model_id)
+        registry.check(notice.model_id)
     try:
         producer = make_producer(client)
         try:

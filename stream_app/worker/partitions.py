@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stream_app.config import Config
+from stream_app.errors import SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.state import StateStore
@@ -33,10 +34,11 @@ class Partitions:
     def open(self, tp: TopicPartition) -> None:
         """Start on a partition, from its snapshot where there is one."""
         snapshot = self._store.load(self._name(tp))
-        if self.is_source(tp):
-            self._pipeline.open_score(tp.partition, snapshot)
-        else:
-            self._pipeline.open_watch(tp.partition, snapshot)
+        open_it = self._pipeline.open_score if self.is_source(tp) else self._pipeline.open_watch
+        try:
+            open_it(tp.partition, snapshot)
+        except SnapshotError as error:
+            raise SnapshotError(f"{self._store.path(self._name(tp))}: {error}") from error
 
     def save(self, tp: TopicPartition) -> None:
         """Write the snapshot of a partition durably; does nothing where it is not open here any more."""

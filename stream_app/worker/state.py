@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -50,12 +51,16 @@ class StateStore:
 
     def save(self, name: str, blob: bytes) -> None:
         """Replace a snapshot; a crash leaves the old one or the new one, never half of it."""
-        write_durably(self._dir / f"{name}.snapshot", blob)
+        write_durably(self.path(name), blob)
 
     def load(self, name: str) -> bytes | None:
         """A snapshot, or None when there is none."""
-        path = self._dir / f"{name}.snapshot"
+        path = self.path(name)
         return path.read_bytes() if path.exists() else None
+
+    def path(self, name: str) -> Path:
+        """Where a snapshot is kept."""
+        return self._dir / f"{name}.snapshot"
 
     def record(self, decision: Decision) -> None:
         """Append a decision; it is durable when this returns."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class StatusFile:
         for path in folder.glob("*"):
             if time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink(missing_ok=True)
-        self._path = folder / f"{os.getpid()}.json"
+        self._path = folder / f"{socket.gethostname()}-{os.getpid()}.json"  # every container has a process 1
 
     def write(self, status: Status) -> None:
         """Replace the file; not forced to disk: after a crash nobody needs it, and it is written twice a second."""

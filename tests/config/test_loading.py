@@ -282,6 +282,27 @@ def test_durations(n: int, unit: str, gap: str) -> None:
     assert duration.seconds == n * UNITS[unit] / 1000
 
 
+@pytest.mark.parametrize("key", ['"a.b" = 1', '[kafka]\n"a.b" = 1', '[rules."a.b"]\ndetector = "pit"\nopen = "high"'])
+def test_a_key_with_a_dot_in_its_name_is_a_fault_and_nothing_hangs(key: str, tmp_path: Path) -> None:
+    minimal = '[topics]\nevents = "e"\n[event]\ntime_field = "t"\nnumeric = ["x"]\n'
+    path = tmp_path / "driftflow.toml"
+    path.write_text(f'stream = "s"\n{key}\n{minimal}')
+    with pytest.raises(ConfigError, match=r"a\.b"):
+        load(path)
+
+
+@pytest.mark.parametrize(("pattern", "fault"), [("%Q", "bad directive"), ("%Y-%", "stray %")])
+def test_a_time_pattern_that_strptime_does_not_know_is_refused(pattern: str, fault: str) -> None:
+    assert any(
+        one.startswith("event.time_format") and fault in one for one in faults({"event": {"time_format": pattern}})
+    )
+
+
+def test_a_duration_beyond_any_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected at most"):
+        Duration.parse("99999999999999999999w")
+
+
 @pytest.mark.parametrize("text", ["", "6", "h", "-6h", "6 hours", "1.5h", "6h ", "6H", 6, None, 6.0])
 def test_bad_durations(text: object) -> None:
     with pytest.raises(ValueError, match='expected a duration such as "90s"'):

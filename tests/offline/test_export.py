@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,8 @@ def test_what_cannot_be_written_is_said_before_the_work_and_in_a_sentence_after(
     assert run.exit_code == 1
     assert f"there is no folder {nowhere.parent}: make it" in run.output.replace("\n", "")
     out = Path(config.root) / "flow.pt"
-    (Path(config.root) / f"flow.pt.{os.getpid()}.new").mkdir()
+    monkeypatch.setattr("stream_app.disk.secrets.token_hex", lambda _: "0")
+    (Path(config.root) / "flow.pt.0.new").mkdir()
     run = CliRunner().invoke(cli.main, ["export", model_id, "--format", "torchscript", "--out", str(out)])
     assert run.exit_code == 1
     assert "cannot be written, is a directory" in " ".join(run.output.split())

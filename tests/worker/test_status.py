@@ -19,6 +19,7 @@ def write_as(config: Config, pid: int, monkeypatch: pytest.MonkeyPatch, age_s: f
     now_s = time.time()
     with monkeypatch.context() as patch:
         patch.setattr("stream_app.worker.status.os.getpid", lambda: pid)
+        patch.setattr("stream_app.worker.status.socket.gethostname", lambda: "a.b")
         patch.setattr("stream_app.worker.status.time.time", lambda: now_s - age_s)
         StatusFile(config).write(Status(**fields))
 
@@ -83,21 +84,21 @@ def test_a_file_that_a_power_cut_has_emptied_says_nothing(
     config: Config, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     write_as(config, 1, monkeypatch, counters={0: counters(9, 9)}, unread={0: 0})
-    (folder_of(config) / "2.json").write_text(text)
+    (folder_of(config) / "a.b-2.json").write_text(text)
     assert read_status(config)["received"] == 9
     assert unread(config) == {0: 0}
 
 
 def test_files_of_long_ago_are_removed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     write_as(config, 1, monkeypatch)
-    old, older = folder_of(config) / "1.json", time.time() - 100_000
+    old, older = folder_of(config) / "a.b-1.json", time.time() - 100_000
     os.utime(old, (older, older))
     write_as(config, 2, monkeypatch)
-    assert [path.name for path in folder_of(config).iterdir()] == ["2.json"]
+    assert [path.name for path in folder_of(config).iterdir()] == ["a.b-2.json"]
 
 
 def test_the_file_is_json_for_anybody(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     write_as(config, 7, monkeypatch, counters={3: counters(9, 9)}, unread={3: None}, service="m")
-    written = json.loads((folder_of(config) / "7.json").read_text())
+    written = json.loads((folder_of(config) / "a.b-7.json").read_text())
     assert (written["counters"]["3"]["received"], written["unread"], written["service"]) == (9, {"3": None}, "m")
     assert written["at"] == pytest.approx(time.time(), abs=60)
