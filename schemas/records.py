@@ -16,6 +16,10 @@ NAMESPACE = uuid.UUID("6f1d5f0e-5a0f-5c7e-9a53-6d7269667466")
 """Name space of every id we make."""
 
 
+MODEL_BYTES_MAX = 16 * 1024 * 1024
+"""Largest record on the models topic, which carries the weights."""
+
+
 def record_id(*parts: Any) -> str:
     """UUID5 over the canonical JSON of what a thing *is* (rule, slice, pane, model), never of when it was noticed."""
     canonical = msgspec.json.encode(parts, order="deterministic")

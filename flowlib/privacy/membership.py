@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from flowlib.intervals import NORMAL_95
 from flowlib.table import Floats
 
 MEMBERS_MIN = 20
 """Least number of members and of others."""
-
-_Z_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def membership_advantage(inside: Floats, outside: Floats) -> Membership:
     hit_rate, false_rate = float(np.mean(inside[1::2] >= threshold)), float(np.mean(outside[1::2] >= threshold))
     error = math.sqrt(_variance(hit_rate, len(inside[1::2])) + _variance(false_rate, len(outside[1::2])))
     gap = hit_rate - false_rate
-    interval = (max(gap - _Z_95 * error, -1.0), min(gap + _Z_95 * error, 1.0))
+    interval = (max(gap - NORMAL_95 * error, -1.0), min(gap + NORMAL_95 * error, 1.0))
     return Membership(gap, interval, auc, auc_95, min(len(inside), len(outside)))
 
 
@@ -85,4 +84,4 @@ def _auc(inside: Floats, outside: Floats) -> tuple[float, tuple[float, float]]:
     q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     variance = (auc * (1 - auc) + (n - 1) * (q1 - auc * auc) + (m - 1) * (q2 - auc * auc)) / (n * m)
     error = math.sqrt(max(variance, 0.0))
-    return auc, (max(auc - _Z_95 * error, 0.0), min(auc + _Z_95 * error, 1.0))
+    return auc, (max(auc - NORMAL_95 * error, 0.0), min(auc + NORMAL_95 * error, 1.0))

@@ -20,14 +20,12 @@ from kafka.errors import (
     for_code,
 )
 
+from schemas.records import MODEL_BYTES_MAX
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.retrying import retried
 from stream_app.kafka.types import Admin, TopicAnswer, TopicDescription
-
-MODEL_BYTES_MAX = 16 * 1024 * 1024
-"""Largest record on the models topic, which carries the weights."""
 
 
 def signals_partitions(n_events: int) -> int:

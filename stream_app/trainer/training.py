@@ -13,9 +13,8 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.fit_config import FitConfig, Learn
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
-from schemas.records import RetrainRequest
+from schemas.records import MODEL_BYTES_MAX, RetrainRequest
 from stream_app.config import Config
-from stream_app.kafka.topics import MODEL_BYTES_MAX
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer import gates, privacy
 from stream_app.trainer.checkpoint import CheckpointFile

@@ -9,9 +9,9 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaTimeoutError
 
+from schemas.records import MODEL_BYTES_MAX
 from stream_app.errors import DriftflowError
 from stream_app.kafka.topics import (
-    MODEL_BYTES_MAX,
     ensure_topics,
     prepare,
     signals_partition_for_trainer,

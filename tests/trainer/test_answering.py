@@ -11,10 +11,9 @@ import pytest
 
 from flowlib import artifact
 from flowlib.table import DAY_MS, Table
-from schemas.records import OffsetRange, RetrainRequest
+from schemas.records import MODEL_BYTES_MAX, OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
-from stream_app.kafka.topics import MODEL_BYTES_MAX
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry
 from stream_app.trainer import training

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from flowlib.evaluation import Estimate, Evaluation
+from flowlib.evaluation import ALARM_ALPHA, Estimate, Evaluation
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Month:
 def verdict(evaluation: Evaluation) -> list[str]:
     """One sentence each on calibration, likelihood and samples."""
     alarms, auc = evaluation.alarms, evaluation.two_sample.value
-    if alarms.low <= 0.01 <= alarms.high:
+    if alarms.low <= ALARM_ALPHA <= alarms.high:
         calibrated = "It calls as many ordinary events strange as it should, as far as these days can tell"
-    elif alarms.value < 0.01:
+    elif alarms.value < ALARM_ALPHA:
         calibrated = "It calls fewer events strange than it should (careful rather than loud)"
     else:
         many = "somewhat more" if alarms.value <= 0.03 else "far more"
