@@ -41,13 +41,16 @@ def check_sink(sink: Sink, read: Read) -> None:
     for batch in batches:
         sink.write(batch)
     _check_stored("writing points a second time has changed what is stored", expected, read())
+    sink.write([_point(slice_, i, "alerts", -1.0) for slice_, n in _SLICES.items() for i in range(n)])
+    _check_stored("points of another measurement have changed what is stored", expected, read())
     sink.write([])
     _check_stored("writing no points has changed what is stored", expected, read())
     sink.close()
 
 
-def _point(slice_: str, i: int) -> Point:
-    return Point("windows", (("slice", slice_), ("stream", "s")), _START_MS + i, (("x", i),))
+def _point(slice_: str, i: int, measurement: str = "windows", x: float | None = None) -> Point:
+    tags = (("slice", slice_), ("stream", "s"))
+    return Point(measurement, tags, _START_MS + i, (("x", i if x is None else x),))
 
 
 def _check_stored(sentence: str, expected: set[Row], rows: Iterable[Row]) -> None:

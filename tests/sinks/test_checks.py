@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -31,7 +32,8 @@ class Memory:
         self.closed = True
 
     def read(self) -> list[Row]:
-        return [(dict(p.tags)["slice"], p.time_ms, float(dict(p.fields)["x"])) for p in self.points.values()]
+        windows = [p for p in self.points.values() if p.measurement == "windows"]
+        return [(dict(p.tags)["slice"], p.time_ms, float(dict(p.fields)["x"])) for p in windows]
 
 
 class Drops(Memory):
@@ -39,6 +41,13 @@ class Drops(Memory):
 
     def write(self, batch: Sequence[Point]) -> None:
         super().write(batch[:-1])
+
+
+class Lumps(Memory):
+    """Takes all measurements for one."""
+
+    def write(self, batch: Sequence[Point]) -> None:
+        super().write([replace(point, measurement="windows") for point in batch])
 
 
 class Mixes(Memory):
@@ -102,6 +111,7 @@ FAULTS: dict[type[Memory], str] = {
     Mixes: "what was written is not what is stored: .* missing",
     Appends: "writing points a second time has changed what is stored: 303 stored more than once",
     Counts: "writing points a second time has changed what is stored: .* missing",
+    Lumps: "points of another measurement have changed what is stored",
     Rounds: "what was written is not what is stored: .* missing",
     Truncates: "what was written is not what is stored: 3 missing",
     Empties: "writing no points has changed what is stored: 303 missing",
