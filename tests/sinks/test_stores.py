@@ -37,7 +37,8 @@ def test_sqlite(tmp_path: Path) -> None:
     sink = make_sink(config_of(tmp_path, kind="sqlite"))
 
     def read() -> list[tuple[str, int, float]]:
-        rows = sink._db.execute("SELECT tags, time_ms, fields FROM points").fetchall()  # type: ignore[attr-defined]
+        query = "SELECT tags, time_ms, fields FROM points WHERE measurement = 'windows'"
+        rows = sink._db.execute(query).fetchall()  # type: ignore[attr-defined]
         return [(json.loads(tags)["slice"], time_ms, float(json.loads(fields)["x"])) for tags, time_ms, fields in rows]
 
     check_sink(sink, read)
