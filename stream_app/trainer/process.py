@@ -14,11 +14,12 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from flowlib.density import Density
 from flowlib.table import DAY_MS
 from schemas.codecs import DecodeError, decode_event
 from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, ModelError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
@@ -74,6 +75,7 @@ def _run(config: Config, bootstrap_until: str | None, tell: Tell) -> None:
     if bootstrap_until:
         until_ms = bootstrap_until_ms(config, bootstrap_until)
         trainer.handle(bootstrap_request(config, log_ends(config, client), 0, until_ms))
+        Registry(config).current()
     tell("waiting for retrain requests")
     trainer.run()
 
@@ -147,13 +149,24 @@ class Trainer:
         spans = [(r.start_ms, r.end_ms) for r in request.train] or [(0, 0)]
         rows = dataset.gather(batches, min(start for start, _ in spans), max(end for _, end in spans))
         self._tell(f"training on {len(rows):,} rows")
-        outcome = answer(
-            self._config, request, rows, self._registry.current(), self._key, checkpoint=CheckpointFile(self._config)
-        )
+        in_service, checkpoint = self._in_service(request), CheckpointFile(self._config)
+        outcome = answer(self._config, request, rows, in_service, self._key, checkpoint=checkpoint)
         for finding in outcome.findings:
             self._tell(f"found: {finding}")
         self._publish(request, outcome)
         return outcome.notice
+
+    def _in_service(self, request: RetrainRequest) -> Density | None:
+        """The model that a candidate must beat. A bootstrap is the way out where that one cannot be used any more,
+        because the features have changed, say; any other request ends in the ModelError that says so.
+        """
+        try:
+            return self._registry.current()
+        except ModelError as error:
+            if request.reason != "bootstrap":
+                raise
+            self._tell(f"the model in service is not compared with: {error}")
+            return None
 
     def _covered(self, request: RetrainRequest) -> str:
         """Why a request needs no model of its own, or "": a promotion answers the requests of the next cooldown too."""

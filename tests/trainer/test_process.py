@@ -12,6 +12,7 @@ import pytest
 from schemas.codecs import decode_event
 from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
+from stream_app.errors import ModelError
 from stream_app.models.registry import Entry, Registry
 from stream_app.stages.batches import EventBatch
 from stream_app.trainer import process
@@ -124,3 +125,24 @@ def test_bytes_that_are_no_request_are_skipped(
     other = msgspec.structs.replace(request(), stream="another")
     assert trainer._request(record(msgspec.json.encode(other))) is None
     assert trainer._request(record(msgspec.json.encode(request()))) == request()
+
+
+def test_a_bootstrap_is_the_way_out_where_the_model_in_service_fits_no_more(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its columns were others: a request from the stream says so, and what was asked for by hand starts anew."""
+    trainer, _, _ = trainer_of(config, monkeypatch)
+    first = trainer.handle(request())
+    assert first is not None
+    assert first.status == "promoted", first.reason
+    renamed = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, numeric=["x", "z"]))
+    trainer, _, said = trainer_of(renamed, monkeypatch)
+    later = msgspec.structs.replace(
+        request(number=1), requested_pane_ms=first.created_ms + int(config.retrain.cooldown) + 1
+    )
+    with pytest.raises(ModelError, match="is not accepted"):
+        trainer.handle(later)
+    notice = trainer.handle(msgspec.structs.replace(later, reason="bootstrap"))
+    assert notice is not None
+    assert (notice.status, notice.parent_id) == ("promoted", ""), notice.reason
+    assert any("is not compared with" in line for line in said)
