@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,7 +260,7 @@ def save(artifact: Artifact, path: str | Path) -> None:
     }
     text = json.dumps(head, sort_keys=True).encode()
     path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
         with open(beside, "wb") as file:
             _write_synced(file, _MAGIC + len(text).to_bytes(4, "little") + text + artifact.manifest + artifact.tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -64,7 +65,7 @@ def signing_key(config: Config) -> Ed25519PrivateKey:
 
 def _create_key(path: Path) -> None:
     """Make a private key under another name first: the file has all of a key in it from the start, or is not there."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
