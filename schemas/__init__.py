@@ -11,7 +11,6 @@ partial.
 """
 
 from schemas.codecs import (
-    TYPES,
     DecodeError,
     Envelope,
     Partial,
@@ -23,6 +22,7 @@ from schemas.codecs import (
     encode_events,
     encode_partials,
 )
+from schemas.intake import TYPES, Refusal, header_map, take_in
 from schemas.pane_layout import PaneLayout
 from schemas.records import (
     Activation,
@@ -56,6 +56,7 @@ __all__ = [
     "PaneLayout",
     "Partial",
     "Record",
+    "Refusal",
     "RetrainRequest",
     "WireMessage",
     "decode_event",
@@ -64,6 +65,8 @@ __all__ = [
     "encode_event",
     "encode_events",
     "encode_partials",
+    "header_map",
     "record_id",
     "record_ids",
+    "take_in",
 ]

@@ -17,17 +17,8 @@ from cloudevents.core.formats.base import Format
 from cloudevents.core.v1.event import CloudEvent
 
 from schemas import records
+from schemas.intake import PARTIAL_KINDS, TYPES, RawHeaders, Refusal, decode, header_map
 from schemas.records import Record
-
-TYPES: dict[str, type[Record]] = {
-    "driftflow.alert.v1": records.Alert,
-    "driftflow.event-anomaly.v1": records.EventAnomaly,
-    "driftflow.retrain-request.v1": records.RetrainRequest,
-    "driftflow.model-notice.v1": records.ModelNotice,
-    "driftflow.activation.v1": records.Activation,
-    "driftflow.dead-letter.v1": records.DeadLetter,
-}
-"""CloudEvents type to record."""
 
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,10 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Partial = records.PaneBlock | records.PaneClosed
 """A message of the partials topic: a block or a marker."""
 
-PARTIAL_KINDS: dict[bytes, type[Record]] = {b"block": records.PaneBlock, b"closed": records.PaneClosed}
-"""Header ``kind`` of the partials topic to record."""
-
-_KIND_OF = {kind: name for name, kind in PARTIAL_KINDS.items()}
+_KIND_OF = {kind: name.encode() for name, kind in PARTIAL_KINDS.items()}
 
 
 class DecodeError(ValueError):
@@ -111,18 +99,16 @@ def encode_events(envelopes: Sequence[Envelope]) -> list[WireMessage]:
     return [encode_event(envelope) for envelope in envelopes]
 
 
-def decode_event(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Record | None:
-    """Decode a CloudEvent of ours; None when its type is not one of :data:`TYPES` (a newer version's, say).
+def decode_event(value: bytes | None, headers: RawHeaders | None) -> Record | None:
+    """Decode a CloudEvent of ours, for a subscriber; None when its type is not one of :data:`TYPES` (a newer version's,
+    say). driftflow's own consumers use :func:`schemas.intake.take_in`.
 
     Raises:
         DecodeError: the type is ours and the bytes are not.
     """
-    name = dict(headers).get("ce_type", b"").decode("utf-8", "replace")
+    name = header_map(headers).get("ce_type", b"").decode("utf-8", "replace")
     kind = TYPES.get(name)
-    if kind is None:
-        return None
-    record: Record = _decode(msgspec.json.Decoder(kind), value, name)
-    return record
+    return None if kind is None else _decode(msgspec.json.Decoder(kind), value, name)
 
 
 def encode_partials(partials: Sequence[Partial]) -> list[WireMessage]:
@@ -132,7 +118,8 @@ def encode_partials(partials: Sequence[Partial]) -> list[WireMessage]:
 
 def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> Partial:
     """Decode from the partials topic; raises DecodeError."""
-    kind = PARTIAL_KINDS.get(headers.get("kind", b""))
+    name = headers.get("kind", b"").decode("utf-8", "replace")
+    kind = PARTIAL_KINDS.get(name)
     if kind is None:
         raise DecodeError(f"header kind is {headers.get('kind')!r}, not block or closed: not a message of ours")
     partial: Partial = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
@@ -153,7 +140,7 @@ def decode_partials(messages: Sequence[tuple[bytes | None, Mapping[str, bytes]]]
 def _decode(decoder: Any, value: bytes | None, name: str) -> Any:
     if value is None:
         raise DecodeError(f"{name}: empty value")
-    try:
-        return decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DecodeError(f"{name}: {error}") from None
+    record = decode(decoder, value)
+    if isinstance(record, Refusal):
+        raise DecodeError(f"{name}: {record.detail}")
+    return record

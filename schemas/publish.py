@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.codecs import TYPES
+from schemas.intake import TYPES
+from schemas.signing import KEY_ID, SIGNATURE
 
 FOLDER = Path(__file__).parent / "json"
 _BASE = "urn:driftflow:schema"
@@ -43,6 +44,11 @@ _HEADERS = {
     "ce_subject": "What it is about, usually the slice.",
     "content-type": "application/json",
 }
+_SIGNED = {
+    SIGNATURE: "Ed25519 signature in hex, of the value and of all headers above (schemas/signing.py).",
+    KEY_ID: "Id of the key: the first 16 hex digits of the SHA-256 of its public half.",
+}
+_ARE_SIGNED = ("driftflow.retrain-request.v1", "driftflow.model-notice.v1")
 _REQUIRED = ["ce_id", "ce_source", "ce_type", "ce_specversion"]
 
 
@@ -100,6 +106,8 @@ def _short(name: str) -> str:
 def _message(name: str) -> dict[str, Any]:
     headers = {key: {"type": "string", "description": text} for key, text in _HEADERS.items()}
     headers["ce_type"] |= {"const": name}
+    if name in _ARE_SIGNED:
+        headers |= {key: {"type": "string", "description": text} for key, text in _SIGNED.items()}
     return {
         "name": name,
         "summary": (TYPES[name].__doc__ or "").strip().splitlines()[0],

@@ -1,16 +1,19 @@
 """Every record that travels on a topic of ours, as frozen structs.
 
 Times are event times in integer milliseconds since the epoch (UTC); panes are half-open ``[start, end)``. Ids are
-deterministic (:func:`record_id`), so a replay writes the same bytes.
+deterministic (:func:`record_id`), so a replay writes the same bytes. Fields have bounds (:mod:`schemas.bounds`).
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+from schemas.bounds import Count, Finite, Id, Millis, Name, Number, Share, Text
 
 NAMESPACE = uuid.UUID("6f1d5f0e-5a0f-5c7e-9a53-6d7269667466")
 """Name space of every id we make."""
@@ -18,6 +21,9 @@ NAMESPACE = uuid.UUID("6f1d5f0e-5a0f-5c7e-9a53-6d7269667466")
 
 MODEL_BYTES_MAX = 16 * 1024 * 1024
 """Largest record on the models topic, which carries the weights."""
+
+MANY = 1_000_000
+"""Longest list of a record: slices, alerts, source partitions."""
 
 
 def record_id(*parts: Any) -> str:
@@ -38,131 +44,134 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 class OffsetRange(Record, frozen=True):
     """Offsets ``[start, end)`` of one partition of a topic."""
 
-    topic: str
-    partition: int
-    start: int
-    end: int
-    start_ms: int
+    topic: Name
+    partition: Number
+    start: Count
+    end: Count
+    start_ms: Millis
     """Event time from which rows of this range are wanted; rows outside ``[start_ms, end_ms)`` are skipped."""
-    end_ms: int
+    end_ms: Millis
 
 
 class Blame(Record, frozen=True):
     """One feature and how much it contributes (a share in 0..1 of what was found)."""
 
-    feature: str
-    weight: float
-    detail: str = ""
+    feature: Name
+    weight: Share
+    detail: Text = ""
 
 
 class EventAnomaly(Record, frozen=True):
     """One event that the model finds strange. ``p_value`` <= ``threshold``."""
 
-    id: str
-    stream: str
-    topic: str
-    partition: int
-    offset: int
-    event_time_ms: int
-    slice: str
-    model_id: str
-    log_prob: float
+    id: Id
+    stream: Name
+    topic: Name
+    partition: Number
+    offset: Count
+    event_time_ms: Millis
+    slice: Name
+    model_id: Id
+    log_prob: Finite
     """Nats, in raw space."""
-    p_value: float
+    p_value: Share
     pooled: bool
     """True when the p-value is taken from all slices together, for want of reference rows in this slice."""
-    threshold: float
-    blame: list[Blame]
+    threshold: Share
+    blame: Annotated[list[Blame], Meta(max_length=MANY)]
 
 
 class Alert(Record, frozen=True):
     """An incident of one rule on one slice: opened, updated or resolved under one ``id``."""
 
-    id: str
-    stream: str
-    rule: str
-    slicing: str
-    slice: str
-    state: str
+    id: Id
+    stream: Name
+    rule: Name
+    slicing: Name
+    slice: Name
+    state: Annotated[str, Meta(pattern="^(open|update|resolve)$")]
     """``open``, ``update`` or ``resolve``."""
-    opened_pane_ms: int
-    pane_start_ms: int
-    pane_end_ms: int
-    statistic: float
-    threshold: float
-    evidence: str
+    opened_pane_ms: Millis
+    pane_start_ms: Millis
+    pane_end_ms: Millis
+    statistic: Finite
+    threshold: Finite
+    evidence: Text
     """What the statistic is, in words: the detector's."""
-    model_id: str
-    blame: list[Blame]
-    summary: str
+    model_id: Id
+    blame: Annotated[list[Blame], Meta(max_length=MANY)]
+    summary: Text
     """One sentence that a person can act on."""
 
 
 class RetrainRequest(Record, frozen=True):
     """Asks the trainer for a better model for a stream, with the exact offsets to read."""
 
-    id: str
-    stream: str
-    reason: str
+    id: Id
+    stream: Name
+    reason: Annotated[str, Meta(pattern="^(bootstrap|drift)$")]
     """``bootstrap`` or ``drift``."""
-    slices: list[str]
-    alerts: list[str]
-    model_id: str
+    slices: Annotated[list[Name], Meta(max_length=MANY)]
+    alerts: Annotated[list[Id], Meta(max_length=MANY)]
+    model_id: Id
     """The model in service, or "" when there is none."""
-    requested_pane_ms: int
-    train: list[OffsetRange]
+    requested_pane_ms: Millis
+    train: Annotated[list[OffsetRange], Meta(max_length=MANY)]
     """The rows to train on, one range for each source partition."""
-    calibrate_from_ms: int
+    calibrate_from_ms: Millis
     """Event time from which rows may be held out for calibration and for the gates."""
 
 
 class ModelNotice(Record, frozen=True):
     """A model and its gates, on the compacted models topic, keyed by ``model_id``; a refused one carries no bytes."""
 
-    model_id: str
-    stream: str
-    status: str
-    """``promoted`` or ``refused``."""
-    parent_id: str
-    request_id: str
-    created_ms: int
+    model_id: Id
+    stream: Name
+    status: Annotated[str, Meta(pattern="^(promoted|refused|covered)$")]
+    """``promoted``; ``refused``; ``covered``, where an earlier model answers the request."""
+    parent_id: Id
+    request_id: Id
+    created_ms: Millis
     """End of the pane that the request was made in, event time: no wall clock here."""
-    train_rows: int
+    train_rows: Count
     gates: dict[str, Any]
     """Gate name to its figures: ``{"passed": bool, "candidate": x, "in_service": y, …}``."""
-    reason: str
+    reason: Text
+    sequence: Count = 0
+    """Number of this notice among those of its stream, from 1 on: one with a smaller number than another is no news."""
     manifest: bytes = b""
     tensors: bytes = b""
     signature: bytes = b""
-    key_id: str = ""
+    key_id: Id = ""
 
 
 class Activation(Record, frozen=True):
     """Decision: from ``pane_start_ms`` on, a source partition is scored by ``model_id``."""
 
-    stream: str
-    topic: str
-    partition: int
-    pane_start_ms: int
-    model_id: str
+    stream: Name
+    topic: Name
+    partition: Number
+    pane_start_ms: Millis
+    model_id: Id
 
 
 class DeadLetter(Record, frozen=True):
-    """An event that could not be decoded or scored, with all one needs to find and replay it."""
+    """A message that could not be used, of any topic, with all one needs to find and replay it."""
 
-    id: str
-    stream: str
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    """A short code: ``not_json``, ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``, ``unscorable``,
-    ``tombstone``, ``too_large``.
+    id: Id
+    stream: Name
+    topic: Name
+    partition: Number
+    offset: Count
+    reason: Id
+    """A short code. Of events: ``not_json``, ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``,
+    ``unscorable``, ``tombstone``, ``too_large``. Of the other topics: those of :mod:`schemas.intake`, and ``unsigned``,
+    ``untrusted_key``, ``bad_signature``, ``stale``, ``not_accepted``.
     """
-    field: str
-    detail: str
-    sha256: str
-    size: int
+    field: Name
+    detail: Text
+    sha256: Id
+    size: Count
     body: bytes
     """The first bytes of the value (a bounded part of it)."""
 
@@ -174,18 +183,18 @@ class PaneBlock(Record, frozen=True):
     :class:`~schemas.pane_layout.PaneLayout` says which columns and shapes. Merging is ``+``.
     """
 
-    stream: str
-    partition: int
+    stream: Name
+    partition: Number
     """The source partition."""
-    pane_start_ms: int
-    pane_end_ms: int
-    model_id: str
-    slicing: str
-    index: int
+    pane_start_ms: Millis
+    pane_end_ms: Millis
+    model_id: Id
+    slicing: Name
+    index: Number
     """Number of this block among the blocks of (source partition, pane): a block sent twice is one block."""
-    slices: list[str]
+    slices: Annotated[list[Name], Meta(max_length=MANY)]
     columns: dict[str, bytes]
-    top: list[list[tuple[float, int]]]
+    top: Annotated[list[list[tuple[Share, Count]]], Meta(max_length=MANY)]
     """Per slice the few most anomalous ``(p_value, offset)``."""
 
 
@@ -194,10 +203,10 @@ class PaneClosed(Record, frozen=True):
     that end at or before ``pane_end_ms`` follows.
     """
 
-    stream: str
-    partition: int
+    stream: Name
+    partition: Number
     """The source partition."""
-    pane_start_ms: int
-    pane_end_ms: int
-    offset_end: int
+    pane_start_ms: Millis
+    pane_end_ms: Millis
+    offset_end: Count
     """Offset of the row that closed the pane: the rows of the pane lie below it."""
