@@ -17,6 +17,7 @@ def faults_of(config: Config) -> list[str]:
     return [
         *_event_faults(config.event),
         *_kafka_faults(config.kafka),
+        *_topic_faults(config),
         *_window_faults(config),
         *_rule_faults(config),
         *_context_faults(config),
@@ -49,7 +50,8 @@ def _event_faults(event: EventConfig) -> list[str]:
 def _kafka_faults(kafka: KafkaConfig) -> list[str]:
     faults = []
     for address in kafka.bootstrap:
-        if not re.fullmatch(r"(.+):(\d{1,5})", address):
+        match = re.fullmatch(r"(.+):(\d{1,5})", address)
+        if not match or not 0 < int(match[2]) <= 65_535:
             faults.append(f'kafka.bootstrap: expected "host:port", got {address!r}')
     if kafka.security_protocol.startswith("SASL"):
         if not kafka.sasl_mechanism:
@@ -59,6 +61,22 @@ def _kafka_faults(kafka: KafkaConfig) -> list[str]:
         if not (kafka.sasl_password_env or kafka.sasl_password_file):
             faults.append("kafka.sasl_password_env or kafka.sasl_password_file: needed with a SASL protocol")
     return faults
+
+
+def topic_names(config: Config) -> dict[str, str]:
+    """The name of each of the five topics; those that are not set are named after the stream."""
+    kinds = ("events", "partials", "signals", "models", "dead_letters")
+    return {kind: getattr(config.topics, kind) or f"{config.stream}.{kind.replace('_', '-')}" for kind in kinds}
+
+
+def _topic_faults(config: Config) -> list[str]:
+    """Readers take all that stands on a topic for one kind of record."""
+    first: dict[str, str] = {}
+    return [
+        f"topics.{kind}: a topic of its own, {name!r} is topics.{first[name]} already"
+        for kind, name in topic_names(config).items()
+        if first.setdefault(name, kind) != kind
+    ]
 
 
 def _pattern_fault(pattern: str) -> str:

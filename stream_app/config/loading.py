@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from stream_app.config.checking import faults_of
+from stream_app.config.checking import faults_of, topic_names
 from stream_app.config.settings import Config
 from stream_app.config.types import Duration
 from stream_app.errors import ConfigError
@@ -190,6 +190,4 @@ def _decode_hook(kind: type, value: Any) -> Any:
 
 
 def _fill_names(config: Config) -> Config:
-    kinds = ("partials", "signals", "models", "dead_letters")
-    names = {kind: getattr(config.topics, kind) or f"{config.stream}.{kind.replace('_', '-')}" for kind in kinds}
-    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **names))
+    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **topic_names(config)))

@@ -1,23 +1,32 @@
 """Checks before anything starts: a missing permission otherwise shows as silence, a wrong password as no broker.
 
 Nothing here changes the cluster: rights are read from what the broker reports, group rights from a request to remove
-a member that does not exist.
+a member that does not exist. What a broker calls retriable is asked again for ``retrying.RETRY_S`` seconds, and
+whatever else a client raises is a line too: no check ends in a traceback.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from kafka.admin import KafkaAdminClient, MemberToRemove
-from kafka.errors import AuthorizationError, KafkaError, NoError, TopicAuthorizationFailedError, for_code
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    NoError,
+    TopicAuthorizationFailedError,
+    UnknownMemberIdError,
+    for_code,
+)
 
 from stream_app.config import Config
 from stream_app.errors import PreflightError
 from stream_app.kafka import probes, topics
 from stream_app.kafka.clients import client_settings, ssl_context
-from stream_app.kafka.retrying import retried
+from stream_app.kafka.compression import missing_codecs
+from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.types import Admin, TopicDescription
 
 Role = Literal["worker", "trainer", "produce"]
@@ -56,10 +65,15 @@ def _topics_written(config: Config, role: Role) -> list[str]:
     names = config.topics
     writes = {
         "worker": [names.partials, names.signals, names.dead_letters],
-        "trainer": [names.models, names.signals],
+        "trainer": [names.models, names.signals, names.dead_letters],
         "produce": [names.events],
     }
     return writes[role]
+
+
+def _group_joined(config: Config, role: Role) -> str | None:
+    """The consumer group of a role; None for one that reads nothing."""
+    return {"worker": config.kafka.group, "trainer": f"{config.kafka.group}-trainer"}.get(role)
 
 
 def preflight(config: Config, role: Role) -> list[Check]:
@@ -70,20 +84,40 @@ def preflight(config: Config, role: Role) -> list[Check]:
         role: what is about to start.
     """
     checks: list[Check] = []
-    for check in _connection_checks(config):
+    for check in (*_local_checks(role), *_connection_checks(config)):
         checks.append(check)
         if not check.ok:
             return checks
     try:
-        admin = KafkaAdminClient(
-            **client_settings(config.kafka, config.root), bootstrap_timeout_ms=10_000, request_timeout_ms=10_000
-        )
-    except KafkaError as error:
-        return [*checks, Check("cluster", False, str(error), "check advertised.listeners of the broker")]
+        admin = retried(lambda: _admin(config))
+    except Exception as error:  # kafka-python raises what it likes
+        return [*checks, Check("cluster", False, told(error), "check advertised.listeners of the broker")]
     try:
         return [*checks, *_permission_checks(config, role, admin)]
     finally:
         admin.close()
+
+
+def _admin(config: Config) -> Admin:
+    admin: Admin = KafkaAdminClient(
+        **client_settings(config.kafka, config.root), bootstrap_timeout_ms=10_000, request_timeout_ms=10_000
+    )
+    return admin
+
+
+def _local_checks(role: Role) -> list[Check]:
+    """What has to be right on this machine before a broker is asked."""
+    return [] if role == "produce" else [_codec_check(role)]
+
+
+def _codec_check(role: Role) -> Check:
+    """A producer chooses how its records are compressed: whoever reads them must be able to undo any codec."""
+    missing = missing_codecs(of_worker=role == "worker")
+    if missing:
+        packages = " ".join(sorted(set(missing.values())))
+        detail = f"records compressed with {', '.join(missing)} could not be read"
+        return Check("compression", False, detail, f"pip install {packages}, which driftflow depends on")
+    return Check("compression", True, "gzip, snappy, lz4 and zstd can be read")
 
 
 def _connection_checks(config: Config) -> Iterator[Check]:
@@ -94,8 +128,8 @@ def _connection_checks(config: Config) -> Iterator[Check]:
         yield _failed("reachable", next(fault for fault in faults.values() if fault))
         return
     yield Check("reachable", True, live[0])
-    yield _tls_check(live[0], config)
-    yield _login_check(live[0], config)
+    yield _answered("TLS", lambda: _tls_check(live[0], config))
+    yield _answered("login", lambda: _login_check(live[0], config))
 
 
 def _tls_check(address: str, config: Config) -> Check:
@@ -126,15 +160,15 @@ def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Che
     names = sorted({*_topics_read(config, role), *_topics_written(config, role)})
     try:
         described = topics.describe(admin, names)
-    except KafkaError as error:
+    except Exception as error:
         yield _unanswered("topics", error)
         return
     yield _answered("topics", lambda: _topics_check(config, described, admin))
     for name in _topics_read(config, role):
         yield _right_check("read", "READ", described[name])
-    if role == "worker":
-        group = config.kafka.group
-        yield _answered(f"may join group {group}", lambda: _group_check(group, admin))
+    group = _group_joined(config, role)
+    if group is not None:
+        yield _answered(f"may join group {group}", lambda: _group_check(group, config))
     for name in _topics_written(config, role):
         yield _right_check("write", "WRITE", described[name])
 
@@ -143,12 +177,12 @@ def _answered(name: str, look: Callable[[], Check]) -> Check:
     """The check; a failed one of the same name where the broker answers with an error, or is not ready for too long."""
     try:
         return retried(look)
-    except KafkaError as error:
+    except Exception as error:  # clients raise RuntimeError, ValueError and AssertionError too
         return _unanswered(name, error)
 
 
-def _unanswered(name: str, error: KafkaError) -> Check:
-    return Check(name, False, f"the broker does not say: {error}", "see the broker's log, and try again")
+def _unanswered(name: str, error: Exception) -> Check:
+    return Check(name, False, f"the broker does not say: {told(error)}", "see the broker's log, and try again")
 
 
 def _topics_check(config: Config, described: dict[str, TopicDescription], admin: Admin) -> Check:
@@ -201,12 +235,22 @@ def _right_check(verb: str, right: str, topic: TopicDescription) -> Check:
     return Check(name, True, right if rights is not None else "no rights are kept here")
 
 
-def _group_check(group: str, admin: Admin) -> Check:
+def _group_check(group: str, config: Config) -> Check:
     name = f"may join group {group}"
     # LeaveGroup needs the same READ right as JoinGroup, and for a member that does not exist it changes nothing.
     probe = MemberToRemove(member_id="driftflow-check-no-such-member")
+    admin = _admin(config)  # of its own each time: a client never asks again which broker coordinates a group
     try:
-        admin.remove_group_members(group, [probe])
+        _require_no_such_member(admin.remove_group_members(group, [probe]))
     except AuthorizationError:
         return Check(name, False, f"no READ right on group {group}", f"allow READ on group {group} for this user")
+    finally:
+        admin.close()
     return Check(name, True, "READ")
+
+
+def _require_no_such_member(answers: Mapping[object, type[KafkaError]]) -> None:
+    """Raise what the answer holds for a member: a broker that is not ready may say so there, and not of the whole."""
+    for member, error in answers.items():
+        if error not in (NoError, UnknownMemberIdError):
+            raise error(f"member {member}")

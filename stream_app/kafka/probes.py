@@ -38,8 +38,8 @@ def tcp_fault(bootstrap: str) -> Fault | None:
     try:
         with socket.create_connection(address_of(bootstrap), timeout=TIMEOUT_S):
             return None
-    except socket.gaierror as error:
-        return f"{bootstrap}: the name does not resolve ({error.strerror})", "check kafka.bootstrap and DNS"
+    except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no name that DNS could hold
+        return f"{bootstrap}: the name does not resolve ({error.args[-1]})", "check kafka.bootstrap and DNS"
     except TimeoutError:
         return f"{bootstrap}: no answer in {TIMEOUT_S:.0f} s", "check kafka.bootstrap, the network and firewalls"
     except OSError as error:

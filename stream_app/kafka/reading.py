@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.retrying import retried
+from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, TopicPartition
 
 PATIENCE_S = 30.0
@@ -48,7 +48,9 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
         finally:
             consumer.close()
     except KafkaError as error:
-        raise DriftflowError(f"topic {topic} cannot be read: {error}; check kafka.bootstrap and the broker") from error
+        raise DriftflowError(
+            f"topic {topic} cannot be read: {told(error)}; check kafka.bootstrap and the broker"
+        ) from error
 
 
 def read_to_end(consumer: Consumer) -> Iterator[ConsumerRecord]:

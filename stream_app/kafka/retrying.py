@@ -14,8 +14,8 @@ from kafka.errors import KafkaError
 
 T = TypeVar("T")
 
-RETRY_S = 15.0
-"""How long a question is repeated."""
+RETRY_S = 30.0
+"""How long a question is repeated: a cluster on a busy machine takes that long to load its coordinators."""
 
 _PAUSE_S = 0.2
 
@@ -34,3 +34,11 @@ def retried(ask: Callable[[], T]) -> T:
             if not error.retriable or time.monotonic() >= deadline_s:
                 raise
         time.sleep(_PAUSE_S)
+
+
+def told(error: Exception) -> str:
+    """What an error of :func:`retried` says, and how long the question was repeated where it was."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, KafkaError):  # a client's own slip: its text alone, "18", may say nothing
+        return f"{type(error).__name__}: {text}"
+    return f"{text} (asked again for {RETRY_S:.0f} s)" if error.retriable else text

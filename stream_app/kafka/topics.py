@@ -24,7 +24,7 @@ from schemas.records import MODEL_BYTES_MAX
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
-from stream_app.kafka.retrying import retried
+from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.types import Admin, TopicAnswer, TopicDescription
 
 
@@ -129,7 +129,7 @@ def ensure_topics(config: Config) -> dict[str, int]:
     try:
         return _ensure(config, admin)
     except KafkaError as error:
-        raise DriftflowError(f"cannot create the topics: {error}") from error
+        raise DriftflowError(f"cannot create the topics: {told(error)}") from error
     finally:
         admin.close()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownMemberIdError
 
 from stream_app.config import Config
 from stream_app.kafka.topics import topic_sizes
@@ -40,18 +40,21 @@ class Admin:
 
     Attributes:
         topic_codes, create_codes, group_errors: the next answers, each used once: an error code for the first topic, or
-            an error to raise. After the last one all is well.
+            an error to raise. After the last one all is well. A class in place of an error of the group is what the
+            answer holds for the member.
         missing: topics that the broker does not know; creating them works.
         asked: names of the requests that were made.
+        groups: groups that were asked about.
     """
 
     def __init__(self, config: Config) -> None:
         self.sizes = topic_sizes(config, config.topics.partitions)
         self.topic_codes: Iterator[Any] = iter(())
         self.create_codes: Iterator[Any] = iter(())
-        self.group_errors: Iterator[KafkaError] = iter(())
+        self.group_errors: Iterator[BaseException | type[KafkaError]] = iter(())
         self.missing: set[str] = set()
         self.asked: list[str] = []
+        self.groups: list[str] = []
         self.closed = False
 
     def describe_topics(self, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -87,9 +90,12 @@ class Admin:
     def remove_group_members(self, group: str, members: Iterable[Any]) -> dict[Any, Any]:
         """The right to join the group."""
         self.asked.append("group")
+        self.groups.append(group)
         for error in self.group_errors:
+            if isinstance(error, type):
+                return {"driftflow-check-no-such-member": error}
             raise error
-        return {}
+        return {"driftflow-check-no-such-member": UnknownMemberIdError}
 
     def close(self) -> None:
         """Once."""
