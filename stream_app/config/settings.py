@@ -217,6 +217,15 @@ class PrivacyConfig(_Section, frozen=True):
     """ε that all trainings of the stream may cost together; a retrain beyond it is refused."""
 
 
+class WorkerConfig(_Section, frozen=True):
+    """The worker process."""
+
+    stop_within: Duration = Duration(8_000)
+    """From the signal to stop on, the process ends within this time; what is not delivered stays in the spool."""
+    signing_key: str = "keys/worker.pem"
+    """Private Ed25519 key that retrain requests are signed with, made on first use."""
+
+
 class TrainerConfig(_Section, frozen=True):
     """Gates and where models are kept."""
 
@@ -224,6 +233,8 @@ class TrainerConfig(_Section, frozen=True):
     """Folder of all models and of what was decided about them."""
     signing_key: str = "keys/signing.pem"
     """Private Ed25519 key, made on first use; keep it where only the trainer can read it."""
+    trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/worker.pub"])
+    """Public Ed25519 keys of those whose retrain requests are honoured; requests signed with any other are refused."""
     min_gain_nats: float = -0.05
     """The candidate's held-out log-likelihood may be this much below that of the model in service."""
     max_alarm_ratio: float = 5.0
@@ -274,7 +285,7 @@ class StateConfig(_Section, frozen=True):
     dir: str = "state"
     """Every worker of the group must see the same folder: a partition that moves takes its state along."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/signing.pub"])
-    """Public Ed25519 keys; models signed with any other are refused."""
+    """Public Ed25519 keys; models and notices signed with any other are refused."""
 
 
 class ConsoleConfig(_Section, frozen=True):
@@ -320,6 +331,8 @@ class Config(_Section, frozen=True):
     """The flow and its training."""
     privacy: PrivacyConfig = PrivacyConfig()
     """Differentially private training."""
+    worker: WorkerConfig = WorkerConfig()
+    """The worker process."""
     trainer: TrainerConfig = TrainerConfig()
     """Gates, and where models are kept."""
     sink: SinkConfig = SinkConfig()

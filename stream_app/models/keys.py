@@ -63,6 +63,42 @@ def signing_key(config: Config) -> Ed25519PrivateKey:
     return key
 
 
+def request_key(config: Config) -> Ed25519PrivateKey:
+    """The workers' key, which signs retrain requests; made on first use, its public half where
+    ``trainer.trusted_keys`` looks for it.
+
+    Raises:
+        ModelError: the file cannot be read, or is no Ed25519 private key.
+        DriftflowError: a key cannot be written.
+    """
+    raise NotImplementedError
+
+
+class Trust:
+    """The public keys in some files, by key id; read again when a file has changed, so that no restart is needed."""
+
+    def __init__(self, config: Config, names: list[str]) -> None:
+        self._paths = [config.path(name) for name in names]
+
+    @classmethod
+    def of_models(cls, config: Config) -> Trust:
+        """Whose models and notices are accepted (``state.trusted_keys``)."""
+        return cls(config, config.state.trusted_keys)
+
+    @classmethod
+    def of_requests(cls, config: Config) -> Trust:
+        """Whose retrain requests are honoured (``trainer.trusted_keys``)."""
+        return cls(config, config.trainer.trusted_keys)
+
+    def keys(self) -> dict[str, Ed25519PublicKey]:
+        """The keys as the files are now. A file that is missing holds none.
+
+        Raises:
+            ModelError: a file is damaged, or others may write it.
+        """
+        raise NotImplementedError
+
+
 def _create_key(path: Path) -> None:
     """Make a private key under another name first: the file has all of a key in it from the start, or is not there."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
