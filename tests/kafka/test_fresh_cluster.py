@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.preflight import Role, preflight
 from stream_app.kafka.topics import ensure_topics
+from tests.brokers import ApacheKafka
+from tests.conftest import kafka_home
 from tests.kafka.fakes import ALREADY_EXISTS, LEADER_NOT_AVAILABLE, NOT_CONTROLLER, POLICY, Admin, Clock, forever
 from tests.kafka.test_preflight import failing
 from tests.worker.making import make_config
@@ -202,3 +205,16 @@ def test_topics_that_cannot_be_made_end_in_a_sentence(config: Config, admin: Adm
     admin.missing, admin.create_codes = {config.topics.models}, forever(answer)
     with pytest.raises(DriftflowError, match=said):
         ensure_topics(config)
+
+
+@pytest.mark.parametrize("role", ["worker", "trainer"])
+def test_the_first_command_on_a_cluster_that_has_just_been_made(tmp_path: Path, role: Role) -> None:
+    """The coordinator's topic does not exist yet: asking for the group is what makes it."""
+    node = ApacheKafka(kafka_home(), tmp_path)
+    try:
+        config = make_config(node.start().bootstrap, "fresh")
+        assert not failing(preflight(config, role))
+        assert ensure_topics(config)[config.topics.events] == 2
+        assert not failing(preflight(config, role))
+    finally:
+        node.stop()
