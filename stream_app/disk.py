@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,27 +18,76 @@ T = TypeVar("T")
 
 
 def write_durably(path: Path, blob: bytes) -> None:
-    """Replace a file; a crash leaves the old one or the new one, never half of it."""
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")  # every container has a process 1
-    try:
-        with open(beside, "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path)
+    """Replace a file; a crash or a full disk leaves the old one or the new one, never half of it.
+
+    Raises:
+        DriftflowError: it cannot be written; nothing new is left beside it.
+    """
+    with writing(path):
+        with _beside(path, blob, 0o666) as beside:
+            os.replace(beside, path)
+        _sync_folder(path)
 
 
 def append_durably(path: Path, line: bytes) -> None:
     """Add a line, newline included, after the last whole one; it is on disk when this returns.
 
-    A last line that a crash cut short is removed first: nothing has followed from it.
+    A last line that a crash cut short is removed first: nothing has followed from it. A new file appears with its first
+    line in it, so that one without a whole line is always a damaged one.
+
+    Raises:
+        DriftflowError: it cannot be written; the file is as it was before.
     """
-    with locked(path) as file:
-        append_locked(file, path, line)
+    with writing(path):
+        if path.exists() or not create_durably(path, line):
+            with locked(path) as file:
+                append_locked(file, path, line)
+
+
+def create_durably(path: Path, blob: bytes, mode: int = 0o666) -> bool:
+    """Make a file with all that belongs in it; False where there is one by now.
+
+    Raises:
+        OSError: it cannot be written; nothing new is left.
+    """
+    try:
+        with _beside(path, blob, mode) as beside:
+            try:
+                os.link(beside, path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                _write_new(path, blob, mode)
+    except FileExistsError:
+        return False
+    _sync_folder(path)
+    return True
+
+
+@contextmanager
+def _beside(path: Path, blob: bytes, mode: int) -> Iterator[Path]:
+    """The bytes on disk under a name that nobody else uses; gone after the block unless it was renamed there."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")  # every container has a process 1
+    _write_new(beside, blob, mode)
+    try:
+        yield beside
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, blob: bytes, mode: int) -> None:
+    """A file that was not there, on disk when this returns; nothing is left of it where it cannot be written."""
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(number, "wb") as file:
+            file.write(blob)
+            file.flush()
+            os.fsync(number)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
 
 
 @contextmanager
@@ -53,11 +102,17 @@ def locked(path: Path, mode: int = 0o644) -> Iterator[int]:
 
 
 def append_locked(file: int, path: Path, line: bytes) -> None:
-    """:func:`append_durably` for a file that is locked already."""
-    os.ftruncate(file, path.read_bytes().rfind(b"\n") + 1)
-    with open(file, "ab", closefd=False) as log:  # all of it or OSError, where os.write may stop half-way
-        log.write(line)
-    os.fsync(file)
+    """:func:`append_durably` for a file that is locked already; raises OSError."""
+    size = path.read_bytes().rfind(b"\n") + 1
+    os.ftruncate(file, size)
+    try:
+        with open(file, "ab", closefd=False) as log:  # all of it or OSError, where os.write may stop half-way
+            log.write(line)
+        os.fsync(file)
+    except BaseException:
+        with suppress(OSError):
+            os.ftruncate(file, size)
+        raise
     _sync_folder(path)
 
 
@@ -67,14 +122,16 @@ def read_lines(path: Path, decoder: msgspec.json.Decoder[T], remedy: str) -> lis
     A last line that a crash cut short is left out: nothing has followed from it.
 
     Raises:
-        DriftflowError: the file cannot be read, or a complete line is damaged; ``remedy`` says what to do about it.
+        DriftflowError: the file cannot be read, has no whole line, or one that is damaged; ``remedy`` says what to do.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        *lines, _ = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise DriftflowError(f"{path} cannot be read, {_reason(error)}: {remedy}") from error
+    if not lines:  # append_durably makes a file with its first line in it
+        raise DriftflowError(f"{path} is empty or cut short within its first line: {remedy}")
     records = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -12,7 +12,7 @@ import msgspec
 
 from flowlib.privacy.dp_sgd import Spent, epsilon_of
 from stream_app.config import Config
-from stream_app.disk import append_locked, locked, read_lines, writing
+from stream_app.disk import append_locked, create_durably, locked, read_lines, writing
 from stream_app.errors import DriftflowError
 
 _REMEDY = "restore the file from a backup; without it nobody knows what privacy has cost, so no model is trained"
@@ -72,16 +72,20 @@ class Ledger:
             return self._charge(request_id, spent)
 
     def _charge(self, request_id: str, spent: Spent) -> LedgerEntry:
+        if not self.path.exists():
+            entry = self._entry([], request_id, spent)
+            if create_durably(self.path, _line(entry), 0o600):
+                return entry
         with locked(self.path, 0o600) as file:
-            earlier = self.entries()
-            total = epsilon_of([*(entry.spent for entry in earlier), spent], self._delta)
-            if total > self._budget:
-                raise OverBudget(self._refusal(earlier, total))
-            entry = LedgerEntry(
-                request_id, spent.noise_multiplier, spent.sampling_rate, spent.steps, total, self._delta
-            )
-            append_locked(file, self.path, msgspec.json.encode(entry) + b"\n")
+            entry = self._entry(self.entries(), request_id, spent)
+            append_locked(file, self.path, _line(entry))
         return entry
+
+    def _entry(self, earlier: list[LedgerEntry], request_id: str, spent: Spent) -> LedgerEntry:
+        total = epsilon_of([*(entry.spent for entry in earlier), spent], self._delta)
+        if total > self._budget:
+            raise OverBudget(self._refusal(earlier, total))
+        return LedgerEntry(request_id, spent.noise_multiplier, spent.sampling_rate, spent.steps, total, self._delta)
 
     def _refusal(self, earlier: list[LedgerEntry], total: float) -> str:
         before = epsilon_of([entry.spent for entry in earlier], self._delta)
@@ -90,3 +94,7 @@ class Ledger:
             f"with this one {total:.2f}, and privacy.epsilon_budget is {self._budget:g} (delta {self._delta:g}); lower "
             "privacy.epsilon, or raise the budget if the promise made to the people in the events allows it"
         )
+
+
+def _line(entry: LedgerEntry) -> bytes:
+    return msgspec.json.encode(entry) + b"\n"
