@@ -159,11 +159,11 @@ def _failed(name: str, fault: probes.Fault) -> Check:
 def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Check]:
     names = sorted({*_topics_read(config, role), *_topics_written(config, role)})
     try:
-        described = topics.describe(admin, names)
+        described = topics.describe(admin, {*names, config.topics.partials})  # sizes are counted from that one
     except Exception as error:
         yield _unanswered("topics", error)
         return
-    yield _answered("topics", lambda: _topics_check(config, described, admin))
+    yield _answered("topics", lambda: _topics_check(config, names, described, admin))
     for name in _topics_read(config, role):
         yield _right_check("read", "READ", described[name])
     group = _group_joined(config, role)
@@ -185,35 +185,27 @@ def _unanswered(name: str, error: Exception) -> Check:
     return Check(name, False, f"the broker does not say: {told(error)}", "see the broker's log, and try again")
 
 
-def _topics_check(config: Config, described: dict[str, TopicDescription], admin: Admin) -> Check:
-    hidden = [name for name, topic in described.items() if _is_refused(topic)]
+def _topics_check(config: Config, names: list[str], described: dict[str, TopicDescription], admin: Admin) -> Check:
+    hidden = [name for name in names if _is_refused(described[name])]
     if hidden:
         detail = f"missing, or hidden from this user: {', '.join(hidden)}"
         return Check("topics", False, detail, "create them, or allow DESCRIBE or CREATE on them")
-    events = described.get(config.topics.events)
-    n_events = len(events["partitions"]) if events else 0
-    sizes = topics.topic_sizes(config, n_events or config.topics.partitions)
-    for topic in described.values():
-        fault = _topic_fault(topic, sizes[topic["name"]])
-        if fault:
-            return Check("topics", False, *fault)
-    missing = {name: sizes[name] for name, topic in described.items() if topics.is_missing(topic)}
-    return _creation_check(config, missing, admin) if missing else Check("topics", True, ", ".join(described))
+    have = {name: len(topic["partitions"]) for name, topic in described.items() if _error(topic) is NoError}
+    for name in names:
+        if name not in have and not topics.is_missing(described[name]):
+            detail = f"{name} cannot be described: {_error(described[name]).__name__}"
+            return Check("topics", False, detail, "see the broker's log")
+    sizes = topics.topic_sizes(config, *topics.counted(config, have))
+    missing = {name: sizes[name] for name in names if name not in have}
+    short = {name: sizes[name] for name in names if have.get(name, sizes[name]) < sizes[name]}
+    plans = [_creation(config, missing, admin)] if missing else []
+    plans += [_enlargement(config, short, have, admin)] if short else []
+    failed = next((plan for plan in plans if not plan.ok), None)
+    return failed or Check("topics", True, "; ".join(plan.detail for plan in plans) or ", ".join(names))
 
 
-def _topic_fault(topic: TopicDescription, wanted: int) -> probes.Fault | None:
-    error, name, n_partitions = for_code(topic["error_code"]), topic["name"], len(topic["partitions"])
-    if error is NoError and n_partitions < wanted:
-        return f"{name} has {n_partitions} partitions, {wanted} are needed", "add partitions"
-    if error is not NoError and not topics.is_missing(topic):
-        return f"{name} cannot be described: {error.__name__}", "see the broker's log"
-    return None
-
-
-def _creation_check(config: Config, missing: dict[str, int], admin: Admin) -> Check:
-    # A broker that reports no rights has none to check; Tansu is one, and it *creates* what it is asked to validate.
-    keeps_rights = admin.describe_cluster().get("authorized_operations") is not None
-    refused = topics.create(config, admin, missing, validate_only=True) if keeps_rights else {}
+def _creation(config: Config, missing: dict[str, int], admin: Admin) -> Check:
+    refused = topics.create(config, admin, missing, validate_only=True) if _keeps_rights(admin) else {}
     if refused:
         reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
         detail = f"missing: {', '.join(missing)}; may not be created: {reasons}"
@@ -221,8 +213,31 @@ def _creation_check(config: Config, missing: dict[str, int], admin: Admin) -> Ch
     return Check("topics", True, f"will be created: {', '.join(missing)}")
 
 
+def _enlargement(config: Config, short: dict[str, int], have: dict[str, int], admin: Admin) -> Check:
+    refused = topics.left_alone(config, short)
+    if _keeps_rights(admin):
+        ours = {name: size for name, size in short.items() if name not in refused}
+        refused |= topics.add_partitions(admin, ours, validate_only=True)
+    if refused:
+        reasons = ", ".join(f"{name} has {have[name]} of {short[name]} ({why})" for name, why in refused.items())
+        remedy = f"add some ({topics.commands(config, {name: short[name] for name in refused})}), or allow ALTER"
+        return Check("topics", False, f"too few partitions: {reasons}", remedy)
+    sizes = ", ".join(f"{name} from {have[name]} to {size} partitions" for name, size in short.items())
+    return Check("topics", True, f"will be enlarged: {sizes}")
+
+
+def _keeps_rights(admin: Admin) -> bool:
+    # A broker that reports no rights has none to check; Tansu is one, and it *creates* what it is asked to validate.
+    return admin.describe_cluster().get("authorized_operations") is not None
+
+
+def _error(topic: TopicDescription) -> type[KafkaError]:
+    kind: type[KafkaError] = for_code(topic["error_code"])
+    return kind
+
+
 def _is_refused(topic: TopicDescription) -> bool:
-    return for_code(topic["error_code"]) is TopicAuthorizationFailedError
+    return _error(topic) is TopicAuthorizationFailedError
 
 
 def _right_check(verb: str, right: str, topic: TopicDescription) -> Check:

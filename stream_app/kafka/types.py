@@ -100,6 +100,24 @@ class TopicAnswer(TypedDict):
     error_message: str | None
 
 
+class PartitionAnswer(Protocol):
+    """What a broker answers to a request to enlarge a topic."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def error_code(self) -> int: ...
+    @property
+    def error_message(self) -> str | None: ...
+
+
+class PartitionAnswers(Protocol):
+    """One answer a topic."""
+
+    @property
+    def results(self) -> Iterable[PartitionAnswer]: ...
+
+
 class Admin(Protocol):
     """A kafka-python admin client."""
 
@@ -108,6 +126,9 @@ class Admin(Protocol):
     def create_topics(
         self, new_topics: Sequence[object], *, validate_only: bool, raise_errors: bool
     ) -> Mapping[str, Iterable[TopicAnswer]]: ...
+    def create_partitions(
+        self, topic_partitions: Mapping[str, int], *, validate_only: bool, raise_errors: bool
+    ) -> PartitionAnswers: ...
     def wait_for_topics(self, topic_names: Sequence[str]) -> None: ...
     def remove_group_members(self, group_id: str, members: Sequence[object]) -> Mapping[object, type[KafkaError]]: ...
     def close(self) -> None: ...

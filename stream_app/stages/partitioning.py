@@ -1,6 +1,11 @@
-"""Which partition an event goes to: Kafka's default partitioner, so that a run without a broker places it the same.
+"""Which partition things go to.
 
-Source: ``org.apache.kafka.common.utils.Utils.murmur2``; pinned to kafka-python's result by a test.
+Events: by Kafka's default partitioner, so that a run without a broker places them the same. Source:
+``org.apache.kafka.common.utils.Utils.murmur2``; pinned to kafka-python's result by a test.
+
+Signals: one writer a partition, so that each partition is a total order. A stream has W partials partitions from its
+first start on, and the events topic may grow: no writer moves when it does. In order: SCORE of the source partitions
+below W, WATCH of each partials partition, the trainer, SCORE of the source partitions from W on.
 """
 
 from __future__ import annotations
@@ -28,3 +33,23 @@ def partition_for(key: bytes | None, n: int, row: int = 0) -> int:
     """Partition in ``[0, n)`` of an event; without a key the rows go round the partitions in turn."""
     assert n > 0
     return row % n if key is None else (murmur2(key) & 0x7FFFFFFF) % n
+
+
+def score_signals(source: int, width: int) -> int:
+    """Signals partition that SCORE of a source partition writes to, beside ``width`` partials partitions."""
+    return source if source < width else source + width + 1
+
+
+def watch_signals(partials_partition: int, width: int) -> int:
+    """Signals partition that WATCH of a partials partition writes to."""
+    return width + partials_partition
+
+
+def trainer_signals(width: int) -> int:
+    """Signals partition that the trainer writes to."""
+    return 2 * width
+
+
+def signals_size(sources: int, width: int) -> int:
+    """Partitions that the signals topic needs."""
+    return width + max(sources, width) + 1

@@ -23,9 +23,11 @@ from stream_app.errors import DriftflowError, ModelError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
-from stream_app.kafka.topics import prepare, signals_partition_for_trainer
+from stream_app.kafka.shape import record_shape
+from stream_app.kafka.topics import prepare
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry, without_bytes
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.terminal import on_stop_signals, prepare_process
 from stream_app.trainer import dataset
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
@@ -69,6 +71,7 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None
 
 def _run(config: Config, bootstrap_until: str | None, tell: Tell) -> None:
     config = prepare(config)
+    record_shape(config)
     client = client_settings(config.kafka, config.root)
     trainer = Trainer(config, client, tell)
     on_stop_signals(trainer.stop)
@@ -190,7 +193,7 @@ class Trainer:
         self._registry.record(notice)
         publish(self._producer, self._config, notice)
         message = notice_message(self._config, without_bytes(notice))
-        key, partition = notice.model_id.encode(), signals_partition_for_trainer(topics.partitions)
+        key, partition = notice.model_id.encode(), trainer_signals(topics.partitions)
         self._producer.send(
             topics.signals, key=key, value=message.value, headers=list(message.headers), partition=partition
         ).get(timeout=60)

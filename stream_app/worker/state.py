@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
-
 from stream_app.config import Config
 from stream_app.disk import append_durably, read_lines, write_durably
 from stream_app.errors import SnapshotError
+from stream_app.kafka.shape import record_shape, shape_of, shape_path
 from stream_app.stages import decisions as codec
 from stream_app.stages.decisions import DECODER, REMEDY, Decision
 
@@ -29,25 +28,16 @@ class StateStore:
 
     def _check_shape(self, config: Config) -> None:
         """Refuse the state of other panes, spans or features: it cannot be read as that of these."""
-        shape = {
-            "stream": config.stream,
-            "topic": config.topics.events,
-            "partials": config.topics.partitions,
-            "numeric": config.event.numeric,
-            "slicings": config.event.slicings,
-            "pane": int(config.windows.pane),
-            "spans": [int(span) for span in config.windows.spans],
-            "rules": sorted((name, rule.detector) for name, rule in config.rules.items()),
-        }
-        text = msgspec.json.encode(shape)
-        path = self._dir / "shape.json"
-        if path.exists() and path.read_bytes() != text:
+        path = shape_path(config)
+        if not path.exists() or path.read_bytes() == shape_of(config):
+            record_shape(config)
+        elif self._decisions.exists() or any(self._dir.glob("*.snapshot")):
             raise SnapshotError(
                 f"{self._dir} holds the state of another configuration (see {path}): give this one its own state.dir, "
                 "or remove the folder to start over from the committed offsets"
             )
-        if not path.exists():
-            write_durably(path, text)
+        else:  # a trainer was started before the configuration was changed
+            write_durably(path, shape_of(config))
 
     def save(self, name: str, blob: bytes) -> None:
         """Replace a snapshot; a crash leaves the old one or the new one, never half of it."""

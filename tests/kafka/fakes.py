@@ -48,7 +48,7 @@ class Admin:
     """
 
     def __init__(self, config: Config) -> None:
-        self.sizes = topic_sizes(config, config.topics.partitions)
+        self.sizes = topic_sizes(config, config.topics.partitions, config.topics.partitions)
         self.topic_codes: Iterator[Any] = iter(())
         self.create_codes: Iterator[Any] = iter(())
         self.group_errors: Iterator[BaseException | type[KafkaError]] = iter(())

@@ -37,9 +37,11 @@ def test_a_snapshot_is_replaced(store: StateStore) -> None:
 
 def test_the_state_of_another_configuration_is_refused(config: Config, store: StateStore) -> None:
     StateStore(config)
-    features = msgspec.structs.replace(config.event, numeric=["x"])
+    other = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, numeric=["x"]))
+    StateStore(other)  # there is no state yet
+    StateStore(config).save("watch-0", b"")
     with pytest.raises(SnapshotError, match="holds the state of another configuration"):
-        StateStore(msgspec.structs.replace(config, event=features))
+        StateStore(other)
 
 
 def test_a_run_can_be_started_with_the_decisions_of_another_and_started_again(store: StateStore) -> None:

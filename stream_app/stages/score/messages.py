@@ -11,6 +11,7 @@ from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, record_
 from stream_app.config import Config
 from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.outputs import Outgoing
+from stream_app.stages.partitioning import score_signals
 from stream_app.stages.score.rejects import Reject
 
 BODY_BYTES_MAX = 4_096
@@ -67,7 +68,7 @@ def _blame(scored: ScoredBatch, names: list[str], i: int) -> list[Blame]:
 
 def signals(config: Config, partition: int, records: list[Activation | EventAnomaly]) -> list[Outgoing]:
     """Activations and anomalies of a source partition as signals, in order."""
-    source = f"/driftflow/{config.stream}/score/{partition}"
+    source, target = f"/driftflow/{config.stream}/score/{partition}", score_signals(partition, config.topics.partitions)
     ids = iter(record_ids([_activation_parts(record) for record in records if isinstance(record, Activation)]))
     envelopes = [
         Envelope(record, next(ids), source, record.pane_start_ms, record.model_id)
@@ -76,7 +77,7 @@ def signals(config: Config, partition: int, records: list[Activation | EventAnom
         for record in records
     ]
     return [
-        Outgoing("signals", partition, envelope.subject.encode(), message.value, message.headers)
+        Outgoing("signals", target, envelope.subject.encode(), message.value, message.headers)
         for envelope, message in zip(envelopes, encode_events(envelopes), strict=True)
     ]
 

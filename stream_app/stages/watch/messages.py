@@ -10,6 +10,7 @@ from schemas.pane_layout import PaneLayout
 from schemas.records import Alert, RetrainRequest, record_ids
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing, Point
+from stream_app.stages.partitioning import watch_signals
 from stream_app.stages.points import SpanRows, pit_points, window_points
 from stream_app.stages.watch.detectors import Reference
 from stream_app.stages.watch.detectors.pit import distances
@@ -43,7 +44,7 @@ def _source(config: Config, partition: int) -> str:
 
 
 def _signals(config: Config, partition: int, envelopes: list[Envelope]) -> list[Outgoing]:
-    target = config.topics.partitions + partition  # one writer per signals partition: SCORE has those below
+    target = watch_signals(partition, config.topics.partitions)
     return [
         Outgoing("signals", target, envelope.subject.encode(), message.value, message.headers)
         for envelope, message in zip(envelopes, encode_events(envelopes), strict=True)
