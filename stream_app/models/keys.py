@@ -46,21 +46,7 @@ def signing_key(config: Config) -> Ed25519PrivateKey:
         ModelError: the file cannot be read, or is no Ed25519 private key.
         DriftflowError: a key cannot be written.
     """
-    path = config.path(config.trainer.signing_key)
-    if not path.exists():
-        _create_key(path)
-    remedy = (
-        "restore it from a backup, or remove it so that the trainer makes another; what it signs must then be trusted"
-    )
-    key = _read_key(artifact.load_or_create_key, path, remedy)
-    beside = path.with_suffix(".pub")
-    wanted = [config.path(name) for name in config.state.trusted_keys]
-    for public in (beside, *(other for other in wanted if other.name == beside.name)):
-        if not public.exists():
-            with writing(public):
-                public.parent.mkdir(parents=True, exist_ok=True)
-                write_durably(public, artifact.public_key_pem(key.public_key()))
-    return key
+    return _role_key(config, config.trainer.signing_key, config.state.trusted_keys)
 
 
 def request_key(config: Config) -> Ed25519PrivateKey:
@@ -71,7 +57,7 @@ def request_key(config: Config) -> Ed25519PrivateKey:
         ModelError: the file cannot be read, or is no Ed25519 private key.
         DriftflowError: a key cannot be written.
     """
-    raise NotImplementedError
+    return _role_key(config, config.worker.signing_key, config.trainer.trusted_keys)
 
 
 class Trust:
@@ -79,6 +65,8 @@ class Trust:
 
     def __init__(self, config: Config, names: list[str]) -> None:
         self._paths = [config.path(name) for name in names]
+        self._seen: list[tuple[int, ...]] = []
+        self._keys: dict[str, Ed25519PublicKey] = {}
 
     @classmethod
     def of_models(cls, config: Config) -> Trust:
@@ -96,7 +84,47 @@ class Trust:
         Raises:
             ModelError: a file is damaged, or others may write it.
         """
-        raise NotImplementedError
+        seen = [_seen(path) for path in self._paths]
+        if seen != self._seen:
+            keys = (_read_public(path) for path, there in zip(self._paths, seen, strict=True) if there)
+            self._keys = {artifact.key_id(key): key for key in keys}
+            self._seen = seen
+        return self._keys
+
+
+def _seen(path: Path) -> tuple[int, ...]:
+    """What tells one state of a file from another; () where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be looked at, {error.strerror}: see to its folder and their rights") from error
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
+def _read_public(path: Path) -> Ed25519PublicKey:
+    if path.stat().st_mode & 0o022:
+        raise ModelError(f"{path} can be written by others, so that anybody's key may be in it: chmod go-w {path}")
+    return _read_key(artifact.load_public_key, path, "copy it here again from beside its signing key")
+
+
+def _role_key(config: Config, signing_key: str, trusted: list[str]) -> Ed25519PrivateKey:
+    path = config.path(signing_key)
+    if not path.exists():
+        _create_key(path)
+    remedy = (
+        "restore it from a backup, or remove it so that the trainer makes another; what it signs must then be trusted"
+    )
+    key = _read_key(artifact.load_or_create_key, path, remedy)
+    beside = path.with_suffix(".pub")
+    wanted = [config.path(name) for name in trusted]
+    for public in (beside, *(other for other in wanted if other.name == beside.name)):
+        if not public.exists():
+            with writing(public):
+                public.parent.mkdir(parents=True, exist_ok=True)
+                write_durably(public, artifact.public_key_pem(key.public_key()))
+    return key
 
 
 def _create_key(path: Path) -> None:
