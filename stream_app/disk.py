@@ -17,14 +17,15 @@ from stream_app.errors import DriftflowError
 T = TypeVar("T")
 
 
-def write_durably(path: Path, blob: bytes) -> None:
-    """Replace a file; a crash or a full disk leaves the old one or the new one, never half of it.
+def write_durably(path: Path, blob: bytes, mode: int | None = None) -> None:
+    """Replace a file; a crash or a full disk leaves the old one or the new one, never half of it. Its rights are
+    ``mode`` whatever the umask says, or what the umask says.
 
     Raises:
         DriftflowError: it cannot be written; nothing new is left beside it.
     """
     with writing(path):
-        with _beside(path, blob, 0o666) as beside:
+        with _beside(path, blob, mode) as beside:
             os.replace(beside, path)
         _sync_folder(path)
 
@@ -44,8 +45,8 @@ def append_durably(path: Path, line: bytes) -> None:
                 append_locked(file, path, line)
 
 
-def create_durably(path: Path, blob: bytes, mode: int = 0o666) -> bool:
-    """Make a file with all that belongs in it; False where there is one by now.
+def create_durably(path: Path, blob: bytes, mode: int | None = None) -> bool:
+    """Make a file with all that belongs in it, and rights as in :func:`write_durably`; False where there is one by now.
 
     Raises:
         OSError: it cannot be written; nothing new is left.
@@ -65,7 +66,7 @@ def create_durably(path: Path, blob: bytes, mode: int = 0o666) -> bool:
 
 
 @contextmanager
-def _beside(path: Path, blob: bytes, mode: int) -> Iterator[Path]:
+def _beside(path: Path, blob: bytes, mode: int | None) -> Iterator[Path]:
     """The bytes on disk under a name that nobody else uses; gone after the block unless it was renamed there."""
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")  # every container has a process 1
     _write_new(beside, blob, mode)
@@ -76,11 +77,13 @@ def _beside(path: Path, blob: bytes, mode: int) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-def _write_new(path: Path, blob: bytes, mode: int) -> None:
+def _write_new(path: Path, blob: bytes, mode: int | None) -> None:
     """A file that was not there, on disk when this returns; nothing is left of it where it cannot be written."""
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
     try:
         with open(number, "wb") as file:
+            if mode is not None:
+                os.fchmod(number, mode)
             file.write(blob)
             file.flush()
             os.fsync(number)
