@@ -76,14 +76,14 @@ class Pipeline:
 
     def open_score(self, partition: int, snapshot: bytes | None = None) -> None:
         """Start on a source partition, from its snapshot where there is one."""
-        state = ScoreState.from_state(unpack(snapshot)) if snapshot else ScoreState()
+        state = ScoreState.from_state(unpack(snapshot)) if snapshot is not None else ScoreState()
         state.activations = activations_of(self.decisions, partition)
         state.engines = engines_of(self.decisions, partition)
         self.score_states[partition] = state
 
     def open_watch(self, partition: int, snapshot: bytes | None = None) -> None:
         """Start on a partials partition, from its snapshot where there is one."""
-        if snapshot:
+        if snapshot is not None:  # one of no bytes is damaged
             state = WatchState.from_state(self.config, unpack(snapshot))
         else:
             state = WatchState.empty(self.config, self._sources)

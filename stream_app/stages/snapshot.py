@@ -13,6 +13,11 @@ from stream_app.errors import SnapshotError
 _ARRAY = 1
 _FORMAT = b"DFS2"
 
+REMEDY = (
+    "restore it from a backup, or remove it to go on from the committed offsets with this partition's windows empty"
+)
+"""What to do about a snapshot that cannot be used."""
+
 
 def _enc_hook(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
@@ -42,12 +47,13 @@ def pack(state: Any) -> bytes:
 
 
 def unpack(blob: bytes) -> Any:
-    """Decode; raises SnapshotError when the bytes are truncated, altered or of another format."""
-    if blob[:4] != _FORMAT or len(blob) < 36:
-        raise SnapshotError("not a snapshot of this version; remove it to start from the committed offsets")
-    if hashlib.sha256(blob[36:]).digest() != blob[4:36]:
-        raise SnapshotError("the snapshot is truncated or altered; restore it, or remove it to start over")
+    """Decode; raises SnapshotError when the bytes are none, truncated, altered or of another format."""
+    head = len(_FORMAT)
+    if blob[:3] == _FORMAT[:3] and blob[3:head].isdigit() and blob[:head] != _FORMAT:
+        raise SnapshotError(f"it is of another version of driftflow ({blob[:head].decode()}); {REMEDY}")
+    if blob[:head] != _FORMAT or hashlib.sha256(blob[head + 32 :]).digest() != blob[head : head + 32]:
+        raise SnapshotError(f"it is {'truncated or altered' if blob else 'empty'}; {REMEDY}")
     try:
-        return msgspec.msgpack.Decoder(ext_hook=_ext_hook).decode(blob[36:])
+        return msgspec.msgpack.Decoder(ext_hook=_ext_hook).decode(blob[head + 32 :])
     except (ValueError, TypeError) as error:
-        raise SnapshotError(f"the snapshot makes no sense ({error}); remove it to start over") from None
+        raise SnapshotError(f"it makes no sense ({error}); {REMEDY}") from None

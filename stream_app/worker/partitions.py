@@ -6,6 +6,7 @@ from stream_app.config import Config
 from stream_app.errors import SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
+from stream_app.stages.snapshot import REMEDY
 from stream_app.worker.state import StateStore
 
 
@@ -32,13 +33,20 @@ class Partitions:
         return tp.partition in (pipeline.score_states if self.is_source(tp) else pipeline.watch_states)
 
     def open(self, tp: TopicPartition) -> None:
-        """Start on a partition, from its snapshot where there is one."""
+        """Start on a partition, from its snapshot where there is one.
+
+        Raises:
+            SnapshotError: its snapshot cannot be read, is damaged, or is of another version or shape.
+        """
         snapshot = self._store.load(self._name(tp))
         open_it = self._pipeline.open_score if self.is_source(tp) else self._pipeline.open_watch
         try:
             open_it(tp.partition, snapshot)
         except SnapshotError as error:
-            raise SnapshotError(f"{self._store.path(self._name(tp))}: {error}") from error
+            raise SnapshotError(f"{self._store.path(self._name(tp))} cannot be used: {error}") from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole, but of another shape
+            path, what = self._store.path(self._name(tp)), f"{type(error).__name__}: {error}"
+            raise SnapshotError(f"{path} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
 
     def save(self, tp: TopicPartition) -> None:
         """Write the snapshot of a partition durably; does nothing where it is not open here any more."""

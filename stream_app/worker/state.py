@@ -10,6 +10,7 @@ from stream_app.disk import append_durably, read_lines, write_durably
 from stream_app.errors import SnapshotError
 from stream_app.kafka.shape import record_shape, shape_of, shape_path
 from stream_app.stages import decisions as codec
+from stream_app.stages import snapshot as snapshots
 from stream_app.stages.decisions import DECODER, REMEDY, Decision
 
 
@@ -40,20 +41,35 @@ class StateStore:
             write_durably(path, shape_of(config))
 
     def save(self, name: str, blob: bytes) -> None:
-        """Replace a snapshot; a crash leaves the old one or the new one, never half of it."""
+        """Replace a snapshot; a crash leaves the old one or the new one, never half of it.
+
+        Raises:
+            DriftflowError: it cannot be written; the old one stays.
+        """
         write_durably(self.path(name), blob)
 
     def load(self, name: str) -> bytes | None:
-        """A snapshot, or None when there is none."""
+        """A snapshot, or None when there is none.
+
+        Raises:
+            SnapshotError: there is one, and it cannot be read.
+        """
         path = self.path(name)
-        return path.read_bytes() if path.exists() else None
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SnapshotError(
+                f"{path} cannot be read, {(error.strerror or str(error)).lower()}: {snapshots.REMEDY}"
+            ) from error
 
     def path(self, name: str) -> Path:
         """Where a snapshot is kept."""
         return self._dir / f"{name}.snapshot"
 
     def record(self, decision: Decision) -> None:
-        """Append a decision; it is durable when this returns."""
+        """Append a decision; it is durable when this returns. Raises DriftflowError where it cannot be written."""
         append_durably(self._decisions, codec.encode(decision))
 
     def decisions(self) -> list[Decision]:
@@ -71,7 +87,7 @@ class StateStore:
             SnapshotError: the folder has other decisions already.
         """
         decisions = list(decisions)
-        if not self._decisions.exists():
+        if decisions and not self._decisions.exists():
             write_durably(self._decisions, b"".join(codec.encode(decision) for decision in decisions))
         elif self.decisions() != decisions:
             raise SnapshotError(
