@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schemas.codecs import DecodeError, decode_event
+from schemas.intake import header_map
 from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
@@ -66,7 +67,7 @@ def _print(message: ConsumerRecord, out: Console, as_json: bool, everything: boo
     if signal is None or not (everything or isinstance(signal, _BRIEF)):
         return
     if as_json:
-        out.file.write(_json_line(signal, dict(message.headers)) + "\n")
+        out.file.write(_json_line(signal, header_map(message.headers)) + "\n")
         out.file.flush()
     else:
         out.print(describe(signal), soft_wrap=not out.is_terminal)  # one line each for whatever reads the pipe

@@ -10,11 +10,13 @@ from typing import NamedTuple, Protocol, TypedDict
 
 from kafka.errors import KafkaError
 
+from schemas.intake import RawHeaders
+
 ClientSettings = dict[str, object]
 """Keyword arguments of a client of kafka-python or aiokafka."""
 
 Headers = Sequence[tuple[str, bytes]]
-"""In the order they were sent; a name may stand more than once."""
+"""Of a message to send, in this order; a name may stand more than once."""
 
 
 class TopicPartition(NamedTuple):
@@ -39,7 +41,7 @@ class ConsumerRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> RawHeaders: ...
     @property
     def timestamp(self) -> int | None: ...
     @property

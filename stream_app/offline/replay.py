@@ -65,7 +65,7 @@ class LocalRun:
     def _watch(self, partition: int, sent: list[Outgoing]) -> Outputs:
         first = self._partials_ends[partition]
         self._partials_ends[partition] += len(sent)
-        partials = [PartialMessage(first + i, m.value, dict(m.headers)) for i, m in enumerate(sent)]
+        partials = [PartialMessage(first + i, m.value, m.headers) for i, m in enumerate(sent)]
         out = self.pipeline.watch(partition, partials)
         for message in out.messages:
             self._keep(message)

@@ -6,13 +6,13 @@ SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+from schemas.intake import RawHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class PartialMessage(NamedTuple):
 
     offset: int
     value: bytes | None
-    headers: Mapping[str, bytes]
+    headers: RawHeaders
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from schemas.intake import Refusal
+
 Field = int | float | str
 
 Role = Literal["partials", "signals", "dead_letters"]
@@ -46,9 +48,10 @@ class Outputs:
     Attributes:
         messages: to send, in order.
         points: for the sink.
-        refused: ``(offset, reason)`` of input messages that WATCH could not take: they are not of this stream.
+        refused: ``(offset, why)`` of input messages that WATCH could not take; their dead letters are among the
+            messages.
     """
 
     messages: list[Outgoing] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    refused: list[tuple[int, Refusal]] = field(default_factory=list)

@@ -33,7 +33,7 @@ class Chunk(list[ConsumerRecord]):
 
     def partials(self) -> list[PartialMessage]:
         """Its records as WATCH takes them."""
-        return [PartialMessage(record.offset, record.value, dict(record.headers)) for record in self]
+        return [PartialMessage(record.offset, record.value, record.headers) for record in self]
 
 
 class CompositeEvent(Protocol):

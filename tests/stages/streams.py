@@ -146,7 +146,7 @@ def channels(messages: Iterable[Outgoing]) -> Channels:
 
 def partials_of(messages: Sequence[Outgoing], first: int = 0) -> list[PartialMessage]:
     """Messages as WATCH takes them, offsets from ``first`` on."""
-    return [PartialMessage(offset, m.value, dict(m.headers)) for offset, m in enumerate(messages, first)]
+    return [PartialMessage(offset, m.value, m.headers) for offset, m in enumerate(messages, first)]
 
 
 def watch_all(made: Pipeline, q: int, messages: Sequence[Outgoing], first: int = 0, size: int = 1) -> Outputs:

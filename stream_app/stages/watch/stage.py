@@ -16,11 +16,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from schemas.codecs import DecodeError, Partial, decode_partials
+from schemas.codecs import Partial
+from schemas.intake import Refusal, take_in
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.judge.retraining import OffsetMarks, thin
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import alert_points, retrain_point
@@ -52,23 +54,24 @@ class WatchStage:
             state: the partition's state; changed in place.
             partition: number of the partials partition.
             partials: messages, offsets ascending; those below ``state.next_offset`` are skipped. One that is not of
-                this stream or not of its shape is refused.
+                this stream or not of its shape is refused: it is counted, and becomes a dead letter.
             references: what is normal under each model that is here, by model id.
         """
         out = Outputs()
         partials = [message for message in partials if message.offset >= state.next_offset]
-        decoded = decode_partials([(message.value, message.headers) for message in partials])
         waits, marks = not self._finalise(state, partition, references, out), Marks(list)
-        for message, partial in zip(partials, decoded, strict=True):
+        for message in partials:
             if waits:
                 break
             state.next_offset = message.offset + 1
-            why = str(partial) if isinstance(partial, DecodeError) else self._fault(partial)
-            if why:
-                out.refused.append((message.offset, why))
-            elif isinstance(partial, PaneBlock):
+            partial = self._take_in(message)
+            if isinstance(partial, Refusal):
+                self._refuse(state, partition, message, partial, out)
+                continue
+            state.taken += 1
+            if isinstance(partial, PaneBlock):
                 self._keep(state, partial)
-            elif isinstance(partial, PaneClosed):
+            else:
                 marks[partial.partition].append((partial.pane_end_ms, partial.offset_end))
                 if self._close(state, partial):
                     _add(state, marks)
@@ -82,10 +85,24 @@ class WatchStage:
         state.closed_ms[marker.partition] = max(before_ms, marker.pane_end_ms)
         return before_ms <= state.final_ms
 
+    def _take_in(self, message: PartialMessage) -> Partial | Refusal:
+        partial = take_in("partials", self.config.stream, message.value, message.headers)
+        if isinstance(partial, Refusal):
+            return partial
+        assert isinstance(partial, Partial)
+        fault = self._fault(partial)
+        return Refusal("not_accepted", "", fault) if fault else partial
+
+    def _refuse(
+        self, state: WatchState, partition: int, message: PartialMessage, refusal: Refusal, out: Outputs
+    ) -> None:
+        state.refused += 1
+        out.refused.append((message.offset, refusal))
+        topic = self.config.topics.partials
+        out.messages.append(dead_letter(self.config, topic, partition, message.offset, refusal, message.value))
+
     def _fault(self, partial: Partial) -> str:
         """What is wrong with a partial, or ""."""
-        if partial.stream != self.config.stream:
-            return f"it is of stream {partial.stream!r}, not {self.config.stream!r}"
         if not isinstance(partial, PaneBlock):
             return ""
         if not partial.slices:

@@ -29,6 +29,7 @@ class WatchState:
         closed_ms: source partition to the time up to which it has closed its panes.
         offset_marks: source partition to where its panes end in its log.
         next_offset: messages below it are done with.
+        taken, refused: how many of them were partials of this stream, and how many were not.
         passed_over: decisions; panes of a source partition in these spans are not waited for, and their blocks not
             taken.
         pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
@@ -44,6 +45,8 @@ class WatchState:
     closed_ms: dict[int, int]
     offset_marks: dict[int, OffsetMarks]
     next_offset: int = 0
+    taken: int = 0
+    refused: int = 0
     passed_over: dict[int, list[Span]] = field(default_factory=dict)
     pending: dict[int, dict[tuple[int, int], PaneBlock]] = field(default_factory=dict)
     final_ms: int = 0
@@ -86,6 +89,8 @@ class WatchState:
         blocks = [block for _, of_pane in sorted(self.pending.items()) for _, block in sorted(of_pane.items())]
         return {
             "next_offset": self.next_offset,
+            "taken": self.taken,
+            "refused": self.refused,
             "closed_ms": list(self.closed_ms.items()),
             "passed_over": list(self.passed_over.items()),
             "service": self.service,
@@ -108,6 +113,7 @@ class WatchState:
             state["final_ms"],
             state["service"],
         )
+        restored.taken, restored.refused = state["taken"], state["refused"]
         restored.late_blocks, restored.closed_ms = state["late_blocks"], dict(state["closed_ms"])
         restored.passed_over = {p: [(start, end) for start, end in spans] for p, spans in state["passed_over"]}
         for value in state["pending"]:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from schemas.codecs import Partial, encode_partials
+from schemas.intake import Refusal, take_in
 from schemas.pane_layout import OTHER, PIT_BINS, PaneLayout
-from schemas.records import PaneBlock, PaneClosed
+from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.detectors import Reference
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
@@ -52,7 +54,7 @@ def close(pane: int) -> PaneClosed:
 
 def sent(*partials: Partial, first: int = 0) -> list[PartialMessage]:
     encoded = encode_partials(partials)
-    return [PartialMessage(offset, m.value, dict(m.headers)) for offset, m in enumerate(encoded, first)]
+    return [PartialMessage(offset, m.value, m.headers) for offset, m in enumerate(encoded, first)]
 
 
 def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
@@ -75,28 +77,58 @@ def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
 def test_what_does_not_belong_here_is_refused_on_arrival(bad: PaneBlock) -> None:
     state = WatchState.empty(CONFIG, 1)
     out = WatchStage(CONFIG).step(state, 0, sent(block(["a"]), bad, first=7), REFERENCES)
-    ((offset, reason),) = out.refused
+    ((offset, refusal),) = out.refused
     assert offset == 8
-    assert any(part in reason for part in ("stream 'another'", "slicing 'another'", "column 'seen'"))
-    assert (state.next_offset, [*state.pending[0]]) == (9, [(0, 0)])
+    assert any(part in refusal.detail for part in ("stream 'another'", "slicing 'another'", "column 'seen'"))
+    assert (state.next_offset, state.taken, state.refused, [*state.pending[0]]) == (9, 1, 1, [(0, 0)])
 
 
 def test_bytes_that_are_no_partial_are_refused_and_done_with() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
     bad = [
-        PartialMessage(0, b"x", {}),
-        PartialMessage(1, None, {"kind": b"block"}),
-        PartialMessage(2, b"", {"kind": b"?"}),
+        PartialMessage(0, b"x", []),
+        PartialMessage(1, None, [("kind", b"block")]),
+        PartialMessage(2, b"", [("kind", b"?")]),
+        PartialMessage(3, b"", [("kind", None)]),
     ]
-    out = stage.step(state, 0, [*bad, *sent(block(["a"]), close(0), first=3)], REFERENCES)
-    assert [offset for offset, _ in out.refused] == [0, 1, 2]
-    assert (state.next_offset, state.final_ms) == (5, HOUR)
-    assert stage.step(state, 0, bad, REFERENCES).refused == []
+    out = stage.step(state, 0, [*bad, *sent(block(["a"]), close(0), first=4)], REFERENCES)
+    assert [(offset, why.reason) for offset, why in out.refused] == [
+        (0, "not_ours"),
+        (1, "tombstone"),
+        (2, "not_ours"),
+        (3, "not_ours"),
+    ]
+    assert (state.next_offset, state.final_ms) == (6, HOUR)
+    assert (state.taken, state.refused) == (2, 4)
+    assert not stage.step(state, 0, bad, REFERENCES).refused
+    assert state.refused == 4, "what is done with is not counted again"
+
+
+def test_what_is_refused_is_in_the_dead_letters_with_its_reason() -> None:
+    stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
+    bad = PartialMessage(7, b"\xc1junk", [("kind", b"block"), ("traceparent", None)])
+    out = stage.step(state, 3, [bad, *sent(block(["a"], slicing="another"), block(["a"]), first=8)], REFERENCES)
+    letters = [take_in("dead_letters", "s", m.value, m.headers) for m in out.messages if m.role == "dead_letters"]
+    assert all(isinstance(letter, DeadLetter) for letter in letters)
+    assert [(letter.topic, letter.partition, letter.offset, letter.reason) for letter in letters] == [
+        (CONFIG.topics.partials, 3, 7, "undecodable"),
+        (CONFIG.topics.partials, 3, 8, "not_accepted"),
+    ]
+    assert letters[0].body == b"\xc1junk"
+    assert "slicing 'another'" in letters[1].detail
+    assert [*state.pending[0]] == [(0, 0)], "the good message behind it is taken"
+
+
+def test_what_was_taken_and_refused_is_remembered() -> None:
+    stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
+    stage.step(state, 0, [PartialMessage(0, b"x", []), *sent(block(["a"]), close(0), first=1)], REFERENCES)
+    restored = WatchState.from_state(CONFIG, unpack(pack(state.to_state())))
+    assert (restored.taken, restored.refused, restored.next_offset) == (2, 1, 3)
 
 
 def test_a_block_without_slices_is_refused() -> None:
     out = WatchStage(CONFIG).step(WatchState.empty(CONFIG, 1), 0, sent(block([]), close(0)), REFERENCES)
-    assert out.refused == [(0, "a block has no slices")]
+    assert out.refused == [(0, Refusal("not_accepted", "", "a block has no slices"))]
 
 
 def test_a_pane_waits_for_its_model_and_those_after_it_too() -> None:
