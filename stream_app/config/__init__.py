@@ -16,6 +16,7 @@ from stream_app.config.settings import (
     TopicsConfig,
     TrainerConfig,
     WindowsConfig,
+    WorkerConfig,
 )
 from stream_app.config.types import Duration
 
@@ -35,6 +36,7 @@ __all__ = [
     "TopicsConfig",
     "TrainerConfig",
     "WindowsConfig",
+    "WorkerConfig",
     "load",
     "parse",
 ]

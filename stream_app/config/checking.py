@@ -9,7 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from stream_app.config.registries import DETECTOR_OPTIONS, PRIVATE_FLOWS
-from stream_app.config.settings import Config, EventConfig, KafkaConfig, ModelConfig, RuleConfig
+from stream_app.config.settings import Config, EventConfig, KafkaConfig, ModelConfig, RuleConfig, WorkerConfig
 
 
 def faults_of(config: Config) -> list[str]:
@@ -22,6 +22,7 @@ def faults_of(config: Config) -> list[str]:
         *_rule_faults(config),
         *_context_faults(config),
         *_privacy_faults(config),
+        *_worker_faults(config.worker),
     ]
 
 
@@ -170,3 +171,9 @@ def _private_model_faults(model: ModelConfig) -> list[str]:
             "others the gradients of single rows are not known"
         )
     return faults
+
+
+def _worker_faults(worker: WorkerConfig) -> list[str]:
+    if worker.stop_within >= 1_000:
+        return []
+    return [f'worker.stop_within: at least "1s", a checkpoint takes its time, got {int(worker.stop_within)} ms']

@@ -125,6 +125,7 @@ ONE_FAULT = [
     ({"windows": {"spans": []}}, "windows.spans"),
     ({"event_rule": {"alpha": 1.5}}, "event_rule.alpha"),
     ({"trainer": {"trim": 0.5}}, "trainer.trim"),
+    ({"worker": {"stop_within": "900ms"}}, "worker.stop_within"),
     ({"sink": {"kind": "csv"}}, "sink.kind"),
     ({"rules": {"r": {"detector": "nope", "open": 2.0, "resolve": 1.0}}}, "rules.r.detector"),
     ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 2.0}}}, "rules.r.resolve"),
