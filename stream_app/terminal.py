@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_FIRST, _EVERY = 10, 1_000
+
 
 def prepare_process() -> None:
     """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
@@ -33,6 +35,25 @@ def on_stop_signals(stop: Callable[[], None]) -> None:
     """Call ``stop`` on SIGTERM and on Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+class Seldom:
+    """Logs what may happen any number of times: the first ten times, then every thousandth time, with the count.
+
+    Attributes:
+        count: how often it has happened.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log, self.count = log, 0
+
+    def error(self, message: str, *values: object) -> None:
+        """It has happened again."""
+        self.count += 1
+        if self.count < _FIRST:
+            self._log.error(message, *values)
+        elif self.count == _FIRST or self.count % _EVERY == 0:
+            self._log.error(f"{message} (%d so far; one in %d is said)", *values, self.count, _EVERY)
 
 
 def utc(ms: int, pattern: str = "%Y-%m-%d %H:%M") -> str:

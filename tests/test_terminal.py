@@ -1,10 +1,12 @@
-"""Times for people to read."""
+"""Times for people to read, and lines that do not fill the log."""
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from stream_app.terminal import utc
+from stream_app.terminal import Seldom, utc
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,15 @@ def test_a_time_is_text_in_utc_and_a_number_where_it_is_none(ms: int, text: str)
 
 def test_the_pattern_is_that_of_strftime() -> None:
     assert utc(1_388_534_399_999, "%Y-%m") == "2013-12"
+
+
+def test_what_happens_for_ever_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    seldom = Seldom(logging.getLogger("stream_app"))
+    for number in range(2_500):
+        seldom.error("record %d is none of ours", number)
+    lines = [line.getMessage() for line in caplog.records]
+    assert lines[:9] == [f"record {number} is none of ours" for number in range(9)]
+    assert lines[9:] == [
+        f"record {number - 1} is none of ours ({number} so far; one in 1000 is said)" for number in (10, 1_000, 2_000)
+    ]
+    assert seldom.count == 2_500

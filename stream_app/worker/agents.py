@@ -20,6 +20,7 @@ from stream_app.stages.decisions import models_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
+from stream_app.terminal import Seldom
 from stream_app.worker import batch_transport
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
@@ -70,6 +71,7 @@ class Worker:
         self._feed = ModelsFeed(config, self.take_model)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
+        self._partials_refused = Seldom(log)
         self._substitutes_logged: set[tuple[str, str]] = set()
         self._first_score_at: float | None = None
         self._add_agents(only)
@@ -122,7 +124,8 @@ class Worker:
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> Outputs:
         out = self.pipeline.watch(tp.partition, partials)
         for offset, why in out.refused:
-            log.error("%s/%d@%d is not a partial of ours and is skipped: %s", tp.topic, tp.partition, offset, why)
+            text = "%s/%d@%d is not a partial of ours and is skipped: %s"
+            self._partials_refused.error(text, tp.topic, tp.partition, offset, why.detail)
         return out
 
     async def _models_arrived(self, tp: TopicPartition) -> None:
