@@ -1,14 +1,13 @@
 """The configuration: what may be set, how ``driftflow.toml`` is read, and what is refused."""
 
 from stream_app.config.loading import load, parse
+from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.settings import (
     Config,
     ConsoleConfig,
     EventConfig,
     EventRuleConfig,
     KafkaConfig,
-    ModelConfig,
-    PrivacyConfig,
     RetrainConfig,
     RuleConfig,
     SinkConfig,

@@ -8,8 +8,9 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from stream_app.config.model import ModelConfig
 from stream_app.config.registries import DETECTOR_OPTIONS, PRIVATE_FLOWS
-from stream_app.config.settings import Config, EventConfig, KafkaConfig, ModelConfig, RuleConfig, WorkerConfig
+from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, WorkerConfig
 
 
 def faults_of(config: Config) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every setting of ``driftflow.toml``, with its default and what it does."""
+"""Every setting of ``driftflow.toml``, with its default and what it does; those of the model: ``model.py``."""
 
 from __future__ import annotations
 
@@ -6,27 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from stream_app.config.registries import (
-    ContextKind,
-    DetectorName,
-    DistanceName,
-    EngineName,
-    EventFormat,
-    FlowName,
-    SaslMechanism,
-    SecurityProtocol,
-    SinkName,
-)
-from stream_app.config.types import Duration, Name, Positive, Share, days, read_secret
+from stream_app.config.model import ModelConfig, PrivacyConfig
+from stream_app.config.registries import DetectorName, EventFormat, SaslMechanism, SecurityProtocol, SinkName
+from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
 
 
-class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the sections."""
-
-
-class KafkaConfig(_Section, frozen=True):
+class KafkaConfig(Section, frozen=True):
     """How to reach the broker. Secrets come from the environment or a file, never from this file."""
 
     bootstrap: Annotated[list[str], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["127.0.0.1:9092"])
@@ -61,7 +48,7 @@ class KafkaConfig(_Section, frozen=True):
         return read_secret(self.sasl_password_file, self.sasl_password_env, root)
 
 
-class TopicsConfig(_Section, frozen=True):
+class TopicsConfig(Section, frozen=True):
     """Topic names; the empty ones are named after the stream."""
 
     events: Name
@@ -80,7 +67,7 @@ class TopicsConfig(_Section, frozen=True):
     """Copies of the topics that driftflow creates."""
 
 
-class EventConfig(_Section, frozen=True):
+class EventConfig(Section, frozen=True):
     """What an event looks like."""
 
     time_field: str
@@ -93,19 +80,19 @@ class EventConfig(_Section, frozen=True):
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
     """Zone of times that carry none."""
-    categorical: list[str] = []
+    categorical: list[str] = msgspec.field(default_factory=list)
     """Fields that hold one of some texts, or booleans."""
     id_field: str = ""
     """Field that tells events apart: one that comes again is a duplicate."""
     slicings: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [[]])
     """Lists of fields; an event belongs to one slice of each. The empty list is everything."""
-    key: list[str] = []
+    key: list[str] = msgspec.field(default_factory=list)
     """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
     max_bytes: Positive = 1_000_000
     """Larger bodies go to the dead letters undecoded."""
 
 
-class WindowsConfig(_Section, frozen=True):
+class WindowsConfig(Section, frozen=True):
     """Panes, rolling spans and lateness, all in event time."""
 
     pane: Duration = Duration(3_600_000)
@@ -127,7 +114,7 @@ class WindowsConfig(_Section, frozen=True):
     would open, and that is counted (``closed_early``); what comes for it later is late."""
 
 
-class RuleConfig(_Section, frozen=True):
+class RuleConfig(Section, frozen=True):
     """Detector plus policy: an alert opens at ``open`` and resolves below ``resolve``; larger is always worse."""
 
     detector: DetectorName
@@ -147,18 +134,18 @@ class RuleConfig(_Section, frozen=True):
     """An open alert is repeated this often; once it has resolved, the rule opens none on the same slice for as long."""
     retrain: bool = False
     """Whether an open alert asks for a better model."""
-    options: dict[str, float] = {}
+    options: dict[str, float] = msgspec.field(default_factory=dict)
     """The detector's own settings; :data:`~stream_app.config.registries.DETECTOR_OPTIONS` names them."""
 
 
-class EventRuleConfig(_Section, frozen=True):
+class EventRuleConfig(Section, frozen=True):
     """When one event is reported by itself."""
 
     alpha: Share = 0.0025
     """An event with a p-value at or below this is reported; so is this share of the events while nothing changes."""
 
 
-class RetrainConfig(_Section, frozen=True):
+class RetrainConfig(Section, frozen=True):
     """When the trainer is asked, and for what."""
 
     enabled: bool = True
@@ -173,66 +160,30 @@ class RetrainConfig(_Section, frozen=True):
     """The newest part, of which whole days are held out for calibration and gates."""
 
 
-class ModelConfig(_Section, frozen=True):
-    """The flow and its training."""
-
-    flow: FlowName = "maf"
-    """Family of the flow."""
-    engine: EngineName = "auto"
-    """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load."""
-    seed: int = 0
-    """Seed of training: the same rows and seed give the same model."""
-    max_steps: Positive = 1_500
-    """Training steps of a new model at most."""
-    warm_steps: Positive = 400
-    """Training steps of one that goes on from the model in service at most."""
-    max_rows: Positive = 200_000
-    """Rows that train at most; of more, an even share over time is taken."""
-    context: list[ContextKind] = []
-    """What the flow is told beside the values: hour and weekday of the event time (UTC), and the event's slice."""
-    embedding: Annotated[int, Meta(ge=1, le=64)] = 8
-    """Width of the learnt row of each slice, with the context ``slice``."""
-    distance: DistanceName = "base"
-    """What joins the likelihood in an event's score. ``base``: how far out the event is in the model, so that a newly
-    trained model takes what a stream has become as ordinary. ``columns``: how far out in its columns alone."""
-    noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
-    """Standard deviation of the Gaussian noise that is added to the training rows, in units of each column's scale.
-    More of it makes the density smoother."""
-    contamination: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.0
-    """Share of the training rows that may be anything: so many, the least likely, do not count."""
-
-
-class PrivacyConfig(_Section, frozen=True):
-    """Differentially private training; each model's manifest says under ``privacy`` what it covers and what not."""
-
-    enabled: bool = False
-    """Train with differential privacy: DP-SGD, with ``epsilon`` charged to the budget before each training."""
-    epsilon: Annotated[float, Meta(ge=0.01, le=100.0)] = 3.0
-    """ε of one training. Below 1 the promise is strong and the model poor; above 10 the promise means little."""
-    delta: Annotated[float, Meta(ge=1e-12, le=1e-2)] = 1e-5
-    """δ; well below one over the number of events."""
-    clip: Annotated[float, Meta(gt=0.0)] = 1.0
-    """Bound on the norm of one event's gradient."""
-    epsilon_budget: Annotated[float, Meta(gt=0.0)] = 10.0
-    """ε that all trainings of the stream may cost together; a retrain beyond it is refused."""
-
-
-class WorkerConfig(_Section, frozen=True):
+class WorkerConfig(Section, frozen=True):
     """The worker process."""
 
     stop_within: Duration = Duration(8_000)
     """From the signal to stop on, the process ends within this time; what is not delivered stays in the spool."""
     signing_key: str = "keys/worker.pem"
     """Private Ed25519 key that retrain requests are signed with, made on first use."""
+    passphrase_env: str = ""
+    """Environment variable that holds the passphrase of this key; or give ``passphrase_file``. A new key is encrypted."""
+    passphrase_file: str = ""
+    """File that holds the passphrase of this key; where both are given, the file counts."""
 
 
-class TrainerConfig(_Section, frozen=True):
+class TrainerConfig(Section, frozen=True):
     """Gates and where models are kept."""
 
     registry: str = "models"
     """Folder of all models and of what was decided about them."""
     signing_key: str = "keys/signing.pem"
     """Private Ed25519 key, made on first use; keep it where only the trainer can read it."""
+    passphrase_env: str = ""
+    """Environment variable that holds the passphrase of this key; or give ``passphrase_file``. A new key is encrypted."""
+    passphrase_file: str = ""
+    """File that holds the passphrase of this key; where both are given, the file counts."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/worker.pub"])
     """Public Ed25519 keys of those whose retrain requests are honoured; requests signed with any other are refused."""
     min_gain_nats: float = -0.05
@@ -252,7 +203,7 @@ class TrainerConfig(_Section, frozen=True):
     """Models promoted within a day of event time; requests beyond are not answered."""
 
 
-class SinkConfig(_Section, frozen=True):
+class SinkConfig(Section, frozen=True):
     """Where windows, alerts and counters go."""
 
     kind: SinkName = "sqlite"
@@ -279,7 +230,7 @@ class SinkConfig(_Section, frozen=True):
         return read_secret(self.token_file, self.token_env, root)
 
 
-class StateConfig(_Section, frozen=True):
+class StateConfig(Section, frozen=True):
     """Snapshots and decisions. Shared by the workers of one group."""
 
     dir: str = "state"
@@ -288,14 +239,14 @@ class StateConfig(_Section, frozen=True):
     """Public Ed25519 keys; models and notices signed with any other are refused."""
 
 
-class ConsoleConfig(_Section, frozen=True):
+class ConsoleConfig(Section, frozen=True):
     """The built-in web page."""
 
     host: str = "127.0.0.1"
     """Address that the page listens at; the default is reached from this machine only."""
     port: Annotated[int, Meta(ge=0, lt=65_536)] = 8765
     """Port that the page listens at; 0 is any free one."""
-    names: list[str] = []
+    names: list[str] = msgspec.field(default_factory=list)
     """Host names that the page may be asked for by, beside localhost and the machine's own; addresses always may."""
 
 
@@ -308,7 +259,7 @@ def _default_rules() -> dict[str, RuleConfig]:
     }
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The whole of ``driftflow.toml``; paths in it are relative to its folder (:meth:`path`)."""
 
     stream: Name

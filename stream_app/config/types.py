@@ -1,4 +1,4 @@
-"""Types of single settings: lengths of time, names, shares, and secrets that are kept elsewhere."""
+"""Types of settings: sections, lengths of time, names, shares, and secrets that are kept elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _LONGEST_MS = 2**53  # exact as a float64, and sums of two fit an int64
@@ -17,6 +17,10 @@ _NAME = r"^[a-zA-Z0-9._-]{1,200}$"
 Name = Annotated[str, Meta(pattern=_NAME)]
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the sections."""
 
 
 class Duration(int):

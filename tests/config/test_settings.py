@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stream_app.config import settings
+from stream_app.config import model, settings
+from stream_app.config.types import Section
 
-SECTIONS = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, settings._Section)]
+KINDS = [kind for kind in vars(settings).values() if isinstance(kind, type)]
+SECTIONS = [kind for kind in KINDS if issubclass(kind, Section) and kind is not Section]
 NAMES = [f"{kind.__name__}.{field.name}" for kind in SECTIONS for field in fields(kind)]
 
 
@@ -25,7 +27,7 @@ def documented(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{kind.name}.{ast.unparse(field.target)}", text.value
 
 
-WORDS = dict(documented(Path(settings.__file__).read_text()))
+WORDS = {k: v for part in (settings, model) for k, v in documented(Path(part.__file__).read_text())}
 
 
 @pytest.mark.parametrize("name", NAMES)
