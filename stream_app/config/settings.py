@@ -168,7 +168,7 @@ class WorkerConfig(Section, frozen=True):
     signing_key: str = "keys/worker.pem"
     """Private Ed25519 key that retrain requests are signed with, made on first use."""
     passphrase_env: str = ""
-    """Environment variable that holds the passphrase of this key, which then is made encrypted; or ``passphrase_file``."""
+    """Environment variable with the passphrase of this key, which is then made encrypted; or ``passphrase_file``."""
     passphrase_file: str = ""
     """File that holds the passphrase of this key; where both are given, the file counts."""
 
@@ -181,7 +181,7 @@ class TrainerConfig(Section, frozen=True):
     signing_key: str = "keys/signing.pem"
     """Private Ed25519 key, made on first use; keep it where only the trainer can read it."""
     passphrase_env: str = ""
-    """Environment variable that holds the passphrase of this key, which then is made encrypted; or ``passphrase_file``."""
+    """Environment variable with the passphrase of this key, which is then made encrypted; or ``passphrase_file``."""
     passphrase_file: str = ""
     """File that holds the passphrase of this key; where both are given, the file counts."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/worker.pub"])
