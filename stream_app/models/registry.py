@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -11,10 +13,12 @@ from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
-from stream_app.disk import append_durably, read_lines, writing
+from stream_app.disk import append_locked, create_durably, locked, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
 from stream_app.models.loading import check_stream, read_model, verified
+
+T = TypeVar("T")
 
 _LOG_REMEDY = "restore the file from a backup; without it nobody knows which model is in service"
 _FILE_REMEDY = "copy the file here again, from a backup or from where it was trained, or choose another model"
@@ -27,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True):
     model_id: str
     request_id: str
     promoted_ms: int
-    """Event time of the request."""
+    """Event time of the request, no later than events that were seen."""
 
 
 _ENTRIES, _NOTICES = msgspec.json.Decoder(Entry), msgspec.json.Decoder(ModelNotice)
@@ -110,21 +114,55 @@ class Registry:
         with writing(path):
             artifact.save(model, path)
 
-    def record(self, notice: ModelNotice) -> None:
-        """Append what was decided and why, promoted or refused, once; the bytes of a model are in :meth:`save`."""
-        brief = without_bytes(notice)
-        if brief not in self.notices():
-            with writing(self._notices):
-                append_durably(self._notices, msgspec.json.encode(brief) + b"\n")
+    def record(self, notice: ModelNotice, above: int = 0) -> ModelNotice:
+        """Append what was decided and why, once, and number it; the bytes of a model are in :meth:`save`.
+
+        Args:
+            notice: what was decided.
+            above: a number that has been given elsewhere: this one's is larger, and larger than all that are kept.
+
+        Returns:
+            the notice with its number, as it is kept: what was decided before about this request and model stays.
+
+        Raises:
+            DriftflowError: the file is damaged, or cannot be written.
+        """
+        asked = (notice.request_id, notice.model_id)
+
+        def new(kept: list[ModelNotice]) -> ModelNotice | None:
+            if any((earlier.request_id, earlier.model_id) == asked for earlier in kept):
+                return None
+            number = max([above, *(earlier.sequence for earlier in kept)]) + 1
+            return msgspec.structs.replace(without_bytes(notice), sequence=number)
+
+        _append(self._notices, self.notices, new)
+        return next(kept for kept in self.notices() if (kept.request_id, kept.model_id) == asked)
 
     def notices(self) -> list[ModelNotice]:
         """What was decided so far, oldest first; raises DriftflowError where the file is damaged."""
         return read_lines(self._notices, _NOTICES, _LOG_REMEDY)
 
+    def answer_to(self, request_id: str) -> ModelNotice | None:
+        """What was decided last about a request, None where nothing was."""
+        return next((notice for notice in reversed(self.notices()) if notice.request_id == request_id), None)
+
+    def whole(self, notice: ModelNotice) -> ModelNotice:
+        """A notice with the model's bytes, not yet verified; raises ModelError where they cannot be read."""
+        if notice.status != "promoted":
+            return notice
+        model = self.read(notice.model_id)
+        return msgspec.structs.replace(
+            notice, manifest=model.manifest, tensors=model.tensors, signature=model.signature, key_id=model.key_id
+        )
+
     def promote(self, entry: Entry) -> None:
-        """Append that a model is in service from now on; its bytes must have been saved before."""
-        with writing(self._log):
-            append_durably(self._log, msgspec.json.encode(entry) + b"\n")
+        """Append that a model is in service from now on, once; its bytes must have been saved before."""
+        pair = (entry.model_id, entry.request_id)
+
+        def new(kept: list[Entry]) -> Entry | None:
+            return None if pair in {(earlier.model_id, earlier.request_id) for earlier in kept} else entry
+
+        _append(self._log, self.history, new)
 
     def _path(self, model_id: str) -> Path:
         return self._dir / f"{model_id}.model"
@@ -133,3 +171,19 @@ class Registry:
 def without_bytes(notice: ModelNotice) -> ModelNotice:
     """A notice less the model's bytes: what was decided, with its figures."""
     return msgspec.structs.replace(notice, manifest=b"", tensors=b"", signature=b"")
+
+
+def _append(path: Path, read: Callable[[], list[T]], new: Callable[[list[T]], T | None]) -> None:
+    """Append what comes of what a file holds, None is nothing; of several processes one at a time looks and writes.
+
+    Raises:
+        DriftflowError: the file is damaged, or cannot be written.
+    """
+    with writing(path):
+        first = None if path.exists() else new([])
+        if first is not None and create_durably(path, msgspec.json.encode(first) + b"\n"):
+            return
+        with locked(path) as file:
+            line = new(read())
+            if line is not None:
+                append_locked(file, path, msgspec.json.encode(line) + b"\n")

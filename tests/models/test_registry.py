@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ import msgspec
 import pytest
 
 from flowlib import artifact
-from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
 from stream_app.models.keys import signing_key, trusted_keys
 from stream_app.models.registry import Entry, Registry
-from tests.models.streams import config_in, density
+from tests.models.streams import config_in, density, notice_of
 from tests.worker.making import make_config
 
 
@@ -57,24 +57,42 @@ def test_a_line_cut_short_by_a_crash_spoils_nothing(tmp_path: Path) -> None:
     assert Registry(config).history() == [first, second]
 
 
-def test_a_notice_is_kept_once(tmp_path: Path) -> None:
-    config = stream(tmp_path, "keys/signing.pem", ["keys/signing.pub"])
+def test_a_notice_is_kept_once_under_its_number(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
     signing_key(config)
-    notice = ModelNotice(
-        stream="s",
-        status="refused",
-        model_id="m",
-        parent_id="",
-        request_id="r",
-        created_ms=1,
-        reason="too few rows",
-        gates={},
-        train_rows=0,
-    )
-    registry = Registry(config)
-    for _ in range(2):
-        registry.record(notice)
-    assert registry.notices() == [notice]
+    registry, notice = Registry(config), notice_of("m", "refused")
+    first = registry.record(notice)
+    assert first == msgspec.structs.replace(notice, sequence=1)
+    assert registry.record(msgspec.structs.replace(notice, reason="said anew"), above=7) == first
+    assert registry.notices() == [first]
+    assert registry.answer_to("r-m") == first
+    assert registry.answer_to("r-n") is None
+
+
+def test_numbers_rise_above_all_that_are_known(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    numbers = [
+        Registry(config).record(notice_of(name, "refused"), above).sequence
+        for name, above in [("a", 0), ("b", 0), ("c", 40), ("d", 7)]
+    ]
+    assert numbers == [1, 2, 41, 42]
+
+
+def test_two_that_write_at_once_give_no_number_twice(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: Registry(config).record(notice_of(f"m{i}", "refused")), range(24)))
+    assert [notice.sequence for notice in Registry(config).notices()] == list(range(1, 25))
+
+
+def test_a_promotion_is_written_once_whatever_its_time(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    for entry in [Entry("m1", "r1", 1), Entry("m2", "r2", 2), Entry("m1", "r1", 1), Entry("m2", "r2", 3)]:
+        Registry(config).promote(entry)
+    assert Registry(config).history() == [Entry("m1", "r1", 1), Entry("m2", "r2", 2)]
 
 
 class Calls:
