@@ -11,6 +11,7 @@
     ├── OverBudget             a private training would cost more than is left
     ├── SinkError              a sink cannot be opened, or cannot write now
     │   └── Rejected           a sink will never take this batch
+    │       └── Unwritable     a point has no form that a sink could take
     ├── NotReadableError       the embedded store cannot be read now
     └── Undecodable            a body is not an event
 

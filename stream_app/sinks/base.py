@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 from stream_app.errors import SinkError
 from stream_app.stages.outputs import Point
+
+T = TypeVar("T")
 
 
 class Rejected(SinkError):
     """The server understood the batch and will never take it as it is: at least one point in it is bad."""
 
 
-@contextmanager
-def opening(path: Path, setting: str) -> Iterator[None]:
-    """Put around the opening of an SQLite file.
+class Unwritable(Rejected):
+    """A point of the batch has no form that any store of this kind could take. No server had a say in it."""
+
+
+def encoded(batch: Sequence[Point], encode: Callable[[Point], T]) -> list[T]:
+    """What a sink sends of each point.
 
     Raises:
-        SinkError: in place of any error of SQLite or of the operating system; it names the file and its setting.
+        Unwritable: ``encode`` raised OverflowError, TypeError or ValueError.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise SinkError(
-            f"{path} cannot be opened as a database: {error}; move that file away, or name another {setting}"
-        ) from error
+    made = []
+    for point in batch:
+        try:
+            made.append(encode(point))
+        except (OverflowError, TypeError, ValueError) as error:
+            raise Unwritable(f"a point of {point.measurement} cannot be written: {error}") from error
+    return made
 
 
 @runtime_checkable
@@ -40,10 +42,11 @@ class Sink(Protocol):
     """
 
     def write(self, batch: Sequence[Point]) -> None:
-        """Write the batch durably.
+        """Write the batch durably, or raise within ``sink.timeout``, whatever the other side does.
 
         Raises:
             Rejected: some point of it is bad; the others may or may not have been stored.
+            Unwritable: the same, and it needs no asking of the server.
             SinkError, OSError: not now; nothing may be given up.
         """
 

@@ -5,37 +5,71 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 
 from stream_app.errors import SinkError
-from stream_app.sinks.base import Rejected, Sink
+from stream_app.sinks.base import Sink
+from stream_app.sinks.delivery import Delivery
 from stream_app.sinks.spool import Spool
-from stream_app.stages.outputs import Point
 
 log = logging.getLogger(__name__)
 
 BATCH_POINTS = 2_000
 """Most points of one write."""
 
+STOP_S = 5.0
+"""How long the write in hand may take when the drainer is stopped."""
+
 _BACKOFF_S, _BACKOFF_S_MAX, _DOUBLINGS_MAX = 0.25, 30.0, 10
 _IDLE_S = 0.1
-_POLL_S = 0.02
-_STOP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class DrainerState:
+    """How a drainer stands.
+
+    Attributes:
+        alive: whether its thread runs; one that is not, and was not stopped, is a fault.
+        error: why the last try failed, "" where it did not.
+        failing_since: when it began to fail, by ``time.monotonic()``; None where it does not.
+        failures: tries in a row that have failed.
+        set_aside: points that this drainer has set aside.
+    """
+
+    alive: bool
+    error: str = ""
+    failing_since: float | None = None
+    failures: int = 0
+    set_aside: int = 0
 
 
 class Drainer:
-    """A thread that empties a spool: synchronous writes, its own backoff, bad points set aside by bisection.
+    """A thread that empties a spool: synchronous writes, and a backoff of its own, without an end.
+
+    Whatever a try raises is said, counted and tried again with everything kept: a sink that is away, a spool on a full
+    disk, a fault that nobody has thought of. Which points are set aside, :class:`~stream_app.sinks.delivery.Delivery`
+    says. Nothing short of the interpreter's end ends the thread.
 
     Args:
         spool: where points come from.
-        sink: where they go. :class:`~stream_app.sinks.base.Rejected` makes the drainer bisect; OSError and SinkError
-            make it wait and try again with everything kept.
+        sink: where they go; closed when the drainer has stopped.
     """
 
     def __init__(self, spool: Spool, sink: Sink) -> None:
         self._spool, self._sink = spool, sink
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
-        self._failures = 0
+        self._state = DrainerState(alive=False)
+        self._set_aside = 0
+        self._delivery = Delivery(spool, sink, self._count_set_aside, lambda: self._stopping.is_set())
+        self._emptied = threading.Condition()
+        self._asked, self._answered, self._ended = 0, 0, False
+
+    @property
+    def state(self) -> DrainerState:
+        """How it stands now; never waits."""
+        state = self._state
+        return DrainerState(self._thread.is_alive(), state.error, state.failing_since, state.failures, self._set_aside)
 
     def start(self) -> None:
         """Start draining."""
@@ -43,54 +77,81 @@ class Drainer:
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until the spool is empty; False when it is not after the timeout (the rest stays for next time)."""
-        until = time.monotonic() + timeout_s
-        while len(self._spool) and time.monotonic() < until and self._thread.is_alive():
-            time.sleep(_POLL_S)
-        return not len(self._spool)
+        with self._emptied:
+            self._asked += 1
+            asked = self._asked
+            if self._thread.is_alive():
+                self._emptied.wait_for(lambda: self._answered >= asked or self._ended, timeout_s)
+            return self._answered >= asked
 
-    def stop(self) -> None:
-        """Stop after the write in hand, and close the sink."""
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """Stop after the write in hand, and close the sink; or return after the timeout.
+
+        A sink that hangs is then left to its thread, which ends with the process; its points are in the spool.
+        """
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_S)
-        self._sink.close()
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("The sink has not answered within %.1f s; what it has not taken stays in the spool", timeout_s)
+        elif not self._ended:  # its thread has not begun, or has not come to it
+            self._close_sink()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            batch = self._spool.read(BATCH_POINTS)
+            asked = self._asked
             try:
-                self._write(batch)
-            except (OSError, SinkError) as error:
-                self._back_off(error)
-            else:
-                self._failures = 0
-                if not batch:
-                    self._stopping.wait(_IDLE_S)
+                batch = self._spool.read(BATCH_POINTS)
+                self._delivery.deliver(batch)
+            except Exception as error:
+                self._stopping.wait(self._failed(error))
+                continue
+            self._state = DrainerState(alive=True)
+            if not batch:
+                self._answer(asked)
+                self._stopping.wait(_IDLE_S)
+        self._close_sink()
+        self._ended = True
+        self._answer(0)
 
-    def _back_off(self, error: Exception) -> None:
-        """Wait after a write that failed, twice as long after each in a row."""
-        wait_s = min(_BACKOFF_S * 2.0 ** min(self._failures, _DOUBLINGS_MAX), _BACKOFF_S_MAX)
-        self._failures += 1
-        if self._failures in (1, 10) or self._failures % 100 == 0:
-            log.warning("%s; %d points are kept, next try in %.1f s", error, len(self._spool), wait_s)
-        self._stopping.wait(wait_s)
-
-    def _write(self, batch: list[tuple[int, Point]]) -> None:
-        """Write and drop a batch; of a rejected one the good points are written and the bad ones set aside."""
-        if not batch:
-            return
+    def _failed(self, error: Exception) -> float:
+        """Note and say that a try has failed; how long to wait, twice as long after each in a row."""
         try:
-            self._sink.write([point for _, point in batch])
-        except Rejected as error:
-            self._bisect(batch, error)
-        else:
-            self._spool.drop([number for number, _ in batch])
+            return self._note(error)
+        except Exception:  # no memory left to say so
+            return _BACKOFF_S_MAX
 
-    def _bisect(self, batch: list[tuple[int, Point]], error: Rejected) -> None:
-        if len(batch) == 1:
-            log.error("A point was refused and set aside: %s", error)
-            self._spool.set_aside(batch[0][0], str(error))
-            return
-        half = len(batch) // 2
-        self._write(batch[:half])
-        self._write(batch[half:])
+    def _note(self, error: Exception) -> float:
+        before = self._state
+        wait_s = min(_BACKOFF_S * 2.0 ** min(before.failures, _DOUBLINGS_MAX), _BACKOFF_S_MAX)
+        expected = isinstance(error, (OSError, SinkError))
+        text = str(error) if expected else f"draining failed with {type(error).__name__}: {error}"
+        since = time.monotonic() if before.failing_since is None else before.failing_since
+        self._state = DrainerState(True, text, since, before.failures + 1)
+        if self._state.failures in (1, 10) or self._state.failures % 100 == 0:
+            log.warning("%s; %s are kept, next try in %.1f s", text, self._kept(), wait_s)
+            if not expected:
+                log.debug("Where it came from", exc_info=error)
+        return wait_s
+
+    def _kept(self) -> str:
+        try:
+            return f"{len(self._spool)} points"
+        except SinkError:  # the spool itself may be what fails
+            return "all points"
+
+    def _count_set_aside(self, reason: str) -> None:
+        self._set_aside += 1
+        log.error("A point was refused and set aside: %s", reason)
+
+    def _answer(self, asked: int) -> None:
+        """Tell those who wait in :meth:`drain`, as many as had asked before the spool was found empty."""
+        with self._emptied:
+            self._answered = max(self._answered, asked)
+            self._emptied.notify_all()
+
+    def _close_sink(self) -> None:
+        try:
+            self._sink.close()
+        except Exception as error:
+            log.warning("The sink could not be closed: %s", error)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from stream_app.errors import SinkError
-from stream_app.sinks.base import opening
+from stream_app.sinks.base import encoded
+from stream_app.sinks.files import open_database, sentences, transaction
 from stream_app.stages.outputs import Point
 
+_SETTING = "sink.path"
 _VERSION = 1
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS points (
+_SCHEMA = """
+CREATE TABLE points (
     measurement TEXT NOT NULL,
     series TEXT NOT NULL,
     time_ms INTEGER NOT NULL,
@@ -22,42 +22,47 @@ CREATE TABLE IF NOT EXISTS points (
     fields TEXT NOT NULL,
     PRIMARY KEY (measurement, series, time_ms)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS points_by_time ON points (measurement, time_ms);
-PRAGMA user_version = {_VERSION};
+CREATE INDEX points_by_time ON points (measurement, time_ms);
 """
 _WRITE = "INSERT OR REPLACE INTO points (measurement, series, time_ms, tags, fields) VALUES (?, ?, ?, ?, ?)"
+_INT64 = range(-(2**63), 2**63)
+
+Row = tuple[str, str, int, str, str]
 
 
 class SQLiteSink:
-    """Points in a file, by measurement, series and time; a series is its tags, ``name=value`` joined by commas."""
+    """Points in a file, by measurement, series and time; a series is its tags, ``name=value`` joined by commas.
+
+    Raises:
+        SinkError: the file cannot be opened.
+    """
 
     def __init__(self, path: Path) -> None:
-        with opening(path, "sink.path"):
-            self._db = sqlite3.connect(path, check_same_thread=False, timeout=30.0)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            raise SinkError(
-                f"{path} was written by another version of driftflow (layout {version}, this one knows {_VERSION}): "
-                "name another sink.path"
-            )
-        with opening(path, "sink.path"):
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # the spool keeps a point until it is here
-            self._db.executescript(_SCHEMA)
+        self._path = path
+        # The spool keeps a point until it is here, hence NORMAL.
+        self._db = open_database(path, _SETTING, _SCHEMA, _VERSION, "NORMAL")
 
     def write(self, batch: Sequence[Point]) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        rows = [(p.measurement, _series(p), p.time_ms, _object(p.tags), _object(p.fields)) for p in batch]
-        try:
-            with self._db:
-                self._db.executemany(_WRITE, rows)
-        except sqlite3.OperationalError as error:  # disk full, locked by a stranger: try again
-            raise SinkError(f"the store cannot be written: {error}") from error
+        rows = encoded(batch, _row)
+        with sentences(self._path, "written", _SETTING), transaction(self._db):
+            self._db.executemany(_WRITE, rows)
 
     def close(self) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        self._db.close()
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            self._db.close()
+
+
+def _row(point: Point) -> Row:
+    row = (point.measurement, _series(point), point.time_ms, _object(point.tags), _object(point.fields))
+    if point.time_ms not in _INT64:
+        raise OverflowError("its time is beyond 64 bits")
+    for text in row[:2]:
+        text.encode()  # lone surrogates, which SQLite would refuse in the midst of a batch
+    return row
 
 
 def _series(point: Point) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from stream_app.errors import SinkError
 from stream_app.sinks.drainer import BATCH_POINTS, Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Point
@@ -50,7 +53,7 @@ def test_only_points_of_a_rejected_batch_are_written_one_by_one(spool: Spool) ->
     sink = RecordingSink(lambda p: dict(p.fields)["x"] == 0)
     spool.append([point(n) for n in range(8)])
     drained(spool, sink)
-    assert sink.writes == 1 + 2 * 3, "the whole, then both halves of what is still refused"
+    assert sink.writes == 1 + 2 * 3 + 2, "the whole, both halves of what is still refused, a neighbour, once more"
 
 
 def test_an_absent_sink_loses_nothing(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,8 +129,148 @@ def test_a_sink_that_hangs_does_not_hold_up_the_caller(spool: Spool) -> None:
     assert not drainer.drain(0.05)
     assert len(spool) == 1
     go_on.set()
-    drainer.stop()
+    drainer.stop(30)
     assert len(spool) == 0, "the write in hand is finished first"
+
+
+def test_stopping_ends_in_time_where_the_sink_hangs_and_leaves_it_open(spool: Spool) -> None:
+    go_on, writing, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Hanging(RecordingSink):
+        def write(self, batch: object) -> None:
+            writing.set()
+            assert not closed.is_set()
+            go_on.wait(60)
+
+        def close(self) -> None:
+            closed.set()
+
+    spool.append([point(0)])
+    drainer = Drainer(spool, Hanging())
+    drainer.start()
+    assert writing.wait(10)
+    began = time.monotonic()
+    drainer.stop(0.2)
+    assert time.monotonic() - began < 5
+    assert not closed.is_set()
+    assert len(spool) == 1
+    spool.close()
+    go_on.set()
+    assert closed.wait(10), "its own thread closes it"
+    again = Spool(spool.path, 100)
+    assert len(again) == 1, "what it had in hand when the spool closed is handed on by the next run"
+    again.close()
+
+
+class Faulty(RecordingSink):
+    """Raises what it is given, in turn, then works."""
+
+    def __init__(self, faults: list[Exception]) -> None:
+        super().__init__()
+        self._faults = faults
+
+    def write(self, batch: Sequence[Point]) -> None:
+        if self._faults:
+            raise self._faults.pop(0)
+        super().write(batch)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        sqlite3.DatabaseError("database disk image is malformed"),
+        MemoryError(),
+        KeyError("what nobody has thought of"),
+        RecursionError("maximum recursion depth exceeded"),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_whatever_a_sink_raises_draining_goes_on(
+    spool: Spool, fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Faulty([fault, fault])
+    spool.append([point(n) for n in range(3)])
+    drained(spool, sink)
+    assert len(sink.taken) == 3
+    assert len(caplog.records) == 1, "said once"
+    assert type(fault).__name__ in caplog.text
+    assert "3 points are kept" in caplog.text
+
+
+def test_the_state_says_what_fails_and_since_when(spool: Spool) -> None:
+    sink, failing = RecordingSink(), threading.Event()
+    original = sink.write
+
+    def write(batch: Sequence[Point]) -> None:
+        if not failing.is_set():
+            failing.set()
+            raise SinkError("the server is away")
+        original(batch)
+
+    sink.write = write  # type: ignore[method-assign]
+    drainer = Drainer(spool, sink)
+    assert not drainer.state.alive
+    spool.append([point(0)])
+    began = time.monotonic()
+    drainer.start()
+    assert failing.wait(10)
+    while not (state := drainer.state).error:
+        assert len(spool) == 1
+    assert (state.alive, state.error, state.failures) == (True, "the server is away", 1)
+    assert began <= (state.failing_since or 0) <= time.monotonic()
+    assert drainer.drain(20)
+    assert (drainer.state.error, drainer.state.failing_since, drainer.state.failures) == ("", None, 0)
+    drainer.stop()
+    assert not drainer.state.alive
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_although_nobody_stopped_it_shows(spool: Spool) -> None:
+    class Ending(RecordingSink):
+        def write(self, batch: Sequence[Point]) -> None:
+            raise SystemExit  # ends a thread without a word
+
+    spool.append([point(0)])
+    drainer = Drainer(spool, Ending())
+    drainer.start()
+    drainer._thread.join(10)
+    assert not drainer.state.alive
+    assert not drainer.drain(60), "nobody waits for it"
+    drainer.stop()
+    assert len(spool) == 1
+
+
+def test_a_disk_that_is_full_while_it_deletes_is_waited_for(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    sink = RecordingSink()
+    spool.append([point(n) for n in range(2_500)])
+    spool._db.execute("CREATE TRIGGER full BEFORE DELETE ON queue BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END")
+    drainer = Drainer(spool, sink)
+    drainer.start()
+    assert not drainer.drain(1)
+    assert drainer.state.alive
+    assert "disk full" in drainer.state.error
+    assert len(spool) == 2_500
+    spool._db.execute("DROP TRIGGER full")
+    assert drainer.drain(20), "it goes on as soon as there is room"
+    drainer.stop()
+    assert len(sink.taken) == 2_500
+
+
+def test_a_spool_that_another_program_locks_is_waited_for(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool._db.execute("PRAGMA busy_timeout = 50")
+    sink = RecordingSink()
+    spool.append([point(0)])
+    stranger = sqlite3.connect(spool.path, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    drainer = Drainer(spool, sink)
+    drainer.start()
+    assert not drainer.drain(0.5)
+    assert "another program has locked it" in drainer.state.error
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    assert drainer.drain(20)
+    drainer.stop()
 
 
 def test_points_leave_in_the_order_in_which_they_came(spool: Spool) -> None:

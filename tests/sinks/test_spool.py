@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.errors import SinkError
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
@@ -53,17 +53,49 @@ def test_a_point_set_aside_stays_in_the_file_with_its_reason(tmp_path: Path) -> 
     assert set_aside(tmp_path / "s.sqlite") == [(refused, "a bad point")]
 
 
-def test_an_append_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_what_is_set_aside_is_bounded_too_and_the_oldest_goes_first(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", 3)
+    for n in range(5):
+        spool.append([point(n)])
+        spool.set_aside(spool.read(1)[0][0], f"reason {n}")
+    assert [reason for _, reason in spool.aside()] == ["reason 2", "reason 3", "reason 4"]
+    assert (spool.forgotten, spool.dropped) == (2, 0)
+    spool.close()
+
+
+def test_what_is_set_aside_goes_back_to_the_end_of_the_queue(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "s.sqlite", 100)
-    spool._db.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON queue WHEN (SELECT count(*) FROM queue) = 2 "
-        "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-    )
-    with pytest.raises(sqlite3.IntegrityError, match="disk full"):
-        spool.append([point(n) for n in range(3)])
-    assert len(spool) == 0
+    spool.append([point(n) for n in range(4)])
+    for number, _ in spool.read(2):
+        spool.set_aside(number, "a bad point")
+    assert spool.put_back() == 2
+    assert [p for _, p in spool.read(9)] == [point(n) for n in (2, 3, 0, 1)]
+    assert list(spool.aside()) == []
+    assert spool.put_back() == 0
+    spool.close()
+
+
+def test_nothing_is_put_back_where_the_queue_would_lose_points_for_it(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", 3)
     spool.append([point(0)])
-    assert len(spool) == 1
+    spool.set_aside(spool.read(1)[0][0], "a bad point")
+    spool.append([point(n) for n in range(1, 4)])
+    with pytest.raises(SinkError, match="no room for 1 points"):
+        spool.put_back()
+    assert len(spool) == 3
+    assert set_aside(spool.path) == [(point(0), "a bad point")]
+    spool.close()
+
+
+def test_a_point_that_no_file_can_hold_is_set_aside_as_a_text(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.sqlite", 100)
+    odd = [point(1, x=10**25), point(2, x="\ud800"), point(3, x=10**5000)]
+    spool.append([point(0), *odd, point(4)])
+    assert [p for _, p in spool.read(9)] == [point(0), point(4)]
+    assert [p for p, _ in spool.aside()] == [None] * 3
+    assert spool.put_back() == 3
+    assert [p for _, p in spool.read(9)] == [point(0), point(4)], "set aside once more"
+    assert len(list(spool.aside())) == 3
     spool.close()
 
 
