@@ -16,7 +16,7 @@ from stream_app.config import Config
 from tests.hostile.cases import Case
 
 Ledger = dict[int, DeadLetter | None]
-"""Place among the cases handed in to its dead letter, None where it was taken. What is not in here is unaccounted for."""
+"""Place among the cases handed in to its dead letter, None where it was taken; the rest is unaccounted for."""
 
 
 class Consumer(Protocol):

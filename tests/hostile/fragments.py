@@ -67,10 +67,7 @@ JSON: dict[str, bytes] = {
 }
 
 MSGPACK: dict[str, bytes] = {
-    **{
-        name: _packed
-        for name, _packed in ((name, b"\xd3" + struct.pack(">q", n)) for name, n in _NUMBERS.items() if n < 2**63)
-    },
+    **{name: b"\xd3" + struct.pack(">q", number) for name, number in _NUMBERS.items() if number < 2**63},
     "2^63": b"\xcf" + struct.pack(">Q", 2**63),
     "2^64-1": b"\xcf" + struct.pack(">Q", 2**64 - 1),
     "1e308": b"\xcb" + struct.pack(">d", 1e308),
@@ -126,7 +123,7 @@ MAGIC: dict[str, bytes] = {
     "zstd": b"\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00\x99\xe9\xd8\x51",
     "lz4": b"\x04\x22\x4d\x18\x64\x40\xa7\0\0\0\0",
     "snappy": b"\xff\x06\0\0sNaPpY",
-    "pickle": b"\x80\x04\x95\x1e\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.",
+    "pickle": b"\x80\x04\x95\x1e\0\0\0\0\0\0\0\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R.",
     "safetensors": b"\x40\0\0\0\0\0\0\0"
     + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(64)
     + b"\0" * 4,
