@@ -16,6 +16,12 @@ from stream_app.errors import DriftflowError
 
 T = TypeVar("T")
 
+LEFTOVER = "*.new"
+"""Names of files that are being written; a process that is killed leaves them."""
+
+LEFTOVER_S = 86_400.0
+"""Age in seconds from which on nobody is writing such a file any more."""
+
 
 def write_durably(path: Path, blob: bytes, mode: int | None = None) -> None:
     """Replace a file; a crash or a full disk leaves the old one or the new one, never half of it. Its rights are
@@ -91,6 +97,17 @@ def _write_new(path: Path, blob: bytes, mode: int | None) -> None:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+def remove_old(folder: Path, pattern: str, before_s: float) -> None:
+    """Remove the files of a folder that were last written before a time, in seconds since the epoch.
+
+    What cannot be removed stays: that it is there does no harm.
+    """
+    for path in folder.glob(pattern):
+        with suppress(OSError):
+            if path.stat().st_mtime < before_s:
+                path.unlink()
 
 
 @contextmanager

@@ -15,7 +15,16 @@ import msgspec
 import pytest
 
 from stream_app import disk
-from stream_app.disk import append_durably, check_writable, create_durably, read_lines, write_durably, writing
+from stream_app.disk import (
+    LEFTOVER,
+    append_durably,
+    check_writable,
+    create_durably,
+    read_lines,
+    remove_old,
+    write_durably,
+    writing,
+)
 from stream_app.errors import DriftflowError
 
 
@@ -211,3 +220,14 @@ def test_rights_that_are_asked_for_do_not_depend_on_the_umask(tmp_path: Path, um
         os.umask(before)
     rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert rights == {"open": 0o644, "usual": 0o666 & ~umask, "closed": 0o600}
+
+
+def test_what_a_killed_process_has_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    for name in ("old.1a.new", "young.2b.new", "old.snapshot"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.new").mkdir()
+    for name in ("old.1a.new", "old.snapshot", "folder.new"):
+        os.utime(tmp_path / name, (1_000, 1_000))
+    remove_old(tmp_path, LEFTOVER, 2_000.0)
+    remove_old(tmp_path / "nowhere", LEFTOVER, 2_000.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.new", "old.snapshot", "young.2b.new"]

@@ -31,6 +31,7 @@ from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress, lag_of, lags_of
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
+from stream_app.worker.supervision import Parts
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Worker:
         config: the stream, with the partition count that its events topic has.
         store: snapshots and decisions.
         spool: durable queue of points.
+        parts: what happens when a part of it fails.
         only: ``score`` or ``watch`` to run one stage, None for both.
         replay: True when the store was preset with the decisions of the run to repeat.
 
@@ -58,9 +60,15 @@ class Worker:
     """
 
     def __init__(
-        self, config: Config, store: StateStore, spool: Spool, only: str | None = None, replay: bool = False
+        self,
+        config: Config,
+        store: StateStore,
+        spool: Spool,
+        parts: Parts,
+        only: str | None = None,
+        replay: bool = False,
     ) -> None:
-        self._config, self._store = config, store
+        self._config, self._store, self._spool, self.parts = config, store, spool, parts
         self.app = make_app(config)
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
         self.ready = asyncio.Event()
@@ -88,9 +96,9 @@ class Worker:
             on_revoked=self.revoked,
         )
         for stage, (topic, agent) in chosen.items():
-            app.agent(batch_transport.batch_topic(app, topic), name=stage)(agent)
-        app.task(self._follow_models)
-        app.timer(CHECKPOINT_S)(self._on_timer)
+            app.agent(batch_transport.batch_topic(app, topic), name=stage)(self.parts.watched(stage, agent))
+        app.task(self.parts.watched("models feed", self._follow_models))
+        app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
     # Agents --------------------------------------------------------------------------------------------------------
 
@@ -171,6 +179,7 @@ class Worker:
                 await self._outbox.put(out, TopicPartition(self._config.topics.partials, partition))
         await self.checkpoint()
         self._log_substitutes()
+        self.parts.beat("checkpoint")
 
     async def checkpoint(self) -> None:
         """Make what was processed durable (:meth:`Outbox.checkpoint` has the order)."""
@@ -216,9 +225,9 @@ class Worker:
     # Models --------------------------------------------------------------------------------------------------------
 
     async def _follow_models(self) -> None:
-        feed = asyncio.ensure_future(self._feed.run())
+        feed = asyncio.ensure_future(self.parts.keep("models feed", self._feed.run))
         try:
-            await self._complete(feed)
+            await self._complete()
             async with self._turn():
                 self._decider.activate_all()
                 self.ready.set()
@@ -226,12 +235,10 @@ class Worker:
         finally:
             feed.cancel()
 
-    async def _complete(self, feed: asyncio.Future[None]) -> None:
+    async def _complete(self) -> None:
         """Wait until there is a model, and every model that a decision names."""
         began_s, warned = time.monotonic(), False
         while not self._is_complete():
-            if feed.done():
-                feed.result()
             if not warned and time.monotonic() - began_s > _PATIENCE_S:
                 warned = True
                 log.warning(
@@ -262,6 +269,11 @@ class Worker:
         progress: Progress = consumer.progress() if consumer is not None else {}
         return progress
 
+    def poke(self) -> None:
+        """Ask the thread of Kafka's consumer for a sign of life."""
+        if self.app._consumer is not None:
+            self.app._consumer.poke(lambda: self.parts.beat("Kafka"))
+
     def status(self) -> Status:
         """Totals, and what is in work."""
         progress, pipeline = self.progress(), self.pipeline
@@ -277,4 +289,5 @@ class Worker:
             unwatched=sum(max(sent.get(n, 0) - state.next_offset, 0) for n, state in pipeline.watch_states.items()),
             late_blocks=sum(state.late_blocks for state in pipeline.watch_states.values()),
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
+            failing=dict(self.parts.failing),
         )

@@ -205,9 +205,13 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     async def on_shutdown(self) -> None:
         """Before the worker stops: agents and producer still live, nothing new is handed out."""
         owned = self._batch_only(self.assignment())
-        if owned:
+        if not owned:
+            return
+        try:
             await self._call(self.transport.on_revoked, owned)
-            await self.commit()
+        except Exception:
+            return  # the app has it as its crash reason; an error here would leave its services running for ever
+        await self.commit()
 
     def _batch_only(self, tps: Iterable[TopicPartition]) -> set[TopicPartition]:
         return {TP(tp.topic, tp.partition) for tp in tps if tp.topic in self._batch}
@@ -220,12 +224,20 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 await self.crash(error)
                 raise
 
+    def poke(self, answer: Callable[[], None]) -> None:
+        """Have the consumer's own thread call ``answer``, as long as that thread runs."""
+        self._thread.thread_loop.call_soon_threadsafe(answer)
+
     def progress(self) -> Progress:
         """Offset up to which everything is settled, and high watermark, of each assigned batch partition."""
         return {
             tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
             for tp in self._batch_only(self.assignment())
         }
+
+    def partitions_of(self, topic: str) -> set[int]:
+        """Partitions that a subscribed topic has, as the broker last said; none as long as it has not."""
+        return set(self._thread._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
 
     def _note_positions(self) -> None:
         """Between two fetches everything below the positions has been handed out."""
@@ -304,3 +316,11 @@ async def send(
     acknowledgement = await producer.send(topic, key, value, partition, None, list(headers))
     pending: asyncio.Future[Sent] = asyncio.ensure_future(acknowledgement)
     return pending
+
+
+async def known_to_producer(app: faust.App, topic: str) -> set[int]:
+    """Partitions of a topic that the app's producer knows, after asking the broker: sending to any other fails."""
+    producer = (await app.maybe_start_producer())._ensure_producer()
+    await producer.partitions_for(topic)
+    await producer.client.force_metadata_update()
+    return set(await producer.partitions_for(topic))

@@ -1,16 +1,17 @@
-"""Starts a worker process: preflight, topics, spool and drainer, Faust; stops them in the right order."""
+"""Starts a worker process: preflight, topics, spool and drainer, Faust; stops them in the right order, in time."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import signal
 import time
 from pathlib import Path
 
 from stream_app.config import Config
-from stream_app.disk import read_lines
+from stream_app.disk import LEFTOVER, LEFTOVER_S, read_lines, remove_old
 from stream_app.errors import DriftflowError
+from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
 from stream_app.sinks import make_sink
@@ -22,13 +23,18 @@ from stream_app.worker.agents import Worker
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import StatusFile
+from stream_app.worker.supervision import Parts, watch_loop
 
 log = logging.getLogger(__name__)
 
 STATUS_S = 0.5
 """Time between two writes of the status, and between two looks at the progress."""
 
-_DRAIN_S = 10.0
+_START_S = 60.0
+"""How long the broker may take to let the worker in."""
+
+_SPARE_S = 0.3
+"""What is left of the time to stop in when the sink is not waited for any longer."""
 
 
 def run_worker(config: Config, only: str | None = None, decisions: Path | None = None, checked: bool = True) -> None:
@@ -41,66 +47,128 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         checked: look at the broker first (:func:`~stream_app.kafka.preflight.preflight`).
 
     Raises:
-        DriftflowError: the worker cannot start; the message says why.
-        SystemExit: with 1, where it fails later: its supervisor starts it again.
+        DriftflowError: the worker cannot start, or has failed; the message says why.
     """
     prepare_process()
-    if checked:
-        require(preflight(config, "worker"))
-    config = prepare(config)
-    store = StateStore(config)
-    if decisions is not None:
-        store.preset(read_lines(decisions, DECODER, REMEDY))
-    spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
-    drainer = Drainer(spool, make_sink(config))
-    drainer.start()
-    try:
-        failed = asyncio.run(_run(config, store, spool, only, replay=decisions is not None))
-    finally:
-        drainer.drain(_DRAIN_S)
-        drainer.stop()
-        spool.close()
-    if failed:
-        raise SystemExit(1)
+    with Guard(config.worker.stop_within.seconds) as guard:
+        if checked:
+            require(preflight(config, "worker"))
+        config = prepare(config)
+        store = StateStore(config)
+        _tidy(config)
+        if decisions is not None:
+            store.preset(read_lines(decisions, DECODER, REMEDY))
+        spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
+        drainer = Drainer(spool, make_sink(config))
+        drainer.start()
+        try:
+            worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
+            asyncio.run(_Run(config, worker, drainer, guard).until_the_end())
+        except Exception as error:
+            guard.fail(described(error))
+        finally:
+            _deliver(drainer, spool, guard)
+    if guard.failure is not None:
+        raise DriftflowError(guard.failure)
 
 
-async def _run(config: Config, store: StateStore, spool: Spool, only: str | None, replay: bool) -> bool:
-    """Run a worker until it is told to stop or fails; True where it fails."""
-    worker, file, stop = Worker(config, store, spool, only, replay), StatusFile(config), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    worker.app.finalize()
-    await worker.app.start()
-    endings = (stop.wait(), worker.app.wait_until_stopped(), _write_status(file, worker), _watch_progress(worker))
-    tasks = [asyncio.ensure_future(ending) for ending in endings]
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    failed = not stop.is_set()
-    if failed:
-        errors = [worker.app.crash_reason, *(task.exception() for task in done)]
-        log.error("The worker failed: %s", next((error for error in errors if error is not None), "its app stopped"))
-    else:
-        file.write(worker.status())  # the file stays: it has to say how things stood at the end
-    for task in tasks:
-        task.cancel()
-    await worker.app.stop()
-    return failed
+def _tidy(config: Config) -> None:
+    """Remove what processes that were killed have left."""
+    keys = [config.path(key).parent for key in (config.worker.signing_key, *config.state.trusted_keys)]
+    for folder in {config.path(config.state.dir), config.path(config.trainer.registry), *keys}:
+        remove_old(folder, LEFTOVER, time.time() - LEFTOVER_S)
 
 
-async def _watch_progress(worker: Worker) -> None:
-    """Raise when a partition has stalled: a supervisor starts the worker again."""
-    dog = Watchdog()
-    while True:
-        await asyncio.sleep(STATUS_S)
-        stalled = dog.stalled(worker.progress() if worker.ready.is_set() else {}, time.monotonic())
-        if stalled:
-            raise DriftflowError(
-                f"no progress for {STALL_S:.0f} s although there are records to read on "
-                + ", ".join(f"{tp.topic}/{tp.partition}" for tp in stalled)
-                + "; the worker ends so that it can be started again from its snapshots"
-            )
+def _deliver(drainer: Drainer, spool: Spool, guard: Guard) -> None:
+    """Give the sink what time is left, when all else has ended in order, and say what stays in the spool."""
+    guard.step("the sink")
+    if guard.failure is None and not drainer.state.error:
+        drainer.drain(max(guard.left_s() - 2 * _SPARE_S, 0.0))
+    drainer.stop(max(guard.left_s() - _SPARE_S, 0.0))
+    with contextlib.suppress(DriftflowError):
+        if waiting := len(spool):
+            log.warning("%d points wait in %s for the next start: the sink has not taken them", waiting, spool.path)
+    spool.close()
 
 
-async def _write_status(file: StatusFile, worker: Worker) -> None:
-    while True:
-        file.write(worker.status())
-        await asyncio.sleep(STATUS_S)
+class _Run:
+    """One run of the event loop: the app, what writes the status, and what watches them."""
+
+    def __init__(self, config: Config, worker: Worker, drainer: Drainer, guard: Guard) -> None:
+        self._worker, self._drainer, self._guard, self._parts = worker, drainer, guard, worker.parts
+        self._file = StatusFile(config)
+
+    async def until_the_end(self) -> None:
+        """Run until a signal comes or something fails, then stop the app."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        watch_loop(loop, self._parts)
+        self._guard.on_end(lambda: loop.call_soon_threadsafe(ended.set))
+        parts = {"event loop": self._beat, "Kafka": self._kafka, "status": self._write_status, "progress": self._look}
+        tasks = [asyncio.ensure_future(self._parts.keep(name, run)) for name, run in parts.items()]
+        await ended.wait()
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(OSError):
+            self._file.write(self._worker.status())  # the file stays: it has to say how things stood at the end
+        await self._stop()
+
+    async def _stop(self) -> None:
+        """Stop fetching, make the last checkpoint, commit, leave the group; by force where that takes too long.
+
+        What hangs here does not listen to a cancellation either, so nothing is waited for a second time.
+        """
+        self._guard.step("the last checkpoint and Kafka's client")
+        stopping = asyncio.ensure_future(self._worker.app.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=self._guard.left_s())
+        if not done:
+            self._guard.force()
+        if (error := stopping.exception()) is not None:
+            self._parts.fail("stopping", error)
+            self._guard.force()
+        if (error := self._worker.app.crash_reason) is not None:
+            self._parts.fail("Kafka", error)
+        self._guard.step("the event loop")
+
+    async def _kafka(self) -> None:
+        """Faust: it has all agents and timers, and ends where one of its services fails."""
+        app = self._worker.app
+        app.finalize()
+        starting = asyncio.ensure_future(app.start())
+        done, _ = await asyncio.wait({starting}, timeout=_START_S)
+        if not done:
+            raise DriftflowError(f"the broker has not let the worker in for {_START_S:.0f} s: look at its log")
+        starting.result()
+        self._parts.beat("checkpoint")
+        await app.wait_until_stopped()
+        raise app.crash_reason or DriftflowError("it has stopped by itself")
+
+    async def _beat(self) -> None:
+        while True:
+            self._parts.beat("event loop")
+            await asyncio.sleep(STATUS_S)
+
+    async def _write_status(self) -> None:
+        while True:
+            self._file.write(self._worker.status())
+            self._parts.works("status")
+            await asyncio.sleep(STATUS_S)
+
+    async def _look(self) -> None:
+        """Raise when a partition has stalled or a thread is dead: a supervisor starts the worker again."""
+        dog = Watchdog()
+        while True:
+            await asyncio.sleep(STATUS_S)
+            stalled = dog.stalled(self._worker.progress() if self._worker.ready.is_set() else {}, time.monotonic())
+            if stalled:
+                raise DriftflowError(
+                    f"no progress for {STALL_S:.0f} s although there are records to read on "
+                    + ", ".join(f"{tp.topic}/{tp.partition}" for tp in stalled)
+                )
+            self._worker.poke()
+            self._look_at_drainer()
+
+    def _look_at_drainer(self) -> None:
+        state = self._drainer.state
+        if not state.alive:
+            raise DriftflowError("the thread that empties the spool is dead")
+        self._parts.note("drainer", state.error)

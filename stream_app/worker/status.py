@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from stream_app.config import Config
+from stream_app.disk import remove_old
 from stream_app.stages.score.state import COUNTERS
 
 _FRESH_S = 5.0
@@ -21,6 +24,7 @@ _OLD_S = 86_400.0
 """Files of processes that ended before are removed."""
 
 _SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early")
+_LARGEST = ("models_refused", "set_aside", "spooled")
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +52,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Blocks that came for a pane that was final or passed over."""
     closed_early: int = 0
     """Panes closed because too many were open."""
+    failing: dict[str, str] = {}
+    """Parts that cannot do their work now and try again, and the last error of each; empty when all is well."""
+    refused: dict[str, int] = {}
+    """Messages that could not be used, by the role of their topic."""
+    set_aside: int = 0
+    """Points that the sink will never take as they are, kept in the spool that the workers share."""
+    spooled: int = 0
+    """Points that wait in it for the sink."""
 
 
 _DECODER = msgspec.json.Decoder(Status)
@@ -59,15 +71,13 @@ def folder_of(config: Config) -> Path:
 
 
 class StatusFile:
-    """One worker's file, named after its process."""
+    """One worker's file, with a random token in its name: two containers, both process 1, may have one host name."""
 
     def __init__(self, config: Config) -> None:
         folder = folder_of(config)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*"):
-            if time.time() - path.stat().st_mtime > _OLD_S:
-                path.unlink(missing_ok=True)
-        self._path = folder / f"{socket.gethostname()}-{os.getpid()}.json"  # every container has a process 1
+        remove_old(folder, "*", time.time() - _OLD_S)
+        self._path = folder / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.json"
 
     def write(self, status: Status) -> None:
         """Replace the file; not forced to disk: after a crash nobody needs it, and it is written twice a second."""
@@ -80,7 +90,8 @@ def read_status(config: Config) -> dict[str, Any]:
     """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
     The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition
-    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive.
+    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive, and so
+    is what they have refused; they share a spool, so that its figures are the largest that one of them knows.
     """
     statuses = _read_all(config)
     if not statuses:
@@ -93,7 +104,9 @@ def read_status(config: Config) -> dict[str, Any]:
         **_totals(statuses),
         **{name: _sum([getattr(status, name) for status in alive]) for name in _SUMS},
         "first_score_at": min(began, default=None),
-        "models_refused": max(status.models_refused for status in alive),
+        **{name: max(getattr(status, name) for status in alive) for name in _LARGEST},
+        "failing": {part: error for status in alive for part, error in status.failing.items()},
+        "refused": dict(sum((Counter(status.refused) for status in alive), Counter[str]())),
     }
     del merged["counters"]
     return merged

@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from stream_app.config import Config
+from stream_app.guard import Guard
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.worker.agents import Worker
 from stream_app.worker.state import StateStore
+from stream_app.worker.supervision import Parts
 from tests.stages import streams
 
 
@@ -52,7 +54,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def worker(config: Config, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker with the first source and the first partials partition open, which trusts no key."""
     monkeypatch.setattr("stream_app.worker.models_feed.trusted_keys", lambda _: {})
-    made = Worker(config, store, spool)
+    made = Worker(config, store, spool, Parts(Guard(8.0)))
     made.pipeline.open_score(0)
     made.pipeline.open_watch(0)
     return made

@@ -20,6 +20,7 @@ def write_as(config: Config, pid: int, monkeypatch: pytest.MonkeyPatch, age_s: f
     with monkeypatch.context() as patch:
         patch.setattr("stream_app.worker.status.os.getpid", lambda: pid)
         patch.setattr("stream_app.worker.status.socket.gethostname", lambda: "a.b")
+        patch.setattr("stream_app.worker.status.secrets.token_hex", lambda _: "t")
         patch.setattr("stream_app.worker.status.time.time", lambda: now_s - age_s)
         StatusFile(config).write(Status(**fields))
 
@@ -84,21 +85,46 @@ def test_a_file_that_a_power_cut_has_emptied_says_nothing(
     config: Config, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     write_as(config, 1, monkeypatch, counters={0: counters(9, 9)}, unread={0: 0})
-    (folder_of(config) / "a.b-2.json").write_text(text)
+    (folder_of(config) / "a.b-2-t.json").write_text(text)
     assert read_status(config)["received"] == 9
     assert unread(config) == {0: 0}
 
 
 def test_files_of_long_ago_are_removed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     write_as(config, 1, monkeypatch)
-    old, older = folder_of(config) / "a.b-1.json", time.time() - 100_000
+    old, older = folder_of(config) / "a.b-1-t.json", time.time() - 100_000
     os.utime(old, (older, older))
     write_as(config, 2, monkeypatch)
-    assert [path.name for path in folder_of(config).iterdir()] == ["a.b-2.json"]
+    assert [path.name for path in folder_of(config).iterdir()] == ["a.b-2-t.json"]
 
 
 def test_the_file_is_json_for_anybody(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     write_as(config, 7, monkeypatch, counters={3: counters(9, 9)}, unread={3: None}, service="m")
-    written = json.loads((folder_of(config) / "a.b-7.json").read_text())
+    written = json.loads((folder_of(config) / "a.b-7-t.json").read_text())
     assert (written["counters"]["3"]["received"], written["unread"], written["service"]) == (9, {"3": None}, "m")
     assert written["at"] == pytest.approx(time.time(), abs=60)
+
+
+def test_two_containers_with_one_host_name_and_process_number_do_not_share_a_file(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.worker.status.os.getpid", lambda: 1)
+    monkeypatch.setattr("stream_app.worker.status.socket.gethostname", lambda: "worker")
+    one, other = StatusFile(config), StatusFile(config)
+    one.write(Status(pending=1))
+    other.write(Status(pending=2))
+    assert read_status(config)["pending"] == 3
+
+
+def test_what_fails_and_what_is_refused_is_told_of_all_that_are_alive(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_as(config, 1, monkeypatch, age_s=60, failing={"status": "full"}, refused={"models": 9}, spooled=99)
+    write_as(config, 2, monkeypatch, age_s=1, failing={"drainer": "away"}, refused={"models": 2}, spooled=7)
+    write_as(config, 3, monkeypatch, refused={"models": 1, "partials": 4}, set_aside=3, spooled=8)
+    merged = read_status(config)
+    assert merged["failing"] == {"drainer": "away"}
+    assert merged["refused"] == {"models": 3, "partials": 4}
+    assert (merged["set_aside"], merged["spooled"]) == (3, 8)
+    write_as(config, 3, monkeypatch)
+    assert read_status(config)["failing"] == {"drainer": "away"}

@@ -1,0 +1,134 @@
+"""What each part of a worker does when it fails: a table, and the wrappers that hold the parts to it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from stream_app.errors import DriftflowError
+from stream_app.guard import Guard, Pulse, described
+from stream_app.worker.progress import STALL_S
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What happens when a part fails.
+
+    Attributes:
+        again: errors after which it is started again, with a back-off, while the rest goes on and the status says so.
+            Every other error ends the worker.
+        silent_s: silence after which it counts as hung, which ends the worker too; None where something else watches.
+    """
+
+    again: tuple[type[Exception], ...] = ()
+    silent_s: float | None = None
+
+
+POLICIES = {
+    "score": Policy(),
+    "watch": Policy(),
+    "checkpoint": Policy(silent_s=STALL_S),
+    "models feed": Policy(again=(KafkaError,), silent_s=STALL_S),
+    "status": Policy(again=(OSError,)),
+    "progress": Policy(),
+    "drainer": Policy(),
+    "Kafka": Policy(silent_s=STALL_S),
+    "event loop": Policy(silent_s=STALL_S),
+}
+"""Part to policy. ARCHITECTURE.md has the whole table, in words."""
+
+
+class Parts:
+    """The parts of one worker.
+
+    Args:
+        guard: is told of failures, and watches the pulses.
+
+    Attributes:
+        failing: part to its last error, of those that are tried again.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.failing: dict[str, str] = {}
+        self._pulses: dict[str, Pulse] = {}
+
+    def fail(self, part: str, error: BaseException) -> None:
+        """End the worker: this part has failed."""
+        self._guard.fail(
+            f"{part} failed: {described(error)}; the worker ends so that it can be started again from its snapshots"
+        )
+
+    def beat(self, part: str) -> None:
+        """The part is alive. The first beat begins the watch; may be called from any thread."""
+        if part not in self._pulses:
+            limit_s = POLICIES[part].silent_s
+            assert limit_s is not None
+            sentence = f"{part} hangs: it has not come round"
+            self._pulses[part] = self._guard.watch(part, sentence, limit_s)
+        self._pulses[part].beat()
+
+    def works(self, part: str) -> None:
+        """The part has done its work: it fails no more."""
+        if self.failing.pop(part, None) is not None:
+            log.info("%s works again", part)
+
+    def note(self, part: str, error: str) -> None:
+        """How a part stands that tries again, and says so, by itself; ``""`` where all is well."""
+        if error:
+            self.failing[part] = error
+        else:
+            self.failing.pop(part, None)
+
+    def watched(self, part: str, run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """A coroutine function that ends the worker where it raises."""
+
+        @functools.wraps(run)
+        async def watch(*args: Any) -> None:
+            try:
+                await run(*args)
+            except Exception as error:
+                self.fail(part, error)
+                raise
+
+        return watch
+
+    async def keep(self, part: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part that never ends until cancelled; again after what its policy allows. Ends the worker otherwise."""
+        wait_s = _BACKOFF_S
+        while True:
+            try:
+                await run()
+                raise DriftflowError("it ended although nobody had told it to")
+            except POLICIES[part].again as error:
+                if part not in self.failing:
+                    log.warning("%s: %s; it is tried again, and the rest goes on", part, described(error))
+                wait_s = min(2 * wait_s, _BACKOFF_S_MAX) if part in self.failing else _BACKOFF_S
+                self.failing[part] = described(error)
+            except Exception as error:
+                self.fail(part, error)
+                return
+            await asyncio.sleep(wait_s)
+
+
+def watch_loop(loop: asyncio.AbstractEventLoop, parts: Parts) -> None:
+    """End the worker where a callback or a task that nobody awaits raises; a lost connection is no reason to."""
+
+    def failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, (KafkaError, OSError)) or not isinstance(error, Exception):
+            log.warning("%s%s", context["message"], f": {described(error)}" if error is not None else "")
+        else:
+            parts.fail("a callback", error)
+
+    loop.set_exception_handler(failed)
