@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from stream_app.config.model import ModelConfig
 from stream_app.config.registries import DETECTOR_OPTIONS, PRIVATE_FLOWS
-from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, WorkerConfig
+from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
 
 def faults_of(config: Config) -> list[str]:
@@ -24,6 +24,7 @@ def faults_of(config: Config) -> list[str]:
         *_context_faults(config),
         *_privacy_faults(config),
         *_worker_faults(config.worker),
+        *_sink_faults(config.sink),
     ]
 
 
@@ -178,3 +179,9 @@ def _worker_faults(worker: WorkerConfig) -> list[str]:
     if worker.stop_within >= 1_000:
         return []
     return [f'worker.stop_within: at least "1s", a checkpoint takes its time, got {int(worker.stop_within)} ms']
+
+
+def _sink_faults(sink: SinkConfig) -> list[str]:
+    if 100 <= sink.timeout <= 3_600_000:
+        return []
+    return [f'sink.timeout: from "100ms" to "1h", got {int(sink.timeout)} ms']

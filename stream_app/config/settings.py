@@ -213,7 +213,9 @@ class SinkConfig(Section, frozen=True):
     spool: str = "spool.sqlite"
     """Points wait here, durably, until the sink has taken them."""
     spool_max_points: Positive = 5_000_000
-    """Points that may wait; beyond it the oldest are given up, and counted."""
+    """Points that may wait, and as many may be set aside; beyond it the oldest are given up, and counted."""
+    timeout: Duration = Duration(15_000)
+    """Longest time of one write to InfluxDB in all, whatever the server does; 100ms to 1h."""
     url: str = "http://127.0.0.1:8086"
     """InfluxDB's address."""
     org: str = "driftflow"

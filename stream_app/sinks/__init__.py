@@ -30,7 +30,7 @@ def _influx(config: Config) -> Sink:
     sink = InfluxSink(config)
     retention_s = sink.retention_s()
     if retention_s:
-        oldest = utc(int(1000 * (time.time() - retention_s)), "%Y-%m-%d")
+        oldest = utc(int(1000 * max(time.time() - retention_s, 0)), "%Y-%m-%d")
         log.warning(
             "Bucket %s keeps %d days: points of events before %s will be refused and set aside.",
             config.sink.bucket,

@@ -1,4 +1,4 @@
-"""InfluxDB 2 (and what speaks its write API), through influxdb-client's synchronous writer.
+"""InfluxDB 2 (and what speaks its write API), through influxdb-client's synchronous calls.
 
 The client's batching writer loses points without telling the caller; this one raises, and the spool keeps the data.
 """
@@ -6,11 +6,10 @@ The client's batching writer loses points without telling the caller; this one r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import influxdb_client
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from urllib3 import Retry
@@ -18,9 +17,13 @@ from urllib3.exceptions import HTTPError
 
 from stream_app.config import Config
 from stream_app.errors import SinkError
-from stream_app.sinks.base import Rejected
+from stream_app.sinks.base import Rejected, encoded
+from stream_app.sinks.deadline import Deadline, Sockets
 from stream_app.stages.outputs import Point
 
+T = TypeVar("T")
+
+_TAKEN = 204
 _BAD_POINT = (400, 413, 422)
 """413: the batch is too large for the server; halves of it may pass."""
 
@@ -31,48 +34,79 @@ _REMEDIES = {
     404: "no such organisation or bucket: create it, or see sink.org and sink.bucket",
     429: "the server asks for patience",
 }
+_INT64 = range(-(2**63), 2**63)
 
 
 class InfluxSink:
-    """Points as line protocol, millisecond precision."""
+    """Points as line protocol, millisecond precision. No call takes longer than ``sink.timeout``."""
 
     def __init__(self, config: Config) -> None:
         sink = config.sink
-        self._bucket, self._where = sink.bucket, f"{sink.url} bucket {sink.bucket}"
+        self._org, self._bucket, self._where = sink.org, sink.bucket, f"{sink.url} bucket {sink.bucket}"
         self._client = influxdb_client.InfluxDBClient(
             sink.url,
             token=sink.token(config.root),
             org=sink.org,
-            timeout=15_000,
+            timeout=int(sink.timeout),
             enable_gzip=True,
             retries=Retry(total=0),  # the drainer has a backoff of its own, without an end
         )
-        self._api: Any = self._client.write_api(write_options=SYNCHRONOUS)
+        self._sockets = Sockets()
+        self._sockets.watch(self._client.api_client.rest_client.pool_manager)
+        self._deadline = Deadline(self._where, sink.timeout.seconds, self._sockets)
+        self._api: Any = influxdb_client.WriteService(self._client.api_client)
 
     def write(self, batch: Sequence[Point]) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        lines = [line_of(point) for point in batch]
-        try:
-            self._api.write(self._bucket, record=lines, write_precision=WritePrecision.MS)
-        except ApiException as error:
-            raise _refusal(self._where, error) from error
-        except (HTTPError, OSError) as error:
-            raise SinkError(f"{self._where} cannot be reached: {error}") from error
+        lines = [line for line in encoded(batch, line_of) if line]
+        if lines:
+            self._deadline.run(lambda: self._send("\n".join(lines)))
 
     def close(self) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        self._api.close()
+        self._sockets.shut()
         self._client.close()
 
     def retention_s(self) -> int | None:
         """Retention of the bucket in seconds, 0 where it keeps points for ever; None where the server does not say."""
         try:
-            bucket = self._client.buckets_api().find_bucket_by_name(self._bucket)
-        except (ApiException, HTTPError, OSError):
+            return self._deadline.run(lambda: self._answer(self._ask_retention))
+        except SinkError:
             return None
+
+    def _ask_retention(self) -> int | None:
+        bucket = self._client.buckets_api().find_bucket_by_name(self._bucket)
         if bucket is None:
             return None
         return max((int(rule.every_seconds) for rule in bucket.retention_rules), default=0)
+
+    def _send(self, lines: str) -> None:
+        status = self._answer(lambda: self._post(lines))
+        if status != _TAKEN:  # as a proxy that wants a login does: the points are not stored
+            raise SinkError(
+                f"{self._where} answered {status} where InfluxDB answers {_TAKEN}: is another server there?"
+            )
+
+    def _post(self, lines: str) -> int:
+        _, status, _ = self._api.post_write_with_http_info(
+            self._org, self._bucket, lines, precision=WritePrecision.MS, content_type="text/plain; charset=utf-8"
+        )
+        return int(status)
+
+    def _answer(self, ask: Callable[[], T]) -> T:
+        """What the client makes of an answer.
+
+        Raises:
+            SinkError: in place of anything that it raises.
+        """
+        try:
+            return ask()
+        except ApiException as error:
+            raise _refusal(self._where, error) from error
+        except (HTTPError, OSError) as error:
+            raise SinkError(f"{self._where} cannot be reached: {error}") from error
+        except Exception as error:
+            raise SinkError(f"{self._where} gave an answer that makes no sense: {error}") from error
 
 
 def _refusal(where: str, error: ApiException) -> SinkError:
@@ -84,7 +118,14 @@ def _refusal(where: str, error: ApiException) -> SinkError:
 
 
 def line_of(point: Point) -> str:
-    """Line protocol of a point. Empty tags are left out and floats that are not finite too: neither can be written."""
+    """Line protocol of a point. Empty tags are left out and floats that are not finite too: neither can be written.
+
+    Raises:
+        OverflowError: a whole number in it is beyond 64 bits.
+    """
+    for name, value in (("time", point.time_ms), *point.fields):
+        if isinstance(value, int) and value not in _INT64:
+            raise OverflowError(f"its {name} is beyond 64 bits")
     line = influxdb_client.Point(point.measurement).time(point.time_ms, WritePrecision.MS)
     for name, value in point.tags:
         if value:

@@ -127,6 +127,8 @@ ONE_FAULT = [
     ({"trainer": {"trim": 0.5}}, "trainer.trim"),
     ({"worker": {"stop_within": "900ms"}}, "worker.stop_within"),
     ({"sink": {"kind": "csv"}}, "sink.kind"),
+    ({"sink": {"timeout": "99ms"}}, "sink.timeout"),
+    ({"sink": {"timeout": "2h"}}, "sink.timeout"),
     ({"rules": {"r": {"detector": "nope", "open": 2.0, "resolve": 1.0}}}, "rules.r.detector"),
     ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 2.0}}}, "rules.r.resolve"),
     ({"rules": {"r": {"detector": "pit", "resolve": 2.0}}}, "rules.r.open"),
