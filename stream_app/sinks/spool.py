@@ -145,6 +145,12 @@ class Spool:
             return int(db.execute(_COUNT["queue"]).fetchone()[0])
 
     @property
+    def kept_aside(self) -> int:
+        """Points that are set aside now."""
+        with self._reading() as db:
+            return int(db.execute(_COUNT["set_aside"]).fetchone()[0])
+
+    @property
     def dropped(self) -> int:
         """Points dropped because the queue was full, ever."""
         return self._lost()[0]

@@ -8,9 +8,11 @@ import logging
 import time
 from pathlib import Path
 
+import msgspec
+
 from stream_app.config import Config
 from stream_app.disk import LEFTOVER, LEFTOVER_S, read_lines, remove_old
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
@@ -22,7 +24,7 @@ from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
-from stream_app.worker.status import StatusFile
+from stream_app.worker.status import Status, StatusFile
 from stream_app.worker.supervision import Parts, watch_loop
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         drainer.start()
         try:
             worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
-            asyncio.run(_Run(config, worker, drainer, guard).until_the_end())
+            asyncio.run(_Run(config, worker, spool, drainer, guard).until_the_end())
         except Exception as error:
             guard.fail(described(error))
         finally:
@@ -94,8 +96,9 @@ def _deliver(drainer: Drainer, spool: Spool, guard: Guard) -> None:
 class _Run:
     """One run of the event loop: the app, what writes the status, and what watches them."""
 
-    def __init__(self, config: Config, worker: Worker, drainer: Drainer, guard: Guard) -> None:
-        self._worker, self._drainer, self._guard, self._parts = worker, drainer, guard, worker.parts
+    def __init__(self, config: Config, worker: Worker, spool: Spool, drainer: Drainer, guard: Guard) -> None:
+        self._worker, self._spool, self._drainer = worker, spool, drainer
+        self._guard, self._parts = guard, worker.parts
         self._file = StatusFile(config)
 
     async def until_the_end(self) -> None:
@@ -109,7 +112,7 @@ class _Run:
         for task in tasks:
             task.cancel()
         with contextlib.suppress(OSError):
-            self._file.write(self._worker.status())  # the file stays: it has to say how things stood at the end
+            self._file.write(self._status())  # the file stays: it has to say how things stood at the end
         await self._stop()
 
     async def _stop(self) -> None:
@@ -149,9 +152,16 @@ class _Run:
 
     async def _write_status(self) -> None:
         while True:
-            self._file.write(self._worker.status())
-            self._parts.works("status")
+            self._file.write(self._status())
+            self._parts.beat("status")
             await asyncio.sleep(STATUS_S)
+
+    def _status(self) -> Status:
+        status, spool = self._worker.status(), self._spool
+        try:
+            return msgspec.structs.replace(status, spooled=len(spool), set_aside=spool.kept_aside)
+        except SinkError as error:
+            return msgspec.structs.replace(status, failing=status.failing | {"spool": str(error)})
 
     async def _look(self) -> None:
         """Raise when a partition has stalled or a thread is dead: a supervisor starts the worker again."""

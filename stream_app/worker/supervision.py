@@ -70,18 +70,14 @@ class Parts:
         )
 
     def beat(self, part: str) -> None:
-        """The part is alive. The first beat begins the watch; may be called from any thread."""
-        if part not in self._pulses:
-            limit_s = POLICIES[part].silent_s
-            assert limit_s is not None
-            sentence = f"{part} hangs: it has not come round"
-            self._pulses[part] = self._guard.watch(part, sentence, limit_s)
-        self._pulses[part].beat()
-
-    def works(self, part: str) -> None:
-        """The part has done its work: it fails no more."""
+        """The part has come round and works. The first beat begins the watch; may be called from any thread."""
         if self.failing.pop(part, None) is not None:
             log.info("%s works again", part)
+        limit_s = POLICIES[part].silent_s
+        if limit_s is not None and part not in self._pulses:
+            self._pulses[part] = self._guard.watch(part, f"{part} hangs: it has not come round", limit_s)
+        if part in self._pulses:
+            self._pulses[part].beat()
 
     def note(self, part: str, error: str) -> None:
         """How a part stands that tries again, and says so, by itself; ``""`` where all is well."""
