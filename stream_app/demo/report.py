@@ -37,7 +37,7 @@ def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
         "slices": len({pane["slice"] for pane in panes}),
         "windows_written": windows,
         **_incidents(facts),
-        "models_refused": _models(facts, "refused") + status["models_refused"],
+        "models_refused": _models(facts, "refused") + status["refused"]["models"],
         "swaps": len({activation["model_id"] for activation in activations}) - 1,
         "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
         "events_per_s": round(status["received"] / max(status["at"] - first_score_at, 1e-9), 1),

@@ -14,10 +14,11 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
+from stream_app.models.keys import request_key
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.decisions import models_of
-from stream_app.stages.outputs import Outputs
+from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
@@ -29,6 +30,7 @@ from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress, lag_of, lags_of
+from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
 from stream_app.worker.supervision import Parts
@@ -74,9 +76,9 @@ class Worker:
         self.ready = asyncio.Event()
         self._partitions = Partitions(config, store, self.pipeline)
         send = functools.partial(batch_transport.send, self.app)
-        self._outbox = Outbox(send, config.topics, spool, self._partitions)
+        self._outbox = Outbox(send, config.topics, spool, self._partitions, request_key(config))
         self._decider = Decider(config, store, self.pipeline)
-        self._feed = ModelsFeed(config, self.take_model)
+        self._feed = ModelsFeed(config, self.take_model, self.put_aside, lambda: parts.beat("models feed"))
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
         self._partials_refused = Seldom(log)
@@ -251,15 +253,22 @@ class Worker:
         missing = self.pipeline.models.missing(models_of(self.pipeline.decisions))
         return bool(self._decider.service) and self._feed.caught_up.is_set() and not missing
 
-    async def take_model(self, notice: ModelNotice, density: Density | None) -> None:
-        """Note a notice; put its model in service where it has one."""
+    async def take_model(self, notice: ModelNotice, density: Density | None, newest: bool) -> None:
+        """Note a genuine notice; make its model available where it has one, and put the newest in service."""
         async with self._turn():
-            self._outbox.add_point(model_point(notice))
+            if notice.status != "covered":
+                self._outbox.add_point(model_point(notice))
             if density is not None:
                 self.pipeline.models.add(density)
+            if density is not None and newest:
                 self._decider.service = density.model_id
                 if self.ready.is_set():
                     self._decider.activate_all()
+
+    async def put_aside(self, letter: Outgoing, reports: Reports) -> None:
+        """Send the dead letter of a notice that was refused; the checkpoint after it notes that it was reported."""
+        async with self._turn():
+            await self._outbox.put(Outputs([letter]), None, reports)
 
     # Status --------------------------------------------------------------------------------------------------------
 
@@ -274,6 +283,9 @@ class Worker:
         if self.app._consumer is not None:
             self.app._consumer.poke(lambda: self.parts.beat("Kafka"))
 
+    def _of_watch(self, count: str) -> dict[str, int]:
+        return {"partials": sum(getattr(state, count) for state in self.pipeline.watch_states.values())}
+
     def status(self) -> Status:
         """Totals, and what is in work."""
         progress, pipeline = self.progress(), self.pipeline
@@ -282,7 +294,8 @@ class Worker:
             counters=self._partitions.counters(),
             first_score_at=self._first_score_at,
             service=self._decider.service,
-            models_refused=self._feed.refused,
+            taken=self._of_watch("taken") | {"models": self._feed.taken},
+            refused=self._of_watch("refused") | {"models": self._feed.refused},
             pending=self._outbox.pending,
             lag=lag_of(progress),
             unread=lags_of(progress, self._config.topics.events),

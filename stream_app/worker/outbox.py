@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from flowlib.artifact import Ed25519PrivateKey
+from schemas.codecs import WireMessage
 from stream_app.config import TopicsConfig
 from stream_app.kafka.types import Headers, Sent, TopicPartition
+from stream_app.models.signing import sign
 from stream_app.sinks.spool import Spool
-from stream_app.stages.outputs import Outputs, Point
-from stream_app.worker.composites import CompositeEvent
+from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.worker.partitions import Partitions
+
+_REQUEST = ("ce_type", b"driftflow.retrain-request.v1")
+"""Header of the messages that are signed: a trainer believes no others."""
 
 
 class Send(Protocol):
@@ -21,6 +26,12 @@ class Send(Protocol):
     ) -> asyncio.Future[Sent]: ...
 
 
+class Acked(Protocol):
+    """What is acked once all that came of it is durable."""
+
+    def ack(self) -> object: ...
+
+
 class Outbox:
     """Messages on their way, points, partitions to save and acks to give, since the last checkpoint.
 
@@ -29,17 +40,20 @@ class Outbox:
         topics: names of the topics.
         spool: durable queue of points.
         partitions: writes the snapshots.
+        key: signs retrain requests.
 
     Attributes:
         sent_until: partials partition to the offset after the last message of ours that the broker has taken.
     """
 
-    def __init__(self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions) -> None:
-        self._send, self._topics, self._spool, self._partitions = send, topics, spool, partitions
+    def __init__(
+        self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions, key: Ed25519PrivateKey
+    ) -> None:
+        self._send, self._topics, self._spool, self._partitions, self._key = send, topics, spool, partitions, key
         self._sent: list[asyncio.Future[Sent]] = []
         self._points: list[Point] = []
         self._unsaved: set[TopicPartition] = set()
-        self._unacked: list[CompositeEvent] = []
+        self._unacked: list[Acked] = []
         self.sent_until: dict[int, int] = {}
 
     @property
@@ -51,18 +65,24 @@ class Outbox:
         """A point that belongs to no partition."""
         self._points.append(point)
 
-    async def put(self, out: Outputs, owner: TopicPartition, event: CompositeEvent | None = None) -> None:
-        """Send what came of a partition's input; with an event, it is acked at the next checkpoint."""
+    async def put(self, out: Outputs, owner: TopicPartition | None, event: Acked | None = None) -> None:
+        """Send what came of a partition's input, or of none's; with an event, it is acked at the next checkpoint."""
         self._points += out.points
         for message in out.messages:
             topic = getattr(self._topics, message.role)
-            sent = await self._send(
-                topic, message.key, message.value, partition=message.partition, headers=message.headers
-            )
+            headers = self._signed(message)
+            sent = await self._send(topic, message.key, message.value, partition=message.partition, headers=headers)
             self._sent.append(sent)
-        self._unsaved.add(owner)
+        if owner is not None:
+            self._unsaved.add(owner)
         if event is not None:
             self._unacked.append(event)
+
+    def _signed(self, message: Outgoing) -> Headers:
+        """The headers of a message; those of a signature come last, outside what a replay compares."""
+        if _REQUEST not in message.headers:
+            return message.headers
+        return sign(WireMessage(message.value, message.headers), self._key).headers
 
     async def checkpoint(self) -> None:
         """Make everything durable that was processed since the last checkpoint. For every partition, in this order:

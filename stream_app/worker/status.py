@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ _OLD_S = 86_400.0
 """Files of processes that ended before are removed."""
 
 _SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early")
-_LARGEST = ("models_refused", "set_aside", "spooled")
+_LARGEST = ("set_aside", "spooled")
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +37,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """When the first batch was scored, in seconds since the epoch."""
     service: str = ""
     """The model that new panes are scored with; empty as long as there is none."""
-    models_refused: int = 0
-    """Models whose bytes were not accepted."""
     pending: int = 0
     """Partitions with work that is not durable yet."""
     lag: int | None = None
@@ -54,8 +51,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Panes closed because too many were open."""
     failing: dict[str, str] = {}
     """Parts that cannot do their work now and try again, and the last error of each; empty when all is well."""
+    taken: dict[str, int] = {}
+    """Messages that were of use, of its partials partitions (``partials``) and of the models topic (``models``)."""
     refused: dict[str, int] = {}
-    """Messages that could not be used, by the role of their topic."""
+    """Those that were not: the dead letters have them."""
     set_aside: int = 0
     """Points that the sink will never take as they are, kept in the spool that the workers share."""
     spooled: int = 0
@@ -90,8 +89,8 @@ def read_status(config: Config) -> dict[str, Any]:
     """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
     The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition
-    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive, and so
-    is what they have refused; they share a spool, so that its figures are the largest that one of them knows.
+    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive; they
+    share a spool, so that its figures are the largest that one of them knows.
     """
     statuses = _read_all(config)
     if not statuses:
@@ -106,10 +105,19 @@ def read_status(config: Config) -> dict[str, Any]:
         "first_score_at": min(began, default=None),
         **{name: max(getattr(status, name) for status in alive) for name in _LARGEST},
         "failing": {part: error for status in alive for part, error in status.failing.items()},
-        "refused": dict(sum((Counter(status.refused) for status in alive), Counter[str]())),
+        "taken": _intake([status.taken for status in alive]),
+        "refused": _intake([status.refused for status in alive]),
     }
     del merged["counters"]
     return merged
+
+
+def _intake(counted: list[dict[str, int]]) -> dict[str, int]:
+    """The workers share out the partials; each of them reads the whole models topic."""
+    return {
+        "partials": sum(counts.get("partials", 0) for counts in counted),
+        "models": max(counts.get("models", 0) for counts in counted),
+    }
 
 
 def unread(config: Config) -> dict[int, int | None]:

@@ -33,7 +33,7 @@ def write_status(config: Config, received: int, unread: dict[str, int | None] | 
         "counters": {"0": counters},
         "first_score_at": 90.0,
         "service": "m0",
-        "models_refused": 0,
+        "refused": {"models": 0},
         "unread": {"0": 0, "1": 0} if unread is None else unread,
     }
     folder = config.path(config.state.dir) / "status"

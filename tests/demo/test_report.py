@@ -62,7 +62,7 @@ def test_periods_that_did_not_come_have_no_rate() -> None:
 def run(tmp_path: Path) -> tuple[Facts, Progress]:
     """A run of nine events, two models and one that was refused."""
     config = storing.config_in(tmp_path)
-    storing.write_status(config, received=9, models_refused=1, at=94.0)
+    storing.write_status(config, received=9, refused={"models": 1}, at=94.0)
     alert = {"slice": "north", "slicing": "station", "stream": "s", "state": "open"}
     gates = json.dumps({"calibration": {"passed": True}})
     about = {"parent_id": "", "train_rows": 5, "reason": "good", "gates": gates}

@@ -38,7 +38,7 @@ def _flip(blob: bytes) -> bytes:
 
 
 def _signed_by_a_stranger(notice: ModelNotice, folder: Path) -> ModelNotice:
-    key = artifact.load_or_create_key(folder / "stranger.pem")
+    key = artifact.Ed25519PrivateKey.generate()
     digest = sha256(sha256(notice.manifest).digest() + sha256(notice.tensors).digest()).digest()
     return msgspec.structs.replace(notice, signature=key.sign(digest), key_id=artifact.key_id(key.public_key()))
 
@@ -68,7 +68,7 @@ def test_altered_models_are_refused_and_the_old_one_keeps_scoring(make_stream: M
         publish(producer, config, alter(second, stream.folder))
     producer.send(config.topics.models, key=b"junk", value=b"junk", headers=[("ce_type", b"driftflow.model-notice.v1")])
     producer.flush()
-    stream.wait(lambda: stream.status()["models_refused"] == len(ALTERED) + 1, "the refusals")
+    stream.wait(lambda: stream.status()["refused"]["models"] == len(ALTERED) + 1, "the refusals")
     stream.produce(rows[4_000:8_000])
     stream.wait_until_done()
     assert stream.status()["service"] == first.model_id

@@ -10,11 +10,17 @@ from typing import Any
 
 import msgspec
 
+from flowlib.artifact import Ed25519PrivateKey
+from schemas.codecs import WireMessage
 from schemas.records import ModelNotice
 from stream_app.config import Config, EventConfig, KafkaConfig, TopicsConfig
 from stream_app.kafka.types import TopicPartition
+from stream_app.models.signing import sign
 from stream_app.worker.acks import Token
 from stream_app.worker.composites import Chunk
+
+KEY = Ed25519PrivateKey.generate()
+"""The trainer's, in tests that make no other."""
 
 
 def make_config(
@@ -88,6 +94,8 @@ def notice(model_id: str, status: str = "promoted", **fields: Any) -> ModelNotic
     return ModelNotice(**{**known, "model_id": model_id, "status": status, **fields})
 
 
-def notice_record(tp: TopicPartition, offset: int, sent: ModelNotice) -> Any:
-    """A notice as a record of the models topic."""
-    return record(tp, offset, msgspec.json.encode(sent), [("ce_type", b"driftflow.model-notice.v1")])
+def notice_record(tp: TopicPartition, offset: int, sent: ModelNotice, key: Ed25519PrivateKey | None = KEY) -> Any:
+    """A notice as a record of the models topic, signed unless there is no key."""
+    message = WireMessage(msgspec.json.encode(sent), (("ce_type", b"driftflow.model-notice.v1"),))
+    message = message if key is None else sign(message, key)
+    return record(tp, offset, message.value, message.headers)

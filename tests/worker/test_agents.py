@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from schemas.codecs import encode_partials
+from schemas.intake import Refusal, take_in
 from schemas.pane_layout import PaneLayout
-from schemas.records import PaneBlock, PaneClosed
+from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
@@ -23,9 +24,12 @@ from stream_app.stages.snapshot import unpack
 from stream_app.stages.watch.detectors.checks import reference
 from stream_app.stages.watch.state import WatchState
 from stream_app.worker.agents import Worker
+from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from tests.stages import streams
 from tests.worker.making import Stream, in_a_loop, notice, record
+
+REFUSAL = Refusal("unsigned", "df-signature", "it is not signed")
 
 
 @pytest.fixture
@@ -140,14 +144,40 @@ async def test_an_event_that_was_sought_back_is_left_alone(
     assert not scored
 
 
+@pytest.fixture
+def sent(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the worker sends: ``(topic, value, headers)``; the broker takes it at once."""
+    messages: list[Any] = []
+
+    async def send(topic: str, key: Any, value: Any, *, partition: int, headers: Any) -> asyncio.Future[Any]:
+        messages.append((topic, value, headers))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(SimpleNamespace(topic=topic, partition=partition, offset=len(messages)))
+        return done
+
+    monkeypatch.setattr(worker._outbox, "_send", send)
+    return messages
+
+
+@pytest.mark.parametrize("headers", [[], [("kind", None)], [("kind", b"block"), ("traceparent", None)]])
 @in_a_loop
-async def test_a_partial_that_is_none_of_ours_is_skipped_and_done_with(
-    worker: Worker, partials: TopicPartition, scored: list[int], caplog: pytest.LogCaptureFixture
+async def test_a_partial_that_is_none_of_ours_is_put_aside_and_done_with(
+    worker: Worker,
+    partials: TopicPartition,
+    scored: list[int],
+    sent: list[Any],
+    caplog: pytest.LogCaptureFixture,
+    headers: Any,
 ) -> None:
-    stream = Stream(partials, 5, value=b"junk")
+    stream = Stream.of(partials, [record(partials, 5, b"junk", headers)])
     with caplog.at_level(logging.ERROR):
         await worker.watch(stream)
     await worker.checkpoint()
+    ((topic, value, letter_headers),) = sent
+    letter = take_in("dead_letters", "s", value, letter_headers)
+    assert isinstance(letter, DeadLetter)
+    assert (topic, letter.topic, letter.offset) == (worker.pipeline.config.topics.dead_letters, partials.topic, 5)
+    assert (worker.status().taken["partials"], worker.status().refused["partials"]) == (0, 1)
     assert f"{partials.topic}/0@5 is not a partial of ours and is skipped" in caplog.text
     assert worker.pipeline.watch_states[0].next_offset == 6
     assert stream.acked == [5]
@@ -207,13 +237,49 @@ async def test_a_worker_goes_on_where_another_one_has_saved(
 async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: StateStore, spool: Any) -> None:
     model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
     worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
-    await worker.take_model(notice("c", "refused"), None)
+    await worker.take_model(notice("c", "refused"), None, False)
     assert worker.status().service == ""
-    await worker.take_model(notice("m"), model)
+    await worker.take_model(notice("m"), model, True)
     assert worker.status().service == "m"
     assert not store.decisions(), "nothing is put in service before every known model is here"
     worker.ready.set()
-    await worker.take_model(notice("m"), model)
+    await worker.take_model(notice("m"), model, True)
     assert store.decisions() == [Activated(0, 0, "m", "fused")]
     await worker.checkpoint()
     assert [dict(point.tags)["model_id"] for _, point in spool.read(9)] == ["c", "m", "m"]
+
+
+@in_a_loop
+async def test_an_older_model_is_available_and_does_not_take_over(
+    worker: Worker, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.pipeline.models, "add", lambda density: arrive(worker, density.model_id))
+    worker.ready.set()
+    for name, newest in (("new", True), ("old", False)):
+        model: Any = SimpleNamespace(model_id=name, engine=SimpleNamespace(name="fused"))
+        await worker.take_model(notice(name), model, newest)
+    assert worker.status().service == "new"
+    assert store.decisions() == [Activated(0, 0, "new", "fused")]
+    assert worker.pipeline.models.missing(["old", "new"]) == set()
+
+
+@in_a_loop
+async def test_an_answer_that_an_earlier_model_gives_is_no_row_among_the_models(worker: Worker, spool: Spool) -> None:
+    await worker.take_model(notice("m", "covered"), None, False)
+    await worker.checkpoint()
+    assert not spool.read(9)
+
+
+@in_a_loop
+async def test_a_notice_that_is_refused_is_reported_once_the_broker_has_its_dead_letter(
+    worker: Worker, store: StateStore, sent: list[Any]
+) -> None:
+    config = worker.pipeline.config
+    reports, models = Reports(config), TopicPartition(config.topics.models, 0)
+    letter = reports.letter(record(models, 3), REFUSAL)
+    assert letter is not None
+    await worker.put_aside(letter, reports)
+    assert Reports(config).letter(record(models, 3), REFUSAL) is not None, "a crash now: it is said again"
+    await worker.checkpoint()
+    assert Reports(config).letter(record(models, 3), REFUSAL) is None
+    assert [(topic, value) for topic, value, _ in sent] == [(config.topics.dead_letters, letter.value)]

@@ -43,17 +43,29 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
         counters={0: counters(9, 8)},
         first_score_at=100.0,
         service="old",
-        models_refused=2,
+        taken={"partials": 5, "models": 2},
+        refused={"partials": 1, "models": 2},
         pending=1,
         lag=5,
     )
     write_as(
-        config, 2, monkeypatch, counters={1: counters(4, 3)}, first_score_at=90.0, service="new", lag=6, late_blocks=3
+        config,
+        2,
+        monkeypatch,
+        counters={1: counters(4, 3)},
+        first_score_at=90.0,
+        service="new",
+        taken={"partials": 4, "models": 2},
+        refused={"models": 1},
+        lag=6,
+        late_blocks=3,
     )
     merged = read_status(config)
     assert (merged["received"], merged["windowed"], merged["late"]) == (13, 11, 0)
     assert (merged["pending"], merged["lag"], merged["late_blocks"], merged["closed_early"]) == (1, 11, 3, 0)
-    assert (merged["service"], merged["first_score_at"], merged["models_refused"]) == ("new", 90.0, 2)
+    assert (merged["service"], merged["first_score_at"]) == ("new", 90.0)
+    assert merged["taken"] == {"partials": 9, "models": 2}, "each of them reads the whole models topic"
+    assert merged["refused"] == {"partials": 1, "models": 2}
 
 
 def test_a_partition_that_moved_counts_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +136,7 @@ def test_what_fails_and_what_is_refused_is_told_of_all_that_are_alive(
     write_as(config, 3, monkeypatch, refused={"models": 1, "partials": 4}, set_aside=3, spooled=8)
     merged = read_status(config)
     assert merged["failing"] == {"drainer": "away"}
-    assert merged["refused"] == {"models": 3, "partials": 4}
+    assert merged["refused"] == {"models": 2, "partials": 4}, "each of them reads the whole models topic"
     assert (merged["set_aside"], merged["spooled"]) == (3, 8)
     write_as(config, 3, monkeypatch)
     assert read_status(config)["failing"] == {"drainer": "away"}
