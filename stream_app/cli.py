@@ -269,6 +269,31 @@ def models(config: Config, as_json: bool, publish: bool) -> None:
     check_listed(listed)
 
 
+@main.group(short_help="Points that a sink has refused.")
+def sink() -> None:
+    """Look after the points that a sink has refused and that were set aside."""
+
+
+@sink.command("list", short_help="List what is set aside.")
+@offline
+@click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
+def list_aside(config: Config, as_json: bool) -> None:
+    """List what is set aside: how many points by measurement, with their event times, and why."""
+    from stream_app.sinks import aside
+
+    listed = aside.list_aside(config)
+    click.echo(json.dumps(listed) if as_json else "\n".join(aside.lines_of(listed)))
+
+
+@sink.command("retry", short_help="Send it again.")
+@offline
+def retry_aside(config: Config) -> None:
+    """Put all that is set aside back into the queue; a worker sends it. What is refused again is set aside again."""
+    from stream_app.sinks.aside import retry_aside
+
+    out.print(f"{retry_aside(config):,} points are put back, at the end of the queue: a worker sends them")
+
+
 @main.command(short_help="Write a model as a file for a device.")
 @click.argument("model")
 @offline
