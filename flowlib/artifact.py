@@ -1,4 +1,4 @@
-"""A model as bytes: safetensors + JSON, hashed and signed with Ed25519; and these bytes, and keys, as files.
+"""A model as bytes: safetensors + JSON, hashed and signed with Ed25519; and these bytes as a file.
 
 Nothing is unpickled and no TorchScript archive is loaded: verified numbers go into classes that were reviewed. The
 signature is checked before anything else is looked at. Of flowlib only this module reads and writes files that stay;
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from safetensors.numpy import load as load_tensors
@@ -54,10 +54,7 @@ __all__ = [
     "Ed25519PublicKey",
     "key_id",
     "load",
-    "load_or_create_key",
-    "load_public_key",
     "pack",
-    "public_key_pem",
     "read",
     "save",
     "verify",
@@ -200,50 +197,10 @@ def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-# Keys -----------------------------------------------------------------------------------------------------------------
-
-
 def key_id(public: Ed25519PublicKey) -> str:
     """Short name of a key: the first 16 hex digits of the SHA-256 of its raw bytes."""
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return hashlib.sha256(raw).hexdigest()[:16]
-
-
-def load_or_create_key(path: str | Path) -> Ed25519PrivateKey:
-    """A private key in PEM (PKCS8), made with mode 0600 when there is none; raises ArtifactError on anything else."""
-    path = Path(path)
-    if not path.exists():
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            _write_synced(file, pem)
-        _sync_folder(path)
-        return key
-    try:
-        loaded = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: encrypted
-        raise ArtifactError(f"{path} is not a plain private key in PEM: {error}") from None
-    if not isinstance(loaded, Ed25519PrivateKey):
-        raise ArtifactError(f"{path} is not an Ed25519 private key")
-    return loaded
-
-
-def public_key_pem(public: Ed25519PublicKey) -> bytes:
-    """PEM of a public key."""
-    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def load_public_key(path: str | Path) -> Ed25519PublicKey:
-    """A public key in PEM; raises ArtifactError on anything else."""
-    try:
-        loaded = serialization.load_pem_public_key(Path(path).read_bytes())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ArtifactError(f"{path} is not a public key in PEM: {error}") from None
-    if not isinstance(loaded, Ed25519PublicKey):
-        raise ArtifactError(f"{path} is not an Ed25519 public key")
-    return loaded
 
 
 # Files ----------------------------------------------------------------------------------------------------------------

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
@@ -120,30 +118,6 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
             artifact.load(artifact.read(tmp_path / "x.model"), TRUSTED)
 
 
-def test_the_private_key_is_its_owners_alone(tmp_path: Path) -> None:
-    key = artifact.load_or_create_key(tmp_path / "signing.pem")
-    assert stat.S_IMODE((tmp_path / "signing.pem").stat().st_mode) == 0o600
-    again = artifact.load_or_create_key(tmp_path / "signing.pem")
-    assert artifact.key_id(again.public_key()) == artifact.key_id(key.public_key())
-    (tmp_path / "p.pub").write_bytes(artifact.public_key_pem(key.public_key()))
-    assert artifact.key_id(artifact.load_public_key(tmp_path / "p.pub")) == artifact.key_id(key.public_key())
-
-
-def test_a_key_that_is_no_plain_ed25519_key_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "signing.pem"
-    plain, pem = serialization.NoEncryption(), serialization.Encoding.PEM
-    pkcs8 = serialization.PrivateFormat.PKCS8
-    for blob, says in [
-        (b"", "not a plain private key in PEM"),
-        (KEY.private_bytes(pem, pkcs8, plain)[:60], "not a plain private key in PEM"),
-        (KEY.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"x")), "not a plain private key in PEM"),
-        (X25519PrivateKey.generate().private_bytes(pem, pkcs8, plain), "not an Ed25519 private key"),
-    ]:
-        path.write_bytes(blob)
-        with pytest.raises(ArtifactError, match=says):
-            artifact.load_or_create_key(path)
-
-
 # Durability -----------------------------------------------------------------------------------------------------------
 
 
@@ -171,9 +145,6 @@ def test_a_name_never_comes_before_its_bytes(made: Artifact, tmp_path: Path, mon
     calls, path = Calls(monkeypatch), tmp_path / "m.model"
     artifact.save(made, path)
     assert calls.made == [f"fsync {path.stat().st_size} bytes", "replace m.model", "fsync folder"]
-    calls.made.clear()
-    artifact.load_or_create_key(tmp_path / "signing.pem")
-    assert calls.made == [f"fsync {(tmp_path / 'signing.pem').stat().st_size} bytes", "fsync folder"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
