@@ -13,7 +13,7 @@ import msgspec
 
 from tests.hostile import fragments, mutations
 from tests.hostile.mutations import Headers, Path
-from tests.hostile.world import Genuine, World
+from tests.hostile.world import Genuine, Source
 
 TOPICS = ("events", "partials", "signals", "models")
 _WINDOW = 1_000
@@ -42,7 +42,7 @@ class Case:
         return f"<{self.kind}: {value}, headers {[(n, v and v[:60]) for n, v in self.headers[:12]]}>"
 
 
-def cases(world: World, topic: str, seed: int, most: int) -> Iterator[Case]:
+def cases(world: Source, topic: str, seed: int, most: int) -> Iterator[Case]:
     """``most`` cases of a topic: every kind, those that hold a long text or deep nesting few times, and then such that
     have several fields damaged at once. Shuffled in stretches.
     """
@@ -57,7 +57,15 @@ def cases(world: World, topic: str, seed: int, most: int) -> Iterator[Case]:
     yield from stretch
 
 
-def genuine(world: World, topic: str) -> list[Genuine]:
+def of_one(topic: str, good: Genuine, chance: random.Random) -> Iterator[Case]:
+    """The cases that are made of one message: cut, flipped, with a field or a header that is not what it should be."""
+    yield from _of_bytes(topic, good)
+    yield from _of_fields(topic, good, chance)
+    if topic != "events":  # SCORE takes the headers of an event for somebody else's
+        yield from _of_headers(topic, good)
+
+
+def genuine(world: Source, topic: str) -> list[Genuine]:
     """One message of each kind that belongs on a topic."""
     made = {
         "events": world.events,
@@ -68,13 +76,10 @@ def genuine(world: World, topic: str) -> list[Genuine]:
     return list(made[topic]())
 
 
-def _all(world: World, topic: str, chance: random.Random) -> Iterator[Case]:
+def _all(world: Source, topic: str, chance: random.Random) -> Iterator[Case]:
     own = genuine(world, topic)
     for good in own:
-        yield from _of_bytes(topic, good)
-        yield from _of_fields(world, topic, good, chance)
-        if topic != "events":  # SCORE takes the headers of an event for somebody else's
-            yield from _of_headers(topic, good)
+        yield from of_one(topic, good, chance)
         yield from _of_signatures(world, topic, good)
     yield from _strangers(world, topic, own)
 
@@ -93,7 +98,7 @@ def _of_bytes(topic: str, good: Genuine) -> Iterator[Case]:
         yield Case(f"{topic}: {what} under the headers of {good.name}", value, good.headers, False)
 
 
-def _of_fields(world: World, topic: str, good: Genuine, chance: random.Random) -> Iterator[Case]:
+def _of_fields(topic: str, good: Genuine, chance: random.Random) -> Iterator[Case]:
     made = mutations.msgpack_fields if good.packed else mutations.json_fields
     document = _small(good.document)
     required = _required(topic, good)
@@ -107,7 +112,7 @@ def _of_fields(world: World, topic: str, good: Genuine, chance: random.Random) -
             yield Case(f"{case.kind}, signed", message.value, message.headers, case.usable)
 
 
-def _compound(world: World, topic: str, chance: random.Random) -> Iterator[Case]:
+def _compound(world: Source, topic: str, chance: random.Random) -> Iterator[Case]:
     """Without an end: several fields damaged, whole or cut, signed where that is asked for."""
     goods = [(good, _small(good.document)) for good in genuine(world, topic)]
     while True:
@@ -165,7 +170,7 @@ def _of_headers(topic: str, good: Genuine) -> Iterator[Case]:
     yield Case(f"{topic}: {good.name}, no headers", good.value, (), False)
 
 
-def _of_signatures(world: World, topic: str, good: Genuine) -> Iterator[Case]:
+def _of_signatures(world: Source, topic: str, good: Genuine) -> Iterator[Case]:
     if good.key is None:
         return
     plain = tuple(header for header in good.headers if not header[0].startswith("df-"))
@@ -184,7 +189,7 @@ def _of_signatures(world: World, topic: str, good: Genuine) -> Iterator[Case]:
         )
 
 
-def _strangers(world: World, topic: str, own: list[Genuine]) -> Iterator[Case]:
+def _strangers(world: Source, topic: str, own: list[Genuine]) -> Iterator[Case]:
     """Genuine bytes where they do not belong: under another type, on another topic, of another stream."""
     for good in own:
         for other in own:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -58,6 +58,17 @@ class Genuine:
     def signed(self, value: bytes, headers: tuple[tuple[str, bytes], ...], key: Ed25519PrivateKey) -> WireMessage:
         """Another value under these headers, signed."""
         return sign(WireMessage(value, tuple(h for h in headers if not h[0].startswith("df-"))), key)
+
+
+class Source(Protocol):
+    """Where genuine messages come from."""
+
+    stranger: Ed25519PrivateKey
+
+    def events(self) -> Iterator[Genuine]: ...
+    def blocks_and_markers(self) -> Iterator[Genuine]: ...
+    def signals(self) -> Iterator[Genuine]: ...
+    def models(self) -> Iterator[Genuine]: ...
 
 
 class World:
