@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
+from flowlib.artifact import key_id
+from schemas.codecs import Envelope, encode_event
+from schemas.intake import TYPES
+from schemas.records import Activation, OffsetRange, RetrainRequest
+from schemas.signing import is_signature
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
+from stream_app.models.signing import signature_fault
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.worker.outbox import Outbox
-from tests.worker.making import in_a_loop
+from tests.worker.making import KEY, in_a_loop
 
 POINT = Point("alerts", (("rule", "drift"),), 5, (("n", 1),))
 
@@ -31,7 +37,7 @@ class Rig:
         self.sent: list[tuple[Any, ...]] = []
         self.done: list[str] = []
         partitions: Any = SimpleNamespace(save=lambda tp: self.done.append(f"saved {tp.topic}/{tp.partition}"))
-        self.outbox = Outbox(self._send, config.topics, spool, partitions)
+        self.outbox = Outbox(self._send, config.topics, spool, partitions, KEY)
 
     async def _send(self, topic: str, key: Any, value: Any, *, partition: Any, headers: Any) -> asyncio.Future[Any]:
         self.sent.append((topic, key, value, partition, headers))
@@ -145,3 +151,44 @@ async def test_points_of_no_partition_go_with_the_next_checkpoint(rig: Rig, spoo
     await rig.outbox.checkpoint()
     assert [point for _, point in spool.read(9)] == [POINT]
     assert not rig.done
+
+
+REQUEST = RetrainRequest(
+    id="r",
+    stream="s",
+    reason="drift",
+    slices=["north"],
+    alerts=["a"],
+    model_id="m",
+    requested_pane_ms=1_000,
+    train=[OffsetRange(topic="e", partition=0, start=0, end=9, start_ms=0, end_ms=1_000)],
+    calibrate_from_ms=0,
+)
+
+
+@in_a_loop
+async def test_requests_are_signed_outside_the_bytes_that_a_replay_compares(rig: Rig, source: TopicPartition) -> None:
+    swap = Activation(stream="s", topic="e", partition=0, pane_start_ms=0, model_id="m")
+    request, other = (encode_event(Envelope(one, "id", "/driftflow/s/watch/0", 1_000)) for one in (REQUEST, swap))
+    assert dict(request.headers)["ce_type"].decode() in TYPES
+    for message in (request, other, request):
+        await rig.outbox.put(Outputs([Outgoing("signals", 3, None, message.value, message.headers)]), source)
+    (_, _, value, _, headers), (*_, plain), again = rig.sent
+    trusted = {key_id(KEY.public_key()): KEY.public_key()}
+    assert signature_fault(value, headers, trusted) is None
+    assert (value, tuple(h for h in headers if not is_signature(h[0]))) == (request.value, request.headers)
+    assert plain == other.headers, "nobody acts on an activation"
+    assert again == rig.sent[0], "sent again after a crash it is the same"
+
+
+@in_a_loop
+async def test_what_belongs_to_no_partition_is_acked_once_it_is_sent(rig: Rig, config: Config) -> None:
+    message, note = Outgoing("dead_letters", 0, None, b"v", ()), SimpleNamespace(ack=lambda: rig.done.append("noted"))
+    await rig.outbox.put(Outputs([message]), None, note)
+    assert rig.outbox.pending == 0
+    checkpoint = asyncio.ensure_future(rig.outbox.checkpoint())
+    await asyncio.sleep(0)
+    assert not rig.done
+    rig.pending[0].set_result(acknowledged(config.topics.dead_letters))
+    await checkpoint
+    assert rig.done == ["noted"]
