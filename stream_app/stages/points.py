@@ -110,19 +110,23 @@ def _alert_point(alert: Alert) -> Point:
     return Point("alerts", tags, alert.pane_end_ms, fields)
 
 
-def anomaly_points(records: Iterable[EventAnomaly]) -> list[Point]:
-    """Points of event anomalies, at their event times."""
+def anomaly_points(records: Iterable[EventAnomaly], ordinals: Iterable[int]) -> list[Point]:
+    """Points of event anomalies, at their event times.
+
+    Args:
+        records: the anomalies.
+        ordinals: of each, how many its source partition and slice have had in the same millisecond before it.
+    """
     points = []
-    for record in records:
+    for record, n in zip(records, ordinals, strict=True):
         fields: tuple[tuple[str, Field], ...] = (
             ("p_value", record.p_value),
             ("log_prob", record.log_prob),
-            ("partition", record.partition),
             ("offset", record.offset),
             ("id", record.id),
             ("blame", _json(record.blame)),
         )
-        tags = (("slice", record.slice), ("stream", record.stream))
+        tags = (("n", str(n)), ("partition", str(record.partition)), ("slice", record.slice), ("stream", record.stream))
         points.append(Point("anomalies", tags, record.event_time_ms, fields))
     return points
 
@@ -140,15 +144,16 @@ def model_point(notice: ModelNotice) -> Point:
     return Point("models", (("model_id", notice.model_id), ("stream", notice.stream)), notice.created_ms, fields)
 
 
-def retrain_point(request: RetrainRequest) -> Point:
-    """A retrain request's point."""
+def retrain_point(request: RetrainRequest, partition: int) -> Point:
+    """A retrain request's point; ``partition`` is the partials partition that asks, one of several in the same pane."""
     fields: tuple[tuple[str, Field], ...] = (
         ("id", request.id),
         ("reason", request.reason),
         ("slices", _json(request.slices)),
         ("model_id", request.model_id),
     )
-    return Point("retrains", (("stream", request.stream),), request.requested_pane_ms, fields)
+    tags = (("partition", str(partition)), ("stream", request.stream))
+    return Point("retrains", tags, request.requested_pane_ms, fields)
 
 
 def activation_point(config: Config, partition: int, pane_start_ms: int, model_id: str) -> Point:

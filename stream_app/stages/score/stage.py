@@ -64,7 +64,7 @@ class ScoreStage:
         out.messages += partials(config, self._layout, raw.partition, closings, events.offsets)
         out.messages += messages.dead_letters(config, raw, rejects)
         self._add_totals(state, raw, scored, timing, rejects, closings, out)
-        state.forget_blamed(int(config.windows.pane))
+        state.forget_closed(int(config.windows.pane))
         state.next_offset = int(raw.offsets[-1]) + 1
         return out
 
@@ -88,7 +88,8 @@ class ScoreStage:
             if row in anomalies:
                 records.append(anomalies[row])
         out.messages += messages.signals(self.config, raw.partition, records)
-        out.points += anomaly_points(anomalies.values())
+        places = [(int(starts[row]), record.slice, record.event_time_ms) for row, record in anomalies.items()]
+        out.points += anomaly_points(anomalies.values(), state.ordinals(places))
 
     def _add_totals(
         self,

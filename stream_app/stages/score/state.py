@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ class ScoreState:
         engines: engine of each model here, by model id; decisions too.
         announced: how many of the activations have been announced as signals.
         blamed: pane start to the number of its events whose blame has been worked out.
+        anomalies: pane start, slice and milliseconds after the start to how many anomalies there were.
         counters: running totals by name (:data:`COUNTERS`).
         closed_early: panes that ``windows.max_open_panes`` closed before their time.
     """
@@ -38,6 +40,7 @@ class ScoreState:
     engines: dict[str, str] = field(default_factory=dict)
     announced: int = 0
     blamed: dict[int, int] = field(default_factory=dict)
+    anomalies: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     closed_early: int = 0
 
@@ -59,10 +62,23 @@ class ScoreState:
         """Put a decision into the list; a later one for the same pane replaces the earlier."""
         self.activations = sorted({**dict(self.activations), pane_start_ms: model_id}.items())
 
-    def forget_blamed(self, pane_ms: int) -> None:
-        """Drop the counts of panes that are closed."""
+    def ordinals(self, anomalies: Iterable[tuple[int, str, int]]) -> list[int]:
+        """Count anomalies, each a pane start, slice and event time; how many each one has had before it in the same
+        slice and millisecond.
+        """
+        ordinals = []
+        for pane_start_ms, slice_, time_ms in anomalies:
+            counts = self.anomalies.setdefault(pane_start_ms, {}).setdefault(slice_, {})
+            n = counts.get(time_ms - pane_start_ms, 0)
+            counts[time_ms - pane_start_ms] = n + 1
+            ordinals.append(n)
+        return ordinals
+
+    def forget_closed(self, pane_ms: int) -> None:
+        """Drop what is kept of the events of panes that are closed."""
         closed = self.timing.closed_ms
         self.blamed = {start: n for start, n in self.blamed.items() if start + pane_ms > closed}
+        self.anomalies = {start: counts for start, counts in self.anomalies.items() if start + pane_ms > closed}
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot (activations are decisions and are kept with them)."""
@@ -72,6 +88,7 @@ class ScoreState:
             "panes": [[start, [pane.to_state() for pane in panes]] for start, panes in sorted(self.panes.items())],
             "announced": self.announced,
             "blamed": list(self.blamed.items()),
+            "anomalies": self.anomalies,
             "counters": self.counters,
             "closed_early": self.closed_early,
         }
@@ -85,6 +102,7 @@ class ScoreState:
             panes={start: [Pane.from_state(pane) for pane in panes] for start, panes in state["panes"]},
             announced=state["announced"],
             blamed=dict(state["blamed"]),
+            anomalies=state["anomalies"],
             counters=state["counters"],
             closed_early=state["closed_early"],
         )
