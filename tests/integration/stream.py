@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from schemas.signing import is_signature
 from stream_app.config import Config, load
 from stream_app.disk import read_lines
 from stream_app.event_files import read_rows
@@ -98,10 +99,12 @@ def write_example(path: Path, until: str) -> Path:
 
 
 def signals_of(config: Config) -> dict[int, list[Signal]]:
-    """Signals by partition in order, each id once: a crash may send what it had sent before."""
+    """Signals by partition in order, each id once: a crash may send what it had sent before. Signatures are left out:
+    each worker has its own key.
+    """
     table: dict[int, dict[str, Signal]] = defaultdict(dict)
     for message in read_signals(config):
-        headers = tuple((name, value) for name, value in message.headers)
+        headers = tuple((name, value or b"") for name, value in message.headers if not is_signature(name))
         signal_ = (headers, message.value)
         event_id = dict(headers)["ce_id"].decode()
         assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
