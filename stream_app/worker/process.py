@@ -25,7 +25,7 @@ from stream_app.worker.agents import Worker
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status, StatusFile
-from stream_app.worker.supervision import Parts, watch_loop
+from stream_app.worker.supervision import Parts, sentences_only, watch_loop
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         DriftflowError: the worker cannot start, or has failed; the message says why.
     """
     prepare_process()
-    with Guard(config.worker.stop_within.seconds) as guard:
+    with Guard(config.worker.stop_within.seconds) as guard, sentences_only(guard):
         if checked:
             require(preflight(config, "worker"))
         config = prepare(config)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,9 @@ from stream_app.guard import Guard, Pulse, described
 from stream_app.worker.progress import STALL_S
 
 log = logging.getLogger(__name__)
+
+_FAUST = ("faust", "mode", "aiokafka", "stream_app.worker.batch_transport")
+"""Loggers of Faust's services, by how their names begin."""
 
 _BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
 
@@ -62,6 +67,11 @@ class Parts:
         self._guard = guard
         self.failing: dict[str, str] = {}
         self._pulses: dict[str, Pulse] = {}
+
+    @property
+    def ending(self) -> bool:
+        """Whether the worker is about to end: what breaks now is no news."""
+        return self._guard.left_s() < math.inf
 
     def fail(self, part: str, error: BaseException) -> None:
         """End the worker: this part has failed."""
@@ -122,9 +132,31 @@ def watch_loop(loop: asyncio.AbstractEventLoop, parts: Parts) -> None:
 
     def failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if parts.ending:
+            return
         if isinstance(error, (KafkaError, OSError)) or not isinstance(error, Exception):
             log.warning("%s%s", context["message"], f": {described(error)}" if error is not None else "")
         else:
             parts.fail("a callback", error)
 
     loop.set_exception_handler(failed)
+
+
+@contextmanager
+def sentences_only(guard: Guard) -> Iterator[None]:
+    """Keep Faust's tracebacks out of the log: an error of a part is told by the guard, in one sentence. While the
+    process ends, Faust says nothing at all.
+    """
+
+    def shorten(record: logging.LogRecord) -> bool:
+        record.exc_info = record.exc_text = None
+        return guard.left_s() == math.inf and "Crashed reason" not in str(record.msg)
+
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(_FAUST)]
+    for name in names:
+        logging.getLogger(name).addFilter(shorten)
+    try:
+        yield
+    finally:
+        for name in names:
+            logging.getLogger(name).removeFilter(shorten)
