@@ -92,6 +92,17 @@ def overwrite(path: Path, blob: bytes) -> Path:
     return path
 
 
+def damaged_inside(path: Path) -> Path:
+    """The first page says what tables there are; the others are what they hold."""
+    return overwrite(path, path.read_bytes()[:4_096] + os.urandom(len(path.read_bytes()) - 4_096))
+
+
+def elsewhere(folder: Path, setting: str, place: str) -> Path:
+    with (folder / "driftflow.toml").open("a") as file:
+        file.write(f'[sink]\n{setting} = "{place}"\n')
+    return Path(place)
+
+
 def removed(path: Path) -> Path:
     path.unlink()
     return path
@@ -152,6 +163,11 @@ STORE: dict[str, Damage] = {
     "a store that is no database": lambda folder: overwrite(folder / "driftflow.sqlite", b"no database" * 999),
     "a spool that is no database": lambda folder: overwrite(folder / "spool.sqlite", b"no database" * 999),
     "a folder for a store": lambda folder: into_folder(folder / "driftflow.sqlite"),
+    "a store of no bytes": lambda folder: overwrite(folder / "driftflow.sqlite", b""),
+    "a spool of no bytes": lambda folder: overwrite(folder / "spool.sqlite", b""),
+    "a spool damaged inside": lambda folder: damaged_inside(folder / "spool.sqlite"),
+    "a store in a folder that takes no files": lambda folder: elsewhere(folder, "path", "/proc/self/store.sqlite"),
+    "a spool in a folder that takes no files": lambda folder: elsewhere(folder, "spool", "/proc/self/spool.sqlite"),
 }
 
 

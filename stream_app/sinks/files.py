@@ -98,6 +98,7 @@ def _prepare(db: sqlite3.Connection, path: Path, setting: str, version: int, syn
             f"name another {setting}"
         )
     db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA user_version = {version}")  # a write: a file that takes none is to be said at the start
     db.execute(f"PRAGMA synchronous = {synchronous}")
 
 
