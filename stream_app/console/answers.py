@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sqlite3
 import threading
 import time
@@ -15,7 +15,7 @@ from schemas.pane_layout import ALPHAS, PIT_BINS
 from stream_app.config import Config
 from stream_app.console import shapes
 from stream_app.console.queries import Points, open_store
-from stream_app.console.shapes import Row
+from stream_app.console.rows import Row, counted
 from stream_app.errors import DriftflowError
 from stream_app.stages.points import ALPHA_FIELDS
 
@@ -98,12 +98,13 @@ class Store:
         """Look whether the file can be a store at all; a missing one may still come into being.
 
         Raises:
-            NotReadableError: the file is there, but is no database.
+            NotReadableError: the file is there, but may not be read or is no database.
         """
         try:
             self.overview()
         except NotReadableError as error:
-            if not isinstance(error.__cause__, sqlite3.OperationalError):
+            waits = isinstance(error.__cause__, sqlite3.OperationalError)  # missing, locked, or nothing in it yet
+            if not waits or (self.path.exists() and not os.access(self.path, os.R_OK)) or self.path.is_dir():
                 raise
 
     def _version(self) -> str:
@@ -112,7 +113,7 @@ class Store:
         for path in (self.path, self.path.with_name(self.path.name + "-wal")):
             try:
                 stat = path.stat()
-                stamps.append(f"{stat.st_mtime_ns:x}.{stat.st_size:x}")
+                stamps.append(f"{stat.st_ino:x}.{stat.st_mtime_ns:x}.{stat.st_size:x}")
             except OSError:
                 stamps.append("0")
         return "-".join(stamps)
@@ -121,9 +122,18 @@ class Store:
         try:
             with open_store(self.path) as link:
                 return question(Points(link, self.stream))
-        except sqlite3.DatabaseError as error:
-            reason = f"cannot be read: {error}" if self.path.exists() else "does not exist yet"
-            raise NotReadableError(f"{self.path} {reason}") from error
+        except (sqlite3.Error, OSError) as error:
+            raise NotReadableError(f"{self.path} {self._why(error)}") from error
+
+    def _why(self, error: Exception) -> str:
+        """A database says "unable to open" whatever the reason: the file itself says more."""
+        try:
+            self.path.open("rb").close()
+        except FileNotFoundError:
+            return "does not exist yet"
+        except OSError as refused:
+            return f"cannot be read: {(refused.strerror or str(refused)).lower()}"
+        return f"cannot be read: {error}"
 
 
 def _matching(overview: Row, find: str) -> Row:
@@ -146,12 +156,13 @@ def _overview(points: Points, drift_rules: Collection[str]) -> Row | None:
         "states": Counter(row["state"] for row in slices),
         "slicings": len({row["slicing"] for row in slices}),
         "counters": _counters(points),
-        "alerts": _alerts(points),
+        "alerts": points.newest("alerts", _SHOWN_ALERTS)[::-1],
         "opened": points.count("alerts", state="open"),
         "retrains": points.count("retrains"),
         "swaps": shapes.swap_count(activations),
-        "models": [{**row, "gates": json.loads(row["gates"])} for row in points.newest("models", MODELS_MAX)],
+        "models": points.newest("models", MODELS_MAX),
         "service": activations[-1]["model_id"] if activations else "",
+        "left_out": points.left_out,
     }
 
 
@@ -180,13 +191,8 @@ def _slice(row: Row, rules: list[str], drift_rules: Collection[str]) -> Row:
 def _counters(points: Points) -> dict[str, int]:
     total: Counter[str] = Counter()
     for row in points.lasts("counters"):
-        total.update({name: int(row[name]) for name in row.keys() - {"time_ms", "partition", "stream"}})
+        total.update({name: row[name] for name in counted(row)})
     return dict(total)
-
-
-def _alerts(points: Points) -> list[Row]:
-    rows = points.newest("alerts", _SHOWN_ALERTS)[::-1]
-    return [{**row, "blame": json.loads(row["blame"])} for row in rows]
 
 
 def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Collection[str]) -> Row | None:
@@ -195,7 +201,8 @@ def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Col
         return None
     span = span if span in spans else spans[-1]
     window = points.last("windows", points.window_series(slicing, name, span))
-    assert window is not None
+    if window is None:  # damaged
+        return None
     return {
         "slicing": slicing,
         "slice": name,
@@ -211,6 +218,7 @@ def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Col
         "incidents": shapes.incidents(points.alerts(slicing, name, ALERTS_MAX), drift_rules),
         "calibration": _calibration(window),
         "features": _features(points, slicing, name, span),
+        "left_out": points.left_out,
     }
 
 

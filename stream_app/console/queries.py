@@ -4,45 +4,62 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream_app.console.shapes import Row, flat, span_ms
+from schemas.bounds import MILLIS_MAX
+from stream_app.console.rows import MEASUREMENTS, Row, row_of
+from stream_app.console.shapes import span_ms
 
 POINTS_MAX = 2_000
 """Points of a curve: more than a screen has pixels for is thinned out here."""
 
-_POINT = "SELECT time_ms, tags, fields FROM points WHERE measurement = ?"
+_WHEN = f"time_ms BETWEEN 0 AND {MILLIS_MAX}"
+"""Times that are none would be the newest, and stretch every curve: they are counted by themselves."""
+
+_READABLE = "json_valid(tags) AND json_type(tags) = 'object'"
+_POINT = f"SELECT measurement, time_ms, tags, fields FROM points WHERE measurement = ? AND {_WHEN}"  # noqa: S608
 _LAST = f"{_POINT} AND series = ? ORDER BY time_ms DESC LIMIT ?"
 _NEXT = "SELECT min(series) FROM points WHERE measurement = ? AND series > ?"
-_TAGGED = " AND json_extract(tags, ?) = ?"
+_NEWEST = f"""
+{_POINT} AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END ORDER BY time_ms DESC LIMIT ?
+"""
+_TAGGED = f" AND CASE WHEN {_READABLE} THEN json_extract(tags, ?) = ? ELSE 0 END"
+_TIMELESS = f"""
+SELECT (SELECT count(*) FROM points WHERE measurement = :measurement AND time_ms < 0)
+    + (SELECT count(*) FROM points WHERE measurement = :measurement AND time_ms > {MILLIS_MAX})
+"""  # noqa: S608 - no values, here and below
 # The next two jump from one key to the next inside SQLite instead of reading every point.
-_LASTS = """
+_LASTS = f"""
 WITH RECURSIVE found(series) AS (
     SELECT min(series) FROM points WHERE measurement = :measurement
     UNION ALL
     SELECT (SELECT min(series) FROM points WHERE measurement = :measurement AND series > found.series)
     FROM found WHERE found.series IS NOT NULL
 )
-SELECT p.time_ms, p.tags, p.fields FROM found JOIN points p ON p.measurement = :measurement AND p.series = found.series
-    AND p.time_ms = (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = found.series)
-WHERE json_extract(p.tags, '$.stream') = :stream AND json_extract(p.tags, '$.span') IS NOT 'pane'
-"""
-_CURVE = """
+SELECT p.measurement, p.time_ms, p.tags, p.fields
+FROM found JOIN points p ON p.measurement = :measurement AND p.series = found.series
+    AND p.time_ms = (SELECT max(time_ms) FROM points
+                     WHERE measurement = :measurement AND series = found.series AND {_WHEN})
+WHERE CASE WHEN {_READABLE}
+    THEN json_extract(tags, '$.stream') = :stream AND json_extract(tags, '$.span') IS NOT 'pane' ELSE 1 END
+"""  # noqa: S608
+_CURVE = f"""
 WITH RECURSIVE ends(first, last) AS (  -- one look-up each: together in one SELECT they would read the whole series
-    SELECT (SELECT min(time_ms) FROM points WHERE measurement = :measurement AND series = :series),
-           (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = :series)
+    SELECT (SELECT min(time_ms) FROM points WHERE measurement = :measurement AND series = :series AND {_WHEN}),
+           (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = :series AND {_WHEN})
 ), at(t, step) AS (
     SELECT last, max(1, (last - first) / (:points - 1)) FROM ends
     UNION ALL
     SELECT (SELECT max(time_ms) FROM points
-            WHERE measurement = :measurement AND series = :series AND time_ms <= at.t - at.step), at.step
+            WHERE measurement = :measurement AND series = :series
+                AND time_ms >= 0 AND time_ms <= at.t - at.step), at.step
     FROM at WHERE at.t IS NOT NULL LIMIT :points
 )
-SELECT p.time_ms, p.tags, p.fields FROM at
+SELECT p.measurement, p.time_ms, p.tags, p.fields FROM at
     JOIN points p ON p.measurement = :measurement AND p.series = :series AND p.time_ms = at.t ORDER BY p.time_ms
-"""
+"""  # noqa: S608
 
 
 @contextmanager
@@ -57,6 +74,7 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     alone = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
     uri = f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if alone else "")
     link = sqlite3.connect(uri, uri=True, timeout=1.0)
+    link.text_factory = lambda text: text.decode(errors="replace")  # a row is damaged then, not the whole answer
     try:
         link.execute("BEGIN")
         yield link
@@ -65,10 +83,29 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Points:
-    """Questions to an open store about one stream. A series is its tags, ``name=value``, joined by commas."""
+    """Questions to an open store about one stream. A series is its tags, ``name=value``, joined by commas.
+
+    Points that are damaged or of another type are left out of the answers (:func:`~stream_app.console.rows.row_of`).
+    """
 
     def __init__(self, link: sqlite3.Connection, stream: str) -> None:
         self._link, self.stream = link, stream
+        self._left_out: set[int] = set()
+
+    @property
+    def left_out(self) -> int:
+        """Points that were left out so far, each once, and those of our measurements whose time is none."""
+        timeless = [self._link.execute(_TIMELESS, {"measurement": name}).fetchone()[0] for name in MEASUREMENTS]
+        return len(self._left_out) + int(sum(timeless))
+
+    def _rows(self, sql: str, names: Mapping[str, object] | tuple[object, ...]) -> list[Row]:
+        rows = []
+        for found in self._link.execute(sql, names):
+            try:
+                rows.append(row_of(*found))
+            except ValueError:
+                self._left_out.add(hash(found))
+        return rows
 
     def window_series(self, slicing: str, name: str, span: str) -> str:
         """The series of a slice's windows."""
@@ -81,13 +118,11 @@ class Points:
     def lasts(self, measurement: str) -> list[Row]:
         """The newest point of each series of a measurement, panes aside, oldest first."""
         names = {"measurement": measurement, "stream": self.stream}
-        rows = [flat(*row) for row in self._link.execute(_LASTS, names)]
-        return sorted(rows, key=lambda row: int(row["time_ms"]))
+        return sorted(self._rows(_LASTS, names), key=lambda row: int(row["time_ms"]))
 
     def newest(self, measurement: str, limit: int) -> list[Row]:
         """The newest points of a measurement, oldest first."""
-        sql = f"{_POINT}{_TAGGED} ORDER BY time_ms DESC LIMIT ?"
-        return [flat(*row) for row in self._link.execute(sql, (measurement, "$.stream", self.stream, limit))][::-1]
+        return self._rows(_NEWEST, (measurement, self.stream, limit))[::-1]
 
     def count(self, measurement: str, **tags: str) -> int:
         """How many points of a measurement have these tags. Reads them all: for alerts and the like."""
@@ -125,19 +160,20 @@ class Points:
         """Points of a window series, thinned evenly in time to at most ``POINTS_MAX``; the newest one always stays."""
         series = self.window_series(slicing, name, span)
         names = {"measurement": "windows", "series": series, "points": POINTS_MAX}
-        return [flat(*row) for row in self._link.execute(_CURVE, names)]
+        return self._rows(_CURVE, names)
 
     def _newest_of(self, measurement: str, series: str, limit: int) -> list[Row]:
-        return [flat(*row) for row in self._link.execute(_LAST, (measurement, series, limit))]
+        return self._rows(_LAST, (measurement, series, limit))
 
     def _firsts(self, measurement: str) -> Iterator[str]:
         """Values of a measurement's first tag, one series of each looked at."""
         series = self._next(measurement, "")
         while series is not None:
             first = series.split(",", 1)[0]
-            yield first.split("=", 1)[1]
+            yield first.partition("=")[2]
             series = self._next(measurement, first + "-")  # sorts right after all that go on with a comma
 
     def _next(self, measurement: str, after: str) -> str | None:
-        series: str | None = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]
-        return series
+        """The next series by name; None after the last one, and where what follows is no text."""
+        series = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]
+        return series if isinstance(series, str) and series.encode() > after.encode() else None

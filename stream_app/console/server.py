@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -96,29 +95,43 @@ def _is_allowed(host: str, names: Collection[str]) -> bool:
         return False
 
 
-def _server(store: Store, host: str, port: int, names: Collection[str]) -> uvicorn.Server:
+def _server(store: Store, host: str, names: Collection[str]) -> uvicorn.Server:
     app = create_app(store, {host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)})
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", ws="none"))
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already: nobody is told of an address before.
+
+    Raises:
+        DriftflowError: the port is taken or not allowed, or the host is none of this machine.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except (OSError, UnicodeError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        # asyncio's and socket's own errors repeat the address in brackets; it stands in the sentence already.
+        reason = text.partition(" (while")[0].lower()
+        raise DriftflowError(
+            f"the console cannot listen on {host}:{port}, {reason}: name another port (--port, console.port) or host "
+            "(console.host)"
+        ) from error
 
 
 def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) -> None:
     """Serve in the foreground until Ctrl-C.
 
     Raises:
-        NotReadableError: the store's file is no database.
-        DriftflowError: the port is taken.
+        NotReadableError: the store's file is no database, or may not be read.
+        DriftflowError: nobody can listen there.
     """
     store.check()
-    server = _server(store, host, port, names)
-    try:
-        listener = server.config.bind_socket()
-    except SystemExit:  # uvicorn's way to say that it cannot listen
-        raise DriftflowError(f"the console cannot listen on {host}:{port}: is the port taken?") from None
-    if not store.path.exists():
-        print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
-    bound = listener.getsockname()[1]
-    print(f"console of {store.stream} at {_url(host, bound)} (Ctrl-C stops it)")  # noqa: T201
-    server.run(sockets=[listener])
+    with _listen(host, port) as listener:
+        if not store.path.exists():
+            print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
+        print(f"console of {store.stream} at {_url(host, listener)} (Ctrl-C stops it)")  # noqa: T201
+        _server(store, host, names).run(sockets=[listener])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,26 +152,20 @@ def start_in_thread(store: Store, *, port: int = 0, host: str = "127.0.0.1", nam
     """Serve in a thread of this process.
 
     Raises:
-        DriftflowError: the port is taken.
+        DriftflowError: nobody can listen there.
     """
-    server = _server(store, host, port, names)
-    thread = threading.Thread(target=_run, args=(server,), name="console", daemon=True)
+    listener, server = _listen(host, port), _server(store, host, names)
+    url = _url(host, listener)
+    thread = threading.Thread(target=_run, args=(server, listener), name="console", daemon=True)
     thread.start()
-    until = time.monotonic() + 10
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > until:
-            raise DriftflowError(f"the console cannot listen on {host}:{port}: is the port taken?")
-        time.sleep(0.02)
-    bound = server.servers[0].sockets[0].getsockname()[1]
-    return Handle(_url(host, bound), server, thread)
+    return Handle(url, server, thread)
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(server: uvicorn.Server) -> None:
-    try:
-        server.run()
-    except SystemExit:
-        return  # uvicorn's way to say that it cannot listen; the caller notices
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with listener:
+        server.run(sockets=[listener])

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from itertools import pairwise
-from typing import Any
 
 from scipy.stats import binom
 
 from stream_app.config import Duration
-
-Row = dict[str, Any]
+from stream_app.console.rows import Row
 
 _SEVERITY = {"ok": 0, "warning": 1, "drift": 2}
-
-
-def flat(time_ms: int, tags: str, fields: str) -> Row:
-    """A stored point as one dict."""
-    return {"time_ms": time_ms, **json.loads(tags), **json.loads(fields)}
 
 
 def span_ms(span: str) -> int:
@@ -94,7 +86,8 @@ def share(row: Row, name: str) -> float | None:
 def by_chance(alpha: float, scored: int) -> tuple[float, float]:
     """Between which shares 95 % of samples lie when ``scored`` independent events have p-values that hold.
 
-    The central interval of the binomial distribution.
+    The central interval of the binomial distribution; of 2³¹ for more, where SciPy finds none and it is but a line.
     """
+    scored = min(scored, 2**31)
     low, high = binom.interval(0.95, scored, alpha)
     return float(low) / scored, float(high) / scored

@@ -56,6 +56,7 @@ async function show(overview) {
   state.chosen ??= overview.slices[0]; // the worst comes first
   showVerdict(overview);
   showTiles(overview);
+  showLeftOut(overview);
   showSlices(overview, isChosen, choose);
   showAlerts(overview.alerts, choose);
   showModels(overview);

@@ -42,6 +42,11 @@ function showVerdict(o) {
     : warning ? `No drift. ${part(warning)} a warning.` : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`;
 }
 
+function showLeftOut({ left_out: n }) {
+  $("left-out").hidden = !n;
+  $("left-out").textContent = `${count(n)} point${n === 1 ? "" : "s"} of the store ${n === 1 ? "is" : "are"} damaged and left out here.`;
+}
+
 function showTiles(o) {
   const c = o.counters;
   const tiles = [

@@ -1,0 +1,116 @@
+"""What the page relies on in a stored point: a type for each measurement.
+
+The store is a file that others may write too. A point that is damaged or of another type is left out and counted; the
+page answers with the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypedDict
+
+import msgspec
+from msgspec import Meta
+
+from schemas.bounds import Millis
+from schemas.pane_layout import PIT_BINS
+from stream_app.stages.points import ALPHA_FIELDS
+
+Row = dict[str, Any]
+"""A point's time, tags and fields under their names; a row of an answer."""
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""What JavaScript holds exactly."""
+
+_Value = str | int | float | bool | None
+
+
+class _Timed(TypedDict):
+    time_ms: Millis
+
+
+class _Blame(TypedDict):
+    feature: str
+    weight: float
+
+
+class _Gate(TypedDict):
+    passed: bool
+    says: str
+
+
+class _Alert(_Timed):
+    rule: str
+    slice: str
+    slicing: str
+    state: Literal["open", "update", "resolve"]
+    id: str
+    summary: str
+    opened_pane_ms: Millis
+
+
+class _Model(_Timed):
+    model_id: str
+    status: str
+    train_rows: Count
+
+
+class _Activation(_Timed):
+    partition: str
+    model_id: str
+
+
+class _Window(_Timed):
+    slice: str
+    slicing: str
+    span: str
+    model_id: str
+
+
+class _Pit(_Timed):
+    feature: str
+    tv: float
+
+
+_TYPES: dict[str, type] = {
+    "windows": _Window,
+    "alerts": _Alert,
+    "models": _Model,
+    "activations": _Activation,
+    "counters": _Timed,
+    "pit": _Pit,
+}
+MEASUREMENTS = tuple(_TYPES)
+"""Those that rows are made of."""
+
+_COUNTS = {"windows": ("scored", *ALPHA_FIELDS), "pit": tuple(f"h{b:02d}" for b in range(PIT_BINS))}
+_TAGS = msgspec.json.Decoder(dict[str, str])
+_FIELDS = msgspec.json.Decoder(dict[str, _Value])
+_NESTED: dict[str, dict[str, msgspec.json.Decoder[Any]]] = {
+    "alerts": {"blame": msgspec.json.Decoder(list[_Blame])},
+    "models": {"gates": msgspec.json.Decoder(dict[str, _Gate])},
+}
+
+
+def row_of(measurement: str, time_ms: object, tags: object, fields: object) -> Row:
+    """A stored point as one dict, with the JSON that some fields hold read too.
+
+    Raises:
+        ValueError: it is none that the pipeline writes.
+    """
+    if not (isinstance(tags, str) and isinstance(fields, str)):
+        raise ValueError("tags and fields are texts")
+    try:
+        row: Row = {"time_ms": time_ms, **_TAGS.decode(tags), **_FIELDS.decode(fields)}
+        msgspec.convert(row, _TYPES[measurement])
+        counts = counted(row) if measurement == "counters" else _COUNTS.get(measurement, ())
+        msgspec.convert([row[name] for name in counts], list[Count])
+        msgspec.convert(row.get("log_prob_mean"), float | None)
+        row |= {name: decoder.decode(row[name]) for name, decoder in _NESTED.get(measurement, {}).items()}
+    except (msgspec.MsgspecError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    return row
+
+
+def counted(row: Row) -> set[str]:
+    """Names of the totals of a row of ``counters``."""
+    return row.keys() - {"time_ms", "partition", "stream"}
