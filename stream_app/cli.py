@@ -6,113 +6,37 @@ fault in the configuration answer at once, without waiting for torch and Kafka.
 
 from __future__ import annotations
 
-import errno
-import functools
 import json
-import math
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, get_args
 
 import click
-from rich.console import Console
+import msgspec
 
 from stream_app import __version__
-from stream_app.config import Config, load
-from stream_app.errors import DriftflowError
-
-Command = Callable[..., None]
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-class _InputFile(click.Path):
-    """A file to read; ``-`` is standard input, kept in a temporary file because the commands read it more than once."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value != "-" or ctx is None:
-            return super().convert(value, param, ctx)
-        folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
-        kept = Path(folder) / "stdin.jsonl"
-        with kept.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return kept
-
-
-class _Factor(click.FloatRange):
-    """A finite number from ``min`` on."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is no finite number", param, ctx)
-        return number
-
-
-FILE = click.argument("file", type=_InputFile(path_type=Path))
-BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
-CONFIG = click.option(
-    "-c",
-    "--config",
-    "path",
-    default="driftflow.toml",
-    show_default=True,
-    type=NEW_FILE,
-    help="The stream's configuration.",
+from stream_app.command_line import (
+    BOOTSTRAP,
+    EXISTING_FILE,
+    FILE,
+    NEW_FILE,
+    NEW_FOLDER,
+    Factor,
+    Group,
+    err,
+    offline,
+    online,
+    out,
+    plain,
 )
+from stream_app.config import Config
+from stream_app.config.types import RoleName
+
+ROLE = click.argument("role", type=click.Choice(get_args(RoleName)))
+ENCRYPT = click.option("--encrypt", is_flag=True, help="Insist that it is encrypted, with the role's passphrase.")
 
 
-class _Group(click.Group):
-    """Prints operating errors as a sentence, without a traceback, and exits 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except DriftflowError as error:
-            _fail(error)
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise  # whoever read our output has gone: click ends quietly
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}; look at that file, or at the disk it is on")
-
-
-def _fail(reason: object) -> NoReturn:
-    err.print(f"[bold red]driftflow:[/] {_plain(reason)}", soft_wrap=True)  # a path stays in one piece
-    sys.exit(1)
-
-
-def _plain(text: object) -> str:
-    """Brackets are rich's markup."""
-    return str(text).replace("[", "\\[")
-
-
-def _configured(broker: bool) -> Callable[[Command], Command]:
-    """A decorator: reads ``--config`` and hands it on as ``config``; with ``--bootstrap`` for what needs a broker."""
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def run(path: Path, bootstrap: str | None = None, **options: Any) -> None:
-            overrides = {"kafka.bootstrap": [bootstrap]} if bootstrap else None
-            command(config=load(path, overrides), **options)
-
-        return CONFIG(BOOTSTRAP(run) if broker else run)
-
-    return decorate
-
-
-online, offline = _configured(broker=True), _configured(broker=False)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="driftflow")
 def main() -> None:
     """Watch Kafka topics for drift and anomalies with calibrated normalizing flows.
@@ -139,7 +63,7 @@ def main() -> None:
 )
 @click.option(
     "--seconds",
-    type=_Factor(min=0.0),
+    type=Factor(min=0.0),
     default=100.0,
     show_default=True,
     help="How long the live part takes (longer where trainings do).",
@@ -179,7 +103,7 @@ def trainer(config: Config, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
     from stream_app.trainer.process import run_trainer
 
-    run_trainer(config, bootstrap_until, lambda line: err.print(_plain(line), soft_wrap=True))
+    run_trainer(config, bootstrap_until, lambda line: err.print(plain(line), soft_wrap=True))
 
 
 @main.command(short_help="Send a file to the events topic.")
@@ -187,7 +111,7 @@ def trainer(config: Config, bootstrap_until: str | None) -> None:
 @online
 @click.option(
     "--speedup",
-    type=_Factor(min=0.0, min_open=True),
+    type=Factor(min=0.0, min_open=True),
     help="Event time runs this much faster than the clock (default: no pacing).",
 )
 def produce(config: Config, file: Path, speedup: float | None) -> None:
@@ -225,8 +149,8 @@ def evaluate(config: Config, file: Path, page: Path, **options: Any) -> None:
     from stream_app.offline.evaluate.run import run_evaluate
 
     evaluation = run_evaluate(config, file, page, err, **options)
-    out.print("\n".join(_plain(sentence) for sentence in verdict(evaluation)))
-    out.print(f"[bold]{_plain(page)}[/]")
+    out.print("\n".join(plain(sentence) for sentence in verdict(evaluation)))
+    out.print(f"[bold]{plain(page)}[/]")
 
 
 @main.command(short_help="Tail alerts, requests and models.")
@@ -260,10 +184,8 @@ def models(config: Config, as_json: bool, publish: bool) -> None:
     if as_json:
         click.echo(json.dumps(listed))
     for model in listed if not as_json else ():
-        out.print(f"[bold]{model['model_id']}[/]  {model['status']}, signature verified: {_plain(model['verified'])}")
-        out.print(
-            f"  trained on {model['train_rows']:,} rows up to {model['trained_until']}; {_plain(model['reason'])}"
-        )
+        out.print(f"[bold]{model['model_id']}[/]  {model['status']}, signature verified: {plain(model['verified'])}")
+        out.print(f"  trained on {model['train_rows']:,} rows up to {model['trained_until']}; {plain(model['reason'])}")
     if not listed:
         err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
     check_listed(listed)
@@ -294,6 +216,63 @@ def retry_aside(config: Config) -> None:
     out.print(f"{retry_aside(config):,} points are put back, at the end of the queue: a worker sends them")
 
 
+@main.group(short_help="Keys of trainer, workers and operators.")
+def keys() -> None:
+    """Look after the keys that models, notices and retrain requests are signed with.
+
+    The trainer's signs models and notices (trainer.signing_key, trusted by state.trusted_keys); the workers' signs
+    retrain requests (worker.signing_key, trusted by trainer.trusted_keys); operators' are for people.
+    """
+
+
+@keys.command("list", short_help="List the keys, and what is wrong.")
+@offline
+@click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
+def list_of_keys(config: Config, as_json: bool) -> None:
+    """List every key known here: whose it is, whether it is current, what for it is trusted, where it is."""
+    from stream_app.models.key_listing import lines_of, list_keys
+
+    listed = list_keys(config)
+    click.echo(msgspec.json.encode(listed).decode() if as_json else "\n".join(lines_of(listed)))
+
+
+@keys.command("new", short_help="Make a key for a role that has none.")
+@ROLE
+@offline
+@ENCRYPT
+def new(config: Config, role: RoleName, encrypt: bool) -> None:
+    """Make the key of ROLE, where it has none; trainer and workers make theirs at their first start, too."""
+    from stream_app.models.key_commands import new_key
+
+    click.echo("\n".join(new_key(config, role, encrypt)))
+
+
+@keys.command("rotate", short_help="Replace a key.")
+@ROLE
+@offline
+@ENCRYPT
+@click.option("--prepare", is_flag=True, help="Only publish the next key's public half; rotate again to complete it.")
+def rotate(config: Config, role: RoleName, encrypt: bool, prepare: bool) -> None:
+    """Give ROLE a new key; what the former one signed stays valid. The former private key is not kept.
+
+    Where trainer and workers do not see one folder: --prepare, copy the public file, then rotate.
+    """
+    from stream_app.models.key_commands import rotate_key
+
+    click.echo("\n".join(rotate_key(config, role, encrypt, prepare)))
+
+
+@keys.command("revoke", short_help="Trust a key no more.")
+@click.argument("key")
+@offline
+@click.option("--yes", "sure", is_flag=True, help="Also where the model in service was signed by it.")
+def revoke(config: Config, key: str, sure: bool) -> None:
+    """Trust KEY (an id) no more, nor what it has signed, and not again when an old file is copied back."""
+    from stream_app.models.key_commands import revoke_key
+
+    click.echo("\n".join(revoke_key(config, key, sure)))
+
+
 @main.command(short_help="Write a model as a file for a device.")
 @click.argument("model")
 @offline
@@ -311,7 +290,7 @@ def export(config: Config, model: str, kind: str, path_out: Path, int8: bool) ->
 
     exported = export_model(config, model, kind, path_out, int8)
     out.print(
-        f"model {exported.model_id}: {_plain(exported.file)} and {_plain(exported.description)}, "
+        f"model {exported.model_id}: {plain(exported.file)} and {plain(exported.description)}, "
         f"{'on average' if int8 else 'at most'} {exported.gap_nats:.1e} nats from it"
     )
 

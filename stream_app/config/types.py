@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,8 @@ _NAME = r"^[a-zA-Z0-9._-]{1,200}$"
 Name = Annotated[str, Meta(pattern=_NAME)]
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
+RoleName = Literal["trainer", "worker", "operator"]
+"""Whose key it is."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

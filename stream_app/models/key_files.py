@@ -27,7 +27,7 @@ _BYTES_MAX = 65_536
 _BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----\n.*?\n-----END PUBLIC KEY-----(?:\n|\Z)", re.DOTALL)
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
-_PUBLIC_REMEDY = "copy it here again from beside its private key"
+_PUBLIC_REMEDY = "restore it from a backup, or copy it here again from another place that has it"
 _REVOKED_REMEDY = "a line is the id of a key, 16 hexadecimal digits: mend it, or copy it here again"
 
 

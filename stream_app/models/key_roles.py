@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple, get_args
 
 from stream_app.config import Config
-from stream_app.config.types import read_secret
+from stream_app.config.types import RoleName, read_secret
 from stream_app.errors import ModelError
 from stream_app.models.key_files import Passphrase
 
-RoleName = Literal["trainer", "worker", "operator"]
 OPERATOR_KEY = "keys/operator.pem"
 OPERATOR_PASSPHRASE = "DRIFTFLOW_OPERATOR_PASSPHRASE"  # noqa: S105 - the variable's name
 
@@ -49,6 +48,11 @@ class Role:
     def public(self) -> Path:
         """File of the public half, beside the private key."""
         return self.private.with_suffix(".pub")
+
+    @property
+    def waiting(self) -> Path:
+        """File of a private key that is to replace this one."""
+        return self.private.with_name(f"{self.private.name}.next")
 
     @property
     def homes(self) -> list[Path]:
@@ -91,6 +95,11 @@ def role_of(config: Config, name: RoleName) -> Role:
         promoted = config.path(trainer.registry) / f"{config.stream}.jsonl"
         return Role(name, config.path(trainer.signing_key), setting, paths[setting], promoted, secret)
     return Role(name, config.path(OPERATOR_KEY), "", (), None, None)
+
+
+def roles_of(config: Config) -> list[Role]:
+    """Every role."""
+    return [role_of(config, name) for name in get_args(RoleName)]
 
 
 def trusted_paths(config: Config) -> dict[str, tuple[Path, ...]]:

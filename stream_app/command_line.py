@@ -1,0 +1,106 @@
+"""What the commands share: where they print, their common options, and how whatever goes wrong ends in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from stream_app.config import load
+from stream_app.errors import DriftflowError
+
+Command = Callable[..., None]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _InputFile(click.Path):
+    """A file to read; ``-`` is standard input, kept in a temporary file because the commands read it more than once."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "-" or ctx is None:
+            return super().convert(value, param, ctx)
+        folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
+        kept = Path(folder) / "stdin.jsonl"
+        with kept.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return kept
+
+
+class Factor(click.FloatRange):
+    """A finite number from ``min`` on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+FILE = click.argument("file", type=_InputFile(path_type=Path))
+BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
+CONFIG = click.option(
+    "-c",
+    "--config",
+    "path",
+    default="driftflow.toml",
+    show_default=True,
+    type=NEW_FILE,
+    help="The stream's configuration.",
+)
+
+
+class Group(click.Group):
+    """Prints operating errors as a sentence, without a traceback, and exits 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DriftflowError as error:
+            _fail(error)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever read our output has gone: click ends quietly
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}; look at that file, or at the disk it is on")
+
+
+def _fail(reason: object) -> NoReturn:
+    err.print(f"[bold red]driftflow:[/] {plain(reason)}", soft_wrap=True)  # a path stays in one piece
+    sys.exit(1)
+
+
+def plain(text: object) -> str:
+    """Brackets are rich's markup."""
+    return str(text).replace("[", "\\[")
+
+
+def _configured(broker: bool) -> Callable[[Command], Command]:
+    """A decorator: reads ``--config`` and hands it on as ``config``; with ``--bootstrap`` for what needs a broker."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(path: Path, bootstrap: str | None = None, **options: Any) -> None:
+            overrides = {"kafka.bootstrap": [bootstrap]} if bootstrap else None
+            command(config=load(path, overrides), **options)
+
+        return CONFIG(BOOTSTRAP(run) if broker else run)
+
+    return decorate
+
+
+online, offline = _configured(broker=True), _configured(broker=False)
