@@ -32,7 +32,18 @@ class PassedOver(msgspec.Struct, frozen=True, tag="pass_over"):
     to_ms: int
 
 
-Decision = Activated | PassedOver
+class Joined(msgspec.Struct, frozen=True, tag="join"):
+    """A partials partition waits from ``from_ms`` on for a source partition that the events topic did not have before.
+
+    Panes that end at or before ``from_ms`` are final without it.
+    """
+
+    partials_partition: int
+    partition: int
+    from_ms: int
+
+
+Decision = Activated | PassedOver | Joined
 
 DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 REMEDY = "restore the file from a backup; without it the run cannot be repeated"
@@ -60,3 +71,8 @@ def engines_of(decisions: Iterable[Decision], partition: int) -> dict[str, str]:
 def models_of(decisions: Iterable[Decision]) -> set[str]:
     """Every model the decisions name."""
     return {d.model_id for d in decisions if isinstance(d, Activated)}
+
+
+def sources_of(decisions: Iterable[Decision]) -> set[int]:
+    """Every source partition that some worker has scored or waited for."""
+    return {d.partition for d in decisions if isinstance(d, Activated | Joined)}

@@ -50,8 +50,11 @@ class Outputs:
         points: for the sink.
         refused: ``(offset, why)`` of input messages that WATCH could not take; their dead letters are among the
             messages.
+        unknown: WATCH has stopped before a message that names a source partition or a model of which it knows no
+            decision.
     """
 
     messages: list[Outgoing] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
+    unknown: bool = False

@@ -20,12 +20,22 @@ from collections.abc import Iterable, Sequence
 
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage, RawBatch
-from stream_app.stages.decisions import Activated, Decision, PassedOver, activations_of, engines_of
+from stream_app.stages.decisions import (
+    Activated,
+    Decision,
+    Joined,
+    PassedOver,
+    activations_of,
+    engines_of,
+    models_of,
+    sources_of,
+)
 from stream_app.stages.models import Models
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.score.stage import ScoreStage
 from stream_app.stages.score.state import ScoreState
 from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 
@@ -35,12 +45,13 @@ class Pipeline:
 
     Args:
         config: the stream.
-        sources: number of partitions of the events topic.
+        sources: number of source partitions that WATCH waits for from the start; it waits for others by decision.
         decisions: decisions of earlier runs (after a crash) or of the run to be repeated.
         make_decisions: False in a replay that is given its decisions: it makes none of its own.
 
     Attributes:
         models: the models that may be put in service.
+        sources: source partitions that are known: those from the start, and those that a decision names.
         score_states: state of each source partition that is open here.
         watch_states: state of each partials partition that is open here.
     """
@@ -53,7 +64,9 @@ class Pipeline:
         self.models = Models()
         self.score_states: dict[int, ScoreState] = {}
         self.watch_states: dict[int, WatchState] = {}
-        self._sources = sources
+        self._first_sources = sources
+        self.sources = {*range(sources), *sources_of(self.decisions)}
+        self._decided_models = models_of(self.decisions)
         self._score, self._watch = ScoreStage(config), WatchStage(config)
 
     # The two steps -------------------------------------------------------------------------------------------------
@@ -64,13 +77,21 @@ class Pipeline:
         models = self.models.by_decision((model_id for _, model_id in state.activations), state.engines)
         return self._score.step(state, raw, models)
 
-    def watch(self, partition: int, partials: Sequence[PartialMessage] = ()) -> Outputs:
+    def watch(self, partition: int, partials: Sequence[PartialMessage] = (), informed: bool = True) -> Outputs:
         """WATCH: messages of a partials partition in; alerts, retrain requests and points out.
 
         Where a pane waits for a model that is not here (:meth:`missing_for_watch`), the messages after it are not
         taken: hand in the same ones once it is.
+
+        Args:
+            partition: the partials partition.
+            partials: consecutive messages.
+            informed: whether every decision made before the messages were fetched is known here, so that what names
+                another source partition or model is refused. Where it is False such a message and those after it are
+                not taken, and ``Outputs.unknown`` is set: take over the decisions, then hand in the same ones.
         """
-        return self._watch.step(self.watch_states[partition], partition, partials, self.models.references)
+        known = Known(self.models.references, self._decided_models, informed)
+        return self._watch.step(self.watch_states[partition], partition, partials, known)
 
     # Partitions come and go ----------------------------------------------------------------------------------------
 
@@ -86,10 +107,10 @@ class Pipeline:
         if snapshot is not None:  # one of no bytes is damaged
             state = WatchState.from_state(self.config, unpack(snapshot))
         else:
-            state = WatchState.empty(self.config, self._sources)
+            state = WatchState.empty(self.config, self._first_sources)
         for decision in self.decisions:
-            if isinstance(decision, PassedOver) and decision.partials_partition == partition:
-                self._watch.pass_over(state, decision.partition, decision.from_ms, decision.to_ms)
+            if not isinstance(decision, Activated) and decision.partials_partition == partition:
+                self._watch.follow(state, decision)
         self.watch_states[partition] = state
 
     def close_score(self, partition: int) -> None:
@@ -113,6 +134,8 @@ class Pipeline:
     def reload(self, decisions: Iterable[Decision]) -> None:
         """Take over every decision of the stream; partitions that are opened from now on follow them."""
         self.decisions = list(decisions)
+        self.sources |= sources_of(self.decisions)
+        self._decided_models |= models_of(self.decisions)
 
     def missing_for_score(self, partition: int) -> set[str]:
         """Models in service on a source partition that have not arrived here yet."""
@@ -141,14 +164,25 @@ class Pipeline:
         span = self.watch_states[partials_partition].behind().get(partition)
         return PassedOver(partials_partition, partition, *span) if span and self.make_decisions else None
 
+    def decide_joins(self, partials_partition: int) -> list[Joined]:
+        """The decisions to wait for the source partitions that are known, and that a partials partition does not wait
+        for yet, from the first pane on that is not final there.
+        """
+        state, width = self.watch_states[partials_partition], self.config.topics.partitions
+        new = sorted(self.sources - state.closed_ms.keys()) if self.make_decisions else []
+        return [
+            Joined(partials_partition, partition, state.final_ms) for partition in new if partials_partition < width
+        ]
+
     def apply(self, decision: Decision) -> Outputs:
         """Let a decision that has been written down take effect."""
         self.decisions.append(decision)
         if isinstance(decision, Activated):
+            self.sources.add(decision.partition)
+            self._decided_models.add(decision.model_id)
             score_state = self.score_states[decision.partition]
             score_state.activate(decision.pane_start_ms, decision.model_id)
             score_state.engines = engines_of(self.decisions, decision.partition)
             return Outputs()
-        state = self.watch_states[decision.partials_partition]
-        self._watch.pass_over(state, decision.partition, decision.from_ms, decision.to_ms)
+        self._watch.follow(self.watch_states[decision.partials_partition], decision)
         return self.watch(decision.partials_partition)

@@ -1,4 +1,5 @@
-"""What depends on the clock: when a model is put in service, and when a silent source partition is passed over.
+"""What depends on the clock: when a model is put in service, when a silent source partition is passed over, and from
+when on WATCH waits for a new one.
 
 Each decision is written down before anything follows from it, so that a run can be repeated with the same ones.
 """
@@ -83,6 +84,28 @@ class Decider:
                 if end is not None and (settled or 0) >= end and tp.partition in self._pipeline.score_states:
                     del self._catching_up[tp.partition]
                     self.activate(tp.partition)
+
+    # New sources ---------------------------------------------------------------------------------------------------
+
+    def learn(self) -> None:
+        """Take over what other workers have decided since this was last called, and wait for the source partitions that
+        it names: their owners write down that they score them before they send anything.
+        """
+        if self._store.has_news():
+            self._pipeline.reload(self._store.decisions())
+        self.join()
+
+    def join(self) -> None:
+        """Let WATCH wait for every source partition that is known, from the first pane on that is not final."""
+        for partials_partition in sorted(self._pipeline.watch_states):
+            for decision in self._pipeline.decide_joins(partials_partition):
+                self._apply(decision)
+                log.info(
+                    "Partials partition %d waits for source partition %d from %d ms on",
+                    partials_partition,
+                    decision.partition,
+                    decision.from_ms,
+                )
 
     # Idle sources --------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ class StateStore:
     def __init__(self, config: Config) -> None:
         self._dir = config.path(config.state.dir)
         self._decisions = self._dir / "decisions.jsonl"
+        self._read: tuple[int, ...] = ()
         self._dir.mkdir(parents=True, exist_ok=True)
         self._check_shape(config)
 
@@ -72,12 +73,24 @@ class StateStore:
         """Append a decision; it is durable when this returns. Raises DriftflowError where it cannot be written."""
         append_durably(self._decisions, codec.encode(decision))
 
+    def has_news(self) -> bool:
+        """Whether the decisions have changed since they were last read, by any worker."""
+        return self._stamp() != self._read
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            file = self._decisions.stat()
+        except FileNotFoundError:
+            return ()
+        return file.st_ino, file.st_size, file.st_mtime_ns
+
     def decisions(self) -> list[Decision]:
         """Every decision so far.
 
         Raises:
             DriftflowError: the file is damaged.
         """
+        self._read = self._stamp()  # before the file: what is added while it is read is news
         return read_lines(self._decisions, DECODER, REMEDY)
 
     def preset(self, decisions: Iterable[Decision]) -> None:

@@ -23,10 +23,12 @@ from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
+from stream_app.stages.decisions import Joined, PassedOver
 from stream_app.stages.judge.retraining import OffsetMarks, thin
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import alert_points, retrain_point
 from stream_app.stages.watch import messages
+from stream_app.stages.watch.checking import Known, PartialChecker
 from stream_app.stages.watch.detectors import PaneView, Reference
 from stream_app.stages.watch.judging import ring_of, verdicts
 from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
@@ -40,11 +42,9 @@ class WatchStage:
         self.config = config
         self._layout = PaneLayout(len(config.event.numeric))
         self._slicings = config.slicing_names
-        self._sizes = {name: 8 * width for name, width in self._layout.shapes.items()}
+        self._checker = PartialChecker(config, self._layout)
 
-    def step(
-        self, state: WatchState, partition: int, partials: Sequence[PartialMessage], references: Mapping[str, Reference]
-    ) -> Outputs:
+    def step(self, state: WatchState, partition: int, partials: Sequence[PartialMessage], known: Known) -> Outputs:
         """Process consecutive messages of a partials partition, each marker with the panes that it completes.
 
         Where a pane that is complete was scored by a model which is not here yet, the messages after it are not taken:
@@ -55,16 +55,23 @@ class WatchStage:
             partition: number of the partials partition.
             partials: messages, offsets ascending; those below ``state.next_offset`` are skipped. One that is not of
                 this stream or not of its shape is refused: it is counted, and becomes a dead letter.
-            references: what is normal under each model that is here, by model id.
+            known: the models, and whether one that names a model or a source partition of which no decision is known
+                is refused; where it is not, the step stops before it and sets ``Outputs.unknown``.
         """
-        out = Outputs()
+        out, references = Outputs(), known.references
         partials = [message for message in partials if message.offset >= state.next_offset]
         waits, marks = not self._finalise(state, partition, references, out), Marks(list)
         for message in partials:
             if waits:
                 break
+            partial = self._take_in(message, partition)
+            stranger = "" if isinstance(partial, Refusal) else self._checker.stranger(partial, state.closed_ms, known)
+            if stranger and not known.informed:
+                out.unknown = True
+                break
             state.next_offset = message.offset + 1
-            partial = self._take_in(message)
+            if stranger:
+                partial = Refusal("not_accepted", "", stranger)
             if isinstance(partial, Refusal):
                 self._refuse(state, partition, message, partial, out)
                 continue
@@ -85,12 +92,14 @@ class WatchStage:
         state.closed_ms[marker.partition] = max(before_ms, marker.pane_end_ms)
         return before_ms <= state.final_ms
 
-    def _take_in(self, message: PartialMessage) -> Partial | Refusal:
+    def _take_in(self, message: PartialMessage, partition: int) -> Partial | Refusal:
         partial = take_in("partials", self.config.stream, message.value, message.headers)
         if isinstance(partial, Refusal):
             return partial
         assert isinstance(partial, Partial)
-        fault = self._fault(partial)
+        width = self.config.topics.partitions
+        stray = f"slices are spread over {width} partials partitions from 0 on" if partition >= width else ""
+        fault = stray or self._checker.fault(partial)
         return Refusal("not_accepted", "", fault) if fault else partial
 
     def _refuse(
@@ -100,20 +109,6 @@ class WatchStage:
         out.refused.append((message.offset, refusal))
         topic = self.config.topics.partials
         out.messages.append(dead_letter(self.config, topic, partition, message.offset, refusal, message.value))
-
-    def _fault(self, partial: Partial) -> str:
-        """What is wrong with a partial, or ""."""
-        if not isinstance(partial, PaneBlock):
-            return ""
-        if not partial.slices:
-            return "a block has no slices"
-        if partial.slicing not in self._slicings:
-            return f"slicing {partial.slicing!r} is not one of {', '.join(self._slicings)}"
-        for name, size in self._sizes.items():
-            length = len(partial.columns.get(name, b""))
-            if length != size * len(partial.slices):
-                return f"column {name!r} of a block has {length} bytes, {size * len(partial.slices)} are expected"
-        return ""
 
     def _keep(self, state: WatchState, block: PaneBlock) -> None:
         """One sent twice is one block. After its marker none is due: what comes then has come before, or comes too
@@ -125,6 +120,15 @@ class WatchStage:
             state.late_blocks += 1
         else:
             state.pending.setdefault(block.pane_start_ms, {})[block.partition, block.index] = block
+
+    def follow(self, state: WatchState, decision: PassedOver | Joined) -> None:
+        """Let a decision about a partials partition take effect."""
+        if isinstance(decision, PassedOver):
+            self.pass_over(state, decision.partition, decision.from_ms, decision.to_ms)
+        else:
+            state.join(decision.partition, decision.from_ms)
+            if decision.from_ms > 0:
+                self.pass_over(state, decision.partition, 0, decision.from_ms)
 
     def pass_over(self, state: WatchState, partition: int, from_ms: int, to_ms: int) -> None:
         """Decision: no longer wait for the panes of a source partition in ``[from_ms, to_ms)``."""
@@ -200,10 +204,10 @@ class WatchStage:
 
     def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
         alerts = state.policy.open_alerts(state.retraining.rules)
-        request = state.retraining.ask(end, alerts, state.service, state.offset_marks) if alerts else None
+        request = state.retraining.ask(end, alerts, state.service, state.marks_at(end)) if alerts else None
         if request is not None:
             out.messages += messages.request(self.config, partition, request)
-            out.points.append(retrain_point(request))
+            out.points.append(retrain_point(request, partition))
 
 
 Marks = defaultdict[int, list[tuple[int, int]]]

@@ -32,6 +32,7 @@ class WatchState:
         taken, refused: how many of them were partials of this stream, and how many were not.
         passed_over: decisions; panes of a source partition in these spans are not waited for, and their blocks not
             taken.
+        joined_ms: decisions; source partition that came later to the time from which it is waited for.
         pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
         final_ms: panes that end at or before it are final.
         late_blocks: blocks that came after their own partition's marker, or for a pane that was final or passed over.
@@ -48,6 +49,7 @@ class WatchState:
     taken: int = 0
     refused: int = 0
     passed_over: dict[int, list[Span]] = field(default_factory=dict)
+    joined_ms: dict[int, int] = field(default_factory=dict)
     pending: dict[int, dict[tuple[int, int], PaneBlock]] = field(default_factory=dict)
     final_ms: int = 0
     late_blocks: int = 0
@@ -65,6 +67,21 @@ class WatchState:
             closed_ms=dict.fromkeys(range(sources), 0),
             offset_marks={partition: OffsetMarks() for partition in range(sources)},
         )
+
+    def join(self, partition: int, from_ms: int) -> None:
+        """Wait for a source partition too; that panes before ``from_ms`` are passed over is another step."""
+        self.closed_ms.setdefault(partition, 0)
+        self.offset_marks.setdefault(partition, OffsetMarks())
+        self.joined_ms[partition] = from_ms
+
+    def marks_at(self, time_ms: int) -> dict[int, OffsetMarks]:
+        """The offset marks of the source partitions that were waited for in the pane that ends then, whichever have
+        come since: a request is the same in a replay, which knows all decisions from its start.
+        """
+        joined = self.joined_ms
+        return {
+            partition: marks for partition, marks in self.offset_marks.items() if joined.get(partition, -1) < time_ms
+        }
 
     def reached_ms(self, partition: int) -> int:
         """Time up to which a source partition has closed its panes or been passed over."""
@@ -85,7 +102,7 @@ class WatchState:
         return {block.model_id for blocks in self.pending.values() for block in blocks.values()}
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values and arrays for a snapshot."""
+        """Plain values and arrays for a snapshot (what joined when is a decision and is kept with them)."""
         blocks = [block for _, of_pane in sorted(self.pending.items()) for _, block in sorted(of_pane.items())]
         return {
             "next_offset": self.next_offset,

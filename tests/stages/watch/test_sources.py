@@ -218,6 +218,6 @@ def test_a_model_that_has_not_arrived_is_asked_for(model: Density) -> None:
     made = pipeline(config(), [model])
     messages = channels(score_all(made, 0, [event(100, 1), event(9_000, 2)], [5]).messages)
     q = next(q for q in range(2) if dict(messages["partials", q][0].headers)["kind"] == b"block")
-    fresh = pipeline(config(), [replace(model, model_id="another")])
+    fresh = pipeline(config(), [replace(model, model_id="another")], decisions=made.decisions)
     watch_all(fresh, q, messages["partials", q][:1])
     assert fresh.missing_for_watch(q) == {model.model_id}

@@ -15,6 +15,7 @@ from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.detectors import Reference
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
@@ -28,6 +29,7 @@ CONFIG = Config(
 )
 LAYOUT = PaneLayout(1)
 REFERENCES = {"m": Reference(np.ones((1, PIT_BINS), np.int64), np.zeros(1), 0.0, 1.0)}
+KNOWN = Known(REFERENCES)
 
 
 def block(names: list[str], pane: int = 0, **changes: Any) -> PaneBlock:
@@ -59,8 +61,8 @@ def sent(*partials: Partial, first: int = 0) -> list[PartialMessage]:
 
 def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
-    stage.step(state, 0, sent(block(["d", "b"]), close(0)), REFERENCES)
-    out = stage.step(state, 0, sent(block(["f", "a", "e", "d", "c"], pane=1), close(1), first=2), REFERENCES)
+    stage.step(state, 0, sent(block(["d", "b"]), close(0)), KNOWN)
+    out = stage.step(state, 0, sent(block(["f", "a", "e", "d", "c"], pane=1), close(1), first=2), KNOWN)
     seen = {dict(p.tags)["slice"]: dict(p.fields)["seen"] for p in out.points if dict(p.tags).get("span") == "pane"}
     assert seen == {"d": 1, "a": 1, OTHER: 3}, "d is known, a is the first new one, the others share"
 
@@ -76,7 +78,7 @@ def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
 )
 def test_what_does_not_belong_here_is_refused_on_arrival(bad: PaneBlock) -> None:
     state = WatchState.empty(CONFIG, 1)
-    out = WatchStage(CONFIG).step(state, 0, sent(block(["a"]), bad, first=7), REFERENCES)
+    out = WatchStage(CONFIG).step(state, 0, sent(block(["a"]), bad, first=7), KNOWN)
     ((offset, refusal),) = out.refused
     assert offset == 8
     assert any(part in refusal.detail for part in ("stream 'another'", "slicing 'another'", "column 'seen'"))
@@ -91,7 +93,7 @@ def test_bytes_that_are_no_partial_are_refused_and_done_with() -> None:
         PartialMessage(2, b"", [("kind", b"?")]),
         PartialMessage(3, b"", [("kind", None)]),
     ]
-    out = stage.step(state, 0, [*bad, *sent(block(["a"]), close(0), first=4)], REFERENCES)
+    out = stage.step(state, 0, [*bad, *sent(block(["a"]), close(0), first=4)], KNOWN)
     assert [(offset, why.reason) for offset, why in out.refused] == [
         (0, "not_ours"),
         (1, "tombstone"),
@@ -100,14 +102,14 @@ def test_bytes_that_are_no_partial_are_refused_and_done_with() -> None:
     ]
     assert (state.next_offset, state.final_ms) == (6, HOUR)
     assert (state.taken, state.refused) == (2, 4)
-    assert not stage.step(state, 0, bad, REFERENCES).refused
+    assert not stage.step(state, 0, bad, KNOWN).refused
     assert state.refused == 4, "what is done with is not counted again"
 
 
 def test_what_is_refused_is_in_the_dead_letters_with_its_reason() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
     bad = PartialMessage(7, b"\xc1junk", [("kind", b"block"), ("traceparent", None)])
-    out = stage.step(state, 3, [bad, *sent(block(["a"], slicing="another"), block(["a"]), first=8)], REFERENCES)
+    out = stage.step(state, 3, [bad, *sent(block(["a"], slicing="another"), block(["a"]), first=8)], KNOWN)
     letters = [take_in("dead_letters", "s", m.value, m.headers) for m in out.messages if m.role == "dead_letters"]
     assert all(isinstance(letter, DeadLetter) for letter in letters)
     assert [(letter.topic, letter.partition, letter.offset, letter.reason) for letter in letters] == [
@@ -121,13 +123,13 @@ def test_what_is_refused_is_in_the_dead_letters_with_its_reason() -> None:
 
 def test_what_was_taken_and_refused_is_remembered() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
-    stage.step(state, 0, [PartialMessage(0, b"x", []), *sent(block(["a"]), close(0), first=1)], REFERENCES)
+    stage.step(state, 0, [PartialMessage(0, b"x", []), *sent(block(["a"]), close(0), first=1)], KNOWN)
     restored = WatchState.from_state(CONFIG, unpack(pack(state.to_state())))
     assert (restored.taken, restored.refused, restored.next_offset) == (2, 1, 3)
 
 
 def test_a_block_without_slices_is_refused() -> None:
-    out = WatchStage(CONFIG).step(WatchState.empty(CONFIG, 1), 0, sent(block([]), close(0)), REFERENCES)
+    out = WatchStage(CONFIG).step(WatchState.empty(CONFIG, 1), 0, sent(block([]), close(0)), KNOWN)
     assert out.refused == [(0, Refusal("not_accepted", "", "a block has no slices"))]
 
 
@@ -135,18 +137,19 @@ def test_a_pane_waits_for_its_model_and_those_after_it_too() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
     blocks = [block(["a"], pane, model_id="new" if pane == 1 else "m") for pane in range(3)]
     partials = [part for pane in range(3) for part in (blocks[pane], close(pane))]
-    out = stage.step(state, 0, sent(*partials), REFERENCES)
+    known = Known(REFERENCES, {"new"})
+    out = stage.step(state, 0, sent(*partials), known)
     assert {point.time_ms for point in out.points} == {HOUR}
     assert (state.final_ms, state.pending_models(), state.next_offset) == (HOUR, {"new"}, 4)
-    assert stage.step(state, 0, sent(*partials), REFERENCES).points == []
-    later = stage.step(state, 0, sent(*partials), {**REFERENCES, "new": REFERENCES["m"]})
+    assert stage.step(state, 0, sent(*partials), known).points == []
+    later = stage.step(state, 0, sent(*partials), Known({**REFERENCES, "new": REFERENCES["m"]}))
     assert {point.time_ms for point in later.points} == {2 * HOUR, 3 * HOUR}
     assert (state.final_ms, state.next_offset) == (3 * HOUR, 6)
 
 
 def test_a_block_for_a_pane_that_is_final_is_counted_and_not_taken() -> None:
     stage, state = WatchStage(CONFIG), WatchState.empty(CONFIG, 1)
-    stage.step(state, 0, sent(block(["a"]), close(0), block(["a"])), REFERENCES)
+    stage.step(state, 0, sent(block(["a"]), close(0), block(["a"])), KNOWN)
     assert (state.late_blocks, state.pending, state.final_ms) == (1, {}, HOUR)
 
 

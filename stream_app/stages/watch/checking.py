@@ -1,0 +1,94 @@
+"""What a partial must be beyond its schema: of a pane, a source partition and a model of ours, and with columns that
+can be summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.codecs import Partial
+from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock
+from stream_app.config import Config
+from stream_app.stages.watch.detectors import Reference
+
+COUNT_MAX = 2**40
+"""A count of rows is below it: sums of counts over any span and any number of source partitions fit into int64."""
+
+SUM_MAX = 2**60
+"""A sum in fixed point is below it, either way."""
+
+_SUMS = ("log_prob_sum", "log_prob_square_sum", "bets")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known when partials are taken in.
+
+    Attributes:
+        references: what is normal under each model that is here, by model id.
+        decided: models that a decision names: a pane of theirs waits until they are here.
+        informed: whether every decision is known that was made before the partials were fetched.
+    """
+
+    references: Mapping[str, Reference]
+    decided: Collection[str] = ()
+    informed: bool = True
+
+
+class PartialChecker:
+    """Says what is wrong with partials of a stream."""
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._pane_ms, self._slicings = int(config.windows.pane), config.slicing_names
+        self._sizes = {name: 8 * width for name, width in layout.shapes.items()}
+
+    def fault(self, partial: Partial) -> str:
+        """One sentence, or "" where nothing is wrong."""
+        start, end = partial.pane_start_ms, partial.pane_end_ms
+        if start % self._pane_ms or end - start != self._pane_ms:
+            return f"[{start}, {end}) ms is no pane: they are {self._pane_ms} ms long and begin at multiples of that"
+        return self._block_fault(partial) if isinstance(partial, PaneBlock) else ""
+
+    def stranger(self, partial: Partial, sources: Collection[int], known: Known) -> str:
+        """Which name of a partial nobody has decided on, in one sentence, or "". Its owner writes down that it scores a
+        source partition, and by which model, before it sends anything.
+
+        Args:
+            partial: without a fault.
+            sources: source partitions that are waited for.
+            known: the models.
+        """
+        if partial.partition not in sources:
+            return f"no decision names source partition {partial.partition}"
+        if not isinstance(partial, PaneBlock) or partial.model_id in known.references:
+            return ""
+        return "" if partial.model_id in known.decided else f"no decision names model {partial.model_id!r}"
+
+    def _block_fault(self, block: PaneBlock) -> str:
+        if not block.slices:
+            return "a block has no slices"
+        if block.slicing not in self._slicings:
+            return f"slicing {block.slicing!r} is not one of {', '.join(self._slicings)}"
+        if len(block.top) != len(block.slices):
+            return f"a block has {len(block.slices)} slices and the top events of {len(block.top)}"
+        unknown = block.columns.keys() - self._sizes.keys()
+        if unknown:
+            return f"column {min(unknown)!r} of a block is none of ours"
+        faults = (self._column_fault(block, name) for name in self._sizes)
+        return next((fault for fault in faults if fault), "")
+
+    def _column_fault(self, block: PaneBlock, name: str) -> str:
+        column, size = block.columns.get(name, b""), self._sizes[name] * len(block.slices)
+        if len(column) != size:
+            return f"column {name!r} of a block has {len(column)} bytes, {size} are expected"
+        values = np.frombuffer(column, dtype="<i8")
+        low, high = (-SUM_MAX, SUM_MAX) if name in _SUMS else (-1, COUNT_MAX)
+        smallest, largest = int(values.min(initial=0)), int(values.max(initial=0))
+        if low < smallest and largest < high:
+            return ""
+        wrong = largest if largest >= high else smallest
+        return f"column {name!r} of a block holds {wrong}, which is not between {low} and {high}"
