@@ -66,6 +66,8 @@ def rotate_key(config: Config, name: RoleName, encrypt: bool = False, prepare: b
     key_files.create_private(role.waiting, role.passphrase())  # unless one was prepared
     public = key_files.read_private(role.waiting, role.passphrase(), _ROTATE_AGAIN).public_key()
     _check_encrypted(role.waiting, encrypt, _ROTATE_AGAIN)
+    if key_id(public) in revoked_keys((role.public, *role.trusted)):
+        raise ModelError(f"{role.waiting} is a key that was revoked: {_ROTATE_AGAIN}")
     former = [held for held in _held(role.public) if held != key_id(public)]
     for path in _files_to_change(config, role, former):
         key_files.put_first(path, public)
@@ -91,7 +93,7 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
     places = {setting: paths for setting, paths in _places(config).items() if _knows(paths, name)}
     if not places:
         return [_revoked_already(config, name)]
-    current = [role for role in roles_of(config) if next(iter(_held(role.public)), None) == name]
+    current = [role.name for role in roles_of(config) if next(iter(_held(role.public)), None) == name]
     models, in_service = _signed_models(config, name)
     if in_service in models and not sure:
         raise ModelError(
@@ -102,15 +104,13 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
     lists = _put_on_lists(places, name)
     for path in (path for paths in places.values() for path in paths if present(path)):
         key_files.remove(path, name)
-    refused = (
-        f"refused from now on: {', '.join(models)}" if models else "no model of the registry here was signed by it"
-    )
+    which = f"the models {', '.join(models)}" if models else "no model of the registry here"
+    files, settings = " and ".join(map(str, lists)), " or ".join(filter(None, places)) or "it"
     return [
-        f"key {name} is revoked, as {' and '.join(map(str, lists))} say{'s' * (len(lists) == 1)}",
-        f"{refused}; so are requests and notices that it signed",
-        *(f"it was the {role.name}'s: `driftflow keys rotate {role.name}` makes another" for role in current),
-        f"copy {' and '.join(map(str, lists))} to wherever {' or '.join(filter(None, places))} is read elsewhere; "
-        "running processes take it without a restart",
+        f"key {name} is revoked: {files}",
+        f"what it signed is refused from now on, {which} among it",
+        *(f"it was the {role}'s: `driftflow keys rotate {role}` makes another" for role in current),
+        f"copy {files} to wherever {settings} is read elsewhere; running processes take it without a restart",
     ]
 
 
