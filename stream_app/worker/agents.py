@@ -26,6 +26,7 @@ from stream_app.worker import batch_transport
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
+from stream_app.worker.growth import make_room
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
@@ -33,7 +34,7 @@ from stream_app.worker.progress import Progress, lag_of, lags_of
 from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
-from stream_app.worker.supervision import Parts
+from stream_app.worker.supervision import Parts, watch_loop
 
 log = logging.getLogger(__name__)
 
@@ -124,19 +125,23 @@ class Worker:
             while waits:  # as long as a model is missing not all of the partials are taken
                 async with self._turn():
                     if self._has(tp, event):
-                        await self._outbox.put(self._watched(tp, partials), tp)
+                        for out in self._watched(tp, partials):
+                            await self._outbox.put(out, tp)
                     waits = bool(self._partitions.missing_models(tp))
                 await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
                     await self._outbox.put(Outputs(), tp, event)
 
-    def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> Outputs:
-        out = self.pipeline.watch(tp.partition, partials)
-        for offset, why in out.refused:
+    def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> list[Outputs]:
+        outs = [self.pipeline.watch(tp.partition, partials, informed=False)]
+        if outs[0].unknown:
+            self._decider.learn(surely=True)
+            outs.append(self.pipeline.watch(tp.partition, partials))
+        for offset, why in (refusal for out in outs for refusal in out.refused):
             text = "%s/%d@%d is not a partial of ours and is skipped: %s"
             self._partials_refused.error(text, tp.topic, tp.partition, offset, why.detail)
-        return out
+        return outs
 
     async def _models_arrived(self, tp: TopicPartition) -> None:
         """Wait for the first model, and for those that another worker has put in service and that are not here yet."""
@@ -176,6 +181,8 @@ class Worker:
     async def _on_timer(self) -> None:
         async with self._turn():
             progress = self.progress()
+            self._partitions.check_logs(progress, time.monotonic())
+            self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
                 await self._outbox.put(out, TopicPartition(self._config.topics.partials, partition))
@@ -206,13 +213,21 @@ class Worker:
     # Partitions ----------------------------------------------------------------------------------------------------
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
-        """Load the states of partitions before their first record comes."""
+        """Load the states of partitions before their first record comes. Source partitions may be new ones."""
+        gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
+        await make_room(self.app, self._config, gained)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
+            self.pipeline.sources |= gained | self._sources_that_exist()
             for tp in sorted(partitions):
                 self._partitions.open(tp)
                 if self._partitions.is_source(tp):
                     self._decider.gained(tp.partition)
+            self._decider.join()
+
+    def _sources_that_exist(self) -> set[int]:
+        consumer = self.app._consumer
+        return consumer.partitions_of(self._config.topics.events) if consumer is not None else set()
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:
         """Save what may be saved, and forget partitions that another worker takes over."""
@@ -281,7 +296,9 @@ class Worker:
     def poke(self) -> None:
         """Ask the thread of Kafka's consumer for a sign of life."""
         if self.app._consumer is not None:
-            self.app._consumer.poke(lambda: self.parts.beat("Kafka"))
+            loop = self.app._consumer.thread_loop
+            watch_loop(loop, self.parts)
+            loop.call_soon_threadsafe(self.parts.beat, "Kafka")
 
     def _of_watch(self, count: str) -> dict[str, int]:
         return {"partials": sum(getattr(state, count) for state in self.pipeline.watch_states.values())}

@@ -224,9 +224,11 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 await self.crash(error)
                 raise
 
-    def poke(self, answer: Callable[[], None]) -> None:
-        """Have the consumer's own thread call ``answer``, as long as that thread runs."""
-        self._thread.thread_loop.call_soon_threadsafe(answer)
+    @property
+    def thread_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the consumer's own thread."""
+        loop: asyncio.AbstractEventLoop = self._thread.thread_loop
+        return loop
 
     def progress(self) -> Progress:
         """Offset up to which everything is settled, and high watermark, of each assigned batch partition."""

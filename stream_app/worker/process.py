@@ -16,6 +16,7 @@ from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
+from stream_app.models.key_checks import require_keys
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
@@ -52,7 +53,8 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         DriftflowError: the worker cannot start, or has failed; the message says why.
     """
     prepare_process()
-    with Guard(config.worker.stop_within.seconds) as guard, sentences_only(guard):
+    with Guard(config.worker.stop_within.seconds) as guard:
+        require_keys(config, "worker")
         if checked:
             require(preflight(config, "worker"))
         config = prepare(config)
@@ -65,7 +67,8 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         drainer.start()
         try:
             worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
-            asyncio.run(_Run(config, worker, spool, drainer, guard).until_the_end())
+            with sentences_only(guard):
+                asyncio.run(_Run(config, worker, spool, drainer, guard).until_the_end())
         except Exception as error:
             guard.fail(described(error))
         finally:
@@ -111,7 +114,7 @@ class _Run:
         await ended.wait()
         for task in tasks:
             task.cancel()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # whatever keeps it from being written, the rest has to be stopped
             self._file.write(self._status())  # the file stays: it has to say how things stood at the end
         await self._stop()
 
