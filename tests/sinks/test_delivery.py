@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from stream_app.errors import SinkError
-from stream_app.sinks.base import Rejected, Unwritable
+from stream_app.sinks.base import Rejected, Sink, Unwritable
 from stream_app.sinks.delivery import Delivery
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.influx import InfluxSink
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Point
-from tests.sinks.making import RecordingSink, point, set_aside
+from tests.sinks.making import RecordingSink, ScriptedServer, point, set_aside
+from tests.sinks.test_stores import config_of
 
 BATCH = 64
 
@@ -28,7 +31,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 class Rounds:
     """Delivers batch after batch, as the drainer does, and takes note of what was set aside."""
 
-    def __init__(self, spool: Spool, sink: RecordingSink) -> None:
+    def __init__(self, spool: Spool, sink: Sink) -> None:
         self.spool, self.aside = spool, list[str]()
         self._delivery = Delivery(spool, sink, self.aside.append, lambda: False)
 
@@ -218,3 +221,38 @@ def test_a_newer_value_of_a_series_is_not_overwritten_by_an_older_one(spool: Spo
     Rounds(spool, sink).run(99)
     newest = {point(value % 10).time_ms: value for value in values if value % 7}
     assert {p.time_ms: number(p) for p in sink.taken.values()} == newest
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_proxy_that_refuses_whatever_comes_costs_no_point(spool: Spool, tmp_path: Path, status: int) -> None:
+    """The same through InfluxDB's client and a real connection: refused at first, taken, refused again."""
+    server = ScriptedServer([status] * 10_000)
+    sink = InfluxSink(config_of(tmp_path, kind="influx", url=server.url))
+    rounds = Rounds(spool, sink)
+    for first in (0, 1_000):
+        server.statuses = [status] * 10_000
+        spool.append([point(n) for n in range(first, first + 100)])
+        for _ in range(5):
+            with pytest.raises(AssertionError, match="100 points are left"):
+                rounds.run(1)
+        server.statuses = []
+        assert rounds.run(9) == 0
+    assert rounds.aside == []
+    sink.close()
+    server.close()
+
+
+def test_two_workers_on_one_spool_set_a_point_aside_once(tmp_path: Path) -> None:
+    first, second = (Spool(tmp_path / "s.sqlite", 10_000) for _ in range(2))
+    first.append([point(n) for n in range(3_000)])
+    sinks = [RecordingSink(lambda p: number(p) % 500 == 7) for _ in range(2)]
+    drainers = [Drainer(spool, sink) for spool, sink in zip((first, second), sinks, strict=True)]
+    for drainer in drainers:
+        drainer.start()
+    assert all(drainer.drain(60) for drainer in drainers)
+    for drainer in drainers:
+        drainer.stop()
+    assert sorted(number(p) for p, _ in set_aside(first.path)) == list(range(7, 3_000, 500))
+    assert len({number(p) for sink in sinks for p in sink.taken.values()}) == 3_000 - 6
+    first.close()
+    second.close()
