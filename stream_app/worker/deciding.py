@@ -87,11 +87,14 @@ class Decider:
 
     # New sources ---------------------------------------------------------------------------------------------------
 
-    def learn(self) -> None:
+    def learn(self, surely: bool = False) -> None:
         """Take over what other workers have decided since this was last called, and wait for the source partitions that
         it names: their owners write down that they score them before they send anything.
+
+        Args:
+            surely: read the file even where it seems unchanged: a network's file system may say so for a while.
         """
-        if self._store.has_news():
+        if surely or self._store.has_news():
             self._pipeline.reload(self._store.decisions())
         self.join()
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from stream_app.config import Config
-from stream_app.errors import SnapshotError
+from stream_app.errors import DriftflowError, SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY
+from stream_app.worker.progress import Progress
 from stream_app.worker.state import StateStore
+
+log = logging.getLogger(__name__)
+
+_SHORT_S = 10.0
 
 
 class Partitions:
@@ -21,6 +28,10 @@ class Partitions:
 
     def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
         self._events, self._store, self._pipeline = config.topics.events, store, pipeline
+        self._width, self._partials = config.topics.partitions, config.topics.partials
+        self._unused: set[int] = set()
+        self._short: dict[TopicPartition, float] = {}
+        """Partitions whose log ends too early, and since when."""
         self._counters_of_closed: dict[int, dict[str, int]] = {}
 
     def is_source(self, tp: TopicPartition) -> bool:
@@ -38,6 +49,14 @@ class Partitions:
         Raises:
             SnapshotError: its snapshot cannot be read, is damaged, or is of another version or shape.
         """
+        if not self.is_source(tp) and tp.partition >= self._width and tp.partition not in self._unused:
+            self._unused.add(tp.partition)
+            log.warning(
+                "Partition %d of %s stays unused: slices are spread over the %d that the stream began with",
+                tp.partition,
+                self._partials,
+                self._width,
+            )
         snapshot = self._store.load(self._name(tp))
         open_it = self._pipeline.open_score if self.is_source(tp) else self._pipeline.open_watch
         try:
@@ -54,6 +73,34 @@ class Partitions:
             pipeline = self._pipeline
             snapshot = pipeline.snapshot_score if self.is_source(tp) else pipeline.snapshot_watch
             self._store.save(self._name(tp), snapshot(tp.partition))
+
+    def check_logs(self, progress: Progress, now_s: float) -> None:
+        """Notice a topic that was made anew under a running stream: its records would be skipped as done with.
+
+        A high watermark may step back for a moment when another broker takes a partition over.
+
+        Args:
+            progress: with the high watermarks, of fetches.
+            now_s: a monotonic time.
+
+        Raises:
+            DriftflowError: a log has ended for ten seconds before what was taken of it.
+        """
+        short = {tp: high for tp, (_, high) in progress.items() if high is not None and high < self._next_offset(tp)}
+        self._short = {tp: self._short.get(tp, now_s) for tp in short}
+        for tp, high in short.items():
+            if now_s - self._short[tp] > _SHORT_S:
+                raise DriftflowError(
+                    f"{tp.topic}/{tp.partition} ends at {high}, and it was taken up to {self._next_offset(tp)} before: "
+                    "the topic was made anew, or the broker has lost its end, and records below that are skipped; stop "
+                    f"the workers and remove {self._store.path(self._name(tp))} to take what it holds now"
+                )
+
+    def _next_offset(self, tp: TopicPartition) -> int:
+        """Records of an open partition below it are done with; 0 of one that is not open."""
+        pipeline = self._pipeline
+        state = (pipeline.score_states if self.is_source(tp) else pipeline.watch_states).get(tp.partition)
+        return state.next_offset if state is not None else 0
 
     def close(self, tp: TopicPartition) -> None:
         """Forget a partition: another worker has it."""

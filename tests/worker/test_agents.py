@@ -18,7 +18,7 @@ from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
-from stream_app.stages.decisions import Activated
+from stream_app.stages.decisions import Activated, Joined
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.snapshot import unpack
 from stream_app.stages.watch.detectors.checks import reference
@@ -27,6 +27,7 @@ from stream_app.worker.agents import Worker
 from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from tests.stages import streams
+from tests.stages.streams import PANE
 from tests.worker.making import Stream, in_a_loop, notice, record
 
 REFUSAL = Refusal("unsigned", "df-signature", "it is not signed")
@@ -200,6 +201,7 @@ async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_
     worker: Worker, store: StateStore, partials: TopicPartition, spool: Spool
 ) -> None:
     worker.ready.set()
+    store.record(Activated(1, 0, "elsewhere", "fused"))  # by another worker, just now
     stream = Stream.of(partials, final_pane(partials, "elsewhere"))
     agent = asyncio.ensure_future(worker.watch(stream))
     await asyncio.sleep(0.2)
@@ -214,6 +216,80 @@ async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_
     await worker.checkpoint()
     assert (state.next_offset, state.final_ms, stream.acked) == (4, 1_000, [3])
     assert len(spool) > 0
+
+
+def marker(partition: int, pane_end_ms: int) -> PaneClosed:
+    """All panes of a source partition that end up to then are complete."""
+    return PaneClosed(
+        stream="s", partition=partition, pane_start_ms=pane_end_ms - PANE, pane_end_ms=pane_end_ms, offset_end=9
+    )
+
+
+@in_a_loop
+async def test_watch_waits_for_a_source_partition_that_another_worker_scores_and_for_no_other(
+    worker: Worker, store: StateStore, partials: TopicPartition, sent: list[Any]
+) -> None:
+    worker.ready.set()
+    state, panes = worker.pipeline.watch_states[0], [(0, 1), (1, 1), (0, 2), (1, 2), (5, 2), (7, 2)]
+    messages = encode_partials([marker(p, end * PANE) for p, end in panes])
+    records = [record(partials, offset, m.value, m.headers) for offset, m in enumerate(messages)]
+    await worker.watch(Stream.of(partials, records[:2]))
+    store.record(Activated(5, 0, "m", "fused"))
+    await worker.watch(Stream.of(partials, records[2:]))
+    joined = Joined(partials_partition=0, partition=5, from_ms=2 * PANE)
+    assert store.decisions() == [Activated(5, 0, "m", "fused"), joined]
+    assert (state.closed_ms, state.final_ms) == ({0: 2 * PANE, 1: 2 * PANE, 5: 2 * PANE}, 2 * PANE)
+    assert (state.taken, state.refused, state.next_offset) == (5, 1, 6), "nobody scores source partition 7"
+    letter = take_in("dead_letters", "s", *sent[0][1:])
+    assert isinstance(letter, DeadLetter)
+    assert letter.detail == "no decision names source partition 7"
+
+
+@in_a_loop
+async def test_a_source_partition_is_waited_for_as_soon_as_it_is_here_or_another_worker_says_so(
+    worker: Worker, store: StateStore, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room: list[set[int]] = []
+
+    async def make_room(app: Any, config: Any, sources: set[int]) -> None:
+        room.append(sources)
+
+    monkeypatch.setattr("stream_app.worker.agents.make_room", make_room)
+    worker.pipeline.watch_states[0].final_ms = 3 * PANE
+    await worker.assigned({source._replace(partition=3)})
+    assert room == [{3}]
+    store.record(Activated(2, 0, "m", "fused"))
+    await worker._on_timer()
+    joins = [decision for decision in store.decisions() if isinstance(decision, Joined)]
+    assert [(join.partition, join.from_ms) for join in joins] == [(3, 3 * PANE), (2, 3 * PANE)]
+
+
+@in_a_loop
+async def test_a_partials_partition_that_came_later_is_said_once_and_takes_nothing(
+    worker: Worker, partials: TopicPartition, sent: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.ready.set()
+    later = partials._replace(partition=2)
+    for _ in range(2):
+        await worker.assigned({later})
+    ((message,),) = [encode_partials([marker(0, PANE)])]
+    stream = Stream.of(later, [record(later, 0, message.value, message.headers)])
+    await worker.watch(stream)
+    await worker.checkpoint()
+    assert stream.acked == [0]
+    assert caplog.text.count("stays unused: slices are spread over the 2 that the stream began with") == 1
+    assert [topic for topic, *_ in sent] == [worker.pipeline.config.topics.dead_letters]
+    assert "slices are spread over 2 partials partitions" in caplog.text
+
+
+def test_a_log_that_ends_before_what_was_taken_of_it_is_noticed(worker: Worker, source: TopicPartition) -> None:
+    """But not where it steps back for a moment: another broker has taken it over."""
+    partitions, state = worker._partitions, worker.pipeline.score_states[0]
+    state.next_offset = 100
+    for high, now_s in ((100, 0.0), (40, 1.0), (101, 8.0), (None, 8.5), (40, 9.0), (40, 18.0)):
+        partitions.check_logs({source: (40, high)}, now_s)
+    with pytest.raises(DriftflowError, match=r"e/0 ends at 41, and it was taken up to 100 before: .*source-0.snapshot"):
+        partitions.check_logs({source: (40, 41)}, 19.5)
 
 
 @in_a_loop
