@@ -11,8 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from schemas.codecs import DecodeError, decode_event
-from schemas.records import RetrainRequest
 from stream_app.config import Config, load
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
@@ -20,9 +18,12 @@ from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import prepare
+from stream_app.models.keys import Trust
 from stream_app.terminal import prepare_process
+from stream_app.trainer.believing import Asked, believed
 from stream_app.trainer.bootstrap import bootstrap_request
-from stream_app.trainer.process import Trainer
+from stream_app.trainer.lock import sole_trainer
+from stream_app.trainer.trainer import Trainer
 
 
 def main(config_path: str, until_ms: int) -> None:
@@ -30,31 +31,33 @@ def main(config_path: str, until_ms: int) -> None:
     prepare_process()
     config = load(config_path)
     require(preflight(config, "trainer"))
-    config = prepare(config)
+    with sole_trainer(config):
+        _answer(prepare(config), until_ms)
+
+
+def _answer(config: Config, until_ms: int) -> None:
     client = client_settings(config.kafka, config.root)
     trainer = Trainer(config, client, _say)
-    first = trainer.handle(bootstrap_request(config, log_ends(config, client), 0, until_ms))
+    first = trainer.bootstrap(bootstrap_request(config, log_ends(config, client), 0, until_ms))
     if first is None or first.status != "promoted":
         raise DriftflowError(f"there is no first model: {first.reason if first else 'an earlier run has made it'}")
     _reply()
     answered: set[str] = set()
     for _ in sys.stdin:
-        for request in sorted(_requests(config), key=lambda request: (request.requested_pane_ms, request.id)):
-            if request.id not in answered:
-                trainer.handle(request)
-                answered.add(request.id)
+        for asked in sorted(_requests(config), key=lambda asked: (asked.request.requested_pane_ms, asked.request.id)):
+            if asked.request.id not in answered:
+                trainer.handle(asked)
+                answered.add(asked.request.id)
         _reply()
     trainer.close()
 
 
-def _requests(config: Config) -> Iterator[RetrainRequest]:
+def _requests(config: Config) -> Iterator[Asked]:
+    trusted = Trust.of_requests(config).keys()
     for message in read_signals(config):
-        try:
-            record = decode_event(message.value, message.headers)
-        except DecodeError:
-            continue  # not of this run: a broker that was there before may hold anything
-        if isinstance(record, RetrainRequest) and record.stream == config.stream:
-            yield record
+        asked = believed(config, trusted, message)
+        if isinstance(asked, Asked):  # anything else is not of this run: a broker that was there before may hold it
+            yield asked
 
 
 def _say(line: str) -> None:

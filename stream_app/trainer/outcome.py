@@ -1,4 +1,4 @@
-"""What comes of a request: a promoted model or a refusal, and the notice of it that is published."""
+"""What comes of a request: a promoted model, a refusal or an earlier model, and the notice of it that is published."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Outcome:
 
     Attributes:
         notice: to publish.
-        model: a promoted model's signed bytes; None where the request was refused.
+        model: a promoted model's signed bytes; None where there is none.
         findings: sentences about peculiar columns, for the person who watches.
     """
 
@@ -36,11 +36,14 @@ class Retrain:
         config: the stream.
         request: what is asked for.
         in_service: the model in service, None before the first.
+        seen_ms: newest event time that was seen: no notice is dated later, whatever the request says. None is not
+            known.
     """
 
     config: Config
     request: RetrainRequest
-    in_service: Density | None
+    in_service: Density | None = None
+    seen_ms: int | None = None
 
     @property
     def seed(self) -> int:
@@ -50,6 +53,12 @@ class Retrain:
         text = record_id("seed", self.config.model.seed, request.reason, request.requested_pane_ms, ranges)
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") & 0x7FFFFFFF
 
+    @property
+    def dated_ms(self) -> int:
+        """Event time of the answer."""
+        asked_ms = self.request.requested_pane_ms
+        return asked_ms if self.seen_ms is None else min(asked_ms, self.seen_ms)
+
     def promoted(self, model: Artifact, train_rows: int, figures: dict[str, Any], findings: tuple[str, ...]) -> Outcome:
         """A model that has passed its gates, with their figures."""
         notice = ModelNotice(
@@ -58,7 +67,7 @@ class Retrain:
             status="promoted",
             parent_id=self._parent_id,
             request_id=self.request.id,
-            created_ms=self.request.requested_pane_ms,
+            created_ms=self.dated_ms,
             train_rows=train_rows,
             gates=figures,
             reason=gates.summary(figures),
@@ -73,18 +82,24 @@ class Retrain:
         self, rows: int, reason: str, figures: dict[str, Any] | None = None, findings: tuple[str, ...] = ()
     ) -> Outcome:
         """No model, with the reason, and with the figures of the gates where it came as far as them."""
-        notice = ModelNotice(
-            model_id="refused-" + record_id("refused", self.request.id)[:8],
+        return Outcome(self._without_model("refused", rows, reason, figures or {}), None, findings)
+
+    def covered(self, model_id: str, request_id: str) -> Outcome:
+        """No model is needed: an earlier one, trained for another request, answers this one too."""
+        return Outcome(self._without_model("covered", 0, f"covered by {model_id} (request {request_id})", {}), None)
+
+    def _without_model(self, status: str, rows: int, reason: str, figures: dict[str, Any]) -> ModelNotice:
+        return ModelNotice(
+            model_id=f"{status}-" + record_id(status, self.request.id)[:8],
             stream=self.config.stream,
-            status="refused",
+            status=status,
             parent_id=self._parent_id,
             request_id=self.request.id,
-            created_ms=self.request.requested_pane_ms,
+            created_ms=self.dated_ms,
             train_rows=rows,
-            gates=figures or {},
+            gates=figures,
             reason=reason,
         )
-        return Outcome(notice, None, findings)
 
     @property
     def _parent_id(self) -> str:

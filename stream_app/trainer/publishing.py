@@ -1,49 +1,78 @@
-"""Model notices onto the models topic, signed bytes included."""
+"""Model notices onto their topics, signed whole: with the model's bytes onto the models topic, without as a signal."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from rich.console import Console
 
+from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import Envelope, WireMessage, encode_event
 from schemas.records import ModelNotice, record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.topics import prepare
-from stream_app.models.registry import Registry
+from stream_app.kafka.types import ClientSettings
+from stream_app.models.keys import signing_key
+from stream_app.models.registry import Registry, without_bytes
+from stream_app.models.signing import sign
+from stream_app.stages.partitioning import trainer_signals
+
+SENT_S = 60.0
+"""How long a broker may take to acknowledge one message."""
 
 
-def make_producer(client: dict[str, Any]) -> KafkaProducer:
+def make_producer(client: ClientSettings) -> KafkaProducer:
     """A producer for models: one request in flight keeps their order on brokers without idempotence."""
     return KafkaProducer(
         **client,
         acks="all",
         retries=10,
+        max_block_ms=20_000,
         max_in_flight_requests_per_connection=1,
         enable_idempotence=False,
         max_request_size=64 * 1024 * 1024,
     )
 
 
-def publish(producer: KafkaProducer, config: Config, notice: ModelNotice) -> None:
-    """Put a model, its bytes included, on the compacted models topic."""
-    message = notice_message(config, notice)
+def notice_message(config: Config, notice: ModelNotice, key: Ed25519PrivateKey) -> WireMessage:
+    """A notice as a signed CloudEvent; the same notice and key give the same bytes."""
+    event_id = record_id("model-notice", notice.model_id, notice.request_id)
+    source = f"/driftflow/{config.stream}/trainer"
+    return sign(encode_event(Envelope(notice, event_id, source, notice.created_ms, notice.model_id)), key)
+
+
+def publish(producer: KafkaProducer, config: Config, notice: ModelNotice, key: Ed25519PrivateKey | None = None) -> None:
+    """Put a model, its bytes included, on the compacted models topic.
+
+    Args:
+        producer: of :func:`make_producer`.
+        config: the stream.
+        notice: with its number and the model's bytes.
+        key: signs it; None is the trainer's.
+
+    Raises:
+        KafkaError: the broker does not acknowledge it in time.
+    """
+    _send(producer, config.topics.models, 0, notice, notice_message(config, notice, key or signing_key(config)))
+
+
+def tell(producer: KafkaProducer, config: Config, notice: ModelNotice, key: Ed25519PrivateKey) -> None:
+    """Put a notice, without the model's bytes, on the trainer's partition of the signals topic; raises KafkaError."""
+    message = notice_message(config, without_bytes(notice), key)
+    _send(producer, config.topics.signals, trainer_signals(config.topics.partitions), notice, message)
+
+
+def _send(producer: KafkaProducer, topic: str, partition: int, notice: ModelNotice, message: WireMessage) -> None:
     producer.send(
-        config.topics.models,
-        key=notice.model_id.encode(),
-        value=message.value,
-        headers=list(message.headers),
-        partition=0,
-    ).get(timeout=60)
+        topic, key=notice.model_id.encode(), value=message.value, headers=list(message.headers), partition=partition
+    ).get(timeout=SENT_S)
 
 
-def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
-    """Publish every promoted model of the registry again, oldest first: for a new cluster, or a replay.
+def publish_registry(config: Config, client: ClientSettings) -> list[str]:
+    """Publish every promoted model of the registry again, oldest first, each under its number and signed anew: for a
+    new cluster, a new key, or a replay.
 
     Returns:
         the ids.
@@ -52,7 +81,7 @@ def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
         ModelError: a model's file is missing, damaged or not signed by a trusted key; nothing is published.
         DriftflowError: the broker does not take a model.
     """
-    registry = Registry(config)
+    key, registry = signing_key(config), Registry(config)
     promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
     for notice in promoted:
         registry.check(notice.model_id)
@@ -60,9 +89,7 @@ def publish_registry(config: Config, client: dict[str, Any]) -> list[str]:
         producer = make_producer(client)
         try:
             for notice in promoted:
-                model = registry.read(notice.model_id)
-                parts = {"manifest": model.manifest, "tensors": model.tensors, "signature": model.signature}
-                publish(producer, config, msgspec.structs.replace(notice, **parts))
+                publish(producer, config, registry.whole(notice), key)
         finally:
             producer.close()
     except KafkaError as error:
@@ -75,10 +102,3 @@ def publish_models(config: Config, err: Console) -> None:
     config = prepare(config)
     for model_id in publish_registry(config, client_settings(config.kafka, config.root)):
         err.print(f"model {model_id} is on {config.topics.models}")
-
-
-def notice_message(config: Config, notice: ModelNotice) -> WireMessage:
-    """A notice as a CloudEvent."""
-    event_id = record_id("model-notice", notice.model_id, notice.request_id)
-    source = f"/driftflow/{config.stream}/trainer"
-    return encode_event(Envelope(notice, event_id, source, notice.created_ms, notice.model_id))

@@ -9,33 +9,46 @@ from typing import Any
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.decoding import Decoder
+from stream_app.trainer.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
 _STALL_S = 30.0
 _POLL_MS = 500
+_ANSWER_MS = 20_000
 _FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 Wanted = dict[Any, OffsetRange]
 """Topic partition to the range that is still to be read."""
 
 
-def read_ranges(config: Config, ranges: list[OffsetRange], client: dict[str, Any]) -> Iterator[EventBatch]:
-    """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already).
+class RangesGone(Exception):
+    """The broker answers and does not hand out what it is asked for; a sentence about which offsets."""
+
+
+def read_ranges(
+    config: Config, ranges: list[OffsetRange], client: ClientSettings, stopping: Stopping | None = None
+) -> Iterator[EventBatch]:
+    """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already), and so is what
+    retention deletes meanwhile.
 
     Args:
         config: the stream.
         ranges: what to read.
         client: kafka-python connection settings.
+        stopping: ends the reading.
 
     Raises:
-        DriftflowError: the broker does not hand out the rows.
+        RangesGone: the broker does not hand out the rows.
+        KafkaError: it does not answer.
+        Stopped: told to.
     """
     wanted = {TopicPartition(r.topic, r.partition): r for r in ranges if r.end > r.start}
     decoder = Decoder(config)
@@ -48,43 +61,63 @@ def read_ranges(config: Config, ranges: list[OffsetRange], client: dict[str, Any
     )
     try:
         consumer.assign(list(wanted))
-        _seek(consumer, wanted)
-        for tp, records in _fetch(consumer, wanted):
+        _seek(consumer, wanted, {tp: part.start for tp, part in wanted.items()})
+        for tp, records in _fetch(consumer, wanted, stopping or Stopping()):
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             yield decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))[0]
     finally:
-        consumer.close()
+        consumer.close(timeout_ms=1_000)
 
 
-def _seek(consumer: Any, wanted: Wanted) -> None:
-    """Go to the start of each range, or to what retention has left of it; a range with nothing left is dropped."""
-    beginnings = consumer.beginning_offsets(list(wanted))
+def _seek(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> None:
+    """Go to the positions, or to what retention has left after them; a range with nothing left is dropped."""
+    beginnings = consumer.beginning_offsets(list(wanted), timeout_ms=_ANSWER_MS)
     for tp, part in list(wanted.items()):
         if beginnings[tp] >= part.end:
             log.warning("%s/%d: retention has deleted every offset asked for (below %d)", *tp, part.end)
             _finish(consumer, wanted, tp)
         else:
-            consumer.seek(tp, max(part.start, beginnings[tp]))
+            consumer.seek(tp, max(positions[tp], beginnings[tp]))
 
 
-def _fetch(consumer: Any, wanted: Wanted) -> Iterator[tuple[Any, list[Any]]]:
-    """``(topic partition, records)`` until every range has been read to its end."""
-    answered_s = time.monotonic()
+def _fetch(consumer: Any, wanted: Wanted, stopping: Stopping) -> Iterator[tuple[Any, list[Any]]]:
+    """``(topic partition, records)`` until every range has been read to its end.
+
+    By the consumer's position, not by the last record: at the end of a range there may be none, only the marker of a
+    transaction, or what compaction has removed.
+    """
+    positions = {tp: consumer.position(tp) for tp in wanted}
+    moved_s = time.monotonic()
     while wanted:
-        for tp, records in consumer.poll(timeout_ms=_POLL_MS).items():
-            if tp not in wanted or not records:
-                continue
-            answered_s, end = time.monotonic(), wanted[tp].end
-            inside = [record for record in records if record.offset < end]
+        stopping.check()
+        for tp, records in _poll(consumer, wanted, positions).items():
+            inside = [record for record in records if tp in wanted and record.offset < wanted[tp].end]
             if inside:
                 yield tp, inside
-            if records[-1].offset + 1 >= end:
+        for tp, part in list(wanted.items()):
+            position = consumer.position(tp)
+            if position != positions[tp]:
+                moved_s, positions[tp] = time.monotonic(), position
+            if position >= part.end:
                 _finish(consumer, wanted, tp)
-        if time.monotonic() - answered_s > _STALL_S:
-            left = ", ".join(f"{tp.topic}/{tp.partition} up to {part.end}" for tp, part in wanted.items())
-            raise DriftflowError(
-                f"no rows for {_STALL_S:.0f} s while reading {left}: does the topic still hold these offsets?"
-            )
+        if wanted and time.monotonic() - moved_s > _STALL_S:
+            consumer.beginning_offsets(list(wanted), timeout_ms=_ANSWER_MS)  # raises where the broker is away
+            raise RangesGone(f"no rows came for {_STALL_S:.0f} s while reading {_left(wanted, positions)}")
+
+
+def _poll(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> dict[Any, list[Any]]:
+    try:
+        fetched: dict[Any, list[Any]] = consumer.poll(timeout_ms=_POLL_MS)
+    except OffsetOutOfRangeError:  # retention has overtaken us
+        _seek(consumer, wanted, positions)
+        return {}
+    except (CorruptRecordError, UnicodeDecodeError) as error:
+        raise RangesGone(f"what the broker hands out of {_left(wanted, positions)} cannot be read: {error}") from error
+    return fetched
+
+
+def _left(wanted: Wanted, positions: dict[Any, int]) -> str:
+    return ", ".join(f"{tp.topic}/{tp.partition} from {positions[tp]:,} to {part.end:,}" for tp, part in wanted.items())
 
 
 def _finish(consumer: Any, wanted: Wanted, tp: Any) -> None:

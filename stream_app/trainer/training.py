@@ -36,6 +36,7 @@ def answer(
     key: Ed25519PrivateKey,
     progress: OnProgress | None = None,
     checkpoint: CheckpointFile | None = None,
+    seen_ms: int | None = None,
 ) -> Outcome:
     """Fit, gate and sign; the same arguments give the same bytes, except where training is private.
 
@@ -47,11 +48,12 @@ def answer(
         key: signs the model.
         progress: called now and then in training.
         checkpoint: where to resume an interrupted training from; private ones start over.
+        seen_ms: newest event time that was seen, so that no answer is dated in the future.
 
     Raises:
         DriftflowError: the privacy ledger is damaged.
     """
-    retrain = Retrain(config, request, in_service)
+    retrain = Retrain(config, request, in_service, seen_ms)
     rows = _admissible(config, rows, in_service)
     parts = split(rows, request.calibrate_from_ms)
     if _are_too_few(config, parts):

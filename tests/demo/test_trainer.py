@@ -11,10 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from flowlib import artifact
+from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import Envelope, encode_event
 from schemas.records import RetrainRequest
 from stream_app.demo import trainer
 from stream_app.errors import DriftflowError
+from stream_app.models.keys import Trust
+from stream_app.models.signing import sign
+from stream_app.trainer.believing import Asked
 from tests.demo.storing import config_in
 
 
@@ -32,9 +37,13 @@ def request(name: str, pane_ms: int, stream: str = "s") -> RetrainRequest:
     )
 
 
-def message(record: RetrainRequest) -> Any:
-    wire = encode_event(Envelope(record, record.id, "/s", 0))
-    return SimpleNamespace(value=wire.value, headers=list(wire.headers))
+KEY = Ed25519PrivateKey.generate()
+
+
+def message(record: RetrainRequest, key: Ed25519PrivateKey | None = KEY) -> Any:
+    wire = encode_event(Envelope(record, record.id, f"/driftflow/{record.stream}/operator", 0))
+    wire = wire if key is None else sign(wire, key)
+    return SimpleNamespace(value=wire.value, headers=list(wire.headers), partition=0)
 
 
 class Rounds:
@@ -42,7 +51,8 @@ class Rounds:
 
     def __init__(self, rounds: list[list[RetrainRequest]]) -> None:
         self.rounds = rounds
-        self.signals = [SimpleNamespace(value=b"{", headers=[("ce_type", b"driftflow.retrain-request.v1")])]
+        kind = [("ce_type", b"driftflow.retrain-request.v1")]
+        self.signals = [SimpleNamespace(value=b"{", headers=kind, partition=0), message(request("forged", 1), None)]
 
     def __iter__(self) -> Any:
         for requests in self.rounds:
@@ -59,7 +69,10 @@ def handled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         def __init__(self, *_: Any) -> None:
             pass
 
-        def handle(self, record: RetrainRequest) -> Any:
+        def handle(self, asked: Asked) -> Any:
+            return self.bootstrap(asked.request)
+
+        def bootstrap(self, record: RetrainRequest) -> Any:
             ids.append(record.id)
             return SimpleNamespace(status="promoted" if record.reason != "refused" else "refused", reason="too strange")
 
@@ -72,6 +85,8 @@ def handled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(trainer, "prepare", lambda config: config)
     monkeypatch.setattr(trainer, "preflight", lambda *_: [])
     monkeypatch.setattr(trainer, "prepare_process", lambda: None)
+    trusted = {artifact.key_id(KEY.public_key()): KEY.public_key()}
+    monkeypatch.setattr(Trust, "of_requests", lambda _: SimpleNamespace(keys=lambda: trusted))
     monkeypatch.setattr(trainer, "log_ends", lambda *_: {0: 5})
     monkeypatch.setattr(trainer, "bootstrap_request", lambda *_: request("first", 0))
     return ids

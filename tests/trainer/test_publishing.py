@@ -14,9 +14,10 @@ from schemas.codecs import decode_event
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
-from stream_app.models.keys import signing_key
+from stream_app.models.keys import signing_key, trusted_keys
 from stream_app.models.loading import artifact_of
 from stream_app.models.registry import Registry
+from stream_app.models.signing import signature_fault
 from stream_app.trainer import publishing
 from stream_app.trainer.publishing import notice_message, publish, publish_registry
 from tests.models.streams import config_in, density, notice_of
@@ -57,9 +58,19 @@ def test_a_notice_travels_whole_under_the_models_id(config: Config) -> None:
 
 
 def test_the_same_notice_is_the_same_message(config: Config) -> None:
-    assert notice_message(config, notice_of("m")) == notice_message(config, notice_of("m"))
-    ids = {dict(notice_message(config, notice_of(name)).headers)["ce_id"] for name in ("m", "n")}
+    key = signing_key(config)
+    assert notice_message(config, notice_of("m"), key) == notice_message(config, notice_of("m"), key)
+    ids = {dict(notice_message(config, notice_of(name), key).headers)["ce_id"] for name in ("m", "n")}
     assert len(ids) == 2
+
+
+def test_a_notice_is_signed_whole(config: Config) -> None:
+    message, trusted = notice_message(config, notice_of("m"), signing_key(config)), trusted_keys(config)
+    assert signature_fault(message.value, message.headers, trusted) is None
+    forged = message.value.replace(b"calibration: held", b"calibration: lost")
+    fault = signature_fault(forged, message.headers, trusted)
+    assert fault is not None
+    assert fault.reason == "bad_signature"
 
 
 def test_a_registry_is_published_oldest_first_and_refused_models_are_not(
@@ -70,6 +81,9 @@ def test_a_registry_is_published_oldest_first_and_refused_models_are_not(
     assert publish_registry(config, {}) == [model.model_id for model in models]
     notices = [decode_event(record.value, record.headers) for record in producer.sent]
     assert [artifact_of(notice) for notice in notices if isinstance(notice, ModelNotice)] == models
+    assert [notice.sequence for notice in notices if isinstance(notice, ModelNotice)] == [1, 2], "as they were numbered"
+    trusted = trusted_keys(config)
+    assert not any(signature_fault(record.value, record.headers, trusted) for record in producer.sent)
     assert producer.closed
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from kafka.errors import CorruptRecordError, KafkaTimeoutError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config, EventConfig, TopicsConfig
-from stream_app.errors import DriftflowError
 from stream_app.trainer import ranges
-from stream_app.trainer.ranges import read_ranges
+from stream_app.trainer.ranges import RangesGone, read_ranges
+from stream_app.trainer.stopping import Stopped, Stopping
 from tests.trainer.fakes import FakeConsumer
 
 CONFIG = Config(
@@ -19,12 +22,16 @@ CONFIG = Config(
 LOG = {p: [b'{"t":%d,"x":%d}' % (offset, p) for offset in range(20)] for p in (0, 1)}
 
 
+def range_of(partition: int, start: int, end: int) -> OffsetRange:
+    return OffsetRange(topic="e", partition=partition, start=start, end=end, start_ms=0, end_ms=100)
+
+
 def read(
     monkeypatch: pytest.MonkeyPatch, consumer: FakeConsumer, wanted: dict[int, tuple[int, int]]
 ) -> dict[int, list[int]]:
     """Offsets by partition that were read."""
     monkeypatch.setattr(ranges, "KafkaConsumer", lambda **_: consumer)
-    parts = [OffsetRange("e", p, start, end, 0, 100) for p, (start, end) in wanted.items()]
+    parts = [range_of(p, start, end) for p, (start, end) in wanted.items()]
     offsets: dict[int, list[int]] = {}
     for batch in read_ranges(CONFIG, parts, {}):
         offsets.setdefault(batch.partition, []).extend(batch.offsets.tolist())
@@ -53,8 +60,59 @@ def test_rows_that_cannot_be_decoded_are_left_out(monkeypatch: pytest.MonkeyPatc
     assert read(monkeypatch, FakeConsumer(log), {0: (0, 3)}) == {0: [0, 2]}
 
 
+def test_offsets_without_a_record_at_the_end_of_a_range_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker of a transaction, or what compaction has removed: the position passes it, no record does."""
+    log = {0: [*LOG[0][:5], None, None]}
+    assert read(monkeypatch, FakeConsumer(log, a_poll=1), {0: (2, 7)}) == {0: [2, 3, 4]}
+
+
+def test_what_retention_deletes_meanwhile_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = FakeConsumer(LOG)
+    poll = consumer.poll
+
+    def shrinking(timeout_ms: int) -> Any:
+        fetched = poll(timeout_ms)
+        consumer.beginning = {0: 15}
+        return fetched
+
+    monkeypatch.setattr(consumer, "poll", shrinking)
+    assert read(monkeypatch, consumer, {0: (0, 20)}) == {0: [0, 1, 2, *range(15, 20)]}
+
+
 def test_a_topic_that_hands_out_nothing_more_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1_000, 20))
     monkeypatch.setattr(ranges.time, "monotonic", lambda: float(next(clock)))
-    with pytest.raises(DriftflowError, match="no rows for 30 s while reading e/0 up to 30: does the topic still hold"):
+    with pytest.raises(RangesGone, match="no rows came for 30 s while reading e/0 from 20 to 30"):
         read(monkeypatch, FakeConsumer(LOG), {0: (0, 30)})
+
+
+def test_a_broker_that_is_away_is_no_fault_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, consumer = iter(range(0, 1_000, 20)), FakeConsumer(LOG)
+    monkeypatch.setattr(ranges.time, "monotonic", lambda: float(next(clock)))
+    answers = iter([dict.fromkeys([("e", 0)], 0)])
+
+    def ask(_: Any, timeout_ms: int | None = None) -> Any:
+        for answer in answers:
+            return answer
+        raise KafkaTimeoutError("no answer")
+
+    monkeypatch.setattr(consumer, "beginning_offsets", ask)
+    with pytest.raises(KafkaTimeoutError):
+        read(monkeypatch, consumer, {0: (0, 30)})
+
+
+def test_damaged_bytes_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = FakeConsumer(LOG)
+    consumer.errors = [CorruptRecordError("batch at 3 failed crc check")]
+    with pytest.raises(RangesGone, match=r"e/0 from 0 to 20 cannot be read: .*failed crc check"):
+        read(monkeypatch, consumer, {0: (0, 20)})
+
+
+def test_reading_ends_when_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "KafkaConsumer", lambda **_: FakeConsumer(LOG, a_poll=1))
+    stopping = Stopping()
+    rows = read_ranges(CONFIG, [range_of(0, 0, 20)], {}, stopping)
+    next(rows)
+    stopping.set()
+    with pytest.raises(Stopped):
+        next(rows)

@@ -1,0 +1,171 @@
+"""The trainer's loop over the signals topic: believes, answers, and commits request by request."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from kafka import KafkaConsumer
+from kafka.errors import AuthorizationError, KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from schemas.intake import Refusal
+from schemas.records import ModelNotice, RetrainRequest, record_id
+from stream_app.config import Config
+from stream_app.errors import ModelError
+from stream_app.kafka.types import ClientSettings, ConsumerRecord, TopicPartition
+from stream_app.models.keys import Trust, signing_key
+from stream_app.models.registry import Registry
+from stream_app.trainer.answering import Answering
+from stream_app.trainer.believing import Asked, believed
+from stream_app.trainer.delivery import Delivery
+from stream_app.trainer.stopping import Stopped, Stopping, persistently
+
+_POLL_MS = 300
+_COMMIT_MS = 10_000
+_CLOSE_MS = 2_000
+
+Taken = tuple[ConsumerRecord, Asked | Refusal | None]
+"""A record and what it is to the trainer."""
+
+
+class Trainer:
+    """One trainer for a stream.
+
+    Args:
+        config: the stream, with the number of partials partitions that it really has.
+        client: kafka-python connection settings.
+        tell: takes a line for the person who watches.
+
+    Attributes:
+        refused: messages that went to the dead letters, by reason.
+
+    Raises:
+        DriftflowError: a key or the registry is damaged, or the broker does not answer.
+    """
+
+    def __init__(self, config: Config, client: ClientSettings, tell: Callable[[str], None]) -> None:
+        self._config, self._client, self._tell = config, client, tell
+        self._stopping, self._trust = Stopping(), Trust.of_requests(config)
+        key = signing_key(config)
+        self._delivery = Delivery(config, client, key, self._stopping, tell)
+        self._answering = Answering(config, client, key, self._delivery, self._stopping, tell)
+        self.refused: Counter[str] = Counter()
+        self._delivery.catch_up()
+
+    def stop(self) -> None:
+        """Give up what is in hand, as soon as it can be, and return from :meth:`run`. May be called from any thread."""
+        self._stopping.set()
+        self._answering.release()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._delivery.close()
+
+    def handle(self, asked: Asked) -> ModelNotice | None:
+        """Answer a request; what was decided, None where it is not kept here."""
+        return self._answering.answer(asked)
+
+    def bootstrap(self, request: RetrainRequest) -> ModelNotice | None:
+        """Answer a request that was made on this machine; where the same one was refused before, or its model cannot be
+        used any more, it is asked anew.
+        """
+        registry = Registry(self._config)
+        while (earlier := registry.answer_to(request.id)) is not None and not _is_usable(registry, earlier):
+            request = msgspec.structs.replace(request, id=record_id("again", request.id))
+        return self._answering.answer(Asked(request, f"/driftflow/{self._config.stream}/trainer"), local=True)
+
+    def run(self) -> None:
+        """Answer requests until stopped.
+
+        Raises:
+            DriftflowError: something here needs mending; nothing is committed of the request in hand.
+            KafkaError: the broker refuses.
+        """
+        consumer = KafkaConsumer(
+            self._config.topics.signals,
+            **self._client,
+            group_id=f"{self._config.kafka.group}-trainer",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_poll_records=50,
+            session_timeout_ms=max(int(self._config.kafka.session_timeout), 6_000),
+            max_poll_interval_ms=3_600_000,
+        )
+        try:
+            self._answering.finish_earlier()
+            while True:
+                self._stopping.check()
+                self._round(consumer)
+        except Stopped:
+            pass
+        finally:
+            consumer.close(timeout_ms=_CLOSE_MS)
+
+    def _round(self, consumer: Any) -> None:
+        fetched = persistently(lambda: consumer.poll(timeout_ms=_POLL_MS), "fetching", self._stopping, self._tell)
+        done: dict[Any, int] = {}
+        for record, taken in self.in_turn(fetched):
+            if isinstance(taken, Asked):
+                self._commit(consumer, done)  # what came before it is not taken again, however this one ends
+                self._answering.answer(taken)
+            elif taken is not None:
+                self._refuse(record, taken)
+            done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            if isinstance(taken, Asked):
+                self._commit(consumer, done)
+        self._commit(consumer, done)
+
+    def in_turn(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[Taken]:
+        """Records in the order of each partition; of the next ones of all partitions, the request of the earliest pane
+        comes last but those of later panes.
+        """
+        trusted = self._trust.keys()
+        taken = [
+            [(record, believed(self._config, trusted, record)) for record in records]
+            for _, records in sorted(fetched.items())
+        ]
+        return heapq.merge(*taken, key=_when)
+
+    def _refuse(self, record: ConsumerRecord, refusal: Refusal) -> None:
+        self.refused[refusal.reason] += 1
+        where = f"{record.topic}/{record.partition}@{record.offset}"
+        said = f"{where} is no request ({refusal.reason}): {refusal.detail}"
+        self._tell(f"{said}; {self.refused.total()} such so far, each among the dead letters")
+        self._delivery.bury(record, refusal)
+
+    def _commit(self, consumer: Any, done: dict[Any, int]) -> None:
+        """Commit and forget; a commit that comes too late for the group is none: what it was of is read again, and is
+        answered already.
+        """
+        offsets = {tp: OffsetAndMetadata(offset) for tp, offset in done.items()}
+        done.clear()
+        if not offsets:
+            return
+        try:
+            persistently(
+                lambda: consumer.commit(offsets, timeout_ms=_COMMIT_MS), "committing", self._stopping, self._tell
+            )
+        except AuthorizationError:
+            raise
+        except KafkaError as error:
+            self._tell(f"the broker has given the partitions anew, they are read again: {error}")
+
+
+def _when(taken: Taken) -> tuple[int, str]:
+    asked = taken[1]
+    return (asked.request.requested_pane_ms, asked.request.id) if isinstance(asked, Asked) else (-1, "")
+
+
+def _is_usable(registry: Registry, notice: ModelNotice) -> bool:
+    """Whether an answer to a bootstrap is worth keeping: a model that can be loaded."""
+    if notice.status != "promoted":
+        return notice.status == "covered"
+    try:
+        registry.load(notice.model_id)
+    except ModelError:
+        return False
+    return True

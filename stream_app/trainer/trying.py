@@ -1,0 +1,142 @@
+"""Trains for a request, and again where that fails: written down before each attempt, so that one that kills the
+process counts too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from kafka.errors import KafkaError
+
+from flowlib.artifact import Ed25519PrivateKey
+from flowlib.density import Density
+from flowlib.errors import FlowlibError
+from schemas.records import RetrainRequest
+from stream_app.config import Config
+from stream_app.errors import DriftflowError, ModelError
+from stream_app.guard import described
+from stream_app.kafka.types import ClientSettings
+from stream_app.models.registry import Registry
+from stream_app.trainer import dataset, requests
+from stream_app.trainer.answers import Answers
+from stream_app.trainer.believing import Asked
+from stream_app.trainer.checkpoint import CheckpointFile
+from stream_app.trainer.outcome import Outcome, Retrain
+from stream_app.trainer.ranges import RangesGone, read_ranges
+from stream_app.trainer.requests import Seen
+from stream_app.trainer.stopping import Stopped, Stopping, persistently
+from stream_app.trainer.training import answer
+
+TRIES = 2
+"""So often a training may fail, or end the process, before its request is refused."""
+
+
+class Trying:
+    """Trains for the requests of one stream.
+
+    Args:
+        config: the stream.
+        client: kafka-python connection settings.
+        key: signs models.
+        registry: holds the model in service.
+        answers: where attempts are written down.
+        stopping: ends what is under way.
+        say: takes a line for the person who watches.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        client: ClientSettings,
+        key: Ed25519PrivateKey,
+        registry: Registry,
+        answers: Answers,
+        stopping: Stopping,
+        say: Callable[[str], None],
+    ) -> None:
+        self._config, self._client, self._key = config, client, key
+        self._registry, self._answers = registry, answers
+        self._stopping, self._say = stopping, say
+
+    def train(self, asked: Asked, seen: Seen, retrain: Retrain) -> Outcome:
+        """Train for a request, twice at most.
+
+        Args:
+            asked: the request.
+            seen: what was found at the ends of its ranges.
+            retrain: the request, for a refusal.
+
+        Raises:
+            DriftflowError: the registry, a key or the disk needs mending: the attempt does not count.
+            KafkaError: the broker refuses: it does not count either.
+            Stopped: told to: nor does it then.
+        """
+        request = asked.request
+        why = "the process ended before its end each time (for want of memory, say)"
+        while self._answers.attempts(request.id) < TRIES:
+            self._answers.begin(asked)
+            try:
+                outcome = self._train(request, seen)
+                return _less(outcome, requests.shortfall(request, seen))
+            except (RangesGone, FlowlibError) as error:
+                self._answers.failed()
+                return retrain.refused(0, str(error))
+            except OSError as error:
+                self._answers.release()
+                raise DriftflowError(f"training cannot go on: {error}; look at the disk, then start again") from error
+            except (DriftflowError, KafkaError, Stopped):
+                self._answers.release()
+                raise
+            except Exception as error:
+                self._answers.failed()
+                why = described(error)
+                self._say(f"request {request.id[:8]}: training ended in an error: {why}")
+        return retrain.refused(0, f"training was tried {TRIES} times: {why}")
+
+    def _train(self, request: RetrainRequest, seen: Seen) -> Outcome:
+        asked_for = f"{request.reason}, {', '.join(request.slices)[:200] or 'all'}"
+        self._say(f"request {request.id[:8]} ({asked_for}): reading the rows")
+        batches = persistently(
+            lambda: list(read_ranges(self._config, request.train, self._client, self._stopping)),
+            "reading the rows",
+            self._stopping,
+            self._say,
+        )
+        rows = dataset.gather(batches, min(r.start_ms for r in request.train), max(r.end_ms for r in request.train))
+        self._stopping.check()
+        self._say(f"training on {len(rows):,} rows")
+        newest_ms = seen.newest_ms if seen.newest_ms is not None or not len(rows) else int(rows.time_ms[-1])
+        outcome = answer(
+            self._config,
+            request,
+            rows,
+            self._in_service(request),
+            self._key,
+            self._stopping.check,
+            CheckpointFile(self._config),
+            newest_ms,
+        )
+        for finding in outcome.findings:
+            self._say(f"found: {finding}")
+        return outcome
+
+    def _in_service(self, request: RetrainRequest) -> Density | None:
+        """The model that a candidate must beat. A bootstrap is the way out where that one cannot be used any more,
+        because the features have changed, say; any other request ends in the ModelError that says so.
+        """
+        try:
+            return self._registry.current()
+        except ModelError as error:
+            if request.reason != "bootstrap":
+                raise
+            self._say(f"the model in service is not compared with: {error}")
+            return None
+
+
+def _less(outcome: Outcome, shortfall: str) -> Outcome:
+    """An outcome that says how many rows were missing."""
+    if not shortfall:
+        return outcome
+    notice = msgspec.structs.replace(outcome.notice, reason=f"{outcome.notice.reason}; {shortfall}")
+    return Outcome(notice, outcome.model, outcome.findings)

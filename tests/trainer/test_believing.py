@@ -1,0 +1,94 @@
+"""A request is believed when a trusted key has signed it whole, on the partition of whoever it says it is from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from flowlib import artifact
+from flowlib.artifact import Ed25519PrivateKey
+from schemas.intake import Refusal
+from stream_app.trainer.believing import Asked, believed
+from tests.trainer.asking import WIDTH, WRITER, ask, message, record, stream_in
+
+KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+TRUSTED = {artifact.key_id(KEY.public_key()): KEY.public_key()}
+KIND = ("ce_type", b"driftflow.retrain-request.v1")
+OPERATOR = "/driftflow/s/operator"
+
+
+def reason(tmp_path: Path, fetched: Any) -> str:
+    found = believed(stream_in(tmp_path), TRUSTED, fetched)
+    assert isinstance(found, Refusal)
+    return found.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "partition"),
+    [
+        (WRITER, WIDTH),
+        ("/driftflow/s/watch/3", WIDTH + 3),
+        (OPERATOR, WIDTH),
+        (f"{OPERATOR}/anna", 0),
+        (OPERATOR, 2 * WIDTH),
+    ],
+)
+def test_a_signed_request_is_believed_on_its_writers_partition(tmp_path: Path, source: str, partition: int) -> None:
+    found = believed(stream_in(tmp_path), TRUSTED, message(ask(), KEY, source, partition))
+    assert found == Asked(ask(), source)
+
+
+@pytest.mark.parametrize(
+    ("source", "partition"),
+    [
+        (WRITER, WIDTH + 1),
+        (WRITER, 0),
+        (WRITER, 2 * WIDTH),
+        ("/driftflow/s/watch/-1", WIDTH - 1),
+        ("/driftflow/s/watch/4", 2 * WIDTH),
+        ("/driftflow/t/watch/0", WIDTH),
+        ("/driftflow/s/operators", WIDTH),
+        ("/", WIDTH),
+        ("/driftflow/s/watch/0" + 300 * " ", WIDTH),
+    ],
+)
+def test_a_signed_request_from_elsewhere_is_not(tmp_path: Path, source: str, partition: int) -> None:
+    assert reason(tmp_path, message(ask(), KEY, source, partition)) == "not_accepted"
+
+
+def test_what_nobody_trusted_has_signed_is_not_believed(tmp_path: Path) -> None:
+    assert reason(tmp_path, message(ask(), None)) == "unsigned"
+    assert reason(tmp_path, message(ask(), STRANGER)) == "untrusted_key"
+    altered = message(ask(), KEY)
+    altered.value = msgspec.json.encode(ask(pane_ms=5))
+    assert reason(tmp_path, altered) == "bad_signature"
+    renamed = message(ask(), KEY)
+    renamed.headers = [(name, b"/driftflow/s/operator" if name == "ce_source" else v) for name, v in renamed.headers]
+    assert reason(tmp_path, renamed) == "bad_signature"
+
+
+@pytest.mark.parametrize(
+    ("fetched", "why"),
+    [
+        (record(None, [KIND]), "tombstone"),
+        (record(b"garbage"), "not_ours"),
+        (record(b"garbage", None), "not_ours"),
+        (record(b"{}", [("ce_type", None)]), "not_ours"),
+        (record(b"garbage", [KIND]), "undecodable"),
+        (record(b"{}", [KIND]), "wrong_type"),
+        (record(msgspec.json.encode(ask(pane_ms=2**62)), [KIND]), "wrong_type"),
+        (record(msgspec.json.encode(ask(stream="t")), [KIND]), "other_stream"),
+        (record(b"{}", [("ce_type", b"driftflow.alert.v9")]), "not_ours"),
+    ],
+)
+def test_what_is_no_message_of_ours_says_why(tmp_path: Path, fetched: Any, why: str) -> None:
+    assert reason(tmp_path, fetched) == why
+
+
+def test_other_signals_are_not_for_the_trainer(tmp_path: Path) -> None:
+    said = b'{"stream":"s","topic":"e","partition":0,"pane_start_ms":0,"model_id":"m"}'
+    fetched = record(said, [("ce_type", b"driftflow.activation.v1")])
+    assert believed(stream_in(tmp_path), TRUSTED, fetched) is None
