@@ -7,22 +7,26 @@ some brokers. The high watermark that comes with a fetch is right on all of them
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kafka import KafkaConsumer
 from kafka import TopicPartition as Partition
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.retrying import retried, told
-from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, TopicPartition
+from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched, TopicPartition
 
 PATIENCE_S = 30.0
 """How long a broker may take to say where a partition ends."""
 
 _POLL_MS = 500
+_RECORDS_MAX = 1_000
+_QUIET_S = 5.0
+"""After so long without a record the broker is asked whether it is there."""
+_ANSWER_MS = 5_000
 _CONNECT_MS = 10_000
 """How long a broker may take to answer at all."""
 
@@ -40,7 +44,11 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
     """
     try:
         consumer = KafkaConsumer(
-            **client, enable_auto_commit=False, auto_offset_reset="earliest", bootstrap_timeout_ms=_CONNECT_MS
+            **client,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            bootstrap_timeout_ms=_CONNECT_MS,
+            request_timeout_ms=_CONNECT_MS,
         )
         try:
             numbers = retried(lambda: consumer.partitions_for_topic(topic))
@@ -54,22 +62,65 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
 
 
 def read_to_end(consumer: Consumer) -> Iterator[ConsumerRecord]:
-    """Records of the partitions assigned to a kafka-python consumer, from its positions to the end; partitions in turn.
+    """Records of the partitions assigned to a kafka-python consumer, from its positions to where they ended when the
+    broker first told; partitions in turn. What is appended meanwhile may come too.
 
     Raises:
-        DriftflowError: the broker does not answer.
+        DriftflowError: the broker does not answer for ``PATIENCE_S``, or a record cannot be read.
     """
-    quiet_since_s = time.monotonic()
+    ends: dict[TopicPartition, int] = {}
+    patience = _Patience(consumer)
     while True:
-        fetched = consumer.poll(timeout_ms=_POLL_MS, max_records=1_000)
+        fetched = fetch(consumer)
         for _, records in sorted(fetched.items(), key=lambda item: item[0].partition):
             yield from records
-        if fetched:
-            quiet_since_s = time.monotonic()
-        elif all(_at_end(consumer, tp) for tp in consumer.assignment()):
+        patience.renew() if fetched else patience.check()
+        known = {tp: consumer.highwater(tp) for tp in consumer.assignment() - ends.keys()}
+        ends |= {tp: end for tp, end in known.items() if end is not None}
+        if all(_reached(consumer, tp, ends.get(tp)) for tp in consumer.assignment()):
             return
-        elif time.monotonic() - quiet_since_s > PATIENCE_S:
-            raise DriftflowError(_silence(consumer))
+
+
+def follow(consumer: Consumer, say: Callable[[str], None]) -> Iterator[ConsumerRecord]:
+    """Records of the assigned partitions as they come, for ever. A broker that goes away is waited for.
+
+    Args:
+        consumer: with its partitions assigned.
+        say: takes a line when the broker does not answer any more, and one when it does again.
+
+    Raises:
+        DriftflowError: a record cannot be read.
+    """
+    heard_s, away = time.monotonic(), False
+    while True:
+        fetched = fetch(consumer)
+        for records in fetched.values():
+            yield from records
+        if not fetched and time.monotonic() - heard_s < _QUIET_S:
+            continue
+        answers = bool(fetched) or _answers(consumer)
+        if answers == away:
+            say("the broker answers again" if answers else "the broker does not answer: waiting for it")
+        heard_s, away = time.monotonic(), not answers
+
+
+def fetch(consumer: Consumer) -> Fetched:
+    """The next records, if any; none where the broker does not answer now.
+
+    Raises:
+        KafkaError: one that will not go away.
+        DriftflowError: a record cannot be read: its bytes are damaged, or its compression is not known here.
+    """
+    try:
+        return consumer.poll(timeout_ms=_POLL_MS, max_records=_RECORDS_MAX)
+    except (CorruptRecordError, UnsupportedCodecError) as error:
+        raise _unreadable(consumer, error) from error
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        return {}
+    except Exception as error:  # of a codec's library: each has its own
+        raise _unreadable(consumer, error) from error
 
 
 def end_of(consumer: Consumer, tp: TopicPartition) -> int:
@@ -78,11 +129,10 @@ def end_of(consumer: Consumer, tp: TopicPartition) -> int:
     Raises:
         DriftflowError: the broker does not answer.
     """
-    deadline_s = time.monotonic() + PATIENCE_S
+    patience = _Patience(consumer)
     while (end := consumer.highwater(tp)) is None:
-        if time.monotonic() > deadline_s:
-            raise DriftflowError(_silence(consumer))
-        consumer.poll(timeout_ms=_POLL_MS, max_records=1)
+        patience.check()
+        fetch(consumer)
     return int(end)
 
 
@@ -103,11 +153,56 @@ def log_ends(config: Config, client: ClientSettings) -> dict[int, int]:
     return ends
 
 
-def _at_end(consumer: Consumer, tp: TopicPartition) -> bool:
-    end = consumer.highwater(tp)
-    return end is not None and consumer.position(tp) >= end
+class _Patience:
+    """How long a broker may still stay silent."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.renew()
+
+    def renew(self) -> None:
+        """It has answered."""
+        self._until_s = time.monotonic() + PATIENCE_S
+
+    def check(self) -> None:
+        """Raise DriftflowError where it has been silent for too long."""
+        if time.monotonic() > self._until_s:
+            where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(self._consumer.assignment()))
+            raise DriftflowError(
+                f"the broker has not answered for {PATIENCE_S:.0f} s about {where}: look at its log, and try again"
+            )
 
 
-def _silence(consumer: Consumer) -> str:
-    where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(consumer.assignment()))
-    return f"the broker has not answered for {PATIENCE_S:.0f} s about {where}: look at its log, and try again"
+def _reached(consumer: Consumer, tp: TopicPartition, end: int | None) -> bool:
+    if end is None:
+        return False
+    position = consumer.position(tp, timeout_ms=_POLL_MS)
+    return position is not None and position >= end
+
+
+def _answers(consumer: Consumer) -> bool:
+    try:
+        consumer.beginning_offsets(list(consumer.assignment()), timeout_ms=_ANSWER_MS)
+    except KafkaError:
+        return False
+    return True
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, UnsupportedCodecError):
+        return "install the library of this codec"
+    return "its bytes are damaged in the broker's log; delete the records up to it with kafka-delete-records.sh"
+
+
+def _unreadable(consumer: Consumer, error: Exception) -> DriftflowError:
+    """The error of a record that cannot be read, with its place: of all partitions the one that alone fails again."""
+    for tp, position in sorted((tp, consumer.position(tp, timeout_ms=_POLL_MS)) for tp in consumer.assignment()):
+        consumer.assign([tp])
+        consumer.seek(tp, position or 0)
+        try:
+            consumer.poll(timeout_ms=_POLL_MS, max_records=1)
+        except Exception as again:
+            return DriftflowError(
+                f"the record at {tp.topic}/{tp.partition}@{position} cannot be read, {told(again)}: {_remedy(again)}"
+            )
+    return DriftflowError(f"a record cannot be read, {told(error)}: try again")

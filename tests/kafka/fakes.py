@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaError, UnknownMemberIdError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownMemberIdError
 
 from stream_app.config import Config
 from stream_app.kafka.topics import topic_sizes
@@ -115,6 +115,9 @@ class Consumer:
         polls: records that each poll brings, by partition; after the last one nothing comes.
         ends: high watermarks that the broker tells with the fetches; None where it tells none.
         partitions: answers to the question for a topic's partitions, each used once; the last one stays.
+        damaged: partitions whose next record cannot be read, and what a poll then raises.
+        lost: partitions whose position is not known.
+        there: whether the broker is there, answer by answer.
         closed: it was.
     """
 
@@ -122,6 +125,9 @@ class Consumer:
         self._clock, self.polls = clock, list(polls)
         self.ends: dict[TopicPartition, int | None] = {}
         self.partitions: list[Any] = [{0}]
+        self.damaged: dict[TopicPartition, Exception] = {}
+        self.lost: set[TopicPartition] = set()
+        self.there: list[bool] = []
         self.closed = False
         self._positions: dict[TopicPartition, int] = {}
         self._known: dict[TopicPartition, int] = {}
@@ -146,9 +152,16 @@ class Consumer:
         """Go on there."""
         self._positions[partition] = offset
 
-    def position(self, partition: TopicPartition) -> int:
-        """The next offset."""
-        return self._positions[partition]
+    def position(self, partition: TopicPartition, timeout_ms: int | None = None) -> int | None:
+        """The next offset; None where the broker does not say."""
+        return None if partition in self.lost else self._positions[partition]
+
+    def beginning_offsets(self, partitions: Iterable[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
+        """The next answer to the question whether the broker is there; after the last one it is."""
+        if self.there and not self.there.pop(0):
+            self._clock.sleep(timeout_ms / 1_000)
+            raise KafkaTimeoutError
+        return dict.fromkeys(partitions, 0)
 
     def highwater(self, partition: TopicPartition) -> int | None:
         """As told with the last fetch."""
@@ -158,6 +171,8 @@ class Consumer:
         """The next records."""
         self.polled += 1
         self._clock.sleep(1.0)
+        for error in (error for tp, error in self.damaged.items() if tp in self._positions):
+            raise error
         answer = self.polls.pop(0) if self.polls else {}
         if isinstance(answer, BaseException):
             raise answer
