@@ -77,13 +77,74 @@ def test_configurations_load_and_watch_the_same_stream(name: str) -> None:
     assert config.sink.kind == ("influx" if name == "driftflow.toml" else "sqlite")
 
 
-def test_only_the_trainer_sees_the_folder_of_the_private_key() -> None:
-    key = load(ROOT / "infra/docker/driftflow.toml").trainer.signing_key
-    folder = key.rpartition("/")[0]
-    mounts = {
-        name: [v.split(":")[1] for v in s.get("volumes", []) if ":" in v] for name, s in compose()["services"].items()
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def key_folders() -> dict[str, str]:
+    """Where the containers' configuration has each half of each key."""
+    config = load(ROOT / "infra/docker/driftflow.toml")
+    (models,), (requests,) = config.state.trusted_keys, config.trainer.trusted_keys
+    return {
+        "signing": folder_of(config.trainer.signing_key),
+        "requesting": folder_of(config.worker.signing_key),
+        "keys": folder_of(models),
+        "request-keys": folder_of(requests),
     }
-    assert [name for name, targets in mounts.items() if folder in targets] == ["trainer"]
+
+
+def mounted(mounts: list[str]) -> dict[str, str]:
+    """``folder: volume`` of a service, with ``:ro`` after those that it may only read."""
+    parts = [mount.split(":") for mount in mounts if ":" in mount]
+    return {target: ":".join([volume, *mode]) for volume, target, *mode in parts}
+
+
+def test_each_private_key_is_where_it_signs_and_each_public_one_is_read_only_at_the_other_side() -> None:
+    folders = key_folders()
+    services = {name: mounted(service.get("volumes", [])) for name, service in compose()["services"].items()}
+    where = {
+        part: {name: mounts[folder] for name, mounts in services.items() if folder in mounts}
+        for part, folder in folders.items()
+    }
+    assert where == {
+        "signing": {"trainer": "signing"},
+        "requesting": {"worker": "requesting", "console-worker": "console-requesting"},
+        "keys": {"trainer": "keys", "worker": "keys:ro", "console-worker": "keys:ro"},
+        "request-keys": {"worker": "request-keys", "trainer": "request-keys:ro"},
+    }
+
+
+def test_no_trainer_trusts_the_key_of_the_consoles_worker() -> None:
+    config = load(ROOT / "infra/docker/console.toml")
+    assert [folder_of(path) for path in config.trainer.trusted_keys] == [folder_of(config.worker.signing_key)]
+
+
+def test_the_image_has_every_folder_that_is_mounted() -> None:
+    text = (ROOT / "infra/docker/Dockerfile").read_text()
+    for folder in key_folders().values():
+        assert len(re.findall(rf"{folder}\b(?!-)", text)) == 2, f"{folder} is made for the user, and is a volume"
+
+
+def test_manifests_mount_the_keys_where_the_configuration_has_them() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
+    found = {}
+    for pod in (d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("StatefulSet", "Deployment")):
+        (container,) = pod["containers"]
+        secrets = {volume["name"]: volume.get("secret", {}) for volume in pod["volumes"]}
+        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+        for part, folder in key_folders().items():
+            if folder in mounts:
+                assert mounts[folder]["readOnly"]
+                secret = secrets[mounts[folder]["name"]]
+                found[container["name"], part] = (secret["secretName"], secret.get("defaultMode"))
+    assert found == {
+        ("worker", "keys"): ("driftflow-trusted", None),
+        ("worker", "requesting"): ("driftflow-requesting", 0o440),
+        ("worker", "request-keys"): ("driftflow-request-keys", None),
+        ("trainer", "signing"): ("driftflow-signing", 0o440),
+        ("trainer", "keys"): ("driftflow-trusted", None),
+        ("trainer", "request-keys"): ("driftflow-request-keys", None),
+    }
 
 
 def test_manifests_run_without_rights() -> None:
