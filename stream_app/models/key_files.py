@@ -24,6 +24,7 @@ REVOKED = "revoked.txt"
 """Name of the list of revoked keys, in the folder of a public file: one key id a line."""
 
 _BYTES_MAX = 65_536
+_PASSPHRASE_MAX = 1_023  # what OpenSSL takes
 _BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----\n.*?\n-----END PUBLIC KEY-----(?:\n|\Z)", re.DOTALL)
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
@@ -37,6 +38,15 @@ class Passphrase:
 
     settings: str
     text: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.encoded) > _PASSPHRASE_MAX:
+            raise ModelError(f"the passphrase of {self.settings} is longer than {_PASSPHRASE_MAX:,} bytes: shorten it")
+
+    @property
+    def encoded(self) -> bytes:
+        """The text as bytes; those of the environment need not be text in UTF-8."""
+        return self.text.encode("utf-8", "surrogateescape")
 
     def __repr__(self) -> str:
         return f"Passphrase(settings={self.settings!r})"
@@ -72,7 +82,7 @@ def read_private(path: Path, passphrase: Passphrase, remedy: str) -> Ed25519Priv
     if encrypted and not passphrase.text:
         raise ModelError(f"{path} is encrypted, and no passphrase is given: set {passphrase.settings}")
     try:
-        key = serialization.load_pem_private_key(blob, passphrase.text.encode() if encrypted else None)
+        key = serialization.load_pem_private_key(blob, passphrase.encoded if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if encrypted:
             raise ModelError(f"{path} is not opened by the passphrase of {passphrase.settings}: correct it") from None
@@ -103,7 +113,7 @@ def create_private(path: Path, passphrase: Passphrase) -> None:
     """
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if passphrase.text:
-        encryption = serialization.BestAvailableEncryption(passphrase.text.encode())
+        encryption = serialization.BestAvailableEncryption(passphrase.encoded)
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     blob = Ed25519PrivateKey.generate().private_bytes(pem, pkcs8, encryption)
     with writing(path):

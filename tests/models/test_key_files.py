@@ -87,6 +87,18 @@ def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path) -> None:
     assert "sesame" not in repr(SECRET)
 
 
+@pytest.mark.parametrize("text", ["x", "ключ", "\udcff\udc80", "a\x00b", "y" * 1_023], ids=ascii)
+def test_whatever_the_passphrase_it_opens_what_it_closed(tmp_path: Path, text: str) -> None:
+    given = Passphrase("trainer.passphrase_env", text)
+    key_files.create_private(tmp_path / "signing.pem", given)
+    assert private(tmp_path / "signing.pem", given)
+
+
+def test_a_passphrase_that_is_too_long_is_a_sentence() -> None:
+    with pytest.raises(ModelError, match=r"of trainer\.passphrase_env is longer than 1,023 bytes: shorten it"):
+        Passphrase("trainer.passphrase_env", "y" * 1_024)
+
+
 def test_a_plain_key_is_read_with_a_passphrase_too(tmp_path: Path) -> None:
     key_files.create_private(tmp_path / "signing.pem", NONE)
     assert private(tmp_path / "signing.pem", SECRET)
