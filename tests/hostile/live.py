@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import WireMessage
 from schemas.signing import is_signature
@@ -25,7 +24,7 @@ from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.outputs import Outgoing
 from stream_app.trainer.publishing import notice_message
-from tests.hostile.world import STRANGER, Genuine
+from tests.hostile.world import Genuine
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
@@ -39,7 +38,7 @@ class Live:
 
     def __init__(self, config: Config, rows: list[tuple[bytes | None, bytes | None]]) -> None:
         self._config, self._rows = config, rows
-        self.stranger: Ed25519PrivateKey = artifact.load_or_create_key(config.path(STRANGER))
+        self.stranger = Ed25519PrivateKey.generate()
         self._workers, self._trainer = request_key(config), signing_key(config)
         run = _run_of(config, None)
         for raw in batches(config, rows):

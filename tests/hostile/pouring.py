@@ -13,8 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_app.config import Config
 from stream_app.kafka.clients import client_settings
-from stream_app.kafka.topics import signals_partitions
-from stream_app.stages.partitioning import partition_for
+from stream_app.stages.partitioning import partition_for, signals_size
 from tests.hostile.cases import Case, cases, of_one
 from tests.hostile.live import Live, Place
 from tests.hostile.world import Genuine
@@ -90,7 +89,7 @@ class Pouring:
         places = {
             topics.events: (partition_for(key, n, 0), self._of_event(value or b"")),
             topics.partials: (self._chance.randrange(n), next(self._refusable["partials"])),
-            topics.signals: (self._chance.randrange(signals_partitions(n)), next(self._refusable["signals"])),
+            topics.signals: (self._chance.randrange(signals_size(n, n)), next(self._refusable["signals"])),
             topics.models: (0, next(self._refusable["models"])),
         }
         for topic, (partition, case) in places.items():

@@ -21,11 +21,11 @@ from flowlib.training import TrainConfig
 from schemas.codecs import Envelope, WireMessage, encode_event
 from schemas.records import MODEL_BYTES_MAX, ModelNotice, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
+from stream_app.models.keys import request_key, signing_key
 from stream_app.models.signing import sign
 from stream_app.stages.outputs import Outgoing
 from tests.stages import streams
 
-WORKERS, TRAINER, STRANGER = "keys/worker.pem", "keys/signing.pem", "keys/stranger.pem"
 _STEPS = 20
 EVENTS_END = 400
 """Events that the topic is said to hold on each partition."""
@@ -80,14 +80,8 @@ class World:
         names = {"events": "e", "partials": "p", "signals": "g", "models": "m", "dead_letters": "d", "partitions": 2}
         topics = msgspec.structs.replace(self.config.topics, **names)
         self.config = msgspec.structs.replace(self.config, topics=topics)
-        (folder / "keys").mkdir()
-        self.workers, self.trainer, self.stranger = (self._key(name) for name in (WORKERS, TRAINER, STRANGER))
-
-    def _key(self, name: str) -> Ed25519PrivateKey:
-        path = self.folder / name
-        key = artifact.load_or_create_key(path)
-        path.with_suffix(".pub").write_bytes(artifact.public_key_pem(key.public_key()))
-        return key
+        self.workers, self.trainer = request_key(self.config), signing_key(self.config)
+        self.stranger = Ed25519PrivateKey.generate()
 
     @cached_property
     def model(self) -> Density:
