@@ -161,8 +161,10 @@ def evaluate(config: Config, file: Path, page: Path, **options: Any) -> None:
 def signals(config: Config, follow: bool, as_json: bool, everything: bool) -> None:
     """Tail the signals topic readably: alerts, retrain requests, models."""
     from stream_app.kafka.signals import tail_signals
+    from stream_app.models.marks import Marks
 
-    tail_signals(config, out, follow=follow, as_json=as_json, everything=everything)
+    is_trusted = Marks(config).is_trusted
+    tail_signals(config, out, is_trusted, follow=follow, as_json=as_json, everything=everything)
 
 
 @main.command(short_help="List and verify the models.")

@@ -2,50 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from schemas.codecs import DecodeError, decode_event
-from schemas.intake import header_map
+from schemas.intake import TYPES, RawHeaders, Refusal, header_map, take_in
 from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
 from stream_app.terminal import utc
 
+log = logging.getLogger(__name__)
+
+IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
+"""Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
+
 _BRIEF = (Alert, RetrainRequest, ModelNotice)
 _STYLES = {"open": "bold red", "update": "yellow", "resolve": "green", "promoted": "bold green", "refused": "yellow"}
+_UNTRUSTED = "(not signed by a key trusted here)"
+_LINE_MAX = 2_000
+_JSON_MAX = 1_000_000
+_NAMED_MAX = 20
 
 
 def tail_signals(
-    config: Config, out: Console, *, follow: bool = True, as_json: bool = False, everything: bool = False
+    config: Config,
+    out: Console,
+    is_trusted: IsTrusted = lambda *_: True,
+    *,
+    follow: bool = True,
+    as_json: bool = False,
+    everything: bool = False,
 ) -> None:
-    """Print the signals from the topic's beginning; Ctrl-C ends it.
+    """Print the signals from the topic's beginning; Ctrl-C ends it. What is no signal is a line too.
 
     Args:
         config: the stream.
         out: where to print.
+        is_trusted: what is not is marked.
         follow: go on with what comes, after the topic's end.
-        as_json: one JSON object a line, in place of text for people.
-        everything: event anomalies and activations too.
+        as_json: one JSON object a line, in place of text for people; ``refused`` in it is why a message is no signal.
+        everything: event anomalies and activations too, and that there are signals of a kind not known here.
     """
+    put = _put_json if as_json else _put_text
     try:
         for message in read_signals(config, follow):
-            _print(message, out, as_json, everything)
+            signal = take_in("signals", config.stream, message.value, message.headers)
+            if everything or isinstance(signal, _BRIEF) or (isinstance(signal, Refusal) and not _of_later(message)):
+                put(out, message, signal, is_trusted)
     except KeyboardInterrupt:
         return
+
+
+def _of_later(message: ConsumerRecord) -> bool:
+    """Whether a message says that it is of a kind which is not known here: a later version's, say."""
+    kind = header_map(message.headers).get("ce_type")
+    return kind is not None and kind.decode("utf-8", "replace") not in TYPES
 
 
 def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecord]:
     """Every record of the signals topic, outside any consumer group; partitions in turn, each in order.
 
     Raises:
-        DriftflowError: there is no such topic, or the broker does not answer.
+        DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
     """
     topic = config.topics.signals
     with reader(client_settings(config.kafka, config.root), topic) as (consumer, partitions):
@@ -53,36 +79,54 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
             raise DriftflowError(f"topic {topic} does not exist: start `driftflow worker` once, it creates the topics")
         consumer.assign(partitions)
         yield from read_to_end(consumer)
-        while follow:
-            for records in consumer.poll(timeout_ms=1_000).values():
-                yield from records
+        if follow:
+            yield from follow_on(consumer, log.warning)
 
 
-def _print(message: ConsumerRecord, out: Console, as_json: bool, everything: bool) -> None:
-    try:
-        signal = decode_event(message.value, message.headers)
-    except DecodeError as error:
-        out.print(Text(f"{message.topic}/{message.partition}@{message.offset} is not a signal of ours: {error}", "red"))
-        return
-    if signal is None or not (everything or isinstance(signal, _BRIEF)):
-        return
-    if as_json:
-        out.file.write(_json_line(signal, header_map(message.headers)) + "\n")
-        out.file.flush()
+def _put_text(out: Console, message: ConsumerRecord, signal: Record | Refusal, is_trusted: IsTrusted) -> None:
+    if isinstance(signal, Refusal):
+        place = f"{message.topic}/{message.partition}@{message.offset}"
+        line = Text(_bounded(f"{place} is not a signal of ours: {signal.detail}"), "red")
     else:
-        out.print(describe(signal), soft_wrap=not out.is_terminal)  # one line each for whatever reads the pipe
+        line = describe(signal)
+        if not is_trusted(signal, message.value or b"", message.headers):
+            line.append(f"  {_UNTRUSTED}", "red")
+    out.print(line, soft_wrap=not out.is_terminal)  # one line each for whatever reads the pipe
 
 
-def _json_line(signal: Record, headers: dict[str, bytes]) -> str:
-    kind, event_id = headers["ce_type"].decode(), headers.get("ce_id", b"").decode(errors="replace")
-    return msgspec.json.encode({"type": kind, "id": event_id, "data": msgspec.to_builtins(signal)}).decode()
+def _put_json(out: Console, message: ConsumerRecord, signal: Record | Refusal, is_trusted: IsTrusted) -> None:
+    place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+    if isinstance(signal, Refusal):
+        line = msgspec.json.encode({"refused": signal.reason, "detail": signal.detail, **place})
+    else:
+        headers = header_map(message.headers)
+        kind, event_id = (headers.get(name, b"").decode("utf-8", "replace") for name in ("ce_type", "ce_id"))
+        trusted = is_trusted(signal, message.value or b"", message.headers)
+        line = msgspec.json.encode({"type": kind, "id": event_id, "trusted": trusted, "data": signal})
+        if len(line) > _JSON_MAX:
+            detail = f"its line would have {len(line):,} bytes, and no more than {_JSON_MAX:,} are printed"
+            line = msgspec.json.encode({"refused": "too_large", "detail": detail, **place})
+    out.file.write(line.decode() + "\n")
+    out.file.flush()
 
 
 def describe(signal: Record) -> Text:
     """One line for a person: when, what kind, what it is about, and the rest."""
     when, state, what, rest = _parts(signal)
+    what = _bounded(what)
     line = Text.assemble((f"{when}  ", "dim"), (f"{state:<9}", _STYLES.get(state, "")), " ", (what, "bold"))
-    return line.append(f"  {rest}") if rest else line
+    return line.append(f"  {_bounded(rest)}") if rest else line
+
+
+def _bounded(text: str) -> str:
+    """A text of others for a terminal: no longer than a few lines, and nothing in it moves the cursor."""
+    cut = text if len(text) <= _LINE_MAX else f"{text[:_LINE_MAX]}…"
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in cut)
+
+
+def _first(names: list[str]) -> str:
+    rest = len(names) - _NAMED_MAX
+    return ", ".join(names[:_NAMED_MAX]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def _parts(signal: Record) -> tuple[str, str, str, str]:
@@ -91,7 +135,7 @@ def _parts(signal: Record) -> tuple[str, str, str, str]:
             return utc(signal.pane_end_ms), signal.state, f"{signal.slice} {signal.rule}", signal.summary
         case RetrainRequest():
             rows = sum(part.end - part.start for part in signal.train)
-            asked = f"{rows:,} rows asked for; drifted: {', '.join(signal.slices)}"
+            asked = f"{rows:,} rows asked for; drifted: {_first(signal.slices)}"
             return utc(signal.requested_pane_ms), "retrain", signal.reason, asked
         case ModelNotice():
             return utc(signal.created_ms), signal.status, signal.model_id, signal.reason
@@ -99,6 +143,6 @@ def _parts(signal: Record) -> tuple[str, str, str, str]:
             where = f"scores partition {signal.partition} from here on"
             return utc(signal.pane_start_ms), "swap", signal.model_id, where
         case EventAnomaly():
-            blame = ", ".join(f"{b.feature} {b.weight:.0%} ({b.detail})" for b in signal.blame)
+            blame = _first([f"{b.feature} {b.weight:.0%} ({b.detail})" for b in signal.blame])
             return utc(signal.event_time_ms), "anomaly", signal.slice, f"p = {signal.p_value:.2g}: {blame}"
     return "", type(signal).__name__, "", ""

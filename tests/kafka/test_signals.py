@@ -11,7 +11,7 @@ import pytest
 from kafka import TopicPartition
 from rich.console import Console
 
-from schemas.codecs import TYPES
+from schemas.intake import TYPES, take_in
 from schemas.records import Activation, Alert, Blame, DeadLetter, EventAnomaly, OffsetRange, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
@@ -24,14 +24,15 @@ NAMES = {kind: name for name, kind in TYPES.items()}
 
 
 def filled(kind: type[Record], **fields: Any) -> Any:
-    """A record with what the test does not name left empty."""
-    empty: dict[Any, Any] = {str: "", int: 0, float: 0.0, bytes: b"", bool: False}
-    known = {
-        field.name: fields.get(field.name, empty.get(field.type, []))
-        for field in msgspec.structs.fields(kind)
-        if field.name in fields or field.required
-    }
-    return kind(**known)
+    """A record of the stream ``s`` with what the test does not name left empty."""
+    known = {"stream": "s", "pooled": False, "body": b""}
+    lists, numbers = ("blame", "slices", "alerts", "train"), ("_ms", "partition", "offset", "size", "statistic")
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.name not in known:
+            is_number = field.name.endswith(numbers) or field.name in ("threshold", "log_prob", "p_value")
+            known[field.name] = [] if field.name in lists else 0 if is_number else ""
+    names = {field.name for field in msgspec.structs.fields(kind)}
+    return kind(**{name: value for name, value in {**known, **fields}.items() if name in names})
 
 
 ALERT = filled(
@@ -53,6 +54,7 @@ ANOMALY = filled(
     blame=[Blame(feature="CO", weight=0.75, detail="7 sd above")],
 )
 MODEL = notice("m1", reason="0.2 nats better", created_ms=HOUR_MS)
+Headers = list[tuple[str, bytes | None]]
 
 
 @pytest.fixture
@@ -103,23 +105,95 @@ def test_people_see_what_asks_for_them(stream: Consumer, config: Config) -> None
     text = printed(config)
     assert [word in text for word in ("open", "retrain", "promoted")] == [True] * 3
     assert [word in text for word in ("swap", "anomaly")] == [False] * 2
-    assert "s.signals/0@5 is not a signal of ours" in text
-    assert len(text.splitlines()) == 4
+    assert "s.signals/0@5 is not a signal of ours: JSON is malformed" in text
+    assert len(text.splitlines()) == 4, "a later version's kind is no news"
     assert stream.closed
 
 
 def test_everything_is_everything(stream: Consumer, config: Config) -> None:
-    assert len(printed(config, everything=True).splitlines()) == 6
+    text = printed(config, everything=True)
+    assert len(text.splitlines()) == 7
+    assert "s.signals/0@6 is not a signal of ours: header ce_type is b'of.a.newer.version'" in text
 
 
 def test_programs_read_lines_of_json(stream: Consumer, config: Config) -> None:
-    lines = [json.loads(line) for line in printed(config, as_json=True).splitlines() if line.startswith("{")]
-    assert [(line["type"], line["id"]) for line in lines] == [
-        (NAMES[Alert], "id-0"),
-        (NAMES[RetrainRequest], "id-1"),
-        (NAMES[type(MODEL)], "id-4"),
+    lines = [json.loads(line) for line in printed(config, as_json=True).splitlines()]
+    assert [(line["type"], line["id"], line["trusted"]) for line in lines[:3]] == [
+        (NAMES[Alert], "id-0", True),
+        (NAMES[RetrainRequest], "id-1", True),
+        (NAMES[type(MODEL)], "id-4", True),
     ]
     assert lines[0]["data"]["slice"] == "Dongsi"
+    assert [(line["refused"], line["topic"], line["partition"], line["offset"]) for line in lines[3:]] == [
+        ("undecodable", "s.signals", 0, 5)
+    ]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_no_key_trusted_here_has_signed_is_marked(stream: Consumer, config: Config, as_json: bool) -> None:
+    asked: list[type[Record]] = []
+
+    def is_trusted(signal: Record, value: bytes, headers: Any) -> bool:
+        assert take_in("signals", "s", value, headers) == signal
+        asked.append(type(signal))
+        return not isinstance(signal, RetrainRequest)
+
+    lines = printed(config, is_trusted=is_trusted, as_json=as_json).splitlines()
+    marked = [line for line in lines if "(not signed by a key trusted here)" in line or '"trusted":false' in line]
+    assert asked == [Alert, RetrainRequest, type(MODEL)]
+    assert len(marked) == 1
+    assert "Gucheng" in marked[0]
+
+
+GARBAGE: list[tuple[bytes | None, Headers | None]] = [
+    (None, [("ce_type", NAMES[Alert].encode())]),
+    (b"junk", []),
+    (b"junk", None),
+    (msgspec.json.encode(ALERT), [("ce_type", None)]),
+    (msgspec.json.encode(msgspec.structs.replace(ALERT, stream="another")), [("ce_type", NAMES[Alert].encode())]),
+    (msgspec.json.encode(msgspec.structs.replace(ALERT, pane_end_ms=10**18)), [("ce_type", NAMES[Alert].encode())]),
+    (b"[" * 100_000, [("ce_type", NAMES[Alert].encode())]),
+    (b"{}", [("ce_type", NAMES[DeadLetter].encode())]),
+]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"as_json": True}, {"everything": True}, {"as_json": True, "everything": True}]
+)
+@pytest.mark.parametrize(("value", "headers"), GARBAGE)
+def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
+    consumer: Consumer, config: Config, value: bytes | None, headers: Headers | None, options: dict[str, bool]
+) -> None:
+    tp = TopicPartition(config.topics.signals, 0)
+    good: Headers = [("traceparent", None), ("ce_type", NAMES[Alert].encode())]
+    rows = [record(tp, 0, value, headers), record(tp, 1, msgspec.json.encode(ALERT), good)]
+    consumer.polls, consumer.ends = [{tp: rows}], {tp: 2}
+    first, second = printed(config, **options).splitlines()
+    assert len(first) < 1_000
+    assert "likelihood is lower" in second
+    if "as_json" in options:
+        assert json.loads(first)["refused"]
+
+
+def test_no_line_is_endless_and_nothing_in_it_moves_the_cursor() -> None:
+    wild = "\x1b[2J\r\nfake line" + "x" * 16_000
+    request = msgspec.structs.replace(RETRAIN, slices=["n" * 900] * 5_000)
+    for signal in (msgspec.structs.replace(ALERT, summary=wild, slice=wild), request):
+        line = describe(signal).plain
+        assert len(line) < 5_000
+        assert all(sign.isprintable() for sign in line)
+    assert "and 4,980 more" not in line, "it is cut before that"
+    short = msgspec.structs.replace(RETRAIN, slices=[f"n{n}" for n in range(5_000)])
+    assert describe(short).plain.endswith("n18, n19 and 4,980 more")
+
+
+def test_a_line_of_json_is_whole_or_says_why_it_is_not_there(consumer: Consumer, config: Config) -> None:
+    tp = TopicPartition(config.topics.signals, 0)
+    huge = msgspec.json.encode(msgspec.structs.replace(RETRAIN, slices=["n" * 900] * 5_000))
+    row = record(tp, 0, huge, [("ce_type", NAMES[RetrainRequest].encode())])
+    consumer.polls, consumer.ends = [{tp: [row]}], {tp: 1}
+    line = json.loads(printed(config, as_json=True))
+    assert (line["refused"], line["offset"]) == ("too_large", 0)
 
 
 def test_bad_bytes_are_red(stream: Consumer, config: Config) -> None:
@@ -132,7 +206,7 @@ def test_bad_bytes_are_red(stream: Consumer, config: Config) -> None:
 def test_following_goes_on_after_the_end_until_ctrl_c(stream: Consumer, config: Config) -> None:
     tp = TopicPartition(config.topics.signals, 0)
     later = record(tp, 7, msgspec.json.encode(ALERT), [("ce_type", NAMES[Alert].encode())])
-    stream.polls += [{}, {tp: [later]}, KeyboardInterrupt()]  # type: ignore[list-item]
+    stream.polls += [{tp: [later]}, KeyboardInterrupt()]  # type: ignore[list-item]
     text = io.StringIO()
     tail_signals(config, Console(file=text, width=200), follow=True)
     assert text.getvalue().count("likelihood is lower") == 2

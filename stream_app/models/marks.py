@@ -1,0 +1,47 @@
+"""Whether a signal that people look at is signed by a key that is trusted here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from schemas.intake import RawHeaders
+from schemas.records import ModelNotice, Record, RetrainRequest
+from stream_app.config import Config
+from stream_app.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+class Marks:
+    """Says of notices and requests whether they are signed by a key trusted here; of other records, that they need not
+    be.
+
+    Args:
+        config: the stream, with where the keys lie.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._trusted: dict[type[Record], dict[str, Any]] = {}
+
+    def is_trusted(self, record: Record, value: bytes, headers: RawHeaders) -> bool:
+        """Whether a message, which holds this record, may be believed."""
+        if not isinstance(record, (ModelNotice, RetrainRequest)):
+            return True
+        # Loads torch, which takes seconds: alerts alone have no use for it.
+        from stream_app.models.signing import signature_fault
+
+        return signature_fault(value, headers, self._keys(type(record))) is None
+
+    def _keys(self, kind: type[Record]) -> dict[str, Any]:
+        from stream_app.models.keys import Trust  # as above
+
+        if kind not in self._trusted:
+            trust = Trust.of_models(self._config) if kind is ModelNotice else Trust.of_requests(self._config)
+            try:
+                self._trusted[kind] = trust.keys()
+            except ModelError as error:
+                log.warning("%s. No key is trusted meanwhile.", error)
+                self._trusted[kind] = {}
+        return self._trusted[kind]
