@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from schemas.codecs import decode_event
 from schemas.records import Alert, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
-from stream_app.errors import ModelError, SinkError
+from stream_app.errors import ModelError
 from stream_app.event_files import read_rows
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
@@ -157,21 +156,24 @@ def _feed(run: LocalRun, file: Path, err: Console, spool: Spool | None = None) -
 
 @contextmanager
 def _store(config: Config, err: Console) -> Iterator[Spool]:
-    """The spool of the configured sink; what is appended to it has been written when the block ends."""
-    sink = make_sink(config)
+    """The spool of the configured sink; what is appended to it has been written when the block ends.
+
+    Raises:
+        SinkError: the spool or the sink cannot be opened, or the spool cannot be written.
+    """
     spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
-    drainer = Drainer(spool, sink)
-    drainer.start()
     try:
-        yield spool
-        if not drainer.drain(_DRAIN_S):
-            err.print(
-                f"{len(spool):,} points wait in {spool.path}: the sink takes none now, the next run hands them on"
-            )
-    except sqlite3.Error as error:
-        raise SinkError(f"{spool.path} cannot be written: {error}; look at the disk it is on") from error
+        drainer = Drainer(spool, make_sink(config))
+        drainer.start()
+        try:
+            yield spool
+            if not drainer.drain(_DRAIN_S):
+                why = drainer.state.error or "the sink takes none now"
+                waiting = f"{len(spool):,} points wait in {spool.path}, the next run hands them on: {why}"
+                err.print(waiting, markup=False, soft_wrap=True)
+        finally:
+            drainer.stop()
     finally:
-        drainer.stop()
         spool.close()
 
 
