@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.guard import Guard
+from stream_app.guard import Guard, described
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
@@ -59,6 +59,12 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None
             raise DriftflowError(
                 f"the broker at {where} refuses or does not answer: {error}; look at its log, then start the trainer "
                 "again"
+            ) from error
+        except DriftflowError:
+            raise
+        except Exception as error:
+            raise DriftflowError(
+                f"an error that nobody foresaw ended the trainer: {described(error)}; report it, then start it again"
             ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from kafka import KafkaConsumer
+from kafka import TopicPartition as Partition
 from kafka.errors import AuthorizationError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -16,7 +17,7 @@ from schemas.intake import Refusal
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.kafka.types import ClientSettings, ConsumerRecord, TopicPartition
+from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.registry import Registry
 from stream_app.trainer.answering import Answering
@@ -114,7 +115,7 @@ class Trainer:
                 self._answering.answer(taken)
             elif taken is not None:
                 self._refuse(record, taken)
-            done[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            done[Partition(record.topic, record.partition)] = record.offset + 1
             if isinstance(taken, Asked):
                 self._commit(consumer, done)
         self._commit(consumer, done)

@@ -1,25 +1,66 @@
-"""``driftflow trainer`` as a process on a real broker: the first model, then requests as they come."""
+"""``driftflow trainer`` as a process on a real broker: the first model, then requests as they come, good and bad."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.structs import TopicPartition
 
-from schemas.codecs import Envelope, encode_event
-from schemas.records import ModelNotice, RetrainRequest
+from flowlib.artifact import Ed25519PrivateKey
+from schemas.codecs import Envelope, decode_event, encode_event
+from schemas.records import ModelNotice, OffsetRange, RetrainRequest
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.signals import read_signals
+from stream_app.models.keys import request_key, trusted_keys
 from stream_app.models.registry import Registry
+from stream_app.models.signing import sign, signature_fault
+from stream_app.trainer.looking import look
+from stream_app.trainer.ranges import read_ranges
+from tests.brokers import ApacheKafka
+from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 from tests.integration.test_models import retrain_request
 
 Start = Callable[..., subprocess.Popen[bytes]]
+
+WIDTH = 4
+DAY_MS = 86_400_000
+
+_DYING = """
+import os, signal, sys
+from stream_app.trainer import trying
+trying.answer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from stream_app.cli import main
+main()
+"""
+"""The trainer, in whose training the machine's memory is not enough."""
+
+_SLOW = """
+import sys, time
+from stream_app.trainer import trying
+train = trying.answer
+def slowly(config, request, rows, model, key, progress, *rest):
+    print("in training", flush=True)
+    return train(config, request, rows, model, key, lambda p: (time.sleep(0.5), progress(p)), *rest)
+trying.answer = slowly
+from stream_app.cli import main
+main()
+"""
+"""The trainer, with rows that take long."""
+
+_HANGING = _SLOW.replace("return train(", "time.sleep(60) or train(")
 
 
 @pytest.fixture
@@ -31,12 +72,13 @@ def stream(tmp_path: Path, broker: tuple[str, str], unique: Any, example: Path) 
 
 
 @pytest.fixture
-def start(stream: Stream) -> Iterator[Start]:
-    """Starts the trainer; one that still runs ends with the test."""
+def start() -> Iterator[Start]:
+    """Starts the trainer of a stream; one that still runs ends with the test."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "stream_app.cli", "trainer", "-c", str(stream.toml), *words]
+    def start(stream: Stream, *words: str, script: str = "") -> subprocess.Popen[bytes]:
+        program = ["-c", script] if script else ["-m", "stream_app.cli"]
+        command = [sys.executable, *program, "trainer", "-c", str(stream.toml), *words]
         with (stream.folder / "worker.log").open("ab") as log:  # what Stream.wait shows where it fails
             running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
         return running[-1]
@@ -54,33 +96,298 @@ def notices(stream: Stream) -> list[ModelNotice]:
     return Registry(stream.config).notices()
 
 
-def ask(stream: Stream, until: str, partition: int) -> RetrainRequest:
-    """A request on one of WATCH's partitions of the signals topic."""
+def told(stream: Stream) -> list[ModelNotice]:
+    """The answers on the signals topic, each signed by the trainer."""
+    trusted, answers = trusted_keys(stream.config), []
+    for message in read_signals(stream.config):
+        notice = decode_event(message.value, message.headers) if message.partition == 2 * WIDTH else None
+        if isinstance(notice, ModelNotice):
+            assert signature_fault(message.value or b"", message.headers, trusted) is None
+            answers.append(notice)
+    return answers
+
+
+class Asking:
+    """Whoever writes to the signals topic, WATCH of a stream among them."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._topic, self._key = stream.config.topics.signals, request_key(stream.config)
+        self._producer = KafkaProducer(**client_settings(stream.config.kafka))
+
+    def send(self, value: bytes | None, headers: list[Any], partition: int = WIDTH) -> None:
+        self._producer.send(self._topic, value=value, headers=headers, partition=partition).get(timeout=30)
+
+    def ask(self, request: RetrainRequest, number: int = 0, key: Ed25519PrivateKey | None = None) -> None:
+        """As WATCH of a partials partition asks; with a key of one's own, as a stranger does."""
+        source = f"/driftflow/air/watch/{number}"
+        message = sign(encode_event(Envelope(request, request.id, source, request.requested_pane_ms)), key or self._key)
+        self.send(message.value, list(message.headers), WIDTH + number)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+def request_until(stream: Stream, until: str, **fields: Any) -> RetrainRequest:
     newest = Registry(stream.config).history()[-1].model_id
-    request = retrain_request(stream, newest, until)
-    message = encode_event(Envelope(request, request.id, "/tests", request.requested_pane_ms))
-    producer = KafkaProducer(**client_settings(stream.config.kafka))
-    producer.send(
-        stream.config.topics.signals, value=message.value, headers=list(message.headers), partition=4 + partition
-    )
-    producer.flush()
-    producer.close()
-    return request
+    return msgspec.structs.replace(retrain_request(stream, newest, until), **fields)
+
+
+def end(trainer: subprocess.Popen[bytes], stream: Stream, within_s: float = 9.5) -> None:
+    """SIGTERM, and an end in good order within the time that orchestrators allow."""
+    trainer.send_signal(signal.SIGTERM)
+    assert trainer.wait(within_s) == 0, stream.log()
+
+
+def wait_for(stream: Stream, what: str, answers: int) -> None:
+    stream.wait(lambda: len(notices(stream)) == answers, what)
 
 
 def test_requests_are_answered_as_they_come_and_once(stream: Stream, start: Start) -> None:
-    trainer = start("--bootstrap-until", "2013-04-01")
+    trainer = start(stream, "--bootstrap-until", "2013-04-01")
     stream.wait(lambda: bool(notices(stream) and Registry(stream.config).history()), "the first model")
-    first = ask(stream, "2013-04-05", partition=2)
-    stream.wait(lambda: len(notices(stream)) == 2, "an answer")
-    trainer.send_signal(signal.SIGTERM)
-    assert trainer.wait(40) == 0, stream.log()
-    trainer = start()
-    second = ask(stream, "2013-04-10", partition=0)
-    stream.wait(lambda: len(notices(stream)) == 3, "an answer after a restart")
-    trainer.send_signal(signal.SIGTERM)
-    assert trainer.wait(40) == 0, stream.log()
+    asking, first = Asking(stream), request_until(stream, "2013-04-05")
+    for _ in range(20):
+        asking.ask(first, 2)
+    wait_for(stream, "an answer", 2)
+    end(trainer, stream)
+    trainer = start(stream)
+    second = request_until(stream, "2013-04-10")
+    asking.ask(second, 0)
+    asking.ask(first, 2)
+    wait_for(stream, "an answer after a restart", 3)
+    end(trainer, stream)
+    asking.close()
     answers = notices(stream)
     assert [answer.request_id for answer in answers[1:]] == [first.id, second.id]
     assert answers[0].status == "promoted"
-    assert stream.log().count(f"request {first.id[:8]}") == 1, "what was answered is committed: nobody reads it again"
+    assert [answer.sequence for answer in answers] == [1, 2, 3]
+    assert told(stream) == answers
+    assert stream.log().count(f"request {first.id[:8]} (") == 1, "trained once"
+
+
+def faulty(good: RetrainRequest) -> dict[str, RetrainRequest]:
+    """Requests that a worker has signed and that cannot be right, by what the refusal says."""
+    train = good.train
+    topic = train[0].topic
+
+    def on(**part: Any) -> list[OffsetRange]:
+        return [msgspec.structs.replace(train[0], **part), *train[1:]]
+
+    empty = [msgspec.structs.replace(part, end=part.start) for part in train]
+    fields: dict[str, dict[str, Any]] = {
+        rf"range {topic}/0 from 0 to \d+: only": {"train": on(topic="__consumer_offsets")},
+        f"range {topic}/99 from 0 to .* no such partition, the topic has 4": {"train": on(partition=99)},
+        f"range {topic}/0 from 0 to 9,999,999: the log ends at offset": {"train": on(end=9_999_999)},
+        f"range {topic}/0 from 8 to 7: it starts after its end": {"train": on(start=8, end=7)},
+        f"range {topic}/0 .* its times start": {"train": on(start_ms=10**13)},
+        "every range that it names is empty": {"train": empty},
+        "it names partition 1 more than once": {"train": on(partition=1)},
+        "calibrate_from_ms .* lies outside": {
+            "calibrate_from_ms": 0,
+            "train": [msgspec.structs.replace(part, start_ms=DAY_MS) for part in train],
+        },
+        "it is dated 9999-12-31 .* and the newest event": {"requested_pane_ms": 253_402_300_799_999},
+    }
+    fields["only"] = fields.pop(rf"range {topic}/0 from 0 to \d+: only")
+    return {
+        said: msgspec.structs.replace(good, id=f"faulty-{number}", **changed)
+        for number, (said, changed) in enumerate(fields.items())
+    }
+
+
+def test_what_cannot_be_right_is_refused_at_once_and_the_good_request_behind_it_is_answered(
+    stream: Stream, start: Start
+) -> None:
+    trainer = start(stream, "--bootstrap-until", "2013-04-01")
+    stream.wait(lambda: bool(notices(stream) and Registry(stream.config).history()), "the first model")
+    asking, good = Asking(stream), request_until(stream, "2013-04-10")
+    bad = faulty(good)
+    stranger = Ed25519PrivateKey.generate()
+    asking.send(b"junk", [("ce_type", None)])
+    asking.send(None, [("ce_type", b"driftflow.retrain-request.v1")])
+    asking.send(b"\x00" * 100, [("ce_type", b"driftflow.retrain-request.v1"), ("ce_type", b"")])
+    for _ in range(24):
+        asking.ask(msgspec.structs.replace(good, requested_pane_ms=good.requested_pane_ms + DAY_MS), 0, stranger)
+    began_s = time.monotonic()
+    for request in bad.values():
+        asking.ask(request, 0)
+    wait_for(stream, "the refusals", 1 + len(bad))
+    took_s = time.monotonic() - began_s
+    asking.ask(good, 0)
+    wait_for(stream, "the answer", 2 + len(bad))
+    end(trainer, stream)
+    asking.close()
+    answers = told(stream)
+    by_request = {answer.request_id: answer for answer in answers}
+    assert max(Counter(answer.request_id for answer in answers).values()) == 1
+    for said, request in bad.items():
+        assert by_request[request.id].status == "refused"
+        assert re.search(said, by_request[request.id].reason), by_request[request.id].reason
+    assert took_s < 3.0 * len(bad), "a second each, on a machine that does other things too"
+    assert "nats an event" in by_request[good.id].reason, "trained and judged"
+    reasons = Counter(letter["reason"] for letter in stream.dead_letters())
+    assert reasons == {"not_ours": 2, "tombstone": 1, "untrusted_key": 24}
+
+
+def test_a_request_that_kills_the_trainer_is_refused_at_the_third_start(
+    make_stream: MakeStream, example: Path, start: Start
+) -> None:
+    stream = make_stream()
+    stream.produce(stream.rows(example)[:12_000])
+    asking = Asking(stream)
+    deadly, good = request_until(stream, "2013-04-10"), request_until(stream, "2013-04-11")
+    before = len(notices(stream))
+    first = start(stream, script=_DYING)
+    stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
+    asking.ask(deadly, 1)
+    asking.ask(good, 2)
+    assert first.wait(60) == -signal.SIGKILL
+    assert start(stream, script=_DYING).wait(60) == -signal.SIGKILL
+    trainer = start(stream)
+    wait_for(stream, "both answers", before + 2)
+    end(trainer, stream)
+    asking.close()
+    refused, answered = told(stream)
+    assert (refused.request_id, refused.status) == (deadly.id, "refused")
+    assert refused.reason.startswith("training was tried 2 times: the process ended before its end each time")
+    assert answered.request_id == good.id
+    assert "training was tried" not in answered.reason
+
+
+def test_a_second_trainer_on_the_same_registry_ends_with_a_sentence(make_stream: MakeStream, start: Start) -> None:
+    stream = make_stream()
+    trainer = start(stream)
+    stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
+    second = start(stream)
+    assert second.wait(60) == 1
+    assert f"models/air.lock is held by another trainer (process {trainer.pid} on " in stream.log()
+    assert "Traceback" not in stream.log()
+    end(trainer, stream)
+
+
+def test_a_training_that_is_told_to_stop_is_taken_up_again(
+    make_stream: MakeStream, example: Path, start: Start
+) -> None:
+    stream = make_stream()
+    stream.produce(stream.rows(example)[:12_000])
+    asking, request, before = Asking(stream), request_until(stream, "2013-04-10"), len(notices(stream))
+    trainer = start(stream, script=_SLOW)
+    stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
+    for _ in range(3):  # more often than a request may fail
+        asking.ask(request, 1)
+        stream.wait(lambda: "in training" in stream.log(), "the training")
+        end(trainer, stream)
+        assert len(notices(stream)) == before
+        (stream.folder / "worker.log").write_bytes(b"")
+        trainer = start(stream, script=_SLOW)
+    wait_for(stream, "the answer", before + 1)
+    end(trainer, stream)
+    asking.close()
+    (answer,) = told(stream)
+    assert "nats an event" in answer.reason
+    assert "Traceback" not in stream.log()
+
+
+def test_what_does_not_end_is_ended_in_time_and_is_no_try(make_stream: MakeStream, example: Path, start: Start) -> None:
+    stream = make_stream()
+    stream.produce(stream.rows(example)[:12_000])
+    asking, request, before = Asking(stream), request_until(stream, "2013-04-10"), len(notices(stream))
+    asking_done = False
+    for signals in (1, 2, 1):
+        (stream.folder / "worker.log").write_bytes(b"")
+        trainer = start(stream, script=_HANGING)
+        if not asking_done:
+            stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
+            asking.ask(request, 1)
+            asking_done = True
+        stream.wait(lambda: "in training" in stream.log(), "the training")
+        for _ in range(signals):
+            trainer.send_signal(signal.SIGTERM)
+            time.sleep(0.2)  # two signals at once are one
+        trainer.wait(9.5 if signals == 1 else 3)
+        assert "the request in hand" in stream.log()
+    trainer = start(stream)
+    wait_for(stream, "the answer", before + 1)
+    end(trainer, stream)
+    asking.close()
+    assert "nats an event" in told(stream)[0].reason
+
+
+# What a log can look like, on Apache Kafka ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_kafka(tmp_path: Path, kafka: str, unique: Any) -> Stream:
+    """A stream with no events yet."""
+    return Stream(tmp_path / "air", kafka, unique("log"))
+
+
+def test_a_range_that_ends_in_the_marker_of_a_transaction_is_read_to_its_end(on_kafka: Stream, example: Path) -> None:
+    stream = on_kafka
+    rows = [value for key, value in stream.rows(example)[:20]]
+    stream.produce([])
+    topic = stream.config.topics.events
+    producer = KafkaProducer(**client_settings(stream.config.kafka), transactional_id=f"{stream.name}-tx")
+    producer.init_transactions()
+    producer.begin_transaction()
+    for value in rows:
+        producer.send(topic, value=value, partition=0)
+    producer.commit_transaction()
+    producer.close()
+    client = client_settings(stream.config.kafka)
+    part = OffsetRange(topic=topic, partition=0, start=0, end=21, start_ms=0, end_ms=2**45)
+    seen = look(stream.config, client, [part])
+    assert seen.held[0].end == 21, "the marker is an offset too"
+    assert seen.newest_ms is not None
+    batches = list(read_ranges(stream.config, [part], client))
+    assert sum(len(batch) for batch in batches) == 20
+
+
+def test_what_retention_has_deleted_is_seen(on_kafka: Stream, example: Path) -> None:
+    stream = on_kafka
+    stream.produce(stream.rows(example)[:400])
+    topic, client = stream.config.topics.events, client_settings(stream.config.kafka)
+    parts = [OffsetRange(topic=topic, partition=p, start=0, end=5, start_ms=0, end_ms=2**45) for p in (0, 1)]
+    before = look(stream.config, client, parts)
+    admin = KafkaAdminClient(**client)
+    admin.delete_records({TopicPartition(topic, 0): 3, TopicPartition(topic, 1): before.held[1].end})
+    admin.close()
+    seen = look(stream.config, client, parts)
+    assert (seen.held[0].first, seen.held[1].first) == (3, before.held[1].end)
+    batches = list(read_ranges(stream.config, parts, client))
+    assert [(batch.partition, batch.offsets.tolist()) for batch in batches] == [(0, [3, 4])]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[ApacheKafka]:
+    """A node of its own, to be stopped."""
+    from tests.conftest import kafka_home
+
+    (tmp_path / "node").mkdir()
+    node = ApacheKafka(kafka_home(), tmp_path / "node").start()
+    yield node
+    node.stop()
+
+
+def test_a_broker_that_goes_and_comes_back_finds_the_trainer_there(
+    node: ApacheKafka, tmp_path: Path, models: Path, example: Path, start: Start
+) -> None:
+    stream = Stream(tmp_path / "air", node.bootstrap, "away")
+    stream.adopt(models)
+    stream.produce(stream.rows(example)[:12_000])
+    before = len(notices(stream))
+    trainer = start(stream)
+    stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
+    request = request_until(stream, "2013-04-10")
+    node.stop(hard=True)
+    time.sleep(5)  # there is nothing to wait for: the trainer has to bear it
+    assert trainer.poll() is None, stream.log()
+    node.start()
+    asking = Asking(stream)
+    asking.ask(request, 1)
+    wait_for(stream, "the answer", before + 1)
+    stream.wait(lambda: len(told(stream)) == 1, "the answer on the topic")
+    asking.close()
+    node.stop(hard=True)
+    end(trainer, stream)
+    assert "Traceback" not in stream.log()
