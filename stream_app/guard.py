@@ -63,7 +63,7 @@ class Guard:
         self._lock = threading.RLock()
         self._wake_up: Callable[[], object] | None = None
         self._step = "its start"
-        self._pulses: dict[str, Pulse] = {}
+        self._pulses: list[Pulse] = []
         self._left = threading.Event()
 
     # What the process tells it --------------------------------------------------------------------------------------
@@ -93,9 +93,12 @@ class Guard:
             self.failure = self.failure or sentence
             self._end_within(FAIL_S)
 
-    def watch(self, name: str, sentence: str, limit_s: float) -> Pulse:
-        """A pulse to beat: silence beyond ``limit_s`` seconds fails with the sentence."""
-        pulse = self._pulses[name] = Pulse(sentence, limit_s)
+    def watch(self, sentence: str, limit_s: float) -> Pulse:
+        """A pulse to beat: silence beyond ``limit_s`` seconds fails with the sentence. Where several are silent the one
+        that has been watched for longest is named: watch first what the others need.
+        """
+        pulse = Pulse(sentence, limit_s)
+        self._pulses.append(pulse)
         return pulse
 
     def force(self) -> None:
@@ -177,11 +180,12 @@ class Guard:
             if self.left_s() == 0.0:
                 self.force()
             return
-        for name, pulse in list(self._pulses.items()):
+        pulses = list(self._pulses)
+        for pulse in pulses:
             pulse.silent_s += passed_s
-            if pulse.silent_s > pulse.limit_s:
-                where = f" (the main thread is at {self._place()})" if name == "event loop" else ""
-                self.fail(f"{pulse.sentence} for {pulse.limit_s:.0f} s{where}")
+        if any(pulse.silent_s > pulse.limit_s for pulse in pulses):
+            silent = next(pulse for pulse in pulses if pulse.silent_s > pulse.limit_s / 2)
+            self.fail(f"{silent.sentence} for {silent.limit_s:g} s (the main thread is at {self._place()})")
 
     def _end_within(self, seconds: float) -> None:
         first, until_s = self._deadline_s is None, time.monotonic() + seconds - _TICK_S - _SAY_S

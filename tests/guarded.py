@@ -45,7 +45,7 @@ def blocked(guard: Guard) -> None:
 
 def silent(guard: Guard) -> None:
     """The same, and there is a pulse."""
-    guard.watch("event loop", "the event loop hangs: it has not come round", 0.5).beat()
+    guard.watch("the event loop hangs: it has not come round", 0.5).beat()
     blocked(guard)
 
 

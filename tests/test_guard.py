@@ -79,7 +79,7 @@ def test_an_event_loop_that_does_not_come_round_is_a_failure() -> None:
     with started("silent") as process:
         status, said = ending(process, 1.0 + FAIL_S)
     assert status == 1
-    assert "the event loop hangs: it has not come round for 0 s (the main thread is at " in said
+    assert "the event loop hangs: it has not come round for 0.5 s (the main thread is at " in said
     assert said.endswith("(a call of C did not end by itself)")
 
 

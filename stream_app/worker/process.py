@@ -108,6 +108,7 @@ class _Run:
         """Run until a signal comes or something fails, then stop the app."""
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         watch_loop(loop, self._parts)
+        self._guard.step("the event loop")
         self._guard.on_end(lambda: loop.call_soon_threadsafe(ended.set))
         parts = {"event loop": self._beat, "Kafka": self._kafka, "status": self._write_status, "progress": self._look}
         tasks = [asyncio.ensure_future(self._parts.keep(name, run)) for name, run in parts.items()]

@@ -85,7 +85,7 @@ class Parts:
             log.info("%s works again", part)
         limit_s = POLICIES[part].silent_s
         if limit_s is not None and part not in self._pulses:
-            self._pulses[part] = self._guard.watch(part, f"{part} hangs: it has not come round", limit_s)
+            self._pulses[part] = self._guard.watch(f"{part} hangs: it has not come round", limit_s)
         if part in self._pulses:
             self._pulses[part].beat()
 

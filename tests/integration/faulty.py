@@ -1,0 +1,188 @@
+"""A worker with a fault in it: ``python -m tests.integration.faulty FAULT TOML``. The product knows nothing of it.
+
+Each fault is a function that replaces something of the worker's before it starts; :data:`FAULTS` has them by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import aiokafka
+from aiokafka.errors import KafkaConnectionError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+
+from stream_app.config import load
+from stream_app.errors import DriftflowError
+from stream_app.sinks.drainer import Drainer
+from stream_app.sinks.spool import Spool
+from stream_app.sinks.sqlite import SQLiteSink
+from stream_app.stages.pipeline import Pipeline
+from stream_app.terminal import prepare_process
+from stream_app.worker import models_feed, process, status, supervision
+from stream_app.worker.agents import Worker
+from stream_app.worker.deciding import Decider
+from stream_app.worker.outbox import Outbox
+from stream_app.worker.process import run_worker
+from stream_app.worker.progress import Watchdog
+
+HANG_S = 3.0
+"""What counts as a hang here."""
+
+Fault = Callable[[], None]
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    """Raise."""
+    raise LookupError("injected")
+
+
+async def fail_later(*_: Any, **__: Any) -> Any:
+    """Raise, as a coroutine."""
+    raise LookupError("injected")
+
+
+async def hang(*_: Any, **__: Any) -> Any:
+    """Never come back, as a coroutine."""
+    await asyncio.Event().wait()
+
+
+def block(*_: Any, **__: Any) -> Any:
+    """Never come back, in a call of C that no signal interrupts."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def replaced(owner: Any, name: str, stand_in: Any, after: int = 0) -> Fault:
+    """A fault: from the call ``after`` on, ``owner.name`` is something else."""
+
+    def patch() -> None:
+        real, calls = getattr(owner, name), 0
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return (real if calls <= after else stand_in)(*args, **kwargs)
+
+        setattr(owner, name, call)
+
+    return patch
+
+
+def seldom(owner: Any, name: str, error: Exception, times: int) -> Fault:
+    """A fault: ``owner.name`` raises the first times."""
+
+    def patch() -> None:
+        real, left = getattr(owner, name), times
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                raise error
+            return real(*args, **kwargs)
+
+        setattr(owner, name, call)
+
+    return patch
+
+
+def at_ready(act: Callable[[Worker], None]) -> Fault:
+    """A fault: something happens in the event loop once there is a model."""
+
+    def patch() -> None:
+        real = Worker._log_substitutes
+
+        def call(self: Worker) -> None:
+            real(self)
+            if self.ready.is_set():
+                Worker._log_substitutes = real  # type: ignore[method-assign]
+                act(self)
+
+        Worker._log_substitutes = call  # type: ignore[method-assign]
+
+    return patch
+
+
+def in_consumer_thread(work: Callable[[], Any]) -> Callable[[Worker], None]:
+    """What happens in the thread of Kafka's consumer."""
+    return lambda worker: worker.app._consumer._thread.thread_loop.call_soon_threadsafe(work)
+
+
+def in_a_thread(_: Worker) -> None:
+    """A thread of its own raises."""
+    threading.Thread(target=fail, name="a helper", daemon=True).start()
+
+
+def deaf_task(_: Worker) -> None:
+    """A task that does not listen to cancellation."""
+
+    async def stay() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    _tasks.append(asyncio.ensure_future(stay()))
+
+
+_tasks: list[asyncio.Future[None]] = []
+
+
+def dead_drainer() -> None:
+    """The drainer's thread ends without a word."""
+    Drainer._run = lambda self: None  # type: ignore[method-assign]
+
+
+FAULTS: dict[str, Fault] = {
+    "none": lambda: None,
+    "score fails": replaced(Pipeline, "score", fail),
+    "watch fails": replaced(Pipeline, "watch", fail),
+    "checkpoint fails": replaced(Outbox, "_save_snapshots", fail),
+    "spool fails": replaced(Spool, "append", lambda *_: (_ for _ in ()).throw(DriftflowError("spool.sqlite is full"))),
+    "decider fails": replaced(Decider, "pass_over_idle", fail),
+    "assigning fails": replaced(Decider, "gained", fail),
+    "models feed fails": replaced(Worker, "take_model", fail_later),
+    "models feed loses the broker": seldom(aiokafka.AIOKafkaConsumer, "getmany", KafkaConnectionError("injected"), 2),
+    "status cannot be written": seldom(status.StatusFile, "write", OSError(28, "No space left on device"), 3),
+    "status fails": replaced(status.StatusFile, "write", fail, after=2),
+    "watchdog fails": replaced(Watchdog, "stalled", fail, after=2),
+    "drainer is dead": dead_drainer,
+    "consumer thread fails": replaced(AIOKafkaConsumerThread, "getmany", fail_later, after=2),
+    "a callback fails": at_ready(lambda _: asyncio.get_running_loop().call_soon(fail) and None),
+    "a callback in the consumer thread fails": at_ready(in_consumer_thread(fail)),
+    "a thread fails": at_ready(in_a_thread),
+    "event loop hangs": at_ready(block),
+    "checkpoint hangs": replaced(Outbox, "checkpoint", hang, after=2),
+    "models feed hangs": replaced(models_feed, "_at_end", hang),
+    "sending hangs": replaced(Outbox, "put", hang),
+    "consumer thread hangs": at_ready(in_consumer_thread(block)),
+    "sink hangs": replaced(SQLiteSink, "write", block),
+    "a task is deaf": at_ready(deaf_task),
+}
+
+
+def main() -> None:
+    """Run it as ``driftflow worker`` does."""
+    fault, toml = sys.argv[1:]
+    prepare_process()
+    policies = {
+        name: supervision.Policy(policy.again, policy.silent_s and HANG_S)
+        for name, policy in supervision.POLICIES.items()
+    }
+    supervision.POLICIES.update(policies)
+    process.STATUS_S = 0.2
+    FAULTS[fault]()
+    try:
+        run_worker(load(toml), checked=False)
+    except DriftflowError as error:
+        sys.exit(f"driftflow: {error}")
+
+
+if __name__ == "__main__":
+    main()

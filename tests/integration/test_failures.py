@@ -1,0 +1,145 @@
+"""Whatever fails or hangs in a worker: it goes on, or the process ends in time with one sentence. Real processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import MakeStream
+from tests.integration.stream import Stream
+
+SLACK_S = 5.0
+"""For a machine that is busy."""
+
+EMBEDDED = pytest.mark.parametrize("broker", ["tansu"], indirect=True)
+Process = subprocess.Popen[bytes]
+
+
+@pytest.fixture
+def stream(make_stream: MakeStream, example: Path) -> Stream:
+    """A stream with a model and some events."""
+    made = make_stream()
+    made.publish()
+    made.produce(made.rows(example)[:600])
+    return made
+
+
+def start(stream: Stream, fault: str) -> Process:
+    """A worker with that fault; its log is in the stream's folder."""
+    with (stream.folder / "worker.log").open("ab") as log:
+        words = [sys.executable, "-m", "tests.integration.faulty", fault, str(stream.toml)]
+        worker = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+    stream.workers.append(worker)
+    return worker
+
+
+def last_sentence(stream: Stream) -> str:
+    """The line that the worker ended with; no traceback stands before it."""
+    log = stream.log()
+    assert "Traceback" not in log, log
+    sentences = [line for line in log.splitlines() if line.startswith("driftflow: ")]
+    assert len(sentences) == 1, log
+    assert log.splitlines()[-1] == sentences[0]
+    return sentences[0]
+
+
+def score_done(stream: Stream) -> None:
+    """Wait until the worker scores."""
+    stream.wait(lambda: stream.received() > 0, "the first scores")
+
+
+ENDS = {
+    "score fails": r"score failed: LookupError: injected at .*agents.py",
+    "watch fails": r"watch failed: LookupError: injected",
+    "checkpoint fails": r"checkpoint failed: LookupError: injected",
+    "spool fails": r"checkpoint failed: spool.sqlite is full",
+    "decider fails": r"checkpoint failed: LookupError: injected",
+    "assigning fails": r"Kafka failed: LookupError: injected",
+    "models feed fails": r"models feed failed: LookupError: injected",
+    "status fails": r"status failed: LookupError: injected",
+    "watchdog fails": r"progress failed: LookupError: injected",
+    "drainer is dead": r"progress failed: the thread that empties the spool is dead",
+    "consumer thread fails": r"Kafka failed: LookupError: injected",
+    "a callback fails": r"a callback failed: LookupError: injected",
+    "a callback in the consumer thread fails": r"a callback failed: LookupError: injected",
+    "a thread fails": r"the thread a helper ended: LookupError: injected",
+    "event loop hangs": r"event loop hangs: it has not come round for 3 s \(the main thread is at .*agents.py",
+    "checkpoint hangs": r"checkpoint hangs: it has not come round for 3 s",
+    "models feed hangs": r"models feed hangs: it has not come round for 3 s",
+    "sending hangs": r"checkpoint hangs: it has not come round for 3 s",
+    "consumer thread hangs": r"Kafka hangs: it has not come round for 3 s",
+}
+
+
+@EMBEDDED
+@pytest.mark.parametrize("fault", ENDS)
+def test_a_failure_ends_the_process_with_one_sentence(stream: Stream, fault: str) -> None:
+    worker = start(stream, fault)
+    assert worker.wait(60) == 1, stream.log()
+    assert re.match(f"driftflow: {ENDS[fault]}", last_sentence(stream))
+
+
+@EMBEDDED
+@pytest.mark.parametrize("fault", ["status cannot be written", "models feed loses the broker"])
+def test_what_is_tried_again_ends_nothing(stream: Stream, fault: str) -> None:
+    worker = start(stream, fault)
+    score_done(stream)
+    stream.wait(lambda: not stream.status()["failing"], "all to be well")
+    assert "it is tried again, and the rest goes on" in stream.log()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(8 + SLACK_S) == 0, stream.log()
+
+
+def stopped(stream: Stream, worker: Process, within_s: float = 8.0) -> float:
+    """Send SIGTERM; seconds until the end, which come within the time that is set."""
+    began_s = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    try:
+        worker.wait(within_s + SLACK_S)
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"it has not ended: {stream.log()}")
+    took_s = time.monotonic() - began_s
+    print(f"ended {took_s:.2f} s after the signal")
+    return took_s
+
+
+def test_sigterm_ends_a_worker_in_order(make_stream: MakeStream, example: Path) -> None:
+    stream = make_stream()
+    stream.publish()
+    stream.produce(stream.rows(example)[:600])
+    worker = start(stream, "none")
+    score_done(stream)
+    stopped(stream, worker)
+    assert worker.returncode == 0, stream.log()
+    assert "Traceback" not in stream.log()
+    assert stream.status()["pending"] == 0
+
+
+@EMBEDDED
+def test_a_sink_that_hangs_holds_nothing_up_and_its_points_stay(stream: Stream) -> None:
+    worker = start(stream, "sink hangs")
+    score_done(stream)
+    stream.wait(lambda: stream.status()["spooled"] > 0, "points to wait")
+    stopped(stream, worker)
+    assert worker.returncode == 0, stream.log()
+    assert re.search(r"\d+ points wait in .*spool.sqlite for the next start", stream.log())
+
+
+@EMBEDDED
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [("a task is deaf", "the event loop"), ("sending hangs", "the last checkpoint and Kafka's client")],
+)
+def test_what_does_not_stop_is_named(stream: Stream, fault: str, what: str) -> None:
+    worker = start(stream, fault)
+    stream.wait(lambda: bool(stream.status().get("service")), "a model")
+    time.sleep(0.5)
+    stopped(stream, worker)
+    assert worker.returncode == 1
+    assert last_sentence(stream).startswith(f"driftflow: {what} did not end within 8 s of the signal to stop")
