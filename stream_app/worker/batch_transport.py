@@ -50,6 +50,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self.acks = Acks()
         self._epoch = 0
         self._must_seek = False
+        self._seeking = asyncio.Lock()
         super().__init__(transport, *args, **kwargs)
 
     # -- fetching ---------------------------------------------------------------------------------------------------
@@ -82,6 +83,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
                 self.log.warning("Cannot return to the committed offsets yet: %r", error)
                 await self.sleep(timeout)
                 return False
+            self._must_seek = False
+        if self._seeking.locked():  # what was fetched now would be dead when the seek ends, and not sought back to
+            await self.sleep(_IDLE_S)
+            return False
         if not self.app.client_only and not self._get_active_partitions():
             await self.sleep(_IDLE_S)
             return False
@@ -169,17 +174,20 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().stop_flow()
 
     async def perform_seek(self) -> None:
-        """Return to the committed offsets, or to the beginning where nothing was committed."""
-        self._epoch += 1
-        self.acks.drop_all()
-        await super().perform_seek()
-        # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
-        if uncommitted := self._uncommitted():
-            starts = await self.earliest_offsets(*uncommitted)
-            await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
-        self.acks.drop_all()
-        self._epoch += 1
-        self._must_seek = False
+        """Return to the committed offsets, or to the beginning where nothing was committed.
+
+        No fetch starts until that is done. One that was under way may take records after it, and owes a seek as before.
+        """
+        async with self._seeking:
+            self._epoch += 1
+            self.acks.drop_all()
+            await super().perform_seek()
+            # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
+            if uncommitted := self._uncommitted():
+                starts = await self.earliest_offsets(*uncommitted)
+                await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
+            self.acks.drop_all()
+            self._epoch += 1
 
     def _uncommitted(self) -> set[TopicPartition]:
         return {tp for tp in self._batch_only(self.assignment()) if not self._committed_offset[tp]}

@@ -16,6 +16,7 @@ from typing import Any
 import faust
 import msgspec
 import pytest
+from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -248,21 +249,69 @@ def test_nothing_of_a_chunk_made_too_late_stays_behind() -> None:
     asyncio.run(_revoke_between_chunks())
 
 
-async def _revoke_between_chunks() -> None:
+def _consumer(tp: TP) -> Any:
+    """A consumer without a broker, which fetches the records 6 to 9 whenever it is asked."""
     app = faust.App("late", broker="kafka://127.0.0.1:1", web_enabled=False)
     install(app, ["t"], 2)
-    consumer = app.transport.create_consumer(
+    consumer: Any = app.transport.create_consumer(
         callback=lambda message: None, on_partitions_revoked=lambda tps: None, on_partitions_assigned=lambda tps: None
     )
     consumer._thread.thread_loop.close()  # made for a thread that never starts
-    tp = TP("t", 0)
     consumer._set_active_tps({tp})
     consumer.highwater = lambda tp: 4
+    consumer._note_positions = lambda: None
 
     async def fetched(timeout: float) -> Any:
         return {tp: [_Record(offset) for offset in range(6, 10)]}, {tp}
 
     consumer._wait_next_records = fetched
+    return consumer
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+def test_what_is_fetched_while_a_seek_is_under_way_is_sought_back_to(
+    under_way: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its composites die when the seek ends, which takes longer where a partition has no commit yet."""
+    asyncio.run(_fetch_while_seeking(under_way, monkeypatch))
+
+
+async def _fetch_while_seeking(under_way: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tp = TP("t", 0)
+    consumer, answer, sought = _consumer(tp), asyncio.Event(), list[int]()
+
+    async def perform_seek(self: Any) -> None:
+        sought.append(len(sought))
+        await answer.wait()
+
+    monkeypatch.setattr(Consumer, "perform_seek", perform_seek)
+    monkeypatch.setattr(consumer, "_uncommitted", set)
+    if under_way:
+        fetched, fetch = consumer._wait_next_records, asyncio.Event()
+
+        async def late(timeout: float) -> Any:
+            await fetch.wait()
+            return await fetched(timeout)
+
+        consumer._wait_next_records = late
+        first = asyncio.ensure_future(anext(consumer.getmany(1.0), None))
+        await asyncio.sleep(0)
+    seek = asyncio.ensure_future(consumer.perform_seek())
+    await asyncio.sleep(0)
+    if under_way:
+        fetch.set()
+        assert await first is None, "it has begun before the seek"
+    else:
+        assert [chunk async for chunk in consumer.getmany(1.0)] == []
+    answer.set()
+    await seek
+    alive = [chunk.value.token.live async for _, chunk in consumer.getmany(1.0)]
+    assert (alive, len(sought)) == ([True, True], 1 + under_way)
+
+
+async def _revoke_between_chunks() -> None:
+    tp = TP("t", 0)
+    consumer = _consumer(tp)
     chunks = consumer.getmany(1.0)
     _, first = await anext(chunks)
     assert [record.offset for record in first.value] == [6, 7]
