@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import msgspec
+
 from stream_app.kafka.topics import prepare
 from stream_app.stages.score.state import COUNTERS
 from tests.hostile import faulty
@@ -89,16 +91,15 @@ class Faulting:
         return self._stream.publish
 
     def _start(self, fault: Fault | None) -> BaseProcess:
-        fire = (
-            {}
-            if fault is None
-            else {"target": fault.target, "how": fault.how, "where": fault.where, "times": fault.times}
-        )
         folder = self._stream.folder
-        command = ["worker", "-c", str(self._stream.toml)]
-        return faulty.start(
-            faulty.Plan(str(folder), command, str(folder / "worker.log"), hang_s=HANG_S, **fire)  # type: ignore[arg-type]
+        plan = faulty.Plan(
+            str(folder), ["worker", "-c", str(self._stream.toml)], str(folder / "worker.log"), hang_s=HANG_S
         )
+        if fault is not None:
+            plan = msgspec.structs.replace(
+                plan, target=fault.target, how=fault.how, where=fault.where, times=fault.times
+            )
+        return faulty.start(plan)
 
     # What must come of it ------------------------------------------------------------------------------------------
 

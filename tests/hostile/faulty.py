@@ -57,8 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
         command: words of the command line.
         log: file for the output.
         target: ``module:name`` or ``module:Class.name`` of the function; ``sql:FILE:STATEMENT`` of an SQLite file; or
-            ``open:PART`` of a file that :mod:`stream_app.disk` writes, ``open:append`` for all that it appends to. Empty
-            for no fault.
+            ``open:PART`` of a file that :mod:`stream_app.disk` writes, ``open:append`` for all that it appends to.
+            Empty for no fault.
         how: a name of :data:`ERRORS`, ``hang``, ``half``, or ``ends`` (returns at once).
         where: must be in the text of the arguments.
         times: so often; -1 is always.
@@ -89,7 +89,7 @@ def _run(encoded: bytes) -> None:
     with open(plan.log, "ab") as log:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
-    sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     progress.STALL_S = plan.hang_s
     for part, policy in supervision.POLICIES.items():
         if policy.silent_s is not None:
