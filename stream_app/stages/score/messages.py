@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from schemas.codecs import Envelope, encode_events
-from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, record_ids
+from schemas.intake import Refusal
+from schemas.records import Activation, Blame, EventAnomaly, record_ids
 from stream_app.config import Config
 from stream_app.stages.batches import RawBatch, ScoredBatch
+from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import score_signals
 from stream_app.stages.score.rejects import Reject
-
-BODY_BYTES_MAX = 4_096
-"""Part of a rejected body that its dead letter carries."""
 
 COLUMNS_BLAMED_MAX = 3
 """Columns that an anomaly names."""
@@ -88,25 +85,15 @@ def _activation_parts(record: Activation) -> tuple[str, str, str, int, int, str]
 
 
 def dead_letters(config: Config, raw: RawBatch, rejects: list[Reject]) -> list[Outgoing]:
-    """Rejected rows for the dead-letter topic, with the first part of their bodies."""
-    source = f"/driftflow/{config.stream}/score/{raw.partition}"
-    place = (config.stream, raw.topic, raw.partition)
-    ids = record_ids([("dead-letter", *place, reject.offset) for reject in rejects])
-    envelopes = []
-    for letter_id, reject in zip(ids, rejects, strict=True):
-        body = reject.value or b""
-        letter = DeadLetter(
-            id=letter_id,
-            stream=config.stream,
-            topic=raw.topic,
-            partition=raw.partition,
-            offset=reject.offset,
-            reason=reject.reason,
-            field=reject.field,
-            detail=reject.detail,
-            sha256=hashlib.sha256(body).hexdigest(),
-            size=len(body),
-            body=body[:BODY_BYTES_MAX],
+    """Rejected rows for the dead-letter topic."""
+    return [
+        dead_letter(
+            config,
+            raw.topic,
+            raw.partition,
+            reject.offset,
+            Refusal(reject.reason, reject.field, reject.detail),
+            reject.value,
         )
-        envelopes.append(Envelope(letter, letter_id, source, 0, reject.reason))
-    return [Outgoing("dead_letters", 0, None, message.value, message.headers) for message in encode_events(envelopes)]
+        for reject in rejects
+    ]
