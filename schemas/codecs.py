@@ -126,17 +126,6 @@ def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> Partial
     return partial
 
 
-def decode_partials(messages: Sequence[tuple[bytes | None, Mapping[str, bytes]]]) -> list[Partial | DecodeError]:
-    """:func:`decode_partial` of many messages (value and headers); an error stands in its message's place."""
-    decoded: list[Partial | DecodeError] = []
-    for value, headers in messages:
-        try:
-            decoded.append(decode_partial(value, headers))
-        except DecodeError as error:
-            decoded.append(error)
-    return decoded
-
-
 def _decode(decoder: Any, value: bytes | None, name: str) -> Any:
     if value is None:
         raise DecodeError(f"{name}: empty value")

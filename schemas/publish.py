@@ -31,7 +31,8 @@ _CHANNELS = {
     ),
     "deadLetters": (
         "{stream}.dead-letters",
-        "Every event that could not be decoded or scored, with what one needs to find and replay it.",
+        "Every event that could not be decoded or scored, and every message of our own topics that could not be used,"
+        " with what one needs to find and replay it. One id may come twice.",
         ["dead-letter"],
     ),
 }

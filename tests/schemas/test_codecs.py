@@ -22,7 +22,6 @@ from schemas.codecs import (
     Envelope,
     decode_event,
     decode_partial,
-    decode_partials,
     encode_event,
     encode_partials,
 )
@@ -105,7 +104,6 @@ def test_partials_survive_the_wire(kind: type[Any]) -> None:
     def survives(record: Any) -> None:
         (message,) = encode_partials([record])
         assert decode_partial(message.value, dict(message.headers)) == record
-        assert decode_partials([(message.value, dict(message.headers))]) == [record]
 
     survives()
 
@@ -142,12 +140,3 @@ def test_asyncapi_names_every_record_and_only_files_that_exist() -> None:
 
 def test_ids_say_what_a_thing_is() -> None:
     assert record_id("alert", "s", 1) == record_id("alert", "s", 1) != record_id("alert", "s", 2)
-
-
-def test_a_bad_partial_among_good_ones_stands_in_its_own_place() -> None:
-    marker = PaneClosed(stream="s", partition=0, pane_start_ms=0, pane_end_ms=1, offset_end=2)
-    (message,) = encode_partials([marker])
-    good = (message.value, dict(message.headers))
-    decoded = decode_partials([good, (b"nope", {}), (None, dict(message.headers)), good])
-    assert [decoded[0], decoded[3]] == [marker, marker]
-    assert all(isinstance(error, DecodeError) for error in decoded[1:3])
