@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from stream_app.kafka.embedded import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
 from tests.certificates import write_certificates
+from tests.damages import make_whole
 
 torch.set_num_threads(1)  # test processes share two cores with the brokers they start
 
@@ -101,3 +103,15 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKaf
     folder = tmp_path_factory.mktemp("secure-kafka")
     write_certificates(folder)
     yield from _run_kafka(folder, secure=True)
+
+
+@pytest.fixture(scope="session")
+def whole_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small stream's folder: events, a model, keys, decisions, a store and a spool."""
+    return make_whole(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def folder(whole_folder: Path, tmp_path: Path) -> Path:
+    """A copy of it to damage."""
+    return Path(shutil.copytree(whole_folder, tmp_path / "copy"))

@@ -6,15 +6,11 @@ import gzip
 import itertools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -24,147 +20,16 @@ from stream_app.cli import main
 from stream_app.config import load
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.errors import ModelError
-from stream_app.kafka.embedded import free_port
 from stream_app.models.registry import Registry
 from stream_app.trainer.publishing import publish_registry
+from tests.damages import Damage, damaged_inside, elsewhere, flip, model_file, overwrite
 
-CONFIG = """
-stream = "s"
-[kafka]
-bootstrap = ["127.0.0.1:{port}"]
-[topics]
-events = "s.events"
-partitions = 2
-[event]
-time_field = "at"
-numeric = ["x", "y"]
-[windows]
-pane = "1d"
-spans = ["1d"]
-[model]
-max_steps = 20
-[trainer]
-min_rows = 200
-max_alarm_ratio = 90.0
-"""
-
-Damage = Callable[[Path], Path]
-"""Damages something in a folder; returns the file that the sentence must name."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a configuration, a file of events, a model, keys, and a store."""
-    folder = tmp_path_factory.mktemp("whole")
-    rng, start = np.random.default_rng(3), datetime(2026, 1, 1, tzinfo=UTC)
-    stamps = [(start + timedelta(hours=hour)).isoformat() for hour in range(60 * 24)]
-    rows = [
-        f"{stamp},{x:.3f},{y:.3f}" for stamp, (x, y) in zip(stamps, rng.standard_normal((len(stamps), 2)), strict=True)
-    ]
-    (folder / "events.csv").write_text("\n".join(["at,x,y", *rows]) + "\n")
-    (folder / "driftflow.toml").write_text(CONFIG.format(port=free_port()))
-    words = ["score", str(folder / "events.csv"), "--bootstrap-until", "2026-02-20", "--store"]
-    run = CliRunner().invoke(main, [*words, "-c", str(folder / "driftflow.toml")])
-    assert run.exit_code == 0, run.output
-    return folder
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    """A copy of it to damage."""
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
-
-
-def model_file(folder: Path) -> Path:
-    (path,) = (folder / "models").glob("*.model")
-    return path
-
-
-def flip(path: Path, index: int) -> Path:
-    blob = bytearray(path.read_bytes())
-    blob[index] ^= 1
-    path.write_bytes(bytes(blob))
-    return path
-
-
-def overwrite(path: Path, blob: bytes) -> Path:
-    path.write_bytes(blob)
-    return path
-
-
-def damaged_inside(path: Path) -> Path:
-    """The first page says what tables there are; the others are what they hold."""
-    return overwrite(path, path.read_bytes()[:4_096] + os.urandom(len(path.read_bytes()) - 4_096))
-
-
-def elsewhere(folder: Path, setting: str, place: str) -> Path:
-    with (folder / "driftflow.toml").open("a") as file:
-        file.write(f'[sink]\n{setting} = "{place}"\n')
-    return Path(place)
-
-
-def removed(path: Path) -> Path:
-    path.unlink()
-    return path
-
-
-def into_folder(path: Path) -> Path:
-    path.unlink(missing_ok=True)
-    path.mkdir()
-    return path
-
-
-MODEL: dict[str, Damage] = {
-    "a byte of the weights": lambda folder: flip(model_file(folder), -100),
-    "a byte of the head": lambda folder: flip(model_file(folder), 20),
-    "the length of the head": lambda folder: flip(model_file(folder), 4),
-    "a truncated model": lambda folder: overwrite(model_file(folder), model_file(folder).read_bytes()[:-50]),
-    "an empty model": lambda folder: overwrite(model_file(folder), b""),
-    "a missing model": lambda folder: removed(model_file(folder)),
-    "a folder for a model": lambda folder: into_folder(model_file(folder)),
-}
-REGISTRY: dict[str, Damage] = {
-    "a line of the promotions": lambda folder: overwrite(folder / "models/s.jsonl", b"{]\n"),
-    "garbage for promotions": lambda folder: overwrite(folder / "models/s.jsonl", b"\xff\x00\xff\n"),
-    "a folder for promotions": lambda folder: into_folder(folder / "models/s.jsonl"),
-    "a public key of garbage": lambda folder: overwrite(folder / "keys/signing.pub", os.urandom(80)),
-    "an empty public key": lambda folder: overwrite(folder / "keys/signing.pub", b""),
-    "a folder for a public key": lambda folder: into_folder(folder / "keys/signing.pub"),
-    "a private key as public one": lambda folder: overwrite(
-        folder / "keys/signing.pub", (folder / "keys/signing.pem").read_bytes()
-    ),
-}
-NOTICES: dict[str, Damage] = {
-    "a line of the notices": lambda folder: overwrite(folder / "models/s.notices.jsonl", b'{"model_id": 3}\n')
-}
-PRIVATE_KEY: dict[str, Damage] = {
-    "a private key of garbage": lambda folder: overwrite(folder / "keys/signing.pem", os.urandom(80)),
-    "an empty private key": lambda folder: overwrite(folder / "keys/signing.pem", b""),
-    "a public key as private one": lambda folder: overwrite(
-        folder / "keys/signing.pem", (folder / "keys/signing.pub").read_bytes()
-    ),
-    "a folder for a private key": lambda folder: into_folder(folder / "keys/signing.pem"),
-}
-CONFIGURATION: dict[str, Damage] = {
-    "no TOML": lambda folder: overwrite(folder / "driftflow.toml", b"stream = "),
-    "garbage for TOML": lambda folder: overwrite(folder / "driftflow.toml", b"\xff\xfe\x00"),
-    "no configuration": lambda folder: removed(folder / "driftflow.toml"),
-    "an empty configuration": lambda folder: overwrite(folder / "driftflow.toml", b""),
-}
 EVENTS: dict[str, Damage] = {
-    "no events": lambda folder: removed(folder / "events.csv"),
-    "a folder for events": lambda folder: into_folder(folder / "events.csv"),
-    "garbage for events": lambda folder: overwrite(folder / "events.csv", b"at,x,y\n" + b"\xff\xfe\x00" * 99),
-    "empty events": lambda folder: overwrite(folder / "events.csv", b""),
+    "garbage below the header": lambda folder: overwrite(folder / "events.csv", b"at,x,y\n" + b"\xff\xfe\x00" * 99),
     "events without the time field": lambda folder: overwrite(folder / "events.csv", b"x,y\n1,2\n"),
     "a cell without end": lambda folder: overwrite(folder / "events.csv", b'at,x,y\n"' + b"a" * 200_000),
 }
 STORE: dict[str, Damage] = {
-    "a store that is no database": lambda folder: overwrite(folder / "driftflow.sqlite", b"no database" * 999),
-    "a spool that is no database": lambda folder: overwrite(folder / "spool.sqlite", b"no database" * 999),
-    "a folder for a store": lambda folder: into_folder(folder / "driftflow.sqlite"),
-    "a store of no bytes": lambda folder: overwrite(folder / "driftflow.sqlite", b""),
-    "a spool of no bytes": lambda folder: overwrite(folder / "spool.sqlite", b""),
     "a spool damaged inside": lambda folder: damaged_inside(folder / "spool.sqlite"),
     "a store in a folder that takes no files": lambda folder: elsewhere(folder, "path", "/proc/self/store.sqlite"),
     "a spool in a folder that takes no files": lambda folder: elsewhere(folder, "spool", "/proc/self/spool.sqlite"),
@@ -204,43 +69,6 @@ def command(folder: Path, name: str) -> list[str]:
     }[name]
 
 
-COMMANDS = ("score", "evaluate", "export", "models", "trainer", "produce", "signals", "worker", "console")
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@cases(CONFIGURATION)
-def test_a_damaged_configuration(folder: Path, name: str, damage: Damage) -> None:
-    words = command(folder, name)
-    ends_in_a_sentence(folder, words, damage(folder))
-
-
-@pytest.mark.parametrize("name", ["score", "evaluate", "models", "export", "trainer"])
-@cases(MODEL)
-def test_a_damaged_model(folder: Path, name: str, damage: Damage) -> None:
-    words = command(folder, name)
-    ends_in_a_sentence(folder, words, damage(folder))
-
-
-@pytest.mark.parametrize("name", ["score", "evaluate", "models", "trainer"])
-@cases(REGISTRY)
-def test_a_damaged_registry_or_public_key(folder: Path, name: str, damage: Damage) -> None:
-    ends_in_a_sentence(folder, command(folder, name), damage(folder))
-
-
-@pytest.mark.parametrize("name", ["evaluate", "models"])
-@cases(NOTICES)
-def test_damaged_notices(folder: Path, name: str, damage: Damage) -> None:
-    ends_in_a_sentence(folder, command(folder, name), damage(folder))
-
-
-@pytest.mark.parametrize(
-    "words", [["trainer"], ["score", "--bootstrap-until", "2026-02-20"]], ids=lambda words: words[0]
-)
-@cases(PRIVATE_KEY)
-def test_a_damaged_private_key(folder: Path, words: list[str], damage: Damage) -> None:
-    ends_in_a_sentence(folder, command(folder, words[0]) + words[1:], damage(folder))
-
-
 @pytest.mark.parametrize("words", [["score"], ["evaluate"], ["score", "--bootstrap-until", "2026-02-20"]])
 @cases(EVENTS)
 def test_damaged_events(folder: Path, words: list[str], damage: Damage) -> None:
@@ -263,7 +91,7 @@ def test_a_damaged_store(folder: Path, damage: Damage) -> None:
 
 
 def test_the_console_says_of_a_store_that_is_none(folder: Path) -> None:
-    path = STORE["a store that is no database"](folder)
+    path = overwrite(folder / "driftflow.sqlite", b"no database" * 999)
     with pytest.raises(NotReadableError, match=f"{path} cannot be read: file is not a database"):
         Store.of(load(folder / "driftflow.toml")).overview()
     ends_in_a_sentence(folder, command(folder, "console"), path)

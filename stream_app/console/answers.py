@@ -103,8 +103,8 @@ class Store:
         try:
             self.overview()
         except NotReadableError as error:
-            waits = isinstance(error.__cause__, sqlite3.OperationalError)  # missing, locked, or nothing in it yet
-            if not waits or (self.path.exists() and not os.access(self.path, os.R_OK)) or self.path.is_dir():
+            waits = isinstance(error.__cause__, sqlite3.OperationalError)  # missing or locked
+            if not waits or self._fault():
                 raise
 
     def _version(self) -> str:
@@ -123,17 +123,18 @@ class Store:
             with open_store(self.path) as link:
                 return question(Points(link, self.stream))
         except (sqlite3.Error, OSError) as error:
-            raise NotReadableError(f"{self.path} {self._why(error)}") from error
+            reason = f"cannot be read: {self._fault() or error}" if os.path.lexists(self.path) else "does not exist yet"
+            raise NotReadableError(f"{self.path} {reason}") from error
 
-    def _why(self, error: Exception) -> str:
-        """A database says "unable to open" whatever the reason: the file itself says more."""
+    def _fault(self) -> str:
+        """Why the file can be no store; "" where it may be one, or may still come: SQLite says little of that."""
         try:
-            self.path.open("rb").close()
+            with self.path.open("rb") as file:
+                return "" if file.read(1) else "it is empty (0 bytes), what it held is lost: remove it to begin anew"
         except FileNotFoundError:
-            return "does not exist yet"
-        except OSError as refused:
-            return f"cannot be read: {(refused.strerror or str(refused)).lower()}"
-        return f"cannot be read: {error}"
+            return ""
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
 
 
 def _matching(overview: Row, find: str) -> Row:

@@ -73,7 +73,11 @@ def read_subject(config: Config, model: str | None) -> Subject:
     model_id = model or history[-1].model_id
     notices = [notice for notice in registry.notices() if notice.model_id == model_id]
     if not notices:
-        raise ModelError(f"the registry has no record of model {model_id}: it cannot be told which events it has seen")
+        path = config.path(config.trainer.registry) / f"{config.stream}.notices.jsonl"
+        raise ModelError(
+            f"{path} has no record of model {model_id}, so that it cannot be told which events it has seen: restore the "
+            "file from a backup, or evaluate another model"
+        )
     return Subject(registry.load(model_id), notices[-1].created_ms, not notices[-1].parent_id)
 
 
