@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -98,3 +100,38 @@ def test_a_lost_key_stops_the_trainer_at_the_start(config: Config, tmp_path: Pat
         require_keys(config, "trainer")
     shutil.move(tmp_path / "backup.pem", tmp_path / "keys" / "signing.pem")
     require_keys(config, "trainer")
+
+
+TOML = (
+    'stream = "s"\n[topics]\nevents = "e"\n[event]\ntime_field = "t"\nnumeric = ["x", "y"]\n[kafka]\nbootstrap = {}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "says"),
+    [
+        ("trainer", "signing", "driftflow keys rotate trainer"),
+        ("worker", "worker", "driftflow keys rotate worker"),
+        ("score", "signing", "driftflow keys rotate trainer"),
+    ],
+)
+def test_a_command_whose_key_is_lost_ends_in_a_sentence_before_it_looks_for_a_broker(
+    config: Config, tmp_path: Path, command: str, key: str, says: str
+) -> None:
+    (tmp_path / "driftflow.toml").write_text(TOML.format('["127.0.0.1:1"]'))
+    (tmp_path / "events.csv").write_text("t,x,y\n2026-01-01T00:00:00,1,2\n")
+    signing_key(config)
+    request_key(config)
+    (tmp_path / "keys" / f"{key}.pem").unlink()
+    before = sorted((tmp_path / "keys").iterdir())
+    words = {"score": [str(tmp_path / "events.csv"), "--bootstrap-until", "2026-01-02"]}.get(command, [])
+    run = subprocess.run(
+        [sys.executable, "-m", "stream_app.cli", command, *words, "-c", str(tmp_path / "driftflow.toml")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, "Traceback" in run.stderr) == (1, False), run.stderr
+    assert f"{key}.pem is missing, but" in run.stderr
+    assert says in run.stderr
+    assert sorted((tmp_path / "keys").iterdir()) == before, "nothing is made"
