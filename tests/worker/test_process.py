@@ -1,4 +1,6 @@
-"""A worker process ends when it is told to, and with 1 and a sentence when it fails."""
+"""A worker process ends when it is told to, and with a sentence when it fails; tests/integration/test_failures.py has
+the failures of a real one.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ from typing import Any
 import pytest
 
 from stream_app.config import Config
-from stream_app.errors import PreflightError
+from stream_app.errors import DriftflowError, PreflightError, SinkError
 from stream_app.kafka.preflight import Check
 from stream_app.kafka.types import TopicPartition
+from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.decisions import Activated, encode
 from stream_app.stages.outputs import Point
 from stream_app.worker.process import run_worker
 from stream_app.worker.status import Status, read_status
+from stream_app.worker.supervision import Parts
 
 Play = Callable[["App"], Awaitable[None]]
 
@@ -59,9 +63,12 @@ class App:
 class Worker:
     """Stands in for the worker; counts how often its status was asked for."""
 
-    def __init__(self, play: Play, spool: Any) -> None:
-        self.app, self.ready = App(play), asyncio.Event()
+    def __init__(self, play: Play, spool: Any, parts: Parts) -> None:
+        self.app, self.ready, self.parts = App(play), asyncio.Event(), parts
         self.settled, self.spool = 0, spool
+
+    def poke(self) -> None:
+        """There is no thread of Kafka's consumer."""
 
     def progress(self) -> dict[TopicPartition, tuple[int, int]]:
         """One partition with lag."""
@@ -69,7 +76,7 @@ class Worker:
 
     def status(self) -> Status:
         """How far it is."""
-        return Status(pending=self.settled)
+        return Status(pending=self.settled, failing=dict(self.parts.failing))
 
 
 class Rig:
@@ -79,24 +86,35 @@ class Rig:
         self.config = config
         self.workers: list[Worker] = []
         self.options: list[tuple[Any, ...]] = []
-        self._patch = monkeypatch
+        self.patch = monkeypatch
         monkeypatch.setattr("stream_app.worker.process.prepare", lambda config: config)
+        monkeypatch.setattr("stream_app.worker.process.require_keys", lambda config, role: None)
+        monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
 
     def run(self, play: Play, **options: Any) -> None:
         """Until it ends."""
 
-        def make(config: Config, store: Any, spool: Any, only: str | None, replay: bool) -> Worker:
+        def make(config: Config, store: Any, spool: Any, parts: Parts, only: str | None, replay: bool) -> Worker:
             self.options.append((only, replay, store.decisions()))
-            self.workers.append(Worker(play, spool))
+            self.workers.append(Worker(play, spool, parts))
             return self.workers[-1]
 
-        self._patch.setattr("stream_app.worker.process.Worker", make)
+        self.patch.setattr("stream_app.worker.process.Worker", make)
         run_worker(self.config, checked=False, **options)
 
 
 @pytest.fixture
 def rig(config: Config, monkeypatch: pytest.MonkeyPatch) -> Rig:
     return Rig(config, monkeypatch)
+
+
+def lose_sink(rig: Rig) -> None:
+    """From now on the sink is away."""
+
+    def away(self: SQLiteSink, batch: Any) -> None:
+        raise SinkError("the server is away")
+
+    rig.patch.setattr(SQLiteSink, "write", away)
 
 
 async def stop_me(app: App) -> None:
@@ -116,44 +134,95 @@ def test_sigterm_ends_it_and_the_status_says_how_things_stood(rig: Rig) -> None:
     assert read_status(rig.config)["pending"] == 7
 
 
-def test_an_app_that_crashes_ends_it_with_1_and_a_sentence(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_app_that_crashes_ends_it_with_a_sentence(rig: Rig) -> None:
     async def play(app: App) -> None:
         await app.crash(OSError("the disk is gone"))
 
-    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit) as ending:
+    with pytest.raises(DriftflowError, match="Kafka failed: OSError: the disk is gone at .*; the worker ends so that"):
         rig.run(play)
-    assert ending.value.code == 1
-    assert "The worker failed: the disk is gone" in caplog.text
     assert rig.workers[0].app.calls[-1] == "stop"
 
 
-def test_a_status_that_cannot_be_written_ends_it(
+def test_an_app_that_does_not_come_up_in_time_ends_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start(app: App) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(App, "start", start)
+    monkeypatch.setattr("stream_app.worker.process._START_S", 0.1)
+    with pytest.raises(DriftflowError, match="the broker has not let the worker in for"):
+        rig.run(stop_me)
+
+
+def test_a_status_that_cannot_be_written_is_said_once_and_written_again(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
-        raise OSError("no space left on device")
+    monkeypatch.setattr("stream_app.worker.supervision._BACKOFF_S", 0.01)
 
     async def play(app: App) -> None:
-        monkeypatch.setattr("stream_app.worker.status.os.replace", full)
+        with monkeypatch.context() as patch:
+            patch.setattr("stream_app.worker.status.os.replace", full)
+            while not rig.workers[0].parts.failing:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+        while rig.workers[0].parts.failing:
+            await asyncio.sleep(0.01)
+        await stop_me(app)
 
-    monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
-    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "status.json")
+
+    with caplog.at_level(logging.INFO):
         rig.run(play)
-    assert "The worker failed: no space left on device" in caplog.text
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("supervision")]
+    assert said == [
+        "status: status.json: No space left on device; it is tried again, and the rest goes on",
+        "status works again",
+    ]
 
 
-def test_a_partition_that_stalls_ends_it(
-    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partition_that_stalls_ends_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(app: App) -> None:
         rig.workers[0].ready.set()
 
-    monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
     monkeypatch.setattr("stream_app.worker.progress.STALL_S", 0.05)
-    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit):
+    with pytest.raises(DriftflowError, match=r"no progress for .* although there are records to read on e/0;"):
         rig.run(play)
-    assert "The worker failed: no progress for" in caplog.text
-    assert "records to read on e/0" in caplog.text
+
+
+def test_a_last_checkpoint_that_fails_is_a_failure_and_all_is_stopped(rig: Rig) -> None:
+    async def play(app: App) -> None:
+        app.crash_reason = DriftflowError("the spool is full")
+        await stop_me(app)
+
+    with pytest.raises(DriftflowError, match="Kafka failed: the spool is full"):
+        rig.run(play)
+    assert rig.workers[0].app.calls[-1] == "stop"
+
+
+def test_what_killed_processes_have_left_is_removed(rig: Rig) -> None:
+    leftovers = [rig.config.path(name) for name in ("state/shape.json.1a.new", "models/m.model.2b.new")]
+    for path in leftovers:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        os.utime(path, (1_000, 1_000))
+    rig.run(stop_me)
+    assert not any(path.exists() for path in leftovers)
+
+
+def test_points_that_the_sink_does_not_take_are_counted(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(app: App) -> None:
+        lose_sink(rig)
+        rig.workers[0].spool.append([Point("alerts", (), 5, (("n", 1),))])
+        while read_status(rig.config).get("spooled") != 1:
+            await asyncio.sleep(0.01)
+        while "drainer" not in rig.workers[0].parts.failing:
+            await asyncio.sleep(0.01)
+        await stop_me(app)
+
+    with caplog.at_level(logging.WARNING):
+        rig.run(play)
+    assert f"1 points wait in {rig.config.path(rig.config.sink.spool)} for the next start" in caplog.text
+    assert read_status(rig.config)["failing"]["drainer"] == "the server is away"
 
 
 def test_the_points_are_written_before_it_ends(rig: Rig) -> None:
@@ -178,6 +247,7 @@ def test_a_run_is_repeated_with_the_decisions_given(rig: Rig, tmp_path: Any) -> 
 
 def test_nothing_starts_on_a_broker_that_cannot_be_used(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [Check("login", False, "user 'x' was refused", "check the password")]
+    monkeypatch.setattr("stream_app.worker.process.require_keys", lambda config, role: None)
     monkeypatch.setattr("stream_app.worker.process.preflight", lambda config, role: checks)
     with pytest.raises(PreflightError, match="FAILED login: user 'x' was refused; check the password"):
         run_worker(config)
