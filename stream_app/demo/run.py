@@ -254,6 +254,6 @@ class Demo:
     def _newest_model_is_in_service(self) -> bool:
         """On every source partition; and the store shows it, and all that were refused."""
         registry = Registry(self.config)
-        answers = {notice.model_id for notice in registry.notices()}
+        answers = {notice.model_id for notice in registry.notices() if notice.status != "covered"}
         shown = {model["model_id"] for model in self._facts.models}
         return answers <= shown and not self._facts.out_of_service(registry.history()[-1].model_id)
