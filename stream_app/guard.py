@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
+from stream_app.errors import DriftflowError
+
 FAIL_S = 4.0
 """From a failure to the end of the process by force."""
 
@@ -45,6 +47,8 @@ class Pulse:
 
 class Guard:
     """A context manager around the life of a process; to be entered by its main thread.
+
+    It ends in a DriftflowError with the sentence of the first failure, unless another exception is under way.
 
     Args:
         within_s: from the first SIGTERM or SIGINT to the end of the process at most.
@@ -137,6 +141,8 @@ class Guard:
         self._thread.join()
         self._ours.close()
         self._theirs.close()
+        if kind is None and self.failure is not None:
+            raise DriftflowError(self.failure)
 
     def _await_threads(self) -> None:
         with self._lock:

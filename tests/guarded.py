@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+from stream_app.errors import DriftflowError
 from stream_app.guard import Guard
 
 
@@ -104,10 +105,12 @@ def unread(guard: Guard) -> None:
 def main() -> None:
     """Run one of them; the status is 1 where the guard knows of a failure."""
     kind, within_s = sys.argv[1], float((sys.argv[2:] or ["2"])[0])
-    with Guard(within_s) as guard:
-        globals()[kind](guard)
-    print(guard.failure or "all is well", file=sys.stderr)
-    sys.exit(guard.failure is not None)
+    try:
+        with Guard(within_s) as guard:
+            globals()[kind](guard)
+    except DriftflowError as error:
+        sys.exit(str(error))
+    print("all is well", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,6 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
             guard.fail(described(error))
         finally:
             _deliver(drainer, spool, guard)
-    if guard.failure is not None:
-        raise DriftflowError(guard.failure)
 
 
 def _tidy(config: Config) -> None:
