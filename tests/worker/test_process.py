@@ -138,7 +138,7 @@ def test_an_app_that_crashes_ends_it_with_a_sentence(rig: Rig) -> None:
     async def play(app: App) -> None:
         await app.crash(OSError("the disk is gone"))
 
-    with pytest.raises(DriftflowError, match="Kafka failed: OSError: the disk is gone at .*; the worker ends so that"):
+    with pytest.raises(DriftflowError, match=r"Kafka failed: OSError: the disk is gone at .*; the worker ends so that"):
         rig.run(play)
     assert rig.workers[0].app.calls[-1] == "stop"
 
