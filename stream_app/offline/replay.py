@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.stages.batches import PartialMessage, RawBatch
-from stream_app.stages.decisions import Decision
+from stream_app.stages.decisions import Decision, width_of
 from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.pipeline import Pipeline
@@ -31,10 +32,18 @@ class LocalRun:
 
     Attributes:
         sent: what was sent, by role and partition, in order.
+
+    Raises:
+        DriftflowError: the decisions are of a run whose events topic had more partitions than its partials topic.
     """
 
     def __init__(self, config: Config, decisions: Iterable[Decision] = ()) -> None:
         repeated = list(decisions)
+        if width_of(repeated) is not None:
+            raise DriftflowError(
+                "the decisions are of a run whose events topic grew, and a file does not say which event went to which "
+                "partition: repeat it on the broker, with `driftflow worker --decisions`"
+            )
         self.config = config
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)

@@ -76,3 +76,10 @@ def models_of(decisions: Iterable[Decision]) -> set[str]:
 def sources_of(decisions: Iterable[Decision]) -> set[int]:
     """Every source partition that some worker has scored or waited for."""
     return {d.partition for d in decisions if isinstance(d, Activated | Joined)}
+
+
+def width_of(decisions: Iterable[Decision]) -> int | None:
+    """Number of partials partitions of a run, where its events topic had more: the others have joined, from the first
+    on. None where it had not, and the decisions do not say.
+    """
+    return min((d.partition for d in decisions if isinstance(d, Joined)), default=None)

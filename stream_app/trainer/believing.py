@@ -11,6 +11,7 @@ from flowlib.artifact import Ed25519PublicKey
 from schemas.intake import RawHeaders, Refusal, header_map, take_in
 from schemas.records import RetrainRequest
 from stream_app.config import Config
+from stream_app.kafka.shape import shape_path
 from stream_app.kafka.types import ConsumerRecord
 from stream_app.models.signing import signature_fault
 from stream_app.stages.partitioning import watch_signals
@@ -67,4 +68,6 @@ def _stranger(config: Config, source: str, partition: int) -> Refusal | None:
     if source == expected:
         return None
     detail = f"it says it is from {source or 'nobody'}, and on partition {partition} {expected} or {operator} asks"
+    if source.startswith(f"{stream}/watch/"):  # signed: more likely counted in another way than a slip
+        detail += f"; where it is one of our workers, its {shape_path(config)} and this trainer's ({width}) must agree"
     return Refusal("not_accepted", _SOURCE, detail)

@@ -11,7 +11,7 @@ from stream_app.errors import SnapshotError
 from stream_app.kafka.shape import record_shape, shape_of, shape_path
 from stream_app.stages import decisions as codec
 from stream_app.stages import snapshot as snapshots
-from stream_app.stages.decisions import DECODER, REMEDY, Decision
+from stream_app.stages.decisions import DECODER, REMEDY, Decision, width_of
 
 
 class StateStore:
@@ -24,6 +24,7 @@ class StateStore:
     def __init__(self, config: Config) -> None:
         self._dir = config.path(config.state.dir)
         self._decisions = self._dir / "decisions.jsonl"
+        self._partials, self._width = config.topics.partials, config.topics.partitions
         self._read: tuple[int, ...] = ()
         self._dir.mkdir(parents=True, exist_ok=True)
         self._check_shape(config)
@@ -97,9 +98,15 @@ class StateStore:
         """Start with the decisions of another run.
 
         Raises:
-            SnapshotError: the folder has other decisions already.
+            SnapshotError: the folder has other decisions already, or they are of another number of partials partitions.
         """
         decisions = list(decisions)
+        width = width_of(decisions) or self._width
+        if width != self._width:
+            raise SnapshotError(
+                f"the decisions are of a run with {width} partials partitions, and {self._partials} has {self._width}: "
+                f"make a partials topic with {width}, and repeat the run with that and a state.dir of its own"
+            )
         if decisions and not self._decisions.exists():
             write_durably(self._decisions, b"".join(codec.encode(decision) for decision in decisions))
         elif self.decisions() != decisions:

@@ -11,9 +11,10 @@ from flowlib.density import Density
 from schemas.codecs import decode_event
 from schemas.records import Alert, ModelNotice
 from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.offline import replay
 from stream_app.offline.replay import LocalRun, batches
-from stream_app.stages.decisions import Activated
+from stream_app.stages.decisions import Activated, Joined
 from stream_app.stages.outputs import Point
 from stream_app.stages.partitioning import partition_for
 from tests.stages.streams import STATIONS, bodies, config
@@ -97,3 +98,8 @@ def test_an_empty_file_has_no_batches() -> None:
     assert list(batches(config(), [])) == []
     (raw,) = batches(config(), [(b"north", None)])
     assert (raw.values, raw.offsets.dtype) == ([None], np.int64)
+
+
+def test_a_run_whose_topic_grew_cannot_be_repeated_from_a_file() -> None:
+    with pytest.raises(DriftflowError, match="a file does not say which event went to which partition"):
+        LocalRun(config(), [Activated(0, 0, "m"), Joined(0, 2, 1_000)])

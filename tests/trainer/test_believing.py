@@ -59,6 +59,12 @@ def test_a_signed_request_from_elsewhere_is_not(tmp_path: Path, source: str, par
     assert reason(tmp_path, message(ask(), KEY, source, partition)) == "not_accepted"
 
 
+def test_where_workers_and_trainer_count_in_two_ways_it_is_said(tmp_path: Path) -> None:
+    found = believed(stream_in(tmp_path), TRUSTED, message(ask(), KEY, "/driftflow/s/watch/1", 9))
+    assert isinstance(found, Refusal)
+    assert f"its {tmp_path}/state/shape.json and this trainer's (" in found.detail
+
+
 def test_what_nobody_trusted_has_signed_is_not_believed(tmp_path: Path) -> None:
     assert reason(tmp_path, message(ask(), None)) == "unsigned"
     assert reason(tmp_path, message(ask(), STRANGER)) == "untrusted_key"

@@ -12,7 +12,7 @@ from stream_app import disk
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, SnapshotError
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Activated
+from stream_app.stages.decisions import Activated, Joined
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY, pack
 from stream_app.worker.partitions import Partitions
@@ -137,3 +137,11 @@ def test_a_run_can_be_started_with_the_decisions_of_another_and_started_again(st
     store.preset([FIRST, SECOND])
     with pytest.raises(SnapshotError, match="holds other decisions: repeat a run"):
         store.preset([FIRST])
+
+
+def test_a_run_is_repeated_with_as_many_partials_partitions_as_it_had(store: StateStore) -> None:
+    store.preset([FIRST, Joined(0, 3, 0), Joined(0, 2, 0)])
+    with pytest.raises(
+        SnapshotError, match=r"a run with 1 partials partitions, and s.partials has 2: make a partials t"
+    ):
+        store.preset([FIRST, Joined(0, 1, 0)])
