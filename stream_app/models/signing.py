@@ -38,7 +38,7 @@ def signature_fault(value: bytes, headers: RawHeaders, trusted: Mapping[str, Ed2
     public = trusted.get(key_id)
     if public is None:
         known = ", ".join(sorted(trusted)) or "none"
-        detail = f"it is signed by key {key_id[:_HEX_MAX] or '(none)'}, which is not trusted here (trusted: {known})"
+        detail = f"it is signed by key {key_id[:_HEX_MAX]!r}, which is not trusted here (trusted: {known})"
         return Refusal("untrusted_key", KEY_ID, detail)
     try:
         public.verify(bytes.fromhex(signature[: 2 * _HEX_MAX].decode("ascii")), digest(value, named))
