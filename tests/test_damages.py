@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+from stream_app.kafka.shape import recorded_width
 from tests.damages import (
     COMMANDS,
     WITHOUT_BROKER,
@@ -275,3 +278,40 @@ def test_a_file_that_may_not_be_read_is_a_sentence(shown: Path, file: File) -> N
         said = " ".join(run.output.split())
         assert (run.exit_code, said.count("driftflow:"), "Traceback" in said) == (1, 1, False), f"{command}: {said}"
         assert str(path) in said, f"{command}: {said}"
+
+
+# What a worker finds of itself ----------------------------------------------------------------------------------------
+
+STATE = {
+    "state/shape.json": ["empty", "half", "zeros", "garbage", "a folder", "a loop of links"],
+    "spool.sqlite": ["empty", "half", "zeros", "garbage", "a folder", "a loop of links"],
+    "driftflow.sqlite": ["empty", "half", "zeros", "garbage", "a folder", "a loop of links"],
+    "state/decisions.jsonl": ["empty", "zeros", "garbage", "a folder", "a loop of links"],
+}
+STATE_CASES = [(name, damage) for name, damages in STATE.items() for damage in damages]
+
+
+@pytest.mark.parametrize(("name", "damage"), STATE_CASES, ids=[": ".join(case) for case in STATE_CASES])
+def test_a_worker_ends_where_its_own_files_are_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    """Without a broker: up to the point where it would connect."""
+
+    async def connect(_: object) -> None:
+        raise DriftflowError("nobody is there")
+
+    monkeypatch.setattr("stream_app.worker.process.prepare", with_shape)
+    monkeypatch.setattr("stream_app.worker.process._Run.until_the_end", connect)
+    (folder / "state").mkdir(exist_ok=True)
+    shutil.copy(folder / "decisions.jsonl", folder / "state")
+    assert "nobody is there" in invoke(folder, "worker", "--skip-preflight").output
+    path = DAMAGES[damage](folder / name)
+    before = content(path)
+    ends_in_a_sentence("worker", folder, ["worker", "--skip-preflight"], path)
+    assert content(path) == before
+
+
+def with_shape(config: Config) -> Config:
+    """What is looked at before topics are made."""
+    recorded_width(config)
+    return config

@@ -41,8 +41,9 @@ class CheckpointFile:
             return None
 
     def clear(self) -> None:
-        """Remove the file: training is over."""
-        self._path.unlink(missing_ok=True)
+        """Remove the file: training is over. Raises DriftflowError where it cannot be removed."""
+        with writing(self._path):
+            self._path.unlink(missing_ok=True)
 
 
 def learner(settings: TrainConfig, progress: Callable[[Progress], None] | None, file: CheckpointFile | None) -> Learn:

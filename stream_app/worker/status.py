@@ -129,14 +129,15 @@ def unread(config: Config) -> dict[int, int | None]:
 
 
 def _read_all(config: Config) -> list[Status]:
-    """What the workers have written, oldest first. A file that a power cut has emptied, or that is just being removed,
-    says nothing.
+    """What the workers have written, oldest first. A file that is damaged, cannot be read or is just being removed says
+    nothing: its worker, where there is one, writes it again within the second.
     """
     statuses = []
     for path in folder_of(config).glob("*.json"):
-        with contextlib.suppress(msgspec.DecodeError, FileNotFoundError):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
             statuses.append(_DECODER.decode(path.read_bytes()))
-    return sorted(statuses, key=lambda status: status.at)
+    whole = [status for status in statuses if all(set(COUNTERS) <= n.keys() for n in status.counters.values())]
+    return sorted(whole, key=lambda status: status.at)
 
 
 def _totals(statuses: list[Status]) -> dict[str, int]:

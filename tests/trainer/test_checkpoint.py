@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from flowlib.flows import FLOWS, Flow
 from flowlib.training import TrainConfig, TrainingRows
 from stream_app.config import Config, EventConfig, TopicsConfig
+from stream_app.errors import DriftflowError
 from stream_app.models.keys import signing_key
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer.checkpoint import CheckpointFile
@@ -64,14 +67,52 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert file.load() is None, "removed once training is over"
 
 
-def test_a_checkpoint_that_cannot_be_read_or_is_another_runs_is_passed_over(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "torn": lambda blob: blob[:-1],
+    "three bytes": lambda blob: blob[:3],
+    "zeros": lambda blob: bytes(len(blob)),
+    "a byte": lambda blob: blob[:100] + bytes([blob[100] ^ 1]) + blob[101:],
+    "another version": lambda blob: b"DFC0" + blob[4:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_checkpoint_that_is_damaged_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    file = checkpoint_in(tmp_path)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "s.checkpoint").write_bytes(b"torn")
+    file, path, kept = checkpoint_in(tmp_path), tmp_path / "state" / "s.checkpoint", list[bytes]()
+    keep = file.keep
+    file.keep = lambda checkpoint: (keep(checkpoint), kept.append(path.read_bytes()))[0]  # type: ignore[method-assign]
+    train(file)
+    path.write_bytes(damage(kept[0]))
     assert train(file)[1] == [10, 20, 30, 40, 50]
-    assert "is not used: these bytes are no checkpoint" in caplog.text
+    assert f"{path} is not used: these bytes are no checkpoint" in caplog.text
+    assert not path.exists()
+
+
+def test_a_folder_for_a_checkpoint_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "s.checkpoint"
+    path.mkdir(parents=True)
+    with pytest.raises(DriftflowError, match=f"{path} cannot be written, is a directory"):
+        train(checkpoint_in(tmp_path))
+    assert [other.name for other in path.parent.iterdir()] == ["s.checkpoint"]
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, looks = tmp_path / "state" / "s.checkpoint", list[int]()
+
+    def fsync(number: int, real: Callable[[int], None] = os.fsync) -> None:
+        looks.append(number)
+        if len(looks) > 4:  # two a checkpoint, file and folder
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stream_app.disk.os.fsync", fsync)
+        with pytest.raises(DriftflowError, match=f"{path} cannot be written, no space left on device"):
+            train(checkpoint_in(tmp_path))
+    assert train(checkpoint_in(tmp_path))[1] == [30, 40, 50]
 
 
 def test_an_answer_that_was_interrupted_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,47 @@ def test_a_damaged_ledger_trains_nothing(tmp_path: Path) -> None:
     ledger.path.write_bytes(b"{}\n" + ledger.path.read_bytes())
     with pytest.raises(DriftflowError, match="line 1 is damaged"):
         ledger.charge("two", ONE)
+
+
+@pytest.mark.parametrize("blob", [b"", b'{"request_id"', bytes(90), b"\xff\n", b"[" * 10_000 + b"\n", None])
+def test_no_training_begins_and_no_line_is_written_while_the_ledger_is_damaged(
+    tmp_path: Path, blob: bytes | None
+) -> None:
+    """It is made with its first entry in it: one of no bytes has lost what was in it."""
+    ledger = Ledger(config_in(tmp_path))
+    ledger.path.parent.mkdir()
+    ledger.path.mkdir() if blob is None else ledger.path.write_bytes(blob)
+    for ask in (ledger.entries, lambda: ledger.charge("r", ONE)):
+        with pytest.raises(DriftflowError, match=f"{ledger.path}.*(empty|damaged|is a directory)"):
+            ask()
+    assert ledger.path.is_dir() if blob is None else ledger.path.read_bytes() == blob
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_training_that_cannot_be_written_down_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: int
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    ledger = Ledger(config_in(tmp_path))
+    for number in range(earlier):
+        ledger.charge(f"r{number}", ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr("stream_app.disk.os.fsync", full)
+        with pytest.raises(DriftflowError, match=f"{ledger.path} cannot be written, no space left on device"):
+            ledger.charge("lost", ONE)
+    assert len(ledger.entries()) == earlier
+    assert len(list(ledger.path.parent.iterdir())) == earlier
+    ledger.charge("next", ONE)
+    assert ledger.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_refusal_leaves_no_ledger_behind(tmp_path: Path) -> None:
+    ledger = Ledger(config_in(tmp_path, epsilon_budget=0.001))
+    with pytest.raises(OverBudget):
+        ledger.charge("r", ONE)
+    assert not ledger.path.exists()
 
 
 def test_two_trainers_cannot_spend_the_same_budget(tmp_path: Path) -> None:

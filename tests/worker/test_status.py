@@ -140,3 +140,28 @@ def test_what_fails_and_what_is_refused_is_told_of_all_that_are_alive(
     assert (merged["set_aside"], merged["spooled"]) == (3, 8)
     write_as(config, 3, monkeypatch)
     assert read_status(config)["failing"] == {"drainer": "away"}
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        b"",
+        b'{"at": 1',
+        bytes(99),
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"[]",
+        b'{"at": "now"}',
+        b'{"at": 2e9, "counters": {"0": {"received": 3}}}',
+        None,
+    ],
+    ids=["empty", "half", "zeros", "no text", "nested", "a list", "wrong type", "a counter only", "a folder"],
+)
+def test_a_damaged_file_says_nothing_and_the_others_are_read(
+    config: Config, monkeypatch: pytest.MonkeyPatch, blob: bytes | None
+) -> None:
+    write_as(config, 1, monkeypatch, counters={0: counters(9, 8)}, unread={0: 4})
+    path = folder_of(config) / "damaged.json"
+    path.mkdir() if blob is None else path.write_bytes(blob)
+    assert read_status(config)["received"] == 9
+    assert unread(config) == {0: 4}
