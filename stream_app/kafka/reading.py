@@ -6,6 +6,7 @@ some brokers. The high watermark that comes with a fetch is right on all of them
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,7 +83,8 @@ def read_to_end(consumer: Consumer) -> Iterator[ConsumerRecord]:
 
 
 def follow(consumer: Consumer, say: Callable[[str], None]) -> Iterator[ConsumerRecord]:
-    """Records of the assigned partitions as they come, for ever. A broker that goes away is waited for.
+    """Records of the assigned partitions as they come, for ever, and of those that their topics get later. A broker
+    that goes away is waited for.
 
     Args:
         consumer: with its partitions assigned.
@@ -93,6 +95,7 @@ def follow(consumer: Consumer, say: Callable[[str], None]) -> Iterator[ConsumerR
     """
     heard_s, away = time.monotonic(), False
     while True:
+        _assign_new(consumer)
         fetched = fetch(consumer)
         for records in fetched.values():
             yield from records
@@ -102,6 +105,16 @@ def follow(consumer: Consumer, say: Callable[[str], None]) -> Iterator[ConsumerR
         if answers == away:
             say("the broker answers again" if answers else "the broker does not answer: waiting for it")
         heard_s, away = time.monotonic(), not answers
+
+
+def _assign_new(consumer: Consumer) -> None:
+    """Read what the topics have got since from its beginning; the others go on where they are."""
+    assigned = consumer.assignment()
+    with contextlib.suppress(KafkaError):
+        topics = {tp.topic for tp in assigned}
+        new = {Partition(topic, n) for topic in topics for n in consumer.partitions_for_topic(topic)} - assigned
+        if new:
+            consumer.assign(sorted(assigned | new))
 
 
 def fetch(consumer: Consumer) -> Fetched:

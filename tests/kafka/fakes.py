@@ -141,8 +141,8 @@ class Consumer:
         return set(answer)
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read these from now on."""
-        self._positions = dict.fromkeys(partitions, 0)
+        """Read these from now on; what is read already goes on."""
+        self._positions = {tp: self._positions.get(tp, 0) for tp in partitions}
 
     def assignment(self) -> set[TopicPartition]:
         """What is read."""

@@ -210,6 +210,16 @@ def test_a_broker_that_goes_away_is_waited_for_and_said_once(consumer: Consumer,
     assert lines == ["the broker does not answer: waiting for it", "the broker answers again"]
 
 
+def test_partitions_that_a_topic_gets_later_are_followed_too(consumer: Consumer) -> None:
+    consumer.assign([A])
+    consumer.partitions = [{0}, KafkaTimeoutError("busy"), {0, 1}]
+    consumer.polls = [{A: [record(A, 0)]}, {}, {A: [record(A, 1)], B: [record(B, 0)]}]
+    rows = follow(consumer, print)
+    assert [(row.partition, row.offset) for row in (next(rows), next(rows), next(rows))] == [(0, 0), (0, 1), (1, 0)]
+    assert consumer.assignment() == {A, B}
+    assert consumer.position(A) == 2, "it goes on where it was"
+
+
 def test_a_record_that_cannot_be_read_ends_the_following(consumer: Consumer) -> None:
     consumer.assign([A, B])
     consumer.damaged = {B: CorruptRecordError("crc")}
