@@ -215,7 +215,8 @@ class Worker:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Load the states of partitions before their first record comes. Source partitions may be new ones."""
         gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
-        await make_room(self.app, self._config, gained)
+        known = functools.partial(batch_transport.known_to_producer, self.app, self._config.topics.signals)
+        await make_room(known, self._config, gained)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()

@@ -251,7 +251,7 @@ async def test_a_source_partition_is_waited_for_as_soon_as_it_is_here_or_another
 ) -> None:
     room: list[set[int]] = []
 
-    async def make_room(app: Any, config: Any, sources: set[int]) -> None:
+    async def make_room(known: Any, config: Any, sources: set[int]) -> None:
         room.append(sources)
 
     monkeypatch.setattr("stream_app.worker.agents.make_room", make_room)
