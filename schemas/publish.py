@@ -20,8 +20,9 @@ _BASE = "urn:driftflow:schema"
 _CHANNELS = {
     "signals": (
         "{stream}.signals",
-        "What driftflow has to say. With P event partitions it has 2P + 1 partitions, each with one writer: SCORE of"
-        " source p writes to p, WATCH of partials partition q to P + q, the trainer to 2P.",
+        "What driftflow has to say. Each partition has one writer. With W partials partitions SCORE of source partition"
+        " p < W writes to p, WATCH of partials partition q to W + q, the trainer to 2W; SCORE of source partitions that"
+        " the events topic got later, p >= W, to p + W + 1.",
         ["alert", "event-anomaly", "retrain-request", "model-notice", "activation"],
     ),
     "models": (
