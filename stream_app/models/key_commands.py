@@ -110,7 +110,8 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
         f"key {name} is revoked: {files}",
         f"what it signed is refused from now on, {which} among it",
         *(f"it was the {role}'s: `driftflow keys rotate {role}` makes another" for role in current),
-        f"copy {files} to wherever {settings} is read elsewhere; running processes take it without a restart",
+        f"copy {files} to wherever {settings} is read elsewhere; running processes take it without a "
+        "restart, but one that signs with this key goes on with it until it is started again",
     ]
 
 
