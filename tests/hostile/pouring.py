@@ -105,12 +105,24 @@ class Pouring:
         """A kind that has not been sent yet, where there is one, made of an event whose turn it is. Its time stays that
         of the event, or becomes impossible: one that is days ahead makes those behind it late, which is no fault.
         """
-        known = {case.kind: case for case in of_one("events", Genuine("event", value, ()), self._chance)}
+        good = Genuine("event", self._fields_read(value), ())
+        known = {case.kind: case for case in of_one("events", good, self._chance)}
         possible = [case for case in known.values() if _keeps_time(case, value, self._config.event.time_field)]
         fresh = [case for case in possible if case.kind not in self._kinds_seen]
         case = self._chance.choice(fresh or possible)
         self._kinds_seen.add(case.kind)
         return case
+
+    def _fields_read(self, value: bytes) -> bytes:
+        """An event less what nobody looks at: whatever stands there, the event is taken."""
+        event = self._config.event
+        names = {
+            event.time_field,
+            *event.numeric,
+            *event.categorical,
+            *(n for fields in event.slicings for n in fields),
+        }
+        return json.dumps({name: field for name, field in json.loads(value).items() if name in names}).encode()
 
     def _kinds_in_turn(self, topic: str, seed: int) -> Iterator[Case]:
         """Cases that must be refused, one kind after the other, again and again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import signal
 import threading
 import time
 import urllib.error
@@ -169,7 +170,7 @@ def _stop(process: Process, report: Report) -> None:
         report.faults.append(f"{process.name} did not end when it was told to: {process.log[-1500:]}")
     else:
         report.stop_s[process.name] = took_s
-        if process.child.returncode:
+        if process.child.returncode not in (0, -signal.SIGTERM if process.name == "console" else 0):
             report.faults.append(f"{process.name} was stopped and ended with {process.child.returncode}")
     if TRACEBACK in process.log:
         at = process.log.index(TRACEBACK)
