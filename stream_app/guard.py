@@ -105,6 +105,15 @@ class Guard:
         self._pulses.append(pulse)
         return pulse
 
+    @contextlib.contextmanager
+    def limit(self, sentence: str, limit_s: float) -> Iterator[None]:
+        """Put around what must end within ``limit_s`` seconds: longer than that is a failure, with the sentence."""
+        pulse = self.watch(sentence, limit_s)
+        try:
+            yield
+        finally:
+            self._pulses.remove(pulse)
+
     def force(self) -> None:
         """End the process now, with a sentence about what did not end."""
         with self._lock:

@@ -188,7 +188,9 @@ def ensure_topics(config: Config) -> dict[str, int]:
             the broker does not let us add any.
     """
     try:
-        admin = KafkaAdminClient(**client_settings(config.kafka, config.root), bootstrap_timeout_ms=15_000)
+        admin = KafkaAdminClient(
+            **client_settings(config.kafka, config.root), bootstrap_timeout_ms=10_000, request_timeout_ms=10_000
+        )
     except KafkaError as error:
         where = ", ".join(config.kafka.bootstrap)
         raise DriftflowError(f"cannot use the broker at {where}: {error}") from error

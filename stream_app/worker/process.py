@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 STATUS_S = 0.5
 """Time between two writes of the status, and between two looks at the progress."""
 
-_START_S = 60.0
-"""How long the broker may take to let the worker in."""
+_START_S = 90.0
+"""How long the broker may take to answer all questions before the start, and then to let the worker in."""
 
 _SPARE_S = 0.3
 """What is left of the time to stop in when the sink is not waited for any longer."""
@@ -55,9 +55,10 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
     prepare_process()
     with Guard(config.worker.stop_within.seconds) as guard:
         require_keys(config, "worker")
-        if checked:
-            require(preflight(config, "worker"))
-        config = prepare(config)
+        with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
+            if checked:
+                require(preflight(config, "worker"))
+            config = prepare(config)
         store = StateStore(config)
         _tidy(config)
         if decisions is not None:

@@ -121,6 +121,8 @@ class Parts:
                     log.warning("%s: %s; it is tried again, and the rest goes on", part, described(error))
                 wait_s = min(2 * wait_s, _BACKOFF_S_MAX) if part in self.failing else _BACKOFF_S
                 self.failing[part] = described(error)
+                if part in self._pulses:
+                    self._pulses[part].beat()
             except Exception as error:
                 self.fail(part, error)
                 return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from stream_app.kafka.embedded import EmbeddedBroker
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 
@@ -129,6 +132,59 @@ def test_a_sink_that_hangs_holds_nothing_up_and_its_points_stay(stream: Stream) 
     stopped(stream, worker)
     assert worker.returncode == 0, stream.log()
     assert re.search(r"\d+ points wait in .*spool.sqlite for the next start", stream.log())
+
+
+@pytest.fixture
+def own_broker() -> Iterator[EmbeddedBroker]:
+    """A broker that the test may freeze: it then takes connections and never answers."""
+    broker = EmbeddedBroker().start()
+    yield broker
+    assert broker.pid
+    os.kill(broker.pid, signal.SIGCONT)
+    broker.stop()
+
+
+@pytest.fixture
+def frozen_later(own_broker: EmbeddedBroker, tmp_path: Path, models: Path, example: Path) -> Iterator[Stream]:
+    """A stream with a model and some events on that broker."""
+    stream = Stream(tmp_path / "air", own_broker.bootstrap, "air")
+    stream.adopt(models)
+    stream.publish()
+    stream.produce(stream.rows(example)[:600])
+    yield stream
+    stream.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_broker_that_is_away_does_not_hold_up_the_end(
+    own_broker: EmbeddedBroker, frozen_later: Stream, number: signal.Signals
+) -> None:
+    stream, worker = frozen_later, start(frozen_later, "none")
+    score_done(stream)
+    assert own_broker.pid
+    os.kill(own_broker.pid, number)
+    time.sleep(1.0)
+    stopped(stream, worker)
+    assert worker.returncode in (0, 1), stream.log()
+    if worker.returncode:
+        assert "did not end within 8 s of the signal to stop" in last_sentence(stream)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["worker"], ["worker", "--skip-preflight"], ["signals", "--no-follow"], ["models", "--publish"]],
+    ids=" ".join,
+)
+def test_a_broker_that_never_answers_ends_a_command_with_a_sentence(
+    own_broker: EmbeddedBroker, frozen_later: Stream, words: list[str]
+) -> None:
+    assert own_broker.pid
+    os.kill(own_broker.pid, signal.SIGSTOP)
+    called = [sys.executable, "-m", "stream_app.cli", *words, "-c", str(frozen_later.toml)]
+    run = subprocess.run(called, capture_output=True, text=True, timeout=30 + SLACK_S)
+    assert run.returncode == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    assert own_broker.bootstrap in run.stderr[run.stderr.index("driftflow: ") :]
 
 
 @EMBEDDED
