@@ -1,0 +1,51 @@
+"""A worker whose snapshot is damaged ends with a sentence, and goes on where it stood once the snapshot is restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stream_app.stages.score.state import COUNTERS
+from tests.integration.conftest import MakeStream
+
+Harm = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("source-1", lambda path: path.write_bytes(b"")),
+        ("watch-2", lambda path: path.write_bytes(path.read_bytes()[:-1])),
+    ],
+    ids=["empty", "cut short"],
+)
+def test_a_damaged_snapshot_ends_the_worker_and_a_restored_one_is_gone_on_from(
+    make_stream: MakeStream, example: Path, name: str, harm: Harm
+) -> None:
+    stream = make_stream()
+    stream.publish()
+    rows = stream.rows(example)
+    stream.produce(rows[:3_000])
+    stream.start_worker()
+    stream.wait_until_done()
+    stream.stop()
+    path = stream.folder / "state" / f"{name}.snapshot"
+    whole = path.read_bytes()
+    harm(path)
+    damaged = path.read_bytes()
+    worker = stream.start_worker()
+    assert worker.wait(60) == 1
+    stream.workers.clear()
+    said = stream.log()
+    assert f"{path} cannot be used: " in said
+    assert "Traceback" not in said
+    assert path.read_bytes() == damaged, "left as it is"
+    path.write_bytes(whole)
+    stream.produce(rows[3_000:4_000])
+    stream.start_worker()
+    stream.wait_until_done()
+    stream.stop()
+    status = stream.status()
+    assert status["received"] == 4_000 == sum(status[name] for name in COUNTERS if name != "received")
