@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stream_app.config import KafkaConfig
 from stream_app.errors import DriftflowError
+from stream_app.kafka import header_names
 from stream_app.kafka.types import ClientSettings
 
 
@@ -30,7 +31,7 @@ def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | 
 
 
 def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSettings:
-    """Keyword arguments for the clients of kafka-python and aiokafka.
+    """Keyword arguments for the clients of kafka-python and aiokafka; the former read any header name from now on.
 
     Args:
         kafka: the section of the configuration.
@@ -39,6 +40,7 @@ def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSetting
     Raises:
         DriftflowError: a file with a certificate, a key or the password cannot be read.
     """
+    header_names.take_any()
     try:
         return _connection(kafka) | _tls(kafka, root) | _login(kafka, root)
     except OSError as error:

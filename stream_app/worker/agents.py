@@ -22,7 +22,7 @@ from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
-from stream_app.worker import batch_transport
+from stream_app.worker import batch_transport, header_names
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
@@ -72,6 +72,7 @@ class Worker:
         replay: bool = False,
     ) -> None:
         self._config, self._store, self._spool, self.parts = config, store, spool, parts
+        header_names.take_any()
         self.app = make_app(config)
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
         self.ready = asyncio.Event()

@@ -29,6 +29,14 @@ class Clock:
         self.now_s += seconds
 
 
+class NoText(str):
+    """A name that is encoded as bytes which are no UTF-8."""
+
+    def encode(self, *_: Any) -> bytes:
+        """As a client of another language may send it."""
+        return b"\xff\xfe"
+
+
 def forever(answer: Any) -> Iterator[Any]:
     """The same answer to every question."""
     while True:
