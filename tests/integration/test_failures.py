@@ -117,11 +117,11 @@ def test_sigterm_ends_a_worker_in_order(make_stream: MakeStream, example: Path) 
     stream.publish()
     stream.produce(stream.rows(example)[:600])
     worker = start(stream, "none")
-    score_done(stream)
+    stream.wait(lambda: stream.received() == 600, "all scores")
     stopped(stream, worker)
     assert worker.returncode == 0, stream.log()
     assert "Traceback" not in stream.log()
-    assert stream.status()["pending"] == 0
+    assert stream.uncommitted(stream.config.topics.events) == 0, "the last checkpoint was committed"
 
 
 @EMBEDDED
