@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from flowlib import artifact
 from flowlib.density import Density
 from flowlib.table import Table
-from stream_app import cli
+from stream_app import cli, command_line
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.models.keys import signing_key
@@ -138,7 +138,7 @@ def test_the_command_says_what_it_wrote_and_what_is_wrong(
     kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, model_id = kept
-    monkeypatch.setattr(cli, "load", lambda *_: config)
+    monkeypatch.setattr(command_line, "load", lambda *_: config)
     out = str(Path(config.root) / "flow.pt")
     words = ["export", model_id, "--format", "torchscript", "--out", out]
     assert CliRunner().invoke(cli.main, words).exit_code == 0
@@ -152,7 +152,7 @@ def test_what_cannot_be_written_is_said_before_the_work_and_in_a_sentence_after(
     kept: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, model_id = kept
-    monkeypatch.setattr(cli, "load", lambda *_: config)
+    monkeypatch.setattr(command_line, "load", lambda *_: config)
     nowhere = Path(config.root) / "no" / "such" / "flow.pt"
     run = CliRunner().invoke(cli.main, ["export", "no such model", "--format", "torchscript", "--out", str(nowhere)])
     assert run.exit_code == 1
