@@ -190,6 +190,14 @@ def test_where_nothing_is_damaged_every_command_goes_on(whole_folder: Path, tmp_
         goes_on(command, folder, COMMANDS[command](folder))
 
 
+@pytest.mark.parametrize("blob", [b"", b"\xff\xfe\n", b"no key\n"])
+def test_a_damaged_list_of_revoked_keys_believes_nobody(folder: Path, blob: bytes) -> None:
+    path = overwrite(folder / "keys" / "revoked.txt", blob)
+    for command in sorted(FILES["public key"].readers):
+        ends_in_a_sentence(command, folder, COMMANDS[command](folder), path)
+    assert path.read_bytes() == blob
+
+
 def test_lost_promotions_are_as_if_there_had_been_none(folder: Path) -> None:
     """Nobody knows then which model is in service: none is, until one is named or trained."""
     (folder / "models/s.jsonl").unlink()

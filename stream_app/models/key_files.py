@@ -197,6 +197,8 @@ def read_revoked(folder: Path) -> set[str]:
     if not present(path):
         return set()
     lines = _read(path, _REVOKED_REMEDY).decode("utf-8", "replace").splitlines()
+    if not lines:  # what was written here once, nobody takes off again: its keys would be believed
+        raise ModelError(f"{path} is damaged, it is empty: {_REVOKED_REMEDY}")
     names = {line.partition("#")[0].strip() for line in lines} - {""}
     wrong = [name for name in names if not is_key_id(name)]
     if wrong:
