@@ -2,7 +2,7 @@
 they come to it: one of them would stop every reader of a topic for good. Here the name is read with replacement
 characters, and the record is taken in like any other. :mod:`stream_app.worker.header_names` does the same for aiokafka.
 
-A private name of kafka-python 3.0 is replaced here; the dependency is pinned for that reason.
+A private name of kafka-python is replaced here: ``tests/kafka/test_header_names.py`` fails where that has changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Headers whose names are no UTF-8, as aiokafka reads them: see :mod:`stream_app.kafka.header_names`.
 
-Private names of aiokafka 0.14 are used and replaced here; the dependency is pinned for that reason.
+Private names of aiokafka are used here: ``tests/worker/test_header_names.py`` fails where these have changed.
 """
 
 from __future__ import annotations
