@@ -68,7 +68,9 @@ def main() -> None:
     show_default=True,
     help="How long the live part takes (longer where trainings do).",
 )
-@click.option("--console-port", default=0, help="Port of the web console (0: any free one).")
+@click.option(
+    "--console-port", type=click.IntRange(0, 65_535), default=0, help="Port of the web console (0: any free one)."
+)
 def demo(**options: Any) -> None:
     """Tell the whole story on real data: a year of Beijing air quality, through a real broker.
 
@@ -310,7 +312,7 @@ def console(config: Config, port: int | None) -> None:
 
 
 @main.command(short_help="Run the embedded broker.")
-@click.option("--port", default=9092, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=9092, show_default=True)
 def broker(port: int) -> None:
     """Run the embedded broker in the foreground (everything is kept in memory)."""
     from stream_app.kafka.embedded import run_broker

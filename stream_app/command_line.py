@@ -20,8 +20,8 @@ from stream_app.errors import DriftflowError
 
 Command = Callable[..., None]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)  # a name such as a:x:b stays as it is
+err = Console(stderr=True, highlight=False, emoji=False)
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)

@@ -182,12 +182,22 @@ def test_events_come_from_standard_input_too(folder: Path, words: list[str]) -> 
         ["produce", "events.csv", "--speedup", "nan"],
         ["demo", "--seconds", "-1"],
         ["console", "--port", "99999"],
+        ["broker", "--port", "99999"],
+        ["broker", "--port", "-1"],
+        ["demo", "--console-port", "99999"],
     ],
 )
 def test_a_number_that_means_nothing_is_refused(words: list[str]) -> None:
     run = CliRunner().invoke(main, words)
     assert run.exit_code == 2
     assert "Traceback" not in run.output
+
+
+def test_a_name_is_said_as_it_is_written(tmp_path: Path) -> None:
+    """No brackets are taken for markup, and no colons for a picture."""
+    path = tmp_path / "a[bold]b:smile:c:-1:d.toml"
+    run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, ["models", "-c", str(path)])
+    assert (run.exit_code, str(path) in run.output) == (1, True), run.output
 
 
 def test_a_taken_port_is_a_sentence(folder: Path) -> None:

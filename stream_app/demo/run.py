@@ -61,7 +61,7 @@ class Stopped(BaseException):
 
 def run_demo(options: dict[str, Any]) -> int:
     """Run the demo; returns the exit status. Nothing is left behind, unless asked for."""
-    err = Console(stderr=True, highlight=False)
+    err = Console(stderr=True, highlight=False, emoji=False)
     for number in _STOPPING:
         signal.signal(number, _raise_stopped)
     with ExitStack() as stack:
