@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from kafka.errors import KafkaTimeoutError
 
@@ -12,7 +14,8 @@ from schemas.intake import Refusal, Topic, take_in
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.reading import read_to_end, reader
+from stream_app.kafka.reading import PATIENCE_S, reader
+from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust
 from stream_app.models.signing import signature_fault
@@ -20,6 +23,8 @@ from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.publishing import SENT_S, make_producer, publish, tell
 from stream_app.trainer.stopping import Stopping, persistently
+
+_POLL_MS = 300
 
 
 class Delivery:
@@ -91,10 +96,9 @@ class Delivery:
         )
         self._told.add(notice.request_id)
 
-    def bury(self, record: ConsumerRecord, refusal: Refusal) -> None:
+    def bury(self, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None) -> None:
         """Put a message that cannot be used on the dead-letter topic; raises what :meth:`deliver` raises."""
-        place = (record.topic, record.partition, record.offset)
-        letter = dead_letter(self._config, *place, refusal, record.value)
+        letter = dead_letter(self._config, topic, partition, offset, refusal, value)
 
         def send() -> None:
             self._producer.send(
@@ -136,15 +140,36 @@ class Delivery:
             consumer.assign(places)
             for place in places:
                 consumer.seek(place, self._next.get(topic, 0))
-            for record in read_to_end(consumer):
+            for record in self._to_end(consumer):
                 self._next[topic] = record.offset + 1
                 notice = self._genuine_notice(kind, record)
                 if notice is not None:
                     self.highest = max(self.highest, notice.sequence)
                     take(notice)
 
+    def _to_end(self, consumer: Any) -> Iterator[ConsumerRecord]:
+        """Records of the partition assigned, up to its end; what cannot be taken apart is no notice of ours."""
+
+        def skip(place: Place) -> None:
+            (topic, number), offset, why = place
+            self._say(f"{topic}/{number}@{offset} is passed over: {why}")
+
+        heard_s = time.monotonic()
+        while not all(_at_end(consumer, place) for place in consumer.assignment()):
+            if time.monotonic() - heard_s > PATIENCE_S:
+                raise KafkaTimeoutError(f"no answer for {PATIENCE_S:.0f} s")
+            self._stopping.check()
+            for records in poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, self._client, skip).values():
+                heard_s = time.monotonic()
+                yield from records
+
     def _genuine_notice(self, kind: Topic, record: ConsumerRecord) -> ModelNotice | None:
         notice = take_in(kind, self._config.stream, record.value, record.headers)
         if not isinstance(notice, ModelNotice) or record.value is None:
             return None
         return None if signature_fault(record.value, record.headers, self._genuine) else notice
+
+
+def _at_end(consumer: Any, place: Any) -> bool:
+    end = consumer.highwater(place)
+    return end is not None and consumer.position(place) >= end

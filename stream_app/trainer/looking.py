@@ -18,6 +18,7 @@ from flowlib.table import Ints
 from schemas.records import OffsetRange
 from stream_app.config import Config
 from stream_app.kafka.retrying import retried
+from stream_app.kafka.stepping import poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import RawBatch
 from stream_app.stages.score.decoding import Decoder
@@ -47,9 +48,9 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
         if not wanted:
             return Seen(len(numbers), {}, None)
         consumer.assign(list(wanted))
-        held = _held(consumer, list(wanted))
+        held = _held(consumer, client, list(wanted))
         inside = {tp: part for tp, part in wanted.items() if held[tp].first < part.end <= held[tp].end}
-        times = _tails(Decoder(config), consumer, inside, held)
+        times = _tails(Decoder(config), consumer, client, inside, held)
         latest = [newest(np.concatenate(parts), int(config.windows.max_future)) for parts in times.values() if parts]
         by_number = {tp.partition: place for tp, place in held.items()}
         return Seen(len(numbers), by_number, max((time for time in latest if time is not None), default=None))
@@ -85,11 +86,11 @@ def _consumer(client: ClientSettings) -> Iterator[Any]:
         consumer.close(timeout_ms=1_000)
 
 
-def _held(consumer: Any, parts: list[Any]) -> dict[Any, Held]:
+def _held(consumer: Any, client: ClientSettings, parts: list[Any]) -> dict[Any, Held]:
     firsts = consumer.beginning_offsets(parts, timeout_ms=int(1_000 * _ANSWER_S))
     for tp, first in firsts.items():
         consumer.seek(tp, first)
-    for _ in _polls(consumer):
+    for _ in _polls(consumer, client):
         ends = {tp: consumer.highwater(tp) for tp in parts}
         if None not in ends.values():
             break
@@ -97,7 +98,7 @@ def _held(consumer: Any, parts: list[Any]) -> dict[Any, Held]:
 
 
 def _tails(
-    decoder: Decoder, consumer: Any, inside: dict[Any, OffsetRange], held: dict[Any, Held]
+    decoder: Decoder, consumer: Any, client: ClientSettings, inside: dict[Any, OffsetRange], held: dict[Any, Held]
 ) -> dict[Any, list[Ints]]:
     """Event times of the last records of each range and of the one after it, which closed its last pane."""
     consumer.assign(list(inside))
@@ -105,7 +106,7 @@ def _tails(
     for tp, part in inside.items():
         consumer.seek(tp, max(held[tp].first, part.end - TAIL))
     times: dict[Any, list[Ints]] = {tp: [] for tp in inside}
-    for fetched in _polls(consumer) if inside else ():
+    for fetched in _polls(consumer, client) if inside else ():
         for tp, records in fetched.items():
             records = [record for record in records if record.offset < ends[tp]]
             offsets = np.array([record.offset for record in records], dtype=np.int64)
@@ -116,10 +117,10 @@ def _tails(
     return times
 
 
-def _polls(consumer: Any) -> Iterator[Any]:
+def _polls(consumer: Any, client: ClientSettings) -> Iterator[Any]:
     """What polls bring, until whoever asks has enough; raises KafkaTimeoutError when that takes too long."""
     deadline_s = time.monotonic() + _ANSWER_S
     while time.monotonic() < deadline_s:
-        yield consumer.poll(timeout_ms=_POLL_MS)
+        yield poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, client, lambda _: None)
     where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(consumer.assignment()))
     raise KafkaTimeoutError(f"no answer for {_ANSWER_S:.0f} s about {where}")

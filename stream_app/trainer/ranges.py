@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CorruptRecordError, OffsetOutOfRangeError
+from kafka.errors import OffsetOutOfRangeError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config
+from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.decoding import Decoder
@@ -60,9 +61,8 @@ def read_ranges(
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
     )
     try:
-        consumer.assign(list(wanted))
         _seek(consumer, wanted, {tp: part.start for tp, part in wanted.items()})
-        for tp, records in _fetch(consumer, wanted, stopping or Stopping()):
+        for tp, records in _fetch(consumer, client, wanted, stopping or Stopping()):
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             yield decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))[0]
     finally:
@@ -72,15 +72,16 @@ def read_ranges(
 def _seek(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> None:
     """Go to the positions, or to what retention has left after them; a range with nothing left is dropped."""
     beginnings = consumer.beginning_offsets(list(wanted), timeout_ms=_ANSWER_MS)
-    for tp, part in list(wanted.items()):
-        if beginnings[tp] >= part.end:
-            log.warning("%s/%d: retention has deleted every offset asked for (below %d)", *tp, part.end)
-            _finish(consumer, wanted, tp)
-        else:
-            consumer.seek(tp, max(positions[tp], beginnings[tp]))
+    for tp in [tp for tp, part in wanted.items() if beginnings[tp] >= part.end]:
+        log.warning("%s/%d: retention has deleted every offset asked for (below %d)", *tp, wanted.pop(tp).end)
+    consumer.assign(list(wanted))  # a consumer wants a position of all that it is assigned
+    for tp in wanted:
+        consumer.seek(tp, max(positions[tp], beginnings[tp]))
 
 
-def _fetch(consumer: Any, wanted: Wanted, stopping: Stopping) -> Iterator[tuple[Any, list[Any]]]:
+def _fetch(
+    consumer: Any, client: ClientSettings, wanted: Wanted, stopping: Stopping
+) -> Iterator[tuple[Any, list[Any]]]:
     """``(topic partition, records)`` until every range has been read to its end.
 
     By the consumer's position, not by the last record: at the end of a range there may be none, only the marker of a
@@ -90,7 +91,7 @@ def _fetch(consumer: Any, wanted: Wanted, stopping: Stopping) -> Iterator[tuple[
     moved_s = time.monotonic()
     while wanted:
         stopping.check()
-        for tp, records in _poll(consumer, wanted, positions).items():
+        for tp, records in _poll(consumer, client, wanted, positions).items():
             inside = [record for record in records if tp in wanted and record.offset < wanted[tp].end]
             if inside:
                 yield tp, inside
@@ -99,27 +100,26 @@ def _fetch(consumer: Any, wanted: Wanted, stopping: Stopping) -> Iterator[tuple[
             if position != positions[tp]:
                 moved_s, positions[tp] = time.monotonic(), position
             if position >= part.end:
-                _finish(consumer, wanted, tp)
+                consumer.pause(tp)
+                del wanted[tp]
         if wanted and time.monotonic() - moved_s > _STALL_S:
             consumer.beginning_offsets(list(wanted), timeout_ms=_ANSWER_MS)  # raises where the broker is away
             raise RangesGone(f"no rows came for {_STALL_S:.0f} s while reading {_left(wanted, positions)}")
 
 
-def _poll(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> dict[Any, list[Any]]:
+def _poll(consumer: Any, client: ClientSettings, wanted: Wanted, positions: dict[Any, int]) -> dict[Any, list[Any]]:
     try:
-        fetched: dict[Any, list[Any]] = consumer.poll(timeout_ms=_POLL_MS)
+        fetched: dict[Any, list[Any]] = poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, client, _say)
     except OffsetOutOfRangeError:  # retention has overtaken us
         _seek(consumer, wanted, positions)
         return {}
-    except (CorruptRecordError, UnicodeDecodeError) as error:
-        raise RangesGone(f"what the broker hands out of {_left(wanted, positions)} cannot be read: {error}") from error
     return fetched
+
+
+def _say(place: Place) -> None:
+    (topic, number), offset, why = place
+    log.warning("%s/%d@%d is left out: %s", topic, number, offset, why)
 
 
 def _left(wanted: Wanted, positions: dict[Any, int]) -> str:
     return ", ".join(f"{tp.topic}/{tp.partition} from {positions[tp]:,} to {part.end:,}" for tp, part in wanted.items())
-
-
-def _finish(consumer: Any, wanted: Wanted, tp: Any) -> None:
-    consumer.pause(tp)
-    del wanted[tp]

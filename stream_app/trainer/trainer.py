@@ -17,6 +17,7 @@ from schemas.intake import Refusal
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.registry import Registry
@@ -107,18 +108,29 @@ class Trainer:
             consumer.close(timeout_ms=_CLOSE_MS)
 
     def _round(self, consumer: Any) -> None:
-        fetched = persistently(lambda: consumer.poll(timeout_ms=_POLL_MS), "fetching", self._stopping, self._tell)
         done: dict[Any, int] = {}
+        fetched = persistently(lambda: self._poll(consumer, done), "fetching", self._stopping, self._tell)
         for record, taken in self.in_turn(fetched):
             if isinstance(taken, Asked):
                 self._commit(consumer, done)  # what came before it is not taken again, however this one ends
                 self._answering.answer(taken)
             elif taken is not None:
-                self._refuse(record, taken)
+                self._refuse(record.topic, record.partition, record.offset, taken, record.value)
             done[Partition(record.topic, record.partition)] = record.offset + 1
             if isinstance(taken, Asked):
                 self._commit(consumer, done)
         self._commit(consumer, done)
+
+    def _poll(self, consumer: Any, done: dict[Any, int]) -> dict[Any, list[ConsumerRecord]]:
+        def skip(place: Place) -> None:
+            tp, offset, why = place
+            self._refuse(tp.topic, tp.partition, offset, Refusal("undecodable", "", why), None)
+            done[tp] = offset + 1
+
+        fetched: dict[Any, list[ConsumerRecord]] = poll_past(
+            lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, self._client, skip
+        )
+        return fetched
 
     def in_turn(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[Taken]:
         """Records in the order of each partition; of the next ones of all partitions, the request of the earliest pane
@@ -131,12 +143,11 @@ class Trainer:
         ]
         return heapq.merge(*taken, key=_when)
 
-    def _refuse(self, record: ConsumerRecord, refusal: Refusal) -> None:
+    def _refuse(self, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None) -> None:
         self.refused[refusal.reason] += 1
-        where = f"{record.topic}/{record.partition}@{record.offset}"
-        said = f"{where} is no request ({refusal.reason}): {refusal.detail}"
+        said = f"{topic}/{partition}@{offset} is no request ({refusal.reason}): {refusal.detail}"
         self._tell(f"{said}; {self.refused.total()} such so far, each among the dead letters")
-        self._delivery.bury(record, refusal)
+        self._delivery.bury(topic, partition, offset, refusal, value)
 
     def _commit(self, consumer: Any, done: dict[Any, int]) -> None:
         """Commit and forget; a commit that comes too late for the group is none: what it was of is read again, and is

@@ -35,7 +35,6 @@ class FakeConsumer:
         log: partition to its bodies; the offset of each is its index. None is an offset that no record has: the marker
             of a transaction, or what compaction has removed.
         beginning: first offset that retention has left, by partition.
-        errors: raised by the polls, before they hand out anything.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class FakeConsumer:
         self.log, self.beginning, self.a_poll = log, beginning or {}, a_poll
         self.positions: dict[Any, int] = {}
         self.paused: set[Any] = set()
-        self.errors: list[Exception] = []
         self.closed = False
 
     def assign(self, partitions: list[Any]) -> None:
@@ -72,8 +70,6 @@ class FakeConsumer:
         self.paused |= set(partitions)
 
     def poll(self, timeout_ms: int) -> dict[Any, list[Any]]:
-        if self.errors:
-            raise self.errors.pop(0)
         out = {}
         for tp, start in self.positions.items():
             if tp not in self.paused and start < self.beginning.get(tp.partition, 0):

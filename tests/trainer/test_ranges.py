@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kafka.errors import CorruptRecordError, KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config, EventConfig, TopicsConfig
@@ -99,13 +99,6 @@ def test_a_broker_that_is_away_is_no_fault_of_the_request(monkeypatch: pytest.Mo
     monkeypatch.setattr(consumer, "beginning_offsets", ask)
     with pytest.raises(KafkaTimeoutError):
         read(monkeypatch, consumer, {0: (0, 30)})
-
-
-def test_damaged_bytes_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    consumer = FakeConsumer(LOG)
-    consumer.errors = [CorruptRecordError("batch at 3 failed crc check")]
-    with pytest.raises(RangesGone, match=r"e/0 from 0 to 20 cannot be read: .*failed crc check"):
-        read(monkeypatch, consumer, {0: (0, 20)})
 
 
 def test_reading_ends_when_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
