@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from stream_app.config import load
 from stream_app.errors import DriftflowError
@@ -80,13 +82,14 @@ class Group(click.Group):
 
 
 def _fail(reason: object) -> NoReturn:
-    err.print(f"[bold red]driftflow:[/] {plain(reason)}", soft_wrap=True)  # a path stays in one piece
+    text = Text.assemble(("driftflow:", "bold red"), " ", str(reason))
+    err.print(text, soft_wrap=True)  # a path stays in one piece
     sys.exit(1)
 
 
 def plain(text: object) -> str:
-    """Brackets are rich's markup."""
-    return str(text).replace("[", "\\[")
+    """Brackets are rich's markup; a backslash before one would take the mask off again."""
+    return escape(str(text))
 
 
 def _configured(broker: bool) -> Callable[[Command], Command]:

@@ -195,9 +195,25 @@ def test_a_number_that_means_nothing_is_refused(words: list[str]) -> None:
 
 def test_a_name_is_said_as_it_is_written(tmp_path: Path) -> None:
     """No brackets are taken for markup, and no colons for a picture."""
-    path = tmp_path / "a[bold]b:smile:c:-1:d.toml"
+    path = tmp_path / "a[bold]b:smile:c:-1:d\\[x]\\[.toml"
     run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, ["models", "-c", str(path)])
     assert (run.exit_code, str(path) in run.output) == (1, True), run.output
+
+
+def test_a_slice_may_be_named_like_markup(folder: Path) -> None:
+    """Whoever sends events names the slices; the table of alerts shows each name as it is."""
+    path, name = folder / "events.csv", "[/x] [bold]\\[/] :smile:"
+    _, *rows = path.read_text().splitlines()
+    fields = [row.split(",") for row in rows]
+    lines = [f"{at},{x},{y if at < '2026-02-20' else ''},{name}" for at, x, y in fields]
+    path.write_text("\n".join(["at,x,y,place", *lines]) + "\n")
+    config = folder / "driftflow.toml"
+    text = config.read_text().replace('"x", "y"]', '"x", "y"]\nslicings = [["place"]]')
+    text = text.replace("partitions = 2", "partitions = 1")  # one slice, so one partition: nobody waits for another
+    config.write_text(text + '[rules.gone]\ndetector = "missing"\nopen = 0.3\nresolve = 0.1\n')
+    run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, ["score", str(path), "-c", str(config)])
+    assert run.exit_code == 0, repr(run.exception)
+    assert name in run.output
 
 
 def test_a_taken_port_is_a_sentence(folder: Path) -> None:

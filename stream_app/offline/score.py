@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flowlib.density import Density
 from schemas.codecs import decode_event
@@ -82,7 +83,8 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
         write_signals(run.sent, options.signals)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
         err.print(
-            f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}"
+            f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}",
+            markup=False,
         )
     _print_results(run, out)
 
@@ -101,13 +103,16 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
     with progress_bar(err) as bar:
         task = bar.add_task("training", total=config.model.max_steps)
         rows = dataset.gather(events, 0, until_ms)
-        outcome = answer(config, request, rows, None, key, lambda p: bar.update(task, completed=p.step))
+        newest_ms = int(rows.time_ms[-1]) if len(rows) else 0
+        outcome = answer(
+            config, request, rows, None, key, lambda p: bar.update(task, completed=p.step), seen_ms=newest_ms
+        )
     if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")
     registry.save(outcome.model)
     registry.record(outcome.notice)
-    registry.promote(Entry(outcome.model.model_id, request.id, request.requested_pane_ms))
-    err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}")
+    registry.promote(Entry(outcome.model.model_id, request.id, outcome.notice.created_ms))
+    err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}", markup=False)
     return registry.load(outcome.model.model_id)
 
 
@@ -205,7 +210,7 @@ def _print_results(run: LocalRun, out: Console) -> None:
     for _, message in _signals(run.sent):
         row = _result_row(decode_event(message.value, message.headers))
         if row:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # slices and rules are named by others: no markup is read in them
     out.print(table)
 
 
