@@ -200,7 +200,7 @@ class TrainerConfig(Section, frozen=True):
     min_rows: Positive = 500
     """Fewer rows than this train no model."""
     budget_per_day: Positive = 24
-    """Models promoted within a day of event time; requests beyond are not answered."""
+    """Models promoted within a day of event time; requests beyond are refused."""
 
 
 class SinkConfig(Section, frozen=True):
