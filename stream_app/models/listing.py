@@ -14,7 +14,8 @@ _YES, _NOT_ASKED = "yes", "–"
 
 
 def list_models(config: Config) -> list[dict[str, Any]]:
-    """Every model notice of the registry, oldest first, each promoted one verified anew.
+    """Every model notice of the registry, oldest first, each promoted one verified anew. That an earlier model covers a
+    request is about no model of its own.
 
     Raises:
         DriftflowError: what the registry holds of decisions or promotions is damaged.
@@ -34,6 +35,7 @@ def list_models(config: Config) -> list[dict[str, Any]]:
             "gates": notice.gates,
         }
         for notice in registry.notices()
+        if notice.status != "covered"
     ]
 
 

@@ -20,7 +20,8 @@ def test_each_notice_is_a_row_and_the_last_promotion_is_in_service(tmp_path: Pat
     registry = Registry(config)
     assert list_models(config) == []
     registry.save(model)
-    for notice in (notice_of("older"), notice_of("refused-1", "refused"), notice_of(model.model_id)):
+    covered = notice_of("covered-1", "covered")
+    for notice in (notice_of("older"), notice_of("refused-1", "refused"), covered, notice_of(model.model_id)):
         registry.record(notice)
     for number, model_id in enumerate(("older", model.model_id)):
         registry.promote(Entry(model_id, f"r-{model_id}", number))
