@@ -35,7 +35,7 @@ class KafkaConfig(Section, frozen=True):
     ssl_certfile: str = ""
     """Client certificate, where the broker wants one."""
     ssl_keyfile: str = ""
-    """Private key of the client certificate (default: it stands in the file of the certificate)."""
+    """Private key of the client certificate, not encrypted (default: it stands in the file of the certificate)."""
     session_timeout: Duration = Duration(10_000)
     """Silence after which the broker gives a dead worker's partitions to others."""
     metadata_max_age: Duration = Duration(30_000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stream_app.config import KafkaConfig
@@ -23,11 +25,24 @@ def ssl_context(kafka: KafkaConfig, root: str | Path = ".") -> ssl.SSLContext | 
     """
     if kafka.security_protocol not in ("SSL", "SASL_SSL"):
         return None
-    context = ssl.create_default_context(cafile=str(Path(root) / kafka.ssl_cafile) if kafka.ssl_cafile else None)
+    with _naming(root, kafka.ssl_cafile):
+        context = ssl.create_default_context(cafile=str(Path(root) / kafka.ssl_cafile) if kafka.ssl_cafile else None)
     if kafka.ssl_certfile:
         key = str(Path(root) / kafka.ssl_keyfile) if kafka.ssl_keyfile else None
-        context.load_cert_chain(str(Path(root) / kafka.ssl_certfile), key)
+        with _naming(root, kafka.ssl_certfile, kafka.ssl_keyfile):
+            # An encrypted key is refused: without a password OpenSSL would ask for one, and wait, at the terminal.
+            context.load_cert_chain(str(Path(root) / kafka.ssl_certfile), key, password="")
     return context
+
+
+@contextmanager
+def _naming(root: str | Path, *names: str) -> Iterator[None]:
+    """Put around the loading of certificates and keys: OpenSSL does not say of which file it speaks."""
+    try:
+        yield
+    except OSError as error:
+        files = " with ".join(str(Path(root) / name) for name in names if name)
+        raise OSError(f"{files}: {error.strerror or error}") from error
 
 
 def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSettings:

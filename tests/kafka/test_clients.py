@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from stream_app.config import KafkaConfig
 from stream_app.errors import DriftflowError
@@ -35,6 +37,33 @@ def test_a_login_over_tls(tmp_path: Path) -> None:
     login = {name: value for name, value in settings.items() if name.startswith("sasl")}
     assert login == {"sasl_mechanism": "PLAIN", "sasl_plain_username": "me", "sasl_plain_password": "secret"}
     assert settings["ssl_context"].verify_mode.name == "CERT_REQUIRED"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "blob", [b"", b"\xff\xfe", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", None]
+)
+@pytest.mark.parametrize(
+    "settings",
+    [{"ssl_cafile": "odd"}, {"ssl_certfile": "odd"}, {"ssl_certfile": "server.pem", "ssl_keyfile": "odd"}],
+    ids=["authority", "certificate", "key"],
+)
+def test_a_damaged_certificate_is_named(tmp_path: Path, settings: dict[str, str], blob: bytes | None) -> None:
+    write_certificates(tmp_path)
+    path = tmp_path / "odd"
+    path.mkdir() if blob is None else path.write_bytes(blob)
+    with pytest.raises(DriftflowError, match=f"a file named in .kafka. cannot be read: .*{path}: "):
+        client_settings(KafkaConfig(security_protocol="SSL", **settings), tmp_path)
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    secret = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")
+    )
+    (tmp_path / "odd").write_bytes(secret)
+    kafka = KafkaConfig(security_protocol="SSL", ssl_certfile="server.pem", ssl_keyfile="odd")
+    with pytest.raises(DriftflowError, match=f"{tmp_path / 'odd'}: "):
+        client_settings(kafka, tmp_path)
 
 
 @pytest.mark.parametrize(
