@@ -48,19 +48,22 @@ class Pulse:
 class Guard:
     """A context manager around the life of a process; to be entered by its main thread.
 
-    It ends in a DriftflowError with the sentence of the first failure, unless another exception is under way.
+    Where a signal or a failure has asked for the end, leaving it is the end of the process: the interpreter's own
+    takes seconds on a busy machine, and nothing may hold it up.
 
     Args:
         within_s: from the first SIGTERM or SIGINT to the end of the process at most.
-        exit: ends the process by force, with a status.
 
     Attributes:
+        exit: ends the process with a status.
         failure: the sentence of the first failure, None as long as all is well.
         stopping: whether a signal has come.
     """
 
-    def __init__(self, within_s: float, exit: Callable[[int], object] = os._exit) -> None:
-        self._within_s, self._exit = within_s, exit
+    exit: Callable[[int], object] = staticmethod(os._exit)
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
         self.failure: str | None = None
         self.stopping = False
         self._deadline_s: float | None = None
@@ -117,8 +120,8 @@ class Guard:
     def force(self) -> None:
         """End the process now, with a sentence about what did not end."""
         with self._lock:
-            self._say(f"driftflow: {self._last_words()}")
-            self._exit(1)
+            self._say(f"driftflow: {self._last_words()}\n")
+            self.exit(1)
 
     # Its thread -----------------------------------------------------------------------------------------------------
 
@@ -142,6 +145,9 @@ class Guard:
         if isinstance(error, Exception):
             self.fail(described(error))
         self._await_threads()
+        if kind is None and (self.stopping or self.failure is not None):
+            self._say("" if self.failure is None else f"driftflow: {self.failure}\n")
+            self.exit(int(self.failure is not None))
         self._left.set()
         threading.excepthook = self._excepthook
         signal.set_wakeup_fd(self._wakeup_fd)
@@ -182,11 +188,11 @@ class Guard:
     def _take(self, number: int) -> None:
         with self._lock:
             if self.stopping:
-                self._say(f"driftflow: a second signal came, so {self._step} was not waited for")
-                self._exit(1)
+                self._say(f"driftflow: a second signal came, so {self._step} was not waited for\n")
+                self.exit(1)
             if self._wake_up is None and self.failure is None:
-                self._say("driftflow: told to stop before it had begun")
-                self._exit(0)
+                self._say("driftflow: told to stop before it had begun\n")
+                self.exit(0)
             self.stopping = True
             self._end_within(self._within_s)
 
@@ -229,8 +235,10 @@ class Guard:
         """Write to standard error, from a thread of its own: whoever should read it may hang too."""
 
         def write() -> None:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{text}\n".encode())
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os.write(2, text.encode())
 
         saying = threading.Thread(target=write, name="last words", daemon=True)
         saying.start()

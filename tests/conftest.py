@@ -13,12 +13,19 @@ from typing import Any
 import pytest
 import torch
 
+from stream_app.guard import Guard
 from stream_app.kafka.embedded import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
 from tests.certificates import write_certificates
 from tests.damages import make_whole
 
 torch.set_num_threads(1)  # test processes share two cores with the brokers they start
+
+
+@pytest.fixture(autouse=True)
+def _guards_end_no_test_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guard in this process would take pytest with it; ``tests/test_guard.py`` has processes for it to end."""
+    monkeypatch.setattr(Guard, "exit", staticmethod(lambda status: None))
 
 
 def cannot_start(reason: str) -> None:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 
-from stream_app.errors import DriftflowError
 from stream_app.guard import Guard
 
 
@@ -103,14 +102,11 @@ def unread(guard: Guard) -> None:
 
 
 def main() -> None:
-    """Run one of them; the status is 1 where the guard knows of a failure."""
+    """Run one of them; none is left behind to print anything."""
     kind, within_s = sys.argv[1], float((sys.argv[2:] or ["2"])[0])
-    try:
-        with Guard(within_s) as guard:
-            globals()[kind](guard)
-    except DriftflowError as error:
-        sys.exit(str(error))
-    print("all is well", file=sys.stderr)
+    with Guard(within_s) as guard:
+        globals()[kind](guard)
+    print("the process goes on", file=sys.stderr)
 
 
 if __name__ == "__main__":

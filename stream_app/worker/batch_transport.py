@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
@@ -212,7 +213,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
 
     async def on_shutdown(self) -> None:
         """Before the worker stops: agents and producer still live, nothing new is handed out."""
-        owned = self._batch_only(self.assignment())
+        try:
+            owned = self._batch_only(self.assignment())
+        except ConsumerNotStarted:
+            return  # stopped while it starts: there is nothing to save
         if not owned:
             return
         try:

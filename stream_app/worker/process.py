@@ -70,7 +70,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
             worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
             with sentences_only(guard):
                 asyncio.run(_Run(config, worker, spool, drainer, guard).until_the_end())
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # what Faust's supervisors raise where they give up
             guard.fail(described(error))
         finally:
             _deliver(drainer, spool, guard)

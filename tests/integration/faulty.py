@@ -157,6 +157,7 @@ FAULTS: dict[str, Fault] = {
     "a callback fails": at_ready(lambda _: asyncio.get_running_loop().call_soon(fail) and None),
     "a callback in the consumer thread fails": at_ready(in_consumer_thread(fail)),
     "a thread fails": at_ready(in_a_thread),
+    "start hangs": replaced(AIOKafkaConsumerThread, "on_start", hang),
     "event loop hangs": at_ready(block),
     "checkpoint hangs": replaced(Outbox, "checkpoint", hang, after=2),
     "models feed hangs": replaced(models_feed, "_at_end", hang),
