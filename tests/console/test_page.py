@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -195,3 +196,19 @@ def test_a_long_name_does_not_break_the_page(
     for chart, ink in (("likelihood", "--accent"), ("strange", "--strange")):
         assert browser.execute_script(_INK, chart, ink) > 8, f"a single pane is a dot on {chart}"
     assert browser.execute_script("return document.title") == "driftflow – beijing-air"
+
+
+def test_damaged_points_are_counted_on_the_page(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(store, tmp_path / "store.sqlite"))
+    text = "document.getElementById('left-out').textContent"
+    _open(browser, serve(store))
+    _wait(browser, "document.getElementById('main').hidden || document.getElementById('left-out').hidden", True)
+    with sqlite3.connect(path) as link:
+        link.execute("INSERT INTO points VALUES ('windows', 'x', 1, '{', '{}')")
+        link.execute("INSERT INTO points VALUES ('alerts', 'x', 9e18, '{}', '{}')")
+    link.close()
+    _open(browser, serve(path))
+    _wait(browser, text, "2 points of the store are damaged and left out here.")
+    _wait(browser, "document.getElementById('left-out').hidden", False)
