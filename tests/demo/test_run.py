@@ -127,8 +127,8 @@ def test_at_a_mark_events_come_before_answers_and_answers_before_service(
 def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
     demo: Demo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    history = [SimpleNamespace(model_id="m0"), SimpleNamespace(model_id="m1")]
-    notices = [*history, SimpleNamespace(model_id="refused-1")]
+    history = [SimpleNamespace(model_id=name, status="promoted") for name in ("m0", "m1")]
+    notices = [*history, SimpleNamespace(model_id="refused-1", status="refused")]
     registry = SimpleNamespace(history=lambda: history, notices=lambda: notices)
     monkeypatch.setattr("stream_app.demo.run.Registry", lambda _: registry)
     left = {"m0": [0, 1, 2, 3], "m1": [2]}
