@@ -4,23 +4,25 @@ forgotten. What was decided stands in the registry, under the number that is kep
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from stream_app.config import Config
-from stream_app.disk import append_durably, read_lines
+from stream_app.disk import append_durably, locked, read_lines, writing
 from stream_app.trainer.believing import Asked
 
 _REMEDY = "restore the file from a backup; without it nobody knows which requests have been answered"
 
-State = Literal["begun", "released", "answered", "sent"]
+State = Literal["begun", "answered", "sent"]
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step of a request: an attempt has ``begun``; it was ``released``, so that it does not count; it is
-    ``answered`` by a notice of the registry; the notice was ``sent``.
+    """One step of a request: an attempt has ``begun``; it is ``answered`` by a notice of the registry; the notice was
+    ``sent``.
     """
 
     request_id: str
@@ -50,8 +52,7 @@ class Answers:
 
     def attempts(self, request_id: str) -> int:
         """How often a training for a request has begun and come to nothing."""
-        states = [step.state for step in self._steps if step.request_id == request_id]
-        return states.count("begun") - states.count("released")
+        return sum(step.state == "begun" for step in self._steps if step.request_id == request_id)
 
     def newest_pane_ms(self, asked: Asked) -> int:
         """Pane of the newest other request of the same writer that was taken; -1 where there is none."""
@@ -74,13 +75,14 @@ class Answers:
             self._in_hand = self._add(_step(asked, "begun"))
 
     def release(self) -> None:
-        """The attempt in hand, where there is one, was stopped by something that the request is not to blame for. May
-        be called from any thread.
+        """The attempt in hand, where there is one, was stopped by something that the request is not to blame for: its
+        line is taken back, for which a full disk has room. May be called from any thread.
         """
         with self._lock:
             step, self._in_hand = self._in_hand, None
             if step is not None:
-                self._add(msgspec.structs.replace(step, state="released"))
+                self._steps.remove(step)
+                _take_back(self.path, _line(step))
 
     def failed(self) -> None:
         """The attempt in hand has failed by itself: it goes on counting."""
@@ -105,7 +107,7 @@ class Answers:
             self._add(msgspec.structs.replace(answer, state="sent"))
 
     def _add(self, step: Step) -> Step:
-        append_durably(self.path, msgspec.json.encode(step) + b"\n")
+        append_durably(self.path, _line(step))
         self._steps.append(step)
         return step
 
@@ -113,3 +115,17 @@ class Answers:
 def _step(asked: Asked, state: State, sequence: int = 0, dated: bool = True) -> Step:
     request = asked.request
     return Step(request.id, asked.writer, request.requested_pane_ms if dated else 0, state, sequence)
+
+
+def _line(step: Step) -> bytes:
+    return msgspec.json.encode(step) + b"\n"
+
+
+def _take_back(path: Path, line: bytes) -> None:
+    with writing(path), locked(path) as file:
+        before = path.read_bytes().removesuffix(line)
+        if before:
+            os.ftruncate(file, len(before))
+            os.fsync(file)
+        else:
+            path.unlink()  # a file without a line is a damaged one

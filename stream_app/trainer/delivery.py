@@ -24,7 +24,7 @@ from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.publishing import SENT_S, make_producer, publish, tell
 from stream_app.trainer.stopping import Stopping, persistently
 
-_POLL_MS = 300
+_POLL_MS, _ANSWER_MS = 300, 20_000
 
 
 class Delivery:
@@ -172,4 +172,4 @@ class Delivery:
 
 def _at_end(consumer: Any, place: Any) -> bool:
     end = consumer.highwater(place)
-    return end is not None and consumer.position(place) >= end
+    return end is not None and (consumer.position(place, timeout_ms=_ANSWER_MS) or 0) >= end

@@ -30,7 +30,7 @@ TAIL = 50
 FEW = 5
 """So many events that are far ahead of the others are taken at their word."""
 
-_ANSWER_S = 20.0
+_ANSWER_MS = 20_000
 _POLL_MS = 50
 _FETCH_BYTES_MAX = 64 * 1024
 
@@ -87,7 +87,7 @@ def _consumer(client: ClientSettings) -> Iterator[Any]:
 
 
 def _held(consumer: Any, client: ClientSettings, parts: list[Any]) -> dict[Any, Held]:
-    firsts = consumer.beginning_offsets(parts, timeout_ms=int(1_000 * _ANSWER_S))
+    firsts = consumer.beginning_offsets(parts, timeout_ms=_ANSWER_MS)
     for tp, first in firsts.items():
         consumer.seek(tp, first)
     for _ in _polls(consumer, client):
@@ -112,15 +112,15 @@ def _tails(
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             batch, _ = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))
             times[tp].append(batch.event_time_ms)
-        if all(consumer.position(tp) >= end for tp, end in ends.items()):
+        if all((consumer.position(tp, timeout_ms=_ANSWER_MS) or 0) >= end for tp, end in ends.items()):
             break
     return times
 
 
 def _polls(consumer: Any, client: ClientSettings) -> Iterator[Any]:
     """What polls bring, until whoever asks has enough; raises KafkaTimeoutError when that takes too long."""
-    deadline_s = time.monotonic() + _ANSWER_S
+    deadline_s = time.monotonic() + _ANSWER_MS / 1000
     while time.monotonic() < deadline_s:
         yield poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, client, lambda _: None)
     where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(consumer.assignment()))
-    raise KafkaTimeoutError(f"no answer for {_ANSWER_S:.0f} s about {where}")
+    raise KafkaTimeoutError(f"no answer for {_ANSWER_MS // 1000} s about {where}")

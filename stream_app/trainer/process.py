@@ -25,6 +25,7 @@ from stream_app.models.registry import Registry
 from stream_app.terminal import prepare_process
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.lock import sole_trainer
+from stream_app.trainer.stopping import Stopped
 from stream_app.trainer.trainer import Trainer
 
 STOP_WITHIN_S = 8.0
@@ -82,6 +83,8 @@ def _run(config: Config, bootstrap_until: str | None, tell: Tell, guard: Guard) 
             Registry(config).current()
         tell("waiting for retrain requests")
         trainer.run()
+    except Stopped:
+        pass  # in the midst of the first model: the next start goes on from its checkpoint
     finally:
         guard.step("Kafka's client")
         trainer.close()

@@ -87,7 +87,7 @@ def _fetch(
     By the consumer's position, not by the last record: at the end of a range there may be none, only the marker of a
     transaction, or what compaction has removed.
     """
-    positions = {tp: consumer.position(tp) for tp in wanted}
+    positions = {tp: consumer.position(tp, timeout_ms=_ANSWER_MS) or part.start for tp, part in wanted.items()}
     moved_s = time.monotonic()
     while wanted:
         stopping.check()
@@ -96,7 +96,7 @@ def _fetch(
             if inside:
                 yield tp, inside
         for tp, part in list(wanted.items()):
-            position = consumer.position(tp)
+            position = consumer.position(tp, timeout_ms=_ANSWER_MS) or positions[tp]
             if position != positions[tp]:
                 moved_s, positions[tp] = time.monotonic(), position
             if position >= part.end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from schemas.intake import Refusal
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.errors import ModelError
+from stream_app.errors import DriftflowError, ModelError
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
@@ -61,7 +62,8 @@ class Trainer:
     def stop(self) -> None:
         """Give up what is in hand, as soon as it can be, and return from :meth:`run`. May be called from any thread."""
         self._stopping.set()
-        self._answering.release()
+        with contextlib.suppress(DriftflowError):  # the attempt counts then: better than a stop that fails
+            self._answering.release()
 
     def close(self) -> None:
         """Let the connection go."""

@@ -309,6 +309,17 @@ def test_a_training_that_is_told_to_stop_is_taken_up_again(
     assert "Traceback" not in stream.log()
 
 
+def test_a_first_training_that_is_told_to_stop_ends_in_order(stream: Stream, start: Start) -> None:
+    trainer = start(stream, "--bootstrap-until", "2013-04-01", script=_SLOW)
+    stream.wait(lambda: "in training" in stream.log(), "the training")
+    end(trainer, stream)
+    assert notices(stream) == []
+    trainer = start(stream, "--bootstrap-until", "2013-04-01")
+    wait_for(stream, "the first model", 1)
+    end(trainer, stream)
+    assert "Traceback" not in stream.log()
+
+
 def test_what_does_not_end_is_ended_in_time_and_is_no_try(make_stream: MakeStream, example: Path, start: Start) -> None:
     stream = make_stream()
     stream.produce(stream.rows(example)[:12_000])

@@ -60,7 +60,7 @@ class FakeConsumer:
     def seek(self, tp: Any, offset: int) -> None:
         self.positions[tp] = offset
 
-    def position(self, tp: Any) -> int:
+    def position(self, tp: Any, timeout_ms: int | None = None) -> int:
         return self.positions[tp]
 
     def highwater(self, tp: Any) -> int | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_app import disk
 from stream_app.errors import DriftflowError
 from stream_app.trainer.answers import Answers
 from tests.trainer.asking import ask, asked, stream_in
@@ -32,6 +33,19 @@ def test_attempts_count_unless_they_are_released(folder: Path) -> None:
     answers.release()
     assert Answers(config).attempts("request-1") == 1, "what has failed by itself is not released by the end"
     assert Answers(config).attempts("request-2") == 0
+
+
+def test_an_attempt_is_taken_back_on_a_full_disk_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = stream_in(folder)
+    answers = Answers(config)
+    answers.begin(asked(ask(1)))
+    answers.failed()
+    before = answers.path.read_bytes()
+    answers.begin(asked(ask(1)))
+    monkeypatch.setattr(disk, "append_locked", lambda *_: pytest.fail("there is no room for another line"))
+    answers.release()
+    assert answers.path.read_bytes() == before
+    assert Answers(config).attempts("request-1") == 1
 
 
 def test_the_newest_pane_is_each_writers_own(folder: Path) -> None:
