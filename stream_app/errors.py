@@ -9,6 +9,8 @@
     ├── SnapshotError          a snapshot cannot be read, or belongs to another configuration
     ├── ModelError             a model or a key is missing or not accepted
     ├── OverBudget             a private training would cost more than is left
+    ├── RangesGone             the broker answers, and hands out no more of the offsets that were asked for
+    ├── Stopped                the trainer was told to stop in the midst of something
     ├── SinkError              a sink cannot be opened, or cannot write now
     │   └── Rejected           a sink will never take this batch
     │       └── Unwritable     a point has no form that a sink could take

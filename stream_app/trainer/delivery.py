@@ -22,7 +22,7 @@ from stream_app.models.signing import signature_fault
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.publishing import SENT_S, make_producer, publish, tell
-from stream_app.trainer.stopping import Stopping, persistently
+from stream_app.trainer.stopping import Stopped, Stopping, persistently
 
 _POLL_MS, _ANSWER_MS = 300, 20_000
 
@@ -131,6 +131,8 @@ class Delivery:
         self._producer = make_producer(self._client)
         try:
             self.catch_up()
+        except Stopped:
+            raise
         except DriftflowError as error:
             raise KafkaTimeoutError(str(error)) from error
 

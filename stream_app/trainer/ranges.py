@@ -13,6 +13,7 @@ from kafka.errors import OffsetOutOfRangeError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
@@ -30,7 +31,7 @@ Wanted = dict[Any, OffsetRange]
 """Topic partition to the range that is still to be read."""
 
 
-class RangesGone(Exception):
+class RangesGone(DriftflowError):
     """The broker answers and does not hand out what it is asked for; a sentence about which offsets."""
 
 

@@ -8,13 +8,15 @@ from typing import TypeVar
 
 from kafka.errors import KafkaError
 
+from stream_app.errors import DriftflowError
+
 T = TypeVar("T")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Pauses between tries while the broker does not answer: doubled each time, up to the longest."""
 
 
-class Stopped(Exception):
+class Stopped(DriftflowError):
     """The trainer was told to stop. What it had in hand is taken up again at the next start."""
 
 

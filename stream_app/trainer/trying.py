@@ -25,7 +25,7 @@ from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.requests import Seen
-from stream_app.trainer.stopping import Stopped, Stopping, persistently
+from stream_app.trainer.stopping import Stopping, persistently
 from stream_app.trainer.training import answer
 
 TRIES = 2
@@ -85,7 +85,7 @@ class Trying:
             except OSError as error:
                 self._answers.release()
                 raise DriftflowError(f"training cannot go on: {error}; look at the disk, then start again") from error
-            except (DriftflowError, KafkaError, Stopped):
+            except (DriftflowError, KafkaError):
                 self._answers.release()
                 raise
             except Exception as error:
