@@ -233,7 +233,7 @@ def keys() -> None:
 @offline
 @click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
 def list_of_keys(config: Config, as_json: bool) -> None:
-    """List every key known here: whose it is, whether it is current, what for it is trusted, where it is."""
+    """List every key known here: whose it is, whether it is current, what it is trusted for, where it is."""
     from stream_app.models.key_listing import lines_of, list_keys
 
     listed = list_keys(config)

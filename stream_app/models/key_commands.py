@@ -104,11 +104,11 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
     lists = _put_on_lists(places, name)
     for path in (path for paths in places.values() for path in paths if present(path)):
         key_files.remove(path, name)
-    which = f"the models {', '.join(models)}" if models else "no model of the registry here"
+    which = f"the models {', '.join(models)}" if models else "no model"
     files, settings = " and ".join(map(str, lists)), " or ".join(filter(None, places)) or "it"
     return [
         f"key {name} is revoked: {files}",
-        f"what it signed is refused from now on, {which} among it",
+        f"what it signed is refused from now on (of the registry here: {which})",
         *(f"it was the {role}'s: `driftflow keys rotate {role}` makes another" for role in current),
         f"copy {files} to wherever {settings} is read elsewhere; running processes take it without a "
         "restart, but one that signs with this key goes on with it until it is started again",
@@ -183,7 +183,7 @@ def _revoked_already(config: Config, name: str) -> str:
     if name in revoked_keys(everywhere):
         return f"key {name} is revoked already"
     known = sorted({held for path in everywhere for held in _held(path)})
-    raise ModelError(f"no key {name} is known here, but {', '.join(known) or 'none'}: see `driftflow keys list`")
+    raise ModelError(f"no key {name} is known here (known: {', '.join(known) or 'none'}): see `driftflow keys list`")
 
 
 def _put_on_lists(places: dict[str, tuple[Path, ...]], name: str) -> list[Path]:

@@ -30,6 +30,7 @@ class KnownKey(msgspec.Struct):
         state: of its role's keys, ``current`` signs, ``next`` is prepared, ``former`` no longer signs; "" for others.
         revoked: it is on a list of revoked keys.
         trusted_for: what is believed that it has signed: ``models`` (and notices), ``requests``.
+        private: whether its private half is here and can be used.
         files: where it is, the private one first.
     """
 
@@ -38,13 +39,15 @@ class KnownKey(msgspec.Struct):
     state: str = ""
     revoked: bool = False
     trusted_for: list[str] = msgspec.field(default_factory=list)
+    private: bool = False
     files: list[str] = msgspec.field(default_factory=list)
 
     def __str__(self) -> str:
         state = "revoked" if self.revoked else self.state
         believed = f"trusted for {' and '.join(self.trusted_for)}" if self.trusted_for else "not trusted here"
-        words = [self.key_id, f"{self.role or '-':8}", f"{state or '-':7}", f"{believed}; {', '.join(self.files)}"]
-        return "  ".join(words).rstrip("; ")
+        half = ["no private key here"] if self.state in ("current", "next") and not self.private else []
+        rest = "; ".join([believed, *half, *([", ".join(self.files)] if self.files else [])])
+        return "  ".join([self.key_id, f"{self.role or '-':8}", f"{state or '-':7}", rest])
 
 
 class KeyList(msgspec.Struct):
@@ -78,6 +81,8 @@ class _Look:
     def __init__(self) -> None:
         self.keys: dict[str, KnownKey] = {}
         self.problems: list[str] = []
+        self._unusable: set[Path] = set()
+        """Public files that are a problem themselves: whether they hold a key is not known."""
 
     def at_role(self, role: Role) -> None:
         held = self._held(role.public)
@@ -106,7 +111,7 @@ class _Look:
                 self.problems.append(
                     f"the {role.name}'s key {key.key_id} is revoked: `driftflow keys rotate {role.name}`"
                 )
-            elif role.setting and _MEANS[role.setting] not in key.trusted_for:
+            elif self._unusable.isdisjoint(role.trusted) and _is_untrusted(role, key):
                 self.problems.append(
                     f"the {role.name}'s key {key.key_id} is in no file of {role.setting}: add it there"
                 )
@@ -123,7 +128,10 @@ class _Look:
 
     def _held(self, path: Path) -> list[str]:
         """Ids of the keys in a public file, which are noted as being there."""
-        held = self._tried(lambda: list(key_files.read_public(path)) if present(path) else [], list[str]())
+        held = self._tried(lambda: list(key_files.read_public(path)) if present(path) else [], None)
+        if held is None:
+            self._unusable.add(path)
+            return []
         for key in map(self._key, held):
             key.files += [] if str(path) in key.files else [str(path)]
         return held
@@ -137,7 +145,12 @@ class _Look:
         name = self._tried(lambda: key_id(_read(role, path).public_key()), "")
         if name:
             self._key(name).files.insert(0, str(path))
+            self._key(name).private = True
         return name
+
+
+def _is_untrusted(role: Role, key: KnownKey) -> bool:
+    return bool(role.setting) and _MEANS[role.setting] not in key.trusted_for
 
 
 def _read(role: Role, path: Path) -> Ed25519PrivateKey:

@@ -76,8 +76,8 @@ class Role:
         try:
             text = read_secret(secret.file, secret.variable, secret.root)
         except OSError as error:
-            why = f"file: {error.filename} cannot be read, {error.strerror}"
-            raise ModelError(f"{self.name}.passphrase_{why}") from None
+            why = f"{error.filename} cannot be read, {error.strerror}: put the passphrase of {self.private} there"
+            raise ModelError(f"{self.name}.passphrase_file: {why}") from None
         if (secret.file or secret.variable) and not text:
             where = f"file: {secret.file} is empty" if secret.file else f"env: no variable {secret.variable} is set"
             raise ModelError(f"{self.name}.passphrase_{where}: put the passphrase of {self.private} there")

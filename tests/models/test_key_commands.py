@@ -75,9 +75,8 @@ def test_an_operators_key_is_trusted_where_a_person_says_so(config: Config, keys
     assert sorted(path.name for path in keys.iterdir()) == ["operator.pem", "operator.pub"]
     trusting = with_settings(config, "trainer", trusted_keys=["keys/worker.pub", "keys/operator.pub"])
     (name,) = Trust.of_requests(trusting).keys()
-    assert listed(trusting)[name] == KnownKey(
-        name, "operator", "current", False, ["requests"], [str(keys / "operator.pem"), str(keys / "operator.pub")]
-    )
+    files = [str(keys / "operator.pem"), str(keys / "operator.pub")]
+    assert listed(trusting)[name] == KnownKey(name, "operator", "current", False, ["requests"], True, files)
 
 
 def test_encryption_that_is_asked_for_is_done_or_refused(
@@ -185,7 +184,7 @@ def test_a_former_key_is_revoked_for_good(config: Config, keys: Path) -> None:
     assert list(trust.keys()) == [new, old]
     said = revoke_key(config, old)
     assert said[0] == f"key {old} is revoked: {keys}/revoked.txt"
-    assert said[1] == "what it signed is refused from now on, no model of the registry here among it"
+    assert said[1] == "what it signed is refused from now on (of the registry here: no model)"
     assert said[-1].startswith(f"copy {keys}/revoked.txt to wherever state.trusted_keys is read elsewhere; running")
     assert list(trust.keys()) == [new]
     assert old not in (keys / "signing.pub").read_bytes().decode().replace(f"# key {old}", "")
@@ -216,7 +215,9 @@ def test_the_key_of_the_model_in_service_is_revoked_only_by_those_who_are_sure(c
     with pytest.raises(ModelError, match=rf"the model in service, {model}, was signed by key {name}: .* with --yes"):
         revoke_key(config, name)
     assert name in trusted(config)
-    assert f"what it signed is refused from now on, the models {model} among it" in revoke_key(config, name, sure=True)
+    assert f"what it signed is refused from now on (of the registry here: the models {model})" in revoke_key(
+        config, name, sure=True
+    )
     with pytest.raises(ModelError, match="is not trusted here"):
         Registry(config).current()
 
@@ -230,7 +231,7 @@ def test_a_model_whose_file_is_damaged_does_not_stop_a_revocation(config: Config
 @pytest.mark.parametrize("name", ["0" * 16, "", "nonsense", "../keys"])
 def test_a_key_that_is_not_known_is_a_sentence(config: Config, name: str) -> None:
     known = name_of(signing_key(config))
-    with pytest.raises(ModelError, match=rf"no key {name} is known here, but {known}: see `driftflow keys list`"):
+    with pytest.raises(ModelError, match=rf"no key {name} is known here \(known: {known}\): see `driftflow keys list`"):
         revoke_key(config, name)
 
 

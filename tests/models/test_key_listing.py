@@ -71,7 +71,16 @@ def test_where_only_public_halves_are_the_first_is_current(config: Config, keys:
     (keys / "signing.pem").unlink()
     found = list_keys(config)
     assert [(key.state, key.key_id == old) for key in found.keys] == [("current", False), ("former", True)]
+    assert [key.private for key in found.keys] == [False, False]
+    assert lines_of(found)[0].split("; ")[1:] == ["no private key here", str(keys / "signing.pub")]
     assert found.problems == []
+
+
+def test_of_a_file_that_cannot_be_used_nothing_else_is_said(config: Config, keys: Path) -> None:
+    request_key(config)
+    (keys / "worker.pub").chmod(0o666)
+    (problem,) = list_keys(config).problems
+    assert "can be written by others" in problem
 
 
 @pytest.fixture
@@ -105,7 +114,7 @@ def test_the_commands(toml: Path, tmp_path: Path) -> None:
 def test_the_commands_end_in_a_sentence(toml: Path, tmp_path: Path) -> None:
     assert "no key of the worker to rotate" in run(toml, "rotate", "worker", status=1)
     assert "no passphrase" in run(toml, "new", "worker", "--encrypt", status=1)
-    assert "no key feed is known here, but none" in run(toml, "revoke", "feed", status=1)
+    assert "no key feed is known here (known: none)" in run(toml, "revoke", "feed", status=1)
     run(toml, "new", "nobody", status=2)
     (tmp_path / "keys").write_bytes(b"a file")
     assert "cannot be written" in run(toml, "new", "trainer", status=1)
