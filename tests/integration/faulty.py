@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiokafka
@@ -35,23 +37,34 @@ HANG_S = 3.0
 Fault = Callable[[], None]
 
 
+def mark() -> None:
+    """Write down when the fault came, once."""
+    path = Path(f"{sys.argv[2]}.fault")
+    if not path.exists():
+        path.write_text(str(time.time()))
+
+
 def fail(*_: Any, **__: Any) -> Any:
     """Raise."""
+    mark()
     raise LookupError("injected")
 
 
 async def fail_later(*_: Any, **__: Any) -> Any:
     """Raise, as a coroutine."""
+    mark()
     raise LookupError("injected")
 
 
 async def hang(*_: Any, **__: Any) -> Any:
     """Never come back, as a coroutine."""
+    mark()
     await asyncio.Event().wait()
 
 
 def block(*_: Any, **__: Any) -> Any:
     """Never come back, in a call of C that no signal interrupts."""
+    mark()
     lock = threading.Lock()
     lock.acquire()
     lock.acquire()
@@ -139,12 +152,18 @@ def dead_drainer() -> None:
     Drainer._run = lambda self: None  # type: ignore[method-assign]
 
 
+def full(*_: Any) -> None:
+    """There is no room."""
+    mark()
+    raise DriftflowError("spool.sqlite is full")
+
+
 FAULTS: dict[str, Fault] = {
     "none": lambda: None,
     "score fails": replaced(Pipeline, "score", fail),
     "watch fails": replaced(Pipeline, "watch", fail),
     "checkpoint fails": replaced(Outbox, "_save_snapshots", fail),
-    "spool fails": replaced(Spool, "append", lambda *_: (_ for _ in ()).throw(DriftflowError("spool.sqlite is full"))),
+    "spool fails": replaced(Spool, "append", full),
     "decider fails": replaced(Decider, "pass_over_idle", fail),
     "assigning fails": replaced(Decider, "gained", fail),
     "models feed fails": replaced(Worker, "take_model", fail_later),

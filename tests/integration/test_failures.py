@@ -15,6 +15,7 @@ import pytest
 
 from stream_app.kafka.embedded import EmbeddedBroker
 from tests.integration.conftest import MakeStream
+from tests.integration.faulty import HANG_S
 from tests.integration.stream import Stream
 
 SLACK_S = 2.0
@@ -85,7 +86,12 @@ ENDS = {
 def test_a_failure_ends_the_process_with_one_sentence(stream: Stream, fault: str) -> None:
     worker = start(stream, fault)
     assert worker.wait(60) == 1, stream.log()
+    ended_s = time.time()
     assert re.match(f"driftflow: {ENDS[fault]}", last_sentence(stream))
+    if fault != "drainer is dead":  # from the start on
+        took_s = ended_s - float(stream.toml.with_name(f"{stream.toml.name}.fault").read_text())
+        print(f"ended {took_s:.2f} s after the fault")
+        assert took_s < 5.0 + HANG_S * ("hangs" in fault) + SLACK_S
 
 
 @EMBEDDED
