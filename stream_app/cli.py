@@ -234,7 +234,7 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
 def list_of_keys(config: Config, as_json: bool) -> None:
     """List every key known here: whose it is, whether it is current, what it is trusted for, where it is."""
-    from stream_app.models.key_listing import lines_of, list_keys
+    from stream_app.models.keys.listing import lines_of, list_keys
 
     listed = list_keys(config)
     click.echo(msgspec.json.encode(listed).decode() if as_json else "\n".join(lines_of(listed)))
@@ -246,7 +246,7 @@ def list_of_keys(config: Config, as_json: bool) -> None:
 @ENCRYPT
 def new(config: Config, role: RoleName, encrypt: bool) -> None:
     """Make the key of ROLE, where it has none; trainer and workers make theirs at their first start, too."""
-    from stream_app.models.key_commands import new_key
+    from stream_app.models.keys.commands import new_key
 
     click.echo("\n".join(new_key(config, role, encrypt)))
 
@@ -261,7 +261,7 @@ def rotate(config: Config, role: RoleName, encrypt: bool, prepare: bool) -> None
 
     Where trainer and workers do not see one folder: --prepare, copy the public file, then rotate.
     """
-    from stream_app.models.key_commands import rotate_key
+    from stream_app.models.keys.commands import rotate_key
 
     click.echo("\n".join(rotate_key(config, role, encrypt, prepare)))
 
@@ -272,7 +272,7 @@ def rotate(config: Config, role: RoleName, encrypt: bool, prepare: bool) -> None
 @click.option("--yes", "sure", is_flag=True, help="Also where the model in service was signed by it.")
 def revoke(config: Config, key: str, sure: bool) -> None:
     """Trust KEY (an id) no more, nor what it has signed, and not again when an old file is copied back."""
-    from stream_app.models.key_commands import revoke_key
+    from stream_app.models.keys.commands import revoke_key
 
     click.echo("\n".join(revoke_key(config, key, sure)))
 

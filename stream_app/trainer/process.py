@@ -20,7 +20,7 @@ from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.shape import record_shape
 from stream_app.kafka.topics import prepare
-from stream_app.models.key_checks import require_keys
+from stream_app.models.keys.checks import require_keys
 from stream_app.models.registry import Registry
 from stream_app.terminal import prepare_process
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms

@@ -16,7 +16,7 @@ from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import prepare
-from stream_app.models.key_checks import require_keys
+from stream_app.models.keys.checks import require_keys
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool

@@ -11,8 +11,8 @@ from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import Envelope, WireMessage, encode_event
 from schemas.records import Activation, Record, RetrainRequest
 from stream_app.config import Config
-from stream_app.models import key_files
-from stream_app.models.key_roles import trusted_paths
+from stream_app.models.keys import files as key_files
+from stream_app.models.keys.roles import trusted_paths
 from stream_app.models.marks import Marks
 from stream_app.models.signing import sign
 from tests.models.streams import config_in, notice_of

@@ -17,7 +17,7 @@ from schemas.records import DeadLetter, ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.kafka.types import TopicPartition
-from stream_app.models import key_files
+from stream_app.models.keys import files as key_files
 from stream_app.stages.outputs import Outgoing
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.reports import Reports

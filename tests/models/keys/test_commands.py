@@ -12,34 +12,13 @@ from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models import key_files
-from stream_app.models.key_commands import new_key, revoke_key, rotate_key
-from stream_app.models.key_listing import KnownKey, list_keys
 from stream_app.models.keys import Trust, signing_key
+from stream_app.models.keys import files as key_files
+from stream_app.models.keys.commands import new_key, revoke_key, rotate_key
+from stream_app.models.keys.listing import KnownKey, list_keys
 from stream_app.models.registry import Entry, Registry
+from tests.models.keys.asking import EACH_ROLE, FILES, ROLES, TRUSTS, listed, name_of, trusted, with_settings
 from tests.models.streams import config_in, density
-from tests.models.test_keys import FILES, ROLES, TRUSTS, name_of, with_settings
-
-EACH_ROLE = pytest.mark.parametrize("role", ROLES)
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return config_in(tmp_path)
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return tmp_path / "keys"
-
-
-def listed(config: Config) -> dict[str, KnownKey]:
-    return {key.key_id: key for key in list_keys(config).keys}
-
-
-def trusted(config: Config) -> list[str]:
-    """Ids of the keys whose models are accepted, as the files are now."""
-    return list(Trust.of_models(config).keys())
 
 
 def promote(config: Config) -> str:

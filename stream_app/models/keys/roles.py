@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 from stream_app.config import Config
 from stream_app.config.types import RoleName, read_secret
 from stream_app.errors import ModelError
-from stream_app.models.key_files import Passphrase
+from stream_app.models.keys.files import Passphrase
 
 OPERATOR_KEY = "keys/operator.pem"
 OPERATOR_PASSPHRASE = "DRIFTFLOW_OPERATOR_PASSPHRASE"  # noqa: S105 - the variable's name

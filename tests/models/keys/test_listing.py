@@ -12,26 +12,12 @@ from click.testing import CliRunner
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.cli import main
 from stream_app.config import Config
-from stream_app.models import key_files
-from stream_app.models.key_commands import rotate_key
-from stream_app.models.key_listing import KnownKey, lines_of, list_keys
+from stream_app.models.keys import files as key_files
 from stream_app.models.keys import request_key, signing_key
+from stream_app.models.keys.commands import rotate_key
+from stream_app.models.keys.listing import lines_of, list_keys
+from tests.models.keys.asking import name_of, with_settings
 from tests.models.streams import config_in
-from tests.models.test_keys import name_of, with_settings
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return config_in(tmp_path)
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return tmp_path / "keys"
-
-
-def listed(config: Config) -> dict[str, KnownKey]:
-    return {key.key_id: key for key in list_keys(config).keys}
 
 
 def test_a_list_names_every_problem_and_makes_nothing(config: Config, keys: Path) -> None:

@@ -13,31 +13,11 @@ import pytest
 from flowlib.artifact import key_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.models import key_files
-from stream_app.models.key_commands import revoke_key, rotate_key
-from stream_app.models.key_listing import KnownKey, list_keys
-from stream_app.models.keys import Trust, signing_key
+from stream_app.models.keys import files as key_files
+from stream_app.models.keys import signing_key
+from stream_app.models.keys.commands import revoke_key, rotate_key
+from tests.models.keys.asking import name_of, trusted
 from tests.models.streams import config_in
-from tests.models.test_keys import name_of
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return config_in(tmp_path)
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return tmp_path / "keys"
-
-
-def listed(config: Config) -> dict[str, KnownKey]:
-    return {key.key_id: key for key in list_keys(config).keys}
-
-
-def trusted(config: Config) -> list[str]:
-    """Ids of the keys whose models are accepted, as the files are now."""
-    return list(Trust.of_models(config).keys())
 
 
 class Break:

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from flowlib.artifact import Ed25519PrivateKey, Ed25519PublicKey, key_id
 from stream_app.errors import DriftflowError, ModelError
-from stream_app.models import key_files
-from stream_app.models.key_files import Passphrase
+from stream_app.models.keys import files as key_files
+from stream_app.models.keys.files import Passphrase
 
 NONE, SECRET = Passphrase("trainer.passphrase_env"), Passphrase("trainer.passphrase_env", "open sesame")
 KEY, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()

@@ -11,10 +11,10 @@ import msgspec
 from flowlib.artifact import Ed25519PrivateKey, key_id
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models import key_files
-from stream_app.models.key_files import present
-from stream_app.models.key_roles import Role, roles_of, trusted_paths
-from stream_app.models.keys import revoked_keys
+from stream_app.models.keys import files
+from stream_app.models.keys.files import present
+from stream_app.models.keys.roles import Role, roles_of, trusted_paths
+from stream_app.models.keys.trust import revoked_keys
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class _Look:
 
     def _held(self, path: Path) -> list[str]:
         """Ids of the keys in a public file, which are noted as being there."""
-        held = self._tried(lambda: list(key_files.read_public(path)) if present(path) else [], None)
+        held = self._tried(lambda: list(files.read_public(path)) if present(path) else [], None)
         if held is None:
             self._unusable.add(path)
             return []
@@ -140,7 +140,7 @@ class _Look:
         """Id of a private key of a role; "" where it is not here, or cannot be used."""
         if not present(path):
             return ""
-        if key_files.read_by_others(path):
+        if files.read_by_others(path):
             self.problems.append(f"{path} can be read by others: chmod 600 it")
         name = self._tried(lambda: key_id(_read(role, path).public_key()), "")
         if name:
@@ -154,4 +154,4 @@ def _is_untrusted(role: Role, key: KnownKey) -> bool:
 
 
 def _read(role: Role, path: Path) -> Ed25519PrivateKey:
-    return key_files.read_private(path, role.passphrase(), f"`driftflow keys rotate {role.name}` replaces it")
+    return files.read_private(path, role.passphrase(), f"`driftflow keys rotate {role.name}` replaces it")

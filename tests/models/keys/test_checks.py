@@ -13,17 +13,12 @@ import pytest
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models import key_files
-from stream_app.models.key_checks import require_keys
-from stream_app.models.key_commands import revoke_key
+from stream_app.models.keys import files as key_files
 from stream_app.models.keys import request_key, signing_key
+from stream_app.models.keys.checks import require_keys
+from stream_app.models.keys.commands import revoke_key
+from tests.models.keys.asking import name_of, with_settings
 from tests.models.streams import config_in
-from tests.models.test_keys import name_of, with_settings
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return config_in(tmp_path)
 
 
 def test_both_start_where_both_keys_are_and_the_trainer_makes_its_own(

@@ -10,9 +10,10 @@ from typing import Literal
 from flowlib.artifact import key_id
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models.key_files import present
-from stream_app.models.key_roles import Role, role_of, trusted_paths
-from stream_app.models.keys import Trust, private_key, trusted_keys
+from stream_app.models.keys.files import present
+from stream_app.models.keys.private import private_key
+from stream_app.models.keys.roles import Role, role_of, trusted_paths
+from stream_app.models.keys.trust import Trust, trusted_keys
 
 log = logging.getLogger(__name__)
 

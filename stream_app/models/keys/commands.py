@@ -14,10 +14,11 @@ from stream_app.config import Config
 from stream_app.config.types import RoleName
 from stream_app.disk import write_durably, writing
 from stream_app.errors import ModelError
-from stream_app.models import key_files
-from stream_app.models.key_files import present
-from stream_app.models.key_roles import OPERATOR_KEY, Role, role_of, roles_of, trusted_paths
-from stream_app.models.keys import private_key, revoked_keys, traces
+from stream_app.models.keys import files
+from stream_app.models.keys.files import present
+from stream_app.models.keys.private import private_key, traces
+from stream_app.models.keys.roles import OPERATOR_KEY, Role, role_of, roles_of, trusted_paths
+from stream_app.models.keys.trust import revoked_keys
 from stream_app.models.registry import Registry
 
 _ROTATE_AGAIN = "remove it and rotate again"
@@ -63,14 +64,14 @@ def rotate_key(config: Config, name: RoleName, encrypt: bool = False, prepare: b
     _check_passphrase(role, encrypt)
     if not present(role.private) and not traces(role):
         raise ModelError(f"there is no key of the {name} to rotate: `driftflow keys new {name}` makes the first")
-    key_files.create_private(role.waiting, role.passphrase())  # unless one was prepared
-    public = key_files.read_private(role.waiting, role.passphrase(), _ROTATE_AGAIN).public_key()
+    files.create_private(role.waiting, role.passphrase())  # unless one was prepared
+    public = files.read_private(role.waiting, role.passphrase(), _ROTATE_AGAIN).public_key()
     _check_encrypted(role.waiting, encrypt, _ROTATE_AGAIN)
     if key_id(public) in revoked_keys((role.public, *role.trusted)):
         raise ModelError(f"{role.waiting} is a key that was revoked: {_ROTATE_AGAIN}")
     former = [held for held in _held(role.public) if held != key_id(public)]
     for path in _files_to_change(config, role, former):
-        key_files.put_first(path, public)
+        files.put_first(path, public)
     if prepare:
         again = f"then `driftflow keys rotate {name}` completes it"
         return [f"the {name}'s next key is {key_id(public)}, and does not sign yet", *_to_copy(role), again]
@@ -103,14 +104,14 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
         )
     lists = _put_on_lists(places, name)
     for path in (path for paths in places.values() for path in paths if present(path)):
-        key_files.remove(path, name)
+        files.remove(path, name)
     which = f"the models {', '.join(models)}" if models else "no model"
-    files, settings = " and ".join(map(str, lists)), " or ".join(filter(None, places)) or "it"
+    on, settings = " and ".join(map(str, lists)), " or ".join(filter(None, places)) or "it"
     return [
-        f"key {name} is revoked: {files}",
+        f"key {name} is revoked: {on}",
         f"what it signed is refused from now on (of the registry here: {which})",
         *(f"it was the {role}'s: `driftflow keys rotate {role}` makes another" for role in current),
-        f"copy {files} to wherever {settings} is read elsewhere; running processes take it without a "
+        f"copy {on} to wherever {settings} is read elsewhere; running processes take it without a "
         "restart, but one that signs with this key goes on with it until it is started again",
     ]
 
@@ -125,12 +126,12 @@ def _check_passphrase(role: Role, encrypt: bool) -> None:
 
 
 def _check_encrypted(path: Path, encrypt: bool, remedy: str) -> None:
-    if encrypt and not key_files.is_encrypted(path):
+    if encrypt and not files.is_encrypted(path):
         raise ModelError(f"{path} is there already, not encrypted: {remedy}")
 
 
 def _held(path: Path) -> dict[str, Ed25519PublicKey]:
-    return key_files.read_public(path) if present(path) else {}
+    return files.read_public(path) if present(path) else {}
 
 
 def _files_to_change(config: Config, role: Role, former: list[str]) -> list[Path]:
@@ -190,8 +191,8 @@ def _put_on_lists(places: dict[str, tuple[Path, ...]], name: str) -> list[Path]:
     """Put a key on the list of every folder that there is; the lists."""
     folders = dict.fromkeys(path.parent for paths in places.values() for path in paths if present(path.parent))
     for folder in folders:
-        key_files.add_revoked(folder, name)
-    return [folder / key_files.REVOKED for folder in folders]
+        files.add_revoked(folder, name)
+    return [folder / files.REVOKED for folder in folders]
 
 
 def _signed_models(config: Config, name: str) -> tuple[list[str], str]:
