@@ -139,8 +139,15 @@ class Registry:
         return next(kept for kept in self.notices() if (kept.request_id, kept.model_id) == asked)
 
     def notices(self) -> list[ModelNotice]:
-        """What was decided so far, oldest first; raises DriftflowError where the file is damaged."""
-        return read_lines(self._notices, _NOTICES, _LOG_REMEDY)
+        """What was decided so far, oldest first; raises DriftflowError where the file is damaged, or holds notices
+        without a number, which no worker takes."""
+        kept = read_lines(self._notices, _NOTICES, _LOG_REMEDY)
+        if not all(notice.sequence for notice in kept):
+            raise ModelError(
+                f"{self._notices} is of an earlier build, whose notices have no number: move {self._dir} away, then "
+                "train the first model anew with `driftflow trainer --bootstrap-until DATE`"
+            )
+        return kept
 
     def answer_to(self, request_id: str) -> ModelNotice | None:
         """What was decided last about a request, None where nothing was."""

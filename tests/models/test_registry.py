@@ -57,6 +57,18 @@ def test_a_line_cut_short_by_a_crash_spoils_nothing(tmp_path: Path) -> None:
     assert Registry(config).history() == [first, second]
 
 
+def test_notices_without_numbers_are_of_an_earlier_build(tmp_path: Path) -> None:
+    """No worker takes one, so publishing them again is no way out."""
+    config = stream(tmp_path, "keys/signing.pem", ["keys/signing.pub"])
+    signing_key(config)
+    registry = Registry(config)
+    path = tmp_path / "models" / "s.notices.jsonl"
+    path.write_bytes(msgspec.json.encode(notice_of("m1")) + b"\n")
+    for look in (registry.notices, lambda: registry.answer_to("r-m1"), lambda: registry.record(notice_of("m2"))):
+        with pytest.raises(ModelError, match=r"have no number: move \S+/models away, then train .* --bootstrap-until"):
+            look()
+
+
 def test_a_notice_is_kept_once_under_its_number(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     signing_key(config)
