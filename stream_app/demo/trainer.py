@@ -20,9 +20,9 @@ from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys import Trust
 from stream_app.terminal import prepare_process
-from stream_app.trainer.believing import Asked, believed
 from stream_app.trainer.bootstrap import bootstrap_request
 from stream_app.trainer.lock import sole_trainer
+from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.trainer import Trainer
 
 

@@ -17,13 +17,13 @@ from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Entry, Registry
-from stream_app.trainer import requests
-from stream_app.trainer.answers import Answers, Step
-from stream_app.trainer.believing import Asked
 from stream_app.trainer.delivery import Delivery
-from stream_app.trainer.looking import look
 from stream_app.trainer.outcome import Outcome, Retrain
-from stream_app.trainer.requests import Seen
+from stream_app.trainer.requests import checking
+from stream_app.trainer.requests.answers import Answers, Step
+from stream_app.trainer.requests.believing import Asked
+from stream_app.trainer.requests.checking import Seen
+from stream_app.trainer.requests.looking import look
 from stream_app.trainer.stopping import Stopping, persistently
 from stream_app.trainer.trying import Trying
 
@@ -136,14 +136,14 @@ class Answering:
 
         newest_ms = self._answers.newest_pane_ms(asked)
         if not local and request.requested_pane_ms <= newest_ms:
-            return refused(requests.stale(request, asked.writer, newest_ms))
-        if fault := requests.fault_of(self._config, request):
+            return refused(checking.stale(request, asked.writer, newest_ms))
+        if fault := checking.fault_of(self._config, request):
             return refused(fault)
         seen = self._look(request)
         retrain = Retrain(self._config, request, None, seen.newest_ms)
-        if fault := requests.fault_in_log(request, seen):
+        if fault := checking.fault_in_log(request, seen):
             return refused(fault, retrain if seen.newest_ms is not None else known)
-        if not local and (fault := requests.fault_of_date(request, seen)):
+        if not local and (fault := checking.fault_of_date(request, seen)):
             return refused(fault, retrain)
         if covering := self._covered_by(request):
             outcome = retrain.covered(covering.model_id, covering.request_id)

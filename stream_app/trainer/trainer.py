@@ -23,8 +23,8 @@ from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.registry import Registry
 from stream_app.trainer.answering import Answering
-from stream_app.trainer.believing import Asked, believed
 from stream_app.trainer.delivery import Delivery
+from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.stopping import Stopped, Stopping, persistently
 
 _POLL_MS = 300

@@ -18,13 +18,14 @@ from stream_app.errors import DriftflowError, ModelError
 from stream_app.guard import described
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Registry
-from stream_app.trainer import dataset, requests
-from stream_app.trainer.answers import Answers
-from stream_app.trainer.believing import Asked
+from stream_app.trainer import dataset
 from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.ranges import RangesGone, read_ranges
-from stream_app.trainer.requests import Seen
+from stream_app.trainer.requests import checking
+from stream_app.trainer.requests.answers import Answers
+from stream_app.trainer.requests.believing import Asked
+from stream_app.trainer.requests.checking import Seen
 from stream_app.trainer.stopping import Stopping, persistently
 from stream_app.trainer.training import answer
 
@@ -78,7 +79,7 @@ class Trying:
             self._answers.begin(asked)
             try:
                 outcome = self._train(request, seen)
-                return _less(outcome, requests.shortfall(request, seen))
+                return _less(outcome, checking.shortfall(request, seen))
             except (RangesGone, FlowlibError) as error:
                 self._answers.failed()
                 return retrain.refused(0, str(error))

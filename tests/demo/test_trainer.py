@@ -19,7 +19,7 @@ from stream_app.demo import trainer
 from stream_app.errors import DriftflowError
 from stream_app.models.keys import Trust
 from stream_app.models.signing import sign
-from stream_app.trainer.believing import Asked
+from stream_app.trainer.requests.believing import Asked
 from tests.demo.storing import config_in
 
 

@@ -25,8 +25,8 @@ from stream_app.kafka import signals
 from stream_app.models.keys import Trust
 from stream_app.models.marks import Marks
 from stream_app.stages.partitioning import trainer_signals, watch_signals
-from stream_app.trainer.believing import Asked, believed
-from stream_app.trainer.requests import Held, Seen
+from stream_app.trainer.requests.believing import Asked, believed
+from stream_app.trainer.requests.checking import Held, Seen
 from stream_app.trainer.trainer import Trainer
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger, letter_of

@@ -17,9 +17,9 @@ from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import prepare
 from stream_app.models.registry import Registry
 from stream_app.stages.score.decoding import time_parser
-from stream_app.trainer.believing import Asked
 from stream_app.trainer.publishing import make_producer, publish
 from stream_app.trainer.ranges import read_ranges
+from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.trainer import Trainer
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream

@@ -28,8 +28,8 @@ from stream_app.kafka.signals import read_signals
 from stream_app.models.keys import request_key, trusted_keys
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign, signature_fault
-from stream_app.trainer.looking import look
 from stream_app.trainer.ranges import read_ranges
+from stream_app.trainer.requests.looking import look
 from tests.brokers import ApacheKafka
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream

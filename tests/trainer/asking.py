@@ -15,8 +15,8 @@ from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config
 from stream_app.models.signing import sign
 from stream_app.stages.batches import EventBatch
-from stream_app.trainer.believing import Asked
-from stream_app.trainer.requests import Held, Seen
+from stream_app.trainer.requests.believing import Asked
+from stream_app.trainer.requests.checking import Held, Seen
 from tests.trainer.test_answering import DAYS, config_in, request, rows
 
 WRITER = "/driftflow/s/watch/0"

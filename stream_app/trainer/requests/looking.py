@@ -22,7 +22,7 @@ from stream_app.kafka.stepping import poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import RawBatch
 from stream_app.stages.score.decoding import Decoder
-from stream_app.trainer.requests import Held, Seen
+from stream_app.trainer.requests.checking import Held, Seen
 
 TAIL = 50
 """Records before the end of a range that are looked at."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from flowlib.table import DAY_MS
-from stream_app.trainer import requests
-from stream_app.trainer.requests import Held, Seen, fault_in_log, fault_of, fault_of_date, shortfall
+from stream_app.trainer.requests import checking
+from stream_app.trainer.requests.checking import Held, Seen, fault_in_log, fault_of, fault_of_date, shortfall
 from tests.trainer.asking import ask, range_of, seen, stream_in
 
 
@@ -38,7 +38,7 @@ def test_what_is_wrong_with_a_request_by_itself(tmp_path: Path, fields: dict[str
 
 
 def test_more_ranges_than_any_topic_has(tmp_path: Path) -> None:
-    many = [range_of(number) for number in range(requests.RANGES_MAX + 1)]
+    many = [range_of(number) for number in range(checking.RANGES_MAX + 1)]
     assert fault_of(stream_in(tmp_path), ask(train=many)).startswith("it names 10,001 ranges, and no more than 10,000")
 
 

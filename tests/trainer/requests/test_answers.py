@@ -8,7 +8,7 @@ import pytest
 
 from stream_app import disk
 from stream_app.errors import DriftflowError
-from stream_app.trainer.answers import Answers
+from stream_app.trainer.requests.answers import Answers
 from tests.trainer.asking import ask, asked, stream_in
 
 DAY = 86_400_000

@@ -10,9 +10,9 @@ from kafka.errors import KafkaTimeoutError
 
 from flowlib.table import DAY_MS
 from stream_app.config import Config, EventConfig, TopicsConfig
-from stream_app.trainer import looking
-from stream_app.trainer.looking import look, newest
-from stream_app.trainer.requests import Held, Seen
+from stream_app.trainer.requests import looking
+from stream_app.trainer.requests.checking import Held, Seen
+from stream_app.trainer.requests.looking import look, newest
 from tests.trainer.asking import range_of
 from tests.trainer.fakes import FakeConsumer
 

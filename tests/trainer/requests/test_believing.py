@@ -11,7 +11,7 @@ import pytest
 from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.intake import Refusal
-from stream_app.trainer.believing import Asked, believed
+from stream_app.trainer.requests.believing import Asked, believed
 from tests.trainer.asking import WIDTH, WRITER, ask, message, record, stream_in
 
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()

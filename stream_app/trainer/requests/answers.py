@@ -13,7 +13,7 @@ import msgspec
 
 from stream_app.config import Config
 from stream_app.disk import append_durably, locked, read_lines, writing
-from stream_app.trainer.believing import Asked
+from stream_app.trainer.requests.believing import Asked
 
 _REMEDY = "restore the file from a backup; without it nobody knows which requests have been answered"
 
