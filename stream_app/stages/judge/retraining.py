@@ -10,6 +10,8 @@ from stream_app.config import Config
 
 MARKS_MAX = 2_000
 """Marks of a source partition that are kept."""
+NAMED_MAX = 500
+"""Slices, and alerts, that a request names, of however many ask: a broker takes no message beyond 1 MiB by default."""
 _NEVER = -(2**62)
 
 
@@ -98,8 +100,8 @@ class Retraining:
             id=record_id("retrain", self._config.stream, now_ms, model_id, ids),
             stream=self._config.stream,
             reason="drift",
-            slices=slices,
-            alerts=ids,
+            slices=slices[:NAMED_MAX],
+            alerts=ids[:NAMED_MAX],
             model_id=model_id,
             requested_pane_ms=now_ms,
             train=train,

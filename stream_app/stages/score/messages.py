@@ -17,6 +17,8 @@ from stream_app.stages.score.rejects import Reject
 COLUMNS_BLAMED_MAX = 3
 """Columns that an anomaly names."""
 
+_VALUE_MAX = 200
+
 
 def activation(config: Config, raw: RawBatch, pane_start_ms: int, model_id: str) -> Activation:
     """The record of an activation on a batch's source partition."""
@@ -57,10 +59,15 @@ def _blame(scored: ScoredBatch, names: list[str], i: int) -> list[Blame]:
     values = [*(f"{float(value):g}" for value in events.numeric[i]), *events.categorical[i]]
     order = np.argsort(-share, kind="stable")[:COLUMNS_BLAMED_MAX]
     return [
-        Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {values[j]}")
+        Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {_cut(values[j])}")
         for j in order
         if share[j] > 0
     ]
+
+
+def _cut(value: str | None) -> str | None:
+    """A value for a person: an event may hold texts longer than a message may be."""
+    return value if value is None or len(value) <= _VALUE_MAX else f"{value[: _VALUE_MAX - 1]}…"
 
 
 def signals(config: Config, partition: int, records: list[Activation | EventAnomaly]) -> list[Outgoing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
@@ -20,6 +21,8 @@ from stream_app.stages.score.panes import Closing, Pane
 BLOCK_SLICES_MAX = 1_000
 BLOCK_BYTES = 512 * 1024
 """Size of a block's columns, half of what a broker takes by default (``message.max.bytes``, 1 MiB) at most."""
+NAMES_BYTES = 256 * 1024
+"""Size of the names of a block's slices at most; they are what events say."""
 
 
 def partials(
@@ -52,6 +55,20 @@ def slice_partition(slicing: str, name: str, n: int) -> int:
     return partition_for(f"{slicing}\0{name}".encode(), n)
 
 
+def _chunks(names: list[str], slices_max: int) -> Iterator[list[str]]:
+    """The names of one block after the other."""
+    chunk: list[str] = []
+    room = NAMES_BYTES
+    for name in names:
+        size = len(name.encode())
+        if chunk and (len(chunk) == slices_max or size > room):
+            yield chunk
+            chunk, room = [], NAMES_BYTES
+        chunk.append(name)
+        room -= size
+    yield chunk
+
+
 class _Writer:
     """Collects partials in order and encodes them at once."""
 
@@ -71,8 +88,7 @@ class _Writer:
             for name in sorted(pane.slices):
                 routes[slice_partition(slicing, name, self._targets)].append(name)
             for target, names in sorted(routes.items()):
-                for first in range(0, len(names), self._slices_max):
-                    chunk = names[first : first + self._slices_max]
+                for chunk in _chunks(names, self._slices_max):
                     rows = [pane.slices[name] for name in chunk]
                     block = PaneBlock(
                         stream=self._stream,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +62,17 @@ def test_enough_different_slices_must_have_an_alert() -> None:
     assert ask(of, 1_000, "a") is None
     assert ask(of, 1_000, "aa") is None
     assert ask(of, 1_000, "ab") is not None
+
+
+def test_a_request_of_ever_so_many_slices_fits_through_a_broker() -> None:
+    def asked(count: int) -> RetrainRequest:
+        alerts = [(f"{number:06d}{chr(0x1F600) * 194}", f"{number:036d}") for number in range(count)]
+        made = Retraining(config()).ask(9_000, alerts, "m", {number: MARKS[1] for number in range(500)})
+        assert made is not None
+        return made
+
+    assert len(msgspec.json.encode(asked(20_000))) < 1_000_000
+    assert asked(20_000).id != asked(19_999).id, "all of them ask"
 
 
 def test_it_can_be_switched_off() -> None:

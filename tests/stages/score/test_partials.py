@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from schemas.codecs import decode_partial
 from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock
 from stream_app.stages.score.panes import Closing, Pane
 from stream_app.stages.score.partials import partials
 from tests.stages.streams import config
@@ -26,3 +28,16 @@ def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
     messages = partials(config(), layout, 0, [closing], np.array([9]))
     assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
     assert len(messages) < 4 + slices * layout.width * 8 / 200_000
+
+
+@pytest.mark.parametrize("d", [1, 2, 11])
+def test_names_as_long_as_events_can_make_them_fit(d: int) -> None:
+    layout, slices = PaneLayout(d), 2_500
+    rows = np.random.default_rng(0).integers(-(2**62), 2**62, (slices, layout.width))
+    names = {f"{number:05d}{chr(0x1F600) * 195}": number for number in range(slices)}
+    pane = Pane("m" * 16, names, rows, {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)})
+    messages = partials(config(), layout, 0, [Closing(0, 1_000, [(0, [pane, Pane("m" * 16)])], 0)], np.array([9]))
+    assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
+    blocks = [decode_partial(message.value, dict(message.headers)) for message in messages]
+    sent = [name for block in blocks if isinstance(block, PaneBlock) for name in block.slices]
+    assert sorted(sent) == sorted(names), "each once"
