@@ -67,7 +67,7 @@ def test_enough_different_slices_must_have_an_alert() -> None:
 def test_a_request_of_ever_so_many_slices_fits_through_a_broker() -> None:
     def asked(count: int) -> RetrainRequest:
         alerts = [(f"{number:06d}{chr(0x1F600) * 194}", f"{number:036d}") for number in range(count)]
-        made = Retraining(config()).ask(9_000, alerts, "m", {number: MARKS[1] for number in range(500)})
+        made = Retraining(config()).ask(9_000, alerts, "m", dict.fromkeys(range(500), MARKS[1]))
         assert made is not None
         return made
 
