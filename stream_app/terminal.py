@@ -38,22 +38,25 @@ def on_stop_signals(stop: Callable[[], None]) -> None:
 
 
 class Seldom:
-    """Logs what may happen any number of times: the first ten times, then every thousandth time, with the count.
+    """Says what may happen any number of times: the first ten times, then every thousandth time, with the count.
+
+    Args:
+        say: takes a line.
 
     Attributes:
         count: how often it has happened.
     """
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log, self.count = log, 0
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say, self.count = say, 0
 
-    def error(self, message: str, *values: object) -> None:
+    def __call__(self, line: str) -> None:
         """It has happened again."""
         self.count += 1
         if self.count < _FIRST:
-            self._log.error(message, *values)
+            self._say(line)
         elif self.count == _FIRST or self.count % _EVERY == 0:
-            self._log.error(f"{message} (%d so far; one in %d is said)", *values, self.count, _EVERY)
+            self._say(f"{line} ({self.count:,} so far; one in {_EVERY:,} is said)")
 
 
 def utc(ms: int, pattern: str = "%Y-%m-%d %H:%M") -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from stream_app.terminal import Seldom, utc
@@ -28,13 +26,12 @@ def test_the_pattern_is_that_of_strftime() -> None:
     assert utc(1_388_534_399_999, "%Y-%m") == "2013-12"
 
 
-def test_what_happens_for_ever_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    seldom = Seldom(logging.getLogger("stream_app"))
+def test_what_happens_for_ever_does_not_fill_the_log() -> None:
+    lines: list[str] = []
+    seldom = Seldom(lines.append)
     for number in range(2_500):
-        seldom.error("record %d is none of ours", number)
-    lines = [line.getMessage() for line in caplog.records]
+        seldom(f"record {number} is none of ours")
     assert lines[:9] == [f"record {number} is none of ours" for number in range(9)]
-    assert lines[9:] == [
-        f"record {number - 1} is none of ours ({number} so far; one in 1000 is said)" for number in (10, 1_000, 2_000)
-    ]
+    said = "is none of ours ({:,} so far; one in 1,000 is said)"
+    assert lines[9:] == [f"record {number - 1} {said.format(number)}" for number in (10, 1_000, 2_000)]
     assert seldom.count == 2_500

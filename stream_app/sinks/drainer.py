@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Sink
 from stream_app.sinks.delivery import Delivery
 from stream_app.sinks.spool import Spool
+from stream_app.terminal import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +61,15 @@ class Drainer:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
         self._state = DrainerState(alive=False)
-        self._set_aside = 0
-        self._delivery = Delivery(spool, sink, self._count_set_aside, lambda: self._stopping.is_set())
+        self._aside = Seldom(log.error)
+        self._delivery = Delivery(spool, sink, self._say_aside, lambda: self._stopping.is_set())
         self._emptied = threading.Condition()
         self._asked, self._answered, self._ended = 0, 0, False
 
     @property
     def state(self) -> DrainerState:
         """How it stands now; never waits."""
-        state = self._state
-        return DrainerState(self._thread.is_alive(), state.error, state.failing_since, state.failures, self._set_aside)
+        return replace(self._state, alive=self._thread.is_alive(), set_aside=self._aside.count)
 
     def start(self) -> None:
         """Start draining."""
@@ -140,9 +140,8 @@ class Drainer:
         except SinkError:  # the spool itself may be what fails
             return "all points"
 
-    def _count_set_aside(self, reason: str) -> None:
-        self._set_aside += 1
-        log.error("A point was refused and set aside: %s", reason)
+    def _say_aside(self, reason: str) -> None:
+        self._aside(f"A point was refused and set aside: {reason}")
 
     def _answer(self, asked: int) -> None:
         """Tell those who wait in :meth:`drain`, as many as had asked before the spool was found empty."""

@@ -22,6 +22,7 @@ from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.registry import Registry
+from stream_app.terminal import Seldom
 from stream_app.trainer.answering import Answering
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.requests.believing import Asked, believed
@@ -57,6 +58,7 @@ class Trainer:
         self._delivery = Delivery(config, client, key, self._stopping, tell)
         self._answering = Answering(config, client, key, self._delivery, self._stopping, tell)
         self.refused: Counter[str] = Counter()
+        self._say_refused = Seldom(tell)
         self._delivery.catch_up()
 
     def stop(self) -> None:
@@ -147,8 +149,8 @@ class Trainer:
 
     def _refuse(self, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None) -> None:
         self.refused[refusal.reason] += 1
-        said = f"{topic}/{partition}@{offset} is no request ({refusal.reason}): {refusal.detail}"
-        self._tell(f"{said}; {self.refused.total()} such so far, each among the dead letters")
+        where = f"{topic}/{partition}@{offset}"
+        self._say_refused(f"{where} is no request and goes to the dead letters ({refusal.reason}): {refusal.detail}")
         self._delivery.bury(topic, partition, offset, refusal, value)
 
     def _commit(self, consumer: Any, done: dict[Any, int]) -> None:

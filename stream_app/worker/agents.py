@@ -83,7 +83,7 @@ class Worker:
         self._feed = ModelsFeed(config, self.take_model, self.put_aside, lambda: parts.beat("models feed"))
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
-        self._partials_refused = Seldom(log)
+        self._partials_refused = Seldom(log.error)
         self._substitutes_logged: set[tuple[str, str]] = set()
         self._first_score_at: float | None = None
         self._add_agents(only)
@@ -140,8 +140,8 @@ class Worker:
             self._decider.learn(surely=True)
             outs.append(self.pipeline.watch(tp.partition, partials))
         for offset, why in (refusal for out in outs for refusal in out.refused):
-            text = "%s/%d@%d is not a partial of ours and is skipped: %s"
-            self._partials_refused.error(text, tp.topic, tp.partition, offset, why.detail)
+            where = f"{tp.topic}/{tp.partition}@{offset}"
+            self._partials_refused(f"{where} is not a partial of ours and is skipped: {why.detail}")
         return outs
 
     async def _models_arrived(self, tp: TopicPartition) -> None:

@@ -63,7 +63,7 @@ class ModelsFeed:
         self._not_enough: Keys | None = None
         """The keys by which a message was refused because none of them had signed it."""
         self._notices, self._reports = Notices(config.stream), Reports(config)
-        self._damaged_keys = Seldom(log)
+        self._damaged_keys = Seldom(log.error)
         self.caught_up = asyncio.Event()
         self.taken = 0
 
@@ -145,7 +145,7 @@ class ModelsFeed:
         try:
             self._keys = self._trust.keys()
         except ModelError as error:
-            self._damaged_keys.error("%s. The keys that were trusted before stay so.", error)
+            self._damaged_keys(f"{error}. The keys that were trusted before stay so.")
         return self._keys
 
 

@@ -37,7 +37,7 @@ class Reports:
         self._config, self.count = config, 0
         self._path = config.path(config.state.dir) / "models-reported.json"
         self._until = self._read()
-        self._seldom = Seldom(log)
+        self._seldom = Seldom(log.error)
         self._before: Counter[str] = Counter()
 
     def begin(self) -> None:
@@ -57,7 +57,7 @@ class Reports:
             self._before[refusal.reason] += 1
             return None
         where = f"{record.topic}/{record.partition}@{record.offset}"
-        self._seldom.error("Model notice at %s refused: %s. The model in service stays.", where, refusal.detail)
+        self._seldom(f"Model notice at {where} refused: {refusal.detail}. The model in service stays.")
         self._until[record.partition] = record.offset + 1
         return dead_letter(self._config, record.topic, record.partition, record.offset, refusal, record.value)
 

@@ -441,7 +441,7 @@ def test_whatever_arrives_the_good_request_behind_it_is_answered(
         ("s.signals", 5, 0),
     }
     unsigned = next(line for line in said if "(unsigned)" in line)
-    assert unsigned.startswith("s.signals/4@2 is no request (unsigned): it is not signed; ")
+    assert unsigned == "s.signals/4@2 is no request and goes to the dead letters (unsigned): it is not signed"
 
 
 def test_each_request_is_committed_by_itself_in_the_order_of_its_partition(
