@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -100,6 +101,7 @@ class Stops:
         """A training that takes minutes."""
         with EmbeddedBroker() as broker:
             stream = self._make(broker.bootstrap, "")
+            shutil.rmtree(stream.folder / "models")  # none of which may cover the request
             toml = stream.toml.read_text().replace("max_steps = 200", "max_steps = 1000000")
             stream.toml.write_text(toml)
             stream.produce(self._rows)

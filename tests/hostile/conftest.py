@@ -1,10 +1,13 @@
-"""The small stream whose messages are damaged, made once a process."""
+"""The small stream whose messages are damaged, and the example's models, each made once a process."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.hostile.world import World
+from tests.integration.conftest import example, models
+
+__all__ = ["example", "models", "world"]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ class Fault:
     """A function that fails in one way.
 
     Attributes:
-        part: which part of the process it belongs to, as the table in ARCHITECTURE.md names it.
+        part: which part of a process, or which storage, as the tables in ARCHITECTURE.md name it.
         target, how, where, times: see :class:`tests.hostile.faulty.Plan`.
         then: ``goes on``, and once the fault is over everything is as if it had not been; or ``ends`` within five
             seconds (after what counts as hung, where it hangs), with status 1 and one sentence, and the next start goes
@@ -55,20 +55,20 @@ WORKER = (
     Fault("checkpoint", f"{_W}.agents:Worker.checkpoint", "bug", "ends"),
     Fault("checkpoint", f"{_W}.agents:Worker.checkpoint", "hang", "ends", in_ci=True),
     Fault("checkpoint", f"{_W}.outbox:Outbox.checkpoint", "timeout", "ends"),
-    Fault("checkpoint", f"{_W}.state:StateStore.save", "disk full", "ends"),
+    Fault("snapshot", f"{_W}.state:StateStore.save", "disk full", "ends"),
     Fault("checkpoint", f"{_W}.state:StateStore.save", "hang", "ends"),
-    Fault("checkpoint", "open:.snapshot", "half", "ends", in_ci=True),
+    Fault("snapshot", "open:.snapshot", "half", "ends", in_ci=True),
     Fault("checkpoint", "os:fsync", "input/output error", "ends"),
-    Fault("checkpoint", "os:replace", "disk full", "ends", where=".snapshot"),
-    Fault("checkpoint", f"{_SPOOL}:INSERT INTO queue", "database full", "ends", in_ci=True),
-    Fault("checkpoint", f"{_SPOOL}:INSERT INTO queue", "database damaged", "ends"),
+    Fault("snapshot", "os:replace", "disk full", "ends", where=".snapshot"),
+    Fault("spool", f"{_SPOOL}:INSERT INTO queue", "database full", "ends", in_ci=True),
+    Fault("spool", f"{_SPOOL}:INSERT INTO queue", "database damaged", "ends"),
     Fault("checkpoint", f"{_SPOOL}:INSERT INTO queue", "hang", "ends"),
     # Decisions
     Fault("checkpoint", f"{_W}.deciding:Decider.end_catching_up", "bug", "ends"),
     Fault("checkpoint", f"{_W}.deciding:Decider.pass_over_idle", "bug", "ends"),
     Fault("models feed", f"{_W}.deciding:Decider.activate_all", "key error", "ends"),
-    Fault("models feed", f"{_W}.state:StateStore.record", "disk full", "ends"),
-    Fault("models feed", "open:append", "half", "ends"),
+    Fault("decisions", f"{_W}.state:StateStore.record", "disk full", "ends"),
+    Fault("decisions", "open:decisions.jsonl", "half", "ends"),
     # The models feed
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "bug", "ends"),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "aiokafka", "goes on", times=2, in_ci=True),
@@ -84,12 +84,13 @@ WORKER = (
     # The drainer
     Fault("drainer", "stream_app.sinks.sqlite:SQLiteSink.write", "bug", "goes on", times=3),
     Fault("drainer", "stream_app.sinks.sqlite:SQLiteSink.write", "no memory", "goes on", times=2),
-    Fault("drainer", f"{_STORE}:INSERT OR REPLACE", "database locked", "goes on", times=3, in_ci=True),
-    Fault("drainer", f"{_STORE}:INSERT OR REPLACE", "database full", "goes on", times=3),
-    Fault("drainer", f"{_SPOOL}:DELETE FROM queue WHERE id = ?", "database full", "goes on", times=3, in_ci=True),
-    Fault("drainer", f"{_SPOOL}:SELECT id, point FROM queue", "database locked", "goes on", times=3),
+    Fault("sink", f"{_STORE}:INSERT OR REPLACE", "database locked", "goes on", times=3, in_ci=True),
+    Fault("sink", f"{_STORE}:INSERT OR REPLACE", "database full", "goes on", times=3),
+    Fault("spool", f"{_SPOOL}:DELETE FROM queue WHERE id = ?", "database full", "goes on", times=3, in_ci=True),
+    Fault("spool", f"{_SPOOL}:SELECT id, point FROM queue", "database locked", "goes on", times=3),
     Fault("drainer", "stream_app.sinks.spool:Spool.read", "the thread's end", "ends"),
-    Fault("drainer", "stream_app.sinks.spool:Spool.read", "hang", "ends"),
+    Fault("drainer", "stream_app.sinks.spool:Spool.read", "hang", "goes on"),
+    Fault("drainer", "stream_app.sinks.sqlite:SQLiteSink.write", "hang", "goes on"),
     # Kafka's client
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.getmany", "bug", "ends"),
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.getmany", "hang", "ends", in_ci=True),
@@ -97,4 +98,46 @@ WORKER = (
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.commit", "hang", "ends"),
 )
 
-FAULTS: tuple[Fault, ...] = WORKER
+_T, _P = "stream_app.trainer", "kafka-python"
+
+TRAINER = (
+    Fault("trainer's loop", f"{_T}.trainer:Trainer._round", "bug", "ends", role="trainer"),
+    Fault("trainer's loop", f"{_T}.trainer:believed", "key error", "ends", role="trainer"),
+    Fault("trainer's loop", "kafka:KafkaConsumer.poll", _P, "goes on", times=2, role="trainer"),
+    Fault("trainer's loop", "kafka:KafkaConsumer.commit", _P, "goes on", times=2, role="trainer"),
+    Fault(
+        "trainer: an answer",
+        "kafka:KafkaProducer.send",
+        _P,
+        "goes on",
+        where=".signals",
+        times=2,
+        role="trainer",
+        in_ci=True,
+    ),
+    Fault("a dead letter", "kafka:KafkaProducer.send", _P, "goes on", where=".dead-letters", times=2, role="trainer"),
+    Fault("trainer's loop", f"{_T}.answering:look", _P, "goes on", times=2, role="trainer"),
+    Fault("trainer's training", f"{_T}.trying:answer", "bug", "goes on", times=1, role="trainer"),
+    Fault("trainer's training", f"{_T}.trying:answer", "no memory", "goes on", role="trainer", in_ci=True),
+    Fault("trainer: reading the rows", f"{_T}.trying:read_ranges", _P, "goes on", times=2, role="trainer"),
+    Fault("trainer's training", f"{_T}.trying:answer", "disk full", "ends", role="trainer"),
+    Fault("trainer's checkpoint", f"{_T}.checkpoint:CheckpointFile.keep", "disk full", "ends", role="trainer"),
+    Fault("trainer's checkpoint", "open:.checkpoint", "half", "ends", role="trainer"),
+    Fault("registry", "flowlib.artifact:_write_synced", "disk full", "ends", role="trainer"),
+    Fault("registry", "stream_app.models.registry:Registry.record", "disk full", "ends", role="trainer"),
+    Fault("registry", "stream_app.models.registry:Registry.promote", "input/output error", "ends", role="trainer"),
+    Fault("registry", "open:.notices.jsonl", "half", "ends", role="trainer", in_ci=True),
+    Fault("registry", "open:.answers.jsonl", "half", "ends", role="trainer"),
+    Fault("registry", "open:models/air.jsonl", "half", "ends", role="trainer"),
+)
+
+_C = "stream_app.console"
+
+CONSOLE = (
+    Fault("console's reader", f"{_C}.queries:Points.lasts", "database locked", "goes on", times=3, role="console"),
+    Fault("console's reader", f"{_C}.queries:Points.lasts", "database damaged", "goes on", times=3, role="console"),
+    Fault("console's reader", f"{_C}.answers:open_store", "input/output error", "goes on", times=3, role="console"),
+    Fault("console's reader", f"{_C}.answers:Store.overview", "bug", "goes on", times=3, role="console", in_ci=True),
+)
+
+FAULTS: tuple[Fault, ...] = (*WORKER, *TRAINER, *CONSOLE)

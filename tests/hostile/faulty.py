@@ -57,8 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
         command: words of the command line.
         log: file for the output.
         target: ``module:name`` or ``module:Class.name`` of the function; ``sql:FILE:STATEMENT`` of an SQLite file; or
-            ``open:PART`` of a file that :mod:`stream_app.disk` writes, ``open:append`` for all that it appends to.
-            Empty for no fault.
+            ``open:PART`` of the path of a file that :mod:`stream_app.disk` writes. Empty for no fault.
         how: a name of :data:`ERRORS`, ``hang``, ``half``, or ``ends`` (returns at once).
         where: must be in the text of the arguments.
         times: so often; -1 is always.
@@ -201,7 +200,7 @@ class _Injector:
                 raise ERRORS["disk full"]()
 
         def opened(file: Any, mode: str = "r", **kwargs: Any) -> Any:
-            name = str(file) if isinstance(file, (str, Path)) else "append"  # to a file that is open and locked
+            name = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else str(file)
             if "r" not in mode and part in name:
                 with contextlib.suppress(OSError):
                     if injector._fires():

@@ -126,10 +126,10 @@ class Requesting:
     def _time_refusals(self) -> None:
         """A refusal comes within about a second; the first one waits until the trainer is there."""
         for name in ("unknown partition", "unknown partition", "ends past the log", "unknown topic"):
-            request = self._request(name, BAD[name])
+            request = self.request(name, BAD[name])
             began_s = time.monotonic()
-            self._send(request, partition=0, copies=1)
-            while request.id not in self._answered() and time.monotonic() - began_s < 60:
+            self.send(request, partition=0)
+            while request.id not in self.answered() and time.monotonic() - began_s < 60:
                 time.sleep(0.05)
             if len(self._kinds) > 1:
                 self.answers.longest_s = max(self.answers.longest_s, time.monotonic() - began_s)
@@ -138,11 +138,11 @@ class Requesting:
         writers = self._stream.config.topics.partitions
         kinds: dict[str, Change] = {"genuine": lambda _: {}, **BAD}
         for name in self._chance.sample(sorted(kinds), len(kinds)):
-            request = self._request(name, kinds[name])
-            self._send(request, self._chance.randrange(writers), copies)
-        self._send_forged(self._request("forged", lambda _: {}))
+            request = self.request(name, kinds[name])
+            self.send(request, self._chance.randrange(writers), copies)
+        self.send_forged(self.request("forged"))
 
-    def _request(self, name: str, change: Change) -> RetrainRequest:
+    def request(self, name: str, change: Change = lambda _: {}) -> RetrainRequest:
         """A request with a pane later than the ones before."""
         number, topic = len(self._kinds), self._stream.config.topics.events
         pane_ms = self._until_ms + number
@@ -169,15 +169,16 @@ class Requesting:
         source = f"/driftflow/{request.stream}/watch/{partition}"
         return encode_event(Envelope(request, request.id, source, request.requested_pane_ms))
 
-    def _send(self, request: RetrainRequest, partition: int, copies: int) -> None:
+    def send(self, request: RetrainRequest, partition: int, copies: int = 1) -> None:
+        """On a partition of WATCH's, signed."""
         message = sign(self._message(request, partition), self._key)
         for _ in range(copies):
             self._put(message, partition)
 
-    def _send_forged(self, request: RetrainRequest) -> None:
+    def send_forged(self, request: RetrainRequest) -> None:
         """Not signed, and signed for another request: never answered."""
         plain = self._message(request, 0)
-        other = sign(self._message(self._request("forged", lambda _: {}), 0), self._key)
+        other = sign(self._message(self.request("forged"), 0), self._key)
         stolen = tuple(header for header in other.headers if header[0].startswith("df-"))
         for headers in (plain.headers, (*plain.headers, *stolen)):
             self._put(WireMessage(plain.value, headers), 0)
@@ -191,7 +192,7 @@ class Requesting:
             partition=watch_signals(partition, topics.partitions),
         ).get(20)
 
-    def _answered(self) -> Counter[str]:
+    def answered(self) -> Counter[str]:
         """How often each request is answered on the trainer's partition."""
         config, answers = self._stream.config, Counter[str]()
         for message in read_signals(config):
@@ -204,12 +205,12 @@ class Requesting:
     def _await(self) -> None:
         genuine = {request_id for request_id, kind in self._kinds.items() if kind != "forged"}
         until_s = time.monotonic() + _ANSWERED_S
-        while not genuine <= self._answered().keys() and time.monotonic() < until_s:
+        while not genuine <= self.answered().keys() and time.monotonic() < until_s:
             time.sleep(0.5)
         time.sleep(1.0)  # for a second answer to come, if one comes
 
     def _count(self, log: str) -> None:
-        answered = self._answered()
+        answered = self.answered()
         for request_id, kind in self._kinds.items():
             expected = 0 if kind == "forged" else 1
             self.answers.sent += expected

@@ -8,10 +8,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -70,14 +69,15 @@ def soak(stream: Stream, rows: Rows, seconds: float, seed: int, tell: Tell) -> R
     stream.publish()
     pouring = Pouring(stream.config, Live(stream.config, rows[:12_000]), seed)
     report = Report()
-    with Processes(stream.folder) as processes, _console(processes, report) as console:
-        workers = [processes.start(f"worker-{n}", "worker") for n in range(2)]
-        trainer = processes.start("trainer", "trainer")
-        pouring.run(rows, seconds, tell)
-        tell("all sent; waiting until it is done")
-        _await(processes, report, lambda: _left(stream, pouring.poured))
+    with Processes(stream.folder) as processes:
+        with _console(processes, report):
+            for name in ("worker-0", "worker-1", "trainer"):
+                processes.start(name, name.partition("-")[0])
+            pouring.run(rows, seconds, tell)
+            tell("all sent; waiting until it is done")
+            _await(processes, report, lambda: _left(stream, pouring.poured))
         _account(stream, pouring.poured, report)
-        for process in (*workers, trainer, console):
+        for process in processes.all:
             _stop(process, report)
     tell("comparing with a clean run")
     _compare(stream, pouring.poured, report)
@@ -85,10 +85,10 @@ def soak(stream: Stream, rows: Rows, seconds: float, seed: int, tell: Tell) -> R
 
 
 @contextmanager
-def _console(processes: Processes, report: Report) -> Any:
+def _console(processes: Processes, report: Report) -> Iterator[None]:
     """A console, asked for both of its answers twice a second."""
     port, done = free_port(), threading.Event()
-    process = processes.start("console", "console", "--port", str(port))
+    processes.start("console", "console", "--port", str(port))
 
     def ask() -> None:
         answered = False
@@ -107,7 +107,7 @@ def _console(processes: Processes, report: Report) -> Any:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     try:
-        yield process
+        yield
     finally:
         done.set()
         thread.join()

@@ -1,0 +1,39 @@
+"""Hostile messages on every topic while two workers, a trainer and a console are up; and every wrong request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.checker import chosen_seed
+from tests.hostile.requesting import Requesting
+from tests.hostile.soak import soak
+from tests.integration.stream import Stream
+
+SECONDS = 20.0
+
+
+@pytest.fixture
+def stream(tmp_path: Path, broker: tuple[str, str], unique: Callable[[str], str], models: Path) -> Stream:
+    """A stream with two models on the broker at hand."""
+    made = Stream(tmp_path / "air", broker[1], unique("soak"))
+    made.adopt(models)
+    return made
+
+
+@pytest.mark.timeout(400)
+def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path) -> None:
+    report = soak(stream, stream.rows(example), SECONDS, chosen_seed(), print)
+    assert not report.faults, "\n".join(report.faults)
+    assert (report.exits, report.hung, report.unaccounted, report.signals_equal) == (0, 0, 0, True)
+    assert sum(report.hostile.values()) > 400
+
+
+@pytest.mark.timeout(400)
+def test_every_request_is_answered_once(stream: Stream, example: Path) -> None:
+    stream.produce(stream.rows(example))
+    answers = Requesting(stream, chosen_seed()).run(rounds=1, copies=3)
+    assert not answers.faults, "\n".join(answers.faults)
+    assert answers.answered_once == answers.sent > 20
