@@ -2,6 +2,7 @@
 # make test   set everything up and run the tests (ARGS="-k spool")
 # make bench  events a second through the batch transport, beside a plain agent on the same records
 # make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
+# make bench-hostile OUT=hostile.json   hostile messages on every topic and faults in every part; with KAFKA_HOME on Kafka
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -30,6 +31,9 @@ bench: .make/dev
 
 bench-flows: .make/bench
 	$(BIN)/python -m tests.bench.flows --data $(DATA) --out $(OUT) $(ARGS)
+
+bench-hostile: .make/dev
+	$(BIN)/python -m tests.bench.hostile --out $(OUT) $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .

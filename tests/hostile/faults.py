@@ -98,7 +98,7 @@ WORKER = (
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.commit", "hang", "ends"),
 )
 
-_T, _P = "stream_app.trainer", "kafka-python"
+_T, _P, _SEND = "stream_app.trainer", "kafka-python", "kafka:KafkaProducer.send"
 
 TRAINER = (
     Fault("trainer's loop", f"{_T}.trainer:Trainer._round", "bug", "ends", role="trainer"),
