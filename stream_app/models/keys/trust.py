@@ -83,5 +83,8 @@ def _seen(path: Path) -> tuple[int, ...]:
     """What tells one state of a file, and of the rights on its folder, from another; () where there is none."""
     if not present(path):
         return ()
-    found = path.stat()
-    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, path.parent.stat().st_mode)
+    try:
+        found, rights = path.stat(), path.parent.stat().st_mode
+    except FileNotFoundError:  # gone since
+        return ()
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, rights)
