@@ -10,8 +10,8 @@ python -m tests.bench.hostile --out hostile.json
 - ``hung``: processes that neither ended nor went on, or did not end when they were told to.
 - ``unaccounted``: hostile messages that were neither taken nor refused with a dead letter, and events that no counter
   counts, of the traffic on the broker; and consumers in this process that lost one.
-- ``signals_equal``: the workers' signals under that traffic are, signatures aside, byte for byte those of a clean run of
-  the same events with the same decisions.
+- ``signals_equal``: the workers' signals under that traffic are, signatures aside, byte for byte those of a clean run
+  of the same events with the same decisions.
 - ``stop_s_max``: longest time from SIGTERM to the end of a process, seconds.
 - ``requests_sent``: different retrain requests that were genuine; ``requests_answered_once``: of them, those with one
   answer exactly.
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import logging
 import os
 import random
 import shutil
@@ -120,9 +121,11 @@ class Bench:
     def mass(self) -> None:
         """Hostile messages to every consumer in this process."""
         world = World(self._folder / "world")
+        logging.disable(logging.CRITICAL)  # a line for every refusal
         for topic, consumers in _MASS.items():
             for kind, most, size in consumers:
                 self._one_consumer(world, topic, kind(world), most, size)
+        logging.disable(logging.NOTSET)
 
     def _one_consumer(self, world: World, topic: str, consumer: Consumer, most: int, size: int) -> None:
         some = cases(world, topic, self._seed, most)
