@@ -83,6 +83,14 @@ class Registry:
             raise ModelError(f"{path} is not accepted: {error}; {_SETTINGS_REMEDY}") from error
         return density
 
+    def is_usable(self, model_id: str) -> bool:
+        """Whether :meth:`load` has a model of this id."""
+        try:
+            self.load(model_id)
+        except ModelError:
+            return False
+        return True
+
     def read(self, model_id: str) -> Artifact:
         """A model's bytes, not yet verified.
 

@@ -145,7 +145,8 @@ class Answering:
             return refused(fault, retrain if seen.newest_ms is not None else known)
         if not local and (fault := checking.fault_of_date(request, seen)):
             return refused(fault, retrain)
-        if covering := self._covered_by(request):
+        covering = self._covered_by(request)
+        if covering and (not local or self._registry.is_usable(covering.model_id)):
             outcome = retrain.covered(covering.model_id, covering.request_id)
             return Decision(_of_parent(outcome, parent_id), True)
         if fault := self._spent(retrain):

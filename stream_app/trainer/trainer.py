@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from schemas.intake import Refusal
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.errors import DriftflowError, ModelError
+from stream_app.errors import DriftflowError
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
@@ -77,12 +77,21 @@ class Trainer:
 
     def bootstrap(self, request: RetrainRequest) -> ModelNotice | None:
         """Answer a request that was made on this machine; where the same one was refused before, or its model cannot be
-        used any more, it is asked anew.
+        used any more or is lost, it is asked anew.
         """
         registry = Registry(self._config)
-        while (earlier := registry.answer_to(request.id)) is not None and not _is_usable(registry, earlier):
+        while self._is_in_vain(registry, request.id):
             request = msgspec.structs.replace(request, id=record_id("again", request.id))
         return self._answering.answer(Asked(request, f"/driftflow/{self._config.stream}/trainer"), local=True)
+
+    def _is_in_vain(self, registry: Registry, request_id: str) -> bool:
+        """Whether a bootstrap has been answered, and by no model that can be loaded here."""
+        earlier = registry.answer_to(request_id)
+        if earlier is None:
+            return self._delivery.is_told(request_id)
+        history = registry.history()
+        model_id = history[-1].model_id if earlier.status == "covered" and history else earlier.model_id
+        return not registry.is_usable(model_id)
 
     def run(self) -> None:
         """Answer requests until stopped.
@@ -174,14 +183,3 @@ class Trainer:
 def _when(taken: Taken) -> tuple[int, str]:
     asked = taken[1]
     return (asked.request.requested_pane_ms, asked.request.id) if isinstance(asked, Asked) else (-1, "")
-
-
-def _is_usable(registry: Registry, notice: ModelNotice) -> bool:
-    """Whether an answer to a bootstrap is worth keeping: a model that can be loaded."""
-    if notice.status != "promoted":
-        return notice.status == "covered"
-    try:
-        registry.load(notice.model_id)
-    except ModelError:
-        return False
-    return True

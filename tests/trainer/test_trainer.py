@@ -369,7 +369,9 @@ def test_a_bootstrap_is_the_way_out_where_the_model_in_service_fits_no_more(
     trainer = Trainer(renamed, {}, said.append)
     with pytest.raises(ModelError, match="is not accepted"):
         trainer.handle(asked(ask(1, LATER)))
-    notice = trainer.bootstrap(ask(1, LATER, reason="bootstrap"))
+    soon = ask(1, reason="bootstrap")
+    assert soon.requested_pane_ms < LATER, "the model that fits no more would cover it"
+    notice = trainer.bootstrap(soon)
     assert notice is not None
     assert (notice.status, notice.parent_id) == ("promoted", ""), notice.reason
     assert any("is not compared with" in line for line in said)
@@ -382,6 +384,20 @@ def test_a_bootstrap_that_was_refused_can_be_asked_again(topics: Topics, start: 
     assert promoted.status == "promoted"
     assert start().bootstrap(made) == promoted, "once there is a model it is the answer"
     assert len(topics.told()) == 2
+
+
+def test_a_bootstrap_whose_model_was_lost_is_asked_anew(topics: Topics, start: Any, tmp_path: Path) -> None:
+    """Its answer is on the topics, and the command that is to make a model again is the same one."""
+    made = ask(reason="bootstrap")
+    assert start().bootstrap(made).sequence == 1
+    for file in (tmp_path / "models").glob("*"):
+        file.unlink()
+    again = start().bootstrap(made)
+    assert again is not None
+    assert again.status == "promoted", again.reason
+    assert again.request_id != made.id
+    assert start().bootstrap(made) == again
+    assert [notice.request_id for notice in topics.told()] == [made.id, again.request_id]
 
 
 # The loop ------------------------------------------------------------------------------------------------------------
