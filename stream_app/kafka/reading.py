@@ -62,9 +62,13 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
         ) from error
 
 
-def read_to_end(consumer: Consumer) -> Iterator[ConsumerRecord]:
+def read_to_end(consumer: Consumer, ask: Callable[[Consumer], Fetched] | None = None) -> Iterator[ConsumerRecord]:
     """Records of the partitions assigned to a kafka-python consumer, from its positions to where they ended when the
     broker first told; partitions in turn. What is appended meanwhile may come too.
+
+    Args:
+        consumer: with its partitions assigned.
+        ask: brings the next records, if any (default: :func:`fetch`).
 
     Raises:
         DriftflowError: the broker does not answer for ``PATIENCE_S``, or a record cannot be read.
@@ -72,7 +76,7 @@ def read_to_end(consumer: Consumer) -> Iterator[ConsumerRecord]:
     ends: dict[TopicPartition, int] = {}
     patience = _Patience(consumer)
     while True:
-        fetched = fetch(consumer)
+        fetched = (ask or fetch)(consumer)
         for _, records in sorted(fetched.items(), key=lambda item: item[0].partition):
             yield from records
         patience.renew() if fetched else patience.check()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 from kafka.errors import KafkaTimeoutError
 
@@ -14,9 +12,9 @@ from schemas.intake import Refusal, Topic, take_in
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.reading import PATIENCE_S, reader
+from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.stepping import Place, poll_past
-from stream_app.kafka.types import ClientSettings, ConsumerRecord
+from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched
 from stream_app.models.keys import Trust
 from stream_app.models.signing import signature_fault
 from stream_app.stages.dead_letters import dead_letter
@@ -24,7 +22,7 @@ from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.publishing import SENT_S, make_producer, publish, tell
 from stream_app.trainer.stopping import Stopped, Stopping, persistently
 
-_POLL_MS, _ANSWER_MS = 300, 20_000
+_POLL_MS = 300
 
 
 class Delivery:
@@ -142,36 +140,25 @@ class Delivery:
             consumer.assign(places)
             for place in places:
                 consumer.seek(place, self._next.get(topic, 0))
-            for record in self._to_end(consumer):
+            for record in read_to_end(consumer, self._ask) if places else ():
                 self._next[topic] = record.offset + 1
                 notice = self._genuine_notice(kind, record)
                 if notice is not None:
                     self.highest = max(self.highest, notice.sequence)
                     take(notice)
 
-    def _to_end(self, consumer: Any) -> Iterator[ConsumerRecord]:
-        """Records of the partition assigned, up to its end; what cannot be taken apart is no notice of ours."""
+    def _ask(self, consumer: Consumer) -> Fetched:
+        """The next records; what cannot be taken apart is no notice of ours."""
 
         def skip(place: Place) -> None:
             (topic, number), offset, why = place
             self._say(f"{topic}/{number}@{offset} is passed over: {why}")
 
-        heard_s = time.monotonic()
-        while not all(_at_end(consumer, place) for place in consumer.assignment()):
-            if time.monotonic() - heard_s > PATIENCE_S:
-                raise KafkaTimeoutError(f"no answer for {PATIENCE_S:.0f} s")
-            self._stopping.check()
-            for records in poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, self._client, skip).values():
-                heard_s = time.monotonic()
-                yield from records
+        self._stopping.check()
+        return poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, self._client, skip)
 
     def _genuine_notice(self, kind: Topic, record: ConsumerRecord) -> ModelNotice | None:
         notice = take_in(kind, self._config.stream, record.value, record.headers)
         if not isinstance(notice, ModelNotice) or record.value is None:
             return None
         return None if signature_fault(record.value, record.headers, self._genuine) else notice
-
-
-def _at_end(consumer: Any, place: Any) -> bool:
-    end = consumer.highwater(place)
-    return end is not None and (consumer.position(place, timeout_ms=_ANSWER_MS) or 0) >= end
