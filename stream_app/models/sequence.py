@@ -49,7 +49,8 @@ class Notices:
     def _stale(self, notice: ModelNotice) -> Refusal | None:
         number = notice.sequence
         if not number:
-            return Refusal("stale", "sequence", "it has no number: publish it again with `driftflow models --publish`")
+            detail = "it has no number, so an earlier build has made it: train a model anew (--bootstrap-until DATE)"
+            return Refusal("stale", "sequence", detail)
         if self._contents.get(number, _content(notice)) == _content(notice):
             return None
         detail = (
