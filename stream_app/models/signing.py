@@ -39,7 +39,7 @@ def signature_fault(value: bytes, headers: RawHeaders, trusted: Mapping[str, Ed2
     if public is None:
         known = ", ".join(sorted(trusted)) or "none"
         detail = f"it is signed by key {key_id[:_HEX_MAX]!r}, which is not trusted here (trusted: {known})"
-        return Refusal("untrusted_key", KEY_ID, detail)
+        return Refusal("untrusted_key", KEY_ID, f"{detail}; if it is one of ours, copy its .pub here")
     try:
         public.verify(bytes.fromhex(signature[: 2 * _HEX_MAX].decode("ascii")), digest(value, named))
     except (InvalidSignature, ValueError):
