@@ -150,6 +150,10 @@ class Stops:
         return trainer
 
     def _stop(self, state: str, process: Process, statuses: tuple[int, ...] = (0,)) -> None:
+        if not process.is_alive():
+            status = process.child.returncode
+            self.faults.append(f"{state}: it had ended by itself with {status}: {process.log[-1_500:]}")
+            return
         took_s = process.stop()
         if took_s is None:
             self.hung.append(state)
