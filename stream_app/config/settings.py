@@ -60,7 +60,7 @@ class TopicsConfig(Section, frozen=True):
     models: str = ""
     """Signed models; compacted."""
     dead_letters: str = ""
-    """Events that could not be decoded or scored, and why."""
+    """Events that could not be decoded or scored, messages of the other topics that could not be used, and why."""
     partitions: Positive = 4
     """Partitions of the events and partials topics where driftflow creates them."""
     replication: Positive = 1

@@ -109,7 +109,9 @@ class Deadline:
                 names cannot be interrupted, and there is never more than one such thread.
         """
         if self._thread is not None and self._thread.is_alive():
-            raise SinkError(f"{self._where} cannot be reached: an earlier call hangs still; is its name resolved?")
+            raise SinkError(
+                f"{self._where} cannot be reached, an earlier call still hangs: see whether its name is resolved"
+            )
         result = Future[T]()
         self._sockets.begin()
         self._thread = threading.Thread(target=_run, args=(call, result), name="call to a sink", daemon=True)

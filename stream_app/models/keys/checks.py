@@ -37,6 +37,8 @@ def require_keys(config: Config, name: Literal["trainer", "worker"]) -> None:
         raise ModelError(
             "every key of state.trusted_keys is revoked, so that no model is accepted: `driftflow keys rotate trainer` "
             "makes another; copy its public half here"
+            if config.state.trusted_keys
+            else "state.trusted_keys names no file, so that no model is accepted: name the trainer's public key there"
         )
     if not requests:
         files = ", ".join(map(str, trusted_paths(config)["trainer.trusted_keys"])) or "no file"

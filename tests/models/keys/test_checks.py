@@ -46,6 +46,11 @@ def test_a_worker_notes_that_it_cannot_see_what_the_trainer_trusts(
     assert "elsewhere/agents.pub) is here yet: whether the trainer trusts the workers' key" in caplog.messages[0]
 
 
+def test_where_no_file_is_named_no_model_could_be_accepted(config: Config) -> None:
+    with pytest.raises(ModelError, match=r"state\.trusted_keys names no file, .*: name the trainer's public key there"):
+        require_keys(with_settings(config, "state", trusted_keys=[]), "worker")
+
+
 @pytest.mark.parametrize(
     ("role", "section", "says"),
     [("trainer", "state", "every model it signs"), ("worker", "trainer", "every retrain request it signs")],
