@@ -75,8 +75,8 @@ def read_subject(config: Config, model: str | None) -> Subject:
     if not notices:
         path = config.path(config.trainer.registry) / f"{config.stream}.notices.jsonl"
         raise ModelError(
-            f"{path} has no record of model {model_id}, so that it cannot be told which events it has seen: restore the "
-            "file from a backup, or evaluate another model"
+            f"{path} has no record of model {model_id}, so that it cannot be told which events it has seen: restore "
+            "the file from a backup, or evaluate another model"
         )
     return Subject(registry.load(model_id), notices[-1].created_ms, not notices[-1].parent_id)
 
