@@ -5,6 +5,7 @@ A decoder is one function, and one line in :data:`DECODERS`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
 _TIME_MAX_MS = 32_503_680_000_000  # the year 3000: later than that is a unit mix-up, not a time
-_SLICE_CHARS_MAX = 200
+_SLICE_CHARS_MAX = _ID_CHARS_MAX = 200
 NO_VALUE = "(none)"
 """Slice name of an event that lacks the slicing field."""
 
@@ -120,7 +121,7 @@ class Decoder:
         slices = np.empty((n, len(self._slicings)), dtype=object)
         for j, names in enumerate(self._slicings):
             slices[:, j] = [_slice_name([getattr(body, name) for name in names]) for body in bodies]
-        ids = [_text(getattr(body, self._id)) or "" for body in bodies] if self._id else None
+        ids = [_event_id(getattr(body, self._id)) for body in bodies] if self._id else None
         index = np.array(rows, dtype=np.int64)
         return EventBatch(
             raw.topic,
@@ -137,6 +138,12 @@ class Decoder:
 
 def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _event_id(value: Any) -> str:
+    """Ids are kept in memory and in snapshots while their panes are open: a longer one is known by its hash."""
+    text = _text(value) or ""
+    return text if len(text) <= _ID_CHARS_MAX else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _slice_name(values: list[Any]) -> str:

@@ -51,6 +51,15 @@ def test_good_event() -> None:
     assert (events.ids, events.offsets.tolist()) == (["7"], [100])
 
 
+def test_ids_of_any_length_take_little_room_and_stay_apart() -> None:
+    ids = ["x" * 200, "x" * 201, "x" * 900, "y" + "x" * 899]
+    events, _ = decode(*(json.dumps(GOOD | {"id": id}).encode() for id in ids), max_bytes=2_000)
+    assert events.ids is not None
+    assert events.ids[0] == ids[0]
+    assert max(map(len, events.ids)) <= 200
+    assert len(set(events.ids)) == 4
+
+
 def test_missing_values_are_nan_or_none() -> None:
     events, rejects = decode(b'{"at": "2013-03-01", "PM2.5": null}')
     assert not rejects
