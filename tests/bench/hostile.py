@@ -29,7 +29,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -42,11 +42,12 @@ from stream_app.offline.score import bootstrap
 from tests.brokers import ApacheKafka
 from tests.hostile.asking import Requests, Tail, for_people
 from tests.hostile.awkward import Stops
-from tests.hostile.cases import cases
+from tests.hostile.cases import Case, cases
 from tests.hostile.checker import Consumer, Faulty, check
 from tests.hostile.faulting import Rows, Verdict, folder_for
 from tests.hostile.faults import FAULTS, Fault
 from tests.hostile.feed import Feed
+from tests.hostile.page import Page
 from tests.hostile.requesting import Requesting
 from tests.hostile.roles import ROLES
 from tests.hostile.soak import Report, soak
@@ -62,8 +63,14 @@ _MASS = {
 }
 """Topic to its consumers, each with how many messages it gets, and how many at a time."""
 
+_STORED = 4_000
+"""Rows of the embedded store, to the console."""
+
 _UNTIL = "2014-03-01"
-_TRAINED_UNTIL = ("2013-03-25", "2013-04-01")
+_TRAINED_STORED = 4_000
+"""Rows of the embedded store, to the console."""
+
+_UNTIL = ("2013-03-25", "2013-04-01")
 _ROWS_A_MINUTE = 20_000
 _FEW = 13_000
 
@@ -120,17 +127,18 @@ class Bench:
 
     def mass(self) -> None:
         """Hostile messages to every consumer in this process."""
-        world = World(self._folder / "world")
+        world, page = World(self._folder / "world"), Page(self._folder)
         logging.disable(logging.CRITICAL)  # a line for every refusal
         for topic, consumers in _MASS.items():
             for kind, most, size in consumers:
-                self._one_consumer(world, topic, kind(world), most, size)
+                some = cases(world, topic, self._seed, most)
+                self._one_consumer(kind(world), for_people(some) if kind is Tail else some, size)
+        self._one_consumer(page, page.cases(self._seed, _STORED), 200)
         logging.disable(logging.NOTSET)
 
-    def _one_consumer(self, world: World, topic: str, consumer: Consumer, most: int, size: int) -> None:
-        some = cases(world, topic, self._seed, most)
+    def _one_consumer(self, consumer: Consumer, some: Iterable[Case], size: int) -> None:
         try:
-            tally = check(consumer, for_people(some) if isinstance(consumer, Tail) else some, size)
+            tally = check(consumer, some, size)
         except Faulty as error:
             self.result["unaccounted"] += 1
             self.tell(f"WRONG {error}")
