@@ -67,10 +67,7 @@ _STORED = 4_000
 """Rows of the embedded store, to the console."""
 
 _UNTIL = "2014-03-01"
-_TRAINED_STORED = 4_000
-"""Rows of the embedded store, to the console."""
-
-_UNTIL = ("2013-03-25", "2013-04-01")
+_TRAINED_UNTIL = ("2013-03-25", "2013-04-01")
 _ROWS_A_MINUTE = 20_000
 _FEW = 13_000
 
