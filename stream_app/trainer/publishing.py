@@ -15,6 +15,8 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.topics import prepare
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.keys import signing_key
+from stream_app.models.keys.roles import trusted_paths
+from stream_app.models.keys.trust import revoked_keys
 from stream_app.models.registry import Registry, without_bytes
 from stream_app.models.signing import sign
 from stream_app.stages.partitioning import trainer_signals
@@ -72,7 +74,7 @@ def _send(producer: KafkaProducer, topic: str, partition: int, notice: ModelNoti
 
 def publish_registry(config: Config, client: ClientSettings) -> list[str]:
     """Publish every promoted model of the registry again, oldest first, each under its number and signed anew: for a
-    new cluster, a new key, or a replay.
+    new cluster, a new key, or a replay. Earlier ones that a revoked key has signed are left out, as nobody takes them.
 
     Returns:
         the ids.
@@ -82,7 +84,7 @@ def publish_registry(config: Config, client: ClientSettings) -> list[str]:
         DriftflowError: the broker does not take a model.
     """
     key, registry = signing_key(config), Registry(config)
-    promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
+    promoted = _not_revoked(config, registry)
     for notice in promoted:
         registry.check(notice.model_id)
     try:
@@ -95,6 +97,14 @@ def publish_registry(config: Config, client: ClientSettings) -> list[str]:
     except KafkaError as error:
         raise DriftflowError(f"{config.topics.models} cannot be written: {error}; check kafka.bootstrap") from error
     return [notice.model_id for notice in promoted]
+
+
+def _not_revoked(config: Config, registry: Registry) -> list[ModelNotice]:
+    """Promoted notices, oldest first; the last one in any case."""
+    promoted = [notice for notice in registry.notices() if notice.status == "promoted"]
+    revoked = revoked_keys(trusted_paths(config)["state.trusted_keys"])
+    earlier = [notice for notice in promoted[:-1] if registry.read(notice.model_id).key_id not in revoked]
+    return [*earlier, *promoted[-1:]]
 
 
 def publish_models(config: Config, err: Console) -> None:

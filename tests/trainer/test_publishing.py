@@ -15,6 +15,7 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
 from stream_app.models.keys import signing_key, trusted_keys
+from stream_app.models.keys.commands import revoke_key, rotate_key
 from stream_app.models.loading import artifact_of
 from stream_app.models.registry import Registry
 from stream_app.models.signing import signature_fault
@@ -85,6 +86,20 @@ def test_a_registry_is_published_oldest_first_and_refused_models_are_not(
     trusted = trusted_keys(config)
     assert not any(signature_fault(record.value, record.headers, trusted) for record in producer.sent)
     assert producer.closed
+
+
+def test_what_a_revoked_key_has_signed_keeps_nothing_back(config: Config, producer: FakeProducer) -> None:
+    first = kept(config, 1)
+    rotate_key(config, "trainer")
+    last = kept(config, 2)
+    assert publish_registry(config, {}) == [first.model_id, last.model_id], "a former key is trusted"
+    revoke_key(config, first.key_id, sure=True)
+    assert publish_registry(config, {}) == [last.model_id]
+    rotate_key(config, "trainer")
+    revoke_key(config, last.key_id, sure=True)
+    with pytest.raises(ModelError, match=last.model_id):
+        publish_registry(config, {})
+    assert len(producer.sent) == 3
 
 
 def test_nothing_is_published_where_a_file_is_damaged(config: Config, producer: FakeProducer, tmp_path: Path) -> None:
