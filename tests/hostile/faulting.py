@@ -150,10 +150,10 @@ class Faulting:
     def _start(self, fault: Fault | None) -> BaseProcess:
         folder = self.stream.folder
         words = [self.command[0], "-c", str(self.stream.toml), *self.command[1:]]
-        plan = faulty.Plan(str(folder), words, str(self._log_path), hang_s=HANG_S)
+        plan = faulty.Plan(str(folder), words, str(self._log_path))
         if fault is not None:
             change = {name: getattr(fault, name) for name in ("target", "how", "where", "times")}
-            plan = msgspec.structs.replace(plan, **change)
+            plan = msgspec.structs.replace(plan, **change, hang_s=HANG_S)
         return faulty.start(plan)
 
     def wait(self, process: BaseProcess, done: Callable[[], bool], what: str, within_s: float) -> bool:

@@ -17,6 +17,7 @@ import sqlite3
 import sys
 import threading
 import time
+import types
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ ERRORS: dict[str, Any] = {
 """What a function may raise, by name; ``hang`` and ``half`` are the other two ways."""
 
 
+_STARTING = threading.Lock()
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What to run and what is to fail.
 
@@ -61,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
         how: a name of :data:`ERRORS`, ``hang``, ``half``, or ``ends`` (returns at once).
         where: must be in the text of the arguments.
         times: so often; -1 is always.
-        hang_s: what counts as hung in this process.
+        hang_s: what counts as hung in this process; None for what the product says.
     """
 
     folder: str
@@ -71,7 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
     how: str = ""
     where: str = ""
     times: int = -1
-    hang_s: float = 6.0
+    hang_s: float | None = None
 
 
 def start(plan: Plan) -> BaseProcess:
@@ -79,7 +83,13 @@ def start(plan: Plan) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.hostile.faulty"])
     process = context.Process(target=_run, args=(msgspec.json.encode(plan),))
-    process.start()
+    with _STARTING:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")  # which every process would import anew
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
     return process
 
 
@@ -89,10 +99,11 @@ def _run(encoded: bytes) -> None:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    progress.STALL_S = plan.hang_s
-    for part, policy in supervision.POLICIES.items():
-        if policy.silent_s is not None:
-            supervision.POLICIES[part] = supervision.Policy(policy.again, plan.hang_s)
+    if plan.hang_s is not None:
+        progress.STALL_S = plan.hang_s
+        for part, policy in supervision.POLICIES.items():
+            if policy.silent_s is not None:
+                supervision.POLICIES[part] = supervision.Policy(policy.again, plan.hang_s)
     if plan.target:
         _Injector(plan).install()
     sys.argv = ["driftflow", *plan.command]
