@@ -19,6 +19,7 @@ from rich.text import Text
 
 from stream_app.config import load
 from stream_app.errors import DriftflowError
+from stream_app.terminal import printable
 
 Command = Callable[..., None]
 
@@ -88,8 +89,8 @@ def _fail(reason: object) -> NoReturn:
 
 
 def plain(text: object) -> str:
-    """Brackets are rich's markup; a backslash before one would take the mask off again."""
-    return escape(str(text))
+    """A text of others on one line, without markup; a backslash before a bracket would take its mask off."""
+    return escape(printable(str(text)))
 
 
 def _configured(broker: bool) -> Callable[[Command], Command]:

@@ -18,10 +18,29 @@ def prepare_process() -> None:
     """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
     import torch  # takes a second, and `driftflow signals`, which needs this module, has no use for it
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
     logging.getLogger("stream_app").setLevel(logging.INFO)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+class _Lines(logging.Formatter):
+    """One line for each message, whatever names the events bring."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+def printable(text: str) -> str:
+    """A text of others for a terminal or a log: nothing in it begins a line of its own or moves the cursor.
+
+    >>> printable("a\\x1b[31m\\nb")
+    'a\\\\u001b[31m\\\\u000ab'
+    """
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -17,7 +17,7 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
-from stream_app.terminal import utc
+from stream_app.terminal import printable, utc
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def describe(signal: Record) -> Text:
 def _bounded(text: str) -> str:
     """A text of others for a terminal: no longer than a few lines, and nothing in it moves the cursor."""
     cut = text if len(text) <= _LINE_MAX else f"{text[:_LINE_MAX]}…"
-    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in cut)
+    return printable(cut)
 
 
 def _first(names: list[str]) -> str:

@@ -21,7 +21,10 @@ from stream_app.models.loading import check_stream, read_model, verified
 T = TypeVar("T")
 
 _LOG_REMEDY = "restore the file from a backup; without it nobody knows which model is in service"
-_FILE_REMEDY = "copy the file here again, from a backup or from where it was trained, or choose another model"
+_FILE_REMEDY = (
+    "copy the file here again, from a backup or from where it was trained, choose another model, or train one with "
+    "--bootstrap-until DATE"
+)
 _SETTINGS_REMEDY = "use the settings it was made with, or train another with --bootstrap-until DATE"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -27,6 +27,9 @@ from stream_app.trainer.answering import Answering
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.stopping import Stopped, Stopping, persistently
+
+STRANGERS_MAX = 100
+"""Requests of keys that are not trusted are kept, the latest of them, in case their keys are trusted later."""
 
 _POLL_MS = 300
 _COMMIT_MS = 10_000
@@ -59,6 +62,9 @@ class Trainer:
         self._answering = Answering(config, client, key, self._delivery, self._stopping, tell)
         self.refused: Counter[str] = Counter()
         self._say_refused = Seldom(tell)
+        self._trusted = self._trust.keys()
+        self._strangers: deque[ConsumerRecord] = deque(maxlen=STRANGERS_MAX)
+        """What no trusted key had signed when it came."""
         self._delivery.catch_up()
 
     def stop(self) -> None:
@@ -79,6 +85,7 @@ class Trainer:
         """Answer a request that was made on this machine; where the same one was refused before, or its model cannot be
         used any more or is lost, it is asked anew.
         """
+        self._answering.finish_earlier()  # an older model must not be promoted after this one
         registry = Registry(self._config)
         while self._is_in_vain(registry, request.id):
             request = msgspec.structs.replace(request, id=record_id("again", request.id))
@@ -123,16 +130,32 @@ class Trainer:
     def _round(self, consumer: Any) -> None:
         done: dict[Any, int] = {}
         fetched = persistently(lambda: self._poll(consumer, done), "fetching", self._stopping, self._tell)
+        self._answer_strangers()
         for record, taken in self.in_turn(fetched):
             if isinstance(taken, Asked):
                 self._commit(consumer, done)  # what came before it is not taken again, however this one ends
                 self._answering.answer(taken)
             elif taken is not None:
                 self._refuse(record.topic, record.partition, record.offset, taken, record.value)
+                self._strangers += [record] if taken.reason == "untrusted_key" else []
             done[Partition(record.topic, record.partition)] = record.offset + 1
             if isinstance(taken, Asked):
                 self._commit(consumer, done)
         self._commit(consumer, done)
+
+    def _answer_strangers(self) -> None:
+        """Where the trusted keys have changed, answer what was refused for want of the key that had signed it."""
+        trusted, before = self._trust.keys(), self._trusted
+        if trusted is before or not self._strangers:
+            self._trusted = trusted
+            return
+        again = {str(i): [record] for i, record in enumerate(self._strangers)}
+        asked = [(record, taken) for record, taken in self.in_turn(again) if isinstance(taken, Asked)]
+        for record, taken in asked:
+            self._tell(f"request {taken.request.id[:8]} is trusted now")
+            self._answering.answer(taken)
+            self._strangers.remove(record)
+        self._trusted = trusted
 
     def _poll(self, consumer: Any, done: dict[Any, int]) -> dict[Any, list[ConsumerRecord]]:
         def skip(place: Place) -> None:

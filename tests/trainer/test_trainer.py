@@ -522,3 +522,37 @@ def test_numbers_rise_above_those_on_the_topics(topics: Topics, start: Any) -> N
     trainer = start(min_rows=10_000)
     trainer._delivery.highest = 41
     assert trainer.handle(asked(ask(1))).sequence == 42
+
+
+# Keys that are trusted later -----------------------------------------------------------------------------------------
+
+
+class Rounds:
+    """A consumer that hands out one poll after the other, and then nothing."""
+
+    def __init__(self, *polls: list[Any]) -> None:
+        self._polls, self.committed = list(polls), 0
+
+    def poll(self, timeout_ms: int) -> dict[str, list[Any]]:
+        return {"all": self._polls.pop(0)} if self._polls else {}
+
+    def commit(self, offsets: dict[Any, Any], timeout_ms: int) -> None:
+        self.committed += 1
+
+
+def test_a_request_of_a_key_that_is_trusted_later_is_answered_then_and_once(
+    config: Config, topics: Topics, start: Any, tmp_path: Path
+) -> None:
+    key = request_key(msgspec.structs.replace(config, root=str(tmp_path / "worker")))
+    trainer, consumer = start(), Rounds([message(ask(), key)], [], [message(ask(), key, offset=1)])
+    trainer._round(consumer)
+    assert [letter.reason for letter in topics.letters()] == ["untrusted_key"]
+    assert consumer.committed
+    trainer._round(consumer)
+    assert topics.told() == []
+    (tmp_path / "keys").mkdir(exist_ok=True)
+    (tmp_path / "keys" / "worker.pub").write_bytes((tmp_path / "worker" / "keys" / "worker.pub").read_bytes())
+    for _ in range(3):
+        trainer._round(consumer)
+    assert [(notice.request_id, notice.status) for notice in topics.told()] == [(ask().id, "promoted")]
+    assert len(topics.letters()) == 1

@@ -20,7 +20,7 @@ from stream_app.config import Config
 from stream_app.kafka.retrying import retried
 from stream_app.kafka.stepping import poll_past
 from stream_app.kafka.types import ClientSettings
-from stream_app.stages.batches import RawBatch
+from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.decoding import Decoder
 from stream_app.trainer.requests.checking import Held, Seen
 
@@ -50,10 +50,19 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
         consumer.assign(list(wanted))
         held = _held(consumer, client, list(wanted))
         inside = {tp: part for tp, part in wanted.items() if held[tp].first < part.end <= held[tp].end}
-        times = _tails(Decoder(config), consumer, client, inside, held)
-        latest = [newest(np.concatenate(parts), int(config.windows.max_future)) for parts in times.values() if parts]
+        tails = _tails(Decoder(config), consumer, client, inside, held)
+        latest = [_latest(tail, inside[tp].end, int(config.windows.max_future)) for tp, tail in tails.items() if tail]
         by_number = {tp.partition: place for tp, place in held.items()}
         return Seen(len(numbers), by_number, max((time for time in latest if time is not None), default=None))
+
+
+def _latest(tail: list[EventBatch], end: int, gap_max: int) -> int | None:
+    """The newest time of a tail. The row at ``end`` closed the last pane: SCORE has taken it at its word, however far
+    before it the rows of a backlog lie.
+    """
+    times = np.concatenate([batch.event_time_ms for batch in tail])
+    closing = times[np.concatenate([batch.offsets for batch in tail]) == end]
+    return int(closing[0]) if len(closing) else newest(times, gap_max)
 
 
 def newest(times: Ints, gap_max: int) -> int | None:
@@ -99,22 +108,22 @@ def _held(consumer: Any, client: ClientSettings, parts: list[Any]) -> dict[Any, 
 
 def _tails(
     decoder: Decoder, consumer: Any, client: ClientSettings, inside: dict[Any, OffsetRange], held: dict[Any, Held]
-) -> dict[Any, list[Ints]]:
-    """Event times of the last records of each range and of the one after it, which closed its last pane."""
+) -> dict[Any, list[EventBatch]]:
+    """Events of the last records of each range and of the one after it, which closed its last pane."""
     consumer.assign(list(inside))
     ends = {tp: min(part.end + 1, held[tp].end) for tp, part in inside.items()}
     for tp, part in inside.items():
         consumer.seek(tp, max(held[tp].first, part.end - TAIL))
-    times: dict[Any, list[Ints]] = {tp: [] for tp in inside}
+    tails: dict[Any, list[EventBatch]] = {tp: [] for tp in inside}
     for fetched in _polls(consumer, client) if inside else ():
         for tp, records in fetched.items():
             records = [record for record in records if record.offset < ends[tp]]
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             batch, _ = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))
-            times[tp].append(batch.event_time_ms)
+            tails[tp].append(batch)
         if all((consumer.position(tp, timeout_ms=_ANSWER_MS) or 0) >= end for tp, end in ends.items()):
             break
-    return times
+    return tails
 
 
 def _polls(consumer: Any, client: ClientSettings) -> Iterator[Any]:

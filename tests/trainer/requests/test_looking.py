@@ -67,6 +67,14 @@ def test_a_few_dates_far_ahead_make_no_date_right() -> None:
     assert newest(times[:0], DAY_MS) is None
 
 
+def test_the_row_that_closed_a_pane_is_believed_after_a_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a year before, sent late, and the row of now that closed the pane: its date is the request's."""
+    backlog = [b'{"t":%d,"x":1}' % (DAY_MS + offset) for offset in range(60)]
+    now = b'{"t":%d,"x":1}' % (400 * DAY_MS)
+    log: dict[int, list[bytes | None]] = {0: [*backlog, now, now]}
+    assert seen_of(monkeypatch, FakeConsumer(log), range_of(0, 0, 60)).newest_ms == 400 * DAY_MS
+
+
 def test_a_broker_that_does_not_answer_is_an_error_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     consumer, clock = FakeConsumer({0: [body(0)]}), iter(range(0, 1_000, 5))
     monkeypatch.setattr(consumer, "highwater", lambda _: None)
