@@ -118,7 +118,9 @@ class Requesting:
             if trainer.is_alive():
                 trainer.stop()
             if TRACEBACK in trainer.log:
-                self.answers.faults.append(f"the trainer has said a traceback: {trainer.log[-3_000:]}")
+                at = trainer.log.index(TRACEBACK)
+                said = trainer.log[max(at - 500, 0) : at + 2_500]
+                self.answers.faults.append(f"the trainer has said a traceback: {said}")
             self._count(trainer.log)
         self._producer.close()
         return self.answers
