@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stream_app.kafka.embedded import EmbeddedBroker, free_port
-from tests.hostile.processes import TRACEBACK, Process, Processes
+from tests.hostile.processes import Process, Processes, traceback_in
 from tests.integration.stream import Stream
 
 Rows = list[tuple[bytes | None, bytes | None]]
@@ -162,8 +162,8 @@ class Stops:
         self.took_s[state] = took_s
         if process.child.returncode not in statuses:
             self.faults.append(f"{state}: ended with {process.child.returncode}: {process.log[-1_500:]}")
-        if TRACEBACK in process.log:
-            self.faults.append(f"{state}: a traceback: {process.log[-3_000:]}")
+        if found := traceback_in(process.log):
+            self.faults.append(f"{state}: a traceback: {found}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import msgspec
 
 from tests.hostile import faulty
 from tests.hostile.faults import Fault
-from tests.hostile.processes import TRACEBACK
+from tests.hostile.processes import traceback_in
 from tests.integration.stream import Stream
 
 HANG_S = 6.0
@@ -126,7 +126,7 @@ class Faulting:
     def _expect_more(self, process: BaseProcess, fault: Fault) -> None:
         """It lives on; once the fault is over everything is done."""
         self._finish(process, fault)
-        if TRACEBACK in self.log():
+        if traceback_in(self.log()):
             self.wrong("it has said a traceback")
 
     def _finish(self, process: BaseProcess, fault: Fault) -> None:
@@ -205,4 +205,4 @@ def _end(process: BaseProcess) -> None:
 def _is_a_sentence(log: str) -> bool:
     """Whether the log ends in one line for people, and holds no traceback."""
     lines = [line for line in re.sub(r"\x1b\[[0-9;]*m", "", log).strip().splitlines() if line.strip()]
-    return TRACEBACK not in log and bool(lines) and lines[-1].startswith("driftflow: ")
+    return not traceback_in(log) and bool(lines) and lines[-1].startswith("driftflow: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,21 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-TRACEBACK = "Traceback (most recent call last)"
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t]+.*\n)*.*$", re.MULTILINE)
+_CLIENTS = "/site-packages/kafka/"
+
+
+def traceback_in(log: str) -> str:
+    """The first traceback in a log, or "".
+
+    One of kafka-python's alone does not count: it logs one itself where a connection is closed while its own thread
+    reads from it, and goes on.
+    """
+    for found in _TRACEBACK.findall(log):
+        files = re.findall(r'File "(.*?)"', found)
+        if not files or any(_CLIENTS not in file for file in files):
+            return str(found)[:2_500]
+    return ""
 
 
 class Process:

@@ -24,7 +24,7 @@ from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
 from stream_app.stages.partitioning import trainer_signals, watch_signals
 from stream_app.stages.score.decoding import time_parser
-from tests.hostile.processes import TRACEBACK, Processes
+from tests.hostile.processes import Processes, traceback_in
 from tests.integration.stream import Stream
 
 _DAY_MS = 86_400_000
@@ -117,10 +117,8 @@ class Requesting:
             self._await()
             if trainer.is_alive():
                 trainer.stop()
-            if TRACEBACK in trainer.log:
-                at = trainer.log.index(TRACEBACK)
-                said = trainer.log[max(at - 500, 0) : at + 2_500]
-                self.answers.faults.append(f"the trainer has said a traceback: {said}")
+            if found := traceback_in(trainer.log):
+                self.answers.faults.append(f"the trainer has said a traceback: {found}")
             self._count(trainer.log)
         self._producer.close()
         return self.answers

@@ -20,7 +20,7 @@ from stream_app.kafka.topics import prepare
 from stream_app.stages.score.state import COUNTERS
 from tests.hostile.live import Live, Place, Sent, clean_run, plain
 from tests.hostile.pouring import Poured, Pouring, Rows
-from tests.hostile.processes import TRACEBACK, Process, Processes
+from tests.hostile.processes import Process, Processes, traceback_in
 from tests.integration.stream import Stream
 
 _SETTLE_S = 180.0
@@ -172,9 +172,8 @@ def _stop(process: Process, report: Report) -> None:
         report.stop_s[process.name] = took_s
         if process.child.returncode not in (0, -signal.SIGTERM if process.name == "console" else 0):
             report.faults.append(f"{process.name} was stopped and ended with {process.child.returncode}")
-    if TRACEBACK in process.log:
-        at = process.log.index(TRACEBACK)
-        report.faults.append(f"{process.name} has a traceback in its log: {process.log[at : at + 1500]}")
+    if found := traceback_in(process.log):
+        report.faults.append(f"{process.name} has a traceback in its log: {found}")
 
 
 def _compare(stream: Stream, poured: Poured, report: Report) -> None:
