@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import signal
@@ -27,7 +28,16 @@ def prepare_process() -> None:
 
 
 class _Lines(logging.Formatter):
-    """One line for each message, whatever names the events bring."""
+    """One line for each message, whatever names the events bring, and whatever a client of a broker adds: it logs
+    tracebacks of connections that were lost.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and not record.name.startswith("stream_app"):
+            error, record = record.exc_info[1], copy.copy(record)
+            record.msg, record.args = f"{record.getMessage()}: {error!r}", ()
+            record.exc_info = record.exc_text = None
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = printable(record.message)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+
 import pytest
 
-from stream_app.terminal import Seldom, utc
+from stream_app.terminal import Seldom, _Lines, utc
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,20 @@ def test_what_happens_for_ever_does_not_fill_the_log() -> None:
     said = "is none of ours ({:,} so far; one in 1,000 is said)"
     assert lines[9:] == [f"record {number - 1} {said.format(number)}" for number in (10, 1_000, 2_000)]
     assert seldom.count == 2_500
+
+
+def test_a_log_has_a_line_for_each_message(capsys: pytest.CaptureFixture[str]) -> None:
+    """A client's traceback is its error in one line; a name with a line break in it begins none."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    for name in ("kafka.net.transport", "stream_app.x"):
+        logger = logging.Logger(name)
+        logger.addHandler(handler)
+        try:
+            raise ConnectionResetError("gone")
+        except ConnectionResetError:
+            logger.exception("Error receiving from %s", "a\nb")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "ERROR kafka.net.transport: Error receiving from a\\u000ab: ConnectionResetError('gone')"
+    assert lines[1] == "ERROR stream_app.x: Error receiving from a\\u000ab"
+    assert lines[2].startswith("Traceback")

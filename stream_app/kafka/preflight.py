@@ -159,7 +159,7 @@ def _failed(name: str, fault: probes.Fault) -> Check:
 def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Check]:
     names = sorted({*_topics_read(config, role), *_topics_written(config, role)})
     try:
-        described = topics.describe(admin, {*names, config.topics.partials})  # sizes are counted from that one
+        described = topics.describe(admin, sorted({*names, config.topics.partials}))  # sizes are counted from that one
     except Exception as error:
         yield _unanswered("topics", error)
         return

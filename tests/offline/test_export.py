@@ -162,4 +162,4 @@ def test_what_cannot_be_written_is_said_before_the_work_and_in_a_sentence_after(
     (Path(config.root) / "flow.pt.0.new").mkdir()
     run = CliRunner().invoke(cli.main, ["export", model_id, "--format", "torchscript", "--out", str(out)])
     assert run.exit_code == 1
-    assert "cannot be written, is a directory" in " ".join(run.output.split())
+    assert "cannot be written, file exists" in " ".join(run.output.split())
