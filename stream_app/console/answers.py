@@ -112,8 +112,8 @@ class Store:
         stamps = []
         for path in (self.path, self.path.with_name(self.path.name + "-wal")):
             try:
-                stat = path.stat()
-                stamps.append(f"{stat.st_ino:x}.{stat.st_mtime_ns:x}.{stat.st_size:x}")
+                stat = path.stat()  # readers make a log of 0 bytes, and remove it
+                stamps.append(f"{stat.st_ino:x}.{stat.st_mtime_ns:x}.{stat.st_size:x}" if stat.st_size else "0")
             except OSError:
                 stamps.append("0")
         return "-".join(stamps)
