@@ -81,8 +81,21 @@ ENDS = {
 }
 
 
+IN_EACH_RUN = (
+    "score fails",
+    "assigning fails",
+    "drainer is dead",
+    "a callback fails",
+    "a thread fails",
+    "sending hangs",
+)
+"""The others take minutes: `make bench-hostile` has their kinds too."""
+
+
 @EMBEDDED
-@pytest.mark.parametrize("fault", ENDS)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=() if fault in IN_EACH_RUN else pytest.mark.slow) for fault in ENDS]
+)
 def test_a_failure_ends_the_process_with_one_sentence(stream: Stream, fault: str) -> None:
     worker = start(stream, fault)
     assert worker.wait(60) == 1, stream.log()

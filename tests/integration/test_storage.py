@@ -13,6 +13,7 @@ from tests.integration.conftest import MakeStream
 Harm = Callable[[Path], object]
 
 
+@pytest.mark.parametrize("broker", ["tansu"], indirect=True)  # what is tried here is not the broker's
 @pytest.mark.parametrize(
     ("name", "harm"),
     [

@@ -37,6 +37,9 @@ from tests.integration.test_models import retrain_request
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
+EMBEDDED = pytest.mark.parametrize("broker", ["tansu"], indirect=True)
+"""What is tried there is not the broker's."""
+
 WIDTH = 4
 DAY_MS = 86_400_000
 
@@ -250,6 +253,7 @@ def test_what_cannot_be_right_is_refused_at_once_and_the_good_request_behind_it_
     assert reasons == {"not_ours": 3, "tombstone": 1, "untrusted_key": 24}
 
 
+@EMBEDDED
 def test_a_request_that_kills_the_trainer_is_refused_at_the_third_start(
     make_stream: MakeStream, example: Path, start: Start
 ) -> None:
@@ -275,6 +279,7 @@ def test_a_request_that_kills_the_trainer_is_refused_at_the_third_start(
     assert "training was tried" not in answered.reason
 
 
+@EMBEDDED
 def test_a_second_trainer_on_the_same_registry_ends_with_a_sentence(make_stream: MakeStream, start: Start) -> None:
     stream = make_stream()
     trainer = start(stream)
@@ -309,6 +314,7 @@ def test_a_training_that_is_told_to_stop_is_taken_up_again(
     assert "Traceback" not in stream.log()
 
 
+@EMBEDDED
 def test_a_first_training_that_is_told_to_stop_ends_in_order(stream: Stream, start: Start) -> None:
     trainer = start(stream, "--bootstrap-until", "2013-04-01", script=_SLOW)
     stream.wait(lambda: "in training" in stream.log(), "the training")
@@ -320,6 +326,7 @@ def test_a_first_training_that_is_told_to_stop_ends_in_order(stream: Stream, sta
     assert "Traceback" not in stream.log()
 
 
+@EMBEDDED
 def test_what_does_not_end_is_ended_in_time_and_is_no_try(make_stream: MakeStream, example: Path, start: Start) -> None:
     stream = make_stream()
     stream.produce(stream.rows(example)[:12_000])
