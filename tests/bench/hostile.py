@@ -175,7 +175,7 @@ class Bench:
 
     def stops(self) -> None:
         """SIGTERM in awkward states."""
-        stops = Stops(lambda bootstrap, extra: self._stream(bootstrap=bootstrap, extra=extra), self._rows[:4_000])
+        stops = Stops(lambda bootstrap, extra: self._stream(bootstrap=bootstrap, extra=extra), self._rows[:_FEW])
         stops.run(self.tell)
         self.result["hung"] += len(stops.hung)
         self.stops_s += stops.took_s.values()

@@ -77,7 +77,7 @@ WORKER = (
     # The status
     Fault("status", f"{_W}.status:StatusFile.write", "disk full", "goes on", times=2, in_ci=True),
     Fault("status", f"{_W}.status:StatusFile.write", "bug", "ends"),
-    Fault("event loop", f"{_W}.status:StatusFile.write", "hang", "ends", in_ci=True),
+    Fault("event loop", f"{_W}.status:StatusFile.write", "hang", "ends"),
     Fault("status", f"{_W}.agents:Worker.status", "key error", "ends"),
     # The watchdog
     Fault("progress", f"{_W}.progress:Watchdog.stalled", "bug", "ends"),
@@ -93,7 +93,7 @@ WORKER = (
     Fault("drainer", "stream_app.sinks.sqlite:SQLiteSink.write", "hang", "goes on"),
     # Kafka's client
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.getmany", "bug", "ends"),
-    Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.getmany", "hang", "ends", in_ci=True),
+    Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.getmany", "hang", "ends"),
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.commit", "bug", "ends"),
     Fault("Kafka", f"{_W}.batch_transport:BatchConsumer.commit", "hang", "ends"),
 )

@@ -11,20 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t]+.*\n)*.*$", re.MULTILINE)
-_CLIENTS = "/site-packages/kafka/"
 
 
 def traceback_in(log: str) -> str:
-    """The first traceback in a log, or "".
-
-    One of kafka-python's alone does not count: it logs one itself where a connection is closed while its own thread
-    reads from it, and goes on.
-    """
-    for found in _TRACEBACK.findall(log):
-        files = re.findall(r'File "(.*?)"', found)
-        if not files or any(_CLIENTS not in file for file in files):
-            return str(found)[:2_500]
-    return ""
+    """The first traceback in a log, or ""."""
+    found = _TRACEBACK.search(log)
+    return found[0][:2_500] if found else ""
 
 
 class Process:
