@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.errors import DriftflowError
+from stream_app.guard import described
 
 _STATIC = Path(__file__).parent / "static"
 _STRANGE_HOST = "Unknown host name: ask by address or localhost, or add the name to console.names.\n"
@@ -47,6 +48,8 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
             version, answer = store.overview(request.query_params.get("find", ""))
         except NotReadableError as error:  # no version: the page asks again, whether or not the file changes
             return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
+        except Exception as error:
+            return JSONResponse({"overview": None, "stream": store.stream, "why": _unforeseen(error)})
         tag = {"ETag": f'"{version}"'}
         if request.headers.get("if-none-match") == tag["ETag"]:
             return Response(status_code=304, headers=tag)
@@ -58,6 +61,8 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
             answer = store.detail(asked.get("slicing", ""), asked.get("slice", ""), asked.get("span", ""))
         except NotReadableError as error:
             return JSONResponse({"error": str(error)}, status_code=503)
+        except Exception as error:
+            return JSONResponse({"error": _unforeseen(error)}, status_code=503)
         if answer is None:
             return JSONResponse({"error": "no such slice, or nothing stored of it yet"}, status_code=404)
         return JSONResponse(answer)
@@ -80,6 +85,10 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
     )
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"an error that nobody foresaw: {described(error)}; report it. The page asks again"
 
 
 def _is_allowed(host: str, names: Collection[str]) -> bool:

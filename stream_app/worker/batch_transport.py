@@ -243,15 +243,23 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return loop
 
     def progress(self) -> Progress:
-        """Offset up to which everything is settled, and high watermark, of each assigned batch partition."""
-        return {
-            tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
-            for tp in self._batch_only(self.assignment())
-        }
+        """Offset up to which everything is settled, and high watermark, of each assigned batch partition; none as long
+        as the consumer's thread is not up.
+        """
+        try:
+            return {
+                tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
+                for tp in self._batch_only(self.assignment())
+            }
+        except ConsumerNotStarted:
+            return {}
 
     def partitions_of(self, topic: str) -> set[int]:
         """Partitions that a subscribed topic has, as the broker last said; none as long as it has not."""
-        return set(self._thread._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
+        try:
+            return set(self._thread._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
+        except ConsumerNotStarted:
+            return set()
 
     def _note_positions(self) -> None:
         """Between two fetches everything below the positions has been handed out."""

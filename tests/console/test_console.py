@@ -273,3 +273,19 @@ def test_nothing_comes_from_elsewhere(client: httpx.Client) -> None:
     assert "http" not in client.get("/").text
     assert client.get("/static/%2e%2e/server.py").status_code == 404
     assert client.post("/api/overview").status_code == 405
+
+
+def test_an_error_that_nobody_foresaw_is_said_on_the_page(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(Store, "overview", broken)
+    monkeypatch.setattr(Store, "detail", broken)
+    answer = client.get("/api/overview")
+    assert (answer.status_code, answer.json()["overview"]) == (200, None)
+    assert "an error that nobody foresaw: KeyError" in answer.json()["why"]
+    answer = client.get("/api/slice")
+    assert answer.status_code == 503
+    assert "KeyError" in answer.json()["error"]

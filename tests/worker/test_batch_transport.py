@@ -322,3 +322,17 @@ async def _revoke_between_chunks() -> None:
     assert len(consumer.acks) == 0
     assert consumer._must_seek
     assert not first.value.token.live
+
+
+def test_a_consumer_whose_thread_is_not_up_yet_has_no_progress(tmp_path: Path) -> None:
+    """It is asked for its progress from the start of the process on."""
+
+    async def ask() -> None:
+        app = faust.App("early", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
+        hooks = dict.fromkeys(("callback", "on_partitions_revoked", "on_partitions_assigned"), print)
+        consumer = install(app, ["e"], 10).create_consumer(**hooks)
+        assert consumer.progress() == {}
+        assert consumer.partitions_of("e") == set()
+        consumer._thread.thread_loop.close()
+
+    asyncio.run(ask())
