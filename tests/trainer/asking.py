@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from flowlib.artifact import Ed25519PrivateKey
+from flowlib.table import DAY_MS
 from schemas.codecs import Envelope, encode_event
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config
@@ -22,6 +23,9 @@ from tests.trainer.test_answering import DAYS, config_in, request, rows
 WRITER = "/driftflow/s/watch/0"
 WIDTH = 4
 """Partials partitions: WATCH of partition 0 asks on signals partition 4."""
+
+LATER = DAYS * DAY_MS + 28 * DAY_MS + 1
+"""A pane after the cooldown of a model that was made for :func:`ask`."""
 
 
 def stream_in(folder: Path, **trainer: Any) -> Config:
