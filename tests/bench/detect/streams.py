@@ -1,8 +1,8 @@
 """Planted streams: events of a known density, with a change of a known kind in chosen slices from a known pane on.
 
 ``d`` features with the correlation matrix one asks for, a Poisson or fixed number of events for each pane and slice,
-a reference of ``reference`` panes, then monitoring. The same :class:`Planted` gives the same events; changes are made to
-the same draws, so a stream with changes and the one without them agree wherever nothing has changed.
+a reference of ``reference`` panes, then monitoring. The same :class:`Planted` gives the same events; changes are made
+to the same draws, so a stream with changes and the one without them agree wherever nothing has changed.
 """
 
 from __future__ import annotations
