@@ -1,0 +1,1 @@
+"""Public sets with their own scorers."""
