@@ -26,12 +26,14 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from flowlib.calibration import Calibration
+from flowlib.channels import Channels
 from flowlib.density import Density
 from flowlib.encoder.encoder import Encoder
 from flowlib.errors import ArtifactError, EngineError
 from flowlib.flows import FLOWS, Flow
+from flowlib.reference.reference import Reference
 
-FORMAT = "driftflow-model-1"
+FORMAT = "driftflow-model-2"
 BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"
@@ -94,6 +96,11 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
     calibration_meta, calibration_arrays = density.calibration.to_state()
     arrays = {f"encoder.{name}": array for name, array in encoder_arrays.items()}
     arrays |= {f"calibration.{name}": array for name, array in calibration_arrays.items()}
+    reference_meta = None
+    if density.channels is not None and density.reference is not None:
+        reference_meta, reference_arrays = density.reference.to_state()
+        arrays |= {f"reference.{name}": array for name, array in reference_arrays.items()}
+        arrays |= {f"channels.{name}": array for name, array in density.channels.to_state().items()}
     arrays |= {f"flow.{name}": tensor.numpy() for name, tensor in density.flow.state_dict().items()}
     tensors = save_tensors({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
     manifest = {
@@ -102,6 +109,7 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
         "hyperparameters": density.flow.hyperparameters(),
         "encoder": encoder_meta,
         "calibration": calibration_meta,
+        "reference": reference_meta,
         "about": density.manifest,
     }
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -173,7 +181,20 @@ def _build(artifact: Artifact, bounded: bool) -> Density:
     if bounded:
         _check_hyperparameters(manifest["hyperparameters"])
     flow = _flow(manifest, encoder, _part(arrays, "flow."))
-    return Density(encoder, flow, calibration, manifest["about"], artifact.model_id, manifest["flow"])
+    channels, reference = _watched(manifest, encoder, arrays)
+    about = manifest["about"]
+    return Density(encoder, flow, calibration, about, artifact.model_id, manifest["flow"], channels, reference)
+
+
+def _watched(manifest: dict[str, Any], encoder: Encoder, arrays: dict[str, Any]) -> tuple[Any, Any]:
+    """Channels and reference, both None for a model that watches no stream."""
+    if manifest["reference"] is None:
+        return None, None
+    d, levels = len(encoder.spec.numeric), tuple(len(known) for known in encoder.levels)
+    return (
+        Channels.from_state(_part(arrays, "channels."), d, levels),
+        Reference.from_state(manifest["reference"], _part(arrays, "reference."), d, len(levels)),
+    )
 
 
 def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:

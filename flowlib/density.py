@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from flowlib.calibration import Calibration, pit_of
+from flowlib.calibration import Calibration, Draw, pit_of
+from flowlib.channels import Channels
 from flowlib.encoder.context import attach, detach
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.encoder import Encoder
@@ -19,8 +20,11 @@ from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.margins import Margins
+from flowlib.reference.fit import column_kinds, fit_reference
+from flowlib.reference.reference import VARIES, Reference
 from flowlib.sampling import draw, draw_given
 from flowlib.table import Bools, Floats, Ints, Singles, Table
+from flowlib.ties import draws, key_for
 from flowlib.training import TrainingRows
 
 
@@ -32,11 +36,13 @@ class Scores:
         log_prob: ``(n,)`` float64, nats in raw space.
         parts: ``(n, d + k)`` float64 nats, of each numeric and each categorical column; they sum to log_prob.
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
+        features: ``(n, d)`` float32, columns in feature space; 0 where missing.
+        levels: ``(n, k)`` int64 codes of the categories.
         pit: ``(n, d)`` float32, Φ(z).
         distance: ``(n,)`` ≥ 0; see :mod:`flowlib.calibration`.
         surprise: ``(n,)`` ≥ 0, log_prob and distance joined.
         p_value: ``(n,)`` in (0, 1], of the surprise.
-        pooled: ``(n,)`` bool: p-value against the reference of all slices.
+        pooled: ``(n,)`` bool: all slices together say more of the p-value than the slice's own reference rows.
         scorable: ``(n,)`` bool.
         missing: ``(n, d)`` bool.
     """
@@ -44,6 +50,8 @@ class Scores:
     log_prob: Floats
     parts: Floats
     z: Singles
+    features: Singles
+    levels: Ints
     pit: Singles
     distance: Floats
     surprise: Floats
@@ -62,6 +70,7 @@ class Density:
         manifest: facts that travel with the model, JSON.
         model_id: of its artifact.
         flow_name: family of the flow.
+        channels, reference: what drift is measured in and against; None where it was fitted without ``pane_ms``.
         engine: scores; ``auto`` of :func:`flowlib.engines.build` unless :meth:`with_engine` chose another.
 
     >>> from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
@@ -80,6 +89,8 @@ class Density:
     manifest: dict[str, Any]
     model_id: str = "unsigned"
     flow_name: str = "maf"
+    channels: Channels | None = None
+    reference: Reference | None = None
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +118,7 @@ class Density:
         config: FitConfig | None = None,
         warm_start: Density | None = None,
         manifest: dict[str, Any] | None = None,
+        arrivals: Table | None = None,
     ) -> Density:
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
@@ -119,6 +131,7 @@ class Density:
                 same, its weights where the family is too; leave it out where a column's range has moved by orders of
                 magnitude.
             manifest: facts to travel with the model, JSON.
+            arrivals: all rows of some time, to learn how many usually come; those of ``calibration`` where not given.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
@@ -132,8 +145,28 @@ class Density:
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
         margins = Margins.fit(train.numeric) if config.distance == "columns" else None
-        reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration)
-        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
+        reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration, seed)
+        density = cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
+        return density if config.pane_ms is None else density.with_reference(calibration, config.pane_ms, arrivals)
+
+    def with_reference(self, held_out: Table, pane_ms: int, arrivals: Table | None = None) -> Density:
+        """The same model, with what is normal by panes of held-out rows; raises ValueError where none is scorable.
+
+        Args:
+            held_out: rows that trained nothing.
+            pane_ms: length of a pane.
+            arrivals: all rows of some time; those of ``held_out`` where not given.
+        """
+        held_out = held_out.take(self.score(held_out).scorable)
+        if not len(held_out):
+            raise ValueError("none of the held-out rows can be scored")
+        scores, other = self.score(held_out), copy.copy(self)
+        kinds = column_kinds(held_out, self.encoder.findings, self.spec.numeric)
+        channels = Channels.fit(scores, tuple(len(levels) for levels in self.encoder.levels), kinds == VARIES)
+        reference = fit_reference(channels, channels.of(scores), held_out, kinds, pane_ms, arrivals)
+        object.__setattr__(other, "channels", channels)
+        object.__setattr__(other, "reference", reference)
+        return other
 
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
@@ -141,8 +174,22 @@ class Density:
         ok = raw.scorable
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
-        p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok])
-        return Scores(raw.log_prob, raw.parts, raw.z, pit_of(raw.z), raw.distance, surprise, p, pooled, ok, raw.missing)
+        among = _draw(table, np.flatnonzero(ok), self.calibration.key)
+        p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok], among)
+        return Scores(
+            raw.log_prob,
+            raw.parts,
+            raw.z,
+            raw.features,
+            raw.levels,
+            pit_of(raw.z),
+            raw.distance,
+            surprise,
+            p,
+            pooled,
+            ok,
+            raw.missing,
+        )
 
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, see :func:`flowlib.sampling.draw`; gaps only where calibration rows had some."""
@@ -165,6 +212,7 @@ class _Uncalibrated:
     scorable: Bools
     missing: Bools
     features: Singles
+    levels: Ints
 
     @classmethod
     def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
@@ -190,7 +238,7 @@ class _Uncalibrated:
             distance = (z.astype(np.float64) ** 2).sum(axis=1)
         else:
             distance = np.where(ok, margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1), 0.0)
-        return cls(parts.sum(axis=1), parts, distance, z, ok, encoded.missing, encoded.features)
+        return cls(parts.sum(axis=1), parts, distance, z, ok, encoded.missing, encoded.features, encoded.levels)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
@@ -202,8 +250,14 @@ def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
     return np.where(encoded.tail_nats > 0, far, wide)
 
 
-def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table) -> Calibration:
+def _draw(table: Table, rows: Ints, key: int) -> Draw:
+    """Draws for some of these rows of a table, which stand between equal scores."""
+    return lambda index: draws(table.take(rows[index]), key)
+
+
+def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: int) -> Calibration:
     """What the calibration rows look like; rows that cannot be scored are left out."""
+    key = key_for(table, seed)
     usable = raw.scorable
     if not usable.any():
         raise ValueError("none of the calibration rows can be scored")
@@ -216,6 +270,8 @@ def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table) -> Cal
         table.slices[usable],
         features=raw.features[usable],
         parts=raw.parts[usable],
+        draws=draws(table.take(usable), key),
+        key=key,
     )
 
 

@@ -17,6 +17,7 @@ class Encoded:
         ladj: ``(n, d)`` float64: log |d feature / d raw| + log p(present), or log p(missing) + ½ log 2π where missing.
         tail_nats: ``(n, d)`` float64 ≥ 0, to be subtracted from the log-likelihood of values beyond their limit.
         category_log_prob: ``(n, k)`` float64, smoothed.
+        levels: ``(n, k)`` int64 code of each category; one more than the last known level for those never seen.
         codes: ``(n,)`` int64 code of the slice, 0 for never seen or rare.
         missing: ``(n, d)`` bool.
         scorable: ``(n,)`` bool; the other columns mean nothing where it is False.
@@ -27,6 +28,7 @@ class Encoded:
     ladj: Floats
     tail_nats: Floats
     category_log_prob: Floats
+    levels: Ints
     codes: Ints
     missing: Bools
     scorable: Bools

@@ -161,6 +161,7 @@ class Encoder:
             np.where(scorable[:, None], ladj, 0.0),
             tail_nats(value, self.limit),
             category_log_prob,
+            levels,
             codes,
             missing,
             scorable,

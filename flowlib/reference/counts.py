@@ -1,0 +1,171 @@
+"""What is normal of counts: missing values, still panes, groups of categories, arrivals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowlib.channels import GROUPS
+from flowlib.reference.dependence import variance_ratio
+from flowlib.reference.moments import group_sum
+from flowlib.reference.reference import HOURS, STILL_SIZES, hour_of_week
+from flowlib.reference.shrinkage import pool
+from flowlib.table import DAY_MS, Bools, Floats, Ints
+
+_DISPERSION_MAX = 1e9
+_WEEKS_MIN, _DAYS_MIN = 2, 2
+"""An hour of the week has a factor of its own where it was seen so often; else the hour of the day; else none has."""
+
+
+def _share(counts: Floats, trials: Floats, inflation: Floats) -> tuple[Floats, Floats]:
+    """Shares ``(s + 1, c)`` and their errors from counts ``(s, c)`` of trials; the first row for any other slice."""
+    overall = (counts.sum(axis=0) + 0.5) / (trials.sum(axis=0) + 1.0)
+    variance = np.maximum(overall * (1 - overall), 1e-9) * inflation
+    pooled = pool(counts / np.maximum(trials, 1e-9), np.where(trials >= 1, variance / np.maximum(trials, 1e-9), np.inf))
+    least = 0.5 / (trials.sum(axis=0) + 1.0)
+    # Between slices no share can vary by more than the share itself allows.
+    error = np.minimum(pooled.sd, np.sqrt(np.maximum(overall * (1 - overall), 1e-9)))
+    return np.clip(pooled.mean, least, 1.0 - least), error
+
+
+def _cells(code: Ints, panes: Ints) -> tuple[Ints, Ints, Ints]:
+    """Slice and pane of each cell, and the cell of each row; rows of no slice are in a slice of their own."""
+    width = int(panes.max(initial=0)) + 1
+    cells, of_row = np.unique((code + 1) * width + panes, return_inverse=True)
+    return cells // width - 1, cells % width, of_row
+
+
+def _by_slice(values: Floats, slices: Ints, s: int) -> Floats:
+    """Sums over the cells of each slice ``(s, …)``; those of no slice are left out."""
+    return group_sum(values, slices + 1, s + 1)[1:]
+
+
+def fit_missing(missing: Bools, code: Ints, panes: Ints, s: int) -> dict[str, Floats]:
+    """Shares of missing values of ``(n, d)`` rows; ``code`` is each row's slice or −1."""
+    slices, times, of_row = _cells(code, panes)
+    n = np.bincount(of_row)[:, None].astype(np.float64)
+    gaps = group_sum(missing, of_row, len(slices))
+    inflation = _inflation(gaps, n, slices, times, s)
+    share, error = _share(
+        _by_slice(gaps, slices, s), _by_slice(n, slices, s) + 0 * _by_slice(gaps, slices, s), inflation
+    )
+    return {"missing": share, "missing_se": error, "missing_inflation": inflation}
+
+
+def fit_shares(groups: Ints, code: Ints, panes: Ints, s: int) -> dict[str, Floats]:
+    """Shares of the groups of ``(n, k)`` categorical values."""
+    k = groups.shape[1]
+    slices, times, of_row = _cells(code, panes)
+    n = np.bincount(of_row, minlength=len(slices))[:, None].astype(np.float64)
+    one_hot = (groups[:, :, None] == np.arange(GROUPS)).reshape(len(groups), k * GROUPS)
+    counts = group_sum(one_hot, of_row, len(slices))
+    inflation = _inflation(counts, n, slices, times, s)
+    of_slice = _by_slice(counts, slices, s)
+    share, error = _share(of_slice, _by_slice(n, slices, s) + 0 * of_slice, inflation)
+    shape = (s + 1, k, GROUPS)
+    return {
+        "share": share.reshape(shape),
+        "share_se": error.reshape(shape),
+        "share_inflation": inflation.reshape(k, GROUPS),
+    }
+
+
+def _inflation(counts: Floats, n: Floats, slices: Ints, times: Ints, s: int) -> Floats:
+    """Variance ratio of counts of n trials a cell, about each slice's own share."""
+    own = _by_slice(counts, slices, s) / np.maximum(_by_slice(n, slices, s), 1.0)
+    own = np.concatenate([own, counts.sum(axis=0, keepdims=True) / max(float(n.sum()), 1.0)])[slices]
+    variance = n * np.maximum(own * (1 - own), 1e-9)
+    return np.where(counts.sum(axis=0) > 1, variance_ratio(counts - n * own, variance, slices + 1, times), 1.0)
+
+
+def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int) -> dict[str, Floats]:
+    """Shares of panes whose values are all the same and those of the pane before, ``(n, d)`` value codes."""
+    slices, times, of_row = _cells(code, panes)
+    order = np.argsort(of_row, kind="stable")
+    first = np.flatnonzero(np.diff(of_row[order], prepend=-1))
+    biggest = np.iinfo(np.int64).max
+    low = np.minimum.reduceat(np.where(present, numbers, biggest)[order], first, axis=0)
+    high = np.maximum.reduceat(np.where(present, numbers, -biggest)[order], first, axis=0)
+    count = group_sum(present, of_row, len(slices))
+    d = numbers.shape[1]
+    still, trials = np.zeros((s + 1, d, STILL_SIZES)), np.zeros((s + 1, d, STILL_SIZES))
+    ratio = np.ones(d)
+    for j in range(d):
+        cells = np.flatnonzero(count[:, j] > 0)
+        before, after = cells[:-1], cells[1:]
+        same = slices[before] == slices[after]
+        before, after = before[same], after[same]
+        alike = (
+            (low[after, j] == high[after, j]) & (low[before, j] == high[before, j]) & (low[before, j] == low[after, j])
+        )
+        size = np.minimum(count[after, j], STILL_SIZES).astype(np.int64) - 1
+        np.add.at(trials[:, j], (slices[after] + 1, size), 1.0)
+        np.add.at(still[:, j], (slices[after] + 1, size), alike)
+        ratio[j] = _still_ratio(alike, size, slices[after], times[after]) if len(after) else 1.0
+    share, _ = _share(still[1:].reshape(s, -1), trials[1:].reshape(s, -1), np.repeat(ratio, STILL_SIZES))
+    return {"still": share.reshape(s + 1, d, STILL_SIZES), "still_inflation": ratio}
+
+
+def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints) -> float:
+    if not alike.any():
+        return 1.0
+    usual = np.bincount(size, weights=alike, minlength=STILL_SIZES) / np.maximum(
+        np.bincount(size, minlength=STILL_SIZES), 1
+    )
+    share = usual[size]
+    variance = np.maximum(share * (1 - share), 1e-9)
+    return float(variance_ratio((alike - share)[:, None], variance[:, None], slices + 1, times)[0])
+
+
+def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Floats]:
+    """Rates of arrivals, from the panes in which anything arrived; the first and the last may be cut and are left out."""
+    panes, of_row = np.unique(time_ms // pane_ms, return_inverse=True)
+    counts = np.zeros((s, len(panes)))
+    known = code >= 0
+    np.add.at(counts, (code[known], of_row[known]), 1.0)
+    if len(panes) > 4:
+        panes, counts = panes[1:-1], counts[:, 1:-1]
+    hours = hour_of_week(panes * pane_ms)
+    profile = _profile(counts.sum(axis=0), hours, panes * pane_ms)
+    usual = np.maximum(profile[hours], 1e-9)
+    total, exposure = counts.sum(axis=1, keepdims=True), usual.sum()
+    overall = np.maximum(total.mean(axis=0) / exposure, 1e-9)
+    mean = np.maximum(total / exposure, 1e-9) * usual
+    size = _dispersion(counts, mean)
+    cells = np.repeat(np.arange(s), len(panes)), np.tile(panes - panes[0], s)
+    variance = (mean + mean**2 / size).reshape(-1, 1)
+    ratio = variance_ratio((counts - mean).reshape(-1, 1), variance, *cells) if s and len(panes) > 1 else np.ones(1)
+    error = ratio * (total / exposure + (total / exposure) ** 2 / size + 0.5 / exposure) / exposure
+    pooled = pool(total / exposure, error)
+    rate = np.maximum(pooled.mean[:, 0], 0.0)
+    # A slice's own rate is kept: rates differ by orders of magnitude, and their pooling would be a claim.
+    rate[1:] = total[:, 0] / exposure
+    rate_se = np.sqrt(np.concatenate([overall**2, error[:, 0]])) / np.maximum(rate, 1e-9)
+    return {
+        "rate": rate,
+        "rate_se": np.minimum(rate_se, 10.0),
+        "profile": profile,
+        "dispersion": np.array([size]),
+        "rate_inflation": ratio,
+    }
+
+
+def _profile(counts: Floats, hours: Ints, start_ms: Ints) -> Floats:
+    """Factor of each hour of the week ``(168,)``, around 1."""
+    span = float(start_ms[-1] - start_ms[0]) if len(start_ms) else 0.0
+    if span >= _WEEKS_MIN * 7 * DAY_MS:
+        keys = np.arange(HOURS)
+    elif span >= _DAYS_MIN * DAY_MS:
+        keys = np.arange(HOURS) % 24
+    else:
+        return np.ones(HOURS)
+    code = keys[hours]
+    seen, events = np.bincount(code, minlength=HOURS), np.bincount(code, weights=counts, minlength=HOURS)
+    mean = counts.mean()
+    factor = (events + mean) / np.maximum((seen + 1) * mean, 1e-9)
+    return np.where(seen > 0, factor, 1.0)[keys]
+
+
+def _dispersion(counts: Floats, mean: Floats) -> float:
+    """Size of the negative binomial by moments, over all slices: Σ((n − μ)² − μ) = Σμ² / size."""
+    excess, squares = float(((counts - mean) ** 2 - mean).sum()), float((mean**2).sum())
+    return float(np.clip(squares / excess, 0.05, _DISPERSION_MAX)) if excess > 0 and squares > 0 else _DISPERSION_MAX

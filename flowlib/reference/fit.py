@@ -1,0 +1,182 @@
+"""Fits a reference on held-out rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowlib.channels import Channels, EventScores, value_codes
+from flowlib.reference.counts import fit_missing, fit_shares, fit_still, fit_volume
+from flowlib.reference.dependence import variance_ratio
+from flowlib.reference.moments import Normal, Sums, deviations, group_sum
+from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, SLICES_MAX, VARIES, Reference
+from flowlib.reference.shrinkage import Pooled, pool
+from flowlib.table import Floats, Ints, Objects, Table
+
+if TYPE_CHECKING:
+    from flowlib.encoder.findings import Finding
+
+EVENTS_MAX = 20_000
+"""Single events that cumulants are measured on."""
+
+_SQUARE_MIN, _SPREAD_MIN = 0.05, 1e-3
+_ROUNDS = 2
+"""Uncertainty depends on the variance ratio, and the ratio on the means: twice round is enough."""
+
+
+def column_kinds(table: Table, findings: tuple[Finding, ...], names: tuple[str, ...]) -> Ints:
+    """Which numeric columns have channels ``(d,)``."""
+    numeric = table.numeric
+    present = ~np.isnan(numeric)
+    low = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf)
+    kinds = np.where(present.any(axis=0), np.where(low == high, CONSTANT, VARIES), ABSENT)
+    for finding in findings:
+        if finding.kind == "duplicate":
+            kinds[names.index(finding.columns[1])] = COPY
+    return kinds.astype(np.int64)
+
+
+def fit_reference(
+    channels: Channels, events: EventScores, table: Table, kinds: Ints, pane_ms: int, arrivals: Table | None = None
+) -> Reference:
+    """Fit on held-out rows.
+
+    Args:
+        channels: the model's.
+        events: scores of n rows, all scorable; n ≥ 1.
+        table: the rows.
+        kinds: ``(d,)`` of each column.
+        pane_ms: length of a pane.
+        arrivals: rows whose times and slices say how many come; those of ``table`` unless all of them are not there.
+    """
+    arrivals = table if arrivals is None else arrivals
+    names = _largest(arrivals.slices, table.slices)
+    code = _codes(names, table.slices)
+    known = code >= 0
+    panes = table.time_ms // pane_ms
+    single = Sums.of_events(channels, events)
+    moments = _Moments(single.take(np.flatnonzero(known)), code[known], panes[known], len(names), channels.pairs)
+    present = events.present
+    numbers = value_codes(np.where(present, table.numeric, np.float32(0)))
+    missing = fit_missing(~present, code, panes, len(names))
+    still = fit_still(numbers, present, code, panes, len(names))
+    share = fit_shares(events.group, code, panes, len(names))
+    volume = fit_volume(_codes(names, arrivals.slices), arrivals.time_ms, pane_ms, len(names))
+    first = np.where(kinds == CONSTANT, numbers[np.argmax(present, axis=0), np.arange(len(kinds))], 0)
+    rows = np.bincount(np.where(known, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
+    return Reference(
+        slices=names,
+        pane_ms=pane_ms,
+        rows=rows,
+        mean=moments.normal.mean,
+        sd=moments.normal.sd,
+        mean_se=moments.mean_se,
+        square_se=moments.square_se,
+        product=moments.normal.product,
+        product_se=moments.product_se,
+        square_sd=moments.normal.square_sd,
+        product_sd=moments.normal.product_sd,
+        pairs=channels.pairs,
+        cumulants=moments.cumulants,
+        inflation=moments.inflation,
+        all_inflation=moments.all_inflation,
+        all_se=moments.all_se,
+        kind=kinds,
+        constant=first.astype(np.int64),
+        **missing,
+        **still,
+        **share,
+        **volume,
+    )
+
+
+def _largest(*slices: Objects) -> tuple[str, ...]:
+    names, counts = np.unique(np.concatenate(slices).astype(str), return_counts=True)
+    order = np.sort(np.argsort(-counts, kind="stable")[:SLICES_MAX])
+    return tuple(str(name) for name in names[order])
+
+
+def _codes(names: tuple[str, ...], slices: Objects) -> Ints:
+    """Number of each row's slice, −1 where it has none."""
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number.get(name, -1) for name in slices.tolist()], dtype=np.int64)
+
+
+class _Moments:
+    """Means, scales and correlations of the slices, with their errors, cumulants and variance ratios."""
+
+    def __init__(self, events: Sums, code: Ints, panes: Ints, slices: int, pairs: Ints) -> None:
+        self._events, self._code, self._pairs = events, code, pairs
+        self._total = events.grouped(code, slices)
+        cells, of_cell = np.unique(code * (int(panes.max(initial=0)) + 1) + panes, return_inverse=True)
+        self._cells = events.grouped(of_cell, len(cells))
+        self._slice_of, self._pane_of = np.divmod(cells, int(panes.max(initial=0)) + 1)
+        e, p = events.base.shape[1], len(pairs)
+        self.inflation = np.ones(2 * e + p)
+        self._square_sd, self._product_sd = np.full(e, 1.3), np.full(p, 1.2)
+        for _ in range(_ROUNDS):
+            self._fit_means(slices)
+            self._fit_events()
+            n, deviation = deviations(self._cells, self._at(self._slice_of))
+            self.inflation = variance_ratio(deviation, n, self._slice_of, self._pane_of)
+        self._fit_all(n, deviation)
+
+    def _at(self, codes: Ints) -> Normal:
+        return self.normal.take(codes + 1)
+
+    def _fit_means(self, slices: int) -> None:
+        total, e = self._total, self._total.base.shape[1]
+        n, i, j = np.maximum(total.present, 1e-9), *self._pairs.T
+        both = np.minimum(n[:, i], n[:, j])
+        location, scale, product = np.split(self.inflation, [e, 2 * e])
+        within = (total.square - total.base**2 / n).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
+        within = np.maximum(within, _SPREAD_MIN)
+        mean = pool(total.base / n, _variance(location * within, n))
+        m = mean.mean[1:]
+        square = pool(
+            (total.square - 2 * m * total.base + n * m**2) / n / within, _variance(scale * self._square_sd**2, n)
+        )
+        sd = np.sqrt(np.maximum(square.mean, _SQUARE_MIN) * within)
+        centred = total.product - m[:, j] * total.base[:, i] - m[:, i] * total.base[:, j] + both * m[:, i] * m[:, j]
+        own = centred / (sd[1:, i] * sd[1:, j]) / both
+        dependence = pool(own, _variance(product * self._product_sd**2, both))
+        self._pooled: tuple[Pooled, Pooled, Pooled] = (mean, square, dependence)
+        self.normal = Normal(mean.mean, sd, dependence.mean, self._square_sd, self._product_sd, self._pairs)
+
+    def _fit_events(self) -> None:
+        """Deviations of single events: their spread, and cumulants."""
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self._code))[:EVENTS_MAX])
+        events, normal = self._events.take(chosen), self._at(self._code[chosen])
+        e = normal.mean.shape[1]
+        n, x = deviations(events, normal)
+        spread = np.maximum(np.sqrt((x**2).sum(axis=0) / np.maximum(n.sum(axis=0), 1.0)), _SPREAD_MIN)
+        self._square_sd = np.maximum(spread[e : 2 * e] * normal.square_sd, _SPREAD_MIN)
+        self._product_sd = np.maximum(spread[2 * e :] * normal.product_sd, _SPREAD_MIN)
+        self.normal = replace(self.normal, square_sd=self._square_sd, product_sd=self._product_sd)
+        x[:, e:] /= spread[e:]
+        total = np.maximum(n.sum(axis=0), 1.0)
+        self.cumulants = np.empty((x.shape[1], 2, len(LAMBDAS)))
+        for s, sign in enumerate((1.0, -1.0)):
+            for k, bet in enumerate(LAMBDAS):
+                mean = np.where(n > 0, np.exp(np.minimum(sign * bet * x, 50.0)), 0.0).sum(axis=0) / total
+                self.cumulants[:, s, k] = np.log(np.maximum(mean, 1.0))
+        mean, square, dependence = self._pooled
+        self.mean_se = mean.sd / np.maximum(self.normal.sd, _SPREAD_MIN)
+        self.square_se = square.sd / np.maximum(square.mean, _SQUARE_MIN) / self._square_sd
+        self.product_se = dependence.sd / self._product_sd
+
+    def _fit_all(self, n: Floats, deviation: Floats) -> None:
+        """The sums over all slices: their variance ratio, and the error of their mean."""
+        panes, code = np.unique(self._pane_of, return_inverse=True)
+        of_pane, events = group_sum(deviation, code, len(panes)), group_sum(n, code, len(panes))
+        self.all_inflation = variance_ratio(of_pane, events, np.zeros(len(panes), np.int64), panes)
+        total = np.maximum(events.sum(axis=0), 1.0)
+        self.all_se = np.sqrt(self.all_inflation / total)
+
+
+def _variance(of_event: Floats, n: Floats) -> Floats:
+    """Sampling variances of means; inf where there are fewer than two values."""
+    return np.where(n >= 2, of_event / n, np.inf)

@@ -1,0 +1,98 @@
+"""Sums of event scores over the cells of a reference (a slice in a pane), and how far they are from what is normal.
+
+Channels are numbered in one order everywhere: the location of each of the d columns and of the surprise, the scale of
+each of them, the product of each pair: ``2 (d + 1) + p``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowlib.channels import UNIT, Channels, EventScores
+from flowlib.table import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of m groups of events, in units of one standard deviation.
+
+    Attributes:
+        present: ``(m, d + 1)`` values that are there; the last is the number of events.
+        base, square: ``(m, d + 1)`` sums of the scores and of their squares.
+        product: ``(m, p)`` sums of the products of pairs.
+    """
+
+    present: Floats
+    base: Floats
+    square: Floats
+    product: Floats
+
+    @classmethod
+    def of_events(cls, channels: Channels, events: EventScores) -> Sums:
+        """Each event by itself."""
+        base = events.base / UNIT
+        present = np.concatenate([events.present, np.ones((len(base), 1), dtype=bool)], axis=1)
+        return cls(present.astype(np.float64), base, base**2, channels.products(events.base) / UNIT**2)
+
+    def grouped(self, codes: Ints, groups: int) -> Sums:
+        """Sums of the events of each code, ``groups`` of them."""
+        return Sums(*(group_sum(part, codes, groups) for part in (self.present, self.base, self.square, self.product)))
+
+    def take(self, index: Ints) -> Sums:
+        """Some of the groups."""
+        return Sums(self.present[index], self.base[index], self.square[index], self.product[index])
+
+
+@dataclass(frozen=True)
+class Normal:
+    """What is normal in m slices.
+
+    Attributes:
+        mean, sd: ``(m, d + 1)`` of the scores.
+        product: ``(m, p)`` correlation of each pair.
+        square_sd, product_sd: ``(d + 1,)``, ``(p,)`` deviation of a standardised square, and product, of one event.
+        pairs: ``(p, 2)``.
+    """
+
+    mean: Floats
+    sd: Floats
+    product: Floats
+    square_sd: Floats
+    product_sd: Floats
+    pairs: Ints
+
+    def take(self, index: Ints) -> Normal:
+        """Some of the slices."""
+        return Normal(
+            self.mean[index], self.sd[index], self.product[index], self.square_sd, self.product_sd, self.pairs
+        )
+
+
+def deviations(sums: Sums, normal: Normal) -> tuple[Floats, Floats]:
+    """Events and deviations ``(m, c)`` of every channel, from sums alone; a deviation of one event has mean 0, sd 1.
+
+    Second moments are taken about the slice's own mean: Σ(x − m)² = Σx² − 2m·Σx + n·m², and likewise for products.
+    """
+    n, mean, sd = sums.present, normal.mean, normal.sd
+    i, j = normal.pairs.T
+    location = (sums.base - n * mean) / sd
+    scale = ((sums.square - 2 * mean * sums.base + n * mean**2) / sd**2 - n) / normal.square_sd
+    both = np.minimum(n[:, i], n[:, j])
+    centred = (
+        sums.product - mean[:, j] * sums.base[:, i] - mean[:, i] * sums.base[:, j] + both * mean[:, i] * mean[:, j]
+    )
+    product = (centred / (sd[:, i] * sd[:, j]) - both * normal.product) / normal.product_sd
+    return np.concatenate([n, n, both], axis=1), np.concatenate([location, scale, product], axis=1)
+
+
+def group_sum(values: Floats, codes: Ints, groups: int) -> Floats:
+    """Sums ``(groups, …)`` of the rows of each code."""
+    out = np.zeros((groups, *values.shape[1:]))
+    if not len(codes):
+        return out
+    order = np.argsort(codes, kind="stable")
+    first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    out[codes[order][first]] = np.add.reduceat(values[order].astype(np.float64), first, axis=0)
+    return out

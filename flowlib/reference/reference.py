@@ -1,0 +1,206 @@
+"""The reference of a model: what drift is measured against.
+
+Every figure of a slice is pooled partially with the others (:mod:`~flowlib.reference.shrinkage`) and comes with what is
+not known of it; row 0 stands for a slice that was not there. It travels with the model, in its signature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowlib.channels import GROUPS, pairs_of
+from flowlib.reference.moments import Normal
+from flowlib.table import Floats, Ints, Objects
+
+LAMBDAS = (0.1, 0.25, 0.6, 1.2)
+"""Bets that the cumulants are kept for, per standard deviation of one event."""
+
+SLICES_MAX = 4_096
+"""Slices with a row of their own, those with most events."""
+
+STILL_SIZES = 3
+"""A pane with one value, with two, with more: how likely it is to repeat the one before."""
+
+HOURS = 168
+VARIES, CONSTANT, ABSENT, COPY = 0, 1, 2, 3
+"""Kinds of columns: only the first has channels; of a constant and an absent one the end is watched."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Figures of s slices, d columns, k categorical ones, p pairs and c = 2 (d + 1) + p channels; row 0: any other.
+
+    Attributes:
+        slices: names of the rows from 1 on.
+        pane_ms: the pane they are for.
+        rows: ``(s + 1,)`` events they come from.
+        mean, sd, mean_se: ``(s + 1, d + 1)`` of the base scores; the last in sd of one event.
+        square_se: ``(s + 1, d + 1)`` standard error of the squares, in sd of one event's square.
+        product, product_se: ``(s + 1, p)`` correlation of a pair, and its error in sd of one event's product.
+        square_sd, product_sd: ``(d + 1,)``, ``(p,)``; see :class:`~flowlib.reference.moments.Normal`.
+        pairs: ``(p, 2)``.
+        cumulants: ``(c, 2, 4)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
+        inflation: ``(c,)`` long-run variance ratio of the sums of a slice.
+        all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
+        kind: ``(d,)`` of each column, :data:`VARIES` and so on.
+        constant: ``(d,)`` code of a constant column's value.
+        missing, missing_se: ``(s + 1, d)`` share of missing values.
+        missing_inflation: ``(d,)``.
+        still: ``(s + 1, d, 3)`` share of panes that repeat the value of the one before.
+        still_inflation: ``(d,)``.
+        share, share_se: ``(s + 1, k, 9)`` of the groups of each categorical column.
+        share_inflation: ``(k, 9)``.
+        rate, rate_se: ``(s + 1,)`` events a pane, and its relative error.
+        profile: ``(168,)`` factor of each hour of the week, UTC.
+        dispersion: ``(1,)`` size of the negative binomial; large is Poisson.
+        rate_inflation: ``(1,)``.
+    """
+
+    slices: tuple[str, ...]
+    pane_ms: int
+    rows: Floats
+    mean: Floats
+    sd: Floats
+    mean_se: Floats
+    square_se: Floats
+    product: Floats
+    product_se: Floats
+    square_sd: Floats
+    product_sd: Floats
+    pairs: Ints
+    cumulants: Floats
+    inflation: Floats
+    all_inflation: Floats
+    all_se: Floats
+    kind: Ints
+    constant: Ints
+    missing: Floats
+    missing_se: Floats
+    missing_inflation: Floats
+    still: Floats
+    still_inflation: Floats
+    share: Floats
+    share_se: Floats
+    share_inflation: Floats
+    rate: Floats
+    rate_se: Floats
+    profile: Floats
+    dispersion: Floats
+    rate_inflation: Floats
+
+    def index(self, names: Objects | list[str]) -> Ints:
+        """The row ``(m,)`` of each slice, 0 where there is none."""
+        rows = {name: i for i, name in enumerate(self.slices, 1)}
+        return np.array([rows.get(name, 0) for name in names], dtype=np.int64)
+
+    def normal(self) -> Normal:
+        """What is normal in each row's slice."""
+        return Normal(self.mean, self.sd, self.product, self.square_sd, self.product_sd, self.pairs)
+
+    @property
+    def standard_error(self) -> Floats:
+        """``(s + 1, c)`` of every channel's mean, in sd of one event."""
+        return np.concatenate([self.mean_se, self.square_se, self.product_se], axis=1)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """JSON part and arrays, for the artifact."""
+        arrays = {name: getattr(self, name) for name in _SHAPES}
+        compact = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+        return {"slices": list(self.slices), "pane_ms": self.pane_ms}, compact
+
+    @classmethod
+    def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]], d: int, k: int) -> Reference:
+        """Inverse of :meth:`to_state`; raises ValueError or KeyError on parts that do not fit d and k columns."""
+        wide = {name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in arrays.items()}
+        slices, pane_ms = tuple(str(name) for name in meta["slices"]), int(meta["pane_ms"])
+        reference = cls(slices, pane_ms, **{name: wide[name] for name in _SHAPES})
+        reference.check(d, k)
+        return reference
+
+    def check(self, d: int, k: int) -> None:
+        """Raise ValueError on parts that do not fit; a signed state may still be senseless."""
+        p = pairs_of(d)
+        sizes = {"s": len(self.slices) + 1, "d": d, "e": d + 1, "k": k, "p": p, "c": 2 * (d + 1) + p}
+        for name, shape in _SHAPES.items():
+            array, expected = getattr(self, name), tuple(sizes.get(size, size) for size in shape)
+            whole = name in ("pairs", "kind", "constant")
+            if array.shape != expected or array.dtype != (np.int64 if whole else np.float64):
+                raise ValueError(f"reference: {name} has the shape {array.shape}, expected {expected}")
+            if not np.isfinite(array).all() or (name not in ("mean", "product", *_WHOLE) and (array < 0).any()):
+                raise ValueError(f"reference: {name} holds values that are not finite, or negative")
+        for name in ("sd", "square_sd", "product_sd", "dispersion"):
+            if not (getattr(self, name) > 0).all():
+                raise ValueError(f"reference: {name} must be positive")
+        for name in ("inflation", "all_inflation", "missing_inflation", "still_inflation", "share_inflation"):
+            if not (getattr(self, name) >= 1).all():
+                raise ValueError(f"reference: {name} must be 1 at least")
+        if ((self.pairs < 0) | (self.pairs >= d)).any() or self.pane_ms < 1:
+            raise ValueError("reference: pairs must name two columns each, and a pane have a length")
+
+
+_WHOLE = ("pairs", "kind", "constant")
+_SHAPES: dict[str, tuple[str | int, ...]] = {
+    "rows": ("s",),
+    "mean": ("s", "e"),
+    "sd": ("s", "e"),
+    "mean_se": ("s", "e"),
+    "square_se": ("s", "e"),
+    "product": ("s", "p"),
+    "product_se": ("s", "p"),
+    "square_sd": ("e",),
+    "product_sd": ("p",),
+    "pairs": ("p", 2),
+    "cumulants": ("c", 2, len(LAMBDAS)),
+    "inflation": ("c",),
+    "all_inflation": ("c",),
+    "all_se": ("c",),
+    "kind": ("d",),
+    "constant": ("d",),
+    "missing": ("s", "d"),
+    "missing_se": ("s", "d"),
+    "missing_inflation": ("d",),
+    "still": ("s", "d", STILL_SIZES),
+    "still_inflation": ("d",),
+    "share": ("s", "k", GROUPS),
+    "share_se": ("s", "k", GROUPS),
+    "share_inflation": ("k", GROUPS),
+    "rate": ("s",),
+    "rate_se": ("s",),
+    "profile": (HOURS,),
+    "dispersion": (1,),
+    "rate_inflation": (1,),
+}
+assert list(_SHAPES) == [field.name for field in fields(Reference)][2:]
+
+
+def hour_of_week(time_ms: Ints) -> Ints:
+    """Hour of the week of times, 0 to 167, Monday first, UTC."""
+    return (time_ms // 3_600_000 + 3 * 24) % HOURS
+
+
+def volume_log_ratio(n: Floats, mean: Floats, dispersion: float, factor: Floats) -> Floats:
+    """Log likelihood ratio of counts: mean times ``factor`` against the mean, negative binomial of size ``dispersion``.
+
+    >>> round(float(volume_log_ratio(np.array(0.0), np.array(6.0), 1e9, np.array(0.5))), 3)
+    3.0
+    """
+    size = dispersion
+    ratio = n * np.log(factor) - (n + size) * np.log1p(mean * (factor - 1.0) / (size + mean))
+    return np.asarray(ratio, dtype=np.float64)
+
+
+def smallest_shift(events: float, se: float, cumulants: Floats, inflation: float, nats: float, zone: float) -> float:
+    """The smallest shift, in sd of one event, that so many events show with so many nats of evidence; inf for none.
+
+    Solves ``(λ (n (δ − zone − 2 se)) − n K(λ)) / r = nats`` for δ at the best λ.
+    """
+    if events <= 0:
+        return math.inf
+    bets = np.array(LAMBDAS)
+    return float(np.min((nats * inflation / events + cumulants) / bets) + zone + 2.0 * se)
