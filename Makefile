@@ -3,6 +3,7 @@
 # make bench  events a second through the batch transport, beside a plain agent on the same records
 # make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
 # make bench-hostile OUT=hostile.json   hostile messages on every topic and faults in every part; with KAFKA_HOME on Kafka
+# make bench-detect DATA=../shared/data OUT=detect.json   what the detectors see and when, beside their peers
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -34,6 +35,9 @@ bench-flows: .make/bench
 
 bench-hostile: .make/dev
 	$(BIN)/python -m tests.bench.hostile --out $(OUT) $(ARGS)
+
+bench-detect: .make/dev
+	$(BIN)/python -m tests.bench.detect --data $(DATA) --out $(OUT) $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .

@@ -29,7 +29,8 @@ from stream_app.config import Config
 from stream_app.config.loading import parse
 from stream_app.models.loading import scored_by
 from stream_app.offline.replay import LocalRun, batches
-from stream_app.stages.outputs import Outgoing, Point
+from stream_app.stages.batches import PartialMessage
+from stream_app.stages.outputs import Point
 from stream_app.stages.score.decoding import Decoder
 from stream_app.trainer import dataset, training
 from stream_app.trainer.bootstrap import bootstrap_request
@@ -99,12 +100,14 @@ class Watched:
 
     Attributes:
         run: the run, with its pipeline and everything that was sent.
+        start_ms: of pane 0.
         alerts: in the order in which they were sent.
         requests: for a model.
         points: for the sink, where they were asked for.
     """
 
     run: LocalRun
+    start_ms: int
     alerts: list[Seen]
     requests: list[RetrainRequest]
     points: list[Point] = field(default_factory=list)
@@ -112,10 +115,6 @@ class Watched:
     def opened(self) -> list[Seen]:
         """Alerts that opened an incident."""
         return [seen for seen in self.alerts if seen.alert.state == "open"]
-
-    def partials(self) -> list[Outgoing]:
-        """What SCORE sent to WATCH, of every partition."""
-        return [message for (role, _), sent in sorted(self.run.sent.items()) if role == "partials" for message in sent]
 
 
 def keyed(events: Events) -> Iterator[tuple[bytes | None, bytes | None]]:
@@ -222,9 +221,26 @@ def watch(
             for (role, _), sent in run.sent.items():
                 if role != "signals":
                     sent.clear()
-    records = list(signals(run))
-    alerts = [Seen.of(r, start_ms, int(config.windows.pane)) for r in records if isinstance(r, Alert)]
-    return Watched(run, alerts, [r for r in records if isinstance(r, RetrainRequest)], kept)
+    return _watched(run, start_ms, kept)
+
+
+def watch_again(config: Config, density: Density, watched: Watched) -> Watched:
+    """WATCH alone, with other rules, on what SCORE sent in a run that kept its partials."""
+    run = LocalRun(config)
+    run.pipeline.models.add(scored_by(config, density))
+    run.start(density.model_id)
+    for partition in range(config.topics.partitions):
+        sent = watched.run.sent["partials", partition]
+        partials = [PartialMessage(i, message.value, message.headers) for i, message in enumerate(sent)]
+        for message in run.pipeline.watch(partition, partials).messages:
+            run.sent[message.role, message.partition].append(message)
+    return _watched(run, watched.start_ms)
+
+
+def _watched(run: LocalRun, start_ms: int, points: Sequence[Point] = ()) -> Watched:
+    records, pane_ms = list(signals(run)), int(run.config.windows.pane)
+    alerts = [Seen.of(r, start_ms, pane_ms) for r in records if isinstance(r, Alert)]
+    return Watched(run, start_ms, alerts, [r for r in records if isinstance(r, RetrainRequest)], list(points))
 
 
 def signals(run: LocalRun) -> Iterator[Record]:

@@ -1,0 +1,111 @@
+"""Cost of WATCH: bytes of a snapshot for each slice, microseconds for each slice and pane, and for each pane.
+
+Bytes are the slope of the snapshot's size over two numbers of slices, once every ring of the windows is full. Times are
+wall times of WATCH alone on what SCORE has sent: the slope over the number of slices is ``us_per_slice_pane``, what a
+pane of one slice takes is ``us_per_pane``, its blocks handed in as they come (``live``) and many at a time
+(``replay``).
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from flowlib.density import Density
+from stream_app.config import Config
+from stream_app.models.loading import scored_by
+from stream_app.offline.replay import LocalRun
+from stream_app.stages.batches import PartialMessage
+from tests.bench.detect import product
+from tests.bench.detect.product import Watched
+from tests.bench.detect.streams import Planted
+
+WIDTHS = (8, 32)
+BYTES_MUST = {8: 8 * 1024, 32: 24 * 1024}
+SLICE_PANE_US_MUST = {8: 20.0, 32: 60.0}
+PANE_US_MUST = {"live": 200.0, "replay": 40.0}
+REPLAYED = 2_000
+"""Messages handed in at a time in a replay."""
+
+
+def measure(args: Namespace) -> dict[str, Any]:
+    """``{bytes_per_slice: {d: n}, us_per_slice_pane: {d: µs}, us_per_pane: {live: µs, replay: µs}}``."""
+    out: dict[str, Any] = {"bytes_per_slice": {}, "us_per_slice_pane": {}, "us_per_pane": {}}
+    for d in WIDTHS:
+        panes = 60 if args.quick else 720
+        few, many = 32, 64 if args.quick else 128
+        small, large = (_size(d, slices, panes) for slices in (few, many))
+        out["bytes_per_slice"][str(d)] = round((large - small) / (many - few))
+        few, many, panes = (50, 150, 24) if args.quick else (100, 1_000, 72)
+        fast, slow = (_seconds(d, slices, panes, 1) for slices in (few, many))
+        out["us_per_slice_pane"][str(d)] = round((slow - fast) / (many - few) / panes * 1e6, 2)
+    panes = 200 if args.quick else 2_000
+    for name, at_once in (("live", 1), ("replay", REPLAYED)):
+        out["us_per_pane"][name] = round(_seconds(8, 1, panes, at_once) / panes * 1e6, 1)
+        print(f"  {name}: {out['us_per_pane'][name]} µs a pane", flush=True)
+    return out
+
+
+def _size(d: int, slices: int, panes: int) -> int:
+    _, _, watched = _scored(d, slices, panes)
+    size = len(watched.run.pipeline.snapshot_watch(0))
+    print(f"  d {d}, {slices} slices, {panes} panes: a snapshot of {size:,} bytes", flush=True)
+    return size
+
+
+def _scored(d: int, slices: int, panes: int) -> tuple[Config, Density, Watched]:
+    """One event for each slice and pane, through a flow that was hardly trained."""
+    planted = Planted(slices, d, reference=120, monitored=panes, per_pane=1, fixed=True)
+    reference = Planted(slices, d, reference=120, monitored=0, per_pane=max(8_000 // (120 * slices), 1), fixed=True)
+    config = product.planted_config(planted, model={"max_steps": 20})
+    density = product.trained(reference, reference.events(), config)
+    events = planted.events().span(planted.reference, planted.panes)
+    return config, density, product.watch(config, density, product.keyed(events))
+
+
+def _seconds(d: int, slices: int, panes: int, at_once: int) -> float:
+    """Of WATCH, the best of three."""
+    config, density, watched = _scored(d, slices, panes)
+    sent = watched.run.sent["partials", 0]
+    messages = [PartialMessage(i, m.value, m.headers) for i, m in enumerate(sent)]
+    return min(_once(config, density, list(_groups(messages, at_once))) for _ in range(3))
+
+
+def _groups(messages: list[PartialMessage], at_once: int) -> Iterator[list[PartialMessage]]:
+    """Pane by pane, or many messages at a time."""
+    if at_once > 1:
+        yield from (messages[i : i + at_once] for i in range(0, len(messages), at_once))
+        return
+    pane: list[PartialMessage] = []
+    for message in messages:
+        pane.append(message)
+        if dict(message.headers or ()).get("kind") == b"closed":
+            yield pane
+            pane = []
+    if pane:
+        yield pane
+
+
+def _once(config: Config, density: Density, groups: list[list[PartialMessage]]) -> float:
+    run = LocalRun(config)
+    run.pipeline.models.add(scored_by(config, density))
+    run.start(density.model_id)
+    began_s = time.perf_counter()
+    for group in groups:
+        run.pipeline.watch(0, group)
+    return time.perf_counter() - began_s
+
+
+def table(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """For people; the first line names the columns."""
+    musts = {
+        "bytes_per_slice": {str(d): n for d, n in BYTES_MUST.items()},
+        "us_per_slice_pane": {str(d): n for d, n in SLICE_PANE_US_MUST.items()},
+        "us_per_pane": PANE_US_MUST,
+    }
+    lines: list[tuple[str, ...]] = [("cost", "of", "is", "must be ≤")]
+    for name, must in musts.items():
+        lines += [(name, key, f"{found[name][key]:,}", f"{limit:,}") for key, limit in must.items()]
+    return lines
