@@ -96,10 +96,10 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
     calibration_meta, calibration_arrays = density.calibration.to_state()
     arrays = {f"encoder.{name}": array for name, array in encoder_arrays.items()}
     arrays |= {f"calibration.{name}": array for name, array in calibration_arrays.items()}
-    reference_meta = None
-    if density.channels is not None and density.reference is not None:
-        reference_meta, reference_arrays = density.reference.to_state()
-        arrays |= {f"reference.{name}": array for name, array in reference_arrays.items()}
+    references = [reference.to_state() for reference in density.references]
+    for i, (_, reference_arrays) in enumerate(references):
+        arrays |= {f"reference{i}.{name}": array for name, array in reference_arrays.items()}
+    if density.channels is not None:
         arrays |= {f"channels.{name}": array for name, array in density.channels.to_state().items()}
     arrays |= {f"flow.{name}": tensor.numpy() for name, tensor in density.flow.state_dict().items()}
     tensors = save_tensors({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
@@ -109,7 +109,7 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
         "hyperparameters": density.flow.hyperparameters(),
         "encoder": encoder_meta,
         "calibration": calibration_meta,
-        "reference": reference_meta,
+        "references": [meta for meta, _ in references],
         "about": density.manifest,
     }
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -181,19 +181,20 @@ def _build(artifact: Artifact, bounded: bool) -> Density:
     if bounded:
         _check_hyperparameters(manifest["hyperparameters"])
     flow = _flow(manifest, encoder, _part(arrays, "flow."))
-    channels, reference = _watched(manifest, encoder, arrays)
+    channels, references = _watched(manifest["references"], encoder, arrays)
     about = manifest["about"]
-    return Density(encoder, flow, calibration, about, artifact.model_id, manifest["flow"], channels, reference)
+    return Density(encoder, flow, calibration, about, artifact.model_id, manifest["flow"], channels, references)
 
 
-def _watched(manifest: dict[str, Any], encoder: Encoder, arrays: dict[str, Any]) -> tuple[Any, Any]:
-    """Channels and reference, both None for a model that watches no stream."""
-    if manifest["reference"] is None:
-        return None, None
+def _watched(
+    metas: list[dict[str, Any]], encoder: Encoder, arrays: dict[str, Any]
+) -> tuple[Channels | None, tuple[Reference, ...]]:
+    """Channels and references, none for a model that watches no stream."""
+    if not metas:
+        return None, ()
     d, levels = len(encoder.spec.numeric), tuple(len(known) for known in encoder.levels)
-    return (
-        Channels.from_state(_part(arrays, "channels."), d, levels),
-        Reference.from_state(manifest["reference"], _part(arrays, "reference."), d, len(levels)),
+    return Channels.from_state(_part(arrays, "channels."), d, levels), tuple(
+        Reference.from_state(meta, _part(arrays, f"reference{i}."), d, len(levels)) for i, meta in enumerate(metas)
     )
 
 

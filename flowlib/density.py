@@ -70,7 +70,8 @@ class Density:
         manifest: facts that travel with the model, JSON.
         model_id: of its artifact.
         flow_name: family of the flow.
-        channels, reference: what drift is measured in and against; None where it was fitted without ``pane_ms``.
+        channels, references: what drift is measured in and, for each slicing, against; None and () where it was fitted
+            without ``pane_ms``.
         engine: scores; ``auto`` of :func:`flowlib.engines.build` unless :meth:`with_engine` chose another.
 
     >>> from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
@@ -90,7 +91,7 @@ class Density:
     model_id: str = "unsigned"
     flow_name: str = "maf"
     channels: Channels | None = None
-    reference: Reference | None = None
+    references: tuple[Reference, ...] = ()
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -163,9 +164,11 @@ class Density:
         scores, other = self.score(held_out), copy.copy(self)
         kinds = column_kinds(held_out, self.encoder.findings, self.spec.numeric)
         channels = Channels.fit(scores, tuple(len(levels) for levels in self.encoder.levels), kinds == VARIES)
-        reference = fit_reference(channels, channels.of(scores), held_out, kinds, pane_ms, arrivals)
+        events = channels.of(scores)
+        slicings = 1 if held_out.others is None else 1 + held_out.others.shape[1]
+        references = [fit_reference(channels, events, held_out, kinds, pane_ms, arrivals, k) for k in range(slicings)]
         object.__setattr__(other, "channels", channels)
-        object.__setattr__(other, "reference", reference)
+        object.__setattr__(other, "references", tuple(references))
         return other
 
     def score(self, table: Table) -> Scores:

@@ -33,6 +33,7 @@ class Table:
         categories: ``(n, k)`` object, str or None.
         slices: ``(n,)`` object, the slice each row is calibrated in.
         time_ms: ``(n,)`` int64, event time since the epoch.
+        others: ``(n, s)`` object, the slice of each row in other slicings; None for none.
 
     >>> rows = Table.of([[1.0, 20.5], [float("nan"), 19.0]], categories=[["north"], [None]])
     >>> len(rows), rows.numeric.dtype, rows.categories[0].tolist(), rows.slices.tolist()
@@ -43,6 +44,7 @@ class Table:
     categories: Objects
     slices: Objects
     time_ms: Ints
+    others: Objects | None = None
 
     @classmethod
     def of(cls, numeric: Any, categories: Any = None, slices: Any = None, time_ms: Any = None) -> Table:
@@ -75,13 +77,18 @@ class Table:
 
     def take(self, rows: Bools | Ints) -> Table:
         """The chosen rows (mask or indices), in order."""
-        return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows])
+        others = None if self.others is None else self.others[rows]
+        return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows], others)
 
     def span(self, start: int, end: int) -> Table:
         """Rows ``[start, end)``, without a copy."""
-        return Table(
-            self.numeric[start:end], self.categories[start:end], self.slices[start:end], self.time_ms[start:end]
-        )
+        part = slice(start, end)
+        others = None if self.others is None else self.others[part]
+        return Table(self.numeric[part], self.categories[part], self.slices[part], self.time_ms[part], others)
+
+    def in_slicing(self, number: int) -> Objects:
+        """Slices ``(n,)`` of the first slicing (0) or of one of the others."""
+        return self.slices if number == 0 or self.others is None else np.asarray(self.others[:, number - 1])
 
     def with_numeric(self, numeric: Any) -> Table:
         """The same rows with other numbers."""

@@ -40,7 +40,13 @@ def column_kinds(table: Table, findings: tuple[Finding, ...], names: tuple[str, 
 
 
 def fit_reference(
-    channels: Channels, events: EventScores, table: Table, kinds: Ints, pane_ms: int, arrivals: Table | None = None
+    channels: Channels,
+    events: EventScores,
+    table: Table,
+    kinds: Ints,
+    pane_ms: int,
+    arrivals: Table | None = None,
+    slicing: int = 0,
 ) -> Reference:
     """Fit on held-out rows.
 
@@ -50,11 +56,13 @@ def fit_reference(
         table: the rows.
         kinds: ``(d,)`` of each column.
         pane_ms: length of a pane.
-        arrivals: rows whose times and slices say how many come; those of ``table`` unless all of them are not there.
+        arrivals: rows whose times and slices say how many come; without them those of ``table``.
+        slicing: number of the slicing.
     """
     arrivals = table if arrivals is None else arrivals
-    names = _largest(arrivals.slices, table.slices)
-    code = _codes(names, table.slices)
+    slices, arrived = table.in_slicing(slicing), arrivals.in_slicing(slicing)
+    names = _largest(slices, arrived)
+    code = _codes(names, slices)
     known = code >= 0
     panes = table.time_ms // pane_ms
     single = Sums.of_events(channels, events)
@@ -64,7 +72,7 @@ def fit_reference(
     missing = fit_missing(~present, code, panes, len(names))
     still = fit_still(numbers, present, code, panes, len(names))
     share = fit_shares(events.group, code, panes, len(names))
-    volume = fit_volume(_codes(names, arrivals.slices), arrivals.time_ms, pane_ms, len(names))
+    volume = fit_volume(_codes(names, arrived), arrivals.time_ms, pane_ms, len(names))
     first = np.where(kinds == CONSTANT, numbers[np.argmax(present, axis=0), np.arange(len(kinds))], 0)
     rows = np.bincount(np.where(known, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
     return Reference(

@@ -57,6 +57,7 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
         np.concatenate([part.categorical for part in parts])[order],
         np.concatenate([part.slices[:, 0] for part in parts])[order],
         times[order],
+        np.concatenate([part.slices[:, 1:] for part in parts])[order],
     )
 
 
