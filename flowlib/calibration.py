@@ -1,9 +1,13 @@
-"""Reference scores of held-out rows → p-values, per slice where a slice has enough of them, else pooled.
+"""Reference scores of held-out rows → p-values: the share of all rows that is stranger, then what a slice makes of it.
 
-``p = (1 + #{reference ≥ score}) / (n + 1)``, valid for exchangeable rows (split conformal; Vovk, Gammerman & Shafer,
-*Algorithmic Learning in a Random World*, 2005). The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is
-minus the logarithm of the share of reference rows at or beyond a value, nll the negative log-likelihood, the distance
-one of:
+Among all n rows ``p = (1 + #{reference > score} + U · #{reference = score}) / (n + 1)``, valid for exchangeable rows
+(split conformal, smoothed; Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random World*, 2005): U is ½, or drawn
+by :mod:`flowlib.ties` from the row and a recorded key, so that discrete data have uniform p too. A score that reference
+rows share is never rarer than the rows beyond it. The p-value within a slice follows from it by
+:mod:`flowlib.pooling`, as far as slices differ.
+
+The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is minus the logarithm of the share of reference rows at
+or beyond a value, nll the negative log-likelihood, the distance one of:
 
 - ``columns``: :mod:`flowlib.margins`, less the log-probability of each category. No training changes it: it also finds
   anomalies that were among the training rows.
@@ -15,6 +19,7 @@ Beyond the largest reference value s grows with the logarithm of the excess, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,17 +29,21 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from flowlib.margins import Margins
+from flowlib.pooling import Tails, rarities
 from flowlib.table import Bools, Floats, Ints, Objects, Singles
+from flowlib.ties import MIDDLE
 
 PIT_BINS = 20
 """Bins of a PIT histogram."""
 
 POOLED = ""
-"""Name of the reference that holds all rows."""
+"""Name of all rows together."""
 
-SLICE_ROWS_MIN = 200
-"""A slice with at least so many reference rows has a reference of its own, whatever level α its p-values are compared
-with: where α is below 1 / (rows + 1) none of its events can be flagged."""
+ALPHA = 0.01
+"""Level at which a slice counts as pooled or not."""
+
+Draw = Callable[[Ints], Floats]
+"""Numbers in (0, 1) for the rows of these indices; for those that tie with reference rows."""
 
 ORDINARY = (0.2, 0.5, 0.8)
 """Quantiles at which a feature's value counts as ordinary."""
@@ -47,11 +56,13 @@ class Calibration:
     Attributes:
         margins: scales of the columns where the distance is ``columns``, None where it is ``base``.
         nll, distance: ``(n,)`` ascending reference values.
-        scores: slice name to ascending surprises; :data:`POOLED` holds all rows.
+        scores: ``(n,)`` ascending surprises of all rows.
+        tails: of the slices.
         pit_reference: ``(d, 20)`` int64 PIT counts.
         ordinary: ``(3, d)`` 20, 50 and 80 % quantiles of each feature where present, in feature space.
         parts_mean: ``(d + k,)`` nats, mean of each column's part of the log-likelihood.
         log_prob_mean, log_prob_sd: nats.
+        key: of the draws among equal scores; :data:`~flowlib.ties.MIDDLE` for none.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.standard_normal((999, 2)).astype(np.float32)
@@ -66,12 +77,14 @@ class Calibration:
     margins: Margins | None
     nll: Floats
     distance: Floats
-    scores: dict[str, Floats]
+    scores: Floats
+    tails: Tails
     pit_reference: Ints
     ordinary: Floats
     parts_mean: Floats
     log_prob_mean: float
     log_prob_sd: float
+    key: int = MIDDLE
 
     @classmethod
     def fit(
@@ -84,6 +97,8 @@ class Calibration:
         slices: Objects,
         features: Singles | None = None,
         parts: Floats | None = None,
+        draws: Floats | None = None,
+        key: int = MIDDLE,
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
 
@@ -93,9 +108,11 @@ class Calibration:
             distance: ``(n,)`` ≥ 0.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
-            slices: ``(n,)`` names; see :data:`SLICE_ROWS_MIN`.
+            slices: ``(n,)`` names.
             features: ``(n, d)`` in feature space; without them ordinary values are 0.
             parts: ``(n, d + k)`` nats; without them their means are 0.
+            draws: ``(n,)`` in (0, 1) that spread equal scores; without them they are spread by their order.
+            key: that they were drawn with.
 
         Raises:
             ValueError: no rows, or a log_prob that is not finite.
@@ -104,21 +121,19 @@ class Calibration:
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
         nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance)
         joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(distance, distance_sorted))
-        names, counts = np.unique(slices.astype(str), return_counts=True)
-        scores = {POOLED: np.sort(joint)}
-        for name in names[counts >= SLICE_ROWS_MIN].tolist():
-            if name != POOLED:
-                scores[name] = np.sort(joint[slices.astype(str) == name])
+        spread = (np.arange(len(joint)) + 0.5) / len(joint) if draws is None else draws
         return cls(
             margins,
             nll_sorted,
             distance_sorted,
-            scores,
+            np.sort(joint),
+            Tails.fit(rarities(joint, spread), slices, POOLED),
             pit_histogram(pit_of(z), missing),
             _ordinary(np.zeros_like(z) if features is None else features, missing),
             np.zeros(z.shape[1]) if parts is None else parts.mean(axis=0),
             float(log_prob.mean()),
             float(log_prob.std()),
+            key,
         )
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
@@ -127,106 +142,153 @@ class Calibration:
             raise ValueError("p-values need finite log-likelihoods and distances")
         return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(distance, self.distance)), dtype=np.float64)
 
-    def p_values(self, surprise: Floats, slices: Objects) -> tuple[Floats, Bools]:
-        """p-values ``(n,)`` of surprises, and whether each is against the pooled reference ``(n,)``."""
-        references = self._references
-        codes = np.array([references.codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
-        size = references.ends[codes] - np.append(0, references.ends)[codes]
-        return (1 + references.above(codes, surprise)) / (size + 1), codes == 0
+    def p_values(self, surprise: Floats, slices: Objects, draw: Draw | None = None) -> tuple[Floats, Bools]:
+        """p-values ``(n,)`` of surprises, monotone in them, and where all rows together say more than the slice's own
+        ``(n,)``; ties are drawn where ``draw`` is given, else their middle is taken.
+        """
+        codes = self.tails.codes(slices)
+        return self._p(surprise, codes, draw), self._mostly_pooled[codes]
+
+    def _p(self, surprise: Floats, codes: Ints, draw: Draw | None = None) -> Floats:
+        rarity = self.tails.rarity(self._rarity(surprise, draw), codes)
+        # Back from the logarithm a share of the rows may come out an ulp larger than it is.
+        return np.maximum(np.exp(-rarity) * (1.0 - 1e-12), self.floor())
+
+    def _rarity(self, surprise: Floats, draw: Draw | None) -> Floats:
+        """``(n,)`` minus the logarithm of the p-value among all rows, growing on beyond the largest of them."""
+        n, scores = len(self.scores), self.scores
+        below = np.searchsorted(scores, surprise, side="left")
+        rarity = self._rarities[n - below]
+        tied = np.flatnonzero(scores[np.minimum(below, n - 1)] == surprise)
+        if len(tied):
+            above = n - np.searchsorted(scores, surprise[tied], side="right")
+            among = 0.5 if draw is None else draw(tied)
+            rarity[tied] = -np.log((1 + above + among * (n - below[tied] - above)) / (n + 1))
+        return np.asarray(rarity + np.maximum(surprise - scores[-1], 0.0) / self._scale)
 
     @cached_property
-    def _references(self) -> _References:
-        return _References.of(self.scores)
+    def _rarities(self) -> Floats:
+        """``(n + 1,)`` by the number of reference rows above."""
+        n = len(self.scores)
+        return -np.log(np.arange(1, n + 2) / (n + 1))
+
+    @cached_property
+    def _scale(self) -> float:
+        """Mean excess of the strangest rows, to go on beyond them; no rarer than what a slice's own rows bear out."""
+        tail = self.scores[-max(len(self.scores) // 100, 2) :]
+        return max(float(tail.mean() - tail[0]), 1e-9)
+
+    @cached_property
+    def _mostly_pooled(self) -> Bools:
+        return self.tails.mostly_pooled(ALPHA)
 
     def limit(self, alpha: float, name: str = POOLED) -> float:
-        """The surprise above which a row of a slice has p ≤ alpha, or its smallest p-value where that is larger."""
-        reference = self.scores.get(name, self.scores[POOLED])
-        return float(reference[-max(int(alpha * (len(reference) + 1)), 1)])
+        """The surprise above which a row of a slice has p ≤ alpha; that of the largest row where none can have."""
+        codes, scores = self.tails.codes(np.array([name], dtype=object)), self.scores
 
-    def floor(self, name: str) -> float:
-        """The smallest p-value of a slice."""
-        return 1.0 / (len(self.scores.get(name, self.scores[POOLED])) + 1)
+        def strange(surprise: float) -> bool:
+            return bool(self._p(np.nextafter([surprise], np.inf), codes)[0] <= alpha)
+
+        if strange(scores[-1]):
+            low, high = -1, len(scores) - 1
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if strange(scores[middle]) else (middle, high)
+            return float(scores[high])
+        if alpha < self.floor():
+            return float(scores[-1])
+        near, step = float(scores[-1]), self._scale
+        while not strange(near + step):
+            step *= 2
+        far = near + step
+        while near < (between := (near + far) / 2) < far:
+            near, far = (near, between) if strange(between) else (between, far)
+        return far
+
+    def floor(self, name: str = POOLED) -> float:
+        """The smallest p-value, of every slice: one in all rows and one more."""
+        return 1.0 / (len(self.scores) + 1)
+
+    def resolution(self, name: str = POOLED, alpha: float = ALPHA) -> Resolution:
+        """How fine and how certain the p-values of a slice are at a level."""
+        variance = self.tails.variance_at(name, alpha) if name != POOLED else 0.0
+        variance += (1.0 - alpha) / (alpha * len(self.scores))
+        codes = self.tails.codes(np.array([name], dtype=object))
+        return Resolution(
+            float(self._p(np.nextafter(self.scores[-1:], np.inf), codes)[0]),
+            self.tails.rows_of(name) if name != POOLED else len(self.scores),
+            (1.0 - alpha) / (alpha * variance),
+            self.tails.own_weight(name, alpha),
+            math.sqrt(variance),
+        )
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays, for the artifact."""
-        names = sorted(self.scores)
-        meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd}
+        names, tails = self.tails.to_state()
+        meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd, "key": self.key}
         arrays = {
             "nll": self.nll,
             "distance": self.distance,
             "pit_reference": self.pit_reference,
             "ordinary": self.ordinary,
             "parts_mean": self.parts_mean,
+            "scores": self.scores,
         }
         if self.margins is not None:
             arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
-        return meta, arrays | {f"scores.{i}": self.scores[name] for i, name in enumerate(names)}
+        return meta, arrays | {f"tails.{name}": values for name, values in tails.items()}
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError on parts that do not fit."""
-        scores = {str(name): arrays[f"scores.{i}"] for i, name in enumerate(meta["slices"])}
+        tails = {name.removeprefix("tails."): a for name, a in arrays.items() if name.startswith("tails.")}
         margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         calibration = cls(
             Margins.from_state(margins) if margins else None,
             arrays["nll"],
             arrays["distance"],
-            scores,
+            arrays["scores"],
+            Tails.from_state(meta["slices"], tails),
             arrays["pit_reference"],
             arrays["ordinary"],
             arrays["parts_mean"],
             float(meta["log_prob_mean"]),
             float(meta["log_prob_sd"]),
+            meta["key"],
         )
         calibration._check()
         return calibration
 
     def _check(self) -> None:
         ascending = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (self.nll, self.distance, *self.scores.values())
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (self.nll, self.distance, self.scores)
         )
         finite = math.isfinite(self.log_prob_mean) and math.isfinite(self.log_prob_sd)
         d = len(self.pit_reference)
         shaped = self.pit_reference.shape == (d, PIT_BINS) and self.ordinary.shape == (len(ORDINARY), d)
-        if POOLED not in self.scores or not ascending or not finite or not shaped or len(self.parts_mean) < d:
-            raise ValueError("calibration arrays must be ascending, finite and hold the pooled reference")
+        if not ascending or not finite or not shaped or len(self.parts_mean) < d:
+            raise ValueError("calibration arrays must be ascending, finite and fit each other")
+        if not isinstance(self.key, int) or not 0 <= self.key < 1 << 64:
+            raise ValueError(f"calibration key must be a whole number from 0 to 2⁶⁴, got {self.key!r}")
 
 
 @dataclass(frozen=True)
-class _References:
-    """Scores of all m slices in one array, to look up rows of many slices at once.
+class Resolution:
+    """How fine and how certain the p-values of a slice are at a level.
 
     Attributes:
-        codes: slice name to code, 0 for the pooled reference.
-        ends: ``(m,)`` where each slice's scores end.
-        values: ``(n,)`` all scores, ascending.
-        keys: ``(n,)`` ascending; ``code · (n + 1) + rank`` among the scores of all slices.
+        smallest: p-value just beyond the strangest reference row; from there on it falls to the floor.
+        rows: the slice's reference rows; 0 where it has no tail of its own.
+        effective_rows: own rows that would make the rate as certain as it is.
+        own_weight: what share of what is known its own rows say, 0 to 1.
+        error: standard error of the logarithm of the rate at which p ≤ alpha, while nothing changes.
     """
 
-    codes: dict[str, int]
-    ends: Ints
-    values: Floats
-    keys: Ints
-
-    @classmethod
-    def of(cls, scores: dict[str, Floats]) -> _References:
-        names = [POOLED, *(name for name in scores if name != POOLED)]
-        lengths = np.array([len(scores[name]) for name in names], dtype=np.int64)
-        joined = np.concatenate([scores[name] for name in names])
-        values = np.sort(joined)
-        places = np.repeat(np.arange(len(names)), lengths)
-        return cls(
-            {name: i for i, name in enumerate(names)},
-            np.cumsum(lengths),
-            values,
-            places * (len(values) + 1) + np.searchsorted(values, joined, side="left"),
-        )
-
-    def above(self, codes: Ints, scores: Floats) -> Ints:
-        """``(n,)`` scores of a slice that are not below each given one."""
-        ranks = np.searchsorted(self.values, scores, side="left")
-        places = np.searchsorted(self.keys, codes * (len(self.values) + 1) + ranks, side="left")
-        return np.asarray(self.ends[codes] - places, dtype=np.int64)
+    smallest: float
+    rows: int
+    effective_rows: float
+    own_weight: float
+    error: float
 
 
 def _ordinary(features: Singles, missing: Bools) -> Floats:

@@ -17,14 +17,13 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from flowlib.calibration import POOLED, Calibration
+from flowlib.calibration import Calibration
 from flowlib.engines import EngineError, build
 from flowlib.flows import Maf
 from tests.bench.contenders import OURS, PEERS, Contender, make
@@ -159,9 +158,7 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
         z, ladj = engine(x, x[:, :0])
         squares = z.astype(np.float64) ** 2
         log_prob, gaps = (ladj - 0.5 * squares).sum(axis=1), np.zeros(z.shape, bool)
-        pooled = Calibration.fit(None, log_prob, squares.sum(axis=1), z, gaps, np.full(len(x), ""))
-        scores = pooled.scores[POOLED]  # ascending, and so is every m-th of them
-        calibration = replace(pooled, scores=pooled.scores | {f"s{i}": scores[i::m] for i in range(m)})
+        calibration = Calibration.fit(None, log_prob, squares.sum(axis=1), z, gaps, names)
 
         def score(rows: Any, reference: Calibration = calibration, slices: Any = names) -> Any:
             z, ladj = engine(rows, rows[:, :0])

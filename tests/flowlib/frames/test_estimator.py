@@ -170,7 +170,6 @@ def test_slices_of_numbers_are_drawn_and_read_back(framed: tuple[Any, FlowDensit
     make, _ = framed
     given = columns(600) | {"shop": np.repeat([10, 20], 300)}
     made = FlowDensity(max_steps=20, slice_column="shop", context=("slice",)).fit(make(given))
-    assert set(made.density_.calibration.scores) == {""}
     assert set(made.density_.encoder.slices) == {"10", "20"}
     drawn = made.sample(50, random_state=1)
     assert list(drawn.dtypes) == list(make(given).dtypes)
@@ -197,7 +196,7 @@ def test_slices_are_calibrated_apart() -> None:
         pl.DataFrame(given)
     )
     assert made.density_.spec.categorical == ("paid",)
-    assert {"north", "south"} <= set(made.density_.calibration.scores)
+    assert {"north", "south"} <= set(made.density_.calibration.tails.names)
 
 
 def test_a_categorical_and_a_nullable_pandas_column() -> None:

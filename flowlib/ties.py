@@ -1,0 +1,67 @@
+"""Draws that break ties: uniform numbers from what a row says and a key, the same in any batch, partition and replay.
+
+Where many reference rows have the very score of a new one (counts, zeros, categories), its rank among them is drawn:
+p-values are then uniform for discrete data too (smoothed conformal p-values; Vovk, Gammerman & Shafer, *Algorithmic
+Learning in a Random World*, 2005). The mixing is SplitMix64's (Steele, Lea & Flood, OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+from flowlib.table import Floats, Objects, Table
+
+MIDDLE = 0
+"""The key that draws nothing: the middle of the tie (mid p), for rows that carry no time. Drawn by their values alone,
+rows that are alike would share one draw for ever."""
+
+_Words = npt.NDArray[np.uint64]
+_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_NOT_A_NUMBER = np.uint32(0x7FC00000)
+
+
+def key_for(table: Table, seed: int) -> int:
+    """The key to record with a calibration on these rows: of the seed, :data:`MIDDLE` where all have one time."""
+    if not len(table) or (table.time_ms == table.time_ms[0]).all():
+        return MIDDLE
+    return (
+        int(_mixed(np.array([seed], dtype=np.uint64), np.array([len(table)], dtype=np.uint64))[0] >> np.uint64(1)) + 1
+    )
+
+
+def draws(table: Table, key: int) -> Floats:
+    """``(n,)`` in (0, 1): of each row's time, numbers and slice, and of the key.
+
+    >>> rows = Table.of([[0.0], [0.0], [-0.0]], time_ms=[1, 2, 1])
+    >>> draws(rows, 7).round(3), draws(rows, MIDDLE)
+    (array([0.571, 0.053, 0.571]), array([0.5, 0.5, 0.5]))
+    """
+    if key == MIDDLE:
+        return np.full(len(table), 0.5)
+    words = np.full(len(table), key, dtype=np.uint64)
+    for column in (table.time_ms.astype(np.int64).view(np.uint64), _of_names(table.slices), *_of_numbers(table)):
+        words = _mixed(words, column)
+    return np.asarray(((words >> np.uint64(11)) + 0.5) * 2.0**-53)
+
+
+def _mixed(words: _Words, column: _Words) -> _Words:
+    words = words * np.uint64(3) + column
+    for shift, multiplier in zip((np.uint64(30), np.uint64(27)), _MULTIPLIERS, strict=True):
+        words = (words ^ (words >> shift)) * multiplier
+    return words ^ (words >> np.uint64(31))
+
+
+def _of_names(slices: Objects) -> _Words:
+    names = slices.tolist()
+    words = {name: zlib.crc32(str(name).encode()) for name in set(names)}
+    return np.array([words[name] for name in names], dtype=np.uint64)
+
+
+def _of_numbers(table: Table) -> list[_Words]:
+    """The bits of each column; −0 is 0, and every NaN the same."""
+    bits = (table.numeric + np.float32(0)).view(np.uint32)
+    bits = np.where(np.isnan(table.numeric), _NOT_A_NUMBER, bits)
+    return [column.astype(np.uint64) for column in bits.T]
