@@ -39,10 +39,11 @@ _HOW_TO = [
     "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + "
     "1)), for n ascending reference values",
     "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(distance, distance)**2)",
-    "p = (1 + number of scores at or above surprise) / (number of scores + 1); this is the p_value of a slice that is not "
-    "among `slices` (of scores that equal the surprise half may count, or a share drawn for the row)",
-    "of slice i with h = exp(log_hazard[i]): edges[0] = 0, edges[k + 1] = edges[k] + log(2) / h[k]; for the last k with "
-    "edges[k] <= -log(p): p_value = exp(-k * log(2) - (-log(p) - edges[k]) * h[k]), 1 / (number of scores + 1) at least",
+    "p = (1 + number of scores at or above surprise) / (number of scores + 1); this is the p_value of a slice that is "
+    "not among `slices` (of scores that equal the surprise half may count, or a share drawn for the row)",
+    "of slice i with h = exp(log_hazard[i]): edges[0] = 0, edges[k + 1] = edges[k] + log(2) / h[k]; for the last k "
+    "with edges[k] <= -log(p): p_value = exp(-k * log(2) - (-log(p) - edges[k]) * h[k]), but at least 1 / (number of "
+    "scores + 1)",
 ]
 
 

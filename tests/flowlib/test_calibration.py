@@ -75,7 +75,7 @@ def test_a_p_value_among_equal_scores_is_drawn_between_those_beside_them() -> No
     z = np.zeros((999, 1), np.float32)
     made = Calibration.fit(None, -score, score, z, z > 0, np.full(999, "", dtype=object))
     surprise, names = np.unique(made.scores), np.full(3, "", dtype=object)
-    ends = [made.p_values(surprise, names, lambda rows, u=u: np.full(len(rows), u))[0] for u in (0.0, 1.0)]
+    ends = [made.p_values(surprise, names, draw)[0] for draw in (lambda r: np.zeros(len(r)), lambda r: np.ones(len(r)))]
     np.testing.assert_allclose(ends, [[0.4, 0.1, 0.001], [1.0, 0.4, 0.1]])
     np.testing.assert_allclose(made.p_values(surprise, names)[0], [0.7, 0.25, 0.0505])
 
