@@ -71,7 +71,7 @@ class Calibration:
     >>> surprise = reference.surprise(np.array([-0.1, -50.0]), np.array([0.2, 100.0]))
     >>> p_value, pooled = reference.p_values(surprise, np.array(["", ""]))
     >>> p_value.round(3)
-    array([0.912, 0.001])
+    array([0.911, 0.001])
     """
 
     margins: Margins | None

@@ -37,7 +37,7 @@ def draws(table: Table, key: int) -> Floats:
 
     >>> rows = Table.of([[0.0], [0.0], [-0.0]], time_ms=[1, 2, 1])
     >>> draws(rows, 7).round(3), draws(rows, MIDDLE)
-    (array([0.571, 0.053, 0.571]), array([0.5, 0.5, 0.5]))
+    (array([0.145, 0.236, 0.145]), array([0.5, 0.5, 0.5]))
     """
     if key == MIDDLE:
         return np.full(len(table), 0.5)

@@ -1,6 +1,7 @@
-"""Context: what a flow is conditioned on beside gaps and categories, the hour, the weekday and the slice.
+"""Context: what a flow is conditioned on beside gaps and categories, the hour, the weekday, the season and the slice.
 
-Hour and weekday are sines and cosines of two harmonics. A slice is a row of a table that is learnt with the flow; code
+Hour, weekday and season (the day of the year) are sines and cosines of two harmonics, on the clock of the stream's own
+zone: what people do keeps its hour when clocks change. A slice is a row of a table that is learnt with the flow; code
 0 is for slices never seen or rare, trained by hiding the slice of a few rows at each step.
 """
 
@@ -12,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flowlib.encoder.zones import local
 from flowlib.flows.base import Flow
 from flowlib.table import DAY_MS, Bools, Floats, Ints, Objects, Singles
 
-KINDS = ("hour", "weekday", "slice")
+KINDS = ("hour", "weekday", "season", "slice")
 SLICES_MAX, SLICE_ROWS_MIN = 4_096, 30
 """The most frequent slices with at least so many training rows have codes of their own."""
 
@@ -33,18 +35,23 @@ def _circle(n: int) -> Singles:
     return np.stack(waves, axis=1).astype(np.float32)
 
 
-_OF_DAY, _OF_WEEK = _circle(1_440), _circle(7)
-CLOCK_WIDTH = {"hour": 2 * _HARMONICS, "weekday": 2 * _HARMONICS}
+_OF_DAY, _OF_WEEK, _OF_YEAR = _circle(1_440), _circle(7), _circle(366)
+_YEAR_DAYS = 365.2425
+CLOCK_WIDTH = dict.fromkeys(("hour", "weekday", "season"), 2 * _HARMONICS)
 """Columns of each clock context."""
 
 
-def clock_columns(kinds: tuple[str, ...], time_ms: Ints) -> list[Singles]:
-    """A block ``(n, 4)`` for each of ``hour`` and ``weekday`` asked for, in UTC (a zone's shift is a rotation)."""
-    blocks = []
+def clock_columns(kinds: tuple[str, ...], time_ms: Ints, zone: str = "UTC") -> list[Singles]:
+    """A block ``(n, 4)`` for each of ``hour``, ``weekday`` and ``season`` asked for, on the clock of the zone."""
+    if not set(kinds) & set(CLOCK_WIDTH):
+        return []
+    blocks, there = [], local(zone, time_ms)
     if "hour" in kinds:
-        blocks.append(_OF_DAY[time_ms % DAY_MS // _MINUTE_MS])
+        blocks.append(_OF_DAY[there % DAY_MS // _MINUTE_MS])
     if "weekday" in kinds:
-        blocks.append(_OF_WEEK[(time_ms // DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
+        blocks.append(_OF_WEEK[(there // DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
+    if "season" in kinds:
+        blocks.append(_OF_YEAR[(there // DAY_MS % _YEAR_DAYS).astype(np.int64)])
     return blocks
 
 

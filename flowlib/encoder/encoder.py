@@ -1,8 +1,8 @@
 """Table to model features in measure: column maps, missing masks, categories, context, with the exact log-Jacobian.
 
 A row is modelled as ``p(m) · Π_k p(c_k) · p(x_obs | m, c, t)``: missing mask and categories have smoothed factors of
-their own and condition the flow over the numbers, as hour, weekday and slice do where asked for. A missing value is an
-independent standard normal: noise in training, 0 in scoring with ``log N(0; 0, 1)`` taken off.
+their own and condition the flow over the numbers, as hour, weekday, season and slice do where asked for. A missing
+value is an independent standard normal: noise in training, 0 in scoring with ``log N(0; 0, 1)`` taken off.
 
 Rounded columns are trained spread over their cells and scored at the centre: ``log_prob`` is a density per unit of the
 column, ``resolution · exp(log_prob)`` the probability of the cell. Beyond its limit a column enters the flow at the
@@ -152,7 +152,7 @@ class Encoder:
         ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
         levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table.slices)
-        blocks = clock_columns(self.config.context, table.time_ms)
+        blocks = clock_columns(self.config.context, table.time_ms, self.config.zone)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
         context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
         return Encoded(

@@ -8,6 +8,7 @@ import numpy as np
 
 from flowlib.encoder.columns import MAPS
 from flowlib.encoder.context import KINDS
+from flowlib.encoder.zones import check_zone
 from flowlib.table import Table
 
 
@@ -43,18 +44,25 @@ class EncoderConfig:
 
     Attributes:
         maps: kinds of column map to choose from, the simpler ones first (:data:`~flowlib.encoder.columns.MAPS`).
-        context: of ``hour``, ``weekday``, ``slice``: what the flow is conditioned on beside gaps and categories. A
-            model that is conditioned on the slice does not find a slice strange for being unlike the others.
+        context: of ``hour``, ``weekday``, ``season``, ``slice``: what the flow is conditioned on beside gaps and
+            categories. A model that is conditioned on the slice does not find a slice strange for being unlike the
+            others.
         embedding: width of the learnt row for each slice.
         dequantize: spread rounded values over their cells in training.
+        zone: time zone of hour, weekday and season.
     """
 
     maps: tuple[str, ...] = ("standard", "robust", "log", "asinh", "quantile")
     context: tuple[str, ...] = ()
     embedding: int = 8
     dequantize: bool = True
+    zone: str = "UTC"
 
     def __post_init__(self) -> None:
+        try:
+            check_zone(self.zone)
+        except ValueError as error:
+            raise ValueError(f"encoder zone: {error}") from None
         for name, allowed in (("maps", tuple(MAPS)), ("context", KINDS)):
             chosen = getattr(self, name)
             if set(chosen) - set(allowed) or len(set(chosen)) < len(chosen):

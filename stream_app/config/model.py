@@ -27,7 +27,9 @@ class ModelConfig(Section, frozen=True):
     max_rows: Positive = 200_000
     """Rows that train at most; of more, an even share over time is taken."""
     context: list[ContextKind] = msgspec.field(default_factory=list)
-    """What the flow is told beside the values: hour and weekday of the event time (UTC), and the event's slice."""
+    """What the flow is told beside the values: ``hour``, ``weekday`` and ``season`` of the event time in
+    ``event.timezone``, and the event's ``slice``. The season is the day of the year: it takes a year of rows to learn
+    it."""
     embedding: Annotated[int, Meta(ge=1, le=64)] = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
     distance: DistanceName = "base"

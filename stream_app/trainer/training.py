@@ -54,7 +54,7 @@ def answer(
         DriftflowError: the privacy ledger is damaged.
     """
     retrain = Retrain(config, request, in_service, seen_ms)
-    rows = _admissible(config, rows, in_service)
+    arrivals, rows = rows, _admissible(config, rows, in_service)
     parts = split(rows, request.calibrate_from_ms)
     if _are_too_few(config, parts):
         return retrain.refused(len(rows), _too_few(config, parts))
@@ -63,7 +63,7 @@ def answer(
         members, others = leave_out(parts.train, retrain.seed)
         parts = replace(parts, train=members)
     try:
-        candidate = _fit(retrain, parts, progress, checkpoint)
+        candidate = _fit(retrain, parts, arrivals, progress, checkpoint)
     except OverBudget as error:
         return retrain.refused(len(rows), str(error))
     findings = tuple(finding.says for finding in candidate.encoder.findings)
@@ -103,7 +103,9 @@ def _too_few(config: Config, parts: Split) -> str:
     return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
 
 
-def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:
+def _fit(
+    retrain: Retrain, parts: Split, arrivals: Table, progress: OnProgress | None, checkpoint: CheckpointFile | None
+) -> Density:
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     config, start = retrain.config, retrain.in_service
     manifest: dict[str, Any] = {"stream": config.stream, "request": retrain.request.id}
@@ -116,16 +118,18 @@ def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint
             start = None  # weights that were trained without privacy would carry their rows into this model
     else:
         learn = resuming.learner(_settings(config, start), progress, checkpoint)
-    encoder = EncoderConfig(context=tuple(config.model.context), embedding=config.model.embedding)
+    told, zone = tuple(config.model.context), config.event.timezone
+    encoder = EncoderConfig(context=told, embedding=config.model.embedding, zone=zone)
     return Density.fit(
         FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical)),
         parts.train,
         valid=parts.validation,
         calibration=parts.calibration,
         seed=retrain.seed,
-        config=FitConfig(config.model.flow, learn, encoder, config.model.distance),
+        config=FitConfig(config.model.flow, learn, encoder, config.model.distance, int(config.windows.pane)),
         warm_start=start,
         manifest=manifest,
+        arrivals=arrivals.take(arrivals.time_ms >= retrain.request.calibrate_from_ms),
     )
 
 

@@ -127,7 +127,7 @@ def test_one_row_makes_a_model_and_none_does_not() -> None:
     ok, log_prob, p_value = one(made.score(single))
     assert ok
     assert np.isfinite(log_prob)
-    assert p_value == 1.0
+    assert p_value == pytest.approx(0.75)  # the middle of the tie with itself
     for empty in (Table.of(np.zeros((0, 2))), Table.of(np.full((4, 2), np.nan)), Table.of(np.full((4, 2), np.inf))):
         with pytest.raises(ValueError, match=r"no rows|none of the \w+ rows can be scored"):
             Density.fit(FeatureSpec(("a", "b")), empty, single, single, 0, trained(max_steps=5))

@@ -1,8 +1,10 @@
-"""Hour, weekday and slice: in the right columns, learnt, and with a place for slices never seen."""
+"""Hour, weekday, season and slice: in the right columns, learnt, and with a place for slices never seen."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from flowlib.encoder.context import (
 )
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
+from flowlib.encoder.zones import local
 from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
 from flowlib.table import DAY_MS, Table
@@ -57,13 +60,51 @@ def told() -> Density:
     return fit("hour", "slice")
 
 
-def test_the_clock_is_in_utc_and_starts_its_week_on_monday() -> None:
+def test_the_clock_is_in_utc_unless_told_otherwise_and_starts_its_week_on_monday() -> None:
     at = {"1970-01-01T06:00": 6 * HOUR_MS, "1970-01-05T00:00": 4 * DAY_MS, "1969-12-29T00:00": -3 * DAY_MS}
     hour, weekday = clock_columns(("hour", "weekday"), np.array([*at.values()], dtype=np.int64))
     np.testing.assert_allclose(hour[0], [1, 0, 0, -1], atol=1e-6)
     np.testing.assert_allclose(hour[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
     np.testing.assert_allclose(weekday[1:], [[0, 1, 0, 1]] * 2, atol=1e-6)
     assert clock_columns((), np.zeros(3, np.int64)) == []
+
+
+def test_local_hours_keep_their_place_over_a_clock_change() -> None:
+    """08:30 in Berlin, the week before and after the clocks go forward and back, and half an hour of Lord Howe's."""
+    for zone, hour, minute in (("Europe/Berlin", 8, 30), ("Australia/Lord_Howe", 12, 0)):
+        days = [datetime(2021, 3, 20, hour, minute) + timedelta(days=i) for i in range(300)]
+        times = np.array([int(day.replace(tzinfo=ZoneInfo(zone)).timestamp() * 1_000) for day in days])
+        assert len(np.unique(times % DAY_MS)) == 2
+        told, weekday = clock_columns(("hour", "weekday"), times, zone)
+        assert len(np.unique(told, axis=0)) == 1
+        expected = np.array([DAY_MS * day.weekday() for day in days]) + 4 * DAY_MS
+        np.testing.assert_array_equal(weekday, clock_columns(("weekday",), expected)[0])
+
+
+def test_offsets_do_not_depend_on_the_batch_and_stand_any_time() -> None:
+    times = np.random.default_rng(0).integers(-(10**13), 10**13, 500)
+    whole = local("America/New_York", times)
+    np.testing.assert_array_equal(whole, [local("America/New_York", times[i : i + 1])[0] for i in range(500)])
+    ends = np.array([-(2**62), 2**62])
+    assert (np.abs(local("America/New_York", ends) - ends) < DAY_MS).all()
+
+
+def test_the_season_is_slow_and_comes_again() -> None:
+    days = np.arange(0, 40 * 365) * DAY_MS
+    season = clock_columns(("season",), days)[0]
+    assert np.abs(np.diff(season, axis=0)).max() < 0.08
+    years = np.array([int(datetime(year, 7, 1, tzinfo=UTC).timestamp()) * 1_000 for year in range(1970, 2070)])
+    assert np.ptp(clock_columns(("season",), years)[0], axis=0).max() < 0.1
+    assert Encoder.fit(SPEC, draw(100, 1), EncoderConfig(context=("season",))).context_width == 6
+
+
+def test_a_zone_travels_with_the_encoder_and_a_wrong_one_is_refused() -> None:
+    encoder = Encoder.fit(SPEC, draw(100, 1), EncoderConfig(context=("hour",), zone="Asia/Kolkata"))
+    meta, arrays = encoder.to_state()
+    assert Encoder.from_state(meta, arrays).config.zone == "Asia/Kolkata"
+    for zone in ("Nowhere/Town", "Europe", "../../etc/passwd", "/etc/passwd", "", "x" * 5_000, 3, None):
+        with pytest.raises(ValueError, match=r"encoder zone: expected a time zone such as 'Europe/Berlin'"):
+            Encoder.from_state(meta | {"config": meta["config"] | {"zone": zone}}, arrays)
 
 
 def test_the_same_hour_and_weekday_look_the_same() -> None:

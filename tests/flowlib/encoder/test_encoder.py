@@ -22,7 +22,7 @@ from tests.flowlib.conftest import SPEC, draw
 
 NO_CATEGORIES = FeatureSpec(("x", "tail"))
 MIXED = FeatureSpec(("plain", "tail", "count", "rounded"), ("kind",))
-EVERYTHING = EncoderConfig(context=("hour", "weekday", "slice"))
+EVERYTHING = EncoderConfig(context=("hour", "weekday", "season", "slice"))
 ANY_TABLE = arrays(np.float32, st.tuples(st.integers(1, 12), st.just(2)), elements=st.floats(width=32))
 
 
