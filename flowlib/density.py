@@ -70,8 +70,8 @@ class Density:
         manifest: facts that travel with the model, JSON.
         model_id: of its artifact.
         flow_name: family of the flow.
-        channels, references: what drift is measured in and, for each slicing, against; None and () where it was fitted
-            without ``pane_ms``.
+        channels, references: what drift is measured in and, for each slicing, against; None and () before
+            :meth:`with_reference`.
         engine: scores; ``auto`` of :func:`flowlib.engines.build` unless :meth:`with_engine` chose another.
 
     >>> from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
@@ -119,7 +119,6 @@ class Density:
         config: FitConfig | None = None,
         warm_start: Density | None = None,
         manifest: dict[str, Any] | None = None,
-        arrivals: Table | None = None,
     ) -> Density:
         """Fit encoder and flow on ``train``, stop on ``valid``, calibrate on ``calibration``: three disjoint sets.
 
@@ -132,7 +131,6 @@ class Density:
                 same, its weights where the family is too; leave it out where a column's range has moved by orders of
                 magnitude.
             manifest: facts to travel with the model, JSON.
-            arrivals: all rows of some time, to learn how many usually come; those of ``calibration`` where not given.
 
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
@@ -147,11 +145,10 @@ class Density:
             encoder = replace(encoder, slice_table=detach(flow))
         margins = Margins.fit(train.numeric) if config.distance == "columns" else None
         reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration, seed)
-        density = cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
-        return density if config.pane_ms is None else density.with_reference(calibration, config.pane_ms, arrivals)
+        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
 
     def with_reference(self, held_out: Table, pane_ms: int, arrivals: Table | None = None) -> Density:
-        """The same model, with what is normal by panes of held-out rows; raises ValueError where none is scorable.
+        """The same model, with what is normal in panes of held-out rows; raises ValueError where none is scorable.
 
         Args:
             held_out: rows that trained nothing.

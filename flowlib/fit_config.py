@@ -41,7 +41,6 @@ class FitConfig:
         learn: trains the flow.
         encoder: settings of the encoder.
         distance: of :data:`DISTANCES`.
-        pane_ms: length of the panes that drift is looked for in; None for a model that watches no stream.
 
     Raises:
         ValueError: no such family or distance.
@@ -55,7 +54,6 @@ class FitConfig:
     learn: Learn = field(default_factory=MaximumLikelihood)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     distance: str = "columns"
-    pane_ms: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("flow_name", self.flow_name, FLOWS), ("distance", self.distance, DISTANCES)):

@@ -1,7 +1,7 @@
-"""The contract of the partials topic: the additive integer columns that a pane keeps for a slice, in one row.
+"""The contract of the partials topic: the integer columns that a pane keeps for a slice, in one row.
 
-Counts and fixed-point sums on int64: merging is ``+``, exactly associative and commutative, so a topic split over any
-number of partitions gives the same bytes.
+Counts and fixed-point sums on int64 merge by ``+``, the smallest and largest value by ``min`` and ``max``: all exactly
+associative and commutative, so a topic split over any number of partitions gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 OTHER = "__other__"
 """Slice of the events whose own slice came after ``windows.max_slices`` others."""
 
-PIT_BINS = 20
-"""Bins of a PIT histogram, those of :data:`flowlib.calibration.PIT_BINS` (a test holds the two together)."""
+UNIT = 1_024
+"""Event scores are counted in parts of one standard deviation, those of :data:`flowlib.channels.UNIT`."""
 
-BETS = (-1.8, -1.4, -1.0, -0.5, 0.5, 1.0, 1.4, 1.8)
-"""Grid of ε for the bets ``1 + ε(p − ½)``: negative ε gains from small p (strange), positive from large (too
-likely).
-"""
+GROUPS = 9
+"""Groups of a categorical column's levels, those of :data:`flowlib.channels.GROUPS`; the last: never seen."""
+
+PAIRS_ALL, PAIRS_MAX = 10, 64
+"""Pairs of columns, as :func:`flowlib.channels.pairs_of` has them (a test holds the three together)."""
+
+NO_LOW, NO_HIGH = 2**31, -(2**31) - 1
+"""Smallest and largest value code of a pane without a value; codes are those of float32 numbers."""
 
 LOG_PROB_CLIP = 32_768.0
 """Nats; log-likelihoods are clipped to ± this before they are summed."""
+
+_SINGLE = frozenset({"seen", "late", "unscorable", "scored", "log_prob_sum", "log_prob_square_sum"})
+"""Columns that hold one number for a slice."""
 
 _SUM_SCALE = 2.0**16
 _SQUARE_SCALE = 2.0**8
@@ -40,13 +47,21 @@ _SQUARE_SCALE = 2.0**8
 
 @dataclass(frozen=True)
 class PaneLayout:
-    """Columns of a pane row for ``d`` numeric features.
+    """Columns of a pane row for ``d`` numeric features and ``k`` categorical ones.
 
-    The first block (``seen`` … ``missing``) does not depend on the model; the rest does, and is never summed over two
-    models.
+    The first block (``seen`` … ``high``) does not depend on the model; the rest does, and is never summed over two
+    models. ``low`` and ``high`` merge by min and max, all others by ``+``.
+
+    >>> layout = PaneLayout(2)
+    >>> rows = layout.blank(2)
+    >>> rows[:, layout.columns["seen"]] = 3
+    >>> layout.merge(rows, np.array([1]), rows[:1])
+    >>> layout.get(rows, "seen").tolist()
+    [3, 6]
     """
 
     d: int
+    k: int = 0
 
     @cached_property
     def shapes(self) -> dict[str, int]:
@@ -56,13 +71,22 @@ class PaneLayout:
             "late": 1,
             "unscorable": 1,
             "missing": self.d,
+            "low": self.d,
+            "high": self.d,
             "scored": 1,
             "log_prob_sum": 1,
             "log_prob_square_sum": 1,
             "p_le": len(ALPHAS),
-            "bets": len(BETS),
-            "pit": self.d * PIT_BINS,
+            "base": self.d + 1,
+            "square": self.d + 1,
+            "product": self.pairs,
+            "group": self.k * GROUPS,
         }
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of features whose dependence is watched."""
+        return self.d * (self.d - 1) // 2 if self.d <= PAIRS_ALL else PAIRS_MAX
 
     @cached_property
     def columns(self) -> dict[str, slice]:
@@ -86,23 +110,29 @@ class PaneLayout:
     def get(self, rows: Ints, name: str) -> Ints:
         """A named column of rows ``(…, w)``; columns that hold one number for a slice lose their last axis."""
         part = rows[..., self.columns[name]]
-        return part[..., 0] if self.shapes[name] == 1 and name != "missing" else part
+        return part[..., 0] if name in _SINGLE else part
 
-    def pit(self, rows: Ints) -> Ints:
-        """PIT histograms ``(…, d, bins)``."""
-        return self.get(rows, "pit").reshape(*rows.shape[:-1], self.d, PIT_BINS)
+    def blank(self, m: int) -> Ints:
+        """Rows ``(m, w)`` of no events."""
+        rows = np.zeros((m, self.width), dtype=np.int64)
+        rows[:, self.columns["low"]], rows[:, self.columns["high"]] = NO_LOW, NO_HIGH
+        return rows
 
-    def log_prob_mean_sd(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the log-likelihood, nats; NaN where nothing was scored."""
-        n = self.get(rows, "scored").astype(np.float64)
-        n = np.where(n > 0, n, np.nan)
-        mean = self.get(rows, "log_prob_sum") / _SUM_SCALE / n
-        square = self.get(rows, "log_prob_square_sum") / _SQUARE_SCALE / n
-        return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
+    def merge(self, into: Ints, index: Ints, rows: Ints) -> None:
+        """Merge rows ``(m, w)`` into others, at m distinct places."""
+        low, high = self.columns["low"], self.columns["high"]
+        merged = into[index] + rows
+        merged[:, low] = np.minimum(into[index, low], rows[:, low])
+        merged[:, high] = np.maximum(into[index, high], rows[:, high])
+        into[index] = merged
 
-    def log_bets(self, rows: Ints) -> Floats:
-        """Σ log(1 + ε(p − ½)) for each ε of :data:`BETS`, ``(…, e)``."""
-        return np.asarray(self.get(rows, "bets") / _SUM_SCALE, dtype=np.float64)
+    def merge_sorted(self, rows: Ints, first: Ints) -> Ints:
+        """Merge runs of rows ``(n, w)``, each from one of the m places ``first`` to the next, into ``(m, w)``."""
+        low, high = self.columns["low"], self.columns["high"]
+        merged = np.add.reduceat(rows, first, axis=0)
+        merged[:, low] = np.minimum.reduceat(rows[:, low], first, axis=0)
+        merged[:, high] = np.maximum.reduceat(rows[:, high], first, axis=0)
+        return np.asarray(merged)
 
     def encode(self, rows: Ints) -> dict[str, bytes]:
         """Rows ``(m, w)`` as little-endian bytes by column name."""
@@ -138,3 +168,10 @@ def fixed_sum(values: Floats) -> Ints:
 def fixed_square(values: Floats) -> Ints:
     """Squared nats to fixed point, 2⁻⁸."""
     return np.rint(values**2 * _SQUARE_SCALE).astype(np.int64)
+
+
+def log_prob_mean_sd(scored: Ints, total: Ints, squares: Ints) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the log-likelihood, nats, from its sums; NaN where nothing was scored."""
+    n = np.where(scored > 0, scored, np.nan)
+    mean = total / _SUM_SCALE / n
+    return mean, np.sqrt(np.maximum(squares / _SQUARE_SCALE / n - mean**2, 0.0))

@@ -82,15 +82,19 @@ class EventAnomaly(Record, frozen=True):
 
 
 class Alert(Record, frozen=True):
-    """An incident of one rule on one slice: opened, updated or resolved under one ``id``."""
+    """An incident of one rule on one slice: opened, updated and ended under one ``id``."""
 
     id: Id
     stream: Name
     rule: Name
     slicing: Name
     slice: Name
-    state: Annotated[str, Meta(pattern="^(open|update|resolve)$")]
-    """``open``, ``update`` or ``resolve``."""
+    state: Annotated[str, Meta(pattern="^(open|update|resolve|learned)$")]
+    """``open``, ``update``; ``resolve``: normal again; ``learned``: over since a newer model takes it for normal."""
+    kind: Annotated[str, Meta(pattern="^(drift|fault)$")]
+    """``drift``: the world has changed; ``fault``: the data have, and no model is asked for."""
+    detector: Id
+    """The detector that explains it best, such as ``location`` or ``missing``."""
     opened_pane_ms: Millis
     pane_start_ms: Millis
     pane_end_ms: Millis

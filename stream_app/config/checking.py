@@ -9,7 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from stream_app.config.model import ModelConfig
-from stream_app.config.registries import DETECTOR_OPTIONS, PRIVATE_FLOWS
+from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVATE_FLOWS
 from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
 
@@ -107,25 +107,33 @@ def _window_faults(config: Config) -> list[str]:
 def _rule_faults(config: Config) -> list[str]:
     faults = []
     for name, rule in config.rules.items():
-        faults += _option_faults(name, rule)
+        faults += _detector_faults(name, rule)
         if not (math.isfinite(rule.open) and math.isfinite(rule.resolve)):
             faults.append(f"rules.{name}.open and .resolve: finite numbers, got {rule.open} and {rule.resolve}")
-        elif rule.resolve > rule.open:
-            faults.append(f"rules.{name}.resolve: must not be above open ({rule.open}), got {rule.resolve}")
-        if rule.span is not None and rule.span not in config.windows.spans:
-            faults.append(f"rules.{name}.span: must be one of windows.spans")
+        elif rule.resolve > rule.open or rule.resolve <= 0:
+            faults.append(f"rules.{name}.resolve: above 0, and not above open ({rule.open}), got {rule.resolve}")
         if rule.slicing is not None and rule.slicing not in config.event.slicings:
             faults.append(f"rules.{name}.slicing: {rule.slicing} is not one of event.slicings")
     return faults
 
 
-def _option_faults(name: str, rule: RuleConfig) -> list[str]:
-    if rule.detector not in DETECTOR_OPTIONS:  # a fault of its own, and nobody knows the options of no detector
-        return []
-    options, faults = DETECTOR_OPTIONS[rule.detector], []
+def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
+    detectors, faults = rule.detectors, []
+    known = [detector for detector in detectors if detector in DETECTOR_KINDS]  # another one is a fault of its own
+    kinds = {DETECTOR_KINDS[detector] for detector in known}
+    if len(set(detectors)) < len(detectors):
+        faults.append(f"rules.{name}.detectors: each at most once, got {', '.join(detectors)}")
+    alone = [detector for detector in known if detector in DETECTOR_OPTIONS]
+    if alone and len(detectors) > 1:
+        faults.append(f"rules.{name}.detectors: {alone[0]} makes no evidence, give it a rule of its own")
+    elif len(kinds) > 1:
+        faults.append(f"rules.{name}.detectors: drift and data faults in rules of their own, got {', '.join(known)}")
+    if rule.retrain and "fault" in kinds:
+        faults.append(f"rules.{name}.retrain: not with detectors of data faults: a model would learn the fault")
+    options = DETECTOR_OPTIONS[alone[0]] if alone else frozenset[str]()
     for option, value in rule.options.items():
-        if option not in options:
-            remedy = f"known here: {', '.join(sorted(options))}" if options else f"{rule.detector} has none"
+        if known and option not in options:
+            remedy = f"known here: {', '.join(sorted(options))}" if options else f"{known[0]} has none"
             faults.append(f"rules.{name}.options.{option}: unknown option; {remedy}")
         elif not math.isfinite(value):
             faults.append(f"rules.{name}.options.{option}: a finite number, got {value}")

@@ -11,20 +11,50 @@ from typing import Literal
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 EventFormat = Literal["json"]
-DetectorName = Literal["adwin", "likelihood", "missing", "pit"]
+DetectorName = Literal[
+    "location",
+    "scale",
+    "dependence",
+    "likelihood",
+    "categories",
+    "variation",
+    "missing",
+    "stuck",
+    "volume",
+    "silence",
+    "adwin",
+    "page_hinkley",
+    "kswin",
+]
 FlowName = Literal["maf", "spline_autoregressive", "spline_coupling", "affine_coupling", "mixture", "ensemble"]
 EngineName = Literal["auto", "fused", "torchscript", "exported", "onnx", "int8", "cuda"]
 DistanceName = Literal["columns", "base"]
-ContextKind = Literal["hour", "weekday", "slice"]
+ContextKind = Literal["hour", "weekday", "season", "slice"]
 SinkName = Literal["sqlite", "influx"]
+
+DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
+    "location": "drift",
+    "scale": "drift",
+    "dependence": "drift",
+    "likelihood": "drift",
+    "categories": "drift",
+    "variation": "drift",
+    "missing": "fault",
+    "stuck": "fault",
+    "volume": "fault",
+    "silence": "fault",
+    "adwin": "drift",
+    "page_hinkley": "drift",
+    "kswin": "drift",
+}
+"""Detector name to what it finds: drift (the world has changed), or a fault of the data, which asks for no model."""
 
 DETECTOR_OPTIONS: dict[str, frozenset[str]] = {
     "adwin": frozenset({"delta", "hold"}),
-    "likelihood": frozenset({"block_hours", "tail"}),
-    "missing": frozenset(),
-    "pit": frozenset({"dependence"}),
+    "page_hinkley": frozenset({"delta", "threshold", "hold"}),
+    "kswin": frozenset({"alpha", "window", "hold"}),
 }
-"""Detector name to what ``rules.*.options`` may hold."""
+"""Detectors that make no evidence, and stand alone in a rule, to what ``rules.*.options`` may hold."""
 
 PRIVATE_FLOWS = frozenset({"maf", "spline_autoregressive", "spline_coupling", "affine_coupling", "ensemble"})
 """Flows whose gradients of single rows are known: those that ``privacy.enabled`` can train."""

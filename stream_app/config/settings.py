@@ -79,7 +79,7 @@ class EventConfig(Section, frozen=True):
     time_format: str = "iso8601"
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
-    """Zone of times that carry none."""
+    """Zone of times that carry none, and of the hours, weekdays and seasons that ``model.context`` tells of."""
     categorical: list[str] = msgspec.field(default_factory=list)
     """Fields that hold one of some texts, or booleans."""
     id_field: str = ""
@@ -115,27 +115,32 @@ class WindowsConfig(Section, frozen=True):
 
 
 class RuleConfig(Section, frozen=True):
-    """Detector plus policy: an alert opens at ``open`` and resolves below ``resolve``; larger is always worse."""
+    """Detectors and when they alert, slice by slice: an alert opens at ``open``; larger is always worse."""
 
-    detector: DetectorName
-    """What looks at the statistics: ``likelihood`` at the events' log-likelihoods, ``adwin`` at steps of their mean,
-    ``pit`` at each feature's distribution, ``missing`` at the share of missing values."""
-    open: float
-    """Statistic from which on an alert opens."""
-    resolve: float
-    """Statistic below which it resolves."""
+    detectors: Annotated[list[DetectorName], Meta(min_length=1)]
+    """What looks at the statistics. Drift: ``location``, ``scale``, ``dependence`` (of two columns), ``likelihood``,
+    ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``missing``, ``stuck``,
+    ``volume``, ``silence``. Their evidence is mixed, so that a rule has one promise however many it has; drift and data
+    faults need rules of their own. ``adwin``, ``page_hinkley`` and ``kswin`` are river's, each alone in a rule: the
+    statistic is 1 from a detection on, else 0."""
+    open: float = 20_000.0
+    """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes apart
+    on average, or more. Of ``adwin`` and the like: the statistic."""
+    resolve: float = 20.0
+    """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
+    the statistic below which it resolves."""
     slicing: list[str] | None = None
     """Only on this slicing; None is all of them."""
-    span: Duration | None = None
-    """Rolling span the detector looks at, where it looks at one (default: the second span)."""
+    together: bool = True
+    """Whether the sum of all slices is looked at as well, for changes that no slice shows alone."""
     min_duration: Duration = Duration(0)
     """How long the statistic must have been at or above ``open`` before an alert opens."""
     cooldown: Duration = days(7)
     """An open alert is repeated this often; once it has resolved, the rule opens none on the same slice for as long."""
     retrain: bool = False
-    """Whether an open alert asks for a better model."""
+    """Whether an open alert asks for a better model; never one of data faults: a model would learn the fault."""
     options: dict[str, float] = msgspec.field(default_factory=dict)
-    """The detector's own settings; :data:`~stream_app.config.registries.DETECTOR_OPTIONS` names them."""
+    """Settings of ``adwin`` and the like; :data:`~stream_app.config.registries.DETECTOR_OPTIONS` names them."""
 
 
 class EventRuleConfig(Section, frozen=True):
@@ -253,11 +258,10 @@ class ConsoleConfig(Section, frozen=True):
 
 
 def _default_rules() -> dict[str, RuleConfig]:
+    drift: list[DetectorName] = ["location", "scale", "dependence", "likelihood", "categories", "variation"]
     return {
-        "drift": RuleConfig(detector="likelihood", open=1000.0, resolve=10.0, min_duration=days(2), retrain=True),
-        "feature": RuleConfig(detector="pit", open=0.25, resolve=0.15, min_duration=days(3)),
-        "step": RuleConfig(detector="adwin", open=1.0, resolve=0.5),
-        "missing": RuleConfig(detector="missing", open=0.5, resolve=0.2, min_duration=days(1)),
+        "drift": RuleConfig(detectors=drift, retrain=True),
+        "fault": RuleConfig(detectors=["missing", "stuck", "volume", "silence"]),
     }
 
 

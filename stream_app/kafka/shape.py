@@ -39,7 +39,7 @@ def shape_of(config: Config) -> bytes:
         "slicings": config.event.slicings,
         "pane": int(config.windows.pane),
         "spans": [int(span) for span in config.windows.spans],
-        "rules": sorted((name, rule.detector) for name, rule in config.rules.items()),
+        "rules": sorted((name, rule.detectors) for name, rule in config.rules.items()),
     }
     return msgspec.json.encode(shape)
 

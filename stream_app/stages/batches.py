@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from flowlib.channels import pairs_of
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 from schemas.intake import RawHeaders
 
@@ -80,8 +81,8 @@ class EventBatch:
         return len(self.offsets)
 
     def table(self) -> Table:
-        """The events as a model takes them; their slices are those of the first slicing."""
-        return Table(self.numeric, self.categorical, self.slices[:, 0], self.event_time_ms)
+        """The events as a model takes them."""
+        return Table(self.numeric, self.categorical, self.slices[:, 0], self.event_time_ms, self.slices[:, 1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ class ScoredBatch:
         pooled: ``(n,)`` bool, the p-value is against all slices together.
         pit: ``(n, d)`` float32 in (0, 1), Φ of each latent coordinate.
         missing: ``(n, d)`` bool.
+        base, product, group: ``(n, d + 1)``, ``(n, p)``, ``(n, k)`` int64 event scores, their products over pairs, and
+            groups of categories; see :mod:`flowlib.channels`.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
         scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, log-probability 0, PIT ½).
         flagged: ``(n,)`` bool, scorable rows with a p-value at or below the event rule's level.
@@ -107,6 +110,9 @@ class ScoredBatch:
     pooled: Bools
     pit: Singles
     missing: Bools
+    base: Ints
+    product: Ints
+    group: Ints
     contributions: Floats
     scorable: Bools
     flagged: Bools
@@ -123,6 +129,9 @@ class ScoredBatch:
             pooled=np.zeros(n, bool),
             pit=np.full((n, d), 0.5, np.float32),
             missing=np.isnan(events.numeric),
+            base=np.zeros((n, d + 1), dtype=np.int64),
+            product=np.zeros((n, pairs_of(d)), dtype=np.int64),
+            group=np.zeros((n, k), dtype=np.int64),
             contributions=np.zeros((n, d + k)),
             scorable=np.zeros(n, bool),
             flagged=np.zeros(n, bool),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowlib.density import Density
 from flowlib.engines import EngineError
-from stream_app.stages.watch.detectors import Reference
+from flowlib.reference.reference import Reference
 
 
 class Models:
@@ -21,14 +21,14 @@ class Models:
 
     def __init__(self) -> None:
         self.densities: dict[str, Density] = {}
-        self.references: dict[str, Reference] = {}
+        self.references: dict[str, Sequence[Reference]] = {}
         self.substitutes: dict[tuple[str, str], str] = {}
         self._by_engine: dict[tuple[str, str], Density] = {}
 
     def add(self, density: Density) -> None:
         """Make a verified, compiled model available."""
         self.densities[density.model_id] = density
-        self.references[density.model_id] = reference_of(density)
+        self.references[density.model_id] = density.references
 
     def missing(self, model_ids: Iterable[str]) -> set[str]:
         """Those of the models that are not here."""
@@ -50,14 +50,3 @@ class Models:
                 self.substitutes[key] = str(error)
                 return density
         return self._by_engine[key]
-
-
-def reference_of(density: Density) -> Reference:
-    """What is normal under a model, from its calibration rows."""
-    calibration = density.calibration
-    return Reference(
-        pit=calibration.pit_reference,
-        missing=density.encoder.missing_share,
-        log_prob_mean=calibration.log_prob_mean,
-        log_prob_sd=calibration.log_prob_sd,
-    )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from flowlib.table import Floats, Ints
-from schemas.pane_layout import ALPHAS, PaneLayout
+from flowlib.table import Ints
+from schemas.pane_layout import ALPHAS, log_prob_mean_sd
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point
+from stream_app.stages.summary import COLUMNS
 
 
 def _json(value: object) -> str:
@@ -23,14 +24,17 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 """Field of each level: ``p_le_`` and the digits after the point."""
 
 
+_COUNTS = ("seen", "scored", "missing", "late", "unscorable")
+
+
 @dataclass(frozen=True, slots=True)
 class SpanRows:
-    """Merged statistics of the m slices of a pane over one span that ends with it.
+    """Statistics of the m slices of a pane over one span that ends with it.
 
     Attributes:
         span: ``pane`` or the span's name (``7d``).
         names, models: of each slice; what it is called and which model scored it.
-        rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+        rows: ``(m, 15)`` int64, columns as :mod:`stream_app.stages.summary` says.
     """
 
     span: str
@@ -41,23 +45,17 @@ class SpanRows:
     rows: Ints
 
 
-def window_points(config: Config, layout: PaneLayout, span: SpanRows) -> list[Point]:
+def window_points(config: Config, span: SpanRows) -> list[Point]:
     """The ``windows`` point of each slice."""
-    rows, place = span.rows, layout.columns
-    counts = {name: rows[:, place[name].start].tolist() for name in ("seen", "scored", "late", "unscorable")}
-    missing = rows[:, place["missing"]].sum(axis=1).tolist()
-    levels = rows[:, place["p_le"]].tolist()
-    means, deviations = (values.tolist() for values in layout.log_prob_mean_sd(rows))
+    rows = span.rows
+    counts = {name: rows[:, COLUMNS[name].start].tolist() for name in _COUNTS}
+    levels = rows[:, COLUMNS["p_le"]].tolist()
+    sums = (rows[:, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
+    means, deviations = (values.tolist() for values in log_prob_mean_sd(*sums))
     points = []
     for i, (name, model_id) in enumerate(zip(span.names, span.models, strict=True)):
-        fields: list[tuple[str, Field]] = [
-            ("seen", counts["seen"][i]),
-            ("scored", counts["scored"][i]),
-            ("missing", missing[i]),
-            ("late", counts["late"][i]),
-            ("unscorable", counts["unscorable"][i]),
-            ("model_id", model_id),
-        ]
+        fields: list[tuple[str, Field]] = [(column, counts[column][i]) for column in _COUNTS]
+        fields.append(("model_id", model_id))
         if math.isfinite(means[i]):
             fields += [("log_prob_mean", means[i]), ("log_prob_sd", deviations[i])]
         fields += zip(ALPHA_FIELDS, levels[i], strict=True)
@@ -66,21 +64,13 @@ def window_points(config: Config, layout: PaneLayout, span: SpanRows) -> list[Po
     return points
 
 
-def pit_points(config: Config, layout: PaneLayout, span: SpanRows, moved: list[Floats]) -> list[Point]:
-    """PIT histogram of each slice and feature, and ``moved``, m of ``(d,)``, its distance from the reference."""
+def pit_points(config: Config, partition: int, end_ms: int, model_id: str, counts: Ints) -> list[Point]:
+    """PIT histogram ``(d, 20)`` of each feature on a source partition, of the day's panes up to then."""
     points = []
-    histograms = layout.pit(span.rows).tolist()
-    for name, of_slice, distance in zip(span.names, histograms, moved, strict=True):
-        for feature, counts, tv in zip(config.event.numeric, of_slice, distance.tolist(), strict=True):
-            tags = (
-                ("feature", feature),
-                ("slice", name),
-                ("slicing", span.slicing),
-                ("span", span.span),
-                ("stream", config.stream),
-            )
-            bins = tuple((f"h{b:02d}", n) for b, n in enumerate(counts))
-            points.append(Point("pit", tags, span.end_ms, (*bins, ("tv", tv))))
+    for feature, row in zip(config.event.numeric, counts.tolist(), strict=True):
+        tags = (("feature", feature), ("partition", str(partition)), ("stream", config.stream))
+        bins: list[tuple[str, Field]] = [(f"h{b:02d}", n) for b, n in enumerate(row)]
+        points.append(Point("pit", tags, end_ms, (*bins, ("model_id", model_id))))
     return points
 
 

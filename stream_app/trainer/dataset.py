@@ -31,12 +31,15 @@ other."""
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Disjoint parts of the rows: fit, early stopping, calibration, gates."""
+    """Disjoint parts of the rows: fit, early stopping, calibration, gates; and the newest of the last three together, in
+    order of time, which the reference is fitted on once the gates are passed.
+    """
 
     train: Table
     validation: Table
     calibration: Table
     gate: Table
+    held_out: Table
 
 
 def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
@@ -103,7 +106,11 @@ def split(rows: Table, calibrate_from_ms: int) -> Split:
     gate = newest & (fold == GATE)
     validation = fold == VALIDATION
     return Split(
-        rows.take(~(calibration | gate | validation)), rows.take(validation), rows.take(calibration), rows.take(gate)
+        rows.take(~(calibration | gate | validation)),
+        rows.take(validation),
+        rows.take(calibration),
+        rows.take(gate),
+        rows.take(calibration | gate | (newest & validation)),
     )
 
 

@@ -63,13 +63,15 @@ def answer(
         members, others = leave_out(parts.train, retrain.seed)
         parts = replace(parts, train=members)
     try:
-        candidate = _fit(retrain, parts, arrivals, progress, checkpoint)
+        candidate = _fit(retrain, parts, progress, checkpoint)
     except OverBudget as error:
         return retrain.refused(len(rows), str(error))
     findings = tuple(finding.says for finding in candidate.encoder.findings)
     figures = _judge(retrain, candidate, parts, others)
     if not gates.passed(figures):
         return retrain.refused(len(rows), gates.summary(figures), figures, findings)
+    newest = arrivals.take(arrivals.time_ms >= request.calibrate_from_ms)
+    candidate = candidate.with_reference(parts.held_out, int(config.windows.pane), newest)
     try:
         model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)
     except ArtifactError as error:
@@ -103,9 +105,7 @@ def _too_few(config: Config, parts: Split) -> str:
     return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
 
 
-def _fit(
-    retrain: Retrain, parts: Split, arrivals: Table, progress: OnProgress | None, checkpoint: CheckpointFile | None
-) -> Density:
+def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     config, start = retrain.config, retrain.in_service
     manifest: dict[str, Any] = {"stream": config.stream, "request": retrain.request.id}
@@ -126,10 +126,9 @@ def _fit(
         valid=parts.validation,
         calibration=parts.calibration,
         seed=retrain.seed,
-        config=FitConfig(config.model.flow, learn, encoder, config.model.distance, int(config.windows.pane)),
+        config=FitConfig(config.model.flow, learn, encoder, config.model.distance),
         warm_start=start,
         manifest=manifest,
-        arrivals=arrivals.take(arrivals.time_ms >= retrain.request.calibrate_from_ms),
     )
 
 

@@ -25,7 +25,7 @@ HOSTILE = "<img src=x onerror=document.title='hacked'>"
 def write_store(path: Path, panes: int = 160) -> Config:
     """Three stations, one of which drifts half-way; two models, one incident, one refused candidate."""
     config = load(EXAMPLE)
-    layout = PaneLayout(len(config.event.numeric))
+    layout = layout_of(config)
     sink = SQLiteSink(path)
     sink.write([*_windows(config, layout, panes), *_others(config, panes)])
     sink.close()
@@ -48,7 +48,7 @@ def write_wide_store(path: Path, names: list[str]) -> None:
 
 def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
-    layout = PaneLayout(len(config.event.numeric))
+    layout = layout_of(config)
     row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
     spans = (SpanRows(span, "station", end, [name], ["model-one"], row[None]) for name, span, end in places)
     sink = SQLiteSink(path)

@@ -74,7 +74,7 @@ def _wait_and_fill(url: str) -> None:
         cannot_start("influxd did not start")
     config = load(EXAMPLE)
     query(url, 'CREATE DATABASE "driftflow"', post=True)
-    points = [*_windows(config, PaneLayout(len(config.event.numeric)), PANES), *_others(config, PANES)]
+    points = [*_windows(config, layout_of(config), PANES), *_others(config, PANES)]
     lines = [line_of(point) for point in points]
     for at in range(0, len(lines), 2_000):
         body = "\n".join(lines[at : at + 2_000]).encode()

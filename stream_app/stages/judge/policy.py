@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from schemas.records import Alert, Blame, record_id
@@ -14,14 +14,19 @@ _NEVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a rule's detector says of one slice at one pane. Larger statistics are worse.
+    """What a rule says of one slice at one pane. Larger statistics are worse.
 
     Attributes:
+        kind: ``drift`` or ``fault``.
+        detector: what explains it best.
+        remaining: what an open alert resolves by.
         evidence: what the statistic is, in words.
-        blame: features that moved most, with their shares of the whole move.
+        says: what has happened, in words.
+        blame: features, shares of the evidence, and in words what has happened.
     """
 
     rule: str
+    kind: str
     detector: str
     slicing: str
     slice: str
@@ -29,8 +34,10 @@ class Verdict:
     pane_end_ms: int
     model_id: str
     statistic: float
+    remaining: float
     evidence: str
-    blame: tuple[tuple[str, float], ...] = ()
+    says: str = ""
+    blame: tuple[tuple[str, float, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +51,7 @@ class Incident:
         sent_ms: end of the pane of its last alert.
         quiet_until_ms: no incident opens before.
         model_id: model that the open incident began under.
+        detector, says, blame: what it was opened for, or last said to be.
     """
 
     since_ms: int = _NEVER
@@ -52,6 +60,9 @@ class Incident:
     sent_ms: int = 0
     quiet_until_ms: int = 0
     model_id: str = ""
+    detector: str = ""
+    says: str = ""
+    blame: tuple[tuple[str, float, str], ...] = ()
 
 
 class Policy:
@@ -61,6 +72,14 @@ class Policy:
         self._stream = stream
         self._rules = rules
         self._incidents: dict[tuple[str, str, str], Incident] = {}
+
+    def pending(self, rule: str, slicing: str) -> set[str]:
+        """Slices whose incident is open or may open, which a verdict is due of in every pane."""
+        return {
+            slice_
+            for (of_rule, of_slicing, slice_), incident in self._incidents.items()
+            if (of_rule, of_slicing) == (rule, slicing) and _NEVER != max(incident.since_ms, incident.opened_ms)
+        }
 
     def judge(self, verdicts: Iterable[Verdict]) -> list[Alert]:
         """Take verdicts in; an Alert for each incident that opens, is due for an update, or resolves."""
@@ -95,8 +114,10 @@ class Policy:
         return self._alert("open", rule, incident, verdict)
 
     def _judge_open(self, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert | None:
-        if verdict.statistic < rule.resolve:
-            alert = self._alert("resolve", rule, incident, verdict)
+        if verdict.remaining < rule.resolve:
+            verdict = replace(verdict, detector=incident.detector, says=incident.says, blame=incident.blame)
+            learned = verdict.model_id != incident.model_id
+            alert = self._alert("learned" if learned else "resolve", rule, incident, verdict)
             incident.since_ms = incident.opened_ms = _NEVER
             incident.quiet_until_ms = verdict.pane_end_ms + rule.cooldown
             return alert
@@ -114,7 +135,8 @@ class Policy:
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:
         incident.sent_ms = verdict.pane_end_ms
-        blame = [Blame(feature=name, weight=weight) for name, weight in verdict.blame]
+        incident.detector, incident.says, incident.blame = verdict.detector, verdict.says, verdict.blame
+        blame = [Blame(feature=name, weight=weight, detail=detail) for name, weight, detail in verdict.blame]
         return Alert(
             id=incident.alert_id,
             stream=self._stream,
@@ -122,49 +144,41 @@ class Policy:
             slicing=verdict.slicing,
             slice=verdict.slice,
             state=state,
+            kind=verdict.kind,
+            detector=verdict.detector,
             opened_pane_ms=incident.opened_ms,
             pane_start_ms=verdict.pane_start_ms,
             pane_end_ms=verdict.pane_end_ms,
             statistic=verdict.statistic,
-            threshold=rule.resolve if state == "resolve" else rule.open,
+            threshold=rule.open,
             evidence=verdict.evidence,
             model_id=verdict.model_id,
             blame=blame,
-            summary=_summary(state, verdict, incident.model_id),
+            summary=_summary(state, verdict),
         )
 
     def to_state(self) -> list[Any]:
         """Plain values for a snapshot."""
         return [
-            [*key, i.since_ms, i.opened_ms, i.alert_id, i.sent_ms, i.quiet_until_ms, i.model_id]
-            for key, i in self._incidents.items()
+            [*key, *(getattr(incident, field.name) for field in fields(Incident))]
+            for key, incident in self._incidents.items()
         ]
 
     def restore(self, state: list[Any]) -> None:
         """Inverse of :meth:`to_state`."""
-        self._incidents = {(a, b, c): Incident(*rest) for a, b, c, *rest in state}
+        self._incidents = {
+            (rule, slicing, slice_): Incident(*rest, blame=tuple((n, w, d) for n, w, d in blame))
+            for rule, slicing, slice_, *rest, blame in state
+        }
 
 
-_SUMMARIES = {
-    "likelihood": "events no longer look like those the model was trained on",
-    "pit": "the distribution of some features has moved",
-    "adwin": "the typical likelihood has stepped up or down",
-    "missing": "more values are missing than usual",
-}
+_NOW = {"open": "{says}", "update": "still so, {says}", "resolve": "normal again ({says})"}
 
 
-def summary_of(detector: str) -> str:
-    """What a detector's alert says, for a person."""
-    return _SUMMARIES.get(detector, f"{detector} is above its threshold")
-
-
-def _summary(state: str, verdict: Verdict, opening_model: str) -> str:
-    summary = summary_of(verdict.detector)
-    if state == "resolve":
-        if verdict.model_id != opening_model:
-            return f"{verdict.slice}: over, judged anew by model {verdict.model_id} ({summary})."
-        return f"{verdict.slice}: back to normal ({summary})."
-    names = ", ".join(name for name, _ in verdict.blame[:3])
-    most = "most missing" if verdict.detector == "missing" else "most moved"
-    more = f"; {most}: {names}" if names else ""
-    return f"{verdict.slice}: {summary}{' still' if state == 'update' else ''}{more}."
+def _summary(state: str, verdict: Verdict) -> str:
+    says = verdict.says or f"{verdict.detector} is above its threshold"
+    columns = ", ".join(dict.fromkeys(name for name, _, _ in verdict.blame))
+    subject = f"{verdict.slice}, {columns}" if columns else verdict.slice
+    if state == "learned":
+        return f"{subject}: model {verdict.model_id}, trained since, takes it for normal ({says})."
+    return f"{subject}: {_NOW[state].format(says=says)}."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
@@ -47,9 +49,9 @@ class OffsetMarks:
 def thin(offset_marks: Iterable[OffsetMarks], final_ms: int) -> None:
     """Keep a bounded number of marks up to ``final_ms``: older offsets become less exact, never wrong."""
     for marks in offset_marks:
-        old = [mark for mark in marks.marks if mark[0] <= final_ms] if len(marks.marks) > MARKS_MAX else []
-        if len(old) > MARKS_MAX:
-            marks.marks = [*old[1::2], *marks.marks[len(old) :]]
+        old = bisect_right(marks.marks, final_ms, key=itemgetter(0))  # those of panes to come do not matter
+        if old > MARKS_MAX:
+            marks.marks = [*marks.marks[1:old:2], *marks.marks[old:]]
 
 
 class Retraining:

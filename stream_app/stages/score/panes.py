@@ -13,8 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.calibration import PIT_BINS
+from flowlib.channels import value_codes
 from flowlib.table import Bools, Floats, Ints
-from schemas.pane_layout import ALPHAS, BETS, LOG_PROB_CLIP, OTHER, PIT_BINS, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import (
+    ALPHAS,
+    GROUPS,
+    LOG_PROB_CLIP,
+    NO_HIGH,
+    NO_LOW,
+    OTHER,
+    PaneLayout,
+    fixed_square,
+    fixed_sum,
+)
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
@@ -34,10 +46,12 @@ class Pane:
         model_id: the model that scores it.
         slices: slice name to its row.
         rows: ``(M, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+        pit: ``(d, 20)`` int64 histograms of all its events, where it is a pane of the first slicing; else no rows.
         top: row to its most anomalous events, ``(p_value, offset)`` ascending.
     """
 
     model_id: str
+    pit: Ints
     slices: dict[str, int] = field(default_factory=dict)
     rows: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
     top: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
@@ -48,6 +62,7 @@ class Pane:
             "model_id": self.model_id,
             "slices": list(self.slices),
             "rows": self.rows[: len(self.slices)],
+            "pit": self.pit,
             "top": [[i, [list(item) for item in items]] for i, items in self.top.items()],
         }
 
@@ -56,7 +71,7 @@ class Pane:
         """Inverse of :meth:`to_state`."""
         slices = {name: i for i, name in enumerate(state["slices"])}
         top = {i: [(float(p), int(offset)) for p, offset in items] for i, items in state["top"]}
-        return cls(state["model_id"], slices, np.array(state["rows"]), top)
+        return cls(state["model_id"], np.array(state["pit"]), slices, np.array(state["rows"]), top)
 
 
 OpenPanes = dict[int, list[Pane]]
@@ -88,9 +103,8 @@ class _Filling:
     Attributes:
         target_ms: ``(n,)`` the pane that each event goes to.
         wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
-        values: ``(n, v)`` columns before the PIT.
-        pit: ``(n, d)`` column of each PIT value.
-        present: ``(n, d)`` where there is one.
+        values: ``(n, w)`` columns of each event by itself.
+        pit: ``(n, d)`` place of each PIT value in a histogram of d · 20 bins; −1 where there is none.
     """
 
     scored: ScoredBatch
@@ -98,7 +112,6 @@ class _Filling:
     wanted: Bools
     values: Ints
     pit: Ints
-    present: Bools
     slices_max: int
 
 
@@ -130,38 +143,57 @@ def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices_
     """The columns of each event by itself, int64."""
     place, windowed = layout.columns, scored.scorable
     unscorable = timing.wanted & ~windowed
-    values = np.zeros((len(windowed), place["pit"].start), dtype=np.int64)
+    values = layout.blank(len(windowed))
     values[:, place["late"].start] = timing.late
     values[:, place["unscorable"].start] = unscorable
-    log_prob, p = np.clip(scored.log_prob, -LOG_PROB_CLIP, LOG_PROB_CLIP), scored.p_value[:, None]
-    values[windowed, place["seen"].start] = 1
-    values[windowed, place["missing"]] = scored.missing[windowed]
-    values[windowed, place["scored"].start] = 1
-    values[windowed, place["log_prob_sum"].start] = fixed_sum(log_prob[windowed])
-    values[windowed, place["log_prob_square_sum"].start] = fixed_square(log_prob[windowed])
-    values[windowed, place["p_le"]] = p[windowed] <= np.array(ALPHAS)
-    values[windowed, place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[windowed] - 0.5)))
-    bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
-    pit = place["pit"].start + np.arange(layout.d) * PIT_BINS + bins
-    wanted = timing.wanted | timing.late
-    present = ~scored.missing & windowed[:, None]
-    return _Filling(scored, timing.target_ms, wanted, values, pit, present, slices_max)
+    values[windowed] = _of_windowed(layout, scored, windowed)
+    bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1) + np.arange(layout.d) * PIT_BINS
+    pit = np.where(windowed[:, None] & ~scored.missing, bins, -1)
+    return _Filling(scored, timing.target_ms, timing.wanted | timing.late, values, pit, slices_max)
+
+
+def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> Ints:
+    """Columns ``(m, w)`` of the m events that have a score."""
+    place, missing = layout.columns, scored.missing[windowed]
+    log_prob = np.clip(scored.log_prob[windowed], -LOG_PROB_CLIP, LOG_PROB_CLIP)
+    codes = value_codes(scored.events.numeric[windowed])
+    group = scored.group[windowed]
+    values = np.zeros((len(missing), layout.width), dtype=np.int64)
+    values[:, place["seen"].start] = values[:, place["scored"].start] = 1
+    values[:, place["missing"]] = missing
+    values[:, place["low"]], values[:, place["high"]] = (
+        np.where(missing, NO_LOW, codes),
+        np.where(missing, NO_HIGH, codes),
+    )
+    values[:, place["log_prob_sum"].start] = fixed_sum(log_prob)
+    values[:, place["log_prob_square_sum"].start] = fixed_square(log_prob)
+    values[:, place["p_le"]] = scored.p_value[windowed, None] <= np.array(ALPHAS)
+    values[:, place["base"]] = scored.base[windowed]
+    values[:, place["square"]] = scored.base[windowed] ** 2
+    values[:, place["product"]] = scored.product[windowed]
+    for k in range(layout.k):
+        values[np.arange(len(group)), place["group"].start + k * GROUPS + group[:, k]] = 1
+    return values
 
 
 def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
-    events, width = filling.scored.events, filling.values.shape[1]
+    events = filling.scored.events
     if start not in panes:
-        panes[start] = [Pane(filling.scored.model[rows[0]]) for _ in range(events.slices.shape[1])]
-    present, pit = filling.present[rows], filling.pit[rows]
+        model_id, slicings = filling.scored.model[rows[0]], events.slices.shape[1]
+        sizes = [layout.d] + [0] * (slicings - 1)
+        panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
+    bins = filling.pit[rows]
+    panes[start][0].pit += np.bincount(bins[bins >= 0], minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
     for pane, names in zip(panes[start], events.slices[rows].T.tolist(), strict=True):
-        index = _rows_of(pane, names, layout.width, filling.slices_max)
-        np.add.at(pane.rows[:, :width], index, filling.values[rows])
-        np.add.at(pane.rows, (np.broadcast_to(index[:, None], pit.shape)[present], pit[present]), 1)
+        index = _rows_of(pane, names, layout, filling.slices_max)
+        order = np.argsort(index, kind="stable")
+        first = np.flatnonzero(np.diff(index[order], prepend=-1))
+        layout.merge(pane.rows, index[order][first], layout.merge_sorted(filling.values[rows[order]], first))
         _keep_top(pane, index, filling.scored.p_value[rows], events.offsets[rows])
 
 
-def _rows_of(pane: Pane, names: list[str], width: int, slices_max: int) -> Ints:
+def _rows_of(pane: Pane, names: list[str], layout: PaneLayout, slices_max: int) -> Ints:
     """Row of each slice name, made where it is new; names past the cap share ``__other__``."""
     index = np.empty(len(names), dtype=np.int64)
     for i, name in enumerate(names):
@@ -171,7 +203,7 @@ def _rows_of(pane: Pane, names: list[str], width: int, slices_max: int) -> Ints:
             row = pane.slices.setdefault(name, len(pane.slices))
         index[i] = row
     if len(pane.slices) > len(pane.rows):
-        grown = np.zeros((max(16, 2 * len(pane.slices)), width), dtype=np.int64)
+        grown = layout.blank(max(16, 2 * len(pane.slices)))
         if pane.rows.size:
             grown[: len(pane.rows)] = pane.rows
         pane.rows = grown

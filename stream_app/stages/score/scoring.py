@@ -35,6 +35,11 @@ def score_events(
         scores = density.score(table.take(index))
         for name in ("log_prob", "p_value", "pooled", "pit", "scorable"):
             getattr(scored, name)[index] = getattr(scores, name)
+        channels = density.channels
+        assert channels is not None, "models of a stream have channels: they are refused without when they are loaded"
+        event_scores = channels.of(scores)
+        scored.base[index], scored.group[index] = event_scores.base, event_scores.group
+        scored.product[index] = channels.products(event_scores.base)
         flagged = scores.scorable & (scores.p_value <= alpha)
         scored.flagged[index] = flagged
         scored.contributions[index[flagged]] = excess(scores, density)[flagged]

@@ -13,10 +13,10 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.table import Ints
-from schemas.pane_layout import PaneLayout
 from schemas.records import Activation, EventAnomaly
 from stream_app.config import Config
 from stream_app.stages.batches import RawBatch, ScoredBatch
+from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import activation_point, anomaly_points, counters_points
 from stream_app.stages.score import messages
@@ -34,7 +34,7 @@ class ScoreStage:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._layout = PaneLayout(len(config.event.numeric))
+        self._layout = layout_of(config)
         self._decoder = Decoder(config)
 
     def step(self, state: ScoreState, raw: RawBatch, models: Mapping[str, Density]) -> Outputs:
@@ -63,6 +63,7 @@ class ScoreStage:
         closings = fill_panes(state.panes, self._layout, scored, timing, config.windows)
         out.messages += partials(config, self._layout, raw.partition, closings, events.offsets)
         out.messages += messages.dead_letters(config, raw, rejects)
+        out.points += state.histograms.take(config, raw.partition, closings)
         self._add_totals(state, raw, scored, timing, rejects, closings, out)
         state.forget_closed(int(config.windows.pane))
         state.next_offset = int(raw.offsets[-1]) + 1

@@ -4,16 +4,16 @@ can be summed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from schemas.codecs import Partial
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import NO_HIGH, NO_LOW, PaneLayout
 from schemas.records import PaneBlock
 from stream_app.config import Config
-from stream_app.stages.watch.detectors import Reference
+from stream_app.stages.watch.judging import References
 
 COUNT_MAX = 2**40
 """A count of rows is below it: sums of counts over any span and any number of source partitions fit into int64."""
@@ -21,7 +21,7 @@ COUNT_MAX = 2**40
 SUM_MAX = 2**60
 """A sum in fixed point is below it, either way."""
 
-_SUMS = ("log_prob_sum", "log_prob_square_sum", "bets")
+_SUMS = ("log_prob_sum", "log_prob_square_sum", "base", "square", "product")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Known:
         informed: whether every decision is known that was made before the partials were fetched.
     """
 
-    references: Mapping[str, Reference]
+    references: References
     decided: Collection[str] = ()
     informed: bool = True
 
@@ -86,9 +86,16 @@ class PartialChecker:
         if len(column) != size:
             return f"column {name!r} of a block has {len(column)} bytes, {size} are expected"
         values = np.frombuffer(column, dtype="<i8")
-        low, high = (-SUM_MAX, SUM_MAX) if name in _SUMS else (-1, COUNT_MAX)
+        low, high = _bounds(name)
         smallest, largest = int(values.min(initial=0)), int(values.max(initial=0))
         if low < smallest and largest < high:
             return ""
         wrong = largest if largest >= high else smallest
         return f"column {name!r} of a block holds {wrong}, which is not between {low} and {high}"
+
+
+def _bounds(name: str) -> tuple[int, int]:
+    """What every number of a column lies between, these two excluded."""
+    if name in ("low", "high"):
+        return NO_HIGH - 1, NO_LOW + 1
+    return (-SUM_MAX, SUM_MAX) if name in _SUMS else (-1, COUNT_MAX)

@@ -1,56 +1,144 @@
-"""The detectors over a final pane: a verdict for each rule and slice."""
+"""The rules over a final pane: a verdict for each rule and slice that has something to say."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
 import numpy as np
 
+from flowlib.reference.reference import Reference
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
-from stream_app.config import Config
+from stream_app.config import Config, RuleConfig
+from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
 from stream_app.stages.judge.policy import Verdict
-from stream_app.stages.watch.detectors import Detector, PaneView
-from stream_app.stages.watch.detectors.pit import distances
+from stream_app.stages.watch.detectors import Part
+from stream_app.stages.watch.evidence import Cause, Mixture
 from stream_app.stages.watch.merging import SlicingPane
-from stream_app.stages.watch.windows import Ring, SlicingWindows
+from stream_app.stages.watch.pane_statistic import PaneStatistic
+from stream_app.stages.watch.windows import SlicingWindows
 
-FEATURES_BLAMED_MAX = 3
-"""Features that a verdict names."""
+TOGETHER = "__all__"
+"""Slice name of an alert that is about the sum of all slices."""
+
+CAUSES_MAX = 3
+"""Causes that a verdict names."""
+
+References = Mapping[str, Sequence[Reference]]
+"""Model id to what is normal under it, for each slicing."""
 
 
-def ring_of(config: Config, rule: str, windows: SlicingWindows) -> Ring:
-    """The rolling span that a rule looks at: its own, else the second one."""
-    span = config.rules[rule].span
-    if span is not None:
-        return next(ring for ring in windows.rings if ring.span_ms == span)
-    return windows.rings[min(1, len(windows.rings) - 1)]
+class RuleState(Protocol):
+    """What a rule remembers of the slices of one slicing; number 0 is all slices together, the others count from 1."""
+
+    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> None:
+        """Take a pane in; see :meth:`Mixture.update`."""
+
+    def statistics(self) -> Floats:
+        """``(slices + 1,)``."""
+
+    def settle(self) -> dict[int, tuple[float, float]]:
+        """Those at or above ``open``, or not over since: number to statistic and what remains of it."""
+
+    def causes(self, i: int) -> list[Cause]:
+        """What speaks for a change, the one to name first."""
+
+    def to_state(self) -> Any:
+        """Plain values and arrays for a snapshot."""
+
+    def restore(self, state: Any) -> None:
+        """Take a state of :meth:`to_state` back."""
 
 
-def verdicts(config: Config, rule: str, detector: Detector, pane: SlicingPane, view: PaneView) -> list[Verdict]:
-    """What a rule's detector says of each slice of a pane, slices in order of their names."""
-    settings, layout = config.rules[rule], PaneLayout(len(config.event.numeric))
-    statistics = detector.update(view)
-    return [
-        Verdict(
-            rule=rule,
-            detector=settings.detector,
-            slicing=pane.slicing,
-            slice=pane.names[i],
-            pane_start_ms=pane.start_ms,
-            pane_end_ms=pane.end_ms,
-            model_id=pane.models[i],
-            statistic=float(statistics[i]),
-            evidence=detector.evidence,
-            blame=_blame(config, layout, settings.detector, view, i) if statistics[i] >= settings.resolve else (),
+def rule_state(config: Config, rule: RuleConfig, layout: PaneLayout) -> RuleState:
+    """A rule before the first pane."""
+    if rule.detectors[0] in DETECTOR_OPTIONS:
+        return PaneStatistic(rule, layout)
+    return Mixture(config, rule, layout)
+
+
+class Known:
+    """Which row of each model's reference belongs to each slice of a slicing; looked up once."""
+
+    def __init__(self, slicing: int) -> None:
+        self._slicing = slicing
+        self._rows: dict[str, Ints] = {}
+
+    def rows(self, model_id: str, reference: Reference, names: Sequence[str]) -> Ints:
+        """``(m,)`` for all m slices by number."""
+        have = self._rows.get(model_id, np.zeros(0, dtype=np.int64))
+        if len(have) < len(names):
+            have = self._rows[model_id] = np.concatenate([have, reference.index(names[len(have) :])])
+        return have
+
+    def parts(
+        self, layout: PaneLayout, pane: SlicingPane, index: Ints, windows: SlicingWindows, references: References
+    ) -> tuple[list[Part], list[Part]]:
+        """The pane model by model, and all known slices model by model, those without events with blank rows."""
+        names = list(windows.index)
+
+        def part(model_id: str, slices: Ints, rows: Ints) -> Part:
+            reference = references[model_id][self._slicing]
+            return Part(layout, pane.start_ms, reference, self.rows(model_id, reference, names)[slices], slices, rows)
+
+        parts = [part(own.model_id, index[own.at], own.rows) for own in pane.parts]
+        everything = layout.blank(len(names))
+        everything[index] = pane.rows
+        models = np.array(windows.model, dtype=object)
+        everywhere = [
+            part(model_id, slices := np.flatnonzero(models == model_id), everything[slices])
+            for model_id in sorted(set(windows.model))
+        ]
+        return parts, everywhere
+
+
+def verdicts(
+    name: str, rule: RuleConfig, state: RuleState, pane: SlicingPane, windows: SlicingWindows, pending: set[str]
+) -> list[Verdict]:
+    """What a rule says of the slices that it has something to say of, or that an incident is pending of."""
+    statistics = state.statistics()
+    loud = {int(i): state.causes(int(i)) for i in np.flatnonzero(statistics >= rule.open)}
+    said = state.settle()  # after this, what is over is forgotten
+    if not said and not pending:
+        return []
+    names, models = [TOGETHER, *windows.index], windows.model
+    number = {slice_: i for i, slice_ in enumerate(names)} if pending else {}
+    for slice_ in pending:
+        i = number[slice_]
+        said.setdefault(i, (float(statistics[i]), float(statistics[i])))
+    service = max(sorted(set(models)), key=models.count) if said else ""
+    kind = DETECTOR_KINDS[rule.detectors[0]]
+    found = []
+    for i in sorted(said, key=names.__getitem__):
+        statistic, remaining = said[i]
+        over = remaining < rule.resolve
+        causes = loud.get(i) or ([] if over else state.causes(i))
+        found.append(
+            Verdict(
+                rule=name,
+                kind=kind,
+                detector=causes[0].detector if causes else rule.detectors[0],
+                slicing=pane.slicing,
+                slice=names[i],
+                pane_start_ms=pane.start_ms,
+                pane_end_ms=pane.end_ms,
+                model_id=models[i - 1] if i else service,
+                statistic=remaining if over else statistic,
+                remaining=remaining,
+                evidence="statistic" if isinstance(state, PaneStatistic) else "evidence of change (e-detector)",
+                says=causes[0].detail if causes else "",
+                blame=_blame(causes),
+            )
         )
-        for i in sorted(range(len(pane.names)), key=pane.names.__getitem__)
-    ]
+    return found
 
 
-def _blame(config: Config, layout: PaneLayout, kind: str, view: PaneView, i: int) -> tuple[tuple[str, float], ...]:
-    """The features that moved most in the rule's window, with their shares of the whole move."""
-    moved = distances(layout.pit(view.window[i]), view.references[i].pit)
-    if kind == "missing":
-        share = layout.get(view.window[i], "missing") / max(int(layout.get(view.window[i], "seen")), 1)
-        moved = np.maximum(share - view.references[i].missing, 0.0)
-    total = float(moved.sum())
-    order = np.argsort(-moved, kind="stable")[:FEATURES_BLAMED_MAX]
-    return tuple((config.event.numeric[j], float(moved[j]) / total) for j in order if moved[j] > 0)
+def _blame(causes: list[Cause]) -> tuple[tuple[str, float, str], ...]:
+    """Features of the first causes, each once, with their share of the evidence."""
+    total = sum(cause.weight for cause in causes[:CAUSES_MAX]) or 1.0
+    blame: dict[str, tuple[str, float, str]] = {}
+    for cause in causes[:CAUSES_MAX]:
+        for feature in cause.features:
+            blame.setdefault(feature, (feature, min(max(cause.weight / total, 0.0), 1.0), cause.detail))
+    return tuple(blame.values())

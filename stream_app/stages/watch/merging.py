@@ -6,9 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowlib.table import Ints
+from flowlib.table import Ints, Objects
 from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """What one model scored of a pane: p slices.
+
+    Attributes:
+        at: ``(p,)`` their places among the slices of the pane.
+        rows: ``(p, w)`` int64.
+    """
+
+    model_id: str
+    at: Ints
+    rows: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +30,10 @@ class SlicingPane:
     """A final pane of one slicing, m slices.
 
     Attributes:
-        names, models: of each slice; what it is called and which model scored it here.
-        rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
+        names, models: of each slice; what it is called and which model scored most of it here.
+        rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says; those that depend on a model
+            are of the one in ``models`` alone.
+        parts: the same, model by model.
     """
 
     slicing: str
@@ -26,27 +42,47 @@ class SlicingPane:
     names: list[str]
     models: list[str]
     rows: Ints
-
-    def take(self, order: Ints) -> SlicingPane:
-        """The slices in another order (indices)."""
-        names, models = [self.names[i] for i in order], [self.models[i] for i in order]
-        return SlicingPane(self.slicing, self.start_ms, self.end_ms, names, models, self.rows[order])
+    parts: list[ModelPart]
 
 
-def merge_blocks(layout: PaneLayout, blocks: list[PaneBlock], kept: set[str]) -> tuple[list[str], list[str], Ints]:
-    """Names (ascending), models and rows ``(m, w)`` of a pane's slices; at least one block.
+def merge_blocks(
+    layout: PaneLayout, slicing: str, start_ms: int, end_ms: int, blocks: list[PaneBlock], kept: set[str]
+) -> SlicingPane:
+    """A pane of its blocks; slices come in the order of their names. Those that are not ``kept`` share ``__other__``.
 
-    Rows of one slice and model add up. Slices that are not among ``kept`` share ``__other__``.
+    Where source partitions swap one after the other, a slice may have two models in one pane: evidence is made of each,
+    and in the windows the one with more rows stays.
     """
-    merged: dict[tuple[str, str], Ints] = {}
-    for block in blocks:
-        rows = layout.decode(block.columns, len(block.slices))
-        for name, row in zip(block.slices, rows, strict=True):
-            key = (name if name in kept else OTHER, block.model_id)
-            merged[key] = merged[key] + row if key in merged else row
-    one_each = _one_model_each(layout, merged)
-    names = list(one_each)
-    return names, [one_each[name][0] for name in names], np.array([one_each[name][1] for name in names])
+    keys = [(name if name in kept else OTHER, block.model_id) for block in blocks for name in block.slices]
+    decoded = [layout.decode(block.columns, len(block.slices)) for block in blocks]
+    rows = np.concatenate(decoded) if decoded else layout.blank(0)
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    first = [i for i, k in enumerate(order) if i == 0 or keys[k] != keys[order[i - 1]]]
+    merged = layout.merge_sorted(rows[order], np.array(first)) if first else rows
+    each = [keys[order[i]] for i in first]
+    names = list(dict.fromkeys(name for name, _ in each))
+    place = {name: i for i, name in enumerate(names)}
+    at = np.array([place[name] for name, _ in each], dtype=np.int64)
+    models = np.array([model_id for _, model_id in each], dtype=object)
+    parts = [
+        ModelPart(model_id, at[models == model_id], merged[models == model_id])
+        for model_id in sorted(set(models.tolist()))
+    ]
+    main, whole = _one_model_each(layout, at, models, merged, len(names))
+    return SlicingPane(slicing, start_ms, end_ms, names, main, whole, parts)
+
+
+def _one_model_each(layout: PaneLayout, at: Ints, models: Objects, rows: Ints, m: int) -> tuple[list[str], Ints]:
+    """Model and row of each slice: what depends on no model adds up, the rest is of the model with most rows."""
+    if len(at) == m:
+        return models.tolist(), rows
+    whole, scored = layout.blank(m), layout.get(rows, "scored")
+    order = np.lexsort((np.arange(len(at)), -scored, at))
+    best = order[np.flatnonzero(np.diff(at[order], prepend=-1))]
+    for i in range(len(at)):
+        layout.merge(whole, at[[i]], rows[[i]])
+    whole[:, layout.model_free :] = rows[best, layout.model_free :]
+    return models[best].tolist(), whole
 
 
 def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) -> set[str]:
@@ -54,21 +90,3 @@ def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) 
     names = {name for block in blocks for name in block.slices}
     room = max(slices_max - len(known), 0)
     return (names & known.keys()) | set(sorted(names - known.keys())[:room])
-
-
-def _one_model_each(layout: PaneLayout, merged: dict[tuple[str, str], Ints]) -> dict[str, tuple[str, Ints]]:
-    """Slice name, ascending, to model and row.
-
-    Where source partitions swap one after the other, a slice may have two models in one pane: the likelihoods of the
-    one with more rows stay, and what depends on no model adds up.
-    """
-    chosen: dict[str, tuple[str, Ints]] = {}
-    for (name, model_id), row in sorted(merged.items()):
-        if name not in chosen:
-            chosen[name] = (model_id, row)
-            continue
-        pair = sorted((chosen[name], (model_id, row)), key=lambda item: -int(layout.get(item[1], "scored")))
-        (keep, total), (_, drop) = (pair[0][0], pair[0][1].copy()), pair[1]
-        total[: layout.model_free] += drop[: layout.model_free]
-        chosen[name] = (keep, total)
-    return chosen

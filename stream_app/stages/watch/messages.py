@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowlib.table import DAY_MS, Ints
+from flowlib.table import Ints
 from schemas.codecs import Envelope, encode_events
 from schemas.pane_layout import PaneLayout
 from schemas.records import Alert, RetrainRequest, record_ids
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing, Point
 from stream_app.stages.partitioning import watch_signals
-from stream_app.stages.points import SpanRows, pit_points, window_points
-from stream_app.stages.watch.detectors import Reference
-from stream_app.stages.watch.detectors.pit import distances
+from stream_app.stages.points import SpanRows, window_points
+from stream_app.stages.summary import summary
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.windows import SlicingWindows, span_name
-
-PIT_POINTS_EVERY_MS = DAY_MS
-"""PIT histograms go to the sink once a day and span: they are wide and move slowly."""
 
 
 def alerts(config: Config, partition: int, records: Sequence[Alert]) -> list[Outgoing]:
@@ -51,32 +47,19 @@ def _signals(config: Config, partition: int, envelopes: list[Envelope]) -> list[
     ]
 
 
-def windows(
-    config: Config,
-    layout: PaneLayout,
-    pane: SlicingPane,
-    index: Ints,
-    references: list[Reference],
-    rolling: SlicingWindows,
-) -> list[Point]:
+def windows(config: Config, layout: PaneLayout, pane: SlicingPane, index: Ints, rolling: SlicingWindows) -> list[Point]:
     """Points of the pane itself and of every rolling window that ends with it, for each of its m slices.
 
     Args:
         config: the stream.
-        layout: columns of the rows.
+        layout: columns of the pane's rows.
         pane: the final pane.
         index: ``(m,)`` place of each slice in the windows.
-        references: what is normal for each slice, m of them.
         rolling: the rolling windows of the slicing, this pane included.
     """
-    points = window_points(
-        config, layout, SpanRows("pane", pane.slicing, pane.end_ms, pane.names, pane.models, pane.rows)
+    of_pane = [("pane", summary(layout, pane.rows))]
+    of_spans = [(span_name(span), rows) for span, rows in rolling.spans(pane.start_ms, index)]
+    spans = (
+        SpanRows(name, pane.slicing, pane.end_ms, pane.names, pane.models, rows) for name, rows in of_pane + of_spans
     )
-    for ring in rolling.rings:
-        rows = ring.total[index]
-        span = SpanRows(span_name(ring.span_ms), pane.slicing, pane.end_ms, pane.names, pane.models, rows)
-        points += window_points(config, layout, span)
-        if pane.end_ms % PIT_POINTS_EVERY_MS == 0 and ring.span_ms >= PIT_POINTS_EVERY_MS:
-            moved = [distances(layout.pit(row), ref.pit) for row, ref in zip(rows, references, strict=True)]
-            points += pit_points(config, layout, span, moved)
-    return points
+    return [point for span in spans for point in window_points(config, span)]

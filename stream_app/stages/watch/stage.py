@@ -1,7 +1,7 @@
 """WATCH: one step over consecutive messages of a partials partition.
 
     block ─► pending        marker ─► which panes have all source partitions closed?
-                                        └─► merge blocks ─► rolling windows ─► detectors ─► verdicts ─► policy ─► alerts
+                                        └─► merge blocks ─► rolling windows ─► evidence ─► verdicts ─► policy ─► alerts
                                                                   └─► points                              └─► retrain
                                                                   request
 
@@ -12,27 +12,28 @@ source partitions interleaved.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from schemas.codecs import Partial
 from schemas.intake import Refusal, take_in
-from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Joined, PassedOver
 from stream_app.stages.judge.retraining import OffsetMarks, thin
+from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import alert_points, retrain_point
 from stream_app.stages.watch import messages
 from stream_app.stages.watch.checking import Known, PartialChecker
-from stream_app.stages.watch.detectors import PaneView, Reference
-from stream_app.stages.watch.judging import ring_of, verdicts
+from stream_app.stages.watch.judging import References, verdicts
 from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
 from stream_app.stages.watch.state import WatchState
+
+
+QUIET_PANES_MAX = 2_000
+"""Panes without any event that slices are silent in, one after the other: by then there is no doubt."""
 
 
 class WatchStage:
@@ -40,7 +41,7 @@ class WatchStage:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._layout = PaneLayout(len(config.event.numeric))
+        self._layout, self._pane_ms = layout_of(config), int(config.windows.pane)
         self._slicings = config.slicing_names
         self._checker = PartialChecker(config, self._layout)
 
@@ -147,21 +148,32 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
-    def _finalise(self, state: WatchState, partition: int, references: Mapping[str, Reference], out: Outputs) -> bool:
+    def _finalise(self, state: WatchState, partition: int, references: References, out: Outputs) -> bool:
         """Finalise every pane that all source partitions have closed or been passed over in, oldest first. False where
         one of them was scored by a model that is not here yet: it waits, and those after it.
         """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
-        pane_ms = int(self.config.windows.pane)
-        for start in sorted(start for start in state.pending if start + pane_ms <= closed_ms):
-            blocks = [block for _, block in sorted(state.pending[start].items())]
+        for start in self._due(state, closed_ms):
+            blocks = [block for _, block in sorted(state.pending.get(start, {}).items())]
             if any(block.model_id not in references for block in blocks):
                 return False
-            del state.pending[start]
+            state.pending.pop(start, None)
             self._finalise_pane(state, partition, start, blocks, references, out)
-            state.final_ms = max(state.final_ms, start + pane_ms)
+            state.final_ms = start + self._pane_ms
         state.final_ms = max(state.final_ms, closed_ms)
         return True
+
+    def _due(self, state: WatchState, closed_ms: int) -> list[int]:
+        """Starts of the panes up to a time: those with blocks, and between them those without, in which slices are
+        silent. Of a gap no more than :data:`QUIET_PANES_MAX` are gone through.
+        """
+        pane_ms, due = self._pane_ms, []
+        reached_ms = state.final_ms if any(windows.index for windows in state.windows.values()) else closed_ms
+        for start in [*sorted(start for start in state.pending if start + pane_ms <= closed_ms), closed_ms]:
+            due += range(reached_ms, min(start, reached_ms + QUIET_PANES_MAX * pane_ms), pane_ms)
+            due += [start] if start < closed_ms else []
+            reached_ms = start + pane_ms
+        return due
 
     def _finalise_pane(
         self,
@@ -169,38 +181,43 @@ class WatchStage:
         partition: int,
         start: int,
         blocks: list[PaneBlock],
-        references: Mapping[str, Reference],
+        references: References,
         out: Outputs,
     ) -> None:
-        end = start + int(self.config.windows.pane)
+        end = start + self._pane_ms
         for slicing in self._slicings:
             own = [block for block in blocks if block.slicing == slicing]
-            if own:
-                kept = kept_names(own, state.windows[slicing].index, self.config.windows.max_slices)
-                pane = SlicingPane(slicing, start, end, *merge_blocks(self._layout, own, kept))
+            known = state.windows[slicing].index
+            if own or known:
+                kept = kept_names(own, known, self.config.windows.max_slices)
+                pane = merge_blocks(self._layout, slicing, start, end, own, kept)
                 self._judge_pane(state, partition, pane, references, out)
         self._ask(state, partition, end, out)
         thin(state.offset_marks.values(), end)
 
     def _judge_pane(
-        self, state: WatchState, partition: int, pane: SlicingPane, references: Mapping[str, Reference], out: Outputs
+        self, state: WatchState, partition: int, pane: SlicingPane, references: References, out: Outputs
     ) -> None:
         """Enter a pane into the rolling windows and let every rule of its slicing look at it."""
-        rolling = state.windows[pane.slicing]
-        index, fresh = rolling.enter(pane, self._layout)
-        state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
-        order = np.argsort(index, kind="stable")  # detectors see slices in the order in which they first came
-        pane, index, fresh = pane.take(order), index[order], fresh[order]
-        chosen = [references[model] for model in pane.models]
-        out.points += messages.windows(self.config, self._layout, pane, index, chosen, rolling)
-        for (rule, slicing), detector in state.detectors.items():
-            if slicing == pane.slicing:
-                window = ring_of(self.config, rule, rolling).total[index]
-                view = PaneView(pane.start_ms, pane.end_ms, index, pane.rows, window, fresh, chosen)
-                alerts = state.policy.judge(verdicts(self.config, rule, detector, pane, view))
-                if alerts:
-                    out.messages += messages.alerts(self.config, partition, alerts)
-                    out.points += alert_points(alerts)
+        rolling, config = state.windows[pane.slicing], self.config
+        index = rolling.enter(pane, self._layout)
+        if pane.names:
+            state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
+            out.points += messages.windows(config, self._layout, pane, index, rolling)
+        if any(model_id not in references for model_id in set(rolling.model)):
+            return
+        parts, everywhere = state.known[pane.slicing].parts(self._layout, pane, index, rolling, references)
+        slices, several = len(rolling.index), len(rolling.index) > 1
+        for (name, slicing), of_rule in state.rules.items():
+            if slicing != pane.slicing:
+                continue
+            rule = config.rules[name]
+            of_rule.update(parts, everywhere, slices, rule.together and several)
+            pending = state.policy.pending(name, slicing)
+            alerts = state.policy.judge(verdicts(name, rule, of_rule, pane, rolling, pending))
+            if alerts:
+                out.messages += messages.alerts(config, partition, alerts)
+                out.points += alert_points(alerts)
 
     def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
         alerts = state.policy.open_alerts(state.retraining.rules)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.codecs import decode_partial, encode_partials
-from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.stages.judge.policy import Policy
 from stream_app.stages.judge.retraining import OffsetMarks, Retraining
-from stream_app.stages.watch.detectors import DETECTORS, Detector
+from stream_app.stages.layout import layout_of
+from stream_app.stages.watch.judging import Known, RuleState, rule_state
 from stream_app.stages.watch.windows import SlicingWindows
 
 Span = tuple[int, int]
@@ -25,7 +25,8 @@ class WatchState:
     Attributes:
         policy, retraining: the incidents, and when a model was last asked for.
         windows: rolling windows by slicing name.
-        detectors: by rule and slicing name.
+        rules: what each rule remembers, by rule and slicing name.
+        known: where each slice stands in the models' references, by slicing name; not kept, looked up again.
         closed_ms: source partition to the time up to which it has closed its panes.
         offset_marks: source partition to where its panes end in its log.
         next_offset: messages below it are done with.
@@ -42,7 +43,8 @@ class WatchState:
     policy: Policy
     retraining: Retraining
     windows: dict[str, SlicingWindows]
-    detectors: dict[tuple[str, str], Detector]
+    rules: dict[tuple[str, str], RuleState]
+    known: dict[str, Known]
     closed_ms: dict[int, int]
     offset_marks: dict[int, OffsetMarks]
     next_offset: int = 0
@@ -58,12 +60,12 @@ class WatchState:
     @classmethod
     def empty(cls, config: Config, sources: int) -> WatchState:
         """The state before the first message, of a stream with so many source partitions."""
-        width = PaneLayout(len(config.event.numeric)).width
         return cls(
             policy=Policy(config.stream, config.rules),
             retraining=Retraining(config),
-            windows={name: SlicingWindows.empty(config.windows, width) for name in config.slicing_names},
-            detectors=_detectors(config),
+            windows={name: SlicingWindows.empty(config.windows) for name in config.slicing_names},
+            rules=_rules(config),
+            known={name: Known(i) for i, name in enumerate(config.slicing_names)},
             closed_ms=dict.fromkeys(range(sources), 0),
             offset_marks={partition: OffsetMarks() for partition in range(sources)},
         )
@@ -116,7 +118,7 @@ class WatchState:
             "pending": [message.value for message in encode_partials(blocks)],
             "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
             "windows": [[name, windows.to_state()] for name, windows in self.windows.items()],
-            "detectors": [[*key, detector.to_state()] for key, detector in self.detectors.items()],
+            "rules": [[*key, rule.to_state()] for key, rule in self.rules.items()],
             "policy": self.policy.to_state(),
             "retraining": self.retraining.to_state(),
         }
@@ -141,18 +143,18 @@ class WatchState:
             p: OffsetMarks([(end, offset) for end, offset in marks]) for p, marks in state["offset_marks"]
         }
         restored.windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
-        for rule, slicing, detector in state["detectors"]:
-            restored.detectors[rule, slicing].restore(detector)
+        for rule, slicing, remembered in state["rules"]:
+            restored.rules[rule, slicing].restore(remembered)
         restored.policy.restore(state["policy"])
         restored.retraining.restore(state["retraining"])
         return restored
 
 
-def _detectors(config: Config) -> dict[tuple[str, str], Detector]:
-    layout = PaneLayout(len(config.event.numeric))
+def _rules(config: Config) -> dict[tuple[str, str], RuleState]:
+    layout = layout_of(config)
     return {
-        (rule_name, slicing): DETECTORS[rule.detector](layout, rule, config.windows.pane)
-        for rule_name, rule in config.rules.items()
+        (name, slicing): rule_state(config, rule, layout)
+        for name, rule in config.rules.items()
         for slicing, fields in zip(config.slicing_names, config.event.slicings, strict=True)
         if rule.slicing is None or rule.slicing == fields
     }

@@ -1,17 +1,29 @@
-"""Drift detectors, one file each. Add yours here and the generic checks test it."""
+"""Detectors, one file each. Add yours here and the generic checks test it."""
 
-from stream_app.stages.watch.detectors.adwin import AdwinDetector
-from stream_app.stages.watch.detectors.base import Detector, PaneView, Reference
+from stream_app.stages.watch.detectors.base import Detector, Evidence, Kind, Make, Part
+from stream_app.stages.watch.detectors.categories import CategoriesDetector
+from stream_app.stages.watch.detectors.dependence import DependenceDetector
 from stream_app.stages.watch.detectors.likelihood import LikelihoodDetector
+from stream_app.stages.watch.detectors.location import LocationDetector
 from stream_app.stages.watch.detectors.missing import MissingDetector
-from stream_app.stages.watch.detectors.pit import PitDetector
+from stream_app.stages.watch.detectors.scale import ScaleDetector
+from stream_app.stages.watch.detectors.silence import SilenceDetector
+from stream_app.stages.watch.detectors.stuck import StuckDetector
+from stream_app.stages.watch.detectors.variation import VariationDetector
+from stream_app.stages.watch.detectors.volume import VolumeDetector
 
 DETECTORS: dict[str, type[Detector]] = {
-    "adwin": AdwinDetector,
+    "location": LocationDetector,
+    "scale": ScaleDetector,
+    "dependence": DependenceDetector,
     "likelihood": LikelihoodDetector,
+    "categories": CategoriesDetector,
+    "variation": VariationDetector,
     "missing": MissingDetector,
-    "pit": PitDetector,
+    "stuck": StuckDetector,
+    "volume": VolumeDetector,
+    "silence": SilenceDetector,
 }
-"""Name in the configuration to detector."""
+"""Name in the configuration to detector, the simplest explanation first: an alert names the first that explains it."""
 
-__all__ = ["DETECTORS", "Detector", "PaneView", "Reference"]
+__all__ = ["DETECTORS", "Detector", "Evidence", "Kind", "Make", "Part"]

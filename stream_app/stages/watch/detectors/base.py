@@ -1,98 +1,135 @@
-"""What a detector is: per-slice state, fed one closed pane at a time, vectorised over slices.
+"""What a detector is: it makes evidence of what a pane holds of each slice, against what is normal there.
 
-A detector is one file here and one line in ``DETECTORS``; the generic checks then test it at once.
+A detector is one file here and one line in ``DETECTORS``; the generic checks then test it at once. Evidence is a log
+e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at most while nothing changes, so that
+:mod:`stream_app.stages.watch.evidence` can multiply it over panes and mix it over bets, channels and detectors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from flowlib.reference.moments import Sums, deviations
+from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
-from schemas.pane_layout import PaneLayout
-from stream_app.config import Duration, RuleConfig
+from schemas.pane_layout import UNIT, PaneLayout
+from stream_app.config import Config
+
+Kind = Literal["drift", "fault"]
+"""``drift``: the world has changed, and a model may be asked for; ``fault``: the data have, and training would learn it."""
+
+ZONE = 0.15
+"""Changes of a mean below so many standard deviations of one event are nobody's business."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What a model says is normal.
-
-    Attributes:
-        pit: ``(d, bins)`` int64 counts on its calibration rows.
-        missing: ``(d,)`` share of missing values per feature.
-        log_prob_mean, log_prob_sd: nats, on its calibration rows.
-    """
-
-    pit: Ints
-    missing: Floats
-    log_prob_mean: float
-    log_prob_sd: float
-
-
-@dataclass(frozen=True, slots=True)
-class PaneView:
-    """A finalised pane of one slicing, as detectors see it.
+@dataclass(frozen=True)
+class Part:
+    """What one model scored of a pane of one slicing: p slices.
 
     Attributes:
-        slices: ``(m,)`` indices of the slices in this pane; ascending, distinct.
-        rows: ``(m, w)`` the pane's own statistics.
-        window: ``(m, w)`` the rule's rolling span, this pane included.
-        fresh: ``(m,)`` True where the slice has just changed model: what was learnt of the old one is void.
-        references: the reference of each slice's model, m of them.
+        layout: columns of the rows.
+        start_ms: of the pane.
+        reference: what is normal under the model.
+        known: ``(p,)`` row of the reference for each slice.
+        slices: ``(p,)`` number of each slice in WATCH, distinct.
+        rows: ``(p, w)`` int64.
     """
 
+    layout: PaneLayout
     start_ms: int
-    end_ms: int
+    reference: Reference
+    known: Ints
     slices: Ints
     rows: Ints
-    window: Ints
-    fresh: Bools
-    references: list[Reference]
+
+    @cached_property
+    def present(self) -> Floats:
+        """``(p, d)`` values that are there."""
+        missing = self.layout.get(self.rows, "missing")
+        return np.asarray(self.layout.get(self.rows, "scored")[:, None] - missing, dtype=np.float64)
+
+    @cached_property
+    def deviations(self) -> tuple[Floats, Floats]:
+        """Events and deviations ``(p, c)`` of the moment channels; see :mod:`flowlib.reference.moments`."""
+        layout, rows = self.layout, self.rows
+        scored = layout.get(rows, "scored")[:, None].astype(np.float64)
+        sums = Sums(
+            np.concatenate([self.present, scored], axis=1),
+            layout.get(rows, "base") / UNIT,
+            layout.get(rows, "square") / UNIT**2,
+            layout.get(rows, "product") / UNIT**2,
+        )
+        return deviations(sums, self.reference.normal().take(self.known))
+
+    @cached_property
+    def slack(self) -> Floats:
+        """``(p, c)`` how far the mean of one event may be off without its being news, in sd."""
+        return ZONE + 2.0 * self.reference.standard_error[self.known]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Log e-values of p slices, or of one group.
+
+    Attributes:
+        log_e: ``(p, c, b)``.
+        news: ``(p, c)`` False where the pane says nothing about a channel.
+    """
+
+    log_e: Floats
+    news: Bools
 
 
 class Detector(Protocol):
-    """Per-rule instance: holds its own state over slices."""
+    """One detector over the slices of one slicing."""
 
-    options: frozenset[str]
-    """Names that ``rules.*.options`` may hold."""
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    weight: ClassVar[float]
+    """Its share of the alarms that a rule may raise while nothing changes, beside the other detectors of the rule."""
+    everywhere: ClassVar[bool]
+    """Whether it looks at every slice that is known, in a pane without its events too."""
+    channels: int
+    bets: int
 
-    evidence: str
-    """What the statistic is, in words for an alert."""
+    def __init__(self, config: Config, layout: PaneLayout) -> None: ...
 
-    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None: ...
+    def evidence(self, part: Part) -> Evidence:
+        """What a pane says of each slice. What a detector remembers of slices, it remembers here."""
 
-    def update(self, view: PaneView) -> Floats:
-        """Take a pane in and return the statistic ``(m,)``; larger is worse. Never NaN."""
+    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+        """What a pane says of the chosen ``(p,)`` slices as one group, p = 1; None where it has no word for groups."""
+
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """The columns that a channel is about, and in words what has happened, given the odds ``(b,)`` of its bets."""
 
     def to_state(self) -> Any:
-        """Plain values and arrays for a snapshot."""
+        """What it remembers, as plain values and arrays."""
 
     def restore(self, state: Any) -> None:
         """Take a state of :meth:`to_state` back."""
 
 
-class SliceArrays:
-    """Float arrays over slices that grow on demand: the state of a vectorised detector."""
+Make = Callable[[Config, PaneLayout], Detector]
 
-    def __init__(self, **widths: int) -> None:
-        self._widths = widths
-        self.arrays: dict[str, Floats] = {name: np.zeros((0, width)) for name, width in widths.items()}
 
-    def grow(self, m: int) -> None:
-        """Make room for m slices, zero-filled."""
-        for name, array in self.arrays.items():
-            if m > len(array):
-                self.arrays[name] = np.pad(array, ((0, max(m, 2 * len(array)) - len(array)), (0, 0)))
+class Stateless:
+    """Base of the detectors that remember nothing, look at the pane's own slices, and know no groups."""
 
-    def __getitem__(self, name: str) -> Floats:
-        return self.arrays[name]
+    everywhere: ClassVar[bool] = False
 
-    def to_state(self) -> dict[str, Floats]:
-        """The arrays by name."""
-        return self.arrays
+    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+        """See :class:`Detector`."""
+        return None
 
-    def restore(self, state: dict[str, Floats]) -> None:
-        """Take arrays back."""
-        self.arrays = {name: np.array(state[name]) for name in self._widths}
+    def to_state(self) -> Any:
+        """See :class:`Detector`."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """See :class:`Detector`."""

@@ -1,41 +1,40 @@
-"""Missingness: the share of missing values of the worst feature, beyond what the model was trained on.
-
-The statistic is the lower end of Wilson's 95 % interval of the window's share (Wilson 1927) less the reference share,
-so that a handful of gaps in a small slice says little.
-"""
+"""Missing values: a column's share of them has grown."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from flowlib.intervals import wilson
 from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
-from stream_app.config import Duration, RuleConfig
-from stream_app.stages.watch.detectors.base import PaneView
+from stream_app.config import Config
+from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.watch.detectors.counting import bernoulli
+
+_ODDS = np.array([3.0, 10.0, 40.0])
+_ZONE = 0.003
 
 
-class MissingDetector:
-    """No options."""
+class MissingDetector(Stateless):
+    """One channel a column. The variance ratio of the reference allows for outages that come in runs."""
 
-    options = frozenset[str]()
-    evidence = "share of missing values above normal"
+    name: ClassVar[str] = "missing"
+    kind: ClassVar[Kind] = "fault"
+    weight: ClassVar[float] = 0.3
 
-    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
-        self._layout = layout
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
 
-    def update(self, view: PaneView) -> Floats:
+    def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        seen = np.maximum(self._layout.get(view.window, "seen"), 1)[:, None]
-        low, _ = wilson(self._layout.get(view.window, "missing"), seen)
-        normal = np.array([reference.missing for reference in view.references]).reshape(low.shape)
-        return np.asarray(np.maximum(low - normal, 0.0).max(axis=1, initial=0.0), dtype=np.float64)
+        reference = part.reference
+        missing = part.layout.get(part.rows, "missing").astype(np.float64)
+        seen = np.broadcast_to(part.layout.get(part.rows, "seen")[:, None].astype(np.float64), missing.shape)
+        normal = reference.missing[part.known] * 1.2 + 2.0 * reference.missing_se[part.known] + _ZONE
+        inflation = np.broadcast_to(reference.missing_inflation, missing.shape)
+        return Evidence(bernoulli(missing, seen, np.minimum(normal, 0.95), _ODDS, inflation), seen > 0)
 
-    def to_state(self) -> Any:
-        """Nothing to keep: the window is the state."""
-        return None
-
-    def restore(self, state: Any) -> None:
-        """Nothing to take back."""
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """See :class:`Detector`."""
+        return (self._names[channel],), "missing: more values are missing than usual"

@@ -1,0 +1,47 @@
+"""Categories: levels that were never seen, and how often the others come."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flowlib.table import Floats
+from schemas.pane_layout import GROUPS, PaneLayout
+from stream_app.config import Config
+from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.watch.detectors.counting import bernoulli
+
+_MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
+
+
+class CategoriesDetector(Stateless):
+    """Nine channels a categorical column: the seven most frequent levels, the rest, and levels never seen."""
+
+    name: ClassVar[str] = "categories"
+    kind: ClassVar[Kind] = "drift"
+    weight: ClassVar[float] = 0.2
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._names, self.channels, self.bets = config.event.categorical, layout.k * GROUPS, len(_MORE) + len(_LESS)
+
+    def evidence(self, part: Part) -> Evidence:
+        """See :class:`Detector`."""
+        reference, counts = part.reference, part.layout.get(part.rows, "group").astype(np.float64)
+        n = np.broadcast_to(part.layout.get(part.rows, "scored")[:, None].astype(np.float64), counts.shape)
+        flat = (len(counts), self.channels)
+        share, error = (a[part.known].reshape(flat) for a in (reference.share, reference.share_se))
+        inflation = np.broadcast_to(reference.share_inflation.reshape(-1), counts.shape)
+        most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
+        more = bernoulli(counts, n, np.minimum(most, 0.95), _MORE, inflation)
+        less = bernoulli(counts, n, np.maximum(least, 1e-6), _LESS, inflation)
+        return Evidence(np.concatenate([more, less], axis=2), n > 0)
+
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """See :class:`Detector`."""
+        column, group = divmod(channel, GROUPS)
+        if group == GROUPS - 1:
+            return (self._names[column],), "categories: levels that were never seen before"
+        more = odds[: len(_MORE)].sum() > odds[len(_MORE) :].sum()
+        which = "one of its rarer levels" if group == GROUPS - 2 else f"its level number {group + 1} by frequency"
+        return (self._names[column],), f"categories: {which} comes {'more' if more else 'less'} often"

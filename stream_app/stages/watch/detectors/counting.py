@@ -1,0 +1,29 @@
+"""Evidence from counts: Bernoulli likelihood ratios at some odds, each an e-value while the share is at most normal.
+
+Vovk & Wang, "E-values: calibration, combination and applications", Annals of Statistics 2021: a likelihood ratio
+against a composite null is an e-value where it is taken against the least favourable share, here the upper limit of what
+is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.watch.detectors.moments`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowlib.table import Floats
+
+
+def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflation: Floats) -> Floats:
+    """Log e-values ``(…, b)`` of more hits than normal.
+
+    Args:
+        hits, trials: ``(…,)``.
+        share: ``(…,)`` the largest that is normal, inside (0, 1).
+        odds: ``(b,)`` factors above 1 (or below 1, with the smallest normal share) of the odds bet on.
+        inflation: ``(…,)`` variance ratio, 1 at least.
+
+    >>> round(float(bernoulli(np.array(2.0), np.array(6.0), np.array(0.01), np.array([10.0]), np.array(1.0))[0]), 2)
+    4.09
+    """
+    p = np.clip(share, 1e-6, 1.0 - 1e-6)[..., None]
+    gain = -np.log1p(p * (odds - 1.0))  # of a trial: log((1 − p₁) / (1 − p))
+    return (hits[..., None] * np.log(odds) + trials[..., None] * gain) / inflation[..., None]

@@ -1,0 +1,68 @@
+"""Evidence from sums of bounded scores: what location, scale, dependence and likelihood have in common.
+
+For a deviation D of n events (mean 0 and deviation 1 each while nothing changes) and a bet λ
+
+    log e = (λ (± D − n·slack) − n K(± λ)) / r
+
+is a log e-value: K is the cumulant of one event, measured on the reference; slack is a zone of indifference and what
+the reference does not know of the slice's mean; r is the long-run variance ratio of dependent events, for which sums of
+variance n·r have the cumulant n·r·K(λ / r) ≤ n·K(λ) / r (Shin, Ramdas & Rinaldo, "E-detectors", arXiv 2203.03532;
+Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 2024).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flowlib.reference.reference import LAMBDAS
+from flowlib.table import Bools, Floats
+from stream_app.stages.watch.detectors.base import ZONE, Evidence, Kind, Part, Stateless
+
+
+class MomentDetector(Stateless):
+    """Bets of both signs on some of the moment channels; subclasses say which."""
+
+    kind: ClassVar[Kind] = "drift"
+    used: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    """Which of :data:`~flowlib.reference.reference.LAMBDAS`."""
+    place: slice
+
+    @property
+    def channels(self) -> int:
+        """See :class:`Detector`."""
+        return self.place.stop - self.place.start
+
+    @property
+    def bets(self) -> int:
+        """See :class:`Detector`: upward, then downward."""
+        return 2 * len(self.used)
+
+    def evidence(self, part: Part) -> Evidence:
+        """See :class:`Detector`."""
+        n, deviation = (values[:, self.place] for values in part.deviations)
+        return self._bet(part, n, deviation, part.slack[:, self.place], part.reference.inflation[self.place])
+
+    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+        """See :class:`Detector`: sums of the slices' deviations, each against its own reference."""
+        n, deviation = (values[chosen, self.place].sum(axis=0, keepdims=True) for values in part.deviations)
+        slack = ZONE / 2 + 2.0 * part.reference.all_se[None, self.place]
+        return self._bet(part, n, deviation, slack, part.reference.all_inflation[self.place])
+
+    def _bet(self, part: Part, n: Floats, deviation: Floats, slack: Floats, inflation: Floats) -> Evidence:
+        bets = np.array(LAMBDAS)[list(self.used)]
+        cumulants = part.reference.cumulants[self.place][:, :, list(self.used)]
+        idle = n * slack
+        up, down = (
+            (sign * deviation - idle)[:, :, None] * bets - n[:, :, None] * cumulants[:, k]
+            for k, sign in enumerate((1.0, -1.0))
+        )
+        log_e = np.concatenate([up, down], axis=2) / inflation[:, None]
+        return Evidence(log_e, n > 0)
+
+    def size(self, odds: Floats) -> float:
+        """The deviation that the odds of the bets ``(b,)`` speak for, in sd of one event, with its sign."""
+        bets = np.array(LAMBDAS)[list(self.used)]
+        signed = np.concatenate([bets + ZONE, -bets - ZONE])
+        return float((signed * odds).sum() / max(float(odds.sum()), 1e-300))

@@ -1,0 +1,52 @@
+"""Variation: a column that never varied begins to, or one that was never there appears."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flowlib.reference.reference import ABSENT, CONSTANT
+from flowlib.table import Floats
+from schemas.pane_layout import PaneLayout
+from stream_app.config import Config
+from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.watch.detectors.counting import bernoulli
+
+_ODDS = np.array([10.0, 300.0])
+
+
+class VariationDetector(Stateless):
+    """One channel a column: panes with another value than the constant, or with any value of an absent column. The
+    largest normal share of such panes follows from there having been none in the reference.
+    """
+
+    name: ClassVar[str] = "variation"
+    kind: ClassVar[Kind] = "drift"
+    weight: ClassVar[float] = 0.1
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
+        self._kind = np.zeros(layout.d, dtype=np.int64)
+
+    def evidence(self, part: Part) -> Evidence:
+        """See :class:`Detector`."""
+        reference, layout = part.reference, part.layout
+        self._kind = reference.kind
+        low, high = layout.get(part.rows, "low"), layout.get(part.rows, "high")
+        there = low <= high
+        other = (low != reference.constant) | (high != reference.constant)
+        absent = reference.kind == ABSENT
+        hits = there & np.where(absent, True, other)
+        trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
+        watched = (reference.kind == CONSTANT) | absent
+        share = np.full(hits.shape, 3.0 / (float(reference.rows.sum()) + 3.0) + 1e-4)  # the rule of three
+        log_e = bernoulli(hits.astype(np.float64), trials.astype(np.float64), share, _ODDS, np.ones(hits.shape))
+        return Evidence(log_e, trials & watched)
+
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """See :class:`Detector`."""
+        absent = self._kind[channel] == ABSENT
+        return (self._names[channel],), (
+            "variation: a column that was never there has values" if absent else "variation: a constant column varies"
+        )
