@@ -91,7 +91,7 @@ class Seen:
         """Read an alert."""
         features = tuple(dict.fromkeys(f for blame in alert.blame for f in blame.feature.split("~") if f))
         details = tuple(blame.detail for blame in alert.blame if blame.detail)
-        return cls((alert.pane_start_ms - start_ms) // pane_ms, features, details or (alert.evidence,), alert)
+        return cls((alert.pane_start_ms - start_ms) // pane_ms, features, (alert.detector, *details), alert)
 
 
 @dataclass(frozen=True)
