@@ -58,7 +58,7 @@ def _ratio(deviation: Floats, weight: Floats, slices: Ints, blocks: Ints) -> Flo
     # Deviations from the mean of the same blocks are smaller by each block's share.
     expected = (events * (1.0 - events / np.maximum(of_all[of_slice], 1e-300))).sum(axis=0)
     free = len(groups) - len(named)
-    if free < 1:
+    if free < 1 or not deviation.size:
         return np.ones(deviation.shape[1])
     ratio = np.where(expected > 0, (rest**2).sum(axis=0) / np.maximum(expected, 1e-300), 1.0)
     pooled_blocks = _POOLED_BLOCKS if len(ratio) > 1 else 0.0

@@ -21,8 +21,8 @@ DETECTORS: dict[str, type[Detector]] = {
     "variation": VariationDetector,
     "missing": MissingDetector,
     "stuck": StuckDetector,
-    "volume": VolumeDetector,
     "silence": SilenceDetector,
+    "volume": VolumeDetector,
 }
 """Name in the configuration to detector, the simplest explanation first: an alert names the first that explains it."""
 
