@@ -25,7 +25,7 @@ LOCATION_SD, LOG_SCALE_SD = 1.0, 0.3
 """How slices that differ differ, in sd of an event."""
 
 CONSTANT = 4.25
-ZERO_SHARE, COUNT_MEAN = 0.5, 3.0
+ZERO_SHARE, COUNT_MEAN, COUNT_MAX = 0.5, 3.0, 30
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _columns(
         y = location[slice_] + scale[slice_] * y
     if p.counts:
         above = (ndtr(y) - ZERO_SHARE) / (1 - ZERO_SHARE)
-        y = np.where(above <= 0, 0.0, poisson.ppf(np.clip(above, 1e-12, 1 - 1e-12), COUNT_MEAN))
+        y = np.where(above <= 0, 0, np.searchsorted(poisson.cdf(np.arange(COUNT_MAX), COUNT_MEAN), above))
     x = np.broadcast_to(p.mean, p.d) + np.broadcast_to(p.sd, p.d) * y
     x[:, p.constant] = CONSTANT
     for rows, change in later:
