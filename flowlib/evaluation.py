@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowlib.calibration import PIT_BINS, pit_histogram
+from flowlib.calibration import pit_histogram
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder
+from flowlib.flatness import distance
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.intervals import NORMAL_95, wilson
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
@@ -172,14 +173,6 @@ def curve(p_value: Floats) -> Floats:
     0.0
     """
     return np.searchsorted(np.sort(p_value), ALPHAS, side="right") / len(p_value)
-
-
-def distance(pit: Ints) -> Floats:
-    """Total variation of ``(d, 20)`` counts from flat less its expectation under chance, ``(d,)`` ≥ 0."""
-    n = np.maximum(pit.sum(axis=1), 1)
-    raw = 0.5 * np.abs(pit / n[:, None] - 1.0 / PIT_BINS).sum(axis=1)
-    chance = 0.5 * PIT_BINS * np.sqrt(2.0 / np.pi * (1 - 1 / PIT_BINS) / (PIT_BINS * n))
-    return np.asarray(np.where(pit.sum(axis=1) > 0, np.maximum(raw - chance, 0.0), 0.0))
 
 
 def _slices(density: Density, scores: Scores, pit: Singles, names: Objects, groups: Ints) -> list[SliceFigures]:
