@@ -89,6 +89,8 @@ def _alert_point(alert: Alert) -> Point:
     )
     fields: tuple[tuple[str, Field], ...] = (
         ("id", alert.id),
+        ("kind", alert.kind),
+        ("detector", alert.detector),
         ("statistic", alert.statistic),
         ("threshold", alert.threshold),
         ("evidence", alert.evidence),

@@ -9,7 +9,15 @@ from typing import Any
 from schemas.records import Alert, Blame, record_id
 from stream_app.config import RuleConfig
 
+TOGETHER = "__all__"
+"""Slice name of an alert that is about the sum of all slices."""
+
 _NEVER = -1
+
+
+def slice_words(name: str) -> str:
+    """A slice's name for people."""
+    return {"": "all events", TOGETHER: "all slices together"}.get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class Policy:
         return {
             slice_
             for (of_rule, of_slicing, slice_), incident in self._incidents.items()
-            if (of_rule, of_slicing) == (rule, slicing) and _NEVER != max(incident.since_ms, incident.opened_ms)
+            if (of_rule, of_slicing) == (rule, slicing) and max(incident.since_ms, incident.opened_ms) != _NEVER
         }
 
     def judge(self, verdicts: Iterable[Verdict]) -> list[Alert]:
@@ -125,12 +133,16 @@ class Policy:
             return self._alert("update", rule, incident, verdict)
         return None
 
-    def open_alerts(self, rules: set[str]) -> list[tuple[str, str]]:
-        """(slice, alert id) of the open incidents of some rules, sorted."""
+    def open_alerts(self, rules: set[str], faults: set[str]) -> list[tuple[str, str]]:
+        """(slice, alert id) of the open incidents of some rules, sorted, but of slices with an open incident of one of
+        the ``faults``: a model that is trained on them would learn the fault.
+        """
+        is_open = {key: incident for key, incident in self._incidents.items() if incident.opened_ms != _NEVER}
+        faulty = {key[1:] for key in is_open if key[0] in faults}
         return sorted(
-            (slice_, incident.alert_id)
-            for (rule, _, slice_), incident in self._incidents.items()
-            if rule in rules and incident.opened_ms != _NEVER
+            (key[2], incident.alert_id)
+            for key, incident in is_open.items()
+            if key[0] in rules and key[1:] not in faulty
         )
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:
@@ -167,7 +179,7 @@ class Policy:
     def restore(self, state: list[Any]) -> None:
         """Inverse of :meth:`to_state`."""
         self._incidents = {
-            (rule, slicing, slice_): Incident(*rest, blame=tuple((n, w, d) for n, w, d in blame))
+            (rule, slicing, slice_): replace(Incident(*rest), blame=tuple((n, w, d) for n, w, d in blame))
             for rule, slicing, slice_, *rest, blame in state
         }
 
@@ -178,7 +190,8 @@ _NOW = {"open": "{says}", "update": "still so, {says}", "resolve": "normal again
 def _summary(state: str, verdict: Verdict) -> str:
     says = verdict.says or f"{verdict.detector} is above its threshold"
     columns = ", ".join(dict.fromkeys(name for name, _, _ in verdict.blame))
-    subject = f"{verdict.slice}, {columns}" if columns else verdict.slice
+    name = slice_words(verdict.slice)
+    subject = f"{name}, {columns}" if columns else name
     if state == "learned":
         return f"{subject}: model {verdict.model_id}, trained since, takes it for normal ({says})."
     return f"{subject}: {_NOW[state].format(says=says)}."

@@ -12,15 +12,12 @@ from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
-from stream_app.stages.judge.policy import Verdict
+from stream_app.stages.judge.policy import TOGETHER, Verdict
 from stream_app.stages.watch.detectors import Part
 from stream_app.stages.watch.evidence import Cause, Mixture
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.pane_statistic import PaneStatistic
 from stream_app.stages.watch.windows import SlicingWindows
-
-TOGETHER = "__all__"
-"""Slice name of an alert that is about the sum of all slices."""
 
 CAUSES_MAX = 3
 """Causes that a verdict names."""
