@@ -117,7 +117,7 @@ def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints) -> float:
 
 
 def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Floats]:
-    """Rates of arrivals, from the panes in which anything arrived; the first and the last may be cut and are left out."""
+    """Rates of arrivals, from the panes in which anything arrived; the first and last may be cut and are left out."""
     panes, of_row = np.unique(time_ms // pane_ms, return_inverse=True)
     counts = np.zeros((s, len(panes)))
     known = code >= 0

@@ -64,4 +64,4 @@ def _ratio(deviation: Floats, weight: Floats, slices: Ints, blocks: Ints) -> Flo
     pooled_blocks = _POOLED_BLOCKS if len(ratio) > 1 else 0.0
     pooled = (free * ratio + pooled_blocks * ratio.mean()) / (free + pooled_blocks)
     limit = (free + pooled_blocks) / chi2.ppf(1.0 - _CONFIDENCE, free + pooled_blocks)
-    return np.maximum(ratio, pooled * limit)
+    return np.asarray(np.maximum(ratio, pooled * limit))

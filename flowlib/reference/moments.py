@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.channels import UNIT, Channels, EventScores
-from flowlib.table import Floats, Ints
+from flowlib.table import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def deviations(sums: Sums, normal: Normal) -> tuple[Floats, Floats]:
     return np.concatenate([n, n, both], axis=1), np.concatenate([location, scale, product], axis=1)
 
 
-def group_sum(values: Floats, codes: Ints, groups: int) -> Floats:
+def group_sum(values: Floats | Bools, codes: Ints, groups: int) -> Floats:
     """Sums ``(groups, …)`` of the rows of each code."""
     out = np.zeros((groups, *values.shape[1:]))
     if not len(codes):

@@ -7,7 +7,7 @@ not known of it; row 0 stands for a slice that was not there. It travels with th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from flowlib.channels import GROUPS, pairs_of
 from flowlib.reference.moments import Normal
-from flowlib.table import Floats, Ints, Objects
+from flowlib.table import Floats, Ints
 
-LAMBDAS = (0.1, 0.25, 0.6, 1.2)
+LAMBDAS = (0.2, 0.45, 0.9)
 """Bets that the cumulants are kept for, per standard deviation of one event."""
 
 SLICES_MAX = 4_096
@@ -45,7 +45,7 @@ class Reference:
         product, product_se: ``(s + 1, p)`` correlation of a pair, and its error in sd of one event's product.
         square_sd, product_sd: ``(d + 1,)``, ``(p,)``; see :class:`~flowlib.reference.moments.Normal`.
         pairs: ``(p, 2)``.
-        cumulants: ``(c, 2, 4)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
+        cumulants: ``(c, 2, 3)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
         inflation: ``(c,)`` long-run variance ratio of the sums of a slice.
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.
@@ -94,7 +94,7 @@ class Reference:
     dispersion: Floats
     rate_inflation: Floats
 
-    def index(self, names: Objects | list[str]) -> Ints:
+    def index(self, names: Iterable[str]) -> Ints:
         """The row ``(m,)`` of each slice, 0 where there is none."""
         rows = {name: i for i, name in enumerate(self.slices, 1)}
         return np.array([rows.get(name, 0) for name in names], dtype=np.int64)
@@ -117,7 +117,9 @@ class Reference:
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]], d: int, k: int) -> Reference:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError on parts that do not fit d and k columns."""
-        wide = {name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in arrays.items()}
+        wide: dict[str, npt.NDArray[Any]] = {
+            name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in arrays.items()
+        }
         slices, pane_ms = tuple(str(name) for name in meta["slices"]), int(meta["pane_ms"])
         reference = cls(slices, pane_ms, **{name: wide[name] for name in _SHAPES})
         reference.check(d, k)
@@ -125,10 +127,10 @@ class Reference:
 
     def check(self, d: int, k: int) -> None:
         """Raise ValueError on parts that do not fit; a signed state may still be senseless."""
-        p = pairs_of(d)
-        sizes = {"s": len(self.slices) + 1, "d": d, "e": d + 1, "k": k, "p": p, "c": 2 * (d + 1) + p}
+        s, e, p = len(self.slices) + 1, d + 1, pairs_of(d)
+        sizes = {"s": s, "d": d, "e": e, "k": k, "p": p, "c": 2 * e + p}
         for name, shape in _SHAPES.items():
-            array, expected = getattr(self, name), tuple(sizes.get(size, size) for size in shape)
+            array, expected = (getattr(self, name), tuple(sizes[n] if isinstance(n, str) else n for n in shape))
             whole = name in ("pairs", "kind", "constant")
             if array.shape != expected or array.dtype != (np.int64 if whole else np.float64):
                 raise ValueError(f"reference: {name} has the shape {array.shape}, expected {expected}")

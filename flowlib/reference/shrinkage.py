@@ -1,7 +1,7 @@
 """Partial pooling of slices' means: how far slices really differ, and what is known of each (empirical Bayes).
 
-A slice's mean of N rows has the sampling variance ``r·v/N``, r for dependence between rows. Between slices means vary by
-τ², taken at its upper confidence limit: too large a τ² trusts a slice's own rows, which costs speed; too small a one
+A slice's mean of N rows has the sampling variance ``r·v/N``, r for dependence between rows. Between slices means vary
+by τ², taken at its upper confidence limit: too large a τ² trusts a slice's own rows, which costs speed; too small a one
 would invent alarms. The posterior mean and variance are those of the normal model (Efron & Morris 1975; Morris 1983).
 """
 
@@ -59,7 +59,7 @@ def pool(own: Floats, variance: Floats) -> Pooled:
 
 
 def _between(own: Floats, variance: Floats, known: Floats) -> Floats:
-    """τ² ``(c,)`` at its upper limit: where Σ(x − x̄)²/(v + τ²) falls to the lower quantile of χ²; for one slice inf."""
+    """τ² ``(c,)`` at its upper limit: where Σ(x − x̄)²/(v + τ²) is the lower quantile of χ²; huge for one slice."""
     s = known.sum(axis=0)
     v = np.where(known, variance, 0.0)
     quantile = chi2.ppf(1.0 - _CONFIDENCE, np.maximum(s - 1, 1))

@@ -142,8 +142,8 @@ class Pipeline:
         return self.models.missing(model_id for _, model_id in self.score_states[partition].activations)
 
     def missing_for_watch(self, partition: int) -> set[str]:
-        """Models that pending panes of a partials partition were scored by and that have not arrived here yet."""
-        return self.models.missing(self.watch_states[partition].pending_models())
+        """Models that pending panes of a partials partition need and that have not arrived here yet."""
+        return self.models.missing(self.watch_states[partition].needed_models())
 
     def decide_activation(self, partition: int, model_id: str) -> Activated | None:
         """The decision to put a model in service on a source partition, at the first pane that no row has reached.

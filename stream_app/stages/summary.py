@@ -1,4 +1,4 @@
-"""What is kept of a slice over its spans: counts, likelihood, calibration. Columns that add up, whatever the pane held."""
+"""What is kept of a slice over its spans: counts, likelihood, calibration. They add up, whatever the pane held."""
 
 from __future__ import annotations
 

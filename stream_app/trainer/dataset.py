@@ -31,8 +31,8 @@ other."""
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Disjoint parts of the rows: fit, early stopping, calibration, gates; and the newest of the last three together, in
-    order of time, which the reference is fitted on once the gates are passed.
+    """Disjoint parts of the rows: fit, early stopping, calibration, gates; and the newest of the last three together,
+    in order of time, which the reference is fitted on once the gates are passed.
     """
 
     train: Table

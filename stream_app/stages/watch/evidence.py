@@ -1,7 +1,7 @@
 """The evidence of one rule on the slices of one slicing: Shiryaev-Roberts sums of e-values, mixed.
 
-For each slice, channel and bet ``R ← (1 + R)·e``, so that R sums the evidence of every moment at which a change may have
-begun. The statistic of a slice is the mean of R over bets, channels and detectors, by their weights. While nothing
+For each slice, channel and bet ``R ← (1 + R)·e``, so that R sums the evidence of every moment at which a change may
+have begun. The statistic of a slice is the mean of R over bets, channels and detectors, by their weights. While nothing
 changes its expectation grows by 1 a pane at most, so an alarm at A comes after A panes or more on average (Shin, Ramdas
 & Rinaldo, arXiv 2203.03532, theorem 2.4; for what a reference of finite size leaves unknown see arXiv 2602.13848).
 
@@ -31,9 +31,6 @@ STEPS = 128.0
 """Steps of ``log(1 + R)`` to a nat."""
 
 _LARGEST = 65_535
-_SIMPLE = 0.5
-"""A detector explains an alert where its log evidence is this share of the largest or more; the first one is named."""
-
 _ACCUSED = 0.01
 """Bets whose part of the mixture is this share of ``open`` or more speak for an open alert."""
 
@@ -156,7 +153,7 @@ class Mixture:
             log_r = _log_mean(state[i]) + np.log(self._weights[k] * self.detectors[k].bets)
             found += [(float(log_r[c]), k, c) for c in np.argsort(-log_r, kind="stable")[:3].tolist() if log_r[c] > 0]
         found.sort(reverse=True)
-        simple = [item for item in found if item[0] >= _SIMPLE * found[0][0]]
+        simple = [item for item in found if item[0] >= self.detectors[item[1]].plain * found[0][0]]
         first = min(simple, key=lambda item: (item[1], -item[0]), default=None)
         if first is not None:
             found.remove(first)

@@ -31,9 +31,8 @@ from stream_app.stages.watch.judging import References, verdicts
 from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
 from stream_app.stages.watch.state import WatchState
 
-
 QUIET_PANES_MAX = 2_000
-"""Panes without any event that slices are silent in, one after the other: by then there is no doubt."""
+"""Panes without any event that are gone through, one after the other: by then there is no doubt of a silence."""
 
 
 class WatchStage:
@@ -155,24 +154,25 @@ class WatchStage:
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
         for start in self._due(state, closed_ms):
             blocks = [block for _, block in sorted(state.pending.get(start, {}).items())]
-            if any(block.model_id not in references for block in blocks):
+            if not references.keys() >= {*(block.model_id for block in blocks), *state.models()}:
                 return False
             state.pending.pop(start, None)
             self._finalise_pane(state, partition, start, blocks, references, out)
             state.final_ms = start + self._pane_ms
+            state.busy_ms = state.final_ms if blocks else state.busy_ms
         state.final_ms = max(state.final_ms, closed_ms)
         return True
 
     def _due(self, state: WatchState, closed_ms: int) -> list[int]:
-        """Starts of the panes up to a time: those with blocks, and between them those without, in which slices are
-        silent. Of a gap no more than :data:`QUIET_PANES_MAX` are gone through.
+        """Starts of the panes up to a time: those with blocks, and after the first of them those without, in which
+        slices are silent. Of a gap the first :data:`QUIET_PANES_MAX` are gone through, in however many steps.
         """
-        pane_ms, due = self._pane_ms, []
-        reached_ms = state.final_ms if any(windows.index for windows in state.windows.values()) else closed_ms
+        pane_ms, due = self._pane_ms, list[int]()
+        reached_ms, busy_ms = (state.final_ms, state.busy_ms) if state.busy_ms else (closed_ms, closed_ms)
         for start in [*sorted(start for start in state.pending if start + pane_ms <= closed_ms), closed_ms]:
-            due += range(reached_ms, min(start, reached_ms + QUIET_PANES_MAX * pane_ms), pane_ms)
+            due += range(reached_ms, min(start, busy_ms + QUIET_PANES_MAX * pane_ms), pane_ms)
             due += [start] if start < closed_ms else []
-            reached_ms = start + pane_ms
+            reached_ms = busy_ms = start + pane_ms
         return due
 
     def _finalise_pane(
@@ -204,8 +204,6 @@ class WatchStage:
         if pane.names:
             state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
             out.points += messages.windows(config, self._layout, pane, index, rolling)
-        if any(model_id not in references for model_id in set(rolling.model)):
-            return
         parts, everywhere = state.known[pane.slicing].parts(self._layout, pane, index, rolling, references)
         slices, several = len(rolling.index), len(rolling.index) > 1
         for (name, slicing), of_rule in state.rules.items():
@@ -220,7 +218,7 @@ class WatchStage:
                 out.points += alert_points(alerts)
 
     def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
-        alerts = state.policy.open_alerts(state.retraining.rules)
+        alerts = state.policy.open_alerts(state.retraining.rules, state.retraining.faults)
         request = state.retraining.ask(end, alerts, state.service, state.marks_at(end)) if alerts else None
         if request is not None:
             out.messages += messages.request(self.config, partition, request)

@@ -36,6 +36,7 @@ class WatchState:
         joined_ms: decisions; source partition that came later to the time from which it is waited for.
         pending: blocks of panes that are not final yet, by pane start, then by source partition and block number.
         final_ms: panes that end at or before it are final.
+        busy_ms: end of the last of them that held anything; 0 before the first.
         late_blocks: blocks that came after their own partition's marker, or for a pane that was final or passed over.
         service: the model that most slices of the last pane were scored by.
     """
@@ -54,6 +55,7 @@ class WatchState:
     joined_ms: dict[int, int] = field(default_factory=dict)
     pending: dict[int, dict[tuple[int, int], PaneBlock]] = field(default_factory=dict)
     final_ms: int = 0
+    busy_ms: int = 0
     late_blocks: int = 0
     service: str = ""
 
@@ -99,9 +101,13 @@ class WatchState:
         newest = max(reached.values(), default=0)
         return {partition: (time_ms, newest) for partition, time_ms in reached.items() if time_ms < newest}
 
-    def pending_models(self) -> set[str]:
+    def models(self) -> set[str]:
+        """Models that slices were scored by when they last had events: they are silent by the same."""
+        return {model_id for windows in self.windows.values() for model_id in windows.model}
+
+    def needed_models(self) -> set[str]:
         """Models whose references the pending panes need."""
-        return {block.model_id for blocks in self.pending.values() for block in blocks.values()}
+        return self.models() | {block.model_id for blocks in self.pending.values() for block in blocks.values()}
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot (what joined when is a decision and is kept with them)."""
@@ -114,6 +120,7 @@ class WatchState:
             "passed_over": list(self.passed_over.items()),
             "service": self.service,
             "final_ms": self.final_ms,
+            "busy_ms": self.busy_ms,
             "late_blocks": self.late_blocks,
             "pending": [message.value for message in encode_partials(blocks)],
             "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
@@ -127,11 +134,8 @@ class WatchState:
     def from_state(cls, config: Config, state: dict[str, Any]) -> WatchState:
         """Inverse of :meth:`to_state`."""
         restored = cls.empty(config, 0)
-        restored.next_offset, restored.final_ms, restored.service = (
-            state["next_offset"],
-            state["final_ms"],
-            state["service"],
-        )
+        restored.next_offset, restored.service = state["next_offset"], state["service"]
+        restored.final_ms, restored.busy_ms = state["final_ms"], state["busy_ms"]
         restored.taken, restored.refused = state["taken"], state["refused"]
         restored.late_blocks, restored.closed_ms = state["late_blocks"], dict(state["closed_ms"])
         restored.passed_over = {p: [(start, end) for start, end in spans] for p, spans in state["passed_over"]}

@@ -1,8 +1,8 @@
 """Rolling windows per slice: rings of coarser panes. All integers, so nothing drifts.
 
 A ring has buckets of one length; a span of k buckets that ends with a pane covers the bucket that the pane lies in and
-the k − 1 before it. Spans share a ring where its buckets are fine enough for them: with the usual spans of a day, a week
-and four weeks there are 24 buckets of an hour and 28 of a day.
+the k − 1 before it. Spans share a ring where its buckets are fine enough for them: with the usual spans of a day, a
+week and four weeks there are 24 buckets of an hour and 28 of a day.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
-from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.summary import MODEL_FREE, WIDTH, summary
+from stream_app.stages.watch.merging import SlicingPane
 
 BUCKETS_MIN, BUCKETS_MAX = 7, 28
 _EMPTY = -1
@@ -143,8 +143,8 @@ class SlicingWindows:
         """Add a final pane of m slices to every ring.
 
         Returns:
-            ``(m,)`` index of each slice. Where its model is another than in its last pane, what depends on the model was
-            forgotten.
+            ``(m,)`` index of each slice. Where its model is another than in its last pane, what depends on the model
+            was forgotten.
         """
         index = np.array([self.ensure(n, m) for n, m in zip(pane.names, pane.models, strict=True)], dtype=np.int64)
         fresh = [i for i, model in zip(index.tolist(), pane.models, strict=True) if self.model[i] != model]

@@ -21,9 +21,9 @@ from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
 
 Kind = Literal["drift", "fault"]
-"""``drift``: the world has changed, and a model may be asked for; ``fault``: the data have, and training would learn it."""
+"""``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
 
-ZONE = 0.15
+ZONE = 0.1
 """Changes of a mean below so many standard deviations of one event are nobody's business."""
 
 
@@ -92,6 +92,8 @@ class Detector(Protocol):
     kind: ClassVar[Kind]
     weight: ClassVar[float]
     """Its share of the alarms that a rule may raise while nothing changes, beside the other detectors of the rule."""
+    plain: ClassVar[float]
+    """It explains an alert where its log evidence is this share of the largest or more, if no earlier one does."""
     everywhere: ClassVar[bool]
     """Whether it looks at every slice that is known, in a pane without its events too."""
     channels: int
@@ -121,6 +123,7 @@ Make = Callable[[Config, PaneLayout], Detector]
 class Stateless:
     """Base of the detectors that remember nothing, look at the pane's own slices, and know no groups."""
 
+    plain: ClassVar[float] = 0.5
     everywhere: ClassVar[bool] = False
 
     def together(self, part: Part, chosen: Bools) -> Evidence | None:

@@ -1,8 +1,8 @@
 """Evidence from counts: Bernoulli likelihood ratios at some odds, each an e-value while the share is at most normal.
 
 Vovk & Wang, "E-values: calibration, combination and applications", Annals of Statistics 2021: a likelihood ratio
-against a composite null is an e-value where it is taken against the least favourable share, here the upper limit of what
-is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.watch.detectors.moments`.
+against a composite null is an e-value where it is taken against the least favourable share, here the upper limit of
+what is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.watch.detectors.moments`.
 """
 
 from __future__ import annotations

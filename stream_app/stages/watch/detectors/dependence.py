@@ -20,11 +20,11 @@ class DependenceDetector(MomentDetector):
 
     name: ClassVar[str] = "dependence"
     weight: ClassVar[float] = 0.25
-    used: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    used: ClassVar[tuple[int, ...]] = (0, 1)
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self._names, start = config.event.numeric, 2 * (layout.d + 1)
-        self.place = slice(start, start + layout.pairs)
+        super().__init__(2 * (layout.d + 1), layout.pairs)
+        self._names = config.event.numeric
         self._pairs = np.zeros((layout.pairs, 2), dtype=np.int64)
 
     def evidence(self, part: Part) -> Evidence:

@@ -1,4 +1,4 @@
-"""KSWIN: a Kolmogorov-Smirnov test of the newest values against older ones (Raab et al. 2020, river's implementation)."""
+"""KSWIN: a Kolmogorov-Smirnov test of the newest values against older ones (Raab et al. 2020; river's)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class LikelihoodDetector(MomentDetector):
     weight: ClassVar[float] = 0.1
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self.place = slice(layout.d, layout.d + 1)
+        super().__init__(layout.d, 1)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""

@@ -17,7 +17,8 @@ class LocationDetector(MomentDetector):
     weight: ClassVar[float] = 0.3
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self._names, self.place = config.event.numeric, slice(0, layout.d)
+        super().__init__(0, layout.d)
+        self._names = config.event.numeric
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""

@@ -25,19 +25,12 @@ class MomentDetector(Stateless):
     """Bets of both signs on some of the moment channels; subclasses say which."""
 
     kind: ClassVar[Kind] = "drift"
-    used: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
+    used: ClassVar[tuple[int, ...]] = (0, 1, 2)
     """Which of :data:`~flowlib.reference.reference.LAMBDAS`."""
-    place: slice
 
-    @property
-    def channels(self) -> int:
-        """See :class:`Detector`."""
-        return self.place.stop - self.place.start
-
-    @property
-    def bets(self) -> int:
-        """See :class:`Detector`: upward, then downward."""
-        return 2 * len(self.used)
+    def __init__(self, first: int, channels: int) -> None:
+        self.place, self.channels = slice(first, first + channels), channels
+        self.bets = 2 * len(self.used)  # upward, then downward
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""

@@ -16,10 +16,11 @@ class ScaleDetector(MomentDetector):
 
     name: ClassVar[str] = "scale"
     weight: ClassVar[float] = 0.25
-    used: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    used: ClassVar[tuple[int, ...]] = (0, 1)
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self._names, self.place = config.event.numeric, slice(layout.d + 1, 2 * layout.d + 1)
+        super().__init__(layout.d + 1, layout.d)
+        self._names = config.event.numeric
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
