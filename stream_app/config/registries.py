@@ -30,6 +30,7 @@ FlowName = Literal["maf", "spline_autoregressive", "spline_coupling", "affine_co
 EngineName = Literal["auto", "fused", "torchscript", "exported", "onnx", "int8", "cuda"]
 DistanceName = Literal["columns", "base"]
 ContextKind = Literal["hour", "weekday", "season", "slice"]
+LevelName = Literal["fixed", "adaptive"]
 SinkName = Literal["sqlite", "influx"]
 
 DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {

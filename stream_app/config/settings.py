@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from stream_app.config.model import ModelConfig, PrivacyConfig
-from stream_app.config.registries import DetectorName, EventFormat, SaslMechanism, SecurityProtocol, SinkName
+from stream_app.config.registries import DetectorName, EventFormat, LevelName, SaslMechanism, SecurityProtocol, SinkName
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
 
 
@@ -148,6 +148,9 @@ class EventRuleConfig(Section, frozen=True):
 
     alpha: Share = 0.0025
     """An event with a p-value at or below this is reported; so is this share of the events while nothing changes."""
+    follow: LevelName = "fixed"
+    """What a p-value is compared with. ``fixed``: alpha. ``adaptive``: a level of the slice's own that follows its
+    events, so that in the long run a share alpha of them is reported, after a drift too. Rules never follow it."""
 
 
 class RetrainConfig(Section, frozen=True):

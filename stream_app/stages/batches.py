@@ -93,14 +93,16 @@ class ScoredBatch:
         model: ``(n,)`` object, the model id of each row.
         log_prob: ``(n,)`` float64 nats in raw space.
         p_value: ``(n,)`` float64 in (0, 1]; small is strange.
-        pooled: ``(n,)`` bool, the p-value is against all slices together.
+        pooled: ``(n,)`` bool, all slices together say more of the p-value than the slice's own reference rows.
         pit: ``(n, d)`` float32 in (0, 1), Φ of each latent coordinate.
         missing: ``(n, d)`` bool.
         base, product, group: ``(n, d + 1)``, ``(n, p)``, ``(n, k)`` int64 event scores, their products over pairs, and
             groups of categories; see :mod:`flowlib.channels`.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
         scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, log-probability 0, PIT ½).
-        flagged: ``(n,)`` bool, scorable rows with a p-value at or below the event rule's level.
+        flagged: ``(n,)`` bool, scorable rows with a p-value at or below the level that the event rule follows.
+        adaptive: ``(n,)`` bool, scorable rows with a p-value at or below their slice's adaptive level.
+        level: ``(n,)`` float64, the level that a flagged row was compared with; else ``event_rule.alpha``.
     """
 
     events: EventBatch
@@ -116,6 +118,8 @@ class ScoredBatch:
     contributions: Floats
     scorable: Bools
     flagged: Bools
+    adaptive: Bools
+    level: Floats
 
     @classmethod
     def unscored(cls, events: EventBatch, model: Objects) -> ScoredBatch:
@@ -135,4 +139,6 @@ class ScoredBatch:
             contributions=np.zeros((n, d + k)),
             scorable=np.zeros(n, bool),
             flagged=np.zeros(n, bool),
+            adaptive=np.zeros(n, bool),
+            level=np.ones(n),
         )

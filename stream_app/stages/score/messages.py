@@ -45,7 +45,7 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             log_prob=float(scored.log_prob[i]),
             p_value=float(scored.p_value[i]),
             pooled=bool(scored.pooled[i]),
-            threshold=config.event_rule.alpha,
+            threshold=float(scored.level[i]),
             blame=_blame(scored, names, i),
         )
         for anomaly_id, i in zip(ids, index, strict=True)

@@ -9,14 +9,16 @@ import numpy as np
 from flowlib.density import Density
 from flowlib.explain.blame import blame, excess
 from flowlib.table import Bools, Ints, Objects
+from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, ScoredBatch
+from stream_app.stages.score.adaptive import Adaptive
 
 EVENTS_BLAMED_MAX = 50
 """Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
 
 
 def score_events(
-    events: EventBatch, models: Mapping[str, Density], model: Objects, wanted: Bools, alpha: float
+    events: EventBatch, models: Mapping[str, Density], model: Objects, wanted: Bools, config: Config, adaptive: Adaptive
 ) -> ScoredBatch:
     """Score the wanted events; the others keep neutral values and count as not scorable.
 
@@ -25,9 +27,11 @@ def score_events(
         models: verified models by id.
         model: ``(n,)`` model id of each event.
         wanted: ``(n,)`` mask.
-        alpha: events with a p-value at or below it are flagged, and get contributions: how much less likely than usual
-            each column is, nats.
+        config: events that ``event_rule`` finds strange are flagged, and get contributions: how much less likely than
+            usual each column is, nats.
+        adaptive: levels of the slices of the first slicing; they take the events in.
     """
+    alpha, slices_max = config.event_rule.alpha, int(config.windows.max_slices)
     scored, table = ScoredBatch.unscored(events, model), events.table()
     for model_id in dict.fromkeys(model[wanted].tolist()):
         index = np.flatnonzero(wanted & (model == model_id))
@@ -40,7 +44,15 @@ def score_events(
         event_scores = channels.of(scores)
         scored.base[index], scored.group[index] = event_scores.base, event_scores.group
         scored.product[index] = channels.products(event_scores.base)
-        flagged = scores.scorable & (scores.p_value <= alpha)
+        usable = index[scores.scorable]
+        scored.level[usable] = alpha
+        scored.adaptive[usable], level = adaptive.judge(
+            model_id, scored.p_value[usable], events.slices[usable, 0].tolist(), alpha, slices_max
+        )
+        if config.event_rule.follow == "adaptive":
+            scored.level[usable], flagged = level, scored.adaptive[index]
+        else:
+            flagged = scores.scorable & (scores.p_value <= alpha)
         scored.flagged[index] = flagged
         scored.contributions[index[flagged]] = excess(scores, density)[flagged]
     return scored

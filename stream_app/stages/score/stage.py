@@ -53,7 +53,7 @@ class ScoreStage:
         record_times = None if raw.record_time_ms is None else raw.record_time_ms[events.rows]
         timing = screen(state.timing, config.windows, events, record_times)
         model = state.models_for(timing.target_ms)
-        scored = score_events(events, models, model, timing.wanted, config.event_rule.alpha)
+        scored = score_events(events, models, model, timing.wanted, config, state.adaptive)
         blame_flagged(scored, models, timing.pane_start_ms, state.blamed)
         rejects += far_future(raw, events, timing.future)
         rejects += unscorable(config, raw, scored, np.flatnonzero(timing.wanted & ~scored.scorable))

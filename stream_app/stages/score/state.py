@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Ints, Objects
+from stream_app.stages.score.adaptive import Adaptive
 from stream_app.stages.score.histograms import DayHistograms
 from stream_app.stages.score.panes import Pane
 from stream_app.stages.score.screening import Timing
@@ -31,6 +32,7 @@ class ScoreState:
         blamed: pane start to the number of its events whose blame has been worked out.
         anomalies: pane start, slice and milliseconds after the start to how many anomalies there were.
         counters: running totals by name (:data:`COUNTERS`).
+        adaptive: levels of the slices that follow their events.
         histograms: PIT values of the day, all slices together.
         closed_early: panes that ``windows.max_open_panes`` closed before their time.
     """
@@ -44,6 +46,7 @@ class ScoreState:
     blamed: dict[int, int] = field(default_factory=dict)
     anomalies: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    adaptive: Adaptive = field(default_factory=Adaptive)
     histograms: DayHistograms = field(default_factory=DayHistograms)
     closed_early: int = 0
 
@@ -93,6 +96,7 @@ class ScoreState:
             "blamed": list(self.blamed.items()),
             "anomalies": self.anomalies,
             "counters": self.counters,
+            "adaptive": self.adaptive.to_state(),
             "histograms": self.histograms.to_state(),
             "closed_early": self.closed_early,
         }
@@ -108,6 +112,7 @@ class ScoreState:
             blamed=dict(state["blamed"]),
             anomalies=state["anomalies"],
             counters=state["counters"],
+            adaptive=Adaptive.from_state(state["adaptive"]),
             histograms=DayHistograms.from_state(state["histograms"]),
             closed_early=state["closed_early"],
         )

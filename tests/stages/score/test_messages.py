@@ -18,10 +18,13 @@ DEFAULT_MAX_BYTES = 1_048_588
 
 def _scored(events: EventBatch, columns: int) -> ScoredBatch:
     """The first event, strange in every column."""
-    one, share = np.ones(1), np.full((1, columns), 2.0)
-    yes, pit = one.astype(bool), np.ones((1, events.numeric.shape[1]), dtype=np.float32)
-    model = np.array(["m"], dtype=object)
-    return ScoredBatch(events, model, -one, one / 200, ~yes, pit, pit > 2, share, yes, yes)
+    scored = ScoredBatch.unscored(events, np.array(["m"], dtype=object))
+    for name, value in (("log_prob", -1.0), ("p_value", 1 / 200), ("contributions", 2.0), ("level", 0.01)):
+        getattr(scored, name)[:] = value
+    for mask in (scored.scorable, scored.flagged):
+        mask[:] = True
+    assert scored.contributions.shape == (1, columns)
+    return scored
 
 
 def test_a_value_as_large_as_an_event_may_be_is_cut() -> None:
