@@ -27,16 +27,20 @@ UNIT = 1_024
 GROUPS = 9
 """Groups of a categorical column: its seven most frequent levels, the other known ones, those never seen."""
 
-PAIRS_ALL, PAIRS_MAX = 10, 64
-"""All pairs of up to so many columns are watched; of more columns, so many of the pairs that depend most."""
+PAIRS_MAX = 64
+"""Pairs of columns that are watched: where there are more, those that depend most."""
 
 _STEP, _REACH = 0.05, 3.2
 _LEVELS = ndtr(np.arange(-_REACH, _REACH + _STEP / 2, _STEP))
 
 
 def pairs_of(d: int) -> int:
-    """How many pairs of d columns are watched."""
-    return d * (d - 1) // 2 if d <= PAIRS_ALL else PAIRS_MAX
+    """How many pairs of d columns are watched.
+
+    >>> [pairs_of(d) for d in (1, 10, 11, 12, 40)]
+    [0, 45, 55, 64, 64]
+    """
+    return min(d * (d - 1) // 2, PAIRS_MAX)
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ def _strongest(features: Singles) -> Ints:
     """Pairs ``(p, 2)`` in order of their columns: all, or those whose features correlate most."""
     d = features.shape[1]
     i, j = np.triu_indices(d, 1)
-    if d > PAIRS_ALL:
+    if len(i) > PAIRS_MAX:
         x = features.astype(np.float64)
         size = np.sqrt((x**2).sum(axis=0))
         strength = np.abs((x.T @ x) / np.maximum(np.outer(size, size), 1e-300))[i, j]

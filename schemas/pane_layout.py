@@ -29,8 +29,8 @@ UNIT = 1_024
 GROUPS = 9
 """Groups of a categorical column's levels, those of :data:`flowlib.channels.GROUPS`; the last: never seen."""
 
-PAIRS_ALL, PAIRS_MAX = 10, 64
-"""Pairs of columns, as :func:`flowlib.channels.pairs_of` has them (a test holds the three together)."""
+PAIRS_MAX = 64
+"""Most pairs of columns, those of :func:`flowlib.channels.pairs_of` (a test holds both together)."""
 
 NO_LOW, NO_HIGH = 2**31, -(2**31) - 1
 """Smallest and largest value code of a pane without a value; codes are those of float32 numbers."""
@@ -86,7 +86,7 @@ class PaneLayout:
     @property
     def pairs(self) -> int:
         """Pairs of features whose dependence is watched."""
-        return self.d * (self.d - 1) // 2 if self.d <= PAIRS_ALL else PAIRS_MAX
+        return min(self.d * (self.d - 1) // 2, PAIRS_MAX)
 
     @cached_property
     def columns(self) -> dict[str, slice]:
