@@ -17,7 +17,7 @@ BLOCKS = (1, 4, 12, 24, 48, 96, 168)
 """Lengths of blocks in panes; one counts where the reference has so many of its blocks or more:"""
 
 BLOCKS_MIN = 6
-_CONFIDENCE, _POOLED_BLOCKS = 0.9, 40.0
+_CONFIDENCE, _POOLED_BLOCKS = 0.9, 100.0
 """Of the limit; and how many blocks the mean over all channels counts for."""
 
 

@@ -18,7 +18,7 @@ from flowlib.channels import GROUPS, pairs_of
 from flowlib.reference.moments import Normal
 from flowlib.table import Floats, Ints
 
-LAMBDAS = (0.2, 0.45, 0.9)
+LAMBDAS = (0.2, 0.45, 0.9, 1.6)
 """Bets that the cumulants are kept for, per standard deviation of one event."""
 
 SLICES_MAX = 4_096
@@ -45,7 +45,7 @@ class Reference:
         product, product_se: ``(s + 1, p)`` correlation of a pair, and its error in sd of one event's product.
         square_sd, product_sd: ``(d + 1,)``, ``(p,)``; see :class:`~flowlib.reference.moments.Normal`.
         pairs: ``(p, 2)``.
-        cumulants: ``(c, 2, 3)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
+        cumulants: ``(c, 2, 4)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
         inflation: ``(c,)`` long-run variance ratio of the sums of a slice.
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.

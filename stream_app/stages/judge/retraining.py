@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
+from stream_app.config.registries import DETECTOR_KINDS
 
 MARKS_MAX = 2_000
 """Marks of a source partition that are kept."""
@@ -60,6 +61,7 @@ class Retraining:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rules = {name for name, rule in config.rules.items() if rule.retrain}
+        self.faults = {name for name, rule in config.rules.items() if DETECTOR_KINDS[rule.detectors[0]] == "fault"}
         self._asked_ms = _NEVER
 
     @property

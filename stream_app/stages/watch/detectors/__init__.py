@@ -13,12 +13,12 @@ from stream_app.stages.watch.detectors.variation import VariationDetector
 from stream_app.stages.watch.detectors.volume import VolumeDetector
 
 DETECTORS: dict[str, type[Detector]] = {
+    "variation": VariationDetector,
     "location": LocationDetector,
     "scale": ScaleDetector,
     "dependence": DependenceDetector,
     "likelihood": LikelihoodDetector,
     "categories": CategoriesDetector,
-    "variation": VariationDetector,
     "missing": MissingDetector,
     "stuck": StuckDetector,
     "silence": SilenceDetector,

@@ -20,7 +20,7 @@ class CategoriesDetector(Stateless):
 
     name: ClassVar[str] = "categories"
     kind: ClassVar[Kind] = "drift"
-    weight: ClassVar[float] = 0.2
+    weight: ClassVar[float] = 0.15
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._names, self.channels, self.bets = config.event.categorical, layout.k * GROUPS, len(_MORE) + len(_LESS)

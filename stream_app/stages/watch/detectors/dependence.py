@@ -19,7 +19,7 @@ class DependenceDetector(MomentDetector):
     """
 
     name: ClassVar[str] = "dependence"
-    weight: ClassVar[float] = 0.25
+    weight: ClassVar[float] = 0.2
     used: ClassVar[tuple[int, ...]] = (0, 1)
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:

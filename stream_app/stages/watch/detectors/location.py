@@ -14,7 +14,7 @@ class LocationDetector(MomentDetector):
     """One channel a column: sums of the normal scores of its base coordinate."""
 
     name: ClassVar[str] = "location"
-    weight: ClassVar[float] = 0.3
+    weight: ClassVar[float] = 0.5
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         super().__init__(0, layout.d)

@@ -25,7 +25,7 @@ class MomentDetector(Stateless):
     """Bets of both signs on some of the moment channels; subclasses say which."""
 
     kind: ClassVar[Kind] = "drift"
-    used: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    used: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Which of :data:`~flowlib.reference.reference.LAMBDAS`."""
 
     def __init__(self, first: int, channels: int) -> None:
@@ -40,7 +40,7 @@ class MomentDetector(Stateless):
     def together(self, part: Part, chosen: Bools) -> Evidence | None:
         """See :class:`Detector`: sums of the slices' deviations, each against its own reference."""
         n, deviation = (values[chosen, self.place].sum(axis=0, keepdims=True) for values in part.deviations)
-        slack = ZONE / 2 + 2.0 * part.reference.all_se[None, self.place]
+        slack = ZONE / 4 + 2.0 * part.reference.all_se[None, self.place]
         return self._bet(part, n, deviation, slack, part.reference.all_inflation[self.place])
 
     def _bet(self, part: Part, n: Floats, deviation: Floats, slack: Floats, inflation: Floats) -> Evidence:

@@ -12,6 +12,7 @@ class SilenceDetector(VolumeDetector):
     """The bet of :class:`VolumeDetector` that next to nothing comes."""
 
     name: ClassVar[str] = "silence"
+    plain: ClassVar[float] = 0.9
     factors: ClassVar[tuple[float, ...]] = (0.01,)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:

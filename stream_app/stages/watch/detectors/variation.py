@@ -23,7 +23,9 @@ class VariationDetector(Stateless):
 
     name: ClassVar[str] = "variation"
     kind: ClassVar[Kind] = "drift"
-    weight: ClassVar[float] = 0.1
+    weight: ClassVar[float] = 0.05
+    plain: ClassVar[float] = 0.02
+    """A model knows nothing of a column that never varied: all others then look changed, and much more so."""
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
