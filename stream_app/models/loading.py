@@ -65,6 +65,14 @@ def check_stream(density: Density, config: Config) -> None:
     spec, event = density.encoder.spec, config.event
     if (list(spec.numeric), list(spec.categorical)) != (event.numeric, event.categorical):
         raise ModelError("its features are not those of event.numeric and event.categorical")
+    if density.channels is None or len(density.references) != len(event.slicings):
+        raise ModelError(
+            f"it says what is normal in {len(density.references)} slicings, event.slicings has {len(event.slicings)}"
+        )
+    if any(reference.pane_ms != config.windows.pane for reference in density.references):
+        raise ModelError(
+            f"it was made for panes of {density.references[0].pane_ms} ms, windows.pane is {int(config.windows.pane)} ms"
+        )
 
 
 def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:

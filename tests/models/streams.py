@@ -13,7 +13,7 @@ from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 from schemas.records import ModelNotice
-from stream_app.config import Config, EventConfig, TopicsConfig
+from stream_app.config import Config, EventConfig, TopicsConfig, WindowsConfig
 
 
 def config_in(folder: Path, stream: str = "s", numeric: tuple[str, ...] = ("x", "y")) -> Config:
@@ -25,9 +25,10 @@ def config_in(folder: Path, stream: str = "s", numeric: tuple[str, ...] = ("x", 
 @cache
 def density() -> Density:
     """A model of the stream ``s`` with the columns x and y; read-only."""
-    parts = (Table.of(np.random.default_rng(seed).standard_normal((200, 2)).astype(np.float32)) for seed in range(3))
+    parts = [Table.of(np.random.default_rng(seed).standard_normal((200, 2)).astype(np.float32)) for seed in range(3)]
     learn = MaximumLikelihood(TrainConfig(max_steps=5))
-    return Density.fit(FeatureSpec(("x", "y")), *parts, 0, FitConfig(learn=learn), manifest={"stream": "s"})
+    made = Density.fit(FeatureSpec(("x", "y")), *parts, 0, FitConfig(learn=learn), manifest={"stream": "s"})
+    return made.with_reference(parts[2], int(WindowsConfig().pane))
 
 
 def notice_of(model_id: str, status: str = "promoted") -> ModelNotice:

@@ -23,15 +23,18 @@ Channels = dict[tuple[str, int], list[Outgoing]]
 
 RULES: dict[str, Any] = {
     "drift": {
-        "detector": "likelihood",
-        "open": 3.0,
-        "resolve": 1.0,
+        "detectors": ["location", "scale", "dependence", "likelihood", "categories", "variation"],
+        "open": 1000.0,
+        "resolve": 10.0,
         "retrain": True,
-        "options": {"block_hours": 0.0003},
     },
-    "feature": {"detector": "pit", "open": 0.2, "resolve": 0.1, "options": {"dependence": 1.0}},
-    "step": {"detector": "adwin", "open": 1.0, "resolve": 0.5, "options": {"delta": 0.2, "hold": 2}},
-    "missing": {"detector": "missing", "open": 0.1, "resolve": 0.05, "cooldown": "4s"},
+    "fault": {
+        "detectors": ["missing", "stuck", "silence", "volume"],
+        "open": 1000.0,
+        "resolve": 10.0,
+        "cooldown": "4s",
+    },
+    "step": {"detectors": ["page_hinkley"], "open": 1.0, "resolve": 0.5, "options": {"threshold": 3.0, "hold": 2}},
 }
 
 

@@ -10,21 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.pane_layout import ALPHAS, OTHER, PIT_BINS, PaneLayout
+from flowlib.calibration import PIT_BINS
+from flowlib.channels import value_codes
+from flowlib.table import Ints
+from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, OTHER, PaneLayout, log_prob_mean_sd
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
 from stream_app.stages.score.panes import TOP_MAX, Pane, fill_panes
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.snapshot import pack, unpack
 
-LAYOUT = PaneLayout(2)
+LAYOUT = PaneLayout(2, 1)
 NAMES = ("a", "b", "c", "d")
 
 
-def scored(seed: int, n: int, layout: PaneLayout = LAYOUT) -> ScoredBatch:
+def scored(seed: int, n: int) -> ScoredBatch:
     """Scored rows with every kind of value: gaps, extreme likelihoods, small p."""
     rng = np.random.default_rng(seed)
-    index, d = np.arange(n, dtype=np.int64), layout.d
+    index, d = np.arange(n, dtype=np.int64), LAYOUT.d
     numeric = rng.standard_normal((n, d)).astype(np.float32)
     numeric[rng.random((n, d)) < 0.2] = np.nan
     events = EventBatch(
@@ -34,13 +37,16 @@ def scored(seed: int, n: int, layout: PaneLayout = LAYOUT) -> ScoredBatch:
         index + 100,
         index * 10,
         numeric,
-        np.empty((n, 0), object),
+        np.full((n, 1), "level", object),
         rng.choice(np.array(NAMES, dtype=object), (n, 1)),
     )
     batch = ScoredBatch.unscored(events, np.full(n, "m", object))
     batch.log_prob[:] = rng.standard_cauchy(n) * 1_000
     batch.p_value[:] = rng.random(n) ** 3 + 1e-9
     batch.pit[:] = rng.random((n, d))
+    batch.base[:] = rng.integers(-3_000, 3_000, (n, d + 1))
+    batch.product[:] = batch.base[:, :1] * batch.base[:, 1:2]
+    batch.group[:] = rng.integers(0, GROUPS, (n, 1))
     batch.scorable[:] = True
     return batch
 
@@ -59,14 +65,18 @@ def in_time(n: int, late: bool = False) -> Screening:
     return Screening(times, no, no, np.full(n, late), times, times, times)
 
 
+def empty() -> Pane:
+    return Pane("m", np.zeros((LAYOUT.d, PIT_BINS), dtype=np.int64))
+
+
 def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50, into: Pane | None = None) -> Pane:
     """A pane with the rows, added batch by batch."""
-    panes = {0: [into or Pane("m")]}
+    panes = {0: [into or empty()]}
     windows = WindowsConfig(max_slices=slices_max)
     edges = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for a, b in itertools.pairwise(edges):
         part = part_of(batch, rows[a:b])
-        assert fill_panes(panes, PaneLayout(batch.pit.shape[1]), part, in_time(b - a), windows) == []
+        assert fill_panes(panes, LAYOUT, part, in_time(b - a), windows) == []
     return panes[0][0]
 
 
@@ -88,15 +98,21 @@ def test_batch_splits_do_not_matter(seed: int, n: int, cuts: list[int]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.permutations(range(24)), st.integers(0, 24), st.integers(0, 24))
-def test_merging_is_addition_in_any_order(seed: int, order: list[int], i: int, j: int) -> None:
+def test_merging_gives_the_same_in_any_order(seed: int, order: list[int], i: int, j: int) -> None:
     batch = scored(seed, 24)
     batch.events.slices[:] = "a"
     whole = fill(batch, np.arange(24), [])
     i, j = sorted((i, j))
     rows = [np.array(part, dtype=np.int64) for part in (order[:i], order[i:j], order[j:])]
-    a, b, c = (fill(batch, part, []).rows[0] if len(part) else np.zeros(LAYOUT.width, np.int64) for part in rows)
-    assert np.array_equal((a + b) + c, whole.rows[0])
-    assert np.array_equal(c + (b + a), whole.rows[0])
+    a, b, c = (fill(batch, part, []).rows[:1] if len(part) else LAYOUT.blank(1) for part in rows)
+    assert np.array_equal(merged(merged(a, b), c), whole.rows[:1])
+    assert np.array_equal(merged(c, merged(b, a)), whole.rows[:1])
+
+
+def merged(a: Ints, b: Ints) -> Ints:
+    out = a.copy()
+    LAYOUT.merge(out, np.array([0]), b)
+    return out
 
 
 def test_the_columns_hold_what_they_say() -> None:
@@ -106,12 +122,32 @@ def test_the_columns_hold_what_they_say() -> None:
     assert LAYOUT.get(row, "seen") == LAYOUT.get(row, "scored") == 30
     assert LAYOUT.get(row, "missing").tolist() == batch.missing.sum(axis=0).tolist()
     assert LAYOUT.get(row, "p_le").tolist() == [int((p <= alpha).sum()) for alpha in ALPHAS]
-    assert LAYOUT.pit(row).sum(axis=1).tolist() == (~batch.missing).sum(axis=0).tolist()
-    first = np.bincount((batch.pit[~batch.missing[:, 0], 0] * PIT_BINS).astype(int), minlength=PIT_BINS)
-    assert LAYOUT.pit(row)[0].tolist() == first.tolist()
-    mean, sd = LAYOUT.log_prob_mean_sd(row)
+    for name, values in (("base", batch.base), ("square", batch.base**2), ("product", batch.product)):
+        assert LAYOUT.get(row, name).tolist() == values.sum(axis=0).tolist()
+    assert LAYOUT.get(row, "group").tolist() == np.bincount(batch.group[:, 0], minlength=GROUPS).tolist()
+    codes = np.where(batch.missing, NO_LOW, value_codes(batch.events.numeric))
+    assert LAYOUT.get(row, "low").tolist() == codes.min(axis=0).tolist()
+    assert LAYOUT.get(row, "high").tolist() == np.where(batch.missing, NO_HIGH, codes).max(axis=0).tolist()
+    mean, sd = log_prob_mean_sd(*(LAYOUT.get(row, name) for name in ("scored", "log_prob_sum", "log_prob_square_sum")))
     clipped = np.clip(batch.log_prob, -32_768, 32_768)
     assert (float(mean), float(sd)) == pytest.approx((clipped.mean(), clipped.std()), rel=1e-3, abs=0.1)
+
+
+def test_the_histograms_are_of_all_slices_together() -> None:
+    batch = scored(7, 30)
+    pane = fill(batch, np.arange(30), [4, 9])
+    assert len(pane.slices) > 1
+    for j in range(LAYOUT.d):
+        there = batch.pit[~batch.missing[:, j], j]
+        assert pane.pit[j].tolist() == np.bincount((there * PIT_BINS).astype(int), minlength=PIT_BINS).tolist()
+
+
+def test_a_pane_whose_values_are_all_missing_has_no_smallest_and_no_largest() -> None:
+    batch = scored(3, 5)
+    batch.events.slices[:] = "a"
+    batch.missing[:, 0] = True
+    row = fill(batch, np.arange(5), []).rows[0]
+    assert (LAYOUT.get(row, "low")[0], LAYOUT.get(row, "high")[0]) == (NO_LOW, NO_HIGH)
 
 
 def test_a_p_value_at_a_level_counts() -> None:
@@ -126,10 +162,11 @@ def test_extreme_values_stay_inside_their_columns() -> None:
     batch.log_prob[:] = [1e300, -1e300, 0.0, 0.0]
     batch.pit[:] = [[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.5, 0.5]]
     batch.events.slices[:] = "a"
-    row = fill(batch, np.arange(4), []).rows[0]
+    pane = fill(batch, np.arange(4), [])
+    row = pane.rows[0]
     assert LAYOUT.get(row, "log_prob_sum") == 0
     assert LAYOUT.get(row, "log_prob_square_sum") == 2 * 2**30 * 2**8
-    assert LAYOUT.pit(row).sum() == (~batch.missing).sum()
+    assert pane.pit.sum() == (~batch.missing).sum()
 
 
 def test_names_past_the_cap_share_one_slice() -> None:
@@ -165,8 +202,12 @@ def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
     pane = panes[0][0]
     assert [LAYOUT.get(pane.rows[pane.slices[n]], "late").item() for n in "ab"] == [2, 1]
     assert LAYOUT.get(pane.rows[0], "unscorable") == 1
-    assert pane.rows.sum() == 4
+    sums = [name for name in LAYOUT.shapes if name not in ("low", "high")]
+    assert sum(int(LAYOUT.get(pane.rows, name).sum()) for name in sums) == 4
+    assert (LAYOUT.get(pane.rows, "low") == NO_LOW).all()
+    assert (LAYOUT.get(pane.rows, "high") == NO_HIGH).all()
     assert pane.top == {}
+    assert not pane.pit.any()
 
 
 @settings(max_examples=30, deadline=None)

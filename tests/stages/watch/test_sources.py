@@ -188,9 +188,7 @@ def test_two_models_in_one_pane_do_not_mix_their_likelihoods(model: Density, oth
     parts = [[event(100 + i, i) for i in range(n)] + [event(5_000, 999)] for n in (9, 4)]
     merged = [m for p in range(2) for m in score_all(made, p, parts[p], [50]).messages]
     points = [p for q in range(2) for p in watch_all(made, q, channels(merged)["partials", q]).points]
-    (pane,) = [
-        p for p in points if p.time_ms == PANE and dict(p.tags)["span"] == "pane" and dict(p.tags)["slicing"] == "all"
-    ]
+    (pane,) = [p for p in points if p.time_ms == PANE and {("span", "pane"), ("slicing", "all")} <= set(p.tags)]
     fields = dict(pane.fields)
     assert (fields["seen"], fields["model_id"]) == (13, model.model_id)
     alone = pipeline(config(), [model], 1)
