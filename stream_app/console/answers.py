@@ -7,16 +7,22 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from schemas.pane_layout import ALPHAS, PIT_BINS
+import numpy as np
+
+from flowlib.calibration import PIT_BINS
+from flowlib.flatness import distance
+from flowlib.table import DAY_MS, Ints
+from schemas.pane_layout import ALPHAS
 from stream_app.config import Config
 from stream_app.console import shapes
 from stream_app.console.queries import Points, open_store
-from stream_app.console.rows import Row, counted
+from stream_app.console.rows import SHIFTS, Row, counted
 from stream_app.errors import DriftflowError
+from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.points import ALPHA_FIELDS
 
 ALERTS_MAX = 500
@@ -24,7 +30,11 @@ MODELS_MAX = 50
 SLICES_MAX = 120
 """Slices that are sent at once, the worst first; the others are found by name."""
 
+FEATURE_DAYS = 7
+"""Days that the histograms of the features are of, at most."""
+
 _SHOWN_ALERTS = 60
+_PIT_MAX = 10_000
 _ACTIVATIONS_MAX = 2_000
 _REST = 9
 """An overview that took s seconds to make is good for 9 s: pages cost at most a tenth of one core."""
@@ -42,11 +52,10 @@ class Store:
     Args:
         path: the SQLite file; it need not exist yet.
         stream: the stream's name; one file may hold several.
-        drift_rules: rules whose open incident means that a slice has drifted; any other rule's is a warning.
     """
 
-    def __init__(self, path: Path, stream: str, drift_rules: Collection[str] = ()) -> None:
-        self.path, self.stream, self._drift_rules = path, stream, frozenset(drift_rules)
+    def __init__(self, path: Path, stream: str) -> None:
+        self.path, self.stream = path, stream
         self._lock = threading.Lock()
         self._cached: Row | None = None
         self._cached_version, self._cached_until = "", 0.0
@@ -63,8 +72,7 @@ class Store:
                 f'the console reads the embedded store, but sink.kind is "{config.sink.kind}": use Grafana '
                 '(infra/grafana), or run a second worker with sink.kind = "sqlite" (infra/docker/console.toml)'
             )
-        rules = [name for name, rule in config.rules.items() if rule.retrain]
-        return cls(config.path(config.sink.path), config.stream, rules)
+        return cls(config.path(config.sink.path), config.stream)
 
     def overview(self, find: str = "") -> tuple[str, Row | None]:
         """Slices with their state, counters, models and the latest alerts, and which version of the store this is.
@@ -81,18 +89,18 @@ class Store:
         with self._lock:
             version, began = self._version(), time.monotonic()
             if self._cached is None or (version != self._cached_version and began >= self._cached_until):
-                self._cached = self._ask(lambda points: _overview(points, self._drift_rules))
+                self._cached = self._ask(_overview)
                 self._cached_version = version
                 self._cached_until = time.monotonic() + _REST * (time.monotonic() - began)
             return self._cached_version, self._cached and _matching(self._cached, find)
 
     def detail(self, slicing: str, name: str, span: str = "") -> Row | None:
-        """Curves, calibration and PIT histograms of one slice; None when there is no such slice.
+        """Curves, calibration and incidents of one slice; None when there is no such slice.
 
         Raises:
             NotReadableError: see :meth:`overview`.
         """
-        return self._ask(lambda points: _detail(points, slicing, name, span, self._drift_rules))
+        return self._ask(lambda points: _detail(points, slicing, name, span))
 
     def check(self) -> None:
         """Look whether the file can be a store at all; a missing one may still come into being.
@@ -143,12 +151,13 @@ def _matching(overview: Row, find: str) -> Row:
     return {**overview, "slices": rows[:SLICES_MAX], "found": len(rows)}
 
 
-def _overview(points: Points, drift_rules: Collection[str]) -> Row | None:
+def _overview(points: Points) -> Row | None:
     windows = _last_windows(points)
     if not windows:
         return None
-    rules = shapes.open_rules(points.lasts("alerts"))
-    slices = [_slice(row, rules.get(key, []), drift_rules) for key, row in windows.items()]
+    alerts = shapes.open_alerts(points.lasts("alerts"))
+    of_slice = shapes.by_slice(alerts)
+    slices = [_slice(row, of_slice.get(key, [])) for key, row in windows.items()]
     activations = points.newest("activations", _ACTIVATIONS_MAX)
     return {
         "stream": points.stream,
@@ -156,15 +165,24 @@ def _overview(points: Points, drift_rules: Collection[str]) -> Row | None:
         "slices": sorted(slices, key=shapes.worst_first),
         "states": Counter(row["state"] for row in slices),
         "slicings": len({row["slicing"] for row in slices}),
+        "together": [shapes.incident(alert) for alert in alerts if alert["slice"] == TOGETHER],
         "counters": _counters(points),
-        "alerts": points.newest("alerts", _SHOWN_ALERTS)[::-1],
+        "open": Counter(alert["kind"] for alert in alerts),
+        "alerts": _alerts(points, alerts),
         "opened": points.count("alerts", state="open"),
         "retrains": points.count("retrains"),
         "swaps": shapes.swap_count(activations),
         "models": points.newest("models", MODELS_MAX),
         "service": activations[-1]["model_id"] if activations else "",
+        "features": _features(points),
         "left_out": points.left_out,
     }
+
+
+def _alerts(points: Points, still_open: list[Row]) -> list[Row]:
+    """Those that are open, then those that ended last."""
+    ended = [alert for alert in points.newest("alerts", ALERTS_MAX) if alert["state"] in shapes.OVER]
+    return [shapes.incident(alert) for alert in [*still_open[:_SHOWN_ALERTS], *ended[: -_SHOWN_ALERTS - 1 : -1]]]
 
 
 def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
@@ -177,15 +195,16 @@ def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
     return last
 
 
-def _slice(row: Row, rules: list[str], drift_rules: Collection[str]) -> Row:
+def _slice(row: Row, alerts: list[Row]) -> Row:
     return {
         "slicing": row["slicing"],
         "slice": row["slice"],
         "span": row["span"],
-        "rules": rules,
-        "state": shapes.worst(shapes.kind(rule, drift_rules) for rule in rules),
+        "alerts": [{"kind": alert["kind"], "says": shapes.says(alert)} for alert in alerts],
+        "state": shapes.worst(alert["kind"] for alert in alerts),
         "share": shapes.share(row, "p_le_01"),
         "scored": row.get("scored", 0),
+        "shifts": [row.get(name) for name in SHIFTS],
     }
 
 
@@ -196,7 +215,7 @@ def _counters(points: Points) -> dict[str, int]:
     return dict(total)
 
 
-def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Collection[str]) -> Row | None:
+def _detail(points: Points, slicing: str, name: str, span: str) -> Row | None:
     spans, panes = points.spans(slicing, name), points.curve(slicing, name, "pane")
     if not spans or not panes:
         return None
@@ -216,9 +235,8 @@ def _detail(points: Points, slicing: str, name: str, span: str, drift_rules: Col
         },
         "strange": _strange(points, slicing, name, spans[min(1, len(spans) - 1)]),
         "swaps": shapes.swaps(panes),
-        "incidents": shapes.incidents(points.alerts(slicing, name, ALERTS_MAX), drift_rules),
+        "incidents": shapes.incidents(points.alerts(slicing, name, ALERTS_MAX)),
         "calibration": _calibration(window),
-        "features": _features(points, slicing, name, span),
         "left_out": points.left_out,
     }
 
@@ -238,10 +256,19 @@ def _calibration(window: Row) -> Row:
     }
 
 
-def _features(points: Points, slicing: str, name: str, span: str) -> list[Row]:
-    """Newest PIT histogram of each feature, the one that moved most first."""
-    made = []
-    for feature, row in points.features(slicing, name, span):
-        counts = [row[f"h{b:02d}"] for b in range(PIT_BINS)]
-        made.append({"feature": feature, "moved": float(row["tv"]), "counts": counts, "time_ms": row["time_ms"]})
-    return sorted(made, key=lambda entry: (-entry["moved"], entry["feature"]))
+def _features(points: Points) -> Row:
+    """PIT histograms of all slices together over the newest days of the newest model; what moved most comes first."""
+    rows = shapes.newest_days(points.newest("pit", _PIT_MAX)[::-1], FEATURE_DAYS)
+    counts: dict[str, Ints] = {}
+    for row in rows:
+        bins = np.array([row[f"h{b:02d}"] for b in range(PIT_BINS)], dtype=np.int64)
+        counts[row["feature"]] = counts.get(row["feature"], 0) + bins
+    moved = distance(np.stack(list(counts.values()))).tolist() if counts else []
+    entries = [
+        {"feature": feature, "moved": off, "counts": bins.tolist()}
+        for (feature, bins), off in zip(counts.items(), moved, strict=True)
+    ]
+    return {
+        "entries": sorted(entries, key=lambda entry: (-entry["moved"], entry["feature"])),
+        "from_ms": min(((row["time_ms"] - 1) // DAY_MS * DAY_MS for row in rows), default=0),
+    }

@@ -141,17 +141,11 @@ class Points:
             series = self._next("windows", series)
         return sorted(spans - {"pane"}, key=span_ms)
 
-    def features(self, slicing: str, name: str, span: str) -> list[tuple[str, Row]]:
-        """The newest histogram of each feature of a slice."""
-        of_slice = self.window_series(slicing, name, span)
-        rows = ((feature, self.last("pit", f"feature={feature},{of_slice}")) for feature in self._firsts("pit"))
-        return [(feature, row) for feature, row in rows if row is not None]
-
     def alerts(self, slicing: str, name: str, limit: int) -> list[Row]:
         """Alerts of a slice, oldest first, at most the newest ``limit`` of each rule and state."""
         rows: list[Row] = []
         for rule in self._firsts("alerts"):
-            for state in ("open", "update", "resolve"):
+            for state in ("open", "update", "resolve", "learned"):
                 series = f"rule={rule},slice={name},slicing={slicing},state={state},stream={self.stream}"
                 rows += self._newest_of("alerts", series, limit)
         return sorted(rows, key=lambda row: int(row["time_ms"]))

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 from msgspec import Meta
 
+from flowlib.calibration import PIT_BINS
 from schemas.bounds import Millis
-from schemas.pane_layout import PIT_BINS
 from stream_app.stages.points import ALPHA_FIELDS
 
 Row = dict[str, Any]
@@ -31,6 +31,7 @@ class _Timed(TypedDict):
 class _Blame(TypedDict):
     feature: str
     weight: float
+    detail: str
 
 
 class _Gate(TypedDict):
@@ -42,7 +43,9 @@ class _Alert(_Timed):
     rule: str
     slice: str
     slicing: str
-    state: Literal["open", "update", "resolve"]
+    state: Literal["open", "update", "resolve", "learned"]
+    kind: Literal["drift", "fault"]
+    detector: str
     id: str
     summary: str
     opened_pane_ms: Millis
@@ -68,7 +71,8 @@ class _Window(_Timed):
 
 class _Pit(_Timed):
     feature: str
-    tv: float
+    partition: str
+    model_id: str
 
 
 _TYPES: dict[str, type] = {
@@ -83,6 +87,10 @@ MEASUREMENTS = tuple(_TYPES)
 """Those that rows are made of."""
 
 _COUNTS = {"windows": ("scored", *ALPHA_FIELDS), "pit": tuple(f"h{b:02d}" for b in range(PIT_BINS))}
+SHIFTS = ("smallest_shift_day", "smallest_shift_week")
+"""Fields of a window: what a slice would notice within that time, in standard deviations."""
+
+_MAYBE = ("log_prob_mean", *SHIFTS)
 _TAGS = msgspec.json.Decoder(dict[str, str])
 _FIELDS = msgspec.json.Decoder(dict[str, _Value])
 _NESTED: dict[str, dict[str, msgspec.json.Decoder[Any]]] = {
@@ -104,7 +112,7 @@ def row_of(measurement: str, time_ms: object, tags: object, fields: object) -> R
         msgspec.convert(row, _TYPES[measurement])
         counts = counted(row) if measurement == "counters" else _COUNTS.get(measurement, ())
         msgspec.convert([row[name] for name in counts], list[Count])
-        msgspec.convert(row.get("log_prob_mean"), float | None)
+        msgspec.convert([row.get(name) for name in _MAYBE], list[float | None])
         row |= {name: decoder.decode(row[name]) for name, decoder in _NESTED.get(measurement, {}).items()}
     except (msgspec.MsgspecError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 
 from scipy.stats import binom
 
+from flowlib.table import DAY_MS
 from stream_app.config import Duration
 from stream_app.console.rows import Row
+from stream_app.stages.judge.policy import slice_words
 
-_SEVERITY = {"ok": 0, "warning": 1, "drift": 2}
+OVER = ("resolve", "learned")
+"""States of an alert that ends its incident."""
+
+_SEVERITY = {"ok": 0, "fault": 1, "drift": 2}
 
 
 def span_ms(span: str) -> int:
@@ -21,23 +26,25 @@ def span_ms(span: str) -> int:
         return 0
 
 
-def kind(rule: str, drift_rules: Collection[str]) -> str:
-    """``drift`` for the rules that ask for a new model, ``warning`` for the others."""
-    return "drift" if rule in drift_rules else "warning"
+def open_alerts(alerts: Iterable[Row]) -> list[Row]:
+    """The newest alert of each incident that is open, drift first, then the newest; alerts are oldest first."""
+    latest = {(alert["slicing"], alert["slice"], alert["rule"]): alert for alert in alerts}
+    return sorted(
+        (alert for alert in latest.values() if alert["state"] not in OVER),
+        key=lambda alert: (-_SEVERITY[alert["kind"]], -alert["opened_pane_ms"], alert["slicing"], alert["slice"]),
+    )
 
 
-def open_rules(alerts: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
-    """Rules with an open incident, sorted, by (slicing, slice); alerts are oldest first."""
-    latest = {(alert["slicing"], alert["slice"], alert["rule"]): alert["state"] for alert in alerts}
-    table: dict[tuple[str, str], list[str]] = {}
-    for (slicing, name, rule), state in sorted(latest.items()):
-        if state != "resolve":
-            table.setdefault((slicing, name), []).append(rule)
+def by_slice(alerts: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Alerts by (slicing, slice), in the order given."""
+    table: dict[tuple[str, str], list[Row]] = {}
+    for alert in alerts:
+        table.setdefault((alert["slicing"], alert["slice"]), []).append(alert)
     return table
 
 
 def worst(kinds: Iterable[str]) -> str:
-    """The worst of some kinds; ``ok`` when there are none."""
+    """The worst of some kinds of alerts; ``ok`` when there are none."""
     return max(kinds, key=_SEVERITY.__getitem__, default="ok")
 
 
@@ -46,16 +53,44 @@ def worst_first(row: Row) -> tuple[int, str, str]:
     return -_SEVERITY[row["state"]], row["slicing"], row["slice"]
 
 
-def incidents(alerts: Iterable[Row], drift_rules: Collection[str]) -> list[Row]:
+def says(alert: Row) -> str:
+    """What an alert has found, in words, without the name of the slice: ``TEMP, location: up by about 1.2 sd``."""
+    first = next(iter(alert["blame"]), None)
+    if first is None or not first["detail"]:
+        return str(alert["summary"]).removeprefix(f"{slice_words(alert['slice'])}: ")
+    features = [blame["feature"] for blame in alert["blame"] if blame["detail"] == first["detail"]]
+    return f"{', '.join(features)}, {first['detail']}"
+
+
+def incident(alert: Row) -> Row:
+    """An alert as a line of a list."""
+    return {
+        **{name: alert[name] for name in ("id", "rule", "kind", "detector", "slicing", "slice", "state", "blame")},
+        "says": says(alert),
+        "start_ms": alert["opened_pane_ms"],
+        "end_ms": alert["time_ms"] if alert["state"] in OVER else None,
+    }
+
+
+def incidents(alerts: Iterable[Row]) -> list[Row]:
     """From when to when each incident lasted; ``end_ms`` is None while it is open."""
     table: dict[str, Row] = {}
     for alert in alerts:
-        rule = alert["rule"]
-        start = {"rule": rule, "kind": kind(rule, drift_rules), "start_ms": alert["opened_pane_ms"], "end_ms": None}
-        incident = table.setdefault(alert["id"], start)
-        if alert["state"] == "resolve":
-            incident["end_ms"] = alert["time_ms"]
-    return sorted(table.values(), key=lambda incident: int(incident["start_ms"]))
+        start = {"rule": alert["rule"], "kind": alert["kind"], "start_ms": alert["opened_pane_ms"], "end_ms": None}
+        entry = table.setdefault(alert["id"], start | {"says": says(alert)})
+        if alert["state"] in OVER:
+            entry["end_ms"] = alert["time_ms"]
+    return sorted(table.values(), key=lambda entry: int(entry["start_ms"]))
+
+
+def newest_days(rows: Iterable[Row], days: int) -> list[Row]:
+    """Of daily histograms, newest first, those of the newest model within so many days up to the newest."""
+    kept: list[Row] = []
+    for row in rows:
+        if kept and (row["model_id"] != kept[0]["model_id"] or kept[0]["time_ms"] - row["time_ms"] >= days * DAY_MS):
+            continue
+        kept.append(row)
+    return kept
 
 
 def swaps(panes: Iterable[Row]) -> list[Row]:

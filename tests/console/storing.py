@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
-from schemas.pane_layout import PaneLayout, fixed_square, fixed_sum
+from flowlib.calibration import PIT_BINS
+from schemas.pane_layout import fixed_square, fixed_sum
 from schemas.records import Alert, Blame, ModelNotice
 from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
 from stream_app.stages.points import SpanRows
+from stream_app.stages.summary import COLUMNS, WIDTH
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 PANE_MS = 21_600_000
@@ -23,13 +26,17 @@ HOSTILE = "<img src=x onerror=document.title='hacked'>"
 
 
 def write_store(path: Path, panes: int = 160) -> Config:
-    """Three stations, one of which drifts half-way; two models, one incident, one refused candidate."""
+    """Three stations, one of which drifts half-way; two models, four incidents, one refused candidate."""
     config = load(EXAMPLE)
-    layout = layout_of(config)
     sink = SQLiteSink(path)
-    sink.write([*_windows(config, layout, panes), *_others(config, panes)])
+    sink.write(all_points(config, panes))
     sink.close()
     return config
+
+
+def all_points(config: Config, panes: int) -> list[Point]:
+    """What :func:`write_store` writes."""
+    return [*_windows(config, panes), *_histograms(config, panes), *_others(config, panes)]
 
 
 def write_long_store(path: Path, panes: int) -> None:
@@ -42,21 +49,20 @@ def write_wide_store(path: Path, names: list[str]) -> None:
     """Many slices with one pane and one window each; an incident of the rule ``drift`` is open on the last one."""
     _write_same(path, [(name, span, START_MS + PANE_MS) for name in names for span in ("pane", "28d")])
     sink = SQLiteSink(path)
-    sink.write(points.alert_points([_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS)]))
+    sink.write(points.alert_points([made_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS)]))
     sink.close()
 
 
 def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
-    layout = layout_of(config)
-    row = _row(layout, np.random.default_rng(7), 24, 24, 0.01)
+    row = _row(np.random.default_rng(7), 24, 24, 0.01)
     spans = (SpanRows(span, "station", end, [name], ["model-one"], row[None]) for name, span, end in places)
     sink = SQLiteSink(path)
-    sink.write([point for span in spans for point in points.window_points(config, layout, span)])
+    sink.write([point for span in spans for point in points.window_points(config, span)])
     sink.close()
 
 
-def _windows(config: Config, layout: PaneLayout, panes: int) -> list[Point]:
+def _windows(config: Config, panes: int) -> list[Point]:
     made, draws = [], np.random.default_rng(7)
     for name in (DRIFTED, "Tiantan", HOSTILE):
         for k in range(panes):
@@ -64,54 +70,80 @@ def _windows(config: Config, layout: PaneLayout, panes: int) -> list[Point]:
             model = "model-one" if k < panes * 3 // 4 else "model-two"
             for span, n in (("pane", 6), ("1d", 24), ("7d", 168), ("28d", 672)):
                 scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
-                row = _row(layout, draws, n, scored, strange)
-                rows = SpanRows(span, "station", end, [name], [model], row[None])
-                made += points.window_points(config, layout, rows)
-                if span == "28d" and k == panes - 1:
-                    made += points.pit_points(config, layout, rows, [0.5 / np.arange(1, layout.d + 1)])
+                row = _row(draws, n, scored, strange)
+                made += points.window_points(config, SpanRows(span, "station", end, [name], [model], row[None]))
     return made
 
 
-def _row(layout: PaneLayout, draws: np.random.Generator, seen: int, n: int, strange: float) -> np.ndarray:
+def _histograms(config: Config, panes: int) -> list[Point]:
+    """Two source partitions, a point a day; the first features lean most, and more on the second partition."""
+    made, d = [], len(config.event.numeric)
+    for k in range(3, panes, 4):
+        model = "model-one" if k < panes * 3 // 4 else "model-two"
+        for partition in range(2):
+            counts = np.full((d, PIT_BINS), 50)
+            counts[:, -1] += 400 * partition // np.arange(1, d + 1)
+            made += points.pit_points(config, partition, START_MS + (k + 1) * PANE_MS, model, counts)
+    return made
+
+
+def _row(draws: np.random.Generator, seen: int, n: int, strange: float) -> np.ndarray:
     """``seen`` does not start anew when a model takes over; what the model says of its ``n`` events does."""
-    row = np.zeros(layout.width, dtype=np.int64)
+    row = np.zeros(WIDTH, dtype=np.int64)
     p = np.where(draws.random(n) < strange, draws.random(n) * 0.01, draws.random(n))
     log_prob = -40 + 3 * draws.standard_normal(n) - 300 * strange * (p < 0.01)
-    row[layout.columns["seen"]], row[layout.columns["scored"]] = seen, n
-    row[layout.columns["log_prob_sum"]] = fixed_sum(log_prob).sum()
-    row[layout.columns["log_prob_square_sum"]] = fixed_square(log_prob).sum()
-    row[layout.columns["p_le"]] = [(p <= alpha).sum() for alpha in points.ALPHAS]
-    row[layout.columns["pit"]] = draws.integers(0, 2 * n // 20 + 2, layout.shapes["pit"])
+    row[COLUMNS["seen"]], row[COLUMNS["scored"]] = seen, n
+    row[COLUMNS["log_prob_sum"]] = fixed_sum(log_prob).sum()
+    row[COLUMNS["log_prob_square_sum"]] = fixed_square(log_prob).sum()
+    row[COLUMNS["p_le"]] = [(p <= alpha).sum() for alpha in points.ALPHAS]
     return row
 
 
-def _alert(stream: str, name: str, opened_ms: int, end_ms: int) -> Alert:
+def made_alert(stream: str, name: str, opened_ms: int, end_ms: int, state: str = "open", number: int = 1) -> Alert:
+    """Drift of two features."""
+    up, down = "location: up by about 1.2 sd", "location: down by about 0.8 sd"
     return Alert(
-        id="a-1",
+        id=f"a-{number}",
         stream=stream,
         rule="drift",
         slicing="station",
         slice=name,
-        state="open",
+        state=state,
+        kind="drift",
+        detector="location",
         opened_pane_ms=opened_ms,
         pane_start_ms=end_ms - PANE_MS,
         pane_end_ms=end_ms,
         statistic=1234.5,
         threshold=1000.0,
-        evidence="e-value",
+        evidence="evidence of change (e-detector)",
         model_id="model-one",
-        blame=[Blame(feature="TEMP", weight=0.6), Blame(feature="DEWP", weight=0.3)],
-        summary=f"{name}: has drifted.",
+        blame=[Blame(feature="TEMP", weight=0.6, detail=up), Blame(feature="DEWP", weight=0.3, detail=down)],
+        summary=f"{name}, TEMP, DEWP: {up}.",
     )
+
+
+def _alerts(stream: str, panes: int) -> list[Alert]:
+    """One is open; before it another ended as learned; elsewhere data faults, one over and one of a slice's volume."""
+    end, middle = START_MS + panes * PANE_MS, START_MS + panes // 2 * PANE_MS
+    drift = made_alert(stream, DRIFTED, middle, end)
+    learned = [
+        made_alert(stream, DRIFTED, START_MS, START_MS + k * PANE_MS, s, 2) for k, s in ((1, "open"), (3, "learned"))
+    ]
+    stuck = Blame(feature="O3", weight=1.0, detail="stuck: its value does not change any more")
+    fault = replace(learned[0], id="a-3", rule="fault", kind="fault", detector="stuck", slice="Tiantan", blame=[stuck])
+    over = replace(fault, state="resolve", pane_end_ms=START_MS + 2 * PANE_MS)
+    silent = replace(drift, id="a-4", rule="fault", kind="fault", detector="volume", slice=HOSTILE, blame=[])
+    silent = replace(silent, summary=f"{HOSTILE}: volume: fewer events than usual.")
+    return [*learned, fault, over, drift, silent]
 
 
 def _others(config: Config, panes: int) -> list[Point]:
     end = START_MS + panes * PANE_MS
-    alert = _alert(config.stream, DRIFTED, START_MS + panes // 2 * PANE_MS, end)
     gates = {"calibration": {"passed": True, "says": "1.2 % of held-out events"}}
     bad = {"likelihood": {"passed": False, "says": "-3 nats an event"}}
     notices = [("model-one", "promoted", gates), ("model-two", "promoted", gates), ("refused-1", "refused", bad)]
-    made = points.alert_points([alert])
+    made = points.alert_points(_alerts(config.stream, panes))
     for k, (model_id, status, figures) in enumerate(notices):
         notice = ModelNotice(
             model_id=model_id,

@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
+from msgspec.structs import replace
 
+from flowlib.table import DAY_MS
 from stream_app.config import load
 from stream_app.console import queries, shapes
-from stream_app.console.answers import SLICES_MAX, NotReadableError, Store
+from stream_app.console.answers import FEATURE_DAYS, SLICES_MAX, NotReadableError, Store
 from stream_app.console.queries import POINTS_MAX, Points, open_store
 from stream_app.console.server import start_in_thread
 from stream_app.errors import DriftflowError
+from stream_app.sinks.sqlite import SQLiteSink
+from stream_app.stages.judge.policy import TOGETHER
+from stream_app.stages.points import alert_points
 from tests.console.storing import (
     DRIFTED,
     EXAMPLE,
     HOSTILE,
     PANE_MS,
     START_MS,
+    made_alert,
     write_long_store,
     write_store,
     write_wide_store,
@@ -48,7 +53,7 @@ def client(path: Path) -> Iterator[httpx.Client]:
 
 
 def _store(path: Path) -> Store:
-    return Store(path, "beijing-air", ["drift"])
+    return Store(path, "beijing-air")
 
 
 def _serve(path: Path) -> Iterator[httpx.Client]:
@@ -61,9 +66,14 @@ def _serve(path: Path) -> Iterator[httpx.Client]:
 def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     overview = client.get("/api/overview").json()["overview"]
     slices = {s["slice"]: s for s in overview["slices"]}
-    assert {name: s["rules"] for name, s in slices.items()} == {DRIFTED: ["drift"], "Tiantan": [], HOSTILE: []}
-    assert [s["state"] for s in overview["slices"]] == ["drift", "ok", "ok"], "the worst comes first"
-    assert overview["states"] == {"drift": 1, "ok": 2}
+    assert {name: [(a["kind"], a["says"]) for a in s["alerts"]] for name, s in slices.items()} == {
+        DRIFTED: [("drift", "TEMP, location: up by about 1.2 sd")],
+        HOSTILE: [("fault", "volume: fewer events than usual.")],
+        "Tiantan": [],
+    }
+    assert [s["state"] for s in overview["slices"]] == ["drift", "fault", "ok"], "the worst comes first"
+    assert overview["states"] == {"drift": 1, "fault": 1, "ok": 1}
+    assert (overview["open"], overview["together"]) == ({"drift": 1, "fault": 1}, [])
     assert slices[DRIFTED]["span"] == "28d"
     assert slices[DRIFTED]["share"] > 0.2 > 0.05 > slices["Tiantan"]["share"]
     assert overview["counters"] == {
@@ -75,22 +85,78 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
         "closed_early": 0,
     }
     assert (overview["service"], overview["swaps"]) == ("model-two", 1)
-    assert (overview["opened"], overview["retrains"]) == (1, 0)
+    assert (overview["opened"], overview["retrains"]) == (4, 0)
     assert [m["status"] for m in overview["models"]] == ["promoted", "promoted", "refused"]
     assert overview["models"][-1]["gates"]["likelihood"]["passed"] is False
-    assert [(a["slice"], a["blame"][0]["feature"]) for a in overview["alerts"]] == [(DRIFTED, "TEMP")]
 
 
-def test_detail_has_curves_incidents_calibration_and_features(client: httpx.Client) -> None:
+def test_alerts_that_are_open_come_first_and_the_others_say_how_they_ended(client: httpx.Client) -> None:
+    alerts = client.get("/api/overview").json()["overview"]["alerts"]
+    end = {"open": None, "learned": START_MS + 3 * PANE_MS, "resolve": START_MS + 2 * PANE_MS}
+    found = [(a["slice"], a["kind"], a["detector"], a["state"], a["end_ms"] == end[a["state"]]) for a in alerts]
+    assert found == [
+        (DRIFTED, "drift", "location", "open", True),
+        (HOSTILE, "fault", "volume", "open", True),
+        (DRIFTED, "drift", "location", "learned", True),
+        ("Tiantan", "fault", "stuck", "resolve", True),
+    ]
+    assert [(b["feature"], b["weight"]) for b in alerts[0]["blame"]] == [("TEMP", 0.6), ("DEWP", 0.3)]
+
+
+def test_features_are_of_all_partitions_and_of_the_newest_week_of_the_newest_model(client: httpx.Client) -> None:
+    """The second partition leans by 400 / j values a day to the last bin; ten days are the newest model's."""
+    features = client.get("/api/overview").json()["overview"]["features"]
+    first = next(entry for entry in features["entries"] if entry["feature"] == "PM2.5")
+    assert [entry["feature"] for entry in features["entries"]][:2] == ["PM2.5", "PM10"]
+    assert first["counts"] == [FEATURE_DAYS * 2 * 50] * 19 + [FEATURE_DAYS * (2 * 50 + 400)]
+    assert first["moved"] == pytest.approx(500 / 2400 - 1 / 20, abs=0.02), "less what chance explains"
+    assert features["from_ms"] == START_MS + (40 - FEATURE_DAYS) * DAY_MS
+
+
+def test_histograms_of_two_models_are_never_summed(tmp_path: Path) -> None:
+    write_store(tmp_path / "store.sqlite", panes=16)  # the newest model has scored one day
+    _, overview = _store(tmp_path / "store.sqlite").overview()
+    assert overview is not None
+    assert overview["features"]["entries"][0]["counts"][0] == 2 * 50
+
+
+def test_what_all_slices_together_say_is_said_of_no_slice(path: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(path, tmp_path / "store.sqlite"))
+    sink = SQLiteSink(copy)
+    sink.write(alert_points([replace(made_alert("beijing-air", TOGETHER, START_MS, START_MS + PANE_MS), id="a-9")]))
+    sink.close()
+    _, overview = _store(copy).overview()
+    assert overview is not None
+    assert [(a["kind"], a["says"]) for a in overview["together"]] == [("drift", "TEMP, location: up by about 1.2 sd")]
+    assert {row["slice"] for row in overview["slices"]} == {DRIFTED, "Tiantan", HOSTILE}
+    assert overview["open"] == {"drift": 2, "fault": 1}
+
+
+def test_the_smallest_shifts_are_shown_where_they_are_known(path: Path, tmp_path: Path) -> None:
+    _, overview = _store(path).overview()
+    assert overview is not None
+    assert [row["shifts"] for row in overview["slices"]] == [[None, None]] * 3
+    copy = Path(shutil.copy(path, tmp_path / "store.sqlite"))
+    known = "json_set(fields, '$.smallest_shift_day', 0.8, '$.smallest_shift_week', 0.25)"
+    with sqlite3.connect(copy) as link:
+        link.execute(f"UPDATE points SET fields = {known} WHERE series LIKE '%span=28d%'")
+    link.close()
+    _, overview = _store(copy).overview()
+    assert overview is not None
+    assert (overview["left_out"], [row["shifts"] for row in overview["slices"]]) == (0, [[0.8, 0.25]] * 3)
+
+
+def test_detail_has_curves_incidents_and_calibration(client: httpx.Client) -> None:
     detail = client.get("/api/slice", params={"slicing": "station", "slice": DRIFTED}).json()
     assert len(detail["panes"]["t"]) == 160
     assert detail["spans"] == ["1d", "7d", "28d"]
+    drift = {"rule": "drift", "kind": "drift", "says": "TEMP, location: up by about 1.2 sd"}
     assert detail["incidents"] == [
-        {"rule": "drift", "kind": "drift", "start_ms": START_MS + 80 * PANE_MS, "end_ms": None}
+        drift | {"start_ms": START_MS, "end_ms": START_MS + 3 * PANE_MS},
+        drift | {"start_ms": START_MS + 80 * PANE_MS, "end_ms": None},
     ]
     assert detail["swaps"] == [{"model_id": "model-two", "time_ms": START_MS + 120 * PANE_MS}]
     assert detail["calibration"]["share"] == sorted(detail["calibration"]["share"])
-    assert [f["feature"] for f in detail["features"]][:2] == ["PM2.5", "PM10"]
     assert client.get("/api/slice", params={"slicing": "station", "slice": "nowhere"}).status_code == 404
 
 
@@ -109,22 +175,10 @@ def test_a_window_without_scored_events_has_no_share() -> None:
     assert shapes.share({"scored": 50, "p_le_01": 1}, "p_le_01") == 0.02
 
 
-def test_rules_that_ask_for_a_new_model_mean_drift_the_others_warn(path: Path) -> None:
-    config = load(EXAMPLE)
-    rules = {name: msgspec.structs.replace(rule, retrain=name == "step") for name, rule in config.rules.items()}
-    sink = msgspec.structs.replace(config.sink, path=str(path))
-    _, overview = Store.of(msgspec.structs.replace(config, rules=rules, sink=sink)).overview()
-    assert overview is not None
-    assert overview["states"] == {"warning": 1, "ok": 2}
-    _, overview = Store.of(msgspec.structs.replace(config, sink=sink)).overview()
-    assert overview is not None
-    assert overview["states"] == {"drift": 1, "ok": 2}
-
-
 def test_without_the_embedded_store_the_console_says_what_to_do() -> None:
     config = load(EXAMPLE)
     with pytest.raises(DriftflowError, match="Grafana"):
-        Store.of(msgspec.structs.replace(config, sink=msgspec.structs.replace(config.sink, kind="influx")))
+        Store.of(replace(config, sink=replace(config.sink, kind="influx")))
 
 
 def test_going_back_to_an_old_model_is_a_swap_too() -> None:

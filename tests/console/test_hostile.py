@@ -33,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def handle(whole: Path) -> Iterator[Handle]:
-    served = start_in_thread(Store(whole, "beijing-air", ["drift"]))
+    served = start_in_thread(Store(whole, "beijing-air"))
     yield served
     served.stop()
 
@@ -223,7 +223,7 @@ def rows_of(path: Path) -> list[tuple[Any, ...]]:
 
 def answers(path: Path) -> dict[str, Any]:
     """Both answers as the server would send them; the overview."""
-    store = Store(path, "beijing-air", ["drift"])
+    store = Store(path, "beijing-air")
     _, overview = store.overview()
     assert overview is not None
     for row in overview["slices"]:
@@ -297,7 +297,7 @@ def test_a_curve_is_not_stretched_by_a_time_that_is_none(whole: Path, tmp_path: 
     rows = [row for row in rows_of(whole) if row[:2] == ("windows", SERIES)]
     far = [("windows", SERIES, time_ms, TAGS, rows[-1][4]) for time_ms in (-(2**63), MILLIS_MAX + 1, 2**63 - 1, "x")]
     path = with_rows(whole, tmp_path, far)
-    before, after = (Store(p, "beijing-air", ["drift"]).detail("station", DRIFTED, "28d") for p in (whole, path))
+    before, after = (Store(p, "beijing-air").detail("station", DRIFTED, "28d") for p in (whole, path))
     assert before is not None
     assert after is not None
     assert (after.pop("left_out"), before.pop("left_out")) == (4, 0)
@@ -335,7 +335,7 @@ def test_a_damaged_file_is_said_to_be_one_and_a_whole_one_in_its_place_is_read(
 ) -> None:
     """While the console runs: nothing is kept of the old file."""
     path = Path(shutil.copy(whole, tmp_path / "store.sqlite"))
-    store = Store(path, "beijing-air", ["drift"])
+    store = Store(path, "beijing-air")
     for _ in range(2):
         assert len(answers(path)["slices"]) == 3
         assert store.overview()[1] is not None

@@ -15,7 +15,7 @@ import pytest
 from stream_app.console.answers import SLICES_MAX, Store
 from stream_app.console.server import Handle, start_in_thread
 from tests.conftest import cannot_start
-from tests.console.storing import DRIFTED, write_store, write_wide_store
+from tests.console.storing import DRIFTED, HOSTILE, write_store, write_wide_store
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def serve() -> Iterator[Callable[[Path], Handle]]:
     with ExitStack() as stack:
 
         def start(path: Path) -> Handle:
-            handle = start_in_thread(Store(path, "beijing-air", ["drift"]))
+            handle = start_in_thread(Store(path, "beijing-air"))
             stack.callback(handle.stop)
             return handle
 
@@ -103,15 +103,37 @@ def test_the_page_is_readable(
         assert ask(_INK, chart, name) > least, f"{name} is drawn on {chart}"
     dark = ask("return getComputedStyle(document.body).backgroundColor").startswith("rgb(16,")
     assert dark == (scheme == "dark")
-    assert ask("return document.querySelectorAll('#alerts tbody tr').length") == 1
-    assert ask("return document.getElementById('verdict').textContent").startswith("1 of 3 slices has drifted")
-    assert ask("return document.querySelectorAll('.slice.drift').length") == 1
-    assert "TEMP 60 %" in ask("return document.querySelector('#alerts').innerText")
+    verdict = ask("return document.getElementById('verdict').textContent")
+    assert verdict.startswith("1 of 3 slices has drifted")
+    assert verdict.endswith("1 of 3 slices has a data fault.")
+    rows = ask("return [...document.querySelectorAll('#alerts tbody tr')].map((tr) => tr.innerText)")
+    for row, words in zip(rows, _ALERTS, strict=True):
+        assert all(word in row for word in words), (row, words)
+    tiles = ask("return [...document.querySelectorAll('.slice')].map((tile) => tile.innerText)")
+    assert "▲ drift: TEMP, location: up by about 1.2 sd" in tiles[0]
+    assert "◆ data fault: volume: fewer events than usual" in tiles[1]
+    assert "as expected" in tiles[2]
+    assert not any("notices" in tile for tile in tiles), "nothing is known of that here"
     assert ask("return document.querySelectorAll('.model li.fail').length") == 1
     assert ask("return document.querySelectorAll('.feature').length") == 11
     assert ask("return document.title") == "driftflow – beijing-air", "a hostile slice name stays text"
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
+
+_ALERTS = [
+    (
+        "2013-03-21 00:00",
+        "open",
+        "▲ drift",
+        "location",
+        DRIFTED,
+        "TEMP location: up by about 1.2 sd 60 %",
+        "DEWP location: down",
+    ),
+    ("open", "◆ data fault", "volume", "volume: fewer events than usual"),
+    ("a newer model takes it for normal", "2013-03-01 18:00", "▲ drift", DRIFTED),
+    ("normal again", "◆ data fault", "stuck", "Tiantan", "O3 stuck: its value does not change any more"),
+]
 
 _INK = """
 const canvas = document.querySelector(`#${arguments[0]} canvas`);
@@ -153,6 +175,44 @@ def test_pointing_at_a_curve_reads_it(browser: Any, serve: Callable[[Path], Hand
         _wait(browser, f"document.getElementById('{chart}-read').textContent.includes('{word} · drift')", True)
 
 
+def test_a_fault_is_told_from_drift_by_more_than_its_colour(
+    browser: Any, serve: Callable[[Path], Handle], store: Path
+) -> None:
+    _open(browser, serve(store))
+    _wait(browser, _TITLE, DRIFTED)
+    browser.execute_script("document.querySelector('.slice.fault').click()")
+    _wait(browser, _TITLE, HOSTILE)
+    _wait(browser, _DRAWN, 3)
+    assert browser.execute_script(_INK, "strange", "--bad-band") == 0
+    assert browser.execute_script(_INK, "strange", "--warn-band") > 2000
+    assert 0.1 < browser.execute_script(_HATCHED) < 0.5, "lines across the band, more than the grid's"
+
+
+_HATCHED = """
+const canvas = document.querySelector('#strange canvas');
+const pixels = canvas.getContext('2d').getImageData(Math.floor(canvas.width * 0.9), 20, 40, 30).data;
+const seen = new Map();
+for (let i = 0; i < pixels.length; i += 4) {
+  const shade = `${pixels[i]},${pixels[i + 1]},${pixels[i + 2]}`;
+  seen.set(shade, (seen.get(shade) ?? 0) + 4 / pixels.length);
+}
+return 1 - Math.max(...seen.values());
+"""
+
+
+def test_the_shifts_that_a_slice_notices_are_in_plain_words(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(store, tmp_path / "store.sqlite"))
+    with sqlite3.connect(path) as link:
+        shift = "json_set(fields, '$.smallest_shift_day', 0.8)"
+        link.execute(f"UPDATE points SET fields = {shift} WHERE series LIKE '%span=28d%'")
+    link.close()
+    _open(browser, serve(path))
+    _wait(browser, "document.querySelector('.shifts')?.innerText", "notices 0.80 / – sd")
+    assert "in a day / a week" in browser.execute_script("return document.querySelector('.shifts').title")
+
+
 def test_what_is_written_meanwhile_appears(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
     """The page waits for a store, fills when there is one, follows it, and says when nobody answers any more."""
     path = tmp_path / "store.sqlite"
@@ -191,7 +251,7 @@ def test_a_long_name_does_not_break_the_page(
     _wait(browser, _TITLE, name)
     _wait(browser, _DRAWN, 3)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-    assert browser.execute_script("return document.querySelector('.slice').offsetHeight") < 120
+    assert browser.execute_script("return document.querySelector('.slice').offsetHeight") < 160
     assert browser.execute_script("return document.documentElement.scrollHeight") < 4_500
     for chart, ink in (("likelihood", "--accent"), ("strange", "--strange")):
         assert browser.execute_script(_INK, chart, ink) > 8, f"a single pane is a dot on {chart}"

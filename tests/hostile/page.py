@@ -67,7 +67,7 @@ class Page:
         return measurement, f"hostile-{number}", time_ms, _text(tags), _text(fields)
 
     def _answers(self, path: Path) -> tuple[Any, Any]:
-        store = Store(path, self._config.stream, ["drift"])
+        store = Store(path, self._config.stream)
         answers = store.overview()[1], store.detail("station", DRIFTED)
         assert None not in answers
         return json.loads(json.dumps(answers[0], allow_nan=False)), json.loads(json.dumps(answers[1], allow_nan=False))

@@ -59,6 +59,7 @@ async function show(overview) {
   showLeftOut(overview);
   showSlices(overview, isChosen, choose);
   showAlerts(overview.alerts, choose);
+  showFeatures(overview.features);
   showModels(overview);
   if (state.chosen) await showDetail();
 }
@@ -79,10 +80,9 @@ async function showDetail() {
   if (text === state.text) return;
   state.text = text;
   state.detail = JSON.parse(text);
-  $("slice-title").textContent = state.detail.slice || "all";
+  $("slice-title").textContent = nameOf(state.detail.slice);
   $("strange-span").textContent = lasting(state.detail.strange.span);
   showSpans(state.detail, (span) => { state.span = span; showDetail().catch(failed); });
-  showFeatures(state.detail);
   showCalibrationText(state.detail);
   draw();
 }

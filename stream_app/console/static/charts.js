@@ -42,7 +42,28 @@ function dashed(u, at, stroke) {
   u.ctx.restore();
 }
 
-// Time in drift and time under another warning: incidents that overlap are one band, or the tint would add up.
+// Not by colour alone: faults are hatched.
+function hatch(u, from, to, stroke) {
+  const left = Math.max(u.valToPos(from, "x", true), u.bbox.left), right = Math.min(u.valToPos(to, "x", true), u.bbox.left + u.bbox.width);
+  if (right <= left) return;
+  const { top, height } = u.bbox, step = 9 * devicePixelRatio;
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(left, top, Math.max(right - left, 1), height);
+  u.ctx.clip();
+  u.ctx.strokeStyle = stroke;
+  u.ctx.lineWidth = devicePixelRatio;
+  u.ctx.globalAlpha = 0.5;
+  u.ctx.beginPath();
+  for (let x = Math.floor((left - height) / step) * step; x < right; x += step) {
+    u.ctx.moveTo(x, top + height);
+    u.ctx.lineTo(x + height, top);
+  }
+  u.ctx.stroke();
+  u.ctx.restore();
+}
+
+// Time in drift and time under a data fault: incidents that overlap are one band, or the tint would add up.
 function bands(incidents, kind, end) {
   const joined = [];
   for (const i of incidents.filter((i) => i.kind === kind)) {
@@ -55,8 +76,10 @@ function bands(incidents, kind, end) {
 
 function overlay(detail, end) {
   return (u) => {
-    for (const [from, to] of bands(detail.incidents, "warning", end)) shade(u, from / 1000, to / 1000, colour("--warn-band"));
+    const faults = bands(detail.incidents, "fault", end);
+    for (const [from, to] of faults) shade(u, from / 1000, to / 1000, colour("--warn-band"));
     for (const [from, to] of bands(detail.incidents, "drift", end)) shade(u, from / 1000, to / 1000, colour("--bad-band"));
+    for (const [from, to] of faults) hatch(u, from / 1000, to / 1000, colour("--warn"));
     for (const s of detail.swaps) dashed(u, s.time_ms / 1000, colour("--swap"));
   };
 }
@@ -88,8 +111,8 @@ function put(id, options, data, say) {
 const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 
 function nameIncidents(detail, seconds) {
-  const rules = detail.incidents.filter((i) => i.start_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity)).map((i) => i.rule);
-  return rules.length ? ` · ${[...new Set(rules)].join(", ")}` : "";
+  return detail.incidents.filter((i) => i.start_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity))
+    .map((i) => ` · ${KIND[i.kind]}: ${i.says}`).join("");
 }
 
 // The worst half per cent would flatten everything else: it runs off the lower edge.

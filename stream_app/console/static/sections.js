@@ -5,7 +5,10 @@ const $ = (id) => document.getElementById(id);
 const percent = (x, digits = 1) => (x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`);
 const count = (n) => Number(n ?? 0).toLocaleString("en");
 const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
-const LABEL = { ok: "as expected", warning: "warning", drift: "drift" };
+const KIND = { drift: "drift", fault: "data fault" };
+const MARK = { drift: "▲", fault: "◆" };
+const TOGETHER = "__all__";
+const nameOf = (slice) => (slice === TOGETHER ? "all slices together" : slice || "all");
 
 function spanWords(span) {
   const words = { s: "second", m: "minute", h: "hour", d: "day" };
@@ -33,13 +36,17 @@ function replaceKeepingFocus(host, nodes) {
 }
 
 function showVerdict(o) {
-  const { drift = 0, warning = 0, ok = 0 } = o.states;
-  const n = drift + warning + ok, all = n === 1 ? "the only slice" : `all ${count(n)} slices`;
+  const { drift = 0, fault = 0, ok = 0 } = o.states;
+  const n = drift + fault + ok, all = n === 1 ? "the only slice" : `all ${count(n)} slices`;
   const part = (k) => `${count(k)} of ${count(n)} slice${n === 1 ? "" : "s"} ${k === 1 ? "has" : "have"}`;
-  $("verdict").className = drift ? "drift" : warning ? "warning" : "ok";
-  $("verdict").textContent = drift
-    ? `${part(drift)} drifted: events there no longer look like those the model learned from.`
-    : warning ? `No drift. ${part(warning)} a warning.` : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`;
+  const together = o.together.filter((a) => a.kind === "drift"), drifted = drift || together.length;
+  $("verdict").className = drifted ? "drift" : fault ? "fault" : "ok";
+  $("verdict").textContent = [
+    drift ? `${part(drift)} drifted: events there no longer look like those the model learned from.` : "",
+    ...together.map((a) => `All slices together have drifted: ${a.says.replace(/\.$/, "")}.`),
+    drifted ? "" : fault ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
+    fault ? `${part(fault)} a data fault.` : "",
+  ].filter(Boolean).join(" ");
 }
 
 function showLeftOut({ left_out: n }) {
@@ -51,7 +58,8 @@ function showTiles(o) {
   const c = o.counters;
   const tiles = [
     [count(c.received), "events received"],
-    [count(o.opened), "incidents opened"],
+    [`${count(o.open.drift)} / ${count(o.open.fault)}`, "drift / data faults open now"],
+    [count(o.opened), "alerts opened so far"],
     [count(o.retrains), "times a new model was asked for"],
     [count(o.swaps), "models swapped in"],
     [`${count(c.late)} / ${count(c.rejected)} / ${count(c.duplicate)}`, "events late / rejected / duplicate"],
@@ -68,11 +76,20 @@ function showSlices(o, isChosen, choose) {
   $("slices-more").textContent = !o.found ? "No slice has that in its name."
     : o.found > o.slices.length ? `The worst ${count(o.slices.length)} of ${count(o.found)}. Find the others by name.` : "";
   replaceKeepingFocus($("slices"), o.slices.map((s) => {
-    const says = s.rules.length ? s.rules.join(", ") : LABEL.ok;
+    const says = s.alerts.length ? s.alerts.map((a) => `${MARK[a.kind]} ${KIND[a.kind]}: ${a.says}`).join(" · ") : "as expected";
     return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, title: s.slice, onclick: () => choose(s) },
       make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
-      make("small", {}, o.slicings > 1 ? `${s.slicing}: ${says}` : says));
+      make("small", { class: "says" }, o.slicings > 1 ? `${s.slicing}: ${says}` : says), ...showShifts(s.shifts));
   }));
+}
+
+const SHIFTS_TITLE = "Smallest shift noticed in a day / a week: how far the mean of one feature has to move, in standard deviations "
+  + "of a single event, to be found within that time at the rate of events here. More events find less.";
+
+function showShifts(shifts) {
+  if (shifts.every((s) => s === null || s === undefined)) return [];
+  const [day, week] = shifts.map((s) => (s === null || s === undefined ? "–" : s.toFixed(2)));
+  return [make("small", { class: "shifts", title: SHIFTS_TITLE }, `notices ${day} / ${week} sd`)];
 }
 
 function showSpans(detail, choose) {
@@ -108,13 +125,14 @@ function histogram(feature, counts) {
   return node;
 }
 
-function showFeatures({ slice, span, features }) {
-  $("features-title").textContent = `Which features moved in the last ${lasting(span)}: ${slice || "all"}`;
-  if (!features.length) {
+function showFeatures({ entries, from_ms: from }) {
+  const since = entries.length ? ` since ${moment(from).slice(0, 10)}` : "";
+  $("features-title").textContent = `Which features moved${since}, in all slices together`;
+  if (!entries.length) {
     $("features").replaceChildren(make("p", { class: "hint" }, "The first histograms are stored after the first full day."));
     return;
   }
-  $("features").replaceChildren(...features.map(featureCard));
+  $("features").replaceChildren(...entries.map(featureCard));
 }
 
 const FAR = 0.25;
@@ -127,15 +145,30 @@ function featureCard({ feature, moved, counts }) {
     make("div", { class: "track" }, bar), histogram(feature, counts));
 }
 
+const OVER = { resolve: "normal again", learned: "a newer model takes it for normal" };
+
 function showAlerts(alerts, choose) {
   const rows = alerts.map((a) => {
-    const blame = make("td", { class: "blame" }, ...a.blame.map((b) => make("span", {}, `${b.feature} ${percent(b.weight, 0)}`)));
-    const name = make("button", { type: "button", class: "link", onclick: () => choose(a) }, a.slice || "all");
-    return make("tr", {}, make("td", { class: "when" }, moment(a.time_ms)), make("td", { class: "tight" }, make("span", { class: `state ${a.state}` }, a.state)),
-      make("td", { class: "tight" }, name), make("td", { class: "tight" }, a.rule), make("td", { class: "says" }, a.summary), blame);
+    const name = a.slice === TOGETHER ? nameOf(a.slice)
+      : make("button", { type: "button", class: "link", onclick: () => choose(a) }, nameOf(a.slice));
+    const state = a.end_ms === null ? [make("b", {}, "open")] : [OVER[a.state], make("small", {}, moment(a.end_ms))];
+    const detector = a.rule === a.kind ? a.detector : `${a.detector}, rule ${a.rule}`;
+    return make("tr", { class: a.end_ms === null ? `open ${a.kind}` : "over" }, make("td", { class: "when" }, moment(a.start_ms)),
+      make("td", { class: "until" }, ...state),
+      make("td", { class: "tight" }, make("span", { class: `kind ${a.kind}` }, `${MARK[a.kind]} ${KIND[a.kind]}`), make("small", {}, detector)),
+      make("td", { class: "tight" }, name), make("td", { class: "says" }, ...findings(a)));
   });
-  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "6" }, "No alerts so far.")));
+  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "5" }, "No alerts so far.")));
   $("alerts").tBodies[0].replaceChildren(...rows);
+}
+
+// Each finding once, with the features that share it.
+function findings({ blame, says }) {
+  const of = new Map();
+  for (const b of blame) of.set(b.detail, [...(of.get(b.detail) ?? []), b]);
+  if (!of.size) return [says];
+  return [...of].map(([detail, features]) => make("div", {}, make("b", {}, features.map((b) => b.feature).join(", ")), ` ${detail} `,
+    make("span", { class: "part" }, percent(features[0].weight, 0))));
 }
 
 function showModels(o) {
