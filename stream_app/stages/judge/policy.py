@@ -122,8 +122,10 @@ class Policy:
         return self._alert("open", rule, incident, verdict)
 
     def _judge_open(self, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert | None:
-        if verdict.remaining < rule.resolve:
+        over = verdict.remaining < rule.resolve
+        if over or not verdict.says:  # what it was last said to be
             verdict = replace(verdict, detector=incident.detector, says=incident.says, blame=incident.blame)
+        if over:
             learned = verdict.model_id != incident.model_id
             alert = self._alert("learned" if learned else "resolve", rule, incident, verdict)
             incident.since_ms = incident.opened_ms = _NEVER
@@ -184,14 +186,14 @@ class Policy:
         }
 
 
-_NOW = {"open": "{says}", "update": "still so, {says}", "resolve": "normal again ({says})"}
+_NOW = {"open": "{says}", "update": "still so ({says})", "resolve": "normal again (it was: {says})"}
 
 
 def _summary(state: str, verdict: Verdict) -> str:
-    says = verdict.says or f"{verdict.detector} is above its threshold"
+    says = verdict.says.removeprefix(f"{verdict.detector}: ") or f"{verdict.detector} is above its threshold"
     columns = ", ".join(dict.fromkeys(name for name, _, _ in verdict.blame))
     name = slice_words(verdict.slice)
     subject = f"{name}, {columns}" if columns else name
     if state == "learned":
-        return f"{subject}: model {verdict.model_id}, trained since, takes it for normal ({says})."
+        return f"{subject}: model {verdict.model_id}, trained since, takes it for normal (it was: {says})."
     return f"{subject}: {_NOW[state].format(says=says)}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,14 @@ class DependenceDetector(MomentDetector):
         """See :class:`Detector`."""
         self._pairs = part.reference.pairs
         return super().evidence(part)
+
+    def to_state(self) -> Any:
+        """See :class:`Detector`: the pairs of the model in service, to name them by."""
+        return self._pairs
+
+    def restore(self, state: Any) -> None:
+        """See :class:`Detector`."""
+        self._pairs = np.array(state, dtype=np.int64)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,14 @@ class VariationDetector(Stateless):
         share = np.full(hits.shape, 3.0 / (float(reference.rows.sum()) + 3.0) + 1e-4)  # the rule of three
         log_e = bernoulli(hits.astype(np.float64), trials.astype(np.float64), share, _ODDS, np.ones(hits.shape))
         return Evidence(log_e, trials & watched)
+
+    def to_state(self) -> Any:
+        """See :class:`Detector`: the kinds of the columns, to say what has happened to them."""
+        return self._kind
+
+    def restore(self, state: Any) -> None:
+        """See :class:`Detector`."""
+        self._kind = np.array(state, dtype=np.int64)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
