@@ -191,9 +191,10 @@ _NOW = {"open": "{says}", "update": "still so ({says})", "resolve": "normal agai
 
 def _summary(state: str, verdict: Verdict) -> str:
     says = verdict.says.removeprefix(f"{verdict.detector}: ") or f"{verdict.detector} is above its threshold"
-    columns = ", ".join(dict.fromkeys(name for name, _, _ in verdict.blame))
-    name = slice_words(verdict.slice)
-    subject = f"{name}, {columns}" if columns else name
+    found = [name for name, _, detail in verdict.blame if detail == verdict.says]
+    others = [name for name, _, detail in verdict.blame if detail != verdict.says]
+    subject = ", ".join([slice_words(verdict.slice), *found])
     if state == "learned":
         return f"{subject}: model {verdict.model_id}, trained since, takes it for normal (it was: {says})."
-    return f"{subject}: {_NOW[state].format(says=says)}."
+    also = f"; also {', '.join(others)}" if others and state != "resolve" else ""
+    return f"{subject}: {_NOW[state].format(says=says)}{also}."
