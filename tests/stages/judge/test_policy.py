@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Alert
 from stream_app.config import Duration, RuleConfig
-from stream_app.stages.judge.policy import Policy, Verdict, summary_of
+from stream_app.stages.judge.policy import TOGETHER, Policy, Verdict
 from stream_app.stages.snapshot import pack, unpack
 
 PANE = 1_000
@@ -18,13 +18,26 @@ PANE = 1_000
 
 def policy(min_duration: int = 0, cooldown: int = 0, open_: float = 10.0, resolve: float = 5.0) -> Policy:
     rule = RuleConfig(
-        detector="pit", open=open_, resolve=resolve, min_duration=Duration(min_duration), cooldown=Duration(cooldown)
+        detectors=["location"],
+        open=open_,
+        resolve=resolve,
+        min_duration=Duration(min_duration),
+        cooldown=Duration(cooldown),
     )
-    return Policy("s", {"r": rule, "other": rule})
+    return Policy("s", {"r": rule, "other": rule, "fault": rule})
 
 
 def verdict(k: int, statistic: float, slice_: str = "a", **change: Any) -> Verdict:
-    given = {"rule": "r", "detector": "pit", "slicing": "station", "model_id": "m", "evidence": "distance"} | change
+    given: dict[str, Any] = {
+        "rule": "r",
+        "kind": "drift",
+        "detector": "location",
+        "slicing": "station",
+        "model_id": "m",
+        "remaining": statistic,
+        "evidence": "evidence of change",
+        "says": "location: up by about 1.2 sd",
+    } | change
     return Verdict(slice=slice_, pane_start_ms=k * PANE, pane_end_ms=(k + 1) * PANE, statistic=statistic, **given)
 
 
@@ -47,10 +60,50 @@ def test_it_opens_at_one_threshold_and_resolves_below_another() -> None:
     assert got == ["", "open", "", "", "resolve", "", "open"]
 
 
-def test_the_threshold_told_is_the_one_crossed() -> None:
+def test_it_resolves_by_what_remains_of_the_evidence_not_by_its_size() -> None:
+    of = policy()
+    assert judge(of, verdict(0, 20.0)) is not None
+    assert judge(of, verdict(1, 1.0, remaining=7.0)) is None
+    assert judge(of, verdict(2, 500.0, remaining=6.0)) is None
+    over = judge(of, verdict(3, 500.0, remaining=4.9))
+    assert over is not None
+    assert over.state == "resolve"
+
+
+def test_the_threshold_is_that_of_the_opening() -> None:
     opened, resolved = (alert for alert in tell(policy(), [12.0, 1.0]) if alert)
     assert (opened.threshold, opened.statistic) == (10.0, 12.0)
-    assert (resolved.threshold, resolved.statistic) == (5.0, 1.0)
+    assert (resolved.threshold, resolved.statistic) == (10.0, 1.0)
+
+
+def test_kind_and_detector_are_told() -> None:
+    alert = judge(policy(), verdict(0, 20.0, kind="fault", detector="missing"))
+    assert alert is not None
+    assert (alert.kind, alert.detector) == ("fault", "missing")
+
+
+def test_an_alert_that_ends_under_another_model_was_learned() -> None:
+    of = policy()
+    assert judge(of, verdict(0, 20.0)) is not None
+    update = judge(of, verdict(1, 20.0, model_id="n"))
+    assert update is None, "the swap alone ends nothing"
+    learned = judge(of, verdict(2, 1.0, model_id="n"))
+    assert learned is not None
+    assert (learned.state, learned.model_id) == ("learned", "n")
+    assert learned.summary == "a: model n, trained since, takes it for normal (it was: up by about 1.2 sd)."
+    again = judge(of, verdict(3, 20.0, model_id="n"))
+    assert again is not None
+    assert again.id != learned.id
+
+
+def test_what_is_at_fault_asks_for_no_model() -> None:
+    of = policy()
+    for rule, slice_ in (("r", "a"), ("r", "b"), ("fault", "b"), ("fault", "c")):
+        assert judge(of, verdict(0, 20.0, slice_, rule=rule)) is not None
+    assert [name for name, _ in of.open_alerts({"r"}, {"fault"})] == ["a"]
+    assert [name for name, _ in of.open_alerts({"r"}, set())] == ["a", "b"]
+    judge(of, verdict(1, 1.0, "b", rule="fault"))
+    assert [name for name, _ in of.open_alerts({"r"}, {"fault"})] == ["a", "b"], "the fault is over, the drift is not"
 
 
 def test_one_id_from_open_to_resolve_and_another_for_the_next() -> None:
@@ -68,7 +121,7 @@ def test_the_id_says_what_the_incident_is_and_nothing_else() -> None:
         return alert.id
 
     base = opened()
-    assert opened(evidence="other words", blame=(("x", 1.0),)) == base
+    assert opened(evidence="other words", blame=(("x", 1.0, "location"),)) == base
     different = [opened(slice_="b"), opened(slicing="all"), opened(rule="other"), opened(model_id="n")]
     assert len({base, *different}) == 5
 
@@ -104,29 +157,56 @@ def test_slices_and_rules_have_incidents_of_their_own() -> None:
     assert judge(of, verdict(0, 20.0, "a")) is not None
     assert judge(of, verdict(0, 20.0, "b")) is not None
     assert judge(of, verdict(0, 20.0, "a", rule="other")) is not None
-    assert [name for name, _ in of.open_alerts({"r"})] == ["a", "b"]
-    assert [name for name, _ in of.open_alerts({"other", "r"})] == ["a", "a", "b"]
+    assert [name for name, _ in of.open_alerts({"r"}, set())] == ["a", "b"]
+    assert [name for name, _ in of.open_alerts({"other", "r"}, set())] == ["a", "a", "b"]
     judge(of, verdict(1, 0.0, "a"))
-    assert [name for name, _ in of.open_alerts({"r"})] == ["b"]
+    assert [name for name, _ in of.open_alerts({"r"}, set())] == ["b"]
 
 
-def test_the_summary_names_slice_and_features() -> None:
+def test_the_summary_says_what_where_and_whether_it_lasts() -> None:
     of = policy(cooldown=PANE)
-    blame = (("x", 0.6), ("y", 0.4))
+    blame = (("x", 0.6, "location: up by about 1.2 sd"), ("y", 0.4, "location: down by about 0.3 sd"))
     opened, update, resolved = (judge(of, verdict(k, v, blame=blame)) for k, v in enumerate([11.0, 11.0, 0.0]))
     assert opened is not None
-    assert opened.summary == f"a: {summary_of('pit')}; most moved: x, y."
-    assert [(b.feature, b.weight) for b in opened.blame] == [("x", 0.6), ("y", 0.4)]
+    assert opened.summary == "a, x, y: up by about 1.2 sd."
+    assert [(b.feature, b.weight, b.detail) for b in opened.blame] == list(blame)
     assert update is not None
-    assert "still" in update.summary
+    assert update.summary == "a, x, y: still so (up by about 1.2 sd)."
     assert resolved is not None
-    assert resolved.summary.startswith("a: back to normal")
+    assert resolved.summary == "a, x, y: normal again (it was: up by about 1.2 sd)."
 
 
-@pytest.mark.parametrize("detector", ["likelihood", "pit", "adwin", "missing"])
-def test_every_detector_has_words(detector: str) -> None:
-    assert "above its threshold" not in summary_of(detector)
-    assert "mine is above its threshold" in summary_of("mine")
+@pytest.mark.parametrize(
+    ("slice_", "says", "blame", "summary"),
+    [
+        ("north", "silence: no events come any more", (), "north: no events come any more."),
+        ("north", "", (), "north: location is above its threshold."),
+        (
+            TOGETHER,
+            "location: down by about 0.2 sd",
+            (("x", 1.0, ""),),
+            "all slices together, x: down by about 0.2 sd.",
+        ),
+        ("", "volume: fewer events than usual", (), "all events: fewer events than usual."),
+    ],
+)
+def test_summaries(slice_: str, says: str, blame: Any, summary: str) -> None:
+    detector = says.partition(":")[0] or "location"
+    alert = judge(policy(), verdict(0, 20.0, slice_, detector=detector, says=says, blame=blame))
+    assert alert is not None
+    assert alert.summary == summary
+
+
+def test_what_an_alert_is_about_stays_where_a_later_verdict_does_not_say() -> None:
+    of, blame = policy(cooldown=PANE), (("x", 1.0, "location: up by about 1.2 sd"),)
+    opened = judge(of, verdict(0, 20.0, blame=blame))
+    update, over = judge(of, verdict(1, 8.0, says="", detector="scale")), judge(of, verdict(2, 0.0, says=""))
+    assert opened is not None
+    assert update is not None
+    assert over is not None
+    assert update.blame == over.blame == opened.blame
+    assert update.detector == over.detector == "location"
+    assert over.summary == "a, x: normal again (it was: up by about 1.2 sd)."
 
 
 PATH = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 4.9, 5.0, 7.0, 10.0, 50.0])), max_size=40)
@@ -141,7 +221,7 @@ def test_state_round_trip(path: list[tuple[str, float]], at: int, min_duration: 
     before = [judge(first, each) for each in verdicts[:at]]
     second.restore(unpack(pack(first.to_state())))
     assert before + [judge(second, each) for each in verdicts[at:]] == expected
-    assert second.open_alerts({"r"}) == whole.open_alerts({"r"})
+    assert second.open_alerts({"r"}, set()) == whole.open_alerts({"r"}, set())
 
 
 @settings(max_examples=150, deadline=None)
