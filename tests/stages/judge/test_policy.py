@@ -168,12 +168,12 @@ def test_the_summary_says_what_where_and_whether_it_lasts() -> None:
     blame = (("x", 0.6, "location: up by about 1.2 sd"), ("y", 0.4, "location: down by about 0.3 sd"))
     opened, update, resolved = (judge(of, verdict(k, v, blame=blame)) for k, v in enumerate([11.0, 11.0, 0.0]))
     assert opened is not None
-    assert opened.summary == "a, x, y: up by about 1.2 sd."
+    assert opened.summary == "a, x: up by about 1.2 sd; also y."
     assert [(b.feature, b.weight, b.detail) for b in opened.blame] == list(blame)
     assert update is not None
-    assert update.summary == "a, x, y: still so (up by about 1.2 sd)."
+    assert update.summary == "a, x: still so (up by about 1.2 sd); also y."
     assert resolved is not None
-    assert resolved.summary == "a, x, y: normal again (it was: up by about 1.2 sd)."
+    assert resolved.summary == "a, x: normal again (it was: up by about 1.2 sd)."
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_summary_says_what_where_and_whether_it_lasts() -> None:
         (
             TOGETHER,
             "location: down by about 0.2 sd",
-            (("x", 1.0, ""),),
+            (("x", 1.0, "location: down by about 0.2 sd"),),
             "all slices together, x: down by about 0.2 sd.",
         ),
         ("", "volume: fewer events than usual", (), "all events: fewer events than usual."),
