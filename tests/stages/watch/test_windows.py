@@ -1,60 +1,69 @@
-"""Rolling windows: running totals equal the brute-force sum over the span, whatever the gaps."""
+"""Rolling windows: totals equal the brute-force sum over the span, whatever the gaps."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
+from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, span_name
+from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
+from stream_app.stages.watch.merging import SlicingPane
+from stream_app.stages.watch.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, rings, span_name
 
-PANE = 1_000
-LAYOUT = PaneLayout(1)
+PANE, HOUR_MS = 1_000, 3_600_000
+LAYOUT = PaneLayout(2)
+SPANS = [2, 7, 8, 28, 56]
 
 PANES = st.lists(
     st.tuples(st.integers(1, 40), st.lists(st.tuples(st.integers(0, 5), st.integers(1, 99)), max_size=4)), max_size=30
 )
 """(panes skipped + 1, (slice, value) …) one after the other: gaps included."""
+Panes = list[tuple[int, list[tuple[int, int]]]]
 
 
-def play(ring: Ring, panes: list[tuple[int, list[tuple[int, int]]]]) -> list[tuple[int, int, int]]:
-    """Feed the panes; (time, slice, value) of everything added. Checks the totals after each pane."""
-    added: list[tuple[int, int, int]] = []
-    start = 0
+def windows_of(*spans: int) -> SlicingWindows:
+    made = [Duration(span * PANE) for span in spans]
+    return SlicingWindows.empty(WindowsConfig(pane=Duration(PANE), spans=made))
+
+
+def pane(start: int, values: dict[int, int], model: str = "m") -> SlicingPane:
+    """A pane of slices named by a number, whose every column holds a value."""
+    names = [str(i) for i in sorted(values)]
+    rows = np.array([[values[int(n)]] * LAYOUT.width for n in names], dtype=np.int64).reshape(-1, LAYOUT.width)
+    return SlicingPane("k", start, start + PANE, names, [model] * len(names), rows, [])
+
+
+def played(panes: Panes, first: int = 0) -> Iterator[SlicingPane]:
+    start = first
     for gap, entries in panes:
         start += gap * PANE
-        values = dict(entries)
-        at = np.array(sorted(values), dtype=np.int64)
-        ring.grow(int(at.max(initial=-1)) + 1)
-        rows = np.array([[values[i]] * LAYOUT.width for i in at.tolist()], dtype=np.int64).reshape(-1, LAYOUT.width)
-        ring.add(ring.advance(start), at, rows)
-        added += [(start, i, values[i]) for i in at.tolist()]
-        check(ring, start, added)
-    return added
+        yield pane(start, dict(entries))
 
 
-def first_ms(ring: Ring, pane_start_ms: int) -> int:
-    """Start of the window that ends with a pane."""
-    return (pane_start_ms // ring.bucket_ms - len(ring.bucket) + 1) * ring.bucket_ms
+def value(rows: Ints) -> list[int]:
+    """The first column of summaries; all sums of one column hold the same here."""
+    return [int(n) for n in rows[:, 0]]
 
 
-def check(ring: Ring, start: int, added: list[tuple[int, int, int]]) -> None:
-    """Totals against a sum over ``[first_ms, end of the pane)``."""
-    expected = np.zeros(ring.total.shape, dtype=np.int64)
-    for at, i, value in added:
-        if first_ms(ring, start) <= at <= start:
-            expected[i] += value
-    assert np.array_equal(ring.total, expected)
-    assert np.array_equal(ring.rows.sum(axis=0), expected)
-
-
-@settings(max_examples=150, deadline=None)
-@given(PANES, st.sampled_from([1, 2, 7, 28, 29, 30, 56, 336]))
-def test_totals_are_the_sum_over_the_span(panes: list[tuple[int, list[tuple[int, int]]]], span: int) -> None:
-    play(Ring.empty(span * PANE, PANE, LAYOUT.width), panes)
+@settings(max_examples=100, deadline=None)
+@given(PANES)
+def test_totals_are_the_sum_over_each_span(panes: Panes) -> None:
+    windows, added = windows_of(*SPANS), list[tuple[int, str, int]]()
+    for one in played(panes):
+        index = windows.enter(one, LAYOUT)
+        added += zip([one.start_ms] * len(one.names), one.names, one.rows[:, 0].tolist(), strict=True)
+        for span, totals in windows.spans(one.start_ms, index):
+            length = windows.of_span[span]
+            first = (one.start_ms // length - span // length + 1) * length
+            expected = [sum(n for at, of, n in added if of == name and first <= at) for name in one.names]
+            assert value(totals) == expected, f"span of {span} ms"
 
 
 @pytest.mark.parametrize("span", [1, 2, 7, 28, 29, 31, 56, 112, 336, 1_000])
@@ -67,80 +76,93 @@ def test_the_span_is_cut_into_equal_whole_panes(span: int) -> None:
     assert finer == []
 
 
-def test_the_window_covers_the_span_less_the_part_of_a_bucket() -> None:
-    ring = Ring.empty(56 * PANE, PANE, 1)
-    assert ring.bucket_ms == 2 * PANE
-    assert first_ms(ring, 100 * PANE) == (100 - 54) * PANE
-    assert first_ms(ring, 101 * PANE) == (101 - 55) * PANE
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 3_000), min_size=1, max_size=5, unique=True))
+def test_spans_share_rings_whose_buckets_they_are_a_whole_number_of(panes: list[int]) -> None:
+    spans = sorted(n * PANE for n in panes)
+    chosen = rings(spans, PANE)
+    assert list(chosen) == spans
+    for span, (length, k) in chosen.items():
+        assert length % PANE == 0
+        assert span % length == 0
+        assert span // length <= k
+    sizes = dict(chosen.values())
+    assert all(
+        k == max(span // length for span, (own, _) in chosen.items() if own == length) for length, k in sizes.items()
+    )
 
 
-def test_a_gap_longer_than_the_span_empties_the_ring() -> None:
-    ring = Ring.empty(4 * PANE, PANE, LAYOUT.width)
-    play(ring, [(1, [(0, 5), (1, 6)]), (1, [(0, 7)])])
-    assert ring.total[0, 0] == 12
-    ring.advance(50 * PANE)
-    assert not ring.total.any()
-    assert not ring.rows.any()
+def test_the_usual_spans_have_a_ring_of_hours_and_one_of_days() -> None:
+    windows = SlicingWindows.empty(WindowsConfig())
+    spans = [int(span) for span in WindowsConfig().spans]
+    assert [span // DAY_MS for span in spans] == [1, 7, 28]
+    assert {length // HOUR_MS: len(ring.bucket) for length, ring in windows.rings.items()} == {1: 24, 24: 28}
+    assert sum(ring.rows[:, :1].nbytes for ring in SlicingWindows.empty(WindowsConfig()).rings.values()) == 0
+    index = windows.enter(pane(0, {0: 1}), LAYOUT)
+    assert sum(len(ring.bucket) for ring in windows.rings.values()) * WIDTH * 8 <= 8_000, "bytes of a slice"
+    assert index.tolist() == [0]
 
 
-def test_forget_model_keeps_what_does_not_depend_on_it() -> None:
-    ring = Ring.empty(4 * PANE, PANE, LAYOUT.width)
-    play(ring, [(1, [(0, 5), (1, 6)]), (1, [(0, 7), (1, 8)])])
-    ring.forget_model(np.array([1]), LAYOUT)
-    assert ring.total[0].tolist() == [12] * LAYOUT.width
-    free = LAYOUT.model_free
-    assert ring.total[1].tolist() == [14] * free + [0] * (LAYOUT.width - free)
-    assert np.array_equal(ring.rows.sum(axis=0), ring.total)
+def test_a_gap_longer_than_the_span_empties_it() -> None:
+    windows = windows_of(4)
+    windows.enter(pane(0, {0: 5, 1: 6}), LAYOUT)
+    index = windows.enter(pane(PANE, {0: 7}), LAYOUT)
+    assert value(next(windows.spans(PANE, index))[1]) == [12]
+    index = windows.enter(pane(50 * PANE, {}), LAYOUT)
+    assert not next(windows.spans(50 * PANE, np.array([0, 1])))[1].any()
+
+
+def test_another_model_forgets_what_depends_on_it_and_keeps_the_rest() -> None:
+    windows = windows_of(4)
+    windows.enter(pane(0, {0: 5, 1: 6}), LAYOUT)
+    index = windows.enter(pane(PANE, {0: 7}, "n"), LAYOUT)
+    totals = next(windows.spans(PANE, np.array([0, 1])))[1]
+    missing = COLUMNS["missing"].start
+    assert totals[0, [i for i in range(MODEL_FREE) if i != missing]].tolist() == [12] * (MODEL_FREE - 1)
+    assert totals[0, MODEL_FREE:].tolist() == [7] * (WIDTH - MODEL_FREE), "its own pane alone"
+    assert totals[1, MODEL_FREE:].tolist() == [6] * (WIDTH - MODEL_FREE), "another slice"
+    assert (index.tolist(), windows.model) == ([0], ["n", "m"])
+
+
+def test_the_summary_holds_the_columns_that_it_names() -> None:
+    rows = np.arange(2 * LAYOUT.width, dtype=np.int64).reshape(2, LAYOUT.width)
+    short = summary(LAYOUT, rows)
+    assert short.shape == (2, WIDTH)
+    for name, place in COLUMNS.items():
+        whole = rows[:, LAYOUT.columns[name]]
+        assert np.array_equal(short[:, place], whole.sum(axis=1, keepdims=True) if name == "missing" else whole)
+    free = [name for name, place in COLUMNS.items() if place.stop <= MODEL_FREE]
+    assert all(LAYOUT.columns[name].stop <= LAYOUT.model_free for name in free)
 
 
 @settings(max_examples=40, deadline=None)
-@given(PANES, st.integers(0, 3))
-def test_totals_after_forgetting_stay_consistent(
-    panes: list[tuple[int, list[tuple[int, int]]]], forgotten: int
-) -> None:
-    ring = Ring.empty(6 * PANE, PANE, LAYOUT.width)
-    ring.grow(6)
-    play(ring, panes)
-    ring.forget_model(np.array([forgotten]), LAYOUT)
-    ring.advance(sum(gap for gap, _ in panes) * PANE + 3 * PANE)
-    assert np.array_equal(ring.rows.sum(axis=0), ring.total)
-    assert (ring.total >= 0).all()
-    ring.advance(10**6 * PANE)
-    assert not ring.total.any()
-
-
-def test_model_free_columns_come_first() -> None:
-    names = list(LAYOUT.shapes)
-    assert names[: names.index("scored")] == ["seen", "late", "unscorable", "missing"]
-    assert LAYOUT.columns["scored"].start == LAYOUT.model_free
-
-
-@settings(max_examples=30, deadline=None)
 @given(PANES, PANES)
-def test_a_restored_ring_goes_on_the_same(
-    before: list[tuple[int, list[tuple[int, int]]]], after: list[tuple[int, list[tuple[int, int]]]]
-) -> None:
-    windows = SlicingWindows([Ring.empty(6 * PANE, PANE, LAYOUT.width), Ring.empty(56 * PANE, PANE, LAYOUT.width)])
-    for name in "abcdef":
-        windows.ensure(name, "m")
-    for ring in windows.rings:
-        play(ring, before)
+def test_restored_windows_go_on_the_same(before: Panes, after: Panes) -> None:
+    windows = windows_of(6, 56)
+    for one in played(before):
+        windows.enter(one, LAYOUT)
     back = SlicingWindows.from_state(unpack(pack(windows.to_state())))
-    start = sum(gap for gap, _ in before) * PANE
-    for each in (windows, back):
-        for ring in each.rings:
-            for gap, entries in after:
-                at = np.array(sorted(dict(entries)), dtype=np.int64)
-                ring.add(ring.advance(start + gap * PANE), at, np.ones((len(at), LAYOUT.width), np.int64))
+    for one in played(after, sum(gap for gap, _ in before) * PANE):
+        index = windows.enter(one, LAYOUT)
+        assert back.enter(one, LAYOUT).tolist() == index.tolist()
+        expected = [(span, totals.tolist()) for span, totals in windows.spans(one.start_ms, index)]
+        assert [(span, totals.tolist()) for span, totals in back.spans(one.start_ms, index)] == expected
     assert pack(back.to_state()) == pack(windows.to_state())
     assert (back.index, back.model) == (windows.index, windows.model)
 
 
 def test_ensure_gives_each_slice_one_index_for_good() -> None:
-    windows = SlicingWindows([Ring.empty(2 * PANE, PANE, 3)])
+    windows = windows_of(2)
     assert [windows.ensure(name, "m") for name in ("b", "a", "b", "c", "a")] == [0, 1, 0, 2, 1]
     assert windows.model == ["m", "m", "m"]
-    assert windows.rings[0].total.shape[0] >= 3
+    assert all(ring.rows.shape[1] >= 3 for ring in windows.rings.values())
+
+
+def test_a_ring_grows_by_more_than_one_slice_at_a_time() -> None:
+    ring = Ring.empty(PANE, 4)
+    for m in range(1, 200):
+        ring.grow(m)
+        assert m <= ring.rows.shape[1] <= max(2 * m, 16)
 
 
 @pytest.mark.parametrize(
