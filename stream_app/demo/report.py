@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections import Counter
 from typing import Any
 
 from flowlib.intervals import wilson
@@ -49,12 +50,15 @@ def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _incidents(facts: Facts) -> dict[str, int]:
+def _incidents(facts: Facts) -> Row:
     opened = [alert for alert in facts.alerts if alert["state"] == "open"]
     return {
         "alerts_opened": len(opened),
-        "drift_alerts_opened": sum(alert["rule"] == "drift" for alert in opened),
+        "drift_alerts_opened": sum(alert["kind"] == "drift" for alert in opened),
+        "fault_alerts_opened": sum(alert["kind"] == "fault" for alert in opened),
+        "alerts_by_detector": dict(sorted(Counter(alert["detector"] for alert in opened).items())),
         "alerts_resolved": sum(alert["state"] == "resolve" for alert in facts.alerts),
+        "alerts_learned": sum(alert["state"] == "learned" for alert in facts.alerts),
         "retrain_requests": len(facts.retrains),
         "models_promoted": _models(facts, "promoted"),
     }
@@ -82,7 +86,7 @@ def alarm_rates(panes: list[Row], alerts: list[Row], history_end_ms: int) -> Row
     """
     models = list(dict.fromkeys(pane["model_id"] for pane in panes))
     first = [pane for pane in panes if pane["model_id"] == models[0]]
-    opened = [alert["opened_pane_ms"] for alert in alerts if alert["state"] == "open" and alert["rule"] == "drift"]
+    opened = [alert["opened_pane_ms"] for alert in alerts if alert["state"] == "open" and alert["kind"] == "drift"]
     parts = {
         "reference": [pane for pane in first if pane["time_ms"] <= history_end_ms and _is_gate_day(pane)],
         "drift": [pane for pane in first if opened and pane["time_ms"] > min(opened)],

@@ -15,10 +15,13 @@ from rich.text import Text
 
 from stream_app.demo.facts import SHOWN_SPAN, Facts
 from stream_app.demo.progress import Progress
+from stream_app.stages.judge.policy import slice_words
 from stream_app.terminal import utc
 
 _ALERTS_SHOWN = 8
 _DAY = "%d %b"
+_MARKS = {"drift": "▲", "fault": "◆"}
+_STYLES = {"drift": "bold red", "fault": "yellow"}
 
 
 def render(facts: Facts, progress: Progress) -> RenderableType:
@@ -52,24 +55,24 @@ def _bar(event_ms: int, progress: Progress) -> ProgressBar:
 def _slices(facts: Facts) -> RenderableType:
     if not facts.slices:
         return Text("no slices yet", "dim")
-    rules, names = _open_rules(facts.alerts), sorted(facts.slices)
-    cells = [_slice(name, facts.slices[name], rules.get(name, [])) for name in names]
-    words = f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days"
+    kinds, names = _open_kinds(facts.alerts), sorted(facts.slices)
+    cells = [_slice(name, facts.slices[name], kinds.get(name, set())) for name in names]
+    words = f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days; ▲ drift, ◆ data fault"
     return Group(Text(words, "dim"), Columns(cells, padding=(0, 3)), Text())
 
 
-def _slice(name: str, row: dict[str, Any], rules: list[str]) -> Text:
-    share = row["p_le_01"] / max(row["scored"], 1)
-    mark, style = ("▲", "bold red") if "drift" in rules else ("●", "yellow") if rules else ("●", "green")
-    return Text.assemble((f"{mark} ", style), f"{name:<14}", (f"{share:6.1%}", style))
+def _slice(name: str, row: dict[str, Any], kinds: set[str]) -> Text:
+    share, marks = row["p_le_01"] / max(row["scored"], 1), "".join(_MARKS[kind] for kind in sorted(kinds)) or "●"
+    style = "bold red" if "drift" in kinds else "yellow" if kinds else "green"
+    return Text.assemble((f"{marks:<2} ", style), f"{name:<14}", (f"{share:6.1%}", style))
 
 
-def _open_rules(alerts: list[dict[str, Any]]) -> dict[str, list[str]]:
-    state = {(a["slice"], a["rule"]): a["state"] for a in alerts}
-    table: dict[str, list[str]] = {}
-    for (name, rule), last in state.items():
-        if last != "resolve":
-            table.setdefault(name, []).append(rule)
+def _open_kinds(alerts: list[dict[str, Any]]) -> dict[str, set[str]]:
+    latest = {(a["slice"], a["rule"]): a for a in alerts}
+    table: dict[str, set[str]] = {}
+    for (name, _), alert in latest.items():
+        if alert["state"] not in ("resolve", "learned"):
+            table.setdefault(name, set()).add(alert["kind"])
     return table
 
 
@@ -77,24 +80,26 @@ def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
     if not alerts:
         return Text("no alerts yet", "dim")
     table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
-    for column in ("when", "state", "slice", "rule", "statistic"):  # these whole, on a terminal of any width
-        table.add_column(column, no_wrap=True, min_width=13 if column == "slice" else 7)
-    table.add_column("features to blame", no_wrap=True, ratio=1)
-    # What opened, and everything on drift: the rest is in the console.
-    shown = [alert for alert in alerts if alert["state"] == "open" or alert["rule"] == "drift"]
+    for column, width in (("when", 6), ("state", 7), ("kind", 7), ("slice", 13)):  # these whole, on any terminal
+        table.add_column(column, no_wrap=True, min_width=width)
+    table.add_column("what has happened", no_wrap=True, ratio=1)
+    shown = [alert for alert in alerts if alert["state"] != "update"]  # these are in the console
     for alert in shown[-_ALERTS_SHOWN:][::-1]:
-        style = {"open": "bold red", "resolve": "green"}.get(alert["state"], "yellow")
-        blame = ", ".join(f"{b['feature']} {b['weight']:.0%}" for b in json.loads(alert["blame"]))
+        style = {"resolve": "green", "learned": "green"}.get(alert["state"], _STYLES[alert["kind"]])
         table.add_row(
             utc(alert["time_ms"], _DAY),
             Text(alert["state"], style),
-            alert["slice"],
-            alert["rule"],
-            f"{alert['statistic']:.3g}",
-            blame,
+            Text(f"{_MARKS[alert['kind']]} {alert['kind']}", _STYLES[alert["kind"]]),
+            slice_words(alert["slice"]),
+            _said(alert),
         )
     opened = sum(alert["state"] == "open" for alert in alerts)
     return Group(Text(f"latest of {opened} alerts", "dim"), table, Text())
+
+
+def _said(alert: dict[str, Any]) -> Text:
+    """The summary without the slice, which has a column of its own."""
+    return Text(alert["summary"].removeprefix(slice_words(alert["slice"])).lstrip(",: "))
 
 
 def _models(models: list[dict[str, Any]], service: str) -> RenderableType:

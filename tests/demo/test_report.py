@@ -24,8 +24,8 @@ def pane(time_ms: int, model_id: str, scored: int, alarms: int) -> dict[str, Any
     return {"time_ms": time_ms, "model_id": model_id, "scored": scored, "p_le_01": alarms}
 
 
-def drift(time_ms: int, rule: str = "drift", state: str = "open") -> dict[str, Any]:
-    return {"state": state, "rule": rule, "opened_pane_ms": time_ms}
+def drift(time_ms: int, kind: str = "drift", state: str = "open") -> dict[str, Any]:
+    return {"state": state, "kind": kind, "opened_pane_ms": time_ms}
 
 
 PANES = [
@@ -43,7 +43,7 @@ DRIFT_MS = GATE_DAY + FOLDS * DAY_MS + 1
 
 
 def test_each_period_counts_its_own_panes() -> None:
-    alerts = [drift(0, "feature"), drift(0, state="resolve"), drift(DRIFT_MS + 1), drift(DRIFT_MS)]
+    alerts = [drift(0, "fault"), drift(0, state="resolve"), drift(DRIFT_MS + 1), drift(DRIFT_MS)]
     rates = alarm_rates(PANES, alerts, HISTORY_END)
     assert rates["events"] == {"reference": 400, "drift": 50, "after_swap": 800}
     assert (rates["reference"], rates["drift"], rates["after_swap"]) == (0.01, 0.4, 0.01)
@@ -70,9 +70,24 @@ def run(tmp_path: Path) -> tuple[Facts, Progress]:
         storing.window(1_000, "north", "m0", 5, 1),
         storing.window(1_000, "north", "m0", 5, 1, "8s"),
         storing.window(2_000, "south", "m1", 5, 0),
-        storing.point("alerts", 2_000, alert | {"rule": "drift"}, opened_pane_ms=1_000),
-        storing.point("alerts", 2_000, alert | {"rule": "step"}, opened_pane_ms=1_000),
-        storing.point("alerts", 3_000, alert | {"rule": "drift", "state": "resolve"}, opened_pane_ms=1_000),
+        storing.point("alerts", 2_000, alert | {"rule": "d"}, opened_pane_ms=1_000, kind="drift", detector="scale"),
+        storing.point("alerts", 2_000, alert | {"rule": "f"}, opened_pane_ms=1_000, kind="fault", detector="stuck"),
+        storing.point(
+            "alerts",
+            3_000,
+            alert | {"rule": "f", "state": "resolve"},
+            opened_pane_ms=1_000,
+            kind="fault",
+            detector="stuck",
+        ),
+        storing.point(
+            "alerts",
+            3_000,
+            alert | {"rule": "d", "state": "learned"},
+            opened_pane_ms=1_000,
+            kind="drift",
+            detector="scale",
+        ),
         storing.point("retrains", 2_000, {"stream": "s"}, id="r0", model_id="m0"),
         *(
             storing.point("models", time_ms, {"model_id": name, "stream": "s"}, status=status, **about)
@@ -108,7 +123,10 @@ EXPECTED = {
     "windows_written": 3,
     "alerts_opened": 2,
     "drift_alerts_opened": 1,
+    "fault_alerts_opened": 1,
+    "alerts_by_detector": {"scale": 1, "stuck": 1},
     "alerts_resolved": 1,
+    "alerts_learned": 1,
     "retrain_requests": 1,
     "models_promoted": 2,
     "models_refused": 2,

@@ -12,6 +12,7 @@ from rich.console import Console
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
 from stream_app.demo.view import render
+from stream_app.stages.judge.policy import TOGETHER, slice_words
 from tests.stages.streams import config
 
 NOVEMBER_MS = 1_383_264_000_000
@@ -19,17 +20,22 @@ NOVEMBER_MS = 1_383_264_000_000
 
 def facts_with(gates: dict[str, Any], status: str = "promoted") -> Facts:
     facts = Facts(config())
-    blame = [{"feature": "PM2.5", "weight": 0.31}, {"feature": "RAIN", "weight": 0.2}]
     facts.alerts = [
         {
             "time_ms": NOVEMBER_MS,
             "state": state,
-            "slice": "Wanshouxigong",
-            "rule": rule,
-            "statistic": 1234.5,
-            "blame": json.dumps(blame),
+            "slice": slice_,
+            "rule": kind,
+            "kind": kind,
+            "summary": f"{slice_words(slice_)}, {says}.",
         }
-        for state, rule in (("open", "drift"), ("open", "feature"), ("resolve", "drift"))
+        for state, kind, slice_, says in (
+            ("open", "drift", "Wanshouxigong", "PM2.5: up by about 1.2 sd"),
+            ("open", "fault", "Wanshouxigong", "RAIN: its value does not change any more"),
+            ("update", "fault", "Wanshouxigong", "RAIN: still so"),
+            ("learned", "drift", "Wanshouxigong", "TEMP: a newer model takes it for normal"),
+            ("open", "drift", TOGETHER, "O3: down by about 0.3 sd"),
+        )
     ]
     facts.models = [
         {
@@ -58,14 +64,28 @@ def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
     gates = {"calibration": {"candidate": 0.01295}, "likelihood": {"gain_nats": 2.96}}
     text = shown(facts_with(gates), width, "the trainer to answer 2 requests")
     lines = [line for line in text.splitlines() if "Wanshouxigong" in line and "Nov" in line]
-    assert len(lines) == 3
-    for words in (("01 Nov", "open", "drift", "1.23e+03", "PM2.5 31%"), ("01 Nov", "open", "feature"), ("resolve",)):
+    assert len(lines) == 3, "what goes on is not repeated"
+    for words in (
+        ("01 Nov", "open", "▲ drift", "PM2.5: up by about 1.2 sd"),
+        ("01 Nov", "open", "◆ fault", "RAIN: its value"),
+        ("01 Nov", "learned", "▲ drift", "TEMP: a newer"),
+    ):
         assert any(all(word in line for word in words) for line in lines), (words, text)
+    assert any("all slices together" in line and "O3: down by about 0.3 sd" in line for line in text.splitlines())
     (model,) = [line for line in text.splitlines() if "0123456789abcdef" in line]
     assert all(word in model for word in ("promoted", "61,001", "1.3% strange, +3.0 nats"))
     assert "the traffic waits for the trainer to answer 2 requests" in text
     assert "01 Nov 2013" in text
     assert "console http://127.0.0.1:8765" in text
+
+
+def test_a_slice_shows_the_kinds_of_its_open_alerts() -> None:
+    facts = facts_with({})
+    assert "◆  Wanshouxigong" in shown(facts, 100), "its drift has been learned"
+    facts.alerts = facts.alerts[:1]
+    assert "▲  Wanshouxigong" in shown(facts, 100)
+    facts.alerts = []
+    assert "●  Wanshouxigong" in shown(facts, 100)
 
 
 def test_a_refusal_says_why() -> None:
