@@ -33,8 +33,8 @@ class CategoriesDetector(Stateless):
         share, error = (a[part.known].reshape(flat) for a in (reference.share, reference.share_se))
         inflation = np.broadcast_to(reference.share_inflation.reshape(-1), counts.shape)
         most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
-        more = bernoulli(counts, n, np.minimum(most, 0.95), _MORE, inflation)
-        less = bernoulli(counts, n, np.maximum(least, 1e-6), _LESS, inflation)
+        more = bernoulli(counts, n, most, _MORE, inflation)
+        less = bernoulli(counts, n, least, _LESS, inflation)
         return Evidence(np.concatenate([more, less], axis=2), n > 0)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:

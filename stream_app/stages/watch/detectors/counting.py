@@ -11,19 +11,26 @@ import numpy as np
 
 from flowlib.table import Floats
 
+LEAST, MOST = 1e-6, 0.97
+"""Normal shares outside leave nothing to bet on: what is always missing cannot be missing more often."""
+
+NO_BET = -1e3
+"""Log e-value of a bet that cannot be made: as good as lost."""
+
 
 def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflation: Floats) -> Floats:
     """Log e-values ``(…, b)`` of more hits than normal.
 
     Args:
         hits, trials: ``(…,)``.
-        share: ``(…,)`` the largest that is normal, inside (0, 1).
+        share: ``(…,)`` the largest that is normal; outside (:data:`LEAST`, :data:`MOST`) there is no bet.
         odds: ``(b,)`` factors above 1 (or below 1, with the smallest normal share) of the odds bet on.
         inflation: ``(…,)`` variance ratio, 1 at least.
 
     >>> round(float(bernoulli(np.array(2.0), np.array(6.0), np.array(0.01), np.array([10.0]), np.array(1.0))[0]), 2)
     4.09
     """
-    p = np.clip(share, 1e-6, 1.0 - 1e-6)[..., None]
+    p = np.clip(share, LEAST, MOST)[..., None]
     gain = -np.log1p(p * (odds - 1.0))  # of a trial: log((1 − p₁) / (1 − p))
-    return (hits[..., None] * np.log(odds) + trials[..., None] * gain) / inflation[..., None]
+    log_e = (hits[..., None] * np.log(odds) + trials[..., None] * gain) / inflation[..., None]
+    return np.where(((share > LEAST) & (share < MOST))[..., None], log_e, NO_BET)

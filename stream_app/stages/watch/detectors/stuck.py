@@ -40,9 +40,7 @@ class StuckDetector(Stateless):
         size = np.clip(part.present, 1, STILL_SIZES).astype(np.int64) - 1
         normal = np.take_along_axis(reference.still[part.known], size[:, :, None], axis=2)[:, :, 0]
         inflation = np.broadcast_to(reference.still_inflation, still.shape)
-        log_e = bernoulli(
-            still.astype(np.float64), there.astype(np.float64), np.minimum(normal * 1.2 + 0.004, 0.97), _ODDS, inflation
-        )
+        log_e = bernoulli(still.astype(np.float64), there.astype(np.float64), normal * 1.2 + 0.004, _ODDS, inflation)
         return Evidence(log_e, there & (reference.kind == VARIES))
 
     def _of(self, slices: Ints) -> Ints:
