@@ -81,10 +81,13 @@ class Policy:
         self._rules = rules
         self._incidents: dict[tuple[str, str, str], Incident] = {}
 
-    def pending(self, rule: str, slicing: str) -> set[str]:
-        """Slices whose incident is open or may open, which a verdict is due of in every pane."""
+    def pending(self, rule: str, slicing: str, end_ms: int) -> dict[str, bool]:
+        """Slices whose incident is open or may open, which a verdict is due of in every pane; and whether it has to
+        say why, in the pane that ends then.
+        """
+        cooldown = self._rules[rule].cooldown
         return {
-            slice_
+            slice_: incident.opened_ms == _NEVER or end_ms - incident.sent_ms >= cooldown > 0
             for (of_rule, of_slicing, slice_), incident in self._incidents.items()
             if (of_rule, of_slicing) == (rule, slicing) and max(incident.since_ms, incident.opened_ms) != _NEVER
         }

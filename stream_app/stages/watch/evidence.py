@@ -64,15 +64,24 @@ class Mixture:
     """
 
     def __init__(self, config: Config, rule: RuleConfig, layout: PaneLayout) -> None:
-        made = [(DETECTORS[name](config, layout), DETECTORS[name].weight) for name in _ordered(rule.detectors)]
-        used = [(detector, weight) for detector, weight in made if detector.channels]
-        total = sum(weight for _, weight in used) or 1.0
         self._rule = rule
-        self.detectors: list[Detector] = [detector for detector, _ in used]
-        self._weights = [weight / total / (d.channels * d.bets) for d, weight in used]
-        self._state: list[Steps] = [np.zeros((1, d.channels, d.bets), dtype=np.uint16) for d in self.detectors]
-        self._mixed = np.zeros((1, len(used)))
-        self._peaks: dict[int, list[Steps]] = {}
+        made = [DETECTORS[name](config, layout) for name in DETECTORS if name in rule.detectors]
+        self.detectors: list[Detector] = [detector for detector in made if detector.channels]
+        total = sum(detector.weight for detector in self.detectors) or 1.0
+        # Those that look at a pane's own slices first, so that each kind is one run of columns.
+        ordered = sorted(self.detectors, key=lambda detector: detector.everywhere)
+        weights, self._places = [np.zeros(0)], dict[str, slice]()
+        for detector in ordered:
+            width = detector.channels * detector.bets
+            self._places[detector.name] = slice(first := sum(map(len, weights)), first + width)
+            weights.append(np.full(width, detector.weight / total / width))
+        self._weights = np.concatenate(weights)
+        own = sum(d.channels * d.bets for d in ordered if not d.everywhere)
+        self._runs = (slice(0, own), slice(own, len(self._weights)))
+        self._of_run = ([d for d in ordered if not d.everywhere], [d for d in ordered if d.everywhere])
+        self._steps: Steps = np.zeros((1, len(self._weights)), dtype=np.uint16)
+        self._mixed = np.zeros((1, 2))
+        self._peaks: dict[int, Steps] = {}
 
     @property
     def slices(self) -> int:
@@ -89,24 +98,42 @@ class Mixture:
             grouped: whether the slices together are looked at as well.
         """
         self._grow(slices + 1)
-        # A change that an open alert speaks of would be found once more in the sum over all slices.
+        for run, given in enumerate((parts, everywhere)):
+            if not self._of_run[run]:
+                continue
+            for part in given:
+                self._add(run, part.slices + 1, [detector.evidence(part) for detector in self._of_run[run]])
+        if grouped:
+            self._add_together(parts, slices)
+
+    def _add_together(self, parts: Sequence[Part], slices: int) -> None:
+        """The group's evidence, without slices that have an open alert: their change would be found once more."""
         ordinary = np.ones(slices, dtype=bool)
         ordinary[[i - 1 for i in self._peaks if i]] = False
-        for k, detector in enumerate(self.detectors):
-            for part in everywhere if detector.everywhere else parts:
-                self._add(k, part.slices + 1, detector.evidence(part))
-                if grouped:
-                    together = detector.together(part, ordinary[part.slices])
-                    if together is not None:
-                        self._add(k, np.zeros(1, dtype=np.int64), together)
+        for part in parts:
+            said = [detector.together(part, ordinary[part.slices]) for detector in self._of_run[0]]
+            if any(evidence is not None for evidence in said):
+                blank = [
+                    Evidence(np.zeros((1, d.channels, d.bets)), np.zeros((1, d.channels), dtype=bool))
+                    for d in self._of_run[0]
+                ]
+                chosen = [evidence or none for evidence, none in zip(said, blank, strict=True)]
+                self._add(0, np.zeros(1, dtype=np.int64), chosen)
 
-    def _add(self, k: int, at: Ints, evidence: Evidence) -> None:
+    def _add(self, run: int, at: Ints, evidence: list[Evidence]) -> None:
         """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news."""
-        state, old = self._state[k], self._state[k][at]
-        log_r1 = np.logaddexp(0.0, old / STEPS + evidence.log_e)
-        steps = np.minimum(log_r1 * STEPS, _LARGEST).astype(np.uint16)  # rounded down
-        state[at] = new = np.where(evidence.news[:, :, None], steps, old)
-        self._mixed[at, k] = np.expm1(new / STEPS).sum(axis=(1, 2)) * self._weights[k]
+        columns, p = self._runs[run], len(at)
+        log_e = np.concatenate([part.log_e.reshape(p, -1) for part in evidence], axis=1)
+        news = np.concatenate([np.repeat(part.news, part.log_e.shape[2], axis=1) for part in evidence], axis=1)
+        old = self._steps[at, columns]
+        log_r1 = np.logaddexp(0.0, old / STEPS + log_e)
+        new = np.where(news, np.minimum(log_r1 * STEPS, _LARGEST).astype(np.uint16), old)  # rounded down
+        self._steps[at, columns] = new
+        self._mixed[at, run] = self._mix(new, columns)
+
+    def _mix(self, steps: Steps, columns: slice) -> Floats:
+        """A slice's part of the mixture ``(p,)``: summed row by row, so that it does not depend on the others."""
+        return np.asarray((np.expm1(steps / STEPS) * self._weights[columns]).sum(axis=1))
 
     def statistics(self) -> Floats:
         """The mixture of each slice ``(slices + 1,)``, the group first."""
@@ -119,7 +146,7 @@ class Mixture:
         """
         statistic = self.statistics()
         for i in np.flatnonzero(statistic >= self._rule.open).tolist():
-            self._peaks.setdefault(i, [np.zeros_like(state[i]) for state in self._state])
+            self._peaks.setdefault(i, np.zeros_like(self._steps[i]))
         said: dict[int, tuple[float, float]] = {}
         for i in sorted(self._peaks):
             remaining = self._rule.open * self._remaining(i)
@@ -130,27 +157,24 @@ class Mixture:
 
     def _remaining(self, i: int) -> float:
         """The largest ``R / max R`` of the bets that speak for the alert of a slice, in (0, 1]."""
-        largest, least = 0.0, self._rule.open * _ACCUSED
-        for k, peaks in enumerate(self._peaks[i]):
-            now = self._state[k][i]
-            accused = (np.expm1(now / STEPS) * self._weights[k] >= least) | (peaks > 0)
-            np.maximum(peaks, np.where(accused, now, 0), out=peaks)
-            if accused.any():
-                fallen = (peaks[accused].astype(np.float64) - now[accused]) / STEPS
-                largest = max(largest, float(np.exp(-fallen.min())))
-        return largest
+        peaks, now = self._peaks[i], self._steps[i]
+        accused = (np.expm1(now / STEPS) * self._weights >= self._rule.open * _ACCUSED) | (peaks > 0)
+        np.maximum(peaks, np.where(accused, now, 0), out=peaks)
+        if not accused.any():
+            return 0.0
+        return float(np.exp((now[accused] - peaks[accused].astype(np.float64)).max() / STEPS))
 
     def _forget(self, i: int) -> None:
         del self._peaks[i]
-        for state in self._state:
-            state[i] = 0
+        self._steps[i] = 0
         self._mixed[i] = 0.0
 
     def causes(self, i: int) -> list[Cause]:
         """The channels that speak for a change of a slice, the one to name first."""
         found: list[tuple[float, int, int]] = []
-        for k, state in enumerate(self._state):
-            log_r = _log_mean(state[i]) + np.log(self._weights[k] * self.detectors[k].bets)
+        for k, detector in enumerate(self.detectors):
+            steps = self._of(i, detector)
+            log_r = _log_mean(steps) + np.log(self._weights[self._places[detector.name].start] * detector.bets)
             found += [(float(log_r[c]), k, c) for c in np.argsort(-log_r, kind="stable")[:3].tolist() if log_r[c] > 0]
         found.sort(reverse=True)
         simple = [item for item in found if item[0] >= self.detectors[item[1]].plain * found[0][0]]
@@ -160,41 +184,37 @@ class Mixture:
             found.insert(0, first)
         return [self._cause(i, *item) for item in found]
 
+    def _of(self, i: int, detector: Detector) -> Steps:
+        """``(c, b)`` of a slice."""
+        return self._steps[i, self._places[detector.name]].reshape(detector.channels, detector.bets)
+
     def _cause(self, i: int, weight: float, k: int, channel: int) -> Cause:
-        detector, steps = self.detectors[k], self._state[k][i, channel] / STEPS
+        detector = self.detectors[k]
+        steps = self._of(i, detector)[channel] / STEPS
         features, detail = detector.says(channel, np.expm1(steps - max(float(steps.max()) - 30.0, 0.0)))
         return Cause(detector.name, features, weight, detail)
 
     def _grow(self, m: int) -> None:
         more = m - len(self._mixed)
         if more > 0:
-            self._state = [np.pad(state, ((0, more), (0, 0), (0, 0))) for state in self._state]
+            self._steps = np.pad(self._steps, ((0, more), (0, 0)))
             self._mixed = np.pad(self._mixed, ((0, more), (0, 0)))
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
         return {
-            "log_r1": self._state,
+            "log_r1": self._steps,
             "peaks": [[i, peaks] for i, peaks in sorted(self._peaks.items())],
             "detectors": [detector.to_state() for detector in self.detectors],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
-        self._state = [np.array(steps) for steps in state["log_r1"]]
-        self._peaks = {i: [np.array(peak) for peak in peaks] for i, peaks in state["peaks"]}
-        mixed = [
-            np.expm1(steps / STEPS).sum(axis=(1, 2)) * weight
-            for steps, weight in zip(self._state, self._weights, strict=True)
-        ]
-        self._mixed = np.stack(mixed, axis=1) if mixed else np.zeros((1, 0))
+        self._steps = np.array(state["log_r1"])
+        self._peaks = {i: np.array(peaks) for i, peaks in state["peaks"]}
+        self._mixed = np.stack([self._mix(self._steps[:, run], run) for run in self._runs], axis=1)
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
-
-
-def _ordered(names: Sequence[str]) -> list[str]:
-    """Detectors in the order of the registry, the simplest explanation first."""
-    return [name for name in DETECTORS if name in names]
 
 
 def _log_mean(steps: Steps) -> Floats:

@@ -91,26 +91,32 @@ class Known:
 
 
 def verdicts(
-    name: str, rule: RuleConfig, state: RuleState, pane: SlicingPane, windows: SlicingWindows, pending: set[str]
+    name: str,
+    rule: RuleConfig,
+    state: RuleState,
+    pane: SlicingPane,
+    windows: SlicingWindows,
+    pending: Mapping[str, bool],
 ) -> list[Verdict]:
-    """What a rule says of the slices that it has something to say of, or that an incident is pending of."""
+    """What a rule says of the slices that it has something to say of, or that an incident is ``pending`` of, and why, but
+    of those where nobody asks (False there).
+    """
     statistics = state.statistics()
-    loud = {int(i): state.causes(int(i)) for i in np.flatnonzero(statistics >= rule.open)}
+    number = {slice_: 0 if slice_ == TOGETHER else windows.index[slice_] + 1 for slice_ in pending}
+    mute = {number[slice_] for slice_, why in pending.items() if not why}
+    loud = {i: state.causes(i) for i in np.flatnonzero(statistics >= rule.open).tolist() if i not in mute}
     said = state.settle()  # after this, what is over is forgotten
-    if not said and not pending:
+    said |= {i: (float(statistics[i]),) * 2 for i in number.values() if i not in said}
+    if not said:
         return []
     names, models = [TOGETHER, *windows.index], windows.model
-    number = {slice_: i for i, slice_ in enumerate(names)} if pending else {}
-    for slice_ in pending:
-        i = number[slice_]
-        said.setdefault(i, (float(statistics[i]), float(statistics[i])))
     service = max(sorted(set(models)), key=models.count) if said else ""
     kind = DETECTOR_KINDS[rule.detectors[0]]
     found = []
     for i in sorted(said, key=names.__getitem__):
         statistic, remaining = said[i]
         over = remaining < rule.resolve
-        causes = loud.get(i) or ([] if over else state.causes(i))
+        causes = loud.get(i) or ([] if over or i in mute else state.causes(i))
         found.append(
             Verdict(
                 rule=name,

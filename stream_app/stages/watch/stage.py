@@ -211,7 +211,7 @@ class WatchStage:
                 continue
             rule = config.rules[name]
             of_rule.update(parts, everywhere, slices, rule.together and several)
-            pending = state.policy.pending(name, slicing)
+            pending = state.policy.pending(name, slicing, pane.end_ms)
             alerts = state.policy.judge(verdicts(name, rule, of_rule, pane, rolling, pending))
             if alerts:
                 out.messages += messages.alerts(config, partition, alerts)

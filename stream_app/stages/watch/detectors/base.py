@@ -8,14 +8,14 @@ e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from flowlib.reference.moments import Sums, deviations
-from flowlib.reference.reference import Reference
+from flowlib.reference.reference import LAMBDAS, Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
@@ -23,8 +23,22 @@ from stream_app.config import Config
 Kind = Literal["drift", "fault"]
 """``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
 
+_BETS = np.array(LAMBDAS)
 ZONE = 0.1
 """Changes of a mean below so many standard deviations of one event are nobody's business."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Log e-values of p slices, or of one group.
+
+    Attributes:
+        log_e: ``(p, c, b)``.
+        news: ``(p, c)`` False where the pane says nothing about a channel.
+    """
+
+    log_e: Floats
+    news: Bools
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class Part:
     known: Ints
     slices: Ints
     rows: Ints
+    _together: Evidence | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def present(self) -> Floats:
@@ -67,22 +82,39 @@ class Part:
         return deviations(sums, self.reference.normal().take(self.known))
 
     @cached_property
-    def slack(self) -> Floats:
-        """``(p, c)`` how far the mean of one event may be off without its being news, in sd."""
-        return ZONE + 2.0 * self.reference.standard_error[self.known]
+    def moments(self) -> Evidence:
+        """Evidence of every moment channel, for every bet upward and downward: ``(p, c, 2 · 4)``."""
+        n, deviation = self.deviations
+        slack = ZONE + 2.0 * self.reference.standard_error[self.known]
+        return moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.inflation)
+
+    def moments_together(self, chosen: Bools) -> Evidence:
+        """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
+        if self._together is None:
+            n, deviation = (values[chosen].sum(axis=0, keepdims=True) for values in self.deviations)
+            slack = ZONE / 4 + 2.0 * self.reference.all_se[None]
+            of_all = moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.all_inflation)
+            object.__setattr__(self, "_together", of_all)  # all detectors of a rule choose the same slices
+        assert self._together is not None
+        return self._together
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Log e-values of p slices, or of one group.
+def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats) -> Evidence:
+    """``(λ (± D − n·slack) − n K(± λ)) / r``; see :mod:`stream_app.stages.watch.detectors.moments`.
 
-    Attributes:
-        log_e: ``(p, c, b)``.
-        news: ``(p, c)`` False where the pane says nothing about a channel.
+    Args:
+        n, deviation, slack: ``(p, c)``.
+        cumulants: ``(c, 2, b)``.
+        inflation: ``(c,)``.
     """
-
-    log_e: Floats
-    news: Bools
+    b = cumulants.shape[2]
+    log_e = np.empty((*n.shape, 2 * b))
+    idle, scaled = (n * slack)[:, :, None], n[:, :, None]
+    signed = deviation[:, :, None]
+    log_e[:, :, :b] = (signed - idle) * _BETS - scaled * cumulants[:, 0]
+    log_e[:, :, b:] = (-signed - idle) * _BETS - scaled * cumulants[:, 1]
+    log_e /= inflation[:, None]
+    return Evidence(log_e, n > 0)
 
 
 class Detector(Protocol):

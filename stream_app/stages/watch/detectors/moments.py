@@ -21,6 +21,9 @@ from flowlib.table import Bools, Floats
 from stream_app.stages.watch.detectors.base import ZONE, Evidence, Kind, Part, Stateless
 
 
+_BETS = np.array(LAMBDAS)
+
+
 class MomentDetector(Stateless):
     """Bets of both signs on some of the moment channels; subclasses say which."""
 
@@ -31,31 +34,23 @@ class MomentDetector(Stateless):
     def __init__(self, first: int, channels: int) -> None:
         self.place, self.channels = slice(first, first + channels), channels
         self.bets = 2 * len(self.used)  # upward, then downward
+        self._columns = [*self.used, *(len(LAMBDAS) + k for k in self.used)]
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        n, deviation = (values[:, self.place] for values in part.deviations)
-        return self._bet(part, n, deviation, part.slack[:, self.place], part.reference.inflation[self.place])
+        return self._of(part.moments)
 
     def together(self, part: Part, chosen: Bools) -> Evidence | None:
         """See :class:`Detector`: sums of the slices' deviations, each against its own reference."""
-        n, deviation = (values[chosen, self.place].sum(axis=0, keepdims=True) for values in part.deviations)
-        slack = ZONE / 4 + 2.0 * part.reference.all_se[None, self.place]
-        return self._bet(part, n, deviation, slack, part.reference.all_inflation[self.place])
+        return self._of(part.moments_together(chosen))
 
-    def _bet(self, part: Part, n: Floats, deviation: Floats, slack: Floats, inflation: Floats) -> Evidence:
-        bets = np.array(LAMBDAS)[list(self.used)]
-        cumulants = part.reference.cumulants[self.place][:, :, list(self.used)]
-        idle = n * slack
-        up, down = (
-            (sign * deviation - idle)[:, :, None] * bets - n[:, :, None] * cumulants[:, k]
-            for k, sign in enumerate((1.0, -1.0))
-        )
-        log_e = np.concatenate([up, down], axis=2) / inflation[:, None]
-        return Evidence(log_e, n > 0)
+    def _of(self, evidence: Evidence) -> Evidence:
+        log_e = evidence.log_e[:, self.place]
+        every = len(self.used) == len(LAMBDAS)
+        return Evidence(log_e if every else log_e[:, :, self._columns], evidence.news[:, self.place])
 
     def size(self, odds: Floats) -> float:
         """The deviation that the odds of the bets ``(b,)`` speak for, in sd of one event, with its sign."""
-        bets = np.array(LAMBDAS)[list(self.used)]
+        bets = _BETS[list(self.used)]
         signed = np.concatenate([bets + ZONE, -bets - ZONE])
         return float((signed * odds).sum() / max(float(odds.sum()), 1e-300))
