@@ -5,187 +5,189 @@ They raise AssertionError with a sentence, and need no test framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
 
 import numpy as np
 
-from flowlib.table import Ints
-from schemas.pane_layout import ALPHAS, BETS, PIT_BINS, PaneLayout, fixed_square, fixed_sum
-from stream_app.config import Duration, RuleConfig
+from flowlib.table import Floats, Ints
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors.base import Detector, PaneView, Reference
+from stream_app.stages.watch.detectors.base import Detector, Evidence, Make, Part
+from stream_app.stages.watch.detectors.simulated import CHANGES, World, some, with_events
 
-PANE = Duration(3_600_000)
 MOVED = 1
-"""The slice of :func:`panes` that moves."""
+"""The slice that changes."""
 
-STILL, MOVE = (1.0, 0.0, 0.01), (4.0, 1.5, 0.4)
-"""Power, shift and gaps of :func:`row` for a slice that stays as it is, and for one that has moved."""
+ENOUGH = 9.0
+"""Nats: what a planted change must bring, and nothing else may; e to it is what a rule opens at, about."""
 
-Make = Callable[[PaneLayout, RuleConfig, Duration], Detector]
+_QUIET, _LASTS = 40, 60
+
+New = Callable[[], Detector]
 
 
-def check_detector(make: Make, d: int = 3, seed: int = 2, **options: float) -> None:
+def check_detector(
+    make: Make, d: int = 3, k: int = 1, seed: int = 2, changes: Collection[str] = tuple(CHANGES)
+) -> None:
     """Run every check.
 
     Args:
         make: the detector's class, or what makes one like it.
-        d: numeric features of the stream.
+        d: numeric features of the stream that vary; a constant and an absent one are added.
+        k: categorical features.
         seed: of the stream.
-        options: of the rule.
+        changes: of :data:`~stream_app.stages.watch.detectors.simulated.CHANGES`, those that it finds; one of them will
+            do where none are named.
 
     Raises:
         AssertionError: one sentence on what does not hold.
     """
-    rule = RuleConfig(detector="likelihood", open=1.0, resolve=0.5, options=options)
+    world = World(d, k, seed=seed)
+    config, layout = world.config, world.layout
 
     def new() -> Detector:
-        return make(PaneLayout(d), rule, PANE)
+        return make(config, layout)
 
-    _check_values(new(), d, seed)
-    _check_empty(new(), d)
-    _check_slices_apart(new(), new(), d, seed)
+    _check_itself(new())
+    stream = _stream(world, seed)
+    _check_values(new(), stream)
+    _check_empty(new(), stream[0])
+    _check_slices_apart(new(), new(), stream)
+    _check_together(new(), stream)
     for cut in (0, 7, 31):
-        _check_restored(new, d, seed, cut)
-    _check_fresh(new(), new(), d, seed)
-    _check_reacts(new(), d, seed)
-    _check_comes_down(new(), d, seed)
+        _check_restored(new, stream, cut)
+    _check_mean(new(), world)
+    named, every = set(changes), set(CHANGES)
+    reacted = {name for name in sorted(named) if _reacts(new(), world, name)}
+    assert reacted, f"it does not react to any planted change of {', '.join(sorted(named))}"
+    assert named == every or reacted == named, f"it does not react to {', '.join(sorted(named - reacted))}"
 
 
-def row(
-    rng: np.random.Generator, n: int, power: float = 1.0, shift: float = 0.0, gaps: float = 0.0, d: int = 3
-) -> Ints:
-    """Statistics ``(w,)`` of a pane of n scored events: p-values U**power, feature 0's PIT U**(1 + shift),
-    log-likelihoods around −shift, a share ``gaps`` of missing values. U is uniform: power 1, shift 0 and gaps 0 are the
-    reference.
-    """
-    layout = PaneLayout(d)
-    out = np.zeros(layout.width, dtype=np.int64)
-    p, log_prob, place = rng.random(n) ** power, rng.standard_normal(n) - shift, layout.columns
-    pit = rng.random((n, d))
-    pit[:, 0] **= 1 + shift
-    out[place["seen"]] = out[place["scored"]] = n
-    out[place["missing"]] = rng.binomial(n, gaps, d)
-    out[place["log_prob_sum"]] = fixed_sum(log_prob).sum()
-    out[place["log_prob_square_sum"]] = fixed_square(log_prob).sum()
-    out[place["p_le"]] = [(p <= alpha).sum() for alpha in ALPHAS]
-    out[place["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[:, None] - 0.5))).sum(axis=0)
-    bins = [np.bincount((pit[:, j] * PIT_BINS).astype(int), minlength=PIT_BINS) for j in range(d)]
-    out[place["pit"]] = np.concatenate(bins)
-    return out
+def _stream(world: World, seed: int) -> list[Part]:
+    """Panes in which slices come and go; one of them changes in every way at once, half-way."""
+    quiet = world.parts(25, seed)
+    parts = [
+        part for name in ("location", "missing", "stuck") for part in world.parts(8, seed + 1, {MOVED: CHANGES[name]})
+    ]
+    rng, stream = np.random.default_rng(seed), list[Part]()
+    for number, part in enumerate([*quiet, *parts]):
+        there = rng.random(len(part.slices)) < 0.8
+        there[MOVED] = True
+        stream.append(some(world.part(number, part.rows), there))
+    return stream
 
 
-def reference(d: int = 3, number: int = 0) -> Reference:
-    """What is normal in :func:`row` (number 0); other numbers have other levels of likelihood and of missing values."""
-    return Reference(np.full((d, PIT_BINS), 100, np.int64), np.full(d, 0.05 * number), 0.3 * number, 1.0 + 0.2 * number)
+def _check_itself(detector: Detector) -> None:
+    assert detector.kind in ("drift", "fault"), f"kind is {detector.kind!r}, not drift or fault"
+    assert detector.name, "a detector has a name"
+    assert 0 < detector.weight <= 1, f"weight is {detector.weight}, not a share"
+    assert detector.channels >= 1, "it has no channel in a stream that has columns of every kind"
+    assert detector.bets >= 1, "it has no bet"
 
 
-def view(
-    k: int, slices: list[int], rows: list[Ints], fresh: list[bool] | None = None, window: Ints | None = None, d: int = 3
-) -> PaneView:
-    """Pane number k with the rows of some slices; the window is the pane unless given."""
-    stacked = np.array(rows, dtype=np.int64).reshape(len(slices), PaneLayout(d).width)
-    return PaneView(
-        start_ms=k * PANE,
-        end_ms=(k + 1) * PANE,
-        slices=np.array(slices, dtype=np.int64),
-        rows=stacked,
-        window=stacked if window is None else window,
-        fresh=np.zeros(len(slices), bool) if fresh is None else np.array(fresh, dtype=bool),
-        references=[reference(d)] * len(slices),
-    )
+def _check_values(detector: Detector, stream: list[Part]) -> None:
+    for part in stream:
+        _check_shape(detector, part, detector.evidence(part))
+        unknown = Part(part.layout, part.start_ms, part.reference, 0 * part.known, part.slices, part.rows)
+        _check_shape(detector, unknown, detector.evidence(unknown))
 
 
-def panes(seed: int, n: int = 40, d: int = 3) -> list[PaneView]:
-    """Four slices that come and go; empty and tiny panes; slice 1 moves half-way; slice 2 changes its model near the
-    end.
-    """
-    rng = np.random.default_rng(seed)
-    views = []
-    for k in range(n):
-        slices = [i for i in range(4) if i != 3 or k % 3]
-        moved = MOVE if k > n // 2 else STILL
-        rows = [row(rng, int(rng.choice([0, 1, 40])), *(moved if i == MOVED else STILL), d=d) for i in slices]
-        views.append(view(k, slices, rows, [k == n - 8 and i == 2 for i in slices], d=d))
-    return views
+def _check_shape(detector: Detector, part: Part, evidence: Evidence) -> None:
+    p = len(part.slices)
+    log_e, expected = evidence.log_e, (p, detector.channels, detector.bets)
+    assert log_e.shape == expected, f"log e-values have the shape {log_e.shape}, not {expected}"
+    assert log_e.dtype == np.float64, f"log e-values are {log_e.dtype}, not float64"
+    assert evidence.news.shape == expected[:2], f"news has the shape {evidence.news.shape}, not {expected[:2]}"
+    assert evidence.news.dtype == bool, f"news is {evidence.news.dtype}, not bool"
+    assert np.isfinite(log_e).all(), f"pane {part.start_ms}: a log e-value is not finite"
 
 
-def one_slice(pane: PaneView, i: int) -> PaneView:
-    """The pane as its i-th slice alone sees it."""
-    return PaneView(
-        start_ms=pane.start_ms,
-        end_ms=pane.end_ms,
-        slices=pane.slices[[i]],
-        rows=pane.rows[[i]],
-        window=pane.window[[i]],
-        fresh=pane.fresh[[i]],
-        references=[pane.references[i]],
-    )
+def _check_empty(detector: Detector, part: Part) -> None:
+    _check_shape(detector, some(part, np.zeros(0, np.int64)), detector.evidence(some(part, np.zeros(0, np.int64))))
+    blank = Part(part.layout, part.start_ms, part.reference, part.known, part.slices, part.layout.blank(len(part.rows)))
+    news = detector.evidence(blank).news
+    if not detector.everywhere:
+        assert not news.any(), "slices without an event must bring no news, unless it looks everywhere"
 
 
-def _check_values(detector: Detector, d: int, seed: int) -> None:
-    assert detector.evidence, "`evidence` must say in words what the statistic is"
-    for pane in panes(seed, d=d):
-        statistics = detector.update(pane)
-        shape, dtype = statistics.shape, statistics.dtype
-        assert shape == pane.slices.shape, f"update gives shape {shape} for {len(pane.slices)} slices"
-        assert dtype == np.float64, f"update gives {dtype}, not float64"
-        assert np.isfinite(statistics).all(), f"pane {pane.start_ms}: a statistic is not finite: {statistics}"
-        assert (statistics >= 0).all(), f"pane {pane.start_ms}: a statistic is negative: {statistics}"
+def _equal(a: Evidence, b: Evidence) -> bool:
+    return np.array_equal(a.news, b.news) and np.array_equal(a.log_e[a.news], b.log_e[b.news])
 
 
-def _check_empty(detector: Detector, d: int) -> None:
-    for _ in range(2):
-        assert detector.update(view(0, [], [], d=d)).shape == (0,), "a pane without slices must give no statistics"
-        blank = [np.zeros(PaneLayout(d).width, np.int64)] * 2
-        quiet = detector.update(view(1, [0, 5], blank, d=d)).tolist()
-        assert quiet == [0.0, 0.0], f"slices without an event must have the statistic 0, not {quiet}"
+def _check_slices_apart(together: Detector, alone: Detector, stream: list[Part]) -> None:
+    for part in stream:
+        joint, singles = together.evidence(part), [alone.evidence(some(part, [i])) for i in range(len(part.slices))]
+        single = Evidence(*(np.concatenate([getattr(one, name) for one in singles]) for name in ("log_e", "news")))
+        assert _equal(joint, single), f"pane {part.start_ms}: slices depend on each other"
 
 
-def _check_slices_apart(together: Detector, alone: Detector, d: int, seed: int) -> None:
-    for pane in panes(seed, d=d):
-        pane = replace(pane, references=[reference(d, i) for i in pane.slices.tolist()])
-        single = [alone.update(one_slice(pane, i))[0] for i in range(len(pane.slices))]
-        joint = together.update(pane).tolist()
-        assert joint == single, f"pane {pane.start_ms}: slices depend on each other: together {joint}, alone {single}"
+def _check_together(detector: Detector, stream: list[Part]) -> None:
+    for part in stream:
+        detector.evidence(part)
+        group = detector.together(part, np.ones(len(part.slices), dtype=bool))
+        if group is not None:
+            _check_shape(detector, some(part, [0]), group)
+            none = detector.together(part, np.zeros(len(part.slices), dtype=bool))
+            assert none is not None and not none.news.any(), "a group without slices must bring no news"  # noqa: PT018
 
 
-def _check_restored(new: Callable[[], Detector], d: int, seed: int, cut: int) -> None:
-    stream, whole, first, second = panes(seed, 80, d), new(), new(), new()
-    expected = [whole.update(pane).tolist() for pane in stream]
-    for pane in stream[:cut]:
-        first.update(pane)
+def _check_restored(new: New, stream: list[Part], cut: int) -> None:
+    whole, first, second = new(), new(), new()
+    expected = [whole.evidence(part) for part in stream]
+    for part in stream[:cut]:
+        first.evidence(part)
     second.restore(unpack(pack(first.to_state())))
-    resumed = [second.update(pane).tolist() for pane in stream[cut:]]
-    assert resumed == expected[cut:], f"restored from a snapshot after {cut} panes, it does not go on the same"
+    if cut:
+        odds = np.ones(first.bets)
+        said = [[each.says(c, odds) for c in range(each.channels)] for each in (first, second)]
+        assert said[0] == said[1], "restored from a snapshot, it says something else"
+    resumed = [second.evidence(part) for part in stream[cut:]]
+    same = all(_equal(a, b) for a, b in zip(resumed, expected[cut:], strict=True))
+    assert same, f"restored from a snapshot after {cut} panes, it does not go on the same"
 
 
-def _check_fresh(used: Detector, new: Detector, d: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for pane in panes(seed, d=d):
-        used.update(pane)
-    for k in range(60, 90):
-        rows = [row(rng, 40, 3.0, 6.0 * (k < 75), 0.1, d)]
-        pane = view(k, [MOVED], rows, [k == 60], d=d)
-        assert used.update(pane).tolist() == new.update(pane).tolist(), (
-            "what was learnt of the old model was not forgotten"
-        )
+def _check_mean(detector: Detector, world: World) -> None:
+    """By simulation: a mean above 1 by more than four standard errors is no chance."""
+    many = World(world.d, world.k, slices=60, seed=world.seed)
+    values = list[Floats]()
+    for part in many.parts(60, 9):
+        part = part if detector.everywhere else with_events(part)
+        evidence = detector.evidence(part)
+        values.append(np.where(evidence.news[:, :, None], np.exp(np.minimum(evidence.log_e, 50.0)), 1.0))
+    e = np.concatenate(values)
+    above = (e.mean(axis=0) - 1.0) / np.maximum(e.std(axis=0), 1e-9) * np.sqrt(len(e))
+    channel, bet = np.unravel_index(int(above.argmax()), above.shape)
+    mean = float(e[:, channel, bet].mean())
+    assert above.max() < 4.0, (
+        f"nothing changes, and the e-values of channel {channel}, bet {bet} have the mean {mean:.3f}"
+    )
 
 
-def _check_reacts(detector: Detector, d: int, seed: int) -> None:
-    highest = np.zeros(4)
-    for pane in panes(seed + 3, 80, d):
-        highest[pane.slices] = np.maximum(highest[pane.slices], detector.update(pane))
-    assert highest.argmax() == MOVED, f"the slice that moves must end up above the others; highest of each: {highest}"
-    assert highest[MOVED] > 0, "it says nothing about a slice that moves"
+def _reacts(detector: Detector, world: World, name: str) -> bool:
+    """Whether a planted change shows, on its slice alone, and is put into words."""
+    stream = [*world.parts(_QUIET, 4), *world.parts(_LASTS, 5, {MOVED: CHANGES[name]}, _QUIET)]
+    highest = _highest(detector, stream)
+    others = np.delete(highest, MOVED, axis=0).max()
+    assert others < ENOUGH, f"{name}: evidence of {others:.1f} nats against slices that did not change"
+    if highest[MOVED].max() < ENOUGH:
+        return False
+    channel = int(highest[MOVED].max(axis=1).argmax())
+    odds = np.exp(highest[MOVED, channel] - highest[MOVED, channel].max())
+    columns, words = detector.says(channel, odds)
+    named = {*world.config.event.numeric, *world.config.event.categorical}
+    assert set(columns) <= named, f"{name}: it names {', '.join(columns)}, which are no columns of the stream"
+    assert words, f"{name}: it does not say what has happened"
+    return True
 
 
-def _check_comes_down(detector: Detector, d: int, seed: int) -> None:
-    """Or an alert would never resolve."""
-    rng, levels = np.random.default_rng(seed), []
-    for k in range(240):
-        moved = MOVE if 40 <= k < 80 else STILL
-        levels.append(float(detector.update(view(k, [MOVED], [row(rng, 40, *moved, d=d)], d=d))[0]))
-    peak, end = max(levels), min(levels[120:])
-    assert end < peak, f"after a slice is as before for 160 panes its statistic stays at its highest, {peak}"
+def _highest(detector: Detector, stream: list[Part]) -> Floats:
+    """Largest evidence of a change at any pane up to now ``(slices, c, b)``, nats."""
+    shape = (len(stream[0].slices), detector.channels, detector.bets)
+    sums, highest = np.zeros(shape), np.zeros(shape)
+    for part in stream:
+        part = part if detector.everywhere else with_events(part)
+        evidence = detector.evidence(part)
+        at: Ints = part.slices
+        new = np.maximum(sums[at], 0.0) + evidence.log_e
+        sums[at] = np.where(evidence.news[:, :, None], new, sums[at])
+        highest = np.maximum(highest, sums)
+    return highest

@@ -214,7 +214,7 @@ def with_events(part: Part) -> Part:
     return some(part, np.flatnonzero(part.layout.get(part.rows, "seen") > 0))
 
 
-def some(part: Part, at: Ints | Bools) -> Part:
+def some(part: Part, at: Ints | Bools | list[int]) -> Part:
     """Some of the slices of a pane."""
     return Part(part.layout, part.start_ms, part.reference, part.known[at], part.slices[at], part.rows[at])
 
