@@ -158,10 +158,11 @@ class Mixture:
     def _remaining(self, i: int) -> float:
         """The largest ``R / max R`` of the bets that speak for the alert of a slice, in (0, 1]."""
         peaks, now = self._peaks[i], self._steps[i]
-        accused = (np.expm1(now / STEPS) * self._weights >= self._rule.open * _ACCUSED) | (peaks > 0)
+        parts = np.expm1(now / STEPS) * self._weights
+        accused = (parts >= self._rule.open * _ACCUSED) | (peaks > 0)
+        if not accused.any():  # it opens by many small parts
+            accused = parts >= parts.max() * _ACCUSED
         np.maximum(peaks, np.where(accused, now, 0), out=peaks)
-        if not accused.any():
-            return 0.0
         return float(np.exp((now[accused] - peaks[accused].astype(np.float64)).max() / STEPS))
 
     def _forget(self, i: int) -> None:

@@ -60,7 +60,7 @@ class Part:
     known: Ints
     slices: Ints
     rows: Ints
-    _together: Evidence | None = field(default=None, init=False, repr=False)
+    _together: dict[bytes, Evidence] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def present(self) -> Floats:
@@ -90,13 +90,13 @@ class Part:
 
     def moments_together(self, chosen: Bools) -> Evidence:
         """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
-        if self._together is None:
+        key = chosen.tobytes()  # all detectors of a rule choose the same slices
+        if key not in self._together:
             n, deviation = (values[chosen].sum(axis=0, keepdims=True) for values in self.deviations)
             slack = ZONE / 4 + 2.0 * self.reference.all_se[None]
             of_all = moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.all_inflation)
-            object.__setattr__(self, "_together", of_all)  # all detectors of a rule choose the same slices
-        assert self._together is not None
-        return self._together
+            self._together[key] = of_all
+        return self._together[key]
 
 
 def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats) -> Evidence:
