@@ -164,6 +164,7 @@ def _overview(points: Points) -> Row | None:
         "time_ms": max(row["time_ms"] for row in windows.values()),
         "slices": sorted(slices, key=shapes.worst_first),
         "states": Counter(row["state"] for row in slices),
+        "faulty": sum(any(alert["kind"] == "fault" for alert in row["alerts"]) for row in slices),
         "slicings": len({row["slicing"] for row in slices}),
         "together": [shapes.incident(alert) for alert in alerts if alert["slice"] == TOGETHER],
         "counters": _counters(points),

@@ -17,6 +17,7 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
+from stream_app.stages.judge.policy import slice_words
 from stream_app.terminal import printable, utc
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,15 @@ IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
 """Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
 
 _BRIEF = (Alert, RetrainRequest, ModelNotice)
-_STYLES = {"open": "bold red", "update": "yellow", "resolve": "green", "promoted": "bold green", "refused": "yellow"}
+_STYLES = {
+    "open": "bold red",
+    "update": "yellow",
+    "resolve": "green",
+    "learned": "green",
+    "promoted": "bold green",
+    "refused": "yellow",
+}
+_KINDS = {"drift": "drift", "fault": "data fault"}
 _UNTRUSTED = "(not signed by a key trusted here)"
 _LINE_MAX = 2_000
 _JSON_MAX = 1_000_000
@@ -132,10 +141,11 @@ def _first(names: list[str]) -> str:
 def _parts(signal: Record) -> tuple[str, str, str, str]:
     match signal:
         case Alert():
-            return utc(signal.pane_end_ms), signal.state, f"{signal.slice} {signal.rule}", signal.summary
+            what = f"{_KINDS[signal.kind]} ({signal.detector}, rule {signal.rule})"
+            return utc(signal.pane_end_ms), signal.state, what, signal.summary
         case RetrainRequest():
             rows = sum(part.end - part.start for part in signal.train)
-            asked = f"{rows:,} rows asked for; drifted: {_first(signal.slices)}"
+            asked = f"{rows:,} rows asked for; drifted: {_first([slice_words(name) for name in signal.slices])}"
             return utc(signal.requested_pane_ms), "retrain", signal.reason, asked
         case ModelNotice():
             return utc(signal.created_ms), signal.status, signal.model_id, signal.reason

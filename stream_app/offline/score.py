@@ -28,6 +28,7 @@ from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import EventBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
+from stream_app.stages.judge.policy import slice_words
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.state import COUNTERS
@@ -206,20 +207,21 @@ def _print_results(run: LocalRun, out: Console) -> None:
     states = run.pipeline.score_states.values()
     totals = {name: sum(state.counters[name] for state in states) for name in COUNTERS}
     out.print("  ".join(f"{name} [bold]{n:,}[/]" for name, n in totals.items()))
-    table = Table("when", "state", "slice", "rule", "what", box=None)
+    table = Table("when", "state", "kind", "detector", "what", box=None)
     for _, message in _signals(run.sent):
         row = _result_row(decode_event(message.value, message.headers))
         if row:
-            table.add_row(*map(Text, row))  # slices and rules are named by others: no markup is read in them
+            table.add_row(*map(Text, row))  # slices and features are named by others: no markup is read in them
     out.print(table)
 
 
 def _result_row(record: Record | None) -> tuple[str, str, str, str, str] | None:
     match record:
         case Alert():
-            return _day(record.pane_end_ms), record.state, record.slice, record.rule, record.summary
+            return _day(record.pane_end_ms), record.state, record.kind, record.detector, record.summary
         case RetrainRequest():
-            return _day(record.requested_pane_ms), "retrain", ",".join(record.slices), record.reason, ""
+            names = ", ".join(map(slice_words, record.slices))
+            return _day(record.requested_pane_ms), "retrain", record.reason, "", f"a model is asked for: {names}"
     return None
 
 

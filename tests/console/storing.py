@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from flowlib.calibration import PIT_BINS
-from schemas.pane_layout import fixed_square, fixed_sum
+from schemas.pane_layout import ALPHAS, fixed_square, fixed_sum
 from schemas.records import Alert, Blame, ModelNotice
 from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
@@ -95,7 +95,7 @@ def _row(draws: np.random.Generator, seen: int, n: int, strange: float) -> np.nd
     row[COLUMNS["seen"]], row[COLUMNS["scored"]] = seen, n
     row[COLUMNS["log_prob_sum"]] = fixed_sum(log_prob).sum()
     row[COLUMNS["log_prob_square_sum"]] = fixed_square(log_prob).sum()
-    row[COLUMNS["p_le"]] = [(p <= alpha).sum() for alpha in points.ALPHAS]
+    row[COLUMNS["p_le"]] = [(p <= alpha).sum() for alpha in ALPHAS]
     return row
 
 

@@ -73,6 +73,7 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     }
     assert [s["state"] for s in overview["slices"]] == ["drift", "fault", "ok"], "the worst comes first"
     assert overview["states"] == {"drift": 1, "fault": 1, "ok": 1}
+    assert overview["faulty"] == 1
     assert (overview["open"], overview["together"]) == ({"drift": 1, "fault": 1}, [])
     assert slices[DRIFTED]["span"] == "28d"
     assert slices[DRIFTED]["share"] > 0.2 > 0.05 > slices["Tiantan"]["share"]

@@ -16,6 +16,7 @@ from schemas.records import Activation, Alert, Blame, DeadLetter, EventAnomaly, 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.signals import describe, read_signals, tail_signals
+from stream_app.stages.judge.policy import TOGETHER
 from tests.kafka.fakes import Consumer
 from tests.worker.making import make_config, notice, record
 
@@ -23,20 +24,35 @@ HOUR_MS = 3_600_000
 NAMES = {kind: name for name, kind in TYPES.items()}
 
 
-def filled(kind: type[Record], **fields: Any) -> Any:
+def filled(record_type: type[Record], /, **fields: Any) -> Any:
     """A record of the stream ``s`` with what the test does not name left empty."""
     known = {"stream": "s", "pooled": False, "body": b""}
     lists, numbers = ("blame", "slices", "alerts", "train"), ("_ms", "partition", "offset", "size", "statistic")
-    for field in msgspec.structs.fields(kind):
+    for field in msgspec.structs.fields(record_type):
         if field.required and field.name not in known:
             is_number = field.name.endswith(numbers) or field.name in ("threshold", "log_prob", "p_value")
             known[field.name] = [] if field.name in lists else 0 if is_number else ""
-    names = {field.name for field in msgspec.structs.fields(kind)}
-    return kind(**{name: value for name, value in {**known, **fields}.items() if name in names})
+    names = {field.name for field in msgspec.structs.fields(record_type)}
+    return record_type(**{name: value for name, value in {**known, **fields}.items() if name in names})
 
 
 ALERT = filled(
-    Alert, state="open", slice="Dongsi", rule="drift", pane_end_ms=30 * HOUR_MS, summary="likelihood is lower"
+    Alert,
+    state="open",
+    kind="drift",
+    detector="likelihood",
+    slice="Dongsi",
+    rule="drift",
+    pane_end_ms=30 * HOUR_MS,
+    summary="Dongsi: events are stranger",
+)
+FAULT = msgspec.structs.replace(
+    ALERT,
+    state="learned",
+    kind="fault",
+    detector="missing",
+    rule="fault",
+    summary="all slices together: a model takes it",
 )
 RETRAIN = filled(
     RetrainRequest,
@@ -86,7 +102,12 @@ def printed(config: Config, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("signal", "line"),
     [
-        (ALERT, "1970-01-02 06:00  open      Dongsi drift  likelihood is lower"),
+        (ALERT, "1970-01-02 06:00  open      drift (likelihood, rule drift)  Dongsi: events are stranger"),
+        (FAULT, "1970-01-02 06:00  learned   data fault (missing, rule fault)  all slices together: a model takes it"),
+        (
+            msgspec.structs.replace(RETRAIN, slices=[TOGETHER]),
+            "1970-01-01 01:00  retrain   drift  1,500 rows asked for; drifted: all slices together",
+        ),
         (RETRAIN, "1970-01-01 01:00  retrain   drift  1,500 rows asked for; drifted: Dongsi, Gucheng"),
         (SWAP, "1970-01-01 02:00  swap      m1  scores partition 3 from here on"),
         (ANOMALY, "1970-01-01 01:00  anomaly   Dongsi  p = 0.00012: CO 75% (7 sd above)"),
@@ -170,7 +191,7 @@ def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
     consumer.polls, consumer.ends = [{tp: rows}], {tp: 2}
     first, second = printed(config, **options).splitlines()
     assert len(first) < 1_000
-    assert "likelihood is lower" in second
+    assert "events are stranger" in second
     if "as_json" in options:
         assert json.loads(first)["refused"]
 
@@ -209,7 +230,7 @@ def test_following_goes_on_after_the_end_until_ctrl_c(stream: Consumer, config: 
     stream.polls += [{tp: [later]}, KeyboardInterrupt()]  # type: ignore[list-item]
     text = io.StringIO()
     tail_signals(config, Console(file=text, width=200), follow=True)
-    assert text.getvalue().count("likelihood is lower") == 2
+    assert text.getvalue().count("events are stranger") == 2
     assert stream.closed
 
 

@@ -45,7 +45,7 @@ function showVerdict(o) {
     drift ? `${part(drift)} drifted: events there no longer look like those the model learned from.` : "",
     ...together.map((a) => `All slices together have drifted: ${a.says.replace(/\.$/, "")}.`),
     drifted ? "" : fault ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
-    fault ? `${part(fault)} a data fault.` : "",
+    o.faulty ? `${part(o.faulty)} a data fault.` : "",
   ].filter(Boolean).join(" ");
 }
 
@@ -76,10 +76,11 @@ function showSlices(o, isChosen, choose) {
   $("slices-more").textContent = !o.found ? "No slice has that in its name."
     : o.found > o.slices.length ? `The worst ${count(o.slices.length)} of ${count(o.found)}. Find the others by name.` : "";
   replaceKeepingFocus($("slices"), o.slices.map((s) => {
-    const says = s.alerts.length ? s.alerts.map((a) => `${MARK[a.kind]} ${KIND[a.kind]}: ${a.says}`).join(" · ") : "as expected";
+    const found = s.alerts.map((a) => make("small", { class: `says ${a.kind}` }, `${MARK[a.kind]} ${KIND[a.kind]}: ${a.says}`));
     return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, title: s.slice, onclick: () => choose(s) },
       make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
-      make("small", { class: "says" }, o.slicings > 1 ? `${s.slicing}: ${says}` : says), ...showShifts(s.shifts));
+      ...(o.slicings > 1 ? [make("small", {}, s.slicing)] : []), ...(found.length ? found : [make("small", {}, "as expected")]),
+      ...showShifts(s.shifts));
   }));
 }
 
