@@ -34,9 +34,8 @@ class Scores:
 def _share(u: Floats, b: float) -> Floats:
     """Minus logarithms of uniform numbers of which 5 % · exp(b), not 5 %, are below .05; the rest as they were."""
     strange = 0.05 * np.exp(b)
-    return -np.log(
-        np.where(u < strange, u * 0.05 / strange, 0.05 + (u - strange) / (1 - strange) * 0.95), dtype=np.float64
-    )
+    as_before = np.where(u < strange, u * 0.05 / strange, 0.05 + (u - strange) / (1 - strange) * 0.95)
+    return np.asarray(-np.log(as_before), dtype=np.float64)
 
 
 def _share_beyond(limit: float, b: float) -> float:
