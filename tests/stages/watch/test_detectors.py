@@ -1,4 +1,4 @@
-"""Detectors: every entry of ``DETECTORS`` passes the generic checks, and does what it is for."""
+"""Detectors: every entry of ``DETECTORS`` passes the generic checks, which find what is wrong with others."""
 
 from __future__ import annotations
 
@@ -7,231 +7,269 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.pane_layout import ALPHAS, PaneLayout
-from stream_app.config import Duration, RuleConfig
-from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors import DETECTORS, Detector, PaneView
-from stream_app.stages.watch.detectors.checks import PANE, check_detector, reference, row, view
-from stream_app.stages.watch.detectors.pit import ROWS_MIN, distances
+from flowlib.table import Bools, Floats
+from schemas.pane_layout import PaneLayout
+from stream_app.config import Config
+from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
+from stream_app.stages.watch.detectors import DETECTORS, Evidence, Part
+from stream_app.stages.watch.detectors.checks import MOVED, check_detector
+from stream_app.stages.watch.detectors.counting import LEAST, MOST, bernoulli
+from stream_app.stages.watch.detectors.location import LocationDetector
+from stream_app.stages.watch.detectors.missing import MissingDetector
+from stream_app.stages.watch.detectors.simulated import CHANGES, Change, World, some, with_events
+from stream_app.stages.watch.detectors.stuck import StuckDetector
 
-LAYOUT = PaneLayout(3)
+FINDS = {
+    "variation": ["variation", "appearance"],
+    "location": ["location"],
+    "scale": ["scale"],
+    "dependence": ["dependence"],
+    "likelihood": ["likelihood"],
+    "categories": ["categories"],
+    "missing": ["missing"],
+    "stuck": ["stuck"],
+    "silence": ["silence"],
+    "volume": ["volume", "silence"],
+}
+WORLD = World(slices=6, seed=3)
 
 
-def make(name: str, layout: PaneLayout = LAYOUT, **options: float) -> Detector:
-    return DETECTORS[name](layout, RuleConfig(detector=name, open=1.0, resolve=0.5, options=options), PANE)
-
-
-EVERY = pytest.mark.parametrize("name", sorted(DETECTORS))
-
-
-@EVERY
-@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("d", [2, 5])
 def test_it_passes_the_generic_checks(name: str, d: int) -> None:
-    check_detector(DETECTORS[name], d, dependence=1.0, delta=0.05)
+    check_detector(DETECTORS[name], d, changes=FINDS[name])
 
 
-class Mean:
-    """A detector that is right: the mean of the p-values counted at 0.1, of this pane and of those before."""
+def test_names_and_kinds_are_those_of_the_configuration() -> None:
+    assert {name: detector.kind for name, detector in DETECTORS.items()} == {
+        name: kind for name, kind in DETECTOR_KINDS.items() if name not in DETECTOR_OPTIONS
+    }
+    assert all(detector.name == name for name, detector in DETECTORS.items())
 
-    options = frozenset[str]()
-    evidence = "share"
 
-    def __init__(self, layout: PaneLayout, rule: RuleConfig, pane: Duration) -> None:
-        self.layout, self.sums = layout, dict[int, list[int]]()
+class Loud(LocationDetector):
+    """Promises too much: the mean of its e-values is above 1."""
 
-    def update(self, pane: PaneView) -> Any:
-        out = np.zeros(len(pane.slices))
-        for i, at in enumerate(pane.slices.tolist()):
-            if pane.fresh[i]:
-                self.sums.pop(at, None)
-            n, hits = self.sums.get(at, [0, 0])
-            n += int(self.layout.get(pane.rows[i], "scored"))
-            hits += int(self.layout.get(pane.rows[i], "p_le")[ALPHAS.index(0.1)])
-            self.sums[at] = [n, hits]
-            out[i] = hits / max(n, 20)
-        return out
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(got.log_e + 1.0, got.news)
 
+
+class Hopeful(LocationDetector):
+    """Leaves what one event may do on average out of the account."""
+
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        n = part.deviations[0][:, self.place, None]
+        return Evidence(got.log_e + 0.05 * n, got.news)
+
+
+class Deaf(LocationDetector):
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(-np.abs(got.log_e), got.news)
+
+
+class NotFinite(LocationDetector):
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(got.log_e - np.inf, got.news)
+
+
+class Flat(LocationDetector):
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(got.log_e[:, 0], got.news)
+
+
+class Restless(LocationDetector):
+    """Has news of slices without events."""
+
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(got.log_e, np.ones_like(got.news))
+
+
+class Neighbours(LocationDetector):
+    def evidence(self, part: Part) -> Evidence:
+        got = super().evidence(part)
+        return Evidence(got.log_e - 0.001 * len(got.log_e), got.news)
+
+
+class Forgetful(StuckDetector):
     def to_state(self) -> Any:
-        return list(self.sums.items())
-
-    def restore(self, state: Any) -> None:
-        self.sums = dict(state)
+        return np.zeros((0, self.channels), dtype=np.int64)
 
 
-class Stuck(Mean):
-    def update(self, pane: PaneView) -> Any:
-        return np.zeros(len(pane.slices))
+class Mute(LocationDetector):
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        return (), ""
 
 
-class NotFinite(Mean):
-    def update(self, pane: PaneView) -> Any:
-        return super().update(pane) / np.float64(0.0) if pane.start_ms > 5 * PANE else super().update(pane)
+class Misnaming(LocationDetector):
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        return ("pressure",), "location: up"
 
 
-class Neighbours(Mean):
-    def update(self, pane: PaneView) -> Any:
-        got = super().update(pane)
-        return got + got.mean() if len(got) else got
+class Crowd(LocationDetector):
+    """Has news of a group of nobody."""
+
+    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+        return super().together(part, np.ones_like(chosen))
 
 
-class Forgetful(Mean):
-    def to_state(self) -> Any:
-        return []
+class Bystander(LocationDetector):
+    """Blames every slice for what one of them does."""
 
-
-class Faithful(Mean):
-    """Does not forget the old model."""
-
-    def update(self, pane: PaneView) -> Any:
-        pane.fresh[:] = False
-        return super().update(pane)
-
-
-class Loud(Mean):
-    def update(self, pane: PaneView) -> Any:
-        return super().update(pane) + 1.0
-
-
-class FirstReference(Mean):
-    """Holds every slice against the reference of the first."""
-
-    def update(self, pane: PaneView) -> Any:
-        missing = [reference.missing.max(initial=0.0) for reference in pane.references[:1] * len(pane.slices)]
-        return super().update(pane) + np.array(missing)
-
-
-class Highest(Mean):
-    """Never comes down."""
-
-    def update(self, pane: PaneView) -> Any:
-        got = super().update(pane)
-        for i, at in enumerate(pane.slices.tolist()):
-            got[i] = self.peaks[at] = max(got[i], 0.0 if pane.fresh[i] else self.peaks.get(at, 0.0))
-        return got
-
-    @property
-    def peaks(self) -> dict[int, float]:
-        return self.__dict__.setdefault("_peaks", {})
-
-    def to_state(self) -> Any:
-        return [super().to_state(), list(self.peaks.items())]
-
-    def restore(self, state: Any) -> None:
-        super().restore(state[0])
-        self.peaks.update(dict(state[1]))
-
-
-class Shapeless(Mean):
-    def update(self, pane: PaneView) -> Any:
-        return super().update(pane)[:1]
-
-
-def test_the_checks_take_an_own_detector() -> None:
-    check_detector(Mean)
+    def evidence(self, part: Part) -> Evidence:
+        moved = np.flatnonzero(part.slices == MOVED)
+        return super().evidence(
+            part if len(part.slices) == 1 or not len(moved) else some(part, np.repeat(moved, len(part.slices)))
+        )
 
 
 @pytest.mark.parametrize(
-    ("broken", "sentence"),
+    ("make", "why"),
     [
-        (Stuck, "the slice that moves must end up above"),
+        (Loud, "nothing changes, and the e-values"),
+        (Hopeful, "nothing changes, and the e-values"),
+        (Deaf, "does not react"),
         (NotFinite, "not finite"),
-        (Neighbours, "slices depend on each other"),
+        (Flat, "the shape"),
+        (Restless, "without an event"),
+        (Neighbours, "depend on each other"),
         (Forgetful, "does not go on the same"),
-        (Faithful, "was not forgotten"),
-        (Loud, "must have the statistic 0"),
-        (Shapeless, "update gives shape"),
-        (FirstReference, "slices depend on each other"),
-        (Highest, "stays at its highest"),
+        (Mute, "does not say"),
+        (Misnaming, "no columns of the stream"),
+        (Crowd, "a group without slices"),
+        (Bystander, "depend on each other"),
     ],
 )
-def test_each_check_can_fail(broken: type[Mean], sentence: str) -> None:
-    with np.errstate(all="ignore"), pytest.raises(AssertionError, match=sentence):
-        check_detector(broken)
+def test_what_is_wrong_with_a_detector_is_found(make: Any, why: str) -> None:
+    with pytest.raises(AssertionError, match=why):
+        check_detector(make, changes=["stuck"] if make is Forgetful else ["location"])
 
 
-def test_likelihood_grows_under_small_p_and_stays_under_uniform_p() -> None:
-    rng, detector = np.random.default_rng(6), make("likelihood", block_hours=1.0)
-    path = np.array([detector.update(view(k, [0, 1], [row(rng, 20, 5.0), row(rng, 20)])) for k in range(60)])
-    assert path[-1, 0] > 1e6
-    assert (np.diff(path[5:, 0]) > 0).all()
-    assert path[:, 1].max() < 60  # an e-detector's mean grows by at most one a block
+def test_a_detector_that_finds_nothing_named_or_not_is_told_so() -> None:
+    with pytest.raises(AssertionError, match="does not react to categories"):
+        check_detector(LocationDetector, changes=["location", "categories"])
+    check_detector(LocationDetector)
 
 
-def test_likelihood_is_capped() -> None:
-    detector = make("likelihood", block_hours=1.0)
-    strange = row(np.random.default_rng(7), 50, 50.0)
-    last = [detector.update(view(k, [0], [strange]))[0] for k in range(2_000)][-1]
-    assert np.isfinite(last)
-    assert last > 1e80
+def evidence_of(name: str, change: Change, panes: int = 30, world: World = WORLD) -> tuple[Floats, Any]:
+    """Sums of log e-values ``(slices, c, b)`` over panes that have changed, and the detector."""
+    detector = DETECTORS[name](world.config, world.layout)
+    total = np.zeros((world.slices, detector.channels, detector.bets))
+    for part in world.parts(panes, 7, {MOVED: change}):
+        part = part if detector.everywhere else with_events(part)
+        got = detector.evidence(part)
+        total[part.slices] += np.where(got.news[:, :, None], got.log_e, 0.0)
+    return total, detector
 
 
-def test_likelihood_counts_a_block_when_the_next_begins() -> None:
-    strange = [row(np.random.default_rng(8), 50, 9.0)]
-    detector = make("likelihood", block_hours=3.0)
-    path = [detector.update(view(k, [0], strange))[0] for k in range(7)]
-    assert path[:3] == [0.0, 0.0, 0.0]
-    assert path[3] == path[4] == path[5] > 0
-    assert path[6] > path[3]
-
-
-def test_pit_names_the_moved_feature() -> None:
-    rng = np.random.default_rng(9)
-    window = row(rng, 2_000, shift=1.0)
-    moved = distances(LAYOUT.pit(window), reference().pit)
-    assert moved.argmax() == 0
-    assert moved[0] > 0.2
-    assert moved[1:].max() < 0.03
-    assert make("pit", dependence=1.0).update(view(0, [0], [window])).tolist() == [moved[0]]
-
-
-def test_pit_keeps_quiet_on_few_rows_and_on_noise() -> None:
-    rng = np.random.default_rng(10)
-    few = [row(rng, ROWS_MIN - 1, shift=9.0)]
-    assert make("pit").update(view(0, [0], few)).tolist() == [0.0]
-    assert make("pit", dependence=1.0).update(view(0, [0], [row(rng, ROWS_MIN, shift=9.0)]))[0] > 0.2
-    still = [make("pit").update(view(0, [0], [row(rng, 200)]))[0] for _ in range(50)]
-    assert max(still) == 0.0
-
-
-def test_adwin_reacts_to_a_step_and_only_then() -> None:
-    rng, detector = np.random.default_rng(11), make("adwin", hold=4)
-    path = [detector.update(view(k, [0], [row(rng, 30, shift=3.0 * (k >= 60))]))[0] for k in range(120)]
-    assert path[:60] == [0.0] * 60
-    first = path.index(1.0)
-    assert 60 <= first < 80
-    assert 4 <= sum(path) <= 60
-
-
-def test_adwin_survives_more_panes_than_it_keeps() -> None:
-    """It drops old values at pane 1,025; the step comes right after, seen from memory or from a snapshot alike."""
-    rng, whole, other = np.random.default_rng(12), make("adwin"), make("adwin")
-    for k in range(1_026):
-        whole.update(view(k, [0], [row(rng, 3)]))
-    assert len(whole.to_state()["seen"][0][1]) < 1_024
-    other.restore(unpack(pack(whole.to_state())))
-    tail = [view(1_026 + k, [0], [row(rng, 3, shift=2.0)]) for k in range(60)]
-    paths = [[each.update(pane)[0] for pane in tail] for each in (whole, other)]
-    assert paths[0] == paths[1]
-    assert sum(paths[0]) > 0
-
-
-def test_adwin_remembers_the_level_over_a_restart() -> None:
-    """The step falls on the restart: only one that still knows the old level can see it."""
-    rng, before = np.random.default_rng(14), make("adwin")
-    for k in range(60):
-        before.update(view(k, [0], [row(rng, 30)]))
-    after, forgetful = make("adwin"), make("adwin")
-    after.restore(unpack(pack(before.to_state())))
-    tail = [view(60 + k, [0], [row(rng, 30, shift=3.0)]) for k in range(30)]
-    assert sum(after.update(pane)[0] for pane in tail) > 0
-    assert sum(forgetful.update(pane)[0] for pane in tail) == 0
-
-
-def test_missing_is_the_share_above_normal() -> None:
-    rng = np.random.default_rng(13)
-    got = make("missing").update(
-        view(0, [0, 1, 2], [row(rng, 5_000, gaps=0.4), row(rng, 5_000), row(rng, 3, gaps=0.4)])
+def said(name: str, change: Change, world: World = WORLD) -> tuple[tuple[str, ...], str]:
+    """What a detector says of the slice that changed."""
+    total, detector = evidence_of(name, change, world=world)
+    channel = int(total[MOVED].max(axis=1).argmax())
+    assert total[MOVED, channel].max() > 10
+    assert np.delete(total, MOVED, axis=0).max() < 10
+    said: tuple[tuple[str, ...], str] = detector.says(
+        channel, np.exp(total[MOVED, channel] - total[MOVED, channel].max())
     )
-    assert got[0] == pytest.approx(0.4, abs=0.03)
-    assert got[1] == 0.0
-    assert got[2] < 0.25
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "columns", "words"),
+    [
+        ("location", Change(shift=1.0), ("x0",), "location: up by about"),
+        ("location", Change(shift=-1.0), ("x0",), "location: down by about"),
+        ("scale", Change(scale=2.0), ("x0",), "scale: more spread"),
+        ("scale", Change(scale=0.3), ("x0",), "scale: less spread"),
+        ("dependence", Change(dependence=0.8), ("x0", "x1"), "in the same direction more"),
+        ("dependence", Change(dependence=-0.8), ("x0", "x1"), "in opposite directions more"),
+        ("likelihood", Change(stranger=2.0), (), "likelihood: events are stranger"),
+        ("categories", Change(unseen=0.2), ("c0",), "never seen before"),
+        ("missing", Change(missing=0.2), ("x0",), "missing: more values are missing"),
+        ("stuck", Change(stuck=True), ("x0",), "stuck: its value does not change"),
+        ("silence", Change(rate=0.0), (), "silence: no events come"),
+        ("volume", Change(rate=0.2), (), "volume: fewer events"),
+        ("volume", Change(rate=3.0), (), "volume: more events"),
+        ("variation", Change(varies=True), ("still",), "a constant column varies"),
+        ("variation", Change(appears=True), ("gone",), "a column that was never there has values"),
+    ],
+)
+def test_a_planted_change_is_named(name: str, change: Change, columns: tuple[str, ...], words: str) -> None:
+    got, text = said(name, change)
+    assert got == columns
+    assert words in text
+    assert text.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_the_size_of_a_shift_is_about_right(shift: float) -> None:
+    _, text = said("location", Change(shift=shift), World(slices=6, rate=20, seed=3))
+    assert float(text.split()[-2]) == pytest.approx(shift, rel=0.6)
+
+
+@pytest.mark.parametrize(("column", "name"), [(3, "still"), (4, "gone")])
+def test_columns_that_never_vary_are_watched_for_nothing_else(column: int, name: str) -> None:
+    """A constant column is not stuck, one that was never there is not missing, and neither has a location."""
+    assert WORLD.config.event.numeric[column] == name
+    for detector in ("location", "scale", "stuck", "missing"):
+        total, _ = evidence_of(detector, CHANGES["location"], 200)
+        assert total[:, column].max() <= 0, detector
+
+
+def test_a_change_of_the_zone_that_nobody_minds_is_no_evidence() -> None:
+    total, _ = evidence_of("location", Change(shift=0.08), 400)
+    assert total[MOVED].max() < 5
+
+
+def test_all_slices_together_show_what_none_shows_alone() -> None:
+    world = World(slices=40, rate=3.0, seed=5)
+    alone, group = 0.0, 0.0
+    detector = LocationDetector(world.config, world.layout)
+    total = np.zeros((world.slices, detector.channels, detector.bets))
+    for part in world.parts(25, 8, {i: Change(shift=0.4) for i in range(world.slices)}):
+        part = with_events(part)
+        total[part.slices] += detector.evidence(part).log_e
+        together = detector.together(part, np.ones(len(part.slices), dtype=bool))
+        assert together is not None
+        group = np.add(group, together.log_e)
+    alone = total.max()
+    assert np.max(group) > 20 > alone
+    assert np.unravel_index(int(np.argmax(group)), np.shape(group))[1] == 0, "x0"
+
+
+def test_a_share_of_all_or_nothing_is_not_bet_on() -> None:
+    hits, trials, ones = np.array([5.0] * 4), np.array([5.0] * 4), np.ones(4)
+    log_e = bernoulli(hits, trials, np.array([0.0, LEAST, MOST, 1.0]), np.array([3.0, 0.3]), ones)
+    assert log_e.max() <= -100
+    inside = bernoulli(hits, trials, np.array([0.01, 0.1, 0.5, 0.9]), np.array([3.0]), ones)
+    assert (inside > 0).all()
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
+@pytest.mark.parametrize("odds", [0.25, 1.5, 40.0])
+def test_a_likelihood_ratio_has_the_mean_one(share: float, odds: float) -> None:
+    """Exactly, over the binomial distribution of five trials."""
+    from scipy.stats import binom
+
+    hits = np.arange(6.0)
+    log_e = bernoulli(hits, np.full(6, 5.0), np.full(6, share), np.array([odds]), np.ones(6))[:, 0]
+    assert (binom.pmf(hits, 5, share) * np.exp(log_e)).sum() == pytest.approx(1.0)
+
+
+def test_a_column_that_is_always_missing_raises_nothing_however_long() -> None:
+    detector = MissingDetector(WORLD.config, WORLD.layout)
+    gone = WORLD.config.event.numeric.index("gone")
+    for part in WORLD.parts(50, 3):
+        assert detector.evidence(with_events(part)).log_e[:, gone].max() < -100
+
+
+def test_without_columns_of_its_kind_a_detector_has_no_channel() -> None:
+    config: Config = World(k=0).config
+    assert DETECTORS["categories"](config, PaneLayout(5, 0)).channels == 0
+    one = World(d=1, k=0)
+    assert DETECTORS["dependence"](one.config, PaneLayout(1, 0)).channels == 0

@@ -66,7 +66,7 @@ def _stream(world: World, seed: int) -> list[Part]:
     """Panes in which slices come and go; one of them changes in every way at once, half-way."""
     quiet = world.parts(25, seed)
     parts = [
-        part for name in ("location", "missing", "stuck") for part in world.parts(8, seed + 1, {MOVED: CHANGES[name]})
+        part for name in ("stuck", "location", "missing") for part in world.parts(8, seed + 1, {MOVED: CHANGES[name]})
     ]
     rng, stream = np.random.default_rng(seed), list[Part]()
     for number, part in enumerate([*quiet, *parts]):
