@@ -6,7 +6,6 @@ not known of it; row 0 stands for a slice that was not there. It travels with th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -197,12 +196,24 @@ def volume_log_ratio(n: Floats, mean: Floats, dispersion: float, factor: Floats)
     return np.asarray(ratio, dtype=np.float64)
 
 
-def smallest_shift(events: float, se: float, cumulants: Floats, inflation: float, nats: float, zone: float) -> float:
-    """The smallest shift, in sd of one event, that so many events show with so many nats of evidence; inf for none.
+def smallest_shifts(reference: Reference, known: Ints, panes: float, nats: float, zone: float) -> Floats:
+    """The smallest shift of one column, in sd, that slices show within some panes at their usual rate ``(m,)``.
 
-    Solves ``(λ (n (δ − zone − 2 se)) − n K(λ)) / r = nats`` for δ at the best λ.
+    Solves ``(λ n (δ − zone − 2 se) − n K(λ)) / r = nats`` for δ at the best λ; of the columns, the middle one. A slice
+    without a rate has inf.
+
+    Args:
+        reference: what is normal.
+        known: ``(m,)`` rows of the reference.
+        panes: how many.
+        nats: evidence that is needed.
+        zone: indifference, sd.
     """
-    if events <= 0:
-        return math.inf
-    bets = np.array(LAMBDAS)
-    return float(np.min((nats * inflation / events + cumulants) / bets) + zone + 2.0 * se)
+    d = reference.mean.shape[1] - 1
+    bets, cumulants = np.array(LAMBDAS), reference.cumulants[:d, 0]
+    events = np.maximum(reference.rate[known] * panes, 1e-12)[:, None, None]
+    needed = (nats * reference.inflation[:d, None] / events + cumulants) / bets
+    shift = needed.min(axis=2) + zone + 2.0 * reference.mean_se[known, :d]
+    varies = reference.kind == VARIES
+    middle = np.median(shift[:, varies], axis=1) if varies.any() else np.full(len(known), np.inf)
+    return np.where(reference.rate[known] > 0, middle, np.inf)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
-from flowlib.table import Ints
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import ALPHAS, log_prob_mean_sd
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
@@ -35,6 +35,7 @@ class SpanRows:
         span: ``pane`` or the span's name (``7d``).
         names, models: of each slice; what it is called and which model scored it.
         rows: ``(m, 15)`` int64, columns as :mod:`stream_app.stages.summary` says.
+        notices: field name to ``(m,)`` sd, the smallest shift that each slice shows in some time; inf for none.
     """
 
     span: str
@@ -43,6 +44,7 @@ class SpanRows:
     names: list[str]
     models: list[str]
     rows: Ints
+    notices: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def window_points(config: Config, span: SpanRows) -> list[Point]:
@@ -59,6 +61,7 @@ def window_points(config: Config, span: SpanRows) -> list[Point]:
         if math.isfinite(means[i]):
             fields += [("log_prob_mean", means[i]), ("log_prob_sd", deviations[i])]
         fields += zip(ALPHA_FIELDS, levels[i], strict=True)
+        fields += [(key, float(values[i])) for key, values in span.notices.items() if math.isfinite(values[i])]
         tags = (("slice", name), ("slicing", span.slicing), ("span", span.span), ("stream", config.stream))
         points.append(Point("windows", tags, span.end_ms, tuple(fields)))
     return points

@@ -16,6 +16,7 @@ from stream_app.stages.judge.policy import TOGETHER, Verdict
 from stream_app.stages.watch.detectors import Part
 from stream_app.stages.watch.evidence import Cause, Mixture
 from stream_app.stages.watch.merging import SlicingPane
+from stream_app.stages.watch.noticing import DAYS, smallest
 from stream_app.stages.watch.pane_statistic import PaneStatistic
 from stream_app.stages.watch.windows import SlicingWindows
 
@@ -61,6 +62,7 @@ class Known:
     def __init__(self, slicing: int) -> None:
         self._slicing = slicing
         self._rows: dict[str, Ints] = {}
+        self._notices: dict[str, dict[str, Floats]] = {}
 
     def rows(self, model_id: str, reference: Reference, names: Sequence[str]) -> Ints:
         """``(m,)`` for all m slices by number."""
@@ -68,6 +70,22 @@ class Known:
         if len(have) < len(names):
             have = self._rows[model_id] = np.concatenate([have, reference.index(names[len(have) :])])
         return have
+
+    def notices(
+        self, config: Config, pane: SlicingPane, index: Ints, windows: SlicingWindows, references: References
+    ) -> dict[str, Floats]:
+        """The smallest shift that each slice ``(m,)`` of a pane shows in some time, under its model; sd."""
+        out = {f"smallest_shift_{name}": np.full(len(index), np.inf) for name in DAYS}
+        for model_id in set(pane.models):
+            reference = references[model_id][self._slicing]
+            known = self.rows(model_id, reference, list(windows.index))
+            of_all = self._notices.get(model_id)
+            if of_all is None or len(of_all["day"]) < len(known):
+                of_all = self._notices[model_id] = smallest(config, reference, known)
+            here = np.array([model == model_id for model in pane.models], dtype=bool)
+            for name in DAYS:
+                out[f"smallest_shift_{name}"][here] = of_all[name][index[here]]
+        return out
 
     def parts(
         self, layout: PaneLayout, pane: SlicingPane, index: Ints, windows: SlicingWindows, references: References

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from flowlib.table import Ints
+from flowlib.table import Floats, Ints
 from schemas.codecs import Envelope, encode_events
 from schemas.pane_layout import PaneLayout
 from schemas.records import Alert, RetrainRequest, record_ids
@@ -47,7 +47,14 @@ def _signals(config: Config, partition: int, envelopes: list[Envelope]) -> list[
     ]
 
 
-def windows(config: Config, layout: PaneLayout, pane: SlicingPane, index: Ints, rolling: SlicingWindows) -> list[Point]:
+def windows(
+    config: Config,
+    layout: PaneLayout,
+    pane: SlicingPane,
+    index: Ints,
+    rolling: SlicingWindows,
+    notices: Mapping[str, Floats],
+) -> list[Point]:
     """Points of the pane itself and of every rolling window that ends with it, for each of its m slices.
 
     Args:
@@ -56,10 +63,10 @@ def windows(config: Config, layout: PaneLayout, pane: SlicingPane, index: Ints, 
         pane: the final pane.
         index: ``(m,)`` place of each slice in the windows.
         rolling: the rolling windows of the slicing, this pane included.
+        notices: the smallest shift that each of the m slices shows in some time; part of the longest span's points.
     """
-    of_pane = [("pane", summary(layout, pane.rows))]
-    of_spans = [(span_name(span), rows) for span, rows in rolling.spans(pane.start_ms, index)]
-    spans = (
-        SpanRows(name, pane.slicing, pane.end_ms, pane.names, pane.models, rows) for name, rows in of_pane + of_spans
-    )
-    return [point for span in spans for point in window_points(config, span)]
+    spans = [("pane", summary(layout, pane.rows))]
+    spans += [(span_name(span), rows) for span, rows in rolling.spans(pane.start_ms, index)]
+    longest, common = spans[-1][0], (pane.slicing, pane.end_ms, pane.names, pane.models)
+    made = (SpanRows(name, *common, rows, notices if name == longest else {}) for name, rows in spans)
+    return [point for span in made for point in window_points(config, span)]

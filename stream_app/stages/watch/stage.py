@@ -199,12 +199,13 @@ class WatchStage:
         self, state: WatchState, partition: int, pane: SlicingPane, references: References, out: Outputs
     ) -> None:
         """Enter a pane into the rolling windows and let every rule of its slicing look at it."""
-        rolling, config = state.windows[pane.slicing], self.config
+        rolling, known, config = state.windows[pane.slicing], state.known[pane.slicing], self.config
         index = rolling.enter(pane, self._layout)
         if pane.names:
             state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
-            out.points += messages.windows(config, self._layout, pane, index, rolling)
-        parts, everywhere = state.known[pane.slicing].parts(self._layout, pane, index, rolling, references)
+            notices = known.notices(config, pane, index, rolling, references)
+            out.points += messages.windows(config, self._layout, pane, index, rolling, notices)
+        parts, everywhere = known.parts(self._layout, pane, index, rolling, references)
         slices, several = len(rolling.index), len(rolling.index) > 1
         for (name, slicing), of_rule in state.rules.items():
             if slicing != pane.slicing:
