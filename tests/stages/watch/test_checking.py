@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.codecs import Partial
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import NO_HIGH, NO_LOW
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.stages.decisions import PassedOver
 from stream_app.stages.watch.checking import COUNT_MAX, SUM_MAX, Known
@@ -21,7 +21,7 @@ from tests.stages.watch.test_stage import CONFIG, HOUR, KNOWN, LAYOUT, REFERENCE
 def with_column(name: str, value: int) -> PaneBlock:
     """A block whose column holds a number."""
     rows = np.ones((1, LAYOUT.width), dtype=np.int64)
-    rows[:, PaneLayout(1).columns[name]] = value
+    rows[:, LAYOUT.columns[name]] = value
     return block(["a"], columns=LAYOUT.encode(rows))
 
 
@@ -38,10 +38,12 @@ FAULTS: list[tuple[Partial, str]] = [
     (marker(pane_end_ms=900 * HOUR), "no pane"),
     (block(["a"], top=[]), "the top events of 0"),
     (block(["a"], columns=block(["a"]).columns | {"more": b""}), "column 'more' of a block is none of ours"),
-    *((with_column(name, -1), f"column '{name}' of a block holds -1") for name in ("seen", "missing", "p_le", "pit")),
-    *((with_column(name, COUNT_MAX), f"holds {COUNT_MAX}") for name in ("late", "scored", "pit")),
-    *((with_column(name, SUM_MAX), f"holds {SUM_MAX}") for name in ("log_prob_sum", "bets")),
+    *((with_column(name, -1), f"column '{name}' of a block holds -1") for name in ("seen", "missing", "p_le")),
+    *((with_column(name, COUNT_MAX), f"holds {COUNT_MAX}") for name in ("late", "scored", "unscorable")),
+    *((with_column(name, SUM_MAX), f"holds {SUM_MAX}") for name in ("log_prob_sum", "base", "square", "product")),
     (with_column("log_prob_square_sum", -SUM_MAX), f"holds -{SUM_MAX}"),
+    *((with_column(name, NO_LOW + 1), f"column '{name}' of a block holds {NO_LOW + 1}") for name in ("low", "high")),
+    *((with_column(name, NO_HIGH - 1), f"column '{name}' of a block holds {NO_HIGH - 1}") for name in ("low", "high")),
     (block(["a"], partition=99), "no decision names source partition 99"),
     (marker(partition=99), "no decision names source partition 99"),
     (block(["a"], model_id="forged"), "no decision names model 'forged'"),
@@ -59,7 +61,8 @@ def test_it_is_refused_and_the_pane_is_finalised_without_it(bad: Partial, why: s
 
 
 def test_extremes_that_may_be_are_taken() -> None:
-    good = [with_column("seen", COUNT_MAX - 1), with_column("bets", 1 - SUM_MAX), with_column("log_prob_sum", -1)]
+    good = [with_column("seen", COUNT_MAX - 1), with_column("base", 1 - SUM_MAX), with_column("log_prob_sum", -1)]
+    good += [with_column(name, code) for name in ("low", "high") for code in (NO_LOW, NO_HIGH)]
     numbered = [msgspec.structs.replace(one, index=i) for i, one in enumerate(good)]
     out = WatchStage(CONFIG).step(WatchState.empty(CONFIG, 1), 0, sent(*numbered), KNOWN)
     assert not out.refused
@@ -76,9 +79,7 @@ def test_what_names_an_unknown_source_or_model_waits_until_the_decisions_are_kno
     out = stage.step(state, 0, messages, Known(REFERENCES, {"new"}, informed=False))
     assert (out.unknown, out.refused, state.next_offset) == (False, [], 4)
     stage.follow(state, PassedOver(0, 1, 0, HOUR))
-    assert (stage.step(state, 0, [], KNOWN).points, state.pending_models()) == ([], {"m", "new"}), (
-        "it waits for a model"
-    )
+    assert (stage.step(state, 0, [], KNOWN).points, state.needed_models()) == ([], {"m", "new"}), "it waits for a model"
 
 
 def test_a_partials_partition_that_came_later_is_not_used() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from schemas.codecs import Partial, encode_partials
 from schemas.intake import Refusal, take_in
-from schemas.pane_layout import OTHER, PIT_BINS, PaneLayout
+from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.checking import Known
-from stream_app.stages.watch.detectors import Reference
+from stream_app.stages.watch.detectors.simulated import World
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 
@@ -24,11 +24,11 @@ HOUR = 3_600_000
 CONFIG = Config(
     stream="s",
     topics=TopicsConfig(events="e"),
-    event=EventConfig(time_field="t", numeric=["x"], slicings=[["k"]]),
+    event=EventConfig(time_field="t", numeric=["x", "still", "gone"], slicings=[["k"]]),
     windows=WindowsConfig(pane=Duration(HOUR), spans=[Duration(2 * HOUR), Duration(4 * HOUR)], max_slices=3),
 )
-LAYOUT = PaneLayout(1)
-REFERENCES = {"m": Reference(np.ones((1, PIT_BINS), np.int64), np.zeros(1), 0.0, 1.0)}
+LAYOUT = PaneLayout(3)
+REFERENCES = {"m": [World(d=1, k=0, slices=1, panes=24).fitted[1]]}
 KNOWN = Known(REFERENCES)
 
 
@@ -140,7 +140,7 @@ def test_a_pane_waits_for_its_model_and_those_after_it_too() -> None:
     known = Known(REFERENCES, {"new"})
     out = stage.step(state, 0, sent(*partials), known)
     assert {point.time_ms for point in out.points} == {HOUR}
-    assert (state.final_ms, state.pending_models(), state.next_offset) == (HOUR, {"new"}, 4)
+    assert (state.final_ms, state.needed_models(), state.next_offset) == (HOUR, {"m", "new"}, 4)
     assert stage.step(state, 0, sent(*partials), known).points == []
     later = stage.step(state, 0, sent(*partials), Known({**REFERENCES, "new": REFERENCES["m"]}))
     assert {point.time_ms for point in later.points} == {2 * HOUR, 3 * HOUR}
