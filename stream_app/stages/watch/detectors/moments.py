@@ -20,7 +20,6 @@ from flowlib.reference.reference import LAMBDAS
 from flowlib.table import Bools, Floats
 from stream_app.stages.watch.detectors.base import ZONE, Evidence, Kind, Part, Stateless
 
-
 _BETS = np.array(LAMBDAS)
 
 
