@@ -250,7 +250,7 @@ def test_what_cannot_be_fitted_is_refused_with_a_sentence(given: Any, sentence: 
         ({"calibration_share": 1.0}, "calibration_share = 1.0"),
         ({"max_steps": 0}, "max_steps = 0"),
         ({"slice_column": "shop"}, "X is an array: pass a DataFrame"),
-        ({"context": ("moon",)}, "hour, weekday, slice"),
+        ({"context": ("moon",)}, "hour, weekday, season, slice"),
         (
             {"context": ("weekday",)},
             "context has 'weekday' and the rows have no time: pass a DataFrame with one column",
