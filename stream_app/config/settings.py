@@ -124,8 +124,8 @@ class RuleConfig(Section, frozen=True):
     faults need rules of their own. ``adwin``, ``page_hinkley`` and ``kswin`` are river's, each alone in a rule: the
     statistic is 1 from a detection on, else 0."""
     open: float = 20_000.0
-    """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes apart
-    on average, or more. Of ``adwin`` and the like: the statistic."""
+    """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes
+    apart on average, or more. Of ``adwin`` and the like: the statistic."""
     resolve: float = 20.0
     """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
     the statistic below which it resolves."""

@@ -69,10 +69,9 @@ def check_stream(density: Density, config: Config) -> None:
         raise ModelError(
             f"it says what is normal in {len(density.references)} slicings, event.slicings has {len(event.slicings)}"
         )
-    if any(reference.pane_ms != config.windows.pane for reference in density.references):
-        raise ModelError(
-            f"it was made for panes of {density.references[0].pane_ms} ms, windows.pane is {int(config.windows.pane)} ms"
-        )
+    made_for, pane_ms = density.references[0].pane_ms, int(config.windows.pane)
+    if made_for != pane_ms:
+        raise ModelError(f"it says what is normal in panes of {made_for} ms, windows.pane is {pane_ms} ms")
 
 
 def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:

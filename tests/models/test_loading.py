@@ -13,7 +13,7 @@ import pytest
 from flowlib import artifact
 from flowlib.artifact import Artifact
 from flowlib.engines import EngineError
-from stream_app.config import Config, ModelConfig
+from stream_app.config import Config, Duration, ModelConfig, WindowsConfig
 from stream_app.errors import ModelError
 from stream_app.models.keys import signing_key, trusted_keys
 from stream_app.models.loading import artifact_of, check_stream, read_model, scored_by, verified
@@ -61,6 +61,17 @@ def test_a_model_of_another_stream_or_of_other_columns_is_not_accepted(config: C
         check_stream(density(), config_in(Path(config.root), stream="other"))
     with pytest.raises(ModelError, match=r"not those of event\.numeric"):
         check_stream(density(), config_in(Path(config.root), numeric=("y", "x")))
+
+
+def test_a_model_that_does_not_say_what_is_normal_here_is_not_accepted(config: Config) -> None:
+    two = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, slicings=[["station"], []]))
+    with pytest.raises(ModelError, match=r"what is normal in 1 slicings, event\.slicings has 2"):
+        check_stream(density(), two)
+    with pytest.raises(ModelError, match="in 0 slicings"):
+        check_stream(replace(density(), channels=None, references=()), config)
+    minutes = msgspec.structs.replace(config, windows=WindowsConfig(pane=Duration(60_000)))
+    with pytest.raises(ModelError, match=r"panes of 3600000 ms, windows\.pane is 60000 ms"):
+        check_stream(density(), minutes)
 
 
 def with_engine(config: Config, name: Any) -> Config:

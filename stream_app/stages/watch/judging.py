@@ -116,8 +116,8 @@ def verdicts(
     windows: SlicingWindows,
     pending: Mapping[str, bool],
 ) -> list[Verdict]:
-    """What a rule says of the slices that it has something to say of, or that an incident is ``pending`` of, and why, but
-    of those where nobody asks (False there).
+    """What a rule says of the slices that it has something to say of, or that an incident is ``pending`` of; and why,
+    but not of those where nobody asks (False there).
     """
     statistics = state.statistics()
     number = {slice_: 0 if slice_ == TOGETHER else windows.index[slice_] + 1 for slice_ in pending}
