@@ -71,8 +71,16 @@ def _windows(config: Config, panes: int) -> list[Point]:
             for span, n in (("pane", 6), ("1d", 24), ("7d", 168), ("28d", 672)):
                 scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
                 row = _row(draws, n, scored, strange)
-                made += points.window_points(config, SpanRows(span, "station", end, [name], [model], row[None]))
+                notices = _notices(name) if span == "28d" else {}
+                rows = SpanRows(span, "station", end, [name], [model], row[None], notices)
+                made += points.window_points(config, rows)
     return made
+
+
+def _notices(name: str) -> dict[str, np.ndarray]:
+    """The smallest shifts, none of which is found in a day at one of the stations."""
+    day = np.inf if name == HOSTILE else 1.4
+    return {"smallest_shift_day": np.array([day]), "smallest_shift_week": np.array([0.55])}
 
 
 def _histograms(config: Config, panes: int) -> list[Point]:

@@ -133,18 +133,15 @@ def test_what_all_slices_together_say_is_said_of_no_slice(path: Path, tmp_path: 
     assert overview["open"] == {"drift": 2, "fault": 1}
 
 
-def test_the_smallest_shifts_are_shown_where_they_are_known(path: Path, tmp_path: Path) -> None:
+def test_the_smallest_shifts_are_shown_where_there_are_any(path: Path, tmp_path: Path) -> None:
     _, overview = _store(path).overview()
     assert overview is not None
-    assert [row["shifts"] for row in overview["slices"]] == [[None, None]] * 3
-    copy = Path(shutil.copy(path, tmp_path / "store.sqlite"))
-    known = "json_set(fields, '$.smallest_shift_day', 0.8, '$.smallest_shift_week', 0.25)"
-    with sqlite3.connect(copy) as link:
-        link.execute(f"UPDATE points SET fields = {known} WHERE series LIKE '%span=28d%'")
-    link.close()
-    _, overview = _store(copy).overview()
+    shifts = {row["slice"]: row["shifts"] for row in overview["slices"]}
+    assert shifts == {DRIFTED: [1.4, 0.55], HOSTILE: [None, 0.55], "Tiantan": [1.4, 0.55]}
+    write_long_store(tmp_path / "store.sqlite", 3)
+    _, overview = _store(tmp_path / "store.sqlite").overview()
     assert overview is not None
-    assert (overview["left_out"], [row["shifts"] for row in overview["slices"]]) == (0, [[0.8, 0.25]] * 3)
+    assert [row["shifts"] for row in overview["slices"]] == [[None, None]]
 
 
 def test_detail_has_curves_incidents_and_calibration(client: httpx.Client) -> None:

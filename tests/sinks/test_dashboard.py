@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from stream_app.config import load
 from stream_app.kafka.embedded import free_port
 from stream_app.sinks.influx import line_of
 from tests.conftest import cannot_start
-from tests.console.storing import START_MS, _others, _windows
+from tests.console.storing import EXAMPLE, HOSTILE, START_MS, all_points
 
 DASHBOARD = Path(__file__).parents[2] / "infra/grafana/dashboards/driftflow.json"
 PANES = 24
@@ -60,10 +61,6 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_and_fill(url: str) -> None:
-    from schemas.pane_layout import PaneLayout
-    from stream_app.config import load
-    from tests.console.storing import EXAMPLE
-
     for _ in range(200):
         try:
             urllib.request.urlopen(f"{url}/ping", timeout=1).close()
@@ -74,8 +71,7 @@ def _wait_and_fill(url: str) -> None:
         cannot_start("influxd did not start")
     config = load(EXAMPLE)
     query(url, 'CREATE DATABASE "driftflow"', post=True)
-    points = [*_windows(config, layout_of(config), PANES), *_others(config, PANES)]
-    lines = [line_of(point) for point in points]
+    lines = [line_of(point) for point in all_points(config, PANES)]
     for at in range(0, len(lines), 2_000):
         body = "\n".join(lines[at : at + 2_000]).encode()
         urllib.request.urlopen(f"{url}/write?db=driftflow&precision=ms", body, timeout=10).close()
@@ -130,3 +126,29 @@ def test_strange_events_are_grouped_by_slice(influx: str) -> None:
     series = {part["tags"]["slice"]: part["values"] for part in query(influx, _filled(text))}
     assert series.keys() == {"Dongsi", "Tiantan"}
     assert series["Dongsi"][-1][1] > 5 * max(series["Tiantan"][-1][1], 0.001)
+
+
+def test_features_move_as_far_as_their_histograms_are_from_flat(influx: str) -> None:
+    text = next(text for title, text in _queries() if title == "Which features moved")
+    series = {part["tags"]["feature"]: part["values"] for part in query(influx, _filled(text))}
+    assert len(series) == 11
+    far, near = series["PM2.5"][0][1], series["WSPM"][0][1]
+    assert far == pytest.approx(500 / 2400 - 1 / 20, abs=1e-6), "of both partitions together, that day"
+    assert near < far / 5
+
+
+def test_open_now_is_what_has_not_ended(influx: str) -> None:
+    text = next(text for title, text in _queries() if title == "Open now")
+    text = _filled(text).replace("(Dongsi|Tiantan)", ".*")
+    found = {(p["tags"]["rule"], p["tags"]["slice"]): p["values"][0][1:] for p in query(influx, text)}
+    assert {key: values[:2] for key, values in found.items()} == {
+        ("drift", "Dongsi"): ["drift", "location"],
+        ("fault", HOSTILE): ["fault", "volume"],
+    }
+    assert found["drift", "Dongsi"][2].startswith("Dongsi, TEMP")
+
+
+def test_an_alert_of_all_slices_is_shown_whatever_slices_are_chosen() -> None:
+    for title, text in _queries():
+        if title in ("Alerts", "Open now"):
+            assert "OR \"slice\" = '__all__'" in text

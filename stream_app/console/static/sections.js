@@ -85,7 +85,7 @@ function showSlices(o, isChosen, choose) {
 }
 
 const SHIFTS_TITLE = "Smallest shift noticed in a day / a week: how far the mean of one feature has to move, in standard deviations "
-  + "of a single event, to be found within that time at the rate of events here. More events find less.";
+  + "of a single event, to be found within that time at the rate of events here; – where no shift would be.";
 
 function showShifts(shifts) {
   if (shifts.every((s) => s === null || s === undefined)) return [];
