@@ -79,9 +79,13 @@ class Found:
 
 def measure(args: Namespace) -> list[dict[str, Any]]:
     """Rows ``{change, found, of, median_panes, p90_panes, channel_right, feature_right}``."""
-    cases = [case for make in (_correlated, _independent, _constant, _rare) for case in make(args)]
-    found = [one for some in each(run, cases, args.jobs) for one in some]
+    found = [one for some in each(run, cases(args), args.jobs) for one in some]
     return [row(change, [f for f in found if f.change == change]) for change in CHANNELS]
+
+
+def cases(args: Namespace) -> list[Case]:
+    """All streams; the peers get them too."""
+    return [case for make in (_correlated, _independent, _constant, _rare) for case in make(args)]
 
 
 def row(change: str, found: list[Found]) -> dict[str, Any]:
