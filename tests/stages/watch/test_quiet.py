@@ -1,0 +1,152 @@
+"""Panes without events: slices are silent in them, the same whichever order markers came in, and not for ever."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.codecs import Partial
+from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch import stage
+from stream_app.stages.watch.checking import Known
+from stream_app.stages.watch.detectors.simulated import PANE_MS, START_MS, Change, World
+from stream_app.stages.watch.state import WatchState
+from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
+
+WORLD = World(d=1, k=0, slices=3)
+CONFIG = config_of(WORLD)
+REFERENCES = {"m": WORLD.fitted[1]}
+
+
+def test_a_slice_that_falls_silent_is_found_while_others_go_on() -> None:
+    watch = Watching(CONFIG, REFERENCES)
+    watch.feed([*panes(WORLD, 20, 1), *panes(WORLD, 10, 2, {1: Change(rate=0.0)}, first=20)])
+    (pane, state, slice_, detector), *rest = watch.told()
+    assert (state, slice_, detector) == ("open", "s0001", "silence")
+    assert pane - 20 < 3
+    assert rest == [], "open while it lasts"
+    assert watch.alerts[0][1].kind == "fault"
+    assert watch.alerts[0][1].summary == "s0001: no events come any more."
+
+
+def test_it_ends_when_events_come_again() -> None:
+    watch = Watching(CONFIG, REFERENCES)
+    watch.feed(
+        [*panes(WORLD, 20, 1), *panes(WORLD, 10, 2, {1: Change(rate=0.0)}, first=20), *panes(WORLD, 30, 3, first=30)]
+    )
+    assert [(state, slice_) for _, state, slice_, _ in watch.told()] == [("open", "s0001"), ("resolve", "s0001")]
+    assert 30 <= watch.told()[1][0] < 45, "by evidence, not at once and not by forgetting"
+    assert watch.alerts[1][1].summary == "s0001: normal again (it was: no events come any more)."
+
+
+def test_where_nothing_comes_at_all_every_slice_is_silent() -> None:
+    """No block says so, markers alone: another source partition, or the newest event, closes the panes."""
+    watch = Watching(CONFIG, REFERENCES)
+    watch.feed([*panes(WORLD, 20, 1), marker(60)])
+    assert {(state, slice_, detector) for _, state, slice_, detector in watch.told()} == {
+        ("open", name, "silence") for name in WORLD.names
+    }
+    assert all(20 <= pane < 24 for pane, *_ in watch.told())
+    assert not watch.requests, "no model is asked for"
+
+
+def test_an_unknown_slice_is_never_silent() -> None:
+    small = World(d=1, k=0, slices=2, panes=120)
+    watch = Watching(CONFIG, {"m": small.fitted[1]})
+    watch.feed([*panes(WORLD, 20, 1), *panes(WORLD, 30, 2, {2: Change(rate=0.0)}, first=20)])
+    assert watch.told() == []
+
+
+GAP = 14
+
+
+def in_order(order: list[int], steps: dict[int, list[int]]) -> list[Partial]:
+    """Two source partitions: ten panes with blocks from each, a gap with markers in some of its panes, and one more."""
+    rows = WORLD.rows(WORLD.events(12, 4), 12)
+    left: list[list[Partial]] = []
+    for p in range(2):
+        own: list[Partial] = []
+        for number in range(10):
+            own += [block(WORLD, number, rows[number], partition=p), marker(number, p)]
+        own += [marker(number, p) for number in steps[p]]
+        own += [block(WORLD, 10 + GAP, rows[10], partition=p), marker(10 + GAP, p), marker(12 + GAP, p)]
+        left.append(own)
+    out = [left[p].pop(0) for p in order if left[p]]
+    return [*out, *left[0], *left[1]]
+
+
+STEPS = st.lists(st.integers(10, 9 + GAP), unique=True, max_size=6).map(sorted)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Quiet panes that are gone through."""
+    monkeypatch.setattr(stage, "QUIET_PANES_MAX", 5)
+    return 5
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("chance", range(8))
+def test_neither_the_order_of_markers_nor_their_number_matters(chance: int) -> None:
+    rng = random.Random(chance)
+    expected = Watching(CONFIG, REFERENCES, 2)
+    whole = expected.feed(in_order([], {0: [], 1: []}))
+    steps = {p: sorted(rng.sample(range(10, 10 + GAP), rng.randrange(6))) for p in range(2)}
+    other = Watching(CONFIG, REFERENCES, 2)
+    got = other.feed(in_order([rng.randrange(2) for _ in range(60)], steps), size=rng.choice([1, 3, 50]))
+    assert got.messages == whole.messages, f"seed {chance}"
+    assert got.points == whole.points, f"seed {chance}"
+    assert expected.told()
+    a, b = (watch.state.to_state() for watch in (expected, other))
+    for name in ("rules", "policy", "windows", "final_ms", "busy_ms"):
+        assert pack(a[name]) == pack(b[name]), f"seed {chance}: {name}"
+
+
+def test_only_the_first_quiet_panes_of_a_gap_are_gone_through(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[int] = []
+    judge = stage.WatchStage._judge_pane
+    monkeypatch.setattr(
+        stage.WatchStage,
+        "_judge_pane",
+        lambda self, state, q, pane, *rest: starts.append(pane.start_ms) or judge(self, state, q, pane, *rest),
+    )
+    watch = Watching(CONFIG, REFERENCES)
+    watch.feed(
+        [*panes(WORLD, 3, 1), *(marker(number) for number in range(3, 30)), *panes(WORLD, 1, 2, first=30), marker(40)]
+    )
+    numbers = [(start - START_MS) // PANE_MS for start in starts]
+    assert numbers == [0, 1, 2, *range(3, 3 + few), 30, *range(31, 31 + few)]
+    assert watch.state.final_ms == START_MS + 41 * PANE_MS
+    assert watch.state.busy_ms == START_MS + 31 * PANE_MS
+
+
+@pytest.mark.usefixtures("few")
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 60), STEPS)
+def test_a_restart_in_the_middle_of_a_gap_goes_on_the_same(at: int, steps: list[int]) -> None:
+    messages = in_order([], {0: steps, 1: steps})
+    whole, first = (Watching(CONFIG, REFERENCES, 2) for _ in range(2))
+    whole.feed(messages)
+    first.feed(messages[:at])
+    first.state = WatchState.from_state(CONFIG, unpack(pack(first.state.to_state())))
+    first.feed(messages[at:])
+    assert first.told() == whole.told()
+    assert pack(first.state.to_state()) == pack(whole.state.to_state())
+
+
+def test_quiet_panes_wait_for_the_model_that_slices_are_silent_by() -> None:
+    """After a restart the old models come one after the other: what is said must not depend on how fast."""
+    watch = Watching(CONFIG, REFERENCES)
+    watch.feed(panes(WORLD, 20, 1))
+    known, watch.known = watch.known, Known({})
+    watch.feed([marker(40)])
+    assert watch.state.needed_models() == {"m"}
+    assert watch.state.final_ms == START_MS + 20 * PANE_MS
+    watch.known = known
+    watch.feed([])
+    out = watch.stage.step(watch.state, 0, [], known)
+    assert watch.state.final_ms == START_MS + 41 * PANE_MS
+    assert out.messages
