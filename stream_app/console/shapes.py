@@ -54,12 +54,12 @@ def worst_first(row: Row) -> tuple[int, str, str]:
 
 
 def says(alert: Row) -> str:
-    """What an alert has found, in words, without the name of the slice: ``TEMP, location: up by about 1.2 sd``."""
+    """What an alert has found, in words, without the name of the slice: ``TEMP: up by about 1.2 sd``."""
     first = next(iter(alert["blame"]), None)
     if first is None or not first["detail"]:
         return str(alert["summary"]).removeprefix(f"{slice_words(alert['slice'])}: ")
     features = [blame["feature"] for blame in alert["blame"] if blame["detail"] == first["detail"]]
-    return f"{', '.join(features)}, {first['detail']}"
+    return f"{', '.join(features)}: {first['detail'].removeprefix(alert['detector'] + ': ')}"
 
 
 def incident(alert: Row) -> Row:

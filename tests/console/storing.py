@@ -127,7 +127,7 @@ def made_alert(stream: str, name: str, opened_ms: int, end_ms: int, state: str =
         evidence="evidence of change (e-detector)",
         model_id="model-one",
         blame=[Blame(feature="TEMP", weight=0.6, detail=up), Blame(feature="DEWP", weight=0.3, detail=down)],
-        summary=f"{name}, TEMP, DEWP: {up}.",
+        summary=f"{name}, TEMP: up by about 1.2 sd; also DEWP.",
     )
 
 
@@ -142,7 +142,7 @@ def _alerts(stream: str, panes: int) -> list[Alert]:
     fault = replace(learned[0], id="a-3", rule="fault", kind="fault", detector="stuck", slice="Tiantan", blame=[stuck])
     over = replace(fault, state="resolve", pane_end_ms=START_MS + 2 * PANE_MS)
     silent = replace(drift, id="a-4", rule="fault", kind="fault", detector="volume", slice=HOSTILE, blame=[])
-    silent = replace(silent, summary=f"{HOSTILE}: volume: fewer events than usual.")
+    silent = replace(silent, summary=f"{HOSTILE}: fewer events than usual.")
     return [*learned, fault, over, drift, silent]
 
 

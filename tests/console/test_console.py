@@ -67,8 +67,8 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     overview = client.get("/api/overview").json()["overview"]
     slices = {s["slice"]: s for s in overview["slices"]}
     assert {name: [(a["kind"], a["says"]) for a in s["alerts"]] for name, s in slices.items()} == {
-        DRIFTED: [("drift", "TEMP, location: up by about 1.2 sd")],
-        HOSTILE: [("fault", "volume: fewer events than usual.")],
+        DRIFTED: [("drift", "TEMP: up by about 1.2 sd")],
+        HOSTILE: [("fault", "fewer events than usual.")],
         "Tiantan": [],
     }
     assert [s["state"] for s in overview["slices"]] == ["drift", "fault", "ok"], "the worst comes first"
@@ -128,7 +128,7 @@ def test_what_all_slices_together_say_is_said_of_no_slice(path: Path, tmp_path: 
     sink.close()
     _, overview = _store(copy).overview()
     assert overview is not None
-    assert [(a["kind"], a["says"]) for a in overview["together"]] == [("drift", "TEMP, location: up by about 1.2 sd")]
+    assert [(a["kind"], a["says"]) for a in overview["together"]] == [("drift", "TEMP: up by about 1.2 sd")]
     assert {row["slice"] for row in overview["slices"]} == {DRIFTED, "Tiantan", HOSTILE}
     assert overview["open"] == {"drift": 2, "fault": 1}
 
@@ -148,7 +148,7 @@ def test_detail_has_curves_incidents_and_calibration(client: httpx.Client) -> No
     detail = client.get("/api/slice", params={"slicing": "station", "slice": DRIFTED}).json()
     assert len(detail["panes"]["t"]) == 160
     assert detail["spans"] == ["1d", "7d", "28d"]
-    drift = {"rule": "drift", "kind": "drift", "says": "TEMP, location: up by about 1.2 sd"}
+    drift = {"rule": "drift", "kind": "drift", "says": "TEMP: up by about 1.2 sd"}
     assert detail["incidents"] == [
         drift | {"start_ms": START_MS, "end_ms": START_MS + 3 * PANE_MS},
         drift | {"start_ms": START_MS + 80 * PANE_MS, "end_ms": None},
