@@ -71,6 +71,12 @@ clean:
 	$(PIP) install -e '.[embedded,report,edge,private,dev]'
 	@touch $@ .make/run
 
+# alibi-detect, for `peers` of bench-detect only: its licence and its numpy keep it out of the environment above.
+.make/bench-alibi: .make/venv
+	$(PYTHON) -m venv .make/alibi
+	.make/alibi/bin/pip --disable-pip-version-check --quiet install '$(TORCH)' 'alibi-detect==0.13.*'
+	@touch $@
+
 .make/bench: .make/dev
 	$(PIP) install -e '.[embedded,report,edge,private,dev,bench]'
 	@touch $@
