@@ -38,7 +38,7 @@ NO_LOW, NO_HIGH = 2**31, -(2**31) - 1
 LOG_PROB_CLIP = 32_768.0
 """Nats; log-likelihoods are clipped to ± this before they are summed."""
 
-_SINGLE = frozenset({"seen", "late", "unscorable", "scored", "log_prob_sum", "log_prob_square_sum"})
+_SINGLE = frozenset({"seen", "late", "unscorable", "scored", "log_prob_sum", "log_prob_square_sum", "adaptive"})
 """Columns that hold one number for a slice."""
 
 _SUM_SCALE = 2.0**16
@@ -77,6 +77,7 @@ class PaneLayout:
             "log_prob_sum": 1,
             "log_prob_square_sum": 1,
             "p_le": len(ALPHAS),
+            "adaptive": 1,
             "base": self.d + 1,
             "square": self.d + 1,
             "product": self.pairs,

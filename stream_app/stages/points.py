@@ -24,7 +24,7 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 """Field of each level: ``p_le_`` and the digits after the point."""
 
 
-_COUNTS = ("seen", "scored", "missing", "late", "unscorable")
+_COUNTS = ("seen", "scored", "missing", "late", "unscorable", "adaptive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class SpanRows:
     Attributes:
         span: ``pane`` or the span's name (``7d``).
         names, models: of each slice; what it is called and which model scored it.
-        rows: ``(m, 15)`` int64, columns as :mod:`stream_app.stages.summary` says.
+        rows: ``(m, 16)`` int64, columns as :mod:`stream_app.stages.summary` says.
         notices: field name to ``(m,)`` sd, the smallest shift that each slice shows in some time; inf for none.
     """
 

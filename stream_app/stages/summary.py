@@ -15,17 +15,20 @@ COLUMNS = {
     "scored": slice(4, 5),
     "log_prob_sum": slice(5, 6),
     "log_prob_square_sum": slice(6, 7),
-    "p_le": slice(7, 7 + len(ALPHAS)),
+    "adaptive": slice(7, 8),
+    "p_le": slice(8, 8 + len(ALPHAS)),
 }
-"""Column name to its place; ``missing`` counts values of all features together."""
+"""Column name to its place; ``missing`` counts values of all features together, ``adaptive`` events below the level that
+follows their slice.
+"""
 
-WIDTH = 7 + len(ALPHAS)
+WIDTH = 8 + len(ALPHAS)
 MODEL_FREE = 4
 """Columns before this one do not depend on the model."""
 
 
 def summary(layout: PaneLayout, rows: Ints) -> Ints:
-    """Pane rows ``(m, w)`` as ``(m, 15)``."""
+    """Pane rows ``(m, w)`` as ``(m, 16)``."""
     out = np.empty((len(rows), WIDTH), dtype=np.int64)
     for name, place in COLUMNS.items():
         part = rows[:, layout.columns[name]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from schemas.records import Alert, Blame, record_id
@@ -28,6 +28,7 @@ class Verdict:
         kind: ``drift`` or ``fault``.
         detector: what explains it best.
         remaining: what an open alert resolves by.
+        renewed: something else has come to speak for it.
         evidence: what the statistic is, in words.
         says: what has happened, in words.
         blame: features, shares of the evidence, and in words what has happened.
@@ -46,6 +47,12 @@ class Verdict:
     evidence: str
     says: str = ""
     blame: tuple[tuple[str, float, str], ...] = ()
+    renewed: bool = False
+
+    @property
+    def cause(self) -> str:
+        """What is named first."""
+        return f"{self.detector} {self.blame[0][0] if self.blame else ''}"
 
 
 @dataclass(slots=True)
@@ -59,6 +66,7 @@ class Incident:
         sent_ms: end of the pane of its last alert.
         quiet_until_ms: no incident opens before.
         model_id: model that the open incident began under.
+        named: causes that were named first in one of its alerts.
         detector, says, blame: what it was opened for, or last said to be.
     """
 
@@ -68,6 +76,7 @@ class Incident:
     sent_ms: int = 0
     quiet_until_ms: int = 0
     model_id: str = ""
+    named: list[str] = field(default_factory=list)
     detector: str = ""
     says: str = ""
     blame: tuple[tuple[str, float, str], ...] = ()
@@ -117,7 +126,7 @@ class Policy:
         lasted = verdict.pane_end_ms - incident.since_ms
         if lasted < rule.min_duration or verdict.pane_start_ms < incident.quiet_until_ms:
             return None
-        incident.opened_ms = incident.since_ms
+        incident.opened_ms, incident.named = incident.since_ms, []
         incident.model_id = verdict.model_id
         incident.alert_id = record_id(
             "alert", self._stream, verdict.rule, verdict.slicing, verdict.slice, incident.opened_ms, verdict.model_id
@@ -134,7 +143,8 @@ class Policy:
             incident.since_ms = incident.opened_ms = _NEVER
             incident.quiet_until_ms = verdict.pane_end_ms + rule.cooldown
             return alert
-        if verdict.pane_end_ms - incident.sent_ms >= rule.cooldown > 0:
+        other = verdict.renewed and bool(verdict.says) and verdict.cause not in incident.named
+        if other or verdict.pane_end_ms - incident.sent_ms >= rule.cooldown > 0:
             return self._alert("update", rule, incident, verdict)
         return None
 
@@ -152,6 +162,7 @@ class Policy:
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:
         incident.sent_ms = verdict.pane_end_ms
+        incident.named = list(dict.fromkeys([*incident.named, verdict.cause]))
         incident.detector, incident.says, incident.blame = verdict.detector, verdict.says, verdict.blame
         blame = [Blame(feature=name, weight=weight, detail=detail) for name, weight, detail in verdict.blame]
         return Alert(
@@ -177,7 +188,7 @@ class Policy:
     def to_state(self) -> list[Any]:
         """Plain values for a snapshot."""
         return [
-            [*key, *(getattr(incident, field.name) for field in fields(Incident))]
+            [*key, *(getattr(incident, of.name) for of in fields(Incident))]
             for key, incident in self._incidents.items()
         ]
 
@@ -199,5 +210,6 @@ def _summary(state: str, verdict: Verdict) -> str:
     subject = ", ".join([slice_words(verdict.slice), *found])
     if state == "learned":
         return f"{subject}: model {verdict.model_id}, trained since, takes it for normal (it was: {says})."
+    now = "now also ({says})" if verdict.renewed and state == "update" else _NOW[state]
     also = f"; also {', '.join(others)}" if others and state != "resolve" else ""
-    return f"{subject}: {_NOW[state].format(says=says)}{also}."
+    return f"{subject}: {now.format(says=says)}{also}."

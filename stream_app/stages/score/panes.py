@@ -167,6 +167,7 @@ def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> In
     )
     values[:, place["log_prob_sum"].start] = fixed_sum(log_prob)
     values[:, place["log_prob_square_sum"].start] = fixed_square(log_prob)
+    values[:, place["adaptive"].start] = scored.adaptive[windowed]
     values[:, place["p_le"]] = scored.p_value[windowed, None] <= np.array(ALPHAS)
     values[:, place["base"]] = scored.base[windowed]
     values[:, place["square"]] = scored.base[windowed] ** 2

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowlib.table import Floats, Ints
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.stages.watch.detectors import DETECTORS, Detector, Evidence, Part
@@ -82,6 +82,9 @@ class Mixture:
         self._steps: Steps = np.zeros((1, len(self._weights)), dtype=np.uint16)
         self._mixed = np.zeros((1, 2))
         self._peaks: dict[int, Steps] = {}
+        self._loud: dict[int, Bools] = {}
+        widths = [detector.bets for detector in ordered for _ in range(detector.channels)]
+        self._channels = np.cumsum([0, *widths])[:-1]
 
     @property
     def slices(self) -> int:
@@ -107,8 +110,8 @@ class Mixture:
             self._add_together(parts, slices)
 
     def _add_together(self, parts: Sequence[Part], slices: int) -> None:
-        """The group's evidence, without slices that have an open alert: their change would be found once more."""
-        ordinary = np.ones(slices, dtype=bool)
+        """The group's evidence, without slices that have an alert, or get one: their change would be found once more."""
+        ordinary = self.statistics()[1 : slices + 1] < self._rule.open
         ordinary[[i - 1 for i in self._peaks if i]] = False
         for part in parts:
             said = [detector.together(part, ordinary[part.slices]) for detector in self._of_run[0]]
@@ -165,8 +168,18 @@ class Mixture:
         np.maximum(peaks, np.where(accused, now, 0), out=peaks)
         return float(np.exp((now[accused] - peaks[accused].astype(np.float64)).max() / STEPS))
 
+    def renewed(self, i: int) -> bool:
+        """Whether another channel of an open alert's slice has come to ``open`` by itself."""
+        if i not in self._peaks:
+            return False
+        loud = np.add.reduceat(np.expm1(self._steps[i] / STEPS) * self._weights, self._channels) >= self._rule.open
+        before = self._loud.get(i, np.zeros(len(loud), dtype=bool))
+        self._loud[i] = loud | before
+        return bool((loud & ~before).any())
+
     def _forget(self, i: int) -> None:
         del self._peaks[i]
+        self._loud.pop(i, None)
         self._steps[i] = 0
         self._mixed[i] = 0.0
 
@@ -206,6 +219,7 @@ class Mixture:
         return {
             "log_r1": self._steps,
             "peaks": [[i, peaks] for i, peaks in sorted(self._peaks.items())],
+            "loud": [[i, loud] for i, loud in sorted(self._loud.items())],
             "detectors": [detector.to_state() for detector in self.detectors],
         }
 
@@ -213,6 +227,7 @@ class Mixture:
         """Take a state of :meth:`to_state` back."""
         self._steps = np.array(state["log_r1"])
         self._peaks = {i: np.array(peaks) for i, peaks in state["peaks"]}
+        self._loud = {i: np.array(loud) for i, loud in state["loud"]}
         self._mixed = np.stack([self._mix(self._steps[:, run], run) for run in self._runs], axis=1)
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)

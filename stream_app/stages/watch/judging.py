@@ -39,6 +39,9 @@ class RuleState(Protocol):
     def settle(self) -> dict[int, tuple[float, float]]:
         """Those at or above ``open``, or not over since: number to statistic and what remains of it."""
 
+    def renewed(self, i: int) -> bool:
+        """Whether something else has come to speak for an open alert since this was last asked."""
+
     def causes(self, i: int) -> list[Cause]:
         """What speaks for a change, the one to name first."""
 
@@ -121,7 +124,8 @@ def verdicts(
     """
     statistics = state.statistics()
     number = {slice_: 0 if slice_ == TOGETHER else windows.index[slice_] + 1 for slice_ in pending}
-    mute = {number[slice_] for slice_, why in pending.items() if not why}
+    renewed = {i for i in number.values() if state.renewed(i)}
+    mute = {number[slice_] for slice_, why in pending.items() if not why} - renewed
     loud = {i: state.causes(i) for i in np.flatnonzero(statistics >= rule.open).tolist() if i not in mute}
     said = state.settle()  # after this, what is over is forgotten
     said |= {i: (float(statistics[i]),) * 2 for i in number.values() if i not in said}
@@ -147,6 +151,7 @@ def verdicts(
                 model_id=models[i - 1] if i else service,
                 statistic=remaining if over else statistic,
                 remaining=remaining,
+                renewed=i in renewed,
                 evidence="statistic" if isinstance(state, PaneStatistic) else "evidence of change (e-detector)",
                 says=causes[0].detail if causes else "",
                 blame=_blame(causes),

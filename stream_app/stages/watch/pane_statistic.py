@@ -73,6 +73,10 @@ class PaneStatistic:
         statistics = self.statistics()
         return {int(i): (float(statistics[i]),) * 2 for i in np.flatnonzero(statistics >= self._rule.open)}
 
+    def renewed(self, i: int) -> bool:
+        """See :class:`~stream_app.stages.watch.judging.RuleState`: it has one thing to say."""
+        return False
+
     def causes(self, i: int) -> list[Cause]:
         """See :class:`~stream_app.stages.watch.judging.RuleState`."""
         return [Cause(self._name, (), 1.0, f"{self._name}: the mean surprise of the panes has moved")]

@@ -48,7 +48,7 @@ class Ring:
 
     Attributes:
         bucket_ms: their length.
-        rows: ``(k, M, 15)`` int64, bucket totals for up to M slices; columns: :mod:`stream_app.stages.summary`.
+        rows: ``(k, M, 16)`` int64, bucket totals for up to M slices; columns: :mod:`stream_app.stages.summary`.
         bucket: ``(k,)`` int64, which bucket number each place of the ring holds.
     """
 
@@ -68,7 +68,7 @@ class Ring:
             self.rows = np.pad(self.rows, ((0, 0), (0, max(m, 2 * have, 16) - have), (0, 0)))
 
     def add(self, pane_start_ms: int, slices: Ints, rows: Ints) -> None:
-        """Add summaries ``(m, 15)`` of distinct slices to the bucket of a pane, which may be a new one."""
+        """Add summaries ``(m, 16)`` of distinct slices to the bucket of a pane, which may be a new one."""
         now = pane_start_ms // self.bucket_ms
         place = now % len(self.bucket)
         if self.bucket[place] != now:
@@ -77,7 +77,7 @@ class Ring:
         self.rows[place, slices] += rows
 
     def total(self, pane_start_ms: int, span_ms: int, slices: Ints) -> Ints:
-        """Sums ``(m, 15)`` over the span that ends with the bucket of a pane."""
+        """Sums ``(m, 16)`` over the span that ends with the bucket of a pane."""
         now = pane_start_ms // self.bucket_ms
         inside = np.flatnonzero((self.bucket > now - span_ms // self.bucket_ms) & (self.bucket <= now))
         return np.asarray(self.rows[np.ix_(inside, slices)].sum(axis=0))
@@ -158,7 +158,7 @@ class SlicingWindows:
         return index
 
     def spans(self, pane_start_ms: int, slices: Ints) -> Iterator[tuple[int, Ints]]:
-        """Each span with its sums ``(m, 15)`` for some slices."""
+        """Each span with its sums ``(m, 16)`` for some slices."""
         for span, length in self.of_span.items():
             yield span, self.rings[length].total(pane_start_ms, span, slices)
 

@@ -10,9 +10,11 @@ from flowlib.table import Floats
 from schemas.pane_layout import GROUPS, PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import NO_BET, bernoulli
 
 _MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
+_TELLING = 0.01
+"""Nats that a value of another group tells against a bet; of less, the end of a change would not show for months."""
 
 
 class CategoriesDetector(Stateless):
@@ -34,6 +36,7 @@ class CategoriesDetector(Stateless):
         inflation = np.broadcast_to(reference.share_inflation.reshape(-1), counts.shape)
         most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
         more = bernoulli(counts, n, most, _MORE, inflation)
+        more[most[:, :, None] * (_MORE - 1.0) < _TELLING] = NO_BET
         less = bernoulli(counts, n, least, _LESS, inflation)
         return Evidence(np.concatenate([more, less], axis=2), n > 0)
 

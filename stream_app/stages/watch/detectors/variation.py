@@ -13,7 +13,8 @@ from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
 from stream_app.stages.watch.detectors.counting import bernoulli
 
-_ODDS = np.array([10.0, 300.0])
+_ODDS = np.array([300.0, 3_000.0])
+"""Smaller ones would hardly ever be told from normal again, and keep an alert open for months."""
 
 
 class VariationDetector(Stateless):
