@@ -110,7 +110,7 @@ class Mixture:
             self._add_together(parts, slices)
 
     def _add_together(self, parts: Sequence[Part], slices: int) -> None:
-        """The group's evidence, without slices that have an alert, or get one: their change would be found once more."""
+        """The group's evidence, without slices that have an alert or get one: their change would be found again."""
         ordinary = self.statistics()[1 : slices + 1] < self._rule.open
         ordinary[[i - 1 for i in self._peaks if i]] = False
         for part in parts:
