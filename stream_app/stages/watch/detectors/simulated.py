@@ -12,13 +12,14 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
-from flowlib.channels import GROUPS, Channels, EventScores, value_codes
+from flowlib.channels import GROUPS, UNIT, Channels, EventScores, value_codes
 from flowlib.density import Scores
 from flowlib.reference.fit import fit_reference
 from flowlib.reference.reference import ABSENT, CONSTANT, VARIES, Reference
 from flowlib.table import Bools, Floats, Ints, Singles, Table
-from schemas.pane_layout import NO_HIGH, NO_LOW, PaneLayout
+from schemas.pane_layout import ALPHAS, NO_HIGH, NO_LOW, PaneLayout
 from stream_app.config import Config, EventConfig, TopicsConfig
 from stream_app.stages.watch.detectors.base import Part
 
@@ -236,6 +237,7 @@ def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events
     out[:, place["missing"]] = missing
     codes = value_codes(np.where(missing, np.float32(0), events.numeric))
     out[:, place["low"]], out[:, place["high"]] = np.where(missing, NO_LOW, codes), np.where(missing, NO_HIGH, codes)
+    out[:, place["p_le"]] = ndtr(-scores.base[:, -1:] / UNIT) <= np.array(ALPHAS)
     out[:, place["base"]], out[:, place["square"]] = scores.base, scores.base**2
     out[:, place["product"]] = channels.products(scores.base)
     out[:, place["group"]] = (scores.group[:, :, None] == np.arange(GROUPS)).reshape(n, -1)
