@@ -13,7 +13,7 @@ from flowlib.reference.dependence import variance_ratio
 from flowlib.reference.moments import Normal, Sums, deviations, group_sum
 from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, SLICES_MAX, VARIES, Reference
 from flowlib.reference.shrinkage import Pooled, pool
-from flowlib.table import Floats, Ints, Objects, Table
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 if TYPE_CHECKING:
     from flowlib.encoder.findings import Finding
@@ -74,6 +74,7 @@ def fit_reference(
     share = fit_shares(events.group, code, panes, len(names))
     volume = fit_volume(_codes(names, arrived), arrivals.time_ms, pane_ms, len(names))
     first = np.where(kinds == CONSTANT, numbers[np.argmax(present, axis=0), np.arange(len(kinds))], 0)
+    low, high = _range(table.numeric, present)
     rows = np.bincount(np.where(known, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
     return Reference(
         slices=names,
@@ -94,11 +95,25 @@ def fit_reference(
         all_se=moments.all_se,
         kind=kinds,
         constant=first.astype(np.int64),
+        low=low,
+        high=high,
         **missing,
         **still,
         **share,
         **volume,
     )
+
+
+def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:
+    """Codes ``(d,)`` of each column's smallest and largest value, less and plus their distance; 0 for no value."""
+    least = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf).astype(np.float64)
+    most = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf).astype(np.float64)
+    there = present.any(axis=0)
+    least, most = np.where(there, least, 0.0), np.where(there, most, 0.0)
+    largest = float(np.finfo(np.float32).max)
+    ends = (np.clip(least - (most - least), -largest, largest), np.clip(most + (most - least), -largest, largest))
+    low, high = (value_codes(end.astype(np.float32)[None])[0] for end in ends)
+    return low, high
 
 
 def _largest(*slices: Objects) -> tuple[str, ...]:

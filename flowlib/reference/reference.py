@@ -49,6 +49,7 @@ class Reference:
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.
         constant: ``(d,)`` code of a constant column's value.
+        low, high: ``(d,)`` codes of the range of a column's values, wider by its width at both ends.
         missing, missing_se: ``(s + 1, d)`` share of missing values.
         missing_inflation: ``(d,)``.
         still: ``(s + 1, d, 3)`` share of panes that repeat the value of the one before.
@@ -79,6 +80,8 @@ class Reference:
     all_se: Floats
     kind: Ints
     constant: Ints
+    low: Ints
+    high: Ints
     missing: Floats
     missing_se: Floats
     missing_inflation: Floats
@@ -130,7 +133,7 @@ class Reference:
         sizes = {"s": s, "d": d, "e": e, "k": k, "p": p, "c": 2 * e + p}
         for name, shape in _SHAPES.items():
             array, expected = (getattr(self, name), tuple(sizes[n] if isinstance(n, str) else n for n in shape))
-            whole = name in ("pairs", "kind", "constant")
+            whole = name in _WHOLE
             if array.shape != expected or array.dtype != (np.int64 if whole else np.float64):
                 raise ValueError(f"reference: {name} has the shape {array.shape}, expected {expected}")
             if not np.isfinite(array).all() or (name not in ("mean", "product", *_WHOLE) and (array < 0).any()):
@@ -145,7 +148,7 @@ class Reference:
             raise ValueError("reference: pairs must name two columns each, and a pane have a length")
 
 
-_WHOLE = ("pairs", "kind", "constant")
+_WHOLE = ("pairs", "kind", "constant", "low", "high")
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "rows": ("s",),
     "mean": ("s", "e"),
@@ -163,6 +166,8 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "all_se": ("c",),
     "kind": ("d",),
     "constant": ("d",),
+    "low": ("d",),
+    "high": ("d",),
     "missing": ("s", "d"),
     "missing_se": ("s", "d"),
     "missing_inflation": ("d",),

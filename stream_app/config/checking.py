@@ -130,13 +130,14 @@ def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
         faults.append(f"rules.{name}.detectors: drift and data faults in rules of their own, got {', '.join(known)}")
     if rule.retrain and "fault" in kinds:
         faults.append(f"rules.{name}.retrain: not with detectors of data faults: a model would learn the fault")
-    options = DETECTOR_OPTIONS[alone[0]] if alone else frozenset[str]()
+    options = DETECTOR_OPTIONS[alone[0]] if alone else {}
     for option, value in rule.options.items():
         if known and option not in options:
             remedy = f"known here: {', '.join(sorted(options))}" if options else f"{known[0]} has none"
             faults.append(f"rules.{name}.options.{option}: unknown option; {remedy}")
-        elif not math.isfinite(value):
-            faults.append(f"rules.{name}.options.{option}: a finite number, got {value}")
+        elif known and not options[option][0] <= value <= options[option][1]:
+            low, high = options[option]
+            faults.append(f"rules.{name}.options.{option}: a number from {low:g} to {high:g}, got {value}")
     return faults
 
 

@@ -12,16 +12,17 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 EventFormat = Literal["json"]
 DetectorName = Literal[
+    "variation",
     "location",
     "scale",
     "dependence",
     "likelihood",
     "categories",
-    "variation",
+    "unit",
     "missing",
     "stuck",
-    "volume",
     "silence",
+    "volume",
     "adwin",
     "page_hinkley",
     "kswin",
@@ -40,6 +41,7 @@ DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
     "likelihood": "drift",
     "categories": "drift",
     "variation": "drift",
+    "unit": "fault",
     "missing": "fault",
     "stuck": "fault",
     "volume": "fault",
@@ -50,12 +52,13 @@ DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
 }
 """Detector name to what it finds: drift (the world has changed), or a fault of the data, which asks for no model."""
 
-DETECTOR_OPTIONS: dict[str, frozenset[str]] = {
-    "adwin": frozenset({"delta", "hold"}),
-    "page_hinkley": frozenset({"delta", "threshold", "hold"}),
-    "kswin": frozenset({"alpha", "window", "hold"}),
+_HOLD = (1, 100_000)
+DETECTOR_OPTIONS: dict[str, dict[str, tuple[float, float]]] = {
+    "adwin": {"delta": (1e-9, 0.999), "hold": _HOLD},
+    "page_hinkley": {"delta": (0, 1e6), "threshold": (1e-6, 1e9), "hold": _HOLD},
+    "kswin": {"alpha": (1e-9, 0.999), "window": (10, 10_000), "hold": _HOLD},
 }
-"""Detectors that make no evidence, and stand alone in a rule, to what ``rules.*.options`` may hold."""
+"""Detectors that make no evidence, and stand alone in a rule, to what ``rules.*.options`` may hold, from and to."""
 
 PRIVATE_FLOWS = frozenset({"maf", "spline_autoregressive", "spline_coupling", "affine_coupling", "ensemble"})
 """Flows whose gradients of single rows are known: those that ``privacy.enabled`` can train."""

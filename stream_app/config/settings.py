@@ -119,8 +119,8 @@ class RuleConfig(Section, frozen=True):
 
     detectors: Annotated[list[DetectorName], Meta(min_length=1)]
     """What looks at the statistics. Drift: ``location``, ``scale``, ``dependence`` (of two columns), ``likelihood``,
-    ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``missing``, ``stuck``,
-    ``volume``, ``silence``. Their evidence is mixed, so that a rule has one promise however many it has; drift and data
+    ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``unit``,
+    ``missing``, ``stuck``, ``volume``, ``silence``. Their evidence is mixed, so that a rule has one promise however many it has; drift and data
     faults need rules of their own. ``adwin``, ``page_hinkley`` and ``kswin`` are river's, each alone in a rule: the
     statistic is 1 from a detection on, else 0."""
     open: float = 20_000.0
@@ -264,7 +264,7 @@ def _default_rules() -> dict[str, RuleConfig]:
     drift: list[DetectorName] = ["location", "scale", "dependence", "likelihood", "categories", "variation"]
     return {
         "drift": RuleConfig(detectors=drift, retrain=True),
-        "fault": RuleConfig(detectors=["missing", "stuck", "volume", "silence"]),
+        "fault": RuleConfig(detectors=["unit", "missing", "stuck", "volume", "silence"]),
     }
 
 

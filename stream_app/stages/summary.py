@@ -18,8 +18,8 @@ COLUMNS = {
     "adaptive": slice(7, 8),
     "p_le": slice(8, 8 + len(ALPHAS)),
 }
-"""Column name to its place; ``missing`` counts values of all features together, ``adaptive`` events below the level that
-follows their slice.
+"""Column name to its place; ``missing`` counts values of all features together, ``adaptive`` events at or below the
+level that follows their slice.
 """
 
 WIDTH = 8 + len(ALPHAS)

@@ -44,8 +44,7 @@ def test_example_loads() -> None:
     assert config.windows.pane == 6 * 3_600_000
     assert [int(span) // 86_400_000 for span in config.windows.spans] == [1, 7, 28]
     assert config.slicing_names == ["station"]
-    assert set(config.rules) == {"drift", "feature", "step", "missing"}
-    assert config.rules["drift"].options["block_hours"] == 48
+    assert {name: rule.retrain for name, rule in config.rules.items()} == {"drift": True, "fault": False}
     assert config.path("models") == EXAMPLE.parent / "models"
 
 
@@ -54,7 +53,7 @@ def test_wrong_types_do_not_hide_what_else_is_wrong() -> None:
         {
             "windows": {"pane": "soon", "spans": ["1d"]},
             "kafka": {"bootstrap": ["nowhere"], "group": 7},
-            "rules": {"drift": {"detector": "likelihood", "open": "high", "resolve": 1.0}},
+            "rules": {"drift": {"detectors": ["likelihood"], "open": "high", "resolve": 1.0}},
             "model": {"flow": "real_nvp"},
             "sink": {"kind": "postgres", "pth": "x"},
         }
@@ -129,18 +128,6 @@ ONE_FAULT = [
     ({"sink": {"kind": "csv"}}, "sink.kind"),
     ({"sink": {"timeout": "99ms"}}, "sink.timeout"),
     ({"sink": {"timeout": "2h"}}, "sink.timeout"),
-    ({"rules": {"r": {"detector": "nope", "open": 2.0, "resolve": 1.0}}}, "rules.r.detector"),
-    ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 2.0}}}, "rules.r.resolve"),
-    ({"rules": {"r": {"detector": "pit", "resolve": 2.0}}}, "rules.r.open"),
-    ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 0.5, "span": "2d"}}}, "rules.r.span"),
-    ({"rules": {"r": {"detector": "pit", "open": 1.0, "resolve": 0.5, "slicing": ["zz"]}}}, "rules.r.slicing"),
-    ({"rules": {"r": 1}}, "rules.r"),
-    (
-        {"rules": {"r": {"detector": "pit", "open": 1, "resolve": 0, "options": {"block_hours": 3}}}},
-        "rules.r.options.block_hours",
-    ),
-    ({"rules": {"r": {"detector": "missing", "open": 1, "resolve": 0, "options": {"x": 3}}}}, "rules.r.options.x"),
-    ({"rules": {"r": {"detector": "pit", "open": float("nan"), "resolve": 0}}}, "rules.r.open"),
     ({"model": {"flow": "glow"}}, "model.flow"),
     ({"model": {"engine": "gpu"}}, "model.engine: one of auto, fused, torchscript"),
     ({"model": {"context": ["hour", "moon"]}}, "model.context"),
@@ -191,7 +178,8 @@ def test_the_message_lists_the_file_and_all_faults(tmp_path: Path) -> None:
     [
         ({"steam": 1}, "steam: unknown key; did you mean 'stream'?"),
         ({"topics": {"partition": 1}}, "topics.partition: unknown key; did you mean 'partitions'?"),
-        ({"rules": {"r": {"detector": "pit", "open": 1, "resolve": 0, "min_durations": "1d"}}}, "'min_duration'?"),
+        ({"rules": {"r": {"detectors": ["scale"], "min_durations": "1d"}}}, "'min_duration'?"),
+        ({"rules": {"r": {"detector": "scale"}}}, "rules.r.detector: unknown key; did you mean 'detectors'?"),
     ],
 )
 def test_a_near_miss_is_hinted_at(change: dict[str, Any], hint: str) -> None:
@@ -208,8 +196,8 @@ def test_a_near_miss_is_hinted_at(change: dict[str, Any], hint: str) -> None:
             "model.context: one of {}, got 'weekdays'; did you mean 'weekday'?",
         ),
         (
-            {"rules": {"r": {"detector": "adwim", "open": 1, "resolve": 0}}},
-            "rules.r.detector: one of {}, got 'adwim'; did you mean 'adwin'?",
+            {"rules": {"r": {"detectors": ["adwim"], "open": 1, "resolve": 0.5}}},
+            "rules.r.detectors: one of {}, got 'adwim'; did you mean 'adwin'?",
         ),
     ],
 )
@@ -226,7 +214,7 @@ def test_a_name_that_is_none_hides_nothing_beside_it() -> None:
     found = faults(
         {
             "kafka": {"security_protocol": "SASL_SSL", "sasl_mechanism": "GSSAPI"},
-            "rules": {"r": {"detector": "x", "open": 1, "resolve": 2, "span": "3d", "options": {"any": 1}}},
+            "rules": {"r": {"detectors": ["x"], "open": 1, "resolve": 2, "span": "3d", "options": {"any": 1}}},
             "model": {"context": ["moon", 3]},
         }
     )
@@ -234,9 +222,9 @@ def test_a_name_that_is_none_hides_nothing_beside_it() -> None:
         "kafka.sasl_mechanism",
         "kafka.sasl_username",
         "kafka.sasl_password_env",
-        "rules.r.detector",
-        "rules.r.resolve",
         "rules.r.span",
+        "rules.r.detectors",
+        "rules.r.resolve",
         "model.context",
         "model.context",
     ]
@@ -288,7 +276,9 @@ def test_durations(n: int, unit: str, gap: str) -> None:
     assert duration.seconds == n * UNITS[unit] / 1000
 
 
-@pytest.mark.parametrize("key", ['"a.b" = 1', '[kafka]\n"a.b" = 1', '[rules."a.b"]\ndetector = "pit"\nopen = "high"'])
+@pytest.mark.parametrize(
+    "key", ['"a.b" = 1', '[kafka]\n"a.b" = 1', '[rules."a.b"]\ndetectors = ["scale"]\nopen = "high"']
+)
 def test_a_key_with_a_dot_in_its_name_is_a_fault_and_nothing_hangs(key: str, tmp_path: Path) -> None:
     minimal = '[topics]\nevents = "e"\n[event]\ntime_field = "t"\nnumeric = ["x"]\n'
     path = tmp_path / "driftflow.toml"
@@ -363,5 +353,6 @@ def test_the_example_is_what_toml_says() -> None:
     """No key of the example is silently dropped."""
     raw, config = tomllib.loads(EXAMPLE.read_text()), load(EXAMPLE)
     assert raw["event"]["numeric"] == config.event.numeric
-    assert raw["rules"].keys() == config.rules.keys()
+    assert raw["retrain"]["cooldown"] == "60d"
+    assert config.retrain.cooldown == 60 * 86_400_000
     assert raw["event_rule"]["alpha"] == config.event_rule.alpha

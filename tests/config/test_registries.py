@@ -18,13 +18,14 @@ from stream_app.config import registries
 from stream_app.sinks import SINKS
 from stream_app.stages.score.decoding import DECODERS
 from stream_app.stages.watch.detectors import DETECTORS
+from stream_app.stages.watch.pane_statistic import MAKERS
 
 
 @pytest.mark.parametrize(
     ("names", "registry"),
     [
         (registries.EventFormat, DECODERS),
-        (registries.DetectorName, DETECTORS),
+        (registries.DetectorName, (*DETECTORS, *MAKERS)),
         (registries.FlowName, FLOWS),
         (registries.EngineName, ("auto", *ENGINES)),
         (registries.DistanceName, DISTANCES),
@@ -33,7 +34,7 @@ from stream_app.stages.watch.detectors import DETECTORS
     ],
     ids=[
         "event.format",
-        "rules.detector",
+        "rules.detectors",
         "model.flow",
         "model.engine",
         "model.distance",
@@ -45,8 +46,31 @@ def test_the_names_are_those_of_the_registry(names: Any, registry: Any) -> None:
     assert get_args(names) == tuple(registry)
 
 
-def test_the_options_are_those_that_the_detectors_take() -> None:
-    assert {name: detector.options for name, detector in DETECTORS.items()} == registries.DETECTOR_OPTIONS
+def test_kinds_and_options_are_those_of_the_detectors() -> None:
+    kinds = {name: detector.kind for name, detector in DETECTORS.items()}
+    assert kinds | dict.fromkeys(MAKERS, "drift") == registries.DETECTOR_KINDS
+    assert registries.DETECTOR_OPTIONS.keys() == MAKERS.keys()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_options_are_those_that_the_detectors_read(name: str) -> None:
+    asked: set[str] = set()
+
+    class Options(dict[str, float]):
+        def get(self, key: str, default: Any = None) -> Any:
+            asked.add(key)
+            return default
+
+    MAKERS[name](Options())
+    assert asked | {"hold"} == registries.DETECTOR_OPTIONS[name].keys()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("end", [0, 1])
+def test_a_detector_takes_every_option_that_the_configuration_lets_through(name: str, end: int) -> None:
+    made = MAKERS[name]({option: bounds[end] for option, bounds in registries.DETECTOR_OPTIONS[name].items()})
+    for value in range(30):
+        made.update(float(value))
 
 
 @pytest.mark.parametrize("name", sorted(FLOWS))

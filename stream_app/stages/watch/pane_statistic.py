@@ -18,7 +18,9 @@ from stream_app.stages.watch.detectors.kswin import kswin
 from stream_app.stages.watch.detectors.page_hinkley import page_hinkley
 from stream_app.stages.watch.evidence import Cause
 
-_MAKERS = {"adwin": adwin, "page_hinkley": page_hinkley, "kswin": kswin}
+MAKERS = {"adwin": adwin, "page_hinkley": page_hinkley, "kswin": kswin}
+"""Name in the configuration to what makes a detector of the rule's options."""
+
 _KEPT_MAX, _KEPT_AFTER_CUT = 1_024, 512
 
 
@@ -56,7 +58,7 @@ class PaneStatistic:
         self._left[i] = self._hold if self._made[i].drift_detected else max(self._left.get(i, 0) - 1, 0)
 
     def _rebuild(self, values: list[float]) -> Any:
-        made = _MAKERS[self._name](self._rule.options)
+        made = MAKERS[self._name](self._rule.options)
         for value in values:
             made.update(value)
         return made

@@ -26,6 +26,7 @@ FINDS = {
     "dependence": ["dependence"],
     "likelihood": ["likelihood"],
     "categories": ["categories"],
+    "unit": ["unit"],
     "missing": ["missing"],
     "stuck": ["stuck"],
     "silence": ["silence"],

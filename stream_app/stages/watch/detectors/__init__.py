@@ -9,6 +9,7 @@ from stream_app.stages.watch.detectors.missing import MissingDetector
 from stream_app.stages.watch.detectors.scale import ScaleDetector
 from stream_app.stages.watch.detectors.silence import SilenceDetector
 from stream_app.stages.watch.detectors.stuck import StuckDetector
+from stream_app.stages.watch.detectors.unit import UnitDetector
 from stream_app.stages.watch.detectors.variation import VariationDetector
 from stream_app.stages.watch.detectors.volume import VolumeDetector
 
@@ -19,6 +20,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "dependence": DependenceDetector,
     "likelihood": LikelihoodDetector,
     "categories": CategoriesDetector,
+    "unit": UnitDetector,
     "missing": MissingDetector,
     "stuck": StuckDetector,
     "silence": SilenceDetector,

@@ -36,6 +36,7 @@ class Change:
         shift, scale: of its base coordinate.
         dependence: correlation with ``x1``.
         missing: share of missing values.
+        unit: factor of its values, not of its base coordinate.
         stuck: it repeats one value.
         stranger: shift of the surprise.
         unseen: share of values of ``c0`` that were never seen.
@@ -48,6 +49,7 @@ class Change:
     scale: float = 1.0
     dependence: float = 0.0
     missing: float = 0.0
+    unit: float = 1.0
     stuck: bool = False
     stranger: float = 0.0
     unseen: float = 0.0
@@ -64,6 +66,7 @@ CHANGES: dict[str, Change] = {
     "categories": Change(unseen=0.4),
     "variation": Change(varies=True),
     "appearance": Change(appears=True),
+    "unit": Change(unit=1000.0),
     "missing": Change(missing=0.4),
     "stuck": Change(stuck=True),
     "silence": Change(rate=0.0),
@@ -154,7 +157,7 @@ class World:
         levels = rng.choice(len(_LEVELS), (n, self.k), p=_LEVELS).astype(np.int64)
         missing = np.zeros((n, self.d + 2), dtype=bool)
         missing[:, : self.d] = rng.random((n, self.d)) < 0.02
-        still, gone, more = np.full(n, 7.0), np.full(n, np.nan), np.zeros(n)
+        still, gone, more, unit = np.full(n, 7.0), np.full(n, np.nan), np.zeros(n), np.ones(n)
         for i, change in changes.items():
             own = np.flatnonzero(slice_ == i)
             z[own, 0] = z[own, 0] * change.scale + change.shift
@@ -166,9 +169,9 @@ class World:
                 levels[own, 0] = np.where(rng.random(len(own)) < change.unseen, len(_LEVELS), levels[own, 0])
             still[own] += change.varies * rng.standard_normal(len(own))
             gone[own] = np.where(change.appears, 1.0, np.nan)
-            more[own] = change.stranger
+            more[own], unit[own] = change.stranger, change.unit
         missing[:, self.d + 1] = np.isnan(gone)
-        numeric = np.column_stack([z, still, gone]).astype(np.float32)
+        numeric = np.column_stack([z[:, 0] * unit + unit - 1, z[:, 1:], still, gone]).astype(np.float32)
         numeric[missing] = np.nan
         base = np.where(missing, 0.0, np.column_stack([z, np.zeros((n, 2))])).astype(np.float32)
         return Events(pane, slice_, numeric, _scores(base, levels, (z**2).sum(axis=1) / self.d + more, missing))

@@ -1,0 +1,44 @@
+"""Another unit: a column's values lie far from all that it ever had, as when metres become millimetres."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flowlib.reference.reference import VARIES
+from flowlib.table import Floats
+from schemas.pane_layout import PaneLayout
+from stream_app.config import Config
+from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.watch.detectors.counting import bernoulli
+
+_ODDS = np.array([30.0, 1_000.0])
+
+
+class UnitDetector(Stateless):
+    """One channel a column: panes all of whose values lie beyond the reference's range by its width or more. Values
+    that only grow past the range, as in a hotter summer, are drift.
+    """
+
+    name: ClassVar[str] = "unit"
+    kind: ClassVar[Kind] = "fault"
+    weight: ClassVar[float] = 0.1
+    plain: ClassVar[float] = 0.2
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
+
+    def evidence(self, part: Part) -> Evidence:
+        """See :class:`Detector`."""
+        reference = part.reference
+        low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
+        there = low <= high
+        beyond = there & ((low > reference.high) | (high < reference.low))
+        share = np.full(beyond.shape, 3.0 / (float(reference.rows.sum()) + 3.0) + 1e-4)  # the rule of three
+        log_e = bernoulli(beyond.astype(np.float64), there.astype(np.float64), share, _ODDS, np.ones(beyond.shape))
+        return Evidence(log_e, there & (reference.kind == VARIES))
+
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """See :class:`Detector`."""
+        return (self._names[channel],), "unit: its values are far from all it ever had, perhaps in another unit"
