@@ -1,99 +1,99 @@
-"""Run lengths of the likelihood detector: rare false alarms when nothing changes, quick ones when something does.
+"""Run lengths of the default rules: false alarms as rare as promised, changes found soon.
 
-Each slice of one detector is a run of its own, so hundreds of runs cost one vectorised update a block.
+Slices of one simulated stream are runs of their own, so that hundreds of runs cost one vectorised update a pane. What
+counts as exposure are slices and panes up to a slice's first alarm; the interval is Garwood's, of a Poisson number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import random
+from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
-from schemas.pane_layout import BETS, PaneLayout, fixed_sum
-from stream_app.config import Duration, RuleConfig
-from stream_app.stages.watch.detectors import PaneView, Reference
-from stream_app.stages.watch.detectors.likelihood import LikelihoodDetector
+from flowlib.table import Floats
+from stream_app.config import RuleConfig
+from stream_app.stages.watch.detectors.simulated import Change, World, with_events
+from stream_app.stages.watch.evidence import Mixture
+from tests.stages.watch.blocks import DRIFT, FAULT
 
-LAYOUT, PANE = PaneLayout(1), Duration(3_600_000)
-ALARM = 20.0
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]
-
-
-def uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    return 1.0 - rng.random(shape)
+SLICES, PANES = 120, 300
+LEVELS = (5.0, 50.0, 200.0)
+RULES = {"drift": DRIFT, "fault": FAULT}
 
 
-def pane_rows(p: Floats) -> Any:
-    """Columns of ``(runs, n)`` p-values, in the layout's own fixed point."""
-    rows = np.zeros((len(p), LAYOUT.width), dtype=np.int64)
-    rows[:, LAYOUT.columns["scored"]] = p.shape[1]
-    rows[:, LAYOUT.columns["bets"]] = fixed_sum(np.log1p(np.array(BETS) * (p[..., None] - 0.5))).sum(axis=1)
-    return rows
+def first_alarms(
+    world: World, rule: str, levels: tuple[float, ...], panes: int, changes: dict[int, Change] | None = None
+) -> Floats:
+    """Panes until the group, and each slice, first reach each level ``(levels, slices + 1)``; inf where they do not."""
+    made = Mixture(world.config, RuleConfig(detectors=RULES[rule], open=max(levels)), world.layout)
+    first, at = np.full((len(levels), world.slices + 1), np.inf), np.array(levels)[:, None]
+    for number, part in enumerate(world.parts(panes, 5, changes)):
+        made.update([with_events(part)], [part], world.slices, True)
+        first = np.where(made.statistics() >= at, np.minimum(first, number + 1), first)
+    return first
 
 
-def run_lengths(seed: int, runs: int, rows: int, blocks: int, draw: Draw, tail: float = 0.0) -> Floats:
-    """Blocks until the statistic first reaches the alarm level, at most ``blocks`` (censored there)."""
-    rule = RuleConfig(detector="likelihood", open=ALARM, resolve=1.0, options={"block_hours": 1.0, "tail": tail})
-    detector, rng = LikelihoodDetector(LAYOUT, rule, PANE), np.random.default_rng(seed)
-    nothing = [Reference(np.zeros((1, 20), np.int64), np.zeros(1), 0.0, 1.0)] * runs
-    at, fresh = np.arange(runs), np.zeros(runs, dtype=bool)
-    length = np.full(runs, float(blocks))
-    for k in range(blocks + 1):  # what block k − 1 did shows when block k begins
-        pane = pane_rows(draw(rng, (runs, rows)))
-        statistic = detector.update(PaneView(k * PANE, (k + 1) * PANE, at, pane, pane, fresh, nothing))
-        length = np.where((statistic >= ALARM) & (length == blocks), np.minimum(length, k), length)
-    return length
+def interval(alarms: int, exposure: float) -> tuple[float, float]:
+    """95 % interval of the mean run length."""
+    low, high = exposure / (chi2.ppf(0.975, 2 * alarms + 2) / 2), np.inf
+    return float(low), float(exposure / (chi2.ppf(0.025, 2 * alarms) / 2) if alarms else high)
 
 
-def mean_interval(length: Floats, z: float = 3.3) -> tuple[float, float]:
-    """Normal interval of the mean; z = 3.3 is 99.9 %."""
-    half = z * float(length.std(ddof=1)) / np.sqrt(len(length))
-    return float(length.mean()) - half, float(length.mean()) + half
+@cache
+def seed() -> int:
+    """Another one in every run."""
+    return random.randrange(10**6)
 
 
-@pytest.mark.parametrize("rows", [1, 4])
-@pytest.mark.parametrize("tail", [0.0, -1.0, 1.0])
-def test_false_alarms_are_at_least_as_rare_as_promised(rows: int, tail: float) -> None:
-    """Censoring lowers the mean, so a lower bound above A on the censored mean proves the claim for the true one."""
-    length = run_lengths(1, 400, rows, 600, uniform, tail)
-    low, high = mean_interval(length)
-    assert low >= ALARM, f"mean run length in [{low:.1f}, {high:.1f}] blocks, promised at least {ALARM}"
-    assert (length > 1).all()
+@pytest.mark.parametrize(
+    ("rule", "phi", "differ"),
+    [("drift", 0.0, False), ("drift", 0.0, True), ("drift", 0.5, False), ("drift", 0.5, True), ("fault", 0.0, False)],
+)
+def test_false_alarms_are_at_least_as_rare_as_promised(rule: str, phi: float, differ: bool) -> None:
+    world = World(d=4, slices=SLICES, rate=4.0, phi=phi, differ=differ, seed=seed())
+    for level, first in zip(LEVELS, first_alarms(world, rule, LEVELS, PANES)[:, 1:], strict=True):
+        exposure, alarms = float(np.minimum(first, PANES).sum()), int(np.isfinite(first).sum())
+        low, high = interval(alarms, exposure)
+        said = f"seed {seed()}: {alarms} alarms in {exposure:.0f} slice-panes, run length in [{low:.0f}, {high:.0f}]"
+        print(said)
+        assert low >= level, f"{said}, promised at least {level:.0f}"
+        assert alarms or level > 10 or rule == "fault", f"{said}: evidence is wasted where there are none at all"
 
 
-def test_the_bound_is_not_met_by_never_alarming() -> None:
-    """One row a block is the sharpest case: nearly every run must end, within a small multiple of A."""
-    length = run_lengths(2, 400, 1, 600, uniform)
-    assert (length < 600).mean() > 0.95
-    assert mean_interval(length)[1] < 10 * ALARM
+@pytest.mark.parametrize(
+    ("rule", "change", "median"),
+    [
+        ("drift", Change(shift=1.0), 9),
+        ("drift", Change(shift=0.5), 45),
+        ("drift", Change(shift=2.0), 4),
+        ("drift", Change(scale=1.5), 22),
+        ("drift", Change(dependence=0.6), 45),
+        ("drift", Change(varies=True), 4),
+        ("fault", Change(missing=0.2), 14),
+        ("fault", Change(rate=0.2), 10),
+        ("fault", Change(rate=0.0), 4),
+        ("fault", Change(stuck=True), 8),
+    ],
+    ids=str,
+)
+def test_a_change_is_found_soon(rule: str, change: Change, median: int) -> None:
+    """At A = 10⁴, six events a pane, slices alike, independent columns."""
+    world = World(d=8, k=1, slices=40, seed=seed())
+    changes = dict.fromkeys(range(0, 40, 2), change)
+    (first,) = first_alarms(world, rule, (10_000.0,), 2 * median + 20, changes)
+    moved = first[1::2]
+    said = f"seed {seed()}: median {np.median(moved):.0f}, slowest {moved.max():.0f} panes"
+    print(said)
+    assert np.median(moved) <= median, said
+    assert (first[2::2] > 2 * median).all(), f"seed {seed()}: a slice that did not change"
 
 
-def test_dependence_inside_a_block_is_allowed_for() -> None:
-    """All rows of a block share one p-value: the geometric mean makes them one bet, not twelve."""
-
-    def tied(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        return np.repeat(1.0 - rng.random((shape[0], 1)), shape[1], axis=1)
-
-    assert mean_interval(run_lengths(3, 400, 12, 600, tied))[0] >= ALARM
-
-
-@pytest.mark.parametrize(("rows", "power"), [(1, 5.0), (6, 3.0), (24, 2.0)])
-def test_a_shift_to_small_p_is_found_fast(rows: int, power: float) -> None:
-    def shifted(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        return (1.0 - rng.random(shape)) ** power
-
-    length = run_lengths(4, 300, rows, 200, shifted)
-    assert mean_interval(length)[1] < 2 * ALARM
-    assert (length < 200).all()
-    assert length.mean() < run_lengths(4, 300, rows, 200, uniform).mean() / 2
-
-
-def test_the_tail_option_looks_one_way_only() -> None:
-    def likely(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        return rng.random(shape) ** (1 / 4) + 1e-9
-
-    assert run_lengths(5, 200, 6, 100, likely, tail=1.0).mean() < ALARM * 1.5
-    assert (run_lengths(5, 200, 6, 100, likely, tail=-1.0) == 100).all()
+def test_rare_slices_are_found_together() -> None:
+    """A hundred slices of .1 events a pane, all of them shifted by half a standard deviation."""
+    world = World(d=4, slices=100, rate=0.1, panes=480, seed=seed())
+    changes = dict.fromkeys(range(100), Change(shift=0.5))
+    (first,) = first_alarms(world, "drift", (10_000.0,), 40, changes)
+    assert first[0] <= 25, f"seed {seed()}: {first[0]} panes"
