@@ -31,6 +31,7 @@ PAIRS_MAX = 64
 """Pairs of columns that are watched: where there are more, those that depend most."""
 
 _STEP, _REACH = 0.05, 3.2
+_MOST = round((_REACH + 0.1) * UNIT)
 _LEVELS = ndtr(np.arange(-_REACH, _REACH + _STEP / 2, _STEP))
 
 
@@ -95,7 +96,7 @@ def _steps(x: Singles) -> tuple[Singles, npt.NDArray[np.int16]]:
     below = np.concatenate(([0.0], np.searchsorted(x, edges, side="right") / len(x), [1.0]))
     heights = np.exp(-0.5 * ndtri(below) ** 2) / np.sqrt(2 * np.pi)
     scores = (heights[:-1] - heights[1:]) / np.diff(below)
-    return edges, np.rint(np.clip(scores, -_REACH - 0.1, _REACH + 0.1) * UNIT).astype(np.int16)
+    return edges, np.rint(np.clip(scores * UNIT, -_MOST, _MOST)).astype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,8 @@ class Channels:
         fits = edges.ndim == 2 and len(edges) == d + 1 and codes.shape == (d + 1, edges.shape[1] + 1)
         if not fits or edges.dtype != np.float32 or codes.dtype != np.int16:
             raise ValueError("channels: a row of float32 edges and one of int16 codes expected for each column")
+        if (np.abs(codes.astype(np.int64)) > _MOST).any():
+            raise ValueError(f"channels: scores must lie within ± {_MOST / UNIT:.1f}")
         if np.isnan(edges).any() or (edges[:, 1:] < edges[:, :-1]).any():
             raise ValueError("channels: edges must ascend")
         pairs = self.pairs
