@@ -144,6 +144,8 @@ class Reference:
         for name in ("inflation", "all_inflation", "missing_inflation", "still_inflation", "share_inflation"):
             if not (getattr(self, name) >= 1).all():
                 raise ValueError(f"reference: {name} must be 1 at least")
+        if ((self.kind < VARIES) | (self.kind > COPY)).any():
+            raise ValueError(f"reference: a kind of column must be {VARIES} to {COPY}")
         if ((self.pairs < 0) | (self.pairs >= d)).any() or self.pane_ms < 1:
             raise ValueError("reference: pairs must name two columns each, and a pane have a length")
 
