@@ -1,69 +1,142 @@
-"""A rule over a final pane: slices by name, features to blame, the span it looks at."""
+"""Rules over final panes: what they say of slices by name, under one model and over a swap, and asking for a model."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from flowlib.table import Floats
-from schemas.pane_layout import PaneLayout
-from stream_app.config import Config
-from stream_app.stages.watch.detectors.checks import row, view
-from stream_app.stages.watch.judging import FEATURES_BLAMED_MAX, ring_of, verdicts
-from stream_app.stages.watch.merging import SlicingPane
-from stream_app.stages.watch.windows import SlicingWindows
-from tests.stages.streams import config
+from stream_app.config import RuleConfig
+from stream_app.stages.judge.policy import TOGETHER
+from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch.detectors.simulated import CHANGES, Change, World
+from stream_app.stages.watch.evidence import Mixture
+from stream_app.stages.watch.judging import Known, rule_state
+from stream_app.stages.watch.pane_statistic import PaneStatistic
+from stream_app.stages.watch.state import WatchState
+from tests.stages.watch.blocks import Watching, config_of, panes
 
-
-class Fixed:
-    """A detector that says what it is told."""
-
-    options = frozenset[str]()
-    evidence = "test"
-
-    def __init__(self, *statistics: float) -> None:
-        self.statistics = np.array(statistics)
-
-    def update(self, pane: Any) -> Floats:
-        return self.statistics
-
-    def to_state(self) -> None: ...
-
-    def restore(self, state: Any) -> None: ...
+WORLD = World(slices=4, seed=21)
+CONFIG = config_of(WORLD)
+REFERENCES = {"m": WORLD.fitted[1]}
 
 
-def judged(rule: str, *statistics: float, gaps: float = 0.0, shift: float = 3.0) -> list[Any]:
-    rng = np.random.default_rng(0)
-    pane_view = view(4, [0, 1], [row(rng, 500), row(rng, 500, shift=shift, gaps=gaps)])
-    pane = SlicingPane("station", pane_view.start_ms, pane_view.end_ms, ["south", "north"], ["m", "n"], pane_view.rows)
-    return list(verdicts(config(), rule, Fixed(*statistics), pane, pane_view))
+def watched(*partials: object, config: object = CONFIG) -> Watching:
+    watch = Watching(config, REFERENCES)  # type: ignore[arg-type]
+    for part in partials:
+        watch.feed(part)  # type: ignore[arg-type]
+    return watch
 
 
-def test_slices_come_in_order_of_their_names_with_their_own_statistic() -> None:
-    found = judged("feature", 0.0, 0.5)
-    assert [(v.slice, v.model_id, v.statistic) for v in found] == [("north", "n", 0.5), ("south", "m", 0.0)]
-    assert {(v.rule, v.detector, v.slicing, v.evidence) for v in found} == {("feature", "pit", "station", "test")}
+@pytest.mark.parametrize(
+    ("name", "kind", "detector", "summary"),
+    [
+        ("location", "drift", "location", "s0002, x0: up by about "),
+        ("scale", "drift", "scale", "s0002, x0: more spread, about x "),
+        ("categories", "drift", "categories", "s0002, c0: levels that were never seen before."),
+        ("variation", "drift", "variation", "s0002, still: a constant column varies."),
+        ("appearance", "drift", "variation", "s0002, gone: a column that was never there has values."),
+        ("missing", "fault", "missing", "s0002, x0: more values are missing than usual."),
+        ("stuck", "fault", "stuck", "s0002, x0: its value does not change any more."),
+        ("silence", "fault", "silence", "s0002: no events come any more."),
+        ("volume", "fault", "volume", "s0002: fewer events than usual."),
+    ],
+)
+def test_a_change_opens_one_alert_of_its_kind_on_its_slice(name: str, kind: str, detector: str, summary: str) -> None:
+    watch = watched(panes(WORLD, 30, 1), panes(WORLD, 25, 2, {2: CHANGES[name]}, first=30))
+    opened = [alert for _, alert in watch.alerts if alert.state == "open" and alert.kind == kind]
+    assert [(alert.slice, alert.detector) for alert in opened] == [("s0002", detector)]
+    assert opened[0].summary.startswith(summary)
+    assert opened[0].statistic >= opened[0].threshold == 10_000.0
+    assert sum(blame.weight for blame in opened[0].blame) <= 1 + 1e-9
+    assert all(blame.detail for blame in opened[0].blame)
+    assert opened[0].evidence == "evidence of change (e-detector)"
+    faults = [alert for _, alert in watch.alerts if alert.kind == "fault"]
+    assert bool(watch.requests) == (kind == "drift" and not faults), "faults ask for no model"
 
 
-def test_the_feature_that_moved_is_blamed_once_the_statistic_matters() -> None:
-    north, south = judged("feature", 0.0, 0.5)
-    assert north.blame[0][0] == "x"
-    assert len(north.blame) <= FEATURES_BLAMED_MAX
-    assert sum(share for _, share in north.blame) <= 1 + 1e-9
-    assert south.blame == (), "below the level at which an incident ends nobody asks"
+def test_nothing_is_said_where_nothing_changes() -> None:
+    assert watched(panes(WORLD, 150, 1)).told() == []
 
 
-def test_a_missingness_rule_blames_what_is_missing() -> None:
-    north, _ = judged("missing", 0.0, 0.5, gaps=0.4, shift=0.0)
-    assert {name for name, _ in north.blame} == {"x", "y", "v"}
-    assert all(0.2 < share < 0.5 for _, share in north.blame)
+def test_all_slices_together_are_named_as_such() -> None:
+    world = World(slices=40, rate=1.0, seed=22)
+    watch = Watching(config_of(world), {"m": world.fitted[1]})
+    watch.feed(panes(world, 30, 1))
+    watch.feed(panes(world, 40, 2, dict.fromkeys(range(40), Change(shift=0.5)), first=30))
+    first = watch.alerts[0][1]
+    assert (first.slice, first.detector, first.blame[0].feature) == (TOGETHER, "location", "x0")
+    assert first.summary.startswith("all slices together, x0: up by about")
 
 
-@pytest.mark.parametrize(("span", "expected"), [(None, 8_000), ("2s", 2_000), ("8s", 8_000)])
-def test_a_rule_looks_at_its_span_or_at_the_second(span: str | None, expected: int) -> None:
-    rule = {"detector": "pit", "open": 1.0, "resolve": 0.5} | ({"span": span} if span else {})
-    cfg: Config = config(rules={"r": rule})
-    windows = SlicingWindows.empty(cfg.windows, PaneLayout(3).width)
-    assert ring_of(cfg, "r", windows).span_ms == expected
+def test_a_rule_may_leave_the_slices_together_alone() -> None:
+    world = World(slices=40, rate=1.0, seed=22)
+    rules = {"drift": RuleConfig(detectors=["location"], open=10_000.0, together=False)}
+    config = msgspec.structs.replace(config_of(world), rules=rules)
+    watch = Watching(config, {"m": world.fitted[1]})
+    watch.feed(panes(world, 40, 2, dict.fromkeys(range(40), Change(shift=0.5))))
+    assert TOGETHER not in {alert.slice for _, alert in watch.alerts}
+
+
+def test_a_new_model_that_takes_the_change_for_normal_ends_the_alert_as_learned() -> None:
+    """A world whose slices have moved; the new model's reference is of the moved one."""
+    watch = Watching(CONFIG, {**REFERENCES, "n": World(slices=4, seed=33).fitted[1]})
+    watch.feed(panes(WORLD, 20, 1))
+    watch.feed(panes(WORLD, 15, 2, {1: Change(shift=2.0)}, first=20))
+    assert [state for _, state, slice_, _ in watch.told() if slice_ == "s0001"] == ["open"]
+    watch.feed(panes(World(slices=4, seed=33), 60, 3, first=35, model="n"))
+    ends = [alert for _, alert in watch.alerts if alert.slice == "s0001" and alert.state != "open"]
+    assert [alert.state for alert in ends] == ["learned"]
+    assert ends[0].model_id == "n"
+    assert ends[0].summary.startswith("s0001, x0: model n, trained since, takes it for normal (it was: up by about")
+    assert "resolve" not in {alert.state for _, alert in watch.alerts}
+
+
+def test_evidence_goes_on_over_a_swap() -> None:
+    """Strange by both models: an alert opens earlier than by the new one's panes alone."""
+    other, change = World(slices=4, seed=33), {1: Change(shift=1.0)}
+    references = {**REFERENCES, "n": other.fitted[1]}
+    both, alone = Watching(CONFIG, references), Watching(CONFIG, references)
+    both.feed([*panes(WORLD, 4, 2, change), *panes(other, 30, 5, change, first=4, model="n")])
+    alone.feed([*panes(WORLD, 4, 1), *panes(other, 30, 5, change, first=4, model="n")])
+    assert both.told()[0][0] < alone.told()[0][0]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 100), st.integers(1, 60))
+def test_batches_and_restarts_do_not_matter(at: int, size: int) -> None:
+    messages = [*panes(WORLD, 12, 1), *panes(WORLD, 12, 2, {2: CHANGES["location"], 3: CHANGES["stuck"]}, first=12)]
+    messages += panes(WORLD, 24, 3, first=24)
+    whole, parts = Watching(CONFIG, REFERENCES), Watching(CONFIG, REFERENCES)
+    whole.feed(messages)
+    parts.feed(messages[:at], size)
+    parts.state = WatchState.from_state(CONFIG, unpack(pack(parts.state.to_state())))
+    parts.feed(messages[at:], size)
+    assert parts.alerts == whole.alerts
+    assert {state for _, state, *_ in whole.told()} >= {"open", "resolve"}
+    assert pack(parts.state.to_state()) == pack(whole.state.to_state())
+
+
+def test_something_else_that_comes_to_an_open_alert_is_told_at_once() -> None:
+    messages = [*panes(WORLD, 10, 1), *panes(WORLD, 12, 2, {1: Change(shift=2.0)}, first=10)]
+    messages += panes(WORLD, 20, 4, {1: Change(shift=2.0, varies=True)}, first=22)
+    watch = watched(messages)
+    of_slice = [(pane, alert) for pane, alert in watch.alerts if alert.slice == "s0001" and alert.kind == "drift"]
+    assert of_slice[0][1].detector == "location"
+    updates = [(pane, alert.detector) for pane, alert in of_slice if alert.state == "update"]
+    assert any(pane >= 22 and detector == "variation" for pane, detector in updates)
+    assert len({alert.id for _, alert in of_slice}) == 1, "one incident"
+
+
+def test_slices_are_looked_up_once_and_those_that_come_later_too() -> None:
+    known, reference = Known(0), REFERENCES["m"]
+    assert known.rows("m", reference, ["s0003", "nobody"]).tolist() == [4, 0]
+    assert known.rows("m", reference, ["s0003", "nobody", "s0000"]).tolist() == [4, 0, 1]
+    assert known.rows("m", reference, ["s0003"])[:1].tolist() == [4]
+
+
+@pytest.mark.parametrize(("detectors", "kind"), [(["location", "scale"], Mixture), (["adwin"], PaneStatistic)])
+def test_what_a_rule_remembers_depends_on_its_detectors(detectors: list[str], kind: type) -> None:
+    rule = RuleConfig(detectors=detectors, open=1.0, resolve=0.5)  # type: ignore[arg-type]
+    assert isinstance(rule_state(CONFIG, rule, WORLD.layout), kind)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from flowlib.reference.moments import Sums, deviations
-from flowlib.reference.reference import LAMBDAS, Reference
+from flowlib.reference.reference import LAMBDAS, VARIES, Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
@@ -64,9 +64,9 @@ class Part:
 
     @cached_property
     def present(self) -> Floats:
-        """``(p, d)`` values that are there."""
-        missing = self.layout.get(self.rows, "missing")
-        return np.asarray(self.layout.get(self.rows, "scored")[:, None] - missing, dtype=np.float64)
+        """``(p, d)`` values that are there, of the columns that vary; of the others no channel says anything."""
+        there = self.layout.get(self.rows, "scored")[:, None] - self.layout.get(self.rows, "missing")
+        return np.asarray(there * (self.reference.kind == VARIES), dtype=np.float64)
 
     @cached_property
     def deviations(self) -> tuple[Floats, Floats]:

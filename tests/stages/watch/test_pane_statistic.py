@@ -1,0 +1,107 @@
+"""river's detectors on the mean surprise of panes, for those who want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_app.config import RuleConfig
+from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch.detectors import Part
+from stream_app.stages.watch.detectors.simulated import Change, World, some, with_events
+from stream_app.stages.watch.pane_statistic import MAKERS, PaneStatistic
+
+WORLD = World(slices=3, rate=20.0, seed=2)
+OPTIONS = {"adwin": {"delta": 0.05}, "page_hinkley": {"threshold": 3.0}, "kswin": {"window": 40.0, "alpha": 1e-6}}
+EVERY = pytest.mark.parametrize("name", MAKERS)
+
+
+def made(name: str, **options: float) -> PaneStatistic:
+    chosen = OPTIONS[name] | {"hold": 4.0} | options
+    return PaneStatistic(RuleConfig(detectors=[name], open=1.0, resolve=0.5, options=chosen), WORLD.layout)  # type: ignore[list-item]
+
+
+def stream(quiet: int = 60, moved: int = 60) -> list[Part]:
+    """Slice 1 is stranger from a pane on."""
+    parts = [*WORLD.parts(quiet, 3), *WORLD.parts(moved, 4, {1: Change(stranger=2.0)})]
+    return [with_events(part) for part in parts]
+
+
+def feed(of: PaneStatistic, parts: list[Part]) -> list[list[float]]:
+    out = []
+    for part in parts:
+        of.update([part], [], 3, True)
+        out.append(of.statistics().tolist())
+    return out
+
+
+@EVERY
+def test_it_reacts_to_a_step_on_its_slice_and_holds(name: str) -> None:
+    path = np.array(feed(made(name), stream()))
+    assert set(np.unique(path)) <= {0.0, 1.0}
+    assert not path[:, [0, 1, 3]].any(), "neither the group nor the slices that stay as they are"
+    assert not path[:60, 2].any()
+    first = int(path[:, 2].argmax())
+    assert 60 <= first < 90
+    assert path[first : first + 4, 2].all()
+
+
+@EVERY
+@pytest.mark.parametrize("cut", [0, 5, 61, 70, 100])
+def test_restored_it_goes_on_the_same(name: str, cut: int) -> None:
+    parts = stream()
+    whole, first, second = (made(name) for _ in range(3))
+    expected = feed(whole, parts)
+    feed(first, parts[:cut])
+    second.restore(unpack(pack(first.to_state())))
+    assert feed(second, parts[cut:]) == expected[cut:]
+    assert pack(second.to_state()) == pack(whole.to_state())
+
+
+@EVERY
+def test_slices_do_not_depend_on_each_other(name: str) -> None:
+    together, alone = made(name), made(name)
+    expected = [row[2] for row in feed(together, stream())]
+    assert [row[2] for row in feed(alone, [some(part, part.slices == 1) for part in stream()])] == expected
+
+
+@EVERY
+def test_panes_without_events_are_passed_over(name: str) -> None:
+    of = made(name)
+    part = WORLD.parts(1, 5)[0]
+    empty = Part(part.layout, part.start_ms, part.reference, part.known, part.slices, part.layout.blank(3))
+    before = pack(of.to_state())
+    of.update([empty], [empty], 0, True)
+    assert pack(of.to_state()) == before
+
+
+@EVERY
+def test_more_panes_than_are_kept_are_no_break(name: str) -> None:
+    """Old values are dropped at pane 1,025: seen from memory or from a snapshot alike."""
+    rng, whole, other = np.random.default_rng(12), made(name), made(name)
+    for value in rng.standard_normal(1_026) * 0.1:
+        whole._feed(1, float(value))
+    assert len(whole.to_state()["seen"][0][1]) < 1_024
+    other.restore(unpack(pack(whole.to_state())))
+    tail: list[Any] = []
+    for of in (whole, other):
+        rest = np.random.default_rng(13)
+        tail.append([of._feed(1, float(value)) or of._left[1] for value in 2.0 + rest.standard_normal(60) * 0.1])
+    assert tail[0] == tail[1]
+    assert sum(tail[0]) > 0
+
+
+@EVERY
+def test_it_says_what_it_saw_and_that_it_is_over(name: str) -> None:
+    of = made(name)
+    told = []
+    for part in stream():
+        of.update([part], [], 3, True)
+        told.append(of.settle())
+    assert {number for said in told for number in said} == {2}
+    (cause,) = of.causes(2)
+    assert (cause.detector, cause.features) == (name, ())
+    assert cause.detail == f"{name}: the mean surprise of the panes has moved"
+    assert not of.renewed(2)
