@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -98,3 +99,17 @@ def t2_q(run: Run, explained: float = 0.85, p: float = 0.999, window: int = 5) -
     q = ((test @ vectors[:, k:]) ** 2).sum(axis=1)
     smooth = [pl.Series(s).rolling_median(window).fill_null(0.0).to_numpy() for s in (t2, q)]
     return np.asarray((smooth[0] > t2_limit) | (smooth[1] > q_limit))
+
+
+def measure(folder: Path, quick: bool = False) -> list[dict[str, Any]]:
+    """Ours, and T² with Q, whose published figures the scorer must give."""
+    from tests.bench.detect.public_sets import skab_ours as ours  # it needs the runs of this module
+
+    runs = load(folder)
+    if quick:
+        runs = runs[::6]
+    outlier, outlier_options = ours.left_out(runs, ours.outliers(runs), ours.f1)
+    change, change_options = ours.left_out(runs, ours.changes(runs), ours.standard)
+    print("outliers", outlier_options, "changes", change_options, flush=True)
+    rows = ours.rows_of("ours, settings left out", ours.found_outliers(runs, outlier), ours.found_changes(runs, change))
+    return rows + ours.rows_of("T² and Q, the scorer's check", *score(runs, [t2_q(run) for run in runs]))
