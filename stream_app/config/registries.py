@@ -53,6 +53,9 @@ DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
 """Detector name to what it finds: drift (the world has changed), or a fault of the data, which asks for no model."""
 
 _HOLD = (1, 100_000)
+SPOILING = frozenset({"unit", "missing", "stuck"})
+"""Faults of values: while one is found on a slice, drift there asks for no model, which would learn the fault."""
+
 DETECTOR_OPTIONS: dict[str, dict[str, tuple[float, float]]] = {
     "adwin": {"delta": (1e-9, 0.999), "hold": _HOLD},
     "page_hinkley": {"delta": (0, 1e6), "threshold": (1e-6, 1e9), "hold": _HOLD},

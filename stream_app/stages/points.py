@@ -28,42 +28,44 @@ _COUNTS = ("seen", "scored", "missing", "late", "unscorable", "adaptive")
 
 
 @dataclass(frozen=True, slots=True)
-class SpanRows:
-    """Statistics of the m slices of a pane over one span that ends with it.
+class PaneWindows:
+    """Statistics of the m slices of a pane over the pane itself and the spans that end with it.
 
     Attributes:
-        span: ``pane`` or the span's name (``7d``).
         names, models: of each slice; what it is called and which model scored it.
-        rows: ``(m, 16)`` int64, columns as :mod:`stream_app.stages.summary` says.
-        notices: field name to ``(m,)`` sd, the smallest shift that each slice shows in some time; inf for none.
+        spans: name of each of the s spans (``pane``, ``7d``), the longest last.
+        rows: ``(s, m, 16)`` int64, columns as :mod:`stream_app.stages.summary` says.
+        notices: field name to ``(m,)`` sd, the smallest shift that each slice shows in some time, inf for none; part of
+            the longest span's points.
     """
 
-    span: str
     slicing: str
     end_ms: int
     names: list[str]
     models: list[str]
+    spans: list[str]
     rows: Ints
     notices: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def window_points(config: Config, span: SpanRows) -> list[Point]:
-    """The ``windows`` point of each slice."""
-    rows = span.rows
-    counts = {name: rows[:, COLUMNS[name].start].tolist() for name in _COUNTS}
-    levels = rows[:, COLUMNS["p_le"]].tolist()
-    sums = (rows[:, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
+def window_points(config: Config, windows: PaneWindows) -> list[Point]:
+    """The ``windows`` point of each span and slice."""
+    rows = windows.rows
+    sums = (rows[:, :, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
     means, deviations = (values.tolist() for values in log_prob_mean_sd(*sums))
-    points = []
-    for i, (name, model_id) in enumerate(zip(span.names, span.models, strict=True)):
-        fields: list[tuple[str, Field]] = [(column, counts[column][i]) for column in _COUNTS]
-        fields.append(("model_id", model_id))
-        if math.isfinite(means[i]):
-            fields += [("log_prob_mean", means[i]), ("log_prob_sd", deviations[i])]
-        fields += zip(ALPHA_FIELDS, levels[i], strict=True)
-        fields += [(key, float(values[i])) for key, values in span.notices.items() if math.isfinite(values[i])]
-        tags = (("slice", name), ("slicing", span.slicing), ("span", span.span), ("stream", config.stream))
-        points.append(Point("windows", tags, span.end_ms, tuple(fields)))
+    counts = rows[:, :, [COLUMNS[name].start for name in _COUNTS]].tolist()
+    levels = rows[:, :, COLUMNS["p_le"]].tolist()
+    points, last = [], len(windows.spans) - 1
+    for s, span in enumerate(windows.spans):
+        for i, (name, model_id) in enumerate(zip(windows.names, windows.models, strict=True)):
+            fields: list[tuple[str, Field]] = [*zip(_COUNTS, counts[s][i], strict=True), ("model_id", model_id)]
+            if math.isfinite(means[s][i]):
+                fields += [("log_prob_mean", means[s][i]), ("log_prob_sd", deviations[s][i])]
+            fields += zip(ALPHA_FIELDS, levels[s][i], strict=True)
+            if s == last:
+                fields += [(key, float(v[i])) for key, v in windows.notices.items() if math.isfinite(v[i])]
+            tags = (("slice", name), ("slicing", windows.slicing), ("span", span), ("stream", config.stream))
+            points.append(Point("windows", tags, windows.end_ms, tuple(fields)))
     return points
 
 

@@ -15,7 +15,7 @@ from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
-from stream_app.stages.points import SpanRows
+from stream_app.stages.points import PaneWindows
 from stream_app.stages.summary import COLUMNS, WIDTH
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
@@ -56,7 +56,7 @@ def write_wide_store(path: Path, names: list[str]) -> None:
 def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
     row = _row(np.random.default_rng(7), 24, 24, 0.01)
-    spans = (SpanRows(span, "station", end, [name], ["model-one"], row[None]) for name, span, end in places)
+    spans = (PaneWindows("station", end, [name], ["model-one"], [span], row[None, None]) for name, span, end in places)
     sink = SQLiteSink(path)
     sink.write([point for span in spans for point in points.window_points(config, span)])
     sink.close()
@@ -72,7 +72,7 @@ def _windows(config: Config, panes: int) -> list[Point]:
                 scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
                 row = _row(draws, n, scored, strange)
                 notices = _notices(name) if span == "28d" else {}
-                rows = SpanRows(span, "station", end, [name], [model], row[None], notices)
+                rows = PaneWindows("station", end, [name], [model], [span], row[None, None], notices)
                 made += points.window_points(config, rows)
     return made
 

@@ -84,8 +84,8 @@ def event(t: Any, i: int = -1, **fields: Any) -> bytes:
     return msgspec.json.encode(known | ({"id": i} if i >= 0 else {}) | fields)
 
 
-def bodies(seed: int, n: int, span_ms: int, drift_from: float = 0.5) -> list[bytes | None]:
-    """``n`` events over ``span_ms``, slightly out of order; from a share of them on, x is shifted and gaps appear."""
+def bodies(seed: int, n: int, span_ms: int, drift_from: float = 0.5, gaps: bool = True) -> list[bytes | None]:
+    """``n`` events over ``span_ms``, slightly out of order; from a share of them on, x is shifted and may have gaps."""
     rng = np.random.default_rng(seed)
     numeric, categories, stations = table(rng, n)
     times = np.maximum(np.linspace(0, span_ms, n) + rng.normal(0, 300, n), 0).astype(int)
@@ -93,7 +93,7 @@ def bodies(seed: int, n: int, span_ms: int, drift_from: float = 0.5) -> list[byt
     for i in range(n):
         late = i >= drift_from * n
         x, y, v = (None if np.isnan(value) else float(value) for value in numeric[i])
-        x = None if x is None or (late and i % 3 == 0) else x + 4.0 * late
+        x = None if x is None or (late and gaps and i % 3 == 0) else x + 4.0 * late
         out.append(event(int(times[i]), i - i % 17 // 16, x=x, y=y, v=v, c=categories[i, 0], station=stations[i]))
     return out
 

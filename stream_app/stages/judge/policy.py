@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.records import Alert, Blame, record_id
 from stream_app.config import RuleConfig
+from stream_app.config.registries import SPOILING
 
 TOGETHER = "__all__"
 """Slice name of an alert that is about the sum of all slices."""
@@ -149,15 +150,19 @@ class Policy:
         return None
 
     def open_alerts(self, rules: set[str], faults: set[str]) -> list[tuple[str, str]]:
-        """(slice, alert id) of the open incidents of some rules, sorted, but of slices with an open incident of one of
-        the ``faults``: a model that is trained on them would learn the fault.
+        """(slice, alert id) of the open incidents of some rules, sorted, but of slices of whose values one of the
+        ``faults`` is open: a model that is trained on them would learn the fault.
         """
         is_open = {key: incident for key, incident in self._incidents.items() if incident.opened_ms != _NEVER}
-        faulty = {key[1:] for key in is_open if key[0] in faults}
+        spoilt = {
+            key[1:]
+            for key, incident in is_open.items()
+            if key[0] in faults and any(cause.split()[0] in SPOILING for cause in incident.named)
+        }
         return sorted(
             (key[2], incident.alert_id)
             for key, incident in is_open.items()
-            if key[0] in rules and key[1:] not in faulty
+            if key[0] in rules and key[1:] not in spoilt
         )
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:

@@ -45,6 +45,8 @@ class PartialChecker:
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._pane_ms, self._slicings = int(config.windows.pane), config.slicing_names
         self._sizes = {name: 8 * width for name, width in layout.shapes.items()}
+        self._widths = np.array(list(layout.shapes.values()))
+        self._bounds = np.array([_bounds(name) for name in layout.shapes]).T
 
     def fault(self, partial: Partial) -> str:
         """One sentence, or "" where nothing is wrong."""
@@ -78,8 +80,19 @@ class PartialChecker:
         unknown = block.columns.keys() - self._sizes.keys()
         if unknown:
             return f"column {min(unknown)!r} of a block is none of ours"
+        if self._is_sound(block):
+            return ""
         faults = (self._column_fault(block, name) for name in self._sizes)
-        return next((fault for fault in faults if fault), "")
+        return next(fault for fault in faults if fault)
+
+    def _is_sound(self, block: PaneBlock) -> bool:
+        """All columns at once: nearly every block is, and there are thousands."""
+        m, columns = len(block.slices), [block.columns.get(name, b"") for name in self._sizes]
+        if any(len(column) != m * size for column, size in zip(columns, self._sizes.values(), strict=True)):
+            return False
+        values = np.frombuffer(b"".join(columns), dtype="<i8")
+        low, high = np.repeat(self._bounds, m * self._widths, axis=1)
+        return bool(((values > low) & (values < high)).all())
 
     def _column_fault(self, block: PaneBlock, name: str) -> str:
         column, size = block.columns.get(name, b""), self._sizes[name] * len(block.slices)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from flowlib.table import Floats, Ints
 from schemas.codecs import Envelope, encode_events
 from schemas.pane_layout import PaneLayout
@@ -11,7 +13,7 @@ from schemas.records import Alert, RetrainRequest, record_ids
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing, Point
 from stream_app.stages.partitioning import watch_signals
-from stream_app.stages.points import SpanRows, window_points
+from stream_app.stages.points import PaneWindows, window_points
 from stream_app.stages.summary import summary
 from stream_app.stages.watch.merging import SlicingPane
 from stream_app.stages.watch.windows import SlicingWindows, span_name
@@ -65,8 +67,9 @@ def windows(
         rolling: the rolling windows of the slicing, this pane included.
         notices: the smallest shift that each of the m slices shows in some time; part of the longest span's points.
     """
-    spans = [("pane", summary(layout, pane.rows))]
-    spans += [(span_name(span), rows) for span, rows in rolling.spans(pane.start_ms, index)]
-    longest, common = spans[-1][0], (pane.slicing, pane.end_ms, pane.names, pane.models)
-    made = (SpanRows(name, *common, rows, notices if name == longest else {}) for name, rows in spans)
-    return [point for span in made for point in window_points(config, span)]
+    spans, rows = ["pane"], [summary(layout, pane.rows)]
+    for span, of_span in rolling.spans(pane.start_ms, index):
+        spans.append(span_name(span))
+        rows.append(of_span)
+    made = PaneWindows(pane.slicing, pane.end_ms, pane.names, pane.models, spans, np.stack(rows), notices)
+    return window_points(config, made)

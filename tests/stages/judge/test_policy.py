@@ -98,9 +98,10 @@ def test_an_alert_that_ends_under_another_model_was_learned() -> None:
 
 def test_what_is_at_fault_asks_for_no_model() -> None:
     of = policy()
-    for rule, slice_ in (("r", "a"), ("r", "b"), ("fault", "b"), ("fault", "c")):
-        assert judge(of, verdict(0, 20.0, slice_, rule=rule)) is not None
-    assert [name for name, _ in of.open_alerts({"r"}, {"fault"})] == ["a"]
+    told = [("r", "a", "location"), ("r", "b", "location"), ("fault", "b", "stuck"), ("fault", "c", "missing")]
+    for rule, slice_, detector in [*told, ("fault", "a", "volume")]:
+        assert judge(of, verdict(0, 20.0, slice_, rule=rule, detector=detector)) is not None
+    assert [name for name, _ in of.open_alerts({"r"}, {"fault"})] == ["a"], "more events spoil no model"
     assert [name for name, _ in of.open_alerts({"r"}, set())] == ["a", "b"]
     judge(of, verdict(1, 1.0, "b", rule="fault"))
     assert [name for name, _ in of.open_alerts({"r"}, {"fault"})] == ["a", "b"], "the fault is over, the drift is not"
