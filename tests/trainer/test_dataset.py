@@ -62,11 +62,14 @@ def test_parts_are_whole_days_and_disjoint() -> None:
     times = np.arange(0, 60 * DAY_MS, DAY_MS // 4)
     parts = split(rows(times), 40 * DAY_MS)
     days = {name: set((getattr(parts, name).time_ms // DAY_MS).tolist()) for name in parts.__dataclass_fields__}
+    held_out = days.pop("held_out")
     assert sum(map(len, days.values())) == 60
     assert set.union(*days.values()) == set(range(60))
     assert min(days["calibration"] | days["gate"]) >= 40
     assert {day % 5 for day in days["calibration"]} == {dataset.CALIBRATION}
     assert {day % 5 for day in days["gate"]} == {dataset.GATE}
+    assert held_out == {day for name in ("validation", "calibration", "gate") for day in days[name] if day >= 40}
+    assert (np.diff(parts.held_out.time_ms) >= 0).all(), "the reference looks at panes one after the other"
 
 
 @pytest.mark.parametrize("held", [dataset.CALIBRATION, dataset.GATE])

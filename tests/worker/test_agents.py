@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 
 from schemas.codecs import encode_partials
@@ -21,7 +20,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import Activated, Joined
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.snapshot import unpack
-from stream_app.stages.watch.detectors.checks import reference
+from stream_app.stages.watch.detectors.simulated import World
 from stream_app.stages.watch.state import WatchState
 from stream_app.worker.agents import Worker
 from stream_app.worker.reports import Reports
@@ -116,6 +115,8 @@ async def test_a_batch_waits_for_a_model_that_another_worker_put_in_service(
     await asyncio.sleep(0.2)
     assert not scored
     arrive(worker, "elsewhere")
+    reference = World(d=len(streams.NUMERIC) - 2, k=len(streams.CATEGORIES), slices=1, panes=24).fitted[1]
+    worker.pipeline.models.references["elsewhere"] = [reference, reference]
     await agent
     assert scored == [3]
 
@@ -163,13 +164,9 @@ def sent(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize("headers", [[], [("kind", None)], [("kind", b"block"), ("traceparent", None)]])
 @in_a_loop
 async def test_a_partial_that_is_none_of_ours_is_put_aside_and_done_with(
-    worker: Worker,
-    partials: TopicPartition,
-    scored: list[int],
-    sent: list[Any],
-    caplog: pytest.LogCaptureFixture,
-    headers: Any,
+    worker: Worker, partials: TopicPartition, sent: list[Any], caplog: pytest.LogCaptureFixture, headers: Any
 ) -> None:
+    worker.ready.set()
     stream = Stream.of(partials, [record(partials, 5, b"junk", headers)])
     with caplog.at_level(logging.ERROR):
         await worker.watch(stream)
@@ -186,8 +183,8 @@ async def test_a_partial_that_is_none_of_ours_is_put_aside_and_done_with(
 
 def final_pane(tp: TopicPartition, model_id: str) -> list[Any]:
     """Records that complete the pane [0, 1 s) of both source partitions, and one block after it."""
-    layout = PaneLayout(len(streams.NUMERIC))
-    columns = layout.encode(np.zeros((1, layout.width), dtype=np.int64))
+    layout = PaneLayout(len(streams.NUMERIC), len(streams.CATEGORIES))
+    columns = layout.encode(layout.blank(1))
     panes = {"stream": "s", "partition": 0, "pane_start_ms": 0, "pane_end_ms": 1_000}
     block = PaneBlock(**panes, model_id=model_id, slicing="all", index=0, slices=["all"], columns=columns, top=[[]])
     markers = [PaneClosed(**panes | {"partition": p}, offset_end=9) for p in (0, 1)]
@@ -209,9 +206,10 @@ async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_
     state = worker.pipeline.watch_states[0]
     assert (state.next_offset, stream.acked, len(spool)) == (3, [], 0)
     saved = WatchState.from_state(worker.pipeline.config, unpack(store.load("watch-0") or b""))
-    assert (saved.next_offset, saved.pending_models()) == (3, {"elsewhere"})
+    assert (saved.next_offset, saved.needed_models()) == (3, {"elsewhere"})
     arrive(worker, "elsewhere")
-    worker.pipeline.models.references["elsewhere"] = reference(len(streams.NUMERIC))
+    reference = World(d=len(streams.NUMERIC) - 2, k=len(streams.CATEGORIES), slices=1, panes=24).fitted[1]
+    worker.pipeline.models.references["elsewhere"] = [reference, reference]
     await agent
     await worker.checkpoint()
     assert (state.next_offset, state.final_ms, stream.acked) == (4, 1_000, [3])
