@@ -59,24 +59,20 @@ pane = "6h"
 spans = ["1d", "7d", "14d"]
 idle_after = "{idle_after}"
 [rules.drift]
-detector = "likelihood"
-open = 20.0
-resolve = 2.0
+detectors = ["location", "scale", "dependence", "likelihood", "variation"]
+open = 1000.0
+resolve = 20.0
 retrain = true
 cooldown = "7d"
-[rules.feature]
-detector = "pit"
-open = 0.3
-resolve = 0.2
+[rules.fault]
+detectors = ["unit", "missing", "stuck", "silence", "volume"]
+open = 1000.0
+resolve = 20.0
 cooldown = "7d"
 [rules.step]
-detector = "adwin"
+detectors = ["adwin"]
 open = 1.0
 resolve = 0.5
-[rules.missing]
-detector = "missing"
-open = 0.3
-resolve = 0.1
 [model]
 max_steps = 200
 warm_steps = 50
