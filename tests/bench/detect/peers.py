@@ -29,7 +29,7 @@ from tests.bench.detect.streams import Events, Planted
 RUN_LENGTH = 10_000
 """Slice-panes to a false alarm, as ours."""
 
-SLOW_SLICES = 10
+SLOW_SLICES = 5
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,10 @@ def measure(folder: Path, quick: bool = False) -> list[dict[str, Any]]:
     runs = load(folder)
     if quick:
         runs = runs[::6]
-    outlier, outlier_options = ours.left_out(runs, ours.outliers(runs), ours.f1)
-    change, change_options = ours.left_out(runs, ours.changes(runs), ours.standard)
-    print("outliers", outlier_options, "changes", change_options, flush=True)
-    rows = ours.rows_of("ours, settings left out", ours.found_outliers(runs, outlier), ours.found_changes(runs, change))
-    return rows + ours.rows_of("T² and Q, the scorer's check", *score(runs, [t2_q(run) for run in runs]))
+    outlier = [ours.left_out(runs, ours.outliers(runs, seed), ours.f1) for seed in range(1 if quick else ours.SEEDS)]
+    change, options = ours.left_out(runs, ours.changes(runs), ours.standard)
+    print("outliers", [chosen for _, chosen in outlier], "changes", options, flush=True)
+    found = [ours.found_outliers(runs, predicted) for predicted, _ in outlier]
+    rows = ours.rows_of("ours, settings left out", found, ours.found_changes(runs, change))
+    outlier_check, change_check = score(runs, [t2_q(run) for run in runs])
+    return rows + ours.rows_of("T² and Q, the scorer's check", [outlier_check], change_check)

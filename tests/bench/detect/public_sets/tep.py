@@ -89,7 +89,12 @@ def _points(name: str, runs: Runs, scorer: Scorer) -> list[dict[str, Any]]:
 
 def _drift(runs: Runs) -> list[dict[str, Any]]:
     names = [f"x{j:02d}" for j in range(runs.train.shape[1])]
-    config = product.config_of(names, model={"flow": "mixture"}, windows={"pane": f"{ROW_MS * ROWS_A_PANE // 60_000}m"})
+    config = product.config_of(
+        names,
+        model={"flow": "mixture"},
+        windows={"pane": f"{ROW_MS * ROWS_A_PANE // 60_000}m"},
+        trainer={"min_rows": 100},
+    )
 
     def bodies(x: Floats, at: int) -> list[tuple[bytes | None, bytes | None]]:
         body = b'{"time":%d,"slice":"plant",' + b",".join(b'"%s":%%.7g' % name.encode() for name in names) + b"}"
