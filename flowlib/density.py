@@ -147,23 +147,34 @@ class Density:
         reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration, seed)
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
 
-    def with_reference(self, held_out: Table, pane_ms: int, arrivals: Table | None = None) -> Density:
+    def with_reference(
+        self,
+        held_out: Table,
+        pane_ms: int,
+        arrivals: Table | None = None,
+        known: Table | None = None,
+        newest_ms: int = 0,
+    ) -> Density:
         """The same model, with what is normal in panes of held-out rows; raises ValueError where none is scorable.
 
         Args:
             held_out: rows that trained nothing.
             pane_ms: length of a pane.
-            arrivals: all rows of some time; those of ``held_out`` where not given.
+            arrivals, known, newest_ms: see :func:`flowlib.reference.fit.fit_reference`.
         """
         held_out = held_out.take(self.score(held_out).scorable)
         if not len(held_out):
             raise ValueError("none of the held-out rows can be scored")
         scores, other = self.score(held_out), copy.copy(self)
-        kinds = column_kinds(held_out, self.encoder.findings, self.spec.numeric)
+        known = held_out if known is None else known
+        kinds = column_kinds(known, self.encoder.findings, self.spec.numeric)
         channels = Channels.fit(scores, tuple(len(levels) for levels in self.encoder.levels), kinds == VARIES)
         events = channels.of(scores)
         slicings = 1 if held_out.others is None else 1 + held_out.others.shape[1]
-        references = [fit_reference(channels, events, held_out, kinds, pane_ms, arrivals, k) for k in range(slicings)]
+        references = [
+            fit_reference(channels, events, held_out, kinds, pane_ms, arrivals, known, newest_ms, slicing)
+            for slicing in range(slicings)
+        ]
         object.__setattr__(other, "channels", channels)
         object.__setattr__(other, "references", tuple(references))
         return other

@@ -77,8 +77,10 @@ def _inflation(counts: Floats, n: Floats, slices: Ints, times: Ints, s: int) -> 
     return np.where(counts.sum(axis=0) > 1, variance_ratio(counts - n * own, variance, slices + 1, times), 1.0)
 
 
-def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int) -> dict[str, Floats]:
-    """Shares of panes whose values are all the same and those of the pane before, ``(n, d)`` value codes."""
+def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int, usual: Ints) -> dict[str, Floats]:
+    """Shares of panes whose values are all the same and those of the pane before, ``(n, d)`` value codes. Where these are
+    the column's most frequent value, ``usual`` ``(d,)``, nothing is stuck: it may not rain for weeks.
+    """
     slices, times, of_row = _cells(code, panes)
     order = np.argsort(of_row, kind="stable")
     first = np.flatnonzero(np.diff(of_row[order], prepend=-1))
@@ -94,9 +96,8 @@ def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int) ->
         before, after = cells[:-1], cells[1:]
         same = slices[before] == slices[after]
         before, after = before[same], after[same]
-        alike = (
-            (low[after, j] == high[after, j]) & (low[before, j] == high[before, j]) & (low[before, j] == low[after, j])
-        )
+        single = (low[:, j] == high[:, j]) & (low[:, j] != usual[j])
+        alike = single[after] & single[before] & (low[before, j] == low[after, j])
         size = np.minimum(count[after, j], STILL_SIZES).astype(np.int64) - 1
         np.add.at(trials[:, j], (slices[after] + 1, size), 1.0)
         np.add.at(still[:, j], (slices[after] + 1, size), alike)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EVENTS_MAX = 20_000
 """Single events that cumulants are measured on."""
 
+ARRIVALS_MAX = 1_000_000
+"""Arrivals that are looked at."""
+
 _SQUARE_MIN, _SPREAD_MIN = 0.05, 1e-3
 _ROUNDS = 2
 """Uncertainty depends on the variance ratio, and the ratio on the means: twice round is enough."""
@@ -46,9 +49,11 @@ def fit_reference(
     kinds: Ints,
     pane_ms: int,
     arrivals: Table | None = None,
+    known: Table | None = None,
+    newest_ms: int = 0,
     slicing: int = 0,
 ) -> Reference:
-    """Fit on held-out rows.
+    """Fit on held-out rows: of scores. What does not depend on the model is learnt of longer times.
 
     Args:
         channels: the model's.
@@ -56,26 +61,30 @@ def fit_reference(
         table: the rows.
         kinds: ``(d,)`` of each column.
         pane_ms: length of a pane.
-        arrivals: rows whose times and slices say how many come; without them those of ``table``.
+        arrivals: all rows of some time, which say how many come, how many values are missing and how often values
+            repeat; without them those of ``table``. Of more than :data:`ARRIVALS_MAX` the newest count.
+        known: rows whose values are normal, trained on or held out, for ranges; without them those of ``table``.
+        newest_ms: time from which arrivals say how many come: that changes for good reasons.
         slicing: number of the slicing.
     """
-    arrivals = table if arrivals is None else arrivals
+    arrivals, known = table if arrivals is None else arrivals, table if known is None else known
+    arrivals = arrivals.span(max(len(arrivals) - ARRIVALS_MAX, 0), len(arrivals))
     slices, arrived = table.in_slicing(slicing), arrivals.in_slicing(slicing)
     names = _largest(slices, arrived)
-    code = _codes(names, slices)
-    known = code >= 0
-    panes = table.time_ms // pane_ms
+    code, arrived_code = _codes(names, slices), _codes(names, arrived)
+    named, panes = code >= 0, table.time_ms // pane_ms
     single = Sums.of_events(channels, events)
-    moments = _Moments(single.take(np.flatnonzero(known)), code[known], panes[known], len(names), channels.pairs)
-    present = events.present
-    numbers = value_codes(np.where(present, table.numeric, np.float32(0)))
-    missing = fit_missing(~present, code, panes, len(names))
-    still = fit_still(numbers, present, code, panes, len(names))
+    moments = _Moments(single.take(np.flatnonzero(named)), code[named], panes[named], len(names), channels.pairs)
+    present, arrived_panes = ~np.isnan(arrivals.numeric), arrivals.time_ms // pane_ms
+    numbers = value_codes(np.where(present, arrivals.numeric, np.float32(0)))
+    usual = _usual(known.numeric)
+    missing = fit_missing(~present, arrived_code, arrived_panes, len(names))
+    still = fit_still(numbers, present, arrived_code, arrived_panes, len(names), usual)
     share = fit_shares(events.group, code, panes, len(names))
-    volume = fit_volume(_codes(names, arrived), arrivals.time_ms, pane_ms, len(names))
-    first = np.where(kinds == CONSTANT, numbers[np.argmax(present, axis=0), np.arange(len(kinds))], 0)
-    low, high = _range(table.numeric, present)
-    rows = np.bincount(np.where(known, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
+    new = arrivals.time_ms >= newest_ms
+    volume = fit_volume(arrived_code[new], arrivals.time_ms[new], pane_ms, len(names))
+    low, high = _range(known.numeric, ~np.isnan(known.numeric))
+    rows = np.bincount(np.where(named, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
     return Reference(
         slices=names,
         pane_ms=pane_ms,
@@ -94,7 +103,7 @@ def fit_reference(
         all_inflation=moments.all_inflation,
         all_se=moments.all_se,
         kind=kinds,
-        constant=first.astype(np.int64),
+        usual=usual,
         low=low,
         high=high,
         **missing,
@@ -102,6 +111,15 @@ def fit_reference(
         **share,
         **volume,
     )
+
+
+def _usual(numeric: Singles) -> Ints:
+    """Code ``(d,)`` of each column's most frequent value; 0 for no value."""
+    usual = np.zeros(numeric.shape[1], dtype=np.int64)
+    for j, column in enumerate(numeric.T):
+        values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+        usual[j] = value_codes(values[[counts.argmax()]])[0] if len(values) else 0
+    return usual
 
 
 def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:

@@ -26,6 +26,9 @@ SLICES_MAX = 4_096
 STILL_SIZES = 3
 """A pane with one value, with two, with more: how likely it is to repeat the one before."""
 
+SHIFT_MAX = 3.0
+"""Scores are bounded: larger shifts all look like this one, sd."""
+
 HOURS = 168
 VARIES, CONSTANT, ABSENT, COPY = 0, 1, 2, 3
 """Kinds of columns: only the first has channels; of a constant and an absent one the end is watched."""
@@ -48,7 +51,7 @@ class Reference:
         inflation: ``(c,)`` long-run variance ratio of the sums of a slice.
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.
-        constant: ``(d,)`` code of a constant column's value.
+        usual: ``(d,)`` code of a column's most frequent value; of a constant one its value.
         low, high: ``(d,)`` codes of the range of a column's values, wider by its width at both ends.
         missing, missing_se: ``(s + 1, d)`` share of missing values.
         missing_inflation: ``(d,)``.
@@ -79,7 +82,7 @@ class Reference:
     all_inflation: Floats
     all_se: Floats
     kind: Ints
-    constant: Ints
+    usual: Ints
     low: Ints
     high: Ints
     missing: Floats
@@ -150,7 +153,7 @@ class Reference:
             raise ValueError("reference: pairs must name two columns each, and a pane have a length")
 
 
-_WHOLE = ("pairs", "kind", "constant", "low", "high")
+_WHOLE = ("pairs", "kind", "usual", "low", "high")
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "rows": ("s",),
     "mean": ("s", "e"),
@@ -167,7 +170,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "all_inflation": ("c",),
     "all_se": ("c",),
     "kind": ("d",),
-    "constant": ("d",),
+    "usual": ("d",),
     "low": ("d",),
     "high": ("d",),
     "missing": ("s", "d"),
@@ -207,7 +210,7 @@ def smallest_shifts(reference: Reference, known: Ints, panes: float, nats: float
     """The smallest shift of one column, in sd, that slices show within some panes at their usual rate ``(m,)``.
 
     Solves ``(λ n (δ − zone − 2 se) − n K(λ)) / r = nats`` for δ at the best λ; of the columns, the middle one. A slice
-    without a rate has inf.
+    without a rate, or that would need more than :data:`SHIFT_MAX`, has inf.
 
     Args:
         reference: what is normal.
@@ -223,4 +226,4 @@ def smallest_shifts(reference: Reference, known: Ints, panes: float, nats: float
     shift = needed.min(axis=2) + zone + 2.0 * reference.mean_se[known, :d]
     varies = reference.kind == VARIES
     middle = np.median(shift[:, varies], axis=1) if varies.any() else np.full(len(known), np.inf)
-    return np.where(reference.rate[known] > 0, middle, np.inf)
+    return np.where((reference.rate[known] > 0) & (middle <= SHIFT_MAX), middle, np.inf)

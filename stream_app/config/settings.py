@@ -119,14 +119,14 @@ class RuleConfig(Section, frozen=True):
 
     detectors: Annotated[list[DetectorName], Meta(min_length=1)]
     """What looks at the statistics. Drift: ``location``, ``scale``, ``dependence`` (of two columns), ``likelihood``,
-    ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``unit`` (values far from all
-    there ever were), ``missing``, ``stuck``, ``volume``, ``silence``. Their evidence is mixed, so that a rule has one
-    promise however many it has; drift and data faults need rules of their own. ``adwin``, ``page_hinkley`` and ``kswin``
-    are river's, each alone in a rule: the statistic is 1 from a detection on, else 0."""
+    ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``unit`` (values far from
+    all there ever were), ``missing``, ``stuck``, ``volume``, ``silence``. Their evidence is mixed, so that a rule has
+    one promise however many it has; drift and data faults need rules of their own. ``adwin``, ``page_hinkley`` and
+    ``kswin`` are river's, each alone in a rule: the statistic is 1 from a detection on, else 0."""
     open: float = 20_000.0
     """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes
     apart on average, or more. Of ``adwin`` and the like: the statistic."""
-    resolve: float = 20.0
+    resolve: float = 0.2
     """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
     the statistic below which it resolves."""
     slicing: list[str] | None = None

@@ -70,8 +70,9 @@ def answer(
     figures = _judge(retrain, candidate, parts, others)
     if not gates.passed(figures):
         return retrain.refused(len(rows), gates.summary(figures), figures, findings)
-    newest = arrivals.take(arrivals.time_ms >= request.calibrate_from_ms)
-    candidate = candidate.with_reference(parts.held_out, int(config.windows.pane), newest)
+    candidate = candidate.with_reference(
+        parts.held_out, int(config.windows.pane), arrivals, rows, request.calibrate_from_ms
+    )
     try:
         model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)
     except ArtifactError as error:

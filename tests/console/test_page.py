@@ -134,7 +134,7 @@ _ALERTS = [
     ),
     ("open", "◆ data fault", "volume", "fewer events than usual"),
     ("a newer model takes it for normal", "2013-03-01 18:00", "▲ drift", DRIFTED),
-    ("normal again", "◆ data fault", "stuck", "Tiantan", "O3 stuck: its value does not change any more"),
+    ("no longer so", "◆ data fault", "stuck", "Tiantan", "O3 stuck: its value does not change any more"),
 ]
 
 _INK = """

@@ -12,7 +12,7 @@ from flowlib.encoder.spec import FeatureSpec
 from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
-from tests.stages.streams import CATEGORIES, NUMERIC, PANE, table
+from tests.stages.streams import CATEGORIES, NUMERIC, PANE, held_out, table
 
 
 def _fit(seed: int, model_id: str) -> Density:
@@ -26,16 +26,9 @@ def _fit(seed: int, model_id: str) -> Density:
         config=FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=60))),
         manifest={"stream": "s"},
     )
-    density = density.with_reference(_timed(seed), PANE)
+    density = density.with_reference(held_out(seed), PANE)
     # A copy of a dataclass is built anew: what normal is stays with it.
     return replace(density, model_id=model_id)
-
-
-def _timed(seed: int) -> Table:
-    """Held-out rows with their times and slices: forty panes of ten events."""
-    numeric, categories, stations = table(np.random.default_rng(100 * seed + 3), 400)
-    others = np.full((400, 1), "all", dtype=object)
-    return replace(Table.of(numeric, categories, stations, np.arange(400) * PANE // 10), others=others)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from flowlib.density import Density
+from flowlib.table import Table
 from stream_app.config import Config, parse
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Activated, Decision
@@ -54,6 +56,13 @@ def table(rng: np.random.Generator, n: int, shift: float = 0.0) -> tuple[Any, An
     numeric[rng.random((n, 3)) < 0.03] = np.nan
     categories = rng.choice(np.array(["a", "b"], dtype=object), (n, 1))
     return numeric, categories, rng.choice(np.array(STATIONS, dtype=object), n)
+
+
+def held_out(seed: int) -> Table:
+    """Rows with their times and slices, for a reference: forty panes of ten events."""
+    numeric, categories, stations = table(np.random.default_rng(100 * seed + 3), 400)
+    others = np.full((400, 1), "all", dtype=object)
+    return replace(Table.of(numeric, categories, stations, np.arange(400) * PANE // 10), others=others)
 
 
 def config(**sections: Any) -> Config:

@@ -146,7 +146,7 @@ function featureCard({ feature, moved, counts }) {
     make("div", { class: "track" }, bar), histogram(feature, counts));
 }
 
-const OVER = { resolve: "normal again", learned: "a newer model takes it for normal" };
+const OVER = { resolve: "no longer so", learned: "a newer model takes it for normal" };
 
 function showAlerts(alerts, choose) {
   const rows = alerts.map((a) => {

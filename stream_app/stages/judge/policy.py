@@ -205,7 +205,7 @@ class Policy:
         }
 
 
-_NOW = {"open": "{says}", "update": "still so ({says})", "resolve": "normal again (it was: {says})"}
+_NOW = {"open": "{says}", "update": "still so ({says})", "resolve": "no longer so (it was: {says})"}
 
 
 def _summary(state: str, verdict: Verdict) -> str:

@@ -8,9 +8,10 @@ changes its expectation grows by 1 a pane at most, so an alarm at A comes after 
 Kept is ``log(1 + R)`` in steps of 1/128 nat, rounded down, which keeps the promise: two bytes a bet, without a cap that
 anything reaches.
 
-An open alert ends by evidence as well: that against the change, since its own was largest. For the bets that speak for
-it, ``R / max R`` is the likelihood ratio of "still changed" to "normal again"; the alert is over where the largest of
-them has fallen to ``resolve / open``. So it never ends by forgetting.
+An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
+for it the mixture of its bets, over the largest it has been, is the Bayes factor of "still as it was found" to "normal
+again"; the alert is over where that of every channel has fallen to ``resolve / open``, or below 1, where it says nothing
+any more. So it never ends by forgetting.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from stream_app.stages.watch.detectors import DETECTORS, Detector, Evidence, Par
 STEPS = 128.0
 """Steps of ``log(1 + R)`` to a nat."""
 
-_LARGEST = 65_535
-_ACCUSED = 0.01
-"""Bets whose part of the mixture is this share of ``open`` or more speak for an open alert."""
+_LARGEST, _HIGH = 65_535, 51_200
+_ACCUSED = 0.1
+"""Channels whose part of the mixture is this share of ``open`` or more speak for an open alert."""
 
 Steps = npt.NDArray[np.uint16]
 
@@ -81,7 +82,7 @@ class Mixture:
         self._of_run = ([d for d in ordered if not d.everywhere], [d for d in ordered if d.everywhere])
         self._steps: Steps = np.zeros((1, len(self._weights)), dtype=np.uint16)
         self._mixed = np.zeros((1, 2))
-        self._peaks: dict[int, Steps] = {}
+        self._peaks: dict[int, Floats] = {}
         self._loud: dict[int, Bools] = {}
         widths = [detector.bets for detector in ordered for _ in range(detector.channels)]
         self._channels = np.cumsum([0, *widths])[:-1]
@@ -149,30 +150,48 @@ class Mixture:
         """
         statistic = self.statistics()
         for i in np.flatnonzero(statistic >= self._rule.open).tolist():
-            self._peaks.setdefault(i, np.zeros_like(self._steps[i]))
+            self._peaks.setdefault(i, np.full(len(self._channels), -np.inf))
         said: dict[int, tuple[float, float]] = {}
         for i in sorted(self._peaks):
             remaining = self._rule.open * self._remaining(i)
             said[i] = float(statistic[i]), remaining
             if remaining < self._rule.resolve:
                 self._forget(i)
+            elif self._steps[i].max() > _HIGH:
+                self._lower(i)
         return said
 
+    def _lower(self, i: int) -> None:
+        """Take the evidence of an open alert down before it reaches the end of its scale, bets and peaks alike. Channels
+        that spoke for it much less than the others are out: near 0 nothing can fall.
+        """
+        self._steps[i] -= np.minimum(self._steps[i], _HIGH // 2)
+        lowered = self._peaks[i] - _HIGH // 2 / STEPS
+        self._peaks[i] = np.where(lowered >= np.log(self._rule.open * _ACCUSED), lowered, -np.inf)
+        for run, columns in enumerate(self._runs):
+            self._mixed[i, run] = self._mix(self._steps[[i], columns], columns)[0]
+
     def _remaining(self, i: int) -> float:
-        """The largest ``R / max R`` of the bets that speak for the alert of a slice, in (0, 1]."""
-        peaks, now = self._peaks[i], self._steps[i]
-        parts = np.expm1(now / STEPS) * self._weights
-        accused = (parts >= self._rule.open * _ACCUSED) | (peaks > 0)
+        """The largest ``R / max R`` of the channels that speak for the alert of a slice, in [0, 1]."""
+        now, peaks = self._of_channels(i), self._peaks[i]
+        accused = (now >= np.log(self._rule.open * _ACCUSED)) | np.isfinite(peaks)
         if not accused.any():  # it opens by many small parts
-            accused = parts >= parts.max() * _ACCUSED
-        np.maximum(peaks, np.where(accused, now, 0), out=peaks)
-        return float(np.exp((now[accused] - peaks[accused].astype(np.float64)).max() / STEPS))
+            accused = now >= now.max() + np.log(_ACCUSED)
+        np.maximum(peaks, np.where(accused, now, -np.inf), out=peaks)
+        still = accused & (now > 0.0)  # below that nothing speaks for it any more
+        return float(np.exp((now[still] - peaks[still]).max())) if still.any() else 0.0
+
+    def _of_channels(self, i: int) -> Floats:
+        """Log of each channel's part of the mixture of a slice; −inf where it is 0."""
+        parts = np.expm1(self._steps[i] / STEPS) * self._weights
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.add.reduceat(parts, self._channels)))
 
     def renewed(self, i: int) -> bool:
         """Whether another channel of an open alert's slice has come to ``open`` by itself."""
         if i not in self._peaks:
             return False
-        loud = np.add.reduceat(np.expm1(self._steps[i] / STEPS) * self._weights, self._channels) >= self._rule.open
+        loud = self._of_channels(i) >= np.log(self._rule.open)
         before = self._loud.get(i, np.zeros(len(loud), dtype=bool))
         self._loud[i] = loud | before
         return bool((loud & ~before).any())

@@ -177,7 +177,7 @@ def test_the_summary_says_what_where_and_whether_it_lasts() -> None:
     assert update is not None
     assert update.summary == "a, x: still so (up by about 1.2 sd); also y."
     assert resolved is not None
-    assert resolved.summary == "a, x: normal again (it was: up by about 1.2 sd)."
+    assert resolved.summary == "a, x: no longer so (it was: up by about 1.2 sd)."
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_an_alert_is_about_stays_where_a_later_verdict_does_not_say() -> No
     assert over is not None
     assert update.blame == over.blame == opened.blame
     assert update.detector == over.detector == "location"
-    assert over.summary == "a, x: normal again (it was: up by about 1.2 sd)."
+    assert over.summary == "a, x: no longer so (it was: up by about 1.2 sd)."
 
 
 PATH = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 4.9, 5.0, 7.0, 10.0, 50.0])), max_size=40)

@@ -24,7 +24,7 @@ MOVED = 1
 
 
 def mixture(
-    detectors: list[Any] = DRIFT, world: World = WORLD, open_: float = 1_000.0, resolve: float = 20.0
+    detectors: list[Any] = DRIFT, world: World = WORLD, open_: float = 1_000.0, resolve: float = 0.01
 ) -> Mixture:
     return Mixture(world.config, RuleConfig(detectors=detectors, open=open_, resolve=resolve), world.layout)
 
@@ -125,10 +125,10 @@ def test_an_alert_lasts_while_the_change_does_and_ends_by_evidence(name: str) ->
     changed = settled(made, WORLD.parts(120, 7, {MOVED: CHANGES[name]}))
     first = next(k for k, said in enumerate(changed) if said)
     assert first <= 10
-    assert all(said is not None and said[1] >= 20.0 for said in changed[first:]), "open as long as it lasts"
+    assert all(said is not None and said[1] >= 0.01 for said in changed[first:]), "open as long as it lasts"
     after = settled(made, WORLD.parts(120, 8))
-    over = next(k for k, said in enumerate(after) if said is not None and said[1] < 20.0)
-    assert all(said is not None and said[1] >= 20.0 for said in after[:over])
+    over = next(k for k, said in enumerate(after) if said is not None and said[1] < 0.01)
+    assert all(said is not None and said[1] >= 0.01 for said in after[:over])
     assert all(said is None for said in after[over + 1 :]), "its evidence begins anew"
     assert 0 <= over < 60
 
@@ -242,7 +242,7 @@ def test_evidence_of_two_models_adds_each_against_its_own_reference() -> None:
     assert made.statistics()[1 + MOVED] > 10 * reached, "strange by both: it goes on from where it was"
     assert any(still)
     after = settled(made, new.parts(60, 9))
-    assert any(said is not None and said[1] < 20.0 for said in after), "ordinary by the new one: it is over"
+    assert any(said is not None and said[1] < 0.01 for said in after), "ordinary by the new one: it is over"
 
 
 def test_a_rule_of_one_config_has_room_for_any_number_of_slices() -> None:

@@ -39,7 +39,7 @@ def test_it_ends_when_events_come_again() -> None:
     )
     assert [(state, slice_) for _, state, slice_, _ in watch.told()] == [("open", "s0001"), ("resolve", "s0001")]
     assert 30 <= watch.told()[1][0] < 45, "by evidence, not at once and not by forgetting"
-    assert watch.alerts[1][1].summary == "s0001: normal again (it was: no events come any more)."
+    assert watch.alerts[1][1].summary == "s0001: no longer so (it was: no events come any more)."
 
 
 def test_where_nothing_comes_at_all_every_slice_is_silent() -> None:

@@ -17,7 +17,8 @@ _ODDS = np.array([20.0, 400.0])
 
 
 class StuckDetector(Stateless):
-    """One channel a column: panes whose values are all the same, and that of the pane before. How often that is normal
+    """One channel a column: panes whose values are all the same, and that of the pane before, but for the column's most
+    frequent value: it may not rain for weeks. How often that is normal
     depends on how many values a pane has. A stuck sensor is constant in its own values, whatever the others do.
     """
 
@@ -35,7 +36,7 @@ class StuckDetector(Stateless):
         low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
         there = low <= high
         alike = there & (low == high)
-        still = alike & (low == last)
+        still = alike & (low == last) & (low != reference.usual)
         self._last[part.slices] = np.where(alike, low, np.where(there, NO_LOW, last))
         size = np.clip(part.present, 1, STILL_SIZES).astype(np.int64) - 1
         normal = np.take_along_axis(reference.still[part.known], size[:, :, None], axis=2)[:, :, 0]

@@ -38,7 +38,7 @@ class VariationDetector(Stateless):
         self._kind = reference.kind
         low, high = layout.get(part.rows, "low"), layout.get(part.rows, "high")
         there = low <= high
-        other = (low != reference.constant) | (high != reference.constant)
+        other = (low != reference.usual) | (high != reference.usual)
         absent = reference.kind == ABSENT
         hits = there & np.where(absent, True, other)
         trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
