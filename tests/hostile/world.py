@@ -90,6 +90,7 @@ class World:
         settings = FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=_STEPS)))
         spec = FeatureSpec(streams.NUMERIC, streams.CATEGORIES)
         made = Density.fit(spec, *parts, 0, settings, manifest={"stream": "s"})
+        made = made.with_reference(streams.held_out(0), streams.PANE)
         return artifact.load(artifact.pack(made, self.trainer, MODEL_BYTES_MAX), self._trusted)
 
     @property

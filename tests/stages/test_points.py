@@ -28,8 +28,8 @@ def stored(folder: Path, points: list[Point]) -> Counter[str]:
 
 
 def story(model: Density, seed: int) -> tuple[list[Point], list[Outgoing]]:
-    """What two source partitions of a stream that drifts come to: all points and signals. It has no gaps, or it would be
-    a fault of the data as well, and no model would be asked for.
+    """What two source partitions of a stream that drifts come to: all points and signals. It has no gaps, or it would
+    be a fault of the data as well, and no model would be asked for.
     """
     cfg = config(topics={"partitions": 4}, retrain={"min_slices": 1})
     made, points, messages = pipeline(cfg, [model], sources=2), list[Point](), list[Outgoing]()
