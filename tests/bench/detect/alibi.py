@@ -40,7 +40,7 @@ Table = Callable[[str, str, "list[tuple[Series, list[int]]]"], list[dict[str, An
 
 
 def measure(
-    changed: list[Series], tune: list[Series], check: list[Series], table: Table, run_length: int
+    changed: list[Series], tune: list[Series], check: list[Series], table: Table, run_length: float
 ) -> list[dict[str, Any]]:
     """The rows of every variant; one row that says so where the environment is missing."""
     if not PYTHON.exists():
@@ -83,7 +83,7 @@ def _alarms(one: Series, ratio: Floats, level: str, limit: float) -> list[int]:
     return [int(pane) for pane in np.unique(panes[panes >= one.start][above & ~np.append(False, above[:-1])])]
 
 
-def _limit(quiet: list[Series], ratios: list[Floats], level: str, run_length: int) -> float:
+def _limit(quiet: list[Series], ratios: list[Floats], level: str, run_length: float) -> float:
     """The smallest ratio with few enough alarms, to a hundredth of its logarithm."""
     allowed = sum(int((one.panes >= one.start).sum()) for one in quiet) / run_length
     for limit in np.exp(np.arange(-1.0, 4.0, 0.01)):

@@ -45,9 +45,10 @@ def running_mean(x: Floats, k: int) -> Floats:
 
 
 def running_log_sd(x: Floats, k: int) -> Floats:
-    """Logarithm of the deviation of the last k rows, kept from −∞ by a millionth of the column's largest value."""
+    """Logarithm of the deviation of the last k rows, kept from −∞ by a millionth of the largest value so far."""
     variance = running_mean(x * x, k) - running_mean(x, k) ** 2
-    return np.asarray(np.log(np.sqrt(np.maximum(variance, 0.0)) + 1e-6 * (np.abs(x).max(axis=0) + 1e-9)))
+    floor = 1e-6 * (np.maximum.accumulate(np.abs(x), axis=0) + 1e-9)
+    return np.asarray(np.log(np.sqrt(np.maximum(variance, 0.0)) + floor))
 
 
 def centred_mean(x: Floats, k: int) -> Floats:
