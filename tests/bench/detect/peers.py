@@ -8,8 +8,9 @@ log-likelihood (``likelihood``). alibi-detect's take vectors: pane means or even
 Each one's threshold is the most sensitive that gives no more alarms than ours, on change-free streams of other seeds:
 ours are those that ``run_length`` has measured at A = 10⁴ (slices alike, events independent), if it has run into the
 same file, else one in :data:`RUN_LENGTH` slice-panes; ``run_length`` of a row says which. ``false_alarms`` are counted
-on a third set of seeds. Delay counts panes as ``delay`` does: the first alarm from the changed pane on. None of them sees groups: ``rare_group`` is left out. Silent and missing panes
-bring no update, or the mean of what is there. KSWIN is slow and takes :data:`SLOW_SLICES` slices of a kind.
+on a third set of seeds. Delay counts panes as ``delay`` does: the first alarm from the changed pane on. None of them
+sees groups: ``rare_group`` is left out. Silent and missing panes bring no update, or the mean of what is there. KSWIN
+is slow and takes :data:`SLOW_SLICES` slices of a kind.
 """
 
 from __future__ import annotations
