@@ -78,8 +78,9 @@ def _inflation(counts: Floats, n: Floats, slices: Ints, times: Ints, s: int) -> 
 
 
 def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int, usual: Ints) -> dict[str, Floats]:
-    """Shares of panes whose values are all the same and those of the pane before, ``(n, d)`` value codes. Where these are
-    the column's most frequent value, ``usual`` ``(d,)``, nothing is stuck: it may not rain for weeks.
+    """Shares of panes whose values are all the same and those of the pane before, ``(n, d)`` value codes.
+
+    Where these are the column's most frequent value, ``usual`` ``(d,)``, nothing is stuck: it may not rain for weeks.
     """
     slices, times, of_row = _cells(code, panes)
     order = np.argsort(of_row, kind="stable")

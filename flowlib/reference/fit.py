@@ -24,6 +24,9 @@ EVENTS_MAX = 20_000
 ARRIVALS_MAX = 1_000_000
 """Arrivals that are looked at."""
 
+_FAR = 3.0
+"""Widths of a column's range beyond it from which on a value is from another world."""
+
 _SQUARE_MIN, _SPREAD_MIN = 0.05, 1e-3
 _ROUNDS = 2
 """Uncertainty depends on the variance ratio, and the ratio on the means: twice round is enough."""
@@ -123,13 +126,14 @@ def _usual(numeric: Singles) -> Ints:
 
 
 def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:
-    """Codes ``(d,)`` of each column's smallest and largest value, less and plus their distance; 0 for no value."""
+    """Codes ``(d,)`` of each column's smallest and largest value, less and plus three times their distance; 0 for none."""
     least = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf).astype(np.float64)
     most = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf).astype(np.float64)
     there = present.any(axis=0)
     least, most = np.where(there, least, 0.0), np.where(there, most, 0.0)
     largest = float(np.finfo(np.float32).max)
-    ends = (np.clip(least - (most - least), -largest, largest), np.clip(most + (most - least), -largest, largest))
+    beyond = _FAR * (most - least)
+    ends = (np.clip(least - beyond, -largest, largest), np.clip(most + beyond, -largest, largest))
     low, high = (value_codes(end.astype(np.float32)[None])[0] for end in ends)
     return low, high
 

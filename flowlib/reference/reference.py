@@ -52,7 +52,7 @@ class Reference:
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.
         usual: ``(d,)`` code of a column's most frequent value; of a constant one its value.
-        low, high: ``(d,)`` codes of the range of a column's values, wider by its width at both ends.
+        low, high: ``(d,)`` codes of the range of a column's values, wider by three times its width at both ends.
         missing, missing_se: ``(s + 1, d)`` share of missing values.
         missing_inflation: ``(d,)``.
         still: ``(s + 1, d, 3)`` share of panes that repeat the value of the one before.

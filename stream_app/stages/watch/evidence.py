@@ -10,8 +10,8 @@ anything reaches.
 
 An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
 for it the mixture of its bets, over the largest it has been, is the Bayes factor of "still as it was found" to "normal
-again"; the alert is over where that of every channel has fallen to ``resolve / open``, or below 1, where it says nothing
-any more. So it never ends by forgetting.
+again"; the alert is over where that of every channel has fallen to ``resolve / open``, or R below 1, where it says
+nothing any more. So it never ends by forgetting.
 """
 
 from __future__ import annotations
@@ -162,8 +162,9 @@ class Mixture:
         return said
 
     def _lower(self, i: int) -> None:
-        """Take the evidence of an open alert down before it reaches the end of its scale, bets and peaks alike. Channels
-        that spoke for it much less than the others are out: near 0 nothing can fall.
+        """Take the evidence of an open alert down before it reaches the end of its scale, bets and peaks alike.
+
+        Channels that spoke for it much less than the others are out: near 0 nothing can fall.
         """
         self._steps[i] -= np.minimum(self._steps[i], _HIGH // 2)
         lowered = self._peaks[i] - _HIGH // 2 / STEPS

@@ -17,7 +17,7 @@ _ODDS = np.array([30.0, 1_000.0])
 
 
 class UnitDetector(Stateless):
-    """One channel a column: panes all of whose values lie beyond the reference's range by its width or more. Values
+    """One channel a column: panes all of whose values lie beyond the range it had by three times its width. Values
     that only grow past the range, as in a hotter summer, are drift.
     """
 
