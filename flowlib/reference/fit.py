@@ -126,7 +126,7 @@ def _usual(numeric: Singles) -> Ints:
 
 
 def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:
-    """Codes ``(d,)`` of each column's smallest and largest value, less and plus three times their distance; 0 for none."""
+    """Codes ``(d,)`` of each column's smallest and largest value, less and plus thrice their distance; 0 for none."""
     least = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf).astype(np.float64)
     most = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf).astype(np.float64)
     there = present.any(axis=0)
