@@ -3,11 +3,14 @@
 Three detectors, by the customary figures: false alarm rate on rows before the fault (160 of each faulty test run) and
 on the fault-free test run, fault detection rate on the 800 rows behind it, delay until six rows in a row are alarms.
 
-- ``ours, events``: the model's surprise (``mixture`` on the 52 columns), averaged over ten rows, against the 99 %
-  quantile of the same on the training run, each tenth of it scored by a model of the others;
+- ``ours, events``: the model's negative log-likelihood (``mixture`` on the 52 columns), averaged over ten rows, against
+  the 99 % quantile of the same on the training run, each tenth of it scored by a model of the others;
 - ``ours, drift``: the product with its default rules, trainer, SCORE and WATCH; a row counts as 24 minutes, a pane is
   2.4 hours or six rows, the run a slice. The share of panes with an open alert is the rate;
 - ``T² and Q``: principal components with .9 of the variance, limits by the same ten-fold scores: the peer.
+
+Five hundred rows in a slow process say little about a limit, so that their false alarms differ: of the first and the
+last there is also the mean rate at a limit that 1 % of all fault-free test rows exceed, the same for both.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ def measure(folder: Path, quick: bool = False) -> list[dict[str, Any]]:
     runs = load(folder)
     if quick:
         runs = Runs(runs.train, runs.quiet, {fault: runs.faults[fault] for fault in (1, 3, 11)})
-    events = _points("ours, events", runs, lambda train, rows: strangeness(train, rows, "mixture").surprise)
+    events = _points("ours, events", runs, lambda train, rows: strangeness(train, rows, "mixture").nll)
     return [*events, *_points("T² and Q", runs, t2_q), *_drift(runs)]
 
 
@@ -83,8 +86,17 @@ def _points(name: str, runs: Runs, scorer: Scorer) -> list[dict[str, Any]]:
     limit = np.quantile(running_mean(np.concatenate(held), SMOOTH), QUANTILE)
     every = scorer(runs.train, np.concatenate([runs.quiet, *runs.faults.values()]))
     scores = np.split(every, np.cumsum([len(r) for r in (runs.quiet, *runs.faults.values())])[:-1])
-    alarms = [running_mean(score, SMOOTH) > limit for score in scores]
-    return _rows(name, dict(zip((0, *runs.faults), alarms, strict=True)))
+    smooth = dict(zip((0, *runs.faults), (running_mean(score, SMOOTH) for score in scores), strict=True))
+    quiet = np.concatenate([smooth[0], *(smooth[fault][:FAULT_ROW] for fault in runs.faults)])
+    fair = np.quantile(quiet, QUANTILE)
+    rate = float(np.mean([smooth[fault][FAULT_ROW:] > fair for fault in runs.faults]))
+    row = {
+        "set": "Tennessee Eastman",
+        "subset": f"{name}, all faults, 1 % FAR",
+        "metric": "FDR",
+        "value": round(rate, 4),
+    }
+    return [row, *_rows(name, {fault: score > limit for fault, score in smooth.items()})]
 
 
 def _drift(runs: Runs) -> list[dict[str, Any]]:
@@ -93,7 +105,7 @@ def _drift(runs: Runs) -> list[dict[str, Any]]:
         names,
         model={"flow": "mixture"},
         windows={"pane": f"{ROW_MS * ROWS_A_PANE // 60_000}m"},
-        trainer={"min_rows": 100},
+        trainer={"min_rows": 100, "max_alarm_ratio": 20.0},  # 140 rows train, fewer than three a column
     )
 
     def bodies(x: Floats, at: int) -> list[tuple[bytes | None, bytes | None]]:
