@@ -177,13 +177,14 @@ def plant(flow: Flow, train: TrainingRows, planted: Planted) -> None:
     """Give a mixture of one component the planted mean and covariance, in the encoder's units.
 
     The encoder's maps are affine in these columns: sd of the encoded training rows over the planted sd are its scales,
-    their means its places. Gaps are independent of everything: no context.
+    their means its places. Gaps are independent of everything, no context; and so is a column that is constant.
     """
     assert isinstance(flow, Mixture)
     features = train.features.numpy().astype(np.float64)
     sd = np.sqrt(np.diag(planted.covariance()))
     scale = features.std(axis=0) / sd
-    covariance = planted.covariance() * np.outer(scale, scale) + 1e-9 * np.eye(planted.d)
+    covariance = planted.covariance() * np.outer(scale, scale)
+    covariance[np.diag_indices(planted.d)] += np.where(scale > 0, 1e-9, 1.0)
     rank = len(flow.projection)
     upper = np.eye(rank + planted.d)
     upper[rank:, rank:] = _whitening(covariance)

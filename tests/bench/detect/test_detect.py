@@ -100,6 +100,12 @@ def test_a_flagrant_change_is_found_and_none_is_invented() -> None:
     assert delay.row("shift_2", [missed]) == {"change": "shift_2", "of": 1, **none}
 
 
+def test_a_constant_column_can_be_planted() -> None:
+    planted = replace(SMALL, changes={2: Change("begins_to_vary", (1,))}, constant=(1,), per_pane=12)
+    (found,) = delay.run(delay.Case(planted, {"s0002": "begins_to_vary"}, plant=True))
+    assert found.panes < 10, found
+
+
 def test_run_length_is_bounded_exactly() -> None:
     for alarms in (0, 3, 20):
         bound = 1e5 / run_length.lower95(alarms, 100_000)  # the largest mean that is not refuted
