@@ -126,7 +126,7 @@ class RuleConfig(Section, frozen=True):
     open: float = 20_000.0
     """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes
     apart on average, or more. Of ``adwin`` and the like: the statistic."""
-    resolve: float = 0.2
+    resolve: float = 2.0
     """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
     the statistic below which it resolves."""
     slicing: list[str] | None = None

@@ -9,9 +9,9 @@ Kept is ``log(1 + R)`` in steps of 1/128 nat, rounded down, which keeps the prom
 anything reaches.
 
 An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
-for it the mixture of its bets, over the largest it has been, is the Bayes factor of "still as it was found" to "normal
-again"; the alert is over where that of every channel has fallen to ``resolve / open``, or R below 1, where it says
-nothing any more. So it never ends by forgetting.
+for it the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then is
+the likelihood ratio of "still so" to "normal again". The alert is over where that of every channel has fallen to
+``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
 """
 
 from __future__ import annotations
@@ -55,6 +55,25 @@ class Cause:
     detail: str
 
 
+@dataclass(slots=True)
+class _Peak:
+    """Where the evidence for an open alert was largest, channel by channel.
+
+    Attributes:
+        mixed: ``(c,)`` log of the channel's part of the mixture; −inf where it does not speak for the alert.
+        bet: ``(c,)`` the column of its largest bet then.
+        level: ``(c,)`` the steps of that bet then.
+    """
+
+    mixed: Floats
+    bet: Ints
+    level: Ints
+
+    @classmethod
+    def none(cls, c: int) -> _Peak:
+        return cls(np.full(c, -np.inf), np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64))
+
+
 class Mixture:
     """State of one rule over the slices of one slicing; number 0 is the group of all slices together.
 
@@ -82,10 +101,10 @@ class Mixture:
         self._of_run = ([d for d in ordered if not d.everywhere], [d for d in ordered if d.everywhere])
         self._steps: Steps = np.zeros((1, len(self._weights)), dtype=np.uint16)
         self._mixed = np.zeros((1, 2))
-        self._peaks: dict[int, Floats] = {}
+        self._peaks: dict[int, _Peak] = {}
         self._loud: dict[int, Bools] = {}
         widths = [detector.bets for detector in ordered for _ in range(detector.channels)]
-        self._channels = np.cumsum([0, *widths])[:-1]
+        self._channels = np.cumsum([0, *widths])
 
     @property
     def slices(self) -> int:
@@ -150,7 +169,7 @@ class Mixture:
         """
         statistic = self.statistics()
         for i in np.flatnonzero(statistic >= self._rule.open).tolist():
-            self._peaks.setdefault(i, np.full(len(self._channels), -np.inf))
+            self._peaks.setdefault(i, _Peak.none(len(self._channels) - 1))
         said: dict[int, tuple[float, float]] = {}
         for i in sorted(self._peaks):
             remaining = self._rule.open * self._remaining(i)
@@ -166,27 +185,33 @@ class Mixture:
 
         Channels that spoke for it much less than the others are out: near 0 nothing can fall.
         """
+        peak = self._peaks[i]
         self._steps[i] -= np.minimum(self._steps[i], _HIGH // 2)
-        lowered = self._peaks[i] - _HIGH // 2 / STEPS
-        self._peaks[i] = np.where(lowered >= np.log(self._rule.open * _ACCUSED), lowered, -np.inf)
+        lowered = peak.mixed - _HIGH // 2 / STEPS
+        peak.mixed = np.where(lowered >= np.log(self._rule.open * _ACCUSED), lowered, -np.inf)
+        peak.level -= np.minimum(peak.level, _HIGH // 2)
         for run, columns in enumerate(self._runs):
             self._mixed[i, run] = self._mix(self._steps[[i], columns], columns)[0]
 
     def _remaining(self, i: int) -> float:
-        """The largest ``R / max R`` of the channels that speak for the alert of a slice, in [0, 1]."""
-        now, peaks = self._of_channels(i), self._peaks[i]
-        accused = (now >= np.log(self._rule.open * _ACCUSED)) | np.isfinite(peaks)
+        """The largest ``R / R at the peak`` of the channels that speak for the alert of a slice, in [0, 1]."""
+        now, peak, steps = self._of_channels(i), self._peaks[i], self._steps[i]
+        accused = (now >= np.log(self._rule.open * _ACCUSED)) | np.isfinite(peak.mixed)
         if not accused.any():  # it opens by many small parts
             accused = now >= now.max() + np.log(_ACCUSED)
-        np.maximum(peaks, np.where(accused, now, -np.inf), out=peaks)
+        for c in np.flatnonzero(accused & (now >= peak.mixed)).tolist():
+            first, end = self._channels[c], self._channels[c + 1]
+            peak.mixed[c], peak.bet[c] = now[c], first + steps[first:end].argmax()
+            peak.level[c] = steps[peak.bet[c]]
         still = accused & (now > 0.0)  # below that nothing speaks for it any more
-        return float(np.exp((now[still] - peaks[still]).max())) if still.any() else 0.0
+        fallen = (steps[peak.bet[still]].astype(np.float64) - peak.level[still]) / STEPS
+        return float(np.exp(min(fallen.max(), 0.0))) if still.any() else 0.0
 
     def _of_channels(self, i: int) -> Floats:
         """Log of each channel's part of the mixture of a slice; −inf where it is 0."""
         parts = np.expm1(self._steps[i] / STEPS) * self._weights
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.add.reduceat(parts, self._channels)))
+            return np.asarray(np.log(np.add.reduceat(parts, self._channels[:-1])))
 
     def renewed(self, i: int) -> bool:
         """Whether another channel of an open alert's slice has come to ``open`` by itself."""
@@ -238,7 +263,7 @@ class Mixture:
         """Plain values and arrays for a snapshot."""
         return {
             "log_r1": self._steps,
-            "peaks": [[i, peaks] for i, peaks in sorted(self._peaks.items())],
+            "peaks": [[i, peak.mixed, peak.bet, peak.level] for i, peak in sorted(self._peaks.items())],
             "loud": [[i, loud] for i, loud in sorted(self._loud.items())],
             "detectors": [detector.to_state() for detector in self.detectors],
         }
@@ -246,7 +271,7 @@ class Mixture:
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
         self._steps = np.array(state["log_r1"])
-        self._peaks = {i: np.array(peaks) for i, peaks in state["peaks"]}
+        self._peaks = {i: _Peak(*(np.array(part) for part in parts)) for i, *parts in state["peaks"]}
         self._loud = {i: np.array(loud) for i, loud in state["loud"]}
         self._mixed = np.stack([self._mix(self._steps[:, run], run) for run in self._runs], axis=1)
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
