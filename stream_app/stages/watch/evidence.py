@@ -9,8 +9,8 @@ Kept is ``log(1 + R)`` in steps of 1/128 nat, rounded down, which keeps the prom
 anything reaches.
 
 An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
-for it the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then is
-the likelihood ratio of "still so" to "normal again". The alert is over where that of every channel has fallen to
+for it the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then
+is the likelihood ratio of "still so" to "normal again". The alert is over where that of every channel has fallen to
 ``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
 """
 
