@@ -36,10 +36,14 @@ def shape_of(config: Config) -> bytes:
         "topic": config.topics.events,
         "partials": config.topics.partitions,
         "numeric": config.event.numeric,
+        "categorical": config.event.categorical,
         "slicings": config.event.slicings,
         "pane": int(config.windows.pane),
         "spans": [int(span) for span in config.windows.spans],
-        "rules": sorted((name, rule.detectors) for name, rule in config.rules.items()),
+        "rules": sorted(
+            (name, sorted(rule.detectors), rule.slicing, sorted(rule.options.items()))
+            for name, rule in config.rules.items()
+        ),
     }
     return msgspec.json.encode(shape)
 

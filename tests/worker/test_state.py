@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from stream_app import disk
-from stream_app.config import Config
+from stream_app.config import Config, Duration
 from stream_app.errors import DriftflowError, SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.decisions import Activated, Joined
@@ -122,13 +123,36 @@ def test_a_run_that_repeats_no_decisions_writes_none(config: Config, store: Stat
     store.preset([])
 
 
-def test_the_state_of_another_configuration_is_refused(config: Config, store: StateStore) -> None:
+def other_rule(config: Config, **change: Any) -> Config:
+    name, rule = next(iter(config.rules.items()))
+    return msgspec.structs.replace(config, rules=config.rules | {name: msgspec.structs.replace(rule, **change)})
+
+
+OTHERS: dict[str, Callable[[Config], Config]] = {
+    name: lambda config, name=name: msgspec.structs.replace(
+        config, event=msgspec.structs.replace(config.event, **{name: ["x"]})
+    )
+    for name in ("numeric", "categorical")
+} | {
+    "detectors": lambda config: other_rule(config, detectors=["volume"]),
+    "a rule's slicing": lambda config: other_rule(config, slicing=config.event.slicings[0]),
+    "options": lambda config: other_rule(config, options={"hold": 3.0}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_the_state_of_another_configuration_is_refused(config: Config, store: StateStore, what: str) -> None:
     StateStore(config)
-    other = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, numeric=["x"]))
+    other = OTHERS[what](config)
     StateStore(other)  # there is no state yet
     StateStore(config).save("watch-0", b"")
     with pytest.raises(SnapshotError, match="holds the state of another configuration"):
         StateStore(other)
+
+
+def test_the_state_is_that_of_the_same_rules_at_other_thresholds(config: Config, store: StateStore) -> None:
+    StateStore(config).save("watch-0", b"")
+    StateStore(other_rule(config, open=77.0, cooldown=Duration(0)))
 
 
 def test_a_run_can_be_started_with_the_decisions_of_another_and_started_again(store: StateStore) -> None:
