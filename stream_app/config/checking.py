@@ -128,6 +128,8 @@ def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
         faults.append(f"rules.{name}.detectors: {alone[0]} makes no evidence, give it a rule of its own")
     elif len(kinds) > 1:
         faults.append(f"rules.{name}.detectors: drift and data faults in rules of their own, got {', '.join(known)}")
+    if alone == detectors and rule.open > 1.0:
+        faults.append(f"rules.{name}.open: with {alone[0]} 1 at most (its statistic is 0 or 1), got {rule.open}")
     if rule.retrain and "fault" in kinds:
         faults.append(f"rules.{name}.retrain: not with detectors of data faults: a model would learn the fault")
     options = DETECTOR_OPTIONS[alone[0]] if alone else {}

@@ -125,7 +125,7 @@ class RuleConfig(Section, frozen=True):
     ``kswin`` are river's, each alone in a rule: the statistic is 1 from a detection on, else 0."""
     open: float = 20_000.0
     """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes
-    apart on average, or more. Of ``adwin`` and the like: the statistic."""
+    apart on average, or more. Of ``adwin`` and the like: the statistic, so 1 at most, and ``resolve`` below."""
     resolve: float = 2.0
     """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
     the statistic below which it resolves."""

@@ -35,6 +35,7 @@ ONE_FAULT: list[tuple[dict[str, Any], str]] = [
         "rules.r.options.delta: a number from",
     ),
     ({"rules": {"r": {"detectors": ["scale"], "open": float("nan")}}}, "rules.r.open"),
+    ({"rules": {"r": {"detectors": ["kswin"]}}}, "rules.r.open: with kswin 1 at most"),
 ]
 
 
