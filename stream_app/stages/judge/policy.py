@@ -149,6 +149,14 @@ class Policy:
             return self._alert("update", rule, incident, verdict)
         return None
 
+    def forget(self, end_ms: int) -> None:
+        """Drop the incidents that are over, once their rule is quiet no longer: slices come and go for years."""
+        self._incidents = {
+            key: incident
+            for key, incident in self._incidents.items()
+            if max(incident.since_ms, incident.opened_ms) != _NEVER or incident.quiet_until_ms > end_ms
+        }
+
     def open_alerts(self, rules: set[str], faults: set[str]) -> list[tuple[str, str]]:
         """(slice, alert id) of the open incidents of some rules, sorted, but of slices of whose values one of the
         ``faults`` is open: a model that is trained on them would learn the fault.

@@ -193,6 +193,7 @@ class WatchStage:
                 pane = merge_blocks(self._layout, slicing, start, end, own, kept)
                 self._judge_pane(state, partition, pane, references, out)
         self._ask(state, partition, end, out)
+        state.policy.forget(end)
         thin(state.offset_marks.values(), end)
 
     def _judge_pane(

@@ -70,6 +70,19 @@ def test_it_resolves_by_what_remains_of_the_evidence_not_by_its_size() -> None:
     assert over.state == "resolve"
 
 
+def test_what_is_over_is_forgotten_after_its_cooldown_and_what_is_open_never() -> None:
+    of = policy(min_duration=3 * PANE, cooldown=4 * PANE)
+    for k in range(3):
+        of.judge([verdict(k, 20.0, "over"), verdict(k, 20.0, "open"), verdict(k, 20.0 if k == 2 else 1.0, "may open")])
+    of.judge([verdict(3, 1.0, "over"), verdict(3, 20.0, "open")])
+    kept = []
+    for k in (3, 6, 7, 2_000):
+        of.forget((k + 1) * PANE)
+        kept.append([name for _, _, name, *_ in of.to_state()])
+    assert kept == [["over", "open", "may open"]] * 2 + [["open", "may open"]] * 2
+    assert states(tell(of, [20.0] * 3, 2_000)) == ["", "", "open"]
+
+
 def test_the_threshold_is_that_of_the_opening() -> None:
     opened, resolved = (alert for alert in tell(policy(), [12.0, 1.0]) if alert)
     assert (opened.threshold, opened.statistic) == (10.0, 12.0)
