@@ -19,7 +19,7 @@ _WEEKS_MIN, _DAYS_MIN = 2, 2
 def _share(counts: Floats, trials: Floats, inflation: Floats) -> tuple[Floats, Floats]:
     """Shares ``(s + 1, c)`` and their errors from counts ``(s, c)`` of trials; the first row for any other slice."""
     overall = (counts.sum(axis=0) + 0.5) / (trials.sum(axis=0) + 1.0)
-    variance = np.maximum(overall * (1 - overall), 1e-9) * inflation
+    variance = np.maximum(overall * (1 - overall), 1e-9) * inflation[1:]
     pooled = pool(counts / np.maximum(trials, 1e-9), np.where(trials >= 1, variance / np.maximum(trials, 1e-9), np.inf))
     least = 0.5 / (trials.sum(axis=0) + 1.0)
     # Between slices no share can vary by more than the share itself allows.
@@ -65,16 +65,16 @@ def fit_shares(groups: Ints, code: Ints, panes: Ints, s: int) -> dict[str, Float
     return {
         "share": share.reshape(shape),
         "share_se": error.reshape(shape),
-        "share_inflation": inflation.reshape(k, GROUPS),
+        "share_inflation": inflation.reshape(shape),
     }
 
 
 def _inflation(counts: Floats, n: Floats, slices: Ints, times: Ints, s: int) -> Floats:
-    """Variance ratio of counts of n trials a cell, about each slice's own share."""
+    """Variance ratio ``(s + 1, c)`` of counts of n trials a cell, about each slice's own share."""
     own = _by_slice(counts, slices, s) / np.maximum(_by_slice(n, slices, s), 1.0)
     own = np.concatenate([own, counts.sum(axis=0, keepdims=True) / max(float(n.sum()), 1.0)])[slices]
     variance = n * np.maximum(own * (1 - own), 1e-9)
-    return np.where(counts.sum(axis=0) > 1, variance_ratio(counts - n * own, variance, slices + 1, times), 1.0)
+    return np.where(counts.sum(axis=0) > 1, variance_ratio(counts - n * own, variance, slices, times, s), 1.0)
 
 
 def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int, usual: Ints) -> dict[str, Floats]:
@@ -91,7 +91,7 @@ def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int, us
     count = group_sum(present, of_row, len(slices))
     d = numbers.shape[1]
     still, trials = np.zeros((s + 1, d, STILL_SIZES)), np.zeros((s + 1, d, STILL_SIZES))
-    ratio = np.ones(d)
+    ratio = np.ones((s + 1, d))
     for j in range(d):
         cells = np.flatnonzero(count[:, j] > 0)
         before, after = cells[:-1], cells[1:]
@@ -102,20 +102,20 @@ def fit_still(numbers: Ints, present: Bools, code: Ints, panes: Ints, s: int, us
         size = np.minimum(count[after, j], STILL_SIZES).astype(np.int64) - 1
         np.add.at(trials[:, j], (slices[after] + 1, size), 1.0)
         np.add.at(still[:, j], (slices[after] + 1, size), alike)
-        ratio[j] = _still_ratio(alike, size, slices[after], times[after]) if len(after) else 1.0
-    share, _ = _share(still[1:].reshape(s, -1), trials[1:].reshape(s, -1), np.repeat(ratio, STILL_SIZES))
+        ratio[:, j] = _still_ratio(alike, size, slices[after], times[after], s)
+    share, _ = _share(still[1:].reshape(s, -1), trials[1:].reshape(s, -1), np.repeat(ratio, STILL_SIZES, axis=1))
     return {"still": share.reshape(s + 1, d, STILL_SIZES), "still_inflation": ratio}
 
 
-def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints) -> float:
+def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints, s: int) -> Floats:
     if not alike.any():
-        return 1.0
+        return np.ones(s + 1)
     usual = np.bincount(size, weights=alike, minlength=STILL_SIZES) / np.maximum(
         np.bincount(size, minlength=STILL_SIZES), 1
     )
     share = usual[size]
     variance = np.maximum(share * (1 - share), 1e-9)
-    return float(variance_ratio((alike - share)[:, None], variance[:, None], slices + 1, times)[0])
+    return variance_ratio((alike - share)[:, None], variance[:, None], slices, times, s)[:, 0]
 
 
 def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Floats]:
@@ -135,8 +135,8 @@ def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Flo
     size = _dispersion(counts, mean)
     cells = np.repeat(np.arange(s), len(panes)), np.tile(panes - panes[0], s)
     variance = (mean + mean**2 / size).reshape(-1, 1)
-    ratio = variance_ratio((counts - mean).reshape(-1, 1), variance, *cells) if s and len(panes) > 1 else np.ones(1)
-    error = ratio * (total / exposure + (total / exposure) ** 2 / size + 0.5 / exposure) / exposure
+    ratio = variance_ratio((counts - mean).reshape(-1, 1), variance, *cells, s)
+    error = ratio[1:] * (total / exposure + (total / exposure) ** 2 / size + 0.5 / exposure) / exposure
     pooled = pool(total / exposure, error)
     rate = np.maximum(pooled.mean[:, 0], 0.0)
     # A slice's own rate is kept: rates differ by orders of magnitude, and their pooling would be a claim.
@@ -147,7 +147,7 @@ def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Flo
         "rate_se": np.minimum(rate_se, 10.0),
         "profile": profile,
         "dispersion": np.array([size]),
-        "rate_inflation": ratio,
+        "rate_inflation": ratio[:, 0],
     }
 
 

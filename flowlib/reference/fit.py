@@ -160,13 +160,13 @@ class _Moments:
         self._cells = events.grouped(of_cell, len(cells))
         self._slice_of, self._pane_of = np.divmod(cells, int(panes.max(initial=0)) + 1)
         e, p = events.base.shape[1], len(pairs)
-        self.inflation = np.ones(2 * e + p)
+        self.inflation = np.ones((slices + 1, 2 * e + p))
         self._square_sd, self._product_sd = np.full(e, 1.3), np.full(p, 1.2)
         for _ in range(_ROUNDS):
             self._fit_means(slices)
             self._fit_events()
             n, deviation = deviations(self._cells, self._at(self._slice_of))
-            self.inflation = variance_ratio(deviation, n, self._slice_of, self._pane_of)
+            self.inflation = variance_ratio(deviation, n, self._slice_of, self._pane_of, slices)
         self._fit_all(n, deviation)
 
     def _at(self, codes: Ints) -> Normal:
@@ -176,7 +176,7 @@ class _Moments:
         total, e = self._total, self._total.base.shape[1]
         n, i, j = np.maximum(total.present, 1e-9), *self._pairs.T
         both = np.minimum(n[:, i], n[:, j])
-        location, scale, product = np.split(self.inflation, [e, 2 * e])
+        location, scale, product = np.split(self.inflation[1:], [e, 2 * e], axis=1)
         within = (total.square - total.base**2 / n).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
         within = np.maximum(within, _SPREAD_MIN)
         mean = pool(total.base / n, _variance(location * within, n))
@@ -217,7 +217,7 @@ class _Moments:
         """The sums over all slices: their variance ratio, and the error of their mean."""
         panes, code = np.unique(self._pane_of, return_inverse=True)
         of_pane, events = group_sum(deviation, code, len(panes)), group_sum(n, code, len(panes))
-        self.all_inflation = variance_ratio(of_pane, events, np.zeros(len(panes), np.int64), panes)
+        self.all_inflation = variance_ratio(of_pane, events, np.full(len(panes), -1), panes)[0]
         total = np.maximum(events.sum(axis=0), 1.0)
         self.all_se = np.sqrt(self.all_inflation / total)
 

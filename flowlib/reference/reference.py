@@ -48,21 +48,21 @@ class Reference:
         square_sd, product_sd: ``(d + 1,)``, ``(p,)``; see :class:`~flowlib.reference.moments.Normal`.
         pairs: ``(p, 2)``.
         cumulants: ``(c, 2, 4)`` log E exp(± λ x) of one event's deviation x, for each of :data:`LAMBDAS`.
-        inflation: ``(c,)`` long-run variance ratio of the sums of a slice.
+        inflation: ``(s + 1, c)`` long-run variance ratio of the sums of a slice.
         all_inflation, all_se: ``(c,)`` of the sums over all slices, and what is not known of their mean.
         kind: ``(d,)`` of each column, :data:`VARIES` and so on.
         usual: ``(d,)`` code of a column's most frequent value; of a constant one its value.
         low, high: ``(d,)`` codes of the range of a column's values, wider by three times its width at both ends.
         missing, missing_se: ``(s + 1, d)`` share of missing values.
-        missing_inflation: ``(d,)``.
+        missing_inflation: ``(s + 1, d)``.
         still: ``(s + 1, d, 3)`` share of panes that repeat the value of the one before.
-        still_inflation: ``(d,)``.
+        still_inflation: ``(s + 1, d)``.
         share, share_se: ``(s + 1, k, 9)`` of the groups of each categorical column.
-        share_inflation: ``(k, 9)``.
+        share_inflation: ``(s + 1, k, 9)``.
         rate, rate_se: ``(s + 1,)`` events a pane, and its relative error.
         profile: ``(168,)`` factor of each hour of the week, UTC.
         dispersion: ``(1,)`` size of the negative binomial; large is Poisson.
-        rate_inflation: ``(1,)``.
+        rate_inflation: ``(s + 1,)``.
     """
 
     slices: tuple[str, ...]
@@ -144,7 +144,7 @@ class Reference:
         for name in ("sd", "square_sd", "product_sd", "dispersion"):
             if not (getattr(self, name) > 0).all():
                 raise ValueError(f"reference: {name} must be positive")
-        for name in ("inflation", "all_inflation", "missing_inflation", "still_inflation", "share_inflation"):
+        for name in (name for name in _SHAPES if name.endswith("inflation")):
             if not (getattr(self, name) >= 1).all():
                 raise ValueError(f"reference: {name} must be 1 at least")
         if ((self.kind < VARIES) | (self.kind > COPY)).any():
@@ -166,7 +166,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "product_sd": ("p",),
     "pairs": ("p", 2),
     "cumulants": ("c", 2, len(LAMBDAS)),
-    "inflation": ("c",),
+    "inflation": ("s", "c"),
     "all_inflation": ("c",),
     "all_se": ("c",),
     "kind": ("d",),
@@ -175,17 +175,17 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "high": ("d",),
     "missing": ("s", "d"),
     "missing_se": ("s", "d"),
-    "missing_inflation": ("d",),
+    "missing_inflation": ("s", "d"),
     "still": ("s", "d", STILL_SIZES),
-    "still_inflation": ("d",),
+    "still_inflation": ("s", "d"),
     "share": ("s", "k", GROUPS),
     "share_se": ("s", "k", GROUPS),
-    "share_inflation": ("k", GROUPS),
+    "share_inflation": ("s", "k", GROUPS),
     "rate": ("s",),
     "rate_se": ("s",),
     "profile": (HOURS,),
     "dispersion": (1,),
-    "rate_inflation": (1,),
+    "rate_inflation": ("s",),
 }
 assert list(_SHAPES) == [field.name for field in fields(Reference)][2:]
 
@@ -222,7 +222,7 @@ def smallest_shifts(reference: Reference, known: Ints, panes: float, nats: float
     d = reference.mean.shape[1] - 1
     bets, cumulants = np.array(LAMBDAS), reference.cumulants[:d, 0]
     events = np.maximum(reference.rate[known] * panes, 1e-12)[:, None, None]
-    needed = (nats * reference.inflation[:d, None] / events + cumulants) / bets
+    needed = (nats * reference.inflation[known, :d, None] / events + cumulants) / bets
     shift = needed.min(axis=2) + zone + 2.0 * reference.mean_se[known, :d]
     varies = reference.kind == VARIES
     middle = np.median(shift[:, varies], axis=1) if varies.any() else np.full(len(known), np.inf)

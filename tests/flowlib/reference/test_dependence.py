@@ -50,6 +50,42 @@ def test_a_channel_without_events_has_the_ratio_1() -> None:
     x, slices, panes = cells(10, 100, 0.0)
     weight = np.ones_like(x)
     x[:, 2], weight[:, 2] = 0.0, 0.0
-    found = variance_ratio(x, weight, slices, panes)
+    found = variance_ratio(x, weight, slices, panes)[0]
     assert np.isfinite(found).all()
     assert found[2] < 1.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slice_that_depends_on_its_past_in_its_own_way_has_its_own(seed: int) -> None:
+    x, slices, panes = cells(20, 240, 0.0, seed)
+    wandering, _, _ = cells(20, 240, 0.9, seed + 100)
+    x[slices == 3] = wandering[slices == 3]
+    found = variance_ratio(x, np.ones_like(x), slices, panes, 20)
+    assert (found[4] > 4).all()
+    assert found[4].mean() > 10, "an AR(.9) has the ratio 19, where it has the time to show"
+    others = np.delete(found, (0, 4), axis=0)
+    assert np.median(others) < 1.4, "one slice is no reason to look at the others more slowly"
+    assert (others < 5).all()
+
+
+def test_slices_alike_have_one_ratio_but_for_chance() -> None:
+    x, slices, panes = cells(60, 240, 0.5)
+    found = variance_ratio(x, np.ones_like(x), slices, panes, 60)
+    assert (found[1:] > 1.05 * found[0]).mean() < 0.06
+    assert (found[1:] > 0.9 * found[0]).all()
+
+
+def test_few_large_blocks_are_less_sure_than_many_alike() -> None:
+    """Outages: what matters is how many there were, not how many panes they were looked for in."""
+    rng = np.random.default_rng(0)
+    slices, panes = np.divmod(np.arange(20 * 240), 240)
+    out = np.zeros((len(panes), 400))
+    for c in range(out.shape[1]):
+        for start in rng.integers(0, len(panes) - 6, 15):
+            out[start : start + 6, c] = 1.0
+    share = out.mean()
+    ratio = np.array(
+        [variance_ratio(out[:, [c]] - share, np.full((len(out), 1), share * (1 - share)), slices, panes)[0, 0]
+         for c in range(40)]
+    )  # fmt: skip
+    assert (ratio > 5.5).mean() > 0.9, "a run of six is worth one event"

@@ -16,8 +16,8 @@ from stream_app.stages.watch.detectors.volume import VolumeDetector
 DETECTORS: dict[str, type[Detector]] = {
     "variation": VariationDetector,
     "location": LocationDetector,
-    "scale": ScaleDetector,
     "dependence": DependenceDetector,
+    "scale": ScaleDetector,
     "likelihood": LikelihoodDetector,
     "categories": CategoriesDetector,
     "unit": UnitDetector,

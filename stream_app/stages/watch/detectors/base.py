@@ -86,7 +86,7 @@ class Part:
         """Evidence of every moment channel, for every bet upward and downward: ``(p, c, 2 · 4)``."""
         n, deviation = self.deviations
         slack = ZONE + 2.0 * self.reference.standard_error[self.known]
-        return moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.inflation)
+        return moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.inflation[self.known])
 
     def moments_together(self, chosen: Bools) -> Evidence:
         """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
@@ -105,7 +105,7 @@ def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floa
     Args:
         n, deviation, slack: ``(p, c)``.
         cumulants: ``(c, 2, b)``.
-        inflation: ``(c,)``.
+        inflation: ``(p, c)``, or ``(c,)`` for all.
     """
     b = cumulants.shape[2]
     log_e = np.empty((*n.shape, 2 * b))
@@ -113,7 +113,7 @@ def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floa
     signed = deviation[:, :, None]
     log_e[:, :, :b] = (signed - idle) * _BETS - scaled * cumulants[:, 0]
     log_e[:, :, b:] = (-signed - idle) * _BETS - scaled * cumulants[:, 1]
-    log_e /= inflation[:, None]
+    log_e /= inflation[..., None]
     return Evidence(log_e, n > 0)
 
 

@@ -32,8 +32,10 @@ class CategoriesDetector(Stateless):
         reference, counts = part.reference, part.layout.get(part.rows, "group").astype(np.float64)
         n = np.broadcast_to(part.layout.get(part.rows, "scored")[:, None].astype(np.float64), counts.shape)
         flat = (len(counts), self.channels)
-        share, error = (a[part.known].reshape(flat) for a in (reference.share, reference.share_se))
-        inflation = np.broadcast_to(reference.share_inflation.reshape(-1), counts.shape)
+        share, error, inflation = (
+            of_slices[part.known].reshape(flat)
+            for of_slices in (reference.share, reference.share_se, reference.share_inflation)
+        )
         most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
         more = bernoulli(counts, n, most, _MORE, inflation)
         more[most[:, :, None] * (_MORE - 1.0) < _TELLING] = NO_BET

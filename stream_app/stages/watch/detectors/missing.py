@@ -32,7 +32,7 @@ class MissingDetector(Stateless):
         missing = part.layout.get(part.rows, "missing").astype(np.float64)
         seen = np.broadcast_to(part.layout.get(part.rows, "seen")[:, None].astype(np.float64), missing.shape)
         normal = reference.missing[part.known] * 1.2 + 2.0 * reference.missing_se[part.known] + _ZONE
-        inflation = np.broadcast_to(reference.missing_inflation, missing.shape)
+        inflation = reference.missing_inflation[part.known]
         return Evidence(bernoulli(missing, seen, normal, _ODDS, inflation), seen > 0)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:

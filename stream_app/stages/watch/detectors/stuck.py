@@ -40,7 +40,7 @@ class StuckDetector(Stateless):
         self._last[part.slices] = np.where(alike, low, np.where(there, NO_LOW, last))
         size = np.clip(part.present, 1, STILL_SIZES).astype(np.int64) - 1
         normal = np.take_along_axis(reference.still[part.known], size[:, :, None], axis=2)[:, :, 0]
-        inflation = np.broadcast_to(reference.still_inflation, still.shape)
+        inflation = reference.still_inflation[part.known]
         log_e = bernoulli(still.astype(np.float64), there.astype(np.float64), normal * 1.2 + 0.004, _ODDS, inflation)
         return Evidence(log_e, there & (reference.kind == VARIES))
 

@@ -37,7 +37,8 @@ class VolumeDetector(Stateless):
         off = _ZONE + 2.0 * np.minimum(reference.rate_se[part.known], 5.0)[:, None]
         least = usual / (1.0 + off)
         mean = np.where(factors < 1, least, usual * (1.0 + off))
-        log_e = volume_log_ratio(n, mean, float(reference.dispersion[0]), factors) / reference.rate_inflation[0]
+        log_e = volume_log_ratio(n, mean, float(reference.dispersion[0]), factors)
+        log_e /= reference.rate_inflation[part.known, None]
         return Evidence(log_e[:, None, :], (usual > 0) & (part.known > 0)[:, None])
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
