@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +18,7 @@ from stream_app.stages.watch.evidence import Mixture
 from stream_app.stages.watch.judging import Known, rule_state
 from stream_app.stages.watch.pane_statistic import PaneStatistic
 from stream_app.stages.watch.state import WatchState
-from tests.stages.watch.blocks import Watching, config_of, panes
+from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
 
 WORLD = World(slices=4, seed=21)
 CONFIG = config_of(WORLD)
@@ -101,6 +104,26 @@ def test_evidence_goes_on_over_a_swap() -> None:
     both.feed([*panes(WORLD, 4, 2, change), *panes(other, 30, 5, change, first=4, model="n")])
     alone.feed([*panes(WORLD, 4, 1), *panes(other, 30, 5, change, first=4, model="n")])
     assert both.told()[0][0] < alone.told()[0][0]
+
+
+def test_a_model_with_pairs_of_its_own_is_never_blamed_for_those_of_the_one_before() -> None:
+    """Of many columns the channels of two models are about different pairs: what was found of one is over with it."""
+    own, change = REFERENCES["m"], {1: Change(dependence=0.9)}
+    order = np.roll(np.arange(len(own.pairs)), 1)
+    pairs = {name: getattr(own, name)[..., order] for name in ("product", "product_se", "product_sd")}
+    channels = np.concatenate([np.arange(2 * own.mean.shape[1]), 2 * own.mean.shape[1] + order])
+    each = {name: getattr(own, name)[..., channels] for name in ("inflation", "all_inflation", "all_se")}
+    other = replace(own, pairs=own.pairs[order], cumulants=own.cumulants[channels], **pairs, **each)
+    watch = Watching(CONFIG, {"m": own, "n": other})
+    place = WORLD.layout.columns["product"]
+    after = WORLD.rows(WORLD.events(12, 3), 12)
+    for rows in after:
+        rows[:, place] = rows[:, place][:, order]
+    watch.feed(panes(WORLD, 20, 2, change))
+    watch.feed([part for n, rows in enumerate(after, 20) for part in (block(WORLD, n, rows, "n"), marker(n))])
+    found = [alert for _, alert in watch.alerts if alert.detector == "dependence"]
+    assert {(alert.slice, alert.state) for alert in found} == {("s0001", "open"), ("s0001", "learned")}
+    assert all({blame.feature for blame in alert.blame} == {"x0", "x1"} for alert in found)
 
 
 @settings(max_examples=12, deadline=None)

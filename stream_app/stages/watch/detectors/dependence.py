@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, ClassVar
 
 import numpy as np
 
-from flowlib.table import Floats
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Part
+from stream_app.stages.watch.detectors.counting import NO_BET
 from stream_app.stages.watch.detectors.moments import MomentDetector
 
 
 class DependenceDetector(MomentDetector):
     """One channel a pair: sums of the products of two columns' scores. Base coordinates are independent while the model
     holds, so a product that has a mean is a dependence that was lost or gained.
+
+    Of many columns each model watches pairs of its own. With those of another one the evidence of a slice begins anew:
+    the channel is about something else.
     """
 
     name: ClassVar[str] = "dependence"
@@ -26,19 +31,37 @@ class DependenceDetector(MomentDetector):
         super().__init__(2 * (layout.d + 1), layout.pairs)
         self._names = config.event.numeric
         self._pairs = np.zeros((layout.pairs, 2), dtype=np.int64)
+        self._watched = np.zeros(1, dtype=np.int64)  # checksum of the pairs of each slice, all slices together first
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         self._pairs = part.reference.pairs
-        return super().evidence(part)
+        return self._anew(super().evidence(part), part.slices + 1)
+
+    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+        """See :class:`Detector`."""
+        evidence = super().together(part, chosen)
+        return evidence and self._anew(evidence, np.zeros(1, dtype=np.int64))
+
+    def _anew(self, evidence: Evidence, at: Ints) -> Evidence:
+        """Lose all bets on slices ``(p,)`` that were watched by other pairs before."""
+        more = int(at.max(initial=0)) + 1 - len(self._watched)
+        self._watched = np.pad(self._watched, (0, max(more, 0)))
+        before, now = self._watched[at], zlib.crc32(self._pairs.tobytes()) + 1
+        self._watched[at] = now
+        other = (before != 0) & (before != now)
+        if not other.any():
+            return evidence
+        lost = np.where(other[:, None, None], NO_BET, evidence.log_e)
+        return Evidence(lost, evidence.news | other[:, None])
 
     def to_state(self) -> Any:
-        """See :class:`Detector`: the pairs of the model in service, to name them by."""
-        return self._pairs
+        """See :class:`Detector`: the pairs of the model in service, to name them by, and which each slice had."""
+        return [self._pairs, self._watched]
 
     def restore(self, state: Any) -> None:
         """See :class:`Detector`."""
-        self._pairs = np.array(state, dtype=np.int64)
+        self._pairs, self._watched = (np.array(part, dtype=np.int64) for part in state)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
