@@ -7,11 +7,14 @@ import numpy as np
 from flowlib.channels import GROUPS
 from flowlib.reference.dependence import variance_ratio
 from flowlib.reference.moments import group_sum
-from flowlib.reference.reference import HOURS, STILL_SIZES, hour_of_week
+from flowlib.reference.reference import HOURS, QUIET_PANES_MAX, STILL_SIZES, hour_of_week
 from flowlib.reference.shrinkage import pool
 from flowlib.table import DAY_MS, Bools, Floats, Ints
 
 _DISPERSION_MAX = 1e9
+_CELLS_MAX = 20_000_000
+"""Counts of a slice in a pane that are looked at, the newest ones: what fits into memory."""
+
 _WEEKS_MIN, _DAYS_MIN = 2, 2
 """An hour of the week has a factor of its own where it was seen so often; else the hour of the day; else none has."""
 
@@ -119,11 +122,14 @@ def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints, s: int) ->
 
 
 def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Floats]:
-    """Rates of arrivals, from the panes in which anything arrived; the first and last may be cut and are left out."""
-    panes, of_row = np.unique(time_ms // pane_ms, return_inverse=True)
+    """Rates of arrivals. Panes without any count, as WATCH counts them; the first and last do not, they may be cut."""
+    found, of_row = np.unique(time_ms // pane_ms, return_inverse=True)
+    panes, at = _with_quiet(found)
+    first = max(len(panes) - max(_CELLS_MAX // max(s, 1), _WEEKS_MIN * HOURS), 0)
+    panes = panes[first:]
     counts = np.zeros((s, len(panes)))
-    known = code >= 0
-    np.add.at(counts, (code[known], of_row[known]), 1.0)
+    counted = (code >= 0) & (at[of_row] >= first)
+    np.add.at(counts, (code[counted], at[of_row[counted]] - first), 1.0)
     if len(panes) > 4:
         panes, counts = panes[1:-1], counts[:, 1:-1]
     hours = hour_of_week(panes * pane_ms)
@@ -151,20 +157,39 @@ def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Flo
     }
 
 
+def _with_quiet(found: Ints) -> tuple[Ints, Ints]:
+    """Ascending panes with those between them that are gone through without an event, and the place of each there."""
+    steps = np.minimum(np.diff(found, prepend=found[:1] - 1), QUIET_PANES_MAX + 1)
+    at = np.cumsum(steps) - 1
+    panes = np.repeat(found, steps) - (np.repeat(at, steps) - np.arange(steps.sum()))
+    return panes, at
+
+
 def _profile(counts: Floats, hours: Ints, start_ms: Ints) -> Floats:
-    """Factor of each hour of the week ``(168,)``, around 1."""
-    span = float(start_ms[-1] - start_ms[0]) if len(start_ms) else 0.0
+    """Factor of each hour of the week ``(168,)``, around 1; hours seen less often are nearer to what they are part of.
+
+    Hours of the week keep to those of the day as far as chance may make their difference.
+    """
+    factor, mean = np.ones(HOURS), float(counts.mean()) if len(counts) else 0.0
+    span = float(start_ms[-1] - start_ms[0]) if mean > 0 else 0.0
+    if span >= _DAYS_MIN * DAY_MS:
+        factor = _factors(counts / mean, hours % 24, factor[:24])[np.arange(HOURS) % 24]
     if span >= _WEEKS_MIN * 7 * DAY_MS:
-        keys = np.arange(HOURS)
-    elif span >= _DAYS_MIN * DAY_MS:
-        keys = np.arange(HOURS) % 24
-    else:
-        return np.ones(HOURS)
-    code = keys[hours]
-    seen, events = np.bincount(code, minlength=HOURS), np.bincount(code, weights=counts, minlength=HOURS)
-    mean = counts.mean()
-    factor = (events + mean) / np.maximum((seen + 1) * mean, 1e-9)
-    return np.where(seen > 0, factor, 1.0)[keys]
+        factor = _factors(counts / mean, hours, factor)
+    return factor
+
+
+def _factors(ratio: Floats, keys: Ints, before: Floats) -> Floats:
+    """Factor of each key from panes' ratios ``(n,)``, pooled with what was thought ``before`` by how sure it is."""
+    seen = np.bincount(keys, minlength=len(before))
+    own = np.bincount(keys, weights=ratio, minlength=len(before)) / np.maximum(seen, 1)
+    rest = (ratio - own[keys]) ** 2
+    # Panes spread with their mean: how much is read off all of them, and a little beside it off hours of none.
+    spread = rest.sum() / max(float((own * np.maximum(seen - 1, 0)).sum()), 1e-9)
+    error = spread * np.maximum(before, 0.01) / np.maximum(seen, 1)
+    differs = np.maximum(((own - before) ** 2 - error)[seen > 0].mean(), 0.0)
+    trust = np.where(seen > 0, differs / np.maximum(differs + error, 1e-12), 0.0)
+    return before + trust * (own - before)
 
 
 def _dispersion(counts: Floats, mean: Floats) -> float:

@@ -52,6 +52,8 @@ def variance_ratio(deviation: Floats, weight: Floats, slices: Ints, panes: Ints,
     >>> int(ratio[1:].argmax()), bool(ratio[4] > 15 > 3 > ratio[0] > ratio[1])
     (3, True)
     """
+    if not deviation.size:
+        return np.ones((s + 1, deviation.shape[1]))
     rows = slices + 1
     every = [_Blocks.of(deviation, weight, rows, panes // length, s + 1) for length in _lengths(panes)]
     strange = np.zeros((len(every[0].squares), deviation.shape[1]), dtype=bool)

@@ -29,6 +29,9 @@ STILL_SIZES = 3
 SHIFT_MAX = 3.0
 """Scores are bounded: larger shifts all look like this one, sd."""
 
+QUIET_PANES_MAX = 2_000
+"""Panes without any event that are gone through, one after the other: by then there is no doubt of a silence."""
+
 HOURS = 168
 VARIES, CONSTANT, ABSENT, COPY = 0, 1, 2, 3
 """Kinds of columns: only the first has channels; of a constant and an absent one the end is watched."""

@@ -12,8 +12,9 @@ source partitions interleaved.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from flowlib.reference.reference import QUIET_PANES_MAX
 from schemas.codecs import Partial
 from schemas.intake import Refusal, take_in
 from schemas.records import PaneBlock, PaneClosed
@@ -31,8 +32,8 @@ from stream_app.stages.watch.judging import References, verdicts
 from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
 from stream_app.stages.watch.state import WatchState
 
-QUIET_PANES_MAX = 2_000
-"""Panes without any event that are gone through, one after the other: by then there is no doubt of a silence."""
+QUIET_SLICE_PANES_MAX = 500_000
+"""Of many slices fewer panes: all that a gap asks for happens in one step, and must not take minutes."""
 
 
 class WatchStage:
@@ -163,17 +164,18 @@ class WatchStage:
         state.final_ms = max(state.final_ms, closed_ms)
         return True
 
-    def _due(self, state: WatchState, closed_ms: int) -> list[int]:
+    def _due(self, state: WatchState, closed_ms: int) -> Iterator[int]:
         """Starts of the panes up to a time: those with blocks, and after the first of them those without, in which
-        slices are silent. Of a gap the first :data:`QUIET_PANES_MAX` are gone through, in however many steps.
+        slices are silent. Of a gap only the first are gone through, in however many steps.
         """
-        pane_ms, due = self._pane_ms, list[int]()
+        pane_ms = self._pane_ms
         reached_ms, busy_ms = (state.final_ms, state.busy_ms) if state.busy_ms else (closed_ms, closed_ms)
         for start in [*sorted(start for start in state.pending if start + pane_ms <= closed_ms), closed_ms]:
-            due += range(reached_ms, min(start, busy_ms + QUIET_PANES_MAX * pane_ms), pane_ms)
-            due += [start] if start < closed_ms else []
+            # Only now, when the pane before is final, it is known how many slices are silent.
+            yield from range(reached_ms, min(start, busy_ms + _quiet_panes(state) * pane_ms), pane_ms)
+            if start < closed_ms:
+                yield start
             reached_ms = busy_ms = start + pane_ms
-        return due
 
     def _finalise_pane(
         self,
@@ -225,6 +227,12 @@ class WatchStage:
         if request is not None:
             out.messages += messages.request(self.config, partition, request)
             out.points.append(retrain_point(request, partition))
+
+
+def _quiet_panes(state: WatchState) -> int:
+    """Panes of a gap that are gone through."""
+    slices = sum(len(windows.index) for windows in state.windows.values())
+    return min(QUIET_PANES_MAX, max(QUIET_SLICE_PANES_MAX // max(slices, 1), 1))
 
 
 Marks = defaultdict[int, list[tuple[int, int]]]

@@ -17,6 +17,9 @@ LEAST, MOST = 1e-6, 0.97
 NO_BET = -1e3
 """Log e-value of a bet that cannot be made: as good as lost."""
 
+_OF_RUNS = np.log(3.0)
+"""Nats that a run of usual length may bring."""
+
 
 def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflation: Floats) -> Floats:
     """Log e-values ``(…, b)`` of more hits than normal.
@@ -32,5 +35,7 @@ def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflati
     """
     p = np.clip(share, LEAST, MOST)[..., None]
     gain = -np.log1p(p * (odds - 1.0))  # of a trial: log((1 − p₁) / (1 − p))
-    log_e = (hits[..., None] * np.log(odds) + trials[..., None] * gain) / inflation[..., None]
+    # Runs are of any length: of geometric ones the larger odds have no mean where they count a usual run as one event.
+    worth = 1.0 + (inflation[..., None] - 1.0) * np.maximum(np.log(odds) / _OF_RUNS, 1.0)
+    log_e = (hits[..., None] * np.log(odds) + trials[..., None] * gain) / worth
     return np.where(((share > LEAST) & (share < MOST))[..., None], log_e, NO_BET)
