@@ -184,7 +184,7 @@ class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
     Integer columns are little-endian int64 arrays in C order, keyed by name; ``m`` slices.
-    :class:`~schemas.pane_layout.PaneLayout` says which columns and shapes. Merging is ``+``.
+    :class:`~schemas.pane_layout.PaneLayout` says which columns and shapes, and how they merge.
     """
 
     stream: Name
@@ -198,8 +198,6 @@ class PaneBlock(Record, frozen=True):
     """Number of this block among the blocks of (source partition, pane): a block sent twice is one block."""
     slices: Annotated[list[Name], Meta(max_length=MANY)]
     columns: dict[str, bytes]
-    top: Annotated[list[list[tuple[Share, Count]]], Meta(max_length=MANY)]
-    """Per slice the few most anomalous ``(p_value, offset)``."""
 
 
 class PaneClosed(Record, frozen=True):

@@ -186,7 +186,7 @@ def final_pane(tp: TopicPartition, model_id: str) -> list[Any]:
     layout = PaneLayout(len(streams.NUMERIC), len(streams.CATEGORIES))
     columns = layout.encode(layout.blank(1))
     panes = {"stream": "s", "partition": 0, "pane_start_ms": 0, "pane_end_ms": 1_000}
-    block = PaneBlock(**panes, model_id=model_id, slicing="all", index=0, slices=["all"], columns=columns, top=[[]])
+    block = PaneBlock(**panes, model_id=model_id, slicing="all", index=0, slices=["all"], columns=columns)
     markers = [PaneClosed(**panes | {"partition": p}, offset_end=9) for p in (0, 1)]
     later = msgspec.structs.replace(block, pane_start_ms=1_000, pane_end_ms=2_000)
     encoded = encode_partials([block, *markers, later])

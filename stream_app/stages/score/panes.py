@@ -15,7 +15,7 @@ import numpy as np
 
 from flowlib.calibration import PIT_BINS
 from flowlib.channels import value_codes
-from flowlib.table import Bools, Floats, Ints
+from flowlib.table import Bools, Ints
 from schemas.pane_layout import (
     ALPHAS,
     GROUPS,
@@ -31,12 +31,6 @@ from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
 
-TOP_MAX = 5
-"""Events of a slice and pane whose offsets are kept: its most anomalous."""
-
-TOP_P_VALUE = 0.05
-"""Events above it are not among them."""
-
 
 @dataclass(slots=True)
 class Pane:
@@ -47,14 +41,12 @@ class Pane:
         slices: slice name to its row.
         rows: ``(M, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
         pit: ``(d, 20)`` int64 histograms of all its events, where it is a pane of the first slicing; else no rows.
-        top: row to its most anomalous events, ``(p_value, offset)`` ascending.
     """
 
     model_id: str
     pit: Ints
     slices: dict[str, int] = field(default_factory=dict)
     rows: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
-    top: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
@@ -63,15 +55,13 @@ class Pane:
             "slices": list(self.slices),
             "rows": self.rows[: len(self.slices)],
             "pit": self.pit,
-            "top": [[i, [list(item) for item in items]] for i, items in self.top.items()],
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Pane:
         """Inverse of :meth:`to_state`."""
         slices = {name: i for i, name in enumerate(state["slices"])}
-        top = {i: [(float(p), int(offset)) for p, offset in items] for i, items in state["top"]}
-        return cls(state["model_id"], np.array(state["pit"]), slices, np.array(state["rows"]), top)
+        return cls(state["model_id"], np.array(state["pit"]), slices, np.array(state["rows"]))
 
 
 OpenPanes = dict[int, list[Pane]]
@@ -191,7 +181,6 @@ def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, 
         order = np.argsort(index, kind="stable")
         first = np.flatnonzero(np.diff(index[order], prepend=-1))
         layout.merge(pane.rows, index[order][first], layout.merge_sorted(filling.values[rows[order]], first))
-        _keep_top(pane, index, filling.scored.p_value[rows], events.offsets[rows])
 
 
 def _rows_of(pane: Pane, names: list[str], layout: PaneLayout, slices_max: int) -> Ints:
@@ -209,15 +198,6 @@ def _rows_of(pane: Pane, names: list[str], layout: PaneLayout, slices_max: int) 
             grown[: len(pane.rows)] = pane.rows
         pane.rows = grown
     return index
-
-
-def _keep_top(pane: Pane, index: Ints, p_value: Floats, offsets: Ints) -> None:
-    """Events without a score have the p-value 1."""
-    for i in np.flatnonzero(p_value <= TOP_P_VALUE):
-        top = pane.top.setdefault(int(index[i]), [])
-        top.append((float(p_value[i]), int(offsets[i])))
-        top.sort()
-        del top[TOP_MAX:]
 
 
 def _close(panes: OpenPanes, timing: Screening, row: int, pane_ms: int) -> Closing:

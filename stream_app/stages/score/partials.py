@@ -100,7 +100,6 @@ class _Writer:
                         index=blocks[target],
                         slices=chunk,
                         columns={},
-                        top=[pane.top.get(row, []) for row in rows],
                     )
                     self._sent.append((target, block))
                     self._rows.append(pane.rows[rows])

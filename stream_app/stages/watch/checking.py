@@ -75,8 +75,6 @@ class PartialChecker:
             return "a block has no slices"
         if block.slicing not in self._slicings:
             return f"slicing {block.slicing!r} is not one of {', '.join(self._slicings)}"
-        if len(block.top) != len(block.slices):
-            return f"a block has {len(block.slices)} slices and the top events of {len(block.top)}"
         unknown = block.columns.keys() - self._sizes.keys()
         if unknown:
             return f"column {min(unknown)!r} of a block is none of ours"

@@ -16,7 +16,7 @@ from flowlib.table import Ints
 from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, OTHER, PaneLayout, log_prob_mean_sd
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
-from stream_app.stages.score.panes import TOP_MAX, Pane, fill_panes
+from stream_app.stages.score.panes import Pane, fill_panes
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.snapshot import pack, unpack
 
@@ -184,16 +184,7 @@ def test_names_past_the_cap_share_one_slice() -> None:
     assert by_name(pane) == by_name(fill(batch, np.arange(40), list(range(40)), slices_max=2))
 
 
-def test_the_strangest_rows_are_kept() -> None:
-    batch = scored(5, 60)
-    batch.events.slices[:] = "a"
-    batch.p_value[:] = np.linspace(0.001, 0.1, 60)[::-1]
-    pane = fill(batch, np.arange(60), [13, 20, 47])
-    smallest = sorted(zip(batch.p_value.tolist(), batch.events.offsets.tolist(), strict=True))[:TOP_MAX]
-    assert pane.top == {0: smallest}
-
-
-def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
+def test_rows_without_a_score_are_counted_and_leave_nothing_else() -> None:
     batch = ScoredBatch.unscored(scored(1, 4).events, np.full(4, "m", object))
     batch.events.slices[:, 0] = ["a", "b", "a", "a"]
     panes: dict[int, list[Pane]] = {}
@@ -206,7 +197,6 @@ def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
     assert sum(int(LAYOUT.get(pane.rows, name).sum()) for name in sums) == 4
     assert (LAYOUT.get(pane.rows, "low") == NO_LOW).all()
     assert (LAYOUT.get(pane.rows, "high") == NO_HIGH).all()
-    assert pane.top == {}
     assert not pane.pit.any()
 
 
@@ -215,7 +205,7 @@ def test_rows_without_a_score_are_counted_and_leave_no_example() -> None:
 def test_state_round_trip(seed: int, n: int) -> None:
     pane = fill(scored(seed, n), np.arange(n), [])
     back = Pane.from_state(unpack(pack(pane.to_state())))
-    assert (back.slices, back.top, back.model_id) == (pane.slices, pane.top, "m")
+    assert (back.slices, back.model_id) == (pane.slices, "m")
     for each in (pane, back):
         fill(scored(seed + 1, 9), np.arange(9), [], into=each)
     assert pack(back.to_state()) == pack(pane.to_state())

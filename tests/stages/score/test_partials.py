@@ -22,8 +22,7 @@ def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
     layout, slices = PaneLayout(d), 2_500
     rows = np.random.default_rng(0).integers(-(2**62), 2**62, (slices, layout.width))
     names = {f"a station with quite a long name, number {i}": i for i in range(slices)}
-    top = {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)}
-    pane = Pane("m" * 16, NO_PIT, names, rows, top)
+    pane = Pane("m" * 16, NO_PIT, names, rows)
     empty = Pane("m" * 16, NO_PIT)
     closing = Closing(0, 1_000, [(0, [pane, empty])], 0)
     messages = partials(config(), layout, 0, [closing], np.array([9]))
@@ -36,7 +35,7 @@ def test_names_as_long_as_events_can_make_them_fit(d: int) -> None:
     layout, slices = PaneLayout(d), 2_500
     rows = np.random.default_rng(0).integers(-(2**62), 2**62, (slices, layout.width))
     names = {f"{number:05d}{chr(0x1F600) * 195}": number for number in range(slices)}
-    pane = Pane("m" * 16, NO_PIT, names, rows, {i: [(0.001 * k, 2**40 + k) for k in range(5)] for i in range(slices)})
+    pane = Pane("m" * 16, NO_PIT, names, rows)
     messages = partials(
         config(), layout, 0, [Closing(0, 1_000, [(0, [pane, Pane("m" * 16, NO_PIT)])], 0)], np.array([9])
     )

@@ -45,7 +45,6 @@ def block(world: World, number: int, rows: Ints, model: str = "m", partition: in
         index=0,
         slices=[world.names[i] for i in at],
         columns=world.layout.encode(rows[at]),
-        top=[[] for _ in at],
     )
 
 

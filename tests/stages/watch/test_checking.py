@@ -36,7 +36,6 @@ FAULTS: list[tuple[Partial, str]] = [
     (marker(pane_end_ms=HOUR + 1), "no pane"),
     (marker(pane_start_ms=5, pane_end_ms=5 + HOUR), "no pane"),
     (marker(pane_end_ms=900 * HOUR), "no pane"),
-    (block(["a"], top=[]), "the top events of 0"),
     (block(["a"], columns=block(["a"]).columns | {"more": b""}), "column 'more' of a block is none of ours"),
     *((with_column(name, -1), f"column '{name}' of a block holds -1") for name in ("seen", "missing", "p_le")),
     *((with_column(name, COUNT_MAX), f"holds {COUNT_MAX}") for name in ("late", "scored", "unscorable")),

@@ -31,7 +31,6 @@ def block(rows: dict[str, int], model: str = "m", partition: int = 0, index: int
         index=index,
         slices=list(rows),
         columns=LAYOUT.encode(values),
-        top=[[] for _ in rows],
     )
 
 

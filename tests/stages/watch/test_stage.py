@@ -44,7 +44,6 @@ def block(names: list[str], pane: int = 0, **changes: Any) -> PaneBlock:
         index=0,
         slices=names,
         columns=LAYOUT.encode(rows),
-        top=[[] for _ in names],
     )
     return msgspec.structs.replace(made, **changes)
 
