@@ -81,10 +81,13 @@ def in_order(order: list[int], steps: dict[int, list[int]]) -> list[Partial]:
 STEPS = st.lists(st.integers(10, 9 + GAP), unique=True, max_size=6).map(sorted)
 
 
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Quiet panes that are gone through."""
-    monkeypatch.setattr(stage, "QUIET_PANES_MAX", 5)
+@pytest.fixture(params=["panes", "slices"])
+def few(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> int:
+    """Quiet panes that are gone through: so many, or as many as three slices may have."""
+    if request.param == "panes":
+        monkeypatch.setattr(stage, "QUIET_PANES_MAX", 5)
+    else:
+        monkeypatch.setattr(stage, "QUIET_SLICE_PANES_MAX", 5 * 3)
     return 5
 
 
@@ -121,6 +124,21 @@ def test_only_the_first_quiet_panes_of_a_gap_are_gone_through(few: int, monkeypa
     assert numbers == [0, 1, 2, *range(3, 3 + few), 30, *range(31, 31 + few)]
     assert watch.state.final_ms == START_MS + 41 * PANE_MS
     assert watch.state.busy_ms == START_MS + 31 * PANE_MS
+
+
+def test_slices_that_come_before_a_gap_count_whether_or_not_their_pane_is_final_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pane with one slice and one with three, closed in one step or in two."""
+    monkeypatch.setattr(stage, "QUIET_SLICE_PANES_MAX", 12)
+    rows = WORLD.rows(WORLD.events(2, 4), 2)
+    one = rows[0].copy()
+    one[1:] = WORLD.layout.blank(2)
+    blocks = [block(WORLD, 0, one), block(WORLD, 1, rows[1])]
+    together, apart = Watching(CONFIG, REFERENCES), Watching(CONFIG, REFERENCES)
+    together.feed([*blocks, marker(40)])
+    apart.feed([blocks[0], marker(0), blocks[1], marker(1), marker(40)])
+    assert pack(together.state.to_state()["rules"]) == pack(apart.state.to_state()["rules"])
 
 
 @pytest.mark.usefixtures("few")
