@@ -40,7 +40,7 @@ def test_at_hours_at_which_nothing_comes_nothing_is_expected(days: int) -> None:
     profile = fit_volume(*arrivals(6.0 * np.repeat(open_[:, None], 20, axis=1)), HOUR_MS, 20)["profile"]
     at_night = ~open_[hour_of_week(np.arange(HOURS) * HOUR_MS) % 24]
     assert profile[at_night].max() < 0.03
-    assert profile[~at_night] == pytest.approx(np.full((~at_night).sum(), 2.4), rel=0.15)
+    assert profile[~at_night] == pytest.approx(np.full((~at_night).sum(), 2.4), rel=0.25)
 
 
 def test_weekends_are_told_from_weekdays_as_far_as_chance_allows() -> None:
