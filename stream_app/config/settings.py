@@ -159,7 +159,8 @@ class RetrainConfig(Section, frozen=True):
     enabled: bool = True
     """Whether WATCH asks for new models at all."""
     min_slices: Positive = 1
-    """Slices of one partials partition with an open alert of a ``retrain`` rule before it is asked."""
+    """Slices of one partials partition with an open alert of a ``retrain`` rule before it is asked; one about all
+    slices together counts as one."""
     cooldown: Duration = days(28)
     """Time between two requests of a partials partition."""
     reference: Duration = days(400)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -157,9 +157,12 @@ class Policy:
             if max(incident.since_ms, incident.opened_ms) != _NEVER or incident.quiet_until_ms > end_ms
         }
 
-    def open_alerts(self, rules: set[str], faults: set[str]) -> list[tuple[str, str]]:
+    def open_alerts(
+        self, rules: set[str], faults: set[str], has_events: Callable[[str, str], bool] = lambda slicing, slice_: True
+    ) -> list[tuple[str, str]]:
         """(slice, alert id) of the open incidents of some rules, sorted, but of slices of whose values one of the
-        ``faults`` is open: a model that is trained on them would learn the fault.
+        ``faults`` is open: a model that is trained on them would learn the fault; and of slices that have no events
+        any more: there is nothing to learn, and their alerts stay open.
         """
         is_open = {key: incident for key, incident in self._incidents.items() if incident.opened_ms != _NEVER}
         spoilt = {
@@ -170,7 +173,7 @@ class Policy:
         return sorted(
             (key[2], incident.alert_id)
             for key, incident in is_open.items()
-            if key[0] in rules and key[1:] not in spoilt
+            if key[0] in rules and key[1:] not in spoilt and has_events(*key[1:])
         )
 
     def _alert(self, state: str, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert:

@@ -69,6 +69,11 @@ class Retraining:
         """Rules whose open alerts ask for a model."""
         return self._rules
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a request may be made at all, and the last one is long enough ago."""
+        settings = self._config.retrain
+        return settings.enabled and now_ms - self._asked_ms >= settings.cooldown
+
     def ask(
         self, now_ms: int, alerts: list[tuple[str, str]], model_id: str, offset_marks: dict[int, OffsetMarks]
     ) -> RetrainRequest | None:
@@ -82,7 +87,7 @@ class Retraining:
         """
         settings = self._config.retrain
         slices = sorted({name for name, _ in alerts})
-        if not settings.enabled or len(slices) < settings.min_slices or now_ms - self._asked_ms < settings.cooldown:
+        if len(slices) < settings.min_slices or not self.is_due(now_ms):
             return None
         self._asked_ms = now_ms
         start_ms = max(now_ms - settings.reference, 0)

@@ -129,10 +129,12 @@ def verdicts(
     loud = {i: state.causes(i) for i in np.flatnonzero(statistics >= rule.open).tolist() if i not in mute}
     said = state.settle()  # after this, what is over is forgotten
     said |= {i: (float(statistics[i]),) * 2 for i in number.values() if i not in said}
+    # Where events call a slice so, nobody could tell its alerts from those of all slices.
+    said = {i: of for i, of in said.items() if i != windows.index.get(TOGETHER, -2) + 1}
     if not said:
         return []
     names, models = [TOGETHER, *windows.index], windows.model
-    service = max(sorted(set(models)), key=models.count) if said else ""
+    service = max(sorted(set(models)), key=models.count)
     kind = DETECTOR_KINDS[rule.detectors[0]]
     found = []
     for i in sorted(said, key=names.__getitem__):

@@ -22,6 +22,7 @@ from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Joined, PassedOver
+from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.judge.retraining import OffsetMarks, thin
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
@@ -222,7 +223,14 @@ class WatchStage:
                 out.points += alert_points(alerts)
 
     def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
-        alerts = state.policy.open_alerts(state.retraining.rules, state.retraining.faults)
+        if not state.retraining.is_due(end):
+            return
+        start = end - self._pane_ms
+        alerts = state.policy.open_alerts(
+            state.retraining.rules,
+            state.retraining.faults,
+            lambda slicing, slice_: slice_ == TOGETHER or state.windows[slicing].has_events(slice_, start),
+        )
         request = state.retraining.ask(end, alerts, state.service, state.marks_at(end)) if alerts else None
         if request is not None:
             out.messages += messages.request(self.config, partition, request)

@@ -16,7 +16,7 @@ import numpy as np
 from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
-from stream_app.stages.summary import MODEL_FREE, WIDTH, summary
+from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
 from stream_app.stages.watch.merging import SlicingPane
 
 BUCKETS_MIN, BUCKETS_MAX = 7, 28
@@ -161,6 +161,12 @@ class SlicingWindows:
         """Each span with its sums ``(m, 16)`` for some slices."""
         for span, length in self.of_span.items():
             yield span, self.rings[length].total(pane_start_ms, span, slices)
+
+    def has_events(self, name: str, pane_start_ms: int) -> bool:
+        """Whether a slice had events in the longest span that ends with a pane."""
+        span, length = max(self.of_span.items())
+        slices = np.array([self.index[name]], dtype=np.int64)
+        return bool(self.rings[length].total(pane_start_ms, span, slices)[:, COLUMNS["seen"]].any())
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_app.config import RuleConfig
+from schemas.records import PaneBlock
+from stream_app.config import Duration, RuleConfig
 from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors.simulated import CHANGES, Change, World
+from stream_app.stages.watch.detectors.simulated import CHANGES, PANE_MS, Change, World
 from stream_app.stages.watch.evidence import Mixture
 from stream_app.stages.watch.judging import Known, rule_state
 from stream_app.stages.watch.pane_statistic import PaneStatistic
@@ -104,6 +105,33 @@ def test_evidence_goes_on_over_a_swap() -> None:
     both.feed([*panes(WORLD, 4, 2, change), *panes(other, 30, 5, change, first=4, model="n")])
     alone.feed([*panes(WORLD, 4, 1), *panes(other, 30, 5, change, first=4, model="n")])
     assert both.told()[0][0] < alone.told()[0][0]
+
+
+def test_a_slice_that_has_no_events_any_more_asks_for_no_model() -> None:
+    """Its alert stays open, for nothing speaks against it."""
+    retrain = msgspec.structs.replace(CONFIG.retrain, cooldown=Duration(12 * PANE_MS))
+    spans = msgspec.structs.replace(CONFIG.windows, spans=[Duration(24 * PANE_MS)])
+    watch = Watching(msgspec.structs.replace(CONFIG, retrain=retrain, windows=spans), REFERENCES)
+    watch.feed(panes(WORLD, 20, 2, {1: Change(shift=2.0)}))
+    first = len(watch.requests)
+    watch.feed(panes(WORLD, 100, 3, {1: Change(rate=0.0)}, first=20))
+    assert first >= 1
+    assert {request.slices[0] for request in watch.requests} == {"s0001"}
+    assert first < len(watch.requests) <= first + 3, "while its last events are in the windows, and no longer"
+    assert ("resolve", "s0001") not in {(state, slice_) for _, state, slice_, _ in watch.told()}
+
+
+def test_a_slice_that_is_called_like_all_slices_is_never_taken_for_them() -> None:
+    names = {"s0001": TOGETHER}
+    watch = Watching(CONFIG, REFERENCES)
+    called = [
+        msgspec.structs.replace(part, slices=[names.get(name, name) for name in part.slices])
+        if isinstance(part, PaneBlock)
+        else part
+        for part in panes(WORLD, 30, 2, {1: Change(shift=2.0), 2: Change(shift=2.0)})
+    ]
+    watch.feed(called)
+    assert {slice_ for _, _, slice_, _ in watch.told()} == {"s0002"}
 
 
 def test_a_model_with_pairs_of_its_own_is_never_blamed_for_those_of_the_one_before() -> None:
