@@ -10,8 +10,10 @@ anything reaches.
 
 An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
 for it the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then
-is the likelihood ratio of "still so" to "normal again". The alert is over where that of every channel has fallen to
-``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
+is the likelihood ratio of "still so" to "normal again"; where another bet has gained since, the change has become
+smaller, and the R of that one over the most it has been since counts as well. The alert is over where that of every
+channel has fallen to ``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by
+forgetting.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ STEPS = 128.0
 _LARGEST, _HIGH = 65_535, 51_200
 _ACCUSED = 0.1
 """Channels whose part of the mixture is this share of ``open`` or more speak for an open alert."""
+
+_SMALLER = 4.0
+"""Nats that a bet gains while a larger one falls, where the change has become smaller and is not over."""
 
 Steps = npt.NDArray[np.uint16]
 
@@ -62,16 +67,19 @@ class _Peak:
     Attributes:
         mixed: ``(c,)`` log of the channel's part of the mixture; −inf where it does not speak for the alert.
         bet: ``(c,)`` the column of its largest bet then.
-        level: ``(c,)`` the steps of that bet then.
+        level: ``(w,)`` the steps of every bet then.
+        since: ``(w,)`` the most they have been since.
     """
 
     mixed: Floats
     bet: Ints
     level: Ints
+    since: Ints
 
     @classmethod
-    def none(cls, c: int) -> _Peak:
-        return cls(np.full(c, -np.inf), np.zeros(c, dtype=np.int64), np.zeros(c, dtype=np.int64))
+    def none(cls, c: int, w: int) -> _Peak:
+        zeros = [np.zeros(n, dtype=np.int64) for n in (c, w, w)]
+        return cls(np.full(c, -np.inf), *zeros)
 
 
 class Mixture:
@@ -169,7 +177,7 @@ class Mixture:
         """
         statistic = self.statistics()
         for i in np.flatnonzero(statistic >= self._rule.open).tolist():
-            self._peaks.setdefault(i, _Peak.none(len(self._channels) - 1))
+            self._peaks.setdefault(i, _Peak.none(len(self._channels) - 1, len(self._weights)))
         said: dict[int, tuple[float, float]] = {}
         for i in sorted(self._peaks):
             remaining = self._rule.open * self._remaining(i)
@@ -189,23 +197,27 @@ class Mixture:
         self._steps[i] -= np.minimum(self._steps[i], _HIGH // 2)
         lowered = peak.mixed - _HIGH // 2 / STEPS
         peak.mixed = np.where(lowered >= np.log(self._rule.open * _ACCUSED), lowered, -np.inf)
-        peak.level -= np.minimum(peak.level, _HIGH // 2)
+        for steps in (peak.level, peak.since):
+            steps -= np.minimum(steps, _HIGH // 2)
         for run, columns in enumerate(self._runs):
             self._mixed[i, run] = self._mix(self._steps[[i], columns], columns)[0]
 
     def _remaining(self, i: int) -> float:
         """The largest ``R / R at the peak`` of the channels that speak for the alert of a slice, in [0, 1]."""
-        now, peak, steps = self._of_channels(i), self._peaks[i], self._steps[i]
+        now, peak, steps = self._of_channels(i), self._peaks[i], self._steps[i].astype(np.int64)
         accused = (now >= np.log(self._rule.open * _ACCUSED)) | np.isfinite(peak.mixed)
         if not accused.any():  # it opens by many small parts
             accused = now >= now.max() + np.log(_ACCUSED)
         for c in np.flatnonzero(accused & (now >= peak.mixed)).tolist():
             first, end = self._channels[c], self._channels[c + 1]
             peak.mixed[c], peak.bet[c] = now[c], first + steps[first:end].argmax()
-            peak.level[c] = steps[peak.bet[c]]
+            peak.level[first:end] = peak.since[first:end] = steps[first:end]
+        np.maximum(peak.since, steps, out=peak.since)
+        speaks = (peak.since - peak.level > _SMALLER * STEPS) & (np.expm1(steps / STEPS) * self._weights > 1.0)
+        speaks[peak.bet[np.isfinite(peak.mixed)]] = True
+        fallen = np.maximum.reduceat(np.where(speaks, steps - peak.since, -np.inf), self._channels[:-1]) / STEPS
         still = accused & (now > 0.0)  # below that nothing speaks for it any more
-        fallen = (steps[peak.bet[still]].astype(np.float64) - peak.level[still]) / STEPS
-        return float(np.exp(min(fallen.max(), 0.0))) if still.any() else 0.0
+        return float(np.exp(fallen[still].max())) if still.any() else 0.0
 
     def _of_channels(self, i: int) -> Floats:
         """Log of each channel's part of the mixture of a slice; −inf where it is 0."""
@@ -263,7 +275,7 @@ class Mixture:
         """Plain values and arrays for a snapshot."""
         return {
             "log_r1": self._steps,
-            "peaks": [[i, peak.mixed, peak.bet, peak.level] for i, peak in sorted(self._peaks.items())],
+            "peaks": [[i, peak.mixed, peak.bet, peak.level, peak.since] for i, peak in sorted(self._peaks.items())],
             "loud": [[i, loud] for i, loud in sorted(self._loud.items())],
             "detectors": [detector.to_state() for detector in self.detectors],
         }

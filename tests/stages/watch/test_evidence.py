@@ -133,6 +133,16 @@ def test_an_alert_lasts_while_the_change_does_and_ends_by_evidence(name: str) ->
     assert 0 <= over < 60
 
 
+@pytest.mark.parametrize(("name", "smaller"), [("location", Change(shift=0.75)), ("scale", Change(scale=1.6))])
+def test_a_change_that_becomes_smaller_is_not_over(name: str, smaller: Change) -> None:
+    """The bet that found it falls, one on less rises."""
+    made = mixture(DRIFT)
+    assert settled(made, WORLD.parts(60, 7, {MOVED: CHANGES[name]}))[-1] is not None
+    assert all(said is not None and said[1] >= 0.01 for said in settled(made, WORLD.parts(150, 8, {MOVED: smaller})))
+    after = settled(made, WORLD.parts(100, 9))
+    assert next(k for k, said in enumerate(after) if said is not None and said[1] < 0.01) < 60
+
+
 def test_without_events_an_alert_ends_neither_by_forgetting_nor_by_time() -> None:
     made = mixture()
     opened = settled(made, WORLD.parts(20, 7, {MOVED: CHANGES["location"]}))[-1]
