@@ -69,6 +69,8 @@ def check_stream(density: Density, config: Config) -> None:
         raise ModelError(
             f"it says what is normal in {len(density.references)} slicings, event.slicings has {len(event.slicings)}"
         )
+    if density.manifest.get("slicings") != event.slicings:
+        raise ModelError(f"it was made for the slicings {density.manifest.get('slicings')}, not {event.slicings}")
     made_for, pane_ms = density.references[0].pane_ms, int(config.windows.pane)
     if made_for != pane_ms:
         raise ModelError(f"it says what is normal in panes of {made_for} ms, windows.pane is {pane_ms} ms")

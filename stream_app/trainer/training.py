@@ -109,7 +109,11 @@ def _too_few(config: Config, parts: Split) -> str:
 def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:
     """Fit on the split: warm where there is a model in service, from scratch otherwise."""
     config, start = retrain.config, retrain.in_service
-    manifest: dict[str, Any] = {"stream": config.stream, "request": retrain.request.id}
+    manifest: dict[str, Any] = {
+        "stream": config.stream,
+        "slicings": config.event.slicings,
+        "request": retrain.request.id,
+    }
     learn: Learn
     if config.privacy.enabled:
         rows = len(parts.train) + len(parts.validation)

@@ -89,7 +89,8 @@ class World:
         parts = [Table.of(*streams.table(np.random.default_rng(i), n)) for i, n in enumerate((600, 200, 400))]
         settings = FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=_STEPS)))
         spec = FeatureSpec(streams.NUMERIC, streams.CATEGORIES)
-        made = Density.fit(spec, *parts, 0, settings, manifest={"stream": "s"})
+        manifest = {"stream": "s", "slicings": self.config.event.slicings}
+        made = Density.fit(spec, *parts, 0, settings, manifest=manifest)
         made = made.with_reference(streams.held_out(0), streams.PANE)
         return artifact.load(artifact.pack(made, self.trainer, MODEL_BYTES_MAX), self._trusted)
 

@@ -22,12 +22,15 @@ def config_in(folder: Path, stream: str = "s", numeric: tuple[str, ...] = ("x", 
     return Config(stream=stream, topics=TopicsConfig(events="e"), event=event, root=str(folder))
 
 
+ABOUT = {"stream": "s", "slicings": [[]]}
+
+
 @cache
 def density() -> Density:
     """A model of the stream ``s`` with the columns x and y; read-only."""
     parts = [Table.of(np.random.default_rng(seed).standard_normal((200, 2)).astype(np.float32)) for seed in range(3)]
     learn = MaximumLikelihood(TrainConfig(max_steps=5))
-    made = Density.fit(FeatureSpec(("x", "y")), *parts, 0, FitConfig(learn=learn), manifest={"stream": "s"})
+    made = Density.fit(FeatureSpec(("x", "y")), *parts, 0, FitConfig(learn=learn), manifest=ABOUT)
     return made.with_reference(parts[2], int(WindowsConfig().pane))
 
 

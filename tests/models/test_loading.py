@@ -69,6 +69,9 @@ def test_a_model_that_does_not_say_what_is_normal_here_is_not_accepted(config: C
         check_stream(density(), two)
     with pytest.raises(ModelError, match="in 0 slicings"):
         check_stream(replace(density(), channels=None, references=()), config)
+    other = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, slicings=[["x"]]))
+    with pytest.raises(ModelError, match=r"made for the slicings \[\[\]\], not \[\['x'\]\]"):
+        check_stream(density(), other)
     minutes = msgspec.structs.replace(config, windows=WindowsConfig(pane=Duration(60_000)))
     with pytest.raises(ModelError, match=r"panes of 3600000 ms, windows\.pane is 60000 ms"):
         check_stream(density(), minutes)

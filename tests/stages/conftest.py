@@ -24,7 +24,7 @@ def _fit(seed: int, model_id: str) -> Density:
         calibration=parts[2],
         seed=seed,
         config=FitConfig(learn=MaximumLikelihood(TrainConfig(max_steps=60))),
-        manifest={"stream": "s"},
+        manifest={"stream": "s", "slicings": [["station"], []]},
     )
     density = density.with_reference(held_out(seed), PANE)
     # A copy of a dataclass is built anew: what normal is stays with it.

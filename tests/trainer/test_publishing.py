@@ -21,7 +21,7 @@ from stream_app.models.registry import Registry
 from stream_app.models.signing import signature_fault
 from stream_app.trainer import publishing
 from stream_app.trainer.publishing import notice_message, publish, publish_registry
-from tests.models.streams import config_in, density, notice_of
+from tests.models.streams import ABOUT, config_in, density, notice_of
 from tests.trainer.fakes import FakeProducer
 
 
@@ -40,7 +40,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
 
 def kept(config: Config, number: int) -> artifact.Artifact:
     """A model in the registry with its notice."""
-    model = artifact.pack(replace(density(), manifest={"stream": "s", "number": number}), signing_key(config))
+    model = artifact.pack(replace(density(), manifest={**ABOUT, "number": number}), signing_key(config))
     registry = Registry(config)
     registry.save(model)
     registry.record(msgspec.structs.replace(notice_of(model.model_id), key_id=model.key_id, created_ms=number))
