@@ -10,7 +10,7 @@ import numpy as np
 from flowlib.channels import Channels, EventScores, value_codes
 from flowlib.reference.counts import fit_missing, fit_shares, fit_still, fit_volume
 from flowlib.reference.dependence import variance_ratio
-from flowlib.reference.moments import Normal, Sums, deviations, group_sum
+from flowlib.reference.moments import Normal, Sums, centred_products, deviations, group_sum
 from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, SLICES_MAX, VARIES, Reference
 from flowlib.reference.shrinkage import Pooled, pool
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
@@ -175,7 +175,6 @@ class _Moments:
     def _fit_means(self, slices: int) -> None:
         total, e = self._total, self._total.base.shape[1]
         n, i, j = np.maximum(total.present, 1e-9), *self._pairs.T
-        both = np.minimum(n[:, i], n[:, j])
         location, scale, product = np.split(self.inflation[1:], [e, 2 * e], axis=1)
         within = (total.square - total.base**2 / n).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
         within = np.maximum(within, _SPREAD_MIN)
@@ -185,8 +184,8 @@ class _Moments:
             (total.square - 2 * m * total.base + n * m**2) / n / within, _variance(scale * self._square_sd**2, n)
         )
         sd = np.sqrt(np.maximum(square.mean, _SQUARE_MIN) * within)
-        centred = total.product - m[:, j] * total.base[:, i] - m[:, i] * total.base[:, j] + both * m[:, i] * m[:, j]
-        own = centred / (sd[1:, i] * sd[1:, j]) / both
+        both, centred = centred_products(total, m, self._pairs)
+        own = centred / (sd[1:, i] * sd[1:, j]) / np.maximum(both, 1e-9)
         dependence = pool(own, _variance(product * self._product_sd**2, both))
         self._pooled: tuple[Pooled, Pooled, Pooled] = (mean, square, dependence)
         self.normal = Normal(mean.mean, sd, dependence.mean, self._square_sd, self._product_sd, self._pairs)
@@ -224,4 +223,4 @@ class _Moments:
 
 def _variance(of_event: Floats, n: Floats) -> Floats:
     """Sampling variances of means; inf where there are fewer than two values."""
-    return np.where(n >= 2, of_event / n, np.inf)
+    return np.where(n >= 2, of_event / np.maximum(n, 1.0), np.inf)

@@ -73,18 +73,29 @@ class Normal:
 def deviations(sums: Sums, normal: Normal) -> tuple[Floats, Floats]:
     """Events and deviations ``(m, c)`` of every channel, from sums alone; a deviation of one event has mean 0, sd 1.
 
-    Second moments are taken about the slice's own mean: Σ(x − m)² = Σx² − 2m·Σx + n·m², and likewise for products.
+    Second moments are taken about the slice's own mean: Σ(x − m)² = Σx² − 2m·Σx + n·m², and likewise for products
+    (:func:`centred_products`).
     """
     n, mean, sd = sums.present, normal.mean, normal.sd
     i, j = normal.pairs.T
     location = (sums.base - n * mean) / sd
     scale = ((sums.square - 2 * mean * sums.base + n * mean**2) / sd**2 - n) / normal.square_sd
-    both = np.minimum(n[:, i], n[:, j])
-    centred = (
-        sums.product - mean[:, j] * sums.base[:, i] - mean[:, i] * sums.base[:, j] + both * mean[:, i] * mean[:, j]
-    )
+    both, centred = centred_products(sums, mean, normal.pairs)
     product = (centred / (sd[:, i] * sd[:, j]) - both * normal.product) / normal.product_sd
     return np.concatenate([n, n, both], axis=1), np.concatenate([location, scale, product], axis=1)
+
+
+def centred_products(sums: Sums, mean: Floats, pairs: Ints) -> tuple[Floats, Floats]:
+    """Events and sums of products about means ``(m, d + 1)``, of each pair ``(m, p)``.
+
+    Products are of events that have both values. Sums of one column over just these are not kept: they are taken for
+    their share of all its events, or a gap in one column would look like dependence on the others.
+    """
+    i, j = pairs.T
+    both = np.minimum(sums.present[:, i], sums.present[:, j])
+    usual = sums.base / np.maximum(sums.present, 1.0)
+    off = mean[:, j] * usual[:, i] + mean[:, i] * usual[:, j] - mean[:, i] * mean[:, j]
+    return both, sums.product - both * off
 
 
 def group_sum(values: Floats | Bools, codes: Ints, groups: int) -> Floats:

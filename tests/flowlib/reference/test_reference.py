@@ -221,3 +221,19 @@ def test_the_volume_ratio_has_the_mean_1(size: float, factor: float, mean: float
     p = poisson.pmf(n, mean) if size > 1e6 else nbinom.pmf(n, size, size / (size + mean))
     ratio = volume_log_ratio(n, np.array(mean), size, np.array(factor))
     assert (p * np.exp(np.minimum(ratio, 600))).sum() == pytest.approx(1.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_a_gap_in_one_column_is_no_dependence(share: float) -> None:
+    """In slices that differ, sums of a column over events that lack the other would be taken for products."""
+    held = held_out(slices=10, gaps=0.0, differ=1.0)
+    reference = held.reference()
+    single = Sums.of_events(held.channels, held.events)
+    lost = np.random.default_rng(1).random(len(held.code)) < share
+    single.present[lost, 0] = single.base[lost, 0] = single.square[lost, 0] = 0.0
+    single.product[lost] = 0.0
+    cells = held.code * 1_000 + np.arange(len(held.code)) // 10 % 200
+    _, first, of_cell = np.unique(cells, return_index=True, return_inverse=True)
+    n, x = deviations(single.grouped(of_cell, len(first)), reference.normal().take(held.code[first] + 1))
+    by_slice = [x[held.code[first] == s, -1].sum() / max(n[held.code[first] == s, -1].sum(), 1.0) for s in range(10)]
+    assert np.abs(by_slice).max() < 0.15, "it was 0.5 times the product of the slice's means, and more"
