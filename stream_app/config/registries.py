@@ -14,8 +14,8 @@ EventFormat = Literal["json"]
 DetectorName = Literal[
     "variation",
     "location",
-    "scale",
     "dependence",
+    "scale",
     "likelihood",
     "categories",
     "unit",
