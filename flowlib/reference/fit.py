@@ -11,7 +11,7 @@ from flowlib.channels import Channels, EventScores, value_codes
 from flowlib.reference.counts import fit_missing, fit_shares, fit_still, fit_volume
 from flowlib.reference.dependence import variance_ratio
 from flowlib.reference.moments import Normal, Sums, centred_products, deviations, group_sum
-from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, SLICES_MAX, VARIES, Reference
+from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, VARIES, Reference, most_slices
 from flowlib.reference.shrinkage import Pooled, pool
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
@@ -73,7 +73,8 @@ def fit_reference(
     arrivals, known = table if arrivals is None else arrivals, table if known is None else known
     arrivals = arrivals.span(max(len(arrivals) - ARRIVALS_MAX, 0), len(arrivals))
     slices, arrived = table.in_slicing(slicing), arrivals.in_slicing(slicing)
-    names = _largest(slices, arrived)
+    slicings = 1 if table.others is None else 1 + table.others.shape[1]
+    names = _largest(most_slices(len(kinds), events.group.shape[1], slicings), slices, arrived)
     code, arrived_code = _codes(names, slices), _codes(names, arrived)
     named, panes = code >= 0, table.time_ms // pane_ms
     single = Sums.of_events(channels, events)
@@ -138,9 +139,9 @@ def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:
     return low, high
 
 
-def _largest(*slices: Objects) -> tuple[str, ...]:
+def _largest(most: int, *slices: Objects) -> tuple[str, ...]:
     names, counts = np.unique(np.concatenate(slices).astype(str), return_counts=True)
-    order = np.sort(np.argsort(-counts, kind="stable")[:SLICES_MAX])
+    order = np.sort(np.argsort(-counts, kind="stable")[:most])
     return tuple(str(name) for name in names[order])
 
 

@@ -6,6 +6,7 @@ not known of it; row 0 stands for a slice that was not there. It travels with th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -20,8 +21,8 @@ from flowlib.table import Floats, Ints
 LAMBDAS = (0.2, 0.45, 0.9, 1.6)
 """Bets that the cumulants are kept for, per standard deviation of one event."""
 
-SLICES_MAX = 4_096
-"""Slices with a row of their own, those with most events."""
+SLICES_MAX, SLICES_BYTES_MAX = 4_096, 6_000_000
+"""Slices with a row of their own, those with most events; what they take in all references of a model."""
 
 STILL_SIZES = 3
 """A pane with one value, with two, with more: how likely it is to repeat the one before."""
@@ -191,6 +192,19 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "rate_inflation": ("s",),
 }
 assert list(_SHAPES) == [field.name for field in fields(Reference)][2:]
+
+
+def most_slices(d: int, k: int, slicings: int) -> int:
+    """Slices with a row of their own in each reference of a model with d numeric and k categorical columns, so that
+    it fits into a message.
+
+    >>> [most_slices(d, 3, slicings) for d, slicings in ((8, 1), (8, 2), (32, 1), (300, 1))]
+    [4096, 2688, 2145, 358]
+    """
+    sizes = {"s": 1, "d": d, "e": d + 1, "k": k, "p": pairs_of(d), "c": 2 * (d + 1) + pairs_of(d)}
+    shapes = [[sizes[n] if isinstance(n, str) else n for n in shape] for shape in _SHAPES.values() if shape[0] == "s"]
+    of_slice = sum(4 * math.prod(shape) for shape in shapes)
+    return max(min(SLICES_MAX, SLICES_BYTES_MAX // (of_slice * slicings)), 1)
 
 
 def hour_of_week(time_ms: Ints) -> Ints:

@@ -10,6 +10,7 @@ import pytest
 
 from flowlib.channels import UNIT, value_codes
 from flowlib.encoder.findings import Finding
+from flowlib.reference import reference as module
 from flowlib.reference.fit import column_kinds
 from flowlib.reference.moments import Sums, deviations
 from flowlib.reference.reference import (
@@ -36,6 +37,20 @@ def test_means_are_known_as_well_as_they_are_said_to_be(differ: float, phi: floa
     off = np.abs(reference.mean[1:, :2] - truth) / (reference.mean_se[1:, :2] * reference.sd[1:, :2])
     assert (off <= 2).mean() > 0.9
     assert reference.rows[1:].tolist() == [800.0] * 40
+
+
+def test_of_more_slices_than_fit_into_a_message_those_with_most_events_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = held_out(slices=40, panes=40, seed=1)
+    whole = held.reference()
+    size = sum(4 * getattr(whole, name)[0].size for name, shape in _SHAPES.items() if shape[0] == "s")
+    monkeypatch.setattr(module, "SLICES_BYTES_MAX", 7 * size + 1)
+    few = held.reference()
+    assert len(few.slices) == 7
+    counts = {name: int((held.table.slices == name).sum()) for name in whole.slices}
+    assert sum(counts[name] for name in few.slices) == sum(sorted(counts.values())[-7:])
+    assert few.rows[0] == len(held.table) - few.rows[1:].sum()
 
 
 def _true_means(held: Held) -> Any:
