@@ -25,7 +25,7 @@ BLOCKS_MIN = 6
 _CONFIDENCE, _POOLED_BLOCKS = 0.9, 100.0
 """Of the limit; and how many blocks the mean over all channels counts for."""
 
-_CHANCE = 0.01
+_CHANCE = 0.0005
 """A slice's own ratio counts where chance would make one so large less often than this."""
 
 
