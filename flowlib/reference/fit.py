@@ -220,6 +220,11 @@ class _Moments:
         self.all_inflation = variance_ratio(of_pane, events, np.full(len(panes), -1), panes)[0]
         total = np.maximum(events.sum(axis=0), 1.0)
         self.all_se = np.sqrt(self.all_inflation / total)
+        # Slices that are alike have their mean from one another: what moves all of them at once is in each of them.
+        of_mean, of_square, of_product = np.split(self.all_se, [(e := self.mean_se.shape[1]), 2 * e])
+        self.mean_se = np.hypot(self.mean_se, of_mean)
+        self.square_se = np.hypot(self.square_se, of_square)
+        self.product_se = np.hypot(self.product_se, of_product)
 
 
 def _variance(of_event: Floats, n: Floats) -> Floats:

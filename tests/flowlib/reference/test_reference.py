@@ -53,6 +53,16 @@ def test_of_more_slices_than_fit_into_a_message_those_with_most_events_are_kept(
     assert few.rows[0] == len(held.table) - few.rows[1:].sum()
 
 
+def test_what_moves_all_slices_at_once_is_not_known_the_better_for_many_of_them() -> None:
+    """Ten days, each of which moves all of forty slices by .3: that leaves .3 / √10 unknown of each."""
+    held = held_out(slices=40, panes=240, seed=3)
+    base, day = held.events.base.copy(), (held.table.time_ms - START_MS) // (24 * PANE_MS)
+    base[:, 0] += np.rint(0.3 * UNIT * np.random.default_rng(4).standard_normal(10))[day].astype(np.int64)
+    moved = replace(held, events=replace(held.events, base=base)).reference()
+    assert moved.mean_se[1:, 0].min() > 0.06
+    assert held.reference().mean_se[1:, 0].max() < 0.04
+
+
 def _true_means(held: Held) -> Any:
     """The mean score of a slice under its own location, from a large draw."""
     z = np.random.default_rng(98).standard_normal((20_000, 1))

@@ -12,7 +12,7 @@ from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
 from stream_app.stages.watch.detectors import DETECTORS, Evidence, Part
-from stream_app.stages.watch.detectors.checks import MOVED, check_detector
+from stream_app.stages.watch.detectors.checks import ENOUGH, MOVED, check_detector
 from stream_app.stages.watch.detectors.counting import LEAST, MOST, bernoulli
 from stream_app.stages.watch.detectors.location import LocationDetector
 from stream_app.stages.watch.detectors.missing import MissingDetector
@@ -241,6 +241,31 @@ def test_all_slices_together_show_what_none_shows_alone() -> None:
     alone = total.max()
     assert np.max(group) > 20 > alone
     assert np.unravel_index(int(np.argmax(group)), np.shape(group))[1] == 0, "x0"
+
+
+@pytest.mark.parametrize("seed", range(5, 9))
+def test_slices_that_are_not_known_say_little_of_all_together(seed: int) -> None:
+    """Those that come are not those of the reference: that they are as they are is no change of any of them."""
+    world = World(slices=24, differ=True, seed=seed)
+    detector, total = LocationDetector(world.config, world.layout), np.zeros((5, 8))
+    for part in world.parts(60, 3):
+        strangers = Part(part.layout, part.start_ms, part.reference, 0 * part.known, part.slices, part.rows)
+        group = detector.together(strangers, part.slices < 4)
+        assert group is not None
+        total = np.maximum(total, 0.0) + group.log_e[0]
+    assert total.max() < ENOUGH
+
+
+@pytest.mark.parametrize("odds", [3.0, 10.0, 40.0])
+def test_runs_of_any_length_are_no_evidence(odds: float) -> None:
+    """Outages of geometric length: with twice their mean length for variance ratio, each odds has the mean one."""
+    rng = np.random.default_rng(2)
+    begins, length = rng.random(400_000) < 0.0005, rng.geometric(1 / 30, 400_000)
+    hits = np.where(begins, length, 0).astype(np.float64)
+    ones = np.ones(len(hits))
+    log_e = bernoulli(hits, ones, 0.02 * ones, np.array([odds]), 60.0 * ones)[:, 0]
+    assert np.exp(log_e).mean() < 1.0
+    assert np.exp(bernoulli(hits, ones, 0.02 * ones, np.array([40.0]), 12.0 * ones)).mean() > 1.0, "too small a ratio"
 
 
 def test_a_share_of_all_or_nothing_is_not_bet_on() -> None:

@@ -92,8 +92,11 @@ class Part:
         """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
         key = chosen.tobytes()  # all detectors of a rule choose the same slices
         if key not in self._together:
+            own = self.deviations[0][chosen] * self.reference.standard_error[self.known[chosen]]
             n, deviation = (values[chosen].sum(axis=0, keepdims=True) for values in self.deviations)
-            slack = ZONE / 4 + 2.0 * self.reference.all_se[None]
+            # What is unknown of the slices adds up by who is here: they may be others than those of the reference.
+            unknown = np.sqrt((own**2).sum(axis=0, keepdims=True)) / np.maximum(n, 1e-9)
+            slack = ZONE / 4 + 2.0 * np.maximum(self.reference.all_se, unknown)
             of_all = moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.all_inflation)
             self._together[key] = of_all
         return self._together[key]
