@@ -25,8 +25,9 @@ BLOCKS_MIN = 6
 _CONFIDENCE, _POOLED_BLOCKS = 0.9, 100.0
 """Of the limit; and how many blocks the mean over all channels counts for."""
 
-_CHANCE = 0.0005
-"""A slice's own ratio counts where chance would make one so large less often than this."""
+_CHANCE, _APART = 0.0005, 1e-5
+"""A slice's own ratio counts where chance would make one so large less often than this; and it counts no more for the
+others where hardly ever: without those that happened to have most outages the others would seem to have few."""
 
 
 def variance_ratio(deviation: Floats, weight: Floats, slices: Ints, panes: Ints, s: int = 0) -> Floats:
@@ -55,20 +56,32 @@ def variance_ratio(deviation: Floats, weight: Floats, slices: Ints, panes: Ints,
     if not deviation.size:
         return np.ones((s + 1, deviation.shape[1]))
     rows = slices + 1
-    every = [_Blocks.of(deviation, weight, rows, panes // length, s + 1) for length in _lengths(panes)]
-    strange = np.zeros((len(every[0].squares), deviation.shape[1]), dtype=bool)
-    for _ in range(2):  # those that are strange make the others look less so
+    every = [_Blocks.of(deviation, weight, rows, panes // length, s + 1) for length in lengths(panes)]
+    apart = np.zeros((len(every[0].squares), deviation.shape[1]), dtype=bool)
+    for _ in range(2):  # those that are apart make the others look less so
         for blocks in every:
-            strange |= blocks.beyond(blocks.ratio(~strange))
-    ordinary = np.max([blocks.ratio(~strange) for blocks in every], axis=0, initial=1.0)
+            apart |= blocks.beyond(blocks.ratio(~apart), _APART)
+    strange = np.any([blocks.beyond(blocks.ratio(~apart), _CHANCE) for blocks in every], axis=0)
+    ordinary = np.max([blocks.ratio(~apart) for blocks in every], axis=0, initial=1.0)
     own = np.max([blocks.own() for blocks in every], axis=0, initial=1.0)
     ratio = np.where(strange, np.maximum(own, ordinary), ordinary)
-    ratio[0] = np.max([blocks.ratio(np.ones_like(strange)) for blocks in every], axis=0, initial=1.0)
+    ratio[0] = np.max([blocks.ratio(np.ones_like(apart)) for blocks in every], axis=0, initial=1.0)
     return np.asarray(ratio[: s + 1])
 
 
-def _lengths(panes: Ints) -> list[int]:
+def lengths(panes: Ints) -> list[int]:
+    """Lengths of blocks that there are enough of."""
     return [length for length in BLOCKS if length == 1 or len(np.unique(panes // length)) >= BLOCKS_MIN]
+
+
+def block_sums(deviation: Floats, weight: Floats, rows: Ints, blocks: Ints) -> tuple[Ints, Floats, Floats]:
+    """The slice ``(g,)`` of each block, its weight, and its deviation ``(g, c)`` about the slice's own mean."""
+    width, w = int(blocks.max(initial=0)) + 1, int(rows.max(initial=0)) + 1
+    groups, code = np.unique(rows * width + blocks, return_inverse=True)
+    of_block = groups // width
+    total, events = (group_sum(part, code, len(groups)) for part in (deviation, weight))
+    mean = group_sum(total, of_block, w) / np.maximum(group_sum(events, of_block, w), 1e-300)
+    return of_block, events, total - events * mean[of_block]
 
 
 @dataclass(frozen=True)
@@ -88,12 +101,9 @@ class _Blocks:
     @classmethod
     def of(cls, deviation: Floats, weight: Floats, rows: Ints, blocks: Ints, least: int) -> _Blocks:
         """Sum up cells of ``rows (m,)`` (slices) in ``blocks (m,)``; w is ``least`` or more."""
-        width = int(blocks.max(initial=0)) + 1
-        groups, code = np.unique(rows * width + blocks, return_inverse=True)
-        of_block, w = groups // width, max(int(rows.max(initial=0)) + 1, least)
-        total, events = (group_sum(part, code, len(groups)) for part in (deviation, weight))
+        of_block, events, rest = block_sums(deviation, weight, rows, blocks)
+        w = max(int(rows.max(initial=0)) + 1, least)
         of_all = np.maximum(group_sum(events, of_block, w), 1e-300)
-        rest = total - events * (group_sum(total, of_block, w) / of_all)[of_block]
         # Deviations from the mean of the same blocks are smaller by each block's share.
         expected = events * (1.0 - events / of_all[of_block])
         counts = np.bincount(of_block, minlength=w)[:, None].astype(np.float64)
@@ -113,9 +123,9 @@ class _Blocks:
         heavy = _limit(free * self._telling(squares, fourths, n)) / _limit(free)
         return np.where(known, np.maximum(ratio * heavy, pooled * _limit(free + pooled_blocks)), 1.0)
 
-    def beyond(self, ratio: Floats) -> Bools:
+    def beyond(self, ratio: Floats, chance: float) -> Bools:
         """``(w, c)`` slices whose own ratio would by chance hardly be so large, were it that of all ``(c,)``."""
-        return np.asarray((self.blocks > 2) & (self._own > ratio * chi2_share(self._free, 1.0 - _CHANCE)))
+        return np.asarray((self.blocks > 2) & (self._own > ratio * chi2_share(self._free, 1.0 - chance)))
 
     def own(self) -> Floats:
         """``(w, c)`` upper limit of each slice's own."""

@@ -12,6 +12,7 @@ from flowlib.reference.counts import fit_missing, fit_shares, fit_still, fit_vol
 from flowlib.reference.dependence import variance_ratio
 from flowlib.reference.moments import Normal, Sums, centred_products, deviations, group_sum
 from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, VARIES, Reference, most_slices
+from flowlib.reference.runs import with_runs
 from flowlib.reference.shrinkage import Pooled, pool
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
@@ -163,11 +164,14 @@ class _Moments:
         e, p = events.base.shape[1], len(pairs)
         self.inflation = np.ones((slices + 1, 2 * e + p))
         self._square_sd, self._product_sd = np.full(e, 1.3), np.full(p, 1.2)
+        self.cumulants = np.zeros((2 * e + p, 2, len(LAMBDAS)))
         for _ in range(_ROUNDS):
             self._fit_means(slices)
             self._fit_events()
             n, deviation = deviations(self._cells, self._at(self._slice_of))
             self.inflation = variance_ratio(deviation, n, self._slice_of, self._pane_of, slices)
+        at = self._slice_of, self._pane_of
+        self.cumulants = with_runs(self.cumulants, np.array(LAMBDAS), deviation, n, self.inflation[1:], *at)
         self._fit_all(n, deviation)
 
     def _at(self, codes: Ints) -> Normal:
