@@ -31,7 +31,7 @@ WINDOWS = 12 * (380 * 4 - 1) * 4
 """Of each station: panes of six hours but the last, which nothing closes; each as itself and in three spans."""
 
 WEEK_MS = 7 * 86_400_000
-SEASON_MS = {"2013-07-01": 1_372_636_800_000, "2013-09-15": 1_379_203_200_000, "2013-09-22": 1_379_808_000_000}
+SEASON_MS = {"2013-07-01": 1_372_636_800_000, "2013-09-22": 1_379_808_000_000}
 
 TIMES = {"events_per_s", "seconds_to_first_score", "seconds_total"}
 """Figures of a report that tell of the machine."""
@@ -121,24 +121,22 @@ def assert_same_lines(live: list[dict[str, Any]], again: list[dict[str, Any]]) -
 
 
 def check_figures(report: dict[str, Any]) -> None:
-    """Exact where only the data decides; narrow bands where training does, which rounds otherwise on another CPU.
-
-    With AVX2 arithmetic it is 69 alerts, 13 of them on drift, as with AVX-512; with SSE4 it is 67 and 12.
-    """
+    """Exact where only the data decides; bands where training does, which rounds otherwise on another CPU."""
     assert report["events_received"] == report["events_produced"] == report["windowed"] == EVENTS
     assert report["conserved"]
     assert report["events_received"] == sum(report[name] for name in COUNTERS if name != "received")
     assert (report["slices"], report["windows_written"]) == (12, WINDOWS)
-    assert 60 <= report["alerts_opened"] <= 78
-    assert 10 <= report["drift_alerts_opened"] <= 16
-    assert 0 <= report["alerts_opened"] - report["alerts_resolved"] <= 6
-    assert 4 <= report["retrain_requests"] <= 6
-    assert 4 <= report["models_promoted"] <= 6
+    assert 12 <= report["alerts_opened"] <= 30, "one drift for each station, and true outages"
+    assert 10 <= report["drift_alerts_opened"] <= 22
+    assert report["alerts_opened"] == report["drift_alerts_opened"] + report["fault_alerts_opened"]
+    assert 3 <= report["alerts_resolved"] + report["alerts_learned"] <= report["alerts_opened"]
+    assert 6 <= report["retrain_requests"] <= 12
+    assert 5 <= report["models_promoted"] <= 10
     assert report["models_refused"] == 0
     rates = report["alarm_rate"]
     assert 0.010 <= rates["reference"] <= 0.017
-    assert 0.07 <= rates["drift"] <= 0.13
-    assert 0.007 <= rates["after_swap"] <= 0.02
+    assert rates["drift"] <= 0.03, "drift is found long before many events are strange"
+    assert 0.007 <= rates["after_swap"] <= 0.04
 
 
 def check_marks(folder: Path, report: dict[str, Any]) -> None:
@@ -162,7 +160,8 @@ def test_two_runs_say_the_same_however_fast_the_traffic_goes(tansu: str, tmp_pat
     fast, slow = [{name: value for name, value in report.items() if name not in TIMES} for report in reports]
     assert fast == slow
     assert fast["swaps"] == 1, "a run without a retrain and a swap would say little"
-    assert {activation["time_ms"] for activation in fast["activations"]} == {0, SEASON_MS["2013-09-15"]}
+    first, swapped = sorted({activation["time_ms"] for activation in fast["activations"]})
+    assert (first, swapped) == (0, season.next_mark(swapped - 1)), "at a mark"
     assert fast["events_received"] == 12 * 24 * 83
 
 
