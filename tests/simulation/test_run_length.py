@@ -92,8 +92,9 @@ def test_a_change_is_found_soon(rule: str, change: Change, median: int) -> None:
 
 
 def test_rare_slices_are_found_together() -> None:
-    """A hundred slices of .1 events a pane, all of them shifted by half a standard deviation."""
-    world = World(d=4, slices=100, rate=0.1, panes=480, seed=seed())
-    changes = dict.fromkeys(range(100), Change(shift=0.5))
-    (first,) = first_alarms(world, "drift", (10_000.0,), 40, changes)
-    assert first[0] <= 25, f"seed {seed()}: {first[0]} panes"
+    """A hundred slices of .1 events a pane, all of them shifted by half a standard deviation; five such worlds."""
+    changes, found = dict.fromkeys(range(100), Change(shift=0.5)), []
+    for k in range(5):
+        world = World(d=4, slices=100, rate=0.1, panes=480, seed=seed() + k)
+        found.append(first_alarms(world, "drift", (10_000.0,), 60, changes)[0][0])
+    assert np.median(found) <= 30, f"seed {seed()}: {found} panes"
