@@ -16,21 +16,13 @@ import numpy as np
 
 from flowlib.table import Floats
 from tests.bench.detect import product
+from tests.bench.detect.delay import Case
 from tests.bench.detect.pool import each
 from tests.bench.detect.streams import Change, Planted
 
 D = 8
 KINDS = {"shift": "shift_1", "scale": "scale_1.5", "swap": "swap", "lost_pair": "dependence"}
 """What the bench calls a change to its kind in :mod:`tests.bench.detect.streams`."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A stream and the name of each slice's change."""
-
-    planted: Planted
-    called: dict[str, str]
-    plant: bool
 
 
 @dataclass(frozen=True)

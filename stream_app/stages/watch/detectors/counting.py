@@ -21,6 +21,15 @@ _OF_RUNS = np.log(3.0)
 """Nats that a run of usual length may bring."""
 
 
+def never(events: Floats) -> float:
+    """The largest share that is normal of what none of the reference's events had: the rule of three, and a little.
+
+    >>> round(never(np.array([200.0, 97.0])), 4)
+    0.0101
+    """
+    return 3.0 / (float(events.sum()) + 3.0) + 1e-4
+
+
 def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflation: Floats) -> Floats:
     """Log e-values ``(…, b)`` of more hits than normal.
 

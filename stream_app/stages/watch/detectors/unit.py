@@ -11,7 +11,7 @@ from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import bernoulli, never
 
 _ODDS = np.array([30.0, 1_000.0])
 
@@ -35,7 +35,7 @@ class UnitDetector(Stateless):
         low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
         there = low <= high
         beyond = there & ((low > reference.high) | (high < reference.low))
-        share = np.full(beyond.shape, 3.0 / (float(reference.rows.sum()) + 3.0) + 1e-4)  # the rule of three
+        share = np.full(beyond.shape, never(reference.rows))
         log_e = bernoulli(beyond.astype(np.float64), there.astype(np.float64), share, _ODDS, np.ones(beyond.shape))
         return Evidence(log_e, there & (reference.kind == VARIES))
 

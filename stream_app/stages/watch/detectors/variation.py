@@ -11,7 +11,7 @@ from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import bernoulli, never
 
 _ODDS = np.array([300.0, 3_000.0])
 """Smaller ones would hardly ever be told from normal again, and keep an alert open for months."""
@@ -43,7 +43,7 @@ class VariationDetector(Stateless):
         hits = there & np.where(absent, True, other)
         trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
         watched = (reference.kind == CONSTANT) | absent
-        share = np.full(hits.shape, 3.0 / (float(reference.rows.sum()) + 3.0) + 1e-4)  # the rule of three
+        share = np.full(hits.shape, never(reference.rows))
         log_e = bernoulli(hits.astype(np.float64), trials.astype(np.float64), share, _ODDS, np.ones(hits.shape))
         return Evidence(log_e, trials & watched)
 
