@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from kafka.admin import KafkaAdminClient
 
@@ -69,9 +70,21 @@ def of_workers(stream: Stream) -> dict[int, list[Signal]]:
     return {n: part for n, part in stream.signals().items() if n != trainer_signals(WIDTH)}
 
 
+def hotter(value: bytes | None) -> bytes:
+    """An event of a world that has changed, by so much that every partition has alerts, whatever the model."""
+    event = msgspec.json.decode(value or b"{}")
+    return msgspec.json.encode({**event, "TEMP": float(event["TEMP"] or 0.0) + 25.0})
+
+
+def changed(stream: GrowingStream, example: Path) -> list[tuple[bytes | None, bytes | None]]:
+    """The example, hotter from its middle on."""
+    rows = stream.rows(example)
+    return [(key, value if n < len(rows) // 2 else hotter(value)) for n, (key, value) in enumerate(rows)]
+
+
 def grow(stream: GrowingStream, example: Path) -> None:
     """A third of the events on two partitions, the rest on four; a few of them before the workers know of the new."""
-    rows = stream.rows(example)
+    rows = changed(stream, example)
     stream.publish()
     stream.produce(rows[: len(rows) // 3])
     for _ in range(2):
