@@ -15,7 +15,7 @@ import msgspec
 
 from stream_app.config import Config, EventConfig
 from stream_app.errors import DriftflowError
-from stream_app.stages.score.decoding import time_parser
+from stream_app.stages.score.event_time import time_parser
 from stream_app.stages.score.rejects import Undecodable
 
 Row = tuple[bytes | None, bytes]

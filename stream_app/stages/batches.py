@@ -65,6 +65,9 @@ class EventBatch:
         categorical: ``(n, k)`` object array of str or None.
         slices: ``(n, s)`` object array of slice names, one column for each slicing.
         ids: n event ids, or None where no id field is configured.
+        coerced: ``(n,)`` int64, fields of each event that were read leniently; None for none.
+        later_ms: ``(n,)`` int64, the event time where a local time that clocks show twice is the second of the two,
+            else ``event_time_ms``; None for none.
     """
 
     topic: str
@@ -76,6 +79,8 @@ class EventBatch:
     categorical: Objects
     slices: Objects
     ids: list[str] | None = None
+    coerced: Ints | None = None
+    later_ms: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)

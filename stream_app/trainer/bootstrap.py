@@ -9,7 +9,7 @@ import msgspec
 from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.errors import ConfigError
-from stream_app.stages.score.decoding import time_parser
+from stream_app.stages.score.event_time import time_parser
 from stream_app.stages.score.rejects import Undecodable
 
 

@@ -23,7 +23,7 @@ from stream_app.models.keys import request_key
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
 from stream_app.stages.partitioning import trainer_signals, watch_signals
-from stream_app.stages.score.decoding import time_parser
+from stream_app.stages.score.event_time import time_parser
 from tests.hostile.processes import Processes, traceback_in
 from tests.integration.stream import Stream
 

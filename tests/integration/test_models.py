@@ -16,7 +16,7 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import prepare
 from stream_app.models.registry import Registry
-from stream_app.stages.score.decoding import time_parser
+from stream_app.stages.score.event_time import time_parser
 from stream_app.trainer.publishing import make_producer, publish
 from stream_app.trainer.ranges import read_ranges
 from stream_app.trainer.requests.believing import Asked
