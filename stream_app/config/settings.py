@@ -90,6 +90,11 @@ class EventConfig(Section, frozen=True):
     """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
     max_bytes: Positive = 1_000_000
     """Larger bodies go to the dead letters undecoded."""
+    missing_values: list[str] = msgspec.field(
+        default_factory=lambda: ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None"]
+    )
+    """Texts that mean that a value is missing, on the topic and in files of every format, whatever blanks stand around
+    them; null, an absent field and a number that is none (NaN) always do."""
 
 
 class WindowsConfig(Section, frozen=True):
