@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+IsolationLevel = Literal["read_committed", "read_uncommitted"]
 SaslMechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 EventFormat = Literal["json"]
 DetectorName = Literal[

@@ -9,7 +9,15 @@ import msgspec
 from msgspec import Meta
 
 from stream_app.config.model import ModelConfig, PrivacyConfig
-from stream_app.config.registries import DetectorName, EventFormat, LevelName, SaslMechanism, SecurityProtocol, SinkName
+from stream_app.config.registries import (
+    DetectorName,
+    EventFormat,
+    IsolationLevel,
+    LevelName,
+    SaslMechanism,
+    SecurityProtocol,
+    SinkName,
+)
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
 
 
@@ -40,6 +48,9 @@ class KafkaConfig(Section, frozen=True):
     """Silence after which the broker gives a dead worker's partitions to others."""
     metadata_max_age: Duration = Duration(30_000)
     """How often clients look for new partitions and brokers."""
+    isolation: IsolationLevel = "read_committed"
+    """``read_committed``: records of aborted transactions are nothing, those of an open one wait for its end, which lag
+    and idleness do not count. ``read_uncommitted``: every record counts as soon as it is written."""
     max_poll_records: Positive = 4_000
     """Most records that are scored at once."""
 
