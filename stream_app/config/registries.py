@@ -12,6 +12,8 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 IsolationLevel = Literal["read_committed", "read_uncommitted"]
 SaslMechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 EventFormat = Literal["json"]
+PolicyName = Literal["lenient", "strict"]
+UnicodeForm = Literal["NFC", "NFKC", ""]
 DetectorName = Literal[
     "variation",
     "location",

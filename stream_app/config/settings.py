@@ -14,9 +14,11 @@ from stream_app.config.registries import (
     EventFormat,
     IsolationLevel,
     LevelName,
+    PolicyName,
     SaslMechanism,
     SecurityProtocol,
     SinkName,
+    UnicodeForm,
 )
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
 
@@ -79,7 +81,8 @@ class TopicsConfig(Section, frozen=True):
 
 
 class EventConfig(Section, frozen=True):
-    """What an event looks like."""
+    """What an event looks like. A field's name is one that the event has, dots or not, else a path: ``payload.amount``
+    is in the object ``payload``, ``items.0.price`` in the first element of a list; ``PM2\\.5`` is never a path."""
 
     time_field: str
     """Field that says when the event happened."""
@@ -106,6 +109,13 @@ class EventConfig(Section, frozen=True):
     )
     """Texts that mean that a value is missing, on the topic and in files of every format, whatever blanks stand around
     them; null, an absent field and a number that is none (NaN) always do."""
+    policy: dict[str, PolicyName] = msgspec.field(default_factory=dict)
+    """How a field is read, ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``12.5``,
+    ``1e3``, with a decimal comma ``12,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals
+    NaN and Infinity are no fault; such fields are counted (``coerced``). ``strict``: their events are rejected."""
+    unicode: UnicodeForm = "NFC"
+    """The form that texts are brought into, so that one word is one slice and one category however it is put together;
+    ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""
 
 
 class WindowsConfig(Section, frozen=True):
