@@ -4,6 +4,7 @@
 # make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
 # make bench-hostile OUT=hostile.json   hostile messages on every topic and faults in every part; with KAFKA_HOME on Kafka
 # make bench-detect DATA=../shared/data OUT=detect.json   what the detectors see and when, beside their peers
+# make bench-blind OUT=blind.json   bad input of every kind: what is lost of honest events, and how soon it is said
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile bench-detect check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -39,6 +40,9 @@ bench-hostile: .make/dev
 bench-detect: .make/dev
 	-$(MAKE) .make/bench-alibi   # without it alibi-detect's rows are left out
 	$(BIN)/python -m tests.bench.detect --data $(DATA) --out $(OUT) $(ARGS)
+
+bench-blind: .make/dev
+	$(BIN)/python -m tests.bench.blind --out $(OUT) $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .
