@@ -33,7 +33,7 @@ from flowlib.errors import ArtifactError, EngineError
 from flowlib.flows import FLOWS, Flow
 from flowlib.reference.reference import Reference
 
-FORMAT = "driftflow-model-2"
+FORMAT = "driftflow-model-3"
 BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from flowlib.table import Bools, Ints, Singles
+from flowlib.table import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from flowlib.density import Scores
@@ -228,11 +228,11 @@ def _groups(codes: Ints, known: int) -> Ints:
     return groups
 
 
-def value_codes(numeric: Singles) -> Ints:
-    """Whole numbers ``(n, d)`` in the order of the values, equal where values are: the bits of a float32, sortable.
+def value_codes(numeric: Floats) -> Ints:
+    """Whole numbers ``(n, d)`` in the order of the values, equal where values are: the bits of a float64, sortable.
 
-    >>> value_codes(np.array([[-1.0, -0.0, 0.0, 2.5]], dtype=np.float32)).tolist()
-    [[-1065353216, 0, 0, 1075838976]]
+    >>> value_codes(np.array([[-1.0, -0.0, 0.0, 2.5]])).tolist()
+    [[-4607182418800017408, 0, 0, 4612811918334230528]]
     """
-    bits = (numeric + np.float32(0.0)).view(np.int32)  # -0.0 becomes 0.0
-    return np.where(bits < 0, -(bits & np.int32(0x7FFFFFFF)), bits).astype(np.int64)
+    bits = (numeric + 0.0).view(np.int64)  # -0.0 becomes 0.0
+    return np.where(bits < 0, -(bits & np.int64(0x7FFF_FFFF_FFFF_FFFF)), bits)

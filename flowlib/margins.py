@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from flowlib.table import Floats, Singles
+from flowlib.table import Floats
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Margins:
         centre, spread: ``(d,)`` of the raw column; spreads are positive.
         scale: ``(d,)`` mean absolute value on the asinh scale over that of a normal, √(2/π); positive.
 
-    >>> margins = Margins.fit(np.random.default_rng(0).standard_normal((1_000, 2)).astype(np.float32))
-    >>> margins.of(np.array([[0.0, 0.0], [5.0, np.nan]], dtype=np.float32)).round(1)
+    >>> margins = Margins.fit(np.random.default_rng(0).standard_normal((1_000, 2)))
+    >>> margins.of(np.array([[0.0, 0.0], [5.0, np.nan]])).round(1)
     array([0. , 3.8])
     """
 
@@ -32,16 +32,15 @@ class Margins:
     scale: Floats
 
     @classmethod
-    def fit(cls, numeric: Singles) -> Margins:
+    def fit(cls, numeric: Floats) -> Margins:
         """From training rows ``(n, d)``; values that are not finite are left out."""
-        columns = [_fit_column(x[np.isfinite(x)]) for x in numeric.astype(np.float64).T]
+        columns = [_fit_column(x[np.isfinite(x)]) for x in numeric.T]
         return cls(*(np.array(part, dtype=np.float64) for part in zip(*columns, strict=True)))
 
-    def of(self, numeric: Singles) -> Floats:
+    def of(self, numeric: Floats) -> Floats:
         """``(n,)`` ≥ 0; values that are not finite add nothing."""
-        x = numeric.astype(np.float64)
-        finite = np.isfinite(x)
-        far = np.arcsinh((np.where(finite, x, 0.0) - self.centre) / self.spread)
+        finite = np.isfinite(numeric)
+        far = np.arcsinh((np.where(finite, numeric, 0.0) - self.centre) / self.spread)
         return np.asarray(np.where(finite, 0.5 * (far / self.scale) ** 2, 0.0).sum(axis=1))
 
     def to_state(self) -> dict[str, Floats]:

@@ -35,7 +35,7 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
     missing[empty, rng.integers(missing.shape[1], size=n)[empty]] = False  # a row without any number is no event
     slices = np.array(encoder.slices or ("",), dtype=object)[rng.integers(max(len(encoder.slices), 1), size=n)]
     rows = Table(
-        np.where(missing, np.float32(np.nan), np.float32(0)),
+        np.where(missing, np.nan, 0.0),
         _categories(encoder, n, rng),
         slices,
         rng.integers(_WEEK_MS, size=n) if times is None else times[rng.integers(len(times), size=n)],

@@ -23,13 +23,16 @@ Objects = npt.NDArray[np.object_]
 DAY_MS = 86_400_000
 """Milliseconds of a day."""
 
+LARGEST, SMALLEST = float(np.finfo(np.float32).max), 1e-100
+"""The largest and the smallest size of a number that is told from infinity and from 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """n rows, columnar.
 
     Attributes:
-        numeric: ``(n, d)`` float32, NaN for missing.
+        numeric: ``(n, d)`` float64, NaN for missing; see :func:`doubles`.
         categories: ``(n, k)`` object, str or None.
         slices: ``(n,)`` object, the slice each row is calibrated in.
         time_ms: ``(n,)`` int64, event time since the epoch.
@@ -37,10 +40,10 @@ class Table:
 
     >>> rows = Table.of([[1.0, 20.5], [float("nan"), 19.0]], categories=[["north"], [None]])
     >>> len(rows), rows.numeric.dtype, rows.categories[0].tolist(), rows.slices.tolist()
-    (2, dtype('float32'), ['north'], ['', ''])
+    (2, dtype('float64'), ['north'], ['', ''])
     """
 
-    numeric: Singles
+    numeric: Floats
     categories: Objects
     slices: Objects
     time_ms: Ints
@@ -53,7 +56,7 @@ class Table:
         Raises:
             ValueError: the arrays are not ``(n, d)``, ``(n, k)``, ``(n,)`` and ``(n,)``.
         """
-        numbers = _singles(numeric)
+        numbers = doubles(numeric)
         n = len(numbers) if numbers.ndim else 0
         table = cls(
             numbers,
@@ -92,18 +95,30 @@ class Table:
 
     def with_numeric(self, numeric: Any) -> Table:
         """The same rows with other numbers."""
-        return replace(self, numeric=_singles(numeric))
+        return replace(self, numeric=doubles(numeric))
 
 
-def _singles(numeric: Any) -> Singles:
-    """float32; larger values become infinite, which scoring reports as unscorable.
+def doubles(numeric: Any) -> Floats:
+    """Numbers as models take them, float64 in C order: sums over a row in another order would depend on the number of
+    rows.
 
-    In C order: sums over a row in another order would depend on the number of rows.
+    A value beyond what a float32 holds becomes infinite, which scoring reports as unscorable; one below
+    :data:`SMALLEST` is 0. Between them lie the numbers that can be squared and divided by each other's differences.
+
+    >>> doubles([1.77e9 + 20.0, -3.5e38, 1e-120]).tolist()
+    [1770000020.0, -inf, 0.0]
+
+    Raises:
+        ValueError: not numbers.
     """
     try:
-        with np.errstate(over="ignore"):
-            return np.asarray(numeric, dtype=np.float32, order="C")
+        values = np.asarray(numeric, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"numeric must hold numbers, NaN for missing ({error}): put text into categories, and leave dates out"
         ) from None
+    far = np.abs(values)
+    large, small = far > LARGEST, (far < SMALLEST) & (far > 0)
+    if large.any() or small.any():
+        values = np.where(large, np.copysign(np.inf, values), np.where(small, 0.0, values))
+    return values

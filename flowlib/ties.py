@@ -20,7 +20,7 @@ rows that are alike would share one draw for ever."""
 
 _Words = npt.NDArray[np.uint64]
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-_NOT_A_NUMBER = np.uint32(0x7FC00000)
+_NOT_A_NUMBER = np.uint64(0x7FF8 << 48)
 
 
 def key_for(table: Table, seed: int) -> int:
@@ -62,6 +62,6 @@ def _of_names(slices: Objects) -> _Words:
 
 def _of_numbers(table: Table) -> list[_Words]:
     """The bits of each column; −0 is 0, and every NaN the same."""
-    bits = (table.numeric + np.float32(0)).view(np.uint32)
+    bits = (table.numeric + 0.0).view(np.uint64)
     bits = np.where(np.isnan(table.numeric), _NOT_A_NUMBER, bits)
-    return [column.astype(np.uint64) for column in bits.T]
+    return list(bits.T)

@@ -32,8 +32,9 @@ GROUPS = 9
 PAIRS_MAX = 64
 """Most pairs of columns, those of :func:`flowlib.channels.pairs_of` (a test holds both together)."""
 
-NO_LOW, NO_HIGH = 2**31, -(2**31) - 1
-"""Smallest and largest value code of a pane without a value; codes are those of float32 numbers."""
+NO_LOW, NO_HIGH = 0x7FF8 << 48, -(0x7FF8 << 48)
+"""Smallest and largest value code of a pane without a value: codes are the bits of float64 numbers, and these those of
+no number, beyond the infinities."""
 
 LOG_PROB_CLIP = 32_768.0
 """Nats; log-likelihoods are clipped to ± this before they are summed."""

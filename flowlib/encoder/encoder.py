@@ -109,7 +109,7 @@ class Encoder:
         spec.check(table)
         if not len(table):
             raise ValueError("no rows to fit the encoder on")
-        values = table.numeric.astype(np.float64)
+        values = table.numeric.copy()
         values[~np.isfinite(values)] = np.nan
         columns = [column[~np.isnan(column)] for column in values.T]
         steps = np.array([resolution(x) if config.dequantize else 0.0 for x in columns])
@@ -144,7 +144,7 @@ class Encoder:
     def _encode(self, table: Table) -> Encoded:
         missing = np.isnan(table.numeric)
         finite = np.isfinite(table.numeric)
-        value, slope = self._map(np.where(finite, table.numeric, np.float32(0)).astype(np.float64))
+        value, slope = self._map(np.where(finite, table.numeric, 0.0))
         scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
         unused = missing | ~scorable[:, None]
         value = np.where(unused, 0.0, value)
@@ -170,7 +170,7 @@ class Encoder:
     def cells(self, table: Table) -> tuple[Singles, Singles]:
         """Features at the lower and upper end of each value's cell, ``(n, d)``, equal where nothing is rounded."""
         self.spec.check(table)
-        x = np.where(np.isfinite(table.numeric), table.numeric, np.float32(0)).astype(np.float64)
+        x = np.where(np.isfinite(table.numeric), table.numeric, 0.0)
         ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
         low, high = (np.clip(end, -self.limit, self.limit).astype(np.float32) for end in ends)
         return low, high

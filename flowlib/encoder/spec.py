@@ -29,9 +29,9 @@ class FeatureSpec:
         if numeric.ndim != 2 or numeric.shape[1] != len(self.numeric):
             expected = f"(n, {len(self.numeric)}): {', '.join(self.numeric)}"
             raise ValueError(f"numeric has shape {numeric.shape}, expected {expected}")
-        if numeric.dtype != np.float32:
+        if numeric.dtype != np.float64:
             raise ValueError(
-                f"numeric is {numeric.dtype}, expected float32 with NaN for missing: build it with Table.of"
+                f"numeric is {numeric.dtype}, expected float64 with NaN for missing: build it with Table.of"
             )
         if categories.shape != (len(numeric), len(self.categorical)):
             expected = f"({len(numeric)}, {len(self.categorical)}): {', '.join(self.categorical) or 'no columns'}"
@@ -49,7 +49,7 @@ class EncoderConfig:
             others.
         embedding: width of the learnt row for each slice.
         dequantize: spread rounded values over their cells in training.
-        zone: time zone of hour, weekday and season.
+        zone: time zone of hour, weekday and season, and of the hours at which events come.
     """
 
     maps: tuple[str, ...] = ("standard", "robust", "log", "asinh", "quantile")

@@ -78,7 +78,7 @@ def conditional(density: Density, table: Table, j: int) -> Conditional:
 
 def _with_present(density: Density, table: Table, j: int) -> tuple[Encoded, Floats]:
     """The rows encoded with column ``j`` present and ordinary, and the feature as it was."""
-    plain, raw = density.encoder.encode(table), table.numeric[:, j].astype(np.float64)
+    plain, raw = density.encoder.encode(table), table.numeric[:, j]
     observed = np.where(np.isinf(raw), raw, np.where(plain.scorable & ~np.isnan(raw), plain.features[:, j], np.nan))
     numeric = table.numeric.copy()
     numeric[:, j] = density.encoder.decode(np.zeros((1, numeric.shape[1])))[0, j]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from flowlib.density import Density
 from flowlib.explain.blame import blame
 from flowlib.explain.conditional import conditional
-from flowlib.table import Floats, Singles, Table
+from flowlib.table import Floats, Table
 
 BAND = (0.05, 0.95)
 """Quantiles at the ends of an expected band."""
@@ -171,7 +171,7 @@ def expected(density: Density, table: Table, column: str | int) -> Expectation:
     below = curve.below()
     return Expectation(
         names[j],
-        table.numeric[:, j].astype(np.float64),
+        table.numeric[:, j],
         quantiles[:, 0],
         curve.mean_of(_raw(density, j, curve.grid)),
         quantiles[:, 1],
@@ -214,19 +214,19 @@ def _nearest(density: Density, row: Table, target: float) -> Nearest:
     return Nearest(changes, log_prob, target, log_prob >= target)
 
 
-def _best_step(density: Density, row: Table, values: Singles) -> tuple[Singles, float, int]:
+def _best_step(density: Density, row: Table, values: Floats) -> tuple[Floats, float, int]:
     """Of the columns present, the one whose conditional median gains most: values, their log-likelihood, the column."""
     present = np.flatnonzero(~np.isnan(values)).tolist()
     candidates = np.repeat(values[None], len(present), axis=0)
     for i, j in enumerate(present):
-        median = conditional(density, replace(row, numeric=values[None]), j).quantile(0.5)
+        median = conditional(density, row.with_numeric(values[None]), j).quantile(0.5)
         candidates[i, j] = _raw(density, j, median)[0]
     log_prob = _log_prob(density, row, candidates)
     best = int(log_prob.argmax())
     return candidates[best], float(log_prob[best]), present[best]
 
 
-def _taken_back(density: Density, row: Table, values: Singles, moved: list[int], target: float) -> Singles:
+def _taken_back(density: Density, row: Table, values: Floats, moved: list[int], target: float) -> Floats:
     for j in moved:
         without = values.copy()
         without[j] = row.numeric[0, j]
@@ -235,24 +235,24 @@ def _taken_back(density: Density, row: Table, values: Singles, moved: list[int],
     return values
 
 
-def _shortened(density: Density, row: Table, values: Singles, target: float) -> Singles:
+def _shortened(density: Density, row: Table, values: Floats, target: float) -> Floats:
     """The first point on the line from the row to ``values``, in feature space, from which on the target is reached."""
     moved = np.flatnonzero(values != row.numeric[0])
     moved = moved[~np.isnan(values[moved])]
     if not len(moved):
         return values
-    ends = [density.encoder.encode(replace(row, numeric=x[None])).features[0] for x in (row.numeric[0], values)]
+    ends = [density.encoder.encode(row.with_numeric(x[None])).features[0] for x in (row.numeric[0], values)]
     share = np.linspace(0.0, 1.0, _STEPS + 1)[1:, None]
     line = np.repeat(values[None], _STEPS, axis=0)
     line[:, moved] = density.encoder.decode(ends[0] + share * (ends[1] - ends[0]))[:, moved]
     line[-1] = values
     short = np.flatnonzero(_log_prob(density, row, line) < target)
-    return np.asarray(line[short[-1] + 1 if len(short) else 0], dtype=np.float32)
+    return np.asarray(line[short[-1] + 1 if len(short) else 0])
 
 
-def _log_prob(density: Density, row: Table, numeric: Singles) -> Floats:
+def _log_prob(density: Density, row: Table, numeric: Floats) -> Floats:
     """Log-likelihoods of one row with other numeric values ``(m, d)``; −∞ where they cannot be scored."""
-    rows = replace(row.take(np.zeros(len(numeric), dtype=np.int64)), numeric=numeric)
+    rows = row.take(np.zeros(len(numeric), dtype=np.int64)).with_numeric(numeric)
     scores = density.score(rows)
     return np.where(scores.scorable, scores.log_prob, -np.inf)
 

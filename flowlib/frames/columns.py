@@ -14,7 +14,7 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 
-from flowlib.table import Floats, Ints, Objects, Singles
+from flowlib.table import Floats, Ints, Objects
 
 TIME = (nw.Datetime, nw.Date)
 _MACHINE = (nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64)
@@ -91,13 +91,13 @@ def times(column: Any) -> Ints:
     return np.asarray(whole.dt.timestamp("ms").to_numpy(), dtype=np.int64)
 
 
-def of_numbers(values: Singles, dtype: Any, backend: Any) -> Any:
+def of_numbers(values: Floats, dtype: Any, backend: Any) -> Any:
     """A column of a numeric type; integers are rounded and clipped to what the type holds."""
     if not dtype.is_integer():
-        series = nw.new_series("", values.astype(np.float64), backend=backend)
+        series = nw.new_series("", values, backend=backend)
         return series.cast(dtype) if dtype.is_float() else series
     low, high = _range(str(dtype).lower())
-    whole, gaps = np.clip(np.rint(values.astype(np.float64)), low, high), np.isnan(values)
+    whole, gaps = np.clip(np.rint(values), low, high), np.isnan(values)
     if gaps.any():
         return _cast([None if gap else int(x) for x, gap in zip(whole, gaps, strict=True)], dtype, backend)
     return _cast(whole.astype(np.uint64 if low == 0 else np.int64), dtype, backend)

@@ -178,7 +178,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         seed = int(check_random_state(self.random_state if random_state is None else random_state).randint(2**31 - 1))
         times = np.array(self._layout.times, dtype=np.int64) if self._layout.times else None
         drawn = density.sample(int(n_samples), seed, times)
-        return drawn.numeric.astype(np.float64) if self._kind is None else frame_of(drawn, self._layout, self._kind)
+        return drawn.numeric if self._kind is None else frame_of(drawn, self._layout, self._kind)
 
     def explain(self, X: Any) -> list[Explanation]:
         """Why each row is as likely as it is. Meant for few rows.

@@ -14,7 +14,7 @@ from flowlib.reference.moments import Normal, Sums, centred_products, deviations
 from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, VARIES, Reference, most_slices
 from flowlib.reference.runs import with_runs
 from flowlib.reference.shrinkage import Pooled, pool
-from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+from flowlib.table import LARGEST, Bools, Floats, Ints, Objects, Table
 
 if TYPE_CHECKING:
     from flowlib.encoder.findings import Finding
@@ -81,7 +81,7 @@ def fit_reference(
     single = Sums.of_events(channels, events)
     moments = _Moments(single.take(np.flatnonzero(named)), code[named], panes[named], len(names), channels.pairs)
     present, arrived_panes = ~np.isnan(arrivals.numeric), arrivals.time_ms // pane_ms
-    numbers = value_codes(np.where(present, arrivals.numeric, np.float32(0)))
+    numbers = value_codes(np.where(present, arrivals.numeric, 0.0))
     usual = _usual(known.numeric)
     missing = fit_missing(~present, arrived_code, arrived_panes, len(names))
     still = fit_still(numbers, present, arrived_code, arrived_panes, len(names), usual)
@@ -118,7 +118,7 @@ def fit_reference(
     )
 
 
-def _usual(numeric: Singles) -> Ints:
+def _usual(numeric: Floats) -> Ints:
     """Code ``(d,)`` of each column's most frequent value; 0 for no value."""
     usual = np.zeros(numeric.shape[1], dtype=np.int64)
     for j, column in enumerate(numeric.T):
@@ -127,16 +127,14 @@ def _usual(numeric: Singles) -> Ints:
     return usual
 
 
-def _range(numeric: Singles, present: Bools) -> tuple[Ints, Ints]:
+def _range(numeric: Floats, present: Bools) -> tuple[Ints, Ints]:
     """Codes ``(d,)`` of each column's smallest and largest value, less and plus thrice their distance; 0 for none."""
-    least = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf).astype(np.float64)
-    most = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf).astype(np.float64)
+    least = np.where(present, numeric, np.inf).min(axis=0, initial=np.inf)
+    most = np.where(present, numeric, -np.inf).max(axis=0, initial=-np.inf)
     there = present.any(axis=0)
     least, most = np.where(there, least, 0.0), np.where(there, most, 0.0)
-    largest = float(np.finfo(np.float32).max)
     beyond = _FAR * (most - least)
-    ends = (np.clip(least - beyond, -largest, largest), np.clip(most + beyond, -largest, largest))
-    low, high = (value_codes(end.astype(np.float32)[None])[0] for end in ends)
+    low, high = value_codes(np.clip([least - beyond, most + beyond], -LARGEST, LARGEST))
     return low, high
 
 

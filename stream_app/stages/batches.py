@@ -61,7 +61,7 @@ class EventBatch:
         rows: ``(n,)`` int64, position of each event in its RawBatch.
         offsets: ``(n,)`` int64.
         event_time_ms: ``(n,)`` int64.
-        numeric: ``(n, d)`` float32, NaN for missing.
+        numeric: ``(n, d)`` float64, NaN for missing; see :func:`flowlib.table.doubles`.
         categorical: ``(n, k)`` object array of str or None.
         slices: ``(n, s)`` object array of slice names, one column for each slicing.
         ids: n event ids, or None where no id field is configured.
@@ -75,7 +75,7 @@ class EventBatch:
     rows: Ints
     offsets: Ints
     event_time_ms: Ints
-    numeric: Singles
+    numeric: Floats
     categorical: Objects
     slices: Objects
     ids: list[str] | None = None

@@ -49,7 +49,7 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
     """
     parts = [batch for batch in batches if len(batch)]
     if not parts:
-        return Table.of(np.zeros((0, 0), np.float32))
+        return Table.of(np.zeros((0, 0)))
     times = np.concatenate([part.event_time_ms for part in parts])
     offsets = np.concatenate([part.offsets for part in parts])
     partitions = np.concatenate([np.full(len(part), part.partition) for part in parts])

@@ -154,7 +154,7 @@ def test_slices_never_seen_are_pooled_and_say_so(density: Density) -> None:
 def test_the_feature_that_was_pushed_is_blamed(density: Density) -> None:
     rows = draw(200, 13)
     pushed = np.where(np.isnan(rows.numeric[:, 2]), 0.0, rows.numeric[:, 2]) + 8.0
-    numeric = np.column_stack([rows.numeric[:, :2], pushed]).astype(np.float32)
+    numeric = np.column_stack([rows.numeric[:, :2], pushed])
     pushed_rows = replace(rows, numeric=numeric)
     scores = density.score(pushed_rows)
     assert (blame(density, pushed_rows).argmax(axis=1) == 2).mean() > 0.95

@@ -25,7 +25,7 @@ def test_models_and_panes_count_in_the_same_units() -> None:
 
 
 def test_every_code_of_a_value_lies_between_those_of_no_value() -> None:
-    ends = np.array([[-np.inf, np.inf, np.finfo(np.float32).min, np.finfo(np.float32).max]], dtype=np.float32)
+    ends = np.array([[-np.inf, np.inf, np.finfo(np.float64).min, np.finfo(np.float64).max]])
     codes = channels.value_codes(ends)
     assert codes.max() < NO_LOW
     assert codes.min() > NO_HIGH

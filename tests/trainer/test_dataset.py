@@ -26,7 +26,7 @@ CONFIG = Config(
 
 def batch(partition: int, offsets: list[int], times: list[int]) -> EventBatch:
     n = len(offsets)
-    numeric = np.arange(n, dtype=np.float32)[:, None] + 100 * partition
+    numeric = np.arange(float(n))[:, None] + 100 * partition
     return EventBatch(
         topic="e",
         partition=partition,
@@ -43,7 +43,7 @@ def rows(times: Any, slices: Any = None) -> Table:
     times = np.asarray(times, dtype=np.int64)
     n = len(times)
     names = np.full(n, "a", object) if slices is None else np.asarray(slices, dtype=object)
-    return Table(np.zeros((n, 1), np.float32), np.zeros((n, 0), object), names, times)
+    return Table(np.zeros((n, 1)), np.zeros((n, 0), object), names, times)
 
 
 @given(st.permutations(range(6)))

@@ -80,8 +80,8 @@ def _drawings(
     names = density.spec.numeric
     rng = np.random.default_rng(SEED)
     some = judged.take(np.sort(rng.permutation(len(judged))[:_POINTS]))
-    real = density.encoder.dequantize(some, rng).numeric.astype(np.float64)
-    sampled = density.sample_given(some, SEED).numeric.astype(np.float64)
+    real = density.encoder.dequantize(some, rng).numeric
+    sampled = density.sample_given(some, SEED).numeric
     alarms, trained = [month.alarms for month in months], sum(month.trained for month in months)
     figures = {
         "calibration": [plots.calibration(evaluation.curve, evaluation.scorable, wide=True)],

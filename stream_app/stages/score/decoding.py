@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from flowlib.table import doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.event_time import time_parser
@@ -107,10 +108,9 @@ class Decoder:
 
     def _columns(self, raw: RawBatch, rows: list[int], times: list[int], bodies: list[Any]) -> EventBatch:
         n = len(bodies)
-        numeric = np.empty((n, len(self._numeric)), dtype=np.float32)
-        with np.errstate(over="ignore"):  # 1e300 becomes inf, which scoring reports as unscorable
-            for j, name in enumerate(self._numeric):
-                numeric[:, j] = np.array([getattr(body, name) for body in bodies], dtype=np.float64)
+        numeric = np.empty((n, len(self._numeric)))
+        for j, name in enumerate(self._numeric):
+            numeric[:, j] = np.array([getattr(body, name) for body in bodies], dtype=np.float64)
         categorical = np.empty((n, len(self._categorical)), dtype=object)
         for j, name in enumerate(self._categorical):
             categorical[:, j] = [_text(getattr(body, name)) for body in bodies]
@@ -125,7 +125,7 @@ class Decoder:
             index,
             raw.offsets[index],
             np.array(times, dtype=np.int64),
-            numeric,
+            doubles(numeric),
             categorical,
             slices,
             ids,

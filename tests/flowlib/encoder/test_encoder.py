@@ -208,8 +208,8 @@ def test_what_is_no_table_is_refused_with_the_names(encoder: Encoder) -> None:
     for bad, says in [
         (Table.of(np.zeros((2, 3))), "x, tail"),
         (Table.of(np.zeros((2, 2)), [["x"], ["y"]]), "categories"),
-        (replace(Table.of(np.zeros((2, 2))), numeric=np.zeros((2, 2))), "float64, expected float32"),
-        (replace(Table.of(np.zeros((2, 2))), numeric=np.array([["1", "2"]])), "expected float32"),
+        (replace(Table.of(np.zeros((2, 2))), numeric=np.zeros((2, 2), np.float32)), "float32, expected float64"),
+        (replace(Table.of(np.zeros((2, 2))), numeric=np.array([["1", "2"]])), "expected float64"),
     ]:
         with pytest.raises(ValueError, match=says):
             encoder.encode(bad)

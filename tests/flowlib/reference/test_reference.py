@@ -125,7 +125,7 @@ def test_panes_that_repeat_the_one_before_are_counted_by_their_size() -> None:
 
 
 def test_columns_are_sorted_into_kinds() -> None:
-    rows = np.column_stack([np.arange(9.0), np.full(9, 3.0), np.full(9, np.nan), np.arange(9.0)]).astype(np.float32)
+    rows = np.column_stack([np.arange(9.0), np.full(9, 3.0), np.full(9, np.nan), np.arange(9.0)])
     rows[4, 1] = np.nan
     twin = Finding("duplicate", ("a", "d"), "")
     assert column_kinds(Table.of(rows), (twin,), ("a", "b", "c", "d")).tolist() == [VARIES, CONSTANT, ABSENT, COPY]
@@ -140,7 +140,7 @@ def test_constant_absent_and_doubled_columns_have_channels_that_say_nothing() ->
     events = replace(held.events, present=present)
     reference = replace(held, events=events).reference()
     assert not held.events.base[:, 1:4].any()
-    assert reference.usual[1] == value_codes(np.array([[7.5]], dtype=np.float32))[0, 0]
+    assert reference.usual[1] == value_codes(np.array([[7.5]]))[0, 0]
     for name, shape in _SHAPES.items():
         assert np.isfinite(getattr(reference, name)).all(), (name, shape)
     assert reference.missing[1:, 2].min() > 0.99

@@ -145,7 +145,7 @@ def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, in
     n, marks = len(times), OffsetMarks()
     windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness))
     index = np.arange(n, dtype=np.int64)
-    batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1), np.float32), *(np.empty((n, 1), object),) * 2)
+    batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1)), *(np.empty((n, 1), object),) * 2)
     screened = screen(Timing(), windows, batch, None)
     for i in range(n):
         if screened.closed_after_ms[i] > screened.closed_before_ms[i]:

@@ -28,7 +28,7 @@ def scored(seed: int, n: int) -> ScoredBatch:
     """Scored rows with every kind of value: gaps, extreme likelihoods, small p."""
     rng = np.random.default_rng(seed)
     index, d = np.arange(n, dtype=np.int64), LAYOUT.d
-    numeric = rng.standard_normal((n, d)).astype(np.float32)
+    numeric = rng.standard_normal((n, d))
     numeric[rng.random((n, d)) < 0.2] = np.nan
     events = EventBatch(
         "e",

@@ -24,7 +24,7 @@ def events(times: list[int], ids: list[str] | None = None) -> EventBatch:
         index,
         index,
         np.array(times, dtype=np.int64),
-        np.zeros((n, 1), np.float32),
+        np.zeros((n, 1)),
         np.empty((n, 0), object),
         np.full((n, 1), "s", object),
         ids,

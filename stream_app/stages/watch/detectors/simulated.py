@@ -81,7 +81,7 @@ class Events:
 
     pane: Ints
     slice_: Ints
-    numeric: Singles
+    numeric: Floats
     scores: Scores
 
     def take(self, rows: slice) -> Events:
@@ -171,7 +171,7 @@ class World:
             gone[own] = np.where(change.appears, 1.0, np.nan)
             more[own], unit[own] = change.stranger, change.unit
         missing[:, self.d + 1] = np.isnan(gone)
-        numeric = np.column_stack([z[:, 0] * unit + unit - 1, z[:, 1:], still, gone]).astype(np.float32)
+        numeric = np.column_stack([z[:, 0] * unit + unit - 1, z[:, 1:], still, gone])
         numeric[missing] = np.nan
         base = np.where(missing, 0.0, np.column_stack([z, np.zeros((n, 2))])).astype(np.float32)
         return Events(pane, slice_, numeric, _scores(base, levels, (z**2).sum(axis=1) / self.d + more, missing))
@@ -238,7 +238,7 @@ def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events
     out = np.zeros((n, layout.width), dtype=np.int64)
     out[:, place["seen"]] = out[:, place["scored"]] = 1
     out[:, place["missing"]] = missing
-    codes = value_codes(np.where(missing, np.float32(0), events.numeric))
+    codes = value_codes(np.where(missing, 0.0, events.numeric))
     out[:, place["low"]], out[:, place["high"]] = np.where(missing, NO_LOW, codes), np.where(missing, NO_HIGH, codes)
     out[:, place["p_le"]] = ndtr(-scores.base[:, -1:] / UNIT) <= np.array(ALPHAS)
     out[:, place["base"]], out[:, place["square"]] = scores.base, scores.base**2
