@@ -106,6 +106,8 @@ def _window_faults(config: Config) -> list[str]:
 
 def _rule_faults(config: Config) -> list[str]:
     faults = []
+    if "intake" in config.rules:
+        faults.append("rules.intake: the rule of what becomes of events, see event.tolerated; use another name")
     for name, rule in config.rules.items():
         faults += _detector_faults(name, rule)
         if not (math.isfinite(rule.open) and math.isfinite(rule.resolve)):

@@ -104,6 +104,10 @@ class EventConfig(Section, frozen=True):
     """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
     max_bytes: Positive = 1_000_000
     """Larger bodies go to the dead letters undecoded."""
+    tolerated: Annotated[float, Meta(ge=1e-5, le=0.5)] = 0.01
+    """Share of events that may be rejected, late, held back, duplicate, read leniently or not to be scored, each kind
+    for itself. Where evidence says that it is more, a data fault is told: of a source partition at once, by the rule
+    ``intake``, of a slice pane by pane, by the detector ``intake``."""
     missing_values: list[str] = msgspec.field(
         default_factory=lambda: ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None"]
     )

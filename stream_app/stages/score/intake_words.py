@@ -1,0 +1,95 @@
+"""Alerts of the intake: what is wrong with the events, how many, since which offset, and what to look at."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from schemas.names import text_name
+from schemas.records import Alert, Blame, record_id
+from stream_app.config import Config
+from stream_app.stages.score.intake import NO_TIME, RULE, Told
+from stream_app.stages.score.shares import OPEN
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_WHAT = {
+    "late": "came late, after their panes had closed",
+    "held": "are held back: they are dated further ahead of the others than windows.max_future allows",
+    "duplicate": "have an id that came before",
+    "coerced": "were read leniently",
+    "unscorable": "cannot be scored",
+    "unknown_field": "that were looked at have a field under another name",
+}
+_LOOK = {
+    "not_json": "Look at what the producer sends (event.format)",
+    "wrong_type": "Look at what the producer sends, or at event.numeric, event.categorical and event.policy",
+    "schema_registry": "Look at the serializer of the producer (event.format)",
+    "missing_time": "Look at event.time_field",
+    "bad_time": "Look at event.time_format and event.timezone, or at the producer",
+    "far_future": "Look at the clock of the producer, or at windows.max_future",
+    "tombstone": "Look at who deletes by key on this topic",
+    "too_large": "Look at the producer, or at event.max_bytes",
+    "late": "It is a backfill, or a producer that is behind; they are in no window: see windows.lateness",
+    "held": "Look at the clock of the producer; they are judged again when the others have come as far",
+    "duplicate": "Look at a producer that sends twice, or at event.id_field",
+    "coerced": "Look at what the producer sends, or say in event.policy what is meant",
+    "unscorable": "Look at the dead letters and at the producer",
+    "unknown_field": "Look at the producer, or at event.numeric, event.categorical and event.slicings",
+}
+_ELSE = "Look at the dead letters and at the producer"
+_STATE = {"open": "", "update": "still so: ", "resolve": "no longer so: "}
+
+
+def alert(config: Config, topic: str, partition: int, told: Told) -> Alert:
+    """The alert about one kind of bad rows of a source partition."""
+    change, (name, weight) = told.change, told.field
+    pane, says = int(config.windows.pane), sentence(config, topic, partition, told)
+    start, opened = (max(time_ms, 0) // pane * pane for time_ms in (told.clock_ms, told.opened_ms))
+    return Alert(
+        id=record_id(RULE, config.stream, topic, partition, told.detector, told.reason, change.opened),
+        stream=config.stream,
+        rule=RULE,
+        slicing="",
+        slice="",
+        state=change.state,
+        kind="fault",
+        detector=told.detector,
+        opened_pane_ms=opened,
+        pane_start_ms=start,
+        pane_end_ms=start + pane,
+        statistic=change.statistic,
+        threshold=OPEN,
+        evidence=f"likelihood ratio of a larger share than {config.event.tolerated:.2g} (event.tolerated), in rows "
+        "between false alarms",
+        model_id="",
+        blame=[Blame(feature=name, weight=weight, detail=says)] if name else [],
+        summary=f"all events: {says}",
+    )
+
+
+def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
+    """What has happened, in words."""
+    change, where = told.change, f"{topic}/{partition}"
+    what = _WHAT.get(told.detector) or f"are rejected as {told.reason}"
+    counted = f"{change.hits:,} of {change.rows:,} events since {where}@{change.since} {what}{_times(told)}"
+    if told.jumped:
+        counted = f"{where} has jumped{_times(told)} at @{change.until}: it slept, or a clock is wrong; {counted}"
+    example = f": {text_name(told.detail)}" if told.detail else ""
+    if change.state == "resolve":
+        return f"{_STATE['resolve']}{counted}, the last at @{change.until}."
+    look = _LOOK.get(told.reason or told.detector, _ELSE)
+    tolerated = f"{change.hits / change.rows:.2g} of all where {config.event.tolerated:.2g} is tolerated"
+    return f"{_STATE[change.state]}{counted}, {tolerated}, such as @{change.until}{example}. {look}."
+
+
+def _times(told: Told) -> str:
+    """When the last few were, where that is what matters."""
+    if told.detector not in ("late", "held") or told.times_ms is None:
+        return ""
+    first, last = (_utc(time_ms) for time_ms in told.times_ms)
+    then = f" when event time was at {_utc(told.clock_ms)}" if told.clock_ms != NO_TIME else ""
+    return f" (dated {first} to {last}{then})"
+
+
+def _utc(time_ms: int) -> str:
+    return f"{_EPOCH + timedelta(milliseconds=time_ms):%Y-%m-%d %H:%M}"

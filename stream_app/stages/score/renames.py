@@ -1,0 +1,184 @@
+"""Fields that have another name all at once: what stands in bodies in the place of what is missing.
+
+Decoding passes over the fields that no setting names, so one that was renamed is a missing value, and a model trains on
+nothing. Here some bodies are read whole: always a few, more where events lack a field. A key that no setting names,
+in a body that lacks a field, is a rename where the two were never met together before, nor the one without the other
+among the first :data:`FIRST_ROWS` rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flowlib.table import Bools
+from schemas.names import NO_VALUE, text_name
+from stream_app.config import Config
+from stream_app.config.field_names import literal, steps
+from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.score.intake import Bad, Sample
+from stream_app.stages.score.paths import finder
+
+FIRST_ROWS = 1_000
+KEYS_MAX = 256
+"""Keys that no setting names, of which is known what they were met with."""
+
+_BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 24
+"""Rows of a block; bodies of it that are looked at, of events that lack nothing, of others, and of others while one
+after the other tells of a rename."""
+
+_DEPTH_MAX, _LEAVES_MAX = 4, 64
+_NAMED_MAX = 5
+
+Path = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Renames:
+    """What is known of the keys of a source partition's bodies.
+
+    Attributes:
+        rows: received so far.
+        met: key that no setting names to a bit for each field that it was met with, or is usual without.
+        present: a bit for each field that was met at all.
+        block, whole, lacking: the block, and how many bodies of it were looked at.
+        told: whether the last one told of a rename.
+    """
+
+    rows: int = 0
+    met: dict[str, int] = field(default_factory=dict)
+    present: int = 0
+    block: int = 0
+    whole: int = 0
+    lacking: int = 0
+    told: bool = False
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values, for a snapshot."""
+        return asdict(self)
+
+    def wants(self, row: int, lacks: bool) -> bool:
+        """Whether the body of a row, by its number among all rows, is to be looked at."""
+        if row // _BLOCK != self.block:
+            self.block, self.whole, self.lacking = row // _BLOCK, 0, 0
+        if not lacks:
+            self.whole += 1
+            return self.whole <= _WHOLE
+        wanted = self.lacking < (_LACKING_MAX if self.told else _LACKING)
+        self.lacking += wanted
+        return wanted
+
+    def enter(self, row: int, absent: int, every: int, strangers: list[str]) -> list[tuple[str, int]]:
+        """Take a body in.
+
+        Args:
+            row: its number among all rows.
+            absent, every: a bit for each field that it lacks, and for each one there is.
+            strangers: its keys that no setting names.
+
+        Returns:
+            Keys that may be new names, and a bit for each field that each of them may be the name of.
+        """
+        kept = [key for key in strangers if key in self.met or len(self.met) < KEYS_MAX]
+        gone = absent & self.present if row >= FIRST_ROWS else 0
+        renamed = [(key, gone & ~self.met.get(key, 0)) for key in kept]
+        self.present |= every & ~absent
+        for key in kept:
+            self.met[key] = self.met.get(key, 0) | (every & ~absent if row >= FIRST_ROWS else every)
+        renamed = [(key, fields) for key, fields in renamed if fields]
+        self.told = bool(renamed)
+        return renamed
+
+
+class Looker:
+    """Looks at the bodies of a stream's events."""
+
+    def __init__(self, config: Config) -> None:
+        event = config.event
+        slicing = [name for fields in event.slicings for name in fields]
+        self._names = list(dict.fromkeys([*event.numeric, *event.categorical, *slicing]))
+        self._find = [finder(name) for name in self._names]
+        configured = [*self._names, event.time_field, *([event.id_field] if event.id_field else [])]
+        self._known = {(literal(name),) for name in configured} | {steps(name) for name in configured if steps(name)}
+
+    def look(self, state: Renames, raw: RawBatch, events: EventBatch) -> Bad:
+        """The rows of a batch that tell of a rename, among those that were looked at.
+
+        Args:
+            state: changed in place.
+            raw: the records.
+            events: those of them that were decoded.
+        """
+        looked: list[int] = []
+        found: list[tuple[int, list[tuple[str, int]]]] = []
+        for row, lacks in zip(events.rows.tolist(), _lacking(events).tolist(), strict=True):
+            if state.wants(state.rows + row, lacks) and (body := _object(raw.values[row])) is not None:
+                looked.append(row)
+                absent, every = self._absent(body), (1 << len(self._names)) - 1
+                if renamed := state.enter(state.rows + row, absent, every, self.strangers(body)):
+                    found.append((row, renamed))
+        state.rows += len(raw)
+        rows = np.array([row for row, _ in found], dtype=np.int64)
+        times = dict(zip(events.rows.tolist(), events.event_time_ms.tolist(), strict=True)) if found else {}
+
+        def sample(i: int) -> Sample:
+            row, renamed = found[i]
+            name, key = self._likeliest(renamed)
+            return Sample(name, f"it has no {name!r}, and {key!r} in its place", times[row])
+
+        return Bad("unknown_field", "", rows, sample, np.array(looked, dtype=np.int64))
+
+    def instead(self, name: str, value: bytes | None) -> str:
+        """What a body has in the place of a field that it lacks, in words; "" where nothing is known."""
+        body = _object(value)
+        keys = self.strangers(body) if body is not None else []
+        if not keys:
+            return ""
+        near = difflib.get_close_matches(name, keys, 1)
+        others = ", ".join(repr(key) for key in keys[:_NAMED_MAX])
+        return f"; did you mean {near[0]!r}?" if near else f"; it has {others}"
+
+    def strangers(self, body: dict[str, Any]) -> list[str]:
+        """Names of the values of a body that no setting names, as a setting would name them."""
+        paths = [path for path in _leaves(body) if path not in self._known]
+        return [text_name(".".join(key.replace("\\", "\\\\").replace(".", "\\.") for key in path)) for path in paths]
+
+    def _absent(self, body: dict[str, Any]) -> int:
+        return sum(1 << i for i, find in enumerate(self._find) if find(body) is None)
+
+    def _likeliest(self, renamed: list[tuple[str, int]]) -> tuple[str, str]:
+        pairs = [(name, key) for key, fields in renamed for i, name in enumerate(self._names) if fields >> i & 1]
+        return max(pairs, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
+
+
+def _lacking(events: EventBatch) -> Bools:
+    """``(n,)`` events that lack a number, a category or a field of a slicing."""
+    lacking: Bools = np.isnan(events.numeric).any(axis=1) | (events.categorical == None).any(axis=1)  # noqa: E711
+    for names in events.slices.T.tolist():
+        lacking |= np.fromiter((NO_VALUE in name for name in names), dtype=bool, count=len(names))
+    return lacking
+
+
+def _object(value: bytes | None) -> dict[str, Any] | None:
+    try:
+        body = msgspec.json.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _leaves(body: dict[str, Any], before: Path = ()) -> Iterator[Path]:
+    """Paths to the first values of an object, in its order; nested ones too, lists as a whole."""
+    found = 0
+    for key, value in body.items():
+        path = (*before, key)
+        for leaf in _leaves(value, path) if isinstance(value, dict) and len(path) < _DEPTH_MAX else (path,):
+            if found == _LEAVES_MAX:
+                return
+            found += 1
+            yield leaf
