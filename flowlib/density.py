@@ -170,9 +170,9 @@ class Density:
         kinds = column_kinds(known, self.encoder.findings, self.spec.numeric)
         channels = Channels.fit(scores, tuple(len(levels) for levels in self.encoder.levels), kinds == VARIES)
         events = channels.of(scores)
-        slicings = 1 if held_out.others is None else 1 + held_out.others.shape[1]
+        zone, slicings = self.encoder.config.zone, 1 if held_out.others is None else 1 + held_out.others.shape[1]
         references = [
-            fit_reference(channels, events, held_out, kinds, pane_ms, arrivals, known, newest_ms, slicing)
+            fit_reference(channels, events, held_out, kinds, pane_ms, arrivals, known, newest_ms, slicing, zone)
             for slicing in range(slicings)
         ]
         object.__setattr__(other, "channels", channels)

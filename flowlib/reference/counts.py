@@ -121,7 +121,7 @@ def _still_ratio(alike: Bools, size: Ints, slices: Ints, times: Ints, s: int) ->
     return variance_ratio((alike - share)[:, None], variance[:, None], slices, times, s)[:, 0]
 
 
-def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Floats]:
+def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int, zone: str) -> dict[str, Floats]:
     """Rates of arrivals. Panes without any count, as WATCH counts them; the first and last do not, they may be cut."""
     found, of_row = np.unique(time_ms // pane_ms, return_inverse=True)
     panes, at = _with_quiet(found)
@@ -132,7 +132,7 @@ def fit_volume(code: Ints, time_ms: Ints, pane_ms: int, s: int) -> dict[str, Flo
     np.add.at(counts, (code[counted], at[of_row[counted]] - first), 1.0)
     if len(panes) > 4:
         panes, counts = panes[1:-1], counts[:, 1:-1]
-    hours = hour_of_week(panes * pane_ms)
+    hours = hour_of_week(panes * pane_ms, zone)
     profile = _profile(counts.sum(axis=0), hours, panes * pane_ms)
     usual = np.maximum(profile[hours], 1e-9)
     total, exposure = counts.sum(axis=1, keepdims=True), usual.sum()

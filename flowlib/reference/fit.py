@@ -56,6 +56,7 @@ def fit_reference(
     known: Table | None = None,
     newest_ms: int = 0,
     slicing: int = 0,
+    zone: str = "UTC",
 ) -> Reference:
     """Fit on held-out rows: of scores. What does not depend on the model is learnt of longer times.
 
@@ -70,6 +71,7 @@ def fit_reference(
         known: rows whose values are normal, trained on or held out, for ranges; without them those of ``table``.
         newest_ms: time from which arrivals say how many come: that changes for good reasons.
         slicing: number of the slicing.
+        zone: time zone of the hours at which events come.
     """
     arrivals, known = table if arrivals is None else arrivals, table if known is None else known
     arrivals = arrivals.span(max(len(arrivals) - ARRIVALS_MAX, 0), len(arrivals))
@@ -87,12 +89,13 @@ def fit_reference(
     still = fit_still(numbers, present, arrived_code, arrived_panes, len(names), usual)
     share = fit_shares(events.group, code, panes, len(names))
     new = arrivals.time_ms >= newest_ms
-    volume = fit_volume(arrived_code[new], arrivals.time_ms[new], pane_ms, len(names))
+    volume = fit_volume(arrived_code[new], arrivals.time_ms[new], pane_ms, len(names), zone)
     low, high = _range(known.numeric, ~np.isnan(known.numeric))
     rows = np.bincount(np.where(named, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
     return Reference(
         slices=names,
         pane_ms=pane_ms,
+        zone=zone,
         rows=rows,
         mean=moments.normal.mean,
         sd=moments.normal.sd,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlib.channels import GROUPS, pairs_of
+from flowlib.encoder.zones import check_zone, local
 from flowlib.reference.moments import Normal
 from flowlib.table import Floats, Ints
 
@@ -45,6 +46,7 @@ class Reference:
     Attributes:
         slices: names of the rows from 1 on.
         pane_ms: the pane they are for.
+        zone: time zone of the hours of the week.
         rows: ``(s + 1,)`` events they come from.
         mean, sd, mean_se: ``(s + 1, d + 1)`` of the base scores; the last in sd of one event.
         square_se: ``(s + 1, d + 1)`` standard error of the squares, in sd of one event's square.
@@ -64,13 +66,14 @@ class Reference:
         share, share_se: ``(s + 1, k, 9)`` of the groups of each categorical column.
         share_inflation: ``(s + 1, k, 9)``.
         rate, rate_se: ``(s + 1,)`` events a pane, and its relative error.
-        profile: ``(168,)`` factor of each hour of the week, UTC.
+        profile: ``(168,)`` factor of each hour of the week, on the clock of the zone.
         dispersion: ``(1,)`` size of the negative binomial; large is Poisson.
         rate_inflation: ``(s + 1,)``.
     """
 
     slices: tuple[str, ...]
     pane_ms: int
+    zone: str
     rows: Floats
     mean: Floats
     sd: Floats
@@ -121,7 +124,7 @@ class Reference:
         """JSON part and arrays, for the artifact."""
         arrays = {name: getattr(self, name) for name in _SHAPES}
         compact = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
-        return {"slices": list(self.slices), "pane_ms": self.pane_ms}, compact
+        return {"slices": list(self.slices), "pane_ms": self.pane_ms, "zone": self.zone}, compact
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, npt.NDArray[Any]], d: int, k: int) -> Reference:
@@ -130,7 +133,7 @@ class Reference:
             name: a.astype(np.float64) if a.dtype == np.float32 else a for name, a in arrays.items()
         }
         slices, pane_ms = tuple(str(name) for name in meta["slices"]), int(meta["pane_ms"])
-        reference = cls(slices, pane_ms, **{name: wide[name] for name in _SHAPES})
+        reference = cls(slices, pane_ms, meta["zone"], **{name: wide[name] for name in _SHAPES})
         reference.check(d, k)
         return reference
 
@@ -155,6 +158,10 @@ class Reference:
             raise ValueError(f"reference: a kind of column must be {VARIES} to {COPY}")
         if ((self.pairs < 0) | (self.pairs >= d)).any() or self.pane_ms < 1:
             raise ValueError("reference: pairs must name two columns each, and a pane have a length")
+        try:
+            check_zone(self.zone)
+        except ValueError as error:
+            raise ValueError(f"reference: {error}") from None
 
 
 _WHOLE = ("pairs", "kind", "usual", "low", "high")
@@ -191,7 +198,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "dispersion": (1,),
     "rate_inflation": ("s",),
 }
-assert list(_SHAPES) == [field.name for field in fields(Reference)][2:]
+assert list(_SHAPES) == [field.name for field in fields(Reference)][3:]
 
 
 def most_slices(d: int, k: int, slicings: int) -> int:
@@ -207,9 +214,9 @@ def most_slices(d: int, k: int, slicings: int) -> int:
     return max(min(SLICES_MAX, SLICES_BYTES_MAX // (of_slice * slicings)), 1)
 
 
-def hour_of_week(time_ms: Ints) -> Ints:
-    """Hour of the week of times, 0 to 167, Monday first, UTC."""
-    return (time_ms // 3_600_000 + 3 * 24) % HOURS
+def hour_of_week(time_ms: Ints, zone: str) -> Ints:
+    """Hour of the week of times, 0 to 167, Monday first, on the clock of the zone."""
+    return (local(zone, time_ms) // 3_600_000 + 3 * 24) % HOURS
 
 
 def volume_log_ratio(n: Floats, mean: Floats, dispersion: float, factor: Floats) -> Floats:

@@ -231,7 +231,8 @@ def test_a_state_of_other_columns_is_refused(d: int, k: int) -> None:
 
 def test_hours_of_the_week_begin_on_monday() -> None:
     monday = 1_704_067_200_000  # 2024-01-01, 00:00 UTC
-    assert hour_of_week(np.array([monday, monday + 25 * PANE_MS, monday - PANE_MS])).tolist() == [0, 25, 167]
+    assert hour_of_week(np.array([monday, monday + 25 * PANE_MS, monday - PANE_MS]), "UTC").tolist() == [0, 25, 167]
+    assert hour_of_week(np.array([monday, monday - PANE_MS]), "Europe/Berlin").tolist() == [1, 0]
     assert START_MS % PANE_MS == 0
 
 

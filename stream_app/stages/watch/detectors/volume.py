@@ -32,7 +32,7 @@ class VolumeDetector(Stateless):
         """See :class:`Detector`."""
         reference, factors = part.reference, np.array(self.factors)
         n = part.layout.get(part.rows, "seen").astype(np.float64)[:, None]
-        hour = hour_of_week(np.array([part.start_ms]))
+        hour = hour_of_week(np.array([part.start_ms]), reference.zone)
         usual = (reference.rate[part.known] * reference.profile[hour])[:, None]
         off = _ZONE + 2.0 * np.minimum(reference.rate_se[part.known], 5.0)[:, None]
         least = usual / (1.0 + off)
