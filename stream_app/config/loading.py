@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from stream_app.config.checking import faults_of, topic_names
 from stream_app.config.settings import Config
-from stream_app.config.types import Duration
+from stream_app.config.types import Duration, nearest
 from stream_app.errors import ConfigError
 
 
@@ -178,9 +177,8 @@ def _one_of(allowed: tuple[str, ...], item: Any) -> str:
 
 
 def _near_miss(text: str, allowed: list[str]) -> str:
-    by_folded = {name.casefold(): name for name in allowed}
-    near = difflib.get_close_matches(text.casefold(), by_folded, 1)
-    return f"; did you mean {by_folded[near[0]]!r}?" if near else ""
+    near = nearest(text, {name: name for name in allowed})
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _decode_hook(kind: type, value: Any) -> Any:

@@ -104,6 +104,9 @@ class EventConfig(Section, frozen=True):
     """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
     max_bytes: Positive = 1_000_000
     """Larger bodies go to the dead letters undecoded."""
+    first_events: Annotated[int, Meta(ge=0)] = 1_000
+    """Of so many events at the beginning of a stream or a file one at least must have each field that is named here,
+    null or not; else the command ends with what they have instead. 0 where a field comes later."""
     tolerated: Annotated[float, Meta(ge=1e-5, le=0.5)] = 0.01
     """Share of events that may be rejected, late, held back, duplicate, read leniently or not to be scored, each kind
     for itself. Where evidence says that it is more, a data fault is told: of a source partition at once, by the rule

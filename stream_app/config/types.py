@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct
+
+T = TypeVar("T")
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _LONGEST_MS = 2**53  # exact as a float64, and sums of two fit an int64
@@ -48,6 +52,13 @@ class Duration(int):
 def days(n: int) -> Duration:
     """A length of n days."""
     return Duration(n * _UNITS_MS["d"])
+
+
+def nearest(text: str, names: Mapping[str, T]) -> T | None:
+    """What stands under the name that is nearest to a text, whatever the case; None where none is near."""
+    by_folded = {name.casefold(): found for name, found in names.items()}
+    near = difflib.get_close_matches(text.casefold(), by_folded, 1)
+    return by_folded[near[0]] if near else None
 
 
 def read_secret(file: str, variable: str, root: str | Path) -> str:
