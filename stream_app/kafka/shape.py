@@ -14,6 +14,7 @@ import msgspec
 from stream_app.config import Config
 from stream_app.disk import write_durably, writing
 from stream_app.errors import SnapshotError
+from stream_app.stages.columns import in_order_of
 
 
 class _Recorded(msgspec.Struct, frozen=True):
@@ -22,6 +23,8 @@ class _Recorded(msgspec.Struct, frozen=True):
     stream: str
     topic: str
     partials: Annotated[int, msgspec.Meta(ge=1)]
+    numeric: list[str]
+    categorical: list[str]
 
 
 def shape_path(config: Config) -> Path:
@@ -54,6 +57,21 @@ def recorded_width(config: Config) -> int | None:
     Raises:
         SnapshotError: the file cannot be read or is damaged.
     """
+    shape = _recorded(config)
+    return shape.partials if shape else None
+
+
+def in_recorded_order(config: Config) -> Config:
+    """The configuration with its columns in the order that was written down for the stream here: snapshots have it.
+
+    Raises:
+        SnapshotError: the file cannot be read or is damaged.
+    """
+    shape = _recorded(config)
+    return in_order_of(config, shape.numeric, shape.categorical) if shape else config
+
+
+def _recorded(config: Config) -> _Recorded | None:
     path = shape_path(config)
     try:
         shape = msgspec.json.decode(path.read_bytes(), type=_Recorded)
@@ -61,7 +79,7 @@ def recorded_width(config: Config) -> int | None:
         return None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SnapshotError(f"{path} cannot be read ({error}): restore it from a backup") from error
-    return shape.partials if (shape.stream, shape.topic) == (config.stream, config.topics.events) else None
+    return shape if (shape.stream, shape.topic) == (config.stream, config.topics.events) else None
 
 
 def record_shape(config: Config) -> None:

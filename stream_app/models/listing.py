@@ -7,7 +7,7 @@ from typing import Any
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models.registry import Registry
+from stream_app.models.registry import Registry, ordered
 from stream_app.terminal import utc
 
 _YES, _NOT_ASKED = "yes", "–"
@@ -20,7 +20,7 @@ def list_models(config: Config) -> list[dict[str, Any]]:
     Raises:
         DriftflowError: what the registry holds of decisions or promotions is damaged.
     """
-    registry = Registry(config)
+    registry = Registry(ordered(config))
     current = [entry.model_id for entry in registry.history()][-1:]
     return [
         {

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from flowlib import artifact
 from flowlib.artifact import Artifact, Ed25519PublicKey
 from flowlib.density import Density
@@ -14,11 +16,26 @@ from flowlib.errors import FlowlibError
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.stages.columns import check_columns
 
 log = logging.getLogger(__name__)
 
 TrustedKeys = Mapping[str, Ed25519PublicKey]
 """Public keys by their id."""
+
+
+class _Columns(msgspec.Struct):
+    numeric: list[str]
+    categorical: list[str]
+
+
+class _Head(msgspec.Struct):
+    """What is read of a model's manifest before it is built."""
+
+    encoder: _Columns
+
+
+_HEAD = msgspec.json.Decoder(_Head)
 
 
 def artifact_of(notice: ModelNotice) -> Artifact:
@@ -46,6 +63,15 @@ def read_model(path: Path) -> Artifact:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def columns_of(model: Artifact) -> tuple[list[str], list[str]]:
+    """Numeric and categorical columns that a model's bytes name, in order, not to be believed."""
+    try:
+        head = _HEAD.decode(model.manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [], []
+    return head.encoder.numeric, head.encoder.categorical
+
+
 def verified(model: Artifact, trusted: TrustedKeys) -> Density:
     """A model, verified and ready to score.
 
@@ -62,9 +88,8 @@ def check_stream(density: Density, config: Config) -> None:
     """Raise ModelError unless a verified model was made for this stream: a signature says who made it, not for what."""
     if density.manifest.get("stream") != config.stream:
         raise ModelError(f"it was made for stream {density.manifest.get('stream')!r}, not {config.stream!r}")
-    spec, event = density.encoder.spec, config.event
-    if (list(spec.numeric), list(spec.categorical)) != (event.numeric, event.categorical):
-        raise ModelError("its features are not those of event.numeric and event.categorical")
+    check_columns(density.spec, config)
+    event = config.event
     if density.channels is None or len(density.references) != len(event.slicings):
         raise ModelError(
             f"it says what is normal in {len(density.references)} slicings, event.slicings has {len(event.slicings)}"

@@ -16,7 +16,8 @@ from stream_app.config import Config
 from stream_app.disk import append_locked, create_durably, locked, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
-from stream_app.models.loading import check_stream, read_model, verified
+from stream_app.models.loading import check_stream, columns_of, read_model, verified
+from stream_app.stages.columns import in_order_of
 
 T = TypeVar("T")
 
@@ -184,6 +185,22 @@ class Registry:
 
     def _path(self, model_id: str) -> Path:
         return self._dir / f"{model_id}.model"
+
+
+def ordered(config: Config, model_id: str | None = None) -> Config:
+    """The configuration with its columns in the order of a model's, by default of the one in service: they are matched
+    by name. As it is where that model cannot be read, or has other columns: whoever loads it says so.
+
+    Raises:
+        DriftflowError: the log of promotions is damaged.
+    """
+    try:
+        registry = Registry(config)
+        history = registry.history() if model_id is None else []
+        model_id = history[-1].model_id if history else model_id
+        return in_order_of(config, *columns_of(registry.read(model_id))) if model_id else config
+    except ModelError:
+        return config
 
 
 def without_bytes(notice: ModelNotice) -> ModelNotice:

@@ -21,7 +21,7 @@ from stream_app.errors import ModelError
 from stream_app.event_files import read_rows
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Entry, Registry, ordered
 from stream_app.offline.replay import LocalRun, batches
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
@@ -130,6 +130,7 @@ def _ends(config: Config, events: Iterable[EventBatch], until_ms: int) -> dict[i
 def _make_run(config: Config, options: ScoreOptions) -> LocalRun:
     """A run with its models, ready for the first batch."""
     decisions = read_lines(options.decisions, DECODER, REMEDY) if options.decisions else []
+    config = ordered(config, options.model or min(models_of(decisions), default=None))
     run = LocalRun(config, decisions)
     for density in _load_models(Registry(config), models_of(decisions), options.model):
         run.pipeline.models.add(scored_by(config, density))

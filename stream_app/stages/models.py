@@ -7,10 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from flowlib.density import Density
 from flowlib.engines import EngineError
 from flowlib.reference.reference import Reference
+from stream_app.config import Config
+from stream_app.stages.columns import check_columns
 
 
 class Models:
     """Models by id.
+
+    Args:
+        config: the stream.
 
     Attributes:
         densities: as they were loaded.
@@ -19,14 +24,16 @@ class Models:
             then scored by another, to within 1e-4 nats, and the run is not repeated to the bit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self.densities: dict[str, Density] = {}
         self.references: dict[str, Sequence[Reference]] = {}
         self.substitutes: dict[tuple[str, str], str] = {}
         self._by_engine: dict[tuple[str, str], Density] = {}
 
     def add(self, density: Density) -> None:
-        """Make a verified, compiled model available."""
+        """Make a verified, compiled model available; raises ModelError where it has other columns than the stream."""
+        check_columns(density.spec, self._config)
         self.densities[density.model_id] = density
         self.references[density.model_id] = density.references
 

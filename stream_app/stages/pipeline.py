@@ -61,7 +61,7 @@ class Pipeline:
     ) -> None:
         self.config, self.make_decisions = config, make_decisions
         self.decisions: list[Decision] = list(decisions)
-        self.models = Models()
+        self.models = Models(config)
         self.score_states: dict[int, ScoreState] = {}
         self.watch_states: dict[int, WatchState] = {}
         self._first_sources = sources

@@ -18,10 +18,10 @@ from stream_app.guard import Guard, described
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
-from stream_app.kafka.shape import record_shape
+from stream_app.kafka.shape import in_recorded_order, record_shape
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys.checks import require_keys
-from stream_app.models.registry import Registry
+from stream_app.models.registry import Registry, ordered
 from stream_app.terminal import prepare_process
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.lock import sole_trainer
@@ -50,6 +50,7 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None
     prepare_process()
     with Guard(STOP_WITHIN_S) as guard, sole_trainer(config):
         require_keys(config, "trainer")
+        config = ordered(in_recorded_order(config))
         if not bootstrap_until:
             Registry(config).current()  # what is wrong on this machine is said at once, and not at the first request
         require(preflight(config, "trainer"))

@@ -15,6 +15,7 @@ from stream_app.disk import LEFTOVER, LEFTOVER_S, read_lines, remove_old
 from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
+from stream_app.kafka.shape import in_recorded_order
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys.checks import require_keys
 from stream_app.sinks import make_sink
@@ -58,7 +59,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
             if checked:
                 require(preflight(config, "worker"))
-            config = prepare(config)
+            config = in_recorded_order(prepare(config))
         store = StateStore(config)
         _tidy(config)
         if decisions is not None:

@@ -16,7 +16,7 @@ from flowlib.engines import EngineError
 from stream_app.config import Config, Duration, ModelConfig, WindowsConfig
 from stream_app.errors import ModelError
 from stream_app.models.keys import signing_key, trusted_keys
-from stream_app.models.loading import artifact_of, check_stream, read_model, scored_by, verified
+from stream_app.models.loading import artifact_of, check_stream, columns_of, read_model, scored_by, verified
 from tests.models.streams import config_in, density, notice_of
 
 
@@ -59,8 +59,36 @@ def test_a_model_of_another_stream_or_of_other_columns_is_not_accepted(config: C
     check_stream(density(), config)
     with pytest.raises(ModelError, match="made for stream 's', not 'other'"):
         check_stream(density(), config_in(Path(config.root), stream="other"))
-    with pytest.raises(ModelError, match=r"not those of event\.numeric"):
-        check_stream(density(), config_in(Path(config.root), numeric=("y", "x")))
+
+
+@pytest.mark.parametrize(
+    ("numeric", "categorical", "difference"),
+    [
+        (["y", "x"], [], "it has the same ones in another order, 'x', 'y'"),
+        (["x"], [], "it has 'y' (numeric) besides"),
+        (["x", "y", "z"], [], "it lacks 'z' (numeric)"),
+        (["x"], ["y"], "'y' is numeric in it and categorical here"),
+        (["x", "z\n"], ["c"], "it lacks 'z\\n' (numeric), 'c' (categorical); it has 'y' (numeric) besides"),
+        (
+            ["x", "y", *"abcdefgh"],
+            [],
+            "it lacks 'a' (numeric), 'b' (numeric), 'c' (numeric), 'd' (numeric), 'e' (numeric) and 3 more",
+        ),
+    ],
+)
+def test_a_model_for_other_columns_is_refused_in_one_sentence_that_tells_the_difference(
+    config: Config, numeric: list[str], categorical: list[str], difference: str
+) -> None:
+    other = msgspec.structs.replace(config.event, numeric=numeric, categorical=categorical)
+    with pytest.raises(ModelError) as refused:
+        check_stream(density(), msgspec.structs.replace(config, event=other))
+    assert str(refused.value) == f"its columns are not those of event.numeric and event.categorical: {difference}"
+
+
+def test_the_columns_of_a_model_are_read_before_it_is_built(model: Artifact) -> None:
+    assert columns_of(model) == (["x", "y"], [])
+    for manifest in (b"", b"{}", b"\xff", b"[" * 100_000, b'{"encoder": {"numeric": "x", "categorical": []}}'):
+        assert columns_of(replace(model, manifest=manifest)) == ([], [])
 
 
 def test_a_model_that_does_not_say_what_is_normal_here_is_not_accepted(config: Config) -> None:

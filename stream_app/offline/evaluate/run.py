@@ -13,6 +13,7 @@ from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
 from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
+from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import SEED, Chosen, Subject, baselines, choose_rows, read_subject
@@ -44,6 +45,7 @@ def run_evaluate(
     prepare_process()
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
+    config = ordered(config, model)
     subject = read_subject(config, model)
     density, chosen = subject.density, choose_rows(config, file, subject)
     judged = chosen.rows.take(chosen.judging)
