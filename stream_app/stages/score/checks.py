@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from stream_app.config import EventConfig
 from stream_app.stages.score.rejects import Undecodable
@@ -25,7 +26,13 @@ Make = Callable[[EventConfig, list[str]], Callable[[bytes], Any]]
 
 
 def check_decoder(
-    make: Make, good: bytes, values: Mapping[str, Any], event: EventConfig, texts: list[str], seed: int = 0
+    make: Make,
+    good: bytes,
+    values: Mapping[str, Any],
+    event: EventConfig,
+    texts: list[str],
+    loose: Mapping[bytes, tuple[str, Any]] | None = None,
+    seed: int = 0,
 ) -> None:
     """Run every check.
 
@@ -35,6 +42,8 @@ def check_decoder(
         values: field to its value in the good body, the time and the id among them.
         event: the event section of a configuration.
         texts: the categorical and slicing fields, those of ``event.numeric`` left out.
+        loose: bodies in which one field is not written as it should be, to that field and to what is meant. They are
+            read and counted where ``event.policy`` is lenient, and refused, with the field, where it is strict.
         seed: of the damage.
 
     Raises:
@@ -43,6 +52,9 @@ def check_decoder(
     decode = make(event, texts)
     body = decode(good)
     _check_values(body, values, event, texts, good)
+    assert body.coerced == 0, f"`coerced` of the good body is {body.coerced}"
+    for bent, (field, meant) in (loose or {}).items():
+        _check_policy(make, bent, {**values, field: meant}, field, event, texts)
     for damaged in _hostile(good, seed):
         _check_refusal(decode, damaged, event, texts)
     _check_values(body, values, event, texts, good)  # what came back first is not what later bodies were read into
@@ -56,23 +68,39 @@ def _check_values(body: Any, values: Mapping[str, Any], event: EventConfig, text
         attributes[event.id_field] = "i"
     for name, attribute in attributes.items():
         value = getattr(body, attribute)
-        assert value == values[name], f"{name!r} is {values[name]!r} in the good body, `{attribute}` is {value!r}"
+        assert value == values[name], f"{name!r} is {values[name]!r} in {source[:60]!r}, `{attribute}` is {value!r}"
+
+
+def _check_policy(
+    make: Make, bent: bytes, values: Mapping[str, Any], field: str, event: EventConfig, texts: list[str]
+) -> None:
+    read = make(structs.replace(event, policy={}), texts)(bent)
+    _check_values(read, values, event, texts, bent)
+    assert read.coerced == 1, f"{bent[:60]!r}: `coerced` is {read.coerced} where {field!r} alone is not as it should be"
+    for policy in ({field: "strict"}, {"*": "strict"}):
+        _, refusal = _tried(make(structs.replace(event, policy=policy), texts), bent)
+        assert refusal is not None, f"{bent[:60]!r} is read though event.policy is strict for {field!r}"
+        assert refusal.field == field, f"{bent[:60]!r} is refused for {refusal.field!r}, and {field!r} is at fault"
 
 
 def _check_refusal(decode: Callable[[bytes], Any], value: bytes, event: EventConfig, texts: list[str]) -> None:
     """A bad body is refused with its reason, or read as what an event may be."""
-    refusal = None
-    try:
-        body = decode(value)
-    except Undecodable as error:
-        refusal = error
-    except Exception as error:
-        raise AssertionError(f"{value[:60]!r} raises {type(error).__name__}, not Undecodable: {error}") from error
+    body, refusal = _tried(decode, value)
     if refusal is None:
         _check_object(body, event, texts, value)
     else:
         assert refusal.reason, f"{value[:60]!r} is refused without a reason code"
         assert refusal.detail, f"{value[:60]!r} is refused without a detail"
+
+
+def _tried(decode: Callable[[bytes], Any], value: bytes) -> tuple[Any, Undecodable | None]:
+    """What a decoder makes of a body, or why it refuses it."""
+    try:
+        return decode(value), None
+    except Undecodable as error:
+        return None, error
+    except Exception as error:
+        raise AssertionError(f"{value[:60]!r} raises {type(error).__name__}, not Undecodable: {error}") from error
 
 
 def _check_object(body: Any, event: EventConfig, texts: list[str], source: bytes) -> None:
@@ -81,6 +109,7 @@ def _check_object(body: Any, event: EventConfig, texts: list[str], source: bytes
     kinds |= {f"c{i}": TEXT_TYPES for i in range(len(texts))}
     if event.id_field and event.id_field not in texts:
         kinds["i"] = TEXT_TYPES
+    kinds["coerced"] = (int,)
     for name, kind in kinds.items():
         assert hasattr(body, name), f"{source[:60]!r}: what comes back has no attribute `{name}`"
         value = getattr(body, name)

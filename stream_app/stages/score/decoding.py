@@ -5,60 +5,26 @@ A decoder is one function, and one line in :data:`DECODERS`.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from flowlib.table import doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.event_time import time_parser
+from stream_app.stages.score.json_bodies import json_decoder
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
+from stream_app.stages.score.texts import Texts
 
-_SLICE_CHARS_MAX = _ID_CHARS_MAX = 200
-NO_VALUE = "(none)"
-"""Slice name of an event that lacks the slicing field."""
-
-
-def _json_decoder(event: EventConfig, names: list[str]) -> Callable[[bytes], Any]:
-    """JSON objects, checked field by field while parsing (msgspec)."""
-    text = str | int | float | bool | None
-    fields: list[Any] = [("t", str | int | float | None, None)]
-    rename = {"t": event.time_field}
-    for i, name in enumerate(event.numeric):
-        fields.append((f"n{i}", float | None, None))
-        rename[f"n{i}"] = name
-    for i, name in enumerate(names):
-        fields.append((f"c{i}", text, None))
-        rename[f"c{i}"] = name
-    if event.id_field and event.id_field not in names:
-        fields.append(("i", text, None))
-        rename["i"] = event.id_field
-    kind = msgspec.defstruct("Body", fields, rename=rename, gc=False)
-    decoder = msgspec.json.Decoder(kind)
-
-    def decode(body: bytes) -> Any:
-        try:
-            return decoder.decode(body)
-        except msgspec.ValidationError as error:
-            where = re.search(r"at `\$\.?([^`]*)`", str(error))
-            raise Undecodable("wrong_type", where[1] if where else "", str(error)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Undecodable("not_json", "", str(error)[:200]) from None
-
-    return decode
-
-
-DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": _json_decoder}
+DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": json_decoder}
 """``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an
 object.
 
 The object has the attributes ``t`` (time), ``i`` (id), ``n0…`` (numeric fields) and ``c0…`` (text fields), None where a
-field is missing. The function raises :class:`~stream_app.stages.score.rejects.Undecodable` and nothing else.
+field is missing, and ``coerced``: how many of them were read though they were not written as they should be, which
+``event.policy`` may forbid. The function raises :class:`~stream_app.stages.score.rejects.Undecodable` and nothing else.
 """
 
 
@@ -80,7 +46,7 @@ class Decoder:
         self._categorical = [self._attribute[name] for name in event.categorical]
         self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
         self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
-        self._time = time_parser(event)
+        self._time, self._texts = time_parser(event), Texts(event)
 
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
         """Decode a batch; rows appear once, either in the events or in the rejects."""
@@ -111,13 +77,15 @@ class Decoder:
         numeric = np.empty((n, len(self._numeric)))
         for j, name in enumerate(self._numeric):
             numeric[:, j] = np.array([getattr(body, name) for body in bodies], dtype=np.float64)
+        if self._texts.missing_numbers:
+            numeric[np.isin(numeric, self._texts.missing_numbers)] = np.nan
         categorical = np.empty((n, len(self._categorical)), dtype=object)
         for j, name in enumerate(self._categorical):
-            categorical[:, j] = [_text(getattr(body, name)) for body in bodies]
+            categorical[:, j] = self._texts.categories(bodies, name)
         slices = np.empty((n, len(self._slicings)), dtype=object)
         for j, names in enumerate(self._slicings):
-            slices[:, j] = [_slice_name([getattr(body, name) for name in names]) for body in bodies]
-        ids = [_event_id(getattr(body, self._id)) for body in bodies] if self._id else None
+            slices[:, j] = self._texts.slices(bodies, names)
+        ids = self._texts.ids(bodies, self._id) if self._id else None
         index = np.array(rows, dtype=np.int64)
         return EventBatch(
             raw.topic,
@@ -129,21 +97,5 @@ class Decoder:
             categorical,
             slices,
             ids,
+            coerced=np.array([body.coerced for body in bodies], dtype=np.int64),
         )
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _event_id(value: Any) -> str:
-    """Ids are kept in memory and in snapshots while their panes are open: a longer one is known by its hash."""
-    text = _text(value) or ""
-    return text if len(text) <= _ID_CHARS_MAX else hashlib.sha256(text.encode()).hexdigest()
-
-
-def _slice_name(values: list[Any]) -> str:
-    if not values:
-        return "all"
-    name = "|".join(NO_VALUE if value is None else _text(value) or "(empty)" for value in values)
-    return name if len(name) <= _SLICE_CHARS_MAX else name[: _SLICE_CHARS_MAX - 1] + "…"
