@@ -39,7 +39,9 @@ no number, beyond the infinities."""
 LOG_PROB_CLIP = 32_768.0
 """Nats; log-likelihoods are clipped to ± this before they are summed."""
 
-_SINGLE = frozenset({"seen", "late", "unscorable", "scored", "log_prob_sum", "log_prob_square_sum", "adaptive"})
+_SINGLE = frozenset(
+    {"seen", "late", "unscorable", "coerced", "scored", "log_prob_sum", "log_prob_square_sum", "adaptive"}
+)
 """Columns that hold one number for a slice."""
 
 _SUM_SCALE = 2.0**16
@@ -71,6 +73,7 @@ class PaneLayout:
             "seen": 1,
             "late": 1,
             "unscorable": 1,
+            "coerced": 1,
             "missing": self.d,
             "low": self.d,
             "high": self.d,

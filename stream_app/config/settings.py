@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from schemas.names import slicing_name
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.registries import (
     DetectorName,
@@ -153,7 +154,8 @@ class RuleConfig(Section, frozen=True):
     detectors: Annotated[list[DetectorName], Meta(min_length=1)]
     """What looks at the statistics. Drift: ``location``, ``scale``, ``dependence`` (of two columns), ``likelihood``,
     ``categories``, ``variation`` (a constant or absent column begins to vary). Data faults: ``unit`` (values far from
-    all there ever were), ``missing``, ``stuck``, ``volume``, ``silence``. Their evidence is mixed, so that a rule has
+    all there ever were), ``missing``, ``stuck``, ``intake`` (events that come late, cannot be scored or were read
+    leniently), ``volume``, ``silence``. Their evidence is mixed, so that a rule has
     one promise however many it has; drift and data faults need rules of their own. ``adwin``, ``page_hinkley`` and
     ``kswin`` are river's, each alone in a rule: the statistic is 1 from a detection on, else 0."""
     open: float = 20_000.0
@@ -298,7 +300,7 @@ def _default_rules() -> dict[str, RuleConfig]:
     drift: list[DetectorName] = ["location", "scale", "dependence", "likelihood", "categories", "variation"]
     return {
         "drift": RuleConfig(detectors=drift, retrain=True),
-        "fault": RuleConfig(detectors=["unit", "missing", "stuck", "volume", "silence"]),
+        "fault": RuleConfig(detectors=["unit", "missing", "stuck", "intake", "volume", "silence"]),
     }
 
 
@@ -345,4 +347,4 @@ class Config(Section, frozen=True):
     @property
     def slicing_names(self) -> list[str]:
         """Names of the slicings: the fields joined with ``+``, or ``all``."""
-        return ["+".join(fields) or "all" for fields in self.event.slicings]
+        return [slicing_name(fields) for fields in self.event.slicings]

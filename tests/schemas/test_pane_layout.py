@@ -33,7 +33,7 @@ def test_every_code_of_a_value_lies_between_those_of_no_value() -> None:
 
 def test_columns_without_a_model_come_first() -> None:
     names = list(LAYOUT.shapes)
-    assert names[: names.index("scored")] == ["seen", "late", "unscorable", "missing", "low", "high"]
+    assert names[: names.index("scored")] == ["seen", "late", "unscorable", "coerced", "missing", "low", "high"]
     assert LAYOUT.columns["scored"].start == LAYOUT.model_free
 
 

@@ -136,6 +136,8 @@ def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices_
     values = layout.blank(len(windowed))
     values[:, place["late"].start] = timing.late
     values[:, place["unscorable"].start] = unscorable
+    if scored.events.coerced is not None:
+        values[:, place["coerced"].start] = scored.events.coerced > 0
     values[windowed] = _of_windowed(layout, scored, windowed)
     bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1) + np.arange(layout.d) * PIT_BINS
     pit = np.where(windowed[:, None] & ~scored.missing, bins, -1)

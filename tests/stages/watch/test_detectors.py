@@ -29,6 +29,7 @@ FINDS = {
     "unit": ["unit"],
     "missing": ["missing"],
     "stuck": ["stuck"],
+    "intake": ["coerced"],
     "silence": ["silence"],
     "volume": ["volume", "silence"],
 }
@@ -193,6 +194,7 @@ def said(name: str, change: Change, world: World = WORLD) -> tuple[tuple[str, ..
         ("categories", Change(unseen=0.2), ("c0",), "never seen before"),
         ("missing", Change(missing=0.2), ("x0",), "missing: more values are missing"),
         ("stuck", Change(stuck=True), ("x0",), "stuck: its value does not change"),
+        ("intake", Change(coerced=0.1), (), "read leniently"),
         ("silence", Change(rate=0.0), (), "silence: no events come"),
         ("volume", Change(rate=0.2), (), "volume: fewer events"),
         ("volume", Change(rate=3.0), (), "volume: more events"),
@@ -205,6 +207,23 @@ def test_a_planted_change_is_named(name: str, change: Change, columns: tuple[str
     assert got == columns
     assert words in text
     assert text.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(("column", "words"), [("late", "come late"), ("unscorable", "cannot be scored")])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.1, 1.0])
+def test_events_that_come_to_nothing_are_evidence_beyond_the_share_that_is_tolerated(
+    column: str, words: str, share: float
+) -> None:
+    detector = DETECTORS["intake"](WORLD.config, WORLD.layout)
+    rows = WORLD.layout.blank(1)
+    rows[0, WORLD.layout.columns["seen"]] = round(1_000 * (1 - share))
+    rows[0, WORLD.layout.columns[column]] = round(1_000 * share)
+    got = detector.evidence(WORLD.part(0, np.repeat(rows, WORLD.slices, axis=0)))
+    assert got.news.all()
+    channel, bet = np.unravel_index(int(got.log_e[0].argmax()), got.log_e[0].shape)
+    assert (got.log_e[0, channel, bet] > 0) == (share > 0.01)
+    if share > 0.01:
+        assert words in detector.says(int(channel), np.ones(detector.bets))[1]
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])

@@ -3,6 +3,7 @@
 from stream_app.stages.watch.detectors.base import Detector, Evidence, Kind, Make, Part
 from stream_app.stages.watch.detectors.categories import CategoriesDetector
 from stream_app.stages.watch.detectors.dependence import DependenceDetector
+from stream_app.stages.watch.detectors.intake import IntakeDetector
 from stream_app.stages.watch.detectors.likelihood import LikelihoodDetector
 from stream_app.stages.watch.detectors.location import LocationDetector
 from stream_app.stages.watch.detectors.missing import MissingDetector
@@ -23,6 +24,7 @@ DETECTORS: dict[str, type[Detector]] = {
     "unit": UnitDetector,
     "missing": MissingDetector,
     "stuck": StuckDetector,
+    "intake": IntakeDetector,
     "silence": SilenceDetector,
     "volume": VolumeDetector,
 }

@@ -43,6 +43,7 @@ class Change:
         varies: the constant column has other values.
         appears: the absent column has values.
         rate: factor of the number of events.
+        coerced: share of events that are read leniently.
     """
 
     shift: float = 0.0
@@ -56,6 +57,7 @@ class Change:
     varies: bool = False
     appears: bool = False
     rate: float = 1.0
+    coerced: float = 0.0
 
 
 CHANGES: dict[str, Change] = {
@@ -71,6 +73,7 @@ CHANGES: dict[str, Change] = {
     "stuck": Change(stuck=True),
     "silence": Change(rate=0.0),
     "volume": Change(rate=0.2),
+    "coerced": Change(coerced=0.3),
 }
 NOTHING = Change()
 
@@ -83,12 +86,13 @@ class Events:
     slice_: Ints
     numeric: Floats
     scores: Scores
+    coerced: Bools
 
     def take(self, rows: slice) -> Events:
         """Some of them."""
         s = self.scores
         scores = _scores(s.z[rows], s.levels[rows], s.surprise[rows], s.missing[rows])
-        return Events(self.pane[rows], self.slice_[rows], self.numeric[rows], scores)
+        return Events(self.pane[rows], self.slice_[rows], self.numeric[rows], scores, self.coerced[rows])
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class World:
         missing = np.zeros((n, self.d + 2), dtype=bool)
         missing[:, : self.d] = rng.random((n, self.d)) < 0.02
         still, gone, more, unit = np.full(n, 7.0), np.full(n, np.nan), np.zeros(n), np.ones(n)
+        coerced = np.zeros(n, dtype=bool)
         for i, change in changes.items():
             own = np.flatnonzero(slice_ == i)
             z[own, 0] = z[own, 0] * change.scale + change.shift
@@ -170,11 +175,13 @@ class World:
             still[own] += change.varies * rng.standard_normal(len(own))
             gone[own] = np.where(change.appears, 1.0, np.nan)
             more[own], unit[own] = change.stranger, change.unit
+            coerced[own] = np.arange(len(own)) % 10 < 10 * change.coerced
         missing[:, self.d + 1] = np.isnan(gone)
         numeric = np.column_stack([z[:, 0] * unit + unit - 1, z[:, 1:], still, gone])
         numeric[missing] = np.nan
         base = np.where(missing, 0.0, np.column_stack([z, np.zeros((n, 2))])).astype(np.float32)
-        return Events(pane, slice_, numeric, _scores(base, levels, (z**2).sum(axis=1) / self.d + more, missing))
+        scores = _scores(base, levels, (z**2).sum(axis=1) / self.d + more, missing)
+        return Events(pane, slice_, numeric, scores, coerced)
 
     @cached_property
     def fitted(self) -> tuple[Channels, Reference]:
@@ -238,6 +245,7 @@ def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events
     out = np.zeros((n, layout.width), dtype=np.int64)
     out[:, place["seen"]] = out[:, place["scored"]] = 1
     out[:, place["missing"]] = missing
+    out[:, place["coerced"].start] = events.coerced
     codes = value_codes(np.where(missing, 0.0, events.numeric))
     out[:, place["low"]], out[:, place["high"]] = np.where(missing, NO_LOW, codes), np.where(missing, NO_HIGH, codes)
     out[:, place["p_le"]] = ndtr(-scores.base[:, -1:] / UNIT) <= np.array(ALPHAS)

@@ -1,0 +1,50 @@
+"""What becomes of a slice's events: too many come late, cannot be scored, or are read leniently."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from flowlib.table import Floats
+from schemas.pane_layout import PaneLayout
+from stream_app.config import Config
+from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.watch.detectors.counting import bernoulli
+
+_ODDS = np.array([1.5, 2.0, 4.0])
+_RUNS = 2.0
+"""Variance ratio that is allowed for: such events come in runs."""
+
+_SAYS = {
+    "late": "intake: events come late, after their panes have closed (windows.lateness)",
+    "unscorable": "intake: events cannot be scored (the dead letters say why)",
+    "coerced": "intake: events were read leniently, for what they hold is not written as it should be (event.policy)",
+}
+_COLUMNS = tuple(_SAYS)
+
+
+class IntakeDetector(Stateless):
+    """One channel for each way to be of less use, against the share that ``event.tolerated`` allows: no reference says
+    what is normal. Of a source partition as a whole SCORE tells at once, without waiting for a pane.
+    """
+
+    name: ClassVar[str] = "intake"
+    kind: ClassVar[Kind] = "fault"
+    weight: ClassVar[float] = 0.1
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._tolerated = config.event.tolerated
+        self.channels, self.bets = len(_COLUMNS), len(_ODDS)
+
+    def evidence(self, part: Part) -> Evidence:
+        """See :class:`Detector`."""
+        counts = {name: part.layout.get(part.rows, name).astype(np.float64) for name in ("seen", *_COLUMNS)}
+        hits = np.stack([counts[name] for name in _COLUMNS], axis=1)
+        trials = np.repeat((counts["seen"] + counts["late"] + counts["unscorable"])[:, None], len(_COLUMNS), axis=1)
+        tolerated = np.full(hits.shape, self._tolerated)
+        return Evidence(bernoulli(hits, trials, tolerated, _ODDS, np.full(hits.shape, _RUNS)), trials > 0)
+
+    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+        """See :class:`Detector`."""
+        return (), _SAYS[_COLUMNS[channel]]
