@@ -115,6 +115,12 @@ def _reader(event: EventConfig, name: str, kind: _Kind) -> coercion.Reader:
     return read
 
 
+def object_of(raw: bytes) -> dict[str, Any]:
+    """The whole of a body, whatever its fields; raises Undecodable where it is no object in JSON."""
+    body, header = unframed(raw)
+    return _load(body if header and is_json(body) else raw)
+
+
 def _load(raw: bytes) -> dict[str, Any]:
     """The body as Python's own reader has it, which knows NaN; bytes that are no UTF-8 become lone surrogates."""
     try:
