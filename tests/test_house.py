@@ -41,7 +41,7 @@ MAY_READ_CLOCKS = (
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 PURE = ("stream_app/stages/", "flowlib/", "schemas/")
 BROKER_CLIENTS = {"kafka", "faust", "aiokafka", "influxdb_client", "mode"}
-FAUST_FILES = {"stream_app/worker/app.py", "stream_app/worker/batch_transport.py"}
+FAUST_FILES = {f"stream_app/worker/{name}.py" for name in ("app", "batch_transport", "isolation", "sending")}
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

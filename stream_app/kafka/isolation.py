@@ -1,5 +1,5 @@
-"""What a consumer hands out where producers use transactions: with ``kafka.isolation = "read_committed"`` no record of a
-transaction that was aborted, and none behind one that is still open.
+"""What a consumer hands out where producers use transactions: with ``kafka.isolation = "read_committed"`` no record of
+one that was aborted, and none behind one that is still open.
 
 What can be read then ends at the *last stable offset*: the first record of the oldest open transaction, else the high
 watermark. Lag, idleness and "read to the end" go by it. Aborted records and the markers at a transaction's end take

@@ -1,7 +1,8 @@
 """Reading topics to their end, outside any consumer group.
 
 A poll without records does not mean the end: the broker may be slow. The offset that ListOffsets gives is too small on
-some brokers. The high watermark that comes with a fetch is right on all of them.
+some brokers. The high watermark that comes with a fetch is right on all of them, and so is the last stable offset,
+which stands for it with ``read_committed`` (:mod:`stream_app.kafka.isolation`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched, TopicPartition
 
@@ -37,7 +39,7 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
     """A consumer outside any group, with nothing assigned, and the partitions of a topic: none where it does not exist.
 
     Args:
-        client: connection settings.
+        client: connection settings, and those of :func:`stream_app.kafka.isolation.reading`.
         topic: what is going to be read.
 
     Raises:
@@ -141,7 +143,7 @@ def fetch(consumer: Consumer) -> Fetched:
 
 
 def end_of(consumer: Consumer, tp: TopicPartition) -> int:
-    """Offset after the last record of an assigned partition; fetches, so positions move.
+    """Offset after the last record of an assigned partition that can be read now; fetches, so positions move.
 
     Raises:
         DriftflowError: the broker does not answer.
@@ -154,13 +156,13 @@ def end_of(consumer: Consumer, tp: TopicPartition) -> int:
 
 
 def log_ends(config: Config, client: ClientSettings) -> dict[int, int]:
-    """End offset of each events partition.
+    """Where each events partition ends for a reader: behind it there may be records of an open transaction.
 
     Raises:
         DriftflowError: there is no such topic, or the broker does not answer.
     """
     ends = {}
-    with reader(client, config.topics.events) as (consumer, partitions):
+    with reader(client | reading(config.kafka), config.topics.events) as (consumer, partitions):
         if not partitions:
             raise DriftflowError(f"topic {config.topics.events} does not exist or is empty: produce events first")
         for tp in partitions:

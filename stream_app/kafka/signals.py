@@ -14,6 +14,7 @@ from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
@@ -83,7 +84,8 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
         DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
     """
     topic = config.topics.signals
-    with reader(client_settings(config.kafka, config.root), topic) as (consumer, partitions):
+    client = client_settings(config.kafka, config.root) | reading(config.kafka)
+    with reader(client, topic) as (consumer, partitions):
         if not partitions:
             raise DriftflowError(f"topic {topic} does not exist: start `driftflow worker` once, it creates the topics")
         consumer.assign(partitions)

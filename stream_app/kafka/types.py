@@ -6,7 +6,7 @@ A name here states which attributes the code relies on, and lets mypy hold it to
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypedDict
+from typing import NamedTuple, NotRequired, Protocol, TypedDict
 
 from kafka.errors import KafkaError
 
@@ -86,14 +86,18 @@ class AsyncConsumer(Protocol):
     async def seek_to_beginning(self) -> object: ...
     async def position(self, partition: TopicPartition) -> int: ...
     def highwater(self, partition: TopicPartition) -> int | None: ...
+    def last_stable_offset(self, partition: TopicPartition) -> int | None: ...
 
 
 class TopicDescription(TypedDict):
-    """What a broker says of a topic. ``authorized_operations`` is None where the broker keeps no rights."""
+    """What a broker says of a topic. ``authorized_operations`` is None where the broker keeps no rights, ``topic_id``
+    where it gives its topics none.
+    """
 
     name: str
     error_code: int
     partitions: Sequence[object]
+    topic_id: NotRequired[object]
     authorized_operations: Sequence[str] | None
 
 
@@ -123,6 +127,13 @@ class PartitionAnswers(Protocol):
     def results(self) -> Iterable[PartitionAnswer]: ...
 
 
+class Found(Protocol):
+    """An offset that was asked for."""
+
+    @property
+    def offset(self) -> int: ...
+
+
 class Admin(Protocol):
     """A kafka-python admin client."""
 
@@ -134,6 +145,7 @@ class Admin(Protocol):
     def create_partitions(
         self, topic_partitions: Mapping[str, int], *, validate_only: bool, raise_errors: bool
     ) -> PartitionAnswers: ...
+    def list_partition_offsets(self, specs: Mapping[object, object]) -> Mapping[tuple[str, int], Found]: ...
     def wait_for_topics(self, topic_names: Sequence[str]) -> None: ...
     def remove_group_members(self, group_id: str, members: Sequence[object]) -> Mapping[object, type[KafkaError]]: ...
     def close(self) -> None: ...

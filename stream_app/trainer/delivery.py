@@ -12,6 +12,7 @@ from schemas.intake import Refusal, Topic, take_in
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched
@@ -135,7 +136,7 @@ class Delivery:
             raise KafkaTimeoutError(str(error)) from error
 
     def _read(self, kind: Topic, topic: str, number: int, take: Callable[[ModelNotice], None]) -> None:
-        with reader(self._client, topic) as (consumer, partitions):
+        with reader(self._client | reading(self._config.kafka), topic) as (consumer, partitions):
             places = [place for place in partitions if place.partition == number]
             consumer.assign(places)
             for place in places:

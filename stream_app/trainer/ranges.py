@@ -14,6 +14,7 @@ from kafka.errors import OffsetOutOfRangeError
 from schemas.records import OffsetRange
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
@@ -38,8 +39,8 @@ class RangesGone(DriftflowError):
 def read_ranges(
     config: Config, ranges: list[OffsetRange], client: ClientSettings, stopping: Stopping | None = None
 ) -> Iterator[EventBatch]:
-    """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already), and so is what
-    retention deletes meanwhile.
+    """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already), and so are what
+    retention deletes meanwhile and rows of aborted transactions, which were not scored either.
 
     Args:
         config: the stream.
@@ -56,6 +57,7 @@ def read_ranges(
     decoder = Decoder(config)
     consumer = KafkaConsumer(
         **client,
+        **reading(config.kafka),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_poll_records=config.kafka.max_poll_records,

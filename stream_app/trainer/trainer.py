@@ -18,6 +18,7 @@ from schemas.intake import Refusal
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
@@ -110,6 +111,7 @@ class Trainer:
         consumer = KafkaConsumer(
             self._config.topics.signals,
             **self._client,
+            **reading(self._config.kafka),
             group_id=f"{self._config.kafka.group}-trainer",
             auto_offset_reset="earliest",
             enable_auto_commit=False,

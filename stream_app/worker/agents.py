@@ -22,11 +22,12 @@ from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
-from stream_app.worker import batch_transport, header_names
+from stream_app.worker import batch_transport, header_names, sending
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
+from stream_app.worker.logs import LOOK_S, Logs
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
@@ -77,9 +78,10 @@ class Worker:
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
         self.ready = asyncio.Event()
         self._partitions = Partitions(config, store, self.pipeline)
-        send = functools.partial(batch_transport.send, self.app)
+        send = functools.partial(sending.send, self.app)
         self._outbox = Outbox(send, config.topics, spool, self._partitions, request_key(config))
         self._decider = Decider(config, store, self.pipeline)
+        self._logs = Logs(config, store, self._partitions, parts, self._outbox.save_later)
         self._feed = ModelsFeed(config, self.take_model, self.put_aside, lambda: parts.beat("models feed"))
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
@@ -96,12 +98,15 @@ class Worker:
             app,
             [topic for topic, _ in chosen.values()],
             self._config.kafka.max_poll_records,
+            kafka=self._config.kafka,
+            next_offset=self._partitions.next_offset,
             on_assigned=self.assigned,
             on_revoked=self.revoked,
         )
         for stage, (topic, agent) in chosen.items():
             app.agent(batch_transport.batch_topic(app, topic), name=stage)(self.parts.watched(stage, agent))
         app.task(self.parts.watched("models feed", self._follow_models))
+        app.task(self.parts.watched("logs", self._follow_logs))
         app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
     # Agents --------------------------------------------------------------------------------------------------------
@@ -182,7 +187,7 @@ class Worker:
     async def _on_timer(self) -> None:
         async with self._turn():
             progress = self.progress()
-            self._partitions.check_logs(progress, time.monotonic())
+            self._read_anew(self._logs.check_ends(self._written_ends(), time.monotonic()))
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -216,16 +221,37 @@ class Worker:
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Load the states of partitions before their first record comes. Source partitions may be new ones."""
         gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
-        known = functools.partial(batch_transport.known_to_producer, self.app, self._config.topics.signals)
+        known = functools.partial(sending.known_to_producer, self.app, self._config.topics.signals)
         await make_room(known, self._config, gained)
+        logs = await self._logs.look(partitions)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
             for tp in sorted(partitions):
                 self._partitions.open(tp)
+                self._logs.check(tp, logs.get(tp))
                 if self._partitions.is_source(tp):
                     self._decider.gained(tp.partition)
             self._decider.join()
+
+    async def _follow_logs(self) -> None:
+        """Look every few seconds whether the logs are still those that they were."""
+        while True:
+            self.parts.beat("logs")
+            await asyncio.sleep(LOOK_S)
+            logs, progress = await self._logs.look(self.progress()), self.progress()
+            async with self._turn():
+                here = [tp for tp in progress if tp in self._partitions]
+                self._read_anew(True in [self._logs.check(tp, logs.get(tp), progress[tp][0]) for tp in here])
+
+    def _read_anew(self, wanted: bool) -> None:
+        """Let Kafka's consumer go where the states are, some of which have moved."""
+        if wanted and self.app._consumer is not None:
+            self.app._consumer.seek_anew()
+
+    def _written_ends(self) -> dict[TopicPartition, int | None]:
+        consumer = self.app._consumer
+        return dict(consumer.written_ends()) if consumer is not None else {}
 
     def _sources_that_exist(self) -> set[int]:
         consumer = self.app._consumer

@@ -27,13 +27,18 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
 from mode.utils.futures import notify
 
-from stream_app.kafka.types import ConsumerRecord, Fetched, Headers, Sent, TopicPartition
+from stream_app.config import KafkaConfig
+from stream_app.kafka.types import ConsumerRecord, Fetched, TopicPartition
 from stream_app.worker.acks import Acks
 from stream_app.worker.composites import Chunk
+from stream_app.worker.isolation import IsolatedThread
 from stream_app.worker.progress import Progress
 
 PartitionsHook = Callable[[set[TopicPartition]], Awaitable[None]]
 """Called with the batch partitions gained or lost; a hook that raises ends the worker."""
+
+NextOffset = Callable[[TopicPartition], int | None]
+"""The offset that the owner of a batch partition needs next; None where it does not know."""
 
 Piece = tuple[TopicPartition, Sequence[ConsumerRecord]]
 """Records of one partition that make one message."""
@@ -53,6 +58,9 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         self._must_seek = False
         self._seeking = asyncio.Lock()
         super().__init__(transport, *args, **kwargs)
+
+    def _new_consumer_thread(self) -> IsolatedThread:
+        return IsolatedThread(self, self.transport.kafka, loop=self.loop, beacon=self.beacon)
 
     # -- fetching ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +183,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         super().stop_flow()
 
     async def perform_seek(self) -> None:
-        """Return to the committed offsets, or to the beginning where nothing was committed.
+        """Return to the committed offsets, or to the beginning where nothing was committed; to what the owner needs
+        where more was committed than that: the log is another one, or the owner's state an older one.
 
         No fetch starts until that is done. One that was under way may take records after it, and owes a seek as before.
         """
@@ -183,12 +192,25 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             self._epoch += 1
             self.acks.drop_all()
             await super().perform_seek()
+            needed = self._needed_before_committed()
+            self._committed_offset.update(dict.fromkeys(needed))  # Faust commits no offset below it
             # aiokafka leaves a partition without a commit where it is: past what a dropped fetch took.
             if uncommitted := self._uncommitted():
                 starts = await self.earliest_offsets(*uncommitted)
-                await self.seek_wait({tp: starts[tp] for tp in self._uncommitted() & starts.keys()})
+                places = {tp: max(start, needed.get(tp, 0)) for tp, start in starts.items()}
+                await self.seek_wait({tp: places[tp] for tp in self._uncommitted() & places.keys()})
             self.acks.drop_all()
             self._epoch += 1
+
+    def seek_anew(self) -> None:
+        """Let the next fetch begin with :meth:`perform_seek`; what was handed out before is dead at once."""
+        self._epoch += 1
+        self._must_seek = True
+        self.acks.drop_all()
+
+    def _needed_before_committed(self) -> dict[TopicPartition, int]:
+        needed = {tp: self.transport.next_offset(tp) for tp in self._batch_only(self._committed_offset)}
+        return {tp: n for tp, n in needed.items() if n is not None and n < (self._committed_offset[tp] or 0)}
 
     def _uncommitted(self) -> set[TopicPartition]:
         return {tp for tp in self._batch_only(self.assignment()) if not self._committed_offset[tp]}
@@ -243,14 +265,21 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         return loop
 
     def progress(self) -> Progress:
-        """Offset up to which everything is settled, and high watermark, of each assigned batch partition; none as long
-        as the consumer's thread is not up.
+        """Offset up to which everything is settled, and where reading ends, of each assigned batch partition; none as
+        long as the consumer's thread is not up.
         """
         try:
             return {
                 tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
                 for tp in self._batch_only(self.assignment())
             }
+        except ConsumerNotStarted:
+            return {}
+
+    def written_ends(self) -> dict[TopicPartition, int | None]:
+        """High watermark of each assigned batch partition; none as long as the consumer's thread is not up."""
+        try:
+            return {tp: self._thread.written_end(tp) for tp in self._batch_only(self.assignment())}
         except ConsumerNotStarted:
             return {}
 
@@ -275,12 +304,14 @@ class BatchTransport(Transport):  # type: ignore[misc]
 
     Consumer = BatchConsumer
 
-    def __init__(self, app: faust.App, batch_topics: Iterable[str], max_chunk: int) -> None:
+    def __init__(self, app: faust.App, batch_topics: Iterable[str], max_chunk: int, kafka: KafkaConfig) -> None:
         assert max_chunk > 0
+        self.kafka = kafka
         self.batch_topics = frozenset(batch_topics)
         self.max_chunk = max_chunk
         self.on_assigned: PartitionsHook | None = None
         self.on_revoked: PartitionsHook | None = None
+        self.next_offset: NextOffset = lambda tp: None
         super().__init__(app.conf.broker_consumer, app)
 
 
@@ -289,6 +320,8 @@ def install(
     batch_topics: Iterable[str],
     max_chunk: int,
     *,
+    kafka: KafkaConfig = KafkaConfig(),  # noqa: B008 - frozen
+    next_offset: NextOffset = lambda tp: None,
     on_assigned: PartitionsHook | None = None,
     on_revoked: PartitionsHook | None = None,
 ) -> BatchTransport:
@@ -298,13 +331,15 @@ def install(
         app: the Faust app; its ``consumer_auto_offset_reset`` is "earliest".
         batch_topics: topics whose events arrive as :class:`Chunk`; declare them with :func:`batch_topic`.
         max_chunk: most records of one composite.
+        kafka: says which records are read.
+        next_offset: where reading must go on although more than that was committed.
         on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
         on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
             composite is handed out meanwhile, and what is acked in it is committed.
     """
     assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
-    transport = BatchTransport(app, batch_topics, max_chunk)
-    transport.on_assigned, transport.on_revoked = on_assigned, on_revoked
+    transport = BatchTransport(app, batch_topics, max_chunk, kafka)
+    transport.on_assigned, transport.on_revoked, transport.next_offset = on_assigned, on_revoked, next_offset
     app.transport = transport
 
     async def before_shutdown(_: object, **kwargs: object) -> None:
@@ -318,31 +353,3 @@ def install(
 def batch_topic(app: faust.App, *names: str) -> Any:
     """A topic whose values Faust's codecs pass through untouched."""
     return app.topic(*names, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-
-async def send(
-    app: faust.App,
-    topic: str,
-    key: bytes | None,
-    value: bytes | None,
-    *,
-    partition: int | None = None,
-    headers: Headers = (),
-) -> asyncio.Future[Sent]:
-    """Hand a message to the app's producer; await the result for the broker's acknowledgement.
-
-    Raises:
-        faust.exceptions.ProducerSendError: now or when the acknowledgement is awaited.
-    """
-    producer = await app.maybe_start_producer()
-    acknowledgement = await producer.send(topic, key, value, partition, None, list(headers))
-    pending: asyncio.Future[Sent] = asyncio.ensure_future(acknowledgement)
-    return pending
-
-
-async def known_to_producer(app: faust.App, topic: str) -> set[int]:
-    """Partitions of a topic that the app's producer knows, after asking the broker: sending to any other fails."""
-    producer = (await app.maybe_start_producer())._ensure_producer()
-    await producer.partitions_for(topic)
-    await producer.client.force_metadata_update()
-    return set(await producer.partitions_for(topic))

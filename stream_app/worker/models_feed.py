@@ -16,6 +16,7 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.isolation import readable_end, reading
 from stream_app.kafka.types import AsyncConsumer, ConsumerRecord
 from stream_app.models.keys import Trust
 from stream_app.models.loading import artifact_of, check_stream, scored_by, verified
@@ -77,6 +78,7 @@ class ModelsFeed:
         consumer: AsyncConsumer = AIOKafkaConsumer(
             self._config.topics.models,
             **client_settings(self._config.kafka, self._config.root),
+            **reading(self._config.kafka),
             group_id=None,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -89,7 +91,7 @@ class ModelsFeed:
             while True:
                 self._beat()
                 await self._poll(consumer)
-                if not self.caught_up.is_set() and await _at_end(consumer):
+                if not self.caught_up.is_set() and await self._at_end(consumer):
                     self._reports.sum_up()
                     self.caught_up.set()
                 if self._not_enough is not None and self._trusted() is not self._not_enough:
@@ -102,6 +104,14 @@ class ModelsFeed:
         """The topic is read from its beginning; what is known already is no news."""
         self.taken, self._not_enough = 0, None
         self._reports.begin()
+
+    async def _at_end(self, consumer: AsyncConsumer) -> bool:
+        """Whether everything was fetched, by what the fetches tell: see :mod:`stream_app.kafka.reading`."""
+        ends = {
+            tp: readable_end(consumer.highwater(tp), consumer.last_stable_offset(tp), self._config.kafka)
+            for tp in consumer.assignment()
+        }
+        return bool(ends) and all([end is not None and await consumer.position(tp) >= end for tp, end in ends.items()])
 
     async def _poll(self, consumer: AsyncConsumer) -> None:
         fetched = await consumer.getmany(timeout_ms=_POLL_MS)
@@ -147,9 +157,3 @@ class ModelsFeed:
         except ModelError as error:
             self._damaged_keys(f"{error}. The keys that were trusted before stay so.")
         return self._keys
-
-
-async def _at_end(consumer: AsyncConsumer) -> bool:
-    """Whether everything was fetched, by the high watermark of the fetches: see :mod:`stream_app.kafka.reading`."""
-    ends = {tp: consumer.highwater(tp) for tp in consumer.assignment()}
-    return bool(ends) and all([end is not None and await consumer.position(tp) >= end for tp, end in ends.items()])

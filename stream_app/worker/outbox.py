@@ -19,7 +19,7 @@ _REQUEST = ("ce_type", b"driftflow.retrain-request.v1")
 
 
 class Send(Protocol):
-    """Hands a message to the producer: :func:`stream_app.worker.batch_transport.send` of an app."""
+    """Hands a message to the producer: :func:`stream_app.worker.sending.send` of an app."""
 
     async def __call__(
         self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None, headers: Headers
@@ -60,6 +60,10 @@ class Outbox:
     def pending(self) -> int:
         """Partitions with work that is not durable yet."""
         return len(self._unsaved)
+
+    def save_later(self, tp: TopicPartition) -> None:
+        """Let the next checkpoint write the snapshot of a partition."""
+        self._unsaved.add(tp)
 
     def add_point(self, point: Point) -> None:
         """A point that belongs to no partition."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 
 from stream_app.config import Config
-from stream_app.errors import DriftflowError, SnapshotError
+from stream_app.errors import SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
+from stream_app.stages.score.state import ScoreState
 from stream_app.stages.snapshot import REMEDY
-from stream_app.worker.progress import Progress
+from stream_app.stages.watch.state import WatchState
 from stream_app.worker.state import StateStore
 
 log = logging.getLogger(__name__)
-
-_SHORT_S = 10.0
 
 
 class Partitions:
@@ -30,8 +29,8 @@ class Partitions:
         self._events, self._store, self._pipeline = config.topics.events, store, pipeline
         self._width, self._partials = config.topics.partitions, config.topics.partials
         self._unused: set[int] = set()
-        self._short: dict[TopicPartition, float] = {}
-        """Partitions whose log ends too early, and since when."""
+        self._moved: dict[TopicPartition, str] = {}
+        """Partitions whose offset was set, so that it counts even where it is 0, to the topic id to keep."""
         self._counters_of_closed: dict[int, dict[str, int]] = {}
 
     def is_source(self, tp: TopicPartition) -> bool:
@@ -57,14 +56,14 @@ class Partitions:
                 self._partials,
                 self._width,
             )
-        snapshot = self._store.load(self._name(tp))
+        snapshot = self._store.load(self.name(tp))
         open_it = self._pipeline.open_score if self.is_source(tp) else self._pipeline.open_watch
         try:
             open_it(tp.partition, snapshot)
         except SnapshotError as error:
-            raise SnapshotError(f"{self._store.path(self._name(tp))} cannot be used: {error}") from error
+            raise SnapshotError(f"{self._store.path(self.name(tp))} cannot be used: {error}") from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole, but of another shape
-            path, what = self._store.path(self._name(tp)), f"{type(error).__name__}: {error}"
+            path, what = self._store.path(self.name(tp)), f"{type(error).__name__}: {error}"
             raise SnapshotError(f"{path} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
 
     def save(self, tp: TopicPartition) -> None:
@@ -72,38 +71,36 @@ class Partitions:
         if tp in self:
             pipeline = self._pipeline
             snapshot = pipeline.snapshot_score if self.is_source(tp) else pipeline.snapshot_watch
-            self._store.save(self._name(tp), snapshot(tp.partition))
+            self._store.save(self.name(tp), snapshot(tp.partition))
+            if topic_id := self._moved.get(tp):
+                self._store.keep_topic_id(self.name(tp), topic_id)
+                self._moved[tp] = ""
 
-    def check_logs(self, progress: Progress, now_s: float) -> None:
-        """Notice a topic that was made anew under a running stream: its records would be skipped as done with.
-
-        A high watermark may step back for a moment when another broker takes a partition over.
-
-        Args:
-            progress: with the high watermarks, of fetches.
-            now_s: a monotonic time.
-
-        Raises:
-            DriftflowError: a log has ended for ten seconds before what was taken of it.
+    def next_offset(self, tp: TopicPartition) -> int | None:
+        """Records of an open partition below it are done with; None where none was taken yet, or it is not open: what
+        is committed counts then.
         """
-        short = {tp: high for tp, (_, high) in progress.items() if high is not None and high < self._next_offset(tp)}
-        self._short = {tp: self._short.get(tp, now_s) for tp in short}
-        for tp, high in short.items():
-            if now_s - self._short[tp] > _SHORT_S:
-                raise DriftflowError(
-                    f"{tp.topic}/{tp.partition} ends at {high}, and it was taken up to {self._next_offset(tp)} before: "
-                    "the topic was made anew, or the broker has lost its end, and records below that are skipped; stop "
-                    f"the workers and remove {self._store.path(self._name(tp))} to take what it holds now"
-                )
+        state = self._state(tp)
+        known = state is not None and (state.next_offset > 0 or tp in self._moved)
+        return state.next_offset if state is not None and known else None
 
-    def _next_offset(self, tp: TopicPartition) -> int:
-        """Records of an open partition below it are done with; 0 of one that is not open."""
+    def move(self, tp: TopicPartition, offset: int, topic_id: str = "") -> None:
+        """Go on with an open partition from another offset, its windows and open panes stay; of another topic where
+        there is an id, which is kept once the snapshot is: a crash between the two leaves both as they were.
+        """
+        state = self._state(tp)
+        if state is not None:
+            state.next_offset = offset
+            self._moved[tp] = topic_id
+
+    def _state(self, tp: TopicPartition) -> ScoreState | WatchState | None:
         pipeline = self._pipeline
-        state = (pipeline.score_states if self.is_source(tp) else pipeline.watch_states).get(tp.partition)
-        return state.next_offset if state is not None else 0
+        states = pipeline.score_states if self.is_source(tp) else pipeline.watch_states
+        return states.get(tp.partition)
 
     def close(self, tp: TopicPartition) -> None:
         """Forget a partition: another worker has it."""
+        self._moved.pop(tp, None)
         if self.is_source(tp):
             self._counters_of_closed = self.counters()
             self._pipeline.close_score(tp.partition)
@@ -122,5 +119,6 @@ class Partitions:
         states = self._pipeline.score_states
         return self._counters_of_closed | {partition: dict(state.counters) for partition, state in states.items()}
 
-    def _name(self, tp: TopicPartition) -> str:
+    def name(self, tp: TopicPartition) -> str:
+        """What its snapshot is called."""
         return f"{'source' if self.is_source(tp) else 'watch'}-{tp.partition}"

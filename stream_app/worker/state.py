@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,6 +70,20 @@ class StateStore:
     def path(self, name: str) -> Path:
         """Where a snapshot is kept."""
         return self._dir / f"{name}.snapshot"
+
+    def topic_id(self, name: str) -> str:
+        """The id of the topic that a snapshot is of; "" where none was kept, or it cannot be read."""
+        try:
+            return str(uuid.UUID(self._topic_path(name).read_text()))
+        except (OSError, ValueError):
+            return ""
+
+    def keep_topic_id(self, name: str, topic_id: str) -> None:
+        """Write down which topic a snapshot is of; raises DriftflowError where that cannot be written."""
+        write_durably(self._topic_path(name), topic_id.encode())
+
+    def _topic_path(self, name: str) -> Path:
+        return self._dir / f"{name}.topic"
 
     def record(self, decision: Decision) -> None:
         """Append a decision; it is durable when this returns. Raises DriftflowError where it cannot be written."""

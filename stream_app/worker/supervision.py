@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _FAUST = ("faust", "mode", "aiokafka", "stream_app.worker.batch_transport")
 """Loggers of Faust's services, by how their names begin."""
 
 _BACKOFF_S, _BACKOFF_S_MAX = 0.5, 30.0
+
+MENTION_S = 600.0
+"""How long the status tells of what has happened once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ POLICIES = {
     "watch": Policy(),
     "checkpoint": Policy(silent_s=STALL_S),
     "models feed": Policy(again=(KafkaError,), silent_s=STALL_S),
+    "logs": Policy(silent_s=STALL_S),
     "status": Policy(again=(OSError,)),
     "progress": Policy(),
     "drainer": Policy(),
@@ -66,6 +71,7 @@ class Parts:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.failing: dict[str, str] = {}
+        self._until_s: dict[str, float] = {}
         self._pulses: dict[str, Pulse] = {}
 
     @property
@@ -94,6 +100,16 @@ class Parts:
         if error:
             self.failing[part] = error
         else:
+            self.failing.pop(part, None)
+
+    def mention(self, part: str, text: str) -> None:
+        """What has happened, and is over: it stands among what fails for ``MENTION_S``."""
+        self.failing[part], self._until_s[part] = text, time.monotonic() + MENTION_S
+
+    def expire(self) -> None:
+        """Drop what was mentioned long ago."""
+        for part in [part for part, until_s in self._until_s.items() if until_s < time.monotonic()]:
+            del self._until_s[part]
             self.failing.pop(part, None)
 
     def watched(self, part: str, run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

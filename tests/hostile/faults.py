@@ -48,9 +48,9 @@ WORKER = (
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "hang", "ends"),
     Fault("watch", "stream_app.stages.pipeline:Pipeline.watch", "bug", "ends"),
     Fault("watch", "stream_app.stages.pipeline:Pipeline.watch", "hang", "ends"),
-    Fault("score", f"{_W}.batch_transport:send", "aiokafka", "ends"),
-    Fault("score", f"{_W}.batch_transport:send", "bug", "ends"),
-    Fault("score", f"{_W}.batch_transport:send", "hang", "ends"),
+    Fault("score", f"{_W}.sending:send", "aiokafka", "ends"),
+    Fault("score", f"{_W}.sending:send", "bug", "ends"),
+    Fault("score", f"{_W}.sending:send", "hang", "ends"),
     # The checkpoint and what it writes
     Fault("checkpoint", f"{_W}.agents:Worker.checkpoint", "bug", "ends"),
     Fault("checkpoint", f"{_W}.agents:Worker.checkpoint", "hang", "ends", in_ci=True),
@@ -74,6 +74,9 @@ WORKER = (
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "aiokafka", "goes on", times=2, in_ci=True),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "hang", "ends"),
     Fault("models feed", f"{_W}.agents:Worker.take_model", "bug", "ends"),
+    # The logs
+    Fault("logs", f"{_W}.logs:look", "bug", "ends"),
+    Fault("logs", f"{_W}.logs:look", "hang", "ends"),
     # The status
     Fault("status", f"{_W}.status:StatusFile.write", "disk full", "goes on", times=2, in_ci=True),
     Fault("status", f"{_W}.status:StatusFile.write", "bug", "ends"),

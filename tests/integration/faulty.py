@@ -179,7 +179,7 @@ FAULTS: dict[str, Fault] = {
     "start hangs": replaced(AIOKafkaConsumerThread, "on_start", hang),
     "event loop hangs": at_ready(block),
     "checkpoint hangs": replaced(Outbox, "checkpoint", hang, after=2),
-    "models feed hangs": replaced(models_feed, "_at_end", hang),
+    "models feed hangs": replaced(models_feed.ModelsFeed, "_at_end", hang),
     "sending hangs": replaced(Outbox, "put", hang),
     "consumer thread hangs": at_ready(in_consumer_thread(block)),
     "sink hangs": replaced(SQLiteSink, "write", block),

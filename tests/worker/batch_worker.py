@@ -14,7 +14,7 @@ import faust
 import msgspec
 from faust.worker import Worker
 
-from stream_app.worker import batch_transport
+from stream_app.worker import batch_transport, sending
 
 
 class Plan(msgspec.Struct):
@@ -91,7 +91,7 @@ def batch_agent(app: faust.App, plan: Plan, out: int) -> None:
             if plan.pause_s:
                 await asyncio.sleep(plan.pause_s)
             if plan.echo:
-                await (await batch_transport.send(app, plan.echo, b"k", b"%d" % len(chunk), headers=[("n", b"1")]))
+                await (await sending.send(app, plan.echo, b"k", b"%d" % len(chunk), headers=[("n", b"1")]))
             tombstones = sum(record.value is None for record in chunk)
             write(out, "rows", tp.partition, chunk[0].offset, chunk[-1].offset, len(chunk), tombstones)
             await stream.ack(event)

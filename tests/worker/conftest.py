@@ -51,8 +51,11 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @pytest.fixture
-def worker(config: Config, store: StateStore, spool: Spool) -> Worker:
-    """A worker with the first source and the first partials partition open, which trusts no key."""
+def worker(config: Config, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker with the first source and the first partials partition open, which trusts no key, and whose broker says
+    nothing of its logs.
+    """
+    monkeypatch.setattr("stream_app.worker.logs.look", lambda *_: {})
     made = Worker(config, store, spool, Parts(Guard(8.0)))
     made.pipeline.open_score(0)
     made.pipeline.open_watch(0)

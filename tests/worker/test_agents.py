@@ -280,16 +280,6 @@ async def test_a_partials_partition_that_came_later_is_said_once_and_takes_nothi
     assert "slices are spread over 2 partials partitions" in caplog.text
 
 
-def test_a_log_that_ends_before_what_was_taken_of_it_is_noticed(worker: Worker, source: TopicPartition) -> None:
-    """But not where it steps back for a moment: another broker has taken it over."""
-    partitions, state = worker._partitions, worker.pipeline.score_states[0]
-    state.next_offset = 100
-    for high, now_s in ((100, 0.0), (40, 1.0), (101, 8.0), (None, 8.5), (40, 9.0), (40, 18.0)):
-        partitions.check_logs({source: (40, high)}, now_s)
-    with pytest.raises(DriftflowError, match=r"e/0 ends at 41, and it was taken up to 100 before: .*source-0.snapshot"):
-        partitions.check_logs({source: (40, 41)}, 19.5)
-
-
 @in_a_loop
 async def test_a_worker_goes_on_where_another_one_has_saved(
     worker: Worker, store: StateStore, source: TopicPartition, scored: list[int]

@@ -69,6 +69,10 @@ class Consumer:
         """After what was fetched."""
         return self.next_offset
 
+    def last_stable_offset(self, partition: TopicPartition) -> int:
+        """A broker that knows no transactions."""
+        return -1
+
     def highwater(self, partition: TopicPartition) -> int | None:
         """See :attr:`end`."""
         return self.end

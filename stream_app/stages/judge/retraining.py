@@ -30,9 +30,13 @@ class OffsetMarks:
     marks: list[tuple[int, int]] = field(default_factory=list)
 
     def add(self, marks: Iterable[tuple[int, int]]) -> None:
-        """Take the ``(pane_end_ms, offset_end)`` of markers in."""
+        """Take the ``(pane_end_ms, offset_end)`` of markers in. Offsets that go back are of a topic that was made anew:
+        those of the former one name nothing any more.
+        """
         for mark in marks:
             if not self.marks or mark[0] > self.marks[-1][0]:
+                if self.marks and mark[1] < self.marks[-1][1]:
+                    self.marks = []
                 self.marks.append(mark)
 
     def start(self, time_ms: int) -> int:

@@ -1,6 +1,6 @@
 """Looks at the ends of a request's ranges: what the broker holds of them, and how late it is there in event time.
 
-Ends are high watermarks of fetches: the offset that ListOffsets gives is too small on some brokers.
+Ends are those that come with fetches: the offset that ListOffsets gives is too small on some brokers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kafka.errors import KafkaTimeoutError
 from flowlib.table import Ints
 from schemas.records import OffsetRange
 from stream_app.config import Config
+from stream_app.kafka.isolation import reading
 from stream_app.kafka.retrying import retried
 from stream_app.kafka.stepping import poll_past
 from stream_app.kafka.types import ClientSettings
@@ -41,7 +42,7 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
     Raises:
         KafkaError: the broker does not answer.
     """
-    with _consumer(client) as consumer:
+    with _consumer(client | reading(config.kafka)) as consumer:
         topic = config.topics.events
         numbers = retried(lambda: consumer.partitions_for_topic(topic)) or set()
         wanted = {TopicPartition(topic, part.partition): part for part in ranges if part.partition in numbers}

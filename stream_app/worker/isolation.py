@@ -1,0 +1,46 @@
+"""Faust's consumer thread, reading by ``kafka.isolation``: Faust ties that to transactions of its own, which are not
+used here.
+
+Private methods of faust-streaming 0.15 are overridden here, as in :mod:`stream_app.worker.batch_transport`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+
+from stream_app.config import KafkaConfig
+from stream_app.kafka.isolation import readable_end, reading
+from stream_app.kafka.types import TopicPartition
+
+
+class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread of a consumer that reads as its ``kafka`` says."""
+
+    def __init__(self, consumer: Any, kafka: KafkaConfig, **kwargs: Any) -> None:
+        self._kafka = kafka
+        super().__init__(consumer, **kwargs)
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = reading(self._kafka)["isolation_level"]  # read when the consumer starts
+        return consumer
+
+    def highwater(self, tp: TopicPartition) -> int | None:
+        """Offset at which reading ends now, None before the first fetch."""
+        return readable_end(self.written_end(tp), self._ensure_consumer().last_stable_offset(tp), self._kafka)
+
+    def written_end(self, tp: TopicPartition) -> int | None:
+        """The high watermark: behind the readable end lies what an open transaction holds back."""
+        high: int | None = self._ensure_consumer().highwater(tp)
+        return high
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's own complaints about a partition that does not move: not where there is nothing to read."""
+        state, end = self._ensure_consumer()._subscription.subscription.assignment.state_value(tp), self.highwater(tp)
+        if end is None or state is None or not state.has_valid_position or state.position < end:
+            super().verify_event_path(now, tp)
+        else:
+            self._verify_aiokafka_event_path(now, tp)

@@ -1,0 +1,144 @@
+"""Whether the log of a partition is the one that its state is of, and what of it is gone.
+
+A topic that was deleted and made again has another id. Its events are new ones: its log is read from its start, and the
+offsets of the former one are forgotten, while windows and open panes stay, since they are about event time. This is no
+decision: a replay reads the log that there is, and what the former held is in no log any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+from stream_app.kafka.logs import Log, look
+from stream_app.kafka.types import TopicPartition
+from stream_app.terminal import Seldom
+from stream_app.worker.partitions import Partitions
+from stream_app.worker.state import StateStore
+from stream_app.worker.supervision import Parts
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+"""Time between two looks at the logs."""
+
+_SHORT_S = 10.0
+"""A high watermark may step back for a moment when another broker takes a partition over."""
+
+
+class Logs:
+    """Compares the logs of the partitions that a worker has with what it has taken of them, and says what is gone.
+
+    Args:
+        config: the stream.
+        store: keeps the id of the topic beside each snapshot.
+        partitions: those that are open here.
+        parts: the status says for a while what was found.
+        save_later: lets the next checkpoint write the snapshot of a partition.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: StateStore,
+        partitions: Partitions,
+        parts: Parts,
+        save_later: Callable[[TopicPartition], None],
+    ) -> None:
+        self._save_later = save_later
+        self._config, self._store, self._partitions, self._parts = config, store, partitions, parts
+        self._unanswered = Seldom(log.warning)
+        self._short: dict[TopicPartition, tuple[float, int]] = {}
+        """Partitions whose log ends too early: since when, and the earliest end that was seen."""
+
+    async def look(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
+        """The logs of some partitions; of none where the broker does not answer, which is said."""
+        try:
+            found = await asyncio.to_thread(look, self._config, partitions)
+        except DriftflowError as error:
+            self._unanswered(f"{error}; they are compared with the snapshots as soon as it does")
+            self._parts.note("offsets", str(error))
+            return {}
+        gone = {tp.topic for tp in partitions} - {tp.topic for tp in found}
+        self._parts.note("offsets", f"no topic {', '.join(sorted(gone))} on the broker any more" if gone else "")
+        return found
+
+    def check(self, tp: TopicPartition, found: Log | None, settled: int | None = None) -> bool:
+        """Compare an open partition with its log; whether that has to be read from its start.
+
+        Args:
+            tp: the partition.
+            found: its log; None where it is not known now.
+            settled: up to where it was read; the markers of transactions take offsets too.
+
+        Raises:
+            DriftflowError: the id of the topic cannot be written down.
+        """
+        if found is None:
+            return False
+        name, known = self._partitions.name(tp), self._store.topic_id(self._partitions.name(tp))
+        anew = bool(known and found.topic_id) and known != found.topic_id
+        if anew:
+            self._read_anew(tp, found, known)
+        elif (taken := max(self._partitions.next_offset(tp) or 0, settled or 0)) and found.start > taken:
+            self._say(
+                tp,
+                f"retention has deleted the offsets {taken:,} to {found.start:,} before they were read, at most "
+                f"{found.start - taken:,} events, which no window counts: keep the topic for longer (retention.ms), "
+                "and look why the worker was behind",
+            )
+            self._move(tp, found.start)
+        if found.topic_id and not known:
+            self._store.keep_topic_id(name, found.topic_id)
+        return anew
+
+    def _read_anew(self, tp: TopicPartition, found: Log, known: str) -> None:
+        taken = self._partitions.next_offset(tp) or 0
+        self._say(
+            tp,
+            f"the topic was deleted and made again (its id was {known}, and is {found.topic_id}): its log is read from "
+            f"its start at {found.start:,}, as new events; of the former one {taken:,} offsets were taken, and windows "
+            "and open panes stay",
+        )
+        self._move(tp, 0, found.topic_id)
+        self._short.pop(tp, None)
+
+    def check_ends(self, ends: Mapping[TopicPartition, int | None], now_s: float) -> bool:
+        """Notice a log that has ended for ten seconds before what was taken of it: its end was lost, or it is another
+        one and the broker gives topics no ids. Whether reading has to go back.
+
+        Args:
+            ends: high watermarks.
+            now_s: a monotonic time.
+        """
+        short = {tp: end for tp, end in ends.items() if end is not None and end < self._taken(tp)}
+        before = {tp: self._short.get(tp, (now_s, end)) for tp, end in short.items()}
+        self._short = {tp: (since_s, min(first, short[tp])) for tp, (since_s, first) in before.items()}
+        lost = [tp for tp, (since_s, _) in self._short.items() if now_s - since_s > _SHORT_S]
+        for tp in lost:
+            self._go_back(tp, self._short.pop(tp)[1])
+        return bool(lost)
+
+    def _taken(self, tp: TopicPartition) -> int:
+        return self._partitions.next_offset(tp) or 0
+
+    def _go_back(self, tp: TopicPartition, end: int) -> None:
+        has_id, taken = bool(self._store.topic_id(self._partitions.name(tp))), self._taken(tp)
+        what = "the broker has lost the end of its log" if has_id else "the topic was made anew, or has lost its end"
+        to = end if has_id else 0
+        self._say(
+            tp, f"its log ends at {end:,}, and {taken:,} offsets of it were taken: {what}; it is read from {to:,} on"
+        )
+        self._move(tp, to)
+
+    def _move(self, tp: TopicPartition, offset: int, topic_id: str = "") -> None:
+        self._partitions.move(tp, offset, topic_id)
+        self._save_later(tp)
+
+    def _say(self, tp: TopicPartition, text: str) -> None:
+        place = f"{tp.topic}/{tp.partition}"
+        log.error("%s: %s", place, text)
+        self._parts.mention(f"log {place}", text)

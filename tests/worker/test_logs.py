@@ -1,0 +1,116 @@
+"""Offsets are compared with the log: what was made anew is read from its start, what is gone is said in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+from stream_app.kafka.logs import Log
+from stream_app.kafka.types import TopicPartition
+from stream_app.worker import logs as module
+from stream_app.worker.agents import Worker
+from stream_app.worker.logs import Logs
+from stream_app.worker.state import StateStore
+from tests.worker.making import in_a_loop
+
+FIRST, SECOND = "01a21b56-cd53-7c23-8c55-49de7dbc889d", "ba6e4418-915d-4bb0-98b3-fce355f6900a"
+
+
+@pytest.fixture
+def logs(worker: Worker) -> Logs:
+    """Those of a worker whose first source partition was taken up to 400."""
+    worker.pipeline.score_states[0].next_offset = 400
+    return worker._logs
+
+
+def said(worker: Worker, tp: TopicPartition) -> str:
+    return worker.status().failing.get(f"log {tp.topic}/{tp.partition}", "")
+
+
+@in_a_loop
+async def test_a_topic_that_was_deleted_and_made_again_is_read_from_its_start(
+    worker: Worker, logs: Logs, store: StateStore, source: TopicPartition, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = worker.pipeline.score_states[0]
+    assert not logs.check(source, Log(FIRST, 0)), "nothing was known before: it may well be the same"
+    assert not logs.check(source, Log(FIRST, 0))
+    assert state.next_offset == 400
+    assert logs.check(source, Log(SECOND, 0))
+    assert (state.next_offset, worker._partitions.next_offset(source)) == (0, 0), "0 counts, whatever was committed"
+    assert f"its id was {FIRST}, and is {SECOND}" in said(worker, source)
+    assert "400 offsets were taken" in caplog.text
+    assert store.topic_id("source-0") == FIRST, "as long as the snapshot of the new offset is not written"
+    await worker.checkpoint()
+    assert (store.load("source-0") is not None, store.topic_id("source-0")) == (True, SECOND)
+    state.next_offset = 7
+    assert not logs.check(source, Log(SECOND, 0))
+
+
+def test_what_retention_has_deleted_before_it_was_read_is_said_with_its_number(
+    worker: Worker, logs: Logs, source: TopicPartition
+) -> None:
+    assert not logs.check(source, Log(FIRST, 400))
+    assert not said(worker, source)
+    assert not logs.check(source, Log(FIRST, 460)), "reading goes on where the log begins by itself"
+    assert "the offsets 400 to 460" in said(worker, source)
+    assert "at most 60 events" in said(worker, source)
+    assert worker.pipeline.score_states[0].next_offset == 460
+
+
+def test_a_new_stream_on_an_old_topic_has_lost_nothing(worker: Worker, source: TopicPartition) -> None:
+    assert not worker._logs.check(source, Log(FIRST, 9_000))
+    assert not said(worker, source)
+
+
+def test_markers_of_transactions_that_retention_has_deleted_are_no_events(
+    worker: Worker, logs: Logs, source: TopicPartition
+) -> None:
+    assert not logs.check(source, Log(FIRST, 402), settled=402)
+    assert not said(worker, source)
+
+
+@pytest.mark.parametrize("topic_id", [FIRST, ""])
+def test_a_log_that_ends_before_what_was_taken_of_it_is_noticed(
+    worker: Worker, logs: Logs, source: TopicPartition, topic_id: str
+) -> None:
+    """But not where it steps back for a moment: another broker has taken it over."""
+    logs.check(source, Log(topic_id, 0))
+    for high, now_s in ((400, 0.0), (140, 1.0), (401, 8.0), (None, 8.5), (140, 9.0), (160, 18.0)):
+        assert not logs.check_ends({source: high}, now_s)
+    assert logs.check_ends({source: 180}, 19.5)
+    went_to = 140 if topic_id else 0
+    assert worker._partitions.next_offset(source) == went_to, "what was written since is read"
+    assert f"400 offsets of it were taken: {'the broker has lost' if topic_id else 'the topic was made'}" in said(
+        worker, source
+    )
+
+
+def test_an_id_that_is_none_is_not_taken_for_another_topic(
+    worker: Worker, logs: Logs, source: TopicPartition, config: Config
+) -> None:
+    """A damaged file would make a worker read everything once more."""
+    logs.check(source, Log(FIRST, 0))
+    Path(config.root, "state", "source-0.topic").write_bytes(b"\xff\x00 no id")
+    assert not logs.check(source, Log(FIRST, 0))
+    assert worker.pipeline.score_states[0].next_offset == 400
+
+
+@in_a_loop
+async def test_a_broker_that_does_not_answer_is_said_and_asked_again(
+    worker: Worker, logs: Logs, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> dict[TopicPartition, Log]:
+        raise DriftflowError("the broker is away")
+
+    monkeypatch.setattr(module, "look", away)
+    assert await logs.look([source]) == {}
+    assert worker.status().failing["offsets"] == "the broker is away"
+    monkeypatch.setattr(module, "look", lambda *_: {})
+    await logs.look([source])
+    assert worker.status().failing["offsets"] == f"no topic {source.topic} on the broker any more"
+    monkeypatch.setattr(module, "look", lambda *_: {source: Log(FIRST, 0)})
+    await logs.look([source])
+    assert "offsets" not in worker.status().failing
