@@ -39,6 +39,7 @@ _UNFIT = (
 )
 _ESCAPED = re.compile(f"[{_UNFIT}]|%(?=[0-9A-Fa-f]{{2}})")
 _ESCAPED_PART = re.compile(f"[{_UNFIT}|]|%(?=[0-9A-Fa-f]{{2}})")
+_ESCAPED_FIELD = re.compile(f"[{_UNFIT}+]|%(?=[0-9A-Fa-f]{{2}})")
 _PLAIN = re.compile(rf"(?![(_])[ -$&-\[\]-{{}}~]{{1,{NAME_MAX}}}").fullmatch
 """Texts that are their own names, wherever they stand: nearly all."""
 _OURS = re.compile(r"__.*__", re.DOTALL)
@@ -54,6 +55,13 @@ def slice_name(values: Sequence[str | None], form: Form = "NFC") -> str:
     pattern = _ESCAPED if len(values) == 1 else _ESCAPED_PART
     name = "|".join([_part(value, pattern, form) for value in values])
     return _cut(_escape_first(name) if _OURS.fullmatch(name) else name)
+
+
+def slicing_name(fields: Sequence[str]) -> str:
+    """The name of a slicing by some fields, none of them empty: the fields with ``+`` between them."""
+    pattern = _ESCAPED if len(fields) == 1 else _ESCAPED_FIELD
+    name = "+".join([_escape(field, pattern, "") for field in fields])
+    return _cut(_escape_first(name) if name == EVERYTHING else name) or EVERYTHING
 
 
 def text_name(text: str, form: Form = "NFC") -> str:

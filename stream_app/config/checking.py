@@ -8,6 +8,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from stream_app.config.field_names import literal
 from stream_app.config.model import ModelConfig
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVATE_FLOWS
 from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
@@ -34,19 +35,32 @@ def _event_faults(event: EventConfig) -> list[str]:
         faults.append(f"event.time_format: iso8601, epoch_ms, epoch_s or a strptime pattern, got {event.time_format!r}")
     elif "%" in event.time_format and (why := _pattern_fault(event.time_format)):
         faults.append(f"event.time_format: {why}")
-    names = [*event.numeric, *event.categorical]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
-    if event.time_field in {*names, *(name for fields in event.slicings for name in fields)}:
-        faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
-    if event.id_field and event.id_field in (event.time_field, *event.numeric):
-        faults.append(f"event.id_field: {event.id_field!r} is also the time field or a number; use a field of its own")
-    if len({"+".join(fields) for fields in event.slicings}) < len(event.slicings):
-        faults.append("event.slicings: each slicing once")
+    faults += _field_faults(event)
     try:
         ZoneInfo(event.timezone)
     except (KeyError, ValueError, OSError):
         faults.append(f"event.timezone: expected a zone such as 'Europe/Berlin', got {event.timezone!r}")
+    return faults
+
+
+def _field_faults(event: EventConfig) -> list[str]:
+    """Two names are of one field where an event would have it under the same name: ``a.b`` and, escaped, ``a\\.b``."""
+    faults, features = [], [literal(name) for name in (*event.numeric, *event.categorical)]
+    slicing_fields = [name for fields in event.slicings for name in fields]
+    named = [event.time_field, *event.numeric, *event.categorical, *slicing_fields, *event.key]
+    if "" in named:
+        faults.append("event: the name of a field is empty")
+    for name in sorted({name for name in features if features.count(name) > 1}):
+        faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
+    if literal(event.time_field) in {*features, *map(literal, slicing_fields)}:
+        faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
+    if event.id_field and event.id_field in (event.time_field, *event.numeric):
+        faults.append(f"event.id_field: {event.id_field!r} is also the time field or a number; use a field of its own")
+    if len(set(map(tuple, event.slicings))) < len(event.slicings):
+        faults.append("event.slicings: each slicing once")
+    known = {*named, event.id_field, "*"} - {""}
+    for name in sorted(event.policy.keys() - known):
+        faults.append(f"event.policy: {name!r} is no field named here; known are {', '.join(sorted(known))}")
     return faults
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.names import slicing_name
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.registries import (
     DetectorName,
@@ -118,9 +117,9 @@ class EventConfig(Section, frozen=True):
     """Texts that mean that a value is missing, on the topic and in files of every format, whatever blanks stand around
     them; null, an absent field and a number that is none (NaN) always do."""
     policy: dict[str, PolicyName] = msgspec.field(default_factory=dict)
-    """How a field is read, ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``12.5``,
-    ``1e3``, with a decimal comma ``12,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals
-    NaN and Infinity are no fault; such fields are counted (``coerced``). ``strict``: their events are rejected."""
+    """How a field is read; ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``1.5``,
+    ``1e3``, ``1,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals NaN and Infinity are
+    no fault; such fields are counted (``coerced``). ``strict``: their events are rejected."""
     unicode: UnicodeForm = "NFC"
     """The form that texts are brought into, so that one word is one slice and one category however it is put together;
     ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""
@@ -347,4 +346,6 @@ class Config(Section, frozen=True):
     @property
     def slicing_names(self) -> list[str]:
         """Names of the slicings: the fields joined with ``+``, or ``all``."""
+        from schemas.names import slicing_name  # NumPy comes with the records: a configuration is read without
+
         return [slicing_name(fields) for fields in self.event.slicings]

@@ -10,31 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas.names import NAME_MAX, slice_name, text_name
+from schemas.names import NAME_MAX, slice_name, slicing_name, text_name
 from schemas.pane_layout import OTHER
 
+STRANGE = ("a", "|", "%", "%7C", "%0A", "0A", "\\", "\n", "\0", "\x1b", "_", "__", "(none)", "(empty)", "(", "", "é")
 PIECES = st.sampled_from(
-    [
-        "a",
-        "|",
-        "%",
-        "%7C",
-        "%0A",
-        "0A",
-        "\\",
-        "\n",
-        "\0",
-        "\x1b",
-        "_",
-        "__",
-        "(none)",
-        "(empty)",
-        "(",
-        "",
-        "é",
-        "e\u0301",
-    ]
-    + ["…", "\u202e", "\u2028", "\u200b", "x" * 199, "0123456789abcdef"]
+    [*STRANGE, "e\u0301", "…", "\u202e", "\u2028", "\u200b", "x" * 199, "0123456789abcdef", "+", "all"]
 )
 TEXTS = st.lists(PIECES, max_size=4).map("".join) | st.text(max_size=8) | st.text(st.characters(), max_size=3)
 VALUES = st.none() | TEXTS
@@ -90,6 +71,13 @@ def test_no_name_moves_a_cursor_begins_a_line_or_is_one_of_ours(values: list[str
 @given(TEXTS, TEXTS)
 def test_two_texts_have_one_name_only_where_they_are_the_same(one: str, other: str) -> None:
     assert (text_name(one) == text_name(other)) == (same(one) == same(other))
+
+
+@given(st.lists(TEXTS.filter(bool), max_size=3), st.lists(TEXTS.filter(bool), max_size=3))
+@example(["a+b", "c"], ["a", "b+c"])
+@example(["all"], [])
+def test_two_slicings_have_one_name_only_where_their_fields_are_the_same(one: list[str], other: list[str]) -> None:
+    assert (slicing_name(one) == slicing_name(other)) == (one == other)
 
 
 @pytest.mark.parametrize(

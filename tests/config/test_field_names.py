@@ -1,0 +1,62 @@
+"""Names of fields: dots that lead somewhere, dots that do not, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_app.config import parse
+from stream_app.config.field_names import literal, steps
+from stream_app.config.loading import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "path"),
+    [
+        ("TEMP", "TEMP", ()),
+        ("payload.amount", "payload.amount", ("payload", "amount")),
+        ("items.0.price", "items.0.price", ("items", "0", "price")),
+        (r"PM2\.5", "PM2.5", ()),
+        (r"air.PM2\.5", "air.PM2.5", ("air", "PM2.5")),
+        (r"a\\.b", "a\\.b", ("a\\", "b")),
+        (r"C:\temp", r"C:\temp", ()),
+        (".a.", ".a.", ("", "a", "")),
+        ("\\", "\\", ()),
+    ],
+)
+def test_literal_and_steps(name: str, whole: str, path: tuple[str, ...]) -> None:
+    assert (literal(name), steps(name)) == (whole, path)
+
+
+@given(st.lists(st.text(st.sampled_from("ab.\\")), min_size=2, max_size=4))
+def test_every_path_can_be_written(path: list[str]) -> None:
+    name = ".".join(step.replace("\\", "\\\\").replace(".", "\\.") for step in path)
+    assert steps(name) == tuple(path)
+    assert literal(name) == ".".join(path)
+
+
+def config_of(**event: object) -> object:
+    given = {"time_field": "t", "numeric": ["x"], **event}
+    return parse({"stream": "s", "topics": {"events": "e"}, "event": given})
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [
+        ({"policy": {"y": "strict"}}, "event.policy: 'y' is no field named here; known are \\*, t, x"),
+        ({"policy": {"x": "lax"}}, "event.policy"),
+        ({"numeric": ["a.b", r"a\.b"]}, "'a.b' is listed twice"),
+        ({"time_field": r"a\.b", "numeric": ["a.b"]}, "is also a feature"),
+        ({"slicings": [["a", ""]]}, "the name of a field is empty"),
+        ({"slicings": [["a"], ["a"]]}, "each slicing once"),
+    ],
+)
+def test_what_is_refused(event: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        config_of(**event)
+
+
+def test_slicings_that_only_look_alike_are_two() -> None:
+    config = config_of(slicings=[["a+b", "c"], ["a", "b+c"], ["all"], []], policy={"*": "lenient", "x": "strict"})
+    assert config.slicing_names == ["a%2Bb+c", "a+b%2Bc", "%61ll", "all"]  # type: ignore[attr-defined]
