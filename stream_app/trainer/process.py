@@ -13,9 +13,10 @@ from collections.abc import Callable
 from kafka.errors import KafkaError
 
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, ModelError
 from stream_app.guard import Guard, described
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.first_events import look_at_first
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.shape import in_recorded_order, record_shape
@@ -70,6 +71,13 @@ def run_trainer(config: Config, bootstrap_until: str | None, tell: Tell) -> None
             ) from error
 
 
+def _has_model(config: Config) -> bool:
+    try:
+        return Registry(config).current() is not None
+    except ModelError:  # the way out where the model in service cannot be used any more
+        return False
+
+
 def _run(config: Config, bootstrap_until: str | None, tell: Tell, guard: Guard) -> None:
     config = prepare(config)
     record_shape(config)
@@ -80,6 +88,8 @@ def _run(config: Config, bootstrap_until: str | None, tell: Tell, guard: Guard) 
     try:
         if bootstrap_until:
             until_ms = bootstrap_until_ms(config, bootstrap_until)
+            if not _has_model(config):
+                look_at_first(config).check()
             trainer.bootstrap(bootstrap_request(config, log_ends(config, client), 0, until_ms))
             Registry(config).current()
         tell("waiting for retrain requests")

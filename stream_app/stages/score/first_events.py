@@ -33,7 +33,7 @@ class FirstEvents:
 
     def __init__(self, event: EventConfig) -> None:
         self._most = event.first_events
-        self._missing = {name: (key, holder(name)) for name, key in _fields(event).items()}
+        self._missing = {name: (key, holder(name)) for name, key in fields_of(event).items()}
         """Fields that no event has had so far, with their setting and how to tell."""
         self._names: Counter[str] = Counter()
         self.seen = 0
@@ -81,7 +81,7 @@ class FirstEvents:
         return f", did you mean {_shown(near)}?" if near else ""
 
 
-def _fields(event: EventConfig) -> dict[str, str]:
+def fields_of(event: EventConfig) -> dict[str, str]:
     """Every field that the configuration names, with the first setting that does."""
     named = {
         "time_field": [event.time_field],
