@@ -22,6 +22,7 @@ from stream_app.event_files import read_rows
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry, ordered
+from stream_app.offline.fields import check_fields
 from stream_app.offline.replay import LocalRun, batches
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
@@ -66,12 +67,14 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
     """Score a file with both stages; results go to ``out``, progress and warnings to ``err``.
 
     Raises:
+        FieldsMissing: none of the file's first events has a field that the configuration names.
         ModelError: there is no model, or it is not accepted.
         DriftflowError: a file cannot be read or written.
     """
     if options.signals:
         check_writable(options.signals)
     prepare_process()
+    check_fields(config, file)
     if options.bootstrap_until:
         bootstrap(config, file, options.bootstrap_until, err)
     run = _make_run(config, options)

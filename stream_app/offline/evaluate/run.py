@@ -17,6 +17,7 @@ from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import SEED, Chosen, Subject, baselines, choose_rows, read_subject
+from stream_app.offline.fields import check_fields
 from stream_app.offline.score import bootstrap
 from stream_app.terminal import prepare_process, utc
 
@@ -35,6 +36,7 @@ def run_evaluate(
     """Write the report on a model over a file's events; see the command's help.
 
     Raises:
+        FieldsMissing: none of the file's first events has a field that the configuration names.
         ModelError: there is no model, or the file has no events that it has not seen.
         DriftflowError: a file cannot be read, or the report cannot be written there.
     """
@@ -43,6 +45,7 @@ def run_evaluate(
         with writing(png):
             png.mkdir(parents=True, exist_ok=True)
     prepare_process()
+    check_fields(config, file)
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
     config = ordered(config, model)
