@@ -74,7 +74,6 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
     if options.signals:
         check_writable(options.signals)
     prepare_process()
-    check_fields(config, file)
     if options.bootstrap_until:
         bootstrap(config, file, options.bootstrap_until, err)
     run = _make_run(config, options)
@@ -97,9 +96,11 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
     """Train the first model on the file's events before a time, and put it into the registry.
 
     Raises:
+        FieldsMissing: none of the file's first events has a field that the configuration names.
         ModelError: the model was refused, with the reason.
         DriftflowError: the file cannot be read, or the registry cannot be written.
     """
+    check_fields(config, file)
     key, registry, until_ms = signing_key(config), Registry(config), bootstrap_until_ms(config, until)
     decoder = Decoder(config)
     events = [decoder.decode(raw)[0] for raw in batches(config, read_rows(file, config))]
@@ -154,6 +155,7 @@ def _load_models(registry: Registry, decided: set[str], model: str | None) -> li
 
 
 def _feed(run: LocalRun, file: Path, err: Console, spool: Spool | None = None) -> None:
+    check_fields(run.config, file)
     total = sum(1 for _ in read_rows(file, run.config))
     with progress_bar(err) as bar:
         task = bar.add_task("scoring", total=total)

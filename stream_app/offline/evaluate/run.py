@@ -45,11 +45,11 @@ def run_evaluate(
         with writing(png):
             png.mkdir(parents=True, exist_ok=True)
     prepare_process()
-    check_fields(config, file)
     if bootstrap_until:
         bootstrap(config, file, bootstrap_until, err)
     config = ordered(config, model)
     subject = read_subject(config, model)
+    check_fields(config, file)
     density, chosen = subject.density, choose_rows(config, file, subject)
     judged = chosen.rows.take(chosen.judging)
     err.print(f"evaluating {density.model_id} on {len(judged):,} {chosen.kind}")
