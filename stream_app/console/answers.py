@@ -24,6 +24,7 @@ from stream_app.console.rows import SHIFTS, Row, counted
 from stream_app.errors import DriftflowError
 from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.points import ALPHA_FIELDS
+from stream_app.stages.score.intake import RULE
 
 ALERTS_MAX = 500
 MODELS_MAX = 50
@@ -81,7 +82,7 @@ class Store:
             find: part of the name of the slices to list.
 
         Returns:
-            The row is None while the store holds no window of this stream.
+            The row is None while the store holds no window and no alert of this stream.
 
         Raises:
             NotReadableError: there is no store yet, or it is locked or no store at all.
@@ -152,21 +153,22 @@ def _matching(overview: Row, find: str) -> Row:
 
 
 def _overview(points: Points) -> Row | None:
-    windows = _last_windows(points)
-    if not windows:
+    windows, told = _last_windows(points), points.lasts("alerts")
+    if not windows and not told:
         return None
-    alerts = shapes.open_alerts(points.lasts("alerts"))
+    alerts = shapes.open_alerts(told)
     of_slice = shapes.by_slice(alerts)
     slices = [_slice(row, of_slice.get(key, [])) for key, row in windows.items()]
     activations = points.newest("activations", _ACTIVATIONS_MAX)
     return {
         "stream": points.stream,
-        "time_ms": max(row["time_ms"] for row in windows.values()),
+        "time_ms": max(row["time_ms"] for row in windows.values() or told),
         "slices": sorted(slices, key=shapes.worst_first),
         "states": Counter(row["state"] for row in slices),
         "faulty": sum(any(alert["kind"] == "fault" for alert in row["alerts"]) for row in slices),
         "slicings": len({row["slicing"] for row in slices}),
         "together": [shapes.incident(alert) for alert in alerts if alert["slice"] == TOGETHER],
+        "intake": [shapes.incident(alert) for alert in alerts if alert["rule"] == RULE],
         "counters": _counters(points),
         "open": Counter(alert["kind"] for alert in alerts),
         "alerts": _alerts(points, alerts),

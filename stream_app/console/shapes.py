@@ -28,7 +28,7 @@ def span_ms(span: str) -> int:
 
 def open_alerts(alerts: Iterable[Row]) -> list[Row]:
     """The newest alert of each incident that is open, drift first, then the newest; alerts are oldest first."""
-    latest = {(alert["slicing"], alert["slice"], alert["rule"]): alert for alert in alerts}
+    latest = {(alert["slicing"], alert["slice"], alert["rule"], alert.get("source")): alert for alert in alerts}
     return sorted(
         (alert for alert in latest.values() if alert["state"] not in OVER),
         key=lambda alert: (-_SEVERITY[alert["kind"]], -alert["opened_pane_ms"], alert["slicing"], alert["slice"]),

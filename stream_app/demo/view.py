@@ -68,9 +68,9 @@ def _slice(name: str, row: dict[str, Any], kinds: set[str]) -> Text:
 
 
 def _open_kinds(alerts: list[dict[str, Any]]) -> dict[str, set[str]]:
-    latest = {(a["slice"], a["rule"]): a for a in alerts}
+    latest = {(a["slice"], a["rule"], a.get("source")): a for a in alerts}
     table: dict[str, set[str]] = {}
-    for (name, _), alert in latest.items():
+    for (name, _, _), alert in latest.items():
         if alert["state"] not in ("resolve", "learned"):
             table.setdefault(name, set()).add(alert["kind"])
     return table

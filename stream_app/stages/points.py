@@ -81,14 +81,26 @@ def pit_points(config: Config, partition: int, end_ms: int, model_id: str, count
 
 def alert_points(alerts: Iterable[Alert]) -> list[Point]:
     """Points of alerts, at the panes they speak of."""
-    return [_alert_point(alert) for alert in alerts]
+    return [_alert_point(alert, alert.pane_end_ms, ()) for alert in alerts]
 
 
-def _alert_point(alert: Alert) -> Point:
+def intake_point(alert: Alert, source: str, time_ms: int) -> Point:
+    """Point of an alert of SCORE.
+
+    Args:
+        alert: of no slice: what tells it from others of its rule is where it comes from.
+        source: source partition, kind of bad rows, and reason.
+        time_ms: how far the partition was; several alerts may speak of one pane.
+    """
+    return _alert_point(alert, time_ms, (("source", source),))
+
+
+def _alert_point(alert: Alert, time_ms: int, source: tuple[tuple[str, str], ...]) -> Point:
     tags = (
         ("rule", alert.rule),
         ("slice", alert.slice),
         ("slicing", alert.slicing),
+        *source,
         ("state", alert.state),
         ("stream", alert.stream),
     )
@@ -104,7 +116,7 @@ def _alert_point(alert: Alert) -> Point:
         ("opened_pane_ms", alert.opened_pane_ms),
         ("model_id", alert.model_id),
     )
-    return Point("alerts", tags, alert.pane_end_ms, fields)
+    return Point("alerts", tags, time_ms, fields)
 
 
 def anomaly_points(records: Iterable[EventAnomaly], ordinals: Iterable[int]) -> list[Point]:

@@ -8,6 +8,7 @@ const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ")
 const KIND = { drift: "drift", fault: "data fault" };
 const MARK = { drift: "▲", fault: "◆" };
 const TOGETHER = "__all__";
+const INTAKE = "intake";
 const nameOf = (slice) => (slice === TOGETHER ? "all slices together" : slice || "all");
 
 function spanWords(span) {
@@ -40,11 +41,13 @@ function showVerdict(o) {
   const n = drift + fault + ok, all = n === 1 ? "the only slice" : `all ${count(n)} slices`;
   const part = (k) => `${count(k)} of ${count(n)} slice${n === 1 ? "" : "s"} ${k === 1 ? "has" : "have"}`;
   const together = o.together.filter((a) => a.kind === "drift"), drifted = drift || together.length;
-  $("verdict").className = drifted ? "drift" : fault ? "fault" : "ok";
+  const inflow = o.intake.length; // what is wrong with events as they arrive, of whatever slice
+  $("verdict").className = drifted ? "drift" : fault || inflow ? "fault" : "ok";
   $("verdict").textContent = [
     drift ? `${part(drift)} drifted: events there no longer look like those the model learned from.` : "",
     ...together.map((a) => `All slices together have drifted: ${a.says.replace(/\.$/, "")}.`),
-    drifted ? "" : fault ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
+    drifted || !n ? "" : fault || inflow ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
+    inflow ? `Too many events cannot be used as they arrive: ${[...new Set(o.intake.map((a) => a.detector.replace("_", " ")))].join(", ")}.` : "",
     o.faulty ? `${part(o.faulty)} a data fault.` : "",
   ].filter(Boolean).join(" ");
 }
@@ -73,7 +76,7 @@ function showSlices(o, isChosen, choose) {
   const all = Object.values(o.states).reduce((a, b) => a + b, 0);
   $("find").hidden = all < FIND_FROM;
   $("slices-span").textContent = o.slices.length ? lasting(o.slices[0].span) : "window";
-  $("slices-more").textContent = !o.found ? "No slice has that in its name."
+  $("slices-more").textContent = !all ? "None yet: no pane has been closed." : !o.found ? "No slice has that in its name."
     : o.found > o.slices.length ? `The worst ${count(o.slices.length)} of ${count(o.found)}. Find the others by name.` : "";
   replaceKeepingFocus($("slices"), o.slices.map((s) => {
     const found = s.alerts.map((a) => make("small", { class: `says ${a.kind}` }, `${MARK[a.kind]} ${KIND[a.kind]}: ${a.says}`));
@@ -150,7 +153,7 @@ const OVER = { resolve: "no longer so", learned: "a newer model takes it for nor
 
 function showAlerts(alerts, choose) {
   const rows = alerts.map((a) => {
-    const name = a.slice === TOGETHER ? nameOf(a.slice)
+    const name = a.slice === TOGETHER ? nameOf(a.slice) : a.rule === INTAKE ? "all events"
       : make("button", { type: "button", class: "link", onclick: () => choose(a) }, nameOf(a.slice));
     const state = a.end_ms === null ? [make("b", {}, "open")] : [OVER[a.state], make("small", {}, moment(a.end_ms))];
     const detector = a.rule === a.kind ? a.detector : `${a.detector}, rule ${a.rule}`;
