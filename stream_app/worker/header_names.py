@@ -59,6 +59,10 @@ class Batch:
         except UnicodeDecodeError:
             yield from self._read_again()  # from its beginning: the fetcher passes over the offsets that it has had
 
+    def __next__(self) -> Any:
+        """The next record: the fetcher looks so at the only one of a control batch."""
+        return next(self._batch)
+
     def _read_again(self) -> Iterator[Any]:
         batch = _DefaultRecordBatchPy(self._data)
         batch._maybe_uncompress()

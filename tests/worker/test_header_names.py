@@ -87,3 +87,11 @@ def test_every_consumer_of_the_process_reads_so(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     header_names.take_any()
     assert fetcher.MemoryRecords is Records
+
+
+def test_a_marker_of_a_transaction_is_looked_at() -> None:
+    """With ``read_committed`` the fetcher takes the record of a control batch by itself."""
+    marker = Records(batch(0, [[]])).next_batch()
+    assert next(marker).value == b"value 0"
+    with pytest.raises(StopIteration):
+        next(marker)
