@@ -22,7 +22,7 @@ from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
-from stream_app.worker import batch_transport, header_names, sending
+from stream_app.worker import batch_transport, first_events, header_names, sending
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
@@ -106,10 +106,15 @@ class Worker:
         for stage, (topic, agent) in chosen.items():
             app.agent(batch_transport.batch_topic(app, topic), name=stage)(self.parts.watched(stage, agent))
         app.task(self.parts.watched("models feed", self._follow_models))
+        if "score" in chosen:
+            app.task(self.parts.watched(first_events.PART, self._judge_first))
         app.task(self.parts.watched("logs", self._follow_logs))
         app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
     # Agents --------------------------------------------------------------------------------------------------------
+
+    async def _judge_first(self) -> None:
+        await first_events.judge_first(self._config, self.parts)
 
     async def score(self, stream: CompositeStream) -> None:
         """SCORE: the hot path."""

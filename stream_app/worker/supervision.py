@@ -48,6 +48,7 @@ POLICIES = {
     "watch": Policy(),
     "checkpoint": Policy(silent_s=STALL_S),
     "models feed": Policy(again=(KafkaError,), silent_s=STALL_S),
+    "first events": Policy(),
     "logs": Policy(silent_s=STALL_S),
     "status": Policy(again=(OSError,)),
     "progress": Policy(),
