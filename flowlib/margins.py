@@ -13,6 +13,9 @@ import numpy as np
 
 from flowlib.table import Floats
 
+_ROUNDING, _CONSTANT = 64 * 2.0**-52, 1e-9
+"""A spread below the one is none; the other is that of a constant. Both relative to the largest value."""
+
 
 @dataclass(frozen=True)
 class Margins:
@@ -64,8 +67,8 @@ def _fit_column(x: Floats) -> tuple[float, float, float]:
     if not len(x):
         return 0.0, 1.0, 1.0
     low, centre, high = (float(q) for q in np.quantile(x, (0.25, 0.5, 0.75)))
-    ignorable = 1e-6 * float(np.abs(x).max())
+    largest = float(np.abs(x).max())
     candidates = (high - low) / 1.349, float(x.std())
-    spread = next((candidate for candidate in candidates if candidate > ignorable), ignorable or 1.0)
+    spread = next((one for one in candidates if one > _ROUNDING * largest), _CONSTANT * largest or 1.0)
     scale = float(np.abs(np.arcsinh((x - centre) / spread)).mean()) * math.sqrt(math.pi / 2)
     return centre, spread, scale if scale > 1e-6 else 1.0

@@ -20,7 +20,7 @@ import numpy as np
 from flowlib.encoder.columns import MAPS, ColumnMap
 from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
 from flowlib.encoder.encoded import Encoded
-from flowlib.encoder.findings import Finding, findings, many_levels, resolution
+from flowlib.encoder.findings import Finding, findings, many_levels, resolution, too_fine
 from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows.base import HALF_LOG_TWO_PI
@@ -117,10 +117,11 @@ class Encoder:
         missing = np.isnan(table.numeric)
         tables = [fit_levels(table.categories[:, k]) for k in range(len(spec.categorical))]
         slices = frequent_slices(table.slices) if "slice" in config.context else ()
+        maps = _grouped(chosen)
         return cls(
             spec,
             config,
-            _grouped(chosen),
+            maps,
             steps,
             limits(chosen, columns),
             (missing.sum(axis=0) + 0.5) / (len(table) + 1.0),
@@ -130,6 +131,7 @@ class Encoder:
             slices,
             np.zeros((len(slices) + 1, config.embedding if "slice" in config.context else 0), np.float32),
             findings(spec.numeric, values, steps, [column_map.kind for column_map in chosen])
+            + too_fine(spec.numeric, values, lambda rows: _mapped(maps, np.nan_to_num(rows))[0].astype(np.float32))
             + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
         )
 
@@ -189,12 +191,7 @@ class Encoder:
 
     def _map(self, x: Floats) -> tuple[Floats, Floats]:
         """Values and log-slopes of the features, not limited, ``(n, d)``."""
-        if len(self.maps) == 1:
-            return self.maps[0][1].forward(x)
-        value, slope = np.empty_like(x), np.empty_like(x)
-        for columns, column_map in self.maps:
-            value[:, columns], slope[:, columns] = column_map.forward(np.ascontiguousarray(x[:, columns]))
-        return value, slope
+        return _mapped(self.maps, x)
 
     def _levels(self, categories: Objects) -> tuple[Ints, Floats]:
         """Codes of the levels and their log-probabilities, ``(n, k)``."""
@@ -278,6 +275,15 @@ def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:
         if columns:
             groups.append((np.array(columns, dtype=np.int64), kind.stack([chosen[j] for j in columns])))
     return tuple(groups)
+
+
+def _mapped(maps: tuple[tuple[Ints, ColumnMap], ...], x: Floats) -> tuple[Floats, Floats]:
+    if len(maps) == 1:
+        return maps[0][1].forward(x)
+    value, slope = np.empty_like(x), np.empty_like(x)
+    for columns, column_map in maps:
+        value[:, columns], slope[:, columns] = column_map.forward(np.ascontiguousarray(x[:, columns]))
+    return value, slope
 
 
 def _map_of(kind: str, columns: list[int], arrays: Mapping[str, Any]) -> tuple[Ints, ColumnMap]:

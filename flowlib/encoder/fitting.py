@@ -28,8 +28,11 @@ _GAIN_A_ROW_MAX = 5.0
 
 _CHOICE_ROWS_MAX = 20_000
 _ROWS_MIN = 20
-_CONSTANT = 1e-6
-"""Scale of a constant column, relative to its value."""
+_CONSTANT, _CONSTANT_WHOLE = 1e-9, 0.1
+"""Scale of a constant column, relative to its value; at most this one where the value is a whole number."""
+
+_FLAT = 1e-6
+"""A range so narrow, relative to the values in it, has no use for logarithms, which would only lose digits."""
 
 
 def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
@@ -43,7 +46,9 @@ def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
     if not len(x):
         return Standard(np.zeros(1), np.ones(1))
     if x.min() == x.max():
-        return Standard(x[:1].copy(), np.array([_CONSTANT * (abs(float(x[0])) or 1.0)]))
+        return Standard(x[:1].copy(), np.array([_scale_of_constant(float(x[0]))]))
+    if x.max() - x.min() < _FLAT * np.abs(x).max():
+        kinds = [kind for kind in kinds if kind not in ("log", "asinh")]
     if np.unique(x, return_counts=True)[1].max() > MODE_SHARE_MAX * len(x):
         kinds = [kind for kind in kinds if kind != "quantile"]
     generator = np.random.default_rng(0)
@@ -51,6 +56,11 @@ def fit_column(x: Floats, step: float, kinds: Sequence[str]) -> ColumnMap:
     x = x + step * generator.uniform(-0.5, 0.5, len(x))
     kind = "standard" if len(x) < _ROWS_MIN else _choose(x[order[:_CHOICE_ROWS_MAX]], kinds)
     return MAPS[kind].fit(x) or Standard(*moments(x))
+
+
+def _scale_of_constant(value: float) -> float:
+    scale = _CONSTANT * (abs(value) or 1.0)
+    return min(scale, _CONSTANT_WHOLE) if value.is_integer() else scale
 
 
 def _choose(x: Floats, kinds: Sequence[str]) -> str:

@@ -48,12 +48,13 @@ class Expectation:
         >>> values = [np.array([value]) for value in (812.0, 80.0, 82.0, 40.2, 130.4, 0.0)]
         >>> Expectation("PM10", *values).sentences()
         ['PM10 was 812, expected 40.2 to 130.4 given the rest']
+        >>> values = [np.array([value]) for value in (1.77e9 + 200, 0.0, 0.0, 1.77e9 - 20, 1.77e9 + 20, 0.0)]
+        >>> Expectation("id", *values).sentences()
+        ['id was 1770000200, expected 1769999980 to 1770000020 given the rest']
         """
-        return [
-            f"{self.name} was {'missing' if np.isnan(value) else f'{value:.4g}'}, "
-            f"expected {low:.4g} to {high:.4g} given the rest"
-            for value, low, high in zip(self.observed, self.low, self.high, strict=True)
-        ]
+        rows = zip(self.observed, self.low, self.high, strict=True)
+        written = [_written(float(value), float(low), float(high)) for value, low, high in rows]
+        return [f"{self.name} was {value}, expected {low} to {high} given the rest" for value, low, high in written]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Nearest:
         if not self.changes:
             return "ordinary as it is" if self.reached else "no change of its numbers makes it ordinary"
         changes = ", ".join(
-            f"{change.name} {change.becomes:.4g} instead of {change.was:.4g}" for change in self.changes
+            "{} {} instead of {}".format(change.name, *_written(change.becomes, change.was)) for change in self.changes
         )
         return f"ordinary with {changes}" if self.reached else f"nearer to ordinary with {changes}"
 
@@ -114,6 +115,14 @@ class Explanation:
     blame: dict[str, float]
     sentences: tuple[str, ...]
     nearest: Nearest
+
+
+def _written(*values: float) -> list[str]:
+    """Values with the digits that tell them apart, four at least."""
+    known = [abs(value) for value in values if np.isfinite(value)]
+    gap = float(np.ptp([value for value in values if np.isfinite(value)])) if known else 0.0
+    digits = 4 + int(np.clip(np.log10(max(known) / gap), 0, 11)) if gap > 0 else 4
+    return ["missing" if np.isnan(value) else f"{value:.{digits}g}" for value in values]
 
 
 def explain(density: Density, table: Table) -> list[Explanation]:

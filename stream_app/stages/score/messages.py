@@ -56,7 +56,7 @@ def _blame(scored: ScoredBatch, names: list[str], i: int) -> list[Blame]:
     share = np.maximum(scored.contributions[i], 0.0)
     total = float(share.sum()) or 1.0
     events = scored.events
-    values = [*(f"{float(value):g}" for value in events.numeric[i]), *events.categorical[i]]
+    values = [*(f"{float(value):.15g}" for value in events.numeric[i]), *events.categorical[i]]
     order = np.argsort(-share, kind="stable")[:COLUMNS_BLAMED_MAX]
     return [
         Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {_cut(values[j])}")

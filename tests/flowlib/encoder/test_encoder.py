@@ -23,7 +23,7 @@ from tests.flowlib.conftest import SPEC, draw
 NO_CATEGORIES = FeatureSpec(("x", "tail"))
 MIXED = FeatureSpec(("plain", "tail", "count", "rounded"), ("kind",))
 EVERYTHING = EncoderConfig(context=("hour", "weekday", "season", "slice"))
-ANY_TABLE = arrays(np.float32, st.tuples(st.integers(1, 12), st.just(2)), elements=st.floats(width=32))
+ANY_TABLE = arrays(np.float64, st.tuples(st.integers(1, 12), st.just(2)), elements=st.floats())
 
 
 def tailed(n: int, seed: int) -> Any:
@@ -120,16 +120,19 @@ def test_beyond_its_limit_a_column_pays_by_itself(encoder: Encoder) -> None:
 
 @given(ANY_TABLE, ANY_TABLE)
 def test_no_table_makes_the_encoder_return_what_is_not_finite(fitted: Any, table: Any) -> None:
-    encoded = Encoder.fit(NO_CATEGORIES, Table.of(fitted)).encode(Table.of(table))
+    rows = Table.of(table)
+    encoded = Encoder.fit(NO_CATEGORIES, Table.of(fitted)).encode(rows)
     assert np.isfinite(encoded.features).all()
     assert np.isfinite(encoded.ladj).all()
-    assert not encoded.scorable[np.isinf(table).any(axis=1) | np.isnan(table).all(axis=1)].any()
+    assert np.isfinite(encoded.tail_nats).all()
+    useless = np.isinf(rows.numeric).any(axis=1) | np.isnan(table).all(axis=1)
+    assert (encoded.scorable == ~useless).all()
 
 
 @given(st.integers(-60, 60), st.integers(-60, 60))
 def test_a_change_of_unit_shifts_by_exactly_its_logarithm(first: int, second: int) -> None:
-    """Powers of two, so that float32 scales without rounding."""
-    fitted, rows, factor = tailed(100, 5), tailed(40, 6), np.array([2.0**first, 2.0**second], dtype=np.float32)
+    """Powers of two, so that numbers scale without rounding."""
+    fitted, rows, factor = tailed(100, 5), tailed(40, 6), np.array([2.0**first, 2.0**second])
     plain = Encoder.fit(NO_CATEGORIES, Table.of(fitted)).encode(Table.of(rows))
     other = Encoder.fit(NO_CATEGORIES, Table.of(fitted * factor)).encode(Table.of(rows * factor))
     np.testing.assert_allclose(other.features, plain.features, rtol=1e-6, atol=1e-7)
