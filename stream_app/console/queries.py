@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from pathlib import Path
 from schemas.bounds import MILLIS_MAX
 from stream_app.console.rows import MEASUREMENTS, Row, row_of
 from stream_app.console.shapes import span_ms
+from stream_app.sinks.sqlite import series_of
 
 POINTS_MAX = 2_000
 """Points of a curve: more than a screen has pixels for is thinned out here."""
+
+_FIRST_TAG = re.compile(r"(?:[^,\\]|\\.)*", re.DOTALL)
 
 _WHEN = f"time_ms BETWEEN 0 AND {MILLIS_MAX}"
 """Times that are none would be the newest, and stretch every curve: they are counted by themselves."""
@@ -83,7 +87,7 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class Points:
-    """Questions to an open store about one stream. A series is its tags, ``name=value``, joined by commas.
+    """Questions to an open store about one stream.
 
     Points that are damaged or of another type are left out of the answers (:func:`~stream_app.console.rows.row_of`).
     """
@@ -109,7 +113,7 @@ class Points:
 
     def window_series(self, slicing: str, name: str, span: str) -> str:
         """The series of a slice's windows."""
-        return f"slice={name},slicing={slicing},span={span},stream={self.stream}"
+        return series_of((("slice", name), ("slicing", slicing), ("span", span), ("stream", self.stream)))
 
     def last(self, measurement: str, series: str) -> Row | None:
         """The newest point of a series."""
@@ -133,7 +137,7 @@ class Points:
 
     def spans(self, slicing: str, name: str) -> list[str]:
         """Spans of a slice's windows, shortest first."""
-        head, tail = f"slice={name},slicing={slicing},span=", f",stream={self.stream}"
+        head, tail = series_of((("slice", name), ("slicing", slicing), ("span", ""))), f",stream={self.stream}"
         spans, series = set(), self._next("windows", head)
         while series is not None and series.startswith(head):
             if series.endswith(tail):
@@ -146,8 +150,8 @@ class Points:
         rows: list[Row] = []
         for rule in self._firsts("alerts"):
             for state in ("open", "update", "resolve", "learned"):
-                series = f"rule={rule},slice={name},slicing={slicing},state={state},stream={self.stream}"
-                rows += self._newest_of("alerts", series, limit)
+                rest = (("slice", name), ("slicing", slicing), ("state", state), ("stream", self.stream))
+                rows += self._newest_of("alerts", f"{rule},{series_of(rest)}", limit)
         return sorted(rows, key=lambda row: int(row["time_ms"]))
 
     def curve(self, slicing: str, name: str, span: str) -> list[Row]:
@@ -160,11 +164,11 @@ class Points:
         return self._rows(_LAST, (measurement, series, limit))
 
     def _firsts(self, measurement: str) -> Iterator[str]:
-        """Values of a measurement's first tag, one series of each looked at."""
+        """A measurement's first tags, as series begin with them; one series of each is looked at."""
         series = self._next(measurement, "")
         while series is not None:
-            first = series.split(",", 1)[0]
-            yield first.partition("=")[2]
+            first = _FIRST_TAG.match(series)[0]  # type: ignore[index] # it matches every text
+            yield first
             series = self._next(measurement, first + "-")  # sorts right after all that go on with a comma
 
     def _next(self, measurement: str, after: str) -> str | None:

@@ -20,6 +20,8 @@ Read = Callable[[], Iterable[Row]]
 _START_MS = 1_700_000_000_000
 _SLICES = {"a": 300, "b,c =ä": 3}
 """Slice to its number of points; one has what line protocols must escape."""
+_ALIKE = ("a", "a\\", "a\\ ", "a\nb", "a\\nb", "a%0Ab", "a,slicing=b", "a\\,slicing=b", "ä", "a\u0308")
+"""Slices that a careless encoding takes for each other."""
 
 
 def check_sink(sink: Sink, read: Read) -> None:
@@ -45,7 +47,18 @@ def check_sink(sink: Sink, read: Read) -> None:
     _check_stored("points of another measurement have changed what is stored", expected, read())
     sink.write([])
     _check_stored("writing no points has changed what is stored", expected, read())
+    _check_apart(sink, read)
     sink.close()
+
+
+def _check_apart(sink: Sink, read: Read) -> None:
+    """Each name is a slice of its own, whatever the store makes of the name itself."""
+    sink.write([_point(slice_, -1, x=float(i)) for i, slice_ in enumerate(_ALIKE)])
+    stored = sorted((x, slice_) for slice_, time_ms, x in read() if time_ms < _START_MS)
+    if [x for x, _ in stored] != list(map(float, range(len(_ALIKE)))) or len({name for _, name in stored}) < len(
+        stored
+    ):
+        raise AssertionError(f"of {len(_ALIKE)} slices whose names look alike these are stored: {stored}")
 
 
 def _point(slice_: str, i: int, measurement: str = "windows", x: float | None = None) -> Point:

@@ -6,6 +6,7 @@ The client's batching writer loses points without telling the caller; this one r
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +36,9 @@ _REMEDIES = {
     429: "the server asks for patience",
 }
 _INT64 = range(-(2**63), 2**63)
+_ESCAPE = "\N{SYMBOL FOR ESCAPE}"
+_UNFIT = re.compile(rf"[\x00-\x1f\x7f\\{_ESCAPE}]")
+"""What a tag cannot hold, or not one to one: a backslash may be an escape, and a newline is written as two signs."""
 
 
 class InfluxSink:
@@ -129,8 +133,17 @@ def line_of(point: Point) -> str:
     line = influxdb_client.Point(point.measurement).time(point.time_ms, WritePrecision.MS)
     for name, value in point.tags:
         if value:
-            line.tag(name, value)
+            line.tag(name, tag_of(value))
     for name, field in point.fields:
         if not isinstance(field, float) or math.isfinite(field):
             line.field(name, field)
     return str(line.to_line_protocol())
+
+
+def tag_of(value: str) -> str:
+    r"""The value of a tag as InfluxDB can hold it, one to one. Names of slices have nothing unfit, and stay.
+
+    >>> tag_of("a b,c=d %0A"), tag_of("a\\nb"), tag_of("a\nb")
+    ('a b,c=d %0A', 'a␛5Cnb', 'a␛0Ab')
+    """
+    return _UNFIT.sub(lambda found: _ESCAPE + (_ESCAPE if found[0] == _ESCAPE else f"{ord(found[0]):02X}"), value)

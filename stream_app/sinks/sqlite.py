@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,12 +26,13 @@ CREATE INDEX points_by_time ON points (measurement, time_ms);
 """
 _WRITE = "INSERT OR REPLACE INTO points (measurement, series, time_ms, tags, fields) VALUES (?, ?, ?, ?, ?)"
 _INT64 = range(-(2**63), 2**63)
+_WITHIN = str.maketrans({",": "\\,", "\\": "\\\\"})
 
 Row = tuple[str, str, int, str, str]
 
 
 class SQLiteSink:
-    """Points in a file, by measurement, series and time; a series is its tags, ``name=value`` joined by commas.
+    """Points in a file, by measurement, series (:func:`series_of`) and time.
 
     Raises:
         SinkError: the file cannot be opened.
@@ -57,7 +58,7 @@ class SQLiteSink:
 
 
 def _row(point: Point) -> Row:
-    row = (point.measurement, _series(point), point.time_ms, _object(point.tags), _object(point.fields))
+    row = (point.measurement, series_of(point.tags), point.time_ms, _object(point.tags), _object(point.fields))
     if point.time_ms not in _INT64:
         raise OverflowError("its time is beyond 64 bits")
     for text in row[:2]:
@@ -65,8 +66,13 @@ def _row(point: Point) -> Row:
     return row
 
 
-def _series(point: Point) -> str:
-    return ",".join(f"{name}={value}" for name, value in point.tags)
+def series_of(tags: Iterable[tuple[str, str]]) -> str:
+    """The series of some tags: ``name=value`` joined by commas, with a backslash before those within a value.
+
+    >>> series_of((("slice", "a,b=c"), ("stream", "s")))
+    'slice=a\\\\,b=c,stream=s'
+    """
+    return ",".join([f"{name}={value if value.isalnum() else value.translate(_WITHIN)}" for name, value in tags])
 
 
 def _object(pairs: Sequence[tuple[str, object]]) -> str:

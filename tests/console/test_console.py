@@ -341,3 +341,27 @@ def test_an_error_that_nobody_foresaw_is_said_on_the_page(
     answer = client.get("/api/slice")
     assert answer.status_code == 503
     assert "KeyError" in answer.json()["error"]
+
+
+def test_slices_with_any_characters_in_their_names_are_told_apart(tmp_path: Path) -> None:
+    """Commas, equal signs and backslashes join and separate the tags of a stored series."""
+    names = ["a", "a,slicing=station,span=1d", "a\\,slicing=station", "b|c", "%0A", "a&slice=b#?", "\U0001f600 é"]
+    write_wide_store(tmp_path / "store.sqlite", names)
+    sink = SQLiteSink(tmp_path / "store.sqlite")
+    alert = made_alert("beijing-air", "a", START_MS, START_MS + PANE_MS)
+    sink.write(alert_points([replace(alert, rule="dr,ift"), replace(alert, rule="dr\\,ift", slice=names[1])]))
+    sink.close()
+    _, overview = _store(tmp_path / "store.sqlite").overview()
+    assert overview is not None
+    assert {row["slice"] for row in overview["slices"]} == set(names)
+    rules = {}
+    for client in _serve(tmp_path / "store.sqlite"):
+        for name in names:
+            detail = client.get("/api/slice", params={"slicing": "station", "slice": name, "span": "28d"}).json()
+            assert (detail["slice"], detail["spans"]) == (name, ["28d"])
+            rules[name] = sorted(incident["rule"] for incident in detail["incidents"])
+    assert {name: found for name, found in rules.items() if found} == {
+        "a": ["dr,ift"],
+        names[1]: ["dr\\,ift"],
+        names[-1]: ["drift"],
+    }

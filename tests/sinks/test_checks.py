@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -89,6 +90,20 @@ class Truncates(Memory):
         return [(name.split(",")[0], time_ms, x) for name, time_ms, x in super().read()]
 
 
+class Tidies(Memory):
+    """Writes a newline as a backslash and an n, as InfluxDB's client does."""
+
+    def key(self, point: Point) -> object:
+        return point.measurement, tuple(value.replace("\n", "\\n") for _, value in point.tags), point.time_ms
+
+
+class Composes(Memory):
+    """Gives back other names than it keeps apart."""
+
+    def read(self) -> list[Row]:
+        return [(unicodedata.normalize("NFC", name), time_ms, x) for name, time_ms, x in super().read()]
+
+
 class Empties(Memory):
     """Takes an empty batch for an order to start over."""
 
@@ -115,6 +130,8 @@ FAULTS: dict[type[Memory], str] = {
     Rounds: "what was written is not what is stored: .* missing",
     Truncates: "what was written is not what is stored: 3 missing",
     Empties: "writing no points has changed what is stored: 303 missing",
+    Tidies: "of 10 slices whose names look alike these are stored",
+    Composes: "of 10 slices whose names look alike these are stored",
     Filled: "the store was not empty at the start: 1 unexpected",
 }
 

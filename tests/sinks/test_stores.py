@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from stream_app.config import Config, SinkConfig, load
 from stream_app.errors import SinkError
@@ -20,6 +22,7 @@ from stream_app.kafka.embedded import free_port
 from stream_app.sinks import Rejected, Sink, make_sink
 from stream_app.sinks.checks import check_sink
 from stream_app.sinks.influx import line_of
+from stream_app.sinks.sqlite import series_of
 from stream_app.stages.outputs import Point
 from tests.conftest import cannot_start
 from tests.sinks.making import ScriptedServer, point
@@ -150,3 +153,23 @@ def test_lines_never_hold_what_a_server_refuses() -> None:
         "m", (("empty", ""), ("slice", "a b,c=d")), 5, (("bad", float("nan")), ("inf", float("inf")), ("x", 1.5))
     )
     assert line_of(odd) == r"m,slice=a\ b\,c\=d x=1.5 5"
+
+
+def _tagged(slice_: str, slicing: str) -> Point:
+    return Point("m", (("slice", slice_), ("slicing", slicing)), 5, (("x", 1),))
+
+
+ODD = st.text(st.sampled_from("ab,= \\\n\t\r\0\x1b\x7f␛05CA")).filter(bool)
+
+
+@given(ODD, ODD, ODD, ODD)
+@example("a\nb", "s", "a\\nb", "s")
+@example("a\\", "s", "a\\ ", "s")
+@example("a,slicing=b", "c", "a", "b,slicing=c")
+def test_tags_are_one_to_one(slice_: str, slicing: str, other: str, of: str) -> None:
+    """Backslashes and newlines too, in line protocol and in the series of the embedded store."""
+    same = (slice_, slicing) == (other, of)
+    one, two = _tagged(slice_, slicing), _tagged(other, of)
+    assert (line_of(one) == line_of(two)) == same
+    assert (series_of(one.tags) == series_of(two.tags)) == same
+    assert not set(line_of(one)) & set("\n\t\r\0\x1b\x7f")
