@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from flowlib.table import Bools
+from flowlib.table import Bools, Ints
 from schemas.names import NO_VALUE, text_name
 from stream_app.config import Config
 from stream_app.config.field_names import literal, steps
@@ -28,7 +28,7 @@ FIRST_ROWS = 1_000
 KEYS_MAX = 256
 """Keys that no setting names, of which is known what they were met with."""
 
-_BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 24
+_BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 20
 """Rows of a block; bodies of it that are looked at, of events that lack nothing, of others, and of others while one
 after the other tells of a rename."""
 
@@ -67,8 +67,9 @@ class Renames:
         if row // _BLOCK != self.block:
             self.block, self.whole, self.lacking = row // _BLOCK, 0, 0
         if not lacks:
-            self.whole += 1
-            return self.whole <= _WHOLE
+            wanted = self.whole < _WHOLE
+            self.whole += wanted
+            return wanted
         wanted = self.lacking < (_LACKING_MAX if self.told else _LACKING)
         self.lacking += wanted
         return wanted
@@ -116,7 +117,8 @@ class Looker:
         """
         looked: list[int] = []
         found: list[tuple[int, list[tuple[str, int]]]] = []
-        for row, lacks in zip(events.rows.tolist(), _lacking(events).tolist(), strict=True):
+        for row, lacks in _candidates(events.rows + state.rows, _lacking(events)):
+            row -= state.rows
             if state.wants(state.rows + row, lacks) and (body := _object(raw.values[row])) is not None:
                 looked.append(row)
                 absent, every = self._absent(body), (1 << len(self._names)) - 1
@@ -124,12 +126,12 @@ class Looker:
                     found.append((row, renamed))
         state.rows += len(raw)
         rows = np.array([row for row, _ in found], dtype=np.int64)
-        times = dict(zip(events.rows.tolist(), events.event_time_ms.tolist(), strict=True)) if found else {}
 
         def sample(i: int) -> Sample:
             row, renamed = found[i]
             name, key = self._likeliest(renamed)
-            return Sample(name, f"it has no {name!r}, and {key!r} in its place", times[row])
+            time_ms = int(events.event_time_ms[np.searchsorted(events.rows, row)])
+            return Sample(name, f"it has no {name!r}, and {key!r} in its place", time_ms)
 
         return Bad("unknown_field", "", rows, sample, np.array(looked, dtype=np.int64))
 
@@ -144,9 +146,9 @@ class Looker:
         return f"; did you mean {near[0]!r}?" if near else f"; it has {others}"
 
     def strangers(self, body: dict[str, Any]) -> list[str]:
-        """Names of the values of a body that no setting names, as a setting would name them."""
+        """Names of the values of a body that no setting names."""
         paths = [path for path in _leaves(body) if path not in self._known]
-        return [text_name(".".join(key.replace("\\", "\\\\").replace(".", "\\.") for key in path)) for path in paths]
+        return [text_name(".".join(path)) for path in paths]
 
     def _absent(self, body: dict[str, Any]) -> int:
         return sum(1 << i for i, find in enumerate(self._find) if find(body) is None)
@@ -156,11 +158,22 @@ class Looker:
         return max(pairs, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
 
 
+def _candidates(rows: Ints, lacking: Bools) -> list[tuple[int, bool]]:
+    """Rows by their numbers ``(n,)`` of which no others can be looked at, and whether their events lack something."""
+    first = []
+    for numbers, most in ((rows[lacking], _LACKING_MAX), (rows[~lacking], _WHOLE)):
+        block = numbers // _BLOCK
+        first.append(numbers[np.arange(len(block)) - np.searchsorted(block, block) < most].tolist())
+    return sorted([*((row, True) for row in first[0]), *((row, False) for row in first[1])])
+
+
 def _lacking(events: EventBatch) -> Bools:
     """``(n,)`` events that lack a number, a category or a field of a slicing."""
     lacking: Bools = np.isnan(events.numeric).any(axis=1) | (events.categorical == None).any(axis=1)  # noqa: E711
-    for names in events.slices.T.tolist():
-        lacking |= np.fromiter((NO_VALUE in name for name in names), dtype=bool, count=len(names))
+    for names in events.slices.T:
+        without = [name for name in set(names.tolist()) if NO_VALUE in name]
+        if without:
+            lacking |= np.isin(names, without)
     return lacking
 
 

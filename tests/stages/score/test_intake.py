@@ -24,7 +24,7 @@ Fate = tuple[str, str, Sample]
 """Detector, reason and what is known of a bad row; None of a good one."""
 
 
-def taken(fates: list[Fate | None], sizes: list[int], jumps: frozenset[int] = frozenset()) -> tuple[list[Told], bytes]:
+def taken(fates: list[Fate | None], sizes: list[int], jumps: frozenset[int] = frozenset()) -> tuple[list[Any], bytes]:
     """What rows come to, in batches of these sizes, each from a snapshot; rows are those of the whole."""
     intake, told = Intake(), []
     for a, b in cut(len(fates), sizes):
@@ -56,9 +56,9 @@ def bad_of(fates: list[Fate | None], first: int, jumps: frozenset[int]) -> list[
     bad = []
     for key in sorted(keys):
         rows = [i for i, fate in enumerate(fates) if fate and fate[:2] == key]
-        samples = [fates[i] for i in rows]
+        samples = [fate[2] for fate in fates if fate and fate[:2] == key]
         leaps = np.array([i for i in rows if first + i in jumps], dtype=np.int64)
-        bad.append(Bad(*key, np.array(rows), lambda i, samples=samples: samples[i][2], None, leaps))
+        bad.append(Bad(*key, np.array(rows), samples.__getitem__, None, leaps))
     return bad
 
 
