@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.codecs import Partial
+from stream_app.config.registries import DetectorName
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch import stage
 from stream_app.stages.watch.checking import Known
@@ -40,6 +42,24 @@ def test_it_ends_when_events_come_again() -> None:
     assert [(state, slice_) for _, state, slice_, _ in watch.told()] == [("open", "s0001"), ("resolve", "s0001")]
     assert 30 <= watch.told()[1][0] < 45, "by evidence, not at once and not by forgetting"
     assert watch.alerts[1][1].summary == "s0001: no longer so (it was: no events come any more)."
+
+
+@pytest.mark.parametrize("rules", [["missing", "stuck", "silence", "volume"], ["intake", "volume", "silence"]])
+def test_silence_never_ends_it_however_long_it_lasts(rules: list[DetectorName]) -> None:
+    """Neither weeks of it, nor a gap in which nothing at all comes, nor a model of the others that knows it no more."""
+    config = msgspec.structs.replace(
+        CONFIG, rules={"fault": msgspec.structs.replace(CONFIG.rules["fault"], detectors=rules)}
+    )
+    others = World(d=1, k=0, slices=1)
+    watch = Watching(config, REFERENCES | {"m2": others.fitted[1]})
+    silent = {1: Change(rate=0.0), 2: Change(rate=0.0)}
+    watch.feed([*panes(WORLD, 20, 1), *panes(WORLD, 2_000, 2, silent, first=20), marker(4_500)], size=50)
+    watch.feed(panes(WORLD, 300, 3, silent, first=4_600, model="m2"), size=50)
+    opened = [(state, slice_) for _, state, slice_, _ in watch.told() if slice_ != "s0000"]
+    assert opened == [("open", "s0001"), ("open", "s0002")]
+    watch.feed(panes(WORLD, 60, 4, first=4_900), size=50)
+    ended = {slice_ for _, state, slice_, _ in watch.told() if state in ("resolve", "learned")}
+    assert ended >= {"s0001", "s0002"}, "events have come again"
 
 
 def test_where_nothing_comes_at_all_every_slice_is_silent() -> None:
