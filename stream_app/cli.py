@@ -19,6 +19,7 @@ from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
     FILE,
+    MAX_DROPPED,
     NEW_FILE,
     NEW_FOLDER,
     Factor,
@@ -116,11 +117,12 @@ def trainer(config: Config, bootstrap_until: str | None) -> None:
     type=Factor(min=0.0, min_open=True),
     help="Event time runs this much faster than the clock (default: no pacing).",
 )
-def produce(config: Config, file: Path, speedup: float | None) -> None:
-    """Send the rows of FILE (CSV or JSON lines, .gz or not) to the events topic."""
+@MAX_DROPPED
+def produce(config: Config, file: Path, speedup: float | None, max_dropped: float) -> None:
+    """Send the rows of FILE (CSV, JSON lines or Parquet, gzipped or not) to the events topic."""
     from stream_app.kafka.produce import run_produce
 
-    run_produce(config, file, speedup, err)
+    run_produce(config, file, speedup, err, max_dropped)
 
 
 @main.command(short_help="Score a file, without a broker.")
@@ -131,8 +133,12 @@ def produce(config: Config, file: Path, speedup: float | None) -> None:
 @click.option("--decisions", type=EXISTING_FILE, help="Repeat the run that wrote this file.")
 @click.option("--signals", type=NEW_FILE, help="Write the signals here, as JSON lines.")
 @click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
+@MAX_DROPPED
 def score(config: Config, file: Path, **options: Any) -> None:
-    """Run both stages on FILE in this process, without a broker: the same results as on Kafka."""
+    """Run both stages on FILE in this process, without a broker: the same results as on Kafka.
+
+    FILE is CSV, JSON lines or Parquet, gzipped or not; - is standard input. What was dropped is told, and why.
+    """
     from stream_app.offline.score import ScoreOptions, run_score
 
     run_score(config, file, ScoreOptions(**options), out, err)
@@ -145,14 +151,19 @@ def score(config: Config, file: Path, **options: Any) -> None:
 @click.option("--model", help="Model id to evaluate (default: the registry's newest).")
 @click.option("--out", "page", type=NEW_FILE, default="report.html", show_default=True, help="Write the page here.")
 @click.option("--png", type=NEW_FOLDER, help="Write each plot as a PNG here too.")
-def evaluate(config: Config, file: Path, page: Path, **options: Any) -> None:
+@MAX_DROPPED
+def evaluate(config: Config, file: Path, page: Path, max_dropped: float, **options: Any) -> None:
     """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices."""
+    from stream_app.event_files import Report
     from stream_app.offline.evaluate.page import verdict
     from stream_app.offline.evaluate.run import run_evaluate
 
-    evaluation = run_evaluate(config, file, page, err, **options)
+    report = Report()
+    evaluation = run_evaluate(config, file, page, err, report=report, **options)
     out.print("\n".join(plain(sentence) for sentence in verdict(evaluation)))
     out.print(f"[bold]{plain(page)}[/]")
+    report.tell(out)
+    report.check(file, max_dropped)
 
 
 @main.command(short_help="Tail alerts, requests and models.")

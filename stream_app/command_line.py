@@ -6,9 +6,11 @@ import errno
 import functools
 import math
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,16 +34,25 @@ NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _InputFile(click.Path):
-    """A file to read; ``-`` is standard input, kept in a temporary file because the commands read it more than once."""
+    """A file to read; a pipe, or ``-``, standard input, is kept in a temporary file: it is read more than once."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value != "-" or ctx is None:
+        if ctx is None or (value != "-" and not _is_pipe(Path(value))):
             return super().convert(value, param, ctx)
         folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
-        kept = Path(folder) / "stdin.jsonl"
-        with kept.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+        kept = Path(folder) / ("standard-input" if value == "-" else Path(value).name)
+        with kept.open("wb") as file, nullcontext(sys.stdin.buffer) if value == "-" else open(value, "rb") as source:
+            shutil.copyfileobj(source, file)
         return kept
+
+
+def _is_pipe(path: Path) -> bool:
+    """Whether it can be read once only."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 class Factor(click.FloatRange):
@@ -55,6 +66,13 @@ class Factor(click.FloatRange):
 
 
 FILE = click.argument("file", type=_InputFile(path_type=Path))
+MAX_DROPPED = click.option(
+    "--max-dropped",
+    type=Factor(min=0.0, max=1.0),
+    default=0.01,
+    show_default=True,
+    help="End with status 3 where a larger share of the rows was dropped.",
+)
 BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 CONFIG = click.option(
     "-c",
@@ -68,13 +86,13 @@ CONFIG = click.option(
 
 
 class Group(click.Group):
-    """Prints operating errors as a sentence, without a traceback, and exits 1."""
+    """Prints operating errors as a sentence, without a traceback, and exits with their status: 1 for most."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except DriftflowError as error:
-            _fail(error)
+            _fail(error, error.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read our output has gone: click ends quietly
@@ -82,10 +100,10 @@ class Group(click.Group):
             _fail(f"{where}{error.strerror or error}; look at that file, or at the disk it is on")
 
 
-def _fail(reason: object) -> NoReturn:
+def _fail(reason: object, status: int = 1) -> NoReturn:
     text = Text.assemble(("driftflow:", "bold red"), " ", str(reason))
     err.print(text, soft_wrap=True)  # a path stays in one piece
-    sys.exit(1)
+    sys.exit(status)
 
 
 def plain(text: object) -> str:

@@ -10,6 +10,7 @@
     ├── ModelError             a model or a key is missing or not accepted
     ├── OverBudget             a private training would cost more than is left
     ├── RangesGone             the broker answers, and hands out no more of the offsets that were asked for
+    ├── TooManyDropped         more rows of a file came to nothing than may
     ├── Stopped                the trainer was told to stop in the midst of something
     ├── SinkError              a sink cannot be opened, or cannot write now
     │   └── Rejected           a sink will never take this batch
@@ -25,7 +26,9 @@ from __future__ import annotations
 
 
 class DriftflowError(Exception):
-    """Base of every operating error; the command line prints it without a traceback."""
+    """Base of every operating error; the command line prints it without a traceback, and ends with its status."""
+
+    status = 1
 
 
 class ConfigError(DriftflowError):
@@ -43,6 +46,12 @@ class PreflightError(DriftflowError):
 
 class SnapshotError(DriftflowError):
     """A snapshot cannot be read, or belongs to another configuration."""
+
+
+class TooManyDropped(DriftflowError):
+    """More rows of a file came to nothing than may; all that could be done with the others has been done."""
+
+    status = 3
 
 
 class ModelError(DriftflowError):

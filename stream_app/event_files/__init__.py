@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from stream_app.config import Config, EventConfig
 from stream_app.errors import DriftflowError
 from stream_app.event_files.csv_rows import Header, csv_rows
@@ -20,10 +18,10 @@ from stream_app.event_files.json_rows import json_rows
 from stream_app.event_files.opening import Opened, open_events
 from stream_app.event_files.parquet_rows import parquet_rows
 from stream_app.event_files.report import Report
-from stream_app.stages.score.coercion import text_of
 from stream_app.stages.score.event_time import time_parser
 from stream_app.stages.score.paths import finder
 from stream_app.stages.score.rejects import Undecodable
+from stream_app.stages.score.texts import Texts
 
 __all__ = ["Report", "Row", "read_rows", "read_timed_rows"]
 
@@ -74,19 +72,11 @@ def _time(value: Any, parse: Callable[[Any], int]) -> int | None:
 
 
 def _key_maker(event: EventConfig) -> Callable[[_Fields], bytes | None]:
-    """A function from an event's fields to its key: the same whatever the format of the file."""
-    finders, missing = [finder(name) for name in event.key or event.slicings[0]], frozenset(event.missing_values)
+    """A function from an event's fields to its key: the name of its slice by these fields, whatever the format."""
+    finders, texts = [finder(name) for name in event.key or event.slicings[0]], Texts(event)
     if not finders:
         return lambda fields: None
-
-    def part(value: Any) -> str:
-        if isinstance(value, str):
-            return "" if value.strip() in missing else value
-        if value is None:
-            return ""
-        return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else text_of(value)
-
-    return lambda fields: "|".join([part(find(fields)) for find in finders]).encode(errors="replace")
+    return lambda fields: texts.name(find(fields) for find in finders).encode()
 
 
 def _events(path: str | Path, event: EventConfig, report: Report | None) -> Iterator[tuple[_Fields, bytes]]:
@@ -98,22 +88,16 @@ def _events(path: str | Path, event: EventConfig, report: Report | None) -> Iter
                 told.rows += 1
                 yield row
                 if report is None:
-                    _insist(path, told)
+                    told.check(path, 0.0)
     except (OSError, EOFError, zlib.error) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if not told.rows:
             raise DriftflowError(f"{path} cannot be read, {reason}: name a whole file of events") from error
         told.ends_early = reason
     if report is None:
-        _insist(path, told)
-        told.check(path)
-    if told.dropped.rows and not told.rows:
-        raise DriftflowError(f"{path}: none of its {told.dropped.rows:,} rows can be read: {told.dropped.says()}")
-
-
-def _insist(path: str | Path, report: Report) -> None:
-    if report.dropped.rows:
-        raise DriftflowError(f"{path}: {report.dropped.says()}")
+        told.check(path, 0.0)
+    if told.lost and not told.rows:
+        raise DriftflowError(f"{path}: none of its {told.lost:,} rows can be read: {told.dropped.says()}")
 
 
 def _rows(opened: Opened, path: str | Path, event: EventConfig, report: Report) -> Iterator[tuple[_Fields, bytes]]:

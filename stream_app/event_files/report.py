@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stream_app.errors import DriftflowError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stream_app.errors import DriftflowError, TooManyDropped
 from stream_app.stages.dropped import Dropped
+from stream_app.terminal import printable
+
+_SHOWN = 20
 
 
 @dataclass(slots=True)
@@ -17,15 +24,22 @@ class Report:
         unit: what ``number`` counts, from 1: ``line`` of the file, or ``row`` where it has no lines.
         number: where the row begins that was handed on last.
         rows: rows handed on.
-        dropped: rows that cannot be read, by what is wrong with them.
+        lost: rows that cannot be read.
+        dropped: rows that came to nothing, by what is wrong with them; whoever uses the rows adds to it.
         ends_early: why the file was not read to its end, or "".
     """
 
     unit: str = "line"
     number: int = 0
     rows: int = 0
+    lost: int = 0
     dropped: Dropped = field(default_factory=Dropped)
     ends_early: str = ""
+
+    @property
+    def total(self) -> int:
+        """Rows in the file, as far as it was read."""
+        return self.rows + self.lost
 
     def place(self, number: int) -> str:
         """A place in the file, in words."""
@@ -39,11 +53,41 @@ class Report:
             what: what is wrong, in a word or two.
             why: the same of this row, in full.
         """
+        self.lost += 1
         self.dropped.add(f"unreadable: {what}", "", f"{self.place(number)}: {why}")
 
-    def check(self, path: str | Path) -> None:
-        """Raise the DriftflowError of a file that ends early; to be called once what was there has been used."""
+    def tell(self, out: Console) -> None:
+        """Print what was dropped and why, if anything."""
+        if not self.dropped.rows:
+            return
+        table = Table("dropped", "rows", "share", "the first of them", box=None)
+        reasons = list(self.dropped)
+        for reason in reasons[:_SHOWN]:
+            name = f"{reason.name} ({reason.field})" if reason.field else reason.name
+            cells = name, f"{reason.rows:,}", f"{reason.rows / self.total:.2%}", reason.example
+            table.add_row(*(Text(printable(cell)) for cell in cells))
+        out.print(table)
+        if len(reasons) > _SHOWN:
+            out.print(f"and {len(reasons) - _SHOWN:,} reasons more")
+
+    def check(self, path: str | Path, max_dropped: float) -> None:
+        """To be called once all that could be read has been used.
+
+        Args:
+            path: the file.
+            max_dropped: share of its rows that may be dropped.
+
+        Raises:
+            TooManyDropped: more were: with the reasons.
+            DriftflowError: it ended early.
+        """
         if self.ends_early:
             raise DriftflowError(
                 f"{path} ends early ({self.ends_early}): the {self.rows:,} rows before were used, get the whole file"
+            )
+        n = self.dropped.rows
+        if n > max_dropped * self.total:
+            raise TooManyDropped(
+                f"{n:,} of {self.total:,} rows of {path} were dropped, {n / self.total:.2%}, and --max-dropped is "
+                f"{max_dropped:.2%}: {self.dropped.says()}"
             )

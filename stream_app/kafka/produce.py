@@ -13,7 +13,7 @@ from rich.console import Console
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.event_files import read_rows, read_timed_rows
+from stream_app.event_files import Report, read_rows, read_timed_rows
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import ensure_topics
@@ -97,17 +97,26 @@ class _Sender:
         self._producer.close(timeout=5)
 
 
-def run_produce(config: Config, file: Path, speedup: float | None, err: Console) -> None:
-    """Send a file, with a progress bar."""
+def run_produce(config: Config, file: Path, speedup: float | None, err: Console, max_dropped: float = 0.01) -> None:
+    """Send a file, with a progress bar; tell which rows cannot be read.
+
+    Raises:
+        TooManyDropped: of the file's rows, a larger share than ``max_dropped``; the others are sent.
+        DriftflowError: the file cannot be read, or ends early, or the broker did not take an event.
+    """
     require(preflight(config, "produce"))
-    total = sum(1 for _ in read_rows(file, config))
+    total, report = sum(1 for _ in read_rows(file, config, Report())), Report()
     with progress_bar(err) as bar:
         task = bar.add_task("sending", total=total)
-        counts = produce_file(config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n))
+        counts = produce_file(
+            config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n), report=report
+        )
     err.print(
         f"{sum(counts.values()):,} events on {config.topics.events}: "
         + ", ".join(f"partition {p}: {n:,}" for p, n in sorted(counts.items()))
     )
+    report.tell(err)
+    report.check(file, max_dropped)
 
 
 def produce_file(
@@ -118,17 +127,19 @@ def produce_file(
     end_ms: int | None = None,
     progress: Progress | None = None,
     hold: Hold | None = None,
+    report: Report | None = None,
 ) -> dict[int, int]:
     """Send the events of a file to the events topic, in file order; return how many went to each partition.
 
     Args:
         config: the configuration; the topics are created where they are missing.
-        path: CSV or JSON lines, gzipped or not.
+        path: CSV, JSON lines or Parquet, gzipped or not.
         speedup: event time runs this many times as fast as the clock; None is as fast as the broker takes it.
         start_ms: event time from which rows are sent. Rows whose time cannot be read are sent whatever the range.
         end_ms: event time before which rows are sent.
         progress: called now and then, and at the end, with the number of events sent.
         hold: called before each event that has a time, with that time; the event waits until it returns.
+        report: takes note of rows that cannot be read; without one the first of them is an error.
 
     Raises:
         DriftflowError: the file cannot be read, or the broker did not take an event.
@@ -139,7 +150,9 @@ def produce_file(
     except KafkaError as error:
         raise DriftflowError(f"cannot connect to {', '.join(config.kafka.bootstrap)}: {error}") from error
     try:
-        _send_all(sender, _rows(path, config, start_ms, end_ms), _Pace(speedup, hold), progress or (lambda _: None))
+        _send_all(
+            sender, _rows(path, config, start_ms, end_ms, report), _Pace(speedup, hold), progress or (lambda _: None)
+        )
         sender.finish()
     except KafkaError as error:
         raise DriftflowError(f"cannot send to {config.topics.events}: {error}") from error
@@ -148,9 +161,11 @@ def produce_file(
     return dict(sorted(sender.counts.items()))
 
 
-def _rows(path: str | Path, config: Config, start_ms: int | None, end_ms: int | None) -> Iterator[_Row]:
+def _rows(
+    path: str | Path, config: Config, start_ms: int | None, end_ms: int | None, report: Report | None
+) -> Iterator[_Row]:
     """Rows of a file whose event time lies in ``[start_ms, end_ms)``, and those whose time cannot be read."""
-    for number, (key, value, event_ms) in enumerate(read_timed_rows(path, config)):
+    for number, (key, value, event_ms) in enumerate(read_timed_rows(path, config, report)):
         early = event_ms is not None and start_ms is not None and event_ms < start_ms
         late = event_ms is not None and end_ms is not None and event_ms >= end_ms
         if not early and not late:

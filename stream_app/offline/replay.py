@@ -32,6 +32,7 @@ class LocalRun:
 
     Attributes:
         sent: what was sent, by role and partition, in order.
+        scored: what the last step of SCORE wanted done.
 
     Raises:
         DriftflowError: the decisions are of a run whose events topic had more partitions than its partials topic.
@@ -47,6 +48,7 @@ class LocalRun:
         self.config = config
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+        self.scored = Outputs()
         self._partials_ends = [0] * config.topics.partitions
 
     def start(self, model_id: str) -> None:
@@ -60,7 +62,7 @@ class LocalRun:
 
     def feed(self, raw: RawBatch) -> list[Point]:
         """Score a batch and let WATCH see what comes of it; returns the points."""
-        out = self.pipeline.score(raw)
+        out = self.scored = self.pipeline.score(raw)
         points = list(out.points)
         sent: dict[int, list[Outgoing]] = defaultdict(list)
         for message in out.messages:
@@ -86,16 +88,26 @@ class LocalRun:
 
 def batches(config: Config, rows: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[RawBatch]:
     """Keyed rows as batches of consecutive offsets per partition, in file order."""
+    return (raw for raw, _ in numbered_batches(config, ((0, *row) for row in rows)))
+
+
+def numbered_batches(
+    config: Config, rows: Iterable[tuple[int, bytes | None, bytes | None]]
+) -> Iterator[tuple[RawBatch, list[int]]]:
+    """Like :func:`batches` for rows that begin with a number; each batch with the numbers of its rows."""
     n = config.topics.partitions
-    waiting: dict[int, list[bytes | None]] = defaultdict(list)
+    waiting: dict[int, tuple[list[int], list[bytes | None]]] = defaultdict(lambda: ([], []))
     ends = [0] * n
-    for number, (key, value) in enumerate(rows):
-        partition = partition_for(key, n, number)
-        waiting[partition].append(value)
-        if len(waiting[partition]) >= BATCH_ROWS:
-            yield _batch(config, partition, ends, waiting.pop(partition))
-    for partition, values in sorted(waiting.items()):
-        yield _batch(config, partition, ends, values)
+    for place, (number, key, value) in enumerate(rows):
+        partition = partition_for(key, n, place)
+        numbers, values = waiting[partition]
+        numbers.append(number)
+        values.append(value)
+        if len(values) >= BATCH_ROWS:
+            del waiting[partition]
+            yield _batch(config, partition, ends, values), numbers
+    for partition, (numbers, values) in sorted(waiting.items()):
+        yield _batch(config, partition, ends, values), numbers
 
 
 def _batch(config: Config, partition: int, ends: list[int], values: list[bytes | None]) -> RawBatch:

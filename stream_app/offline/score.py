@@ -18,12 +18,12 @@ from schemas.records import Alert, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
-from stream_app.event_files import read_rows
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry, ordered
 from stream_app.offline.fields import check_fields
-from stream_app.offline.replay import LocalRun, batches
+from stream_app.offline.reading import Reading
+from stream_app.offline.replay import LocalRun
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
@@ -31,7 +31,6 @@ from stream_app.stages.batches import EventBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.judge.policy import slice_words
 from stream_app.stages.outputs import Outgoing
-from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.state import COUNTERS
 from stream_app.terminal import prepare_process, progress_bar, utc
 from stream_app.trainer import dataset
@@ -54,6 +53,7 @@ class ScoreOptions:
         decisions: file of the decisions to repeat.
         signals: file to write the signals to.
         store: whether windows and alerts go to the configured sink too.
+        max_dropped: share of the rows that may be dropped.
     """
 
     bootstrap_until: str | None = None
@@ -61,6 +61,7 @@ class ScoreOptions:
     decisions: Path | None = None
     signals: Path | None = None
     store: bool = False
+    max_dropped: float = 0.01
 
 
 def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, err: Console) -> None:
@@ -69,6 +70,7 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
     Raises:
         FieldsMissing: none of the file's first events has a field that the configuration names.
         ModelError: there is no model, or it is not accepted.
+        TooManyDropped: of the file's rows; all else is done.
         DriftflowError: a file cannot be read or written.
     """
     if options.signals:
@@ -76,12 +78,12 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
     prepare_process()
     if options.bootstrap_until:
         bootstrap(config, file, options.bootstrap_until, err)
-    run = _make_run(config, options)
+    run, reading = _make_run(config, options), Reading(config, file)
     if options.store:
         with _store(config, err) as spool:
-            _feed(run, file, err, spool)
+            _feed(run, reading, err, spool)
     else:
-        _feed(run, file, err)
+        _feed(run, reading, err)
     if options.signals:
         write_signals(run.sent, options.signals)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
@@ -90,6 +92,8 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
             markup=False,
         )
     _print_results(run, out)
+    reading.report.tell(out)
+    reading.report.check(file, options.max_dropped)
 
 
 def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
@@ -102,15 +106,25 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
     """
     check_fields(config, file)
     key, registry, until_ms = signing_key(config), Registry(config), bootstrap_until_ms(config, until)
-    decoder = Decoder(config)
-    events = [decoder.decode(raw)[0] for raw in batches(config, read_rows(file, config))]
+    reading = Reading(config, file)
+    events = list(reading.events())
     request = bootstrap_request(config, _ends(config, events, until_ms), 0, until_ms)
     with progress_bar(err) as bar:
         task = bar.add_task("training", total=config.model.max_steps)
         rows = dataset.gather(events, 0, until_ms)
         newest_ms = int(rows.time_ms[-1]) if len(rows) else 0
+        later = sum(map(len, events)) - len(rows)
+        if later:
+            reading.dropped.add("not before --bootstrap-until", "", until, later)
         outcome = answer(
-            config, request, rows, None, key, lambda p: bar.update(task, completed=p.step), seen_ms=newest_ms
+            config,
+            request,
+            rows,
+            None,
+            key,
+            lambda p: bar.update(task, completed=p.step),
+            seen_ms=newest_ms,
+            dropped=reading.dropped,
         )
     if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")
@@ -154,16 +168,18 @@ def _load_models(registry: Registry, decided: set[str], model: str | None) -> li
     return [current]
 
 
-def _feed(run: LocalRun, file: Path, err: Console, spool: Spool | None = None) -> None:
-    check_fields(run.config, file)
-    total = sum(1 for _ in read_rows(file, run.config))
+def _feed(run: LocalRun, reading: Reading, err: Console, spool: Spool | None = None) -> None:
+    check_fields(run.config, reading.file)
+    states = run.pipeline.score_states
     with progress_bar(err) as bar:
-        task = bar.add_task("scoring", total=total)
-        for raw in batches(run.config, read_rows(file, run.config)):
+        task = bar.add_task("scoring", total=reading.count())
+        for raw in reading.batches():
             points = run.feed(raw)
+            reading.scored(run.scored, states[raw.partition])
             if spool is not None and points:
                 spool.append(points)
             bar.advance(task, len(raw))
+    reading.finish(states.values())
 
 
 @contextmanager

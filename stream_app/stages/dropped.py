@@ -49,7 +49,8 @@ class Dropped:
 
     def __iter__(self) -> Iterator[Reason]:
         """The reasons, those of most rows first."""
-        return iter(sorted(self._reasons.values(), key=lambda reason: -reason.rows))
+        reasons = [reason for reason in self._reasons.values() if reason.rows]
+        return iter(sorted(reasons, key=lambda reason: -reason.rows))
 
     @property
     def rows(self) -> int:

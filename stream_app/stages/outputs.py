@@ -52,9 +52,11 @@ class Outputs:
             messages.
         unknown: WATCH has stopped before a message that names a source partition or a model of which it knows no
             decision.
+        first_dropped: offset of the first event that was ``late``, and of the first ``duplicate``, where there are any.
     """
 
     messages: list[Outgoing] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
     unknown: bool = False
+    first_dropped: dict[str, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import MODEL_BYTES_MAX, RetrainRequest
 from stream_app.config import Config
+from stream_app.stages.dropped import Dropped
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer import gates, privacy
 from stream_app.trainer.checkpoint import CheckpointFile
@@ -37,6 +38,7 @@ def answer(
     progress: OnProgress | None = None,
     checkpoint: CheckpointFile | None = None,
     seen_ms: int | None = None,
+    dropped: Dropped | None = None,
 ) -> Outcome:
     """Fit, gate and sign; the same arguments give the same bytes, except where training is private.
 
@@ -49,15 +51,17 @@ def answer(
         progress: called now and then in training.
         checkpoint: where to resume an interrupted training from; private ones start over.
         seen_ms: newest event time that was seen, so that no answer is dated in the future.
+        dropped: what else the ranges hold that is not among the rows, and why.
 
     Raises:
         DriftflowError: the privacy ledger is damaged.
     """
     retrain = Retrain(config, request, in_service, seen_ms)
-    arrivals, rows = rows, _admissible(config, rows, in_service)
+    dropped = dropped if dropped is not None else Dropped()
+    arrivals, rows = rows, _admissible(config, rows, in_service, dropped)
     parts = split(rows, request.calibrate_from_ms)
     if _are_too_few(config, parts):
-        return retrain.refused(len(rows), _too_few(config, parts))
+        return retrain.refused(len(rows), _too_few(config, parts, dropped))
     others = None
     if config.privacy.enabled or config.trainer.membership_gate:
         members, others = leave_out(parts.train, retrain.seed)
@@ -80,17 +84,21 @@ def answer(
     return retrain.promoted(model, len(parts.train), figures, findings)
 
 
-def _admissible(config: Config, rows: Table, in_service: Density | None) -> Table:
-    """Rows that may train.
+def _admissible(config: Config, rows: Table, in_service: Density | None, dropped: Dropped) -> Table:
+    """Rows that may train; the others are counted.
 
     Privately, whether a row is among them must not depend on the others: no quarantine of weeks, no even thinning (the
     steps of private training are few whatever the rows).
     """
+    n = len(rows)
     rows = without_unusable(rows)
+    dropped.add("unscorable", "", "every numeric field is missing, or one is infinite", n - len(rows))
     if config.privacy.enabled:
         return rows
     if in_service is not None and len(rows):
-        rows = rows.take(~quarantined(rows, in_service, config))
+        strange = quarantined(rows, in_service, config)
+        dropped.add("quarantined", "", "anomalies must not train", int(strange.sum()))
+        rows = rows.take(~strange)
     return thin(rows, config.model.max_rows)
 
 
@@ -99,11 +107,12 @@ def _are_too_few(config: Config, parts: Split) -> bool:
     return min(len(parts.train), held_out * 10) < config.trainer.min_rows
 
 
-def _too_few(config: Config, parts: Split) -> str:
+def _too_few(config: Config, parts: Split, dropped: Dropped) -> str:
     names = ("train", "validation", "calibration", "gate")
     sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
     least = config.trainer.min_rows
-    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
+    went = f"; not among them: {dropped.says()}" if dropped.rows else ""
+    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part{went}"
 
 
 def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from flowlib.fit_config import FitConfig
 from flowlib.table import DAY_MS, Bools, Floats, Table
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.event_files import read_rows
 from stream_app.models.registry import Registry
-from stream_app.offline.replay import batches
-from stream_app.stages.score.decoding import Decoder
+from stream_app.offline.reading import Reading
 from stream_app.trainer import dataset
 
 SEED = 0
@@ -81,18 +78,16 @@ def read_subject(config: Config, model: str | None) -> Subject:
     return Subject(registry.load(model_id), notices[-1].created_ms, not notices[-1].parent_id)
 
 
-def choose_rows(config: Config, file: Path, subject: Subject) -> Chosen:
+def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
     """The file's rows; those that judge are the gate's days of the training, or where they are too few, later ones.
 
     Raises:
         ModelError: the file has too few events that the model has not seen.
         DriftflowError: the file cannot be read.
     """
-    decoder = Decoder(config)
-    events = (decoder.decode(raw)[0] for raw in batches(config, read_rows(file, config)))
-    rows = dataset.gather(events, 0, _EVER_MS)
+    file, rows = reading.file, dataset.gather(reading.events(), 0, _EVER_MS)
     if not len(rows):
-        raise ModelError(f"{file} has no events that can be decoded")
+        raise ModelError(f"{file} has no events that can be decoded: {reading.dropped.says() or 'it has no rows'}")
     judging, training = _held_out(config, rows, subject)
     kind = "held-out events from its time of training"
     if judging.sum() < _ROWS_MIN:
@@ -100,7 +95,7 @@ def choose_rows(config: Config, file: Path, subject: Subject) -> Chosen:
     if judging.sum() < _ROWS_MIN:
         raise ModelError(
             f"{file} has {int(judging.sum())} events that model {subject.density.model_id} has not seen; "
-            f"{_ROWS_MIN} are needed"
+            f"{_ROWS_MIN} are needed{f'; dropped: {reading.dropped.says()}' if reading.dropped.rows else ''}"
         )
     return Chosen(rows, judging, training, kind)
 

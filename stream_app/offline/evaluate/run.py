@@ -13,11 +13,13 @@ from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
 from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
+from stream_app.event_files import Report
 from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import SEED, Chosen, Subject, baselines, choose_rows, read_subject
 from stream_app.offline.fields import check_fields
+from stream_app.offline.reading import Reading
 from stream_app.offline.score import bootstrap
 from stream_app.terminal import prepare_process, utc
 
@@ -32,8 +34,9 @@ def run_evaluate(
     png: Path | None = None,
     model: str | None = None,
     bootstrap_until: str | None = None,
+    report: Report | None = None,
 ) -> Evaluation:
-    """Write the report on a model over a file's events; see the command's help.
+    """Write the report on a model over a file's events; see the command's help. ``report`` tells of the file's rows.
 
     Raises:
         FieldsMissing: none of the file's first events has a field that the configuration names.
@@ -50,7 +53,7 @@ def run_evaluate(
     config = ordered(config, model)
     subject = read_subject(config, model)
     check_fields(config, file)
-    density, chosen = subject.density, choose_rows(config, file, subject)
+    density, chosen = subject.density, choose_rows(Reading(config, file, report), config, subject)
     judged = chosen.rows.take(chosen.judging)
     err.print(f"evaluating {density.model_id} on {len(judged):,} {chosen.kind}")
     fitted, left_out = baselines(density, chosen.rows.take(chosen.training), judged)
