@@ -52,6 +52,10 @@ class Texts:
         names = _Memo(self._slice)
         return [names[texts] for texts in zip(*(_texts(bodies, name) for name in attributes), strict=True)]
 
+    def name(self, values: Iterable[Any]) -> str:
+        """The name of the slice of some values of JSON; objects and lists, which no event is taken with, are none."""
+        return self._slice(tuple(None if isinstance(value, dict | list) else _text(value) for value in values))
+
     def _category(self, text: Text) -> Text:
         present = self._present(text)
         return None if present is None else text_name(present, self._form)
@@ -64,8 +68,11 @@ class Texts:
 
 
 def _texts(bodies: Iterable[Any], attribute: str) -> list[Text]:
-    values = map(attrgetter(attribute), bodies)
-    return [value if value is None or value.__class__ is str else text_of(value) for value in values]
+    return [value if value.__class__ is str else _text(value) for value in map(attrgetter(attribute), bodies)]
+
+
+def _text(value: Any) -> Text:
+    return None if value is None else text_of(value)
 
 
 def _number_of(text: str) -> float | None:
