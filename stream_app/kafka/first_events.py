@@ -37,4 +37,6 @@ def _look(consumer: Consumer, tp: TopicPartition, start: int, most: int, first: 
     for record in islice(read_to_end(consumer), most):
         first.take([record.value])
         start = record.offset + 1
+        if first.enough:
+            break
     return start
