@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,17 +44,27 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
         ConfigError: with every fault of the file, one line each.
     """
     try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        raw = tomllib.loads(_text(Path(path).read_bytes()))
     except FileNotFoundError:
         raise ConfigError(str(path), ["the file does not exist: write one, or name it with --config"]) from None
     except OSError as error:
         raise ConfigError(str(path), [f"the file cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        fault = f"line {line} is not in UTF-8 (byte 0x{error.object[error.start]:02X}): save the file as UTF-8"
+        raise ConfigError(str(path), [fault]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
     for key, value in (overrides or {}).items():
         _override(raw, key, value)
     raw.setdefault("root", str(Path(path).resolve().parent))
     return parse(raw, str(path))
+
+
+def _text(blob: bytes) -> str:
+    """The text of a file, whatever line ends and byte-order mark an editor gave it; raises UnicodeDecodeError."""
+    encoding = "utf-16" if blob.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return io.TextIOWrapper(io.BytesIO(blob), encoding).read()
 
 
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:

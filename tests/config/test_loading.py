@@ -239,7 +239,7 @@ def test_an_override_of_what_is_no_table_is_a_fault_of_the_file(tmp_path: Path) 
 
 def test_a_far_miss_lists_what_is_known() -> None:
     assert faults({"windows": {"qqqqqq": 1}})[0].startswith(
-        "windows.qqqqqq: unknown key; known here: idle_after, lateness"
+        "windows.qqqqqq: unknown key; known here: clock, idle_after, lateness"
     )
 
 
@@ -252,12 +252,29 @@ def test_sasl_needs_its_settings() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"stream = ", b"\xff\xfe", b"a = " + b"[" * 5_000, None])
+@pytest.mark.parametrize(
+    ("encoding", "ends"), [("utf-8-sig", "\n"), ("utf-16", "\n"), ("utf-8", "\r\n"), ("utf-8", "\r")]
+)
+def test_a_file_is_read_as_an_editor_saves_it(tmp_path: Path, encoding: str, ends: str) -> None:
+    lines = ['stream = "s"', "[topics]", 'events = "e"', "[event]", 'time_field = "Zürich"', 'numeric = ["x"]', ""]
+    path = tmp_path / "driftflow.toml"
+    path.write_bytes(ends.join(lines).encode(encoding))
+    assert load(path).event.time_field == "Zürich"
+
+
+def test_a_file_in_latin_1_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "driftflow.toml"
+    path.write_bytes('# a\nstream = "Zürich"\n'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"line 2 is not in UTF-8 \(byte 0xFC\): save the file as UTF-8"):
+        load(path)
+
+
+@pytest.mark.parametrize("content", [b"stream = ", b"\xff\xfe", b"\xff\xfea", b"a = " + b"[" * 5_000, None])
 def test_an_unreadable_file_is_a_config_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "driftflow.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match="not valid TOML" if content else "does not exist"):
+    with pytest.raises(ConfigError, match="not valid TOML|is not in UTF|missing" if content else "does not exist"):
         load(path)
 
 
