@@ -18,6 +18,7 @@ from stream_app.kafka.isolation import reading
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.dropped import Dropped
 from stream_app.stages.score.decoding import Decoder
 from stream_app.trainer.stopping import Stopping
 
@@ -37,7 +38,11 @@ class RangesGone(DriftflowError):
 
 
 def read_ranges(
-    config: Config, ranges: list[OffsetRange], client: ClientSettings, stopping: Stopping | None = None
+    config: Config,
+    ranges: list[OffsetRange],
+    client: ClientSettings,
+    stopping: Stopping | None = None,
+    dropped: Dropped | None = None,
 ) -> Iterator[EventBatch]:
     """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already), and so are what
     retention deletes meanwhile and rows of aborted transactions, which were not scored either.
@@ -47,6 +52,7 @@ def read_ranges(
         ranges: what to read.
         client: kafka-python connection settings.
         stopping: ends the reading.
+        dropped: counts the rows that cannot be decoded.
 
     Raises:
         RangesGone: the broker does not hand out the rows.
@@ -54,6 +60,7 @@ def read_ranges(
         Stopped: told to.
     """
     wanted = {TopicPartition(r.topic, r.partition): r for r in ranges if r.end > r.start}
+    dropped = dropped if dropped is not None else Dropped()
     decoder = Decoder(config)
     consumer = KafkaConsumer(
         **client,
@@ -67,7 +74,11 @@ def read_ranges(
         _seek(consumer, wanted, {tp: part.start for tp, part in wanted.items()})
         for tp, records in _fetch(consumer, client, wanted, stopping or Stopping()):
             offsets = np.array([record.offset for record in records], dtype=np.int64)
-            yield decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))[0]
+            values = [record.value for record in records]
+            events, rejects = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, values))
+            for reject in rejects:
+                dropped.add(reject.reason, reject.field, f"{tp.topic}/{tp.partition}@{reject.offset}: {reject.detail}")
+            yield events
     finally:
         consumer.close(timeout_ms=1_000)
 

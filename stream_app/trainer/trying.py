@@ -18,6 +18,8 @@ from stream_app.errors import DriftflowError, ModelError
 from stream_app.guard import described
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Registry
+from stream_app.stages.batches import EventBatch
+from stream_app.stages.dropped import Dropped
 from stream_app.trainer import dataset
 from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.outcome import Outcome, Retrain
@@ -98,12 +100,7 @@ class Trying:
     def _train(self, request: RetrainRequest, seen: Seen) -> Outcome:
         asked_for = f"{request.reason}, {', '.join(request.slices)[:200] or 'all'}"
         self._say(f"request {request.id[:8]} ({asked_for}): reading the rows")
-        batches = persistently(
-            lambda: list(read_ranges(self._config, request.train, self._client, self._stopping)),
-            "reading the rows",
-            self._stopping,
-            self._say,
-        )
+        batches, dropped = persistently(lambda: self._read(request), "reading the rows", self._stopping, self._say)
         rows = dataset.gather(batches, min(r.start_ms for r in request.train), max(r.end_ms for r in request.train))
         self._stopping.check()
         self._say(f"training on {len(rows):,} rows")
@@ -117,10 +114,16 @@ class Trying:
             self._stopping.check,
             CheckpointFile(self._config),
             newest_ms,
+            dropped,
         )
         for finding in outcome.findings:
             self._say(f"found: {finding}")
         return outcome
+
+    def _read(self, request: RetrainRequest) -> tuple[list[EventBatch], Dropped]:
+        """What the request names, and what of it cannot be decoded."""
+        dropped = Dropped()
+        return list(read_ranges(self._config, request.train, self._client, self._stopping, dropped)), dropped
 
     def _in_service(self, request: RetrainRequest) -> Density | None:
         """The model that a candidate must beat. A bootstrap is the way out where that one cannot be used any more,
