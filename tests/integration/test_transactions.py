@@ -1,40 +1,137 @@
-"""A transactional producer leaves markers in the log: offsets without records, which must not count as lag."""
+"""A transactional producer: what it aborts is neither scored nor trained on, what it leaves open holds nobody up, and
+its markers, offsets without records, are no lag.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import STDOUT, Popen
+from typing import Any
 
+import msgspec
+import numpy as np
+import pytest
 from kafka import KafkaProducer
 
+from schemas.records import OffsetRange
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import ensure_topics
 from stream_app.stages.partitioning import partition_for
+from stream_app.trainer.ranges import read_ranges
 from tests.integration.stream import Stream
 
+Row = tuple[bytes | None, bytes | None]
+POISON = 999_999.0
+"""In every row that is aborted, and in no other."""
 
-def test_markers_of_transactions_are_no_lag(
-    tmp_path: Path, kafka: str, unique: Callable[[str], str], models: Path, example: Path
-) -> None:
-    stream = Stream(tmp_path, kafka, unique("transactions"))
-    stream.adopt(models)
-    stream.publish()
+
+class Sender:
+    """A transactional producer of a stream's events."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._topic, self.sent = stream.config.topics.events, 0
+        self._partitions = ensure_topics(stream.config)[self._topic]
+        self.producer = KafkaProducer(**client_settings(stream.config.kafka), transactional_id=stream.name)
+        self.producer.init_transactions()
+
+    def begin(self, rows: list[Row]) -> None:
+        """Open a transaction and have these rows written in it."""
+        self.producer.begin_transaction()
+        for key, value in rows:
+            place = partition_for(key, self._partitions, self.sent)
+            self.producer.send(self._topic, key=key, value=value, partition=place)
+            self.sent += 1
+        self.producer.flush()
+
+    def commit(self, rows: list[Row]) -> None:
+        """A transaction of these rows."""
+        self.begin(rows)
+        self.producer.commit_transaction()
+
+    def abort(self, rows: list[Row]) -> None:
+        """A transaction of these rows that is given up."""
+        self.begin(rows)
+        self.producer.abort_transaction()
+
+
+def poisoned(rows: list[Row]) -> list[Row]:
+    def spoil(value: bytes | None) -> bytes:
+        body: dict[str, Any] = msgspec.json.decode(value or b"{}")
+        return msgspec.json.encode({**body, "TEMP": POISON})
+
+    return [(key, spoil(value)) for key, value in rows]
+
+
+@pytest.fixture
+def stream(tmp_path: Path, kafka: str, unique: Callable[[str], str], models: Path) -> Iterator[Stream]:
+    """On Apache Kafka: the embedded broker does not say what was aborted."""
+    made = Stream(tmp_path, kafka, unique("transactions"))
+    made.adopt(models)
+    made.publish()
+    yield made
+    made.kill()
+
+
+def everything(stream: Stream) -> list[OffsetRange]:
+    """Every offset of the events topic, as a trainer would be asked for them."""
+    topic, ends = stream.config.topics.events, log_ends(stream.config, client_settings(stream.config.kafka))
+    return [
+        OffsetRange(topic=topic, partition=n, start=0, end=end, start_ms=0, end_ms=10**14) for n, end in ends.items()
+    ]
+
+
+def test_what_a_transactional_producer_aborts_is_neither_scored_nor_trained_on(stream: Stream, example: Path) -> None:
     rows = stream.rows(example)[:6_000]
-    n = ensure_topics(stream.config)[stream.config.topics.events]
-    producer = KafkaProducer(**client_settings(stream.config.kafka), transactional_id=stream.name)
-    producer.init_transactions()
+    sender = Sender(stream)
     for start in range(0, len(rows), 1_000):
-        producer.begin_transaction()
-        for row, (key, value) in enumerate(rows[start : start + 1_000], start):
-            producer.send(stream.config.topics.events, key=key, value=value, partition=partition_for(key, n, row))
-        producer.commit_transaction()
-    producer.close()
-    try:
-        worker = stream.start_worker()
-        stream.wait(lambda: stream.received() == len(rows) and stream.status()["lag"] == 0, "no lag to be left")
-        assert set(stream.status()["unread"].values()) == {0}
-        assert worker.poll() is None
-        stream.stop()
-    finally:
-        stream.kill()
-    assert stream.status()["windowed"] == len(rows)
+        sender.abort(poisoned(rows[start : start + 300]))
+        sender.commit(rows[start : start + 1_000])
+    sender.abort(poisoned(rows[:50]))  # the log ends with aborted records and a marker
+    worker = stream.start_worker()
+    stream.wait(lambda: stream.received() == len(rows) and stream.status()["lag"] == 0, "no lag to be left")
+    assert set(stream.status()["unread"].values()) == {0}
+    assert worker.poll() is None
+    stream.stop()
+    status = stream.status()
+    assert (status["received"], status["windowed"]) == (len(rows), len(rows)), "each row once, none of those aborted"
+    batches = list(read_ranges(stream.config, everything(stream), client_settings(stream.config.kafka)))
+    assert sum(map(len, batches)) == len(rows)
+    assert max(float(np.nanmax(batch.numeric)) for batch in batches if len(batch)) < POISON
+
+
+def test_who_asks_for_it_reads_what_is_not_committed(stream: Stream, example: Path) -> None:
+    rows = stream.rows(example)[:200]
+    Sender(stream).abort(poisoned(rows))
+    kafka = msgspec.structs.replace(stream.config.kafka, isolation="read_uncommitted")
+    config = msgspec.structs.replace(stream.config, kafka=kafka)
+    batches = list(read_ranges(config, everything(stream), client_settings(kafka)))
+    assert sum(map(len, batches)) == len(rows)
+
+
+def test_a_transaction_that_stays_open_ends_no_worker(stream: Stream, example: Path) -> None:
+    """The watchdog's time is two seconds here, and the transaction is open for more than three times that."""
+    rows = stream.rows(example)[:2_000]
+    sender = Sender(stream)
+    sender.commit(rows[:1_000])
+    sender.begin(rows[1_000:1_500])
+    stream.produce(rows[1_500:])  # behind it: committed, and held back
+    with (stream.folder / "worker.log").open("ab") as log:
+        command = [sys.executable, "-m", "tests.integration.faulty", "watchdog is impatient", str(stream.toml)]
+        worker = Popen(command, stdout=log, stderr=STDOUT)
+    stream.workers.append(worker)
+    stream.wait(lambda: _names_transaction(stream), "the open transaction to be named")
+    assert worker.poll() is None, stream.log()
+    status = stream.status()
+    assert (status["received"], status["lag"]) == (1_000, 0)
+    sender.producer.commit_transaction()
+    stream.wait(lambda: stream.received() == len(rows), "what was held back")
+    stream.wait(lambda: not _names_transaction(stream), "all to be well")
+    stream.stop()
+    assert stream.status()["windowed"] + stream.status()["late"] == len(rows)
+
+
+def _names_transaction(stream: Stream) -> bool:
+    return any(part.startswith("transaction ") for part in stream.status().get("failing", {}))
