@@ -14,10 +14,10 @@ from stream_app.config.settings import (
     StateConfig,
     TopicsConfig,
     TrainerConfig,
-    WindowsConfig,
     WorkerConfig,
 )
 from stream_app.config.types import Duration
+from stream_app.config.windows import WindowsConfig
 
 __all__ = [
     "Config",

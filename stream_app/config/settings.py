@@ -1,4 +1,4 @@
-"""Every setting of ``driftflow.toml``, with its default and what it does; those of the model: ``model.py``."""
+"""Every setting of ``driftflow.toml``, with its default and what it does; more in ``model.py`` and ``windows.py``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from stream_app.config.registries import (
     UnicodeForm,
 )
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
+from stream_app.config.windows import WindowsConfig
 
 
 class KafkaConfig(Section, frozen=True):
@@ -123,28 +124,6 @@ class EventConfig(Section, frozen=True):
     unicode: UnicodeForm = "NFC"
     """The form that texts are brought into, so that one word is one slice and one category however it is put together;
     ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""
-
-
-class WindowsConfig(Section, frozen=True):
-    """Panes, rolling spans and lateness, all in event time."""
-
-    pane: Duration = Duration(3_600_000)
-    """The step of all statistics: panes are counted, merged, and looked at by the detectors."""
-    spans: Annotated[list[Duration], Meta(min_length=1)] = msgspec.field(
-        default_factory=lambda: [days(1), days(7), days(28)]
-    )
-    """Rolling windows, whole numbers of panes, ascending."""
-    lateness: Duration = Duration(0)
-    """A pane stays open so long after the newest event of its source partition; what comes later is counted as late."""
-    max_future: Duration = days(30)
-    """An event this far ahead of the newest one is rejected, unless many in a row say the same."""
-    idle_after: Duration = Duration(30_000)
-    """Wall-clock silence after which a source partition is passed over."""
-    max_slices: Positive = 10_000
-    """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
-    max_open_panes: Positive = 64
-    """Panes that one source partition keeps open, whatever ``lateness`` asks for. The oldest one closes when one more
-    would open, and that is counted (``closed_early``); what comes for it later is late."""
 
 
 class RuleConfig(Section, frozen=True):

@@ -6,8 +6,8 @@ SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,6 +84,22 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def take(self, index: Ints) -> EventBatch:
+        """The events at the positions ``(m,)``, in this order."""
+        taken: dict[str, Any] = {name: values[index] for name, values in self._columns() if values is not None}
+        ids = None if self.ids is None else [self.ids[i] for i in index.tolist()]
+        return replace(self, ids=ids, **taken)
+
+    def followed_by(self, other: EventBatch) -> EventBatch:
+        """These events and then those of another batch of the partition, decoded alike."""
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        joined: dict[str, Any] = {name: np.concatenate([a, b]) for (name, a), (_, b) in pairs if a is not None}
+        return replace(self, ids=None if self.ids is None else [*self.ids, *(other.ids or [])], **joined)
+
+    def _columns(self) -> list[tuple[str, Any]]:
+        names = ("rows", "offsets", "event_time_ms", "numeric", "categorical", "slices", "coerced", "later_ms")
+        return [(name, getattr(self, name)) for name in names]
 
     def table(self) -> Table:
         """The events as a model takes them."""

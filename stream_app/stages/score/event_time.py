@@ -32,7 +32,8 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         return _checked(_millis(moment, zone))
 
     def from_number(number: Any) -> int:
-        if not isinstance(number, int | float) or not abs(number) <= 1e17:  # catches NaN and ints of any size
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not abs(number) <= 1e17:  # catches NaN and ints of any size
             raise Undecodable("bad_time", event.time_field, f"expected {event.time_format}, got {str(number)[:50]!r}")
         return _checked(int(number * 1000) if event.time_format == "epoch_s" else int(number))
 

@@ -35,7 +35,7 @@ def partials(
         layout: columns of the panes.
         partition: the source partition.
         closings: in order.
-        offsets: ``(n,)`` of the events that close.
+        offsets: ``(n,)`` of the records at which the events close.
     """
     writer = _Writer(config, layout, partition)
     pane_ms = int(config.windows.pane)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from flowlib.table import Bools, Ints
+from flowlib.table import Ints
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.stages.batches import EventBatch, RawBatch, ScoredBatch
+from stream_app.stages.batches import RawBatch, ScoredBatch
+from stream_app.stages.score.timing import Held
 
 
 class Undecodable(DriftflowError):
@@ -43,20 +45,37 @@ def undecodable(raw: RawBatch, row: int, error: Undecodable) -> Reject:
     return Reject(row, int(raw.offsets[row]), error.reason, error.field, error.detail, raw.values[row])
 
 
-def far_future(raw: RawBatch, events: EventBatch, future: Bools) -> list[Reject]:
-    """Rejects for the events, a mask ``(n,)``, that lie too far ahead."""
-    rejects = []
-    for i in np.flatnonzero(future).tolist():
-        row = int(events.rows[i])
-        detail = f"event time {int(events.event_time_ms[i])} ms is further ahead than windows.max_future allows"
-        rejects.append(Reject(row, int(events.offsets[i]), "far_future", "", detail, raw.values[row]))
-    return rejects
+def far_future(rows: Ints, given_up: Iterable[tuple[int, Held]], time_field: str) -> list[Reject]:
+    """Rejects of events that were held, for which there is no room any more.
+
+    Args:
+        rows: ``(n,)`` records of the events of a batch.
+        given_up: the event of the batch at which each is given up, and the held event.
+        time_field: field of the time.
+    """
+    detail = (
+        "event time {} ms is too far ahead of the stream (windows.max_future), and more such events wait than there is "
+        "room for: look at the clock of its producer"
+    )
+    return [
+        Reject(int(rows[i]), held.offset, "far_future", time_field, detail.format(held.time_ms), held.value)
+        for i, held in given_up
+    ]
 
 
-def unscorable(config: Config, raw: RawBatch, scored: ScoredBatch, index: Ints) -> list[Reject]:
+def unscorable(
+    config: Config, raw: RawBatch, scored: ScoredBatch, index: Ints, bodies: Mapping[int, bytes]
+) -> list[Reject]:
     """Rejects for the events (indices into ``scored``) that cannot be scored, naming the field at fault.
 
     A finite value is never one of them, however large: it is scored as very unlikely.
+
+    Args:
+        config: the stream.
+        raw: the batch.
+        scored: its events, and those that were held.
+        index: which of them.
+        bodies: of those that were held.
     """
     rejects = []
     for i in index.tolist():
@@ -70,5 +89,6 @@ def unscorable(config: Config, raw: RawBatch, scored: ScoredBatch, index: Ints) 
         else:
             detail = "the model gives no finite likelihood: its weights do not fit these values; retrain it"
         row = int(scored.events.rows[i])
-        rejects.append(Reject(row, int(scored.events.offsets[i]), "unscorable", name, detail, raw.values[row]))
+        value = bodies.get(i, raw.values[row])
+        rejects.append(Reject(row, int(scored.events.offsets[i]), "unscorable", name, detail, value))
     return rejects

@@ -1,163 +1,195 @@
-"""Event time on one source partition: watermark, far-future screening, duplicates, lateness.
+"""Event time on one source partition: the clock, events that wait, copies, lateness.
 
-Everything is a function of the rows in order, so it does not matter how they were cut into batches.
+Everything is a function of the rows in order, so it does not matter how they were cut into batches. Batches in which
+every row is on time and new are judged at once; others row by row (:mod:`.holding`), to the same result.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from flowlib.table import Bools, Ints
 from stream_app.config import WindowsConfig
-from stream_app.stages.batches import EventBatch
-
-NOTHING = -1
-"""``newest_ms`` before the first event."""
-
-FUTURE_RUN = 50
-"""So many far-future rows in a row are believed: the topic really has jumped."""
-
-
-@dataclass(slots=True)
-class Timing:
-    """Event-time state of a source partition."""
-
-    newest_ms: int = NOTHING
-    """Newest accepted event time."""
-    closed_ms: int = 0
-    """Panes that end at or before this are closed."""
-    ahead: int = 0
-    """Far-future rows in a row, so far."""
-    ids: dict[str, int] = field(default_factory=dict)
-    """Ids seen in panes that are still open, with their event times."""
-    open_ms: list[int] = field(default_factory=list)
-    """Starts of the open panes that an event has reached, ascending; a duplicate, whose own time may be another, too.
-    
-    """
-
-    def to_state(self) -> dict[str, Any]:
-        """Plain values for a snapshot."""
-        return asdict(self)
+from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.score.holding import SPREADS, Judge, Rows, Verdict
+from stream_app.stages.score.timing import NOTHING, Held, Timing
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What the clock of the partition says of each event.
+    """What the clock of the partition says of m events: the n of the batch, and those that waited and are judged again.
+
+    These stand before the event that brought the clock near them.
 
     Attributes:
-        pane_start_ms: ``(n,)`` pane of each event.
-        future, duplicate, late: ``(n,)`` bool, at most one of them True.
-        closed_before_ms, closed_after_ms: ``(n,)`` how far panes are closed before and after each row.
-        due_ms: ``(n,)`` how far they would be closed after it by ``windows.lateness`` alone, without a bound on open
+        source: ``(m,)`` which of the batch's events it is; n and beyond: which of ``released``.
+        event: ``(m,)`` the event of the batch at which it is judged.
+        time_ms: ``(m,)`` its time.
+        pane_start_ms: ``(m,)`` its pane.
+        held, duplicate, late: ``(m,)`` bool, at most one of them True. Held events wait, and are judged again later.
+        closed_before_ms, closed_after_ms: ``(m,)`` how far panes are closed before and after each.
+        due_ms: ``(m,)`` how far they would be closed after it by ``windows.lateness`` alone, without a bound on open
             panes.
+        clock_ms: ``(m,)`` the clock after each, −1 before there is one.
+        strays: ``(m,)`` held events that each shows to be wrong: it is where the clock is, and they came before it.
+        leap_ms: ``(m,)`` how far the clock has moved at each because many events in a row, which were ahead of it, say
+            the same: the stream has slept so long. Else 0.
+        released: events that were held and are judged again.
+        given_up: ``(event, held)``: held ones that there is no room for any more, at an event of the batch.
     """
 
+    source: Ints
+    event: Ints
+    time_ms: Ints
     pane_start_ms: Ints
-    future: Bools
+    held: Bools
     duplicate: Bools
     late: Bools
     closed_before_ms: Ints
     closed_after_ms: Ints
     due_ms: Ints
+    clock_ms: Ints
+    strays: Ints
+    leap_ms: Ints
+    released: list[Held]
+    given_up: list[tuple[int, Held]]
 
     @property
     def wanted(self) -> Bools:
-        """``(n,)`` events that are to be scored."""
-        return ~(self.future | self.duplicate | self.late)
+        """``(m,)`` events that are to be scored."""
+        return ~(self.held | self.duplicate | self.late)
+
+    @property
+    def again(self) -> Bools:
+        """``(m,)`` events that were held and are judged again."""
+        return np.asarray(self.source != self.event)
 
     @property
     def target_ms(self) -> Ints:
-        """``(n,)`` pane that each event goes to; late ones to the oldest open one, so that somebody hears of them."""
+        """``(m,)`` pane that each event goes to; late ones to the oldest open one, so that somebody hears of them."""
         return np.where(self.late, self.closed_after_ms, self.pane_start_ms)
 
 
-def screen(state: Timing, windows: WindowsConfig, events: EventBatch, record_time_ms: Ints | None) -> Screening:
+def screen(state: Timing, windows: WindowsConfig, events: EventBatch, raw: RawBatch) -> Screening:
     """Judge the events in order and move the clock.
 
     Args:
         state: changed in place.
         windows: pane, lateness, and the bounds.
         events: n events.
-        record_time_ms: ``(n,)`` the broker's stamps, or None where there is no broker.
+        raw: what they were decoded from.
     """
-    pane = int(windows.pane)
-    times = events.event_time_ms
+    screening = _at_once(state, windows, events) or _row_by_row(state, windows, events, raw)
+    state.ids = {key: time_ms for key, time_ms in state.ids.items() if time_ms >= state.closed_ms}
+    state.open_ms = [start for start in state.open_ms if start >= state.closed_ms]
+    return screening
+
+
+def _at_once(state: Timing, windows: WindowsConfig, events: EventBatch) -> Screening | None:
+    """The screening of a batch in which every event is on time and new; None for any other, nothing is changed then."""
+    times, n, size, pane = events.event_time_ms, len(events), windows.clock, int(windows.pane)
+    if not n or state.run or len(state.votes) != size or state.clock_ms == NOTHING or _read_twice(events):
+        return None
+    seen = [*state.votes, *times.tolist()]
+    clock, near = _clocks(state, windows, np.array(seen, dtype=np.int64))
+    if np.any(times > near[:-1]) or (state.held and min(one.time_ms for one in state.held) <= near[1:].max()):
+        return None
     starts = times // pane * pane
-    future = _far_future(state, times, record_time_ms, int(windows.max_future))
-    newest = np.maximum.accumulate(np.where(future, NOTHING, times)) if len(times) else times
-    newest = np.maximum(newest, state.newest_ms)
-    due = np.maximum((newest - int(windows.lateness)) // pane * pane, 0)
-    after = _bound_open_panes(state, starts, future, np.maximum(due, state.closed_ms), windows)
-    before = np.concatenate(([state.closed_ms], after[:-1])) if len(after) else after
-    duplicate = _duplicates(state, events, future, before)
-    late = ~future & ~duplicate & (times < after)
-    if len(times):
-        state.newest_ms, state.closed_ms = int(newest[-1]), int(after[-1])
-        state.ids = {key: time_ms for key, time_ms in state.ids.items() if time_ms >= state.closed_ms}
-    return Screening(starts, future, duplicate, late, before, after, due)
+    due = np.maximum((clock[1:] - int(windows.lateness)) // pane * pane, 0)
+    after = np.maximum(np.maximum.accumulate(np.minimum(due, starts)), state.closed_ms)
+    before = np.concatenate(([state.closed_ms], after[:-1]))
+    if np.any(starts < before) or _has_copies(state, events):
+        return None
+    opened = _opened(state, windows, starts, after)
+    if opened is None:
+        return None
+    state.votes, state.clock_ms, state.closed_ms, state.open_ms = seen[-size:], int(clock[-1]), int(after[-1]), opened
+    state.newest_ms = max(state.newest_ms, int(times.max()))
+    if events.ids is not None:
+        state.ids.update((key, time_ms) for key, time_ms in zip(events.ids, times.tolist(), strict=True) if key)
+    no, zero, index = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64), np.arange(n, dtype=np.int64)
+    return Screening(index, index, times, starts, no, no, no, before, after, due, clock[1:], zero, zero, [], [])
 
 
-def _bound_open_panes(state: Timing, starts: Ints, future: Bools, closed: Ints, windows: WindowsConfig) -> Ints:
-    """Where a row would open one pane more than ``windows.max_open_panes``, the oldest of them closes: its own, and the
-    row is late, where that is the oldest.
+def _clocks(state: Timing, windows: WindowsConfig, seen: Ints) -> tuple[Ints, Ints]:
+    """``(n + 1,)`` clock before each event and after the last, and up to when an event would vote then."""
+    size = windows.clock
+    last = size - 1
+    votes = sliding_window_view(seen, size)
+    if np.any(seen[1:] < seen[:-1]):
+        votes = np.partition(votes, sorted({last // 4, last // 2}), axis=1)
+    median = votes[:, last // 2]
+    clock = np.maximum(np.maximum.accumulate(median), state.clock_ms)
+    reach = windows.ahead_ms if size == 1 else int(windows.pane)
+    return clock, clock + np.maximum(reach, SPREADS * (median - votes[:, last // 4]))
+
+
+def _read_twice(events: EventBatch) -> bool:
+    """Whether the time of an event has two readings."""
+    return events.later_ms is not None and bool(np.any(events.later_ms != events.event_time_ms))
+
+
+def _has_copies(state: Timing, events: EventBatch) -> bool:
+    if events.ids is None:
+        return False
+    ids = [key for key in events.ids if key]
+    return len(set(ids)) < len(ids) or not state.ids.keys().isdisjoint(ids)
+
+
+def _opened(state: Timing, windows: WindowsConfig, starts: Ints, closed: Ints) -> list[int] | None:
+    """Starts of the open panes after the events; None where at any time there would be too many.
 
     Args:
-        state: its ``open_ms`` is changed in place.
-        starts, future: ``(n,)`` pane of each row; rows that open none.
-        closed: ``(n,)`` how far panes are closed after each row by lateness; changed in place.
-
-    Returns:
-        ``(n,)`` how far panes are closed after each row.
+        state: before them.
+        windows: their bound.
+        starts, closed: ``(n,)`` pane of each event; how far panes are closed after it.
     """
-    _, first_rows = np.unique(np.where(future, NOTHING, starts), return_index=True)
-    for row in np.sort(first_rows).tolist():  # a pane opens at the first of its rows or not at all
-        start, floor = int(starts[row]), int(closed[row])
-        if future[row] or start < floor or start in state.open_ms:
-            continue
-        state.open_ms = [other for other in state.open_ms if other >= floor]
-        insort(state.open_ms, start)
-        while len(state.open_ms) > windows.max_open_panes:
-            closed[row:] = np.maximum(closed[row:], state.open_ms.pop(0) + int(windows.pane))
-    if len(closed):
-        state.open_ms = [start for start in state.open_ms if start >= int(closed[-1])]
-    return closed
+    opened = list(state.open_ms)
+    _, first_rows = np.unique(starts, return_index=True)
+    for row in np.sort(first_rows).tolist():  # a pane opens at the first of its rows
+        start = int(starts[row])
+        if start not in opened:
+            opened = [other for other in opened if other >= closed[row]]
+            insort(opened, start)
+            if len(opened) > windows.max_open_panes:
+                return None
+    return opened
 
 
-def _far_future(state: Timing, times: Ints, record_time_ms: Ints | None, cap_ms: int) -> Bools:
-    """Rows further ahead of the newest accepted one than the cap; a long run of them is accepted in the end."""
-    future = np.zeros(len(times), dtype=bool)
-    if not len(times):
-        return future
-    start = state.newest_ms
-    if start != NOTHING:
-        previous = np.concatenate(([start], np.maximum(np.maximum.accumulate(times[:-1]), start)))
-        if not np.any(times > previous + cap_ms):  # the common case needs no loop
-            state.ahead = 0
-            return future
-    newest = start
-    for i, time_ms in enumerate(times.tolist()):
-        limit = newest + cap_ms
-        if newest == NOTHING:  # nothing to compare with yet but the broker's own stamp, where there is one
-            limit = int(record_time_ms[i]) + cap_ms if record_time_ms is not None else time_ms
-        future[i] = time_ms > limit and state.ahead + 1 < FUTURE_RUN
-        state.ahead = state.ahead + 1 if future[i] else 0
-        newest = newest if future[i] else max(newest, time_ms)
-    return future
-
-
-def _duplicates(state: Timing, events: EventBatch, future: Bools, closed_before: Ints) -> Bools:
-    duplicate = np.zeros(len(events), dtype=bool)
-    if events.ids is None:
-        return duplicate
-    for i, key in enumerate(events.ids):
-        if future[i] or not key:
-            continue
-        seen_ms = state.ids.get(key)
-        duplicate[i] = seen_ms is not None and seen_ms >= closed_before[i]
-        if not duplicate[i]:
-            state.ids[key] = int(events.event_time_ms[i])
-    return duplicate
+def _row_by_row(state: Timing, windows: WindowsConfig, events: EventBatch, raw: RawBatch) -> Screening:
+    twice = _read_twice(events) and events.later_ms is not None
+    places = events.rows.tolist()
+    rows = Rows(
+        events.event_time_ms.tolist(),
+        events.offsets.tolist(),
+        events.later_ms.tolist() if twice and events.later_ms is not None else None,
+        events.ids,
+        lambda i: str(events.slices[i, 0]),
+        lambda i: raw.values[places[i]] or b"",
+    )
+    judge = Judge(state, windows, rows)
+    judge.judge()
+    columns = dict(zip(Verdict._fields, np.array(judge.verdicts, dtype=np.int64).reshape(-1, 12).T, strict=True))
+    held, duplicate, late = (columns[name].astype(bool) for name in ("held", "duplicate", "late"))
+    times = columns["time_ms"]
+    return Screening(
+        columns["source"],
+        columns["row"],
+        times,
+        times // int(windows.pane) * int(windows.pane),
+        held,
+        duplicate,
+        late,
+        columns["before_ms"],
+        columns["after_ms"],
+        columns["due_ms"],
+        columns["clock_ms"],
+        columns["strays"],
+        columns["leap_ms"],
+        judge.released,
+        judge.given_up,
+    )

@@ -1,7 +1,8 @@
 """SCORE: one step over one batch of a source partition.
 
 raw ─ decode ─► events ─ screen ─► in time? ─ score ─► log_prob, p_value, pit ─► panes ─► blocks and markers
-        │                  │                  │                          └─► event anomalies
+        │          ▲       │                  │                          └─► event anomalies
+        │          └─ held ┤                  │
         └─ rejects ────────┴──────────────────┴─► dead letters
 """
 
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Ints
+from flowlib.table import Bools, Ints
 from schemas.records import Activation, EventAnomaly
 from stream_app.config import Config
-from stream_app.stages.batches import RawBatch, ScoredBatch
+from stream_app.stages.batches import EventBatch, RawBatch, ScoredBatch
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import activation_point, anomaly_points, counters_points
@@ -24,6 +25,7 @@ from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.panes import Closing, fill_panes
 from stream_app.stages.score.partials import partials
 from stream_app.stages.score.rejects import Reject, far_future, unscorable
+from stream_app.stages.score.rejoining import bodies_of, check_restored, rejoined
 from stream_app.stages.score.scoring import blame_flagged, score_events
 from stream_app.stages.score.screening import Screening, screen
 from stream_app.stages.score.state import ScoreState
@@ -49,22 +51,25 @@ class ScoreStage:
         raw = raw.since(state.next_offset)
         if not len(raw):
             return out
-        events, rejects = self._decoder.decode(raw)
-        record_times = None if raw.record_time_ms is None else raw.record_time_ms[events.rows]
-        timing = screen(state.timing, config.windows, events, record_times)
+        decoded, rejects = self._decoder.decode(raw)
+        rejects += check_restored(state.timing, self._decoder, raw)
+        timing = screen(state.timing, config.windows, decoded, raw)
+        events = rejoined(self._decoder, raw, decoded, timing)
         model = state.models_for(timing.target_ms)
         scored = score_events(events, models, model, timing.wanted, config, state.adaptive)
         blame_flagged(scored, models, timing.pane_start_ms, state.blamed)
-        rejects += far_future(raw, events, timing.future)
-        rejects += unscorable(config, raw, scored, np.flatnonzero(timing.wanted & ~scored.scorable))
+        rejects += far_future(decoded.rows, timing.given_up, config.event.time_field)
+        unscored = np.flatnonzero(timing.wanted & ~scored.scorable)
+        rejects += unscorable(config, raw, scored, unscored, bodies_of(timing))
         rejects.sort(key=lambda reject: reject.row)
 
         self._add_signals(state, raw, scored, timing, out)
         closings = fill_panes(state.panes, self._layout, scored, timing, config.windows)
-        out.messages += partials(config, self._layout, raw.partition, closings, events.offsets)
+        out.messages += partials(config, self._layout, raw.partition, closings, raw.offsets[events.rows])
         out.messages += messages.dead_letters(config, raw, rejects)
         out.points += state.histograms.take(config, raw.partition, closings)
         self._add_totals(state, raw, scored, timing, rejects, closings, out)
+        out.first_dropped = _first(events, late=timing.late, duplicate=timing.duplicate)
         state.forget_closed(int(config.windows.pane))
         state.next_offset = int(raw.offsets[-1]) + 1
         return out
@@ -114,11 +119,18 @@ class ScoreStage:
             "duplicate": _counted(rows[timing.duplicate], ends),
         }
         totals = [{name: state.counters[name] + int(n[i]) for name, n in before.items()} for i in range(len(ends))]
+        for total in totals:
+            total["held"] = 2 * total["received"] - sum(total.values())
         early = state.closed_early + np.cumsum([closing.early for closing in closings], dtype=np.int64)
         reports = [(c.closed_ms, totals[i], int(early[i])) for i, c in enumerate(closings)]
         out.points += counters_points(self.config, raw.partition, reports)
         state.counters = totals[-1]
         state.closed_early = int(early[-1]) if closings else state.closed_early
+
+
+def _first(events: EventBatch, **masks: Bools) -> dict[str, int]:
+    """The offset of the first event of each mask that has one."""
+    return {name: int(events.offsets[mask.argmax()]) for name, mask in masks.items() if mask.any()}
 
 
 def _counted(rows: Ints, ends: Ints) -> Ints:

@@ -12,10 +12,11 @@ from flowlib.table import Ints, Objects
 from stream_app.stages.score.adaptive import Adaptive
 from stream_app.stages.score.histograms import DayHistograms
 from stream_app.stages.score.panes import Pane
-from stream_app.stages.score.screening import Timing
+from stream_app.stages.score.timing import Timing
 
-COUNTERS = ("received", "windowed", "late", "rejected", "duplicate")
-"""Running totals. Received = windowed + late + rejected + duplicate, at every row."""
+COUNTERS = ("received", "windowed", "late", "rejected", "duplicate", "held")
+"""Running totals, and how many events are held now. Received = windowed + late + rejected + duplicate + held, at every
+row."""
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class ScoreState:
         announced: how many of the activations have been announced as signals.
         blamed: pane start to the number of its events whose blame has been worked out.
         anomalies: pane start, slice and milliseconds after the start to how many anomalies there were.
-        counters: running totals by name (:data:`COUNTERS`).
+        counters: totals by name (:data:`COUNTERS`).
         adaptive: levels of the slices that follow their events.
         histograms: PIT values of the day, all slices together.
         closed_early: panes that ``windows.max_open_panes`` closed before their time.
@@ -106,7 +107,7 @@ class ScoreState:
         """Inverse of :meth:`to_state`."""
         return cls(
             next_offset=state["next_offset"],
-            timing=Timing(**state["timing"]),
+            timing=Timing.from_state(state["timing"]),
             panes={start: [Pane.from_state(pane) for pane in panes] for start, panes in state["panes"]},
             announced=state["announced"],
             blamed=dict(state["blamed"]),

@@ -52,7 +52,7 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
         held = _held(consumer, client, list(wanted))
         inside = {tp: part for tp, part in wanted.items() if held[tp].first < part.end <= held[tp].end}
         tails = _tails(Decoder(config), consumer, client, inside, held)
-        latest = [_latest(tail, inside[tp].end, int(config.windows.max_future)) for tp, tail in tails.items() if tail]
+        latest = [_latest(tail, inside[tp].end, config.windows.ahead_ms) for tp, tail in tails.items() if tail]
         by_number = {tp.partition: place for tp, place in held.items()}
         return Seen(len(numbers), by_number, max((time for time in latest if time is not None), default=None))
 

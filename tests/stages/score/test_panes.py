@@ -61,8 +61,9 @@ def part_of(batch: ScoredBatch, rows: np.ndarray) -> ScoredBatch:
 
 def in_time(n: int, late: bool = False) -> Screening:
     """All events in the pane that starts at 0, none closing anything."""
-    times, no = np.zeros(n, np.int64), np.zeros(n, bool)
-    return Screening(times, no, no, np.full(n, late), times, times, times)
+    times, no, index = np.zeros(n, np.int64), np.zeros(n, bool), np.arange(n)
+    after = (times, times, times, times, times, times)
+    return Screening(index, index, times, times, no, no, np.full(n, late), *after, [], [])
 
 
 def empty() -> Pane:

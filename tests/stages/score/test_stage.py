@@ -68,7 +68,7 @@ def test_a_row_older_than_every_open_pane_is_late_where_there_is_no_room(model: 
     made = pipeline(bounded(2), [model])
     score_all(made, 0, [event(5_000, 1), event(9_000, 2), event(1_000, 3), event(5_100, 4)], [100])
     state = made.score_states[0]
-    assert state.counters == {"received": 4, "windowed": 3, "late": 1, "rejected": 0, "duplicate": 0}
+    assert state.counters == {"received": 4, "windowed": 3, "late": 1, "rejected": 0, "duplicate": 0, "held": 0}
     assert (state.closed_early, state.timing.open_ms) == (0, [5_000, 9_000])
 
 
@@ -114,7 +114,7 @@ def test_late_and_unscorable_rows_are_counted_in_their_slices(model: Density) ->
     rows = [event(5_000, 1), event(100, 2, station="south"), event(5_100, 3, x=1e300), event(20_000, 4)]
     out = score_all(made, 0, rows, [100])
     state = made.score_states[0]
-    assert state.counters == {"received": 4, "windowed": 2, "late": 1, "rejected": 1, "duplicate": 0}
+    assert state.counters == {"received": 4, "windowed": 2, "late": 1, "rejected": 1, "duplicate": 0, "held": 0}
     partials = [decode_partial(m.value, dict(m.headers)) for m in out.messages if m.role == "partials"]
     counted: dict[str, dict[str, int]] = {"late": {}, "unscorable": {}}
     for block in partials:

@@ -1,0 +1,84 @@
+"""Rows ahead of the clock, with none between them that is not: is the stream there now, or are they wrong?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from stream_app.stages.score.timing import Ahead, Held, Timing
+
+HELD_MAX = 1_024
+HELD_BYTES_MAX = 4 * 1024 * 1024
+"""Events that a source partition holds at most: half of them in the run, half of them others, of which those furthest
+ahead are given up beyond."""
+RUN_MIN = 16
+RUN_REPEATED = 8
+"""Rows of a run that are not the first of their slices."""
+RUN_ORDERED = 64
+RUN_MAX = HELD_MAX // 2
+
+
+class Run:
+    """The run of a source partition, with what can be worked out from it at any time.
+
+    Args:
+        state: its ``run`` and ``run_from`` are changed in place.
+    """
+
+    def __init__(self, state: Timing) -> None:
+        self._state = state
+        self._slices = {one.slice for one in state.run}
+        self._marks = {one.mark for one in state.run}
+        self._bytes = sum(len(one.value) for one in self.held())
+
+    def held(self) -> list[Held]:
+        """Its rows that are held."""
+        state = self._state
+        return [one for one in state.held if one.offset >= state.run_from] if state.run else []
+
+    def begin(self, offset: int) -> None:
+        """A new run starts at an offset."""
+        self._state.run.clear()
+        self._state.run_from, self._bytes = offset, 0
+        self._slices.clear()
+        self._marks.clear()
+
+    def join(self, offset: int, time_ms: int, slice_: str, key: str, body: bytes, held: bool) -> None:
+        """A row. One event that is sent again and again speaks once."""
+        state = self._state
+        if not state.run:
+            self.begin(offset)
+        mark = key or hashlib.blake2b(body, digest_size=8).hexdigest()
+        if mark not in self._marks:
+            state.run.append(Ahead(time_ms, slice_, mark))
+            self._marks.add(mark)
+            self._slices.add(slice_)
+        self._bytes += len(body) if held else 0
+
+    def believed(self, slack_ms: int) -> list[int]:
+        """Times of the rows that it is believed for, in order of offset; none where it is not.
+
+        Args:
+            slack_ms: rows that are no further apart than this are together.
+        """
+        run = self._state.run
+        times = [one.time_ms for one in run]
+        if len(run) >= RUN_MAX or self._bytes > HELD_BYTES_MAX // 2:
+            return times
+        if len(run) < RUN_MIN or len(run) - len(self._slices) < RUN_REPEATED:
+            return []
+        median = sorted(times)[(len(times) - 1) // 2]
+        together = [time_ms for time_ms in times if abs(time_ms - median) <= slack_ms]
+        if 2 * len(together) > len(times):
+            return together
+        return times if len(run) >= RUN_ORDERED and _in_order(times, slack_ms) else []
+
+
+def _in_order(times: Iterable[int], slack_ms: int) -> bool:
+    """Whether no time lies further back than the slack from the newest before it."""
+    newest = 0
+    for time_ms in times:
+        if time_ms < newest - slack_ms:
+            return False
+        newest = max(newest, time_ms)
+    return True
