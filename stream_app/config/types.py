@@ -54,10 +54,12 @@ def days(n: int) -> Duration:
     return Duration(n * _UNITS_MS["d"])
 
 
-def nearest(text: str, names: Mapping[str, T]) -> T | None:
-    """What stands under the name that is nearest to a text, whatever the case; None where none is near."""
+def nearest(text: str, names: Mapping[str, T], least: float = 0.6) -> T | None:
+    """What stands under the name that is nearest to a text, whatever the case; None where none is near: by the share
+    ``least`` of their letters that both have.
+    """
     by_folded = {name.casefold(): found for name, found in names.items()}
-    near = difflib.get_close_matches(text.casefold(), by_folded, 1)
+    near = difflib.get_close_matches(text.casefold(), by_folded, 1, least)
     return by_folded[near[0]] if near else None
 
 

@@ -65,7 +65,7 @@ async def test_other_fields_are_judged_anew(config: Config, parts: Parts, topic:
     topic([GOOD], [GOOD] * 1_000)
     await judge_first(config, parts)
     event = msgspec.structs.replace(config.event, numeric=["x", "y", "W"])
-    with pytest.raises(FieldsMissing, match=r"'W' .*they have 'c', 'id', 'station', 't', 'v', 'x', 'y'"):
+    with pytest.raises(FieldsMissing, match=r"'W' .*they have 'v', 'c', 'id', 'station', 't', 'x', 'y'"):
         await judge_first(msgspec.structs.replace(config, event=event), parts)
 
 

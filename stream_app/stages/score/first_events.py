@@ -32,8 +32,8 @@ class FirstEvents:
     """
 
     def __init__(self, event: EventConfig) -> None:
-        self._most = event.first_events
-        self._missing = {name: (key, holder(name)) for name, key in fields_of(event).items()}
+        self._most, self._known = event.first_events, fields_of(event)
+        self._missing = {name: (key, holder(name)) for name, key in self._known.items()}
         """Fields that no event has had so far, with their setting and how to tell."""
         self._names: Counter[str] = Counter()
         self.seen = 0
@@ -67,7 +67,8 @@ class FirstEvents:
     def _says(self) -> str:
         named = [f"{_shown(name)} ({key}{self._hint(name)})" for name, (key, _) in self._missing.items()]
         more = f" and {len(named) - _FAULTS_SHOWN} more" if len(named) > _FAULTS_SHOWN else ""
-        names = sorted(self._names, key=lambda name: (-self._names[name], name))
+        # Those that the configuration does not name come first: the one that is looked for is among them.
+        names = sorted(self._names, key=lambda name: (name in self._known, -self._names[name], name))
         others = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return (
             f"none of the first {self.seen:,} events has a field {', nor '.join(named[:_FAULTS_SHOWN])}{more}; they "
@@ -77,7 +78,7 @@ class FirstEvents:
 
     def _hint(self, name: str) -> str:
         last = {found.rpartition(".")[2]: found for found in sorted(self._names, reverse=True)}
-        near = nearest(name, last | {found: found for found in self._names})
+        near = nearest(name, last | {found: found for found in self._names}, 0.7)
         return f", did you mean {_shown(near)}?" if near else ""
 
 

@@ -33,26 +33,36 @@ def says(event: EventConfig, *values: bytes | None) -> str:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "named", "have"),
     [
-        ({"numeric": ["amuont"]}, "'amuont' (event.numeric, did you mean 'amount'?)"),
-        ({"categorical": ["Payment"]}, "'Payment' (event.categorical, did you mean 'payment'?)"),
-        ({"slicings": [["payment"], ["payment", "contry"]]}, "'contry' (event.slicings, did you mean 'country'?)"),
-        ({"time_field": "timestamp"}, "'timestamp' (event.time_field)"),
-        ({"id_field": "uuid"}, "'uuid' (event.id_field)"),
-        ({"numeric": ["tax"], "categorical": ["tax"]}, "'tax' (event.numeric)"),
+        ({"numeric": ["amuont"]}, "'amuont' (event.numeric, did you mean 'amount'?)", "amount at country payment"),
+        (
+            {"categorical": ["Payment"]},
+            "'Payment' (event.categorical, did you mean 'payment'?)",
+            "payment amount at country",
+        ),
+        (
+            {"slicings": [["payment"], ["payment", "contry"]]},
+            "'contry' (event.slicings, did you mean 'country'?)",
+            "country amount at payment",
+        ),
+        ({"time_field": "timestamp"}, "'timestamp' (event.time_field)", "at amount country payment"),
+        ({"id_field": "uuid"}, "'uuid' (event.id_field)", "amount at country payment"),
+        ({"numeric": ["tax"], "categorical": ["tax"]}, "'tax' (event.numeric)", "amount payment at country"),
         (
             {"numeric": ["amount", "wind"], "slicings": [["shop"]]},
             "'wind' (event.numeric), nor 'shop' (event.slicings)",
+            "country amount at payment",
         ),
     ],
 )
 def test_the_sentence_names_the_field_its_setting_the_nearest_name_and_what_there_is(
-    fields: dict[str, Any], named: str
+    fields: dict[str, Any], named: str, have: str
 ) -> None:
+    names = ", ".join(map(repr, have.split()))
     assert says(config(**fields), *[order()] * 1_200) == (
-        f"none of the first 1,000 events has a field {named}; they have 'amount', 'at', 'country', 'payment': write "
-        "the name that they have, or set event.first_events = 0 where the field comes later"
+        f"none of the first 1,000 events has a field {named}; they have {names}: write the name that they have, or set "
+        "event.first_events = 0 where the field comes later"
     )
 
 
@@ -99,7 +109,7 @@ def test_the_nearest_name_may_lie_deeper_and_is_written_as_the_configuration_wou
     body = msgspec.json.encode({"at": 1, "payload": {"Amount": 1, "PM2.5": 2}})
     said = says(config(categorical=[], slicings=[[]]), body)
     assert "did you mean 'payload.Amount'?" in said
-    assert r"they have 'at', 'payload.Amount', 'payload.PM2\\.5'" in said
+    assert r"they have 'payload.Amount', 'payload.PM2\\.5', 'at'" in said
 
 
 def test_what_is_shown_is_bounded_and_of_one_line() -> None:
