@@ -85,17 +85,17 @@ def _events(path: str | Path, event: EventConfig, report: Report | None) -> Iter
         opened = open_events(path)
         with opened.stream:
             for row in _rows(opened, path, event, told):
+                if report is None:
+                    told.check_all(path)
                 told.rows += 1
                 yield row
-                if report is None:
-                    told.check(path, 0.0)
     except (OSError, EOFError, zlib.error) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if not told.rows:
             raise DriftflowError(f"{path} cannot be read, {reason}: name a whole file of events") from error
         told.ends_early = reason
     if report is None:
-        told.check(path, 0.0)
+        told.check_all(path)
     if told.lost and not told.rows:
         raise DriftflowError(f"{path}: none of its {told.lost:,} rows can be read: {told.dropped.says()}")
 

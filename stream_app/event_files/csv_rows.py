@@ -29,6 +29,7 @@ from stream_app.stages.score.rejects import Undecodable
 DELIMITERS = ",;\t|"
 _LOOK_AHEAD = 1_000
 """Most lines of one row: a quote that is not closed within so many is a stray one."""
+_SHOWN_CHARS = 80
 
 Fields = dict[str, Any]
 
@@ -164,21 +165,19 @@ class _Rows:
                 cells = self._quoted(line)
             if cells is None:
                 continue
-            if not line.isascii() and not self._is_text(number, cells):
+            if not (line.isascii() and lines.number == number) and not self._is_text(number, cells):
                 continue
             if len(cells) == width:
                 yield number, cells
-            elif any(cells):
-                wrong = f"{len(cells)} cells, the header has {width}: {line.strip()[:80]!r}"
+            elif line.strip():
+                wrong = f"{len(cells)} cells, the header has {width}: {line.strip()[:_SHOWN_CHARS]!r}"
                 self._report.unreadable(number, "another number of cells than the header", wrong)
 
     def _quoted(self, line: str) -> list[str] | None:
         """The cells of a row that may go on in the lines after this one; None where its quotes do not fit."""
         number = self._lines.number
-        try:
+        with suppress(csv.Error):
             return self._header.cells(iter((line,)))
-        except csv.Error:
-            pass
         taken = 0
 
         def feed() -> Iterator[str]:
@@ -188,14 +187,15 @@ class _Rows:
                 taken += 1
                 yield following
 
-        try:
+        cells: list[str] = []
+        with suppress(csv.Error):
             cells = self._header.cells(feed())
-        except csv.Error:
-            wrong = f"a quote that is not closed, or not at the end of its cell: {line.strip()[:80]!r}"
-            self._report.unreadable(number, "quotes that do not fit", wrong)
-            return None
-        self._lines.skip(taken)
-        return cells
+        if len(cells) == len(self._header.names):
+            self._lines.skip(taken)
+            return cells
+        wrong = f"a quote that is not closed, or not at the end of its cell: {line.strip()[:_SHOWN_CHARS]!r}"
+        self._report.unreadable(number, "quotes that do not fit", wrong)
+        return None
 
     def _is_row(self, line: str) -> bool:
         """Whether a line is a row by itself: then no quote before it goes on in it."""

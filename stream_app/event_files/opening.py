@@ -125,11 +125,9 @@ def _refuse_other_encodings(path: str | Path, head: bytes) -> None:
     halves = [half.count(0) / max(len(half), 1) for half in (head[::2], head[1::2])]
     if max(halves) > 0.4 and min(halves) < 0.1:
         name = "UTF-16BE" if halves[0] > halves[1] else "UTF-16LE"
-        raise DriftflowError(
-            f"{path} is in {name} without a byte-order mark: iconv -f {name} -t UTF-8 makes it readable"
-        )
+        raise DriftflowError(f"{path} is in {name} without a byte-order mark: convert it, iconv -f {name} -t UTF-8")
     lines = head.splitlines()
-    lines = lines[:-1] or lines  # the last one may be cut
+    lines = lines if head.endswith(b"\n") else lines[:-1] or lines  # the last one may be cut
     if lines and b"\x00" in lines[0]:
         raise DriftflowError(f"{path} holds binary data: name a file of CSV, JSON lines or Parquet")
     wrong = [number for number, line in enumerate(lines, 1) if not _is_utf8(line)]

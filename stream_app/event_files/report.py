@@ -81,13 +81,23 @@ class Report:
             TooManyDropped: more were: with the reasons.
             DriftflowError: it ended early.
         """
-        if self.ends_early:
-            raise DriftflowError(
-                f"{path} ends early ({self.ends_early}): the {self.rows:,} rows before were used, get the whole file"
-            )
+        self.check_end(path)
         n = self.dropped.rows
         if n > max_dropped * self.total:
             raise TooManyDropped(
                 f"{n:,} of {self.total:,} rows of {path} were dropped, {n / self.total:.2%}, and --max-dropped is "
                 f"{max_dropped:.2%}: {self.dropped.says()}"
+            )
+
+    def check_all(self, path: str | Path) -> None:
+        """Raise DriftflowError where any row cannot be read, or the file ended early."""
+        if self.lost:
+            raise DriftflowError(f"{path} cannot be read whole: {self.dropped.says()}")
+        self.check_end(path)
+
+    def check_end(self, path: str | Path) -> None:
+        """Raise DriftflowError where the file ended early."""
+        if self.ends_early:
+            raise DriftflowError(
+                f"{path} ends early ({self.ends_early}): the {self.rows:,} rows before were used, get the whole file"
             )

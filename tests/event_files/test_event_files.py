@@ -31,7 +31,7 @@ def test_a_csv_row_is_a_json_object_with_its_types(tmp_path: Path, name: str) ->
     text = "\ufeffat,shop,x,kind,note\n2026-01-01,7,1.5,3,free\n\n2026-01-02,NA,,x,9\n"
     assert rows(tmp_path / name, text) == [
         (b"7", {"at": "2026-01-01", "shop": "7", "x": 1.5, "kind": "3", "note": "free"}),
-        (b"", {"at": "2026-01-02", "shop": None, "x": None, "kind": "x", "note": 9}),
+        (b"(none)", {"at": "2026-01-02", "shop": None, "x": None, "kind": "x", "note": 9}),
     ]
 
 
@@ -60,9 +60,9 @@ def test_json_lines_travel_as_they_are_bad_ones_too(tmp_path: Path) -> None:
     assert list(read_rows(path, config())) == [
         (b"a", b'{"at": 1, "shop": "a"}'),
         (b"2.5", b'{"shop": 2.5}'),
-        (b"", b"nonsense"),
-        (b"", b"[1]"),
-        (b"", b"\xff"),
+        (b"(none)", b"nonsense"),
+        (b"(none)", b"[1]"),
+        (b"(none)", b"\xff"),
     ]
 
 
