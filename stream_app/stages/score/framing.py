@@ -31,7 +31,7 @@ def unframed(raw: bytes) -> tuple[bytes, str]:
     (b'{}', "Confluent's header, schema id 7")
     """
     if raw[:1] == b"\0" and len(raw) > _CONFLUENT and not raw.startswith(b"\0{\0"):
-        if raw[_APICURIO : _APICURIO + 1] == b"{" and not is_json(raw[_CONFLUENT:]):
+        if is_json(raw[_APICURIO:]) and not is_json(raw[_CONFLUENT:]):
             return raw[_APICURIO:], f"Apicurio's header, schema id {int.from_bytes(raw[1:_APICURIO], 'big')}"
         return raw[_CONFLUENT:], f"Confluent's header, schema id {int.from_bytes(raw[1:_CONFLUENT], 'big')}"
     if raw[:2] in (b"\x03\0", b"\x03\x05") and len(raw) > _GLUE:
