@@ -74,9 +74,14 @@ WORKER = (
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "aiokafka", "goes on", times=2, in_ci=True),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "hang", "ends"),
     Fault("models feed", f"{_W}.agents:Worker.take_model", "bug", "ends"),
+    # The first events
+    Fault("first events", f"{_W}.first_events:look_at_first", "bug", "ends"),
     # The logs
     Fault("logs", f"{_W}.logs:look", "bug", "ends"),
     Fault("logs", f"{_W}.logs:look", "hang", "ends"),
+    # Health
+    Fault("health", f"{_W}.health:Telling.due", "bug", "goes on", times=2, in_ci=True),
+    Fault("health", f"{_W}.noticing:Noticing.look", "key error", "goes on", times=2),
     # The status
     Fault("status", f"{_W}.status:StatusFile.write", "disk full", "goes on", times=2, in_ci=True),
     Fault("status", f"{_W}.status:StatusFile.write", "bug", "ends"),
