@@ -1,10 +1,10 @@
 """Rows judged one after the other: which are late or copies, which wait, and how far the clock comes.
 
 The clock of a source partition is the lower median of its last ``windows.clock`` accepted events, so that it takes half
-of them to move it. A row votes where it is at most a pane ahead of it (or four times what a quarter of the last events
-span: streams that are sparse, or jump). Rows further ahead go to their panes and have no vote; those beyond
-``windows.max_future`` are held. Rows ahead form a *run* until a row comes that is not; late rows do not end it, they
-may be a backfill beside it. A run is believed, and moves the clock, where it has
+of them to move it. A row votes where it is at most a pane ahead of it, or as far as the last events let expect, where
+they are sparse. Rows further ahead go to their panes and have no vote; those beyond ``windows.max_future`` are held.
+Rows ahead form a *run* until a row comes that is not; late rows do not end it, they may be a backfill beside it. A run
+is believed, and moves the clock, where it has
 
 - 16 rows, more than half of which lie within ``max_future`` of their median, and 8 of which are not the first of their
   slices: one row of each station moves nothing, however many stations there are;
@@ -26,8 +26,10 @@ from stream_app.config import WindowsConfig
 from stream_app.stages.score.runs import HELD_BYTES_MAX, RUN_MAX, Run
 from stream_app.stages.score.timing import NOTHING, Held, Timing
 
-SPREADS = 4
+QUARTERS = 4
 """So many times what a quarter of the last events span may lie between two events of a stream."""
+HALVES = 2
+"""So many times what half of them span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +145,13 @@ class Judge:
         """The clock by the votes, and what follows from it."""
         state, ordered = self._state, self._sorted
         last = len(ordered) - 1
-        median = ordered[last // 2]
-        spread = median - ordered[last // 4]
+        median, low, lowest = ordered[last // 2], ordered[last // 4], ordered[0]
         clock = state.clock_ms = max(state.clock_ms, median)
         self._due_ms = max((clock - self._lateness_ms) // self._pane_ms * self._pane_ms, 0)
-        reach = self._ahead_ms if self._votes_max == 1 else self._pane_ms
-        self._near_ms = clock + max(reach, SPREADS * spread)
+        sparse = max(QUARTERS * (median - low), HALVES * (median - lowest - self._lateness_ms - self._pane_ms))
+        self._near_ms = clock + max(self._ahead_ms if self._votes_max == 1 else self._pane_ms, sparse)
         self._far_ms = max(clock + self._ahead_ms, self._near_ms)
-        self._step_ms = spread * 4 // (last + 1)
+        self._step_ms = 4 * (median - low) // (last + 1)
 
     def _read(self, time_ms: int, later_ms: int) -> int:
         """Which of the two readings of a local time is nearer to where the next event is expected."""
@@ -179,10 +180,11 @@ class Judge:
         if not duplicate and start >= state.closed_ms:
             self._open(start)
         late = not duplicate and start < state.closed_ms
-        if not duplicate and key:
-            state.ids[key] = time_ms
-        if not duplicate and not late and time_ms > state.newest_ms:
-            state.newest_ms = time_ms
+        if not duplicate and not late:
+            state.newest_ms = max(state.newest_ms, time_ms)
+            if key:
+                state.ids.pop(key, None)  # the order of keys must not depend on when closed panes were forgotten
+                state.ids[key] = time_ms
         limits = state.closed_ms, self._due_ms, state.clock_ms
         self.verdicts.append(Verdict(source, row, time_ms, False, duplicate, late, before, *limits, strays, leap_ms))
 
@@ -260,10 +262,10 @@ class Judge:
         ordered = sorted(one.time_ms for one in state.held)
         middle = (len(ordered) - 1) // 2
         median = ordered[middle]
-        width = max(self._pane_ms, SPREADS * sorted(abs(one - median) for one in ordered)[middle])
+        width = max(self._pane_ms, QUARTERS * sorted(abs(one - median) for one in ordered)[middle])
         voting = [one for one in state.held if abs(one.time_ms - median) <= width]
         self._set_votes([one.time_ms for one in voting][-self._votes_max :])
-        lowest = median - max(self._ahead_ms, SPREADS * (median - ordered[middle // 2]))
+        lowest = median - max(self._ahead_ms, QUARTERS * (median - ordered[middle // 2]))
         first = next(one for one in ordered if one >= lowest)
         state.closed_ms = min(first // self._pane_ms * self._pane_ms, self._due_ms)
         ahead = [one for one in state.held if one.time_ms > self._near_ms]

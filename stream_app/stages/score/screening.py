@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from flowlib.table import Bools, Ints
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, RawBatch
-from stream_app.stages.score.holding import SPREADS, Judge, Rows, Verdict
+from stream_app.stages.score.holding import HALVES, QUARTERS, Judge, Rows, Verdict
 from stream_app.stages.score.timing import NOTHING, Held, Timing
 
 
@@ -121,11 +121,12 @@ def _clocks(state: Timing, windows: WindowsConfig, seen: Ints) -> tuple[Ints, In
     last = size - 1
     votes = sliding_window_view(seen, size)
     if np.any(seen[1:] < seen[:-1]):
-        votes = np.partition(votes, sorted({last // 4, last // 2}), axis=1)
-    median = votes[:, last // 2]
+        votes = np.partition(votes, sorted({0, last // 4, last // 2}), axis=1)
+    median, low, lowest = votes[:, last // 2], votes[:, last // 4], votes[:, 0]
     clock = np.maximum(np.maximum.accumulate(median), state.clock_ms)
-    reach = windows.ahead_ms if size == 1 else int(windows.pane)
-    return clock, clock + np.maximum(reach, SPREADS * (median - votes[:, last // 4]))
+    idle = HALVES * (median - lowest - int(windows.lateness) - int(windows.pane))
+    sparse = np.maximum(QUARTERS * (median - low), idle)
+    return clock, clock + np.maximum(windows.ahead_ms if size == 1 else int(windows.pane), sparse)
 
 
 def _read_twice(events: EventBatch) -> bool:
