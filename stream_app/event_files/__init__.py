@@ -31,6 +31,7 @@ Row = tuple[bytes | None, bytes]
 _Fields = dict[str, Any]
 _JSON_NAMES = (".json", ".jsonl", ".ndjson")
 _CSV_NAMES = (".csv", ".tsv", ".txt")
+_KEYS_KNOWN = 10_000
 _DOCUMENT = re.compile(r"\s*(\[\s*\{|\{[ \t\r]*\n)")
 """One JSON text of many lines."""
 
@@ -76,7 +77,20 @@ def _key_maker(event: EventConfig) -> Callable[[_Fields], bytes | None]:
     finders, texts = [finder(name) for name in event.key or event.slicings[0]], Texts(event)
     if not finders:
         return lambda fields: None
-    return lambda fields: texts.name(find(fields) for find in finders).encode()
+    known: dict[tuple[str, ...], bytes] = {}
+    all_text = [str] * len(finders)
+
+    def key(fields: _Fields) -> bytes:
+        values = tuple([find(fields) for find in finders])
+        if [*map(type, values)] == all_text:
+            if (found := known.get(values)) is None:
+                found = texts.name(values).encode()
+                if len(known) < _KEYS_KNOWN:
+                    known[values] = found
+            return found
+        return texts.name(values).encode()
+
+    return key
 
 
 def _events(path: str | Path, event: EventConfig, report: Report | None) -> Iterator[tuple[_Fields, bytes]]:

@@ -26,28 +26,26 @@ def cell_maker(name: str, event: EventConfig) -> Callable[[str], Any]:
         is_text = name in map(literal, texts) and name not in map(literal, event.numeric)
 
     def text_or_null(cell: str) -> str | None:
-        return None if cell in missing or cell.strip() in missing else cell
+        return None if cell.strip() in missing else cell
 
     def number_or_text(cell: str) -> float | int | str | None:
         if cell in missing:
             return None
+        if "." not in cell and (whole := _whole(cell)) is not None:
+            return whole
         try:
-            return _number(cell)
+            number = float(cell)
         except ValueError:
             return text_or_null(cell)
+        # Left as text it is reported instead of vanishing: JSON has no infinity, and only Python reads 1_000.
+        return number if math.isfinite(number) and "_" not in cell else cell
 
     return text_or_null if is_text else number_or_text
 
 
-def _number(cell: str) -> float | int | str:
-    """Raises ValueError where it is none; a number that JSON cannot say stays text, so that it is reported."""
-    if "_" in cell:
-        raise ValueError(cell)  # Python reads 1_000, and nobody else does
+def _whole(cell: str) -> int | None:
     try:
         whole = int(cell)
-        if -_INT_MAX <= whole <= _INT_MAX:
-            return whole
     except ValueError:
-        pass
-    number = float(cell)
-    return number if math.isfinite(number) else cell
+        return None
+    return whole if -_INT_MAX <= whole <= _INT_MAX and "_" not in cell else None

@@ -44,10 +44,10 @@ def csv_rows(text: IO[str], event: EventConfig, path: str, report: Report) -> It
     with text:
         lines = _Lines(text)
         header = Header.of(lines, event, path)
-        makers = [(name, cell_maker(name, event)) for name in header.names]
+        makers = [(name, cell_maker(name, event), i) for i, name in enumerate(header.names) if name]
         encode = msgspec.json.Encoder().encode
         for number, cells in _Rows(lines, header, event, report):
-            fields = {name: make(cell) for (name, make), cell in zip(makers, cells, strict=True) if name}
+            fields = {name: make(cells[i]) for name, make, i in makers}
             report.number = number
             yield fields, encode(fields)
 
