@@ -54,6 +54,18 @@ def number(value: Any) -> Reading:
     return (None if math.isnan(value) else value), math.isfinite(value)
 
 
+def clock(value: Any) -> Reading:
+    """A time in numbers, or None.
+
+    Raises:
+        Misfit: it is none; a boolean is none either.
+    """
+    found, as_it_should_be = number(value)
+    if isinstance(value, bool) or (found is None and value is not None) or str(value).strip() in _BOOLEANS:
+        raise Misfit(f"expected a time, got {kind_of(value)}")
+    return found, as_it_should_be
+
+
 def text(value: Any) -> Reading:
     """One of some texts, or a number, or a boolean, or None.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 
 _CONFLUENT, _APICURIO, _GLUE = 5, 9, 18
-"""Bytes of the headers: a zero byte and a schema id of four bytes, or of eight; AWS Glue's, with a UUID."""
+"""Bytes of the headers: a zero byte and a schema id of four bytes, or of eight; AWS Glue's, with a UUID. No id is 0, so
+that the first half of a long one, which is, tells them apart.
+"""
 
 _BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xfe", "UTF-16"),
@@ -30,10 +32,12 @@ def unframed(raw: bytes) -> tuple[bytes, str]:
     >>> unframed(b'\\0\\0\\0\\0\\x07{}')
     (b'{}', "Confluent's header, schema id 7")
     """
-    if raw[:1] == b"\0" and len(raw) > _CONFLUENT and not raw.startswith(b"\0{\0"):
-        if is_json(raw[_APICURIO:]) and not is_json(raw[_CONFLUENT:]):
-            return raw[_APICURIO:], f"Apicurio's header, schema id {int.from_bytes(raw[1:_APICURIO], 'big')}"
-        return raw[_CONFLUENT:], f"Confluent's header, schema id {int.from_bytes(raw[1:_CONFLUENT], 'big')}"
+    if raw[:1] == b"\0" and not raw.startswith(b"\0{\0"):
+        confluent, apicurio = (int.from_bytes(raw[1:size], "big") for size in (_CONFLUENT, _APICURIO))
+        if confluent and len(raw) > _CONFLUENT:
+            return raw[_CONFLUENT:], f"Confluent's header, schema id {confluent}"
+        if apicurio and len(raw) > _APICURIO:
+            return raw[_APICURIO:], f"Apicurio's header, schema id {apicurio}"
     if raw[:2] in (b"\x03\0", b"\x03\x05") and len(raw) > _GLUE:
         return raw[_GLUE:], f"AWS Glue's header, schema {uuid.UUID(bytes=raw[2:_GLUE])}"
     return raw, ""

@@ -37,7 +37,7 @@ class _Kind(NamedTuple):
 
 _TEXT = _Kind(str | _Int64 | float | bool | None, coercion.text)
 _NUMBER = _Kind(float | None, coercion.number)
-_CLOCK = _Kind(int | float | None, coercion.number)
+_CLOCK = _Kind(int | float | None, coercion.clock)
 _MOMENT = _Kind(str | None, coercion.text)
 
 
