@@ -30,6 +30,7 @@ TYPES: dict[str, type[Record]] = {
     "driftflow.retrain-request.v1": records.RetrainRequest,
     "driftflow.model-notice.v1": records.ModelNotice,
     "driftflow.activation.v1": records.Activation,
+    "driftflow.health.v1": records.Health,
     "driftflow.dead-letter.v1": records.DeadLetter,
 }
 """CloudEvents type to record."""

@@ -22,8 +22,8 @@ _CHANNELS = {
         "{stream}.signals",
         "What driftflow has to say. Each partition has one writer. With W partials partitions SCORE of source partition"
         " p < W writes to p, WATCH of partials partition q to W + q, the trainer to 2W; SCORE of source partitions that"
-        " the events topic got later, p >= W, to p + W + 1.",
-        ["alert", "event-anomaly", "retrain-request", "model-notice", "activation"],
+        " the events topic got later, p >= W, to p + W + 1. Health of processes is on 2W too: no replay repeats it.",
+        ["alert", "event-anomaly", "retrain-request", "model-notice", "activation", "health"],
     ),
     "models": (
         "{stream}.models",
@@ -42,7 +42,7 @@ _HEADERS = {
     "ce_source": "Who says so, such as /driftflow/beijing-air/watch/2.",
     "ce_type": "Which record the value is.",
     "ce_specversion": "1.0",
-    "ce_time": "Event time, never the clock; 1970-01-01 where none could be read.",
+    "ce_time": "Event time, and the clock's of health alone; 1970-01-01 where none could be read.",
     "ce_subject": "What it is about, usually the slice.",
     "content-type": "application/json",
 }

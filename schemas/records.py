@@ -159,6 +159,21 @@ class Activation(Record, frozen=True):
     model_id: Id
 
 
+class Health(Record, frozen=True):
+    """How a part of a process stands: what only the process knows, and no replay repeats. Sent when it changes."""
+
+    stream: Name
+    source: Name
+    """Which process says so, such as ``worker host-a-17``."""
+    part: Name
+    """What it is about, such as ``drainer`` or ``transaction events/3``; the newest message of a part counts."""
+    state: Annotated[str, Meta(pattern="^(failing|ok)$")]
+    says: Text
+    """One sentence that a person can act on; empty where all is well again."""
+    since_ms: Millis
+    """Since when, by the clock of the process."""
+
+
 class DeadLetter(Record, frozen=True):
     """A message that could not be used, of any topic, with all one needs to find and replay it."""
 
@@ -168,9 +183,10 @@ class DeadLetter(Record, frozen=True):
     partition: Number
     offset: Count
     reason: Id
-    """A short code. Of events: ``not_json``, ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``,
-    ``unscorable``, ``tombstone``, ``too_large``. Of the other topics: those of :mod:`schemas.intake`, and ``unsigned``,
-    ``untrusted_key``, ``bad_signature``, ``stale``, ``not_accepted``.
+    """A short code. Of events: ``not_json``, ``schema_registry`` (a registry's header, and no JSON behind it),
+    ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``, ``unscorable``, ``tombstone``, ``too_large``. Of the
+    other topics: those of :mod:`schemas.intake`, and ``unsigned``, ``untrusted_key``, ``bad_signature``, ``stale``,
+    ``not_accepted``.
     """
     field: Name
     detail: Text

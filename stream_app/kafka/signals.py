@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schemas.intake import TYPES, RawHeaders, Refusal, header_map, take_in
-from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, Record, RetrainRequest
+from schemas.records import Activation, Alert, EventAnomaly, Health, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
 """Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
 
-_BRIEF = (Alert, RetrainRequest, ModelNotice)
+_BRIEF = (Alert, RetrainRequest, ModelNotice, Health)
 _STYLES = {
     "open": "bold red",
     "update": "yellow",
@@ -34,6 +34,8 @@ _STYLES = {
     "learned": "green",
     "promoted": "bold green",
     "refused": "yellow",
+    "failing": "bold red",
+    "ok": "green",
 }
 _KINDS = {"drift": "drift", "fault": "data fault"}
 _UNTRUSTED = "(not signed by a key trusted here)"
@@ -151,6 +153,8 @@ def _parts(signal: Record) -> tuple[str, str, str, str]:
             return utc(signal.requested_pane_ms), "retrain", signal.reason, asked
         case ModelNotice():
             return utc(signal.created_ms), signal.status, signal.model_id, signal.reason
+        case Health():
+            return utc(signal.since_ms), signal.state, signal.part, f"{signal.says or 'works again'} ({signal.source})"
         case Activation():
             where = f"scores partition {signal.partition} from here on"
             return utc(signal.pane_start_ms), "swap", signal.model_id, where

@@ -3,9 +3,10 @@
 Events: by Kafka's default partitioner, so that a run without a broker places them the same. Source:
 ``org.apache.kafka.common.utils.Utils.murmur2``; pinned to kafka-python's result by a test.
 
-Signals: one writer a partition, so that each partition is a total order. A stream has W partials partitions from its
-first start on, and the events topic may grow: no writer moves when it does. In order: SCORE of the source partitions
-below W, WATCH of each partials partition, the trainer, SCORE of the source partitions from W on.
+Signals: one writer a partition, so that each partition is a total order; but health of all processes, which no replay
+compares, stands among the trainer's. A stream has W partials partitions from its first start on, and the events topic
+may grow: no writer moves when it does. In order: SCORE of the source partitions below W, WATCH of each partials
+partition, the trainer, SCORE of the source partitions from W on.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def watch_signals(partials_partition: int, width: int) -> int:
 
 
 def trainer_signals(width: int) -> int:
-    """Signals partition that the trainer writes to."""
+    """Signals partition that the trainer writes to, and every process its health."""
     return 2 * width
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from flowlib.density import Density
-from schemas.records import ModelNotice
+from schemas.records import Health, ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
@@ -27,6 +27,7 @@ from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
+from stream_app.worker.health import health_message, health_point
 from stream_app.worker.logs import LOOK_S, Logs
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
@@ -39,6 +40,7 @@ from stream_app.worker.supervision import Parts, watch_loop
 
 log = logging.getLogger(__name__)
 
+_SUBSTITUTE = "Model %s was scored by %s when this was decided, here by %s, within 1e-4 nats but not bit for bit: %s"
 _WAIT_S = 0.05
 _PATIENCE_S = 10.0
 
@@ -192,7 +194,7 @@ class Worker:
     async def _on_timer(self) -> None:
         async with self._turn():
             progress = self.progress()
-            self._read_anew(self._logs.check_ends(self._written_ends(), time.monotonic()))
+            self._read_anew(self._logs.check_ends(self.written_ends(), time.monotonic()))
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -212,14 +214,7 @@ class Worker:
         for (model_id, engine), reason in models.substitutes.items():
             if (model_id, engine) not in self._substitutes_logged:
                 self._substitutes_logged.add((model_id, engine))
-                log.warning(
-                    "Model %s was scored by %s when this was decided; here it is scored by %s, within 1e-4 nats "
-                    "of it but not bit for bit: %s",
-                    model_id,
-                    engine,
-                    models.densities[model_id].engine.name,
-                    reason,
-                )
+                log.warning(_SUBSTITUTE, model_id, engine, models.densities[model_id].engine.name, reason)
 
     # Partitions ----------------------------------------------------------------------------------------------------
 
@@ -253,10 +248,6 @@ class Worker:
         """Let Kafka's consumer go where the states are, some of which have moved."""
         if wanted and self.app._consumer is not None:
             self.app._consumer.seek_anew()
-
-    def _written_ends(self) -> dict[TopicPartition, int | None]:
-        consumer = self.app._consumer
-        return dict(consumer.written_ends()) if consumer is not None else {}
 
     def _sources_that_exist(self) -> set[int]:
         consumer = self.app._consumer
@@ -325,6 +316,18 @@ class Worker:
         consumer = self.app._consumer
         progress: Progress = consumer.progress() if consumer is not None else {}
         return progress
+
+    def written_ends(self) -> dict[TopicPartition, int | None]:
+        """High watermark of each partition that this worker has."""
+        consumer = self.app._consumer
+        return dict(consumer.written_ends()) if consumer is not None else {}
+
+    async def tell_health(self, health: Health, within_s: float) -> bool:
+        """Send a health message, and store it at the next checkpoint; whether the broker has taken it in time."""
+        self._outbox.add_point(health_point(health))
+        return await sending.taken_within(
+            self.app, self._config.topics.signals, health_message(self._config, health), within_s
+        )
 
     def poke(self) -> None:
         """Ask the thread of Kafka's consumer for a sign of life."""

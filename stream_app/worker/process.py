@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import time
 from pathlib import Path
 
@@ -24,9 +26,11 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
+from stream_app.worker.health import Telling
+from stream_app.worker.noticing import Noticing
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
-from stream_app.worker.status import Status, StatusFile
+from stream_app.worker.status import Status, StatusFile, read_status
 from stream_app.worker.supervision import Parts, sentences_only, watch_loop
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,12 @@ STATUS_S = 0.5
 
 _START_S = 90.0
 """How long the broker may take to answer all questions before the start, and then to let the worker in."""
+
+HEALTH_S = 10.0
+"""How long the broker may take to take in a health message; then it is sent again."""
+
+LAST_WORDS_S = 1.0
+"""How long the broker may take to take in why the worker ends."""
 
 _SPARE_S = 0.3
 """What is left of the time to stop in when the sink is not waited for any longer."""
@@ -103,6 +113,9 @@ class _Run:
         self._worker, self._spool, self._drainer = worker, spool, drainer
         self._guard, self._parts = guard, worker.parts
         self._file = StatusFile(config)
+        failing = read_status(config).get("failing", {})
+        self._telling = Telling(config, f"worker {socket.gethostname()}-{os.getpid()}", failing)
+        self._noticing, self._noticed = Noticing(config.topics.events), set[str]()
 
     async def until_the_end(self) -> None:
         """Run until a signal comes or something fails, then stop the app."""
@@ -110,11 +123,18 @@ class _Run:
         watch_loop(loop, self._parts)
         self._guard.step("the event loop")
         self._guard.on_end(lambda: loop.call_soon_threadsafe(ended.set))
-        parts = {"event loop": self._beat, "Kafka": self._kafka, "status": self._write_status, "progress": self._look}
+        parts = {
+            "event loop": self._beat,
+            "Kafka": self._kafka,
+            "status": self._write_status,
+            "progress": self._look,
+            "health": self._tell_health,
+        }
         tasks = [asyncio.ensure_future(self._parts.keep(name, run)) for name, run in parts.items()]
         await ended.wait()
         for task in tasks:
             task.cancel()
+        await self._say_last()
         with contextlib.suppress(Exception):  # whatever keeps it from being written, the rest has to be stopped
             self._file.write(self._status())  # the file stays: it has to say how things stood at the end
         await self._stop()
@@ -169,7 +189,7 @@ class _Run:
 
     async def _look(self) -> None:
         """Raise when a partition has stalled or a thread is dead: a supervisor starts the worker again."""
-        dog = Watchdog()
+        dog = Watchdog(STALL_S)
         while True:
             await asyncio.sleep(STATUS_S)
             stalled = dog.stalled(self._worker.progress() if self._worker.ready.is_set() else {}, time.monotonic())
@@ -180,6 +200,31 @@ class _Run:
                 )
             self._worker.poke()
             self._look_at_drainer()
+
+    async def _tell_health(self) -> None:
+        """Notice what only this process knows, and send what has changed of all that fails."""
+        while True:
+            await asyncio.sleep(STATUS_S)
+            self._parts.expire()
+            wrong = self._noticing.look(self._worker.progress(), self._worker.written_ends(), time.monotonic())
+            for part in self._noticed - wrong.keys():
+                self._parts.note(part, "")
+            for part, text in wrong.items():
+                self._parts.note(part, text)
+            self._noticed = set(wrong)
+            for health in self._telling.due(self._status().failing, time.time_ns() // 1_000_000, time.monotonic()):
+                if not await self._worker.tell_health(health, HEALTH_S):
+                    break  # later: the broker is slow or away
+                self._telling.told(health, time.monotonic())
+            self._parts.beat("health")
+
+    async def _say_last(self) -> None:
+        """Why this worker ends, where it has failed: nobody reads the logs of a worker that is started again."""
+        if self._guard.failure is not None:
+            self._parts.note("worker", self._guard.failure)
+            health = self._telling.last("worker", self._guard.failure, time.time_ns() // 1_000_000)
+            with contextlib.suppress(Exception):
+                await self._worker.tell_health(health, LAST_WORDS_S)
 
     def _look_at_drainer(self) -> None:
         state = self._drainer.state

@@ -7,6 +7,7 @@ import asyncio
 import faust
 
 from stream_app.kafka.types import Headers, Sent
+from stream_app.stages.outputs import Outgoing
 
 
 async def send(
@@ -27,6 +28,20 @@ async def send(
     acknowledgement = await producer.send(topic, key, value, partition, None, list(headers))
     pending: asyncio.Future[Sent] = asyncio.ensure_future(acknowledgement)
     return pending
+
+
+async def taken_within(app: faust.App, topic: str, message: Outgoing, within_s: float) -> bool:
+    """Send a message that nothing depends on; whether the broker has taken it within a time. Nothing is raised."""
+
+    async def taken() -> None:
+        await (await send(app, topic, message.key, message.value, partition=message.partition, headers=message.headers))
+
+    sending = asyncio.ensure_future(taken())
+    await asyncio.wait({sending}, timeout=within_s)
+    if not sending.done():
+        sending.cancel()
+        return False
+    return sending.exception() is None
 
 
 async def known_to_producer(app: faust.App, topic: str) -> set[int]:

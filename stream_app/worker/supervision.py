@@ -51,6 +51,7 @@ POLICIES = {
     "first events": Policy(),
     "logs": Policy(silent_s=STALL_S),
     "status": Policy(again=(OSError,)),
+    "health": Policy(again=(Exception,)),
     "progress": Policy(),
     "drainer": Policy(),
     "Kafka": Policy(silent_s=STALL_S),

@@ -30,7 +30,7 @@ import stream_app.cli
 import stream_app.console.server
 import stream_app.trainer.process
 import stream_app.worker.process
-from stream_app.worker import progress, supervision
+from stream_app.worker import supervision
 
 ERRORS: dict[str, Any] = {
     "disk full": lambda: OSError(28, "No space left on device"),
@@ -100,7 +100,7 @@ def _run(encoded: bytes) -> None:
             os.dup2(log.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     if plan.hang_s is not None:
-        progress.STALL_S = plan.hang_s
+        stream_app.worker.process.STALL_S = plan.hang_s
         for part, policy in supervision.POLICIES.items():
             if policy.silent_s is not None:
                 supervision.POLICIES[part] = supervision.Policy(policy.again, plan.hang_s)

@@ -24,7 +24,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.pipeline import Pipeline
 from stream_app.terminal import prepare_process
-from stream_app.worker import models_feed, process, status, supervision
+from stream_app.worker import health, models_feed, noticing, process, status, supervision
 from stream_app.worker.agents import Worker
 from stream_app.worker.deciding import Decider
 from stream_app.worker.outbox import Outbox
@@ -152,6 +152,11 @@ def dead_drainer() -> None:
     Drainer._run = lambda self: None  # type: ignore[method-assign]
 
 
+def impatient() -> None:
+    """What counts as a stall takes two seconds; so does what is said of a transaction."""
+    process.STALL_S, noticing.TRANSACTION_S, health.SETTLE_S, health.REST_S = 2.0, 2.0, 0.5, 1.0
+
+
 def full(*_: Any) -> None:
     """There is no room."""
     mark()
@@ -171,6 +176,7 @@ FAULTS: dict[str, Fault] = {
     "status cannot be written": seldom(status.StatusFile, "write", OSError(28, "No space left on device"), 3),
     "status fails": replaced(status.StatusFile, "write", fail, after=2),
     "watchdog fails": replaced(Watchdog, "stalled", fail, after=2),
+    "watchdog is impatient": impatient,
     "drainer is dead": dead_drainer,
     "consumer thread fails": replaced(AIOKafkaConsumerThread, "getmany", fail_later, after=2),
     "a callback fails": at_ready(lambda _: asyncio.get_running_loop().call_soon(fail) and None),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from kafka.admin import KafkaAdminClient
 
@@ -19,11 +17,11 @@ that runs would read it on, for the few seconds until it knows, and then once mo
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[bytes | None, bytes | None]]]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes | None, bytes | None]]:
     """Those of the example's first days, as keyed values."""
     folder = tmp_path_factory.mktemp("days")
     stream = Stream(folder / "stream", "127.0.0.1:1", "rows")
-    yield stream.rows(write_example(folder / "air.csv", "2013-03-05"))
+    return stream.rows(write_example(folder / "air.csv", "2013-03-05"))
 
 
 def make_anew(stream: Stream) -> None:

@@ -4,6 +4,7 @@ its markers, offsets without records, are no lag.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 from kafka import KafkaProducer
 
-from schemas.records import OffsetRange
+from schemas.intake import take_in
+from schemas.records import Health, OffsetRange
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import log_ends
+from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import ensure_topics
 from stream_app.stages.partitioning import partition_for
 from stream_app.trainer.ranges import read_ranges
@@ -122,16 +125,27 @@ def test_a_transaction_that_stays_open_ends_no_worker(stream: Stream, example: P
         command = [sys.executable, "-m", "tests.integration.faulty", "watchdog is impatient", str(stream.toml)]
         worker = Popen(command, stdout=log, stderr=STDOUT)
     stream.workers.append(worker)
-    stream.wait(lambda: _names_transaction(stream), "the open transaction to be named")
+    stream.wait(lambda: _open_s(stream) > 7 and stream.status()["lag"] == 0, "the transaction to be open for long")
     assert worker.poll() is None, stream.log()
-    status = stream.status()
-    assert (status["received"], status["lag"]) == (1_000, 0)
+    assert stream.received() == 1_000
     sender.producer.commit_transaction()
     stream.wait(lambda: stream.received() == len(rows), "what was held back")
-    stream.wait(lambda: not _names_transaction(stream), "all to be well")
+    stream.wait(lambda: _open_s(stream) == 0 and health_of(stream)[-1][1] == "ok", "all to be well")
     stream.stop()
     assert stream.status()["windowed"] + stream.status()["late"] == len(rows)
+    told = [state for part, state in health_of(stream) if part == health_of(stream)[0][0]]
+    assert told == ["failing", "ok"], "on the signals topic, once each"
 
 
-def _names_transaction(stream: Stream) -> bool:
-    return any(part.startswith("transaction ") for part in stream.status().get("failing", {}))
+def _open_s(stream: Stream) -> int:
+    """For how long the status says that a transaction is open."""
+    failing = stream.status().get("failing", {})
+    texts = [text for part, text in failing.items() if part.startswith(f"transaction {stream.config.topics.events}/")]
+    return max((int(re.search(r"is open for (\d+) s", text)[1]) for text in texts), default=0)  # type: ignore[index]
+
+
+def health_of(stream: Stream) -> list[tuple[str, str]]:
+    """Part and state of each health message on transactions, in order."""
+    signals = read_signals(stream.config)
+    taken = [take_in("signals", stream.config.stream, signal.value, signal.headers) for signal in signals]
+    return [(r.part, r.state) for r in taken if isinstance(r, Health) and r.part.startswith("transaction ")]

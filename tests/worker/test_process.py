@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from schemas.records import Health
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, PreflightError, SinkError
 from stream_app.kafka.preflight import Check
@@ -66,6 +67,7 @@ class Worker:
     def __init__(self, play: Play, spool: Any, parts: Parts) -> None:
         self.app, self.ready, self.parts = App(play), asyncio.Event(), parts
         self.settled, self.spool = 0, spool
+        self.told: list[Health] = []
 
     def poke(self) -> None:
         """There is no thread of Kafka's consumer."""
@@ -73,6 +75,15 @@ class Worker:
     def progress(self) -> dict[TopicPartition, tuple[int, int]]:
         """One partition with lag."""
         return {TopicPartition("e", 0): (self.settled, 9)}
+
+    def written_ends(self) -> dict[TopicPartition, int]:
+        """As far as it may read."""
+        return {TopicPartition("e", 0): 9}
+
+    async def tell_health(self, health: Health, within_s: float) -> bool:
+        """Take it."""
+        self.told.append(health)
+        return True
 
     def status(self) -> Status:
         """How far it is."""
@@ -184,7 +195,7 @@ def test_a_partition_that_stalls_ends_it(rig: Rig, monkeypatch: pytest.MonkeyPat
     async def play(app: App) -> None:
         rig.workers[0].ready.set()
 
-    monkeypatch.setattr("stream_app.worker.progress.STALL_S", 0.05)
+    monkeypatch.setattr("stream_app.worker.process.STALL_S", 0.05)
     with pytest.raises(DriftflowError, match=r"no progress for .* although there are records to read on e/0;"):
         rig.run(play)
 

@@ -1,0 +1,108 @@
+"""Health messages: what fails in a worker, said when it changes, on the partition of processes of the signals topic.
+
+Nothing depends on them: they are sent beside the checkpoint, given up where the broker does not take them in time, and
+outside of what a replay compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from schemas.codecs import Envelope, encode_event
+from schemas.records import Health, record_id
+from stream_app.config import Config
+from stream_app.stages.outputs import Outgoing, Point
+from stream_app.stages.partitioning import trainer_signals
+
+SETTLE_S = 3.0
+"""How long a part must fail, or work again, before it is said."""
+INHERITED_S = 120.0
+"""The same for what failed before this process came: it takes as long to be noticed again."""
+REST_S = 60.0
+"""Time between two messages about one part."""
+MESSAGES_MAX = 30
+"""Messages within ``REST_S`` in all; those beyond wait."""
+
+_SAYS_MAX = 4_000
+
+
+class Telling:
+    """Decides which messages are due.
+
+    Args:
+        config: the stream.
+        source: which process this is.
+        failing_before: parts that failed when other processes of the state folder were last heard of. Those that nobody
+            mends any more are said to be well once they do not fail here.
+    """
+
+    def __init__(self, config: Config, source: str, failing_before: Iterable[str] = ()) -> None:
+        self._stream, self._source = config.stream, source
+        self._inherited = set(failing_before)
+        self._said = dict.fromkeys(self._inherited, "failing")
+        self._changed: dict[str, tuple[str, int, float]] = {}
+        """Part to its state now, and since when: by the wall clock and by a monotonic one."""
+        self._told_s: dict[str, float] = {}
+
+    def due(self, failing: Mapping[str, str], now_ms: int, now_s: float) -> list[Health]:
+        """Messages to send now; each stays due until it was :meth:`told`.
+
+        Args:
+            failing: part to what is wrong with it.
+            now_ms: wall clock.
+            now_s: a monotonic time.
+        """
+        self._inherited -= failing.keys()
+        for part in {*failing, *self._said, *self._changed}:
+            state = "failing" if part in failing else "ok"
+            if self._changed.get(part, ("",))[0] != state:
+                self._changed[part] = (state, now_ms, now_s)
+            if state == self._said.get(part, "ok") == "ok":
+                del self._changed[part]
+        recent = sum(now_s - told_s < REST_S for told_s in self._told_s.values())
+        news = [part for part in self._changed if self._is_due(part, now_s)]
+        return [self._health(part, failing.get(part, "")) for part in sorted(news)[: max(MESSAGES_MAX - recent, 0)]]
+
+    def _is_due(self, part: str, now_s: float) -> bool:
+        state, _, since_s = self._changed[part]
+        rested = now_s - self._told_s.get(part, now_s - REST_S) >= REST_S
+        settled_s = INHERITED_S if part in self._inherited else SETTLE_S
+        return self._said.get(part, "ok") != state and now_s - since_s >= settled_s and rested
+
+    def _health(self, part: str, says: str) -> Health:
+        state, since_ms, _ = self._changed[part]
+        return Health(
+            stream=self._stream,
+            source=self._source,
+            part=part[:1_000],
+            state=state,
+            says=says[:_SAYS_MAX],
+            since_ms=since_ms,
+        )
+
+    def last(self, part: str, says: str, now_ms: int) -> Health:
+        """The message of a process that is about to end."""
+        self._changed[part] = ("failing", now_ms, 0.0)
+        return self._health(part, says)
+
+    def told(self, health: Health, now_s: float) -> None:
+        """The broker has taken a message."""
+        self._said[health.part], self._told_s[health.part] = health.state, now_s
+        if health.state == "ok":
+            del self._said[health.part], self._changed[health.part]
+
+
+def health_message(config: Config, health: Health) -> Outgoing:
+    """A health message as a signal."""
+    event_id = record_id("health", health.stream, health.source, health.part, health.state, health.since_ms)
+    envelope = Envelope(health, event_id, f"/driftflow/{config.stream}/worker", health.since_ms, health.part)
+    message = encode_event(envelope)
+    partition = trainer_signals(config.topics.partitions)
+    return Outgoing("signals", partition, health.part.encode(), message.value, message.headers)
+
+
+def health_point(health: Health) -> Point:
+    """Its point, at the time since when it holds; a part's newest one counts, whichever process it is of."""
+    tags = (("part", health.part), ("stream", health.stream))
+    fields = (("state", health.state), ("says", health.says), ("source", health.source))
+    return Point("health", tags, health.since_ms, fields)

@@ -1,0 +1,88 @@
+"""Health is said when it changes, seldom, and never twice; what a former process left is mended too."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.intake import take_in
+from schemas.records import Health
+from stream_app.config import Config
+from stream_app.worker.health import INHERITED_S, MESSAGES_MAX, REST_S, SETTLE_S, Telling, health_message, health_point
+
+
+class Told:
+    """A worker whose parts fail as a test says; every message that is due is taken."""
+
+    def __init__(self, config: Config, *before: str) -> None:
+        self.telling, self.now_s = Telling(config, "worker w-1", before), 0.0
+
+    def after(self, seconds: float, **failing: str) -> list[tuple[str, str, str]]:
+        """Part, state and text of what is sent after some seconds, looked at twice a second."""
+        sent, until_s = [], self.now_s + seconds
+        while self.now_s < until_s:
+            self.now_s += 0.5
+            for health in self.telling.due(failing, int(1_000 * self.now_s), self.now_s):
+                self.telling.told(health, self.now_s)
+                sent.append((health.part, health.state, health.says))
+        return sent
+
+
+def test_what_fails_is_said_once_and_so_is_that_it_works_again(config: Config) -> None:
+    told = Told(config)
+    assert told.after(600, drainer="the server is away") == [("drainer", "failing", "the server is away")]
+    assert told.after(600, drainer="the server is still away") == [], "another text is no change"
+    assert told.after(600) == [("drainer", "ok", "")]
+    assert told.after(600) == []
+
+
+def test_what_is_over_at_once_is_not_said(config: Config) -> None:
+    told = Told(config)
+    for _ in range(10):
+        assert told.after(SETTLE_S / 2, drainer="away") == []
+        assert told.after(SETTLE_S / 2) == []
+
+
+def test_what_fails_on_and_off_is_said_once_a_minute_at_most(config: Config) -> None:
+    told, sent = Told(config), []
+    for _ in range(40):
+        sent += told.after(2 * SETTLE_S, drainer="away")
+        sent += told.after(2 * SETTLE_S)
+    assert 2 <= len(sent) <= told.now_s / REST_S + 1
+    assert [state for _, state, _ in sent[:2]] == ["failing", "ok"]
+
+
+def test_many_parts_that_fail_at_once_are_said_little_by_little(config: Config) -> None:
+    told = Told(config)
+    failing = {f"silence e/{n}": "nothing is written" for n in range(3 * MESSAGES_MAX)}
+    assert len(told.after(REST_S, **failing)) == MESSAGES_MAX
+    assert len(told.after(3 * REST_S, **failing)) == 2 * MESSAGES_MAX
+
+
+def test_what_the_broker_did_not_take_stays_due(config: Config) -> None:
+    telling = Telling(config, "worker w-1")
+    failing = {"drainer": "away"}
+    telling.due(failing, 0, 0.0)
+    first = telling.due(failing, 9_000, SETTLE_S)
+    assert telling.due(failing, 9_500, SETTLE_S + 1) == first
+    assert [(health.since_ms, health.source) for health in first] == [(0, "worker w-1")]
+
+
+def test_what_a_former_process_left_failing_is_well_once_it_does_not_fail_here(config: Config) -> None:
+    told = Told(config, "worker", "drainer", "transaction e/0")
+    assert told.after(INHERITED_S / 2, drainer="still away") == [], "who fails as before says nothing new"
+    assert told.after(INHERITED_S, drainer="still away") == [("transaction e/0", "ok", ""), ("worker", "ok", "")]
+
+
+@pytest.mark.parametrize("says", ["", "it has no room\x1b[2J", "x" * 100_000])
+def test_a_message_and_its_point_are_what_others_take_in(config: Config, says: str) -> None:
+    failing = {"drainer" + says[:20]: says}
+    telling = Telling(config, "worker w-1")
+    telling.due(failing, 5, 0.0)
+    (health,) = telling.due(failing, 5_000, SETTLE_S)
+    message = health_message(config, health)
+    assert (message.role, message.partition) == ("signals", 2 * config.topics.partitions)
+    taken = take_in("signals", config.stream, message.value, message.headers)
+    assert isinstance(taken, Health)
+    assert taken == health
+    point = health_point(health)
+    assert (point.measurement, point.time_ms, dict(point.fields)["state"]) == ("health", 5, "failing")
