@@ -147,9 +147,13 @@ def _is_never(topic: str, good: Genuine, what: str, path: Path, required: set[st
     """Whether nobody can make sense of what stands in a field."""
     if what == "nothing" and path[-1:] == (0,):
         return False  # the list is empty then
-    if what in fragments.NEVER or (not good.packed and what in fragments.NOT_JSON):
+    if what in fragments.NEVER:
         return True
-    if topic == "events" or not path:
+    if topic == "events":  # NaN and the like are read there
+        return False
+    if not good.packed and what in fragments.NOT_JSON:
+        return True
+    if not path:
         return False
     last = str(path[-1])
     if last.endswith("_ms") and what in fragments.TIMES_REFUSED:
