@@ -24,14 +24,12 @@ class RawBatch:
         topic, partition: the source partition.
         offsets: ``(n,)`` int64, ascending.
         values: n message bodies; None is a tombstone.
-        record_time_ms: ``(n,)`` int64 broker timestamps, or None where there is no broker.
     """
 
     topic: str
     partition: int
     offsets: Ints
     values: list[bytes | None]
-    record_time_ms: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -41,8 +39,7 @@ class RawBatch:
         if not len(self) or self.offsets[0] >= offset:
             return self
         first = int(np.searchsorted(self.offsets, offset))
-        times = None if self.record_time_ms is None else self.record_time_ms[first:]
-        return RawBatch(self.topic, self.partition, self.offsets[first:], self.values[first:], times)
+        return RawBatch(self.topic, self.partition, self.offsets[first:], self.values[first:])
 
 
 class PartialMessage(NamedTuple):

@@ -20,6 +20,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from stream_app.config import WindowsConfig
@@ -30,6 +31,7 @@ QUARTERS = 4
 """So many times what a quarter of the last events span may lie between two events of a stream."""
 HALVES = 2
 """So many times what half of them span."""
+_TIME = attrgetter("time_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,7 @@ class Judge:
         """Make room among the events that are in no run."""
         held = self._state.held
         while not self._state.run and held and (len(held) > RUN_MAX or self._held_bytes > HELD_BYTES_MAX // 2):
-            furthest = max(range(len(held)), key=lambda k: held[k].time_ms)
-            self._held_bytes -= len(held[furthest].value)
-            self.given_up.append((i, held.pop(furthest)))
+            furthest = max(held, key=_TIME)
+            held.remove(furthest)
+            self._held_bytes -= len(furthest.value)
+            self.given_up.append((i, furthest))

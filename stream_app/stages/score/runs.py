@@ -33,8 +33,10 @@ class Run:
 
     def held(self) -> list[Held]:
         """Its rows that are held."""
-        state = self._state
-        return [one for one in state.held if one.offset >= state.run_from] if state.run else []
+        state, n = self._state, 0
+        while state.run and n < len(state.held) and state.held[-1 - n].offset >= state.run_from:
+            n += 1
+        return state.held[len(state.held) - n :]
 
     def begin(self, offset: int) -> None:
         """A new run starts at an offset."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -94,8 +95,8 @@ def _at_once(state: Timing, windows: WindowsConfig, events: EventBatch) -> Scree
     times, n, size, pane = events.event_time_ms, len(events), windows.clock, int(windows.pane)
     if not n or state.run or len(state.votes) != size or state.clock_ms == NOTHING or _read_twice(events):
         return None
-    seen = [*state.votes, *times.tolist()]
-    clock, near = _clocks(state, windows, np.array(seen, dtype=np.int64))
+    seen = np.concatenate((np.array(state.votes, dtype=np.int64), times))
+    clock, near = _clocks(state, windows, seen)
     if np.any(times > near[:-1]) or (state.held and min(one.time_ms for one in state.held) <= near[1:].max()):
         return None
     starts = times // pane * pane
@@ -107,7 +108,12 @@ def _at_once(state: Timing, windows: WindowsConfig, events: EventBatch) -> Scree
     opened = _opened(state, windows, starts, after)
     if opened is None:
         return None
-    state.votes, state.clock_ms, state.closed_ms, state.open_ms = seen[-size:], int(clock[-1]), int(after[-1]), opened
+    state.votes, state.clock_ms, state.closed_ms, state.open_ms = (
+        seen[-size:].tolist(),
+        int(clock[-1]),
+        int(after[-1]),
+        opened,
+    )
     state.newest_ms = max(state.newest_ms, int(times.max()))
     if events.ids is not None:
         state.ids.update((key, time_ms) for key, time_ms in zip(events.ids, times.tolist(), strict=True) if key)
@@ -121,7 +127,7 @@ def _clocks(state: Timing, windows: WindowsConfig, seen: Ints) -> tuple[Ints, In
     last = size - 1
     votes = sliding_window_view(seen, size)
     if np.any(seen[1:] < seen[:-1]):
-        votes = np.partition(votes, sorted({0, last // 4, last // 2}), axis=1)
+        votes = np.sort(votes, axis=1)
     median, low, lowest = votes[:, last // 2], votes[:, last // 4], votes[:, 0]
     clock = np.maximum(np.maximum.accumulate(median), state.clock_ms)
     idle = HALVES * (median - lowest - int(windows.lateness) - int(windows.pane))
@@ -161,6 +167,12 @@ def _opened(state: Timing, windows: WindowsConfig, starts: Ints, closed: Ints) -
     return opened
 
 
+def _columns(verdicts: list[Verdict]) -> Ints:
+    """``(12, m)``, a row for each field."""
+    flat = np.fromiter(chain.from_iterable(verdicts), dtype=np.int64, count=len(verdicts) * len(Verdict._fields))
+    return np.ascontiguousarray(flat.reshape(-1, len(Verdict._fields)).T)
+
+
 def _row_by_row(state: Timing, windows: WindowsConfig, events: EventBatch, raw: RawBatch) -> Screening:
     twice = _read_twice(events) and events.later_ms is not None
     places = events.rows.tolist()
@@ -174,7 +186,7 @@ def _row_by_row(state: Timing, windows: WindowsConfig, events: EventBatch, raw: 
     )
     judge = Judge(state, windows, rows)
     judge.judge()
-    columns = dict(zip(Verdict._fields, np.array(judge.verdicts, dtype=np.int64).reshape(-1, 12).T, strict=True))
+    columns = dict(zip(Verdict._fields, _columns(judge.verdicts), strict=True))
     held, duplicate, late = (columns[name].astype(bool) for name in ("held", "duplicate", "late"))
     times = columns["time_ms"]
     return Screening(
