@@ -28,7 +28,6 @@ class Chunk(list[ConsumerRecord]):
             self.tp.partition,
             np.array([record.offset for record in self], dtype=np.int64),
             [record.value for record in self],
-            np.array([record.timestamp or 0 for record in self], dtype=np.int64),
         )
 
     def partials(self) -> list[PartialMessage]:
