@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from stream_app.stages.score.state import ScoreState
 
 _SHOWN_CHARS = 100
 
+_Where = tuple[int, str]
+"""The number of a line or row, and how the body begins that it became."""
+
 
 class Reading:
     """One reading of a file.
@@ -32,7 +36,7 @@ class Reading:
     def __init__(self, config: Config, file: Path, report: Report | None = None) -> None:
         self._config, self.file = config, file
         self.report = report if report is not None else Report()
-        self._held: dict[int, dict[int, tuple[str, str]]] = {}  # by partition and offset: where, and how it begins
+        self._held: dict[int, dict[int, _Where]] = {}  # by partition and offset
         self._raw = RawBatch(config.topics.events, 0, np.zeros(0, np.int64), [])
         self._numbers: list[int] = []
 
@@ -59,7 +63,7 @@ class Reading:
         for raw in self.batches():
             events, rejects = decoder.decode(raw)
             for reject in rejects:
-                self.dropped.add(reject.reason, reject.field, self._example(reject.offset, reject.detail))
+                self._add(reject.reason, reject.field, reject.detail, self._where(reject.offset))
             yield events
 
     def scored(self, out: Outputs, state: ScoreState) -> None:
@@ -67,33 +71,32 @@ class Reading:
         for message in out.messages:
             letter = decode_event(message.value, message.headers) if message.role == "dead_letters" else None
             if isinstance(letter, DeadLetter):
-                self.dropped.add(letter.reason, letter.field, self._example(letter.offset, letter.detail))
+                self._add(letter.reason, letter.field, letter.detail, self._where(letter.offset))
         for name, offset in out.first_dropped.items():
-            self.dropped.add(name, "", self._example(offset, _WHY[name]), rows=0)
+            self._add(name, "", _WHY[name], self._where(offset), rows=0)
         held = {one.offset: self._where(one.offset) for one in state.timing.held}
         self._held[self._raw.partition] = held
 
     def finish(self, states: Iterable[ScoreState]) -> None:
         """Count what the source partitions have not windowed, once all batches are scored."""
         for held in self._held.values():
-            for place, body in held.values():
-                self.dropped.add("held", "", f"{place}: {_WHY['held']}, in {body}")
+            for where in held.values():
+                self._add("held", "", _WHY["held"], where)
         for state in states:
             for name in ("late", "duplicate"):
-                self.dropped.add(name, "", "", state.counters[name])
+                self.dropped.add(name, "", "", state.counters[name], sys.maxsize)
 
-    def _example(self, offset: int, why: str) -> str:
-        place, body = self._where(offset)
-        return f"{place}: {why}, in {body}"
+    def _add(self, name: str, field: str, why: str, where: _Where, rows: int = 1) -> None:
+        number, body = where
+        self.dropped.add(name, field, f"{self.report.place(number)}: {why}, in {body}", rows, number)
 
-    def _where(self, offset: int) -> tuple[str, str]:
-        """Where an event of the last batch is, or one that was held before it, and how it begins."""
+    def _where(self, offset: int) -> _Where:
+        """Where an event of the last batch is, or one that was held before it."""
         i = offset - int(self._raw.offsets[0])
         if i < 0:
             return self._held[self._raw.partition][offset]
         body = (self._raw.values[i] or b"").decode(errors="replace")
-        cut = body if len(body) <= _SHOWN_CHARS else f"{body[: _SHOWN_CHARS - 1]}…"
-        return self.report.place(self._numbers[i]), cut
+        return self._numbers[i], body if len(body) <= _SHOWN_CHARS else f"{body[: _SHOWN_CHARS - 1]}…"
 
 
 _WHY = {

@@ -17,12 +17,14 @@ class Reason:
         field: the field at fault, or "".
         rows: how many rows went for it.
         example: where the first of them is and what was wrong with it.
+        place: of the example, in the order of the rows.
     """
 
     name: str
     field: str
     rows: int
     example: str
+    place: int
 
     def __str__(self) -> str:
         return f"{self.rows:,} {self.name}{f' in field {self.field!r}' if self.field else ''} ({self.example})"
@@ -42,10 +44,18 @@ class Dropped:
 
     _reasons: dict[tuple[str, str], Reason] = field(default_factory=dict)
 
-    def add(self, name: str, at_field: str, example: str, rows: int = 1) -> None:
-        """Count rows; the example counts where they are the first ones of their reason and field."""
-        reason = self._reasons.setdefault((name, at_field), Reason(name, at_field, 0, example))
+    def add(self, name: str, at_field: str, example: str, rows: int = 1, place: int = 0) -> None:
+        """Count rows of a reason and field.
+
+        Args:
+            name, at_field, example: as in :class:`Reason`.
+            rows: how many.
+            place: of the example; of several the first place counts, and the first that came.
+        """
+        reason = self._reasons.setdefault((name, at_field), Reason(name, at_field, 0, example, place))
         reason.rows += rows
+        if place < reason.place:
+            reason.example, reason.place = example, place
 
     def __iter__(self) -> Iterator[Reason]:
         """The reasons, those of most rows first."""

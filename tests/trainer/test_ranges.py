@@ -9,6 +9,7 @@ from kafka.errors import KafkaTimeoutError
 
 from schemas.records import OffsetRange
 from stream_app.config import Config, EventConfig, TopicsConfig
+from stream_app.stages.dropped import Dropped
 from stream_app.trainer import ranges
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.stopping import Stopped, Stopping
@@ -109,3 +110,13 @@ def test_reading_ends_when_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     stopping.set()
     with pytest.raises(Stopped):
         next(rows)
+
+
+def test_rows_that_cannot_be_decoded_are_counted_with_the_first_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = {0: [LOG[0][0], b"nonsense", b'{"t":2,"x":{}}', b'{"t":3,"x":[]}']}
+    monkeypatch.setattr(ranges, "KafkaConsumer", lambda **_: FakeConsumer(log))
+    went = Dropped()
+    assert sum(map(len, read_ranges(CONFIG, [range_of(0, 0, 4)], {}, None, went))) == 1
+    (most, other) = went
+    assert (most.name, most.field, most.rows, most.example[:6]) == ("wrong_type", "x", 2, "e/0@2:")
+    assert (other.name, other.rows, other.example[:6]) == ("not_json", 1, "e/0@1:")
