@@ -196,3 +196,25 @@ def test_the_width_does_not_grow_with_the_slices() -> None:
 def test_a_senseless_configuration_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="encoder"):
         EncoderConfig(**bad)  # type: ignore[arg-type]
+
+
+def office(zone: str, first_day: datetime, days: int, seed: int) -> Table:
+    """Events at every quarter of an hour; the second column is high in the office hours of a zone."""
+    g = np.random.default_rng(seed)
+    start = int(first_day.timestamp() * 1_000)
+    time_ms = start + np.arange(days * 96, dtype=np.int64) * 900_000
+    at = local(zone, time_ms) % DAY_MS / HOUR_MS
+    load = 5.0 * np.exp(-(((at - 13.0) / 3.0) ** 2)) + 0.2 * g.standard_normal(len(time_ms))
+    return Table.of(np.column_stack([g.standard_normal(len(time_ms)), load]), time_ms=time_ms)
+
+
+def test_local_office_hours_with_context_hour_are_as_usual_after_a_clock_change() -> None:
+    """Berlin's clocks went forward on 28 March. With the hours of UTC 1 % strange events became several times that."""
+    parts = [office("Europe/Berlin", datetime(2021, 1, day, tzinfo=UTC), 14, day) for day in (4, 11, 18)]
+    config = replace(trained(max_steps=200), encoder=EncoderConfig(context=("hour",), zone="Europe/Berlin"))
+    model = Density.fit(SPEC, *parts, 0, config)
+    after = office("Europe/Berlin", datetime(2021, 3, 29, tzinfo=UTC), 14, 9)
+    an_hour_off = replace(after, time_ms=after.time_ms + HOUR_MS)
+    usual, off = ((model.score(rows).p_value <= 0.01).mean() for rows in (after, an_hour_off))
+    assert usual < 0.02
+    assert off > 3 * usual
