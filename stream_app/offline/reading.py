@@ -17,6 +17,7 @@ from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.dropped import Dropped
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.score.decoding import Decoder
+from stream_app.stages.score.readings import LocalTimes
 from stream_app.stages.score.state import ScoreState
 
 _SHOWN_CHARS = 100
@@ -59,12 +60,12 @@ class Reading:
 
     def events(self) -> Iterator[EventBatch]:
         """The events of each batch; what cannot be decoded is counted. Raises DriftflowError."""
-        decoder = Decoder(self._config)
+        decoder, times = Decoder(self._config), LocalTimes()
         for raw in self.batches():
             events, rejects = decoder.decode(raw)
             for reject in rejects:
                 self._add(reject.reason, reject.field, reject.detail, self._where(reject.offset))
-            yield events
+            yield times.read(events)
 
     def scored(self, out: Outputs, state: ScoreState) -> None:
         """Count what SCORE dropped of the last batch; ``state`` is its partition's, after it."""

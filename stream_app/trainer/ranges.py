@@ -20,6 +20,7 @@ from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.dropped import Dropped
 from stream_app.stages.score.decoding import Decoder
+from stream_app.stages.score.readings import LocalTimes
 from stream_app.trainer.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def read_ranges(
     """
     wanted = {TopicPartition(r.topic, r.partition): r for r in ranges if r.end > r.start}
     dropped = dropped if dropped is not None else Dropped()
-    decoder = Decoder(config)
+    decoder, times = Decoder(config), LocalTimes()
     consumer = KafkaConsumer(
         **client,
         **reading(config.kafka),
@@ -78,7 +79,7 @@ def read_ranges(
             events, rejects = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, values))
             for reject in rejects:
                 dropped.add(reject.reason, reject.field, f"{tp.topic}/{tp.partition}@{reject.offset}: {reject.detail}")
-            yield events
+            yield times.read(events)
     finally:
         consumer.close(timeout_ms=1_000)
 

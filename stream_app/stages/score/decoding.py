@@ -13,7 +13,7 @@ import numpy as np
 from flowlib.table import doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
-from stream_app.stages.score.event_time import time_parser
+from stream_app.stages.score.event_time import later_readings, time_parser
 from stream_app.stages.score.json_bodies import json_decoder
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 from stream_app.stages.score.texts import Texts
@@ -47,6 +47,7 @@ class Decoder:
         self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
         self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
         self._time, self._texts = time_parser(event), Texts(event)
+        self._later = later_readings(event)
 
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
         """Decode a batch; rows appear once, either in the events or in the rejects."""
@@ -86,16 +87,17 @@ class Decoder:
         for j, names in enumerate(self._slicings):
             slices[:, j] = self._texts.slices(bodies, names)
         ids = self._texts.ids(bodies, self._id) if self._id else None
-        index = np.array(rows, dtype=np.int64)
+        index, event_time_ms = np.array(rows, dtype=np.int64), np.array(times, dtype=np.int64)
         return EventBatch(
             raw.topic,
             raw.partition,
             index,
             raw.offsets[index],
-            np.array(times, dtype=np.int64),
+            event_time_ms,
             doubles(numeric),
             categorical,
             slices,
             ids,
             coerced=np.array([body.coerced for body in bodies], dtype=np.int64),
+            later_ms=None if self._later is None else self._later(event_time_ms, [body.t for body in bodies]),
         )

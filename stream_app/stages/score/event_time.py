@@ -1,17 +1,26 @@
-"""The time field of an event as milliseconds since the epoch."""
+"""The time field of an event as milliseconds since the epoch.
+
+A local time that clocks show twice, in the hour that is repeated in autumn, has two readings: the earlier one is the
+event time until who knows what came before takes the nearer one (:func:`nearer`). One that clocks skip in spring is
+read by the zone's rules, as if they had not been put forward yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
+from flowlib.table import Ints
 from stream_app.config import EventConfig
 from stream_app.stages.score.rejects import Undecodable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
+_QUARTER_MS = 900_000
 _TIME_MAX_MS = 32_503_680_000_000  # the year 3000: later than that is a unit mix-up, not a time
 
 
@@ -23,10 +32,7 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         if not isinstance(text, str):
             raise Undecodable("bad_time", event.time_field, f"expected text, got {type(text).__name__}")
         try:
-            if event.time_format == "iso8601":
-                moment = datetime.fromisoformat(text)
-            else:
-                moment = datetime.strptime(text, event.time_format)
+            moment = _moment(text, event.time_format)
         except ValueError as error:
             raise Undecodable("bad_time", event.time_field, str(error)[:200]) from None
         return _checked(_millis(moment, zone))
@@ -50,6 +56,53 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         return parse(value)
 
     return parse_or_missing
+
+
+def later_readings(event: EventConfig) -> Callable[[Ints, Sequence[Any]], Ints] | None:
+    """What makes the later readings of times; None where no time of the stream can have two.
+
+    The function takes times ``(n,)`` as :func:`time_parser` reads them, and the values of their fields, and returns
+    ``(n,)`` the later reading of each, which is the same where there is only one.
+    """
+    if event.timezone == "UTC" or event.time_format.startswith("epoch"):
+        return None
+    zone = ZoneInfo(event.timezone)
+
+    def read(times_ms: Ints, values: Sequence[Any]) -> Ints:
+        later = times_ms.copy()
+        quarters = np.unique(times_ms // _QUARTER_MS)
+        repeated = [quarter for quarter in quarters.tolist() if _is_repeated(quarter * _QUARTER_MS, zone)]
+        if repeated:
+            for i in np.flatnonzero(np.isin(times_ms // _QUARTER_MS, repeated)).tolist():
+                moment = _moment(values[i], event.time_format)
+                later[i] = _millis(moment.replace(fold=1), zone)
+        return later
+
+    return read
+
+
+def nearer(time_ms: int, later_ms: int, expected_ms: int) -> int:
+    """Which of two readings of a time is nearer to when it is expected; the later one of two equally near."""
+    return later_ms if abs(later_ms - expected_ms) <= abs(time_ms - expected_ms) else time_ms
+
+
+def expected_ms(times: Sequence[int]) -> int:
+    """When the event after some is expected: after the last of them, by what lies between them."""
+    ordered, last = sorted(times), len(times) - 1
+    return times[-1] + 4 * (ordered[last // 2] - ordered[last // 4]) // len(times)
+
+
+def _moment(text: str, time_format: str) -> datetime:
+    return datetime.fromisoformat(text) if time_format == "iso8601" else datetime.strptime(text, time_format)
+
+
+def _is_repeated(time_ms: int, zone: ZoneInfo) -> bool:
+    """Whether clocks will show the same once more, at a time or at the end of its quarter of an hour."""
+    for moment in (time_ms, time_ms + _QUARTER_MS - 1):
+        local = (_EPOCH + timedelta(milliseconds=moment)).astimezone(zone)
+        if _millis(local.replace(tzinfo=None, fold=1), zone) > moment:
+            return True
+    return False
 
 
 def _millis(moment: datetime, zone: ZoneInfo | None) -> int:

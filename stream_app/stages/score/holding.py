@@ -24,6 +24,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from stream_app.config import WindowsConfig
+from stream_app.stages.score.event_time import expected_ms, nearer
 from stream_app.stages.score.runs import HELD_BYTES_MAX, RUN_MAX, Run
 from stream_app.stages.score.timing import NOTHING, Held, Timing
 
@@ -102,7 +103,7 @@ class Judge:
         self._sorted = sorted(state.votes)
         self._held_bytes = sum(len(one.value) for one in state.held)
         self._lowest_ms = min((one.time_ms for one in state.held), default=0)
-        self._near_ms = self._far_ms = self._due_ms = self._step_ms = 0
+        self._near_ms = self._far_ms = self._due_ms = 0
         self.verdicts: list[Verdict] = []
         self.released: list[Held] = []
         self.given_up: list[tuple[int, Held]] = []
@@ -153,14 +154,11 @@ class Judge:
         sparse = max(QUARTERS * (median - low), HALVES * (median - lowest - self._lateness_ms - self._pane_ms))
         self._near_ms = clock + max(self._ahead_ms if self._votes_max == 1 else self._pane_ms, sparse)
         self._far_ms = max(clock + self._ahead_ms, self._near_ms)
-        self._step_ms = 4 * (median - low) // (last + 1)
 
     def _read(self, time_ms: int, later_ms: int) -> int:
         """Which of the two readings of a local time is nearer to where the next event is expected."""
-        votes, held = self._state.votes, self._state.held
-        waiting = held[-1].time_ms if held else time_ms
-        expected = votes[-1] + self._step_ms if votes else waiting
-        return later_ms if abs(later_ms - expected) <= abs(time_ms - expected) else time_ms
+        before = self._state.votes or [one.time_ms for one in self._state.held]
+        return nearer(time_ms, later_ms, expected_ms(before)) if before else time_ms
 
     def _is_news(self, time_ms: int, key: str) -> bool:
         closed = self._state.closed_ms

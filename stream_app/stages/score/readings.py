@@ -1,0 +1,37 @@
+"""Which reading of a local time that clocks show twice is meant, for those who read events without judging them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from stream_app.stages.batches import EventBatch
+from stream_app.stages.score.event_time import expected_ms, nearer
+
+_BEFORE = 16
+
+
+class LocalTimes:
+    """Reads times as SCORE does: of two readings the one that is nearer to what came before on the partition."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, list[int]] = {}
+
+    def read(self, events: EventBatch) -> EventBatch:
+        """The events with their times; those of a partition must come in the order of their offsets."""
+        times, later_ms = events.event_time_ms.tolist(), events.later_ms
+        before = self._before.get(events.partition, [])
+        if later_ms is not None and np.any(later_ms != events.event_time_ms):
+            times = _read(before, times, later_ms.tolist())
+            events = replace(events, event_time_ms=np.array(times, dtype=np.int64))
+        self._before[events.partition] = [*before, *times][-_BEFORE:]
+        return events
+
+
+def _read(before: list[int], times: list[int], later: list[int]) -> list[int]:
+    read = list(before)
+    for time_ms, later_ms in zip(times, later, strict=True):
+        is_plain = later_ms == time_ms or not read
+        read.append(time_ms if is_plain else nearer(time_ms, later_ms, expected_ms(read[-_BEFORE:])))
+    return read[len(before) :]
