@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.copies import repeated
 from flowlib.encoder.columns import MAPS, ColumnMap
 from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
 from flowlib.encoder.encoded import Encoded
@@ -132,7 +133,8 @@ class Encoder:
             np.zeros((len(slices) + 1, config.embedding if "slice" in config.context else 0), np.float32),
             findings(spec.numeric, values, steps, [column_map.kind for column_map in chosen])
             + too_fine(spec.numeric, values, lambda rows: _mapped(maps, np.nan_to_num(rows))[0].astype(np.float32))
-            + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables]),
+            + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables])
+            + repeated(table),
         )
 
     def encode(self, table: Table) -> Encoded:

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flowlib import artifact
+from flowlib.copies import newest, units
 from flowlib.density import Density
 from flowlib.encoder.context import CLOCK_WIDTH
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
@@ -38,7 +39,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Takes arrays of numbers, and DataFrames of pandas or polars with numbers, text, categories, booleans and one time
     column. Missing values are part of the model; a category never seen has the small probability that smoothing leaves
     it. A row whose numbers are all missing, or one of them beyond a float32, has log-likelihood −∞, counts as an
-    anomaly and does not train.
+    anomaly and does not train. Rows that come more than once (:mod:`flowlib.copies`) train or calibrate together.
 
     ``score_samples`` is the log-likelihood. ``decision_function``, ``predict`` and ``p_values`` follow the surprise of
     :mod:`flowlib.calibration`, which also finds anomalies among the rows fitted. The two rank rows differently, so this
@@ -107,10 +108,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if len(table) < _ROWS_MIN:
             raise ValueError("hardly any row has a number that is present and within float32: nothing can be learnt")
         self._layout = self._layout.with_times(table.time_ms, seed)
-        order = np.random.default_rng(seed).permutation(len(table))
-        calibrates, stops = self._sizes(len(table))
-        parts = (order[calibrates + stops :], order[calibrates : calibrates + stops], order[:calibrates])
-        train, valid, calibration = (table.take(np.sort(part)) for part in parts)
+        train, valid, calibration = self._split(table, seed)
         self.density_ = Density.fit(
             self._layout.spec,
             train,
@@ -239,6 +237,25 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
             names = tuple(f"x{j}" for j in range(values.shape[1]))
             self._layout, self._kind = FrameLayout(FeatureSpec(names), "", "", names), None
         return Table.of(values)
+
+    def _split(self, table: Table, seed: int) -> tuple[Table, Table, Table]:
+        """Rows that train, stop the training and calibrate. Copies stay together, and calibrate once."""
+        unit = units(table)
+        count = int(unit.max()) + 1
+        if count < _ROWS_MIN:
+            unit, count = np.arange(len(table)), len(table)
+        order = np.random.default_rng(seed).permutation(count)
+        calibrates, stops = self._sizes(count)
+        place = np.empty(count, dtype=np.int64)
+        place[order] = np.arange(count)
+        place = place[unit]
+        once = np.zeros(len(table), dtype=bool)
+        once[newest(unit)] = True
+        return (
+            table.take(place >= calibrates + stops),
+            table.take((place >= calibrates) & (place < calibrates + stops)),
+            table.take((place < calibrates) & once),
+        )
 
     def _sizes(self, n: int) -> tuple[int, int]:
         """Rows that calibrate and rows that stop the training, at least one each; at least one is left to train."""
