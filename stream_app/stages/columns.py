@@ -8,8 +8,8 @@ from flowlib.encoder.spec import FeatureSpec
 from stream_app.config import Config
 from stream_app.errors import ModelError
 
-_NAMED_MAX = 5
-"""Columns that a sentence names, of each kind of difference."""
+_NAMED_MAX, _ORDERED_MAX = 5, 40
+"""Columns that a sentence names, of each kind of difference; and of an order, which is to be written down."""
 
 Kinds = dict[str, str]
 """Column to ``numeric`` or ``categorical``, in order."""
@@ -45,9 +45,12 @@ def _difference(its: Kinds, ours: Kinds) -> str:
     parts = [f"it lacks {_some(lacks)}"] if lacks else []
     parts += [f"it has {_some(has)} besides"] if has else []
     parts += [_some(kinds)] if kinds else []
-    return "; ".join(parts) or f"it has the same ones in another order, {_some([repr(name) for name in its])}"
+    return (
+        "; ".join(parts)
+        or f"it has the same ones in another order, {_some([repr(name) for name in its], _ORDERED_MAX)}"
+    )
 
 
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - _NAMED_MAX} more" if len(texts) > _NAMED_MAX else ""
-    return ", ".join(texts[:_NAMED_MAX]) + more
+def _some(texts: list[str], most: int = _NAMED_MAX) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
