@@ -94,7 +94,8 @@ class EventConfig(Section, frozen=True):
     time_format: str = "iso8601"
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
-    """Zone of times that carry none, and of the hours, weekdays and seasons that ``model.context`` tells of."""
+    """Zone of times that carry none, of the hours, weekdays and seasons that ``model.context`` tells of, and of the hours
+    of the week at which events are usual."""
     categorical: list[str] = msgspec.field(default_factory=list)
     """Fields that hold one of some texts, or booleans."""
     id_field: str = ""

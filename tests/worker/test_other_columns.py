@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -62,7 +63,7 @@ async def test_a_model_for_other_columns_is_refused_with_the_difference_and_the_
     records = []
     for number, columns in enumerate((("x", "y"), ("y", "x"), ("x", "z")), 1):
         model = artifact.pack(_with_reference(renamed(density(), *columns)), key)
-        parts = {"manifest": model.manifest, "tensors": model.tensors, "signature": model.signature}
+        parts: dict[str, Any] = {"manifest": model.manifest, "tensors": model.tensors, "signature": model.signature}
         sent = notice(model.model_id, sequence=number, key_id=model.key_id, **parts)
         records.append(notice_record(MODELS, number, sent, key))
     service = Service()
