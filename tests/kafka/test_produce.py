@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from rich.console import Console
 
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, TooManyDropped
 from stream_app.kafka.produce import produce_file, run_produce
 from stream_app.stages.partitioning import partition_for
 from tests.kafka.fakes import Clock
@@ -161,3 +163,37 @@ def test_a_broker_that_goes_away_ends_in_a_sentence(config: Config, producer: Pr
     with pytest.raises(DriftflowError, match=r"cannot send to s.events: .*60 s"):
         produce_file(config, file)
     assert producer.closed
+
+
+def test_what_can_be_read_is_sent_and_the_rest_is_told(
+    config: Config, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.kafka.produce.preflight", lambda *_: [])
+    rows = [f"{START_MS + 1_000 * i},{i},0.5,a" for i in range(10)]
+    rows[3], rows[6] = f"{rows[3]},1", rows[6].replace("a", '"a')
+    path, err = tmp_path / "Events.CSV", io.StringIO()
+    path.write_text("\n".join(["time,x,y,place", *rows]))
+    with pytest.raises(TooManyDropped, match=r"2 of 10 rows of .*Events\.CSV were dropped, 20\.00%"):
+        run_produce(config, path, None, Console(file=err, width=200))
+    assert [x for x, _ in producer.sent] == [0, 1, 2, 4, 5, 7, 8, 9]
+    assert "8 events on s.events" in err.getvalue()
+    assert "line 5: 5 cells, the header has 4" in err.getvalue()
+    assert "line 8: a quote that is not closed" in err.getvalue()
+    run_produce(config, path, None, Console(file=err), max_dropped=0.2)
+    with pytest.raises(DriftflowError, match=r"cannot be read whole: 1 unreadable.*line 5: "):
+        produce_file(config, path)
+
+
+def test_a_cut_file_is_sent_as_far_as_it_goes_and_then_told(
+    config: Config, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_app.kafka.produce.preflight", lambda *_: [])
+    rows = [json.dumps({"time": START_MS, "x": i, "noise": os.urandom(30).hex()}) for i in range(500)]
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(rows).encode())[:-2_000])
+    with pytest.raises(
+        DriftflowError, match=r"events\.jsonl\.gz ends early .*: the \d+ rows before were used"
+    ):
+        run_produce(config, path, None, Console(quiet=True))
+    assert [x for x, _ in producer.sent] == list(range(len(producer.sent)))
+    assert 400 < len(producer.sent) < 500
