@@ -52,7 +52,8 @@ class Bad:
         reason: of rejects, their reason; else "".
         rows: ``(m,)`` places in the batch, ascending.
         sample: a number below m to what is known of that row.
-        looked: ``(k,)`` the rows that were looked at at all, ascending; None for every one.
+        looked: ``(k,)`` the rows that were looked at at all, ascending; None for every one. What is looked at in some
+            rows only occurs in every batch, if with none.
         jump: ``(j,)`` those of the rows at which an incident opens whatever the evidence; None for none.
     """
 
@@ -144,7 +145,7 @@ class Intake:
         told: list[Told] = []
         occurring = self._grouped(bad)
         for key, of_kind in occurring.items():
-            if key not in self.kinds:
+            if key not in self.kinds and (len(of_kind.rows) or len(of_kind.looked_at)):
                 self.kinds[key] = _Kind(Share(rows=self.rows if of_kind.looked is None else 0))
         for key in self.kinds:
             told += self._take_kind(bets, offsets, clock_ms, key, occurring.get(key, Bad(*key, _NO_ROWS, _nothing)))
@@ -155,7 +156,7 @@ class Intake:
         """Kinds by key, in the order of their first rows; reasons beyond the bound become one."""
         known = {reason for detector, reason in self.kinds if detector == "rejected"}
         grouped: dict[tuple[str, str], Bad] = {}
-        for one in sorted((one for one in bad if len(one.rows) or len(one.looked_at)), key=_first_row):
+        for one in sorted((one for one in bad if len(one.rows) or one.looked is not None), key=_first_row):
             reason = one.reason
             if one.detector == "rejected" and reason not in known:
                 reason = reason if len(known - {OTHERS}) < REASONS_MAX else OTHERS

@@ -1,4 +1,4 @@
-"""What SCORE says to people: event anomalies and activations as signals, rejects as dead letters."""
+"""What SCORE says to people: event anomalies, activations and alerts as signals, rejects as dead letters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import numpy as np
 
 from schemas.codecs import Envelope, encode_events
 from schemas.intake import Refusal
-from schemas.records import Activation, Blame, EventAnomaly, record_ids
+from schemas.records import Activation, Alert, Blame, EventAnomaly, record_id, record_ids
 from stream_app.config import Config
 from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import score_signals
 from stream_app.stages.score.rejects import Reject
+
+Signal = Activation | EventAnomaly | Alert
+"""What SCORE says on the signals topic."""
 
 COLUMNS_BLAMED_MAX = 3
 """Columns that an anomaly names."""
@@ -70,25 +73,25 @@ def _cut(value: str | None) -> str | None:
     return value if value is None or len(value) <= _VALUE_MAX else f"{value[: _VALUE_MAX - 1]}…"
 
 
-def signals(config: Config, partition: int, records: list[Activation | EventAnomaly]) -> list[Outgoing]:
-    """Activations and anomalies of a source partition as signals, in order."""
+def signals(config: Config, partition: int, records: list[Signal]) -> list[Outgoing]:
+    """Activations, anomalies and alerts of a source partition as signals, in order."""
     source, target = f"/driftflow/{config.stream}/score/{partition}", score_signals(partition, config.topics.partitions)
-    ids = iter(record_ids([_activation_parts(record) for record in records if isinstance(record, Activation)]))
-    envelopes = [
-        Envelope(record, next(ids), source, record.pane_start_ms, record.model_id)
-        if isinstance(record, Activation)
-        else Envelope(record, record.id, source, record.event_time_ms, record.slice)
-        for record in records
-    ]
+    envelopes = [_envelope(record, source) for record in records]
     return [
         Outgoing("signals", target, envelope.subject.encode(), message.value, message.headers)
         for envelope, message in zip(envelopes, encode_events(envelopes), strict=True)
     ]
 
 
-def _activation_parts(record: Activation) -> tuple[str, str, str, int, int, str]:
-    """What an activation is, for its id."""
-    return "activation", record.stream, record.topic, record.partition, record.pane_start_ms, record.model_id
+def _envelope(record: Signal, source: str) -> Envelope:
+    match record:
+        case Activation():
+            parts = (record.stream, record.topic, record.partition, record.pane_start_ms, record.model_id)
+            return Envelope(record, record_id("activation", *parts), source, record.pane_start_ms, record.model_id)
+        case Alert():  # several of one incident may speak of one pane: what they say counts on
+            event_id = record_id("alert-event", record.id, record.state, record.summary)
+            return Envelope(record, event_id, source, record.pane_end_ms, record.slice)
+    return Envelope(record, record.id, source, record.event_time_ms, record.slice)
 
 
 def dead_letters(config: Config, raw: RawBatch, rejects: list[Reject]) -> list[Outgoing]:

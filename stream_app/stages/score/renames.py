@@ -17,12 +17,16 @@ import msgspec
 import numpy as np
 
 from flowlib.table import Bools, Ints
-from schemas.names import NO_VALUE, text_name
+from schemas.names import NAME_MAX, NO_VALUE, text_name
 from stream_app.config import Config
 from stream_app.config.field_names import literal, steps
+from stream_app.config.types import nearest
 from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.score import coercion
 from stream_app.stages.score.intake import Bad, Sample
+from stream_app.stages.score.json_bodies import object_of
 from stream_app.stages.score.paths import finder
+from stream_app.stages.score.rejects import Undecodable
 
 FIRST_ROWS = 1_000
 KEYS_MAX = 256
@@ -103,7 +107,10 @@ class Looker:
         event = config.event
         slicing = [name for fields in event.slicings for name in fields]
         self._names = list(dict.fromkeys([*event.numeric, *event.categorical, *slicing]))
-        self._find = [finder(name) for name in self._names]
+        self._paths = [{(literal(name),), steps(name)} for name in self._names]
+        numbers = [*event.numeric, *([event.time_field] if event.time_format.startswith("epoch") else [])]
+        readers = dict.fromkeys(numbers, coercion.number) | dict.fromkeys(event.categorical, coercion.text)
+        self._readers = [(name, finder(name), read) for name, read in readers.items()]
         configured = [*self._names, event.time_field, *([event.id_field] if event.id_field else [])]
         self._known = {(literal(name),) for name in configured} | {steps(name) for name in configured if steps(name)}
 
@@ -121,15 +128,16 @@ class Looker:
             row -= state.rows
             if state.wants(state.rows + row, lacks) and (body := _object(raw.values[row])) is not None:
                 looked.append(row)
-                absent, every = self._absent(body), (1 << len(self._names)) - 1
-                if renamed := state.enter(state.rows + row, absent, every, self.strangers(body)):
+                there = [path for path, value in _leaves(body) if value is not None]
+                absent, every = self._absent(set(there)), (1 << len(self._names)) - 1
+                if renamed := state.enter(state.rows + row, absent, every, self._strangers(there)):
                     found.append((row, renamed))
         state.rows += len(raw)
         rows = np.array([row for row, _ in found], dtype=np.int64)
 
         def sample(i: int) -> Sample:
             row, renamed = found[i]
-            name, key = self._likeliest(renamed)
+            name, key = self._likeliest([(text_name(key), fields) for key, fields in renamed])
             time_ms = int(events.event_time_ms[np.searchsorted(events.rows, row)])
             return Sample(name, f"it has no {name!r}, and {key!r} in its place", time_ms)
 
@@ -138,20 +146,29 @@ class Looker:
     def instead(self, name: str, value: bytes | None) -> str:
         """What a body has in the place of a field that it lacks, in words; "" where nothing is known."""
         body = _object(value)
-        keys = self.strangers(body) if body is not None else []
+        keys = self._strangers([path for path, _ in _leaves(body or {})])
         if not keys:
             return ""
-        near = difflib.get_close_matches(name, keys, 1)
-        others = ", ".join(repr(key) for key in keys[:_NAMED_MAX])
-        return f"; did you mean {near[0]!r}?" if near else f"; it has {others}"
+        names = [text_name(key) for key in keys]
+        near, others = nearest(name, {key: key for key in names}), ", ".join(map(repr, names[:_NAMED_MAX]))
+        return f"; did you mean {near!r}?" if near else f"; it has {others}"
 
-    def strangers(self, body: dict[str, Any]) -> list[str]:
+    def coerced(self, value: bytes | None) -> tuple[str, str]:
+        """The first field of a body that was read leniently, and what it is instead, in words."""
+        body = _object(value) or {}
+        for name, find, read in self._readers:
+            found = find(body)
+            if not read(found)[1]:
+                return name, f"{name} is {coercion.kind_of(found)}"
+        return "", ""
+
+    def _strangers(self, paths: list[Path]) -> list[str]:
         """Names of the values of a body that no setting names."""
-        paths = [path for path in _leaves(body) if path not in self._known]
-        return [text_name(".".join(path)) for path in paths]
+        names = [".".join(path) for path in paths if path not in self._known]
+        return [name if len(name) <= NAME_MAX else text_name(name) for name in names]
 
-    def _absent(self, body: dict[str, Any]) -> int:
-        return sum(1 << i for i, find in enumerate(self._find) if find(body) is None)
+    def _absent(self, there: set[Path]) -> int:
+        return sum(1 << i for i, paths in enumerate(self._paths) if paths.isdisjoint(there))
 
     def _likeliest(self, renamed: list[tuple[str, int]]) -> tuple[str, str]:
         pairs = [(name, key) for key, fields in renamed for i, name in enumerate(self._names) if fields >> i & 1]
@@ -179,18 +196,22 @@ def _lacking(events: EventBatch) -> Bools:
 
 def _object(value: bytes | None) -> dict[str, Any] | None:
     try:
-        body = msgspec.json.decode(value or b"")
+        body = msgspec.json.decode(value or b"")  # of most bodies, and quicker
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        try:
+            body = object_of(value or b"")
+        except Undecodable:
+            return None
     return body if isinstance(body, dict) else None
 
 
-def _leaves(body: dict[str, Any], before: Path = ()) -> Iterator[Path]:
-    """Paths to the first values of an object, in its order; nested ones too, lists as a whole."""
+def _leaves(body: dict[str, Any], before: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The first values of an object with their paths, in its order; nested ones too, lists as a whole."""
     found = 0
     for key, value in body.items():
         path = (*before, key)
-        for leaf in _leaves(value, path) if isinstance(value, dict) and len(path) < _DEPTH_MAX else (path,):
+        nested = isinstance(value, dict) and len(path) < _DEPTH_MAX
+        for leaf in _leaves(value, path) if nested else ((path, value),):
             if found == _LEAVES_MAX:
                 return
             found += 1

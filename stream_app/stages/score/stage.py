@@ -3,18 +3,18 @@
 raw ─ decode ─► events ─ screen ─► in time? ─ score ─► log_prob, p_value, pit ─► panes ─► blocks and markers
         │          ▲       │                  │                          └─► event anomalies
         │          └─ held ┤                  │
-        └─ rejects ────────┴──────────────────┴─► dead letters
+        └─ rejects ────────┴──────────────────┴─► dead letters, and alerts where they are too many
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Bools, Ints
-from schemas.records import Activation, EventAnomaly
+from flowlib.table import Bools
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch, ScoredBatch
 from stream_app.stages.layout import layout_of
@@ -22,6 +22,7 @@ from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import activation_point, anomaly_points, counters_points
 from stream_app.stages.score import messages
 from stream_app.stages.score.decoding import Decoder
+from stream_app.stages.score.messages import Signal
 from stream_app.stages.score.panes import Closing, fill_panes
 from stream_app.stages.score.partials import partials
 from stream_app.stages.score.rejects import Reject, far_future, unscorable
@@ -29,6 +30,7 @@ from stream_app.stages.score.rejoining import bodies_of, check_restored, rejoine
 from stream_app.stages.score.scoring import blame_flagged, score_events
 from stream_app.stages.score.screening import Screening, screen
 from stream_app.stages.score.state import ScoreState
+from stream_app.stages.score.telling import Alarm, Rows, Teller
 
 
 class ScoreStage:
@@ -37,7 +39,7 @@ class ScoreStage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout = layout_of(config)
-        self._decoder = Decoder(config)
+        self._decoder, self._teller = Decoder(config), Teller(config)
 
     def step(self, state: ScoreState, raw: RawBatch, models: Mapping[str, Density]) -> Outputs:
         """Process a batch of consecutive records of one source partition.
@@ -53,6 +55,7 @@ class ScoreStage:
             return out
         decoded, rejects = self._decoder.decode(raw)
         rejects += check_restored(state.timing, self._decoder, raw)
+        clock_ms = state.timing.clock_ms
         timing = screen(state.timing, config.windows, decoded, raw)
         events = rejoined(self._decoder, raw, decoded, timing)
         model = state.models_for(timing.target_ms)
@@ -63,7 +66,8 @@ class ScoreStage:
         rejects += unscorable(config, raw, scored, unscored, bodies_of(timing))
         rejects.sort(key=lambda reject: reject.row)
 
-        self._add_signals(state, raw, scored, timing, out)
+        told = self._teller.tell(state.telling, Rows(raw, decoded, events, timing, rejects, clock_ms))
+        self._add_signals(state, raw, scored, timing, told, out)
         closings = fill_panes(state.panes, self._layout, scored, timing, config.windows)
         out.messages += partials(config, self._layout, raw.partition, closings, raw.offsets[events.rows])
         out.messages += messages.dead_letters(config, raw, rejects)
@@ -75,25 +79,27 @@ class ScoreStage:
         return out
 
     def _add_signals(
-        self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, out: Outputs
+        self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, told: list[Alarm], out: Outputs
     ) -> None:
-        """Event anomalies in row order, each activation just before the first row it applies to."""
+        """Event anomalies and alerts in row order, each activation just before the first row it applies to."""
         starts, flagged = timing.pane_start_ms, np.flatnonzero(scored.flagged).tolist()
         anomalies = dict(zip(flagged, messages.anomalies(self.config, scored, flagged), strict=True))
-        rows = set(flagged)
+        rows, at = set(flagged), scored.events.rows.tolist()
         for start, _ in state.activations[state.announced :]:
             rows.update(np.flatnonzero(scored.scorable & (starts >= start))[:1].tolist())
-        records: list[Activation | EventAnomaly] = []
+        records: list[tuple[int, Signal]] = []
         for row in sorted(rows):
             for start, model_id in state.activations[state.announced :]:
                 if start > starts[row]:
                     break
-                records.append(messages.activation(self.config, raw, start, model_id))
+                records.append((at[row], messages.activation(self.config, raw, start, model_id)))
                 out.points.append(activation_point(self.config, raw.partition, start, model_id))
                 state.announced += 1
             if row in anomalies:
-                records.append(anomalies[row])
-        out.messages += messages.signals(self.config, raw.partition, records)
+                records.append((at[row], anomalies[row]))
+        records = sorted([*records, *((one.row, one.alert) for one in told)], key=itemgetter(0))
+        out.messages += messages.signals(self.config, raw.partition, [record for _, record in records])
+        out.points += [one.point for one in told]
         places = [(int(starts[row]), record.slice, record.event_time_ms) for row, record in anomalies.items()]
         out.points += anomaly_points(anomalies.values(), state.ordinals(places))
 
@@ -108,31 +114,17 @@ class ScoreStage:
         out: Outputs,
     ) -> None:
         """Bring the running totals up to date, and report them as they stood before each row that closed panes."""
-        rows = scored.events.rows
-        ends = np.array([*(rows[closing.row] for closing in closings), len(raw)], dtype=np.int64)
         refused = np.array([reject.row for reject in rejects], dtype=np.int64)
-        before = {
-            "received": ends,
-            "windowed": _counted(rows[scored.scorable], ends),
-            "late": _counted(rows[timing.late], ends),
-            "rejected": _counted(refused, ends),
-            "duplicate": _counted(rows[timing.duplicate], ends),
-        }
-        totals = [{name: state.counters[name] + int(n[i]) for name, n in before.items()} for i in range(len(ends))]
-        for total in totals:
-            total["held"] = 2 * total["received"] - sum(total.values())
-        early = state.closed_early + np.cumsum([closing.early for closing in closings], dtype=np.int64)
-        reports = [(c.closed_ms, totals[i], int(early[i])) for i, c in enumerate(closings)]
+        rows, scorable = scored.events.rows, scored.scorable
+        reports = []
+        for time_ms, counters, closing in state.totals.take(
+            state.counters, len(raw), rows, scorable, timing, refused, closings
+        ):
+            state.closed_early += closing.early if closing else 0
+            reports.append((time_ms, counters, state.closed_early))
         out.points += counters_points(self.config, raw.partition, reports)
-        state.counters = totals[-1]
-        state.closed_early = int(early[-1]) if closings else state.closed_early
 
 
 def _first(events: EventBatch, **masks: Bools) -> dict[str, int]:
     """The offset of the first event of each mask that has one."""
     return {name: int(events.offsets[mask.argmax()]) for name, mask in masks.items() if mask.any()}
-
-
-def _counted(rows: Ints, ends: Ints) -> Ints:
-    """How many of the rows, ascending, lie before each end."""
-    return np.searchsorted(rows, ends)

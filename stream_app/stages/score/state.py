@@ -12,7 +12,9 @@ from flowlib.table import Ints, Objects
 from stream_app.stages.score.adaptive import Adaptive
 from stream_app.stages.score.histograms import DayHistograms
 from stream_app.stages.score.panes import Pane
+from stream_app.stages.score.telling import Telling
 from stream_app.stages.score.timing import Timing
+from stream_app.stages.score.totals import Totals
 
 COUNTERS = ("received", "windowed", "late", "rejected", "duplicate", "held")
 """Running totals, and how many events are held now. Received = windowed + late + rejected + duplicate + held, at every
@@ -36,6 +38,8 @@ class ScoreState:
         adaptive: levels of the slices that follow their events.
         histograms: PIT values of the day, all slices together.
         closed_early: panes that ``windows.max_open_panes`` closed before their time.
+        totals: when the counters were reported.
+        telling: the evidence on what becomes of events.
     """
 
     next_offset: int = 0
@@ -50,6 +54,8 @@ class ScoreState:
     adaptive: Adaptive = field(default_factory=Adaptive)
     histograms: DayHistograms = field(default_factory=DayHistograms)
     closed_early: int = 0
+    totals: Totals = field(default_factory=Totals)
+    telling: Telling = field(default_factory=Telling)
 
     def next_free_pane(self, pane_ms: int) -> int:
         """Start of the first pane that no row has reached: where a new model may take over."""
@@ -100,6 +106,8 @@ class ScoreState:
             "adaptive": self.adaptive.to_state(),
             "histograms": self.histograms.to_state(),
             "closed_early": self.closed_early,
+            "totals": [self.totals.said_ms, self.totals.said],
+            "telling": self.telling.to_state(),
         }
 
     @classmethod
@@ -116,4 +124,6 @@ class ScoreState:
             adaptive=Adaptive.from_state(state["adaptive"]),
             histograms=DayHistograms.from_state(state["histograms"]),
             closed_early=state["closed_early"],
+            totals=Totals(*state["totals"]),
+            telling=Telling.from_state(state["telling"]),
         )

@@ -15,7 +15,7 @@ from schemas.codecs import decode_partial
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.pipeline import Pipeline
-from tests.stages.streams import PANE, bodies, config, event, pipeline, raw, score_all
+from tests.stages.streams import PANE, bodies, channels, config, event, pipeline, raw, score_all
 
 
 def file_switches(made: Pipeline, n: int) -> int:
@@ -98,7 +98,7 @@ def test_the_bound_holds_at_every_row_and_does_not_depend_on_batches(
     values = [event(t, i) for i, t in enumerate(times)]
     whole, parts = pipeline(bounded(3), [model]), pipeline(bounded(3), [model])
     expected = score_all(whole, 0, values, [1_000])
-    assert score_all(parts, 0, values, sizes).messages == expected.messages
+    assert channels(score_all(parts, 0, values, sizes).messages) == channels(expected.messages)
     assert parts.snapshot_score(0) == whole.snapshot_score(0)
     assert whole.score_states[0].closed_early > 0
     step = pipeline(bounded(3), [model])

@@ -1,0 +1,142 @@
+"""What became of the rows of a batch, told where too many are bad: alerts as signals, and their points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flowlib.table import Bools, Ints
+from schemas.records import Alert
+from stream_app.config import Config
+from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.outputs import Point
+from stream_app.stages.points import intake_point
+from stream_app.stages.score.intake import Bad, Intake, Sample
+from stream_app.stages.score.intake_words import alert
+from stream_app.stages.score.rejects import Reject
+from stream_app.stages.score.renames import Looker, Renames
+from stream_app.stages.score.screening import Screening
+from stream_app.stages.score.shares import Bets
+from stream_app.stages.score.timing import NOTHING
+
+
+@dataclass(slots=True)
+class Telling:
+    """What is remembered of a source partition: the evidence, keys of bodies, and the time of the last point."""
+
+    intake: Intake = field(default_factory=Intake)
+    renames: Renames = field(default_factory=Renames)
+    told_ms: int = NOTHING
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values, for a snapshot."""
+        return {"intake": self.intake.to_state(), "renames": self.renames.to_state(), "told_ms": self.told_ms}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Telling:
+        """Inverse of :meth:`to_state`."""
+        return cls(Intake.from_state(state["intake"]), Renames(**state["renames"]), state["told_ms"])
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch, and what became of it.
+
+    Attributes:
+        raw: its n records.
+        decoded: those that are events.
+        events: those that were judged, m events; some of them may have been held before.
+        timing: of the m.
+        rejects: of any of them, by row.
+        clock_ms: how far event time was before it.
+    """
+
+    raw: RawBatch
+    decoded: EventBatch
+    events: EventBatch
+    timing: Screening
+    rejects: list[Reject]
+    clock_ms: int
+
+    def clocks(self) -> Ints:
+        """``(n,)`` how far event time had come after each record, −1 before any event has said it."""
+        clock = np.full(len(self.raw), NOTHING, dtype=np.int64)
+        clock[:1] = self.clock_ms
+        np.maximum.at(clock, self.events.rows, self.timing.clock_ms)
+        return np.maximum.accumulate(clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alert at a record, by its place in the batch, and its point."""
+
+    row: int
+    alert: Alert
+    point: Point
+
+
+class Teller:
+    """Tells of the source partitions of a stream."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._bets, self._looker = config, Bets(config.event.tolerated), Looker(config)
+
+    def tell(self, state: Telling, rows: Rows) -> list[Alarm]:
+        """Take the rows of a batch in, and say what is to be told, in the order of its records."""
+        raw, clocks = rows.raw, rows.clocks()
+        bad = [*self._bad(rows), self._looker.look(state.renames, raw, rows.decoded)]
+        out = []
+        for told in state.intake.take(self._bets, raw.offsets, clocks, bad):
+            state.told_ms = max(state.told_ms + 1, int(clocks[told.row]))
+            record = alert(self._config, raw.topic, raw.partition, told)
+            source = " ".join(filter(None, (str(raw.partition), told.detector, told.reason)))
+            out.append(Alarm(told.row, record, intake_point(record, source, state.told_ms)))
+        return out
+
+    def _bad(self, rows: Rows) -> Iterator[Bad]:
+        timing, events, decoded = rows.timing, rows.events, rows.decoded
+        yield from self._rejected(rows)
+        yield self._of("late", events, timing.late, lambda i: "")
+        yield self._of("duplicate", events, timing.duplicate, lambda i: f"id {events.ids[i]!r}" if events.ids else "")
+        leaps = timing.leap_ms > self._config.windows.ahead_ms
+        held = self._of("held", events, (timing.held & (timing.clock_ms != NOTHING)) | leaps, lambda i: "")
+        yield Bad("held", "", held.rows, held.sample, None, np.unique(events.rows[leaps]))
+        if decoded.coerced is not None:
+            index = np.flatnonzero(decoded.coerced > 0)
+            yield Bad("coerced", "", decoded.rows[index], lambda i: self._coerced(rows, int(index[i])))
+
+    def _of(self, detector: str, events: EventBatch, mask: Bools, detail: Callable[[int], str]) -> Bad:
+        """The rows of some events: of several at a row, which were held before, the first."""
+        index = np.flatnonzero(mask)
+        at, first = np.unique(events.rows[index], return_index=True)
+        name = {"held": self._config.event.time_field, "duplicate": self._config.event.id_field}.get(detector, "")
+
+        def sample(i: int) -> Sample:
+            event = int(index[first[i]])
+            return Sample(name, detail(event), int(events.event_time_ms[event]))
+
+        return Bad(detector, "", at, sample)
+
+    def _coerced(self, rows: Rows, event: int) -> Sample:
+        name, detail = self._looker.coerced(rows.raw.values[int(rows.decoded.rows[event])])
+        return Sample(name, detail, int(rows.decoded.event_time_ms[event]))
+
+    def _rejected(self, rows: Rows) -> Iterator[Bad]:
+        reasons: dict[str, dict[int, Reject]] = {}
+        for reject in rows.rejects:
+            reasons.setdefault(reject.reason, {}).setdefault(reject.row, reject)
+        for reason, of_row in reasons.items():
+            known = list(of_row.values())
+            detector, said = ("unscorable", "") if reason == "unscorable" else ("rejected", reason)
+            yield Bad(detector, said, np.array(list(of_row), dtype=np.int64), self._sampler(known))
+
+    def _sampler(self, rejects: list[Reject]) -> Callable[[int], Sample]:
+        def sample(i: int) -> Sample:
+            one = rejects[i]
+            instead = self._looker.instead(one.field, one.value) if one.reason == "missing_time" else ""
+            return Sample(one.field, one.detail + instead)
+
+        return sample
