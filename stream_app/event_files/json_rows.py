@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
 
 from stream_app.event_files.opening import LINE_MAX, Opened
 from stream_app.event_files.report import Report
+from stream_app.stages.score.json_bodies import object_of
+from stream_app.stages.score.rejects import Undecodable
 
 
 def json_rows(opened: Opened, report: Report) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Yield each line that is not blank: its fields, none where it is no JSON object, and its bytes in UTF-8."""
-    decode = msgspec.json.Decoder().decode
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
     whole = True
     for line in _lines(opened):
         report.number += whole  # a line that is too long comes in pieces
@@ -22,11 +23,20 @@ def json_rows(opened: Opened, report: Report) -> Iterator[tuple[dict[str, Any], 
         value = line.strip()
         if not value:
             continue
-        try:
-            fields = decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            fields = _lenient(value)
-        yield fields if isinstance(fields, dict) else {}, value
+        yield _fields(decode, value), value
+
+
+def _fields(decode: Callable[[bytes], Any], value: bytes) -> dict[str, Any]:
+    """What an object holds, by the careful reading where need be: the key must not depend on a NaN somewhere else."""
+    try:
+        fields: dict[str, Any] = decode(value)
+        return fields
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return object_of(value)
+    except Undecodable:
+        return {}
 
 
 def _lines(opened: Opened) -> Iterator[bytes]:
@@ -36,11 +46,3 @@ def _lines(opened: Opened) -> Iterator[bytes]:
     with opened.text() as text:
         for line in iter(lambda: text.readline(LINE_MAX), ""):
             yield line.encode(errors="replace")
-
-
-def _lenient(value: bytes) -> Any:
-    """The fields of a body with literals that JSON has not, such as NaN: its key must not depend on them."""
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
