@@ -6,6 +6,7 @@ integers where one is missing, and 1 and 1.0 are both written "1".
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from decimal import Decimal
 from numbers import Real
@@ -29,6 +30,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 """Kinds of value, the first that fits: a boolean is a number to Python."""
 
 _GAPS = ("nan", "<NA>", "NaT")
+_SHOWN = 40
 
 
 def absent(value: Any) -> bool:
@@ -41,12 +43,42 @@ def absent(value: Any) -> bool:
 
 
 def numbers(column: Any) -> Floats:
-    """``(n,)``, NaN where missing; raises ValueError on a column that is not numeric."""
-    if not column.dtype.is_numeric():
-        raise ValueError(f"column {column.name!r} was numeric in training and is {column.dtype} now: convert it")
+    """``(n,)``, NaN where missing; raises ValueError on a column with anything but numbers and gaps.
+
+    A column's type may say nothing: a frame of one row with a gap has no type to give it, and Decimals have none.
+    """
     if isinstance(column.dtype, _MACHINE):
         return np.asarray(column.to_numpy(), dtype=np.float64)  # gaps of any kind come as NaN
-    return np.array([np.nan if absent(value) else float(value) for value in column.to_list()], dtype=np.float64)
+    values = column.to_list()
+    other = None if column.dtype.is_numeric() else next((v for v in values if not (absent(v) or _is_number(v))), None)
+    if other is not None:
+        raise ValueError(
+            f"column {column.name!r} was numeric in training and is {column.dtype} now, with {_kind(type(other))} such "
+            f"as {_shown(other)}: convert it"
+        )
+    return np.array([np.nan if absent(value) else _float(value) for value in values], dtype=np.float64)
+
+
+def holds_numbers(column: Any) -> bool:
+    """Whether an object column of pandas or polars has numbers, and nothing else but gaps."""
+    values = [value for value in column.to_list() if not absent(value)] if column.dtype == nw.Object else []
+    return bool(values) and all(map(_is_number, values))
+
+
+def _is_number(value: Any) -> bool:
+    return _kind(type(value)) == "numbers"
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def texts(column: Any) -> tuple[Objects, tuple[str, ...]]:
@@ -83,7 +115,7 @@ def times(column: Any) -> Ints:
     Raises:
         ValueError: a column of something else, or a gap.
     """
-    if not isinstance(column.dtype, TIME):
+    if not isinstance(column.dtype, TIME) and not column.is_null().all():
         raise ValueError(f"column {column.name!r} held times in training and is {column.dtype} now: convert it")
     if column.is_null().any():
         raise ValueError(f"column {column.name!r} misses times: every row needs one, or leave the column out")

@@ -1,6 +1,6 @@
 """DataFrames (pandas, polars and whatever narwhals knows) to a :class:`flowlib.Table`, and back.
 
-Numbers become float32 features; text, categoricals and booleans become categories; the one date or time becomes the
+Numbers become features; text, categoricals and booleans become categories; the one date or time becomes the
 event time, in UTC where the column has a time zone, as written where it has none. Missing values stay missing.
 """
 
@@ -13,7 +13,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 
 from flowlib.encoder.spec import FeatureSpec
-from flowlib.frames.columns import TIME, absent, numbers, of_numbers, of_texts, of_times, texts, times
+from flowlib.frames.columns import TIME, absent, holds_numbers, numbers, of_numbers, of_texts, of_times, texts, times
 from flowlib.table import Ints, Objects, Table
 
 _TEXT = (nw.String, nw.Categorical, nw.Enum, nw.Boolean)
@@ -79,7 +79,7 @@ def layout_of(rows: Any, slice_column: str | None = None) -> FrameLayout:
     for name, dtype in frame.schema.items():
         if name == slice_column:
             continue
-        if dtype.is_numeric():
+        if dtype.is_numeric() or holds_numbers(frame[name]):
             numeric.append(name)
         elif isinstance(dtype, TIME):
             clock.append(name)
@@ -104,8 +104,8 @@ def layout_of(rows: Any, slice_column: str | None = None) -> FrameLayout:
 
 
 def _holds_text(column: Any) -> bool:
-    """An object column of pandas with text, booleans or nothing in every row."""
-    values = column.to_list() if column.dtype == nw.Object else [0]
+    """An object column with text, booleans or nothing in every row, or one without a type as it has no value."""
+    values = column.to_list() if column.dtype in (nw.Object, nw.Unknown) else [0]
     return all(isinstance(value, str | bool) or absent(value) for value in values)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -73,6 +75,86 @@ def test_gaps_of_any_type_of_number_are_missing(type_: str) -> None:
 def test_numbers_that_numpy_does_not_have_are_taken_too(type_: Any) -> None:
     frame = pl.DataFrame({"x": [1, None, 3]}, schema={"x": type_})
     np.testing.assert_array_equal(table_of(frame, layout_of(frame)).numeric[:, 0], [1, np.nan, 3])
+
+
+def gaps(library: str, n: int) -> Any:
+    """A column of nothing but gaps, of each kind that a library makes of ``None``."""
+    made: dict[str, Any] = {
+        "pandas": pd.Series([None] * n),
+        "pandas NA": pd.Series([pd.NA] * n),
+        "pandas NaT": pd.Series([pd.NaT] * n),
+        "pandas text": pd.Series([None] * n, dtype="string"),
+        "polars": pl.Series([None] * n),
+        "polars text": pl.Series([None] * n, dtype=pl.String),
+        "polars object": pl.Series([None] * n, dtype=pl.Object),
+    }
+    return made[library]
+
+
+LIBRARIES = ("pandas", "pandas NA", "pandas NaT", "pandas text", "polars", "polars text", "polars object")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_numeric_column_may_have_nothing_but_gaps(library: str, n: int) -> None:
+    """A frame of one row with None in a numeric column, and a column that is null in every row."""
+    make: Any = KINDS[library.split()[0]]
+    layout = layout_of(make({"x": [1.0, 2.0], "y": [3, 4]}))
+    table = table_of(make({"x": gaps(library, n), "y": [7] * n}), layout)
+    np.testing.assert_array_equal(table.numeric, [[np.nan, 7.0]] * n)
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([None, 1], [np.nan, 1]),
+        ([Decimal("1.5"), None, Decimal("NaN"), Decimal("1e400")], [1.5, np.nan, np.nan, np.inf]),
+        ([Fraction(1, 4), np.float32(0.5), np.int8(3)], [0.25, 0.5, 3]),
+        ([10**400, -(10**400), 2**60], [np.inf, -np.inf, 2.0**60]),
+    ],
+)
+def test_objects_that_are_numbers_are_numbers(values: list[Any], got: list[float]) -> None:
+    """In training and after it."""
+    frames = [
+        pd.DataFrame({"x": pd.Series(values, dtype=object)}),
+        pl.DataFrame({"x": pl.Series(values, dtype=pl.Object)}),
+    ]
+    for frame in frames:
+        before = layout_of(type(frame)({"x": [1.0]}))
+        for layout in (before, layout_of(frame)):
+            np.testing.assert_array_equal(table_of(frame, layout).numeric[:, 0], got)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([1, "a"], "is Object now, with text such as 'a': convert it"),
+        ([1, True], "is Object now, with booleans such as True: convert it"),
+        ([1, "x" * 100], f"with text such as 'x{'x' * 38}…: convert it"),
+        ([NEW_YEAR, 1], r"with times such as datetime.datetime\(2026, 1, 1, 0, 0\): convert it"),
+    ],
+)
+def test_what_is_no_number_is_named(values: list[Any], says: str) -> None:
+    layout = layout_of(pd.DataFrame({"x": [1.0, 2.0]}))
+    with pytest.raises(ValueError, match="column 'x' was numeric in training and " + says if says[0] == "i" else says):
+        table_of(pd.DataFrame({"x": pd.Series(values, dtype=object)}), layout)
+
+
+def test_a_column_of_gaps_alone_is_a_category_without_a_level(make: Any) -> None:
+    """In training nothing tells what it would hold; a value that comes later is one never seen."""
+    frame = make({"x": [1.0, 2.0], "nothing": [None, None]})
+    layout = layout_of(frame)
+    assert (layout.spec.numeric, layout.spec.categorical) == (("x",), ("nothing",))
+    assert table_of(frame, layout).categories.tolist() == [[None], [None]]
+    assert table_of(make({"x": [1.0], "nothing": [5]}), layout).categories.tolist() == [["5"]]
+    back = frame_of(table_of(frame, layout), layout, "pandas" if make is pd.DataFrame else "polars")
+    assert back["nothing"].to_list() == [None, None]
+
+
+def test_times_that_are_all_missing_are_said_to_be(make: Any) -> None:
+    layout = layout_of(make({"x": [1.0], "at": [NEW_YEAR]}))
+    with pytest.raises(ValueError, match="column 'at' misses times: every row needs one"):
+        table_of(make({"x": [1.0], "at": [None]}), layout)
 
 
 def test_columns_are_not_converted_value_by_value(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
