@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ FEATURE_DAYS = 7
 """Days that the histograms of the features are of, at most."""
 
 _SHOWN_ALERTS = 60
+_HEALTH_MAX = 50
 _PIT_MAX = 10_000
 _ACTIVATIONS_MAX = 2_000
 _REST = 9
@@ -103,6 +105,14 @@ class Store:
         """
         return self._ask(lambda points: _detail(points, slicing, name, span))
 
+    def trouble(self) -> str:
+        """What fails in a process, where there are no windows yet to show it beside.
+
+        Raises:
+            NotReadableError: see :meth:`overview`.
+        """
+        return "; ".join(f"{row['part']}: {row['says']}" for row in self._ask(_failing))
+
     def check(self) -> None:
         """Look whether the file can be a store at all; a missing one may still come into being.
 
@@ -148,7 +158,8 @@ class Store:
 
 def _matching(overview: Row, find: str) -> Row:
     """An overview with the slices that were looked for, as many as are shown at once."""
-    rows = [row for row in overview["slices"] if find.casefold() in row["slice"].casefold()]
+    part = unicodedata.normalize("NFC", find).casefold()  # as names are (schemas/names.py)
+    rows = [row for row in overview["slices"] if part in row["slice"].casefold()]
     return {**overview, "slices": rows[:SLICES_MAX], "found": len(rows)}
 
 
@@ -178,8 +189,17 @@ def _overview(points: Points) -> Row | None:
         "models": points.newest("models", MODELS_MAX),
         "service": activations[-1]["model_id"] if activations else "",
         "features": _features(points),
+        "health": _failing(points),
         "left_out": points.left_out,
     }
+
+
+def _failing(points: Points) -> list[Row]:
+    """What fails in a process now, the newest first: what only the processes know."""
+    failing = [row for row in points.lasts("health") if row["state"] == "failing"]
+    return [
+        {name: row[name] for name in ("part", "says", "source", "time_ms")} for row in failing[: -_HEALTH_MAX - 1 : -1]
+    ]
 
 
 def _alerts(points: Points, still_open: list[Row]) -> list[Row]:

@@ -62,6 +62,13 @@ class _Activation(_Timed):
     model_id: str
 
 
+class _Health(_Timed):
+    part: str
+    state: Literal["failing", "ok"]
+    says: str
+    source: str
+
+
 class _Window(_Timed):
     slice: str
     slicing: str
@@ -80,6 +87,7 @@ _TYPES: dict[str, type] = {
     "alerts": _Alert,
     "models": _Model,
     "activations": _Activation,
+    "health": _Health,
     "counters": _Timed,
     "pit": _Pit,
 }

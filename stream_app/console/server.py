@@ -46,6 +46,7 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
     def overview(request: Request) -> Response:
         try:
             version, answer = store.overview(request.query_params.get("find", ""))
+            why = "" if answer else store.trouble()
         except NotReadableError as error:  # no version: the page asks again, whether or not the file changes
             return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
         except Exception as error:
@@ -53,7 +54,7 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
         tag = {"ETag": f'"{version}"'}
         if request.headers.get("if-none-match") == tag["ETag"]:
             return Response(status_code=304, headers=tag)
-        return JSONResponse({"overview": answer, "stream": store.stream, "why": ""}, headers=tag)
+        return JSONResponse({"overview": answer, "stream": store.stream, "why": why}, headers=tag)
 
     def detail(request: Request) -> Response:
         asked = request.query_params

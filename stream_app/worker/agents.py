@@ -355,5 +355,5 @@ class Worker:
             unwatched=sum(max(sent.get(n, 0) - state.next_offset, 0) for n, state in pipeline.watch_states.items()),
             late_blocks=sum(state.late_blocks for state in pipeline.watch_states.values()),
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
-            failing=dict(self.parts.failing),
+            failing={**self.parts.failing, **({"model": self._feed.unusable} if self._feed.unusable else {})},
         )

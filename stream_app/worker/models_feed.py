@@ -50,6 +50,7 @@ class ModelsFeed:
     Attributes:
         caught_up: set once all that was on the topic has been taken.
         taken: messages of the topic that were genuine notices, news or not.
+        unusable: why the newest promoted model cannot be taken, where it cannot: an older one stays in service.
 
     Raises:
         ModelError: a trusted key is damaged.
@@ -67,6 +68,7 @@ class ModelsFeed:
         self._damaged_keys = Seldom(log.error)
         self.caught_up = asyncio.Event()
         self.taken = 0
+        self.unusable = ""
 
     @property
     def refused(self) -> int:
@@ -137,13 +139,19 @@ class ModelsFeed:
         try:
             density = await self._density(notice) if notice.status == "promoted" else None
             model_point(notice)
-        except ModelError as error:
-            return Refusal("not_accepted", "", f"model {notice.model_id}: {error}")
         except Exception as error:  # signed or not: no notice stops a worker
-            return Refusal("not_accepted", "", f"model {notice.model_id}: {type(error).__name__}: {error}")
+            what = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+            return self._refused(notice, f"model {notice.model_id}: {what}")
+        if density is not None and self._notices.is_newest(notice):
+            self.unusable = ""
         await self._on_notice(notice, density, self._notices.is_newest(notice))
         self._notices.enter(notice)
         return notice
+
+    def _refused(self, notice: ModelNotice, why: str) -> Refusal:
+        if notice.status == "promoted" and self._notices.is_newest(notice):
+            self.unusable = f"the newest model cannot be used, so that a former one stays in service, or none: {why}"
+        return Refusal("not_accepted", "", why)
 
     async def _density(self, notice: ModelNotice) -> Density:
         density = await asyncio.to_thread(verified, artifact_of(notice), self._keys)

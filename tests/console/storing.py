@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from flowlib.calibration import PIT_BINS
 from schemas.pane_layout import ALPHAS, fixed_square, fixed_sum
-from schemas.records import Alert, Blame, ModelNotice
+from schemas.records import Alert, Blame, Health, ModelNotice
 from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
 from stream_app.stages.points import PaneWindows
 from stream_app.stages.summary import COLUMNS, WIDTH
+from stream_app.worker.health import health_point
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
 PANE_MS = 21_600_000
@@ -167,6 +168,10 @@ def _others(config: Config, panes: int) -> list[Point]:
         made.append(points.model_point(notice))
     made.append(points.activation_point(config, 0, 0, "model-one"))
     made.append(points.activation_point(config, 0, START_MS + panes * 3 // 4 * PANE_MS, "model-two"))
+    health = Health(
+        stream=config.stream, source="worker w-1", part="drainer", state="failing", says=HOSTILE, since_ms=end
+    )
+    made.append(health_point(health))
     counts = {"received": 10, "windowed": 7, "late": 1, "rejected": 1, "duplicate": 1}
     made += [point for p in range(2) for point in points.counters_points(config, p, [(end, counts, 0)])]
     return made

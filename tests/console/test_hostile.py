@@ -174,7 +174,7 @@ TIMES = st.one_of(
     st.binary(max_size=5),
     st.integers(START_MS, START_MS + 10**9),
 )
-MEASUREMENTS = st.sampled_from(["windows", "alerts", "models", "activations", "counters", "pit", "retrains"])
+MEASUREMENTS = st.sampled_from(["windows", "alerts", "models", "activations", "counters", "pit", "retrains", "health"])
 
 
 @st.composite

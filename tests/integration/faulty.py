@@ -24,7 +24,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.pipeline import Pipeline
 from stream_app.terminal import prepare_process
-from stream_app.worker import health, models_feed, noticing, process, status, supervision
+from stream_app.worker import agents, health, models_feed, noticing, process, status, supervision
 from stream_app.worker.agents import Worker
 from stream_app.worker.deciding import Decider
 from stream_app.worker.outbox import Outbox
@@ -153,8 +153,8 @@ def dead_drainer() -> None:
 
 
 def impatient() -> None:
-    """What counts as a stall takes two seconds; so does what is said of a transaction."""
-    process.STALL_S, noticing.TRANSACTION_S, health.SETTLE_S, health.REST_S = 2.0, 2.0, 0.5, 1.0
+    """A stall takes eight seconds, and a transaction is named after two."""
+    process.STALL_S, noticing.TRANSACTION_S, health.SETTLE_S, health.REST_S = 8.0, 2.0, 0.5, 1.0
 
 
 def full(*_: Any) -> None:
@@ -202,7 +202,7 @@ def main() -> None:
         for name, policy in supervision.POLICIES.items()
     }
     supervision.POLICIES.update(policies)
-    process.STATUS_S = 0.2
+    process.STATUS_S, agents.LOOK_S = 0.2, 0.5
     FAULTS[fault]()
     try:
         run_worker(load(toml), checked=False)

@@ -57,6 +57,7 @@ async function show(overview) {
   showVerdict(overview);
   showTiles(overview);
   showLeftOut(overview);
+  showHealth(overview);
   showSlices(overview, isChosen, choose);
   showAlerts(overview.alerts, choose);
   showFeatures(overview.features);

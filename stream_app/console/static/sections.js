@@ -52,6 +52,12 @@ function showVerdict(o) {
   ].filter(Boolean).join(" ");
 }
 
+function showHealth({ health }) {
+  $("health-panel").hidden = !health.length;
+  $("health").replaceChildren(...health.map((h) =>
+    make("li", {}, make("b", {}, h.part), ` since ${moment(h.time_ms)} UTC (${h.source}): ${h.says}`)));
+}
+
 function showLeftOut({ left_out: n }) {
   $("left-out").hidden = !n;
   $("left-out").textContent = `${count(n)} point${n === 1 ? "" : "s"} of the store ${n === 1 ? "is" : "are"} damaged and left out here.`;
