@@ -180,6 +180,16 @@ def signals(config: Config, follow: bool, as_json: bool, everything: bool) -> No
     tail_signals(config, out, is_trusted, follow=follow, as_json=as_json, everything=everything)
 
 
+@main.command(short_help="How the workers are.")
+@offline
+@click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
+def status(config: Config, as_json: bool) -> None:
+    """Tell how the workers of this state folder are: totals, lag, and what fails."""
+    from stream_app.worker.showing import show_status
+
+    show_status(config, out, as_json)
+
+
 @main.command(short_help="List and verify the models.")
 @online
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")

@@ -16,7 +16,7 @@ from stream_app.config import Config
 from stream_app.disk import remove_old
 from stream_app.stages.score.state import COUNTERS
 
-_FRESH_S = 5.0
+FRESH_S = 5.0
 """A worker that has written more recently counts as alive."""
 
 _OLD_S = 86_400.0
@@ -88,15 +88,15 @@ class StatusFile:
 def read_status(config: Config) -> dict[str, Any]:
     """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
-    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). They only grow, so a partition
-    counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive; they
+    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). ``received`` only grows, so
+    a partition counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive; they
     share a spool, so that its figures are the largest that one of them knows.
     """
     statuses = _read_all(config)
     if not statuses:
         return {}
     newest = statuses[-1]
-    alive = [status for status in statuses if newest.at - status.at < _FRESH_S]
+    alive = [status for status in statuses if newest.at - status.at < FRESH_S]
     began = [status.first_score_at for status in statuses if status.first_score_at]
     merged = {
         **msgspec.structs.asdict(newest),
@@ -124,7 +124,7 @@ def unread(config: Config) -> dict[int, int | None]:
     """Records of each source partition that its owner has not settled; None where the owner does not know, no entry
     where nobody owns it.
     """
-    alive = [status for status in _read_all(config) if time.time() - status.at < _FRESH_S]
+    alive = [status for status in _read_all(config) if time.time() - status.at < FRESH_S]
     return {partition: lag for status in alive for partition, lag in status.unread.items()}
 
 

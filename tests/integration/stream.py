@@ -292,7 +292,8 @@ class Stream:
         """Every point of the store, the wall clock's own ones (models, health) aside."""
         with sqlite3.connect(self.folder / "driftflow.sqlite") as link:
             rows = link.execute(
-                "SELECT measurement, series, time_ms, fields FROM points WHERE measurement NOT IN ('models', 'health') ORDER BY 1, 2, 3"
+                "SELECT measurement, series, time_ms, fields FROM points "
+                "WHERE measurement NOT IN ('models', 'health') ORDER BY 1, 2, 3"
             ).fetchall()
         link.close()
         return rows
