@@ -103,5 +103,6 @@ class Reading:
 _WHY = {
     "late": "its pane was closed (windows.lateness)",
     "duplicate": "an event with this id came before (event.id_field)",
-    "held": "it was further ahead than windows.max_future when the file ended",
+    "held": "it still waited when the file ended, further ahead than windows.max_future or among the first of its "
+    "partition (windows.clock)",
 }

@@ -88,9 +88,9 @@ class StatusFile:
 def read_status(config: Config) -> dict[str, Any]:
     """All workers of a state folder together, by the names of :class:`Status`; empty when none has written yet.
 
-    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). ``received`` only grows, so
-    a partition counts as the owner that came furthest counted it. What is in work is summed over the workers that are alive; they
-    share a spool, so that its figures are the largest that one of them knows.
+    The counters of all partitions are summed, each under its name (:data:`COUNTERS`). ``received`` only grows, so a
+    partition counts as the owner that came furthest counted it. What is in work is summed over the workers that are
+    alive; they share a spool, so that its figures are the largest that one of them knows.
     """
     statuses = _read_all(config)
     if not statuses:

@@ -172,6 +172,6 @@ def _others(config: Config, panes: int) -> list[Point]:
         stream=config.stream, source="worker w-1", part="drainer", state="failing", says=HOSTILE, since_ms=end
     )
     made.append(health_point(health))
-    counts = {"received": 10, "windowed": 7, "late": 1, "rejected": 1, "duplicate": 1}
+    counts = {"received": 10, "windowed": 7, "late": 0, "rejected": 1, "duplicate": 1, "held": 1}
     made += [point for p in range(2) for point in points.counters_points(config, p, [(end, counts, 0)])]
     return made

@@ -80,9 +80,10 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     assert overview["counters"] == {
         "received": 20,
         "windowed": 14,
-        "late": 2,
+        "late": 0,
         "rejected": 2,
         "duplicate": 2,
+        "held": 2,
         "closed_early": 0,
     }
     assert (overview["service"], overview["swaps"]) == ("model-two", 1)
@@ -354,6 +355,9 @@ def test_slices_with_any_characters_in_their_names_are_told_apart(tmp_path: Path
     _, overview = _store(tmp_path / "store.sqlite").overview()
     assert overview is not None
     assert {row["slice"] for row in overview["slices"]} == set(names)
+    _, found = _store(tmp_path / "store.sqlite").overview("E\u0301")
+    assert found is not None
+    assert [row["slice"] for row in found["slices"]] == [names[-1]], "looked for in another normal form"
     rules = {}
     for client in _serve(tmp_path / "store.sqlite"):
         for name in names:

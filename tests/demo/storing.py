@@ -14,6 +14,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Point
+from stream_app.stages.score.state import COUNTERS
 from stream_app.worker.state import StateStore
 from tests.stages.streams import config
 
@@ -27,7 +28,7 @@ def config_in(folder: Path) -> Config:
 
 def write_status(config: Config, received: int, unread: dict[str, int | None] | None = None, **fields: Any) -> None:
     """The status of one worker that owns both source partitions."""
-    counters = dict.fromkeys(("received", "windowed", "late", "rejected", "duplicate"), 0) | {"received": received}
+    counters = dict.fromkeys(COUNTERS, 0) | {"received": received}
     status = {
         "at": 100.0,
         "counters": {"0": counters},

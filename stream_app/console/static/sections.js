@@ -72,6 +72,7 @@ function showTiles(o) {
     [count(o.retrains), "times a new model was asked for"],
     [count(o.swaps), "models swapped in"],
     [`${count(c.late)} / ${count(c.rejected)} / ${count(c.duplicate)}`, "events late / rejected / duplicate"],
+    [count(c.held), "events held until their time comes"],
   ];
   $("tiles").replaceChildren(...tiles.map(([value, label]) => make("div", { class: "tile" }, make("b", {}, value), make("span", {}, label))));
 }
