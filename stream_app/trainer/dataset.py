@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowlib.copies import newest, units
 from flowlib.density import Density
-from flowlib.table import DAY_MS, Bools, Table
+from flowlib.table import DAY_MS, Bools, Ints, Table
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch
 
@@ -27,6 +28,7 @@ CALIBRATION, VALIDATION, GATE = 0, 1, 2
 """Folds by day number modulo 5; days of the other two folds train. A calibration day and a gate day each have one
 training day beside them: were one kind nearer to what the model was trained on, its p-values would not hold on the
 other."""
+_TRAIN, _NOWHERE = FOLDS, -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +95,49 @@ def without_unusable(rows: Table) -> Table:
     return rows.take(np.asarray(usable))
 
 
-def split(rows: Table, calibrate_from_ms: int) -> Split:
-    """Split by whole days.
+def split(rows: Table, calibrate_from_ms: int, together: bool = True) -> Split:
+    """Split by whole days. Copies (:mod:`flowlib.copies`) go by the newest of them: those that lie in another part than
+    that one are left out, and of those that calibrate and judge it alone is taken.
 
     Args:
-        rows: n rows.
+        rows: n rows, in order of time.
         calibrate_from_ms: days from here on may calibrate and judge; earlier ones train or stop training.
+        together: False where what becomes of a row must not depend on the others: copies are rows like any.
     """
     fold = rows.time_ms // DAY_MS % FOLDS
-    newest = rows.time_ms >= calibrate_from_ms
-    calibration = newest & (fold == CALIBRATION)
-    gate = newest & (fold == GATE)
-    validation = fold == VALIDATION
+    recent = rows.time_ms >= calibrate_from_ms
+    train = np.isin(fold, (CALIBRATION, GATE, VALIDATION), invert=True) | (~recent & (fold != VALIDATION))
+    part = np.where(train, _TRAIN, fold)
+    unit = _units(rows, together)
+    last = newest(unit)
+    once, of_unit = np.zeros(len(rows), dtype=bool), np.empty(len(last), dtype=np.int64)
+    once[last] = True
+    of_unit[unit[last]] = part[last]
+    part = np.where(of_unit[unit] == part, part, _NOWHERE)
     return Split(
-        rows.take(~(calibration | gate | validation)),
-        rows.take(validation),
-        rows.take(calibration),
-        rows.take(gate),
-        rows.take(calibration | gate | (newest & validation)),
+        rows.take(part == _TRAIN),
+        rows.take(part == VALIDATION),
+        rows.take((part == CALIBRATION) & once),
+        rows.take((part == GATE) & once),
+        rows.take(recent & np.isin(part, (CALIBRATION, GATE, VALIDATION))),
     )
 
 
-def leave_out(rows: Table, seed: int) -> tuple[Table, Table]:
+def leave_out(rows: Table, seed: int, together: bool = True) -> tuple[Table, Table]:
     """``(rest, left out)``: a tenth of the rows, at most :data:`LEFT_OUT_MAX`, drawn at random, and the others.
 
-    Drawn from the training rows themselves: on other days the attack of the membership gate would measure drift.
+    Drawn from the training rows themselves: on other days the attack of the membership gate would measure drift. With
+    a row its copies are left out; see :func:`split`.
     """
-    order = np.random.default_rng(seed).permutation(len(rows))
-    n = min(len(rows) // 10, LEFT_OUT_MAX)
-    return rows.take(np.sort(order[n:])), rows.take(np.sort(order[:n]))
+    unit = _units(rows, together)
+    last = newest(unit)
+    left = np.zeros(len(last), dtype=bool)
+    left[np.random.default_rng(seed).permutation(len(last))[: min(len(last) // 10, LEFT_OUT_MAX)]] = True
+    return rows.take(~left[unit]), rows.take(last[left[unit[last]]])
+
+
+def _units(rows: Table, together: bool) -> Ints:
+    return units(rows) if together else np.arange(len(rows))
 
 
 def thin(rows: Table, rows_max: int) -> Table:

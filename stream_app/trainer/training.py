@@ -59,12 +59,12 @@ def answer(
     retrain = Retrain(config, request, in_service, seen_ms)
     dropped = dropped if dropped is not None else Dropped()
     arrivals, rows = rows, _admissible(config, rows, in_service, dropped)
-    parts = split(rows, request.calibrate_from_ms)
+    parts = _split(config, request, rows, dropped)
     if _are_too_few(config, parts):
         return retrain.refused(len(rows), _too_few(config, parts, dropped))
     others = None
     if config.privacy.enabled or config.trainer.membership_gate:
-        members, others = leave_out(parts.train, retrain.seed)
+        members, others = _leave_out(retrain, parts)
         parts = replace(parts, train=members)
     try:
         candidate = _fit(retrain, parts, progress, checkpoint)
@@ -100,6 +100,19 @@ def _admissible(config: Config, rows: Table, in_service: Density | None, dropped
         dropped.add("quarantined", "", "anomalies must not train", int(strange.sum()))
         rows = rows.take(~strange)
     return thin(rows, config.model.max_rows)
+
+
+def _split(config: Config, request: RetrainRequest, rows: Table, dropped: Dropped) -> Split:
+    """The split of the rows; copies that it leaves out are counted. Privately they are rows like any."""
+    parts = split(rows, request.calibrate_from_ms, together=not config.privacy.enabled)
+    kept = len(parts.train) + len(parts.validation) + len(parts.calibration) + len(parts.gate)
+    if kept < len(rows):
+        dropped.add("repeated", "", "copies of other rows in every column", len(rows) - kept)
+    return parts
+
+
+def _leave_out(retrain: Retrain, parts: Split) -> tuple[Table, Table]:
+    return leave_out(parts.train, retrain.seed, together=not retrain.config.privacy.enabled)
 
 
 def _are_too_few(config: Config, parts: Split) -> bool:
@@ -159,6 +172,6 @@ def _judge(retrain: Retrain, candidate: Density, parts: Split, others: Table | N
     settings = retrain.config.trainer
     figures = gates.judge(candidate, retrain.in_service, parts.gate, settings)
     if others is not None:
-        _, members = leave_out(parts.train, retrain.seed)
+        _, members = _leave_out(retrain, parts)
         figures["membership"] = gates.membership(candidate, members, others, settings)
     return figures

@@ -38,7 +38,7 @@ def rows(shift: float = 0.0, seed: int = 0, n_days: int = DAYS) -> Table:
     """Twenty-four rows a day, two correlated columns."""
     g, n = np.random.default_rng(seed), n_days * 24
     x = g.standard_normal(n) + shift
-    numeric = np.column_stack([x, 0.7 * x + g.standard_normal(n)]).astype(np.float32)
+    numeric = np.column_stack([x, 0.7 * x + g.standard_normal(n)])
     times = np.arange(n, dtype=np.int64) * (DAY_MS // 24)
     return Table(numeric, np.zeros((n, 0), object), np.full(n, "all", object), times)
 

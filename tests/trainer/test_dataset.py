@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.table import DAY_MS, Table
 from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
 from stream_app.stages.batches import EventBatch
 from stream_app.trainer import dataset
-from stream_app.trainer.dataset import gather, quarantined, split
+from stream_app.trainer.dataset import gather, leave_out, quarantined, split
 
 CONFIG = Config(
     stream="s",
@@ -116,3 +117,50 @@ def test_thinning_keeps_the_span_of_time() -> None:
     thin = dataset.thin(rows(np.arange(1_000)), 100)
     assert len(thin) == 100
     assert (thin.time_ms[0], thin.time_ms[-1]) == (0, 999)
+
+
+def looped(days: int, period: int, seed: int) -> Table:
+    """Ten rows a day that come again every so many days."""
+    x = np.random.default_rng(seed).standard_normal((10 * period, 2))
+    at = np.arange(10 * days)
+    return Table.of(x[at % len(x)], time_ms=at * DAY_MS // 10)
+
+
+@given(st.integers(2, 40), st.integers(20, 60), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_row_and_its_copies_are_in_one_part(period: int, days: int, seed: int) -> None:
+    """Of whatever days: the newest of them says in which; those that calibrate and judge come once."""
+    table = looped(days, period, seed)
+    parts = split(table, (days - 15) * DAY_MS)
+    seen = {name: [tuple(row) for row in getattr(parts, name).numeric.tolist()] for name in parts.__dataclass_fields__}
+    held_out = set(seen.pop("held_out"))
+    for one, other in itertools.combinations(seen, 2):
+        assert not set(seen[one]) & set(seen[other]), (one, other)
+    assert set.union(*map(set, seen.values())) == {tuple(row) for row in table.numeric.tolist()}
+    assert not held_out & set(seen["train"]), "the reference is fitted on what trained nothing"
+    for name in ("calibration", "gate"):
+        assert len(set(seen[name])) == len(seen[name])
+
+
+def test_a_loop_of_days_calibrates_on_its_last_round() -> None:
+    """Sixty days of seven that come again and again: every part has rows, of the newest days."""
+    parts = split(looped(60, 7, 1), 40 * DAY_MS)
+    sizes = {name: len(getattr(parts, name)) for name in ("train", "validation", "calibration", "gate")}
+    assert min(sizes.values()) > 0, sizes
+    assert sizes["calibration"] in (10, 20)
+    assert (parts.calibration.time_ms >= 53 * DAY_MS).all()
+
+
+def test_without_looking_at_others_copies_are_rows_like_any() -> None:
+    table = looped(60, 7, 1)
+    parts = split(table, 40 * DAY_MS, together=False)
+    assert sum(len(getattr(parts, name)) for name in ("train", "validation", "calibration", "gate")) == len(table)
+
+
+def test_with_a_row_its_copies_are_left_out() -> None:
+    table = looped(60, 20, 2)
+    rest, out = leave_out(table, 3)
+    left = {tuple(row) for row in out.numeric.tolist()}
+    assert len(left) == len(out) == 20
+    assert not left & {tuple(row) for row in rest.numeric.tolist()}
+    assert len(rest) == 600 - 20 * 3

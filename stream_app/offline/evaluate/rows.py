@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flowlib.copies import units
 from flowlib.density import Density
 from flowlib.evaluation import gaussian_log_prob
 from flowlib.fit_config import FitConfig
@@ -88,10 +89,13 @@ def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
     file, rows = reading.file, dataset.gather(reading.events(), 0, _EVER_MS)
     if not len(rows):
         raise ModelError(f"{file} has no events that can be decoded: {reading.dropped.says() or 'it has no rows'}")
-    judging, training = _held_out(config, rows, subject)
+    unit, (judging, training) = units(rows), _held_out(config, rows, subject)
+    # A copy of a row that trained is not new to the model, whenever it comes.
+    judging &= ~np.isin(unit, unit[training])
     kind = "held-out events from its time of training"
     if judging.sum() < _ROWS_MIN:
-        judging, kind = rows.time_ms >= subject.until_ms, "events after its training"
+        later = rows.time_ms >= subject.until_ms
+        judging, kind = later & ~np.isin(unit, unit[~later]), "events after its training"
     if judging.sum() < _ROWS_MIN:
         raise ModelError(
             f"{file} has {int(judging.sum())} events that model {subject.density.model_id} has not seen; "
