@@ -19,7 +19,8 @@ _NAME_MAX, _DETAIL_MAX = 1_000, 2_000
 def dead_letter(
     config: Config, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None
 ) -> Outgoing:
-    """The dead letter of one message. Its id says which message, so whoever refuses it again says the same.
+    """The dead letter of one message. Its id says which message, so whoever refuses it again says the same; other
+    messages have the same offset where the topic was made anew.
 
     Args:
         config: the stream.
@@ -28,8 +29,9 @@ def dead_letter(
         value: of the message.
     """
     body = value or b""
+    digest = hashlib.sha256(body).hexdigest()
     letter = DeadLetter(
-        id=record_id("dead-letter", config.stream, topic, partition, offset),
+        id=record_id("dead-letter", config.stream, topic, partition, offset, digest),
         stream=config.stream,
         topic=topic,
         partition=partition,
@@ -37,7 +39,7 @@ def dead_letter(
         reason=refusal.reason,
         field=refusal.field[:_NAME_MAX],
         detail=refusal.detail[:_DETAIL_MAX],
-        sha256=hashlib.sha256(body).hexdigest(),
+        sha256=digest,
         size=len(body),
         body=body[:BODY_BYTES_MAX],
     )

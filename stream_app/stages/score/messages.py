@@ -34,7 +34,8 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
     """The anomaly records of some events (indices into ``scored``)."""
     events, names = scored.events, [*config.event.numeric, *config.event.categorical]
     source = (config.stream, events.topic, events.partition)
-    ids = record_ids([("event-anomaly", *source, int(events.offsets[i]), scored.model[i]) for i in index])
+    places = [(int(events.offsets[i]), int(events.event_time_ms[i])) for i in index]  # a topic made anew has new events
+    ids = record_ids([("event-anomaly", *source, *at, scored.model[i]) for i, at in zip(index, places, strict=True)])
     return [
         EventAnomaly(
             id=anomaly_id,

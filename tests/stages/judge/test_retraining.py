@@ -117,6 +117,14 @@ def test_marks_ahead_of_the_final_pane_are_not_thinned() -> None:
     assert len(marks.marks) == 2 * MARKS_MAX - 1
 
 
+def test_offsets_that_go_back_are_of_a_topic_that_was_made_anew() -> None:
+    """Those of the former one would ask for rows that are not there."""
+    marks = OffsetMarks([(1_000, 500), (2_000, 900)])
+    marks.add([(3_000, 7), (4_000, 12)])
+    assert marks.marks == [(3_000, 7), (4_000, 12)]
+    assert (marks.start(2_500), marks.end(4_000)) == (0, 12)
+
+
 def test_markers_sent_twice_change_nothing() -> None:
     once, twice = OffsetMarks(), OffsetMarks()
     for k in range(20):
