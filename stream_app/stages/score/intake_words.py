@@ -59,8 +59,8 @@ def alert(config: Config, topic: str, partition: int, told: Told) -> Alert:
         pane_end_ms=start + pane,
         statistic=change.statistic,
         threshold=OPEN,
-        evidence=f"likelihood ratio of a larger share than {config.event.tolerated:.2g} (event.tolerated), in rows "
-        "between false alarms",
+        evidence=f"likelihood ratio of a larger share than {_percent(config.event.tolerated)} (event.tolerated), in "
+        "rows between false alarms",
         model_id="",
         blame=[Blame(feature=name, weight=weight, detail=says)] if name else [],
         summary=f"all events: {says}",
@@ -78,8 +78,8 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
     if change.state == "resolve":
         return f"{_STATE['resolve']}{counted}, the last at @{change.until}."
     look = _LOOK.get(told.reason or told.detector, _ELSE)
-    tolerated = f"{change.hits / change.rows:.2g} of all where {config.event.tolerated:.2g} is tolerated"
-    return f"{_STATE[change.state]}{counted}, {tolerated}, such as @{change.until}{example}. {look}."
+    share = f"{_percent(change.hits / change.rows)} where {_percent(config.event.tolerated)} is tolerated"
+    return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}. {look}."
 
 
 def _times(told: Told) -> str:
@@ -89,6 +89,10 @@ def _times(told: Told) -> str:
     first, last = (_utc(time_ms) for time_ms in told.times_ms)
     then = f" when event time was at {_utc(told.clock_ms)}" if told.clock_ms != NO_TIME else ""
     return f" (dated {first} to {last}{then})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _utc(time_ms: int) -> str:

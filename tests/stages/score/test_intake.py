@@ -78,7 +78,7 @@ def test_each_reason_has_its_channel_and_is_told_with_its_field_and_an_example()
     told = [one for one in alerts_of(cfg, fates) if one.state == "open"]
     assert [one.detector for one in told] == ["rejected", "rejected"]
     assert told[0].summary == (
-        "all events: 17 of 17 events since e/3@900 are rejected as not_json, 1 of all where 0.01 is tolerated, such as "
+        "all events: 17 of 17 events since e/3@900 are rejected as not_json, 100 % where 1 % is tolerated, such as "
         "@916: invalid character (byte 3). Look at what the producer sends (event.format)."
     )
     assert told[0].blame == []
