@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from stream_app.stages.outputs import Outputs
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.readings import LocalTimes
 from stream_app.stages.score.state import ScoreState
+from stream_app.stages.score.timing import NOTHING
 
 _SHOWN_CHARS = 100
 
@@ -78,12 +79,12 @@ class Reading:
         held = {one.offset: self._where(one.offset) for one in state.timing.held}
         self._held[self._raw.partition] = held
 
-    def finish(self, states: Iterable[ScoreState]) -> None:
-        """Count what the source partitions have not windowed, once all batches are scored."""
-        for held in self._held.values():
-            for where in held.values():
-                self._add("held", "", _WHY["held"], where)
-        for state in states:
+    def finish(self, states: Mapping[int, ScoreState]) -> None:
+        """Count what the source partitions have not windowed, once all batches are scored; ``states`` are theirs."""
+        for partition, state in states.items():
+            why = _WHY["held"] if state.timing.clock_ms != NOTHING else _WHY["waiting"]
+            for where in self._held.get(partition, {}).values():
+                self._add("held", "", why, where)
             for name in ("late", "duplicate"):
                 self.dropped.add(name, "", "", state.counters[name], sys.maxsize)
 
@@ -103,6 +104,6 @@ class Reading:
 _WHY = {
     "late": "its pane was closed (windows.lateness)",
     "duplicate": "an event with this id came before (event.id_field)",
-    "held": "it still waited when the file ended, further ahead than windows.max_future or among the first of its "
-    "partition (windows.clock)",
+    "held": "it was further ahead than windows.max_future when the file ended",
+    "waiting": "the file ended before its partition had a clock (windows.clock)",
 }

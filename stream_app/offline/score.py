@@ -179,7 +179,7 @@ def _feed(run: LocalRun, reading: Reading, err: Console, spool: Spool | None = N
             if spool is not None and points:
                 spool.append(points)
             bar.advance(task, len(raw))
-    reading.finish(states.values())
+    reading.finish(states)
 
 
 @contextmanager

@@ -131,6 +131,14 @@ def test_a_cut_file_is_scored_as_far_as_it_goes_and_ends_with_a_sentence(folder:
     assert run.exit_code == 1
 
 
+def test_a_file_that_ends_before_there_is_a_clock_says_so(folder: Path) -> None:
+    rows = (folder / "events.csv").read_text().splitlines()
+    path = overwrite(folder / "short.csv", "\n".join(rows[:11]).encode())
+    run = invoke(folder, "score", str(path))
+    assert run.exit_code == 3, run.output
+    assert "the file ended before its partition had a clock (windows.clock)" in run.output
+
+
 def test_too_few_rows_name_the_reason_of_those_that_went(cfg: Config) -> None:
     events = [json.loads(body) for body in bodies(5, 600, 30_000)]
     for i, event in enumerate(events):
