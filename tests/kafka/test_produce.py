@@ -191,9 +191,7 @@ def test_a_cut_file_is_sent_as_far_as_it_goes_and_then_told(
     rows = [json.dumps({"time": START_MS, "x": i, "noise": os.urandom(30).hex()}) for i in range(500)]
     path = tmp_path / "events.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(rows).encode())[:-2_000])
-    with pytest.raises(
-        DriftflowError, match=r"events\.jsonl\.gz ends early .*: the \d+ rows before were used"
-    ):
+    with pytest.raises(DriftflowError, match=r"events\.jsonl\.gz ends early .*: the \d+ rows before were used"):
         run_produce(config, path, None, Console(quiet=True))
     assert [x for x, _ in producer.sent] == list(range(len(producer.sent)))
     assert 400 < len(producer.sent) < 500
