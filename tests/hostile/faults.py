@@ -74,8 +74,6 @@ WORKER = (
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "aiokafka", "goes on", times=2, in_ci=True),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "hang", "ends"),
     Fault("models feed", f"{_W}.agents:Worker.take_model", "bug", "ends"),
-    # The first events
-    Fault("first events", f"{_W}.first_events:look_at_first", "bug", "ends"),
     # The logs
     Fault("logs", f"{_W}.logs:look", "bug", "ends"),
     Fault("logs", f"{_W}.logs:look", "hang", "ends"),
