@@ -94,8 +94,8 @@ class EventConfig(Section, frozen=True):
     time_format: str = "iso8601"
     """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
     timezone: str = "UTC"
-    """Zone of times that carry none, of the hours, weekdays and seasons that ``model.context`` tells of, and of the hours
-    of the week at which events are usual."""
+    """Zone of times that carry none, of the hours, weekdays and seasons that ``model.context`` tells of, and of the
+    hours of the week at which events are usual."""
     categorical: list[str] = msgspec.field(default_factory=list)
     """Fields that hold one of some texts, or booleans."""
     id_field: str = ""
@@ -121,7 +121,8 @@ class EventConfig(Section, frozen=True):
     policy: dict[str, PolicyName] = msgspec.field(default_factory=dict)
     """How a field is read; ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``1.5``,
     ``1e3``, ``1,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals NaN and Infinity are
-    no fault; such fields are counted (``coerced``). ``strict``: their events are rejected."""
+    no fault, nor is a whole number of more digits than a float64 holds (beyond 2⁵³); such fields are counted
+    (``coerced``). ``strict``: their events are rejected."""
     unicode: UnicodeForm = "NFC"
     """The form that texts are brought into, so that one word is one slice and one category however it is put together;
     ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from stream_app.errors import DriftflowError
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _INFINITE = re.compile(r"([+-]?)inf(?:inity)?", re.IGNORECASE)
@@ -18,7 +20,8 @@ _NOT_A_NUMBER = re.compile(r"[+-]?nan", re.IGNORECASE)
 _BOOLEANS = {"true": 1, "false": 0}
 _WHOLE_MAX = 17
 """Digits of a whole number that is read as one: times in milliseconds have 13."""
-_EXACT = 2.0**53
+EXACT = 2**53
+"""Every whole number up to it is a float64."""
 _SHOWN_MAX = 50
 BEYOND = "is beyond 1.8e308, the most that a float64 holds"
 
@@ -28,15 +31,15 @@ Reader = Callable[[Any], Reading]
 """From a value of JSON, None where there is none, to what an event has of it."""
 
 
-class Misfit(ValueError):
+class Misfit(DriftflowError):
     """A value that its field cannot have."""
 
 
 def number(value: Any) -> Reading:
-    """A number of the kind that a float64 holds, or None.
+    """A number of the kind that a float64 holds, or None; of a whole number beyond 2⁵³ it may not hold the last digits.
 
-    >>> number(3), number("12,5"), number(True), number(float("nan"))
-    ((3, True), (12.5, False), (1, False), (None, False))
+    >>> number(3), number("12,5"), number(True), number(float("nan")), number(2**53 + 1)[1]
+    ((3, True), (12.5, False), (1, False), (None, False), False)
 
     Raises:
         Misfit: it is none, or there is more than one way to read it.
@@ -50,7 +53,7 @@ def number(value: Any) -> Reading:
     if not isinstance(value, int | float):
         raise Misfit(f"expected a number, got {kind_of(value)}")
     if isinstance(value, int):
-        return _finite(value, "it"), True
+        return _finite(value, "it"), abs(value) <= EXACT or int(float(value)) == value
     return (None if math.isnan(value) else value), math.isfinite(value)
 
 
@@ -93,9 +96,15 @@ def text_of(value: str | float | bool) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) or (value.is_integer() and abs(value) < _EXACT):
+    if isinstance(value, int) or (value.is_integer() and abs(value) < EXACT):
         return str(int(value))
     return format(Decimal(repr(value)), "f").removesuffix(".0") if value.is_integer() else repr(value)
+
+
+def wanted(value: Any) -> str:
+    """What a number should have been instead of this value."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return "a number of no more digits than a float64 holds" if whole else "a number"
 
 
 def kind_of(value: Any) -> str:

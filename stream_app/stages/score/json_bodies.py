@@ -24,6 +24,7 @@ from stream_app.stages.score.rejects import Undecodable
 _BEYOND = 10**400
 """Stands for every number that no float64 holds."""
 _DIGITS_MAX = 400
+_Exact = Annotated[int, msgspec.Meta(ge=-coercion.EXACT, le=coercion.EXACT)]
 _Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -36,7 +37,7 @@ class _Kind(NamedTuple):
 
 
 _TEXT = _Kind(str | _Int64 | float | bool | None, coercion.text)
-_NUMBER = _Kind(float | None, coercion.number)
+_NUMBER = _Kind(_Exact | float | None, coercion.number)
 _CLOCK = _Kind(int | float | None, coercion.clock)
 _MOMENT = _Kind(str | None, coercion.text)
 
@@ -107,7 +108,7 @@ def _reader(event: EventConfig, name: str, kind: _Kind) -> coercion.Reader:
         except coercion.Misfit as fault:
             raise Undecodable("wrong_type", name, str(fault)) from None
         if strict and not as_it_should_be:
-            wanted = "a text" if kind.read is coercion.text else "a number"
+            wanted = "a text" if kind.read is coercion.text else coercion.wanted(value)
             detail = f"expected {wanted}, got {coercion.kind_of(value)}, and event.policy is strict here"
             raise Undecodable("wrong_type", name, detail)
         return found, as_it_should_be

@@ -29,6 +29,26 @@ def test_from_day_60_on_30_percent_of_bodies_carry_a_nan_literal_and_from_day_75
     assert coerced(events) == [0] * 600 + ([1] * 3 + [0] * 7) * 15 + [2] * 150
 
 
+def test_a_whole_number_of_more_digits_than_a_float64_holds_is_counted() -> None:
+    """Neighbours beyond 2⁵³ are one number; one that is a float64 all the same has lost nothing."""
+    values = [2**53, 2**53 + 1, -(2**53) - 1, 2**60, 12345678901234567890, 1_770_000_000_000]
+    events, rejects = decode(*(body(amount=value) for value in values))
+    assert not rejects
+    assert events.numeric[:, 0].tolist() == [float(value) for value in values]
+    assert coerced(events) == [0, 1, 1, 0, 1, 0]
+    _, rejects = decode(*(body(amount=value) for value in values), policy={"amount": "strict"})
+    assert [(reject.row, reject.reason, reject.field) for reject in rejects] == [
+        (row, "wrong_type", "amount") for row in (1, 2, 4)
+    ]
+    assert rejects[0].detail.startswith("expected a number of no more digits than a float64 holds, got 900719925474099")
+
+
+def test_a_column_of_a_time_or_an_id_keeps_its_digits() -> None:
+    events, _ = decode(body(amount=1_770_000_020), body(amount=1_770_000_000.25))
+    assert events.numeric[:, 0].tolist() == [1_770_000_020, 1_770_000_000.25]
+    assert coerced(events) == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("written", "number"),
     [
