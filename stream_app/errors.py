@@ -17,6 +17,7 @@
     │       └── Unwritable     a point has no form that a sink could take
     ├── NotReadableError       the embedded store cannot be read now
     ├── FieldsMissing          none of a stream's first events has a field that the configuration names
+    ├── Misfit                 a value that its field cannot have
     └── Undecodable            a body is not an event
 
 Errors of flowlib, of a broker's client and of the operating system become one of these where they enter a command.
