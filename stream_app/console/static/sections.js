@@ -47,7 +47,7 @@ function showVerdict(o) {
     drift ? `${part(drift)} drifted: events there no longer look like those the model learned from.` : "",
     ...together.map((a) => `All slices together have drifted: ${a.says.replace(/\.$/, "")}.`),
     drifted || !n ? "" : fault || inflow ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
-    inflow ? `Too many events cannot be used as they arrive: ${[...new Set(o.intake.map((a) => a.detector.replace("_", " ")))].join(", ")}.` : "",
+    inflow ? `Events do not come as they should: ${[...new Set(o.intake.map((a) => a.detector.replace("_", " ")))].join(", ")}.` : "",
     o.faulty ? `${part(o.faulty)} a data fault.` : "",
   ].filter(Boolean).join(" ");
 }
