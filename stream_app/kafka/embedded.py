@@ -65,8 +65,8 @@ def find_tansu() -> Path:
 class EmbeddedBroker:
     """A Tansu broker on 127.0.0.1 that keeps everything in memory and dies with this process.
 
-    Good for the quickstart and for at-least-once tests. It has no transactions, no replay by time, no ACLs, no
-    retention and no compaction.
+    Good for the quickstart and for at-least-once tests. It has no replay by time, no ACLs, no retention and no
+    compaction. Of transactions it knows the half: it holds back what is open, and hands out what was aborted.
 
     Args:
         port: TCP port, or None for a free one.

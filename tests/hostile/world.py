@@ -19,11 +19,12 @@ from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 from schemas.codecs import Envelope, WireMessage, encode_event
-from schemas.records import MODEL_BYTES_MAX, ModelNotice, OffsetRange, RetrainRequest, record_id
+from schemas.records import MODEL_BYTES_MAX, Health, ModelNotice, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.models.keys import request_key, signing_key
 from stream_app.models.signing import sign
 from stream_app.stages.outputs import Outgoing
+from stream_app.worker.health import health_message
 from tests.stages import streams
 
 _STEPS = 20
@@ -133,6 +134,9 @@ class World:
             name = f"driftflow.{kind}.v1".encode()
             found = next(m for m in [*self.scored, *self.watched] if dict(m.headers).get("ce_type") == name)
             yield Genuine(kind, found.value, found.headers)
+        health = Health(stream="s", source="worker w-1", part="drainer", state="failing", says="away", since_ms=5)
+        message = health_message(self.config, health)
+        yield Genuine("health", message.value, message.headers)
         yield self.request(1)
         yield self.notice("refused", 1)
 
