@@ -27,7 +27,8 @@ from stream_app.models.loading import read_model, verified
 from stream_app.models.registry import Registry
 
 _HOW_TO = [
-    "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`",
+    "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`; numbers are "
+    "centred and scaled in float64 before they become features, for at an offset of 1e9 a float32 has no digits left",
     "log_prob = sum over columns of ladj - z*z/2 - log(2*pi)/2, plus the encoder's own log-Jacobian and category log "
     "probabilities; a value beyond the encoder's limits is unlikely beyond measure: report it without the flow",
     "log probability of a category in column k = level_log_prob.k at its place in levels[k]; of one that is not there "
