@@ -17,7 +17,7 @@ from flowlib import artifact
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
 from stream_app.models.keys import signing_key, trusted_keys
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Entry, Registry, ordered
 from tests.models.streams import config_in, density, notice_of
 from tests.worker.making import make_config
 
@@ -203,3 +203,21 @@ def test_of_two_processes_that_make_a_key_the_first_ones_counts(tmp_path: Path) 
     ]
     ids = {process.communicate(timeout=60)[0].strip() for process in both}
     assert ids == set(trusted_keys(config_in(tmp_path)))
+
+
+def test_a_configuration_is_brought_into_the_order_of_a_model(tmp_path: Path) -> None:
+    config, moved = config_in(tmp_path), config_in(tmp_path, numeric=("y", "x"))
+    assert ordered(moved) is moved, "no key and no model yet"
+    made = artifact.pack(density(), signing_key(config))
+    registry = Registry(config)
+    registry.save(made)
+    assert ordered(moved) is moved, "none is in service"
+    assert ordered(moved, made.model_id) == config
+    registry.promote(Entry(made.model_id, "r", 1))
+    assert ordered(moved) == config
+    assert Registry(ordered(moved)).current() is not None
+    others = config_in(tmp_path, numeric=("y", "z"))
+    assert ordered(others) is others
+    assert ordered(moved, "0" * 16) is moved
+    (tmp_path / "models" / f"{made.model_id}.model").write_bytes(b"garbage")
+    assert ordered(moved) is moved, "whoever loads it says so"
