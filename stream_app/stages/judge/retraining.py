@@ -39,9 +39,10 @@ class OffsetMarks:
                     self.marks = []
                 self.marks.append(mark)
 
-    def start(self, time_ms: int) -> int:
-        """An offset at or before the first row of panes that start at or after ``time_ms``; 0 where not known."""
-        return max((offset for end, offset in self.marks if end <= time_ms), default=0)
+    def start(self, time_ms: int, before: int = 0) -> int:
+        """Where the last mark up to ``time_ms`` stands in the log, or so many before it; 0 where not known."""
+        offsets = [offset for end, offset in self.marks if end <= time_ms]
+        return offsets[-1 - before] if len(offsets) > before else 0
 
     def end(self, time_ms: int) -> int:
         """Offset below which every row of panes up to ``time_ms`` lies. Later markers do not change it, so that a
@@ -95,13 +96,12 @@ class Retraining:
             return None
         self._asked_ms = now_ms
         start_ms = max(now_ms - settings.reference, 0)
-        # Rows may run ahead of the row that closes the pane before theirs by the lateness allowed for.
-        reach_ms = start_ms - self._config.windows.lateness
+        before, reach_ms = self._config.windows.clock - 1, start_ms - self._lead_ms
         train = [
             OffsetRange(
                 topic=self._config.topics.events,
                 partition=partition,
-                start=marks.start(reach_ms),
+                start=marks.start(reach_ms, before),
                 end=marks.end(now_ms),
                 start_ms=start_ms,
                 end_ms=now_ms,
@@ -120,6 +120,14 @@ class Retraining:
             train=train,
             calibrate_from_ms=max(now_ms - settings.calibration, start_ms),
         )
+
+    @property
+    def _lead_ms(self) -> int:
+        """How far rows may run ahead of the row that closes the pane before theirs: a clock that is the newest event
+        lags by the lateness alone, a median by what may be ahead of it too, and by its own events: a mark each at most.
+        """
+        windows = self._config.windows
+        return int(windows.lateness) + (windows.ahead_ms if windows.clock > 1 else 0)
 
     def to_state(self) -> int:
         """Plain value for a snapshot."""

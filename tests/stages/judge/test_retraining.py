@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from schemas.records import RetrainRequest
 from stream_app.config import Duration, WindowsConfig
-from stream_app.stages.batches import EventBatch
+from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.judge.retraining import MARKS_MAX, OffsetMarks, Retraining, thin
-from stream_app.stages.score.screening import Timing, screen
+from stream_app.stages.score.screening import screen
+from stream_app.stages.score.timing import Timing
 from stream_app.stages.snapshot import pack, unpack
 from tests.stages.streams import PANE, config
 
@@ -143,26 +144,31 @@ def test_an_unknown_source_starts_at_the_beginning() -> None:
     assert (OffsetMarks().start(10**12), OffsetMarks().end(10**12)) == (0, 0)
 
 
+@pytest.mark.parametrize("clock", [1, 16])
 @pytest.mark.parametrize("lateness", [0, 500, 3_000])
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 2_500)), min_size=1, max_size=60), st.integers(0, 40_000))
-def test_no_row_of_the_span_is_left_out(lateness: int, steps: list[tuple[int, int]], start_ms: int) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 300, 900, 90_000]), st.integers(0, 2_500)), min_size=1, max_size=90),
+    st.integers(0, 400_000),
+)
+def test_no_row_of_the_span_is_left_out(lateness: int, clock: int, steps: list[tuple[int, int]], start_ms: int) -> None:
     """Rows in any order, their real markers: each row at or after the start lies at or after the offset asked for."""
     base = np.cumsum([step for step, _ in steps])
     times = np.maximum(base + [ahead for _, ahead in steps], 0).astype(np.int64)
     n, marks = len(times), OffsetMarks()
-    windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness))
+    windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness), clock=clock)
     index = np.arange(n, dtype=np.int64)
     batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1)), *(np.empty((n, 1), object),) * 2)
-    screened = screen(Timing(), windows, batch, None)
-    for i in range(n):
-        if screened.closed_after_ms[i] > screened.closed_before_ms[i]:
-            closed = int(screened.closed_after_ms[i])
-            marks.add([(closed, i)])
+    screened = screen(Timing(), windows, batch, RawBatch("e", 0, index, [b"%d" % i for i in range(n)]))
+    for i, closed in enumerate(screened.closed_after_ms.tolist()):
+        if closed > screened.closed_before_ms[i]:
+            marks.add([(closed, int(screened.event[i]))])
     start_ms = start_ms // PANE * PANE
-    cfg = config(windows={"lateness": f"{lateness}ms"}, retrain={"reference": "1000s"})
+    own = {"lateness": f"{lateness}ms", "clock": clock, "max_future": None}
+    cfg = config(windows=own, retrain={"reference": "1000s"})
     made = ask(Retraining(cfg), start_ms + 1_000_000, marks={0: marks})
     assert made is not None
     assert made.train[0].start_ms == start_ms
-    wanted = np.flatnonzero(~screened.late & (times >= start_ms))
+    offsets = np.array([*range(n), *(held.offset for held in screened.released)])[screened.source]
+    wanted = offsets[screened.wanted & (screened.time_ms >= start_ms)]
     assert all(i >= made.train[0].start for i in wanted)
