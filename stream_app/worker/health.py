@@ -32,17 +32,29 @@ class Telling:
     Args:
         config: the stream.
         source: which process this is.
-        failing_before: parts that failed when other processes of the state folder were last heard of. Those that nobody
-            mends any more are said to be well once they do not fail here.
     """
 
-    def __init__(self, config: Config, source: str, failing_before: Iterable[str] = ()) -> None:
+    def __init__(self, config: Config, source: str) -> None:
         self._stream, self._source = config.stream, source
-        self._inherited = set(failing_before)
-        self._said = dict.fromkeys(self._inherited, "failing")
+        self._said: dict[str, str] = {}
+        self._inherited: set[str] = set()
+        self._adopted: set[tuple[str, float]] = set()
         self._changed: dict[str, tuple[str, int, float]] = {}
         """Part to its state now, and since when: by the wall clock and by a monotonic one."""
         self._told_s: dict[str, float] = {}
+
+    def adopt(self, left: Iterable[tuple[str, float]]) -> None:
+        """Take over what processes have left failing that live no more: it is said to be well once it does not fail
+        here.
+
+        Args:
+            left: part, and when that was written.
+        """
+        new = set(left) - self._adopted
+        self._adopted |= new
+        for part in {part for part, _ in new} - self._said.keys():
+            self._said[part] = "failing"
+            self._inherited.add(part)
 
     def due(self, failing: Mapping[str, str], now_ms: int, now_s: float) -> list[Health]:
         """Messages to send now; each stays due until it was :meth:`told`.
@@ -52,7 +64,7 @@ class Telling:
             now_ms: wall clock.
             now_s: a monotonic time.
         """
-        self._inherited -= failing.keys()
+        self._inherited &= self._said.keys() - failing.keys()
         for part in {*failing, *self._said, *self._changed}:
             state = "failing" if part in failing else "ok"
             if self._changed.get(part, ("",))[0] != state:

@@ -30,7 +30,7 @@ from stream_app.worker.health import Telling
 from stream_app.worker.noticing import Noticing
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
-from stream_app.worker.status import Status, StatusFile, read_status
+from stream_app.worker.status import Status, StatusFile, left_failing
 from stream_app.worker.supervision import Parts, sentences_only, watch_loop
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,7 @@ class _Run:
         self._worker, self._spool, self._drainer = worker, spool, drainer
         self._guard, self._parts = guard, worker.parts
         self._file = StatusFile(config)
-        failing = read_status(config).get("failing", {})
-        self._telling = Telling(config, f"worker {socket.gethostname()}-{os.getpid()}", failing)
+        self._config, self._telling = config, Telling(config, f"worker {socket.gethostname()}-{os.getpid()}")
         self._noticing, self._noticed = Noticing(config.topics.events), set[str]()
 
     async def until_the_end(self) -> None:
@@ -212,6 +211,7 @@ class _Run:
             for part, text in wrong.items():
                 self._parts.note(part, text)
             self._noticed = set(wrong)
+            self._telling.adopt(left_failing(self._config))
             for health in self._telling.due(self._status().failing, time.time_ns() // 1_000_000, time.monotonic()):
                 if not await self._worker.tell_health(health, HEALTH_S):
                     break  # later: the broker is slow or away

@@ -128,6 +128,12 @@ def unread(config: Config) -> dict[int, int | None]:
     return {partition: lag for status in alive for partition, lag in status.unread.items()}
 
 
+def left_failing(config: Config) -> set[tuple[str, float]]:
+    """Parts that failed in processes which are not alive any more, each with when that was written."""
+    dead = [status for status in _read_all(config) if time.time() - status.at >= FRESH_S]
+    return {(part, status.at) for status in dead for part in status.failing}
+
+
 def _read_all(config: Config) -> list[Status]:
     """What the workers have written, oldest first. A file that is damaged, cannot be read or is just being removed says
     nothing: its worker, where there is one, writes it again within the second.

@@ -14,7 +14,8 @@ class Told:
     """A worker whose parts fail as a test says; every message that is due is taken."""
 
     def __init__(self, config: Config, *before: str) -> None:
-        self.telling, self.now_s = Telling(config, "worker w-1", before), 0.0
+        self.telling, self.now_s = Telling(config, "worker w-1"), 0.0
+        self.telling.adopt((part, 5.0) for part in before)
 
     def after(self, seconds: float, **failing: str) -> list[tuple[str, str, str]]:
         """Part, state and text of what is sent after some seconds, looked at twice a second."""
@@ -71,6 +72,8 @@ def test_what_a_former_process_left_failing_is_well_once_it_does_not_fail_here(c
     told = Told(config, "worker", "drainer", "transaction e/0")
     assert told.after(INHERITED_S / 2, drainer="still away") == [], "who fails as before says nothing new"
     assert told.after(INHERITED_S, drainer="still away") == [("transaction e/0", "ok", ""), ("worker", "ok", "")]
+    told.telling.adopt([("worker", 5.0), ("transaction e/0", 5.0)])
+    assert told.after(2 * INHERITED_S, drainer="still away") == [], "the same file says the same for a day"
 
 
 @pytest.mark.parametrize("says", ["", "it has no room\x1b[2J", "x" * 100_000])

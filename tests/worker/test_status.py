@@ -7,11 +7,12 @@ import os
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_app.config import Config
 from stream_app.stages.score.state import COUNTERS
-from stream_app.worker.status import Status, StatusFile, folder_of, read_status, unread
+from stream_app.worker.status import Status, StatusFile, folder_of, left_failing, read_status, unread
 
 
 def write_as(config: Config, pid: int, monkeypatch: pytest.MonkeyPatch, age_s: float = 0.0, **fields: Any) -> None:
@@ -165,3 +166,12 @@ def test_a_damaged_file_says_nothing_and_the_others_are_read(
     path.mkdir() if blob is None else path.write_bytes(blob)
     assert read_status(config)["received"] == 9
     assert unread(config) == {0: 4}
+
+
+def test_what_dead_workers_have_left_failing_is_told_with_its_time(config: Config) -> None:
+    for age_s, part in ((0.0, "alive"), (60.0, "dead")):
+        file = StatusFile(config)
+        file.write(Status(failing={part: "away"}))
+        written = msgspec.json.decode(file._path.read_bytes())
+        file._path.write_bytes(msgspec.json.encode(written | {"at": written["at"] - age_s}))
+    assert {part for part, _ in left_failing(config)} == {"dead"}
