@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _WHAT = {
     "late": "came late, after their panes had closed",
-    "held": "are held back: they are dated further ahead of the others than windows.max_future allows",
+    "held": "show that others are dated too far ahead (windows.max_future), which are held back",
     "duplicate": "have an id that came before",
     "coerced": "were read leniently",
     "unscorable": "cannot be scored",

@@ -22,23 +22,38 @@ from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.shares import Bets
 from stream_app.stages.score.timing import NOTHING
 
+WAITING_MAX = 128
+"""Held events in a row that may be those of a stream that has slept (:mod:`.runs`)."""
+
 
 @dataclass(slots=True)
 class Telling:
-    """What is remembered of a source partition: the evidence, keys of bodies, and the time of the last point."""
+    """What is remembered of a source partition.
+
+    Attributes:
+        intake, renames: the evidence, and keys of bodies.
+        told_ms: time of the last point.
+        waiting: held events since the last one that was not.
+        held_ms: time of the last held event.
+        leap_ms: the longest jump so far.
+    """
 
     intake: Intake = field(default_factory=Intake)
     renames: Renames = field(default_factory=Renames)
     told_ms: int = NOTHING
+    waiting: int = 0
+    held_ms: int = NOTHING
+    leap_ms: int = 0
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a snapshot."""
-        return {"intake": self.intake.to_state(), "renames": self.renames.to_state(), "told_ms": self.told_ms}
+        plain = {name: getattr(self, name) for name in ("told_ms", "waiting", "held_ms", "leap_ms")}
+        return {"intake": self.intake.to_state(), "renames": self.renames.to_state(), **plain}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Telling:
         """Inverse of :meth:`to_state`."""
-        return cls(Intake.from_state(state["intake"]), Renames(**state["renames"]), state["told_ms"])
+        return cls(**{**state, "intake": Intake.from_state(state["intake"]), "renames": Renames(**state["renames"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,7 @@ class Teller:
     def tell(self, state: Telling, rows: Rows) -> list[Alarm]:
         """Take the rows of a batch in, and say what is to be told, in the order of its records."""
         raw, clocks = rows.raw, rows.clocks()
-        bad = [*self._bad(rows), self._looker.look(state.renames, raw, rows.decoded)]
+        bad = [*self._bad(state, rows), self._looker.look(state.renames, raw, rows.decoded)]
         out = []
         for told in state.intake.take(self._bets, raw.offsets, clocks, bad):
             state.told_ms = max(state.told_ms + 1, int(clocks[told.row]))
@@ -96,23 +111,49 @@ class Teller:
             out.append(Alarm(told.row, record, intake_point(record, source, state.told_ms)))
         return out
 
-    def _bad(self, rows: Rows) -> Iterator[Bad]:
+    def _bad(self, state: Telling, rows: Rows) -> Iterator[Bad]:
         timing, events, decoded = rows.timing, rows.events, rows.decoded
         yield from self._rejected(rows)
+        yield self._held(state, rows)
         yield self._of("late", events, timing.late, lambda i: "")
         yield self._of("duplicate", events, timing.duplicate, lambda i: f"id {events.ids[i]!r}" if events.ids else "")
-        leaps = timing.leap_ms > self._config.windows.ahead_ms
-        held = self._of("held", events, (timing.held & (timing.clock_ms != NOTHING)) | leaps, lambda i: "")
-        yield Bad("held", "", held.rows, held.sample, None, np.unique(events.rows[leaps]))
         if decoded.coerced is not None:
             index = np.flatnonzero(decoded.coerced > 0)
             yield Bad("coerced", "", decoded.rows[index], lambda i: self._coerced(rows, int(index[i])))
+
+    def _held(self, state: Telling, rows: Rows) -> Bad:
+        """Events that show that those which are held were wrong, and held ones of a run too long to be a stream that
+        has slept. A run that is believed is a jump, told where it is twice as long as any before: a stream may sleep
+        every night.
+        """
+        timing, at = rows.timing, rows.events.rows
+        held = timing.held & (timing.clock_ms != NOTHING)
+        others = np.where(held, -1, np.arange(len(held)))
+        waiting = np.arange(len(held)) - np.maximum.accumulate(np.where(others < 0, -1 - state.waiting, others))
+        hits = (timing.strays > 0) | (held & (waiting > WAITING_MAX))
+        jumps = np.zeros(len(held), dtype=bool)
+        for i in np.flatnonzero(timing.leap_ms > self._config.windows.ahead_ms).tolist():
+            jumps[i] = timing.leap_ms[i] > 2 * state.leap_ms
+            state.leap_ms = max(state.leap_ms, int(timing.leap_ms[i]))
+        before = np.maximum.accumulate(np.concatenate(([-1], np.where(held, np.arange(len(held)), -1))))
+        first_ms, name = state.held_ms, self._config.event.time_field
+        index = np.flatnonzero(hits | jumps)
+        places, first = np.unique(at[index], return_index=True)
+
+        def sample(i: int) -> Sample:
+            last = int(before[int(index[first[i]]) + 1])
+            return Sample(name, "", int(timing.time_ms[last]) if last >= 0 else first_ms)
+
+        if len(held):
+            state.waiting = int(waiting[-1]) if held[-1] else 0
+            state.held_ms = int(timing.time_ms[before[-1]]) if before[-1] >= 0 else state.held_ms
+        return Bad("held", "", places, sample, None, np.unique(at[jumps]))
 
     def _of(self, detector: str, events: EventBatch, mask: Bools, detail: Callable[[int], str]) -> Bad:
         """The rows of some events: of several at a row, which were held before, the first."""
         index = np.flatnonzero(mask)
         at, first = np.unique(events.rows[index], return_index=True)
-        name = {"held": self._config.event.time_field, "duplicate": self._config.event.id_field}.get(detector, "")
+        name = self._config.event.id_field if detector == "duplicate" else ""
 
         def sample(i: int) -> Sample:
             event = int(index[first[i]])

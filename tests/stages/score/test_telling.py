@@ -134,7 +134,7 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
         mixed += [body, event(5 * DAY + i * DAY, 60_000 + i)] if i % 10 == 0 and i > 300 else [body]
     wrong = alerts(score_all(pipeline(config(), [model]), 0, mixed, [170]))
     assert [alert.detector for alert in wrong if alert.state == "open"] == ["held"]
-    assert "are held back" in wrong[0].summary
+    assert "which are held back (dated 1970-1" in wrong[0].summary
     assert "windows.max_future" in wrong[0].summary
     made = pipeline(config(), [model])
     slept = score_all(made, 0, [*good(300), *(event(10 * DAY + i * 100, 50_000 + i) for i in range(2_000))], [170])
@@ -144,6 +144,21 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
     assert "it slept, or a clock is wrong" in jump.summary
     assert [alert.state for alert in alerts(slept)] == ["open", "resolve"]
     assert made.score_states[0].counters["windowed"] == 2_300
+
+
+def test_a_stream_that_sleeps_every_night_is_told_of_once(model: Density) -> None:
+    nights = [event(day * DAY + i * 100, day * 1_000 + i) for day in range(12) for i in range(200)]
+    made = pipeline(config(), [model])
+    out = score_all(made, 0, nights, [170])
+    assert said(out) == [("held", "open"), ("held", "resolve")]
+    assert made.score_states[0].counters["windowed"] == len(nights)
+
+
+def test_events_all_of_which_are_far_ahead_and_disagree_are_told_within_two_hundred(model: Density) -> None:
+    rng = np.random.default_rng(3)
+    values = [*good(300), *(event(int(t), 10_000 + i) for i, t in enumerate(rng.integers(5 * DAY, 9_000 * DAY, 200)))]
+    first = alerts(score_all(pipeline(config(), [model]), 0, values, [60]))[0]
+    assert (first.detector, first.state) == ("held", "open")
 
 
 def test_a_field_that_gets_another_name_is_told_with_the_likely_one(model: Density) -> None:
@@ -171,7 +186,8 @@ def test_cuts_into_batches_do_not_matter(model: Density, sizes: list[int]) -> No
     values: list[bytes | None] = []
     for i, body in enumerate(good(2_600)):
         draw = rng.random() if 400 < i < 1_400 else 1.0
-        bad = [b"{", None, body, event(i * 100 + 3 * DAY, i), event(0, 90_000 + i), event(i * 100, i, x="1,5")]
+        ahead = event(i * 100 + 3 * DAY + i % 7 * DAY, i)
+        bad = [b"{", None, body, ahead, event(0, 90_000 + i), event(i * 100, i, x="1,5")]
         values.append(bad[int(draw * 10)] if draw < 0.6 else body)
     whole, parts = pipeline(config(), [model]), pipeline(config(), [model])
     a, b = score_all(whole, 0, values, [len(values)]), score_all(parts, 0, values, sizes)
