@@ -11,7 +11,8 @@ from stream_app.stages.score.state import COUNTERS
 from tests.integration.conftest import MakeStream
 
 Value = bytes | None
-EXTREME, LENIENT = "no reason: scored as very unlikely", "no reason: read leniently"
+EXTREME, LENIENT, HELD = "no reason: scored as very unlikely", "no reason: read leniently", "no reason: held back"
+NO_REASON = (EXTREME, LENIENT, HELD)
 
 
 def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
@@ -43,7 +44,7 @@ def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
         "bad_time": [
             json.dumps({**good, "timestamp": text}).encode() for text in ("yesterday", "2013-99-99T00:00:00", "")
         ],
-        "far_future": [json.dumps({**good, "timestamp": "2199-01-01T00:00:00"}).encode()],
+        HELD: [json.dumps({**good, "timestamp": "2199-01-01T00:00:00"}).encode()],
         "too_large": [json.dumps({**good, "note": "x" * 2_000_000}).encode()],
         "tombstone": [None],
         "schema_registry": [b"\0\0\0\0\7\x02\x0aavro"],
@@ -64,13 +65,15 @@ def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, examp
     stream.publish()
     rows = stream.rows(example)[:9_000]
     wanted: Counter[str] = Counter()
+    held = 0
     mixed: list[tuple[Value, Value]] = []
     for i, (key, value) in enumerate(rows):
         mixed.append((key, value))
         if i % 100 == 99:
             kinds = bad_values(json.loads(value or b""))
             reason = sorted(kinds)[(i // 100) % len(kinds)]
-            wanted[reason] += reason not in (EXTREME, LENIENT)
+            wanted[reason] += reason not in NO_REASON
+            held += reason == HELD
             mixed.append((key, chance.choice(kinds[reason])))
     stream.produce(mixed)
     worker = stream.start_worker()
@@ -80,6 +83,7 @@ def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, examp
     status, letters = stream.status(), stream.dead_letters()
     assert Counter(letter["reason"] for letter in letters) == +wanted, f"seed {seed}"
     assert status["rejected"] == len(letters) == sum(wanted.values())
+    assert status["held"] == held > 0
     assert status["received"] == len(mixed) == sum(status[name] for name in COUNTERS if name != "received")
     for letter in letters:
         assert (letter["topic"], len(letter["sha256"])) == (stream.config.topics.events, 64)
