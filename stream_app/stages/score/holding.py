@@ -3,8 +3,9 @@
 The clock of a source partition is the lower median of its last ``windows.clock`` accepted events, so that it takes half
 of them to move it. A row votes where it is at most a pane ahead of it, or as far as the last events let expect, where
 they are sparse. Rows further ahead go to their panes and have no vote; those beyond ``windows.max_future`` are held.
-Rows ahead form a *run* until a row comes that is not; late rows do not end it, they may be a backfill beside it. A run
-is believed, and moves the clock, where it has
+Rows ahead form a *run* until a row comes that is not; late rows do not end it, they may be a backfill beside it. Those
+that are held form one of their own, which any row ends that lies nearer. A run is believed, and moves the clock, where
+it has
 
 - 16 rows, more than half of which lie within ``max_future`` of their median, and 8 of which are not the first of their
   slices: one row of each station moves nothing, however many stations there are;
@@ -97,7 +98,8 @@ class Judge:
     """
 
     def __init__(self, state: Timing, windows: WindowsConfig, rows: Rows) -> None:
-        self._state, self._rows, self._run = state, rows, Run(state)
+        self._state, self._rows = state, rows
+        self._near, self._far = Run(state.near), Run(state.far, sum(len(one.value) for one in self._strays()))
         self._pane_ms, self._lateness_ms = int(windows.pane), int(windows.lateness)
         self._ahead_ms, self._votes_max, self._open_max = windows.ahead_ms, windows.clock, windows.max_open_panes
         self._sorted = sorted(state.votes)
@@ -123,7 +125,7 @@ class Judge:
                 self._take_ahead(i, time_ms, key)
             elif self._is_news(time_ms, key):
                 self._vote(time_ms)
-                strays = self._end_run(i) if state.run else 0
+                strays = self._end_runs(i) if state.near or state.far else 0
                 if state.held and self._lowest_ms <= self._near_ms:
                     self._release(i)
                 self._enter(i, i, time_ms, key, True, strays)
@@ -207,29 +209,34 @@ class Judge:
 
     def _take_ahead(self, i: int, time_ms: int, key: str) -> None:
         rows, state = self._rows, self._state
-        held = time_ms > self._far_ms or self._is_crowded(time_ms)
-        self._run.join(rows.offsets[i], time_ms, rows.slice(i), key, rows.body(i), held)
+        is_far = time_ms > self._far_ms
+        held, strays = is_far or self._is_crowded(time_ms), 0 if is_far else self._end_far(i)
+        run = self._far if is_far else self._near
+        if is_far and not state.far:
+            state.far_from = rows.offsets[i]
+        run.join(time_ms, rows.slice(i), key, rows.body(i), held)
         if held:
             self._hold(i, time_ms, key)
-        believed = self._run.believed(self._far_ms - state.clock_ms)
+        believed = run.believed(self._far_ms - state.clock_ms)
         if believed:
-            self._leap(i, time_ms, key, held, believed)
+            self._leap(i, time_ms, key, held, believed, strays)
         elif held:
-            self._keep(i, time_ms, state.closed_ms)
+            self._keep(i, time_ms, state.closed_ms, strays)
         else:
-            self._enter(i, i, time_ms, key, False)
+            self._enter(i, i, time_ms, key, False, strays)
 
     def _is_crowded(self, time_ms: int) -> bool:
         """Whether a pane ahead would take the room that panes around the clock need."""
         opened = self._state.open_ms
         return len(opened) >= max(self._open_max // 2, 1) and time_ms // self._pane_ms * self._pane_ms not in opened
 
-    def _leap(self, i: int, time_ms: int, key: str, held: bool, believed: list[int]) -> None:
+    def _leap(self, i: int, time_ms: int, key: str, held: bool, believed: list[int], strays: int) -> None:
         """Move the clock to a believed run, whose rows are judged again as if it had always been there."""
         state, before_ms = self._state, self._state.clock_ms
         self._set_votes([*state.votes, *believed][-min(self._votes_max, 2 * len(believed) - 1) :])
-        state.run.clear()
-        self._settle(i, time_ms, key, held, 0, state.clock_ms - before_ms)
+        self._near.clear()
+        self._far.clear()
+        self._settle(i, time_ms, key, held, strays, state.clock_ms - before_ms)
 
     def _settle(self, i: int, time_ms: int, key: str, held: bool, strays: int, leap_ms: int) -> None:
         """A row after which the clock stands elsewhere: what it releases, itself, and what there is no room for."""
@@ -270,7 +277,10 @@ class Judge:
         state.closed_ms = min(first // self._pane_ms * self._pane_ms, self._due_ms)
         ahead = [one for one in state.held if one.time_ms > self._near_ms]
         for one in (last := [one for one in ahead if one.offset > voting[-1].offset]):
-            self._run.join(one.offset, one.time_ms, one.slice, one.id, one.value, True)
+            is_far = one.time_ms > self._far_ms
+            if is_far and not state.far:
+                state.far_from = one.offset
+            (self._far if is_far else self._near).join(one.time_ms, one.slice, one.id, one.value, True)
         first_verdict = len(self.verdicts)
         self._settle(i, time_ms, key, True, len(ahead) - len(last), 0)
         self.verdicts[first_verdict] = self.verdicts[first_verdict]._replace(before_ms=0)
@@ -294,17 +304,31 @@ class Judge:
             self.released.append(one)
             self._enter(len(self._rows.times) + len(self.released) - 1, i, one.time_ms, one.id, False)
 
-    def _end_run(self, i: int) -> int:
-        """A row where the clock is: those ahead of it were wrong. Returns how many are held."""
-        strays = len(self._run.held())
-        self._state.run.clear()
+    def _strays(self) -> list[Held]:
+        """The held events of the run beyond ``max_future``."""
+        state, n = self._state, 0
+        while state.far and n < len(state.held) and state.held[-1 - n].offset >= state.far_from:
+            n += 1
+        return state.held[len(state.held) - n :]
+
+    def _end_far(self, i: int) -> int:
+        """A row nearer to the clock: those beyond ``max_future`` were wrong. Returns how many they are."""
+        if not self._state.far:
+            return 0
+        strays = len(self._strays())
+        self._far.clear()
         self._give_up(i)
         return strays
+
+    def _end_runs(self, i: int) -> int:
+        """A row where the clock is: those ahead of it were wrong. Returns how many are held."""
+        self._near.clear()
+        return self._end_far(i)
 
     def _give_up(self, i: int) -> None:
         """Make room among the events that are in no run."""
         held = self._state.held
-        while not self._state.run and held and (len(held) > RUN_MAX or self._held_bytes > HELD_BYTES_MAX // 2):
+        while not self._state.far and held and (len(held) > RUN_MAX or self._held_bytes > HELD_BYTES_MAX // 2):
             furthest = max(held, key=_TIME)
             held.remove(furthest)
             self._held_bytes -= len(furthest.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from stream_app.stages.score.timing import Ahead, Held, Timing
+from stream_app.stages.score.timing import Ahead
 
 HELD_MAX = 1_024
 HELD_BYTES_MAX = 4 * 1024 * 1024
@@ -19,40 +19,29 @@ RUN_MAX = HELD_MAX // 2
 
 
 class Run:
-    """The run of a source partition, with what can be worked out from it at any time.
+    """Rows ahead, with what can be worked out from them at any time.
 
     Args:
-        state: its ``run`` and ``run_from`` are changed in place.
+        rows: changed in place.
     """
 
-    def __init__(self, state: Timing) -> None:
-        self._state = state
-        self._slices = {one.slice for one in state.run}
-        self._marks = {one.mark for one in state.run}
-        self._bytes = sum(len(one.value) for one in self.held())
+    def __init__(self, rows: list[Ahead], body_bytes: int = 0) -> None:
+        self._rows, self._bytes = rows, body_bytes
+        self._slices = {one.slice for one in rows}
+        self._marks = {one.mark for one in rows}
 
-    def held(self) -> list[Held]:
-        """Its rows that are held."""
-        state, n = self._state, 0
-        while state.run and n < len(state.held) and state.held[-1 - n].offset >= state.run_from:
-            n += 1
-        return state.held[len(state.held) - n :]
-
-    def begin(self, offset: int) -> None:
-        """A new run starts at an offset."""
-        self._state.run.clear()
-        self._state.run_from, self._bytes = offset, 0
+    def clear(self) -> None:
+        """It ends."""
+        self._rows.clear()
         self._slices.clear()
         self._marks.clear()
+        self._bytes = 0
 
-    def join(self, offset: int, time_ms: int, slice_: str, key: str, body: bytes, held: bool) -> None:
+    def join(self, time_ms: int, slice_: str, key: str, body: bytes, held: bool) -> None:
         """A row. One event that is sent again and again speaks once."""
-        state = self._state
-        if not state.run:
-            self.begin(offset)
         mark = key or hashlib.blake2b(body, digest_size=8).hexdigest()
         if mark not in self._marks:
-            state.run.append(Ahead(time_ms, slice_, mark))
+            self._rows.append(Ahead(time_ms, slice_, mark))
             self._marks.add(mark)
             self._slices.add(slice_)
         self._bytes += len(body) if held else 0
@@ -63,7 +52,7 @@ class Run:
         Args:
             slack_ms: rows that are no further apart than this are together.
         """
-        run = self._state.run
+        run = self._rows
         times = [one.time_ms for one in run]
         if len(run) >= RUN_MAX or self._bytes > HELD_BYTES_MAX // 2:
             return times

@@ -93,7 +93,7 @@ def screen(state: Timing, windows: WindowsConfig, events: EventBatch, raw: RawBa
 def _at_once(state: Timing, windows: WindowsConfig, events: EventBatch) -> Screening | None:
     """The screening of a batch in which every event is on time and new; None for any other, nothing is changed then."""
     times, n, size, pane = events.event_time_ms, len(events), windows.clock, int(windows.pane)
-    if not n or state.run or len(state.votes) != size or state.clock_ms == NOTHING or _read_twice(events):
+    if not n or state.near or state.far or len(state.votes) != size or state.clock_ms == NOTHING or _read_twice(events):
         return None
     seen = np.concatenate((np.array(state.votes, dtype=np.int64), times))
     clock, near = _clocks(state, windows, seen)

@@ -39,9 +39,10 @@ class Timing:
         open_ms: starts of the open panes that an event has reached, ascending.
         ids: ids seen in panes that are still open, with their event times.
         held: events that wait, by offset.
-        run: rows that have come ahead of the clock since the last one that was not; they are believed where they agree
-            (:mod:`.holding`).
-        run_from: offset of the first of them.
+        near: rows that have come ahead of the clock since the last one that was not, those beyond ``max_future`` left
+            out; they are believed where they agree (:mod:`.holding`).
+        far: rows beyond ``max_future`` since the last one that was not.
+        far_from: offset of the first of them.
         is_restored: held events are from a snapshot, and the configuration may be another now; in no snapshot.
     """
 
@@ -52,8 +53,9 @@ class Timing:
     open_ms: list[int] = field(default_factory=list)
     ids: dict[str, int] = field(default_factory=dict)
     held: list[Held] = field(default_factory=list)
-    run: list[Ahead] = field(default_factory=list)
-    run_from: int = 0
+    near: list[Ahead] = field(default_factory=list)
+    far: list[Ahead] = field(default_factory=list)
+    far_from: int = 0
     is_restored: bool = False
 
     def to_state(self) -> dict[str, Any]:
@@ -65,5 +67,6 @@ class Timing:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Timing:
         """Inverse of :meth:`to_state`."""
-        held, run = [Held(*one) for one in state["held"]], [Ahead(*one) for one in state["run"]]
-        return cls(**{**state, "held": held, "run": run}, is_restored=True)
+        held = [Held(*one) for one in state["held"]]
+        near, far = ([Ahead(*one) for one in state[run]] for run in ("near", "far"))
+        return cls(**{**state, "held": held, "near": near, "far": far}, is_restored=True)

@@ -76,8 +76,12 @@ def _measure(kind: Kind, share: float, seed: int) -> dict[str, Any]:
         "honest_between": sum(not message.bad for message in window) if window else None,
         "said_by": sorted(first_said, key=first_said.__getitem__),
         "channel_right": bool(right) if kind.channels else not first_said,
-        "replay_equal": run.sent == again.sent,
+        "replay_equal": _sent(run) == _sent(again),
     }
+
+
+def _sent(run: LocalRun) -> dict[tuple[str, int], list[Outgoing]]:
+    return {key: messages for key, messages in run.sent.items() if messages}
 
 
 def _make(config: Config) -> LocalRun:
