@@ -126,8 +126,10 @@ def _load(raw: bytes) -> dict[str, Any]:
     """The body as Python's own reader has it, which knows NaN; bytes that are no UTF-8 become lone surrogates."""
     try:
         body = _JSON.decode(raw.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Undecodable("not_json", "", f"{str(error)[:200]}{looks_like(raw)}") from None
+    except RecursionError:
+        raise Undecodable("not_json", "", "objects and lists are nested too deeply in it to be read") from None
     if not isinstance(body, dict):
         raise Undecodable("wrong_type", "", f"expected an object, got {coercion.kind_of(body)}{looks_like(raw)}")
     return body

@@ -237,6 +237,7 @@ def test_bodies_with_the_header_of_a_schema_registry(header: bytes, said: str) -
         (b"\x85\xa2at", "it begins like MessagePack"),
         (b"<event/>", "it begins like XML"),
         (b"[" + body() + b"]", "expected an object, got a list"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"\0", "Expecting value"),
         (b"\0" * 64, "Expecting value"),
     ],
