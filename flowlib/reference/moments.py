@@ -7,6 +7,7 @@ each of them, the product of each pair: ``2 (d + 1) + p``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -63,6 +64,18 @@ class Normal:
     product_sd: Floats
     pairs: Ints
 
+    @cached_property
+    def second(self) -> tuple[Floats, Floats, Floats]:
+        """``(m, d + 1)`` twice the means, their squares and those of the deviations."""
+        return 2 * self.mean, self.mean**2, self.sd**2
+
+    @cached_property
+    def of_pairs(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """``(m, p)`` means of each pair's columns, these multiplied, and their deviations multiplied."""
+        i, j = self.pairs.T
+        mean_i, mean_j = self.mean[:, i], self.mean[:, j]
+        return mean_i, mean_j, mean_i * mean_j, self.sd[:, i] * self.sd[:, j]
+
     def take(self, index: Ints) -> Normal:
         """Some of the slices."""
         return Normal(
@@ -76,12 +89,11 @@ def deviations(sums: Sums, normal: Normal) -> tuple[Floats, Floats]:
     Second moments are taken about the slice's own mean: Σ(x − m)² = Σx² − 2m·Σx + n·m², and likewise for products
     (:func:`centred_products`).
     """
-    n, mean, sd = sums.present, normal.mean, normal.sd
-    i, j = normal.pairs.T
-    location = (sums.base - n * mean) / sd
-    scale = ((sums.square - 2 * mean * sums.base + n * mean**2) / sd**2 - n) / normal.square_sd
-    both, centred = centred_products(sums, mean, normal.pairs)
-    product = (centred / (sd[:, i] * sd[:, j]) - both * normal.product) / normal.product_sd
+    n, (twice, square, variance) = sums.present, normal.second
+    location = (sums.base - n * normal.mean) / normal.sd
+    scale = ((sums.square - twice * sums.base + n * square) / variance - n) / normal.square_sd
+    both, centred = _centred(sums, normal.pairs, *normal.of_pairs[:3])
+    product = (centred / normal.of_pairs[3] - both * normal.product) / normal.product_sd
     return np.concatenate([n, n, both], axis=1), np.concatenate([location, scale, product], axis=1)
 
 
@@ -92,9 +104,14 @@ def centred_products(sums: Sums, mean: Floats, pairs: Ints) -> tuple[Floats, Flo
     their share of all its events, or a gap in one column would look like dependence on the others.
     """
     i, j = pairs.T
+    return _centred(sums, pairs, mean[:, i], mean[:, j], mean[:, i] * mean[:, j])
+
+
+def _centred(sums: Sums, pairs: Ints, mean_i: Floats, mean_j: Floats, means: Floats) -> tuple[Floats, Floats]:
+    i, j = pairs.T
     both = np.minimum(sums.present[:, i], sums.present[:, j])
     usual = sums.base / np.maximum(sums.present, 1.0)
-    off = mean[:, j] * usual[:, i] + mean[:, i] * usual[:, j] - mean[:, i] * mean[:, j]
+    off = mean_j * usual[:, i] + mean_i * usual[:, j] - means
     return both, sums.product - both * off
 
 

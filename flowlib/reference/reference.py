@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ class Reference:
         """What is normal in each row's slice."""
         return Normal(self.mean, self.sd, self.product, self.square_sd, self.product_sd, self.pairs)
 
-    @property
+    @cached_property
     def standard_error(self) -> Floats:
         """``(s + 1, c)`` of every channel's mean, in sd of one event."""
         return np.concatenate([self.mean_se, self.square_se, self.product_se], axis=1)

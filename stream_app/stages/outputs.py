@@ -52,6 +52,7 @@ class Outputs:
             messages.
         unknown: WATCH has stopped before a message that names a source partition or a model of which it knows no
             decision.
+        unfinished: WATCH has stopped because the step has done as much as it may: hand in the same messages again.
         first_dropped: offset of the first event that was ``late``, and of the first ``duplicate``, where there are any.
     """
 
@@ -59,4 +60,5 @@ class Outputs:
     points: list[Point] = field(default_factory=list)
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
     unknown: bool = False
+    unfinished: bool = False
     first_dropped: dict[str, int] = field(default_factory=dict)

@@ -39,6 +39,9 @@ from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 
+SLICE_PANES_MAX = 20_000
+"""Panes of a slice that a step of WATCH goes through where others wait for their turn: a second or two."""
+
 
 class Pipeline:
     """Both stages of a stream, for the partitions it is given.
@@ -77,7 +80,13 @@ class Pipeline:
         models = self.models.by_decision((model_id for _, model_id in state.activations), state.engines)
         return self._score.step(state, raw, models)
 
-    def watch(self, partition: int, partials: Sequence[PartialMessage] = (), informed: bool = True) -> Outputs:
+    def watch(
+        self,
+        partition: int,
+        partials: Sequence[PartialMessage] = (),
+        informed: bool = True,
+        slice_panes_max: int | None = None,
+    ) -> Outputs:
         """WATCH: messages of a partials partition in; alerts, retrain requests and points out.
 
         Where a pane waits for a model that is not here (:meth:`missing_for_watch`), the messages after it are not
@@ -89,9 +98,11 @@ class Pipeline:
             informed: whether every decision made before the messages were fetched is known here, so that what names
                 another source partition or model is refused. Where it is False such a message and those after it are
                 not taken, and ``Outputs.unknown`` is set: take over the decisions, then hand in the same ones.
+            slice_panes_max: how many panes of a slice the step goes through, about; None for all. Where there are more
+                ``Outputs.unfinished`` is set, and the messages after them are not taken.
         """
         known = Known(self.models.references, self._decided_models, informed)
-        return self._watch.step(self.watch_states[partition], partition, partials, known)
+        return self._watch.step(self.watch_states[partition], partition, partials, known, slice_panes_max)
 
     # Partitions come and go ----------------------------------------------------------------------------------------
 

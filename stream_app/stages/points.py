@@ -25,14 +25,18 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 
 
 _COUNTS = ("seen", "scored", "missing", "late", "unscorable", "adaptive")
+_FIELDS = (*_COUNTS, "model_id", "log_prob_mean", "log_prob_sd", *ALPHA_FIELDS)
+_UNSCORED = (*_COUNTS, "model_id", *ALPHA_FIELDS)
+_COUNT_COLUMNS = [COLUMNS[name].start for name in _COUNTS]
 
 
 @dataclass(frozen=True, slots=True)
 class PaneWindows:
-    """Statistics of the m slices of a pane over the pane itself and the spans that end with it.
+    """Statistics of m cells, each a slice in a pane, over the pane itself and the spans that end with it.
 
     Attributes:
-        names, models: of each slice; what it is called and which model scored it.
+        ends_ms: of each cell's pane.
+        names, models: of each cell; what its slice is called and which model scored it.
         spans: name of each of the s spans (``pane``, ``7d``), the longest last.
         rows: ``(s, m, 16)`` int64, columns as :mod:`stream_app.stages.summary` says.
         notices: field name to ``(m,)`` sd, the smallest shift that each slice shows in some time, inf for none; part of
@@ -40,7 +44,7 @@ class PaneWindows:
     """
 
     slicing: str
-    end_ms: int
+    ends_ms: list[int]
     names: list[str]
     models: list[str]
     spans: list[str]
@@ -49,23 +53,21 @@ class PaneWindows:
 
 
 def window_points(config: Config, windows: PaneWindows) -> list[Point]:
-    """The ``windows`` point of each span and slice."""
-    rows = windows.rows
+    """The ``windows`` points of each span, cell by cell."""
+    rows, points = windows.rows, list[Point]()
     sums = (rows[:, :, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
     means, deviations = (values.tolist() for values in log_prob_mean_sd(*sums))
-    counts = rows[:, :, [COLUMNS[name].start for name in _COUNTS]].tolist()
-    levels = rows[:, :, COLUMNS["p_le"]].tolist()
-    points, last = [], len(windows.spans) - 1
+    counts, levels = rows[:, :, _COUNT_COLUMNS].tolist(), rows[:, :, COLUMNS["p_le"]].tolist()
+    cells = list(zip(windows.names, windows.models, windows.ends_ms, strict=True))
     for s, span in enumerate(windows.spans):
-        for i, (name, model_id) in enumerate(zip(windows.names, windows.models, strict=True)):
-            fields: list[tuple[str, Field]] = [*zip(_COUNTS, counts[s][i], strict=True), ("model_id", model_id)]
-            if math.isfinite(means[s][i]):
-                fields += [("log_prob_mean", means[s][i]), ("log_prob_sd", deviations[s][i])]
-            fields += zip(ALPHA_FIELDS, levels[s][i], strict=True)
-            if s == last:
-                fields += [(key, float(v[i])) for key, v in windows.notices.items() if math.isfinite(v[i])]
-            tags = (("slice", name), ("slicing", windows.slicing), ("span", span), ("stream", config.stream))
-            points.append(Point("windows", tags, windows.end_ms, tuple(fields)))
+        shared = (("slicing", windows.slicing), ("span", span), ("stream", config.stream))
+        noticed = [(key, values.tolist()) for key, values in windows.notices.items() if span == windows.spans[-1]]
+        for i, (name, model_id, end_ms) in enumerate(cells):
+            scored = (means[s][i], deviations[s][i]) if math.isfinite(means[s][i]) else ()
+            fields = (*counts[s][i], model_id, *scored, *levels[s][i])
+            named = zip(_FIELDS if scored else _UNSCORED, fields, strict=True)
+            shifts = [(key, values[i]) for key, values in noticed if math.isfinite(values[i])]
+            points.append(Point("windows", (("slice", name), *shared), end_ms, (*named, *shifts)))
     return points
 
 

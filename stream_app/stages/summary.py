@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from flowlib.table import Ints
@@ -29,8 +31,13 @@ MODEL_FREE = 4
 
 def summary(layout: PaneLayout, rows: Ints) -> Ints:
     """Pane rows ``(m, w)`` as ``(m, 16)``."""
-    out = np.empty((len(rows), WIDTH), dtype=np.int64)
-    for name, place in COLUMNS.items():
-        part = rows[:, layout.columns[name]]
-        out[:, place] = part.sum(axis=1, keepdims=True) if name == "missing" else part
+    out = rows[:, _columns(layout)]
+    out[:, COLUMNS["missing"].start] = layout.get(rows, "missing").sum(axis=1)
     return out
+
+
+@cache
+def _columns(layout: PaneLayout) -> Ints:
+    """``(16,)`` which column of a row each of them is; of ``missing`` the first."""
+    first = {name: layout.columns[name].start for name in COLUMNS}
+    return np.concatenate([np.arange(place.stop - place.start) + first[name] for name, place in COLUMNS.items()])

@@ -19,7 +19,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.decisions import models_of
 from stream_app.stages.outputs import Outgoing, Outputs
-from stream_app.stages.pipeline import Pipeline
+from stream_app.stages.pipeline import SLICE_PANES_MAX, Pipeline
 from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
 from stream_app.worker import batch_transport, first_events, header_names, sending
@@ -28,7 +28,7 @@ from stream_app.worker.composites import CompositeEvent, CompositeStream, is_cur
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
 from stream_app.worker.health import health_message, health_point
-from stream_app.worker.logs import LOOK_S, Logs
+from stream_app.worker.logs import Logs
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
@@ -110,7 +110,7 @@ class Worker:
         app.task(self.parts.watched("models feed", self._follow_models))
         if "score" in chosen:
             app.task(self.parts.watched(first_events.PART, self._judge_first))
-        app.task(self.parts.watched("logs", self._follow_logs))
+        app.task(self.parts.watched("logs", functools.partial(self._logs.follow, self.progress)))
         app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
     # Agents --------------------------------------------------------------------------------------------------------
@@ -135,22 +135,23 @@ class Worker:
             tp = event.value.tp
             partials, waits = event.value.partials(), True
             await self.ready.wait()
-            while waits:  # as long as a model is missing not all of the partials are taken
+            while waits:  # while a model is missing, or there is much to do, not all of the partials are taken
                 async with self._turn():
-                    if self._has(tp, event):
-                        for out in self._watched(tp, partials):
-                            await self._outbox.put(out, tp)
-                    waits = bool(self._partitions.missing_models(tp))
+                    outs = self._watched(tp, partials) if self._has(tp, event) else []
+                    for out in outs:
+                        await self._outbox.put(out, tp)
+                    waits = any(out.unfinished for out in outs) or bool(self._partitions.missing_models(tp))
+                await asyncio.sleep(0)  # whoever waits for a turn, or for the event loop, is next
                 await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
                     await self._outbox.put(Outputs(), tp, event)
 
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> list[Outputs]:
-        outs = [self.pipeline.watch(tp.partition, partials, informed=False)]
+        outs = [self.pipeline.watch(tp.partition, partials, False, SLICE_PANES_MAX)]
         if outs[0].unknown:
             self._decider.learn(surely=True)
-            outs.append(self.pipeline.watch(tp.partition, partials))
+            outs.append(self.pipeline.watch(tp.partition, partials, True, SLICE_PANES_MAX))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             where = f"{tp.topic}/{tp.partition}@{offset}"
             self._partials_refused(f"{where} is not a partial of ours and is skipped: {why.detail}")
@@ -194,7 +195,8 @@ class Worker:
     async def _on_timer(self) -> None:
         async with self._turn():
             progress = self.progress()
-            self._read_anew(self._logs.check_ends(self.written_ends(), time.monotonic()))
+            if self._logs.compare(progress, self.written_ends(), time.monotonic()):
+                self.app._consumer.seek_anew()
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -223,7 +225,7 @@ class Worker:
         gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
         known = functools.partial(sending.known_to_producer, self.app, self._config.topics.signals)
         await make_room(known, self._config, gained)
-        logs = await self._logs.look(partitions)
+        logs = await self._logs.look_first(partitions)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
@@ -233,21 +235,6 @@ class Worker:
                 if self._partitions.is_source(tp):
                     self._decider.gained(tp.partition)
             self._decider.join()
-
-    async def _follow_logs(self) -> None:
-        """Look every few seconds whether the logs are still those that they were."""
-        while True:
-            self.parts.beat("logs")
-            await asyncio.sleep(LOOK_S)
-            logs, progress = await self._logs.look(self.progress()), self.progress()
-            async with self._turn():
-                here = [tp for tp in progress if tp in self._partitions]
-                self._read_anew(True in [self._logs.check(tp, logs.get(tp), progress[tp][0]) for tp in here])
-
-    def _read_anew(self, wanted: bool) -> None:
-        """Let Kafka's consumer go where the states are, some of which have moved."""
-        if wanted and self.app._consumer is not None:
-            self.app._consumer.seek_anew()
 
     def _sources_that_exist(self) -> set[int]:
         consumer = self.app._consumer

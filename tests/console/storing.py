@@ -57,7 +57,7 @@ def write_wide_store(path: Path, names: list[str]) -> None:
 def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     config = load(EXAMPLE)
     row = _row(np.random.default_rng(7), 24, 24, 0.01)
-    spans = (PaneWindows("station", end, [name], ["model-one"], [span], row[None, None]) for name, span, end in places)
+    spans = (PaneWindows("station", [end], [n], ["model-one"], [span], row[None, None]) for n, span, end in places)
     sink = SQLiteSink(path)
     sink.write([point for span in spans for point in points.window_points(config, span)])
     sink.close()
@@ -73,7 +73,7 @@ def _windows(config: Config, panes: int) -> list[Point]:
                 scored = min(n, 6 * (k + 1 - (0 if model == "model-one" else panes * 3 // 4)))
                 row = _row(draws, n, scored, strange)
                 notices = _notices(name) if span == "28d" else {}
-                rows = PaneWindows("station", end, [name], [model], [span], row[None, None], notices)
+                rows = PaneWindows("station", [end], [name], [model], [span], row[None, None], notices)
                 made += points.window_points(config, rows)
     return made
 

@@ -135,7 +135,9 @@ class Policy:
         return self._alert("open", rule, incident, verdict)
 
     def _judge_open(self, rule: RuleConfig, incident: Incident, verdict: Verdict) -> Alert | None:
-        over = verdict.remaining < rule.resolve
+        over, due = verdict.remaining < rule.resolve, verdict.pane_end_ms - incident.sent_ms >= rule.cooldown > 0
+        if not (over or due or verdict.renewed):
+            return None
         if over or not verdict.says:  # what it was last said to be
             verdict = replace(verdict, detector=incident.detector, says=incident.says, blame=incident.blame)
         if over:
@@ -145,7 +147,7 @@ class Policy:
             incident.quiet_until_ms = verdict.pane_end_ms + rule.cooldown
             return alert
         other = verdict.renewed and bool(verdict.says) and verdict.cause not in incident.named
-        if other or verdict.pane_end_ms - incident.sent_ms >= rule.cooldown > 0:
+        if other or due:
             return self._alert("update", rule, incident, verdict)
         return None
 

@@ -8,17 +8,13 @@ changes its expectation grows by 1 a pane at most, so an alarm at A comes after 
 Kept is ``log(1 + R)`` in steps of 1/128 nat, rounded down, which keeps the promise: two bytes a bet, without a cap that
 anything reaches.
 
-An open alert ends by evidence as well: that against the change, since its own was largest. Of each channel that speaks
-for it the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then
-is the likelihood ratio of "still so" to "normal again"; where another bet has gained since, the change has become
-smaller, and the R of that one over the most it has been since counts as well. The alert is over where that of every
-channel has fallen to ``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by
-forgetting.
+How an open alert ends: :mod:`~stream_app.stages.watch.peaks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,16 +25,9 @@ from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.stages.watch.detectors import DETECTORS, Detector, Evidence, Part
+from stream_app.stages.watch.peaks import HIGH, STEPS, Peaks
 
-STEPS = 128.0
-"""Steps of ``log(1 + R)`` to a nat."""
-
-_LARGEST, _HIGH = 65_535, 51_200
-_ACCUSED = 0.1
-"""Channels whose part of the mixture is this share of ``open`` or more speak for an open alert."""
-
-_SMALLER = 4.0
-"""Nats that a bet gains while a larger one falls, where the change has become smaller and is not over."""
+_LARGEST = 65_535
 
 Steps = npt.NDArray[np.uint16]
 
@@ -60,26 +49,42 @@ class Cause:
     detail: str
 
 
-@dataclass(slots=True)
-class _Peak:
-    """Where the evidence for an open alert was largest, channel by channel.
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a rule says of a slice.
 
     Attributes:
-        mixed: ``(c,)`` log of the channel's part of the mixture; −inf where it does not speak for the alert.
-        bet: ``(c,)`` the column of its largest bet then.
-        level: ``(w,)`` the steps of every bet then.
-        since: ``(w,)`` the most they have been since.
+        statistic: the evidence.
+        remaining: what an open alert resolves by.
+        renewed: something else has come to speak for an open alert.
+        causes: what speaks for a change, the one to name first; none where nobody asks.
     """
 
-    mixed: Floats
-    bet: Ints
-    level: Ints
-    since: Ints
+    statistic: float
+    remaining: float
+    renewed: bool
+    causes: list[Cause]
 
-    @classmethod
-    def none(cls, c: int, w: int) -> _Peak:
-        zeros = [np.zeros(n, dtype=np.int64) for n in (c, w, w)]
-        return cls(np.full(c, -np.inf), *zeros)
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Evidence of one part for one run of columns: p rows, w bets.
+
+    Attributes:
+        run: of the columns.
+        at: ``(p,)`` rows of the state.
+        spans: rows of each pane.
+        log_e, news: ``(p, w)``.
+    """
+
+    run: int
+    at: Ints
+    spans: list[tuple[int, int]]
+    log_e: Floats
+    news: Bools
+
+
+_GROUP = np.zeros(1, dtype=np.int64)
 
 
 class Mixture:
@@ -106,139 +111,165 @@ class Mixture:
         self._weights = np.concatenate(weights)
         own = sum(d.channels * d.bets for d in ordered if not d.everywhere)
         self._runs = (slice(0, own), slice(own, len(self._weights)))
+        # All known slices are looked at where there are detectors that look everywhere.
+        self._last_run = int(own < len(self._weights))
         self._of_run = ([d for d in ordered if not d.everywhere], [d for d in ordered if d.everywhere])
         self._steps: Steps = np.zeros((1, len(self._weights)), dtype=np.uint16)
-        self._mixed = np.zeros((1, 2))
-        self._peaks: dict[int, _Peak] = {}
-        self._loud: dict[int, Bools] = {}
         widths = [detector.bets for detector in ordered for _ in range(detector.channels)]
-        self._channels = np.cumsum([0, *widths])
+        self._peaks = Peaks(rule.open, self._weights, np.cumsum([0, *widths])[:-1])
+        # The channel of each bet, run by run.
+        self._channel_of = [
+            np.repeat(np.arange(sum(d.channels for d in of_run)), [d.bets for d in of_run for _ in range(d.channels)])
+            for of_run in self._of_run
+        ]
+        self._hot: list[int] = []
+        # The mixture is no more than its largest R: below this nobody reaches ``open``.
+        self._least = math.floor(math.log1p(rule.open) * STEPS) - 1
 
     @property
     def slices(self) -> int:
         """Slices there is room for."""
-        return len(self._mixed) - 1
+        return len(self._steps) - 1
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> None:
-        """Take a pane in.
+    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> Iterator[bool]:
+        """Take panes in, one at each step; whether a slice may have come to ``open``, or has an alert that is not over.
 
         Args:
-            parts: its slices, model by model.
-            everywhere: all known slices, those without events too.
+            parts: the slices of the panes, model by model.
+            everywhere: all known slices in each of the panes, those without events too.
             slices: how many slices are known.
             grouped: whether the slices together are looked at as well.
         """
         self._grow(slices + 1)
-        for run, given in enumerate((parts, everywhere)):
-            if not self._of_run[run]:
-                continue
-            for part in given:
-                self._add(run, part.slices + 1, [detector.evidence(part) for detector in self._of_run[run]])
-        if grouped:
-            self._add_together(parts, slices)
+        given = [
+            _Given(run, part.slices + 1, part.spans, *self._joined(run, [d.evidence(part) for d in self._of_run[run]]))
+            for run, of_run in enumerate((parts, everywhere))
+            if self._of_run[run]
+            for part in of_run
+        ]
+        together = [part.panes() for part in parts] if grouped and self._of_run[0] else []
+        for pane in range(max((len(part.spans) for part in (*parts, *everywhere)), default=1)):
+            self._hot = []
+            for of_part in given:
+                a, b = of_part.spans[pane]
+                self._add(of_part.run, of_part.at[a:b], of_part.log_e[a:b], of_part.news[a:b])
+                if of_part.run == self._last_run:
+                    self._look(of_part.at[a:b])
+            if together and not self._add_together([next(of_pane) for of_pane in together], slices):
+                together = []
+            yield bool(self._hot or len(self._peaks.numbers))
 
-    def _add_together(self, parts: Sequence[Part], slices: int) -> None:
-        """The group's evidence, without slices that have an alert or get one: their change would be found again."""
-        ordinary = self.statistics()[1 : slices + 1] < self._rule.open
-        ordinary[[i - 1 for i in self._peaks if i]] = False
+    def _add_together(self, parts: Sequence[Part], slices: int) -> bool:
+        """The group's evidence, without slices that have an alert or get one: their change would be found again. False
+        where no detector has a word for groups.
+        """
+        ordinary = np.ones(slices + 1, dtype=bool)
+        ordinary[self._peaks.numbers] = ordinary[list(self.loud())] = False
+        spoke = False
         for part in parts:
-            said = [detector.together(part, ordinary[part.slices]) for detector in self._of_run[0]]
+            said = [detector.together(part, ordinary[part.slices + 1]) for detector in self._of_run[0]]
             if any(evidence is not None for evidence in said):
                 blank = [
                     Evidence(np.zeros((1, d.channels, d.bets)), np.zeros((1, d.channels), dtype=bool))
                     for d in self._of_run[0]
                 ]
                 chosen = [evidence or none for evidence, none in zip(said, blank, strict=True)]
-                self._add(0, np.zeros(1, dtype=np.int64), chosen)
+                self._add(0, _GROUP, *self._joined(0, chosen))
+                self._look(_GROUP)
+                spoke = True
+        return spoke or not parts
 
-    def _add(self, run: int, at: Ints, evidence: list[Evidence]) -> None:
-        """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news."""
-        columns, p = self._runs[run], len(at)
-        log_e = np.concatenate([part.log_e.reshape(p, -1) for part in evidence], axis=1)
-        news = np.concatenate([np.repeat(part.news, part.log_e.shape[2], axis=1) for part in evidence], axis=1)
+    def _joined(self, run: int, evidence: list[Evidence]) -> tuple[Floats, Bools]:
+        """Log e-values and news ``(p, w)`` of every bet of a run's detectors."""
+        log_e = np.concatenate(
+            [of.log_e.reshape(len(of.log_e), of.news.shape[1] * of.log_e.shape[2]) for of in evidence], axis=1
+        )
+        return log_e, np.concatenate([of.news for of in evidence], axis=1)[:, self._channel_of[run]]
+
+    def _add(self, run: int, at: Ints, log_e: Floats, news: Bools) -> None:
+        """``log(1 + R) ← log(1 + (1 + R)·e)`` of slices ``(p,)`` where there is news."""
+        columns = self._runs[run]
         old = self._steps[at, columns]
-        log_r1 = np.logaddexp(0.0, old / STEPS + log_e)
-        new = np.where(news, np.minimum(log_r1 * STEPS, _LARGEST).astype(np.uint16), old)  # rounded down
-        self._steps[at, columns] = new
-        self._mixed[at, run] = self._mix(new, columns)
+        log_r1 = old / STEPS
+        log_r1 += log_e
+        np.logaddexp(0.0, log_r1, out=log_r1)
+        log_r1 *= STEPS
+        np.minimum(log_r1, _LARGEST, out=log_r1)
+        np.copyto(old, log_r1, where=news, casting="unsafe")  # rounded down
+        self._steps[at, columns] = old
 
-    def _mix(self, steps: Steps, columns: slice) -> Floats:
-        """A slice's part of the mixture ``(p,)``: summed row by row, so that it does not depend on the others."""
-        return np.asarray((np.expm1(steps / STEPS) * self._weights[columns]).sum(axis=1))
+    def _look(self, at: Ints) -> None:
+        """Note which slices ``(p,)`` may have come to ``open``."""
+        steps = self._steps[at]
+        if steps.size and steps.max() >= self._least:
+            self._hot += at[steps.max(axis=1) >= self._least].tolist()
+
+    def _mix(self, steps: Steps) -> Floats:
+        """The mixture of slices ``(p,)``: summed row by row, so that it does not depend on the others."""
+        return self._sum(np.expm1(steps / STEPS) * self._weights)
+
+    def _sum(self, parts: Floats) -> Floats:
+        return np.asarray(parts[:, self._runs[0]].sum(axis=1) + parts[:, self._runs[1]].sum(axis=1))
 
     def statistics(self) -> Floats:
         """The mixture of each slice ``(slices + 1,)``, the group first."""
-        return np.asarray(self._mixed.sum(axis=1))
+        return self._mix(self._steps)
 
-    def settle(self) -> dict[int, tuple[float, float]]:
-        """What is at or above ``open``, or was and is not over yet: number to statistic and what remains of it.
+    def loud(self) -> dict[int, float]:
+        """Number to statistic of the slices at or above ``open`` in the last pane."""
+        hot = sorted({*self._hot})
+        found = zip(hot, self._mix(self._steps[hot]).tolist(), strict=True) if hot else ()
+        return {i: statistic for i, statistic in found if statistic >= self._rule.open}
+
+    def settle(self, why: Mapping[int, bool]) -> dict[int, Said]:
+        """What to say of slices at or above ``open``, or that were and are not over yet, or that are asked about.
 
         What remains falls below ``resolve`` where the change is over; its evidence then begins anew.
+
+        Args:
+            why: numbers that are asked about, and whether causes are. What goes on is not said where nobody asks why.
         """
-        statistic = self.statistics()
-        for i in np.flatnonzero(statistic >= self._rule.open).tolist():
-            self._peaks.setdefault(i, _Peak.none(len(self._channels) - 1, len(self._weights)))
-        said: dict[int, tuple[float, float]] = {}
-        for i in sorted(self._peaks):
-            remaining = self._rule.open * self._remaining(i)
-            said[i] = float(statistic[i]), remaining
-            if remaining < self._rule.resolve:
-                self._forget(i)
-            elif self._steps[i].max() > _HIGH:
-                self._lower(i)
+        peaks, before = self._peaks, {*self._peaks.numbers.tolist()}
+        at = np.array(sorted(before.union(self._hot)), dtype=np.int64)
+        steps = self._steps[at].astype(np.int64)
+        parts, now = peaks.parts(steps)
+        statistic = self._sum(parts)
+        speak = (statistic >= self._rule.open) | np.isin(at, peaks.numbers)
+        if not speak.all():
+            at, steps, statistic = at[speak], steps[speak], statistic[speak]
+            parts, now = parts[speak], now[speak]
+        numbers = at.tolist()
+        said = {i: self._said(i, s := float(self.statistics()[i]), s, why[i]) for i in why.keys() - {*numbers}}
+        if not numbers:
+            return said
+        peaks.add(np.array([i for i in numbers if i not in before], dtype=np.int64))
+        remaining = self._rule.open * peaks.remaining(now, parts, steps)
+        renewed = peaks.renewed(now, np.array([i in why and i in before for i in numbers], dtype=bool))
+        over = remaining < self._rule.resolve
+        figures = statistic.tolist(), remaining.tolist(), renewed.tolist(), over.tolist()
+        for i, found, left, new, ends in zip(numbers, *figures, strict=True):
+            asks = new or why.get(i, True)
+            if asks or ends:
+                said[i] = self._said(i, found, left, asks, new)
+        self._lower(~over & (steps.max(axis=1) > HIGH))
+        self._forget(over)
         return said
 
-    def _lower(self, i: int) -> None:
-        """Take the evidence of an open alert down before it reaches the end of its scale, bets and peaks alike.
+    def _said(self, i: int, statistic: float, remaining: float, why: bool, renewed: bool = False) -> Said:
+        speaks = statistic >= self._rule.open or remaining >= self._rule.resolve
+        return Said(statistic, remaining, renewed, self.causes(i) if why and speaks else [])
 
-        Channels that spoke for it much less than the others are out: near 0 nothing can fall.
-        """
-        peak = self._peaks[i]
-        self._steps[i] -= np.minimum(self._steps[i], _HIGH // 2)
-        lowered = peak.mixed - _HIGH // 2 / STEPS
-        peak.mixed = np.where(lowered >= np.log(self._rule.open * _ACCUSED), lowered, -np.inf)
-        for steps in (peak.level, peak.since):
-            steps -= np.minimum(steps, _HIGH // 2)
-        for run, columns in enumerate(self._runs):
-            self._mixed[i, run] = self._mix(self._steps[[i], columns], columns)[0]
+    def _lower(self, which: Bools) -> None:
+        """Take the evidence of some of the open alerts down before it reaches the end of its scale."""
+        if which.any():
+            at = self._peaks.numbers[which]
+            self._steps[at] -= np.minimum(self._steps[at], HIGH // 2)
+            self._peaks.lower(which)
 
-    def _remaining(self, i: int) -> float:
-        """The largest ``R / R at the peak`` of the channels that speak for the alert of a slice, in [0, 1]."""
-        now, peak, steps = self._of_channels(i), self._peaks[i], self._steps[i].astype(np.int64)
-        accused = (now >= np.log(self._rule.open * _ACCUSED)) | np.isfinite(peak.mixed)
-        if not accused.any():  # it opens by many small parts
-            accused = now >= now.max() + np.log(_ACCUSED)
-        for c in np.flatnonzero(accused & (now >= peak.mixed)).tolist():
-            first, end = self._channels[c], self._channels[c + 1]
-            peak.mixed[c], peak.bet[c] = now[c], first + steps[first:end].argmax()
-            peak.level[first:end] = peak.since[first:end] = steps[first:end]
-        np.maximum(peak.since, steps, out=peak.since)
-        speaks = (peak.since - peak.level > _SMALLER * STEPS) & (np.expm1(steps / STEPS) * self._weights > 1.0)
-        speaks[peak.bet[np.isfinite(peak.mixed)]] = True
-        fallen = np.maximum.reduceat(np.where(speaks, steps - peak.since, -np.inf), self._channels[:-1]) / STEPS
-        still = accused & (now > 0.0)  # below that nothing speaks for it any more
-        return float(np.exp(fallen[still].max())) if still.any() else 0.0
-
-    def _of_channels(self, i: int) -> Floats:
-        """Log of each channel's part of the mixture of a slice; −inf where it is 0."""
-        parts = np.expm1(self._steps[i] / STEPS) * self._weights
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.add.reduceat(parts, self._channels[:-1])))
-
-    def renewed(self, i: int) -> bool:
-        """Whether another channel of an open alert's slice has come to ``open`` by itself."""
-        if i not in self._peaks:
-            return False
-        loud = self._of_channels(i) >= np.log(self._rule.open)
-        before = self._loud.get(i, np.zeros(len(loud), dtype=bool))
-        self._loud[i] = loud | before
-        return bool((loud & ~before).any())
-
-    def _forget(self, i: int) -> None:
-        del self._peaks[i]
-        self._loud.pop(i, None)
-        self._steps[i] = 0
-        self._mixed[i] = 0.0
+    def _forget(self, which: Bools) -> None:
+        if which.any():
+            self._steps[self._peaks.numbers[which]] = 0
+            self._peaks.forget(which)
 
     def causes(self, i: int) -> list[Cause]:
         """The channels that speak for a change of a slice, the one to name first."""
@@ -266,26 +297,20 @@ class Mixture:
         return Cause(detector.name, features, weight, detail)
 
     def _grow(self, m: int) -> None:
-        more = m - len(self._mixed)
+        more = m - len(self._steps)
         if more > 0:
             self._steps = np.pad(self._steps, ((0, more), (0, 0)))
-            self._mixed = np.pad(self._mixed, ((0, more), (0, 0)))
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
-        return {
-            "log_r1": self._steps,
-            "peaks": [[i, peak.mixed, peak.bet, peak.level, peak.since] for i, peak in sorted(self._peaks.items())],
-            "loud": [[i, loud] for i, loud in sorted(self._loud.items())],
-            "detectors": [detector.to_state() for detector in self.detectors],
-        }
+        peaks, loud = self._peaks.to_state()
+        detectors = [detector.to_state() for detector in self.detectors]
+        return {"log_r1": self._steps, "peaks": peaks, "loud": loud, "detectors": detectors}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
         self._steps = np.array(state["log_r1"])
-        self._peaks = {i: _Peak(*(np.array(part) for part in parts)) for i, *parts in state["peaks"]}
-        self._loud = {i: np.array(loud) for i, loud in state["loud"]}
-        self._mixed = np.stack([self._mix(self._steps[:, run], run) for run in self._runs], axis=1)
+        self._peaks.restore(state["peaks"], state["loud"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
 

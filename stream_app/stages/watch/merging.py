@@ -1,8 +1,10 @@
-"""The blocks of a pane that is final, from all source partitions, as one row for each slice."""
+"""The blocks of panes that are final, from all source partitions, as one row for each slice and pane."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,35 +12,42 @@ from flowlib.table import Ints, Objects
 from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
 
+Key = tuple[int, str, str]
+"""Number of the pane, slice, model."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelPart:
-    """What one model scored of a pane: p slices.
+    """What one model scored of some panes: p rows.
 
     Attributes:
-        at: ``(p,)`` their places among the slices of the pane.
+        at: ``(p,)`` their places among the cells.
         rows: ``(p, w)`` int64.
+        edges: pane k has the rows ``edges[k]`` to ``edges[k + 1]``.
     """
 
     model_id: str
     at: Ints
     rows: Ints
+    edges: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class SlicingPane:
-    """A final pane of one slicing, m slices.
+class SlicingPanes:
+    """Final panes of one slicing, one after the other; m cells, each a slice in a pane, pane by pane.
 
     Attributes:
-        names, models: of each slice; what it is called and which model scored most of it here.
+        starts_ms: of each pane.
+        edges: pane k has the cells ``edges[k]`` to ``edges[k + 1]``.
+        names, models: of each cell; what its slice is called and which model scored most of it.
         rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says; those that depend on a model
             are of the one in ``models`` alone.
         parts: the same, model by model.
     """
 
     slicing: str
-    start_ms: int
-    end_ms: int
+    starts_ms: list[int]
+    edges: list[int]
     names: list[str]
     models: list[str]
     rows: Ints
@@ -46,37 +55,73 @@ class SlicingPane:
 
 
 def merge_blocks(
-    layout: PaneLayout, slicing: str, start_ms: int, end_ms: int, blocks: list[PaneBlock], kept: set[str]
-) -> SlicingPane:
-    """A pane of its blocks; slices come in the order of their names. Those that are not ``kept`` share ``__other__``.
+    layout: PaneLayout, slicing: str, panes: Sequence[tuple[int, list[PaneBlock]]], kept: Collection[str]
+) -> SlicingPanes:
+    """Panes, each with its start and blocks; slices come in the order of their names. Those that are not ``kept`` share
+    ``__other__``.
 
     Where source partitions swap one after the other, a slice may have two models in one pane: evidence is made of each,
     and in the windows the one with more rows stays.
     """
-    keys = [(name if name in kept else OTHER, block.model_id) for block in blocks for name in block.slices]
-    decoded = [layout.decode(block.columns, len(block.slices)) for block in blocks]
-    rows = np.concatenate(decoded) if decoded else layout.blank(0)
+    blocks = [block for _, of_pane in panes for block in of_pane]
+    keys = [
+        (k, name if name in kept else OTHER, block.model_id)
+        for k, (_, of_pane) in enumerate(panes)
+        for block in of_pane
+        for name in block.slices
+    ]
+    keys, rows = _in_order(layout, keys, _rows(layout, blocks))
+    cells = list(dict.fromkeys([key[:2] for key in keys]))
+    starts = [start for start, _ in panes]
+    models, whole = _one_model_each(layout, keys, cells, rows)
+    edges, names = _edges([k for k, _ in cells], len(panes)), [name for _, name in cells]
+    return SlicingPanes(slicing, starts, edges, names, models, whole, _parts(keys, cells, rows, len(panes)))
+
+
+def _rows(layout: PaneLayout, blocks: list[PaneBlock]) -> Ints:
+    """Rows ``(M, w)`` of blocks, one below the other."""
+    m = sum([len(block.slices) for block in blocks])
+    columns = {name: b"".join([block.columns[name] for block in blocks]) for name in layout.columns}
+    return layout.decode(columns, m)
+
+
+def _in_order(layout: PaneLayout, keys: list[Key], rows: Ints) -> tuple[list[Key], Ints]:
+    """One row for each key, keys ascending."""
+    if all(a < b for a, b in pairwise(keys)):  # of one source partition they mostly come like this
+        return keys, rows
     order = sorted(range(len(keys)), key=keys.__getitem__)
     first = [i for i, k in enumerate(order) if i == 0 or keys[k] != keys[order[i - 1]]]
-    merged = layout.merge_sorted(rows[order], np.array(first)) if first else rows
-    each = [keys[order[i]] for i in first]
-    names = list(dict.fromkeys(name for name, _ in each))
-    place = {name: i for i, name in enumerate(names)}
-    at = np.array([place[name] for name, _ in each], dtype=np.int64)
-    models = np.array([model_id for _, model_id in each], dtype=object)
-    parts = [
-        ModelPart(model_id, at[models == model_id], merged[models == model_id])
-        for model_id in sorted(set(models.tolist()))
-    ]
-    main, whole = _one_model_each(layout, at, models, merged, len(names))
-    return SlicingPane(slicing, start_ms, end_ms, names, main, whole, parts)
+    return [keys[order[i]] for i in first], layout.merge_sorted(rows[order], np.array(first))
 
 
-def _one_model_each(layout: PaneLayout, at: Ints, models: Objects, rows: Ints, m: int) -> tuple[list[str], Ints]:
-    """Model and row of each slice: what depends on no model adds up, the rest is of the model with most rows."""
-    if len(at) == m:
-        return models.tolist(), rows
-    whole, scored = layout.blank(m), layout.get(rows, "scored")
+def _edges(panes: list[int], n: int) -> list[int]:
+    """Where each of n panes begins among ascending numbers of panes, and where the last one ends."""
+    edges: list[int] = np.searchsorted(np.array(panes, dtype=np.int64), np.arange(n + 1)).tolist()
+    return edges
+
+
+def _parts(keys: list[Key], cells: list[tuple[int, str]], rows: Ints, n: int) -> list[ModelPart]:
+    models = sorted({model for *_, model in keys})
+    if len(models) == 1 and len(cells) == len(keys):
+        return [ModelPart(models[0], np.arange(len(keys)), rows, _edges([k for k, *_ in keys], n))]
+    place, out = {cell: i for i, cell in enumerate(cells)}, []
+    for model in models:
+        own = [i for i, key in enumerate(keys) if key[2] == model]
+        at = np.array([place[keys[i][:2]] for i in own], dtype=np.int64)
+        out.append(ModelPart(model, at, rows[own], _edges([keys[i][0] for i in own], n)))
+    return out
+
+
+def _one_model_each(
+    layout: PaneLayout, keys: list[Key], cells: list[tuple[int, str]], rows: Ints
+) -> tuple[list[str], Ints]:
+    """Model and row of each cell: what depends on no model adds up, the rest is of the model with most rows."""
+    if len(keys) == len(cells):
+        return [model for *_, model in keys], rows
+    place = {cell: i for i, cell in enumerate(cells)}
+    at = np.array([place[key[:2]] for key in keys], dtype=np.int64)
+    models: Objects = np.array([model for *_, model in keys], dtype=object)
+    whole, scored = layout.blank(len(cells)), layout.get(rows, "scored")
     order = np.lexsort((np.arange(len(at)), -scored, at))
     best = order[np.flatnonzero(np.diff(at[order], prepend=-1))]
     for i in range(len(at)):

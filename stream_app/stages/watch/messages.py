@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from flowlib.table import Floats, Ints
 from schemas.codecs import Envelope, encode_events
-from schemas.pane_layout import PaneLayout
 from schemas.records import Alert, RetrainRequest, record_ids
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing, Point
 from stream_app.stages.partitioning import watch_signals
 from stream_app.stages.points import PaneWindows, window_points
-from stream_app.stages.summary import summary
-from stream_app.stages.watch.merging import SlicingPane
-from stream_app.stages.watch.windows import SlicingWindows, span_name
+from stream_app.stages.watch.merging import SlicingPanes
+from stream_app.stages.watch.windows import span_name
 
 
 def alerts(config: Config, partition: int, records: Sequence[Alert]) -> list[Outgoing]:
@@ -50,26 +47,20 @@ def _signals(config: Config, partition: int, envelopes: list[Envelope]) -> list[
 
 
 def windows(
-    config: Config,
-    layout: PaneLayout,
-    pane: SlicingPane,
-    index: Ints,
-    rolling: SlicingWindows,
-    notices: Mapping[str, Floats],
-) -> list[Point]:
-    """Points of the pane itself and of every rolling window that ends with it, for each of its m slices.
+    config: Config, panes: SlicingPanes, spans: Iterable[int], rows: Ints, notices: Mapping[str, Floats]
+) -> list[list[Point]]:
+    """Points of each pane itself and of every rolling window that ends with it, pane by pane.
 
     Args:
         config: the stream.
-        layout: columns of the pane's rows.
-        pane: the final pane.
-        index: ``(m,)`` place of each slice in the windows.
-        rolling: the rolling windows of the slicing, this pane included.
-        notices: the smallest shift that each of the m slices shows in some time; part of the longest span's points.
+        panes: n final panes, m cells.
+        spans: those of the windows, ms.
+        rows: ``(s + 1, m, 16)`` of :meth:`SlicingWindows.enter`.
+        notices: the smallest shift that each cell's slice shows in some time; part of the longest span's points.
     """
-    spans, rows = ["pane"], [summary(layout, pane.rows)]
-    for span, of_span in rolling.spans(pane.start_ms, index):
-        spans.append(span_name(span))
-        rows.append(of_span)
-    made = PaneWindows(pane.slicing, pane.end_ms, pane.names, pane.models, spans, np.stack(rows), notices)
-    return window_points(config, made)
+    pane_ms, edges = int(config.windows.pane), panes.edges
+    ends = [start + pane_ms for k, start in enumerate(panes.starts_ms) for _ in range(edges[k], edges[k + 1])]
+    names = ["pane", *(span_name(span) for span in spans)]
+    points = window_points(config, PaneWindows(panes.slicing, ends, panes.names, panes.models, names, rows, notices))
+    of_spans = range(0, len(points), max(len(ends), 1))
+    return [[point for first in of_spans for point in points[first + a : first + b]] for a, b in pairwise(edges)]

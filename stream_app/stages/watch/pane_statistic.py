@@ -4,7 +4,7 @@ for ``hold`` panes, else 0. They make no evidence and promise no run length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from stream_app.stages.watch.detectors import Part
 from stream_app.stages.watch.detectors.adwin import adwin
 from stream_app.stages.watch.detectors.kswin import kswin
 from stream_app.stages.watch.detectors.page_hinkley import page_hinkley
-from stream_app.stages.watch.evidence import Cause
+from stream_app.stages.watch.evidence import Cause, Said
 
 MAKERS = {"adwin": adwin, "page_hinkley": page_hinkley, "kswin": kswin}
 """Name in the configuration to what makes a detector of the rule's options."""
@@ -37,14 +37,20 @@ class PaneStatistic:
         self._left: dict[int, int] = {}
         self._slices = 0
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> None:
-        """See :class:`~stream_app.stages.watch.judging.RuleState`."""
+    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> Iterator[bool]:
+        """See :class:`~stream_app.stages.watch.judging.RuleState`: whatever it is asked may have an answer."""
         self._slices = slices
-        for part in parts:
-            scored = self._layout.get(part.rows, "scored")
-            total = part.rows[:, self._layout.columns["base"]][:, -1] / UNIT
-            for i in np.flatnonzero(scored > 0).tolist():
-                self._feed(int(part.slices[i]) + 1, float(total[i] / scored[i]))
+        for pane in range(max((len(part.spans) for part in (*parts, *everywhere)), default=1)):
+            for part in parts:
+                self._take(part, *part.spans[pane])
+            yield True
+
+    def _take(self, part: Part, first: int, end: int) -> None:
+        rows, slices = part.rows[first:end], part.slices[first:end]
+        scored = self._layout.get(rows, "scored")
+        total = self._layout.get(rows, "base")[:, -1] / UNIT
+        for i in np.flatnonzero(scored > 0).tolist():
+            self._feed(int(slices[i]) + 1, float(total[i] / scored[i]))
 
     def _feed(self, i: int, value: float) -> None:
         seen = self._seen.setdefault(i, [])
@@ -70,14 +76,17 @@ class PaneStatistic:
             out[i] = float(left > 0)
         return out
 
-    def settle(self) -> dict[int, tuple[float, float]]:
-        """See :class:`~stream_app.stages.watch.judging.RuleState`."""
-        statistics = self.statistics()
-        return {int(i): (float(statistics[i]),) * 2 for i in np.flatnonzero(statistics >= self._rule.open)}
-
-    def renewed(self, i: int) -> bool:
+    def settle(self, why: Mapping[int, bool]) -> dict[int, Said]:
         """See :class:`~stream_app.stages.watch.judging.RuleState`: it has one thing to say."""
-        return False
+        statistics = self.statistics()
+        loud = {*np.flatnonzero(statistics >= self._rule.open).tolist()}
+        said = {}
+        for i in loud | why.keys():
+            statistic, asks = float(statistics[i]), why.get(i, True)
+            over = statistic < self._rule.resolve
+            if asks or over:
+                said[i] = Said(statistic, statistic, False, self.causes(i) if asks and not over else [])
+        return said
 
     def causes(self, i: int) -> list[Cause]:
         """See :class:`~stream_app.stages.watch.judging.RuleState`."""

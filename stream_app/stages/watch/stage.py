@@ -22,15 +22,11 @@ from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Joined, PassedOver
-from stream_app.stages.judge.policy import TOGETHER
-from stream_app.stages.judge.retraining import OffsetMarks, thin
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
-from stream_app.stages.points import alert_points, retrain_point
-from stream_app.stages.watch import messages
 from stream_app.stages.watch.checking import Known, PartialChecker
-from stream_app.stages.watch.judging import References, verdicts
-from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
+from stream_app.stages.watch.finals import FinalPanes, Marks, add_marks
+from stream_app.stages.watch.judging import References
 from stream_app.stages.watch.state import WatchState
 
 QUIET_SLICE_PANES_MAX = 500_000
@@ -43,14 +39,21 @@ class WatchStage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout, self._pane_ms = layout_of(config), int(config.windows.pane)
-        self._slicings = config.slicing_names
         self._checker = PartialChecker(config, self._layout)
 
-    def step(self, state: WatchState, partition: int, partials: Sequence[PartialMessage], known: Known) -> Outputs:
+    def step(
+        self,
+        state: WatchState,
+        partition: int,
+        partials: Sequence[PartialMessage],
+        known: Known,
+        slice_panes_max: int | None = None,
+    ) -> Outputs:
         """Process consecutive messages of a partials partition, each marker with the panes that it completes.
 
-        Where a pane that is complete was scored by a model which is not here yet, the messages after it are not taken:
-        ``state.next_offset`` says how far the step came. Hand in the same messages once the model is here.
+        Where a pane that is complete was scored by a model which is not here yet, or the step has gone through as many
+        panes as it may (``Outputs.unfinished``), the messages after it are not taken: ``state.next_offset`` says how
+        far the step came. Hand in the same messages once the model is here, or at once.
 
         Args:
             state: the partition's state; changed in place.
@@ -59,10 +62,13 @@ class WatchStage:
                 this stream or not of its shape is refused: it is counted, and becomes a dead letter.
             known: the models, and whether one that names a model or a source partition of which no decision is known
                 is refused; where it is not, the step stops before it and sets ``Outputs.unknown``.
+            slice_panes_max: after so many panes of a slice the step stops; None for no bound. What comes of the
+                messages does not depend on it.
         """
-        out, references = Outputs(), known.references
+        out, marks = Outputs(), defaultdict[int, list[tuple[int, int]]](list)
+        finals = FinalPanes(self.config, self._layout, state, partition, known.references, out, slice_panes_max)
         partials = [message for message in partials if message.offset >= state.next_offset]
-        waits, marks = not self._finalise(state, partition, references, out), Marks(list)
+        waits = not self._finalise(state, finals, known.references, {})
         for message in partials:
             if waits:
                 break
@@ -83,9 +89,10 @@ class WatchStage:
             else:
                 marks[partial.partition].append((partial.pane_end_ms, partial.offset_end))
                 if self._close(state, partial):
-                    _add(state, marks)
-                    waits = not self._finalise(state, partition, references, out)
-        _add(state, marks)
+                    waits = not self._finalise(state, finals, known.references, marks)
+        finals.finish()
+        out.unfinished = waits and finals.full
+        add_marks(state, marks)
         return out
 
     def _close(self, state: WatchState, marker: PaneClosed) -> bool:
@@ -149,17 +156,19 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
-    def _finalise(self, state: WatchState, partition: int, references: References, out: Outputs) -> bool:
-        """Finalise every pane that all source partitions have closed or been passed over in, oldest first. False where
-        one of them was scored by a model that is not here yet: it waits, and those after it.
+    def _finalise(self, state: WatchState, finals: FinalPanes, references: References, marks: Marks) -> bool:
+        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; the first of
+        them takes the marks along. False where one was scored by a model that is not here yet, or is too many: it
+        waits, and those after it.
         """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
         for start in self._due(state, closed_ms):
             blocks = [block for _, block in sorted(state.pending.get(start, {}).items())]
-            if not references.keys() >= {*(block.model_id for block in blocks), *state.models()}:
+            if finals.full or not references.keys() >= {*(block.model_id for block in blocks), *state.models()}:
                 return False
             state.pending.pop(start, None)
-            self._finalise_pane(state, partition, start, blocks, references, out)
+            finals.add(start, blocks, {source: [*ends] for source, ends in marks.items()})
+            marks.clear()
             state.final_ms = start + self._pane_ms
             state.busy_ms = state.final_ms if blocks else state.busy_ms
         state.final_ms = max(state.final_ms, closed_ms)
@@ -178,77 +187,8 @@ class WatchStage:
                 yield start
             reached_ms = busy_ms = start + pane_ms
 
-    def _finalise_pane(
-        self,
-        state: WatchState,
-        partition: int,
-        start: int,
-        blocks: list[PaneBlock],
-        references: References,
-        out: Outputs,
-    ) -> None:
-        end = start + self._pane_ms
-        for slicing in self._slicings:
-            own = [block for block in blocks if block.slicing == slicing]
-            known = state.windows[slicing].index
-            if own or known:
-                kept = kept_names(own, known, self.config.windows.max_slices)
-                pane = merge_blocks(self._layout, slicing, start, end, own, kept)
-                self._judge_pane(state, partition, pane, references, out)
-        self._ask(state, partition, end, out)
-        state.policy.forget(end)
-        thin(state.offset_marks.values(), end)
-
-    def _judge_pane(
-        self, state: WatchState, partition: int, pane: SlicingPane, references: References, out: Outputs
-    ) -> None:
-        """Enter a pane into the rolling windows and let every rule of its slicing look at it."""
-        rolling, known, config = state.windows[pane.slicing], state.known[pane.slicing], self.config
-        index = rolling.enter(pane, self._layout)
-        if pane.names:
-            state.service = min(set(pane.models), key=lambda model: (-pane.models.count(model), model))
-            notices = known.notices(config, pane, index, rolling, references)
-            out.points += messages.windows(config, self._layout, pane, index, rolling, notices)
-        parts, everywhere = known.parts(self._layout, pane, index, rolling, references)
-        slices, several = len(rolling.index), len(rolling.index) > 1
-        for (name, slicing), of_rule in state.rules.items():
-            if slicing != pane.slicing:
-                continue
-            rule = config.rules[name]
-            of_rule.update(parts, everywhere, slices, rule.together and several)
-            pending = state.policy.pending(name, slicing, pane.end_ms)
-            alerts = state.policy.judge(verdicts(name, rule, of_rule, pane, rolling, pending))
-            if alerts:
-                out.messages += messages.alerts(config, partition, alerts)
-                out.points += alert_points(alerts)
-
-    def _ask(self, state: WatchState, partition: int, end: int, out: Outputs) -> None:
-        if not state.retraining.is_due(end):
-            return
-        start = end - self._pane_ms
-        alerts = state.policy.open_alerts(
-            state.retraining.rules,
-            state.retraining.faults,
-            lambda slicing, slice_: slice_ == TOGETHER or state.windows[slicing].has_events(slice_, start),
-        )
-        request = state.retraining.ask(end, alerts, state.service, state.marks_at(end)) if alerts else None
-        if request is not None:
-            out.messages += messages.request(self.config, partition, request)
-            out.points.append(retrain_point(request, partition))
-
 
 def _quiet_panes(state: WatchState) -> int:
     """Panes of a gap that are gone through."""
     slices = sum(len(windows.index) for windows in state.windows.values())
     return min(QUIET_PANES_MAX, max(QUIET_SLICE_PANES_MAX // max(slices, 1), 1))
-
-
-Marks = defaultdict[int, list[tuple[int, int]]]
-"""Source partition to the ``(pane_end_ms, offset_end)`` of its markers."""
-
-
-def _add(state: WatchState, marks: Marks) -> None:
-    """Move the marks of markers into the state."""
-    for source, ends in marks.items():
-        state.offset_marks.setdefault(source, OffsetMarks()).add(ends)
-    marks.clear()

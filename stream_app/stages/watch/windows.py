@@ -7,7 +7,8 @@ week and four weeks there are 24 buckets of an hour and 28 of a day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +18,10 @@ from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
-from stream_app.stages.watch.merging import SlicingPane
+from stream_app.stages.watch.merging import SlicingPanes
 
 BUCKETS_MIN, BUCKETS_MAX = 7, 28
-_EMPTY = -1
+_EMPTY, _NEVER = -1, -(2**62)
 
 
 def bucket_ms(span_ms: int, pane_ms: int) -> int:
@@ -67,20 +68,34 @@ class Ring:
         if m > have:
             self.rows = np.pad(self.rows, ((0, 0), (0, max(m, 2 * have, 16) - have), (0, 0)))
 
-    def add(self, pane_start_ms: int, slices: Ints, rows: Ints) -> None:
-        """Add summaries ``(m, 16)`` of distinct slices to the bucket of a pane, which may be a new one."""
-        now = pane_start_ms // self.bucket_ms
-        place = now % len(self.bucket)
-        if self.bucket[place] != now:
-            self.rows[place] = 0
-            self.bucket[place] = now
-        self.rows[place, slices] += rows
+    def add(self, starts_ms: Ints, slices: Ints, rows: Ints, spans_ms: list[int]) -> list[Ints]:
+        """Add summaries ``(n, m, 16)`` of n panes and m distinct slices to the buckets of the panes, of which any may
+        be new.
 
-    def total(self, pane_start_ms: int, span_ms: int, slices: Ints) -> Ints:
-        """Sums ``(m, 16)`` over the span that ends with the bucket of a pane."""
-        now = pane_start_ms // self.bucket_ms
-        inside = np.flatnonzero((self.bucket > now - span_ms // self.bucket_ms) & (self.bucket <= now))
-        return np.asarray(self.rows[np.ix_(inside, slices)].sum(axis=0))
+        Returns:
+            For each span the sums ``(n, m, 16)`` over the span that ends with the bucket of each pane, as far as it is
+            known then.
+        """
+        now, k = starts_ms // self.bucket_ms, len(self.bucket)
+        order = self.bucket.argsort()
+        numbers = np.concatenate([self.bucket[order], now])
+        # Sums of all up to each bucket of before, then up to each pane: a span is the difference of two of them.
+        sums = np.zeros((1 + len(numbers), len(slices), WIDTH), dtype=np.int64)
+        sums[1 : k + 1], sums[k + 1 :] = self.rows[order[:, None], slices], rows
+        np.add.accumulate(sums, axis=0, out=sums)
+        firsts = [numbers.searchsorted(now - span // self.bucket_ms, side="right") for span in spans_ms]
+        self._keep(now, slices, rows)
+        return [sums[k + 1 :] - sums[first] for first in firsts]
+
+    def _keep(self, now: Ints, slices: Ints, rows: Ints) -> None:
+        """Move panes into their buckets ``(n,)``, ascending; of two that share a place the later one stays."""
+        first = np.concatenate([[0], np.flatnonzero(now[1:] != now[:-1]) + 1])
+        of_bucket = np.add.reduceat(rows, first, axis=0)
+        last = {number % len(self.bucket): (j, number) for j, number in enumerate(now[first].tolist())}
+        for place, (j, number) in last.items():
+            if self.bucket[place] != number:
+                self.rows[place], self.bucket[place] = 0, number
+            self.rows[place, slices] += of_bucket[j]
 
     def forget_model(self, slices: Ints) -> None:
         """Zero the model-dependent columns: likelihoods of two models are never summed."""
@@ -112,12 +127,15 @@ class SlicingWindows:
         of_span: each span to the length of the buckets it is read from.
         index: slice name to its number.
         model: of each slice.
+        last: of each slice the start of its last pane with events, or of the bucket that this lies in.
     """
 
     rings: dict[int, Ring]
     of_span: dict[int, int]
     index: dict[str, int] = field(default_factory=dict)
     model: list[str] = field(default_factory=list)
+    last: list[int] = field(default_factory=list)
+    _entered: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
     def empty(cls, windows: WindowsConfig) -> SlicingWindows:
@@ -135,38 +153,69 @@ class SlicingWindows:
         if index is None:
             index = self.index[name] = len(self.index)
             self.model.append(model_id)
+            self.last.append(_NEVER)
             for ring in self.rings.values():
                 ring.grow(index + 1)
         return index
 
-    def enter(self, pane: SlicingPane, layout: PaneLayout) -> Ints:
-        """Add a final pane of m slices to every ring.
+    def admit(self, models: Mapping[str, str]) -> None:
+        """Make room for slices that are to be entered, by the model of each. Where it is another than in its last pane,
+        what depends on the model is forgotten.
+        """
+        index = [self.ensure(name, model) for name, model in models.items()]
+        fresh = [i for i, model in zip(index, models.values(), strict=True) if self.model[i] != model]
+        for i, model in zip(index, models.values(), strict=True):
+            self.model[i] = model
+        if fresh:
+            for ring in self.rings.values():
+                ring.forget_model(np.array(fresh, dtype=np.int64))
+
+    def has_room(self, names: Iterable[str], model_id: str) -> bool:
+        """Whether slices are known, and their model was this one in their last pane."""
+        index, model = self.index, self.model
+        return all(name in index and model[index[name]] == model_id for name in names)
+
+    def enter(self, panes: SlicingPanes, layout: PaneLayout) -> tuple[Ints, Ints]:
+        """Add final panes of slices that were admitted to every ring.
 
         Returns:
-            ``(m,)`` index of each slice. Where its model is another than in its last pane, what depends on the model
-            was forgotten.
+            ``(m,)`` the number of each cell's slice, and ``(s + 1, m, 16)`` its pane itself and the sums over each span
+            that ends with it.
         """
-        index = np.array([self.ensure(n, m) for n, m in zip(pane.names, pane.models, strict=True)], dtype=np.int64)
-        fresh = [i for i, model in zip(index.tolist(), pane.models, strict=True) if self.model[i] != model]
-        for i, model in zip(index.tolist(), pane.models, strict=True):
-            self.model[i] = model
-        rows = summary(layout, pane.rows)
-        for ring in self.rings.values():
-            if fresh:
-                ring.forget_model(np.array(fresh, dtype=np.int64))
-            ring.add(pane.start_ms, index, rows)
-        return index
+        numbers = np.array([self.index[name] for name in panes.names], dtype=np.int64)
+        starts, rows = np.array(panes.starts_ms, dtype=np.int64), summary(layout, panes.rows)
+        slices, pane, place = numbers, np.zeros(len(rows), dtype=np.int64), np.arange(len(rows))
+        if len(starts) > 1:
+            slices, place = np.unique(numbers, return_inverse=True)
+            pane = np.repeat(np.arange(len(starts)), np.diff(panes.edges))
+        each = np.zeros((len(starts), len(slices), WIDTH), dtype=np.int64)
+        each[pane, place] = rows
+        totals = dict[int, Ints]()
+        for length, ring in self.rings.items():
+            spans = [span for span, of in self.of_span.items() if of == length]
+            for span, total in zip(spans, ring.add(starts, slices, each, spans), strict=True):
+                totals[span] = total[pane, place]
+        self._note(math.inf)
+        seen = np.flatnonzero(rows[:, COLUMNS["seen"].start])
+        self._entered = list(zip(starts[pane[seen]].tolist(), numbers[seen].tolist(), strict=True))
+        return numbers, np.stack([rows, *(totals[span] for span in self.of_span)])
 
-    def spans(self, pane_start_ms: int, slices: Ints) -> Iterator[tuple[int, Ints]]:
-        """Each span with its sums ``(m, 16)`` for some slices."""
-        for span, length in self.of_span.items():
-            yield span, self.rings[length].total(pane_start_ms, span, slices)
+    def _note(self, until_ms: float) -> None:
+        """Move panes that were entered, up to a time, to where each slice had events last."""
+        for k, (start, number) in enumerate(self._entered):
+            if start > until_ms:
+                self._entered = self._entered[k:]
+                return
+            self.last[number] = start
+        self._entered = []
 
     def has_events(self, name: str, pane_start_ms: int) -> bool:
-        """Whether a slice had events in the longest span that ends with a pane."""
+        """Whether a slice had events in the longest span that ends with a pane, which was entered, others after it
+        perhaps too. Panes ascend from call to call.
+        """
+        self._note(pane_start_ms)
         span, length = max(self.of_span.items())
-        slices = np.array([self.index[name]], dtype=np.int64)
-        return bool(self.rings[length].total(pane_start_ms, span, slices)[:, COLUMNS["seen"]].any())
+        return self.last[self.index[name]] // length > pane_start_ms // length - span // length
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
@@ -178,5 +227,8 @@ class SlicingWindows:
     def from_state(cls, state: dict[str, Any]) -> SlicingWindows:
         """Inverse of :meth:`to_state`."""
         rings = {length: Ring(length, np.array(rows), np.array(bucket)) for length, rows, bucket in state["rings"]}
-        index = {name: i for i, name in enumerate(state["slices"])}
-        return cls(rings, dict(state["of_span"]), index, list(state["model"]))
+        index, of_span = {name: i for i, name in enumerate(state["slices"])}, dict(state["of_span"])
+        longest = rings[max(of_span.items())[1]]
+        seen = longest.rows[:, :, COLUMNS["seen"].start] > 0
+        last = np.where(seen, longest.bucket[:, None] * longest.bucket_ms, _NEVER).max(axis=0, initial=_NEVER).tolist()
+        return cls(rings, of_span, index, list(state["model"]), last)

@@ -53,7 +53,7 @@ def merged(model: Density, parts: list[list[bytes]], size: int = 1_000) -> Rows:
     rows: Rows = {}
     for (slicing, start), blocks in found.items():
         names = {name for block in blocks for name in block.slices}
-        pane = merge_blocks(LAYOUT, slicing, start, start + PANE, blocks, names)
+        pane = merge_blocks(LAYOUT, slicing, [(start, blocks)], names)
         rows |= {(slicing, start, name): row for name, row in zip(pane.names, pane.rows, strict=True)}
     return rows
 

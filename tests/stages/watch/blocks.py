@@ -73,6 +73,8 @@ class Watching:
     Attributes:
         alerts: all, in order, each with the number of its pane.
         requests: for a model.
+        slice_panes_max: of each step.
+        steps: how many there were.
     """
 
     def __init__(self, config: Config, references: dict[str, Reference], sources: int = 1) -> None:
@@ -81,6 +83,8 @@ class Watching:
         self.alerts: list[tuple[int, Alert]] = []
         self.requests: list[RetrainRequest] = []
         self._offset = 0
+        self.slice_panes_max: int | None = None
+        self.steps = 0
 
     def feed(self, partials: Iterable[Partial], size: int = 1) -> Outputs:
         """Take messages in, ``size`` at a time."""
@@ -91,10 +95,13 @@ class Watching:
                 for i, message in enumerate(encoded[at : at + size])
             ]
             self._offset += len(messages)
-            out = self.stage.step(self.state, 0, messages, self.known)
-            assert not out.refused
-            all_.messages += out.messages
-            all_.points += out.points
+            going = True
+            while going:
+                out = self.stage.step(self.state, 0, messages, self.known, self.slice_panes_max)
+                assert not out.refused
+                all_.messages += out.messages
+                all_.points += out.points
+                self.steps, going = self.steps + 1, out.unfinished
         for message in all_.messages:
             record = decode_event(message.value, message.headers)
             if isinstance(record, Alert):

@@ -169,6 +169,19 @@ def test_batches_and_restarts_do_not_matter(at: int, size: int) -> None:
     assert pack(parts.state.to_state()) == pack(whole.state.to_state())
 
 
+@pytest.mark.parametrize("most", [1, 7, 40])
+def test_a_step_that_stops_half_way_comes_to_the_same(most: int) -> None:
+    messages = [*panes(WORLD, 12, 1), marker(30), *panes(WORLD, 12, 2, {2: CHANGES["location"]}, first=40), marker(60)]
+    whole, cut = Watching(CONFIG, REFERENCES), Watching(CONFIG, REFERENCES)
+    cut.slice_panes_max = most
+    expected, got = whole.feed(messages, 100), cut.feed(messages, 100)
+    assert (got.messages, got.points) == (expected.messages, expected.points)
+    assert pack(cut.state.to_state()) == pack(whole.state.to_state())
+    assert expected.messages
+    assert whole.steps == 1
+    assert cut.steps > 4, "each of a few panes"
+
+
 def test_something_else_that_comes_to_an_open_alert_is_told_at_once() -> None:
     messages = [*panes(WORLD, 10, 1), *panes(WORLD, 12, 2, {1: Change(shift=2.0)}, first=10)]
     messages += panes(WORLD, 20, 4, {1: Change(shift=2.0, varies=True)}, first=22)

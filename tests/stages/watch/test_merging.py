@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
-from stream_app.stages.watch.merging import SlicingPane, kept_names, merge_blocks
+from stream_app.stages.watch.merging import SlicingPanes, kept_names, merge_blocks
 
 LAYOUT = PaneLayout(1)
 SEEN, LOW, HIGH = (LAYOUT.columns[name].start for name in ("seen", "low", "high"))
@@ -34,15 +34,15 @@ def block(rows: dict[str, int], model: str = "m", partition: int = 0, index: int
     )
 
 
-def merge(blocks: list[PaneBlock], kept: set[str]) -> SlicingPane:
-    return merge_blocks(LAYOUT, "k", 0, 1, blocks, kept)
+def merge(blocks: list[PaneBlock], kept: set[str]) -> SlicingPanes:
+    return merge_blocks(LAYOUT, "k", [(0, blocks)], kept)
 
 
 def test_rows_of_a_slice_add_up_in_any_order() -> None:
     blocks = [block({"a": 1, "b": 2}), block({"b": 5}, partition=1), block({"c": 7, "a": 3}, partition=2)]
     for order in itertools.permutations(blocks):
         pane = merge(list(order), {"a", "b", "c"})
-        assert (pane.slicing, pane.start_ms, pane.end_ms) == ("k", 0, 1)
+        assert (pane.slicing, pane.starts_ms, pane.edges) == ("k", [0], [0, 3])
         assert (pane.names, pane.models) == (["a", "b", "c"], ["m", "m", "m"])
         assert pane.rows[:, SEEN].tolist() == [4, 7, 7]
         assert pane.rows[:, LOW].tolist() == [1, 2, 7], "the smallest"

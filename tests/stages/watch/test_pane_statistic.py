@@ -29,10 +29,14 @@ def stream(quiet: int = 60, moved: int = 60) -> list[Part]:
     return [with_events(part) for part in parts]
 
 
+def take(of: PaneStatistic, part: Part, slices: int = 3) -> None:
+    assert list(of.update([part], [], slices, True)) == [True]
+
+
 def feed(of: PaneStatistic, parts: list[Part]) -> list[list[float]]:
     out = []
     for part in parts:
-        of.update([part], [], 3, True)
+        take(of, part)
         out.append(of.statistics().tolist())
     return out
 
@@ -73,7 +77,7 @@ def test_panes_without_events_are_passed_over(name: str) -> None:
     part = WORLD.parts(1, 5)[0]
     empty = Part(part.layout, part.start_ms, part.reference, part.known, part.slices, part.layout.blank(3))
     before = pack(of.to_state())
-    of.update([empty], [empty], 0, True)
+    take(of, empty, 0)
     assert pack(of.to_state()) == before
 
 
@@ -98,10 +102,10 @@ def test_it_says_what_it_saw_and_that_it_is_over(name: str) -> None:
     of = made(name)
     told = []
     for part in stream():
-        of.update([part], [], 3, True)
-        told.append(of.settle())
+        take(of, part)
+        told.append(of.settle({}))
     assert {number for said in told for number in said} == {2}
     (cause,) = of.causes(2)
     assert (cause.detector, cause.features) == (name, ())
     assert cause.detail == f"{name}: the mean surprise of the panes has moved"
-    assert not of.renewed(2)
+    assert not any(said.renewed for of_pane in told for said in of_pane.values())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.codecs import Partial
 from stream_app.config.registries import DetectorName
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch import stage
+from stream_app.stages.watch import finals, stage
 from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.watch.state import WatchState
@@ -130,11 +130,9 @@ def test_neither_the_order_of_markers_nor_their_number_matters(chance: int) -> N
 
 def test_only_the_first_quiet_panes_of_a_gap_are_gone_through(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[int] = []
-    judge = stage.WatchStage._judge_pane
+    add = finals.FinalPanes.add
     monkeypatch.setattr(
-        stage.WatchStage,
-        "_judge_pane",
-        lambda self, state, q, pane, *rest: starts.append(pane.start_ms) or judge(self, state, q, pane, *rest),
+        finals.FinalPanes, "add", lambda self, start_ms, *rest: starts.append(start_ms) or add(self, start_ms, *rest)
     )
     watch = Watching(CONFIG, REFERENCES)
     watch.feed(

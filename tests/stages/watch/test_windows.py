@@ -14,7 +14,7 @@ from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
-from stream_app.stages.watch.merging import SlicingPane
+from stream_app.stages.watch.merging import SlicingPanes
 from stream_app.stages.watch.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, rings, span_name
 
 PANE, HOUR_MS = 1_000, 3_600_000
@@ -33,18 +33,34 @@ def windows_of(*spans: int) -> SlicingWindows:
     return SlicingWindows.empty(WindowsConfig(pane=Duration(PANE), spans=made))
 
 
-def pane(start: int, values: dict[int, int], model: str = "m") -> SlicingPane:
+def pane(start: int, values: dict[int, int], model: str = "m") -> SlicingPanes:
     """A pane of slices named by a number, whose every column holds a value."""
     names = [str(i) for i in sorted(values)]
     rows = np.array([[values[int(n)]] * LAYOUT.width for n in names], dtype=np.int64).reshape(-1, LAYOUT.width)
-    return SlicingPane("k", start, start + PANE, names, [model] * len(names), rows, [])
+    return SlicingPanes("k", [start], [0, len(names)], names, [model] * len(names), rows, [])
 
 
-def played(panes: Panes, first: int = 0) -> Iterator[SlicingPane]:
+def played(panes: Panes, first: int = 0) -> Iterator[SlicingPanes]:
     start = first
     for gap, entries in panes:
         start += gap * PANE
         yield pane(start, dict(entries))
+
+
+def entered(windows: SlicingWindows, panes: SlicingPanes) -> tuple[Ints, dict[int, Ints]]:
+    """Number of each cell's slice, and its sums over each span."""
+    windows.admit(dict(zip(panes.names, panes.models, strict=True)))
+    numbers, (_, *totals) = windows.enter(panes, LAYOUT)
+    return numbers, dict(zip(windows.of_span, totals, strict=True))
+
+
+def joined(panes: list[SlicingPanes]) -> SlicingPanes:
+    """Panes as one."""
+    edges = np.cumsum([0, *(len(one.names) for one in panes)]).tolist()
+    names, models = ([x for one in panes for x in getattr(one, name)] for name in ("names", "models"))
+    return SlicingPanes(
+        "k", [one.starts_ms[0] for one in panes], edges, names, models, np.concatenate([one.rows for one in panes]), []
+    )
 
 
 def value(rows: Ints) -> list[int]:
@@ -57,13 +73,36 @@ def value(rows: Ints) -> list[int]:
 def test_totals_are_the_sum_over_each_span(panes: Panes) -> None:
     windows, added = windows_of(*SPANS), list[tuple[int, str, int]]()
     for one in played(panes):
-        index = windows.enter(one, LAYOUT)
-        added += zip([one.start_ms] * len(one.names), one.names, one.rows[:, 0].tolist(), strict=True)
-        for span, totals in windows.spans(one.start_ms, index):
+        start = one.starts_ms[0]
+        added += zip([start] * len(one.names), one.names, one.rows[:, 0].tolist(), strict=True)
+        for span, totals in entered(windows, one)[1].items():
             length = windows.of_span[span]
-            first = (one.start_ms // length - span // length + 1) * length
+            first = (start // length - span // length + 1) * length
             expected = [sum(n for at, of, n in added if of == name and first <= at) for name in one.names]
             assert value(totals) == expected, f"span of {span} ms"
+        longest = max(SPANS) * PANE
+        had = {
+            of for at, of, _ in added if (start // windows.of_span[longest]) * windows.of_span[longest] - at < longest
+        }
+        assert {name for name in windows.index if windows.has_events(name, start)} >= {*one.names}
+        assert {name for name in windows.index if windows.has_events(name, start)} <= had
+
+
+@settings(max_examples=60, deadline=None)
+@given(PANES, st.integers(0, 30))
+def test_many_panes_at_once_come_to_the_same_as_one_by_one(panes: Panes, at: int) -> None:
+    alone, together = windows_of(*SPANS), windows_of(*SPANS)
+    each = list(played(panes))
+    for part in (each[:at], each[at:]):
+        if part:
+            for windows in (alone, together):  # who is new is known before the others wait for each other
+                windows.admit(dict.fromkeys([name for one in part for name in one.names], "m"))
+            one_by_one = [entered(alone, one) for one in part]
+            numbers, totals = entered(together, joined(part))
+            assert numbers.tolist() == [n for of_pane, _ in one_by_one for n in of_pane.tolist()]
+            for span, of_span in totals.items():
+                assert of_span.tolist() == [row for _, of_pane in one_by_one for row in of_pane[span].tolist()]
+    assert pack(together.to_state()) == pack(alone.to_state())
 
 
 @pytest.mark.parametrize("span", [1, 2, 7, 28, 29, 31, 56, 112, 336, 1_000])
@@ -98,29 +137,30 @@ def test_the_usual_spans_have_a_ring_of_hours_and_one_of_days() -> None:
     assert [span // DAY_MS for span in spans] == [1, 7, 28]
     assert {length // HOUR_MS: len(ring.bucket) for length, ring in windows.rings.items()} == {1: 24, 24: 28}
     assert sum(ring.rows[:, :1].nbytes for ring in SlicingWindows.empty(WindowsConfig()).rings.values()) == 0
-    index = windows.enter(pane(0, {0: 1}), LAYOUT)
+    index, _ = entered(windows, pane(0, {0: 1}))
     assert sum(len(ring.bucket) for ring in windows.rings.values()) * WIDTH * 8 <= 8_000, "bytes of a slice"
     assert index.tolist() == [0]
 
 
 def test_a_gap_longer_than_the_span_empties_it() -> None:
     windows = windows_of(4)
-    windows.enter(pane(0, {0: 5, 1: 6}), LAYOUT)
-    index = windows.enter(pane(PANE, {0: 7}), LAYOUT)
-    assert value(next(windows.spans(PANE, index))[1]) == [12]
-    index = windows.enter(pane(50 * PANE, {}), LAYOUT)
-    assert not next(windows.spans(50 * PANE, np.array([0, 1])))[1].any()
+    entered(windows, pane(0, {0: 5, 1: 6}))
+    assert value(entered(windows, pane(PANE, {0: 7}))[1][4 * PANE]) == [12]
+    assert windows.has_events("1", PANE)
+    entered(windows, pane(50 * PANE, {}))
+    assert not windows.has_events("0", 50 * PANE)
+    assert value(entered(windows, pane(51 * PANE, {0: 2, 1: 3}))[1][4 * PANE]) == [2, 3]
 
 
 def test_another_model_forgets_what_depends_on_it_and_keeps_the_rest() -> None:
     windows = windows_of(4)
-    windows.enter(pane(0, {0: 5, 1: 6}), LAYOUT)
-    index = windows.enter(pane(PANE, {0: 7}, "n"), LAYOUT)
-    totals = next(windows.spans(PANE, np.array([0, 1])))[1]
+    entered(windows, pane(0, {0: 5, 1: 6}))
+    index, of_spans = entered(windows, pane(PANE, {0: 7}, "n"))
+    totals, other = of_spans[4 * PANE], entered(windows, pane(PANE, {1: 0}))[1][4 * PANE]
     missing = COLUMNS["missing"].start
     assert totals[0, [i for i in range(MODEL_FREE) if i != missing]].tolist() == [12] * (MODEL_FREE - 1)
     assert totals[0, MODEL_FREE:].tolist() == [7] * (WIDTH - MODEL_FREE), "its own pane alone"
-    assert totals[1, MODEL_FREE:].tolist() == [6] * (WIDTH - MODEL_FREE), "another slice"
+    assert other[0, MODEL_FREE:].tolist() == [6] * (WIDTH - MODEL_FREE), "another slice"
     assert (index.tolist(), windows.model) == ([0], ["n", "m"])
 
 
@@ -140,13 +180,15 @@ def test_the_summary_holds_the_columns_that_it_names() -> None:
 def test_restored_windows_go_on_the_same(before: Panes, after: Panes) -> None:
     windows = windows_of(6, 56)
     for one in played(before):
-        windows.enter(one, LAYOUT)
+        entered(windows, one)
     back = SlicingWindows.from_state(unpack(pack(windows.to_state())))
     for one in played(after, sum(gap for gap, _ in before) * PANE):
-        index = windows.enter(one, LAYOUT)
-        assert back.enter(one, LAYOUT).tolist() == index.tolist()
-        expected = [(span, totals.tolist()) for span, totals in windows.spans(one.start_ms, index)]
-        assert [(span, totals.tolist()) for span, totals in back.spans(one.start_ms, index)] == expected
+        start = one.starts_ms[0]
+        had = [[of.has_events(name, start) for name in of.index] for of in (windows, back)]
+        (index, totals), (of_back, expected) = entered(windows, one), entered(back, one)
+        assert of_back.tolist() == index.tolist()
+        assert all(np.array_equal(totals[span], expected[span]) for span in totals)
+        assert had[0] == had[1]
     assert pack(back.to_state()) == pack(windows.to_state())
     assert (back.index, back.model) == (windows.index, windows.model)
 

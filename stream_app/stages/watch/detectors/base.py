@@ -7,15 +7,16 @@ e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from flowlib.reference.moments import Sums, deviations
-from flowlib.reference.reference import LAMBDAS, VARIES, Reference
+from flowlib.reference.moments import Normal, Sums, deviations
+from flowlib.reference.reference import LAMBDAS, VARIES, Reference, hour_of_week
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
@@ -24,6 +25,7 @@ Kind = Literal["drift", "fault"]
 """``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
 
 _BETS = np.array(LAMBDAS)
+_T = TypeVar("_T")
 ZONE = 0.1
 """Changes of a mean below so many standard deviations of one event are nobody's business."""
 
@@ -43,24 +45,60 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Part:
-    """What one model scored of a pane of one slicing: p slices.
+    """What one model scored of consecutive panes of one slicing: p rows, each of a slice in a pane, pane by pane.
 
     Attributes:
         layout: columns of the rows.
-        start_ms: of the pane.
+        start_ms: ``(p,)`` of each row's pane.
         reference: what is normal under the model.
-        known: ``(p,)`` row of the reference for each slice.
-        slices: ``(p,)`` number of each slice in WATCH, distinct.
+        known: ``(p,)`` row of the reference for each row's slice.
+        slices: ``(p,)`` number of each row's slice in WATCH, distinct in each pane.
         rows: ``(p, w)`` int64.
+        edges: pane k has the rows ``edges[k]`` to ``edges[k + 1]``; without any the rows are of one pane.
+        standing: what was worked out of the reference for these rows, by name; see :meth:`once`.
     """
 
     layout: PaneLayout
-    start_ms: int
+    start_ms: Ints
     reference: Reference
     known: Ints
     slices: Ints
     rows: Ints
+    edges: Sequence[int] = ()
+    standing: dict[str, Any] = field(default_factory=dict, repr=False)
     _together: dict[bytes, Evidence] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, name: str, make: Callable[[Reference, Ints], _T]) -> _T:
+        """What ``make`` gives of the reference and ``known``, and of nothing else: kept under a name of its own, as
+        long as rows of the same slices come.
+        """
+        if name not in self.standing:
+            self.standing[name] = make(self.reference, self.known)
+        made: _T = self.standing[name]
+        return made
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last row, the last excluded, of each pane."""
+        return list(pairwise(self.edges)) if len(self.edges) else [(0, len(self.rows))]
+
+    def panes(self) -> Iterator[Part]:
+        """Each pane by itself, with what is worked out already."""
+        deviations = self.deviations
+        for a, b in self.spans:
+            own = slice(a, b)
+            of_pane = Part(
+                self.layout, self.start_ms[own], self.reference, self.known[own], self.slices[own], self.rows[own]
+            )
+            # A cached property is an attribute once it has been asked for.
+            of_pane.__dict__["deviations"] = deviations[0][own], deviations[1][own]
+            yield of_pane
+
+    @cached_property
+    def expected(self) -> Floats:
+        """``(p, 1)`` events that are usual at the hour of the week."""
+        hour = hour_of_week(self.start_ms, self.reference.zone)
+        return np.asarray((self.reference.rate[self.known] * self.reference.profile[hour])[:, None])
 
     @cached_property
     def present(self) -> Floats:
@@ -79,14 +117,14 @@ class Part:
             layout.get(rows, "square") / UNIT**2,
             layout.get(rows, "product") / UNIT**2,
         )
-        return deviations(sums, self.reference.normal().take(self.known))
+        return deviations(sums, self.once("normal", _normal))
 
     @cached_property
     def moments(self) -> Evidence:
         """Evidence of every moment channel, for every bet upward and downward: ``(p, c, 2 · 4)``."""
         n, deviation = self.deviations
-        slack = ZONE + 2.0 * self.reference.standard_error[self.known]
-        return moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.inflation[self.known])
+        slack, inflation = self.once("slack", _slack)
+        return moment_evidence(n, deviation, slack, self.reference.cumulants, inflation)
 
     def moments_together(self, chosen: Bools) -> Evidence:
         """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
@@ -100,6 +138,14 @@ class Part:
             of_all = moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.all_inflation)
             self._together[key] = of_all
         return self._together[key]
+
+
+def _normal(reference: Reference, known: Ints) -> Normal:
+    return reference.normal().take(known)
+
+
+def _slack(reference: Reference, known: Ints) -> tuple[Floats, Floats]:
+    return ZONE + 2.0 * reference.standard_error[known], reference.inflation[known]
 
 
 def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats) -> Evidence:
@@ -137,10 +183,12 @@ class Detector(Protocol):
     def __init__(self, config: Config, layout: PaneLayout) -> None: ...
 
     def evidence(self, part: Part) -> Evidence:
-        """What a pane says of each slice. What a detector remembers of slices, it remembers here."""
+        """What panes say of each slice, row by row. What a detector remembers of slices, it remembers here: a pane that
+        comes later may go by what an earlier one has left.
+        """
 
     def together(self, part: Part, chosen: Bools) -> Evidence | None:
-        """What a pane says of the chosen ``(p,)`` slices as one group, p = 1; None where it has no word for groups."""
+        """What one pane says of the chosen ``(p,)`` slices as one group, p = 1; None where it knows no groups."""
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """The columns that a channel is about, and in words what has happened, given the odds ``(b,)`` of its bets."""

@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowlib.table import Floats
+from flowlib.reference.reference import Reference
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import GROUPS, PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import NO_BET, bernoulli
+from stream_app.stages.watch.detectors.counting import NO_BET, Bets
 
 _MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
 _TELLING = 0.01
@@ -29,18 +30,10 @@ class CategoriesDetector(Stateless):
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        reference, counts = part.reference, part.layout.get(part.rows, "group").astype(np.float64)
-        n = np.broadcast_to(part.layout.get(part.rows, "scored")[:, None].astype(np.float64), counts.shape)
-        flat = (len(counts), self.channels)
-        share, error, inflation = (
-            of_slices[part.known].reshape(flat)
-            for of_slices in (reference.share, reference.share_se, reference.share_inflation)
-        )
-        most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
-        more = bernoulli(counts, n, most, _MORE, inflation)
-        more[most[:, :, None] * (_MORE - 1.0) < _TELLING] = NO_BET
-        less = bernoulli(counts, n, least, _LESS, inflation)
-        return Evidence(np.concatenate([more, less], axis=2), n > 0)
+        counts, n = part.layout.get(part.rows, "group"), part.layout.get(part.rows, "scored")[:, None]
+        bets, silent, less = part.once("categories", _bets)
+        more = np.where(silent, NO_BET, bets.log_e(counts, n))
+        return Evidence(np.concatenate([more, less.log_e(counts, n)], axis=2), np.broadcast_to(n > 0, counts.shape))
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
@@ -50,3 +43,14 @@ class CategoriesDetector(Stateless):
         more = odds[: len(_MORE)].sum() > odds[len(_MORE) :].sum()
         which = "one of its rarer levels" if group == GROUPS - 2 else f"its level number {group + 1} by frequency"
         return (self._names[column],), f"categories: {which} comes {'more' if more else 'less'} often"
+
+
+def _bets(reference: Reference, known: Ints) -> tuple[Bets, Bools, Bets]:
+    """Bets on more, those of them that tell nothing, and bets on less."""
+    share, error, inflation = (
+        of_slices[known].reshape(len(known), of_slices.shape[1] * GROUPS)
+        for of_slices in (reference.share, reference.share_se, reference.share_inflation)
+    )
+    most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
+    silent = most[:, :, None] * (_MORE - 1.0) < _TELLING
+    return Bets.of(most, _MORE, inflation), silent, Bets.of(least, _LESS, inflation)

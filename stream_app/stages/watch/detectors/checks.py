@@ -52,6 +52,7 @@ def check_detector(
     _check_values(new(), stream)
     _check_empty(new(), stream[0])
     _check_slices_apart(new(), new(), stream)
+    _check_panes_at_once(new(), new(), stream)
     _check_together(new(), stream)
     for cut in (0, 7, 31):
         _check_restored(new, stream, cut)
@@ -118,6 +119,23 @@ def _check_slices_apart(together: Detector, alone: Detector, stream: list[Part])
         joint, singles = together.evidence(part), [alone.evidence(some(part, [i])) for i in range(len(part.slices))]
         single = Evidence(*(np.concatenate([getattr(one, name) for one in singles]) for name in ("log_e", "news")))
         assert _equal(joint, single), f"pane {part.start_ms}: slices depend on each other"
+
+
+def _check_panes_at_once(whole: Detector, single: Detector, stream: list[Part]) -> None:
+    """What it says of a pane must not depend on whether others are handed in with it."""
+    for first in range(0, len(stream), 7):
+        parts = stream[first : first + 7]
+        known, slices, rows, start_ms = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("known", "slices", "rows", "start_ms")
+        )
+        edges = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+        joint = whole.evidence(Part(parts[0].layout, start_ms, parts[0].reference, known, slices, rows, edges))
+        each = [single.evidence(part) for part in parts]
+        one_by_one = Evidence(*(np.concatenate([getattr(one, name) for one in each]) for name in ("log_e", "news")))
+        assert _equal(joint, one_by_one), (
+            f"panes from {parts[0].start_ms[0]} on: they depend on being handed in together"
+        )
+    assert pack(whole.to_state()) == pack(single.to_state()), "many panes leave something else behind than one by one"
 
 
 def _check_together(detector: Detector, stream: list[Part]) -> None:

@@ -7,9 +7,11 @@ what is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from flowlib.table import Floats
+from flowlib.table import Bools, Floats, Ints
 
 LEAST, MOST = 1e-6, 0.97
 """Normal shares outside leave nothing to bet on: what is always missing cannot be missing more often."""
@@ -30,6 +32,42 @@ def never(events: Floats) -> float:
     return 3.0 / (float(events.sum()) + 3.0) + 1e-4
 
 
+@dataclass(frozen=True)
+class Bets:
+    """Bets on more hits than normal, ready to be made on any number of trials.
+
+    Attributes:
+        hit: ``(b,)`` nats that a hit brings.
+        trial: ``(…, b)`` nats that every trial costs.
+        worth: ``(…, b)`` trials that count as one, because they depend on each other.
+        none: ``(…,)`` where nothing can be bet; None where that is nowhere.
+    """
+
+    hit: Floats
+    trial: Floats
+    worth: Floats
+    none: Bools | None
+
+    @classmethod
+    def of(cls, share: Floats, odds: Floats, inflation: Floats) -> Bets:
+        """Bets against shares; see :func:`bernoulli`."""
+        p = np.clip(share, LEAST, MOST)[..., None]
+        # Runs are of any length: of geometric ones the larger odds have no mean where they count a usual run as one
+        # event.
+        worth = 1.0 + (inflation[..., None] - 1.0) * np.maximum(np.log(odds) / _OF_RUNS, 1.0)
+        none = (share <= LEAST) | (share >= MOST)
+        return cls(np.log(odds), -np.log1p(p * (odds - 1.0)), worth, none if none.any() else None)
+
+    def take(self, index: tuple[Ints, ...]) -> Bets:
+        """Some of them."""
+        return Bets(self.hit, self.trial[index], self.worth[index], None if self.none is None else self.none[index])
+
+    def log_e(self, hits: Floats | Ints | Bools, trials: Floats | Ints | Bools) -> Floats:
+        """Log e-values ``(…, b)`` of hits ``(…,)`` among trials ``(…,)``."""
+        log_e = (hits[..., None] * self.hit + trials[..., None] * self.trial) / self.worth
+        return log_e if self.none is None else np.where(self.none[..., None], NO_BET, log_e)
+
+
 def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflation: Floats) -> Floats:
     """Log e-values ``(…, b)`` of more hits than normal.
 
@@ -42,9 +80,4 @@ def bernoulli(hits: Floats, trials: Floats, share: Floats, odds: Floats, inflati
     >>> round(float(bernoulli(np.array(2.0), np.array(6.0), np.array(0.01), np.array([10.0]), np.array(1.0))[0]), 2)
     4.09
     """
-    p = np.clip(share, LEAST, MOST)[..., None]
-    gain = -np.log1p(p * (odds - 1.0))  # of a trial: log((1 − p₁) / (1 − p))
-    # Runs are of any length: of geometric ones the larger odds have no mean where they count a usual run as one event.
-    worth = 1.0 + (inflation[..., None] - 1.0) * np.maximum(np.log(odds) / _OF_RUNS, 1.0)
-    log_e = (hits[..., None] * np.log(odds) + trials[..., None] * gain) / worth
-    return np.where(((share > LEAST) & (share < MOST))[..., None], log_e, NO_BET)
+    return Bets.of(share, odds, inflation).log_e(hits, trials)

@@ -46,12 +46,14 @@ class DependenceDetector(MomentDetector):
     def _anew(self, evidence: Evidence, at: Ints) -> Evidence:
         """Lose all bets on slices ``(p,)`` that were watched by other pairs before."""
         more = int(at.max(initial=0)) + 1 - len(self._watched)
-        self._watched = np.pad(self._watched, (0, max(more, 0)))
+        if more > 0:
+            self._watched = np.pad(self._watched, (0, more))
         before, now = self._watched[at], zlib.crc32(self._pairs.tobytes()) + 1
         self._watched[at] = now
         other = (before != 0) & (before != now)
         if not other.any():
             return evidence
+        other &= _first(at)  # of later panes they are the same pairs
         lost = np.where(other[:, None, None], NO_BET, evidence.log_e)
         return Evidence(lost, evidence.news | other[:, None])
 
@@ -68,3 +70,10 @@ class DependenceDetector(MomentDetector):
         a, b = (self._names[j] for j in self._pairs[channel])
         way = "in the same direction more" if self.size(odds) > 0 else "in opposite directions more"
         return (a, b), f"dependence: {a} and {b} move {way} than they did"
+
+
+def _first(at: Ints) -> Bools:
+    """The first row ``(p,)`` of each number."""
+    first = np.zeros(len(at), dtype=bool)
+    first[np.unique(at, return_index=True)[1]] = True
+    return first

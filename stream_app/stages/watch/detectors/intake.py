@@ -10,7 +10,7 @@ from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import Bets
 
 _ODDS = np.array([1.5, 2.0, 4.0])
 _RUNS = 2.0
@@ -34,16 +34,14 @@ class IntakeDetector(Stateless):
     weight: ClassVar[float] = 0.1
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self._tolerated = config.event.tolerated
+        self._bets_on = Bets.of(np.array([config.event.tolerated]), _ODDS, np.array([_RUNS]))
         self.channels, self.bets = len(_COLUMNS), len(_ODDS)
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        counts = {name: part.layout.get(part.rows, name).astype(np.float64) for name in ("seen", *_COLUMNS)}
-        hits = np.stack([counts[name] for name in _COLUMNS], axis=1)
-        trials = np.repeat((counts["seen"] + counts["late"] + counts["unscorable"])[:, None], len(_COLUMNS), axis=1)
-        tolerated = np.full(hits.shape, self._tolerated)
-        return Evidence(bernoulli(hits, trials, tolerated, _ODDS, np.full(hits.shape, _RUNS)), trials > 0)
+        seen, *counts = (part.layout.get(part.rows, name) for name in ("seen", *_COLUMNS))
+        hits, trials = np.stack(counts, axis=1), (seen + counts[0] + counts[1])[:, None]
+        return Evidence(self._bets_on.log_e(hits, trials), np.broadcast_to(trials > 0, hits.shape))
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""

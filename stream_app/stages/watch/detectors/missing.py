@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowlib.table import Floats
+from flowlib.reference.reference import Reference
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import Bets
 
 _ODDS = np.array([3.0, 10.0, 40.0])
 _ZONE = 0.003
@@ -28,13 +29,15 @@ class MissingDetector(Stateless):
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        reference = part.reference
-        missing = part.layout.get(part.rows, "missing").astype(np.float64)
-        seen = np.broadcast_to(part.layout.get(part.rows, "seen")[:, None].astype(np.float64), missing.shape)
-        normal = reference.missing[part.known] * 1.2 + 2.0 * reference.missing_se[part.known] + _ZONE
-        inflation = reference.missing_inflation[part.known]
-        return Evidence(bernoulli(missing, seen, normal, _ODDS, inflation), seen > 0)
+        missing, seen = part.layout.get(part.rows, "missing"), part.layout.get(part.rows, "seen")[:, None]
+        log_e = part.once("missing", _bets).log_e(missing, seen)
+        return Evidence(log_e, np.broadcast_to(seen > 0, missing.shape))
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
         return (self._names[channel],), "missing: more values are missing than usual"
+
+
+def _bets(reference: Reference, known: Ints) -> Bets:
+    normal = reference.missing[known] * 1.2 + 2.0 * reference.missing_se[known] + _ZONE
+    return Bets.of(normal, _ODDS, reference.missing_inflation[known])

@@ -198,7 +198,8 @@ class World:
         """A pane of rows ``(p, w)`` of some slices (all)."""
         reference, slices = self.fitted[1], np.arange(self.slices) if slices is None else slices
         known = reference.index([self.names[i] for i in slices])
-        return Part(self.layout, START_MS + number * PANE_MS, reference, known, slices, rows[slices])
+        start = np.full(len(slices), START_MS + number * PANE_MS, dtype=np.int64)
+        return Part(self.layout, start, reference, known, slices, rows[slices])
 
     def rows(self, events: Events, panes: int) -> list[Ints]:
         """Rows ``(slices, w)`` of each pane."""
@@ -227,7 +228,7 @@ def with_events(part: Part) -> Part:
 
 def some(part: Part, at: Ints | Bools | list[int]) -> Part:
     """Some of the slices of a pane."""
-    return Part(part.layout, part.start_ms, part.reference, part.known[at], part.slices[at], part.rows[at])
+    return Part(part.layout, part.start_ms[at], part.reference, part.known[at], part.slices[at], part.rows[at])
 
 
 def _scores(z: Singles, levels: Ints, surprise: Floats, missing: Bools) -> Scores:

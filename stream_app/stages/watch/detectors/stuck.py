@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowlib.reference.reference import STILL_SIZES, VARIES
-from flowlib.table import Floats, Ints
+from flowlib.reference.reference import STILL_SIZES, VARIES, Reference
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import NO_LOW, PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli
+from stream_app.stages.watch.detectors.counting import Bets
 
 _ODDS = np.array([20.0, 400.0])
 
@@ -32,23 +32,32 @@ class StuckDetector(Stateless):
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        reference, last = part.reference, self._of(part.slices)
+        reference = part.reference
         low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
-        there = low <= high
-        alike = there & (low == high)
+        there, alike = low <= high, low == high
+        last = self._before(part, there, np.where(alike, low, NO_LOW))
         still = alike & (low == last) & (low != reference.usual)
-        self._last[part.slices] = np.where(alike, low, np.where(there, NO_LOW, last))
-        size = np.clip(part.present, 1, STILL_SIZES).astype(np.int64) - 1
-        normal = np.take_along_axis(reference.still[part.known], size[:, :, None], axis=2)[:, :, 0]
-        inflation = reference.still_inflation[part.known]
-        log_e = bernoulli(still.astype(np.float64), there.astype(np.float64), normal * 1.2 + 0.004, _ODDS, inflation)
+        bets = part.once("stuck", _bets)
+        size = np.minimum(np.maximum(part.present, 1), STILL_SIZES).astype(np.int64) - 1
+        log_e = bets.take((np.arange(len(size))[:, None], np.arange(self.channels), size)).log_e(still, there)
         return Evidence(log_e, there & (reference.kind == VARIES))
 
-    def _of(self, slices: Ints) -> Ints:
-        m = int(slices.max(initial=-1)) + 1
+    def _before(self, part: Part, there: Bools, left: Ints) -> Ints:
+        """The value ``(p, d)`` that the pane before repeated, where it had values: the last one that had any.
+
+        Args:
+            part: some panes.
+            there: ``(p, d)`` whether a column has values.
+            left: ``(p, d)`` what it leaves to the next pane where it has.
+        """
+        m = int(part.slices.max(initial=-1)) + 1
         if m > len(self._last):
             self._last = np.pad(self._last, ((0, m - len(self._last)), (0, 0)), constant_values=NO_LOW)
-        return np.asarray(self._last[slices])
+        before = np.empty_like(left)
+        for a, b in part.spans:
+            before[a:b] = self._last[part.slices[a:b]]
+            self._last[part.slices[a:b]] = np.where(there[a:b], left[a:b], before[a:b])
+        return before
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
@@ -61,3 +70,9 @@ class StuckDetector(Stateless):
     def restore(self, state: Any) -> None:
         """See :class:`Detector`."""
         self._last = np.array(state, dtype=np.int64)
+
+
+def _bets(reference: Reference, known: Ints) -> Bets:
+    """For each number of values that a pane may have ``(p, d, 3)``."""
+    normal = reference.still[known] * 1.2 + 0.004
+    return Bets.of(normal, _ODDS, np.broadcast_to(reference.still_inflation[known][:, :, None], normal.shape))

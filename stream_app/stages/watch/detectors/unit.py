@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowlib.reference.reference import VARIES
-from flowlib.table import Floats
+from flowlib.reference.reference import VARIES, Reference
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli, never
+from stream_app.stages.watch.detectors.counting import Bets, never
 
 _ODDS = np.array([30.0, 1_000.0])
 
@@ -35,10 +35,12 @@ class UnitDetector(Stateless):
         low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
         there = low <= high
         beyond = there & ((low > reference.high) | (high < reference.low))
-        share = np.full(beyond.shape, never(reference.rows))
-        log_e = bernoulli(beyond.astype(np.float64), there.astype(np.float64), share, _ODDS, np.ones(beyond.shape))
-        return Evidence(log_e, there & (reference.kind == VARIES))
+        return Evidence(part.once("unit", _bets).log_e(beyond, there), there & (reference.kind == VARIES))
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
         return (self._names[channel],), "unit: its values are far from all it ever had, perhaps in another unit"
+
+
+def _bets(reference: Reference, known: Ints) -> Bets:
+    return Bets.of(np.array([never(reference.rows)]), _ODDS, np.ones(1))

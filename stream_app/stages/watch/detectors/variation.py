@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from flowlib.reference.reference import ABSENT, CONSTANT
-from flowlib.table import Floats
+from flowlib.reference.reference import ABSENT, CONSTANT, Reference
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import bernoulli, never
+from stream_app.stages.watch.detectors.counting import Bets, never
 
 _ODDS = np.array([300.0, 3_000.0])
 """Smaller ones would hardly ever be told from normal again, and keep an alert open for months."""
@@ -36,16 +36,17 @@ class VariationDetector(Stateless):
         """See :class:`Detector`."""
         reference, layout = part.reference, part.layout
         self._kind = reference.kind
+        absent = reference.kind == ABSENT
+        watched = (reference.kind == CONSTANT) | absent
+        if not watched.any():  # as in most streams
+            shape = len(part.rows), self.channels
+            return Evidence(np.zeros((*shape, self.bets)), np.zeros(shape, dtype=bool))
         low, high = layout.get(part.rows, "low"), layout.get(part.rows, "high")
         there = low <= high
         other = (low != reference.usual) | (high != reference.usual)
-        absent = reference.kind == ABSENT
         hits = there & np.where(absent, True, other)
         trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
-        watched = (reference.kind == CONSTANT) | absent
-        share = np.full(hits.shape, never(reference.rows))
-        log_e = bernoulli(hits.astype(np.float64), trials.astype(np.float64), share, _ODDS, np.ones(hits.shape))
-        return Evidence(log_e, trials & watched)
+        return Evidence(part.once("variation", _bets).log_e(hits, trials), trials & watched)
 
     def to_state(self) -> Any:
         """See :class:`Detector`: the kinds of the columns, to say what has happened to them."""
@@ -61,3 +62,7 @@ class VariationDetector(Stateless):
         return (self._names[channel],), (
             "variation: a column that was never there has values" if absent else "variation: a constant column varies"
         )
+
+
+def _bets(reference: Reference, known: Ints) -> Bets:
+    return Bets.of(np.array([never(reference.rows)]), _ODDS, np.ones(1))

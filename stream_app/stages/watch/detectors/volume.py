@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowlib.reference.reference import hour_of_week, volume_log_ratio
-from flowlib.table import Floats
+from flowlib.reference.reference import Reference, volume_log_ratio
+from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
@@ -26,22 +26,25 @@ class VolumeDetector(Stateless):
     channels = 1
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
-        self.bets = len(self.factors)
+        self._factors, self.bets = np.array(self.factors), len(self.factors)
+        self._fewer = self._factors < 1
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        reference, factors = part.reference, np.array(self.factors)
-        n = part.layout.get(part.rows, "seen").astype(np.float64)[:, None]
-        hour = hour_of_week(np.array([part.start_ms]), reference.zone)
-        usual = (reference.rate[part.known] * reference.profile[hour])[:, None]
-        off = _ZONE + 2.0 * np.minimum(reference.rate_se[part.known], 5.0)[:, None]
-        least = usual / (1.0 + off)
-        mean = np.where(factors < 1, least, usual * (1.0 + off))
-        log_e = volume_log_ratio(n, mean, float(reference.dispersion[0]), factors)
-        log_e /= reference.rate_inflation[part.known, None]
-        return Evidence(log_e[:, None, :], (usual > 0) & (part.known > 0)[:, None])
+        n, usual = part.layout.get(part.rows, "seen").astype(np.float64)[:, None], part.expected
+        off, inflation, known = part.once("volume", _normal)
+        mean = np.where(self._fewer, usual / off, usual * off)
+        log_e = volume_log_ratio(n, mean, float(part.reference.dispersion[0]), self._factors)
+        log_e /= inflation
+        return Evidence(log_e[:, None, :], (usual > 0) & known)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
-        fewer = odds[np.array(self.factors) < 1].sum() >= odds.sum() / 2
+        fewer = odds[self._fewer].sum() >= odds.sum() / 2
         return (), f"volume: {'fewer' if fewer else 'more'} events than usual"
+
+
+def _normal(reference: Reference, known: Ints) -> tuple[Floats, Floats, Bools]:
+    """How far off the rate may be, what panes that depend on each other are worth, and who has a rate ``(p, 1)``."""
+    off = _ZONE + 2.0 * np.minimum(reference.rate_se[known], 5.0)[:, None]
+    return 1.0 + off, reference.rate_inflation[known, None], (known > 0)[:, None]
