@@ -15,6 +15,9 @@ import numpy.typing as npt
 from flowlib.encoder.findings import Finding, resolution
 from flowlib.table import Bools, Floats, Ints, Objects, Table
 
+REPEATED = "repeated rows"
+"""The finding's kind."""
+
 STATE_ROWS, STATE_SHARE = 50, 0.02
 """A row that comes so often, in rows and as a share of all, is a state."""
 
@@ -63,7 +66,7 @@ def repeated(table: Table) -> tuple[Finding, ...]:
         f"{share:.1%} of the rows are copies of others in every column: a row and its copies count as one where rows "
         "are split, and once where they calibrate; look for what sends or joins them again"
     )
-    return (Finding("repeated rows", (), says),)
+    return (Finding(REPEATED, (), says),)
 
 
 def _words(table: Table) -> _Words:

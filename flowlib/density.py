@@ -291,7 +291,7 @@ def _start(
 ) -> tuple[Encoder, Flow]:
     """Encoder and flow before training: those of the warm start as far as they fit."""
     warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, config.encoder)
-    encoder = warm_start.encoder if warm and warm_start else Encoder.fit(spec, train, config.encoder)
+    encoder = warm_start.encoder.told(train) if warm and warm_start else Encoder.fit(spec, train, config.encoder)
     if warm and warm_start and warm_start.flow_name == config.flow_name:
         return encoder, copy.deepcopy(warm_start.flow)
     generator = torch.Generator().manual_seed(seed)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.calibration import pit_histogram
+from flowlib.copies import newest, units
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder
 from flowlib.flatness import distance
@@ -213,8 +214,8 @@ def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tu
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import GroupKFold
 
-    rng = np.random.default_rng(seed)
-    pick = np.sort(rng.permutation(len(rows))[:_TWO_SAMPLE_ROWS])
+    rng, once = np.random.default_rng(seed), newest(units(rows))  # a copy in another fold would be recognised
+    pick = once[np.sort(rng.permutation(len(once))[:_TWO_SAMPLE_ROWS])]
     rows, groups = rows.take(pick), groups[pick]
     folds, d = min(_FOLDS, len(np.unique(groups))), rows.numeric.shape[1]
     if folds < 2:

@@ -12,12 +12,12 @@ limit and pays for the rest (:func:`~flowlib.encoder.fitting.tail_nats`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
-from flowlib.copies import repeated
+from flowlib.copies import REPEATED, repeated
 from flowlib.encoder.columns import MAPS, ColumnMap
 from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
 from flowlib.encoder.encoded import Encoded
@@ -136,6 +136,11 @@ class Encoder:
             + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables])
             + repeated(table),
         )
+
+    def told(self, table: Table) -> Encoder:
+        """The same encoder for the training on other rows, with what is told of their copies."""
+        found = tuple(finding for finding in self.findings if finding.kind != REPEATED) + repeated(table)
+        return self if found == self.findings else replace(self, findings=found)
 
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""

@@ -86,6 +86,17 @@ def test_copies_are_told_with_their_share() -> None:
     )
 
 
+def test_an_encoder_that_is_kept_tells_of_the_copies_in_the_new_rows() -> None:
+    spec, x = FeatureSpec(("a", "b", "c", "d")), law(200, 5)
+    with_copies = Table.of(np.repeat(x, 5, axis=0))
+    encoder = Encoder.fit(spec, Table.of(x))
+    assert encoder.findings == ()
+    later = encoder.told(with_copies)
+    assert [one.kind for one in later.findings] == ["repeated rows"]
+    assert later.told(with_copies).findings == later.findings
+    assert later.told(Table.of(x)).findings == ()
+
+
 @pytest.mark.parametrize("times", [5, 20, 30])
 def test_alpha_holds_for_new_rows_where_each_row_comes_more_than_once(times: int) -> None:
     """Four fits of 200 calibration rows each: the share flagged has the standard error of 800 rows."""
