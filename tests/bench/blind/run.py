@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.codecs import decode_event
-from schemas.records import Alert
+from schemas.records import Alert, DeadLetter
 from stream_app.config import Config
 from stream_app.models.loading import scored_by
 from stream_app.offline.replay import LocalRun
@@ -37,7 +37,7 @@ from stream_app.terminal import prepare_process
 from tests.bench.blind import stream
 from tests.bench.blind.kinds import KINDS, Kind, Sent
 
-_LOST = ("late", "rejected", "duplicate")
+_LOST = ("late", "duplicate")
 
 
 def measure(kinds: Sequence[Kind] = KINDS, seed: int = 3) -> dict[str, Any]:
@@ -110,7 +110,9 @@ def _one_by_one(config: Config, sent: list[Sent]) -> tuple[LocalRun, int, list[t
             said += [(n, detector) for detector in map(_fault, run.sent[key][done:]) if detector]
             read[key] = len(run.sent[key])
     held = {event.offset for event in run.pipeline.score_states[0].timing.held}
-    return run, lost + sum(message.honest for n, message in enumerate(sent) if n in held), said
+    letters = [decode_event(letter.value, letter.headers) for letter in run.sent["dead_letters", 0]]
+    refused = {letter.offset for letter in letters if isinstance(letter, DeadLetter)}
+    return run, lost + sum(sent[n].honest for n in held | refused), said
 
 
 def _fault(signal: Outgoing) -> str:
