@@ -26,7 +26,7 @@ DETECTORS = ("rejected", "late", "held", "duplicate", "coerced", "unscorable", "
 REASONS_MAX = 16
 """Reasons of rejects with a channel of their own; those beyond share one."""
 
-OTHERS = "others"
+OTHERS, JUMP = "others", "jump"
 RECENT_MAX = 16
 """Bad rows of a kind that are remembered, for what a message says of fields and times."""
 
@@ -49,12 +49,12 @@ class Bad:
 
     Attributes:
         detector: one of :data:`DETECTORS`.
-        reason: of rejects, their reason; else "".
+        reason: of rejects, their reason; of ``held``, :data:`JUMP` or ""; else "".
         rows: ``(m,)`` places in the batch, ascending.
         sample: a number below m to what is known of that row.
         looked: ``(k,)`` the rows that were looked at at all, ascending; None for every one. What is looked at in some
             rows only occurs in every batch, if with none.
-        jump: ``(j,)`` those of the rows at which an incident opens whatever the evidence; None for none.
+        forced: ``(j,)`` those of the rows at which an incident opens whatever the evidence; None for none.
     """
 
     detector: str
@@ -62,7 +62,7 @@ class Bad:
     rows: Ints
     sample: Callable[[int], Sample]
     looked: Ints | None = None
-    jump: Ints | None = None
+    forced: Ints | None = None
 
     @property
     def looked_at(self) -> Ints:
@@ -82,7 +82,6 @@ class Told:
         opened_ms: how far it had when the incident opened, or −1.
         recent: the last few bad rows, oldest first: field and event time.
         detail: what is wrong with the last one, in words.
-        jumped: the incident was not opened by evidence.
     """
 
     row: int
@@ -93,7 +92,6 @@ class Told:
     opened_ms: int
     recent: tuple[tuple[str, int], ...]
     detail: str
-    jumped: bool
 
     @property
     def field(self) -> tuple[str, float]:
@@ -116,7 +114,6 @@ class _Kind:
     recent: list[tuple[str, int]] = field(default_factory=list)
     detail: str = ""
     opened_ms: int = NO_TIME
-    jumped: bool = False
 
 
 @dataclass(slots=True)
@@ -171,17 +168,16 @@ class Intake:
         hit = np.zeros(len(offsets), dtype=bool)
         hit[bad.rows] = True
         forced = None
-        if bad.jump is not None and len(bad.jump):
+        if bad.forced is not None and len(bad.forced):
             forced = np.zeros(len(offsets), dtype=bool)
-            forced[bad.jump] = True
+            forced[bad.forced] = True
         told = []
         for change in kind.share.take(bets, hit[rows], offsets[rows], None if forced is None else forced[rows]):
             row = int(rows[change.row])
             recent, detail = _recent(kind, bad, row)
             if change.state == "open":
                 kind.opened_ms = int(clock_ms[row])
-                kind.jumped = forced is not None and bool(forced[row])
-            told.append(Told(row, *key, change, int(clock_ms[row]), kind.opened_ms, recent, detail, kind.jumped))
+            told.append(Told(row, *key, change, int(clock_ms[row]), kind.opened_ms, recent, detail))
         recent, kind.detail = _recent(kind, bad, len(offsets))
         kind.recent = list(recent)
         return told
@@ -189,7 +185,7 @@ class Intake:
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a snapshot."""
         kinds = [
-            [*key, kind.share.to_state(), kind.recent, kind.detail, kind.opened_ms, kind.jumped]
+            [*key, kind.share.to_state(), kind.recent, kind.detail, kind.opened_ms]
             for key, kind in sorted(self.kinds.items())
         ]
         return {"rows": self.rows, "kinds": kinds}

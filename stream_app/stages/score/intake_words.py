@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from schemas.names import text_name
 from schemas.records import Alert, Blame, record_id
 from stream_app.config import Config
-from stream_app.stages.score.intake import NO_TIME, RULE, Told
+from stream_app.stages.score.intake import JUMP, NO_TIME, RULE, Told
 from stream_app.stages.score.shares import OPEN
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,8 +72,9 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
     change, where = told.change, f"{topic}/{partition}"
     what = _WHAT.get(told.detector) or f"are rejected as {told.reason}"
     counted = f"{change.hits:,} of {change.rows:,} events since {where}@{change.since} {what}{_times(told)}"
-    if told.jumped:
-        counted = f"{where} has jumped{_times(told)} at @{change.until}: it slept, or a clock is wrong; {counted}"
+    if told.reason == JUMP:
+        counted = f"the event time of {where} has jumped {told.detail} at @{change.until}"
+        return f"{_STATE[change.state]}{counted}. The stream has slept, or look at the clock of the producer."
     example = f": {text_name(told.detail)}" if told.detail else ""
     if change.state == "resolve":
         return f"{_STATE['resolve']}{counted}, the last at @{change.until}."

@@ -14,7 +14,7 @@ from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.outputs import Point
 from stream_app.stages.points import intake_point
-from stream_app.stages.score.intake import Bad, Intake, Sample
+from stream_app.stages.score.intake import JUMP, Bad, Intake, Sample
 from stream_app.stages.score.intake_words import alert
 from stream_app.stages.score.rejects import Reject
 from stream_app.stages.score.renames import Looker, Renames
@@ -24,6 +24,8 @@ from stream_app.stages.score.timing import NOTHING
 
 WAITING_MAX = 128
 """Held events in a row that may be those of a stream that has slept (:mod:`.runs`)."""
+STRAYS_TOLD = 8
+"""Events in a row that are dated too far ahead: one is a mishap, those of every station are not."""
 
 
 @dataclass(slots=True)
@@ -115,6 +117,7 @@ class Teller:
         timing, events, decoded = rows.timing, rows.events, rows.decoded
         yield from self._rejected(rows)
         yield self._held(state, rows)
+        yield self._jumps(state, rows)
         yield self._of("late", events, timing.late, lambda i: "")
         yield self._of("duplicate", events, timing.duplicate, lambda i: f"id {events.ids[i]!r}" if events.ids else "")
         if decoded.coerced is not None:
@@ -123,31 +126,37 @@ class Teller:
 
     def _held(self, state: Telling, rows: Rows) -> Bad:
         """Events that show that those which are held were wrong, and held ones of a run too long to be a stream that
-        has slept. A run that is believed is a jump, told where it is twice as long as any before: a stream may sleep
-        every night.
+        has slept. Many wrong ones at once are told whatever their share.
         """
         timing, at = rows.timing, rows.events.rows
-        held = timing.held & (timing.clock_ms != NOTHING)
-        others = np.where(held, -1, np.arange(len(held)))
-        waiting = np.arange(len(held)) - np.maximum.accumulate(np.where(others < 0, -1 - state.waiting, others))
-        hits = (timing.strays > 0) | (held & (waiting > WAITING_MAX))
-        jumps = np.zeros(len(held), dtype=bool)
-        for i in np.flatnonzero(timing.leap_ms > self._config.windows.ahead_ms).tolist():
-            jumps[i] = timing.leap_ms[i] > 2 * state.leap_ms
-            state.leap_ms = max(state.leap_ms, int(timing.leap_ms[i]))
-        before = np.maximum.accumulate(np.concatenate(([-1], np.where(held, np.arange(len(held)), -1))))
-        first_ms, name = state.held_ms, self._config.event.time_field
-        index = np.flatnonzero(hits | jumps)
-        places, first = np.unique(at[index], return_index=True)
+        held, places = timing.held & (timing.clock_ms != NOTHING), np.arange(len(at))
+        waiting = places - np.maximum.accumulate(np.where(held, -1 - state.waiting, places))
+        index = np.flatnonzero((timing.strays > 0) | (held & (waiting > WAITING_MAX)))
+        of_rows, first = np.unique(at[index], return_index=True)
+        before = np.maximum.accumulate(np.concatenate(([-1], np.where(held, places, -1))))
+        before_ms = state.held_ms
 
         def sample(i: int) -> Sample:
             last = int(before[int(index[first[i]]) + 1])
-            return Sample(name, "", int(timing.time_ms[last]) if last >= 0 else first_ms)
+            return Sample(self._config.event.time_field, "", int(timing.time_ms[last]) if last >= 0 else before_ms)
 
-        if len(held):
+        if len(at):
             state.waiting = int(waiting[-1]) if held[-1] else 0
-            state.held_ms = int(timing.time_ms[before[-1]]) if before[-1] >= 0 else state.held_ms
-        return Bad("held", "", places, sample, None, np.unique(at[jumps]))
+            state.held_ms = int(timing.time_ms[before[-1]]) if before[-1] >= 0 else before_ms
+        return Bad("held", "", of_rows, sample, None, np.unique(at[timing.strays >= STRAYS_TOLD]))
+
+    def _jumps(self, state: Telling, rows: Rows) -> Bad:
+        """Events with which a run is believed, told where it is twice as far as any before: a stream may sleep every
+        night.
+        """
+        told = []
+        for i in np.flatnonzero(rows.timing.leap_ms > self._config.windows.ahead_ms).tolist():
+            leap_ms = int(rows.timing.leap_ms[i])
+            if leap_ms > 2 * state.leap_ms:
+                told.append((int(rows.events.rows[i]), f"{leap_ms / 3_600_000:,.1f} hours ahead"))
+            state.leap_ms = max(state.leap_ms, leap_ms)
+        of_rows = np.array([row for row, _ in told], dtype=np.int64)
+        return Bad("held", JUMP, of_rows, lambda i: Sample("", told[i][1]), None, of_rows)
 
     def _of(self, detector: str, events: EventBatch, mask: Bools, detail: Callable[[int], str]) -> Bad:
         """The rows of some events: of several at a row, which were held before, the first."""

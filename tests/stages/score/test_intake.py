@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flowlib.table import Ints
 from schemas.codecs import Envelope, decode_event, encode_event
 from schemas.intake import Refusal, take_in
-from stream_app.stages.score.intake import DETECTORS, NO_TIME, OTHERS, REASONS_MAX, Bad, Intake, Sample, Told
+from stream_app.stages.score.intake import DETECTORS, JUMP, NO_TIME, OTHERS, REASONS_MAX, Bad, Intake, Sample, Told
 from stream_app.stages.score.intake_words import alert
 from stream_app.stages.score.shares import Bets
 from stream_app.stages.snapshot import pack, unpack
@@ -47,7 +47,7 @@ def located(told: Told) -> Any:
         change.since,
         change.until,
         change.hits,
-        (change.rows, change.statistic, told.clock_ms, told.opened_ms, told.recent, told.detail, told.jumped),
+        (change.rows, change.statistic, told.clock_ms, told.opened_ms, told.recent, told.detail),
     )
 
 
@@ -142,14 +142,17 @@ def test_reasons_beyond_the_bound_share_a_channel() -> None:
     assert taken(fates, [100])[1] == state
 
 
-def test_a_jump_is_told_whatever_the_evidence() -> None:
-    fates: list[Fate | None] = [None] * 100 + [("held", "", Sample("", "", 10**9))] * 3 + [None] * 2_000
+def test_an_incident_may_open_whatever_the_evidence_and_a_jump_has_words_of_its_own() -> None:
+    jump: Fate = ("held", JUMP, Sample("", "240.0 hours ahead"))
+    fates: list[Fate | None] = [None] * 100 + [("held", "", Sample("", "", 10**9)), None, jump] + [None] * 2_000
     told, _ = taken(fates, [4_000], frozenset({102}))
-    assert [one[3] for one in told] == ["open", "resolve"]
-    intake = Intake()
+    assert [(one[2], one[3]) for one in told] == [(JUMP, "open"), (JUMP, "resolve")]
     offsets = np.arange(len(fates))
-    first = intake.take(BETS, offsets, offsets, bad_of(fates, 0, frozenset({102})))[0]
-    assert "e/3 has jumped (dated 1970-01-12 13:46" in alert(config(), "e", 3, first).summary
+    first = Intake().take(BETS, offsets, offsets, bad_of(fates, 0, frozenset({102})))[0]
+    assert alert(config(), "e", 3, first).summary == (
+        "all events: the event time of e/3 has jumped 240.0 hours ahead at @102. The stream has slept, or look at the "
+        "clock of the producer."
+    )
 
 
 @settings(max_examples=40, deadline=None)

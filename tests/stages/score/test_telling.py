@@ -140,10 +140,21 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
     slept = score_all(made, 0, [*good(300), *(event(10 * DAY + i * 100, 50_000 + i) for i in range(2_000))], [170])
     jump = alerts(slept)[0]
     assert (jump.detector, jump.state) == ("held", "open")
-    assert "e/0 has jumped" in jump.summary
-    assert "it slept, or a clock is wrong" in jump.summary
+    assert "the event time of e/0 has jumped 240.0 hours ahead" in jump.summary
+    assert "The stream has slept" in jump.summary
     assert [alert.state for alert in alerts(slept)] == ["open", "resolve"]
     assert made.score_states[0].counters["windowed"] == 2_300
+
+
+def test_one_event_of_each_station_far_ahead_is_told_though_twelve_are_few(model: Density) -> None:
+    ahead = [event(29 * DAY + k, 50_000 + k, station=f"station {k}") for k in range(12)]
+    made = pipeline(config(), [model])
+    first = alerts(score_all(made, 0, [*good(300), *ahead, *good(300, 300)], [170]))[0]
+    assert (first.detector, first.state, first.blame[0].feature) == ("held", "open", "t")
+    assert "dated 1970-01-30 00:00" in first.summary
+    lone = score_all(pipeline(config(), [model]), 0, [*good(300), ahead[0], *good(300, 300)], [170])
+    assert said(lone) == []
+    assert made.score_states[0].counters["late"] == 0
 
 
 def test_a_stream_that_sleeps_every_night_is_told_of_once(model: Density) -> None:
