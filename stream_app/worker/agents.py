@@ -28,7 +28,7 @@ from stream_app.worker.composites import CompositeEvent, CompositeStream, is_cur
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
 from stream_app.worker.health import health_message, health_point
-from stream_app.worker.logs import LOOK_S, Logs
+from stream_app.worker.logs import Logs
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
@@ -110,7 +110,7 @@ class Worker:
         app.task(self.parts.watched("models feed", self._follow_models))
         if "score" in chosen:
             app.task(self.parts.watched(first_events.PART, self._judge_first))
-        app.task(self.parts.watched("logs", self._follow_logs))
+        app.task(self.parts.watched("logs", functools.partial(self._logs.follow, self.progress)))
         app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
     # Agents --------------------------------------------------------------------------------------------------------
@@ -195,7 +195,8 @@ class Worker:
     async def _on_timer(self) -> None:
         async with self._turn():
             progress = self.progress()
-            self._read_anew(self._logs.check_ends(self.written_ends(), time.monotonic()))
+            if self._logs.compare(progress, self.written_ends(), time.monotonic()):
+                self.app._consumer.seek_anew()
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -224,7 +225,7 @@ class Worker:
         gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
         known = functools.partial(sending.known_to_producer, self.app, self._config.topics.signals)
         await make_room(known, self._config, gained)
-        logs = await self._logs.look(partitions)
+        logs = await self._logs.look_first(partitions)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
@@ -234,21 +235,6 @@ class Worker:
                 if self._partitions.is_source(tp):
                     self._decider.gained(tp.partition)
             self._decider.join()
-
-    async def _follow_logs(self) -> None:
-        """Look every few seconds whether the logs are still those that they were."""
-        while True:
-            self.parts.beat("logs")
-            await asyncio.sleep(LOOK_S)
-            logs, progress = await self._logs.look(self.progress()), self.progress()
-            async with self._turn():
-                here = [tp for tp in progress if tp in self._partitions]
-                self._read_anew(True in [self._logs.check(tp, logs.get(tp), progress[tp][0]) for tp in here])
-
-    def _read_anew(self, wanted: bool) -> None:
-        """Let Kafka's consumer go where the states are, some of which have moved."""
-        if wanted and self.app._consumer is not None:
-            self.app._consumer.seek_anew()
 
     def _sources_that_exist(self) -> set[int]:
         consumer = self.app._consumer

@@ -17,6 +17,7 @@ from stream_app.kafka.logs import Log, look
 from stream_app.kafka.types import TopicPartition
 from stream_app.terminal import Seldom
 from stream_app.worker.partitions import Partitions
+from stream_app.worker.progress import Progress
 from stream_app.worker.state import StateStore
 from stream_app.worker.supervision import Parts
 
@@ -51,8 +52,38 @@ class Logs:
         self._save_later = save_later
         self._config, self._store, self._partitions, self._parts = config, store, partitions, parts
         self._unanswered = Seldom(log.warning)
+        self._found: dict[TopicPartition, Log] = {}
+        self._looks = 0
         self._short: dict[TopicPartition, tuple[float, int]] = {}
         """Partitions whose log ends too early: since when, and the earliest end that was seen."""
+
+    async def follow(self, progress: Callable[[], Progress]) -> None:
+        """Look every few seconds, for ever, whether the logs are still those that they were."""
+        while True:
+            self._parts.beat("logs")
+            await asyncio.sleep(LOOK_S)
+            number, found = self._looks, await self.look(progress())
+            self._found = found if number == self._looks else {}  # else it is from before an assignment
+
+    async def look_first(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
+        """:meth:`look`, at partitions that are being taken over: what was seen before counts no more."""
+        found = await self.look(partitions)
+        self._looks, self._found = self._looks + 1, {}
+        return found
+
+    def compare(self, progress: Progress, ends: Mapping[TopicPartition, int | None], now_s: float) -> bool:
+        """Compare what was last seen of the logs, and their ends, with the states; whether one of these has moved, so
+        that reading has to go there.
+
+        Args:
+            progress: of each partition of the worker.
+            ends: high watermarks.
+            now_s: a monotonic time.
+        """
+        found, self._found = self._found, {}
+        here = [tp for tp in found if tp in progress and tp in self._partitions]
+        anew = [self.check(tp, found[tp], progress[tp][0]) for tp in here]
+        return self.check_ends(ends, now_s) or any(anew)
 
     async def look(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
         """The logs of some partitions; of none where the broker does not answer, which is said."""
@@ -79,7 +110,7 @@ class Logs:
         """
         if found is None:
             return False
-        name, known = self._partitions.name(tp), self._store.topic_id(self._partitions.name(tp))
+        known = self._partitions.topic_id(tp)
         anew = bool(known and found.topic_id) and known != found.topic_id
         if anew:
             self._read_anew(tp, found, known)
@@ -92,7 +123,7 @@ class Logs:
             )
             self._move(tp, found.start)
         if found.topic_id and not known:
-            self._store.keep_topic_id(name, found.topic_id)
+            self._store.keep_topic_id(self._partitions.name(tp), found.topic_id)
         return anew
 
     def _read_anew(self, tp: TopicPartition, found: Log, known: str) -> None:
@@ -126,7 +157,7 @@ class Logs:
         return self._partitions.next_offset(tp) or 0
 
     def _go_back(self, tp: TopicPartition, end: int) -> None:
-        has_id, taken = bool(self._store.topic_id(self._partitions.name(tp))), self._taken(tp)
+        has_id, taken = bool(self._partitions.topic_id(tp)), self._taken(tp)
         what = "the broker has lost the end of its log" if has_id else "the topic was made anew, or has lost its end"
         to = end if has_id else 0
         self._say(

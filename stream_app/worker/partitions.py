@@ -93,6 +93,10 @@ class Partitions:
             state.next_offset = offset
             self._moved[tp] = topic_id
 
+    def topic_id(self, tp: TopicPartition) -> str:
+        """Which topic the state of a partition is of, saved yet or not; "" where that is not known."""
+        return self._moved.get(tp) or self._store.topic_id(self.name(tp))
+
     def _state(self, tp: TopicPartition) -> ScoreState | WatchState | None:
         pipeline = self._pipeline
         states = pipeline.score_states if self.is_source(tp) else pipeline.watch_states

@@ -24,7 +24,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.pipeline import Pipeline
 from stream_app.terminal import prepare_process
-from stream_app.worker import agents, health, models_feed, noticing, process, status, supervision
+from stream_app.worker import health, logs, models_feed, noticing, process, status, supervision
 from stream_app.worker.agents import Worker
 from stream_app.worker.deciding import Decider
 from stream_app.worker.outbox import Outbox
@@ -202,7 +202,7 @@ def main() -> None:
         for name, policy in supervision.POLICIES.items()
     }
     supervision.POLICIES.update(policies)
-    process.STATUS_S, agents.LOOK_S = 0.2, 0.5
+    process.STATUS_S, logs.LOOK_S = 0.2, 0.5
     FAULTS[fault]()
     try:
         run_worker(load(toml), checked=False)

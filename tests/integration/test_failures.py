@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from schemas.intake import take_in
+from schemas.records import Health
 from stream_app.kafka.embedded import EmbeddedBroker
+from stream_app.kafka.signals import read_signals
 from tests.integration.conftest import MakeStream
 from tests.integration.faulty import HANG_S
 from tests.integration.stream import Stream
@@ -105,6 +108,11 @@ def test_a_failure_ends_the_process_with_one_sentence(stream: Stream, fault: str
         took_s = ended_s - float(stream.toml.with_name(f"{stream.toml.name}.fault").read_text())
         print(f"ended {took_s:.2f} s after the fault")
         assert took_s < 5.0 + HANG_S * ("hangs" in fault) + SLACK_S
+    if fault == "score fails":  # the broker is there, and takes in why
+        told = [take_in("signals", "air", signal.value, signal.headers) for signal in read_signals(stream.config)]
+        (last,) = [record for record in told if isinstance(record, Health)]
+        assert (last.part, last.state) == ("worker", "failing")
+        assert re.match(ENDS[fault], last.says)
 
 
 @EMBEDDED
