@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,23 @@ async def test_a_broker_that_does_not_answer_is_said_and_asked_again(
     monkeypatch.setattr(module, "look", lambda *_: {source: Log(FIRST, 0)})
     await logs.look([source])
     assert "offsets" not in worker.status().failing
+
+
+@in_a_loop
+async def test_what_was_seen_before_an_assignment_counts_no_more(
+    worker: Worker, logs: Logs, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the former topic would be taken for another new one."""
+    logs.check(source, Log(FIRST, 0))
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "look", lambda *_: {source: Log(FIRST, 0)})
+    looking = asyncio.ensure_future(logs.follow(lambda: {source: (400, 400)}))
+    while not logs._found:
+        await asyncio.sleep(0.01)
+    looking.cancel()
+    monkeypatch.setattr(module, "look", lambda *_: {source: Log(SECOND, 0)})
+    found = await logs.look_first([source])
+    assert logs.check(source, found[source])
+    assert not logs.compare({source: (0, 5)}, {source: 5}, 0.0)
+    logs._found = found
+    assert not logs.compare({source: (0, 5)}, {source: 5}, 0.0), "its id is known, though not saved yet"
