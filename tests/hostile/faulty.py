@@ -29,6 +29,7 @@ import msgspec
 import stream_app.cli
 import stream_app.console.server
 import stream_app.trainer.process
+import stream_app.worker.logs
 import stream_app.worker.process
 from stream_app.worker import supervision
 
@@ -100,7 +101,7 @@ def _run(encoded: bytes) -> None:
             os.dup2(log.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
     if plan.hang_s is not None:
-        stream_app.worker.process.STALL_S = plan.hang_s
+        stream_app.worker.process.STALL_S, stream_app.worker.logs.LOOK_S = plan.hang_s, 0.5
         for part, policy in supervision.POLICIES.items():
             if policy.silent_s is not None:
                 supervision.POLICIES[part] = supervision.Policy(policy.again, plan.hang_s)
