@@ -192,8 +192,8 @@ _SOME = (1.0, 0.3, 0.05)
 
 KINDS: tuple[Kind, ...] = (
     Kind("one event 20 days ahead", _once(_lone), (0.0,)),
-    Kind("one event of each station 29 days ahead", _once(_each_station), (0.0,)),
-    Kind("thirteen events, each 29 days further", _once(_thirteen), (0.0,)),
+    Kind("one event of each station 29 days ahead", _once(_each_station), (0.0,), ("held",)),
+    Kind("thirteen events, each 29 days further", _once(_thirteen), (0.0,), ("held",)),
     Kind(
         "events 20 days ahead, again and again",
         _between(lambda e, r: iter([e.at(e.time_ms + 20 * DAY_MS).body(id=f"a{r.random()}")])),
@@ -201,7 +201,7 @@ KINDS: tuple[Kind, ...] = (
         ("held", "rejected"),
     ),
     Kind("the first event is of 2099", _far_first, (0.0,)),
-    Kind("the stream sleeps for a month", _gap, (0.0,)),
+    Kind("the stream sleeps for a month", _gap, (0.0,), ("held", "silence")),
     Kind("an event every two days", _sparse, (0.0,)),
     Kind("a backfill among live events", _backfill, (1.0, 0.3), ("late",)),
     Kind("local times while clocks go back", _local_hours, (0.0,), event={"timezone": ZONE}),
