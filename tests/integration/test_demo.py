@@ -27,8 +27,9 @@ from tests.integration.stream import Lines, as_lines, lines_of, signals_of
 EVENTS = 109_440
 """Twelve stations, 380 days, hourly."""
 
-WINDOWS = 12 * (380 * 4 - 1) * 4
-"""Of each station: panes of six hours but the last, which nothing closes; each as itself and in three spans."""
+WINDOWS = 12 * (380 * 4 - 2) * 4
+"""Of each station: panes of six hours but the last two, each as itself and in three spans: a clock is eight events
+behind the newest, and one partition has a single station."""
 
 WEEK_MS = 7 * 86_400_000
 SEASON_MS = {"2013-07-01": 1_372_636_800_000, "2013-09-22": 1_379_808_000_000}
