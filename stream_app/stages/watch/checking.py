@@ -86,7 +86,7 @@ class PartialChecker:
     def _is_sound(self, block: PaneBlock) -> bool:
         """All columns at once: nearly every block is, and there are thousands."""
         m, columns = len(block.slices), [block.columns.get(name, b"") for name in self._sizes]
-        if any(len(column) != m * size for column, size in zip(columns, self._sizes.values(), strict=True)):
+        if [len(column) for column in columns] != [m * size for size in self._sizes.values()]:
             return False
         values = np.frombuffer(b"".join(columns), dtype="<i8")
         low, high = np.repeat(self._bounds, m * self._widths, axis=1)

@@ -234,11 +234,11 @@ class Mixture:
         steps = self._steps[at].astype(np.int64)
         parts, now = peaks.parts(steps)
         statistic = self._sum(parts)
-        speak = (statistic >= self._rule.open) | np.isin(at, peaks.numbers)
-        if not speak.all():
-            at, steps, statistic = at[speak], steps[speak], statistic[speak]
-            parts, now = parts[speak], now[speak]
         numbers = at.tolist()
+        speak = [i in before or of >= self._rule.open for i, of in zip(numbers, statistic.tolist(), strict=True)]
+        if not all(speak):
+            steps, statistic, parts, now = steps[speak], statistic[speak], parts[speak], now[speak]
+            numbers = at[speak].tolist()
         said = {i: self._said(i, s := float(self.statistics()[i]), s, why[i]) for i in why.keys() - {*numbers}}
         if not numbers:
             return said

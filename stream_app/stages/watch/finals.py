@@ -103,7 +103,7 @@ class FinalPanes:
         models = {block.model_id for block in blocks}
         if self._waiting and not self._fits(blocks, models):
             self.finish()
-        of_slicing: Blocks = {name: [] for name in self._config.slicing_names}
+        of_slicing: Blocks = {name: [] for name in self._state.windows}
         for block in blocks:
             of_slicing[block.slicing].append(block)
         if not self._waiting and len(models) == 1:
@@ -133,7 +133,7 @@ class FinalPanes:
         waiting, self._waiting, self._model, self._rows = self._waiting, [], "", 0
         if not waiting:
             return
-        runs = [self._run(slicing, waiting) for slicing in self._config.slicing_names]
+        runs = [self._run(slicing, waiting) for slicing in self._state.windows]
         for k, pane in enumerate(waiting):
             add_marks(self._state, pane.marks)
             for run in runs:

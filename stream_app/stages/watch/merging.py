@@ -81,6 +81,8 @@ def merge_blocks(
 def _rows(layout: PaneLayout, blocks: list[PaneBlock]) -> Ints:
     """Rows ``(M, w)`` of blocks, one below the other."""
     m = sum([len(block.slices) for block in blocks])
+    if m == 1:  # its columns one behind the other are the row
+        return np.frombuffer(b"".join([blocks[0].columns[name] for name in layout.columns]), dtype="<i8")[None]
     columns = {name: b"".join([block.columns[name] for block in blocks]) for name in layout.columns}
     return layout.decode(columns, m)
 

@@ -182,7 +182,8 @@ class WatchStage:
         reached_ms, busy_ms = (state.final_ms, state.busy_ms) if state.busy_ms else (closed_ms, closed_ms)
         for start in [*sorted(start for start in state.pending if start + pane_ms <= closed_ms), closed_ms]:
             # Only now, when the pane before is final, it is known how many slices are silent.
-            yield from range(reached_ms, min(start, busy_ms + _quiet_panes(state) * pane_ms), pane_ms)
+            if reached_ms < start:
+                yield from range(reached_ms, min(start, busy_ms + _quiet_panes(state) * pane_ms), pane_ms)
             if start < closed_ms:
                 yield start
             reached_ms = busy_ms = start + pane_ms

@@ -89,8 +89,10 @@ class Ring:
 
     def _keep(self, now: Ints, slices: Ints, rows: Ints) -> None:
         """Move panes into their buckets ``(n,)``, ascending; of two that share a place the later one stays."""
-        first = np.concatenate([[0], np.flatnonzero(now[1:] != now[:-1]) + 1])
-        of_bucket = np.add.reduceat(rows, first, axis=0)
+        first, of_bucket = np.zeros(1, dtype=np.int64), rows
+        if len(now) > 1:
+            first = np.concatenate([first, np.flatnonzero(now[1:] != now[:-1]) + 1])
+            of_bucket = np.add.reduceat(rows, first, axis=0)
         last = {number % len(self.bucket): (j, number) for j, number in enumerate(now[first].tolist())}
         for place, (j, number) in last.items():
             if self.bucket[place] != number:

@@ -36,12 +36,13 @@ class IntakeDetector(Stateless):
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._bets_on = Bets.of(np.array([config.event.tolerated]), _ODDS, np.array([_RUNS]))
         self.channels, self.bets = len(_COLUMNS), len(_ODDS)
+        self._each = np.ones(self.channels, dtype=bool)
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         seen, *counts = (part.layout.get(part.rows, name) for name in ("seen", *_COLUMNS))
         hits, trials = np.stack(counts, axis=1), (seen + counts[0] + counts[1])[:, None]
-        return Evidence(self._bets_on.log_e(hits, trials), np.broadcast_to(trials > 0, hits.shape))
+        return Evidence(self._bets_on.log_e(hits, trials), (trials > 0) & self._each)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""

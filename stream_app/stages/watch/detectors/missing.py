@@ -26,12 +26,13 @@ class MissingDetector(Stateless):
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
+        self._each = np.ones(self.channels, dtype=bool)
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         missing, seen = part.layout.get(part.rows, "missing"), part.layout.get(part.rows, "seen")[:, None]
         log_e = part.once("missing", _bets).log_e(missing, seen)
-        return Evidence(log_e, np.broadcast_to(seen > 0, missing.shape))
+        return Evidence(log_e, (seen > 0) & self._each)
 
     def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
         """See :class:`Detector`."""
