@@ -203,7 +203,7 @@ def test_a_name_is_said_as_it_is_written(tmp_path: Path) -> None:
 
 def test_a_slice_may_be_named_like_markup(folder: Path) -> None:
     """Whoever sends events names the slices; the table of alerts shows each name as it is."""
-    path, name = folder / "events.csv", "[/x] [bold]\\[/] :smile:"
+    path, name = folder / "events.csv", "[/x] [bold][/] :smile:"
     _, *rows = path.read_text().splitlines()
     fields = [row.split(",") for row in rows]
     lines = [f"{at},{x},{y if at < '2026-02-20' else ''},{name}" for at, x, y in fields]

@@ -53,7 +53,7 @@ def number(value: Any) -> Reading:
     if not isinstance(value, int | float):
         raise Misfit(f"expected a number, got {kind_of(value)}")
     if isinstance(value, int):
-        return _finite(value, "it"), abs(value) <= EXACT or int(float(value)) == value
+        return _finite(value, "it"), abs(value) <= EXACT or int(Decimal(repr(float(value)))) == value
     return (None if math.isnan(value) else value), math.isfinite(value)
 
 
