@@ -31,7 +31,7 @@ def first_alarms(
     made = Mixture(world.config, RuleConfig(detectors=RULES[rule], open=max(levels)), world.layout)
     first, at = np.full((len(levels), world.slices + 1), np.inf), np.array(levels)[:, None]
     for number, part in enumerate(world.parts(panes, 5, changes)):
-        made.update([with_events(part)], [part], world.slices, True)
+        list(made.update([with_events(part)], [part], world.slices, True))
         first = np.where(made.statistics() >= at, np.minimum(first, number + 1), first)
     return first
 
