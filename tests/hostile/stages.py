@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from schemas.records import DeadLetter
+from schemas.codecs import decode_event
+from schemas.records import Alert, DeadLetter
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
+from stream_app.stages.score.intake import RULE
 from stream_app.stages.score.state import COUNTERS
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger, letter_of
@@ -69,7 +71,13 @@ class Score:
 
 
 def _others(messages: list[Outgoing]) -> list[Outgoing]:
-    return [message for message in messages if message.role != "dead_letters"]
+    """All but what is said of refused rows: their dead letters, and alerts that there are many."""
+    return [message for message in messages if message.role != "dead_letters" and not _is_of_intake(message)]
+
+
+def _is_of_intake(message: Outgoing) -> bool:
+    record = decode_event(message.value, message.headers) if message.role == "signals" else None
+    return isinstance(record, Alert) and record.rule == RULE
 
 
 class Watch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
@@ -78,6 +78,13 @@ def _fields(event: EventConfig, texts: list[str]) -> list[tuple[str, str, _Kind]
     if event.id_field and event.id_field not in texts:
         fields.append(("i", event.id_field, _TEXT))
     return fields
+
+
+def readers(
+    event: EventConfig, texts: list[str]
+) -> list[tuple[str, Callable[[Mapping[str, Any]], Any], coercion.Reader]]:
+    """Name of each field, what finds it in a body, and what reads it there; these raise Undecodable."""
+    return [(name, finder(name), _reader(event, name, kind)) for _, name, kind in _fields(event, texts)]
 
 
 def _careful(event: EventConfig, fields: list[tuple[str, str, _Kind]]) -> Callable[[bytes], Any]:

@@ -24,8 +24,7 @@ from stream_app.config.types import nearest
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score import coercion
 from stream_app.stages.score.intake import Bad, Sample
-from stream_app.stages.score.json_bodies import object_of
-from stream_app.stages.score.paths import finder
+from stream_app.stages.score.json_bodies import object_of, readers
 from stream_app.stages.score.rejects import Undecodable
 
 FIRST_ROWS = 1_000
@@ -36,7 +35,7 @@ _BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 20
 """Rows of a block; bodies of it that are looked at, of events that lack nothing, of others, and of others while one
 after the other tells of a rename."""
 
-_DEPTH_MAX, _LEAVES_MAX = 4, 64
+_DEPTH_MAX, _LEAVES_MAX = 4, 1_000
 _NAMED_MAX = 5
 
 Path = tuple[str, ...]
@@ -51,7 +50,7 @@ class Renames:
         met: key that no setting names to a bit for each field that it was met with, or is usual without.
         present: a bit for each field that was met at all.
         block, whole, lacking: the block, and how many bodies of it were looked at.
-        told: whether the last one told of a rename.
+        told: whether the last one of an event that lacks something told of a rename.
     """
 
     rows: int = 0
@@ -63,8 +62,15 @@ class Renames:
     told: bool = False
 
     def to_state(self) -> dict[str, Any]:
-        """Plain values, for a snapshot."""
-        return asdict(self)
+        """Plain values, for a snapshot; bits as text: a whole number there has 64, and there may be more fields."""
+        met = [[key, f"{bits:x}"] for key, bits in self.met.items()]
+        return asdict(self) | {"met": met, "present": f"{self.present:x}"}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Renames:
+        """Inverse of :meth:`to_state`."""
+        met = {key: int(bits, 16) for key, bits in state["met"]}
+        return cls(**{**state, "met": met, "present": int(state["present"], 16)})
 
     def wants(self, row: int, lacks: bool) -> bool:
         """Whether the body of a row, by its number among all rows, is to be looked at."""
@@ -95,9 +101,7 @@ class Renames:
         self.present |= every & ~absent
         for key in kept:
             self.met[key] = self.met.get(key, 0) | (every & ~absent if row >= FIRST_ROWS else every)
-        renamed = [(key, fields) for key, fields in renamed if fields]
-        self.told = bool(renamed)
-        return renamed
+        return [(key, fields) for key, fields in renamed if fields]
 
 
 class Looker:
@@ -108,9 +112,7 @@ class Looker:
         slicing = [name for fields in event.slicings for name in fields]
         self._names = list(dict.fromkeys([*event.numeric, *event.categorical, *slicing]))
         self._paths = [{(literal(name),), steps(name)} for name in self._names]
-        numbers = [*event.numeric, *([event.time_field] if event.time_format.startswith("epoch") else [])]
-        readers = dict.fromkeys(numbers, coercion.number) | dict.fromkeys(event.categorical, coercion.text)
-        self._readers = [(name, finder(name), read) for name, read in readers.items()]
+        self._readers = readers(event, [name for name in self._names if name not in event.numeric])
         configured = [*self._names, event.time_field, *([event.id_field] if event.id_field else [])]
         self._known = {(literal(name),) for name in configured} | {steps(name) for name in configured if steps(name)}
 
@@ -130,7 +132,10 @@ class Looker:
                 looked.append(row)
                 there = [path for path, value in _leaves(body) if value is not None]
                 absent, every = self._absent(set(there)), (1 << len(self._names)) - 1
-                if renamed := state.enter(state.rows + row, absent, every, self._strangers(there)):
+                renamed = state.enter(state.rows + row, absent, every, self._strangers(there))
+                if lacks:  # of others too few are looked at for it to say how many of these are to be
+                    state.told = bool(renamed)
+                if renamed:
                     found.append((row, renamed))
         state.rows += len(raw)
         rows = np.array([row for row, _ in found], dtype=np.int64)

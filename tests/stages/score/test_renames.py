@@ -15,6 +15,7 @@ from stream_app.stages.batches import RawBatch
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.intake import Bad
 from stream_app.stages.score.renames import FIRST_ROWS, KEYS_MAX, Looker, Renames
+from stream_app.stages.snapshot import pack, unpack
 from tests.stages.streams import config, cut
 
 Body = dict[str, Any]
@@ -35,7 +36,7 @@ def looked(cfg: Config, bodies: list[Body], sizes: list[int]) -> tuple[list[tupl
     looker, decoder = Looker(cfg), Decoder(cfg)
     values = [msgspec.json.encode(one) for one in bodies]
     for a, b in cut(len(values), sizes):
-        state = Renames(**state.to_state())
+        state = Renames.from_state(unpack(pack(state.to_state())))
         raw = RawBatch("e", 0, np.arange(a, b), list(values[a:b]))
         bad: Bad = looker.look(state, raw, decoder.decode(raw)[0])
         samples = [bad.sample(i) for i in range(len(bad.rows))]
@@ -99,6 +100,29 @@ def test_what_a_body_has_instead_of_a_field_is_said() -> None:
     assert looker.instead("timestamp", b"nope") == ""
 
 
+def test_a_stream_may_have_more_fields_than_a_whole_number_of_a_snapshot_has_bits() -> None:
+    names = [f"n{i}" for i in range(70)]
+    cfg = config(event={"numeric": names})
+    bodies = [body(i, **dict.fromkeys(names, 1.0)) for i in range(FIRST_ROWS + 50)]
+    for one in bodies[FIRST_ROWS:]:
+        one["other"] = one.pop("n69")
+    found, _, _ = looked(cfg, bodies, [400])
+    assert found[0] == (FIRST_ROWS, "n69", "it has no 'n69', and 'other' in its place")
+
+
+def test_cuts_do_not_matter_where_a_body_that_lacks_nothing_tells_of_a_rename() -> None:
+    bodies = [body(i) for i in range(FIRST_ROWS)]
+    for i in range(FIRST_ROWS, FIRST_ROWS + 600):
+        one = body(i)
+        if i % 7:
+            one.pop("y")
+        elif i % 256 > 8:  # more leaves than are looked at stand before the field
+            one = {**{f"k{j}": j for j in range(1_000)}, **one}
+        bodies.append(one)
+    whole = looked(config(), bodies, [1_600])
+    assert all(looked(config(), bodies, [size]) == whole for size in (1, 9, 40, 300))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(0, 5))
 def test_cuts_into_batches_do_not_matter(sizes: list[int], seed: int) -> None:
@@ -108,3 +132,9 @@ def test_cuts_into_batches_do_not_matter(sizes: list[int], seed: int) -> None:
         whole = renamed(i, "y", "why") if i > 1_100 and rng.random() < 0.4 else body(i)
         bodies.append({key: value for key, value in whole.items() if key == "t" or rng.random() < 0.97})
     assert looked(config(), bodies, sizes) == looked(config(), bodies, [1_600])
+
+
+def test_what_was_read_leniently_is_found_beside_a_missing_value_in_text() -> None:
+    looker = Looker(config())
+    assert looker.coerced(b'{"t":3000,"x":"","y":"0,2","v":1.0,"c":-Infinity}') == ("y", "y is the text '0,2'")
+    assert looker.coerced(b'{"t":3000,"x":"NA","y":2,"v":1.0,"c":-Infinity}')[0] == "c"
