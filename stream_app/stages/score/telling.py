@@ -55,7 +55,8 @@ class Telling:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Telling:
         """Inverse of :meth:`to_state`."""
-        return cls(**{**state, "intake": Intake.from_state(state["intake"]), "renames": Renames(**state["renames"])})
+        intake, renames = Intake.from_state(state["intake"]), Renames.from_state(state["renames"])
+        return cls(**{**state, "intake": intake, "renames": renames})
 
 
 @dataclass(frozen=True, slots=True)
