@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from stream_app.config import WindowsConfig
 from stream_app.stages.score.event_time import expected_ms, nearer
-from stream_app.stages.score.runs import HELD_BYTES_MAX, RUN_MAX, Run
+from stream_app.stages.score.runs import HELD_BYTES_MAX, HELD_MAX, Run
 from stream_app.stages.score.timing import NOTHING, Held, Timing
 
 QUARTERS = 4
@@ -99,7 +99,7 @@ class Judge:
 
     def __init__(self, state: Timing, windows: WindowsConfig, rows: Rows) -> None:
         self._state, self._rows = state, rows
-        self._near, self._far = Run(state.near), Run(state.far, sum(len(one.value) for one in self._strays()))
+        self._near, self._far = Run(state.near), Run(state.far)
         self._pane_ms, self._lateness_ms = int(windows.pane), int(windows.lateness)
         self._ahead_ms, self._votes_max, self._open_max = windows.ahead_ms, windows.clock, windows.max_open_panes
         self._sorted = sorted(state.votes)
@@ -222,6 +222,7 @@ class Judge:
             self._leap(i, time_ms, key, held, believed, strays)
         elif held:
             self._keep(i, time_ms, state.closed_ms, strays)
+            self._give_up(i)
         else:
             self._enter(i, i, time_ms, key, False, strays)
 
@@ -326,9 +327,9 @@ class Judge:
         return self._end_far(i)
 
     def _give_up(self, i: int) -> None:
-        """Make room among the events that are in no run."""
-        held = self._state.held
-        while not self._state.far and held and (len(held) > RUN_MAX or self._held_bytes > HELD_BYTES_MAX // 2):
+        """Make room: for a run, and within one where the same event comes again and again."""
+        held, parts = self._state.held, 1 if self._state.far else 2
+        while len(held) > HELD_MAX // parts or self._held_bytes > HELD_BYTES_MAX // parts:
             furthest = max(held, key=_TIME)
             held.remove(furthest)
             self._held_bytes -= len(furthest.value)

@@ -9,8 +9,8 @@ from stream_app.stages.score.timing import Ahead
 
 HELD_MAX = 1_024
 HELD_BYTES_MAX = 4 * 1024 * 1024
-"""Events that a source partition holds at most: half of them in the run, half of them others, of which those furthest
-ahead are given up beyond."""
+"""Events that a source partition holds at most, half of them where none are in a run: beyond that those furthest ahead
+are given up."""
 RUN_MIN = 16
 RUN_REPEATED = 8
 """Rows of a run that are not the first of their slices."""
@@ -25,8 +25,8 @@ class Run:
         rows: changed in place.
     """
 
-    def __init__(self, rows: list[Ahead], body_bytes: int = 0) -> None:
-        self._rows, self._bytes = rows, body_bytes
+    def __init__(self, rows: list[Ahead]) -> None:
+        self._rows, self._bytes = rows, sum(one.held for one in rows)
         self._slices = {one.slice for one in rows}
         self._marks = {one.mark for one in rows}
 
@@ -41,10 +41,10 @@ class Run:
         """A row. One event that is sent again and again speaks once."""
         mark = key or hashlib.blake2b(body, digest_size=8).hexdigest()
         if mark not in self._marks:
-            self._rows.append(Ahead(time_ms, slice_, mark))
+            self._rows.append(Ahead(time_ms, slice_, mark, len(body) if held else 0))
             self._marks.add(mark)
             self._slices.add(slice_)
-        self._bytes += len(body) if held else 0
+            self._bytes += self._rows[-1].held
 
     def believed(self, slack_ms: int) -> list[int]:
         """Times of the rows that it is believed for, in order of offset; none where it is not.

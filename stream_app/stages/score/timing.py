@@ -20,11 +20,14 @@ class Held(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A row of a run ahead of the clock; ``mark`` is its id, or else a hash of its body."""
+    """A row of a run ahead of the clock; ``mark`` is its id, or else a hash of its body, ``held`` the bytes of it that
+    are held.
+    """
 
     time_ms: int
     slice: str
     mark: str
+    held: int
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Event time, as issue 16 has it: no event with a wrong time costs an honest one, and nothing depends on batches."""
+"""Event time: no event with a wrong time costs an honest one, and nothing depends on batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.config import Duration, WindowsConfig
-from stream_app.stages.score import holding, screening
+from stream_app.stages.score import holding, runs, screening
 from stream_app.stages.score.runs import HELD_MAX
 from stream_app.stages.score.screening import screen
 from stream_app.stages.score.timing import Timing
@@ -30,7 +30,7 @@ def fates(judged: Judged) -> list[str]:
     return [judged.fate[i] for i in range(len(judged.fate))]
 
 
-# The rows of the issue ---------------------------------------------------------------------------------------------
+# Wrong times --------------------------------------------------------------------------------------------------------
 
 
 def test_one_well_formed_event_20_days_ahead_in_a_stream_of_90_days() -> None:
@@ -251,6 +251,19 @@ def test_one_event_that_is_sent_again_and_again_moves_nothing() -> None:
     assert judged.lost(events) == Counter()
 
 
+def test_one_event_that_comes_thousands_of_times_in_a_row_is_neither_believed_nor_kept_without_end() -> None:
+    """A producer that sends one event with a wrong time over and over, and nothing else comes."""
+    honest = hourly(20)
+    bad = One(honest[300].time_ms + 20 * DAY, "station 1", "again")
+    events = with_bad(honest, [(300, bad)] * 3_000)
+    whole = judge(events)
+    assert whole.lost(events) == Counter()
+    assert max(whole.leaps) == 0
+    assert Counter(whole.fate.values()) == {"windowed": len(honest), "held": HELD_MAX // 2, "rejected": 3_000 - 512}
+    cut = judge(events, range(0, len(events), 77))
+    assert (cut.entries, cut.state) == (whole.entries, whole.state)
+
+
 # Bounds ------------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +283,19 @@ def test_bodies_that_are_held_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -
     judged = judge(events)
     assert judged.lost(events) == Counter()
     assert sum(len(one.value) for one in judged.state.held) <= 30
+
+
+def test_large_bodies_that_wait_for_lack_of_panes_are_judged_the_same_under_any_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runs, "HELD_BYTES_MAX", 40)
+    windows = WindowsConfig(pane=Duration(HOUR), max_future=Duration(300 * HOUR), max_open_panes=8)
+    honest = hourly(10)
+    bad = [(200, One(honest[200].time_ms + (30 + k) * HOUR, id=str(k))) for k in range(12)]
+    events = with_bad(honest, bad)
+    whole, cut = judge(events, [], windows), judge(events, range(len(events)), windows)
+    assert max(whole.leaps) > 0, "their bodies have made it a run"
+    assert (cut.entries, cut.state) == (whole.entries, whole.state)
 
 
 def test_a_run_that_makes_no_sense_is_believed_before_there_is_no_room() -> None:
