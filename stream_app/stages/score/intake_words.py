@@ -45,8 +45,9 @@ def alert(config: Config, topic: str, partition: int, told: Told) -> Alert:
     change, (name, weight) = told.change, told.field
     pane, says = int(config.windows.pane), sentence(config, topic, partition, told)
     start, opened = (max(time_ms, 0) // pane * pane for time_ms in (told.clock_ms, told.opened_ms))
+    place = (topic, partition, told.detector, told.reason, change.opened, change.before)  # a topic may be made anew
     return Alert(
-        id=record_id(RULE, config.stream, topic, partition, told.detector, told.reason, change.opened),
+        id=record_id(RULE, config.stream, *place),
         stream=config.stream,
         rule=RULE,
         slicing="",

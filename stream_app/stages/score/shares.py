@@ -66,6 +66,7 @@ class Change:
         since, until: offsets of the first and the last bad row of it.
         hits, rows: bad rows from there to there, and rows in all.
         statistic: evidence, in rows between false alarms.
+        before: rows before its first bad one; of no two incidents the same, whatever becomes of offsets.
     """
 
     row: int
@@ -76,6 +77,7 @@ class Change:
     hits: int
     rows: int
     statistic: float
+    before: int
 
 
 @dataclass(slots=True)
@@ -216,11 +218,10 @@ class Share:
         incident = self.open
         assert incident is not None
         incident.said = self.hits - incident.since[2]
-        rows, nats = self.last[1] - incident.since[1], max(self.level) / _STEP
-        evidence = math.exp(min(max(nats, 0.0), 60.0)) / len(ODDS)
-        change = Change(
-            at + stop, state, incident.offset, incident.since[0], self.last[0], incident.said, rows, evidence
-        )
+        since, before, _ = incident.since
+        evidence = math.exp(min(max(max(self.level) / _STEP, 0.0), 60.0)) / len(ODDS)
+        rows = self.last[1] - before
+        change = Change(at + stop, state, incident.offset, since, self.last[0], incident.said, rows, evidence, before)
         if state == "resolve":
             self.open, self.over = None, self.rows
             self.level, self.since = [0] * len(ODDS), [list(Share.NONE) for _ in ODDS]

@@ -75,6 +75,18 @@ def test_it_is_over_once_events_can_be_read_again(model: Density) -> None:
     ]
 
 
+def test_incidents_at_one_offset_of_a_topic_that_was_made_anew_are_two(model: Density) -> None:
+    made, told = pipeline(config(), [model]), Outputs()
+    for _ in range(2):
+        told.messages += score_all(made, 0, [*good(300), *[b"nope"] * 40, *good(7_000, 340)], [500]).messages
+        made.score_states[0].next_offset = 0
+    rejected = [alert for alert in alerts(told) if alert.detector == "rejected"]
+    assert [alert.state for alert in rejected] == ["open", "resolve"] * 2
+    assert "e/0@300" in rejected[0].summary
+    assert "e/0@300" in rejected[2].summary
+    assert rejected[0].id == rejected[1].id != rejected[2].id == rejected[3].id
+
+
 def test_from_day_60_on_nan_literals_and_from_day_75_on_numbers_as_text(model: Density) -> None:
     """30 % of the bodies carry a NaN literal, then numbers come as text: all are read, and it is told of both."""
     days, a_day = 90, 40
