@@ -91,7 +91,7 @@ class Partitions:
         state = self._state(tp)
         if state is not None:
             state.next_offset = offset
-            self._moved[tp] = topic_id
+            self._moved[tp] = topic_id or self._moved.get(tp, "")
 
     def topic_id(self, tp: TopicPartition) -> str:
         """Which topic the state of a partition is of, saved yet or not; "" where that is not known."""

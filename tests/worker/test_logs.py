@@ -50,6 +50,19 @@ async def test_a_topic_that_was_deleted_and_made_again_is_read_from_its_start(
     assert not logs.check(source, Log(SECOND, 0))
 
 
+@in_a_loop
+async def test_what_a_topic_made_anew_loses_before_the_next_checkpoint_does_not_hide_that_it_is_another(
+    worker: Worker, logs: Logs, store: StateStore, source: TopicPartition
+) -> None:
+    logs.check(source, Log(FIRST, 0))
+    assert logs.check(source, Log(SECOND, 0))
+    assert not logs.check(source, Log(SECOND, 60), settled=40)
+    assert not logs.check(source, Log(SECOND, 60)), "it is known which topic it is"
+    assert worker.pipeline.score_states[0].next_offset == 60
+    await worker.checkpoint()
+    assert store.topic_id("source-0") == SECOND
+
+
 def test_what_retention_has_deleted_before_it_was_read_is_said_with_its_number(
     worker: Worker, logs: Logs, source: TopicPartition
 ) -> None:
