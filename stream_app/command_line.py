@@ -101,7 +101,8 @@ class Group(click.Group):
 
 
 def _fail(reason: object, status: int = 1) -> NoReturn:
-    text = Text.assemble(("driftflow:", "bold red"), " ", str(reason))
+    lines = map(printable, str(reason).split("\n"))  # a reason may quote what it is about: rows of a file, say
+    text = Text.assemble(("driftflow:", "bold red"), " ", "\n".join(lines))
     err.print(text, soft_wrap=True)  # a path stays in one piece
     sys.exit(status)
 

@@ -106,6 +106,16 @@ def scored(result: Result) -> str:
     return next(line for line in result.output.splitlines() if line.startswith("received "))
 
 
+def test_rows_that_the_last_sentence_quotes_do_not_move_the_cursor(folder: Path) -> None:
+    path = folder / "events.jsonl"
+    good = json.dumps({"at": "2026-01-01T00:00:00Z", "x": 2.0, "y": 1.0})
+    path.write_text("\n".join([good, *["\x1b[2Jnonsense"] * 50]))
+    run = CliRunner().invoke(main, ["score", str(path), "-c", str(folder / "driftflow.toml")])
+    assert run.exit_code == 3, run.output
+    assert "nonsense" in run.stderr
+    assert "\x1b[2J" not in run.output
+
+
 def test_standard_input_a_pipe_and_a_file_give_the_same(folder: Path) -> None:
     path = folder / "events.csv"
     told = scored(invoke(folder, "score", str(path)))
