@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -40,6 +41,9 @@ STATUS_S = 0.5
 
 _START_S = 90.0
 """How long the broker may take to answer all questions before the start, and then to let the worker in."""
+
+ADOPT_S = 10.0
+"""How often a worker looks at what former ones have left failing: each has left a file, of a day there may be many."""
 
 HEALTH_S = 10.0
 """How long the broker may take to take in a health message; then it is sent again."""
@@ -202,6 +206,7 @@ class _Run:
 
     async def _tell_health(self) -> None:
         """Notice what only this process knows, and send what has changed of all that fails."""
+        adopted_s = -math.inf
         while True:
             await asyncio.sleep(STATUS_S)
             self._parts.expire()
@@ -211,7 +216,9 @@ class _Run:
             for part, text in wrong.items():
                 self._parts.note(part, text)
             self._noticed = set(wrong)
-            self._telling.adopt(left_failing(self._config))
+            if time.monotonic() - adopted_s >= ADOPT_S:
+                self._telling.adopt(await asyncio.to_thread(left_failing, self._config))
+                adopted_s = time.monotonic()
             for health in self._telling.due(self._status().failing, time.time_ns() // 1_000_000, time.monotonic()):
                 if not await self._worker.tell_health(health, HEALTH_S):
                     break  # later: the broker is slow or away
