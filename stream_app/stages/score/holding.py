@@ -1,4 +1,4 @@
-"""Rows judged one after the other: which are late or copies, which wait, and how far the clock comes.
+"""Rows judged one after the other: which are late or duplicates, which wait, and how far the clock comes.
 
 The clock of a source partition is the lower median of its last ``windows.clock`` accepted events, so that it takes half
 of them to move it. A row votes where it is at most a pane ahead of it, or as far as the last events let expect, where
@@ -173,7 +173,7 @@ class Judge:
     def _enter(
         self, source: int, row: int, time_ms: int, key: str, closes: bool, strays: int = 0, leap_ms: int = 0
     ) -> None:
-        """A row goes to its pane, or is late or a copy. No row closes its own pane: the next one does."""
+        """A row goes to its pane, or is late or a duplicate. No row closes its own pane: the next one does."""
         state, start = self._state, time_ms // self._pane_ms * self._pane_ms
         before = state.closed_ms
         duplicate = bool(key) and state.ids.get(key, NOTHING) >= before

@@ -1,4 +1,4 @@
-"""Event time on one source partition: the clock, events that wait, copies, lateness.
+"""Event time on one source partition: the clock, events that wait, duplicates, lateness.
 
 Everything is a function of the rows in order, so it does not matter how they were cut into batches. Batches in which
 every row is on time and new are judged at once; others row by row (:mod:`.holding`), to the same result.
@@ -103,7 +103,7 @@ def _at_once(state: Timing, windows: WindowsConfig, events: EventBatch) -> Scree
     due = np.maximum((clock[1:] - int(windows.lateness)) // pane * pane, 0)
     after = np.maximum(np.maximum.accumulate(np.minimum(due, starts)), state.closed_ms)
     before = np.concatenate(([state.closed_ms], after[:-1]))
-    if np.any(starts < before) or _has_copies(state, events):
+    if np.any(starts < before) or _has_duplicates(state, events):
         return None
     opened = _opened(state, windows, starts, after)
     if opened is None:
@@ -140,7 +140,7 @@ def _read_twice(events: EventBatch) -> bool:
     return events.later_ms is not None and bool(np.any(events.later_ms != events.event_time_ms))
 
 
-def _has_copies(state: Timing, events: EventBatch) -> bool:
+def _has_duplicates(state: Timing, events: EventBatch) -> bool:
     if events.ids is None:
         return False
     ids = [key for key in events.ids if key]
