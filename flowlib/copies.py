@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from flowlib.encoder.findings import Finding, resolution
 from flowlib.table import Bools, Floats, Ints, Objects, Table
+from flowlib.ties import mixed, number_words
 
 REPEATED = "repeated rows"
 """The finding's kind."""
@@ -24,7 +25,6 @@ STATE_ROWS, STATE_SHARE = 50, 0.02
 _TOLD_SHARE = 0.05
 _SHARED = 0.5
 _Words = npt.NDArray[np.uint64]
-_NOT_A_NUMBER = np.uint64(0x7FF8 << 48)
 
 
 def units(table: Table) -> Ints:
@@ -71,13 +71,10 @@ def repeated(table: Table) -> tuple[Finding, ...]:
 
 def _words(table: Table) -> _Words:
     """Words ``(c, n)``, equal where a column's values are; their sums over the columns are where whole rows are."""
-    bits = np.where(np.isnan(table.numeric), _NOT_A_NUMBER, (table.numeric + 0.0).view(np.uint64))
     names = [_numbered(column) for column in (*table.categories.T, table.slices)]
-    words = np.concatenate([bits.T, np.stack(names)])
+    words = np.stack([*number_words(table), *names])
     words += (np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))[:, None]
-    for shift, multiplier in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64's finaliser
-        words = (words ^ (words >> np.uint64(shift))) * np.uint64(multiplier)
-    return np.asarray(words ^ (words >> np.uint64(31)))
+    return mixed(words)
 
 
 def _numbered(names: Objects) -> _Words:

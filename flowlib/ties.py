@@ -19,7 +19,7 @@ MIDDLE = 0
 rows that are alike would share one draw for ever."""
 
 _Words = npt.NDArray[np.uint64]
-_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_STEPS = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
 _NOT_A_NUMBER = np.uint64(0x7FF8 << 48)
 
 
@@ -42,14 +42,18 @@ def draws(table: Table, key: int) -> Floats:
     if key == MIDDLE:
         return np.full(len(table), 0.5)
     words = np.full(len(table), key, dtype=np.uint64)
-    for column in (table.time_ms.astype(np.int64).view(np.uint64), _of_names(table.slices), *_of_numbers(table)):
+    for column in (table.time_ms.astype(np.int64).view(np.uint64), _of_names(table.slices), *number_words(table)):
         words = _mixed(words, column)
     return np.asarray(((words >> np.uint64(11)) + 0.5) * 2.0**-53)
 
 
 def _mixed(words: _Words, column: _Words) -> _Words:
-    words = words * np.uint64(3) + column
-    for shift, multiplier in zip((np.uint64(30), np.uint64(27)), _MULTIPLIERS, strict=True):
+    return mixed(words * np.uint64(3) + column)
+
+
+def mixed(words: _Words) -> _Words:
+    """The words with their bits mixed, by SplitMix64's finaliser."""
+    for shift, multiplier in _STEPS:
         words = (words ^ (words >> shift)) * multiplier
     return words ^ (words >> np.uint64(31))
 
@@ -60,7 +64,7 @@ def _of_names(slices: Objects) -> _Words:
     return np.array([words[name] for name in names], dtype=np.uint64)
 
 
-def _of_numbers(table: Table) -> list[_Words]:
+def number_words(table: Table) -> list[_Words]:
     """The bits of each column; −0 is 0, and every NaN the same."""
     bits = (table.numeric + 0.0).view(np.uint64)
     bits = np.where(np.isnan(table.numeric), _NOT_A_NUMBER, bits)
