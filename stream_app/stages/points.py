@@ -179,7 +179,7 @@ def counters_points(config: Config, partition: int, reports: list[tuple[int, dic
     Args:
         config: the stream.
         partition: the source partition.
-        reports: (event time, counters, panes that closed before their time) at each closing.
+        reports: (event time, counters, panes that closed before their time), in order.
     """
     tags = (("partition", str(partition)), ("stream", config.stream))
     return [
