@@ -228,7 +228,7 @@ class Judge:
 
     def _is_crowded(self, time_ms: int) -> bool:
         """Whether a pane ahead would take the room that panes around the clock need."""
-        opened = self._state.open_ms
+        opened = [start for start in self._state.open_ms if start >= self._state.closed_ms]
         return len(opened) >= max(self._open_max // 2, 1) and time_ms // self._pane_ms * self._pane_ms not in opened
 
     def _leap(self, i: int, time_ms: int, key: str, held: bool, believed: list[int], strays: int) -> None:

@@ -316,6 +316,15 @@ def test_panes_ahead_do_not_crowd_out_those_of_the_stream() -> None:
     assert judged.lost(events) == Counter()
 
 
+def test_panes_that_have_closed_take_no_room_whatever_the_cut() -> None:
+    """Two panes of four are open at an hour's first event, one at its last, with which one for two hours on comes."""
+    honest, windows = hourly(3, 40), WindowsConfig(pane=Duration(HOUR), max_open_panes=4)
+    events = with_bad(honest, [(40 * h + 39, One(honest[40 * h].time_ms + 2 * HOUR)) for h in range(20, 60, 5)])
+    whole, cut = judge(events, [], windows), judge(events, range(len(events)), windows)
+    assert (cut.entries, cut.state) == (whole.entries, whole.state)
+    assert "held" not in whole.fate.values()
+
+
 # The clock that is the newest event --------------------------------------------------------------------------------
 
 
