@@ -9,7 +9,8 @@ it has
 
 - 16 rows, more than half of which lie within ``max_future`` of their median, and 8 of which are not the first of their
   slices: one row of each station moves nothing, however many stations there are;
-- or 64 rows in order of time: a stream that has become sparse;
+- or 64 rows in order of time, 8 of which are not the first of their slices or which span more than ``max_future``: a
+  stream that has become sparse, even where every event is a slice of its own;
 - or 512 rows, or 2 MiB, whatever they are: nothing waits for ever.
 
 Held events are judged again at the row that brings the clock near them. Before there is a clock, every event is held:
@@ -29,9 +30,9 @@ from stream_app.stages.score.event_time import expected_ms, nearer
 from stream_app.stages.score.runs import HELD_BYTES_MAX, HELD_MAX, Run
 from stream_app.stages.score.timing import NOTHING, Held, Timing
 
-QUARTERS = 4
+QUARTERS = 8
 """So many times what a quarter of the last events span may lie between two events of a stream."""
-HALVES = 2
+HALVES = 4
 """So many times what half of them span."""
 _TIME = attrgetter("time_ms")
 

@@ -56,13 +56,16 @@ class Run:
         times = [one.time_ms for one in run]
         if len(run) >= RUN_MAX or self._bytes > HELD_BYTES_MAX // 2:
             return times
-        if len(run) < RUN_MIN or len(run) - len(self._slices) < RUN_REPEATED:
+        if len(run) < RUN_MIN:
             return []
-        median = sorted(times)[(len(times) - 1) // 2]
+        is_repeated = len(run) - len(self._slices) >= RUN_REPEATED
+        ordered = sorted(times)
+        median = ordered[(len(times) - 1) // 2]
         together = [time_ms for time_ms in times if abs(time_ms - median) <= slack_ms]
-        if 2 * len(together) > len(times):
+        if is_repeated and 2 * len(together) > len(times):
             return together
-        return times if len(run) >= RUN_ORDERED and _in_order(times, slack_ms) else []
+        goes_on = is_repeated or ordered[-1] - ordered[0] > slack_ms
+        return times if goes_on and len(run) >= RUN_ORDERED and _in_order(times, slack_ms) else []
 
 
 def _in_order(times: Iterable[int], slack_ms: int) -> bool:
