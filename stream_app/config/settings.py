@@ -110,9 +110,9 @@ class EventConfig(Section, frozen=True):
     """Of so many events at the beginning of a stream or a file one at least must have each field that is named here,
     null or not; else the command ends with what they have instead. 0 where a field comes later."""
     tolerated: Annotated[float, Meta(ge=1e-5, le=0.5)] = 0.01
-    """Share of events that may be rejected, late, held back, duplicate, read leniently, not to be scored or with a field
-    under another name, each kind for itself. Where evidence says that it is more, a data fault is told: of a source
-    partition at once, by the rule ``intake``, of a slice pane by pane, by the detector ``intake``."""
+    """Share of events that may be rejected, late, held back, duplicate, read leniently, not to be scored, or with a
+    field under another name, each kind for itself. Where evidence says that it is more, a data fault is told: of a
+    source partition at once, by the rule ``intake``, of a slice pane by pane, by the detector ``intake``."""
     missing_values: list[str] = msgspec.field(
         default_factory=lambda: ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None"]
     )
