@@ -76,12 +76,19 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
     if told.reason == JUMP:
         counted = f"the event time of {where} has jumped {told.detail} at @{change.until}"
         return f"{_STATE[change.state]}{counted}. The stream has slept, or look at the clock of the producer."
-    example = f": {text_name(told.detail)}" if told.detail else ""
+    example = f": {_example(told)}" if told.detail else ""
     if change.state == "resolve":
         return f"{_STATE['resolve']}{counted}, the last at @{change.until}."
     look = _LOOK.get(told.reason or told.detector, _ELSE)
     share = f"{_percent(change.hits / change.rows)} where {_percent(config.event.tolerated)} is tolerated"
-    return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}. {look}."
+    return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}{'' if example.endswith('?') else '.'} {look}."
+
+
+def _example(told: Told) -> str:
+    """What is wrong with the last one, and with which of its fields."""
+    name, detail = told.recent[-1][0] if told.recent else "", told.detail.removesuffix(".")
+    of_field = told.detector == "rejected" and name and repr(name) not in detail
+    return text_name(f"{name}: {detail}" if of_field else detail)
 
 
 def _times(told: Told) -> str:

@@ -84,7 +84,14 @@ def test_each_reason_has_its_channel_and_is_told_with_its_field_and_an_example()
     assert told[0].blame == []
     assert [(blame.feature, blame.weight) for blame in told[1].blame] == [("x", 1.0)]
     assert "wrong_type" in told[1].blame[0].detail
+    assert ", such as @1346: x: text. Look at what" in told[1].summary, "of many fields it says which"
     assert len({one.id for one in told}) == 2
+
+
+def test_a_field_is_named_once_and_no_sentence_ends_twice() -> None:
+    detail = "the event has no 't'; did you mean 'T'?"
+    (told,) = alerts_of(config(), rejected("missing_time", 30, "t", detail))
+    assert ": the event has no 't'; did you mean 'T'? Look at event.time_field." in told.summary
 
 
 def alerts_of(cfg: Any, fates: list[Fate | None], sizes: tuple[int, ...] = (4_000,)) -> list[Any]:
