@@ -81,7 +81,8 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
         return f"{_STATE['resolve']}{counted}, the last at @{change.until}."
     look = _LOOK.get(told.reason or told.detector, _ELSE)
     share = f"{_percent(change.hits / change.rows)} where {_percent(config.event.tolerated)} is tolerated"
-    return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}{'' if example.endswith('?') else '.'} {look}."
+    end = "" if example.endswith("?") else "."
+    return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}{end} {look}."
 
 
 def _example(told: Told) -> str:
