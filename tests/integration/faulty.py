@@ -135,6 +135,7 @@ def deaf_task(_: Worker) -> None:
     """A task that does not listen to cancellation."""
 
     async def stay() -> None:
+        print("a task is deaf", flush=True)
         while True:
             try:
                 await asyncio.sleep(60)

@@ -231,7 +231,9 @@ def test_a_broker_that_never_answers_ends_a_command_with_a_sentence(
 def test_what_does_not_stop_is_named(stream: Stream, fault: str, what: str) -> None:
     worker = start(stream, fault)
     stream.wait(lambda: bool(stream.status().get("service")), "a model")
-    time.sleep(0.5)
+    if fault == "a task is deaf":  # it begins once the worker is ready
+        stream.wait(lambda: fault in stream.log(), "it")
+    time.sleep(1.0)
     stopped(stream, worker)
     assert worker.returncode == 1
     assert last_sentence(stream).startswith(f"driftflow: {what} did not end within 8 s of the signal to stop")
