@@ -10,8 +10,15 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from stream_app.kafka.embedded import free_port
 from stream_app.kafka.probes import address_of, speaks_kafka
+
+EMBEDDED = pytest.mark.parametrize("broker", ["tansu"], indirect=True)
+"""On the embedded broker alone: what is tested does not hang on which broker it is, and takes long."""
+APACHE = pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+"""On Apache Kafka alone, likewise."""
 
 _COMMON = """
 process.roles=broker,controller

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers import APACHE, EMBEDDED
 from tests.hostile.checker import chosen_seed
 from tests.hostile.requesting import Requesting
 from tests.hostile.soak import soak
@@ -23,6 +24,7 @@ def stream(tmp_path: Path, broker: tuple[str, str], unique: Callable[[str], str]
     return made
 
 
+@APACHE
 @pytest.mark.timeout(400)
 def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path) -> None:
     report = soak(stream, stream.rows(example), SECONDS, chosen_seed(), print)
@@ -31,6 +33,7 @@ def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path) -> 
     assert sum(report.hostile.values()) > 400
 
 
+@EMBEDDED
 @pytest.mark.timeout(400)
 def test_every_request_is_answered_once(stream: Stream, example: Path) -> None:
     stream.produce(stream.rows(example))

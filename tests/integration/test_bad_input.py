@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from stream_app.stages.score.state import COUNTERS
+from tests.brokers import EMBEDDED
 from tests.integration.conftest import MakeStream
 
 Value = bytes | None
@@ -57,6 +58,7 @@ def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
     }
 
 
+@EMBEDDED
 def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path) -> None:
     seed = random.randrange(10**6)
     print("seed", seed)

@@ -25,6 +25,7 @@ from stream_app.kafka.reading import read_to_end
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
 from stream_app.stages.partitioning import partition_for
+from tests.brokers import APACHE
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream, as_lines
 from tests.integration.test_same_everywhere import score_locally
@@ -118,6 +119,7 @@ def records_of(stream: Stream, topic: str) -> list[Any]:
         consumer.close()
 
 
+@APACHE
 @pytest.mark.timeout(400)
 def test_every_message_is_taken_or_refused_once(
     make_stream: MakeStream, broker: tuple[str, str], example: Path

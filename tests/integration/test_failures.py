@@ -17,6 +17,7 @@ from schemas.intake import take_in
 from schemas.records import Health
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.signals import read_signals
+from tests.brokers import EMBEDDED
 from tests.integration.conftest import MakeStream
 from tests.integration.faulty import HANG_S
 from tests.integration.stream import Stream
@@ -24,7 +25,6 @@ from tests.integration.stream import Stream
 SLACK_S = 2.0
 """For a machine that is busy."""
 
-EMBEDDED = pytest.mark.parametrize("broker", ["tansu"], indirect=True)
 Process = subprocess.Popen[bytes]
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.brokers import APACHE, EMBEDDED
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 
@@ -32,6 +33,7 @@ def ended(stream: Stream, *words: str) -> str:
     return " ".join((run.stdout + run.stderr).split())
 
 
+@APACHE
 def test_every_event_lacks_the_time_field(make_stream: MakeStream, example: Path) -> None:
     """They said "waiting for a model", and nothing else."""
     stream = make_stream()
@@ -43,6 +45,7 @@ def test_every_event_lacks_the_time_field(make_stream: MakeStream, example: Path
     assert not list((stream.folder / "models").glob("*.model"))
 
 
+@EMBEDDED
 def test_a_field_that_disappears_later_does_not_end_a_worker(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
     stream.publish()

@@ -38,7 +38,9 @@ def _is_made(stream: Stream) -> bool:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("runs_on", [False, True], ids=["stopped", "running"])
+@pytest.mark.parametrize(
+    ("broker", "runs_on"), [("tansu", False), ("kafka", True)], indirect=["broker"], ids=["stopped", "running"]
+)
 def test_all_events_of_a_topic_that_was_made_again_are_new(
     make_stream: MakeStream, rows: list[tuple[bytes | None, bytes | None]], runs_on: bool
 ) -> None:

@@ -21,6 +21,7 @@ from stream_app.trainer.publishing import make_producer, publish
 from stream_app.trainer.ranges import read_ranges
 from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.trainer import Trainer
+from tests.brokers import APACHE
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 
@@ -55,6 +56,7 @@ ALTERED: dict[str, Callable[[ModelNotice, Path], ModelNotice]] = {
 }
 
 
+@APACHE
 def test_altered_models_are_refused_and_the_old_one_keeps_scoring(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
     config = prepare(stream.config)

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.codecs import TYPES
 from stream_app.kafka.embedded import EmbeddedBroker
+from tests.brokers import APACHE, EMBEDDED
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Lines, Stream, as_lines, lines_of
 
@@ -40,6 +41,7 @@ def run_live(stream: Stream, example: Path) -> None:
     stream.produce(rows[len(rows) // 2 :])
 
 
+@EMBEDDED
 def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
     run_live(stream, example)
@@ -112,6 +114,7 @@ def test_twice_is_byte_identical(tmp_path: Path, models: Path, example: Path) ->
     assert sum(map(len, seen[0].values())) > 50
 
 
+@APACHE
 @pytest.mark.timeout(400)
 def test_workers_share_the_work_and_say_the_same(make_stream: MakeStream, example: Path) -> None:
     """One joins, the first is killed, a third takes over: nothing is lost and the signals are those of the file."""

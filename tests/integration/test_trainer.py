@@ -30,15 +30,12 @@ from stream_app.models.registry import Registry
 from stream_app.models.signing import sign, signature_fault
 from stream_app.trainer.ranges import read_ranges
 from stream_app.trainer.requests.looking import look
-from tests.brokers import ApacheKafka
+from tests.brokers import APACHE, EMBEDDED, ApacheKafka
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 from tests.integration.test_models import retrain_request
 
 Start = Callable[..., subprocess.Popen[bytes]]
-
-EMBEDDED = pytest.mark.parametrize("broker", ["tansu"], indirect=True)
-"""What is tried there is not the broker's."""
 
 WIDTH = 4
 DAY_MS = 86_400_000
@@ -165,6 +162,7 @@ def wait_for(stream: Stream, what: str, answers: int) -> None:
     stream.wait(lambda: len(notices(stream)) == answers, what)
 
 
+@APACHE
 def test_requests_are_answered_as_they_come_and_once(stream: Stream, start: Start) -> None:
     trainer = start(stream, "--bootstrap-until", "2013-04-01")
     stream.wait(lambda: bool(notices(stream) and Registry(stream.config).history()), "the first model")
@@ -218,6 +216,7 @@ def faulty(good: RetrainRequest) -> dict[str, RetrainRequest]:
     }
 
 
+@APACHE
 def test_what_cannot_be_right_is_refused_at_once_and_the_good_request_behind_it_is_answered(
     stream: Stream, start: Start
 ) -> None:
@@ -291,6 +290,7 @@ def test_a_second_trainer_on_the_same_registry_ends_with_a_sentence(make_stream:
     end(trainer, stream)
 
 
+@EMBEDDED
 def test_a_training_that_is_told_to_stop_is_taken_up_again(
     make_stream: MakeStream, example: Path, start: Start
 ) -> None:
