@@ -103,7 +103,8 @@ class EventConfig(Section, frozen=True):
     slicings: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [[]])
     """Lists of fields; an event belongs to one slice of each. The empty list is everything."""
     key: list[str] = msgspec.field(default_factory=list)
-    """Fields that ``driftflow produce`` keys events by (default: the first slicing)."""
+    """Fields that ``driftflow produce`` keys events by (default: the first slicing; where that is everything, the id).
+    Duplicates are told within a source partition, so that events with one id need one key."""
     max_bytes: Positive = 1_000_000
     """Larger bodies go to the dead letters undecoded."""
     first_events: Annotated[int, Meta(ge=0)] = 1_000

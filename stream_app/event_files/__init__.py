@@ -73,10 +73,17 @@ def _time(value: Any, parse: Callable[[Any], int]) -> int | None:
 
 
 def _key_maker(event: EventConfig) -> Callable[[_Fields], bytes | None]:
-    """A function from an event's fields to its key: the name of its slice by these fields, whatever the format."""
-    finders, texts = [finder(name) for name in event.key or event.slicings[0]], Texts(event)
-    if not finders:
+    """A function from an event's fields to its key: the name of its slice by these fields, whatever the format.
+
+    Without any the id is one, so that an event that comes twice meets itself: each partition knows its own ids.
+    """
+    texts = Texts(event)
+    finders = [finder(name) for name in event.key or event.slicings[0]]
+    if not finders and not event.id_field:
         return lambda fields: None
+    if not finders:
+        find_id = finder(event.id_field)
+        return lambda fields: None if (found := find_id(fields)) in (None, "") else texts.name([found]).encode()
     known: dict[tuple[str, ...], bytes] = {}
     all_text = [str] * len(finders)
 
