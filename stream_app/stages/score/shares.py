@@ -9,6 +9,7 @@ matter.
 
 An incident ends by evidence as well: the odds that spoke for it most have lost ``log(OPEN / RESOLVE)`` since. Where
 smaller odds have gained meanwhile the share has become smaller and is still too large: they speak for it from then on.
+A share of little more than twice the tolerated one may still be taken to be over by chance, and is told again.
 One that comes back soon takes twice as much to be over, so that outages in bursts are not told one by one.
 """
 

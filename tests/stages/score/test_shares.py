@@ -81,7 +81,7 @@ def test_where_the_share_becomes_smaller_and_is_still_too_large_it_goes_on() -> 
     seed = random.randrange(10**6)
     print("seed", seed)
     rng = np.random.default_rng(seed)
-    hit = np.concatenate([np.ones(5_000, bool), rng.random(40_000) < 0.022, np.zeros(6_000, bool)])
+    hit = np.concatenate([np.ones(5_000, bool), rng.random(40_000) < 0.05, np.zeros(6_000, bool)])
     changes, _ = watched(hit, [4_000])
     assert states(changes).count("open") == 1, f"seed {seed}"
     assert changes[-1].state == "resolve", f"seed {seed}"
