@@ -13,8 +13,10 @@ from typing import Any
 
 from stream_app.errors import DriftflowError
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][+-]?[0-9]+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?(?!0)\d{1,3},\d{3}")
+_MINUS = "\N{MINUS SIGN}"
+"""Looks like the hyphen that JSON has for it."""
 _INFINITE = re.compile(r"([+-]?)inf(?:inity)?", re.IGNORECASE)
 _NOT_A_NUMBER = re.compile(r"[+-]?nan", re.IGNORECASE)
 _BOOLEANS = {"true": 1, "false": 0}
@@ -38,6 +40,8 @@ class Misfit(DriftflowError):
 def number(value: Any) -> Reading:
     """A number of the kind that a float64 holds, or None; of a whole number beyond 2⁵³ it may not hold the last digits.
 
+    Digits may be those of any script, as in files.
+
     >>> number(3), number("12,5"), number(True), number(float("nan")), number(2**53 + 1)[1]
     ((3, True), (12.5, False), (1, False), (None, False), False)
 
@@ -47,7 +51,7 @@ def number(value: Any) -> Reading:
     if value is None:
         return None, True
     if isinstance(value, str):
-        return _number_of(value.strip()), False
+        return _number_of(value.strip().replace(_MINUS, "-")), False
     if isinstance(value, bool):
         return int(value), False
     if not isinstance(value, int | float):

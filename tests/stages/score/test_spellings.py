@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_app.config import parse
+from stream_app.stages.score.coercion import Misfit, number
 from stream_app.stages.score.decoding import DECODERS
 from stream_app.stages.score.rejects import Undecodable
 from tests.stages.score.bodies import EVENT, coerced, decode
@@ -130,3 +132,12 @@ def test_every_spelling_of_a_json_value_gives_the_same_events(drawn: tuple[dict[
         assert events.categorical.tolist() == first.categorical.tolist()
         assert (events.slices.tolist(), events.ids) == (first.slices.tolist(), first.ids)
         assert coerced(events) == coerced(first)
+
+
+def test_digits_of_any_script_and_the_sign_for_minus_are_read_as_in_files() -> None:
+    """The sign looks like the hyphen: "expected a number, got the text '−6.25'" is a riddle."""
+    for text, value in (("−6.25", -6.25), ("٦.٢٥", 6.25), ("６,２５", 6.25), ("−٦", -6)):
+        assert number(text) == (value, False)
+    for text in ("١,٢٣٤", "−1,234", "6−2", "²"):
+        with pytest.raises(Misfit):
+            number(text)
