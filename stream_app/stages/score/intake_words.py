@@ -36,6 +36,7 @@ _LOOK = {
     "unscorable": "Look at the dead letters and at the producer",
     "unknown_field": "Look at the producer, or at event.numeric, event.categorical and event.slicings",
 }
+_SECONDS = "They look like seconds that are read as milliseconds: look at the producer, or at event.time_format"
 _ELSE = "Look at the dead letters and at the producer"
 _STATE = {"open": "", "update": "still so: ", "resolve": "no longer so: "}
 
@@ -79,7 +80,7 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
     example = f": {_example(told)}" if told.detail else ""
     if change.state == "resolve":
         return f"{_STATE['resolve']}{counted}, the last at @{change.until}."
-    look = _LOOK.get(told.reason or told.detector, _ELSE)
+    look = _SECONDS if _are_seconds(told) else _LOOK.get(told.reason or told.detector, _ELSE)
     share = f"{_percent(change.hits / change.rows)} where {_percent(config.event.tolerated)} is tolerated"
     end = "" if example.endswith("?") else "."
     return f"{_STATE[change.state]}{counted}, {share}, such as @{change.until}{example}{end} {look}."
@@ -99,6 +100,13 @@ def _times(told: Told) -> str:
     first, last = (_utc(time_ms) for time_ms in told.times_ms)
     then = f" when event time was at {_utc(told.clock_ms)}" if told.clock_ms != NO_TIME else ""
     return f" (dated {first} to {last}{then})"
+
+
+def _are_seconds(told: Told) -> bool:
+    """Whether late events are a thousandth of event time."""
+    return (
+        told.detector == "late" and told.times_ms is not None and 0.9 < 1_000 * told.times_ms[1] / told.clock_ms < 1.1
+    )
 
 
 def _percent(share: float) -> str:

@@ -94,6 +94,18 @@ def test_a_field_is_named_once_and_no_sentence_ends_twice() -> None:
     assert ": the event has no 't'; did you mean 'T'? Look at event.time_field." in told.summary
 
 
+def test_seconds_among_milliseconds_are_no_backfill() -> None:
+    """A producer changes the unit of the time: its events are of January 1970."""
+    fates: list[Fate | None] = [("late", "", Sample("t", "", second)) for second in range(400, 440)]
+    (told,) = alerts_of(config(), [*([None] * 400), *fates])
+    assert (
+        "look like seconds that are read as milliseconds: look at the producer, or at event.time_format" in told.summary
+    )
+    assert (
+        "backfill" in alerts_of(config(), [*([None] * 400), *[("late", "", Sample("t", "", 300_000))] * 40])[0].summary
+    )
+
+
 def alerts_of(cfg: Any, fates: list[Fate | None], sizes: tuple[int, ...] = (4_000,)) -> list[Any]:
     intake, told = Intake(), []
     for a, b in cut(len(fates), sizes):
