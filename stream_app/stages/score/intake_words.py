@@ -104,9 +104,9 @@ def _times(told: Told) -> str:
 
 def _are_seconds(told: Told) -> bool:
     """Whether late events are a thousandth of event time."""
-    return (
-        told.detector == "late" and told.times_ms is not None and 0.9 < 1_000 * told.times_ms[1] / told.clock_ms < 1.1
-    )
+    if told.detector != "late" or told.times_ms is None:
+        return False
+    return 0.9 * told.clock_ms < 1_000 * told.times_ms[1] < 1.1 * told.clock_ms
 
 
 def _percent(share: float) -> str:
