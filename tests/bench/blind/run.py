@@ -40,12 +40,12 @@ from tests.bench.blind.kinds import KINDS, Kind, Sent
 _LOST = ("late", "duplicate")
 
 
-def measure(kinds: Sequence[Kind] = KINDS, seed: int = 3) -> dict[str, Any]:
-    """See above."""
+def measure(kinds: Sequence[Kind] = KINDS, seed: int = 3, days: int = stream.LIVE_DAYS) -> dict[str, Any]:
+    """See above; of a stream of so many days."""
     rows = []
     for kind in kinds:
         for share in kind.shares:
-            rows.append(_measure(kind, share, seed))
+            rows.append(_measure(kind, share, seed, days))
             print(f"  {rows[-1]}", flush=True)
     between = [row["honest_between"] for row in rows if row["honest_between"] is not None]
     return {
@@ -56,9 +56,9 @@ def measure(kinds: Sequence[Kind] = KINDS, seed: int = 3) -> dict[str, Any]:
     }
 
 
-def _measure(kind: Kind, share: float, seed: int) -> dict[str, Any]:
+def _measure(kind: Kind, share: float, seed: int, days: int) -> dict[str, Any]:
     config = stream.config(**kind.event)
-    sent = list(kind.spoil(stream.honest(), share, np.random.default_rng(seed)))
+    sent = list(kind.spoil(stream.honest(days), share, np.random.default_rng(seed)))
     run, lost, said = _one_by_one(config, sent)
     again = _make(config)
     for first in range(0, len(sent), 4_000):
