@@ -98,7 +98,9 @@ def check_stream(density: Density, config: Config) -> None:
         raise ModelError(f"it was made for the slicings {density.manifest.get('slicings')}, not {event.slicings}")
     made_for, pane_ms = density.references[0].pane_ms, int(config.windows.pane)
     if made_for != pane_ms:
-        raise ModelError(f"it says what is normal in panes of {made_for} ms, windows.pane is {pane_ms} ms")
+        raise ModelError(
+            f"it says what is normal in panes of {made_for / 1000:,g} s, windows.pane is {pane_ms / 1000:,g} s"
+        )
 
 
 def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:

@@ -76,6 +76,8 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
     counted = f"{change.hits:,} of {change.rows:,} events since {where}@{change.since} {what}{_times(told)}"
     if told.reason == JUMP:
         counted = f"the event time of {where} has jumped {told.detail} at @{change.until}"
+        if change.state == "resolve":
+            return f"{where} goes on where its event time had jumped {told.detail} at @{change.until}."
         return f"{_STATE[change.state]}{counted}. The stream has slept, or look at the clock of the producer."
     example = f": {_example(told)}" if told.detail else ""
     if change.state == "resolve":

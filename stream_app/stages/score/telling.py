@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Bools, Ints
+from flowlib.table import DAY_MS, Bools, Ints
 from schemas.records import Alert
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch
@@ -22,6 +22,7 @@ from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.shares import Bets
 from stream_app.stages.score.timing import NOTHING
 
+_HOUR_MS = 3_600_000
 WAITING_MAX = 128
 """Held events in a row that may be those of a stream that has slept (:mod:`.runs`)."""
 STRAYS_TOLD = 8
@@ -154,7 +155,7 @@ class Teller:
         for i in np.flatnonzero(rows.timing.leap_ms > self._config.windows.ahead_ms).tolist():
             leap_ms = int(rows.timing.leap_ms[i])
             if leap_ms > 2 * state.leap_ms:
-                told.append((int(rows.events.rows[i]), f"{leap_ms / 3_600_000:,.1f} hours ahead"))
+                told.append((int(rows.events.rows[i]), _far(int(leap_ms))))
             state.leap_ms = max(state.leap_ms, leap_ms)
         of_rows = np.array([row for row, _ in told], dtype=np.int64)
         return Bad("held", JUMP, of_rows, lambda i: Sample("", told[i][1]), None, of_rows)
@@ -191,3 +192,8 @@ class Teller:
             return Sample(one.field, one.detail + instead)
 
         return sample
+
+
+def _far(leap_ms: int) -> str:
+    """How far ahead, in the larger of two units that people read at once."""
+    return f"{leap_ms / DAY_MS:,.1f} days ahead" if leap_ms >= 2 * DAY_MS else f"{leap_ms / _HOUR_MS:,.1f} hours ahead"

@@ -162,14 +162,14 @@ def test_reasons_beyond_the_bound_share_a_channel() -> None:
 
 
 def test_an_incident_may_open_whatever_the_evidence_and_a_jump_has_words_of_its_own() -> None:
-    jump: Fate = ("held", JUMP, Sample("", "240.0 hours ahead"))
+    jump: Fate = ("held", JUMP, Sample("", "10.0 days ahead"))
     fates: list[Fate | None] = [None] * 100 + [("held", "", Sample("", "", 10**9)), None, jump] + [None] * 2_000
     told, _ = taken(fates, [4_000], frozenset({102}))
     assert [(one[2], one[3]) for one in told] == [(JUMP, "open"), (JUMP, "resolve")]
     offsets = np.arange(len(fates))
     first = Intake().take(BETS, offsets, offsets, bad_of(fates, 0, frozenset({102})))[0]
     assert alert(config(), "e", 3, first).summary == (
-        "all events: the event time of e/3 has jumped 240.0 hours ahead at @102. The stream has slept, or look at the "
+        "all events: the event time of e/3 has jumped 10.0 days ahead at @102. The stream has slept, or look at the "
         "clock of the producer."
     )
 
