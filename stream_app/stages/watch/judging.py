@@ -58,6 +58,10 @@ def rule_state(config: Config, rule: RuleConfig, layout: PaneLayout) -> RuleStat
     return Mixture(config, rule, layout)
 
 
+MODELS_MAX = 8
+"""Models whose rows are remembered; of one that comes again they are looked up again."""
+
+
 class Known:
     """Which row of each model's reference belongs to each slice of a slicing; looked up once."""
 
@@ -71,8 +75,17 @@ class Known:
         """``(m,)`` for all m slices by number."""
         have = self._rows.get(model_id, np.zeros(0, dtype=np.int64))
         if len(have) < len(names):
+            self._make_room(model_id)
             have = self._rows[model_id] = np.concatenate([have, reference.index(names[len(have) :])])
         return have
+
+    def _make_room(self, model_id: str) -> None:
+        """Forget the model that was met first where there would be too many: a stream has a new one every month."""
+        while model_id not in self._rows and len(self._rows) >= MODELS_MAX:
+            oldest = next(iter(self._rows))
+            del self._rows[oldest]
+            self._notices.pop(oldest, None)
+            self._standings = {key: value for key, value in self._standings.items() if key[1] != oldest}
 
     def notices(
         self, config: Config, panes: SlicingPanes, numbers: Ints, windows: SlicingWindows, references: References

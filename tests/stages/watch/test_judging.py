@@ -16,7 +16,7 @@ from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.detectors.simulated import CHANGES, PANE_MS, Change, World
 from stream_app.stages.watch.evidence import Mixture
-from stream_app.stages.watch.judging import Known, rule_state
+from stream_app.stages.watch.judging import MODELS_MAX, Known, rule_state
 from stream_app.stages.watch.pane_statistic import PaneStatistic
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
@@ -198,6 +198,14 @@ def test_slices_are_looked_up_once_and_those_that_come_later_too() -> None:
     assert known.rows("m", reference, ["s0003", "nobody"]).tolist() == [4, 0]
     assert known.rows("m", reference, ["s0003", "nobody", "s0000"]).tolist() == [4, 0, 1]
     assert known.rows("m", reference, ["s0003"])[:1].tolist() == [4]
+
+
+def test_models_that_come_and_go_for_years_take_no_more_room() -> None:
+    known, reference = Known(0), REFERENCES["m"]
+    for n in range(3 * MODELS_MAX):
+        assert known.rows(f"m{n}", reference, ["s0003"]).tolist() == [4]
+    assert len(known._rows) == MODELS_MAX
+    assert known.rows("m0", reference, ["s0000"]).tolist() == [1]
 
 
 @pytest.mark.parametrize(("detectors", "kind"), [(["location", "scale"], Mixture), (["adwin"], PaneStatistic)])
