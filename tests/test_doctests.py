@@ -27,4 +27,4 @@ def test_the_examples_of_a_module_hold(name: str) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {"schemas", "flowlib.table", "stream_app", "stream_app.stages.watch.windows"} <= set(WITH_EXAMPLES)
+    assert {"schemas", "flowlib.table", "stream_app", "stream_app.stages.windows"} <= set(WITH_EXAMPLES)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.stages.watch.detectors.checks import check_detector
+from stream_app.stages.detection.detectors.checks import check_detector
 
 ROOT = Path(__file__).parents[1]
 GUIDES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "flowlib/FINDINGS.md")

@@ -16,9 +16,9 @@ from flowlib.flows import FLOWS
 from flowlib.privacy.clipping import layers_of
 from stream_app.config import registries
 from stream_app.sinks import SINKS
+from stream_app.stages.detection.detectors import DETECTORS
+from stream_app.stages.detection.pane_statistic import MAKERS
 from stream_app.stages.score.decoding import DECODERS
-from stream_app.stages.watch.detectors import DETECTORS
-from stream_app.stages.watch.pane_statistic import MAKERS
 
 
 @pytest.mark.parametrize(

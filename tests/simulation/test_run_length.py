@@ -15,8 +15,8 @@ from scipy.stats import chi2
 
 from flowlib.table import Floats
 from stream_app.config import RuleConfig
-from stream_app.stages.watch.detectors.simulated import Change, World, with_events
-from stream_app.stages.watch.evidence import Mixture
+from stream_app.stages.detection.detectors.simulated import Change, World, with_events
+from stream_app.stages.detection.mixture import Mixture
 from tests.stages.watch.blocks import DRIFT, FAULT
 
 SLICES, PANES = 120, 300

@@ -18,9 +18,9 @@ from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import Activated, Joined
+from stream_app.stages.detection.detectors.simulated import World
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.snapshot import unpack
-from stream_app.stages.watch.detectors.simulated import World
 from stream_app.stages.watch.state import WatchState
 from stream_app.worker.agents import Worker
 from stream_app.worker.reports import Reports

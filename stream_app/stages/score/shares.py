@@ -1,11 +1,11 @@
 """Evidence that a share has grown beyond what is tolerated, over consecutive rows, whatever the size of the batches.
 
 For each of a few odds the likelihood ratio of a row is an e-value while the share is the tolerated one or less
-(:mod:`stream_app.stages.watch.detectors.counting`). ``M ← max(1, M)·e`` keeps the product since the moment that is best
-for it. It is never above the Shiryaev-Roberts sum over all such moments, so an alarm where the mean of M over the odds
-reaches ``A`` comes after A rows or more on average while nothing is wrong (Shin, Ramdas & Rinaldo, arXiv 2203.03532,
-theorem 2.4). And its logarithm is a sum and a minimum, which whole numbers give exactly: cuts into batches cannot
-matter.
+(:mod:`stream_app.stages.detection.detectors.counting`). ``M ← max(1, M)·e`` keeps the product since the moment that is
+best for it. It is never above the Shiryaev-Roberts sum over all such moments, so an alarm where the mean of M over the
+odds reaches ``A`` comes after A rows or more on average while nothing is wrong (Shin, Ramdas & Rinaldo, arXiv
+2203.03532, theorem 2.4). And its logarithm is a sum and a minimum, which whole numbers give exactly: cuts into
+batches cannot matter.
 
 An incident ends by evidence as well: the odds that spoke for it most have lost ``log(OPEN / RESOLVE)`` since. Where
 smaller odds have gained meanwhile the share has become smaller and is still too large: they speak for it from then on.

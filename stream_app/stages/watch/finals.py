@@ -19,11 +19,11 @@ from schemas.records import PaneBlock
 from stream_app.config import Config, RuleConfig
 from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.judge.retraining import OffsetMarks, thin
+from stream_app.stages.merging import SlicingPanes, kept_names, merge_blocks
 from stream_app.stages.outputs import Outputs, Point
 from stream_app.stages.points import alert_points, retrain_point
 from stream_app.stages.watch import messages
 from stream_app.stages.watch.judging import References, RuleState, verdicts
-from stream_app.stages.watch.merging import SlicingPanes, kept_names, merge_blocks
 from stream_app.stages.watch.state import WatchState
 
 TOGETHER_MAX = 200_000

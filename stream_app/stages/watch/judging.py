@@ -12,13 +12,13 @@ from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
+from stream_app.stages.detection.detectors import Part
+from stream_app.stages.detection.mixture import Cause, Mixture, Said
+from stream_app.stages.detection.pane_statistic import PaneStatistic
 from stream_app.stages.judge.policy import TOGETHER, Verdict
-from stream_app.stages.watch.detectors import Part
-from stream_app.stages.watch.evidence import Cause, Mixture, Said
-from stream_app.stages.watch.merging import SlicingPanes
+from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.watch.noticing import DAYS, smallest
-from stream_app.stages.watch.pane_statistic import PaneStatistic
-from stream_app.stages.watch.windows import SlicingWindows
+from stream_app.stages.windows import SlicingWindows
 
 CAUSES_MAX = 3
 """Causes that a verdict names."""

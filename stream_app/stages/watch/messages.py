@@ -9,11 +9,11 @@ from flowlib.table import Floats, Ints
 from schemas.codecs import Envelope, encode_events
 from schemas.records import Alert, RetrainRequest, record_ids
 from stream_app.config import Config
+from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.outputs import Outgoing, Point
 from stream_app.stages.partitioning import watch_signals
 from stream_app.stages.points import PaneWindows, window_points
-from stream_app.stages.watch.merging import SlicingPanes
-from stream_app.stages.watch.windows import span_name
+from stream_app.stages.windows import span_name
 
 
 def alerts(config: Config, partition: int, records: Sequence[Alert]) -> list[Outgoing]:

@@ -9,8 +9,8 @@ import numpy as np
 from flowlib.reference.reference import Reference, smallest_shifts
 from flowlib.table import DAY_MS, Floats, Ints
 from stream_app.config import Config
-from stream_app.stages.watch.detectors import DETECTORS
-from stream_app.stages.watch.detectors.base import ZONE
+from stream_app.stages.detection.detectors import DETECTORS
+from stream_app.stages.detection.detectors.base import ZONE
 
 DAYS = {"day": 1, "week": 7}
 """Times that it is worked out for."""

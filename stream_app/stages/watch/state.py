@@ -12,7 +12,7 @@ from stream_app.stages.judge.policy import Policy
 from stream_app.stages.judge.retraining import OffsetMarks, Retraining
 from stream_app.stages.layout import layout_of
 from stream_app.stages.watch.judging import Known, RuleState, rule_state
-from stream_app.stages.watch.windows import SlicingWindows
+from stream_app.stages.windows import SlicingWindows
 
 Span = tuple[int, int]
 """Event time ``[start_ms, end_ms)``."""

@@ -16,8 +16,8 @@ from schemas.codecs import decode_partial
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock
 from stream_app.stages.batches import RawBatch
+from stream_app.stages.merging import merge_blocks
 from stream_app.stages.score.decoding import Decoder
-from stream_app.stages.watch.merging import merge_blocks
 from tests.stages import streams
 from tests.stages.streams import PANE, config, event, pipeline, score_all
 

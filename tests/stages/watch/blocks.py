@@ -12,9 +12,9 @@ from schemas.codecs import Partial, decode_event, encode_partials
 from schemas.records import Alert, PaneBlock, PaneClosed, RetrainRequest
 from stream_app.config import Config, Duration, RuleConfig
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.watch.checking import Known
-from stream_app.stages.watch.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 

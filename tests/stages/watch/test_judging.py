@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from schemas.records import PaneBlock
 from stream_app.config import Duration, RuleConfig
+from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World
+from stream_app.stages.detection.mixture import Mixture
+from stream_app.stages.detection.pane_statistic import PaneStatistic
 from stream_app.stages.judge.policy import TOGETHER
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors.simulated import CHANGES, PANE_MS, Change, World
-from stream_app.stages.watch.evidence import Mixture
 from stream_app.stages.watch.judging import MODELS_MAX, Known, rule_state
-from stream_app.stages.watch.pane_statistic import PaneStatistic
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from schemas.codecs import Partial
 from stream_app.config.registries import DetectorName
+from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch import finals, stage
 from stream_app.stages.watch.checking import Known
-from stream_app.stages.watch.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
 

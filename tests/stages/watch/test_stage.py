@@ -14,9 +14,9 @@ from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.detection.detectors.simulated import World
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.checking import Known
-from stream_app.stages.watch.detectors.simulated import World
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 

@@ -10,8 +10,8 @@ from flowlib.reference.reference import Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import Bets
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import Bets
 
 _ODDS = np.array([3.0, 10.0, 40.0])
 _ZONE = 0.003

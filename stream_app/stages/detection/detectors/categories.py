@@ -10,8 +10,8 @@ from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import GROUPS, PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import NO_BET, Bets
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import NO_BET, Bets
 
 _MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
 _TELLING = 0.01

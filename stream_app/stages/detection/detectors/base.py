@@ -2,7 +2,7 @@
 
 A detector is one file here and one line in ``DETECTORS``; the generic checks then test it at once. Evidence is a log
 e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at most while nothing changes, so that
-:mod:`stream_app.stages.watch.evidence` can multiply it over panes and mix it over bets, channels and detectors.
+:mod:`stream_app.stages.detection.mixture` can multiply it over panes and mix it over bets, channels and detectors.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _slack(reference: Reference, known: Ints) -> tuple[Floats, Floats]:
 
 
 def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats) -> Evidence:
-    """``(λ (± D − n·slack) − n K(± λ)) / r``; see :mod:`stream_app.stages.watch.detectors.moments`.
+    """``(λ (± D − n·slack) − n K(± λ)) / r``; see :mod:`stream_app.stages.detection.detectors.moments`.
 
     Args:
         n, deviation, slack: ``(p, c)``.

@@ -8,7 +8,7 @@ changes its expectation grows by 1 a pane at most, so an alarm at A comes after 
 Kept is ``log(1 + R)`` in steps of 1/128 nat, rounded down, which keeps the promise: two bytes a bet, without a cap that
 anything reaches.
 
-How an open alert ends: :mod:`~stream_app.stages.watch.peaks`.
+How an open alert ends: :mod:`~stream_app.stages.detection.peaks`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import numpy.typing as npt
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
-from stream_app.stages.watch.detectors import DETECTORS, Detector, Evidence, Part
-from stream_app.stages.watch.peaks import HIGH, STEPS, Peaks
+from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, Part
+from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
 _LARGEST = 65_535
 

@@ -11,13 +11,13 @@ from flowlib.table import Bools, Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
-from stream_app.stages.watch.detectors import DETECTORS, Evidence, Part
-from stream_app.stages.watch.detectors.checks import ENOUGH, MOVED, check_detector
-from stream_app.stages.watch.detectors.counting import LEAST, MOST, bernoulli
-from stream_app.stages.watch.detectors.location import LocationDetector
-from stream_app.stages.watch.detectors.missing import MissingDetector
-from stream_app.stages.watch.detectors.simulated import CHANGES, Change, World, some, with_events
-from stream_app.stages.watch.detectors.stuck import StuckDetector
+from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part
+from stream_app.stages.detection.detectors.checks import ENOUGH, MOVED, check_detector
+from stream_app.stages.detection.detectors.counting import LEAST, MOST, bernoulli
+from stream_app.stages.detection.detectors.location import LocationDetector
+from stream_app.stages.detection.detectors.missing import MissingDetector
+from stream_app.stages.detection.detectors.simulated import CHANGES, Change, World, some, with_events
+from stream_app.stages.detection.detectors.stuck import StuckDetector
 
 FINDS = {
     "variation": ["variation", "appearance"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from flowlib.table import Floats
-from stream_app.stages.watch.detectors.volume import VolumeDetector
+from stream_app.stages.detection.detectors.volume import VolumeDetector
 
 
 class SilenceDetector(VolumeDetector):

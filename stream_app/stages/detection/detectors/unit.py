@@ -10,8 +10,8 @@ from flowlib.reference.reference import VARIES, Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import Bets, never
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import Bets, never
 
 _ODDS = np.array([30.0, 1_000.0])
 

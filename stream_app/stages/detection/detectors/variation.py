@@ -10,8 +10,8 @@ from flowlib.reference.reference import ABSENT, CONSTANT, Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import Bets, never
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import Bets, never
 
 _ODDS = np.array([300.0, 3_000.0])
 """Smaller ones would hardly ever be told from normal again, and keep an alert open for months."""

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from stream_app.config import RuleConfig
+from stream_app.stages.detection.detectors import Part
+from stream_app.stages.detection.detectors.simulated import Change, World, some, with_events
+from stream_app.stages.detection.pane_statistic import MAKERS, PaneStatistic
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors import Part
-from stream_app.stages.watch.detectors.simulated import Change, World, some, with_events
-from stream_app.stages.watch.pane_statistic import MAKERS, PaneStatistic
 
 WORLD = World(slices=3, rate=20.0, seed=2)
 OPTIONS = {"adwin": {"delta": 0.05}, "page_hinkley": {"threshold": 3.0}, "kswin": {"window": 40.0, "alpha": 1e-6}}

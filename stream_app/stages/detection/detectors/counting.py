@@ -2,7 +2,7 @@
 
 Vovk & Wang, "E-values: calibration, combination and applications", Annals of Statistics 2021: a likelihood ratio
 against a composite null is an e-value where it is taken against the least favourable share, here the upper limit of
-what is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.watch.detectors.moments`.
+what is normal. Dependent trials are allowed for as in :mod:`~stream_app.stages.detection.detectors.moments`.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ import numpy as np
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Part
-from stream_app.stages.watch.detectors.counting import NO_BET
-from stream_app.stages.watch.detectors.moments import MomentDetector
+from stream_app.stages.detection.detectors.base import Evidence, Part
+from stream_app.stages.detection.detectors.counting import NO_BET
+from stream_app.stages.detection.detectors.moments import MomentDetector
 
 
 class DependenceDetector(MomentDetector):

@@ -12,11 +12,11 @@ import numpy as np
 from flowlib.table import Floats
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import RuleConfig
-from stream_app.stages.watch.detectors import Part
-from stream_app.stages.watch.detectors.adwin import adwin
-from stream_app.stages.watch.detectors.kswin import kswin
-from stream_app.stages.watch.detectors.page_hinkley import page_hinkley
-from stream_app.stages.watch.evidence import Cause, Said
+from stream_app.stages.detection.detectors import Part
+from stream_app.stages.detection.detectors.adwin import adwin
+from stream_app.stages.detection.detectors.kswin import kswin
+from stream_app.stages.detection.detectors.page_hinkley import page_hinkley
+from stream_app.stages.detection.mixture import Cause, Said
 
 MAKERS = {"adwin": adwin, "page_hinkley": page_hinkley, "kswin": kswin}
 """Name in the configuration to what makes a detector of the rule's options."""

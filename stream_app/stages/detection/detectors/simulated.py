@@ -21,7 +21,7 @@ from flowlib.reference.reference import ABSENT, CONSTANT, VARIES, Reference
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from schemas.pane_layout import ALPHAS, NO_HIGH, NO_LOW, PaneLayout
 from stream_app.config import Config, EventConfig, TopicsConfig
-from stream_app.stages.watch.detectors.base import Part
+from stream_app.stages.detection.detectors.base import Part
 
 PANE_MS = 3_600_000
 START_MS = 1_700_006_400_000

@@ -18,7 +18,7 @@ import numpy as np
 
 from flowlib.reference.reference import LAMBDAS
 from flowlib.table import Bools, Floats
-from stream_app.stages.watch.detectors.base import ZONE, Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import ZONE, Evidence, Kind, Part, Stateless
 
 _BETS = np.array(LAMBDAS)
 

@@ -10,7 +10,7 @@ from flowlib.reference.reference import Reference, volume_log_ratio
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
 
 _ZONE = 0.15
 

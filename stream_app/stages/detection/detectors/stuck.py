@@ -10,8 +10,8 @@ from flowlib.reference.reference import STILL_SIZES, VARIES, Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import NO_LOW, PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import Bets
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import Bets
 
 _ODDS = np.array([20.0, 400.0])
 

@@ -17,8 +17,8 @@ import numpy as np
 from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
+from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
-from stream_app.stages.watch.merging import SlicingPanes
 
 BUCKETS_MIN, BUCKETS_MAX = 7, 28
 _EMPTY, _NEVER = -1, -(2**62)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Duration, WindowsConfig
+from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
-from stream_app.stages.watch.merging import SlicingPanes
-from stream_app.stages.watch.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, rings, span_name
+from stream_app.stages.windows import BUCKETS_MAX, Ring, SlicingWindows, bucket_ms, rings, span_name
 
 PANE, HOUR_MS = 1_000, 3_600_000
 LAYOUT = PaneLayout(2)

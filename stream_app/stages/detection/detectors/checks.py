@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from flowlib.table import Floats, Ints
+from stream_app.stages.detection.detectors.base import Detector, Evidence, Make, Part
+from stream_app.stages.detection.detectors.simulated import CHANGES, World, some, with_events
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors.base import Detector, Evidence, Make, Part
-from stream_app.stages.watch.detectors.simulated import CHANGES, World, some, with_events
 
 MOVED = 1
 """The slice that changes."""
@@ -35,8 +35,8 @@ def check_detector(
         d: numeric features of the stream that vary; a constant and an absent one are added.
         k: categorical features.
         seed: of the stream.
-        changes: of :data:`~stream_app.stages.watch.detectors.simulated.CHANGES`, those that it finds; one of them will
-            do where none are named.
+        changes: of :data:`~stream_app.stages.detection.detectors.simulated.CHANGES`, those that it finds; one of them
+            will do where none are named.
 
     Raises:
         AssertionError: one sentence on what does not hold.

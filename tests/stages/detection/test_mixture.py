@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from flowlib.table import Floats
 from stream_app.config import Config, RuleConfig
+from stream_app.stages.detection.detectors import DETECTORS, Part
+from stream_app.stages.detection.detectors.simulated import CHANGES, Change, World, some, with_events
+from stream_app.stages.detection.mixture import Mixture, Said
+from stream_app.stages.detection.peaks import STEPS
 from stream_app.stages.snapshot import pack, unpack
-from stream_app.stages.watch.detectors import DETECTORS, Part
-from stream_app.stages.watch.detectors.simulated import CHANGES, Change, World, some, with_events
-from stream_app.stages.watch.evidence import Mixture, Said
-from stream_app.stages.watch.peaks import STEPS
 from tests.stages.watch.blocks import DRIFT, FAULT
 
 WORLD = World(slices=5, seed=11)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
-from stream_app.stages.watch.merging import SlicingPanes, kept_names, merge_blocks
+from stream_app.stages.merging import SlicingPanes, kept_names, merge_blocks
 
 LAYOUT = PaneLayout(1)
 SEEN, LOW, HIGH = (LAYOUT.columns[name].start for name in ("seen", "low", "high"))

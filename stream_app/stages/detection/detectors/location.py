@@ -7,7 +7,7 @@ from typing import ClassVar
 from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.moments import MomentDetector
+from stream_app.stages.detection.detectors.moments import MomentDetector
 
 
 class LocationDetector(MomentDetector):

@@ -9,8 +9,8 @@ import numpy as np
 from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.watch.detectors.base import Evidence, Kind, Part, Stateless
-from stream_app.stages.watch.detectors.counting import Bets
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.counting import Bets
 
 _ODDS = np.array([1.5, 2.0, 4.0])
 _RUNS = 2.0
