@@ -17,7 +17,8 @@ from cloudevents.core.formats.base import Format
 from cloudevents.core.v1.event import CloudEvent
 
 from schemas import records
-from schemas.intake import PARTIAL_KINDS, TYPES, RawHeaders, Refusal, decode, header_map
+from schemas.evidence import Evidence
+from schemas.intake import EVIDENCE_KINDS, PARTIAL_KINDS, TYPES, RawHeaders, Refusal, decode, header_map
 from schemas.records import Record
 
 _NAMES = {kind: name for name, kind in TYPES.items()}
@@ -26,7 +27,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Partial = records.PaneBlock | records.PaneClosed
 """A message of the partials topic: a block or a marker."""
 
-_KIND_OF = {kind: name.encode() for name, kind in PARTIAL_KINDS.items()}
+_KIND_OF = {kind: name.encode() for name, kind in (PARTIAL_KINDS | EVIDENCE_KINDS).items()}
 
 
 class DecodeError(ValueError):
@@ -111,8 +112,8 @@ def decode_event(value: bytes | None, headers: RawHeaders | None) -> Record | No
     return None if kind is None else _decode(msgspec.json.Decoder(kind), value, name)
 
 
-def encode_partials(partials: Sequence[Partial]) -> list[WireMessage]:
-    """Encode for the partials topic (MessagePack)."""
+def encode_partials(partials: Sequence[Partial | Evidence]) -> list[WireMessage]:
+    """Encode for the partials topic, or for the evidence topic (MessagePack)."""
     return [WireMessage(msgspec.msgpack.encode(partial), (("kind", _KIND_OF[type(partial)]),)) for partial in partials]
 
 
@@ -124,6 +125,15 @@ def decode_partial(value: bytes | None, headers: Mapping[str, bytes]) -> Partial
         raise DecodeError(f"header kind is {headers.get('kind')!r}, not block or closed: not a message of ours")
     partial: Partial = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
     return partial
+
+
+def decode_evidence(value: bytes | None, headers: Mapping[str, bytes]) -> Evidence:
+    """Decode from the evidence topic; raises DecodeError."""
+    kind = EVIDENCE_KINDS.get(headers.get("kind", b"").decode("utf-8", "replace"))
+    if kind is None:
+        raise DecodeError(f"header kind is {headers.get('kind')!r}, not evidence or judge: not a message of ours")
+    evidence: Evidence = _decode(msgspec.msgpack.Decoder(kind), value, kind.__name__)
+    return evidence
 
 
 def _decode(decoder: Any, value: bytes | None, name: str) -> Any:

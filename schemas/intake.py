@@ -15,17 +15,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas import records
+from schemas import evidence, incidents, records
 from schemas.records import MODEL_BYTES_MAX, Record
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
 """Headers as a Kafka client hands them out: a value may be null, a name may stand more than once."""
 
-Topic = Literal["partials", "signals", "models", "dead_letters"]
+Topic = Literal["partials", "evidence", "signals", "actions", "models", "dead_letters"]
 """Our topics, as ``[topics]`` names them."""
 
 TYPES: dict[str, type[Record]] = {
     "driftflow.alert.v1": records.Alert,
+    "driftflow.incident.v1": incidents.Incident,
+    "driftflow.silenced-incident.v1": incidents.SilencedIncident,
+    "driftflow.strange-events.v1": incidents.StrangeEvents,
+    "driftflow.action.v1": incidents.Action,
     "driftflow.event-anomaly.v1": records.EventAnomaly,
     "driftflow.retrain-request.v1": records.RetrainRequest,
     "driftflow.model-notice.v1": records.ModelNotice,
@@ -38,11 +42,17 @@ TYPES: dict[str, type[Record]] = {
 PARTIAL_KINDS: dict[str, type[Record]] = {"block": records.PaneBlock, "closed": records.PaneClosed}
 """Header ``kind`` of the partials topic to record."""
 
+EVIDENCE_KINDS: dict[str, type[Record]] = {"evidence": evidence.PaneEvidence, "judge": evidence.EvidenceClosed}
+"""Header ``kind`` of the evidence topic to record."""
+
 _JSON = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
 _MSGPACK = {name: msgspec.msgpack.Decoder(kind) for name, kind in PARTIAL_KINDS.items()}
-_NOT_SIGNALS = ("driftflow.dead-letter.v1",)
+_EVIDENCE = {name: msgspec.msgpack.Decoder(kind) for name, kind in EVIDENCE_KINDS.items()}
+_NOT_SIGNALS = ("driftflow.dead-letter.v1", "driftflow.action.v1")
 _ADMITTED: dict[str, tuple[str, Mapping[str, Any]]] = {
     "partials": ("kind", _MSGPACK),
+    "evidence": ("kind", _EVIDENCE),
+    "actions": ("ce_type", {"driftflow.action.v1": _JSON["driftflow.action.v1"]}),
     "signals": ("ce_type", {name: decoder for name, decoder in _JSON.items() if name not in _NOT_SIGNALS}),
     "models": ("ce_type", {"driftflow.model-notice.v1": _JSON["driftflow.model-notice.v1"]}),
     "dead_letters": ("ce_type", {"driftflow.dead-letter.v1": _JSON["driftflow.dead-letter.v1"]}),

@@ -22,6 +22,9 @@ NAMESPACE = uuid.UUID("6f1d5f0e-5a0f-5c7e-9a53-6d7269667466")
 MODEL_BYTES_MAX = 16 * 1024 * 1024
 """Largest record on the models topic, which carries the weights."""
 
+TOP_MAX = 64
+"""Strange events of a block, or of a pane of WATCH, the strangest first."""
+
 MANY = 1_000_000
 """Longest list of a record: slices, alerts, source partitions."""
 
@@ -196,6 +199,37 @@ class DeadLetter(Record, frozen=True):
     """The first bytes of the value (a bounded part of it)."""
 
 
+class TopEvent(Record, frozen=True):
+    """A flagged event, among the strangest of its block."""
+
+    partition: Number
+    """Source partition."""
+    offset: Count
+    event_time_ms: Millis
+    slice: Name
+    """In the first slicing."""
+    model_id: Id
+    log_prob: Finite
+    p_value: Share
+    blame: Annotated[list[Blame], Meta(max_length=MANY)]
+    """The largest, three at most."""
+
+
+class Strangers(Record, frozen=True):
+    """Slice names that wait for a place of their own, of a source partition and slicing, since the last marker."""
+
+    slicing: Name
+    names: Count
+    """Different ones, about."""
+    events: Count
+    """Events of theirs, which are counted as ``__other__``."""
+    field: Name
+    """The slicing's field with most values that are new."""
+    values: Count
+    """Different new values of that field, about."""
+    examples: Annotated[list[Name], Meta(max_length=MANY)]
+
+
 class PaneBlock(Record, frozen=True):
     """Mergeable statistics of one pane on one source partition, for up to about a thousand slices.
 
@@ -214,6 +248,8 @@ class PaneBlock(Record, frozen=True):
     """Number of this block among the blocks of (source partition, pane): a block sent twice is one block."""
     slices: Annotated[list[Name], Meta(max_length=MANY)]
     columns: dict[str, bytes]
+    top: Annotated[list[TopEvent], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
+    """Of the first slicing: flagged events of these slices, the strangest :data:`TOP_MAX` by p-value, then offset."""
 
 
 class PaneClosed(Record, frozen=True):
@@ -228,3 +264,4 @@ class PaneClosed(Record, frozen=True):
     pane_end_ms: Millis
     offset_end: Count
     """Offset of the row that closed the pane: the rows of the pane lie below it."""
+    strangers: Annotated[list[Strangers], Meta(max_length=MANY)] = msgspec.field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from stream_app.config.alerts import AlertsConfig
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.registries import (
     DetectorName,
@@ -69,6 +70,10 @@ class TopicsConfig(Section, frozen=True):
     """The topic that is watched."""
     partials: str = ""
     """From SCORE to WATCH: panes by slice."""
+    evidence: str = ""
+    """From WATCH to JUDGE: what speaks for a change; one partition."""
+    actions: str = ""
+    """From people to JUDGE: what they accept, acknowledge, silence; one partition, kept for good."""
     signals: str = ""
     """Alerts, event anomalies, retrain requests, model notices, activations."""
     models: str = ""
@@ -300,6 +305,8 @@ class Config(Section, frozen=True):
     """Panes, rolling spans and lateness."""
     event_rule: EventRuleConfig = EventRuleConfig()
     """When one event is reported by itself."""
+    alerts: AlertsConfig = AlertsConfig()
+    """Incidents: their promise, and how often they speak."""
     rules: dict[str, RuleConfig] = msgspec.field(default_factory=_default_rules)
     """Rule name to rule. A file that has rules has only those: the defaults are then left out."""
     retrain: RetrainConfig = RetrainConfig()

@@ -50,18 +50,21 @@ class LocalRun:
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
         self._partials_ends = [0] * config.topics.partitions
+        self._evidence_end = 0
 
     def start(self, model_id: str) -> None:
         """Open every partition, with this model as the first where no decision says otherwise."""
         for partition in range(self.config.topics.partitions):
             self.pipeline.open_score(partition)
             self.pipeline.open_watch(partition)
+        self.pipeline.open_judge()
+        for partition in range(self.config.topics.partitions):
             decision = self.pipeline.decide_activation(partition, model_id)
             if decision is not None:
                 self.pipeline.apply(decision)
 
     def feed(self, raw: RawBatch) -> list[Point]:
-        """Score a batch and let WATCH see what comes of it; returns the points."""
+        """Score a batch, and let WATCH and JUDGE see what comes of it; returns the points."""
         out = self.scored = self.pipeline.score(raw)
         points = list(out.points)
         sent: dict[int, list[Outgoing]] = defaultdict(list)
@@ -70,17 +73,25 @@ class LocalRun:
             if message.role == "partials":
                 sent[message.partition].append(message)
         for partition, partials in sorted(sent.items()):
-            points += self._watch(partition, partials).points
+            points += self._watch(partition, partials)
         return points
 
-    def _watch(self, partition: int, sent: list[Outgoing]) -> Outputs:
+    def _watch(self, partition: int, sent: list[Outgoing]) -> list[Point]:
         first = self._partials_ends[partition]
         self._partials_ends[partition] += len(sent)
         partials = [PartialMessage(first + i, m.value, m.headers) for i, m in enumerate(sent)]
         out = self.pipeline.watch(partition, partials)
         for message in out.messages:
             self._keep(message)
-        return out
+        return [*out.points, *self._judge([message for message in out.messages if message.role == "evidence"])]
+
+    def _judge(self, sent: list[Outgoing]) -> list[Point]:
+        first = self._evidence_end
+        self._evidence_end += len(sent)
+        out = self.pipeline.judge([PartialMessage(first + i, m.value, m.headers) for i, m in enumerate(sent)])
+        for message in out.messages:
+            self._keep(message)
+        return out.points
 
     def _keep(self, message: Outgoing) -> None:
         self.sent[message.role, message.partition].append(message)

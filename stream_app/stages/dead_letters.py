@@ -51,5 +51,11 @@ def dead_letter(
 def _reader_of(config: Config, topic: str) -> str:
     """Who reads a topic of ours, as CloudEvents name the source of an event."""
     topics = config.topics
-    readers = {topics.partials: "watch", topics.models: "models", topics.signals: "trainer"}
+    readers = {
+        topics.partials: "watch",
+        topics.evidence: "judge",
+        topics.actions: "judge",
+        topics.models: "models",
+        topics.signals: "trainer",
+    }
     return readers.get(topic, "score")

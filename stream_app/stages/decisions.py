@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from schemas.incidents import Action
+
 
 class Activated(msgspec.Struct, frozen=True, tag="activation"):
     """From ``pane_start_ms`` on, a source partition is scored by ``model_id``, run by ``engine``.
@@ -43,7 +45,19 @@ class Joined(msgspec.Struct, frozen=True, tag="join"):
     from_ms: int
 
 
-Decision = Activated | PassedOver | Joined
+class Acted(msgspec.Struct, frozen=True, tag="act"):
+    """JUDGE takes a person's action in after the panes that end at or before ``at_ms``, and before those after them.
+
+    Attributes:
+        offset: of the action on its topic: one that is at or below that of the last decision has been taken.
+    """
+
+    at_ms: int
+    offset: int
+    action: Action
+
+
+Decision = Activated | PassedOver | Joined | Acted
 
 DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 REMEDY = "restore the file from a backup; without it the run cannot be repeated"
@@ -83,3 +97,8 @@ def width_of(decisions: Iterable[Decision]) -> int | None:
     on. None where it had not, and the decisions do not say.
     """
     return min((d.partition for d in decisions if isinstance(d, Joined)), default=None)
+
+
+def actions_of(decisions: Iterable[Decision]) -> list[Acted]:
+    """What people said, in order."""
+    return [d for d in decisions if isinstance(d, Acted)]

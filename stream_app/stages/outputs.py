@@ -9,7 +9,7 @@ from schemas.intake import Refusal
 
 Field = int | float | str
 
-Role = Literal["partials", "signals", "dead_letters"]
+Role = Literal["partials", "evidence", "signals", "dead_letters"]
 """Which of our topics a message goes to, as ``[topics]`` names them."""
 
 

@@ -18,18 +18,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from schemas.incidents import Action
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import (
+    Acted,
     Activated,
     Decision,
     Joined,
     PassedOver,
+    actions_of,
     activations_of,
     engines_of,
     models_of,
     sources_of,
 )
+from stream_app.stages.judge.stage import JudgeStage
+from stream_app.stages.judge.state import JudgeState
 from stream_app.stages.models import Models
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.score.stage import ScoreStage
@@ -44,7 +49,7 @@ SLICE_PANES_MAX = 20_000
 
 
 class Pipeline:
-    """Both stages of a stream, for the partitions it is given.
+    """The stages of a stream, for the partitions it is given.
 
     Args:
         config: the stream.
@@ -57,6 +62,7 @@ class Pipeline:
         sources: source partitions that are known: those from the start, and those that a decision names.
         score_states: state of each source partition that is open here.
         watch_states: state of each partials partition that is open here.
+        judge_state: state of JUDGE, where it is open here.
     """
 
     def __init__(
@@ -67,12 +73,13 @@ class Pipeline:
         self.models = Models(config)
         self.score_states: dict[int, ScoreState] = {}
         self.watch_states: dict[int, WatchState] = {}
+        self.judge_state: JudgeState | None = None
         self._first_sources = sources
         self.sources = {*range(sources), *sources_of(self.decisions)}
         self._decided_models = models_of(self.decisions)
-        self._score, self._watch = ScoreStage(config), WatchStage(config)
+        self._score, self._watch, self._judge = ScoreStage(config), WatchStage(config), JudgeStage(config)
 
-    # The two steps -------------------------------------------------------------------------------------------------
+    # The steps -----------------------------------------------------------------------------------------------------
 
     def score(self, raw: RawBatch) -> Outputs:
         """SCORE: records of a source partition in; partials, anomalies, dead letters and points out."""
@@ -104,6 +111,14 @@ class Pipeline:
         known = Known(self.models.references, self._decided_models, informed)
         return self._watch.step(self.watch_states[partition], partition, partials, known, slice_panes_max)
 
+    def judge(self, messages: Sequence[PartialMessage] = ()) -> Outputs:
+        """JUDGE: messages of the evidence topic in; incidents, retrain requests and points out.
+
+        Where a pane waits for a model that is not here (:meth:`missing_for_judge`), call it again once it is.
+        """
+        assert self.judge_state is not None
+        return self._judge.step(self.judge_state, messages, self.models.references)
+
     # Partitions come and go ----------------------------------------------------------------------------------------
 
     def open_score(self, partition: int, snapshot: bytes | None = None) -> None:
@@ -120,9 +135,18 @@ class Pipeline:
         else:
             state = WatchState.empty(self.config, self._first_sources)
         for decision in self.decisions:
-            if not isinstance(decision, Activated) and decision.partials_partition == partition:
+            if isinstance(decision, PassedOver | Joined) and decision.partials_partition == partition:
                 self._watch.follow(state, decision)
         self.watch_states[partition] = state
+
+    def open_judge(self, snapshot: bytes | None = None) -> None:
+        """Start on the evidence topic, from a snapshot where there is one."""
+        if snapshot is not None:
+            state = JudgeState.from_state(self.config, unpack(snapshot))
+        else:
+            state = JudgeState.empty(self.config)
+        state.acts = [act for act in actions_of(self.decisions) if act.offset > state.acted_offset]
+        self.judge_state = state
 
     def close_score(self, partition: int) -> None:
         """Forget a source partition: another worker has it."""
@@ -132,6 +156,10 @@ class Pipeline:
         """Forget a partials partition: another worker has it."""
         self.watch_states.pop(partition, None)
 
+    def close_judge(self) -> None:
+        """Forget the evidence topic: another worker has it."""
+        self.judge_state = None
+
     def snapshot_score(self, partition: int) -> bytes:
         """State of a source partition, ``next_offset`` included."""
         return pack(self.score_states[partition].to_state())
@@ -139,6 +167,11 @@ class Pipeline:
     def snapshot_watch(self, partition: int) -> bytes:
         """State of a partials partition, ``next_offset`` included."""
         return pack(self.watch_states[partition].to_state())
+
+    def snapshot_judge(self) -> bytes:
+        """State of JUDGE, ``next_offset`` included."""
+        assert self.judge_state is not None
+        return pack(self.judge_state.to_state())
 
     # Decisions -----------------------------------------------------------------------------------------------------
 
@@ -155,6 +188,10 @@ class Pipeline:
     def missing_for_watch(self, partition: int) -> set[str]:
         """Models that pending panes of a partials partition need and that have not arrived here yet."""
         return self.models.missing(self.watch_states[partition].needed_models())
+
+    def missing_for_judge(self) -> set[str]:
+        """Models that pending panes of JUDGE need and that have not arrived here yet."""
+        return self.models.missing(self.judge_state.needed_models()) if self.judge_state is not None else set()
 
     def decide_activation(self, partition: int, model_id: str) -> Activated | None:
         """The decision to put a model in service on a source partition, at the first pane that no row has reached.
@@ -185,6 +222,16 @@ class Pipeline:
             Joined(partials_partition, partition, state.final_ms) for partition in new if partials_partition < width
         ]
 
+    def decide_action(self, offset: int, action: Action) -> Acted | None:
+        """The decision to take in what a person has said, now; None where JUDGE is not here, where it was taken in
+        before, or where decisions are given.
+        """
+        state = self.judge_state
+        if state is None or not self.make_decisions:
+            return None
+        last = max((act.offset for act in state.acts), default=state.acted_offset)
+        return Acted(state.final_ms, offset, action) if offset > last else None
+
     def apply(self, decision: Decision) -> Outputs:
         """Let a decision that has been written down take effect."""
         self.decisions.append(decision)
@@ -195,5 +242,8 @@ class Pipeline:
             score_state.activate(decision.pane_start_ms, decision.model_id)
             score_state.engines = engines_of(self.decisions, decision.partition)
             return Outputs()
+        if isinstance(decision, Acted):
+            assert self.judge_state is not None
+            return self._judge.act(self.judge_state, decision, self.models.references)
         self._watch.follow(self.watch_states[decision.partials_partition], decision)
         return self.watch(decision.partials_partition)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stream_app.config import model, settings, windows
+from stream_app.config import alerts, model, settings, windows
 from stream_app.config.types import Section
 
 KINDS = [kind for kind in vars(settings).values() if isinstance(kind, type)]
@@ -27,7 +27,7 @@ def documented(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{kind.name}.{ast.unparse(field.target)}", text.value
 
 
-WORDS = {k: v for part in (settings, model, windows) for k, v in documented(Path(part.__file__).read_text())}
+WORDS = {k: v for part in (settings, model, windows, alerts) for k, v in documented(Path(part.__file__).read_text())}
 
 
 @pytest.mark.parametrize("name", NAMES)
