@@ -13,6 +13,8 @@ from stream_app.config.model import ModelConfig
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVATE_FLOWS
 from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
+_UNIT_MAX = 40
+
 
 def faults_of(config: Config) -> list[str]:
     """Every fault, each with its key and what would be right."""
@@ -61,6 +63,24 @@ def _field_faults(event: EventConfig) -> list[str]:
     known = {*named, event.id_field, "*"} - {""}
     for name in sorted(event.policy.keys() - known):
         faults.append(f"event.policy: {name!r} is no field named here; known are {', '.join(sorted(known))}")
+    return faults + _telling_faults(event, known - {"*"})
+
+
+def _telling_faults(event: EventConfig, known: set[str]) -> list[str]:
+    """What messages may say of fields, and in which unit."""
+    faults, told = [], {event.time_field, *(name for fields in event.slicings for name in fields)}
+    for name in sorted(set(event.sensitive)):
+        if name not in known:
+            faults.append(f"event.sensitive: {name!r} is no field named here; known are {', '.join(sorted(known))}")
+        elif literal(name) in set(map(literal, told)):
+            remedy = "its values are in every message; let the producer put a pseudonym in its place"
+            faults.append(f"event.sensitive: {name!r} is the time or names slices: {remedy}")
+    for name, unit in sorted(event.units.items()):
+        if name not in event.numeric:
+            numbers = ", ".join(sorted(event.numeric))
+            faults.append(f"event.units: {name!r} is none of event.numeric; known are {numbers}")
+        elif not 0 < len(unit) <= _UNIT_MAX:
+            faults.append(f"event.units: of {name!r} 1 to {_UNIT_MAX} letters expected, got {len(unit)}")
     return faults
 
 

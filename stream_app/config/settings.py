@@ -132,6 +132,11 @@ class EventConfig(Section, frozen=True):
     unicode: UnicodeForm = "NFC"
     """The form that texts are brought into, so that one word is one slice and one category however it is put together;
     ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""
+    sensitive: list[str] = msgspec.field(default_factory=list)
+    """Fields whose values appear in no message, sample or dead letter, not the time nor those of slicings, whose values
+    are names. With any, dead letters carry no body: they say where the message is, its hash and its size."""
+    units: dict[str, str] = msgspec.field(default_factory=dict)
+    """Unit of each number, such as ``°C``, for messages."""
 
 
 class RuleConfig(Section, frozen=True):
@@ -172,6 +177,9 @@ class EventRuleConfig(Section, frozen=True):
     follow: LevelName = "fixed"
     """What a p-value is compared with. ``fixed``: alpha. ``adaptive``: a level of the slice's own that follows its
     events, so that in the long run a share alpha of them is reported, after a drift too. Rules never follow it."""
+    publish: bool = False
+    """Whether each such event is a message of its own (``event-anomaly``) on the signals topic; the store and console
+    have them all the same, and incidents and messages of strange events name the strangest."""
 
 
 class RetrainConfig(Section, frozen=True):

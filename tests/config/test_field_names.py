@@ -50,6 +50,12 @@ def config_of(**event: object) -> object:
         ({"time_field": r"a\.b", "numeric": ["a.b"]}, "is also a feature"),
         ({"slicings": [["a", ""]]}, "the name of a field is empty"),
         ({"slicings": [["a"], ["a"]]}, "each slicing once"),
+        ({"sensitive": ["y"]}, "event.sensitive: 'y' is no field named here; known are t, x"),
+        ({"sensitive": ["t"]}, "event.sensitive: 't' is the time or names slices"),
+        ({"sensitive": ["a.b"], "slicings": [["a.b"]]}, "event.sensitive: 'a.b' is the time or names slices"),
+        ({"units": {"c": "m"}, "categorical": ["c"]}, "event.units: 'c' is none of event.numeric; known are x"),
+        ({"units": {"x": ""}}, "event.units: of 'x' 1 to 40 letters expected, got 0"),
+        ({"units": {"x": "m" * 41}}, "event.units: of 'x' 1 to 40 letters expected, got 41"),
     ],
 )
 def test_what_is_refused(event: dict[str, object], sentence: str) -> None:
@@ -60,3 +66,10 @@ def test_what_is_refused(event: dict[str, object], sentence: str) -> None:
 def test_slicings_that_only_look_alike_are_two() -> None:
     config = config_of(slicings=[["a+b", "c"], ["a", "b+c"], ["all"], []], policy={"*": "lenient", "x": "strict"})
     assert config.slicing_names == ["a%2Bb+c", "a+b%2Bc", "%61ll", "all"]  # type: ignore[attr-defined]
+
+
+def test_numbers_categories_and_ids_may_be_sensitive() -> None:
+    fields = ["x", "c", "id", "k"]
+    config = config_of(categorical=["c"], id_field="id", key=["k"], sensitive=fields, units={"x": "°C"})
+    assert config.event.sensitive == fields  # type: ignore[attr-defined]
+    assert config.event.units == {"x": "°C"}  # type: ignore[attr-defined]
