@@ -8,13 +8,14 @@ from stream_app.config.settings import Config
 
 
 def alpha(config: Config, rule: str) -> float:
-    """False incidents a pane that a rule may open on the whole stream: an equal share for each rule of evidence.
+    """False incidents a pane that a rule may open on the whole stream: an equal share for each rule of evidence, and for
+    JUDGE's own about slices without a place.
 
     Rules of detectors that make no evidence (``adwin`` and the like) have no promise, and no share.
     """
     of_evidence = [name for name, of in config.rules.items() if of.detectors[0] not in DETECTOR_OPTIONS]
     panes_a_month = MONTH_MS / int(config.windows.pane)
-    return config.alerts.false_incidents_per_month / panes_a_month / max(len(of_evidence), 1)
+    return config.alerts.false_incidents_per_month / panes_a_month / (len(of_evidence) + 1)
 
 
 def floor(config: Config, rule: str) -> float:

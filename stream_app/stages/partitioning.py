@@ -46,6 +46,11 @@ def watch_signals(partials_partition: int, width: int) -> int:
     return width + partials_partition
 
 
+def judge_signals(width: int) -> int:
+    """Signals partition that JUDGE writes to."""
+    return width
+
+
 def trainer_signals(width: int) -> int:
     """Signals partition that the trainer writes to, and every process its health."""
     return 2 * width

@@ -10,6 +10,7 @@ import msgspec
 
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import ALPHAS, log_prob_mean_sd
+from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point
@@ -119,6 +120,61 @@ def _alert_point(alert: Alert, time_ms: int, source: tuple[tuple[str, str], ...]
         ("model_id", alert.model_id),
     )
     return Point("alerts", tags, time_ms, fields)
+
+
+def incident_point(record: Incident, time_ms: int | None = None) -> Point:
+    """A message of an incident, silenced ones too: at the end of its pane, or at another time."""
+    tags = (
+        ("id", record.id),
+        ("kind", record.kind),
+        ("number", str(record.number)),
+        ("severity", record.severity),
+        ("silenced", str(int(isinstance(record, SilencedIncident)))),
+        ("state", record.state),
+        ("stream", record.stream),
+    )
+    fields: tuple[tuple[str, Field], ...] = (
+        ("reason", record.reason),
+        ("detector", record.detector),
+        ("feature", record.feature),
+        ("summary", record.summary),
+        ("since_ms", record.since_ms),
+        ("opened_pane_ms", record.opened_pane_ms),
+        ("slices", record.slice_count),
+        ("members", record.member_count),
+        ("share", record.share),
+        ("statistic", record.statistic),
+        ("threshold", record.threshold),
+        ("model_id", record.model_id),
+        ("record", _json(record)),
+    )
+    return Point("incidents", tags, record.pane_end_ms if time_ms is None else time_ms, fields)
+
+
+def strange_point(record: StrangeEvents) -> Point:
+    """Strange events that were told."""
+    fields: tuple[tuple[str, Field], ...] = (
+        ("id", record.id),
+        ("count", record.count),
+        ("threshold", record.threshold),
+        ("summary", record.summary),
+        ("record", _json(record)),
+    )
+    return Point("strange_events", (("stream", record.stream),), record.pane_end_ms, fields)
+
+
+def action_point(action: Action, time_ms: int) -> Point:
+    """What a person has said, at the time on the stream at which it counts."""
+    tags = (("id", action.id), ("stream", action.stream), ("verb", action.verb))
+    fields: tuple[tuple[str, Field], ...] = (
+        ("by", action.by),
+        ("at_ms", action.at_ms),
+        ("incident_id", action.incident_id),
+        ("verdict", action.verdict),
+        ("why", action.why),
+        ("record", _json(action)),
+    )
+    return Point("actions", tags, time_ms, fields)
 
 
 def anomaly_points(records: Iterable[EventAnomaly], ordinals: Iterable[int]) -> list[Point]:

@@ -1,0 +1,84 @@
+"""What evidence must be beyond its schema: of a pane, a partition, a rule and a slicing of ours, in columns that fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, PaneEvidence
+from schemas.pane_layout import PaneLayout
+from stream_app.config import Config
+from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
+from stream_app.stages.detection.detectors import DETECTORS
+
+
+class EvidenceChecker:
+    """Says what is wrong with evidence of a stream."""
+
+    def __init__(self, config: Config, layout: PaneLayout) -> None:
+        self._config, self._pane_ms, self._slicings = config, int(config.windows.pane), config.slicing_names
+        self._moments, self._row = 2 * (layout.d + 1) + layout.pairs, layout.width
+        names = list(DETECTOR_KINDS)
+        self._channels = {
+            names.index(name): DETECTORS[name](config, layout).channels if name in DETECTORS else 1 for name in names
+        }
+        self._of_rule = {
+            name: {names.index(detector) for detector in rule.detectors} for name, rule in config.rules.items()
+        }
+
+    def fault(self, message: Evidence) -> str:
+        """One sentence, or "" where nothing is wrong."""
+        start, end, width = message.pane_start_ms, message.pane_end_ms, self._config.topics.partitions
+        if start % self._pane_ms or end - start != self._pane_ms:
+            return f"[{start}, {end}) ms is no pane: they are {self._pane_ms} ms long and begin at multiples of that"
+        if message.partition >= width:
+            return f"it says it is of partials partition {message.partition}, and slices are spread over {width}"
+        return self._marker(message) if isinstance(message, EvidenceClosed) else self._evidence(message)
+
+    def _evidence(self, message: PaneEvidence) -> str:
+        if message.rule not in self._of_rule:
+            return f"rule {message.rule!r} is none of {', '.join(self._of_rule)}"
+        if message.slicing not in self._slicings:
+            return f"slicing {message.slicing!r} is not one of {', '.join(self._slicings)}"
+        m = len(message.slices)
+        if not m or len(set(message.slices)) < m or len(message.models) != m:
+            return f"it has {m} slices and {len(message.models)} models: one model for each slice, each slice once"
+        try:
+            columns = EvidenceColumns.decode(message.columns, m)
+        except ValueError as error:
+            return str(error)
+        return self._columns(message.rule, columns)
+
+    def _columns(self, rule: str, columns: EvidenceColumns) -> str:
+        if (columns.statistic < 0).any() or (columns.remaining < 0).any() or (columns.remaining > 1).any():
+            return "a statistic is negative, or what remains of one is not within [0, 1]"
+        if (columns.since_ms < 0).any() or (columns.events < 0).any():
+            return "a time or a number of events is negative"
+        for detector in np.unique(columns.detector).tolist():
+            if detector == -1:
+                continue
+            if detector not in self._of_rule[rule]:
+                return f"detector number {detector} is none of rule {rule!r}"
+            channel = columns.channel[columns.detector == detector]
+            if (channel < 0).any() or (channel >= self._channels[detector]).any():
+                return f"a channel of detector number {detector} is not within its {self._channels[detector]}"
+        return "" if (columns.detector[:, 0] >= 0).all() else "a slice has no cause"
+
+    def _marker(self, message: EvidenceClosed) -> str:
+        named = {of.slicing for of in (*message.groups, *message.other, *message.strangers)} | message.slices.keys()
+        for slicing in sorted(named - {*self._slicings}):
+            return f"slicing {slicing!r} is not one of {', '.join(self._slicings)}"
+        for group in message.groups:
+            if group.rule not in self._of_rule:
+                return f"rule {group.rule!r} is none of {', '.join(self._of_rule)}"
+            for name in ("events", "deviations", "unknown"):
+                values = np.frombuffer(getattr(group, name), dtype="<f8") if not len(getattr(group, name)) % 8 else []
+                if len(values) != self._moments or not np.isfinite(values).all():
+                    return f"the {name} of a group are not {self._moments} finite numbers"
+        if any(len(other.row) != 8 * self._row for other in message.other):
+            return f"a row of __other__ has not {self._row} numbers"
+        return ""
+
+
+def makes_evidence(config: Config, rule: str) -> bool:
+    """Whether a rule's detectors make evidence, so that its incidents have a promise."""
+    return config.rules[rule].detectors[0] not in DETECTOR_OPTIONS
