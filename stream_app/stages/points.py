@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from flowlib.table import Floats, Ints
-from schemas.pane_layout import ALPHAS, log_prob_mean_sd
 from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
+from schemas.pane_layout import ALPHAS, log_prob_mean_sd
 from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point

@@ -1,4 +1,4 @@
-"""What evidence must be beyond its schema: of a pane, a partition, a rule and a slicing of ours, in columns that fit."""
+"""What evidence must be beyond its schema: of a pane, partition, rule and slicing of ours, in columns that fit."""
 
 from __future__ import annotations
 

@@ -159,6 +159,5 @@ def _words(newest: records.Strangers | None) -> tuple[tuple[str, ...], str]:
     if newest is None or not newest.field:
         return (), "many events are of slices that have no place of their own"
     examples = f", such as {', '.join(newest.examples[:3])}" if newest.examples else ""
-    return (newest.field,), (
-        f"the field {newest.field} has about {newest.values:,} values that are new{examples}; their slices have no place"
-    )
+    new = f"the field {newest.field} has about {newest.values:,} values that are new{examples}"
+    return (newest.field,), f"{new}; their slices have no place of their own"
