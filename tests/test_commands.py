@@ -211,7 +211,7 @@ def test_a_slice_may_be_named_like_markup(folder: Path) -> None:
     config = folder / "driftflow.toml"
     text = config.read_text().replace('"x", "y"]', '"x", "y"]\nslicings = [["place"]]')
     text = text.replace("partitions = 2", "partitions = 1")  # one slice, so one partition: nobody waits for another
-    config.write_text(text + '[rules.gone]\ndetectors = ["missing"]\nopen = 100.0\nresolve = 10.0\n')
+    config.write_text(text + '[rules.gone]\ndetectors = ["missing"]\n')
     shutil.rmtree(folder / "models")  # its model is of other slicings
     told = ["score", str(path), "-c", str(config), "--bootstrap-until", "2026-02-20"]
     run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -144,10 +143,6 @@ def _rule_faults(config: Config) -> list[str]:
         faults.append("rules.intake: the rule of what becomes of events, see event.tolerated; use another name")
     for name, rule in config.rules.items():
         faults += _detector_faults(name, rule)
-        if not (math.isfinite(rule.open) and math.isfinite(rule.resolve)):
-            faults.append(f"rules.{name}.open and .resolve: finite numbers, got {rule.open} and {rule.resolve}")
-        elif rule.resolve > rule.open or rule.resolve <= 0:
-            faults.append(f"rules.{name}.resolve: above 0, and not above open ({rule.open}), got {rule.resolve}")
         if rule.slicing is not None and rule.slicing not in config.event.slicings:
             faults.append(f"rules.{name}.slicing: {rule.slicing} is not one of event.slicings")
     return faults
@@ -164,8 +159,10 @@ def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
         faults.append(f"rules.{name}.detectors: {alone[0]} makes no evidence, give it a rule of its own")
     elif len(kinds) > 1:
         faults.append(f"rules.{name}.detectors: drift and data faults in rules of their own, got {', '.join(known)}")
-    if alone == detectors and rule.open > 1.0:
-        faults.append(f"rules.{name}.open: with {alone[0]} 1 at most (its statistic is 0 or 1), got {rule.open}")
+    if alone == detectors and not 0.0 < rule.open <= 1.0:
+        faults.append(f"rules.{name}.open: with {alone[0]} above 0 and 1 at most (its statistic is 0 or 1)")
+    elif known and not alone and rule.open != 1.0:
+        faults.append(f"rules.{name}.open: only of adwin and the like; see alerts.false_incidents_per_month")
     if rule.retrain and "fault" in kinds:
         faults.append(f"rules.{name}.retrain: not with detectors of data faults: a model would learn the fault")
     options = DETECTOR_OPTIONS[alone[0]] if alone else {}

@@ -140,7 +140,7 @@ class EventConfig(Section, frozen=True):
 
 
 class RuleConfig(Section, frozen=True):
-    """Detectors and when they alert, slice by slice: an alert opens at ``open``; larger is always worse."""
+    """Detectors whose evidence is looked at together, slice by slice: what opens an incident, and what ends it."""
 
     detectors: Annotated[list[DetectorName], Meta(min_length=1)]
     """What looks at the statistics. Drift: ``location``, ``scale``, ``dependence`` (of two columns), ``likelihood``,
@@ -149,22 +149,18 @@ class RuleConfig(Section, frozen=True):
     leniently), ``volume``, ``silence``. Their evidence is mixed, so that a rule has
     one promise however many it has; drift and data faults need rules of their own. ``adwin``, ``page_hinkley`` and
     ``kswin`` are river's, each alone in a rule: the statistic is 1 from a detection on, else 0."""
-    open: float = 20_000.0
-    """Evidence from which on an alert opens: while nothing changes, a slice's alerts of this rule are so many panes
-    apart on average, or more. Of ``adwin`` and the like: the statistic, so 1 at most, and ``resolve`` below."""
-    resolve: float = 2.0
-    """The alert resolves where evidence against the change has risen to ``open / resolve``. Of ``adwin`` and the like:
-    the statistic below which it resolves."""
+    open: float = 1.0
+    """Only of ``adwin`` and the like: the statistic from which on an incident opens, 1 at most. What evidence opens one
+    follows from ``alerts.false_incidents_per_month``."""
+    resolve: Annotated[float, Meta(gt=0.0, le=1.0)] = 1e-4
+    """A change is over on a slice where what remains of its evidence, since that was largest, is below this share: as
+    likely as ``1 / resolve`` to 1 it is as it was before."""
     slicing: list[str] | None = None
     """Only on this slicing; None is all of them."""
     together: bool = True
     """Whether the sum of all slices is looked at as well, for changes that no slice shows alone."""
-    min_duration: Duration = Duration(0)
-    """How long the statistic must have been at or above ``open`` before an alert opens."""
-    cooldown: Duration = days(7)
-    """An open alert is repeated this often; once it has resolved, the rule opens none on the same slice for as long."""
     retrain: bool = False
-    """Whether an open alert asks for a better model; never one of data faults: a model would learn the fault."""
+    """Whether an open incident asks for a better model; never one of data faults: a model would learn the fault."""
     options: dict[str, float] = msgspec.field(default_factory=dict)
     """Settings of ``adwin`` and the like; :data:`~stream_app.config.registries.DETECTOR_OPTIONS` names them."""
 

@@ -53,7 +53,7 @@ def test_wrong_types_do_not_hide_what_else_is_wrong() -> None:
         {
             "windows": {"pane": "soon", "spans": ["1d"]},
             "kafka": {"bootstrap": ["nowhere"], "group": 7},
-            "rules": {"drift": {"detectors": ["likelihood"], "open": "high", "resolve": 1.0}},
+            "rules": {"drift": {"detectors": ["likelihood"], "open": "high"}},
             "model": {"flow": "real_nvp"},
             "sink": {"kind": "postgres", "pth": "x"},
         }
@@ -178,7 +178,7 @@ def test_the_message_lists_the_file_and_all_faults(tmp_path: Path) -> None:
     [
         ({"steam": 1}, "steam: unknown key; did you mean 'stream'?"),
         ({"topics": {"partition": 1}}, "topics.partition: unknown key; did you mean 'partitions'?"),
-        ({"rules": {"r": {"detectors": ["scale"], "min_durations": "1d"}}}, "'min_duration'?"),
+        ({"rules": {"r": {"detectors": ["scale"], "resolves": 0.1}}}, "'resolve'?"),
         ({"rules": {"r": {"detector": "scale"}}}, "rules.r.detector: unknown key; did you mean 'detectors'?"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_near_miss_is_hinted_at(change: dict[str, Any], hint: str) -> None:
             "model.context: one of {}, got 'weekdays'; did you mean 'weekday'?",
         ),
         (
-            {"rules": {"r": {"detectors": ["adwim"], "open": 1, "resolve": 0.5}}},
+            {"rules": {"r": {"detectors": ["adwim"]}}},
             "rules.r.detectors: one of {}, got 'adwim'; did you mean 'adwin'?",
         ),
     ],
@@ -223,8 +223,8 @@ def test_a_name_that_is_none_hides_nothing_beside_it() -> None:
         "kafka.sasl_username",
         "kafka.sasl_password_env",
         "rules.r.span",
-        "rules.r.detectors",
         "rules.r.resolve",
+        "rules.r.detectors",
         "model.context",
         "model.context",
     ]

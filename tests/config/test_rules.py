@@ -17,25 +17,28 @@ ONE_FAULT: list[tuple[dict[str, Any], str]] = [
     ({"rules": {"r": {"detectors": ["scale", "missing"]}}}, "rules.r.detectors: drift and data faults in rules of"),
     ({"rules": {"r": {"detectors": ["scale", "adwin"]}}}, "rules.r.detectors: adwin makes no evidence"),
     ({"rules": {"r": {"detectors": ["stuck"], "retrain": True}}}, "rules.r.retrain: not with detectors of data faults"),
-    ({"rules": {"r": {"open": 2.0}}}, "rules.r.detectors"),
-    ({"rules": {"r": {"detectors": ["scale"], "open": 1.0, "resolve": 2.0}}}, "rules.r.resolve"),
-    ({"rules": {"r": {"detectors": ["scale"], "open": 1.0, "resolve": 0.0}}}, "rules.r.resolve"),
+    ({"rules": {"r": {"resolve": 0.5}}}, "rules.r.detectors"),
+    ({"rules": {"r": {"detectors": ["scale"], "resolve": 2.0}}}, "rules.r.resolve"),
+    ({"rules": {"r": {"detectors": ["scale"], "resolve": 0.0}}}, "rules.r.resolve"),
+    ({"rules": {"r": {"detectors": ["scale"], "resolve": float("nan")}}}, "rules.r.resolve"),
+    ({"rules": {"r": {"detectors": ["scale"], "open": 20_000.0}}}, "rules.r.open: only of adwin and the like; see alerts."),
     ({"rules": {"r": {"detectors": ["scale"], "open": "high"}}}, "rules.r.open"),
     ({"rules": {"r": {"detectors": ["scale"], "span": "2d"}}}, "rules.r.span"),
     ({"rules": {"r": {"detectors": ["scale"], "slicing": ["zz"]}}}, "rules.r.slicing"),
     ({"rules": {"r": 1}}, "rules.r"),
     ({"rules": {"r": {"detectors": ["scale"], "options": {"hold": 3}}}}, "rules.r.options.hold: unknown option"),
-    ({"rules": {"r": {"detectors": ["adwin"], "open": 1, "resolve": 0.5, "options": {"x": 3}}}}, "rules.r.options.x"),
+    ({"rules": {"r": {"detectors": ["adwin"], "options": {"x": 3}}}}, "rules.r.options.x"),
     (
-        {"rules": {"r": {"detectors": ["kswin"], "open": 1, "resolve": 0.5, "options": {"window": 3}}}},
+        {"rules": {"r": {"detectors": ["kswin"], "options": {"window": 3}}}},
         "rules.r.options.window: a number from 10 to 10000, got 3",
     ),
     (
-        {"rules": {"r": {"detectors": ["adwin"], "open": 1, "resolve": 0.5, "options": {"delta": float("nan")}}}},
+        {"rules": {"r": {"detectors": ["adwin"], "options": {"delta": float("nan")}}}},
         "rules.r.options.delta: a number from",
     ),
     ({"rules": {"r": {"detectors": ["scale"], "open": float("nan")}}}, "rules.r.open"),
-    ({"rules": {"r": {"detectors": ["kswin"]}}}, "rules.r.open: with kswin 1 at most"),
+    ({"rules": {"r": {"detectors": ["kswin"], "open": 1.5}}}, "rules.r.open: with kswin above 0 and 1 at most"),
+    ({"rules": {"r": {"detectors": ["kswin"], "open": float("nan")}}}, "rules.r.open: with kswin above 0"),
 ]
 
 
@@ -57,12 +60,12 @@ def test_the_default_rules_look_for_everything_and_ask_for_models_of_drift_alone
     for name, rule in config.rules.items():
         assert {DETECTOR_KINDS[detector] for detector in rule.detectors} == {name}
         assert rule.retrain == (name == "drift")
-        assert rule.resolve < rule.open
+        assert (rule.open, rule.resolve) == (1.0, 1e-4)
 
 
 @pytest.mark.parametrize("name", get_args(DetectorName))
 def test_every_detector_may_stand_alone(name: str) -> None:
-    made = rules(r={"detectors": [name], "open": 1.0, "resolve": 0.5})
+    made = rules(r={"detectors": [name]})
     assert made.rules["r"].detectors == [name]
 
 

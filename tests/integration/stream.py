@@ -60,19 +60,11 @@ spans = ["1d", "7d", "14d"]
 idle_after = "{idle_after}"
 [rules.drift]
 detectors = ["location", "scale", "dependence", "likelihood", "variation"]
-open = 1000.0
-resolve = 20.0
 retrain = true
-cooldown = "7d"
 [rules.fault]
 detectors = ["unit", "missing", "stuck", "silence", "volume"]
-open = 1000.0
-resolve = 20.0
-cooldown = "7d"
 [rules.step]
 detectors = ["adwin"]
-open = 1.0
-resolve = 0.5
 [model]
 max_steps = 200
 warm_steps = 50

@@ -26,17 +26,14 @@ Channels = dict[tuple[str, int], list[Outgoing]]
 RULES: dict[str, Any] = {
     "drift": {
         "detectors": ["location", "scale", "dependence", "likelihood", "categories", "variation"],
-        "open": 1000.0,
-        "resolve": 10.0,
+        "resolve": 0.01,
         "retrain": True,
     },
     "fault": {
         "detectors": ["missing", "stuck", "silence", "volume"],
-        "open": 1000.0,
-        "resolve": 10.0,
-        "cooldown": "4s",
+        "resolve": 0.01,
     },
-    "step": {"detectors": ["page_hinkley"], "open": 1.0, "resolve": 0.5, "options": {"threshold": 3.0, "hold": 2}},
+    "step": {"detectors": ["page_hinkley"], "options": {"threshold": 3.0, "hold": 2}},
 }
 
 
@@ -90,6 +87,7 @@ def config(**sections: Any) -> Config:
             "max_slices": 50,
         },
         "event_rule": {"alpha": 0.01},
+        "alerts": {"false_incidents_per_month": 10_000.0},
         "rules": RULES,
         "retrain": {"cooldown": "10s", "reference": "60s", "calibration": "5s"},
     }

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stream_app import disk
-from stream_app.config import Config, Duration
+from stream_app.config import Config
 from stream_app.errors import DriftflowError, SnapshotError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.decisions import Activated, Joined
@@ -152,7 +152,7 @@ def test_the_state_of_another_configuration_is_refused(config: Config, store: St
 
 def test_the_state_is_that_of_the_same_rules_at_other_thresholds(config: Config, store: StateStore) -> None:
     StateStore(config).save("watch-0", b"")
-    StateStore(other_rule(config, open=77.0, cooldown=Duration(0)))
+    StateStore(other_rule(config, resolve=0.01))
 
 
 def test_a_run_can_be_started_with_the_decisions_of_another_and_started_again(store: StateStore) -> None:
