@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-import msgspec
-
 from schemas.records import OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.errors import ConfigError
-from stream_app.stages.score.event_time import time_parser
-from stream_app.stages.score.rejects import Undecodable
+from stream_app.stages.score.event_time import date_ms
 
 
 def bootstrap_until_ms(config: Config, text: str) -> int:
     """The value of ``--bootstrap-until`` in milliseconds since the epoch; raises ConfigError."""
-    event = msgspec.structs.replace(config.event, time_format="iso8601")
     try:
-        datetime.fromisoformat(text)  # the parser of events takes numbers too
-        return time_parser(event)(text)
-    except (ValueError, Undecodable):
+        return date_ms(config.event, text)
+    except ValueError:
         fault = f"expected a date such as 2026-01-31, from 1970 on, got {text!r}"
         raise ConfigError("--bootstrap-until", [fault]) from None
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 
 from flowlib.table import Ints
@@ -56,6 +57,20 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         return parse(value)
 
     return parse_or_missing
+
+
+def date_ms(event: EventConfig, text: str) -> int:
+    """A date or time in ISO 8601 that a person has typed, in the stream's zone where it names none, as milliseconds
+    since the epoch.
+
+    Raises:
+        ValueError: it is none, or not of the years 1970 to 3000.
+    """
+    datetime.fromisoformat(text)  # the parser of events takes numbers too
+    try:
+        return time_parser(msgspec.structs.replace(event, time_format="iso8601"))(text)
+    except Undecodable as error:
+        raise ValueError(str(error)) from None
 
 
 def later_readings(event: EventConfig) -> Callable[[Ints, Sequence[Any]], Ints] | None:
