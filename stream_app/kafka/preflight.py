@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kafka.admin import KafkaAdminClient, MemberToRemove
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, MemberToRemove
 from kafka.errors import (
     AuthorizationError,
     KafkaError,
@@ -56,7 +56,10 @@ def require(checks: list[Check]) -> None:
 def _topics_read(config: Config, role: Role) -> list[str]:
     """Topics that a role reads."""
     names = config.topics
-    reads = {"worker": [names.events, names.partials, names.models], "trainer": [names.events, names.signals]}
+    reads = {
+        "worker": [names.events, names.partials, names.evidence, names.signals, names.models, names.actions],
+        "trainer": [names.events, names.signals],
+    }
     return reads.get(role, [])
 
 
@@ -64,7 +67,7 @@ def _topics_written(config: Config, role: Role) -> list[str]:
     """Topics that a role writes."""
     names = config.topics
     writes = {
-        "worker": [names.partials, names.signals, names.dead_letters],
+        "worker": [names.partials, names.evidence, names.signals, names.dead_letters],
         "trainer": [names.models, names.signals, names.dead_letters],
         "produce": [names.events],
     }
@@ -171,6 +174,8 @@ def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Che
         yield _answered(f"may join group {group}", lambda: _group_check(group, config))
     for name in _topics_written(config, role):
         yield _right_check("write", "WRITE", described[name])
+    if role == "worker":
+        yield _answered("keeps actions", lambda: _kept_check(config, described[config.topics.actions], admin))
 
 
 def _answered(name: str, look: Callable[[], Check]) -> Check:
@@ -248,6 +253,25 @@ def _right_check(verb: str, right: str, topic: TopicDescription) -> Check:
     if topics.is_missing(topic):
         return Check(name, True, "not known before it is created")
     return Check(name, True, right if rights is not None else "no rights are kept here")
+
+
+def _kept_check(config: Config, topic: TopicDescription, admin: Admin) -> Check:
+    """Whether the broker keeps what people have said for good, as far as it tells: a topic that something else made has
+    the broker's own settings."""
+    name, actions = "keeps actions", config.topics.actions
+    if topics.is_missing(topic):
+        return Check(name, True, "will be created so")
+    if "DESCRIBE_CONFIGS" not in (topic["authorized_operations"] or ()):
+        return Check(name, True, f"not known: the broker does not tell this user the settings of {actions}")
+    asked = ConfigResource(ConfigResourceType.TOPIC, actions, dict.fromkeys(topics.KEPT))
+    told = admin.describe_configs([asked], config_filter="all")["topic"][actions]
+    wrong = {key: told[key]["value"] for key, value in topics.KEPT.items() if told.get(key, {}).get("value") != value}
+    if not wrong:
+        return Check(name, True, "for good")
+    has, to_be = (",".join(f"{key}={value}" for key, value in each.items()) for each in (wrong, topics.KEPT))
+    tool = f"kafka-configs.sh --bootstrap-server {config.kafka.bootstrap[0]} --alter --entity-type topics"
+    remedy = f"keep them: {tool} --entity-name {actions} --add-config {to_be}"
+    return Check(name, False, f"{actions} has {has}, so that the broker deletes what people have said", remedy)
 
 
 def _group_check(group: str, config: Config) -> Check:

@@ -29,6 +29,9 @@ from stream_app.stages.partitioning import signals_size
 
 log = logging.getLogger(__name__)
 
+KEPT = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""Settings of a topic that is kept for good: what people have said stays to be seen."""
+
 
 def counted(config: Config, existing: Mapping[str, int]) -> tuple[int, int]:
     """Source partitions and partials partitions of a stream.
@@ -60,8 +63,10 @@ def topic_sizes(config: Config, sources: int, width: int) -> dict[str, int]:
     return {
         topics.events: max(sources, width),
         topics.partials: width,
+        topics.evidence: 1,
         topics.signals: signals_size(sources, width),
         topics.models: 1,
+        topics.actions: 1,
         topics.dead_letters: 1,
     }
 
@@ -129,9 +134,11 @@ def _settled(answers: Iterable[TopicAnswer]) -> list[TopicAnswer]:
 
 
 def _settings(config: Config, name: str) -> dict[str, str]:
-    if name != config.topics.models:
-        return {}
-    return {"cleanup.policy": "compact", "max.message.bytes": str(MODEL_BYTES_MAX)}
+    topics = config.topics
+    return {
+        topics.models: {"cleanup.policy": "compact", "max.message.bytes": str(MODEL_BYTES_MAX)},
+        topics.actions: KEPT,
+    }.get(name, {})
 
 
 def add_partitions(admin: Admin, sizes: Mapping[str, int], validate_only: bool = False) -> dict[str, str]:

@@ -15,7 +15,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError, PreflightError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import Check, preflight, require
-from stream_app.kafka.topics import ensure_topics
+from stream_app.kafka.topics import ensure_topics, topic_sizes
 from tests.brokers import USERS, ApacheKafka
 from tests.worker.making import make_config
 
@@ -84,13 +84,14 @@ def allow_all_but(rights: Rights, left_out: str) -> None:
         rights.allow(ResourceType.TOPIC, topics.events, ACLOperation.READ)
     else:
         rights.allow(ResourceType.TOPIC, topics.events, ACLOperation.DESCRIBE)
-    rights.allow(ResourceType.TOPIC, topics.models, ACLOperation.READ)
-    rights.allow(ResourceType.TOPIC, topics.partials, ACLOperation.READ, ACLOperation.WRITE)
+    for name in (topics.models, topics.actions):
+        rights.allow(ResourceType.TOPIC, name, ACLOperation.READ)
+    for name in (topics.partials, topics.evidence):
+        rights.allow(ResourceType.TOPIC, name, ACLOperation.READ, ACLOperation.WRITE)
     rights.allow(ResourceType.TOPIC, topics.dead_letters, ACLOperation.WRITE)
+    rights.allow(ResourceType.TOPIC, topics.signals, ACLOperation.READ)
     if left_out != "write":
         rights.allow(ResourceType.TOPIC, topics.signals, ACLOperation.WRITE)
-    else:
-        rights.allow(ResourceType.TOPIC, topics.signals, ACLOperation.DESCRIBE)
     if left_out != "group":
         rights.allow(ResourceType.GROUP, group, ACLOperation.READ)
 
@@ -193,7 +194,7 @@ def test_mechanism_that_is_not_offered(secure_kafka: ApacheKafka, unique: Names)
 
 def test_missing_topics_without_the_right_to_create(secure_kafka: ApacheKafka, rights: Rights) -> None:
     names = rights.config.topics
-    for name in (names.events, names.partials, names.signals, names.models, names.dead_letters):
+    for name in topic_sizes(rights.config, 1, 1):
         rights.allow(ResourceType.TOPIC, name, ACLOperation.READ, ACLOperation.WRITE)
     rights.allow(ResourceType.GROUP, rights.config.kafka.group, ACLOperation.READ)
     checks = preflight(worker(rights, secure_kafka), "worker")
@@ -218,3 +219,28 @@ def test_a_missing_right_is_named(secure_kafka: ApacheKafka, rights: Rights, lef
         "write": [f"may write {topics.signals}"],
     }
     assert failing(preflight(worker(rights, secure_kafka), "worker")) == expected[left_out]
+
+
+def test_an_actions_topic_that_is_not_kept_for_good_is_named(kafka: str, unique: Names) -> None:
+    """A broker that makes topics by itself gives them its own settings."""
+    config = make_config(kafka, unique("kept"))
+    with KafkaAdminClient(bootstrap_servers=kafka) as admin:
+        admin.create_topics({config.topics.actions: {"num_partitions": 1, "replication_factor": 1}})
+        admin.wait_for_topics([config.topics.actions])
+    (wrong,) = (check for check in preflight(config, "worker") if not check.ok)
+    assert "has retention.ms=604800000, so that the broker deletes what people have said; " in str(wrong)
+    command = f"--entity-name {config.topics.actions} --add-config cleanup.policy=delete,retention.ms=-1,"
+    assert command in wrong.remedy
+    assert not failing(preflight(config, "trainer"))
+
+
+def test_whether_actions_are_kept_is_left_open_where_the_broker_does_not_tell(
+    secure_kafka: ApacheKafka, rights: Rights
+) -> None:
+    rights.topics()
+    allow_all_but(rights, "nothing")
+    kept = {check.name: check.detail for check in preflight(worker(rights, secure_kafka), "worker")}["keeps actions"]
+    assert kept.startswith("not known: ")
+    rights.allow(ResourceType.TOPIC, rights.config.topics.actions, ACLOperation.DESCRIBE_CONFIGS)
+    kept = {check.name: check.detail for check in preflight(worker(rights, secure_kafka), "worker")}["keeps actions"]
+    assert kept == "for good"

@@ -23,11 +23,14 @@ KEY = Ed25519PrivateKey.generate()
 """The trainer's, in tests that make no other."""
 
 
+KINDS = ("events", "partials", "evidence", "signals", "actions", "models", "dead_letters")
+
+
 def make_config(
     bootstrap: str, name: str, partitions: int = 2, event: dict[str, Any] | None = None, **kafka: Any
 ) -> Config:
     """A configuration whose topics are all named after ``name``."""
-    topics = {kind: f"{name}.{kind}" for kind in ("events", "partials", "signals", "models", "dead_letters")}
+    topics = {kind: f"{name}.{kind}" for kind in KINDS}
     fields = {"time_field": "time", "numeric": ["x", "y"], "categorical": ["place"], "slicings": [["place"]]}
     return Config(
         stream=name,
