@@ -33,7 +33,7 @@ from flowlib.errors import ArtifactError, EngineError
 from flowlib.flows import FLOWS, Flow
 from flowlib.reference.reference import Reference
 
-FORMAT = "driftflow-model-3"
+FORMAT = "driftflow-model-4"
 BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"
@@ -193,9 +193,14 @@ def _watched(
     if not metas:
         return None, ()
     d, levels = len(encoder.spec.numeric), tuple(len(known) for known in encoder.levels)
-    return Channels.from_state(_part(arrays, "channels."), d, levels), tuple(
+    channels = Channels.from_state(_part(arrays, "channels."), d, levels)
+    references = tuple(
         Reference.from_state(meta, _part(arrays, f"reference{i}."), d, len(levels)) for i, meta in enumerate(metas)
     )
+    for name in ("value_centre", "value_scale"):  # values are summed once for all slicings
+        if any((getattr(reference, name) != getattr(references[0], name)).any() for reference in references):
+            raise ValueError(f"references: {name} differs between slicings")
+    return channels, references
 
 
 def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:

@@ -14,6 +14,7 @@ from flowlib.reference.moments import Normal, Sums, centred_products, deviations
 from flowlib.reference.reference import ABSENT, CONSTANT, COPY, LAMBDAS, VARIES, Reference, most_slices
 from flowlib.reference.runs import with_runs
 from flowlib.reference.shrinkage import Pooled, pool
+from flowlib.reference.values import fit_values
 from flowlib.table import LARGEST, Bools, Floats, Ints, Objects, Table
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def fit_reference(
     still = fit_still(numbers, present, arrived_code, arrived_panes, len(names), usual)
     share = fit_shares(events.group, code, panes, len(names))
     new = arrivals.time_ms >= newest_ms
+    d = len(kinds)
+    ratios = moments.inflation[:, :d], moments.all_inflation[:d]
+    values = fit_values(table.numeric, table.time_ms, code, len(names), zone, *ratios)
     volume = fit_volume(arrived_code[new], arrivals.time_ms[new], pane_ms, len(names), zone)
     low, high = _range(known.numeric, ~np.isnan(known.numeric))
     rows = np.bincount(np.where(named, code + 1, 0), minlength=len(names) + 1).astype(np.float64)
@@ -118,6 +122,7 @@ def fit_reference(
         **still,
         **share,
         **volume,
+        **values,
     )
 
 

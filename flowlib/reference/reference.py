@@ -18,6 +18,7 @@ import numpy.typing as npt
 from flowlib.channels import GROUPS, pairs_of
 from flowlib.encoder.zones import check_zone, local
 from flowlib.reference.moments import Normal
+from flowlib.reference.values import DAY_HOURS, VALUE_UNIT, profile_between
 from flowlib.table import Floats, Ints
 
 LAMBDAS = (0.2, 0.45, 0.9, 1.6)
@@ -70,6 +71,10 @@ class Reference:
         profile: ``(168,)`` factor of each hour of the week, on the clock of the zone.
         dispersion: ``(1,)`` size of the negative binomial; large is Poisson.
         rate_inflation: ``(s + 1,)``.
+        value_centre, value_scale: ``(d,)`` what a column's values are centred and scaled by where they are summed, the
+            same for every slicing of a model.
+        value_mean, value_sd: ``(s + 1, d)`` of one event's value, in these scales.
+        value_profile: ``(24, d)`` what each hour of the day adds, on the clock of the zone; mean 0 over the rows.
     """
 
     slices: tuple[str, ...]
@@ -106,6 +111,11 @@ class Reference:
     profile: Floats
     dispersion: Floats
     rate_inflation: Floats
+    value_centre: Floats
+    value_scale: Floats
+    value_mean: Floats
+    value_sd: Floats
+    value_profile: Floats
 
     def index(self, names: Iterable[str]) -> Ints:
         """The row ``(m,)`` of each slice, 0 where there is none."""
@@ -116,6 +126,27 @@ class Reference:
         """What is normal in each row's slice."""
         return Normal(self.mean, self.sd, self.product, self.square_sd, self.product_sd, self.pairs)
 
+    def expected_value(self, known: Ints, start_ms: Ints | int, end_ms: Ints | int) -> Floats:
+        """Mean values ``(m, d)`` that are usual in slices from start to end, in the columns' own units.
+
+        Args:
+            known: ``(m,)`` rows of the slices.
+            start_ms, end_ms: ``(m,)`` of each, or one for all; averaged over the hours between.
+        """
+        from_ms, to_ms, _ = np.broadcast_arrays(start_ms, end_ms, known)
+        usual = profile_between(self.value_profile, local(self.zone, from_ms), to_ms - from_ms)
+        return np.asarray(self.value_centre + self.value_scale * (self.value_mean[known] + usual))
+
+    def expected_sd(self, known: Ints) -> Floats:
+        """Standard deviation ``(m, d)`` of one event's value in slices, in the columns' own units."""
+        return np.asarray(self.value_sd[known] * self.value_scale)
+
+    def value_sums(self, totals: Ints, events: Floats | Ints) -> Floats:
+        """Sums of values ``(m, d)``, in the columns' own units, from those of
+        :func:`~flowlib.reference.values.value_counts` and how many values they are of.
+        """
+        return np.asarray(events * self.value_centre + totals / VALUE_UNIT * self.value_scale)
+
     @cached_property
     def standard_error(self) -> Floats:
         """``(s + 1, c)`` of every channel's mean, in sd of one event."""
@@ -124,7 +155,10 @@ class Reference:
     def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays, for the artifact."""
         arrays = {name: getattr(self, name) for name in _SHAPES}
-        compact = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
+        compact = {
+            name: a.astype(np.float32) if a.dtype == np.float64 and name not in _EXACT else a
+            for name, a in arrays.items()
+        }
         return {"slices": list(self.slices), "pane_ms": self.pane_ms, "zone": self.zone}, compact
 
     @classmethod
@@ -147,9 +181,9 @@ class Reference:
             whole = name in _WHOLE
             if array.shape != expected or array.dtype != (np.int64 if whole else np.float64):
                 raise ValueError(f"reference: {name} has the shape {array.shape}, expected {expected}")
-            if not np.isfinite(array).all() or (name not in ("mean", "product", *_WHOLE) and (array < 0).any()):
+            if not np.isfinite(array).all() or (name not in _SIGNED and (array < 0).any()):
                 raise ValueError(f"reference: {name} holds values that are not finite, or negative")
-        for name in ("sd", "square_sd", "product_sd", "dispersion"):
+        for name in ("sd", "square_sd", "product_sd", "dispersion", "value_scale", "value_sd"):
             if not (getattr(self, name) > 0).all():
                 raise ValueError(f"reference: {name} must be positive")
         for name in (name for name in _SHAPES if name.endswith("inflation")):
@@ -166,6 +200,9 @@ class Reference:
 
 
 _WHOLE = ("pairs", "kind", "usual", "low", "high")
+_SIGNED = ("mean", "product", "value_centre", "value_mean", "value_profile", *_WHOLE)
+_EXACT = ("value_centre", "value_scale")
+"""Whole float64: an offset costs a value no digits."""
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "rows": ("s",),
     "mean": ("s", "e"),
@@ -198,6 +235,11 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "profile": (HOURS,),
     "dispersion": (1,),
     "rate_inflation": ("s",),
+    "value_centre": ("d",),
+    "value_scale": ("d",),
+    "value_mean": ("s", "d"),
+    "value_sd": ("s", "d"),
+    "value_profile": (DAY_HOURS, "d"),
 }
 assert list(_SHAPES) == [field.name for field in fields(Reference)][3:]
 
@@ -207,7 +249,7 @@ def most_slices(d: int, k: int, slicings: int) -> int:
     it fits into a message.
 
     >>> [most_slices(d, 3, slicings) for d, slicings in ((8, 1), (8, 2), (32, 1), (300, 1))]
-    [4096, 2688, 2145, 358]
+    [4096, 2542, 1965, 313]
     """
     sizes = {"s": 1, "d": d, "e": d + 1, "k": k, "p": pairs_of(d), "c": 2 * (d + 1) + pairs_of(d)}
     shapes = [[sizes[n] if isinstance(n, str) else n for n in shape] for shape in _SHAPES.values() if shape[0] == "s"]

@@ -54,6 +54,8 @@ def test_a_loaded_model_has_the_same_channels_and_references(watched: Density, m
     for a, b in zip(loaded.references, watched.references, strict=True):
         assert a.pane_ms == b.pane_ms == PANE_MS
         np.testing.assert_allclose(a.mean, b.mean, rtol=1e-6)
+        np.testing.assert_array_equal(a.value_centre, b.value_centre)
+        np.testing.assert_array_equal(a.value_scale, b.value_scale)
     assert artifact.pack(loaded, KEY) == made, "packing is canonical"
 
 
@@ -105,6 +107,8 @@ def test_other_contents_can_be_signed(made: Artifact) -> None:
         lambda manifest, arrays: arrays.update({"reference0.sd": 0 * arrays["reference0.sd"]}),
         lambda manifest, arrays: arrays.update({"reference0.inflation": 0 * arrays["reference0.inflation"]}),
         lambda manifest, arrays: arrays.update({"reference0.rows": arrays["reference0.rows"][1:]}),
+        lambda manifest, arrays: arrays.update({"reference0.value_scale": 0 * arrays["reference0.value_scale"]}),
+        lambda manifest, arrays: arrays.update({"reference1.value_centre": arrays["reference1.value_centre"] + 1}),
     ],
 )
 def test_a_signed_but_senseless_reference_is_refused(made: Artifact, change: Any) -> None:
