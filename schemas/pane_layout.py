@@ -53,7 +53,8 @@ class PaneLayout:
     """Columns of a pane row for ``d`` numeric features and ``k`` categorical ones.
 
     The first block (``seen`` … ``high``) does not depend on the model; the rest does, and is never summed over two
-    models. ``low`` and ``high`` merge by min and max, all others by ``+``.
+    models: ``value`` sums values that the model centres and scales (:mod:`flowlib.reference.values`). ``low`` and
+    ``high`` merge by min and max, all others by ``+``.
 
     >>> layout = PaneLayout(2)
     >>> rows = layout.blank(2)
@@ -86,6 +87,7 @@ class PaneLayout:
             "square": self.d + 1,
             "product": self.pairs,
             "group": self.k * GROUPS,
+            "value": self.d,
         }
 
     @property

@@ -116,6 +116,8 @@ class ScoredBatch:
         missing: ``(n, d)`` bool.
         base, product, group: ``(n, d + 1)``, ``(n, p)``, ``(n, k)`` int64 event scores, their products over pairs, and
             groups of categories; see :mod:`flowlib.channels`.
+        value: ``(n, d)`` int64, values centred and scaled by the model, whole numbers; 0 where missing. See
+            :func:`flowlib.reference.values.value_counts`.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
         scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, log-probability 0, PIT ½).
         flagged: ``(n,)`` bool, scorable rows with a p-value at or below the level that the event rule follows.
@@ -133,6 +135,7 @@ class ScoredBatch:
     base: Ints
     product: Ints
     group: Ints
+    value: Ints
     contributions: Floats
     scorable: Bools
     flagged: Bools
@@ -154,6 +157,7 @@ class ScoredBatch:
             base=np.zeros((n, d + 1), dtype=np.int64),
             product=np.zeros((n, pairs_of(d)), dtype=np.int64),
             group=np.zeros((n, k), dtype=np.int64),
+            value=np.zeros((n, d), dtype=np.int64),
             contributions=np.zeros((n, d + k)),
             scorable=np.zeros(n, bool),
             flagged=np.zeros(n, bool),

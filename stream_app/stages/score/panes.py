@@ -164,6 +164,7 @@ def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> In
     values[:, place["base"]] = scored.base[windowed]
     values[:, place["square"]] = scored.base[windowed] ** 2
     values[:, place["product"]] = scored.product[windowed]
+    values[:, place["value"]] = scored.value[windowed]
     for k in range(layout.k):
         values[np.arange(len(group)), place["group"].start + k * GROUPS + group[:, k]] = 1
     return values

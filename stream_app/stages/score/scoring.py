@@ -8,6 +8,7 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.explain.blame import blame, excess
+from flowlib.reference.values import value_counts
 from flowlib.table import Bools, Ints, Objects
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, ScoredBatch
@@ -44,6 +45,8 @@ def score_events(
         event_scores = channels.of(scores)
         scored.base[index], scored.group[index] = event_scores.base, event_scores.group
         scored.product[index] = channels.products(event_scores.base)
+        usual = density.references[0]  # centre and scale are those of every slicing
+        scored.value[index] = value_counts(events.numeric[index], usual.value_centre, usual.value_scale)
         usable = index[scores.scorable]
         scored.level[usable] = alpha
         scored.adaptive[usable], level = adaptive.judge(

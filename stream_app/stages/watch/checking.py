@@ -21,7 +21,7 @@ COUNT_MAX = 2**40
 SUM_MAX = 2**60
 """A sum in fixed point is below it, either way."""
 
-_SUMS = ("log_prob_sum", "log_prob_square_sum", "base", "square", "product")
+_SUMS = ("log_prob_sum", "log_prob_square_sum", "base", "square", "product", "value")
 
 
 @dataclass(frozen=True, slots=True)

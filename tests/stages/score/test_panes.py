@@ -47,6 +47,7 @@ def scored(seed: int, n: int) -> ScoredBatch:
     batch.base[:] = rng.integers(-3_000, 3_000, (n, d + 1))
     batch.product[:] = batch.base[:, :1] * batch.base[:, 1:2]
     batch.group[:] = rng.integers(0, GROUPS, (n, 1))
+    batch.value[:] = np.where(batch.missing, 0, rng.integers(-(2**30), 2**30, (n, d)))
     batch.scorable[:] = True
     return batch
 
@@ -123,7 +124,8 @@ def test_the_columns_hold_what_they_say() -> None:
     assert LAYOUT.get(row, "seen") == LAYOUT.get(row, "scored") == 30
     assert LAYOUT.get(row, "missing").tolist() == batch.missing.sum(axis=0).tolist()
     assert LAYOUT.get(row, "p_le").tolist() == [int((p <= alpha).sum()) for alpha in ALPHAS]
-    for name, values in (("base", batch.base), ("square", batch.base**2), ("product", batch.product)):
+    sums = {"base": batch.base, "square": batch.base**2, "product": batch.product, "value": batch.value}
+    for name, values in sums.items():
         assert LAYOUT.get(row, name).tolist() == values.sum(axis=0).tolist()
     assert LAYOUT.get(row, "group").tolist() == np.bincount(batch.group[:, 0], minlength=GROUPS).tolist()
     codes = np.where(batch.missing, NO_LOW, value_codes(batch.events.numeric))

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from flowlib.density import Density
+from flowlib.reference.values import VALUE_MOST, VALUE_UNIT
 from schemas.codecs import decode_partial
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
+from stream_app.stages.layout import layout_of
 from stream_app.stages.pipeline import Pipeline
 from tests.stages.streams import PANE, bodies, channels, config, event, pipeline, raw, score_all
 
@@ -66,6 +68,17 @@ def test_no_row_crosses_from_file_to_file(model: Density) -> None:
     few, many = (file_switches(pipeline(cfg, [model]), n) for n in (2_000, 4_000))
     assert many <= few + 10
     assert many <= 300
+
+
+def test_a_pane_sums_values_as_its_model_centres_and_scales_them(model: Density) -> None:
+    made, reference = pipeline(config(), [model]), model.references[0]
+    values = [None, 0.5, 7.25, -1e30]
+    score_all(made, 0, [event(10 * i, i, x=x, y=4.0 + i) for i, x in enumerate(values)], [2])
+    pane = made.score_states[0].panes[0][1]
+    counts = layout_of(made.config).get(pane.rows[pane.slices["all"]], "value")[:2]
+    sums = reference.value_sums(np.array([*counts, 0]), np.array([3, 4, 0]))
+    far = 0.5 + 7.25 + reference.value_centre[0] - VALUE_MOST * reference.value_scale[0]
+    assert sums[:2] == pytest.approx([far, 22.0], abs=4 * reference.value_scale[:2].max() / VALUE_UNIT)
 
 
 def bounded(most: int, lateness: str = "60s") -> Config:
