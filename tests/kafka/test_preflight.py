@@ -193,7 +193,6 @@ def test_mechanism_that_is_not_offered(secure_kafka: ApacheKafka, unique: Names)
 
 
 def test_missing_topics_without_the_right_to_create(secure_kafka: ApacheKafka, rights: Rights) -> None:
-    names = rights.config.topics
     for name in topic_sizes(rights.config, 1, 1):
         rights.allow(ResourceType.TOPIC, name, ACLOperation.READ, ACLOperation.WRITE)
     rights.allow(ResourceType.GROUP, rights.config.kafka.group, ACLOperation.READ)

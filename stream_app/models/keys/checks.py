@@ -40,6 +40,9 @@ def require_keys(config: Config, name: Literal["trainer", "worker"]) -> None:
             if config.state.trusted_keys
             else "state.trusted_keys names no file, so that no model is accepted: name the trainer's public key there"
         )
+    if name == "worker" and not Trust.of_actions(config).keys():
+        files = ", ".join(map(str, trusted_paths(config)["alerts.trusted_keys"])) or "no file"
+        log.info("No key of alerts.trusted_keys (%s) is here yet: what people say of incidents does not count", files)
     if not requests:
         files = ", ".join(map(str, trusted_paths(config)["trainer.trusted_keys"])) or "no file"
         log.warning("No key of trainer.trusted_keys (%s) is here yet: %s", files, _NOTES[name])

@@ -106,7 +106,7 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
     for path in (path for paths in places.values() for path in paths if present(path)):
         files.remove(path, name)
     which = f"the models {', '.join(models)}" if models else "no model"
-    on, settings = " and ".join(map(str, lists)), " or ".join(filter(None, places)) or "it"
+    on, settings = " and ".join(map(str, lists)), " or ".join(places)
     return [
         f"key {name} is revoked: {on}",
         f"what it signed is refused from now on (of the registry here: {which})",
@@ -157,18 +157,21 @@ def _kept(former: list[str]) -> list[str]:
 
 def _to_copy(role: Role, restart: bool = False) -> list[str]:
     """What a person has to do."""
-    if role.name == "operator":
-        return [
-            f"name {OPERATOR_KEY.removesuffix('.pem')}.pub in trainer.trusted_keys to have its requests honoured, in "
-            "state.trusted_keys to have its notices believed"
-        ]
-    then = f", then {_RESTART[role.name]}" if restart else ""
-    return [f"copy {shlex.quote(str(role.public))} to wherever {role.setting} is read elsewhere{then}"]
+    then = f", then {_RESTART[role.name]}" if restart and _RESTART[role.name] else ""
+    copy = f"copy {shlex.quote(str(role.public))} to wherever {role.setting} is read elsewhere{then}"
+    if role.name != "operator":
+        return [copy]
+    public = f"{OPERATOR_KEY.removesuffix('.pem')}.pub"
+    return [
+        copy,
+        f"name {public} in trainer.trusted_keys too to have its requests honoured, in state.trusted_keys to have its "
+        "notices believed",
+    ]
 
 
 def _places(config: Config) -> dict[str, tuple[Path, ...]]:
     """By setting, the files in which a key of that setting may be, those beside private keys included."""
-    places = trusted_paths(config) | {"": ()}
+    places = trusted_paths(config)
     for role in roles_of(config):
         places[role.setting] = tuple(dict.fromkeys((*places[role.setting], role.public)))
     return places

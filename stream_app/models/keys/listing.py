@@ -18,7 +18,7 @@ from stream_app.models.keys.trust import revoked_keys
 
 T = TypeVar("T")
 
-_MEANS = {"state.trusted_keys": "models", "trainer.trusted_keys": "requests"}
+_MEANS = {"state.trusted_keys": "models", "trainer.trusted_keys": "requests", "alerts.trusted_keys": "actions"}
 
 
 class KnownKey(msgspec.Struct):
@@ -29,7 +29,7 @@ class KnownKey(msgspec.Struct):
         role: whose it is; "" where only a setting or a list names it.
         state: of its role's keys, ``current`` signs, ``next`` is prepared, ``former`` no longer signs; "" for others.
         revoked: it is on a list of revoked keys.
-        trusted_for: what is believed that it has signed: ``models`` (and notices), ``requests``.
+        trusted_for: what is believed that it has signed: ``models`` (and notices), ``requests``, ``actions``.
         private: whether its private half is here and can be used.
         files: where it is, the private one first.
     """
@@ -150,7 +150,7 @@ class _Look:
 
 
 def _is_untrusted(role: Role, key: KnownKey) -> bool:
-    return bool(role.setting) and _MEANS[role.setting] not in key.trusted_for
+    return _MEANS[role.setting] not in key.trusted_for
 
 
 def _read(role: Role, path: Path) -> Ed25519PrivateKey:

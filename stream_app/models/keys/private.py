@@ -35,6 +35,20 @@ def request_key(config: Config) -> Ed25519PrivateKey:
     return private_key(role_of(config, "worker"))
 
 
+def operator_key(config: Config) -> Ed25519PrivateKey:
+    """The key of a person, which signs actions; it is never made in passing, since a worker has to trust it.
+
+    Raises:
+        ModelError: there is none yet, or what :func:`signing_key` raises.
+    """
+    role = role_of(config, "operator")
+    if not present(role.private) and not traces(role):
+        raise ModelError(
+            f"there is no operator's key {role.private} to sign with: `driftflow keys new operator` makes it"
+        )
+    return private_key(role)
+
+
 def private_key(role: Role) -> Ed25519PrivateKey:
     """The key of a role; raises what :func:`signing_key` raises."""
     known = traces(role)  # before the look for the private key: another process may make both just now
@@ -65,7 +79,7 @@ def _lost(role: Role, known: list[str]) -> str:
     return (
         f"the {role.name}'s private key {role.private} is missing, but {' and '.join(known)}: restore it from a "
         f"backup, or make another with `driftflow keys rotate {role.name}`, whose public half must then be copied to "
-        f"wherever {role.setting or 'it'} is read elsewhere; what the lost one signed stays valid"
+        f"wherever {role.setting} is read elsewhere; what the lost one signed stays valid"
     )
 
 

@@ -31,7 +31,7 @@ class Role:
     Attributes:
         name: of the role.
         private: file of its private key; the public half lies beside it.
-        setting: which setting names the files that its public half must be in; "" where a person decides that.
+        setting: which setting names the files that its public half must be in.
         trusted: these files.
         promoted: log of the stream's promotions, where this role signs models; it exists once the key has been used.
         secret: the settings of its passphrase; None where it comes from ``OPERATOR_PASSPHRASE``.
@@ -94,7 +94,8 @@ def role_of(config: Config, name: RoleName) -> Role:
         secret, setting = Secret(trainer.passphrase_file, trainer.passphrase_env, config.root), "state.trusted_keys"
         promoted = config.path(trainer.registry) / f"{config.stream}.jsonl"
         return Role(name, config.path(trainer.signing_key), setting, paths[setting], promoted, secret)
-    return Role(name, config.path(OPERATOR_KEY), "", (), None, None)
+    setting = "alerts.trusted_keys"
+    return Role(name, config.path(OPERATOR_KEY), setting, paths[setting], None, None)
 
 
 def roles_of(config: Config) -> list[Role]:
@@ -107,4 +108,5 @@ def trusted_paths(config: Config) -> dict[str, tuple[Path, ...]]:
     return {
         "state.trusted_keys": tuple(config.path(name) for name in config.state.trusted_keys),
         "trainer.trusted_keys": tuple(config.path(name) for name in config.trainer.trusted_keys),
+        "alerts.trusted_keys": tuple(config.path(name) for name in config.alerts.trusted_keys),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from flowlib.artifact import Ed25519PublicKey
@@ -59,6 +60,11 @@ class Trust:
         """Whose retrain requests are honoured (``trainer.trusted_keys``)."""
         return cls("trainer.trusted_keys", trusted_paths(config)["trainer.trusted_keys"])
 
+    @classmethod
+    def of_actions(cls, config: Config) -> Trust:
+        """Whose actions count (``alerts.trusted_keys``)."""
+        return cls("alerts.trusted_keys", trusted_paths(config)["alerts.trusted_keys"])
+
     def keys(self) -> dict[str, Ed25519PublicKey]:
         """The keys as the files are now. A file that is missing holds none.
 
@@ -72,6 +78,14 @@ class Trust:
                 log.info("%s has changed, trusted are now: %s", self._setting, ", ".join(keys) or "none")
             self._keys, self._seen = keys, seen
         return self._keys
+
+    def steady_keys(self, say: Callable[[str], object]) -> dict[str, Ed25519PublicKey]:
+        """:meth:`keys`; as they were before, while a file is damaged, which is said."""
+        try:
+            return self.keys()
+        except ModelError as error:
+            say(f"{error}. The keys that were trusted before stay so.")
+            return self._keys
 
     def _read(self) -> dict[str, Ed25519PublicKey]:
         revoked = revoked_keys(self._paths)

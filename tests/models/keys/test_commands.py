@@ -50,12 +50,15 @@ def test_a_lost_key_is_not_made_anew_by_new(config: Config, keys: Path) -> None:
 
 def test_an_operators_key_is_trusted_where_a_person_says_so(config: Config, keys: Path) -> None:
     said = " ".join(new_key(config, "operator"))
-    assert "name keys/operator.pub in trainer.trusted_keys to have its requests honoured, in state.trusted_keys" in said
+    assert (
+        "operator.pub to wherever alerts.trusted_keys is read elsewhere name keys/operator.pub in trainer.tru" in said
+    )
+    assert list(Trust.of_actions(config).keys()) == list(listed(config))
     assert sorted(path.name for path in keys.iterdir()) == ["operator.pem", "operator.pub"]
     trusting = with_settings(config, "trainer", trusted_keys=["keys/worker.pub", "keys/operator.pub"])
     (name,) = Trust.of_requests(trusting).keys()
     files = [str(keys / "operator.pem"), str(keys / "operator.pub")]
-    assert listed(trusting)[name] == KnownKey(name, "operator", "current", False, ["requests"], True, files)
+    assert listed(trusting)[name] == KnownKey(name, "operator", "current", False, ["requests", "actions"], True, files)
 
 
 def test_encryption_that_is_asked_for_is_done_or_refused(

@@ -12,7 +12,7 @@ import pytest
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models.keys import Trust, signing_key, trusted_keys
+from stream_app.models.keys import Trust, request_key, signing_key, trusted_keys
 from stream_app.models.keys import files as key_files
 from tests.models.keys.asking import EACH_ROLE, FILES, ROLES, TRUSTS, name_of, with_settings
 from tests.models.streams import config_in
@@ -73,6 +73,24 @@ def test_trust_does_not_outlive_a_damaged_file_or_rights_for_others(config: Conf
     keys.chmod(0o777)
     with pytest.raises(ModelError, match=r"keys can be written by everybody"):
         trust.keys()
+
+
+def test_a_running_process_goes_on_with_the_keys_that_it_trusted_while_a_file_is_damaged(
+    config: Config, keys: Path
+) -> None:
+    request_key(config)
+    said: list[str] = []
+    trust, public = Trust.of_requests(config), keys / "worker.pub"
+    held = trust.steady_keys(said.append)
+    whole = public.read_bytes()
+    public.write_bytes(b"garbage")
+    assert trust.steady_keys(said.append) == held
+    assert said[0].endswith(
+        "copy it here again from another place that has it. The keys that were trusted before stay so."
+    )
+    public.write_bytes(whole)
+    assert trust.steady_keys(said.append) == held
+    assert len(said) == 1
 
 
 def test_a_revoked_key_comes_back_with_no_copy_of_its_file(tmp_path: Path) -> None:
