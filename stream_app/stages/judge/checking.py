@@ -64,15 +64,16 @@ class EvidenceChecker:
         return "" if (columns.detector[:, 0] >= 0).all() else "a slice has no cause"
 
     def _marker(self, message: EvidenceClosed) -> str:
-        named = {of.slicing for of in (*message.groups, *message.other, *message.strangers)} | message.slices.keys()
+        named = {*message.slices, *(of.slicing for of in message.groups), *(of.slicing for of in message.other)}
+        named |= {of.slicing for of in message.strangers}
         for slicing in sorted(named - {*self._slicings}):
             return f"slicing {slicing!r} is not one of {', '.join(self._slicings)}"
         for group in message.groups:
             if group.rule not in self._of_rule:
                 return f"rule {group.rule!r} is none of {', '.join(self._of_rule)}"
             for name in ("events", "deviations", "unknown"):
-                values = np.frombuffer(getattr(group, name), dtype="<f8") if not len(getattr(group, name)) % 8 else []
-                if len(values) != self._moments or not np.isfinite(values).all():
+                sums: bytes = getattr(group, name)
+                if len(sums) != 8 * self._moments or not np.isfinite(np.frombuffer(sums, dtype="<f8")).all():
                     return f"the {name} of a group are not {self._moments} finite numbers"
         if any(len(other.row) != 8 * self._row for other in message.other):
             return f"a row of __other__ has not {self._row} numbers"
