@@ -182,12 +182,12 @@ class RetrainConfig(Section, frozen=True):
     """When the trainer is asked, and for what."""
 
     enabled: bool = True
-    """Whether WATCH asks for new models at all."""
+    """Whether JUDGE asks for new models at all."""
     min_slices: Positive = 1
-    """Slices of one partials partition with an open alert of a ``retrain`` rule before it is asked; one about all
-    slices together counts as one."""
+    """Slices with an open incident of a ``retrain`` rule before a model is asked for; one about all slices together
+    counts as one."""
     cooldown: Duration = days(28)
-    """Time between two requests of a partials partition."""
+    """Time between two requests."""
     reference: Duration = days(400)
     """How far back training rows may lie."""
     calibration: Duration = days(28)
