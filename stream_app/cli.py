@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from stream_app import __version__
+from stream_app.actions_cli import COMMANDS
 from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
@@ -132,7 +133,7 @@ def produce(config: Config, file: Path, speedup: float | None, max_dropped: floa
 @click.option("--model", help="Model id to score with (default: the registry's newest).")
 @click.option("--decisions", type=EXISTING_FILE, help="Repeat the run that wrote this file.")
 @click.option("--signals", type=NEW_FILE, help="Write the signals here, as JSON lines.")
-@click.option("--store", is_flag=True, help="Write windows and alerts to the configured sink too.")
+@click.option("--store", is_flag=True, help="Write windows and incidents to the configured sink too.")
 @MAX_DROPPED
 def score(config: Config, file: Path, **options: Any) -> None:
     """Run both stages on FILE in this process, without a broker: the same results as on Kafka.
@@ -166,13 +167,13 @@ def evaluate(config: Config, file: Path, page: Path, max_dropped: float, **optio
     report.check(file, max_dropped)
 
 
-@main.command(short_help="Tail alerts, requests and models.")
+@main.command(short_help="Tail incidents, requests and models.")
 @online
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--all", "everything", is_flag=True, help="Event anomalies and activations too.")
+@click.option("--all", "everything", is_flag=True, help="Reminders, silenced incidents, anomalies and swaps too.")
 def signals(config: Config, follow: bool, as_json: bool, everything: bool) -> None:
-    """Tail the signals topic readably: alerts, retrain requests, models."""
+    """Tail the signals topic readably: incidents, strange events, retrain requests, models."""
     from stream_app.kafka.signals import tail_signals
     from stream_app.models.marks import Marks
 
@@ -340,6 +341,9 @@ def broker(port: int) -> None:
 
     run_broker(port, out)
 
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

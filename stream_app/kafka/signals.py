@@ -9,37 +9,28 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from schemas.intake import TYPES, RawHeaders, Refusal, header_map, take_in
-from schemas.records import Activation, Alert, EventAnomaly, Health, ModelNotice, Record, RetrainRequest
+from schemas.records import Activation, EventAnomaly, Health, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.incident_lines import KINDS, STYLES, bounded, is_over, short
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
 from stream_app.stages.judge.policy import slice_words
-from stream_app.terminal import printable, utc
+from stream_app.terminal import utc
 
 log = logging.getLogger(__name__)
 
 IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
 """Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
 
-_BRIEF = (Alert, RetrainRequest, ModelNotice, Health)
-_STYLES = {
-    "open": "bold red",
-    "update": "yellow",
-    "resolve": "green",
-    "learned": "green",
-    "promoted": "bold green",
-    "refused": "yellow",
-    "failing": "bold red",
-    "ok": "green",
-}
-_KINDS = {"drift": "drift", "fault": "data fault"}
+_BRIEF = (StrangeEvents, RetrainRequest, ModelNotice, Health)
+_STYLES = {"promoted": "bold green", "refused": "yellow", "failing": "bold red", "ok": "green"}
 _UNTRUSTED = "(not signed by a key trusted here)"
-_LINE_MAX = 2_000
 _JSON_MAX = 1_000_000
 _NAMED_MAX = 20
 
@@ -61,16 +52,29 @@ def tail_signals(
         is_trusted: what is not is marked.
         follow: go on with what comes, after the topic's end.
         as_json: one JSON object a line, in place of text for people; ``refused`` in it is why a message is no signal.
-        everything: event anomalies and activations too, and that there are signals of a kind not known here.
+        everything: reminders, silenced incidents, event anomalies and activations too, and that there are signals of a
+            kind not known here.
     """
     put = _put_json if as_json else _put_text
     try:
         for message in read_signals(config, follow):
             signal = take_in("signals", config.stream, message.value, message.headers)
-            if everything or isinstance(signal, _BRIEF) or (isinstance(signal, Refusal) and not _of_later(message)):
+            if everything or _is_news(message, signal):
                 put(out, message, signal, is_trusted)
     except KeyboardInterrupt:
         return
+
+
+def _is_news(message: ConsumerRecord, signal: Record | Refusal) -> bool:
+    """Whether people have to see it."""
+    match signal:
+        case SilencedIncident():
+            return False
+        case Incident():
+            return signal.reason != "reminder"
+        case Refusal():
+            return not _of_later(message)
+    return isinstance(signal, _BRIEF)
 
 
 def _of_later(message: ConsumerRecord) -> bool:
@@ -99,7 +103,7 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
 def _put_text(out: Console, message: ConsumerRecord, signal: Record | Refusal, is_trusted: IsTrusted) -> None:
     if isinstance(signal, Refusal):
         place = f"{message.topic}/{message.partition}@{message.offset}"
-        line = Text(_bounded(f"{place} is not a signal of ours: {signal.detail}"), "red")
+        line = Text(bounded(f"{place} is not a signal of ours: {signal.detail}"), "red")
     else:
         line = describe(signal)
         if not is_trusted(signal, message.value or b"", message.headers):
@@ -126,15 +130,15 @@ def _put_json(out: Console, message: ConsumerRecord, signal: Record | Refusal, i
 def describe(signal: Record) -> Text:
     """One line for a person: when, what kind, what it is about, and the rest."""
     when, state, what, rest = _parts(signal)
-    what = _bounded(what)
-    line = Text.assemble((f"{when}  ", "dim"), (f"{state:<9}", _STYLES.get(state, "")), " ", (what, "bold"))
-    return line.append(f"  {_bounded(rest)}") if rest else line
+    what = bounded(what)
+    line = Text.assemble((f"{when}  ", "dim"), (f"{state:<9}", _style(signal, state)), " ", (what, "bold"))
+    return line.append(f"  {bounded(rest)}") if rest else line
 
 
-def _bounded(text: str) -> str:
-    """A text of others for a terminal: no longer than a few lines, and nothing in it moves the cursor."""
-    cut = text if len(text) <= _LINE_MAX else f"{text[:_LINE_MAX]}…"
-    return printable(cut)
+def _style(signal: Record, state: str) -> str:
+    if isinstance(signal, Incident):
+        return "green" if is_over(signal) else STYLES[signal.severity]
+    return _STYLES.get(state, "")
 
 
 def _first(names: list[str]) -> str:
@@ -144,9 +148,12 @@ def _first(names: list[str]) -> str:
 
 def _parts(signal: Record) -> tuple[str, str, str, str]:
     match signal:
-        case Alert():
-            what = f"{_KINDS[signal.kind]} ({signal.detector}, rule {signal.rule})"
+        case Incident():
+            silenced = f", silenced ({short(signal.silenced_by)})" if isinstance(signal, SilencedIncident) else ""
+            what = f"{signal.severity} {KINDS[signal.kind]} {short(signal.id)}{silenced}"
             return utc(signal.pane_end_ms), signal.state, what, signal.summary
+        case StrangeEvents():
+            return utc(signal.pane_end_ms), "strange", short(signal.id), signal.summary
         case RetrainRequest():
             rows = sum(part.end - part.start for part in signal.train)
             asked = f"{rows:,} rows asked for; drifted: {_first([slice_words(name) for name in signal.slices])}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from schemas.incidents import Action
 from schemas.intake import RawHeaders
 from schemas.records import ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
@@ -14,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Marks:
-    """Says of notices and requests whether they are signed by a key trusted here; of other records, that they need not
-    be.
+    """Says of notices, requests and actions whether they are signed by a key trusted here; of other records, that they
+    need not be.
 
     Args:
         config: the stream, with where the keys lie.
@@ -27,9 +29,9 @@ class Marks:
 
     def is_trusted(self, record: Record, value: bytes, headers: RawHeaders) -> bool:
         """Whether a message, which holds this record, may be believed."""
-        if not isinstance(record, (ModelNotice, RetrainRequest)):
+        if not isinstance(record, (ModelNotice, RetrainRequest, Action)):
             return True
-        # Loads torch, which takes seconds: alerts alone have no use for it.
+        # Loads torch, which takes seconds: incidents alone have no use for it.
         from stream_app.models.signing import signature_fault
 
         return signature_fault(value, headers, self._keys(type(record))) is None
@@ -38,9 +40,13 @@ class Marks:
         from stream_app.models.keys import Trust  # as above
 
         if kind not in self._trusted:
-            trust = Trust.of_models(self._config) if kind is ModelNotice else Trust.of_requests(self._config)
+            of: dict[type[Record], Callable[[Config], Trust]] = {
+                ModelNotice: Trust.of_models,
+                RetrainRequest: Trust.of_requests,
+                Action: Trust.of_actions,
+            }
             try:
-                self._trusted[kind] = trust.keys()
+                self._trusted[kind] = of[kind](self._config).keys()
             except ModelError as error:
                 log.warning("%s. No key is trusted meanwhile.", error)
                 self._trusted[kind] = {}

@@ -11,7 +11,7 @@ from stream_app.errors import ModelError
 from stream_app.models.keys import files
 from stream_app.models.keys.files import present
 from stream_app.models.keys.roles import Role, role_of
-from stream_app.models.keys.trust import revoked_keys
+from stream_app.models.keys.trust import Trust, revoked_keys
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +36,25 @@ def request_key(config: Config) -> Ed25519PrivateKey:
 
 
 def operator_key(config: Config) -> Ed25519PrivateKey:
-    """The key of a person, which signs actions; it is never made in passing, since a worker has to trust it.
+    """The key of a person, which signs actions; it is not made in passing: workers have to be told to trust it.
 
     Raises:
-        ModelError: there is none yet, or what :func:`signing_key` raises.
+        ModelError: there is none yet, those who read actions do not trust it as far as that can be seen from here, or
+            what :func:`signing_key` raises.
     """
     role = role_of(config, "operator")
     if not present(role.private) and not traces(role):
         raise ModelError(
             f"there is no operator's key {role.private} to sign with: `driftflow keys new operator` makes it"
         )
-    return private_key(role)
+    key, trusted = private_key(role), Trust.of_actions(config).keys()
+    own = key_id(key.public_key())
+    if trusted and own not in trusted:
+        raise ModelError(
+            f"the operator's key {own} ({role.private}) is in none of {', '.join(map(str, role.trusted))} "
+            f"({role.setting}), so that nobody would heed what it signs: add what is in {role.public} to one of them"
+        )
+    return key
 
 
 def private_key(role: Role) -> Ed25519PrivateKey:

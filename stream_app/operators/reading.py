@@ -1,0 +1,87 @@
+"""What the stream has told people, read from its topic, and how people name one thing of many: by the first characters
+of its id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from schemas.incidents import Incident, StrangeEvents
+from schemas.intake import TYPES, header_map, take_in
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
+from stream_app.incident_lines import newest
+from stream_app.kafka.signals import read_signals
+
+T = TypeVar("T")
+
+_KINDS = {name.encode() for name, kind in TYPES.items() if issubclass(kind, (Incident, StrangeEvents))}
+_LISTED_MAX = 10
+
+
+@dataclass(slots=True)
+class Told:
+    """What people have been told.
+
+    Attributes:
+        incidents: the last message of each incident, by id.
+        strange: messages about single events, by id, in order.
+        newest_ms: end of the last pane that a message is about; 0 where there is none.
+    """
+
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    strange: dict[str, StrangeEvents] = field(default_factory=dict)
+    newest_ms: int = 0
+
+
+def read_told(config: Config) -> Told:
+    """Read the signals topic; what cannot be used there is passed over, `driftflow signals` shows it.
+
+    Raises:
+        DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
+    """
+    told, incidents = Told(), list[Incident]()
+    for message in read_signals(config):
+        if header_map(message.headers).get("ce_type") not in _KINDS:
+            continue
+        record = take_in("signals", config.stream, message.value, message.headers)
+        if isinstance(record, Incident):
+            incidents.append(record)
+        elif isinstance(record, StrangeEvents):
+            told.strange[record.id] = record
+    told.incidents = newest(incidents)
+    ends = [*(one.pane_end_ms for one in incidents), *(one.pane_end_ms for one in told.strange.values())]
+    told.newest_ms = max(ends, default=0)
+    return told
+
+
+def chosen(records: Mapping[str, T], prefix: str, kind: str, words: Callable[[T], str], remedy: str) -> T:
+    """The one record whose id begins like this.
+
+    Args:
+        records: by id, those to list first being first.
+        prefix: as typed.
+        kind: what they are, such as ``incident``.
+        words: a record in a few words.
+        remedy: where to look for more of them.
+
+    Raises:
+        DriftflowError: it is none or several of them; the message lists candidates.
+    """
+    if prefix in records:
+        return records[prefix]
+    found = [name for name in records if prefix and name.startswith(prefix.lower())]
+    if len(found) == 1:
+        return records[found[0]]
+    listed = found or list(records)
+    lines = [f"  {name}  {words(records[name])}" for name in listed[:_LISTED_MAX]]
+    if len(listed) > _LISTED_MAX:
+        lines.append(f"  … and {len(listed) - _LISTED_MAX:,} more")
+    if found:
+        head = f"{len(found):,} {kind}s have an id that begins with {prefix!r}: type more of it"
+    elif records:
+        head = f"no {kind} has an id that begins with {prefix!r} ({remedy}); there are"
+    else:
+        raise DriftflowError(f"no {kind} has an id that begins with {prefix!r}: there is none ({remedy})")
+    raise DriftflowError("\n".join([head, *lines]))

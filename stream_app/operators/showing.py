@@ -1,0 +1,71 @@
+"""``driftflow incidents``: what is open, what is over, what is silenced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from schemas.incidents import Action, Incident
+from stream_app.config import Config
+from stream_app.incident_lines import is_over, is_silenced, open_first, short, story
+from stream_app.kafka.actions import read_actions, silences
+from stream_app.models.marks import Marks
+from stream_app.operators.acting import silence_words
+from stream_app.operators.reading import read_told
+
+
+def show_incidents(config: Config, out: Console, everything: bool = False, as_json: bool = False) -> None:
+    """Print the incidents, open ones first, the severest of these first.
+
+    Args:
+        config: the stream.
+        out: where to print.
+        everything: those that are over or silenced too, and single strange events.
+        as_json: each as one JSON object a line, as its last message has it.
+
+    Raises:
+        DriftflowError: there is no such topic, or the broker does not answer.
+    """
+    told = read_told(config)
+    known = open_first(told.incidents.values())
+    shown = [one for one in known if everything or not (is_over(one) or is_silenced(one))]
+    if as_json:
+        _print_json(out, shown)
+        return
+    for part in story(shown, list(told.strange.values()) if everything else [], most=len(shown)):
+        out.print(part)
+    hidden = [one for one in known if one not in shown]
+    if hidden:
+        silenced = sum(not is_over(one) for one in hidden)
+        words = [f"{len(hidden) - silenced:,} are over"] if len(hidden) > silenced else []
+        words += [f"{silenced:,} are open and silenced"] if silenced else []
+        out.print(Text(f"{' and '.join(words)}: --all shows them", "dim"))
+
+
+def show_silences(config: Config, out: Console, as_json: bool = False) -> None:
+    """Print the silences that nobody has taken back, past ones last.
+
+    Raises:
+        DriftflowError: there is no such topic, or the broker does not answer.
+    """
+    known = silences(read_actions(config, Marks(config).is_trusted))
+    if as_json:
+        _print_json(out, known)
+        return
+    now_ms = read_told(config).newest_ms
+    for silence in sorted(known, key=lambda one: (one.to_ms <= now_ms, one.from_ms, one.id)):
+        past = silence.to_ms <= now_ms
+        state = "over" if past else "in force" if silence.from_ms <= now_ms else "to come"
+        line = Text.assemble((f"{state:<8}", "" if past else "yellow"), "  ", (short(silence.id), "bold"))
+        out.print(line.append(f"  {silence_words(silence)}"), soft_wrap=not out.is_terminal)
+    if not known:
+        out.print("Nothing is silenced.")
+
+
+def _print_json(out: Console, records: Iterable[Incident | Action]) -> None:
+    for record in records:
+        out.file.write(msgspec.json.encode(record).decode() + "\n")
+    out.file.flush()
