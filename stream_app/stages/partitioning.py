@@ -11,6 +11,8 @@ partition, the trainer, SCORE of the source partitions from W on.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -34,6 +36,12 @@ def partition_for(key: bytes | None, n: int, row: int = 0) -> int:
     """Partition in ``[0, n)`` of an event; without a key the rows go round the partitions in turn."""
     assert n > 0
     return row % n if key is None else (murmur2(key) & 0x7FFFFFFF) % n
+
+
+@lru_cache(maxsize=65_536)
+def slice_partition(slicing: str, name: str, n: int) -> int:
+    """The partials partition, of n, that looks after a slice: a stable hash."""
+    return partition_for(f"{slicing}\0{name}".encode(), n)
 
 
 def score_signals(source: int, width: int) -> int:
