@@ -11,23 +11,24 @@ import pytest
 from kafka import TopicPartition
 from rich.console import Console
 
+from schemas.incidents import Incident, StrangeEvents
 from schemas.intake import TYPES, take_in
-from schemas.records import Activation, Alert, Blame, DeadLetter, EventAnomaly, OffsetRange, Record, RetrainRequest
+from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, OffsetRange, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.signals import describe, read_signals, tail_signals
 from stream_app.stages.judge.policy import TOGETHER
 from tests.kafka.fakes import Consumer
+from tests.people import HOUR_MS, incident, silenced, strange
 from tests.worker.making import make_config, notice, record
 
-HOUR_MS = 3_600_000
 NAMES = {kind: name for name, kind in TYPES.items()}
 
 
 def filled(record_type: type[Record], /, **fields: Any) -> Any:
     """A record of the stream ``s`` with what the test does not name left empty."""
     known = {"stream": "s", "pooled": False, "body": b""}
-    lists, numbers = ("blame", "slices", "alerts", "train"), ("_ms", "partition", "offset", "size", "statistic")
+    lists, numbers = ("blame", "slices", "alerts", "train"), ("_ms", "partition", "offset", "size")
     for field in msgspec.structs.fields(record_type):
         if field.required and field.name not in known:
             is_number = field.name.endswith(numbers) or field.name in ("threshold", "log_prob", "p_value")
@@ -36,24 +37,11 @@ def filled(record_type: type[Record], /, **fields: Any) -> Any:
     return record_type(**{name: value for name, value in {**known, **fields}.items() if name in names})
 
 
-ALERT = filled(
-    Alert,
-    state="open",
-    kind="drift",
-    detector="likelihood",
-    slice="Dongsi",
-    rule="drift",
-    pane_end_ms=30 * HOUR_MS,
-    summary="Dongsi: events are stranger",
-)
-FAULT = msgspec.structs.replace(
-    ALERT,
-    state="learned",
-    kind="fault",
-    detector="missing",
-    rule="fault",
-    summary="all slices together: a model takes it",
-)
+INCIDENT = incident()
+FAULT = incident(state="resolve", reason="ended", kind="fault", severity="info", summary="Dongsi: PM2.5 is back")
+REMINDER = incident(number=2, state="update", reason="reminder", summary="Dongsi: still so")
+SILENCED = silenced(INCIDENT)
+STRANGE = strange()
 RETRAIN = filled(
     RetrainRequest,
     reason="drift",
@@ -82,8 +70,9 @@ def config() -> Config:
 def stream(consumer: Consumer, config: Config) -> Consumer:
     """A signals topic with one of each, and bytes that are none."""
     tp = TopicPartition(config.topics.signals, 0)
-    said = [(msgspec.json.encode(one), NAMES[type(one)]) for one in (ALERT, RETRAIN, SWAP, ANOMALY, MODEL)]
-    said += [(b"junk", NAMES[Alert]), (b"{}", "of.a.newer.version")]
+    sent = (INCIDENT, RETRAIN, SWAP, ANOMALY, MODEL, STRANGE, SILENCED, REMINDER)
+    said = [(msgspec.json.encode(one), NAMES[type(one)]) for one in sent]
+    said += [(b"junk", NAMES[Incident]), (b"{}", "of.a.newer.version")]
     rows = [
         record(tp, offset, value, [("ce_type", name.encode()), ("ce_id", b"id-%d" % offset)])
         for offset, (value, name) in enumerate(said)
@@ -102,8 +91,10 @@ def printed(config: Config, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("signal", "line"),
     [
-        (ALERT, "1970-01-02 06:00  open      drift (likelihood, rule drift)  Dongsi: events are stranger"),
-        (FAULT, "1970-01-02 06:00  learned   data fault (missing, rule fault)  all slices together: a model takes it"),
+        (INCIDENT, "1970-01-02 06:00  open      critical drift 0f1e2d3c  Dongsi: TEMP is lower"),
+        (FAULT, "1970-01-02 06:00  resolve   info data fault 0f1e2d3c  Dongsi: PM2.5 is back"),
+        (SILENCED, "1970-01-02 06:00  open      critical drift 0f1e2d3c, silenced (abcdefgh)  Dongsi: TEMP is lower"),
+        (STRANGE, "1970-01-01 01:00  strange   5e5e5e5e  3 events are like nothing the model knows"),
         (
             msgspec.structs.replace(RETRAIN, slices=[TOGETHER]),
             "1970-01-01 01:00  retrain   drift  1,500 rows asked for; drifted: all slices together",
@@ -124,29 +115,30 @@ def test_a_record_that_no_line_is_written_for_is_named() -> None:
 
 def test_people_see_what_asks_for_them(stream: Consumer, config: Config) -> None:
     text = printed(config)
-    assert [word in text for word in ("open", "retrain", "promoted")] == [True] * 3
-    assert [word in text for word in ("swap", "anomaly")] == [False] * 2
-    assert "s.signals/0@5 is not a signal of ours: JSON is malformed" in text
-    assert len(text.splitlines()) == 4, "a later version's kind is no news"
+    assert [word in text for word in ("open", "retrain", "promoted", "strange ")] == [True] * 4
+    assert [word in text for word in ("swap", "anomaly", "silenced", "still so")] == [False] * 4
+    assert "s.signals/0@8 is not a signal of ours: JSON is malformed" in text
+    assert len(text.splitlines()) == 5, "a later version's kind is no news"
     assert stream.closed
 
 
 def test_everything_is_everything(stream: Consumer, config: Config) -> None:
     text = printed(config, everything=True)
-    assert len(text.splitlines()) == 7
-    assert "s.signals/0@6 is not a signal of ours: header ce_type is b'of.a.newer.version'" in text
+    assert len(text.splitlines()) == 10
+    assert "s.signals/0@9 is not a signal of ours: header ce_type is b'of.a.newer.version'" in text
 
 
 def test_programs_read_lines_of_json(stream: Consumer, config: Config) -> None:
     lines = [json.loads(line) for line in printed(config, as_json=True).splitlines()]
     assert [(line["type"], line["id"], line["trusted"]) for line in lines[:3]] == [
-        (NAMES[Alert], "id-0", True),
+        (NAMES[Incident], "id-0", True),
         (NAMES[RetrainRequest], "id-1", True),
         (NAMES[type(MODEL)], "id-4", True),
     ]
-    assert lines[0]["data"]["slice"] == "Dongsi"
-    assert [(line["refused"], line["topic"], line["partition"], line["offset"]) for line in lines[3:]] == [
-        ("undecodable", "s.signals", 0, 5)
+    assert lines[0]["data"]["summary"].startswith("Dongsi")
+    assert lines[3]["type"] == NAMES[StrangeEvents]
+    assert [(line["refused"], line["topic"], line["partition"], line["offset"]) for line in lines[4:]] == [
+        ("undecodable", "s.signals", 0, 8)
     ]
 
 
@@ -161,19 +153,22 @@ def test_what_no_key_trusted_here_has_signed_is_marked(stream: Consumer, config:
 
     lines = printed(config, is_trusted=is_trusted, as_json=as_json).splitlines()
     marked = [line for line in lines if "(not signed by a key trusted here)" in line or '"trusted":false' in line]
-    assert asked == [Alert, RetrainRequest, type(MODEL)]
+    assert asked == [Incident, RetrainRequest, type(MODEL), StrangeEvents]
     assert len(marked) == 1
     assert "Gucheng" in marked[0]
 
 
 GARBAGE: list[tuple[bytes | None, Headers | None]] = [
-    (None, [("ce_type", NAMES[Alert].encode())]),
+    (None, [("ce_type", NAMES[Incident].encode())]),
     (b"junk", []),
     (b"junk", None),
-    (msgspec.json.encode(ALERT), [("ce_type", None)]),
-    (msgspec.json.encode(msgspec.structs.replace(ALERT, stream="another")), [("ce_type", NAMES[Alert].encode())]),
-    (msgspec.json.encode(msgspec.structs.replace(ALERT, pane_end_ms=10**18)), [("ce_type", NAMES[Alert].encode())]),
-    (b"[" * 100_000, [("ce_type", NAMES[Alert].encode())]),
+    (msgspec.json.encode(INCIDENT), [("ce_type", None)]),
+    (msgspec.json.encode(msgspec.structs.replace(INCIDENT, stream="another")), [("ce_type", NAMES[Incident].encode())]),
+    (
+        msgspec.json.encode(msgspec.structs.replace(INCIDENT, pane_end_ms=10**18)),
+        [("ce_type", NAMES[Incident].encode())],
+    ),
+    (b"[" * 100_000, [("ce_type", NAMES[Incident].encode())]),
     (b"{}", [("ce_type", NAMES[DeadLetter].encode())]),
 ]
 
@@ -186,12 +181,12 @@ def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
     consumer: Consumer, config: Config, value: bytes | None, headers: Headers | None, options: dict[str, bool]
 ) -> None:
     tp = TopicPartition(config.topics.signals, 0)
-    good: Headers = [("traceparent", None), ("ce_type", NAMES[Alert].encode())]
-    rows = [record(tp, 0, value, headers), record(tp, 1, msgspec.json.encode(ALERT), good)]
+    good: Headers = [("traceparent", None), ("ce_type", NAMES[Incident].encode())]
+    rows = [record(tp, 0, value, headers), record(tp, 1, msgspec.json.encode(INCIDENT), good)]
     consumer.polls, consumer.ends = [{tp: rows}], {tp: 2}
     first, second = printed(config, **options).splitlines()
     assert len(first) < 1_000
-    assert "events are stranger" in second
+    assert "TEMP is lower" in second
     if "as_json" in options:
         assert json.loads(first)["refused"]
 
@@ -199,7 +194,7 @@ def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
 def test_no_line_is_endless_and_nothing_in_it_moves_the_cursor() -> None:
     wild = "\x1b[2J\r\nfake line" + "x" * 16_000
     request = msgspec.structs.replace(RETRAIN, slices=["n" * 900] * 5_000)
-    for signal in (msgspec.structs.replace(ALERT, summary=wild, slice=wild), request):
+    for signal in (msgspec.structs.replace(INCIDENT, summary=wild), request):
         line = describe(signal).plain
         assert len(line) < 5_000
         assert all(sign.isprintable() for sign in line)
@@ -226,11 +221,11 @@ def test_bad_bytes_are_red(stream: Consumer, config: Config) -> None:
 
 def test_following_goes_on_after_the_end_until_ctrl_c(stream: Consumer, config: Config) -> None:
     tp = TopicPartition(config.topics.signals, 0)
-    later = record(tp, 7, msgspec.json.encode(ALERT), [("ce_type", NAMES[Alert].encode())])
+    later = record(tp, 10, msgspec.json.encode(INCIDENT), [("ce_type", NAMES[Incident].encode())])
     stream.polls += [{tp: [later]}, KeyboardInterrupt()]  # type: ignore[list-item]
     text = io.StringIO()
     tail_signals(config, Console(file=text, width=200), follow=True)
-    assert text.getvalue().count("events are stranger") == 2
+    assert text.getvalue().count("TEMP is lower") == 2
     assert stream.closed
 
 
