@@ -7,7 +7,7 @@ signals come out per signals partition, so the two runtimes can be compared byte
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -21,6 +21,48 @@ from stream_app.stages.pipeline import Pipeline
 
 BATCH_ROWS = 4_000
 """Rows of a batch; results do not depend on it."""
+
+
+class Downstream:
+    """WATCH and JUDGE of a pipeline, fed with what SCORE sends.
+
+    Args:
+        pipeline: with every partials partition and JUDGE open.
+        keep: takes each message that they send.
+    """
+
+    def __init__(self, pipeline: Pipeline, keep: Callable[[Outgoing], None]) -> None:
+        self._pipeline, self._keep = pipeline, keep
+        self._partials_ends = [0] * pipeline.config.topics.partitions
+        self._evidence_end = 0
+
+    def take(self, sent: Iterable[Outgoing]) -> list[Point]:
+        """Messages of SCORE, those that are no partials among them; returns the points."""
+        by_partition: dict[int, list[Outgoing]] = defaultdict(list)
+        for message in sent:
+            if message.role == "partials":
+                by_partition[message.partition].append(message)
+        return [point for q, partials in sorted(by_partition.items()) for point in self._watch(q, partials)]
+
+    def _watch(self, partition: int, sent: list[Outgoing]) -> list[Point]:
+        first = self._partials_ends[partition]
+        self._partials_ends[partition] += len(sent)
+        out = self._pipeline.watch(partition, _fetched(first, sent))
+        return [*self._kept(out), *self._judge([message for message in out.messages if message.role == "evidence"])]
+
+    def _judge(self, sent: list[Outgoing]) -> list[Point]:
+        first = self._evidence_end
+        self._evidence_end += len(sent)
+        return self._kept(self._pipeline.judge(_fetched(first, sent)))
+
+    def _kept(self, out: Outputs) -> list[Point]:
+        for message in out.messages:
+            self._keep(message)
+        return out.points
+
+
+def _fetched(first: int, sent: list[Outgoing]) -> list[PartialMessage]:
+    return [PartialMessage(first + i, message.value, message.headers) for i, message in enumerate(sent)]
 
 
 class LocalRun:
@@ -49,8 +91,7 @@ class LocalRun:
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
-        self._partials_ends = [0] * config.topics.partitions
-        self._evidence_end = 0
+        self._downstream = Downstream(self.pipeline, self._keep)
 
     def start(self, model_id: str) -> None:
         """Open every partition, with this model as the first where no decision says otherwise."""
@@ -66,32 +107,9 @@ class LocalRun:
     def feed(self, raw: RawBatch) -> list[Point]:
         """Score a batch, and let WATCH and JUDGE see what comes of it; returns the points."""
         out = self.scored = self.pipeline.score(raw)
-        points = list(out.points)
-        sent: dict[int, list[Outgoing]] = defaultdict(list)
         for message in out.messages:
             self._keep(message)
-            if message.role == "partials":
-                sent[message.partition].append(message)
-        for partition, partials in sorted(sent.items()):
-            points += self._watch(partition, partials)
-        return points
-
-    def _watch(self, partition: int, sent: list[Outgoing]) -> list[Point]:
-        first = self._partials_ends[partition]
-        self._partials_ends[partition] += len(sent)
-        partials = [PartialMessage(first + i, m.value, m.headers) for i, m in enumerate(sent)]
-        out = self.pipeline.watch(partition, partials)
-        for message in out.messages:
-            self._keep(message)
-        return [*out.points, *self._judge([message for message in out.messages if message.role == "evidence"])]
-
-    def _judge(self, sent: list[Outgoing]) -> list[Point]:
-        first = self._evidence_end
-        self._evidence_end += len(sent)
-        out = self.pipeline.judge([PartialMessage(first + i, m.value, m.headers) for i, m in enumerate(sent)])
-        for message in out.messages:
-            self._keep(message)
-        return out.points
+        return [*out.points, *self._downstream.take(out.messages)]
 
     def _keep(self, message: Outgoing) -> None:
         self.sent[message.role, message.partition].append(message)
