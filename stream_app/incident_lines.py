@@ -15,7 +15,11 @@ STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 KINDS = {"drift": "drift", "fault": "data fault"}
 """Kind to how people call it."""
 
-_OVER = {"resolve": "over, as it was before", "handover": "over, a newer model takes it for normal", "accepted": "over"}
+_OVER = {
+    "resolve": "over, as it was before",
+    "handover": "over, a newer model takes it for normal",
+    "accepted": "over, accepted as the new normal",
+}
 _REASONS = {"opened": "opened", "ended": "ended", "reminder": "reminders"}
 _ID_SHOWN = 8
 _TEXT_MAX = 2_000
@@ -79,9 +83,7 @@ def paragraph(incident: Incident) -> Text:
 def _facts(incident: Incident) -> str:
     since, until = utc(incident.since_ms), utc(incident.pane_end_ms)
     state = f"{since} to {until}: {_OVER[incident.state]}" if is_over(incident) else f"open since {since}"
-    if incident.state == "accepted" and incident.acked_by:
-        state += f", {bounded(incident.acked_by)} has accepted it"
-    elif incident.acked_by and not is_over(incident):
+    if incident.acked_by and not is_over(incident):
         state += f", acknowledged by {bounded(incident.acked_by)}"
     size = f"{incident.slice_count:,} slices" if incident.slice_count != 1 else "1 slice"
     silenced = f", silenced ({short(incident.silenced_by)})" if is_silenced(incident) else ""
