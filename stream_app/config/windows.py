@@ -34,7 +34,12 @@ class WindowsConfig(Section, frozen=True):
     idle_after: Duration = Duration(30_000)
     """Wall-clock silence after which a source partition is passed over."""
     max_slices: Positive = 10_000
-    """Slices of a slicing in one pane; those beyond share the slice ``__other__``."""
+    """Slices of a slicing that have a place on a source or partials partition; those beyond share the slice
+    ``__other__``. Those that the model in service knows come first; one without an event for the longest span leaves.
+    """
+    newcomer_panes: Positive = 3
+    """Any other slice waits until it has come in so many different panes, and those with most events get what places
+    there are. At the beginning of a stream and where the model knows no slice, half of the places are given at once."""
     max_open_panes: Positive = 64
     """Panes that one source partition keeps open, whatever ``lateness`` asks for. The oldest one closes when one more
     would open, and that is counted (``closed_early``); what comes for it later is late."""

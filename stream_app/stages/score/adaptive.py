@@ -13,14 +13,14 @@ a reference of its own (as in AdaptNC, arXiv 2602.01629, what was learnt for one
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from flowlib.table import Bools, Floats, Ints
-from schemas.pane_layout import OTHER
 
 STEP = 0.25
 """By how much the logarithm of the level falls with a strange event."""
@@ -55,39 +55,35 @@ class Adaptive:
     models: dict[str, dict[str, Level]] = field(default_factory=dict)
 
     def judge(
-        self, model_id: str, p_value: Floats, slices: Iterable[str], alpha: float, slices_max: int
+        self, model_id: str, p_value: Floats, slices: Sequence[str], alpha: float, gone: Sequence[tuple[int, str]] = ()
     ) -> tuple[Bools, Floats]:
         """Take events in, in their order; the result does not depend on how they are cut into batches.
 
         Args:
             model_id: that scored them.
             p_value: ``(n,)``.
-            slices: n names.
+            slices: n names; those of ``__other__`` share a level.
             alpha: the long-run share.
-            slices_max: slices with a level of their own; those beyond share one.
+            gone: slices that lose their place, each with the event before which it does, ascending: a slice that comes
+                again begins anew.
 
         Returns:
             ``(n,)`` whether an event is strange; ``(n,)`` the level that a strange one was compared with, alpha else.
         """
         levels = self._levels_of(model_id)
-        rows, codes = _rows(levels, slices, slices_max)
-        before, strange, level = _before(codes), np.zeros(len(codes), dtype=bool), np.full(len(codes), alpha)
-        moved, since = (np.array([getattr(row, name) for row in rows]) for name in ("moved", "since"))
-        # A strange event only lowers a level: what is above the level without any is not strange (but for rounding).
-        most = np.minimum(moved[codes] + STEP * alpha * (since[codes] + before), BOUND)
-        counts, at_hit = np.bincount(codes, minlength=len(rows)), np.zeros(len(rows), dtype=np.int64)
-        for i in np.flatnonzero(p_value <= alpha * np.exp(most) * (1.0 + 1e-9)).tolist():
-            row, done = rows[codes[i]], int(at_hit[codes[i]])
-            now = min(row.moved + STEP * alpha * (row.since + int(before[i]) - done), BOUND)
-            if p_value[i] <= alpha * math.exp(now):
-                strange[i], level[i] = True, alpha * math.exp(now)
-                row.moved, row.since = max(min(now + STEP * alpha, BOUND) - STEP, -BOUND), 0
-                row.strange += 1
-                at_hit[codes[i]] = before[i] + 1
-        for row, count, done in zip(rows, counts.tolist(), at_hit.tolist(), strict=True):
-            row.events += count
-            row.since += count - done
+        strange, level = np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
+        for first, last in pairwise(sorted({0, len(slices), *(at for at, _ in gone)})):
+            _forget(levels, (name for at, name in gone if at == first))
+            part = slice(first, last)
+            strange[part], level[part] = _judge(levels, p_value[part], slices[part], alpha)
+        _forget(levels, (name for at, name in gone if at == len(slices)))
         return strange, level
+
+    def forget(self, names: Iterable[str], but: Collection[str]) -> None:
+        """Slices have lost their place; the levels of the models ``but`` have been told, or will be."""
+        gone = list(names)
+        for model_id in self.models.keys() - set(but):
+            _forget(self.models[model_id], gone)
 
     def _levels_of(self, model_id: str) -> dict[str, Level]:
         if model_id not in self.models:
@@ -109,17 +105,41 @@ class Adaptive:
         return cls({model_id: {name: Level(*values) for name, *values in levels} for model_id, levels in state})
 
 
-def _rows(levels: dict[str, Level], slices: Iterable[str], slices_max: int) -> tuple[list[Level], Ints]:
+def _judge(levels: dict[str, Level], p_value: Floats, slices: Sequence[str], alpha: float) -> tuple[Bools, Floats]:
+    """:meth:`Adaptive.judge` by the levels of one model, of slices that all keep their places."""
+    rows, codes = _rows(levels, slices)
+    before, strange, level = _before(codes), np.zeros(len(codes), dtype=bool), np.full(len(codes), alpha)
+    moved, since = (np.array([getattr(row, name) for row in rows]) for name in ("moved", "since"))
+    # A strange event only lowers a level: what is above the level without any is not strange (but for rounding).
+    most = np.minimum(moved[codes] + STEP * alpha * (since[codes] + before), BOUND)
+    counts, at_hit = np.bincount(codes, minlength=len(rows)), np.zeros(len(rows), dtype=np.int64)
+    for i in np.flatnonzero(p_value <= alpha * np.exp(most) * (1.0 + 1e-9)).tolist():
+        row, done = rows[codes[i]], int(at_hit[codes[i]])
+        now = min(row.moved + STEP * alpha * (row.since + int(before[i]) - done), BOUND)
+        if p_value[i] <= alpha * math.exp(now):
+            strange[i], level[i] = True, alpha * math.exp(now)
+            row.moved, row.since = max(min(now + STEP * alpha, BOUND) - STEP, -BOUND), 0
+            row.strange += 1
+            at_hit[codes[i]] = before[i] + 1
+    for row, count, done in zip(rows, counts.tolist(), at_hit.tolist(), strict=True):
+        row.events += count
+        row.since += count - done
+    return strange, level
+
+
+def _forget(levels: dict[str, Level], names: Iterable[str]) -> None:
+    for name in names:
+        levels.pop(name, None)
+
+
+def _rows(levels: dict[str, Level], slices: Iterable[str]) -> tuple[list[Level], Ints]:
     """The levels of some events' slices, made where they are new, and the place of each event's there ``(n,)``."""
     places: dict[str, int] = {}
     codes = np.array([places.setdefault(name, len(places)) for name in slices], dtype=np.int64)
-    kept: dict[str, int] = {}
-    own = []
     for name in places:
-        name = name if name in levels or len(levels) < slices_max else OTHER
-        levels.setdefault(name, Level())
-        own.append(kept.setdefault(name, len(kept)))
-    return [levels[name] for name in kept], np.array(own, dtype=np.int64)[codes] if own else codes
+        if name not in levels:
+            levels[name] = Level()
+    return [levels[name] for name in places], codes
 
 
 def _before(codes: Ints) -> Ints:

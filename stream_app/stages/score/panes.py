@@ -15,18 +15,8 @@ import numpy as np
 
 from flowlib.calibration import PIT_BINS
 from flowlib.channels import value_codes
-from flowlib.table import Bools, Ints
-from schemas.pane_layout import (
-    ALPHAS,
-    GROUPS,
-    LOG_PROB_CLIP,
-    NO_HIGH,
-    NO_LOW,
-    OTHER,
-    PaneLayout,
-    fixed_square,
-    fixed_sum,
-)
+from flowlib.table import Bools, Ints, Objects
+from schemas.pane_layout import ALPHAS, GROUPS, LOG_PROB_CLIP, NO_HIGH, NO_LOW, PaneLayout, fixed_square, fixed_sum
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
@@ -95,6 +85,7 @@ class _Filling:
         wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
         values: ``(n, w)`` columns of each event by itself.
         pit: ``(n, d)`` place of each PIT value in a histogram of d · 20 bins; −1 where there is none.
+        slices: ``(n, s)`` the slice that each is counted in, in each slicing.
     """
 
     scored: ScoredBatch
@@ -102,11 +93,16 @@ class _Filling:
     wanted: Bools
     values: Ints
     pit: Ints
-    slices_max: int
+    slices: Objects
 
 
 def fill_panes(
-    panes: OpenPanes, layout: PaneLayout, scored: ScoredBatch, timing: Screening, windows: WindowsConfig
+    panes: OpenPanes,
+    layout: PaneLayout,
+    scored: ScoredBatch,
+    timing: Screening,
+    windows: WindowsConfig,
+    slices: Objects,
 ) -> list[Closing]:
     """Let the events of a batch enter their panes, in order; and close panes where the screening says so.
 
@@ -115,9 +111,10 @@ def fill_panes(
         layout: columns of their rows.
         scored: n events, ``scored.model`` that of the pane they go to (:attr:`~Screening.target_ms`).
         timing: how far panes are closed before and after each of them.
-        windows: length of a pane, and the bound on slices.
+        windows: length of a pane.
+        slices: ``(n, s)`` the slice that each event is counted in (:attr:`~.admission.Seating.names`).
     """
-    filling = _filling(layout, scored, timing, int(windows.max_slices))
+    filling = _filling(layout, scored, timing, slices)
     closings = []
     cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
     for first, last in pairwise(sorted({0, *cuts, len(scored.model)})):
@@ -129,7 +126,7 @@ def fill_panes(
     return closings
 
 
-def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices_max: int) -> _Filling:
+def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: Objects) -> _Filling:
     """The columns of each event by itself, int64."""
     place, windowed = layout.columns, scored.scorable
     unscorable = timing.wanted & ~windowed
@@ -141,7 +138,7 @@ def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices_
     values[windowed] = _of_windowed(layout, scored, windowed)
     bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1) + np.arange(layout.d) * PIT_BINS
     pit = np.where(windowed[:, None] & ~scored.missing, bins, -1)
-    return _Filling(scored, timing.target_ms, timing.wanted | timing.late, values, pit, slices_max)
+    return _Filling(scored, timing.target_ms, timing.wanted | timing.late, values, pit, slices)
 
 
 def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> Ints:
@@ -172,29 +169,23 @@ def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> In
 
 def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
-    events = filling.scored.events
     if start not in panes:
-        model_id, slicings = filling.scored.model[rows[0]], events.slices.shape[1]
+        model_id, slicings = filling.scored.model[rows[0]], filling.slices.shape[1]
         sizes = [layout.d] + [0] * (slicings - 1)
         panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
     bins = filling.pit[rows]
     panes[start][0].pit += np.bincount(bins[bins >= 0], minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
-    for pane, names in zip(panes[start], events.slices[rows].T.tolist(), strict=True):
-        index = _rows_of(pane, names, layout, filling.slices_max)
+    for pane, names in zip(panes[start], filling.slices[rows].T.tolist(), strict=True):
+        index = _rows_of(pane, names, layout)
         order = np.argsort(index, kind="stable")
         first = np.flatnonzero(np.diff(index[order], prepend=-1))
         layout.merge(pane.rows, index[order][first], layout.merge_sorted(filling.values[rows[order]], first))
 
 
-def _rows_of(pane: Pane, names: list[str], layout: PaneLayout, slices_max: int) -> Ints:
-    """Row of each slice name, made where it is new; names past the cap share ``__other__``."""
-    index = np.empty(len(names), dtype=np.int64)
-    for i, name in enumerate(names):
-        row = pane.slices.get(name)
-        if row is None:
-            name = name if len(pane.slices) < slices_max else OTHER
-            row = pane.slices.setdefault(name, len(pane.slices))
-        index[i] = row
+def _rows_of(pane: Pane, names: list[str], layout: PaneLayout) -> Ints:
+    """Row of each slice name, made where it is new."""
+    rows = pane.slices
+    index = np.array([rows.setdefault(name, len(rows)) for name in names], dtype=np.int64)
     if len(pane.slices) > len(pane.rows):
         grown = layout.blank(max(16, 2 * len(pane.slices)))
         if pane.rows.size:

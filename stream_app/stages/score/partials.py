@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -12,10 +11,10 @@ import numpy as np
 from flowlib.table import Ints
 from schemas.codecs import Partial, encode_partials
 from schemas.pane_layout import PaneLayout
-from schemas.records import PaneBlock, PaneClosed
+from schemas.records import PaneBlock, PaneClosed, Strangers
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
-from stream_app.stages.partitioning import partition_for
+from stream_app.stages.partitioning import slice_partition
 from stream_app.stages.score.panes import Closing, Pane
 
 BLOCK_SLICES_MAX = 1_000
@@ -26,7 +25,12 @@ NAMES_BYTES = 256 * 1024
 
 
 def partials(
-    config: Config, layout: PaneLayout, partition: int, closings: list[Closing], offsets: Ints
+    config: Config,
+    layout: PaneLayout,
+    partition: int,
+    closings: list[Closing],
+    offsets: Ints,
+    strangers: Mapping[int, list[Strangers]],
 ) -> list[Outgoing]:
     """Blocks and markers of a source partition's closed panes, oldest pane first, each followed by its markers.
 
@@ -36,6 +40,7 @@ def partials(
         partition: the source partition.
         closings: in order.
         offsets: ``(n,)`` of the records at which the events close.
+        strangers: of the panes, by start: whose events are in ``__other__``.
     """
     writer = _Writer(config, layout, partition)
     pane_ms = int(config.windows.pane)
@@ -43,16 +48,10 @@ def partials(
         offset = int(offsets[closing.row])
         for start, panes in closing.panes:
             writer.add_blocks(start, panes)
-            writer.add_markers(start + pane_ms, offset)
+            writer.add_markers(start + pane_ms, offset, strangers.get(start, ()))
         if not closing.panes or closing.panes[-1][0] + pane_ms < closing.closed_ms:
             writer.add_markers(closing.closed_ms, offset)
     return writer.messages()
-
-
-@lru_cache(maxsize=65_536)
-def slice_partition(slicing: str, name: str, n: int) -> int:
-    """The partials partition, of n, that looks after a slice: a stable hash."""
-    return partition_for(f"{slicing}\0{name}".encode(), n)
 
 
 def _chunks(names: list[str], slices_max: int) -> Iterator[list[str]]:
@@ -105,7 +104,7 @@ class _Writer:
                     self._rows.append(pane.rows[rows])
                     blocks[target] += 1
 
-    def add_markers(self, pane_end_ms: int, offset_end: int) -> None:
+    def add_markers(self, pane_end_ms: int, offset_end: int, strangers: Sequence[Strangers] = ()) -> None:
         """``PaneClosed`` on every partials partition: all panes up to ``pane_end_ms`` are complete."""
         marker = PaneClosed(
             stream=self._stream,
@@ -113,6 +112,7 @@ class _Writer:
             pane_start_ms=pane_end_ms - self._pane_ms,
             pane_end_ms=pane_end_ms,
             offset_end=offset_end,
+            strangers=list(strangers),
         )
         self._sent += [(target, marker) for target in range(self._targets)]
 

@@ -13,13 +13,20 @@ from flowlib.table import Bools, Ints, Objects
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, ScoredBatch
 from stream_app.stages.score.adaptive import Adaptive
+from stream_app.stages.score.admission import Seating
 
 EVENTS_BLAMED_MAX = 50
 """Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
 
 
 def score_events(
-    events: EventBatch, models: Mapping[str, Density], model: Objects, wanted: Bools, config: Config, adaptive: Adaptive
+    events: EventBatch,
+    models: Mapping[str, Density],
+    model: Objects,
+    wanted: Bools,
+    config: Config,
+    adaptive: Adaptive,
+    seating: Seating,
 ) -> ScoredBatch:
     """Score the wanted events; the others keep neutral values and count as not scorable.
 
@@ -31,10 +38,12 @@ def score_events(
         config: events that ``event_rule`` finds strange are flagged, and get contributions: how much less likely than
             usual each column is, nats.
         adaptive: levels of the slices of the first slicing; they take the events in.
+        seating: the slices that have a place, and with it a level of their own.
     """
-    alpha, slices_max = config.event_rule.alpha, int(config.windows.max_slices)
+    alpha, in_use = config.event_rule.alpha, dict.fromkeys(model[wanted].tolist())
     scored, table = ScoredBatch.unscored(events, model), events.table()
-    for model_id in dict.fromkeys(model[wanted].tolist()):
+    adaptive.forget((name for _, name in seating.gone), but=in_use)
+    for model_id in in_use:
         index = np.flatnonzero(wanted & (model == model_id))
         density = models[model_id]
         scores = density.score(table.take(index))
@@ -49,8 +58,9 @@ def score_events(
         scored.value[index] = value_counts(events.numeric[index], usual.value_centre, usual.value_scale)
         usable = index[scores.scorable]
         scored.level[usable] = alpha
+        gone = [(int(np.searchsorted(usable, row)), name) for row, name in seating.gone]
         scored.adaptive[usable], level = adaptive.judge(
-            model_id, scored.p_value[usable], events.slices[usable, 0].tolist(), alpha, slices_max
+            model_id, scored.p_value[usable], seating.names[usable, 0].tolist(), alpha, gone
         )
         if config.event_rule.follow == "adaptive":
             scored.level[usable], flagged = level, scored.adaptive[index]

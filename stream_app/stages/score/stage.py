@@ -1,9 +1,9 @@
 """SCORE: one step over one batch of a source partition.
 
-raw ─ decode ─► events ─ screen ─► in time? ─ score ─► log_prob, p_value, pit ─► panes ─► blocks and markers
-        │          ▲       │                  │                          └─► event anomalies
-        │          └─ held ┤                  │
-        └─ rejects ────────┴──────────────────┴─► dead letters, and alerts where they are too many
+raw ─ decode ─► events ─ screen ─► in time? ─ admit ─ score ─► log_prob, p_value, pit ─► panes ─► blocks and markers
+        │          ▲       │                          │                          └─► event anomalies
+        │          └─ held ┤                          │
+        └─ rejects ────────┴──────────────────────────┴─► dead letters, and incidents where they are too many
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import activation_point, anomaly_points, counters_points
 from stream_app.stages.score import messages
+from stream_app.stages.score.admission import Admission
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.messages import Signal
 from stream_app.stages.score.panes import Closing, fill_panes
@@ -39,7 +40,7 @@ class ScoreStage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout = layout_of(config)
-        self._decoder, self._teller = Decoder(config), Teller(config)
+        self._decoder, self._teller, self._admission = Decoder(config), Teller(config), Admission(config)
 
     def step(self, state: ScoreState, raw: RawBatch, models: Mapping[str, Density]) -> Outputs:
         """Process a batch of consecutive records of one source partition.
@@ -59,7 +60,8 @@ class ScoreStage:
         timing = screen(state.timing, config.windows, decoded, raw)
         events = rejoined(self._decoder, raw, decoded, timing)
         model = state.models_for(timing.target_ms)
-        scored = score_events(events, models, model, timing.wanted, config, state.adaptive)
+        seating = self._admission.seat(state.places, events.slices, timing, model, models)
+        scored = score_events(events, models, model, timing.wanted, config, state.adaptive, seating)
         blame_flagged(scored, models, timing.pane_start_ms, state.blamed)
         rejects += far_future(decoded.rows, timing.given_up, config.event.time_field)
         unscored = np.flatnonzero(timing.wanted & ~scored.scorable)
@@ -68,8 +70,9 @@ class ScoreStage:
 
         told = self._teller.tell(state.telling, Rows(raw, decoded, events, timing, rejects, clock_ms))
         self._add_signals(state, raw, scored, timing, told, out)
-        closings = fill_panes(state.panes, self._layout, scored, timing, config.windows)
-        out.messages += partials(config, self._layout, raw.partition, closings, raw.offsets[events.rows])
+        closings = fill_panes(state.panes, self._layout, scored, timing, config.windows, seating.names)
+        offsets = raw.offsets[events.rows]
+        out.messages += partials(config, self._layout, raw.partition, closings, offsets, seating.strangers)
         out.messages += messages.dead_letters(config, raw, rejects)
         out.points += state.histograms.take(config, raw.partition, closings)
         self._add_totals(state, raw, scored, timing, rejects, closings, out)
@@ -81,7 +84,7 @@ class ScoreStage:
     def _add_signals(
         self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, told: list[Alarm], out: Outputs
     ) -> None:
-        """Event anomalies and alerts in row order, each activation just before the first row it applies to."""
+        """Event anomalies and incidents in row order, each activation just before the first row it applies to."""
         starts, flagged = timing.pane_start_ms, np.flatnonzero(scored.flagged).tolist()
         anomalies = dict(zip(flagged, messages.anomalies(self.config, scored, flagged), strict=True))
         rows, at = set(flagged), scored.events.rows.tolist()
@@ -97,7 +100,7 @@ class ScoreStage:
                 state.announced += 1
             if row in anomalies:
                 records.append((at[row], anomalies[row]))
-        records = sorted([*records, *((one.row, one.alert) for one in told)], key=itemgetter(0))
+        records = sorted([*records, *((one.row, one.incident) for one in told)], key=itemgetter(0))
         out.messages += messages.signals(self.config, raw.partition, [record for _, record in records])
         out.points += [one.point for one in told]
         places = [(int(starts[row]), record.slice, record.event_time_ms) for row, record in anomalies.items()]

@@ -12,6 +12,7 @@ from flowlib.table import Ints, Objects
 from stream_app.stages.score.adaptive import Adaptive
 from stream_app.stages.score.histograms import DayHistograms
 from stream_app.stages.score.panes import Pane
+from stream_app.stages.score.places import Places
 from stream_app.stages.score.telling import Telling
 from stream_app.stages.score.timing import Timing
 from stream_app.stages.score.totals import Totals
@@ -29,6 +30,7 @@ class ScoreState:
         next_offset: records below it are done with.
         timing: event-time state: how far panes are closed.
         panes: open panes, pane start to one Pane for each slicing.
+        places: which slices have one.
         activations: ``(pane_start_ms, model_id)``, ascending; the decisions that apply here.
         engines: engine of each model here, by model id; decisions too.
         announced: how many of the activations have been announced as signals.
@@ -45,6 +47,7 @@ class ScoreState:
     next_offset: int = 0
     timing: Timing = field(default_factory=Timing)
     panes: dict[int, list[Pane]] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
     activations: list[tuple[int, str]] = field(default_factory=list)
     engines: dict[str, str] = field(default_factory=dict)
     announced: int = 0
@@ -99,6 +102,7 @@ class ScoreState:
             "next_offset": self.next_offset,
             "timing": self.timing.to_state(),
             "panes": [[start, [pane.to_state() for pane in panes]] for start, panes in sorted(self.panes.items())],
+            "places": self.places.to_state(),
             "announced": self.announced,
             "blamed": list(self.blamed.items()),
             "anomalies": self.anomalies,
@@ -117,6 +121,7 @@ class ScoreState:
             next_offset=state["next_offset"],
             timing=Timing.from_state(state["timing"]),
             panes={start: [Pane.from_state(pane) for pane in panes] for start, panes in state["panes"]},
+            places=Places.from_state(state["places"]),
             announced=state["announced"],
             blamed=dict(state["blamed"]),
             anomalies=state["anomalies"],

@@ -7,10 +7,10 @@ import pytest
 
 from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
 from flowlib.density import Density
-from schemas.pane_layout import OTHER
 from stream_app.config import parse
 from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.score.adaptive import BOUND, MODELS_MAX, STEP, Adaptive
+from stream_app.stages.score.admission import Seating
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.scoring import score_events
 
@@ -29,7 +29,7 @@ def test_the_rate_of_every_slice_is_in_the_band(alpha: float, wrong: float) -> N
     g, slices = np.random.default_rng(0), 40
     p = np.minimum(g.random(EVENTS * slices) / wrong, 1.0)
     adaptive = Adaptive()
-    adaptive.judge("m", p, named(slices, len(p)), alpha, 100)
+    adaptive.judge("m", p, named(slices, len(p)), alpha)
     rates = np.array([row.strange / row.events / alpha for row in adaptive.models["m"].values()])
     print(f"seed 0, alpha {alpha}, wrong by {wrong}: {rates.min():.2f} to {rates.max():.2f}, mean {rates.mean():.3f}")
     assert ((rates >= 0.8) & (rates <= 1.25)).all()
@@ -40,7 +40,7 @@ def test_the_rate_holds_where_the_p_values_change_and_for_any_events() -> None:
     alpha, g = 0.01, np.random.default_rng(1)
     p = g.random(EVENTS) / np.repeat([1.0, 5.0], EVENTS // 2)
     adaptive = Adaptive()
-    adaptive.judge("m", p, named(1, EVENTS), alpha, 10)
+    adaptive.judge("m", p, named(1, EVENTS), alpha)
     (row,) = adaptive.models["m"].values()
     moved = row.moved + STEP * alpha * row.since
     assert row.strange / EVENTS == pytest.approx(alpha * (1 - moved / (STEP * alpha * EVENTS)), rel=1e-9)
@@ -51,10 +51,10 @@ def test_the_rate_holds_where_the_p_values_change_and_for_any_events() -> None:
 def test_it_does_not_depend_on_how_events_are_cut_into_batches(cut: int) -> None:
     g, n, whole, parts = np.random.default_rng(2), 3_000, Adaptive(), Adaptive()
     p, names = g.random(n) ** 2, named(5, n)
-    strange, level = whole.judge("m", p, names, 0.01, 3)
+    strange, level = whole.judge("m", p, names, 0.01)
     for start in range(0, n, cut):
         some = slice(start, start + cut)
-        ours, ourlevel = parts.judge("m", p[some], names[some], 0.01, 3)
+        ours, ourlevel = parts.judge("m", p[some], names[some], 0.01)
         np.testing.assert_array_equal(ours, strange[some])
         np.testing.assert_array_equal(ourlevel, level[some])
         parts = Adaptive.from_state(parts.to_state())
@@ -64,17 +64,36 @@ def test_it_does_not_depend_on_how_events_are_cut_into_batches(cut: int) -> None
     assert (level[~strange] == 0.01).all()
 
 
-def test_slices_beyond_the_most_share_a_level() -> None:
+@pytest.mark.parametrize("cut", [1, 7, 500])
+def test_a_slice_that_has_lost_its_place_begins_anew(cut: int) -> None:
+    g, n, whole, parts = np.random.default_rng(2), 500, Adaptive(), Adaptive()
+    p, names = g.random(n) ** 2, named(5, n)
+    gone = [(0, "s1"), (100, "s1"), (203, "s2"), (203, "s3"), (n, "s4")]
+    strange, _ = whole.judge("m", p, names, 0.01, gone)
+    for start in range(0, n, cut):
+        some = slice(start, start + cut)
+        here = [(at - start, name) for at, name in gone if start < at <= start + cut or at == start == 0]
+        ours, _ = parts.judge("m", p[some], names[some], 0.01, here)
+        np.testing.assert_array_equal(ours, strange[some])
+    assert parts.to_state() == whole.to_state()
+    assert {name: one.events for name, one in whole.models["m"].items()} == {"s0": 100, "s1": 80, "s2": 59, "s3": 60}
+    afresh = Adaptive()
+    afresh.judge("m", p[203:], names[203:], 0.01)
+    assert whole.models["m"]["s2"] == afresh.models["m"]["s2"]
+
+
+def test_models_that_score_nothing_now_forget_too() -> None:
     adaptive = Adaptive()
-    adaptive.judge("m", np.ones(10), named(10, 10), 0.01, 3)
-    assert list(adaptive.models["m"]) == ["s0", "s1", "s2", OTHER]
-    assert adaptive.models["m"][OTHER].events == 7
+    for model in ("m1", "m2"):
+        adaptive.judge(model, np.ones(4), named(2, 4), 0.01)
+    adaptive.forget(["s0", "s9"], but=["m2"])
+    assert [list(levels) for levels in adaptive.models.values()] == [["s1"], ["s0", "s1"]]
 
 
 def test_a_model_starts_from_the_fixed_level_and_few_are_kept() -> None:
     adaptive = Adaptive()
     for i in range(5):
-        strange, level = adaptive.judge(f"m{i}", np.array([0.01, 0.01]), named(1, 2), 0.01, 3)
+        strange, level = adaptive.judge(f"m{i}", np.array([0.01, 0.01]), named(1, 2), 0.01)
         assert strange.tolist() == [True, False]
         assert level[0] == pytest.approx(0.01)
     assert list(adaptive.models) == ["m3", "m4"]
@@ -83,17 +102,17 @@ def test_a_model_starts_from_the_fixed_level_and_few_are_kept() -> None:
 
 def test_the_level_stays_within_its_bounds() -> None:
     adaptive = Adaptive()
-    adaptive.judge("m", np.ones(200_000), named(1, 200_000), 0.01, 3)
-    strange, level = adaptive.judge("m", np.array([0.19]), named(1, 1), 0.01, 3)
+    adaptive.judge("m", np.ones(200_000), named(1, 200_000), 0.01)
+    strange, level = adaptive.judge("m", np.array([0.19]), named(1, 1), 0.01)
     assert strange[0]
     assert level[0] == pytest.approx(0.01 * np.exp(BOUND))
-    adaptive.judge("m", np.zeros(1_000), named(1, 1_000), 0.01, 3)
+    adaptive.judge("m", np.zeros(1_000), named(1, 1_000), 0.01)
     assert adaptive.models["m"]["s0"].moved >= -BOUND
 
 
 def test_no_events_change_nothing() -> None:
     adaptive = Adaptive()
-    strange, level = adaptive.judge("m", np.zeros(0), [], 0.01, 3)
+    strange, level = adaptive.judge("m", np.zeros(0), [], 0.01)
     assert len(strange) == len(level) == 0
 
 
@@ -116,7 +135,7 @@ def test_the_event_rule_follows_it_where_told_to_and_the_p_values_do_not() -> No
         stream = parse(told)
         events, _ = Decoder(stream).decode(RawBatch("e", 0, np.arange(3_000), bodies))
         model, wanted = np.full(3_000, "m", dtype=object), np.ones(3_000, dtype=bool)
-        runs[rule] = score_events(events, models, model, wanted, stream, Adaptive())
+        runs[rule] = score_events(events, models, model, wanted, stream, Adaptive(), Seating(events.slices, [], {}))
     fixed, adaptive = runs["fixed"], runs["adaptive"]
     np.testing.assert_array_equal(fixed.p_value, adaptive.p_value)
     np.testing.assert_array_equal(fixed.flagged, fixed.p_value <= 0.01)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flowlib.calibration import PIT_BINS
 from flowlib.channels import value_codes
 from flowlib.table import Ints
-from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, OTHER, PaneLayout, log_prob_mean_sd
+from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, PaneLayout, log_prob_mean_sd
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
 from stream_app.stages.score.panes import Pane, fill_panes
@@ -71,19 +71,14 @@ def empty() -> Pane:
     return Pane("m", np.zeros((LAYOUT.d, PIT_BINS), dtype=np.int64))
 
 
-def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], slices_max: int = 50, into: Pane | None = None) -> Pane:
+def fill(batch: ScoredBatch, rows: np.ndarray, cuts: list[int], into: Pane | None = None) -> Pane:
     """A pane with the rows, added batch by batch."""
     panes = {0: [into or empty()]}
-    windows = WindowsConfig(max_slices=slices_max)
     edges = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
     for a, b in itertools.pairwise(edges):
         part = part_of(batch, rows[a:b])
-        assert fill_panes(panes, LAYOUT, part, in_time(b - a), windows) == []
+        assert fill_panes(panes, LAYOUT, part, in_time(b - a), WindowsConfig(), part.events.slices) == []
     return panes[0][0]
-
-
-def by_name(pane: Pane) -> dict[str, list[int]]:
-    return {name: pane.rows[i].tolist() for name, i in pane.slices.items()}
 
 
 CUTS = st.lists(st.integers(1, 40), max_size=6)
@@ -172,27 +167,21 @@ def test_extreme_values_stay_inside_their_columns() -> None:
     assert pane.pit.sum() == (~batch.missing).sum()
 
 
-def test_names_past_the_cap_share_one_slice() -> None:
-    batch = scored(3, 40)
-    order = list(dict.fromkeys(batch.events.slices[:, 0].tolist()))
-    pane = fill(batch, np.arange(40), [5, 11], slices_max=2)
-    assert list(pane.slices) == [*order[:2], OTHER]
-    counts = {name: (batch.events.slices[:, 0] == name).sum() for name in order}
-    seen = {name: LAYOUT.get(pane.rows[i], "seen") for name, i in pane.slices.items()}
-    assert seen == {
-        order[0]: counts[order[0]],
-        order[1]: counts[order[1]],
-        OTHER: 40 - sum(counts[o] for o in order[:2]),
-    }
-    assert by_name(pane) == by_name(fill(batch, np.arange(40), list(range(40)), slices_max=2))
+def test_events_are_counted_in_the_slices_that_are_handed_in() -> None:
+    batch, panes = scored(3, 40), dict[int, list[Pane]]()
+    counted = np.where(batch.events.slices == "a", "__other__", batch.events.slices)
+    fill_panes(panes, LAYOUT, batch, in_time(40), WindowsConfig(), counted)
+    seen = {name: LAYOUT.get(panes[0][0].rows[i], "seen") for name, i in panes[0][0].slices.items()}
+    assert seen == {name: (counted == name).sum() for name in set(counted[:, 0].tolist())}
 
 
 def test_rows_without_a_score_are_counted_and_leave_nothing_else() -> None:
     batch = ScoredBatch.unscored(scored(1, 4).events, np.full(4, "m", object))
     batch.events.slices[:, 0] = ["a", "b", "a", "a"]
     panes: dict[int, list[Pane]] = {}
-    fill_panes(panes, LAYOUT, part_of(batch, np.arange(3)), in_time(3, late=True), WindowsConfig())
-    fill_panes(panes, LAYOUT, part_of(batch, np.array([3])), in_time(1), WindowsConfig())
+    for rows, is_late in (([0, 1, 2], True), ([3], False)):
+        part = part_of(batch, np.array(rows))
+        fill_panes(panes, LAYOUT, part, in_time(len(rows), is_late), WindowsConfig(), part.events.slices)
     pane = panes[0][0]
     assert [LAYOUT.get(pane.rows[pane.slices[n]], "late").item() for n in "ab"] == [2, 1]
     assert LAYOUT.get(pane.rows[0], "unscorable") == 1

@@ -25,7 +25,7 @@ def test_a_pane_of_many_slices_and_features_fits(d: int) -> None:
     pane = Pane("m" * 16, NO_PIT, names, rows)
     empty = Pane("m" * 16, NO_PIT)
     closing = Closing(0, 1_000, [(0, [pane, empty])], 0)
-    messages = partials(config(), layout, 0, [closing], np.array([9]))
+    messages = partials(config(), layout, 0, [closing], np.array([9]), {})
     assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
     assert len(messages) < 4 + slices * layout.width * 8 / 200_000
 
@@ -37,7 +37,7 @@ def test_names_as_long_as_events_can_make_them_fit(d: int) -> None:
     names = {f"{number:05d}{chr(0x1F600) * 195}": number for number in range(slices)}
     pane = Pane("m" * 16, NO_PIT, names, rows)
     messages = partials(
-        config(), layout, 0, [Closing(0, 1_000, [(0, [pane, Pane("m" * 16, NO_PIT)])], 0)], np.array([9])
+        config(), layout, 0, [Closing(0, 1_000, [(0, [pane, Pane("m" * 16, NO_PIT)])], 0)], np.array([9]), {}
     )
     assert max(len(message.value or b"") for message in messages) < 0.9 * DEFAULT_MAX_BYTES
     blocks = [decode_partial(message.value, dict(message.headers)) for message in messages]

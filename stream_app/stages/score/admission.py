@@ -1,0 +1,268 @@
+"""Which slice each event is counted in: its own where that has a place, so that no flood of new names takes it away.
+
+A pane keeps statistics of ``windows.max_slices`` names of a slicing; the events of all others are those of
+``__other__``. A name that the model knows has a place from its first event on: where there is none left, the newest of
+those that the model does not know gives way. Any other waits until it has come in ``windows.newcomer_panes`` different
+panes. Then, when a pane closes, those with most events take what places are left, and are counted from the first pane
+on that no event has reached. At the beginning of a stream, and where the model knows no slice, they need not wait for
+the first half of the places. Who has not come within the longest span leaves.
+
+Everything follows from the rows in order, however they are cut into batches. A name that has a place costs a look into
+a dict, once a batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise, starmap
+
+import numpy as np
+
+from flowlib.density import Density
+from flowlib.table import Ints, Objects
+from schemas.names import EVERYTHING
+from schemas.pane_layout import OTHER
+from schemas.records import Strangers
+from stream_app.config import Config
+from stream_app.stages.score.places import Places, Table
+from stream_app.stages.score.screening import Screening
+from stream_app.stages.score.sketch import Newcomers
+from stream_app.stages.score.strangers import Crowd
+
+WAITING = 2
+"""Newcomers that are followed, for each place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """What became of the names of n events.
+
+    Attributes:
+        names: ``(n, s)`` the slice that each event is counted in, in each slicing: its own, or ``__other__``.
+        gone: names of the first slicing that have lost their place, each with the event from which on, ascending.
+        strangers: of the panes that are closed, by start: who had no place.
+    """
+
+    names: Objects
+    gone: list[tuple[int, str]]
+    strangers: dict[int, list[Strangers]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The m events of a batch that go to a pane.
+
+    Attributes:
+        rows: ``(m,)`` which they are.
+        target_ms: ``(m,)`` their panes.
+        model: m model ids.
+        early: ``(m,)`` whether the stream begins with them.
+        stretches: ``(first, last, cut)``: events (of the m) between two rows that close panes; ``cut`` is the one at
+            its beginning, if there is one.
+    """
+
+    rows: Ints
+    target_ms: list[int]
+    model: list[str]
+    early: list[bool]
+    stretches: list[tuple[int, int, _Cut | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A row that closes panes: how far, and the newest pane before it."""
+
+    row: int
+    closed_ms: int
+    newest_ms: int
+
+
+class Admission:
+    """Gives names their places; states are handed in.
+
+    Args:
+        config: the stream.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._windows = config, config.windows
+
+    def seat(
+        self, state: Places, slices: Objects, timing: Screening, model: Objects, models: Mapping[str, Density]
+    ) -> Seating:
+        """Let the names of a batch take their places.
+
+        Args:
+            state: the partition's, changed in place.
+            slices: ``(n, s)`` names.
+            timing: of the n events.
+            model: ``(n,)`` model id of each.
+            models: verified models by id.
+        """
+        self._open(state)
+        way = self._way(state, timing, model)
+        seating = Seating(slices.copy(), [], {})
+        for j, table in enumerate(state.tables):
+            desk = _Desk(self._config, j, table, seating, way, models)
+            for first, last, cut in way.stretches:
+                if cut is not None:
+                    desk.close(cut)
+                desk.enter(first, last)
+        seating.gone.sort()
+        return seating
+
+    def _open(self, state: Places) -> None:
+        if state.tables:
+            return
+        most, lasting = int(self._windows.max_slices), int(self._windows.newcomer_panes)
+        for fields in self._config.event.slicings:
+            values = [Counter[str]() for _ in fields] if len(fields) > 1 else []
+            state.tables.append(Table(Newcomers(WAITING * most, lasting), values))
+        for table, restored in zip(state.tables, state.restored, strict=bool(state.restored)):
+            table.restore(restored)
+        state.restored = []
+
+    def _way(self, state: Places, timing: Screening, model: Objects) -> _Way:
+        """Where the events of a batch go; the state knows the newest pane after it."""
+        rows, lasting = np.flatnonzero(timing.wanted | timing.late), int(self._windows.newcomer_panes)
+        target_ms = timing.target_ms[rows]
+        newest_ms = np.maximum.accumulate(np.concatenate(([state.newest_ms], target_ms)))
+        reached = state.reached + np.cumsum(newest_ms[1:] > newest_ms[:-1])
+        cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms)
+        edges = np.searchsorted(rows, cuts)
+        closed = zip(cuts.tolist(), timing.closed_after_ms[cuts].tolist(), newest_ms[edges].tolist(), strict=True)
+        stretches = zip(pairwise([0, *edges.tolist(), len(rows)]), [None, *starmap(_Cut, closed)], strict=True)
+        if len(rows):
+            state.newest_ms, state.reached = int(newest_ms[-1]), min(int(reached[-1]), lasting + 1)
+        return _Way(
+            rows,
+            target_ms.tolist(),
+            model[rows].tolist(),
+            (reached <= lasting).tolist(),
+            [(first, last, cut) for (first, last), cut in stretches],
+        )
+
+
+class _Desk:
+    """Gives the names of a batch their places in one slicing."""
+
+    def __init__(
+        self, config: Config, j: int, table: Table, seating: Seating, way: _Way, models: Mapping[str, Density]
+    ) -> None:
+        self._slicing, self._fields = config.slicing_names[j], config.event.slicings[j]
+        self._windows, self._pane_ms = config.windows, int(config.windows.pane)
+        self._table, self._seating, self._way = table, seating, way
+        self._out = seating.names[:, j]
+        self._names = self._out[way.rows].tolist()
+        self._gone = seating.gone if j == 0 else []
+        self._models, self._j = models, j
+        self._sets: dict[str, frozenset[str]] = {}
+        self._odd: set[str] = set()
+
+    def enter(self, first: int, last: int) -> None:
+        """Let events in."""
+        names, target_ms, places = self._names[first:last], self._way.target_ms[first:last], self._table.places
+        distinct = set(names)
+        self._odd = distinct.difference(places) | (self._table.since.keys() & distinct)
+        if self._odd:
+            self._sort_out(first, names)
+        if target_ms and min(target_ms) == max(target_ms):
+            for name in distinct:
+                if places.get(name, target_ms[0]) < target_ms[0]:
+                    places[name] = target_ms[0]
+        else:
+            for name, start in zip(names, target_ms, strict=True):
+                if places.get(name, start) < start:
+                    places[name] = start
+
+    def _sort_out(self, first: int, names: list[str]) -> None:
+        """Go through the events of names that are not simply there; one that has to give way becomes such a one."""
+        for at, name in enumerate(names, first):
+            if name in self._odd and not self._is_seated(name, at):
+                self._out[self._way.rows[at]] = OTHER
+
+    def _is_seated(self, name: str, at: int) -> bool:
+        """Whether an event is counted in its own slice."""
+        table, start = self._table, self._way.target_ms[at]
+        if name in table.places:
+            return table.since.get(name, start) <= start
+        if self._enters(name, at):
+            if name in table.newcomers:
+                table.newcomers.remove(name)
+                table.since[name] = start
+            table.take(name, start)
+            return True
+        table.newcomers.add(name, start)
+        table.crowds.setdefault(start, Crowd()).add(name, table.values)
+        return False
+
+    def _enters(self, name: str, at: int) -> bool:
+        """Whether it gets a place at once."""
+        known = self._known(self._way.model[at])
+        if name in known:
+            return self._make_room(known, int(self._way.rows[at]))
+        is_free = self._way.early[at] or not known
+        return is_free and len(self._table.places) < int(self._windows.max_slices) // 2
+
+    def _known(self, model_id: str) -> frozenset[str]:
+        if model_id not in self._sets:
+            slices = self._models[model_id].references[self._j].slices
+            self._sets[model_id] = _set_of(slices) if self._fields else _EVERYTHING
+        return self._sets[model_id]
+
+    def _make_room(self, known: frozenset[str], row: int) -> bool:
+        """Have a place that is free; False where all of them are known ones'."""
+        table, most = self._table, int(self._windows.max_slices)
+        if len(table.places) >= most and table.full_of is known:
+            return False
+        while len(table.places) >= most:
+            newest = next((name for name in reversed(table.places) if name not in known), None)
+            if newest is None:
+                table.full_of = known
+                return False
+            self._let_go(newest, row)
+            self._odd.add(newest)
+        return True
+
+    def close(self, cut: _Cut) -> None:
+        """Panes are closed: the idle leave, newcomers that have lasted get their places."""
+        table = self._table
+        if table.since:
+            table.since = {name: start for name, start in table.since.items() if start > cut.closed_ms}
+        before_ms = cut.closed_ms - int(self._windows.spans[-1]) - self._pane_ms + 1
+        for name in table.idle(before_ms):
+            self._let_go(name, cut.row)
+        table.newcomers.forget(before_ms)
+        room = int(self._windows.max_slices) - len(table.places)
+        if table.newcomers.lasted and room > 0:
+            self._admit(room, cut.newest_ms + self._pane_ms)
+        self._tell(cut.closed_ms)
+
+    def _admit(self, room: int, since_ms: int) -> None:
+        waiting = self._table.newcomers
+        for name in sorted(waiting.lasted, key=lambda name: (-waiting[name].sure, name))[:room]:
+            self._table.take(name, waiting[name].last_ms)
+            self._table.since[name] = since_ms
+            waiting.remove(name)
+
+    def _let_go(self, name: str, row: int) -> None:
+        self._table.give_back(name)
+        self._gone.append((row, name))
+
+    def _tell(self, closed_ms: int) -> None:
+        """Who had no place in the panes that are closed."""
+        crowds = self._table.crowds
+        for start in sorted(start for start in crowds if start + self._pane_ms <= closed_ms):
+            record = crowds.pop(start).record(self._slicing, self._fields)
+            self._seating.strangers.setdefault(start, []).append(record)
+
+
+_EVERYTHING = frozenset([EVERYTHING])
+
+
+@lru_cache(maxsize=64)
+def _set_of(slices: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(slices)
