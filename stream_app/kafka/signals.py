@@ -11,6 +11,7 @@ from rich.text import Text
 
 from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from schemas.intake import TYPES, RawHeaders, Refusal, header_map, take_in
+from schemas.pane_layout import TOGETHER
 from schemas.records import Activation, EventAnomaly, Health, ModelNotice, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
@@ -20,7 +21,6 @@ from stream_app.kafka.isolation import reading
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
-from stream_app.stages.judge.policy import slice_words
 from stream_app.terminal import utc
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ def _parts(signal: Record) -> tuple[str, str, str, str]:
             return utc(signal.pane_end_ms), "strange", short(signal.id), signal.summary
         case RetrainRequest():
             rows = sum(part.end - part.start for part in signal.train)
-            asked = f"{rows:,} rows asked for; drifted: {_first([slice_words(name) for name in signal.slices])}"
+            slices = _first(["all slices together" if name == TOGETHER else name for name in signal.slices])
+            asked = f"{rows:,} rows asked for; drifted: {slices}"
             return utc(signal.requested_pane_ms), "retrain", signal.reason, asked
         case ModelNotice():
             return utc(signal.created_ms), signal.status, signal.model_id, signal.reason

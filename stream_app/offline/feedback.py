@@ -56,8 +56,9 @@ def last_verdicts(actions: Iterable[Action]) -> dict[str, str]:
 
 
 def parts_of(incident: Incident) -> set[Part]:
-    """The rules and channels that have opened an incident or joined it."""
-    return {(member.rule, f"{member.detector} {member.feature}".rstrip()) for member in incident.members}
+    """The rules and channels that have opened an incident or joined it; a channel as silences name it."""
+    members = incident.members
+    return {(of.rule, " ".join([of.detector, *filter(None, of.feature.split(", "))])) for of in members}
 
 
 def precision(parts: Mapping[str, Iterable[Part]], verdicts: Mapping[str, str]) -> list[Precision]:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flowlib.density import Density
 from schemas.codecs import decode_event
-from schemas.records import Alert, Record, RetrainRequest
+from schemas.incidents import Incident, StrangeEvents
+from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
+from stream_app.incident_lines import newest, story
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry, ordered
@@ -29,7 +30,6 @@ from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import EventBatch
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
-from stream_app.stages.judge.policy import slice_words
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.score.state import COUNTERS
 from stream_app.terminal import prepare_process, progress_bar, utc
@@ -38,6 +38,8 @@ from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.training import answer
 
 _DRAIN_S = 600.0
+_INCIDENTS_TOLD = 20
+"""The others are among the signals (``--signals``)."""
 
 Sent = dict[tuple[str, int], list[Outgoing]]
 """Messages by role and partition, in order."""
@@ -52,7 +54,7 @@ class ScoreOptions:
         model: id of the model to score with; None is the one in service.
         decisions: file of the decisions to repeat.
         signals: file to write the signals to.
-        store: whether windows and alerts go to the configured sink too.
+        store: whether windows and incidents go to the configured sink too.
         max_dropped: share of the rows that may be dropped.
     """
 
@@ -229,23 +231,12 @@ def _print_results(run: LocalRun, out: Console) -> None:
     states = run.pipeline.score_states.values()
     totals = {name: sum(state.counters[name] for state in states) for name in COUNTERS}
     out.print("  ".join(f"{name} [bold]{n:,}[/]" for name, n in totals.items()))
-    table = Table("when", "state", "kind", "detector", "what", box=None)
-    for _, message in _signals(run.sent):
-        row = _result_row(decode_event(message.value, message.headers))
-        if row:
-            table.add_row(*map(Text, row))  # slices and features are named by others: no markup is read in them
-    out.print(table)
-
-
-def _result_row(record: Record | None) -> tuple[str, str, str, str, str] | None:
-    match record:
-        case Alert():
-            return _day(record.pane_end_ms), record.state, record.kind, record.detector, record.summary
-        case RetrainRequest():
-            names = ", ".join(map(slice_words, record.slices))
-            return _day(record.requested_pane_ms), "retrain", record.reason, "", f"a model is asked for: {names}"
-    return None
-
-
-def _day(ms: int) -> str:
-    return utc(ms, "%Y-%m-%d")
+    told = [decode_event(message.value, message.headers) for _, message in _signals(run.sent)]
+    incidents = newest(record for record in told if isinstance(record, Incident))
+    strange = [record for record in told if isinstance(record, StrangeEvents)]
+    for part in story(incidents.values(), strange, _INCIDENTS_TOLD):
+        out.print(part)  # slices and features are named by others: no markup is read in them
+    requests = [record for record in told if isinstance(record, RetrainRequest)]
+    if requests:
+        days = ", ".join(utc(request.requested_pane_ms, "%Y-%m-%d") for request in requests)
+        out.print(Text(f"A model is asked for, and not trained here: {days}"))

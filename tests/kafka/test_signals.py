@@ -13,11 +13,11 @@ from rich.console import Console
 
 from schemas.incidents import Incident, StrangeEvents
 from schemas.intake import TYPES, take_in
+from schemas.pane_layout import TOGETHER
 from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, OffsetRange, Record, RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.signals import describe, read_signals, tail_signals
-from stream_app.stages.judge.policy import TOGETHER
 from tests.kafka.fakes import Consumer
 from tests.people import HOUR_MS, incident, silenced, strange
 from tests.worker.making import make_config, notice, record

@@ -23,6 +23,8 @@ def test_the_last_verdict_on_an_incident_counts() -> None:
 def test_a_rule_and_channel_counts_once_for_an_incident_however_many_slices() -> None:
     members = [member(slice_="n"), member(slice_="s"), member("fault", detector="silence", feature="")]
     assert parts_of(incident(members=members)) == {("drift", "location TEMP"), ("fault", "silence")}
+    pair = [member(detector="dependence", feature="TEMP, PRES")]
+    assert parts_of(incident(members=pair)) == {("drift", "dependence TEMP PRES")}
 
 
 def test_every_channel_has_its_share_with_an_interval() -> None:
