@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from flowlib.table import Ints
 from stream_app.stages.score.shares import Bets, Change, Share
 
 RULE = "intake"
-"""Rule of these alerts; no rule of a configuration has its name."""
+"""Rule of these incidents; no rule of a configuration has its name."""
 
 DETECTORS = ("rejected", "late", "held", "duplicate", "coerced", "unscorable", "unknown_field")
 """What their ``detector`` may be."""
@@ -41,6 +41,14 @@ class Sample:
     field: str = ""
     detail: str = ""
     time_ms: int = NO_TIME
+
+
+class Recent(NamedTuple):
+    """A bad row that is remembered: the field at fault or "", its event time or −1, and its offset."""
+
+    field: str
+    time_ms: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,11 @@ class Told:
         change: what the evidence came to.
         clock_ms: how far the partition's event time had come, or −1.
         opened_ms: how far it had when the incident opened, or −1.
-        recent: the last few bad rows, oldest first: field and event time.
+        recent: the last few bad rows, oldest first.
         detail: what is wrong with the last one, in words.
+        number: of this message among those of the incident, from 1 on.
+        worst: the largest share of bad rows that was told of it, this message included.
+        before: the largest that was told before; 0 with the first message.
     """
 
     row: int
@@ -90,19 +101,22 @@ class Told:
     change: Change
     clock_ms: int
     opened_ms: int
-    recent: tuple[tuple[str, int], ...]
+    recent: tuple[Recent, ...]
     detail: str
+    number: int
+    worst: float
+    before: float
 
     @property
     def field(self) -> tuple[str, float]:
         """The field that half of the last few bad rows or more have at fault, and their share; "" where none is."""
-        name, n = Counter(name for name, _ in self.recent).most_common(1)[0]
+        name, n = Counter(one.field for one in self.recent).most_common(1)[0]
         return (name, n / len(self.recent)) if 2 * n >= len(self.recent) else ("", 0.0)
 
     @property
     def times_ms(self) -> tuple[int, int] | None:
         """The first and the last event time of the last few bad rows; None where none has any."""
-        times = [time_ms for _, time_ms in self.recent if time_ms != NO_TIME]
+        times = [one.time_ms for one in self.recent if one.time_ms != NO_TIME]
         return (min(times), max(times)) if times else None
 
 
@@ -111,9 +125,17 @@ class _Kind:
     """What is remembered of one kind of bad rows."""
 
     share: Share = field(default_factory=Share)
-    recent: list[tuple[str, int]] = field(default_factory=list)
+    recent: list[Recent] = field(default_factory=list)
     detail: str = ""
     opened_ms: int = NO_TIME
+    number: int = 0
+    worst: float = 0.0
+
+    def tell(self, opens: bool, share: float) -> tuple[int, float, float]:
+        """Count a message that tells of a share: its number, the largest share so far, and that before."""
+        before = 0.0 if opens else self.worst
+        self.number, self.worst = 1 if opens else self.number + 1, max(before, share)
+        return self.number, self.worst, before
 
 
 @dataclass(slots=True)
@@ -174,18 +196,20 @@ class Intake:
         told = []
         for change in kind.share.take(bets, hit[rows], offsets[rows], None if forced is None else forced[rows]):
             row = int(rows[change.row])
-            recent, detail = _recent(kind, bad, row)
+            recent, detail = _recent(kind, bad, row, offsets)
             if change.state == "open":
                 kind.opened_ms = int(clock_ms[row])
-            told.append(Told(row, *key, change, int(clock_ms[row]), kind.opened_ms, recent, detail))
-        recent, kind.detail = _recent(kind, bad, len(offsets))
+            number, worst, before = kind.tell(change.state == "open", change.hits / change.rows)
+            times = int(clock_ms[row]), kind.opened_ms
+            told.append(Told(row, *key, change, *times, recent, detail, number, worst, before))
+        recent, kind.detail = _recent(kind, bad, len(offsets), offsets)
         kind.recent = list(recent)
         return told
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a snapshot."""
         kinds = [
-            [*key, kind.share.to_state(), kind.recent, kind.detail, kind.opened_ms]
+            [*key, kind.share.to_state(), kind.recent, kind.detail, kind.opened_ms, kind.number, kind.worst]
             for key, kind in sorted(self.kinds.items())
         ]
         return {"rows": self.rows, "kinds": kinds}
@@ -194,7 +218,7 @@ class Intake:
     def from_state(cls, state: dict[str, Any]) -> Intake:
         """Inverse of :meth:`to_state`."""
         kinds = {
-            (detector, reason): _Kind(Share.from_state(share), [(n, t) for n, t in recent], *rest)
+            (detector, reason): _Kind(Share.from_state(share), [Recent(*one) for one in recent], *rest)
             for detector, reason, share, recent, *rest in state["kinds"]
         }
         return cls(state["rows"], kinds)
@@ -221,9 +245,11 @@ def _joined(one: Bad, other: Bad) -> Bad:
     return Bad(one.detector, OTHERS, rows[order], sample)
 
 
-def _recent(kind: _Kind, bad: Bad, row: int) -> tuple[tuple[tuple[str, int], ...], str]:
+def _recent(kind: _Kind, bad: Bad, row: int, offsets: Ints) -> tuple[tuple[Recent, ...], str]:
     """The last few bad rows up to a row of the batch, and what is wrong with the last of them."""
     end = int(np.searchsorted(bad.rows, row, side="right"))
-    samples = [bad.sample(i) for i in range(max(end - RECENT_MAX, 0), end)]
-    recent = [*kind.recent, *((one.field, one.time_ms) for one in samples)][-RECENT_MAX:]
-    return tuple(recent), samples[-1].detail if samples else kind.detail
+    new = range(max(end - RECENT_MAX, 0), end)
+    samples = [bad.sample(i) for i in new]
+    at = offsets[bad.rows[new.start : end]].tolist()
+    recent = [Recent(one.field, one.time_ms, offset) for one, offset in zip(samples, at, strict=True)]
+    return tuple([*kind.recent, *recent][-RECENT_MAX:]), samples[-1].detail if samples else kind.detail

@@ -1,14 +1,20 @@
-"""Alerts of the intake: what is wrong with the events, how many, since which offset, and what to look at."""
+"""Incidents of the intake: what is wrong with the events, how many, since which offset, and what to look at."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
+from flowlib.table import DAY_MS
+from schemas.incidents import EXAMPLES_MAX, Example, Finding, Incident
 from schemas.names import text_name
-from schemas.records import Alert, Blame, record_id
+from schemas.records import Blame, record_id
 from stream_app.config import Config
-from stream_app.stages.score.intake import JUMP, NO_TIME, RULE, Told
+from stream_app.stages.score.intake import JUMP, NO_TIME, RULE, Recent, Told
 from stream_app.stages.score.shares import OPEN
+
+_CRITICAL, _WARNING = 0.5, 0.1
+"""Shares of bad events from which on an incident is so severe."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,32 +47,95 @@ _ELSE = "Look at the dead letters and at the producer"
 _STATE = {"open": "", "update": "still so: ", "resolve": "no longer so: "}
 
 
-def alert(config: Config, topic: str, partition: int, told: Told) -> Alert:
-    """The alert about one kind of bad rows of a source partition."""
+def incident(config: Config, topic: str, partition: int, told: Told) -> Incident:
+    """The incident about one kind of bad rows of a source partition: of no slice, so that it has no members."""
     change, (name, weight) = told.change, told.field
     pane, says = int(config.windows.pane), sentence(config, topic, partition, told)
     start, opened = (max(time_ms, 0) // pane * pane for time_ms in (told.clock_ms, told.opened_ms))
     place = (topic, partition, told.detector, told.reason, change.opened, change.before)  # a topic may be made anew
-    return Alert(
-        id=record_id(RULE, config.stream, *place),
-        stream=config.stream,
-        rule=RULE,
-        slicing="",
-        slice="",
-        state=change.state,
-        kind="fault",
+    incident_id, is_jump, over = record_id(RULE, config.stream, *place), told.reason == JUMP, change.state == "resolve"
+    tolerated, share = config.event.tolerated, change.hits / change.rows
+    finding = Finding(
         detector=told.detector,
+        feature=name,
+        weight=weight if name else 1.0,
+        direction="up",
+        measure="event time" if is_jump else "share",
+        seen=None if is_jump else share,
+        expected=None if is_jump else tolerated,
+        events=change.rows,
+        says=says,
+    )
+    return Incident(
+        id=incident_id,
+        stream=config.stream,
+        number=told.number,
+        state=change.state,
+        reason=_reason(told),
+        kind="fault",
+        severity=severity(told, told.worst),
+        rules=[RULE],
+        detector=told.detector,
+        feature=name,
+        members=[],
+        member_count=0,
+        slice_count=0,
+        since_ms=max(told.opened_ms, 0),
         opened_pane_ms=opened,
         pane_start_ms=start,
         pane_end_ms=start + pane,
+        events=change.rows,
+        share=share,
         statistic=change.statistic,
         threshold=OPEN,
-        evidence=f"likelihood ratio of a larger share than {_percent(config.event.tolerated)} (event.tolerated), in "
-        "rows between false alarms",
+        evidence=f"likelihood ratio of a larger share than {_percent(tolerated)} (event.tolerated), in rows between "
+        "false alarms",
+        promise=f"while {_percent(tolerated)} of the events or fewer are so (event.tolerated), {OPEN:,.0f} events of a "
+        "source partition or more lie between two incidents on average",
+        findings=[finding],
+        examples=[_example_of(topic, partition, told, one) for one in reversed(told.recent[-EXAMPLES_MAX:])],
+        marks=[],
         model_id="",
-        blame=[Blame(feature=name, weight=weight, detail=says)] if name else [],
+        links=_links(config, incident_id, opened, start + pane),
+        next="" if over else "It ends by itself, by evidence, when this is no longer so; no model is asked for.",
         summary=f"all events: {says}",
     )
+
+
+def severity(told: Told, share: float) -> str:
+    """By the share of events that are bad; a stream that has slept may be as it should be."""
+    if told.reason == JUMP:
+        return "info"
+    return "critical" if share >= _CRITICAL else "warning" if share >= _WARNING else "info"
+
+
+def _reason(told: Told) -> str:
+    if told.change.state != "update":
+        return "opened" if told.change.state == "open" else "ended"
+    return "reminder" if severity(told, told.worst) == severity(told, told.before) else "severity"
+
+
+def _example_of(topic: str, partition: int, told: Told, bad: Recent) -> Example:
+    """A bad row; one without an event time has that of the stream when it came."""
+    return Example(
+        topic=topic,
+        partition=partition,
+        offset=bad.offset,
+        event_time_ms=max(told.clock_ms if bad.time_ms == NO_TIME else bad.time_ms, 0),
+        slice="",
+        p_value=1.0,
+        blame=[Blame(feature=bad.field, weight=1.0)] if bad.field else [],
+    )
+
+
+def _links(config: Config, incident_id: str, from_ms: int, to_ms: int) -> dict[str, str]:
+    alerts, links = config.alerts, {}
+    if alerts.console_url:
+        links["console"] = f"{alerts.console_url.rstrip('/')}/#incident={incident_id}"
+    if alerts.grafana_url:
+        query = urlencode({"var-stream": config.stream, "from": max(from_ms - DAY_MS, 0), "to": to_ms})
+        links["grafana"] = f"{alerts.grafana_url}?{query}"
+    return links
 
 
 def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
@@ -90,7 +159,7 @@ def sentence(config: Config, topic: str, partition: int, told: Told) -> str:
 
 def _example(told: Told) -> str:
     """What is wrong with the last one, and with which of its fields."""
-    name, detail = told.recent[-1][0] if told.recent else "", told.detail.removesuffix(".")
+    name, detail = told.recent[-1].field if told.recent else "", told.detail.removesuffix(".")
     of_field = told.detector == "rejected" and name and repr(name) not in detail
     return text_name(f"{name}: {detail}" if of_field else detail)
 

@@ -1,12 +1,13 @@
-"""What SCORE says to people: event anomalies, activations and alerts as signals, rejects as dead letters."""
+"""What SCORE says to people: event anomalies, activations and incidents as signals, rejects as dead letters."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from schemas.codecs import Envelope, encode_events
+from schemas.incidents import Incident
 from schemas.intake import Refusal
-from schemas.records import Activation, Alert, Blame, EventAnomaly, record_id, record_ids
+from schemas.records import Activation, Blame, EventAnomaly, record_id, record_ids
 from stream_app.config import Config
 from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.dead_letters import dead_letter
@@ -14,7 +15,7 @@ from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import score_signals
 from stream_app.stages.score.rejects import Reject
 
-Signal = Activation | EventAnomaly | Alert
+Signal = Activation | EventAnomaly | Incident
 """What SCORE says on the signals topic."""
 
 COLUMNS_BLAMED_MAX = 3
@@ -75,12 +76,13 @@ def _cut(value: str | None) -> str | None:
 
 
 def signals(config: Config, partition: int, records: list[Signal]) -> list[Outgoing]:
-    """Activations, anomalies and alerts of a source partition as signals, in order."""
+    """Activations, anomalies and incidents of a source partition as signals, in order."""
     source, target = f"/driftflow/{config.stream}/score/{partition}", score_signals(partition, config.topics.partitions)
     envelopes = [_envelope(record, source) for record in records]
+    keys = [one.record.id if isinstance(one.record, Incident) else one.subject for one in envelopes]
     return [
-        Outgoing("signals", target, envelope.subject.encode(), message.value, message.headers)
-        for envelope, message in zip(envelopes, encode_events(envelopes), strict=True)
+        Outgoing("signals", target, key.encode(), message.value, message.headers)
+        for key, message in zip(keys, encode_events(envelopes), strict=True)
     ]
 
 
@@ -89,9 +91,8 @@ def _envelope(record: Signal, source: str) -> Envelope:
         case Activation():
             parts = (record.stream, record.topic, record.partition, record.pane_start_ms, record.model_id)
             return Envelope(record, record_id("activation", *parts), source, record.pane_start_ms, record.model_id)
-        case Alert():  # several of one incident may speak of one pane: what they say counts on
-            event_id = record_id("alert-event", record.id, record.state, record.summary)
-            return Envelope(record, event_id, source, record.pane_end_ms, record.slice)
+        case Incident():
+            return Envelope(record, record_id("incident-event", record.id, record.number), source, record.pane_end_ms)
     return Envelope(record, record.id, source, record.event_time_ms, record.slice)
 
 

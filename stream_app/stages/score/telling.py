@@ -1,4 +1,4 @@
-"""What became of the rows of a batch, told where too many are bad: alerts as signals, and their points."""
+"""What became of the rows of a batch, told where too many are bad: incidents as signals, and their points."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import DAY_MS, Bools, Ints
-from schemas.records import Alert
+from schemas.incidents import Incident
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.outputs import Point
-from stream_app.stages.points import intake_point
+from stream_app.stages.points import incident_point
 from stream_app.stages.score.intake import JUMP, Bad, Intake, Sample
-from stream_app.stages.score.intake_words import alert
+from stream_app.stages.score.intake_words import incident
 from stream_app.stages.score.rejects import Reject
 from stream_app.stages.score.renames import Looker, Renames
 from stream_app.stages.score.screening import Screening
@@ -90,10 +90,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alert at a record, by its place in the batch, and its point."""
+    """A message of an incident at a record, by its place in the batch, and its point."""
 
     row: int
-    alert: Alert
+    incident: Incident
     point: Point
 
 
@@ -110,9 +110,8 @@ class Teller:
         out = []
         for told in state.intake.take(self._bets, raw.offsets, clocks, bad):
             state.told_ms = max(state.told_ms + 1, int(clocks[told.row]))
-            record = alert(self._config, raw.topic, raw.partition, told)
-            source = " ".join(filter(None, (str(raw.partition), told.detector, told.reason)))
-            out.append(Alarm(told.row, record, intake_point(record, source, state.told_ms)))
+            record = incident(self._config, raw.topic, raw.partition, told)
+            out.append(Alarm(told.row, record, incident_point(record, state.told_ms)))
         return out
 
     def _bad(self, state: Telling, rows: Rows) -> Iterator[Bad]:

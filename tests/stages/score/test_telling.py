@@ -10,7 +10,7 @@ import pytest
 
 from flowlib.density import Density
 from schemas.codecs import decode_event
-from schemas.records import Alert
+from schemas.incidents import Incident
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.score.totals import UNSAID_MAX
 from tests.stages.streams import channels, config, event, pipeline, raw, score_all
@@ -18,14 +18,14 @@ from tests.stages.streams import channels, config, event, pipeline, raw, score_a
 DAY = 86_400_000
 
 
-def alerts(out: Outputs) -> list[Alert]:
+def incidents(out: Outputs) -> list[Incident]:
     """Of the intake, in order."""
     records = [decode_event(one.value, one.headers) for one in out.messages if one.role == "signals"]
-    return [record for record in records if isinstance(record, Alert)]
+    return [record for record in records if isinstance(record, Incident)]
 
 
 def said(out: Outputs) -> list[tuple[str, str]]:
-    return [(alert.detector, alert.state) for alert in alerts(out)]
+    return [(one.detector, one.state) for one in incidents(out)]
 
 
 def counted(out: Outputs) -> list[dict[str, Any]]:
@@ -55,11 +55,11 @@ def test_every_event_undecodable_is_told_at_once_and_the_counters_move(model: De
         step = made.score(raw(0, [b"<event/>"] * 500, first))
         broken.messages += step.messages
         broken.points += step.points
-    opened = alerts(broken)[0]
-    assert (opened.detector, opened.state, opened.kind, opened.rule) == ("rejected", "open", "fault", "intake")
+    opened = incidents(broken)[0]
+    assert (opened.detector, opened.state, opened.kind, opened.rules) == ("rejected", "open", "fault", ["intake"])
     assert "17 of 17 events since e/0@300 are rejected as not_json" in opened.summary
     assert "it begins like XML" in opened.summary
-    assert [alert.state for alert in alerts(broken)] == ["open", "update", "update"]
+    assert [one.state for one in incidents(broken)] == ["open", "update", "update"]
     reports = counted(broken)
     assert len(reports) == 10_000 // UNSAID_MAX
     assert [report["rejected"] for report in reports] == list(range(UNSAID_MAX, 10_001, UNSAID_MAX))
@@ -80,8 +80,8 @@ def test_incidents_at_one_offset_of_a_topic_that_was_made_anew_are_two(model: De
     for _ in range(2):
         told.messages += score_all(made, 0, [*good(300), *[b"nope"] * 40, *good(7_000, 340)], [500]).messages
         made.score_states[0].next_offset = 0
-    rejected = [alert for alert in alerts(told) if alert.detector == "rejected"]
-    assert [alert.state for alert in rejected] == ["open", "resolve"] * 2
+    rejected = [one for one in incidents(told) if one.detector == "rejected"]
+    assert [one.state for one in rejected] == ["open", "resolve"] * 2
     assert "e/0@300" in rejected[0].summary
     assert "e/0@300" in rejected[2].summary
     assert rejected[0].id == rejected[1].id != rejected[2].id == rejected[3].id
@@ -103,15 +103,15 @@ def test_from_day_60_on_nan_literals_and_from_day_75_on_numbers_as_text(model: D
     made = pipeline(config(), [model])
     out = score_all(made, 0, values, [400])
     assert made.score_states[0].counters["rejected"] == 0
-    first = alerts(out)[0]
+    first = incidents(out)[0]
     assert (first.detector, first.state) == ("coerced", "open")
-    assert first.blame[0].feature == "x"
+    assert first.feature == "x"
     assert "x is nan" in first.summary
     assert "event.policy" in first.summary
     assert 60 * a_day <= int(first.summary.split("e/0@")[1].split()[0]) < 60 * a_day + 20
     strict = config(event={"policy": {"*": "strict"}})
-    refused = alerts(score_all(pipeline(strict, [model]), 0, values, [400]))[0]
-    assert (refused.detector, refused.blame[0].feature) == ("rejected", "x")
+    refused = incidents(score_all(pipeline(strict, [model]), 0, values, [400]))[0]
+    assert (refused.detector, refused.feature) == ("rejected", "x")
 
 
 def test_late_duplicate_and_unscorable_events_are_told_each_for_itself(model: Density) -> None:
@@ -120,7 +120,7 @@ def test_late_duplicate_and_unscorable_events_are_told_each_for_itself(model: De
     copies = [start[-1]] * 40
     empty = [event(30_000, 20_000 + i, x=None, y=None, v=None) for i in range(40)]
     out = score_all(pipeline(config(), [model]), 0, [*start, *late, *copies, *empty], [90])
-    opened = {alert.detector: alert.summary for alert in alerts(out) if alert.state == "open"}
+    opened = {one.detector: one.summary for one in incidents(out) if one.state == "open"}
     assert opened.keys() == {"late", "duplicate", "unscorable"}
     assert "since e/0@300 came late" in opened["late"]
     assert "id '299'" in opened["duplicate"]
@@ -132,10 +132,11 @@ def test_a_backfill_in_bulk_is_told_as_one_and_live_events_go_on(model: Density)
     mixed = [row for pair in zip(live[300:1_300], old, strict=True) for row in pair]
     made = pipeline(config(), [model])
     out = score_all(made, 0, [*live[:300], *mixed, *live[1_300:]], [170])
-    assert [alert.detector for alert in alerts(out) if alert.state == "open"] == ["late"]
-    assert "It is a backfill" in alerts(out)[0].summary
+    assert [one.detector for one in incidents(out) if one.state == "open"] == ["late"]
+    assert "It is a backfill" in incidents(out)[0].summary
     assert (
-        "dated 1970-01-01 00:00 to 1970-01-01 00:00 when event time was at 1970-01-01 00:05" in alerts(out)[0].summary
+        "dated 1970-01-01 00:00 to 1970-01-01 00:00 when event time was at 1970-01-01 00:05"
+        in incidents(out)[0].summary
     )
     assert made.score_states[0].counters["late"] == 1_000
 
@@ -144,25 +145,25 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
     mixed: list[bytes | None] = []
     for i, body in enumerate(good(1_500)):
         mixed += [body, event(5 * DAY + i * DAY, 60_000 + i)] if i % 10 == 0 and i > 300 else [body]
-    wrong = alerts(score_all(pipeline(config(), [model]), 0, mixed, [170]))
-    assert [alert.detector for alert in wrong if alert.state == "open"] == ["held"]
+    wrong = incidents(score_all(pipeline(config(), [model]), 0, mixed, [170]))
+    assert [one.detector for one in wrong if one.state == "open"] == ["held"]
     assert "which are held back (dated 197" in wrong[0].summary
     assert "windows.max_future" in wrong[0].summary
     made = pipeline(config(), [model])
     slept = score_all(made, 0, [*good(300), *(event(10 * DAY + i * 100, 50_000 + i) for i in range(2_000))], [170])
-    jump = alerts(slept)[0]
+    jump = incidents(slept)[0]
     assert (jump.detector, jump.state) == ("held", "open")
     assert "the event time of e/0 has jumped 10.0 days ahead" in jump.summary
     assert "The stream has slept" in jump.summary
-    assert [alert.state for alert in alerts(slept)] == ["open", "resolve"]
+    assert [one.state for one in incidents(slept)] == ["open", "resolve"]
     assert made.score_states[0].counters["windowed"] == 2_300
 
 
 def test_one_event_of_each_station_far_ahead_is_told_though_twelve_are_few(model: Density) -> None:
     ahead = [event(29 * DAY + k, 50_000 + k, station=f"station {k}") for k in range(12)]
     made = pipeline(config(), [model])
-    first = alerts(score_all(made, 0, [*good(300), *ahead, *good(300, 300)], [170]))[0]
-    assert (first.detector, first.state, first.blame[0].feature) == ("held", "open", "t")
+    first = incidents(score_all(made, 0, [*good(300), *ahead, *good(300, 300)], [170]))[0]
+    assert (first.detector, first.state, first.feature) == ("held", "open", "t")
     assert "dated 1970-01-30 00:00" in first.summary
     lone = score_all(pipeline(config(), [model]), 0, [*good(300), ahead[0], *good(300, 300)], [170])
     assert said(lone) == []
@@ -180,7 +181,7 @@ def test_a_stream_that_sleeps_every_night_is_told_of_once(model: Density) -> Non
 def test_events_all_of_which_are_far_ahead_and_disagree_are_told_within_two_hundred(model: Density) -> None:
     rng = np.random.default_rng(3)
     values = [*good(300), *(event(int(t), 10_000 + i) for i, t in enumerate(rng.integers(5 * DAY, 9_000 * DAY, 200)))]
-    first = alerts(score_all(pipeline(config(), [model]), 0, values, [60]))[0]
+    first = incidents(score_all(pipeline(config(), [model]), 0, values, [60]))[0]
     assert (first.detector, first.state) == ("held", "open")
 
 
@@ -191,14 +192,14 @@ def test_a_field_that_gets_another_name_is_told_with_the_likely_one(model: Densi
         return json.dumps(known).encode()
 
     values = [*good(1_500), *map(renamed, good(200, 1_500))]
-    first = alerts(score_all(pipeline(config(), [model]), 0, values, [170]))[0]
-    assert (first.detector, first.blame[0].feature) == ("unknown_field", "x")
+    first = incidents(score_all(pipeline(config(), [model]), 0, values, [170]))[0]
+    assert (first.detector, first.feature) == ("unknown_field", "x")
     assert "it has no 'x', and 'x_value' in its place" in first.summary
 
 
 def test_events_that_lack_the_time_are_told_with_the_name_it_may_have_now(model: Density) -> None:
     values = [*good(300), *([b'{"tt": 5, "x": 1}'] * 30)]
-    first = alerts(score_all(pipeline(config(event={"time_field": "t"}), [model]), 0, values, [170]))[0]
+    first = incidents(score_all(pipeline(config(event={"time_field": "t"}), [model]), 0, values, [170]))[0]
     assert "rejected as missing_time" in first.summary
     assert "did you mean 'tt'?" in first.summary
 
