@@ -86,7 +86,7 @@ def demo(**options: Any) -> None:
 
 @main.command(short_help="Run the agents on Kafka.")
 @online
-@click.option("--only", type=click.Choice(["score", "watch"]), help="Run one of the two stages.")
+@click.option("--only", type=click.Choice(["score", "watch", "judge"]), help="Run one of the three stages.")
 @click.option(
     "--decisions",
     type=EXISTING_FILE,
@@ -326,11 +326,13 @@ def export(config: Config, model: str, kind: str, path_out: Path, int8: bool) ->
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port instead of console.port (0: any free one).")
 def console(config: Config, port: int | None) -> None:
     """Serve the web page at localhost, from the embedded store."""
+    from stream_app.console.acting import Desk
     from stream_app.console.answers import Store
     from stream_app.console.server import serve
 
-    page = config.console
-    serve(Store.of(config), host=page.host, port=page.port if port is None else port, names=page.names)
+    page, store = config.console, Store.of(config)
+    port = page.port if port is None else port
+    serve(store, host=page.host, port=port, names=page.names, desk=Desk(config))
 
 
 @main.command(short_help="Run the embedded broker.")

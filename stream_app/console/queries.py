@@ -29,6 +29,8 @@ _NEXT = "SELECT min(series) FROM points WHERE measurement = ? AND series > ?"
 _NEWEST = f"""
 {_POINT} AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END ORDER BY time_ms DESC LIMIT ?
 """
+_MESSAGES = f"{_POINT} AND (series = ? OR series > ? AND series < ?)"
+
 _TAGGED = f" AND CASE WHEN {_READABLE} THEN json_extract(tags, ?) = ? ELSE 0 END"
 _TIMELESS = f"""
 SELECT (SELECT count(*) FROM points WHERE measurement = :measurement AND time_ms < 0)
@@ -49,16 +51,16 @@ FROM found JOIN points p ON p.measurement = :measurement AND p.series = found.se
 WHERE CASE WHEN {_READABLE}
     THEN json_extract(tags, '$.stream') = :stream AND json_extract(tags, '$.span') IS NOT 'pane' ELSE 1 END
 """  # noqa: S608
+_BETWEEN = "measurement = :measurement AND series = :series AND time_ms BETWEEN :from AND :to"
 _CURVE = f"""
 WITH RECURSIVE ends(first, last) AS (  -- one look-up each: together in one SELECT they would read the whole series
-    SELECT (SELECT min(time_ms) FROM points WHERE measurement = :measurement AND series = :series AND {_WHEN}),
-           (SELECT max(time_ms) FROM points WHERE measurement = :measurement AND series = :series AND {_WHEN})
+    SELECT (SELECT min(time_ms) FROM points WHERE {_BETWEEN}), (SELECT max(time_ms) FROM points WHERE {_BETWEEN})
 ), at(t, step) AS (
     SELECT last, max(1, (last - first) / (:points - 1)) FROM ends
     UNION ALL
     SELECT (SELECT max(time_ms) FROM points
             WHERE measurement = :measurement AND series = :series
-                AND time_ms >= 0 AND time_ms <= at.t - at.step), at.step
+                AND time_ms >= :from AND time_ms <= at.t - at.step), at.step
     FROM at WHERE at.t IS NOT NULL LIMIT :points
 )
 SELECT p.measurement, p.time_ms, p.tags, p.fields FROM at
@@ -129,7 +131,7 @@ class Points:
         return self._rows(_NEWEST, (measurement, self.stream, limit))[::-1]
 
     def count(self, measurement: str, **tags: str) -> int:
-        """How many points of a measurement have these tags. Reads them all: for alerts and the like."""
+        """How many points of a measurement have these tags. Reads them all: for requests and the like."""
         pairs = {"stream": self.stream, **tags}
         sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no values
         values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
@@ -145,19 +147,29 @@ class Points:
             series = self._next("windows", series)
         return sorted(spans - {"pane"}, key=span_ms)
 
-    def alerts(self, slicing: str, name: str, limit: int) -> list[Row]:
-        """Alerts of a slice, oldest first, at most the newest ``limit`` of each rule and state."""
-        rows: list[Row] = []
-        for rule in self._firsts("alerts"):
-            for state in ("open", "update", "resolve", "learned"):
-                rest = (("slice", name), ("slicing", slicing), ("state", state), ("stream", self.stream))
-                rows += self._newest_of("alerts", f"{rule},{series_of(rest)}", limit)
-        return sorted(rows, key=lambda row: int(row["time_ms"]))
+    def heads(self) -> list[Row]:
+        """The last message of each incident, oldest first: two look-ups for each, and its few messages."""
+        lasts = (self._messages(first)[-1:] for first in self._firsts("incidents"))
+        return sorted((row for rows in lasts for row in rows), key=lambda row: int(row["time_ms"]))
 
-    def curve(self, slicing: str, name: str, span: str) -> list[Row]:
-        """Points of a window series, thinned evenly in time to at most ``POINTS_MAX``; the newest one always stays."""
+    def thread(self, incident_id: str) -> list[Row]:
+        """Messages of an incident in the order of their numbers; none where there is no such incident."""
+        return self._messages(series_of((("id", incident_id),)))
+
+    def _messages(self, first: str) -> list[Row]:
+        rows = self._rows(_MESSAGES, ("incidents", first, first + ",", first + "-"))  # a hyphen is the next character
+        own = (row for row in rows if row["stream"] == self.stream)
+        return sorted(own, key=lambda row: (row["record"].number, int(row["time_ms"])))
+
+    def curve(self, slicing: str, name: str, span: str, from_ms: int = 0, to_ms: int = MILLIS_MAX) -> list[Row]:
+        """Points of a window series, thinned evenly in time to at most ``POINTS_MAX``; the newest one always stays.
+
+        Args:
+            slicing, name, span: whose windows.
+            from_ms, to_ms: the first and the last time that is looked at.
+        """
         series = self.window_series(slicing, name, span)
-        names = {"measurement": "windows", "series": series, "points": POINTS_MAX}
+        names = {"measurement": "windows", "series": series, "points": POINTS_MAX, "from": from_ms, "to": to_ms}
         return self._rows(_CURVE, names)
 
     def _newest_of(self, measurement: str, series: str, limit: int) -> list[Row]:

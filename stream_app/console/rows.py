@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from flowlib.calibration import PIT_BINS
 from schemas.bounds import Millis
+from schemas.incidents import Action, Incident, StrangeEvents
 from stream_app.stages.points import ALPHA_FIELDS
 
 Row = dict[str, Any]
@@ -28,27 +29,19 @@ class _Timed(TypedDict):
     time_ms: Millis
 
 
-class _Blame(TypedDict):
-    feature: str
-    weight: float
-    detail: str
-
-
 class _Gate(TypedDict):
     passed: bool
     says: str
 
 
-class _Alert(_Timed):
-    rule: str
-    slice: str
-    slicing: str
-    state: Literal["open", "update", "resolve", "learned"]
-    kind: Literal["drift", "fault"]
-    detector: str
-    id: str
-    summary: str
-    opened_pane_ms: Millis
+class _Incident(_Timed):
+    stream: str
+    silenced: Literal["0", "1"]
+    record: str
+
+
+class _Told(_Timed):
+    record: str
 
 
 class _Model(_Timed):
@@ -84,7 +77,9 @@ class _Pit(_Timed):
 
 _TYPES: dict[str, type] = {
     "windows": _Window,
-    "alerts": _Alert,
+    "incidents": _Incident,
+    "strange_events": _Told,
+    "actions": _Told,
     "models": _Model,
     "activations": _Activation,
     "health": _Health,
@@ -94,7 +89,7 @@ _TYPES: dict[str, type] = {
 MEASUREMENTS = tuple(_TYPES)
 """Those that rows are made of."""
 
-_COUNTS = {"windows": ("scored", *ALPHA_FIELDS), "pit": tuple(f"h{b:02d}" for b in range(PIT_BINS))}
+_COUNTS = {"windows": ("seen", "scored", "missing", *ALPHA_FIELDS), "pit": tuple(f"h{b:02d}" for b in range(PIT_BINS))}
 SHIFTS = ("smallest_shift_day", "smallest_shift_week")
 """Fields of a window: what a slice would notice within that time, in standard deviations."""
 
@@ -102,7 +97,9 @@ _MAYBE = ("log_prob_mean", *SHIFTS)
 _TAGS = msgspec.json.Decoder(dict[str, str])
 _FIELDS = msgspec.json.Decoder(dict[str, _Value])
 _NESTED: dict[str, dict[str, msgspec.json.Decoder[Any]]] = {
-    "alerts": {"blame": msgspec.json.Decoder(list[_Blame])},
+    "incidents": {"record": msgspec.json.Decoder(Incident)},
+    "strange_events": {"record": msgspec.json.Decoder(StrangeEvents)},
+    "actions": {"record": msgspec.json.Decoder(Action)},
     "models": {"gates": msgspec.json.Decoder(dict[str, _Gate])},
 }
 

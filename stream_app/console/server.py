@@ -1,10 +1,10 @@
-"""Serves the page and its two questions: what is there, and what of one slice."""
+"""Serves the page and its questions: what is there, what of one slice, what of one incident."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +19,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from stream_app.console.acting import Desk
 from stream_app.console.answers import NotReadableError, Store
+from stream_app.console.posting import answering
+from stream_app.console.rows import Row
 from stream_app.errors import DriftflowError
 from stream_app.guard import described
 
@@ -35,12 +38,13 @@ _HEADERS = {
 """Scripts and styles come from here alone; nothing is inline."""
 
 
-def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
+def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = None) -> Starlette:
     """The application.
 
     Args:
         store: what to show; its file may come into being later.
         names: names, beside localhost, that the page may be asked for by: others are refused, addresses are not.
+        desk: by which people answer on the page; without one it only shows.
     """
 
     def overview(request: Request) -> Response:
@@ -58,15 +62,15 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
 
     def detail(request: Request) -> Response:
         asked = request.query_params
-        try:
-            answer = store.detail(asked.get("slicing", ""), asked.get("slice", ""), asked.get("span", ""))
-        except NotReadableError as error:
-            return JSONResponse({"error": str(error)}, status_code=503)
-        except Exception as error:
-            return JSONResponse({"error": _unforeseen(error)}, status_code=503)
-        if answer is None:
-            return JSONResponse({"error": "no such slice, or nothing stored of it yet"}, status_code=404)
-        return JSONResponse(answer)
+        return _found(
+            lambda: store.detail(asked.get("slicing", ""), asked.get("slice", ""), asked.get("span", "")),
+            "no such slice, or nothing stored of it yet",
+        )
+
+    def incident(request: Request) -> Response:
+        return _found(
+            lambda: store.incident(request.query_params.get("id", "")), "no such incident, or nothing stored of it yet"
+        )
 
     def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
@@ -82,10 +86,23 @@ def create_app(store: Store, names: Collection[str] = ()) -> Starlette:
             Route("/", page),
             Route("/api/overview", overview),
             Route("/api/slice", detail),
+            Route("/api/incident", incident),
+            *answering(store, desk),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
     )
+
+
+def _found(ask: Callable[[], Row | None], missing: str) -> Response:
+    """An answer; 404 with a sentence where there is none, 503 where the store says nothing now."""
+    try:
+        answer = ask()
+    except NotReadableError as error:
+        return JSONResponse({"error": str(error)}, status_code=503)
+    except Exception as error:
+        return JSONResponse({"error": _unforeseen(error)}, status_code=503)
+    return JSONResponse({"error": missing}, status_code=404) if answer is None else JSONResponse(answer)
 
 
 def _unforeseen(error: Exception) -> str:
@@ -105,8 +122,8 @@ def _is_allowed(host: str, names: Collection[str]) -> bool:
         return False
 
 
-def _server(store: Store, host: str, names: Collection[str]) -> uvicorn.Server:
-    app = create_app(store, {host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)})
+def _server(store: Store, host: str, names: Collection[str], desk: Desk | None) -> uvicorn.Server:
+    app = create_app(store, {host.lower(), socket.gethostname().lower(), *(name.lower() for name in names)}, desk)
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
 
 
@@ -129,7 +146,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) -> None:
+def serve(store: Store, *, host: str, port: int, names: Collection[str] = (), desk: Desk | None = None) -> None:
     """Serve in the foreground until Ctrl-C.
 
     Raises:
@@ -141,7 +158,7 @@ def serve(store: Store, *, host: str, port: int, names: Collection[str] = ()) ->
         if not store.path.exists():
             print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
         print(f"console of {store.stream} at {_url(host, listener)} (Ctrl-C stops it)")  # noqa: T201
-        _server(store, host, names).run(sockets=[listener])
+        _server(store, host, names, desk).run(sockets=[listener])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +175,15 @@ class Handle:
         self.thread.join(10)
 
 
-def start_in_thread(store: Store, *, port: int = 0, host: str = "127.0.0.1", names: Collection[str] = ()) -> Handle:
+def start_in_thread(
+    store: Store, *, port: int = 0, host: str = "127.0.0.1", names: Collection[str] = (), desk: Desk | None = None
+) -> Handle:
     """Serve in a thread of this process.
 
     Raises:
         DriftflowError: nobody can listen there.
     """
-    listener, server = _listen(host, port), _server(store, host, names)
+    listener, server = _listen(host, port), _server(store, host, names, desk)
     url = _url(host, listener)
     thread = threading.Thread(target=_run, args=(server, listener), name="console", daemon=True)
     thread.start()

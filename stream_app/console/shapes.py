@@ -1,4 +1,4 @@
-"""From stored rows to what a person asks: what is wrong now, since when, and out of how many events."""
+"""From stored windows and models to what a person asks: how much is strange, out of how many events, by which model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,8 @@ from scipy.stats import binom
 
 from flowlib.table import DAY_MS
 from stream_app.config import Duration
+from stream_app.console import threads
 from stream_app.console.rows import Row
-from stream_app.stages.judge.policy import slice_words
-
-OVER = ("resolve", "learned")
-"""States of an alert that ends its incident."""
-
-_SEVERITY = {"ok": 0, "fault": 1, "drift": 2}
 
 
 def span_ms(span: str) -> int:
@@ -26,61 +21,9 @@ def span_ms(span: str) -> int:
         return 0
 
 
-def open_alerts(alerts: Iterable[Row]) -> list[Row]:
-    """The newest alert of each incident that is open, drift first, then the newest; alerts are oldest first."""
-    latest = {(alert["slicing"], alert["slice"], alert["rule"], alert.get("source")): alert for alert in alerts}
-    return sorted(
-        (alert for alert in latest.values() if alert["state"] not in OVER),
-        key=lambda alert: (-_SEVERITY[alert["kind"]], -alert["opened_pane_ms"], alert["slicing"], alert["slice"]),
-    )
-
-
-def by_slice(alerts: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    """Alerts by (slicing, slice), in the order given."""
-    table: dict[tuple[str, str], list[Row]] = {}
-    for alert in alerts:
-        table.setdefault((alert["slicing"], alert["slice"]), []).append(alert)
-    return table
-
-
-def worst(kinds: Iterable[str]) -> str:
-    """The worst of some kinds of alerts; ``ok`` when there are none."""
-    return max(kinds, key=_SEVERITY.__getitem__, default="ok")
-
-
 def worst_first(row: Row) -> tuple[int, str, str]:
     """Sort key of the slices."""
-    return -_SEVERITY[row["state"]], row["slicing"], row["slice"]
-
-
-def says(alert: Row) -> str:
-    """What an alert has found, in words, without the name of the slice: ``TEMP: up by about 1.2 sd``."""
-    first = next(iter(alert["blame"]), None)
-    if first is None or not first["detail"]:
-        return str(alert["summary"]).removeprefix(f"{slice_words(alert['slice'])}: ")
-    features = [blame["feature"] for blame in alert["blame"] if blame["detail"] == first["detail"]]
-    return f"{', '.join(features)}: {first['detail'].removeprefix(alert['detector'] + ': ')}"
-
-
-def incident(alert: Row) -> Row:
-    """An alert as a line of a list."""
-    return {
-        **{name: alert[name] for name in ("id", "rule", "kind", "detector", "slicing", "slice", "state", "blame")},
-        "says": says(alert),
-        "start_ms": alert["opened_pane_ms"],
-        "end_ms": alert["time_ms"] if alert["state"] in OVER else None,
-    }
-
-
-def incidents(alerts: Iterable[Row]) -> list[Row]:
-    """From when to when each incident lasted; ``end_ms`` is None while it is open."""
-    table: dict[str, Row] = {}
-    for alert in alerts:
-        start = {"rule": alert["rule"], "kind": alert["kind"], "start_ms": alert["opened_pane_ms"], "end_ms": None}
-        entry = table.setdefault(alert["id"], start | {"says": says(alert)})
-        if alert["state"] in OVER:
-            entry["end_ms"] = alert["time_ms"]
-    return sorted(table.values(), key=lambda entry: int(entry["start_ms"]))
+    return -threads.rank(row["state"]), row["slicing"], row["slice"]
 
 
 def newest_days(rows: Iterable[Row], days: int) -> list[Row]:

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from msgspec.structs import replace
 
 from flowlib.calibration import PIT_BINS
 from schemas.pane_layout import ALPHAS, fixed_square, fixed_sum
-from schemas.records import Alert, Blame, Health, ModelNotice
+from schemas.records import Health, ModelNotice
 from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
@@ -18,16 +17,13 @@ from stream_app.stages.outputs import Point
 from stream_app.stages.points import PaneWindows
 from stream_app.stages.summary import COLUMNS, WIDTH
 from stream_app.worker.health import health_point
+from tests.console.telling import DRIFTED, HOSTILE, PANE_MS, START_MS, made_incident, told
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
-PANE_MS = 21_600_000
-START_MS = 1_362_096_000_000
-DRIFTED = "Dongsi"
-HOSTILE = "<img src=x onerror=document.title='hacked'>"
 
 
 def write_store(path: Path, panes: int = 160) -> Config:
-    """Three stations, one of which drifts half-way; two models, four incidents, one refused candidate."""
+    """Three stations, one of which drifts half-way; two models, five incidents, one refused candidate."""
     config = load(EXAMPLE)
     sink = SQLiteSink(path)
     sink.write(all_points(config, panes))
@@ -47,10 +43,10 @@ def write_long_store(path: Path, panes: int) -> None:
 
 
 def write_wide_store(path: Path, names: list[str]) -> None:
-    """Many slices with one pane and one window each; an incident of the rule ``drift`` is open on the last one."""
+    """Many slices with one pane and one window each; an incident is open on the last one."""
     _write_same(path, [(name, span, START_MS + PANE_MS) for name in names for span in ("pane", "28d")])
     sink = SQLiteSink(path)
-    sink.write(points.alert_points([made_alert("beijing-air", names[-1], START_MS, START_MS + PANE_MS)]))
+    sink.write([points.incident_point(made_incident("beijing-air", names[-1], START_MS, START_MS + PANE_MS))])
     sink.close()
 
 
@@ -108,51 +104,12 @@ def _row(draws: np.random.Generator, seen: int, n: int, strange: float) -> np.nd
     return row
 
 
-def made_alert(stream: str, name: str, opened_ms: int, end_ms: int, state: str = "open", number: int = 1) -> Alert:
-    """Drift of two features."""
-    up, down = "location: up by about 1.2 sd", "location: down by about 0.8 sd"
-    return Alert(
-        id=f"a-{number}",
-        stream=stream,
-        rule="drift",
-        slicing="station",
-        slice=name,
-        state=state,
-        kind="drift",
-        detector="location",
-        opened_pane_ms=opened_ms,
-        pane_start_ms=end_ms - PANE_MS,
-        pane_end_ms=end_ms,
-        statistic=1234.5,
-        threshold=1000.0,
-        evidence="evidence of change (e-detector)",
-        model_id="model-one",
-        blame=[Blame(feature="TEMP", weight=0.6, detail=up), Blame(feature="DEWP", weight=0.3, detail=down)],
-        summary=f"{name}, TEMP: up by about 1.2 sd; also DEWP.",
-    )
-
-
-def _alerts(stream: str, panes: int) -> list[Alert]:
-    """One is open; before it another ended as learned; elsewhere data faults, one over and one of a slice's volume."""
-    end, middle = START_MS + panes * PANE_MS, START_MS + panes // 2 * PANE_MS
-    drift = made_alert(stream, DRIFTED, middle, end)
-    learned = [
-        made_alert(stream, DRIFTED, START_MS, START_MS + k * PANE_MS, s, 2) for k, s in ((1, "open"), (3, "learned"))
-    ]
-    stuck = Blame(feature="O3", weight=1.0, detail="stuck: its value does not change any more")
-    fault = replace(learned[0], id="a-3", rule="fault", kind="fault", detector="stuck", slice="Tiantan", blame=[stuck])
-    over = replace(fault, state="resolve", pane_end_ms=START_MS + 2 * PANE_MS)
-    silent = replace(drift, id="a-4", rule="fault", kind="fault", detector="volume", slice=HOSTILE, blame=[])
-    silent = replace(silent, summary=f"{HOSTILE}: fewer events than usual.")
-    return [*learned, fault, over, drift, silent]
-
-
 def _others(config: Config, panes: int) -> list[Point]:
     end = START_MS + panes * PANE_MS
     gates = {"calibration": {"passed": True, "says": "1.2 % of held-out events"}}
     bad = {"likelihood": {"passed": False, "says": "-3 nats an event"}}
     notices = [("model-one", "promoted", gates), ("model-two", "promoted", gates), ("refused-1", "refused", bad)]
-    made = points.alert_points(_alerts(config.stream, panes))
+    made = told(config.stream, panes)
     for k, (model_id, status, figures) in enumerate(notices):
         notice = ModelNotice(
             model_id=model_id,

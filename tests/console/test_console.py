@@ -17,24 +17,22 @@ from msgspec.structs import replace
 from flowlib.table import DAY_MS
 from stream_app.config import load
 from stream_app.console import queries, shapes
-from stream_app.console.answers import FEATURE_DAYS, SLICES_MAX, NotReadableError, Store
+from stream_app.console.answers import SLICES_MAX, NotReadableError, Store
+from stream_app.console.overview import FEATURE_DAYS
 from stream_app.console.queries import POINTS_MAX, Points, open_store
 from stream_app.console.server import start_in_thread
 from stream_app.errors import DriftflowError
-from stream_app.sinks.sqlite import SQLiteSink
-from stream_app.stages.judge.policy import TOGETHER
-from stream_app.stages.points import alert_points
 from tests.console.storing import (
     DRIFTED,
     EXAMPLE,
     HOSTILE,
     PANE_MS,
     START_MS,
-    made_alert,
     write_long_store,
     write_store,
     write_wide_store,
 )
+from tests.console.telling import made_incident, tell
 
 LAST = "\U0010ffff"
 """The character that sorts after all others."""
@@ -66,15 +64,13 @@ def _serve(path: Path) -> Iterator[httpx.Client]:
 def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
     overview = client.get("/api/overview").json()["overview"]
     slices = {s["slice"]: s for s in overview["slices"]}
-    assert {name: [(a["kind"], a["says"]) for a in s["alerts"]] for name, s in slices.items()} == {
-        DRIFTED: [("drift", "TEMP: up by about 1.2 sd")],
-        HOSTILE: [("fault", "fewer events than usual.")],
-        "Tiantan": [],
+    assert {name: [(i["kind"], i["says"]) for i in s["incidents"]] for name, s in slices.items()} == {
+        DRIFTED: [("drift", "TEMP 4.1 σ higher: 12.3 against 3.5 °C usual for this hour")],
+        HOSTILE: [("fault", f"{HOSTILE} sends fewer events than usual.")],
+        "Tiantan": [("drift", "TEMP 4.1 σ higher: 12.3 against 3.5 °C usual for this hour")],
     }
-    assert [s["state"] for s in overview["slices"]] == ["drift", "fault", "ok"], "the worst comes first"
-    assert overview["states"] == {"drift": 1, "fault": 1, "ok": 1}
-    assert overview["faulty"] == 1
-    assert (overview["open"], overview["together"]) == ({"drift": 1, "fault": 1}, [])
+    assert [s["state"] for s in overview["slices"]] == ["critical", "warning", "silenced"], "the worst comes first"
+    assert overview["states"] == {"critical": 1, "warning": 1, "silenced": 1}
     assert slices[DRIFTED]["span"] == "28d"
     assert slices[DRIFTED]["share"] > 0.2 > 0.05 > slices["Tiantan"]["share"]
     assert overview["counters"] == {
@@ -87,22 +83,9 @@ def test_overview_says_what_is_wrong_where(client: httpx.Client) -> None:
         "closed_early": 0,
     }
     assert (overview["service"], overview["swaps"]) == ("model-two", 1)
-    assert (overview["opened"], overview["retrains"]) == (4, 0)
+    assert overview["retrains"] == 0
     assert [m["status"] for m in overview["models"]] == ["promoted", "promoted", "refused"]
     assert overview["models"][-1]["gates"]["likelihood"]["passed"] is False
-
-
-def test_alerts_that_are_open_come_first_and_the_others_say_how_they_ended(client: httpx.Client) -> None:
-    alerts = client.get("/api/overview").json()["overview"]["alerts"]
-    end = {"open": None, "learned": START_MS + 3 * PANE_MS, "resolve": START_MS + 2 * PANE_MS}
-    found = [(a["slice"], a["kind"], a["detector"], a["state"], a["end_ms"] == end[a["state"]]) for a in alerts]
-    assert found == [
-        (DRIFTED, "drift", "location", "open", True),
-        (HOSTILE, "fault", "volume", "open", True),
-        (DRIFTED, "drift", "location", "learned", True),
-        ("Tiantan", "fault", "stuck", "resolve", True),
-    ]
-    assert [(b["feature"], b["weight"]) for b in alerts[0]["blame"]] == [("TEMP", 0.6), ("DEWP", 0.3)]
 
 
 def test_features_are_of_all_partitions_and_of_the_newest_week_of_the_newest_model(client: httpx.Client) -> None:
@@ -122,18 +105,6 @@ def test_histograms_of_two_models_are_never_summed(tmp_path: Path) -> None:
     assert overview["features"]["entries"][0]["counts"][0] == 2 * 50
 
 
-def test_what_all_slices_together_say_is_said_of_no_slice(path: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copy(path, tmp_path / "store.sqlite"))
-    sink = SQLiteSink(copy)
-    sink.write(alert_points([replace(made_alert("beijing-air", TOGETHER, START_MS, START_MS + PANE_MS), id="a-9")]))
-    sink.close()
-    _, overview = _store(copy).overview()
-    assert overview is not None
-    assert [(a["kind"], a["says"]) for a in overview["together"]] == [("drift", "TEMP: up by about 1.2 sd")]
-    assert {row["slice"] for row in overview["slices"]} == {DRIFTED, "Tiantan", HOSTILE}
-    assert overview["open"] == {"drift": 2, "fault": 1}
-
-
 def test_the_smallest_shifts_are_shown_where_there_are_any(path: Path, tmp_path: Path) -> None:
     _, overview = _store(path).overview()
     assert overview is not None
@@ -149,11 +120,13 @@ def test_detail_has_curves_incidents_and_calibration(client: httpx.Client) -> No
     detail = client.get("/api/slice", params={"slicing": "station", "slice": DRIFTED}).json()
     assert len(detail["panes"]["t"]) == 160
     assert detail["spans"] == ["1d", "7d", "28d"]
-    drift = {"rule": "drift", "kind": "drift", "says": "TEMP: up by about 1.2 sd"}
-    assert detail["incidents"] == [
-        drift | {"start_ms": START_MS, "end_ms": START_MS + 3 * PANE_MS},
-        drift | {"start_ms": START_MS + 80 * PANE_MS, "end_ms": None},
+    spans = [(i["id"], i["severity"], i["since_ms"], i["opened_ms"], i["end_ms"]) for i in detail["incidents"]]
+    middle = START_MS + 80 * PANE_MS
+    assert spans == [
+        ("drift-0", "warning", START_MS - PANE_MS, START_MS, START_MS + 3 * PANE_MS),
+        ("drift-1", "critical", middle - PANE_MS, middle, None),
     ]
+    assert detail["marks"] == [{"at_ms": middle - PANE_MS, "text": "release 4.2", "by": "ops"}]
     assert detail["swaps"] == [{"model_id": "model-two", "time_ms": START_MS + 120 * PANE_MS}]
     assert detail["calibration"]["share"] == sorted(detail["calibration"]["share"])
     assert client.get("/api/slice", params={"slicing": "station", "slice": "nowhere"}).status_code == 404
@@ -268,7 +241,7 @@ def test_of_many_slices_the_worst_are_sent_and_the_others_found(tmp_path: Path) 
     assert overview is not None
     assert (overview["found"], len(overview["slices"])) == (1_000, SLICES_MAX)
     assert overview["slices"][0]["slice"] == "device-0999", "the one that has drifted"
-    assert overview["states"] == {"ok": 999, "drift": 1}
+    assert overview["states"] == {"ok": 999, "critical": 1}
     _, overview = store.overview("Device-077")
     assert overview is not None
     assert [s["slice"] for s in overview["slices"]] == [f"device-{k:04d}" for k in range(770, 780)]
@@ -336,36 +309,37 @@ def test_an_error_that_nobody_foresaw_is_said_on_the_page(
 
     monkeypatch.setattr(Store, "overview", broken)
     monkeypatch.setattr(Store, "detail", broken)
+    monkeypatch.setattr(Store, "incident", broken)
     answer = client.get("/api/overview")
     assert (answer.status_code, answer.json()["overview"]) == (200, None)
     assert "an error that nobody foresaw: KeyError" in answer.json()["why"]
-    answer = client.get("/api/slice")
-    assert answer.status_code == 503
-    assert "KeyError" in answer.json()["error"]
+    for question in ("slice", "incident"):
+        answer = client.get(f"/api/{question}")
+        assert answer.status_code == 503
+        assert "KeyError" in answer.json()["error"]
 
 
 def test_slices_with_any_characters_in_their_names_are_told_apart(tmp_path: Path) -> None:
     """Commas, equal signs and backslashes join and separate the tags of a stored series."""
     names = ["a", "a,slicing=station,span=1d", "a\\,slicing=station", "b|c", "%0A", "a&slice=b#?", "\U0001f600 é"]
     write_wide_store(tmp_path / "store.sqlite", names)
-    sink = SQLiteSink(tmp_path / "store.sqlite")
-    alert = made_alert("beijing-air", "a", START_MS, START_MS + PANE_MS)
-    sink.write(alert_points([replace(alert, rule="dr,ift"), replace(alert, rule="dr\\,ift", slice=names[1])]))
-    sink.close()
+    odd = made_incident("beijing-air", "a", START_MS, START_MS + PANE_MS, id="in,cident")
+    tell(tmp_path / "store.sqlite", odd, replace(odd, id="in\\,cident"), replace(odd, id="in,cident=x"))
     _, overview = _store(tmp_path / "store.sqlite").overview()
     assert overview is not None
     assert {row["slice"] for row in overview["slices"]} == set(names)
     _, found = _store(tmp_path / "store.sqlite").overview("E\u0301")
     assert found is not None
     assert [row["slice"] for row in found["slices"]] == [names[-1]], "looked for in another normal form"
-    rules = {}
+    ids = {}
     for client in _serve(tmp_path / "store.sqlite"):
         for name in names:
             detail = client.get("/api/slice", params={"slicing": "station", "slice": name, "span": "28d"}).json()
             assert (detail["slice"], detail["spans"]) == (name, ["28d"])
-            rules[name] = sorted(incident["rule"] for incident in detail["incidents"])
-    assert {name: found for name, found in rules.items() if found} == {
-        "a": ["dr,ift"],
-        names[1]: ["dr\\,ift"],
-        names[-1]: ["drift"],
+            ids[name] = sorted(incident["id"] for incident in detail["incidents"])
+        for incident_id in ("in,cident", "in\\,cident", "in,cident=x"):
+            assert client.get("/api/incident", params={"id": incident_id}).json()["line"]["id"] == incident_id
+    assert {name: found for name, found in ids.items() if found} == {
+        "a": ["in,cident", "in,cident=x", "in\\,cident"],
+        names[-1]: [f"{names[-1]}-{START_MS}"],
     }

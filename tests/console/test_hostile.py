@@ -76,12 +76,26 @@ ESCAPED = VALUES.map(quote_from_bytes).map(str.encode)
 BAD_ESCAPES = st.sampled_from(
     [b"%", b"%z", b"%00", b"%ff", b"%ed%a0%80", b"%u1234", b"%%%", b"+", b"%0d%0a", b";", b"#"]
 )
-NAMES = st.sampled_from([b"find", b"slicing", b"slice", b"span", b"x", b"find[]", b""])
+NAMES = st.sampled_from([b"find", b"slicing", b"slice", b"span", b"id", b"x", b"find[]", b""])
 PARAMETERS = st.lists(
     st.tuples(NAMES, st.one_of(ESCAPED, BAD_ESCAPES)).map(lambda pair: b"=".join(pair)), max_size=12
 ).map(b"&".join)
 PATHS = st.one_of(
-    st.sampled_from([b"/", b"/api/overview", b"/api/slice", b"/static/app.js", b"/api/", b"//", b"/static/", b"*"]),
+    st.sampled_from(
+        [
+            b"/",
+            b"/api/overview",
+            b"/api/slice",
+            b"/api/incident",
+            b"/api/acting",
+            b"/api/act",
+            b"/static/app.js",
+            b"/api/",
+            b"//",
+            b"/static/",
+            b"*",
+        ]
+    ),
     st.tuples(st.just(b"/static/"), st.one_of(ESCAPED, BAD_ESCAPES)).map(b"".join),
     ESCAPED.map(lambda path: b"/" + path),
 )
@@ -150,8 +164,9 @@ def test_a_head_has_no_body_and_what_changes_nothing_is_all_that_is_allowed(hand
 
 
 def test_slices_that_are_not_there_have_no_page(handle: Handle) -> None:
-    for name in (b"a" * 10_000, b"%00", b"%ff", b"'%3B%20DROP%20TABLE%20points"):
+    for name in (b"a" * 10_000, b"%00", b"%ff", b"'%3B%20DROP%20TABLE%20points", b""):
         assert ask(handle, request(b"/api/slice?slicing=station&slice=" + name))[0] == 404
+        assert ask(handle, request(b"/api/incident?id=" + name))[0] == 404
 
 
 # Stored rows ----------------------------------------------------------------------------------------------------------
@@ -174,7 +189,12 @@ TIMES = st.one_of(
     st.binary(max_size=5),
     st.integers(START_MS, START_MS + 10**9),
 )
-MEASUREMENTS = st.sampled_from(["windows", "alerts", "models", "activations", "counters", "pit", "retrains", "health"])
+MEASUREMENTS = st.sampled_from(
+    [
+        *("windows", "incidents", "strange_events", "actions", "models", "activations", "counters", "pit"),
+        *("retrains", "health"),
+    ]
+)
 
 
 @st.composite
@@ -222,13 +242,15 @@ def rows_of(path: Path) -> list[tuple[Any, ...]]:
 
 
 def answers(path: Path) -> dict[str, Any]:
-    """Both answers as the server would send them; the overview."""
+    """All answers as the server would send them; the overview."""
     store = Store(path, "beijing-air")
     _, overview = store.overview()
     assert overview is not None
     for row in overview["slices"]:
         detail = store.detail(row["slicing"], row["slice"])
         json.dumps(detail, allow_nan=False, ensure_ascii=False).encode()
+    for row in [*overview["open"], *overview["past"]]:
+        json.dumps(store.incident(row["id"]), allow_nan=False, ensure_ascii=False).encode()
     json.dumps(overview, allow_nan=False, ensure_ascii=False).encode()
     return overview
 

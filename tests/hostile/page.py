@@ -1,4 +1,4 @@
-"""The consumer of the embedded store: the console, asked for both of its answers."""
+"""The consumer of the embedded store: the console, asked for what is there and for one slice."""
 
 from __future__ import annotations
 

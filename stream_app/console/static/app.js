@@ -1,7 +1,7 @@
 "use strict";
 // Asks every two seconds whether there is something new, and shows it.
 
-const state = { etag: "", overview: null, detail: null, chosen: null, span: "", find: "", polled: 0, asked: 0, text: "" };
+const state = { etag: "", overview: null, detail: null, incident: null, chosen: null, span: "", find: "", polled: 0, asked: 0, text: "" };
 const POLL_MS = 2000;
 
 async function poll() {
@@ -52,21 +52,39 @@ const isChosen = (s) => Boolean(state.chosen) && s.slice === state.chosen.slice 
 async function show(overview) {
   state.overview = overview;
   $("waiting").hidden = true;
-  $("main").hidden = false;
   state.chosen ??= overview.slices[0]; // the worst comes first
   showVerdict(overview);
+  keepingKey(() => showIncidents(overview, choose));
   showTiles(overview);
   showLeftOut(overview);
   showHealth(overview);
   showSlices(overview, isChosen, choose);
-  showAlerts(overview.alerts, choose);
   showFeatures(overview.features);
   showModels(overview);
-  if (state.chosen) await showDetail();
+  showView();
+  if (opened()) await showIncident();
+  else if (state.chosen) await showDetail();
 }
 
-function choose(slice) {
-  state.chosen = slice;
+// Which of the two views: the page, or one incident, as the address says.
+function showView() {
+  $("main").hidden = Boolean(opened());
+  $("incident").hidden = !opened();
+}
+
+async function showIncident() {
+  const id = opened(), answer = await fetch(`/api/incident?${new URLSearchParams({ id })}`, { cache: "no-store" });
+  const found = await answer.json();
+  if (id !== opened()) return; // another one was chosen meanwhile
+  state.incident = answer.ok ? found : null;
+  if (answer.ok) keepingKey(() => showWhole(state.incident, state.overview, choose));
+  else showMissing(found.error);
+  draw();
+}
+
+function choose({ slicing, slice }) {
+  state.chosen = { slicing, slice };
+  if (opened()) { location.hash = ""; return; }
   showSlices(state.overview, isChosen, choose);
   showDetail().catch(failed);
 }
@@ -81,7 +99,7 @@ async function showDetail() {
   if (text === state.text) return;
   state.text = text;
   state.detail = JSON.parse(text);
-  $("slice-title").textContent = nameOf(state.detail.slice);
+  $("slice-title").textContent = nameOf(state.detail);
   $("strange-span").textContent = lasting(state.detail.strange.span);
   showSpans(state.detail, (span) => { state.span = span; showDetail().catch(failed); });
   showCalibrationText(state.detail);
@@ -89,6 +107,10 @@ async function showDetail() {
 }
 
 function draw() {
+  if (opened()) {
+    if (state.incident) drawPicture(state.incident, state.overview.time_ms);
+    return;
+  }
   if (!state.detail) return;
   drawLikelihood(state.detail, state.overview.time_ms);
   drawStrange(state.detail, state.overview.time_ms);
@@ -102,4 +124,12 @@ $("find").addEventListener("input", () => {
   clearTimeout(finding);
   finding = setTimeout(() => { state.find = $("find").value; state.etag = ""; refresh(); }, 200);
 });
+addEventListener("hashchange", () => {
+  if (!state.overview) return;
+  showView();
+  scrollTo(0, 0);
+  (opened() ? showIncident() : show(state.overview)).catch(failed);
+});
+rememberName();
+followActing();
 poll();

@@ -1,5 +1,5 @@
 "use strict";
-// The three charts. Colours come from the style sheet, so light and dark need no second set.
+// The charts. Colours come from the style sheet, so light and dark need no second set.
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const DAY_S = 86400;
@@ -30,11 +30,14 @@ function shade(u, from, to, fill) {
 
 function dashed(u, at, stroke) {
   const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
-  if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+  if (x >= u.bbox.left && x <= u.bbox.left + u.bbox.width) line(u, x, stroke, [5, 4]);
+}
+
+function line(u, x, stroke, dash) {
   u.ctx.save();
   u.ctx.strokeStyle = stroke;
   u.ctx.lineWidth = 1.5 * devicePixelRatio;
-  u.ctx.setLineDash([5 * devicePixelRatio, 4 * devicePixelRatio]);
+  u.ctx.setLineDash(dash.map((n) => n * devicePixelRatio));
   u.ctx.beginPath();
   u.ctx.moveTo(x, u.bbox.top);
   u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
@@ -63,24 +66,61 @@ function hatch(u, from, to, stroke) {
   u.ctx.restore();
 }
 
-// Time in drift and time under a data fault: incidents that overlap are one band, or the tint would add up.
-function bands(incidents, kind, end) {
+const BANDS = [["silenced", "--chance"], ["info", "--info-band"], ["warning", "--warn-band"], ["critical", "--bad-band"]];
+
+// Time in incidents: those that overlap are one band, or the tint would add up.
+function bands(spans, end) {
   const joined = [];
-  for (const i of incidents.filter((i) => i.kind === kind)) {
+  for (const i of [...spans].sort((a, b) => a.since_ms - b.since_ms)) {
     const last = joined[joined.length - 1], to = i.end_ms ?? end;
-    if (last && i.start_ms <= last[1]) last[1] = Math.max(last[1], to);
-    else joined.push([i.start_ms, to]);
+    if (last && i.since_ms <= last[1]) last[1] = Math.max(last[1], to);
+    else joined.push([i.since_ms, to]);
   }
   return joined;
 }
 
+function drawBands(u, spans, end) {
+  for (const [severity, fill] of BANDS) {
+    for (const [from, to] of bands(spans.filter((i) => i.severity === severity), end)) shade(u, from / 1000, to / 1000, colour(fill));
+  }
+  for (const [from, to] of bands(spans.filter((i) => i.kind === "fault"), end)) hatch(u, from / 1000, to / 1000, colour("--warn"));
+}
+
+// Lines with words at their heads, as many rows deep as they need not to lie on each other.
+function flags(u, lines) {
+  const size = 11 * devicePixelRatio, ends = [], right = u.bbox.left + u.bbox.width;
+  u.ctx.save();
+  u.ctx.font = `${size}px system-ui, sans-serif`;
+  u.ctx.textBaseline = "top";
+  u.ctx.textAlign = "left";
+  for (const { at, text, stroke, dash } of [...lines].sort((a, b) => a.at - b.at)) {
+    const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
+    if (x < u.bbox.left || x > right) continue;
+    line(u, x, stroke, dash);
+    const words = text.length > 28 ? `${text.slice(0, 27)}…` : text, width = u.ctx.measureText(words).width;
+    const left = Math.min(x + 4 * devicePixelRatio, right - width);
+    let row = ends.findIndex((taken) => taken < left);
+    if (row < 0) row = ends.length;
+    ends[row] = left + width + size / 2;
+    const top = u.bbox.top + 2 * devicePixelRatio + row * size * 1.3;
+    if (row > 5) continue;
+    u.ctx.globalAlpha = 0.75; // what is drawn beneath shines through
+    u.ctx.fillStyle = colour("--panel");
+    u.ctx.fillRect(left - 2, top - 1, width + 4, size * 1.25);
+    u.ctx.globalAlpha = 1;
+    u.ctx.fillStyle = stroke;
+    u.ctx.fillText(words, left, top);
+  }
+  u.ctx.restore();
+}
+
+const markFlags = (marks) => marks.map((m) => ({ at: m.at_ms / 1000, text: m.text || "mark", stroke: colour("--ink"), dash: [] }));
+
 function overlay(detail, end) {
   return (u) => {
-    const faults = bands(detail.incidents, "fault", end);
-    for (const [from, to] of faults) shade(u, from / 1000, to / 1000, colour("--warn-band"));
-    for (const [from, to] of bands(detail.incidents, "drift", end)) shade(u, from / 1000, to / 1000, colour("--bad-band"));
-    for (const [from, to] of faults) hatch(u, from / 1000, to / 1000, colour("--warn"));
+    drawBands(u, detail.incidents, end);
     for (const s of detail.swaps) dashed(u, s.time_ms / 1000, colour("--swap"));
+    flags(u, markFlags(detail.marks));
   };
 }
 
@@ -111,7 +151,7 @@ function put(id, options, data, say) {
 const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 
 function nameIncidents(detail, seconds) {
-  return detail.incidents.filter((i) => i.start_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity))
+  return detail.incidents.filter((i) => i.since_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity))
     .map((i) => ` · ${KIND[i.kind]}: ${i.says}`).join("");
 }
 
@@ -123,14 +163,19 @@ function heights(values) {
   return [low - pad, high + pad];
 }
 
-function drawLikelihood(detail, end) {
-  const { t, log_prob: values, model_id: models } = detail.panes;
+// Two models are not on one scale: the curve breaks between them.
+function broken({ t, log_prob: values, model_id: models }) {
   const xs = [], ys = [];
   for (let k = 0; k < t.length; k++) {
     if (k && models[k] !== models[k - 1]) { xs.push((t[k - 1] + t[k]) / 2000); ys.push(null); }
     xs.push(t[k] / 1000);
     ys.push(values[k] ?? null);
   }
+  return [xs, ys];
+}
+
+function drawLikelihood(detail, end) {
+  const [xs, ys] = broken(detail.panes);
   put("likelihood", {
     scales: { x: { range: period(xs) }, y: { range: heights(ys) } },
     axes: [timeAxis(), axis({ size: 52 })],
@@ -168,4 +213,33 @@ function drawCalibration(detail) {
       { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }],
     bands: [{ series: [2, 1], fill: colour("--chance") }],
   }, [alpha, chance.map(([low]) => Math.max(low, floor * 0.7)), chance.map(([, high]) => Math.max(high, floor * 0.7)), alpha, seen(share)]);
+}
+
+const MEASURES = {
+  log_prob: ["How likely its events are", "Average log-likelihood of the events of each pane, in nats: lower means stranger. The curve breaks where a new model takes over."],
+  events: ["Events a pane", "Events of each pane."],
+  missing: ["Missing values", "Missing values an event, pane by pane."],
+};
+const CURVES = ["--accent", "--bad", "--swap", "--warn", "--good"];
+
+// An incident: its slices before, in and after it; when it began, opened and ended; what people did meanwhile.
+function drawPicture(found, end) {
+  const { span, curves, marks, measure } = found;
+  drawn.get("picture")?.destroy();
+  drawn.delete("picture");
+  if (!curves.length) return;
+  const tables = curves.map((c) => (measure === "log_prob" ? broken(c) : [c.t.map((ms) => ms / 1000), c[measure]]));
+  const data = uPlot.join(tables), xs = data[0];
+  const edges = [{ at: span.since_ms / 1000, text: "since", stroke: colour("--soft"), dash: [2, 3] },
+    { at: span.opened_ms / 1000, text: "opened", stroke: colour("--bad"), dash: [] },
+    ...(span.end_ms === null ? [] : [{ at: span.end_ms / 1000, text: "ended", stroke: colour("--good"), dash: [] }])];
+  const range = measure === "log_prob" ? heights(data.slice(1).flat().filter((y) => y !== undefined))
+    : [0, Math.max(0.05, ...data.slice(1).flat().filter((y) => y !== undefined && y !== null)) * 1.15];
+  put("picture", {
+    scales: { x: { range: period(xs) }, y: { range } },
+    axes: [timeAxis(), axis({ size: 52 })],
+    series: [{}, ...curves.map((_, k) => ({ stroke: colour(CURVES[k]), width: 1.4, spanGaps: false, points: dots(xs, colour(CURVES[k])) }))],
+    hooks: { drawClear: [(u) => { drawBands(u, [span], end); }], draw: [(u) => flags(u, [...edges, ...markFlags(marks)])] },
+  }, data, (k) => `${moments(xs[k])} UTC · ${curves.map((c, n) => [c, data[n + 1][k]]).filter(([, y]) => y !== null && y !== undefined)
+    .map(([c, y]) => `${nameOf(c)}: ${figure(y)}`).join(" · ")}`);
 }

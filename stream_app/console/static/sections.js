@@ -7,9 +7,8 @@ const count = (n) => Number(n ?? 0).toLocaleString("en");
 const moment = (ms) => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 const KIND = { drift: "drift", fault: "data fault" };
 const MARK = { drift: "▲", fault: "◆" };
-const TOGETHER = "__all__";
-const INTAKE = "intake";
-const nameOf = (slice) => (slice === TOGETHER ? "all slices together" : slice || "all");
+const NO_SLICE = { __all__: "all slices together", __other__: "slices without a place of their own" };
+const nameOf = ({ slicing, slice }) => NO_SLICE[slice] ?? (slice || (slicing ? "all" : "all events"));
 
 function spanWords(span) {
   const words = { s: "second", m: "minute", h: "hour", d: "day" };
@@ -36,20 +35,18 @@ function replaceKeepingFocus(host, nodes) {
   if (at >= 0) (nodes.find((n) => n.getAttribute("aria-pressed") === "true") ?? nodes[at])?.focus({ preventScroll: true });
 }
 
-function showVerdict(o) {
-  const { drift = 0, fault = 0, ok = 0 } = o.states;
-  const n = drift + fault + ok, all = n === 1 ? "the only slice" : `all ${count(n)} slices`;
-  const part = (k) => `${count(k)} of ${count(n)} slice${n === 1 ? "" : "s"} ${k === 1 ? "has" : "have"}`;
-  const together = o.together.filter((a) => a.kind === "drift"), drifted = drift || together.length;
-  const inflow = o.intake.length; // what is wrong with events as they arrive, of whatever slice
-  $("verdict").className = drifted ? "drift" : fault || inflow ? "fault" : "ok";
-  $("verdict").textContent = [
-    drift ? `${part(drift)} drifted: events there no longer look like those the model learned from.` : "",
-    ...together.map((a) => `All slices together have drifted: ${a.says.replace(/\.$/, "")}.`),
-    drifted || !n ? "" : fault || inflow ? "No drift." : `No drift: ${all} behave${n === 1 ? "s" : ""} as the model expects.`,
-    inflow ? `Events do not come as they should: ${[...new Set(o.intake.map((a) => a.detector.replace("_", " ")))].join(", ")}.` : "",
-    o.faulty ? `${part(o.faulty)} a data fault.` : "",
-  ].filter(Boolean).join(" ");
+// The same for what lies deeper: it has a key.
+function keepingKey(replace) {
+  const key = document.activeElement?.dataset?.key;
+  replace();
+  if (key) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+// The sentence is the server's: it follows from the incidents that are open, and from nothing else.
+function showVerdict({ headline, last_ended: ended }) {
+  $("verdict").className = headline.tone;
+  $("verdict").textContent = headline.says + (headline.tone === "ok" && ended
+    ? ` The last one ended on ${moment(ended.end_ms).slice(0, 10)}: ${ended.ended}.` : "");
 }
 
 function showHealth({ health }) {
@@ -67,8 +64,7 @@ function showTiles(o) {
   const c = o.counters;
   const tiles = [
     [count(c.received), "events received"],
-    [`${count(o.open.drift)} / ${count(o.open.fault)}`, "drift / data faults open now"],
-    [count(o.opened), "alerts opened so far"],
+    [count(o.open_count + o.past_count), "incidents so far"],
     [count(o.retrains), "times a new model was asked for"],
     [count(o.swaps), "models swapped in"],
     [`${count(c.late)} / ${count(c.rejected)} / ${count(c.duplicate)}`, "events late / rejected / duplicate"],
@@ -86,11 +82,11 @@ function showSlices(o, isChosen, choose) {
   $("slices-more").textContent = !all ? "None yet: no pane has been closed." : !o.found ? "No slice has that in its name."
     : o.found > o.slices.length ? `The worst ${count(o.slices.length)} of ${count(o.found)}. Find the others by name.` : "";
   replaceKeepingFocus($("slices"), o.slices.map((s) => {
-    const found = s.alerts.map((a) => make("small", { class: `says ${a.kind}` }, `${MARK[a.kind]} ${KIND[a.kind]}: ${a.says}`));
+    const found = s.incidents.map((i) => make("small", { class: `says ${i.severity}` }, `${MARK[i.kind]} ${i.severity}: ${i.says}`));
+    if (!found.length) found.push(make("small", {}, o.unlisted ? "in no incident that names its slices" : "in no incident"));
     return make("button", { class: `slice ${s.state}`, type: "button", "aria-pressed": String(isChosen(s)), "data-slice": s.slice, title: s.slice, onclick: () => choose(s) },
       make("b", {}, s.slice || "all"), make("span", { class: "share" }, percent(s.share)),
-      ...(o.slicings > 1 ? [make("small", {}, s.slicing)] : []), ...(found.length ? found : [make("small", {}, "as expected")]),
-      ...showShifts(s.shifts));
+      ...(o.slicings > 1 ? [make("small", {}, s.slicing)] : []), ...found, ...showShifts(s.shifts));
   }));
 }
 
@@ -154,32 +150,6 @@ function featureCard({ feature, moved, counts }) {
   return make("div", { class: moved >= FAR ? "feature far" : "feature" },
     make("header", {}, make("b", { title: feature }, feature), make("span", { class: "moved" }, none ? "no values" : moved.toFixed(2))),
     make("div", { class: "track" }, bar), histogram(feature, counts));
-}
-
-const OVER = { resolve: "no longer so", learned: "a newer model takes it for normal" };
-
-function showAlerts(alerts, choose) {
-  const rows = alerts.map((a) => {
-    const name = a.slice === TOGETHER ? nameOf(a.slice) : a.rule === INTAKE ? "all events"
-      : make("button", { type: "button", class: "link", onclick: () => choose(a) }, nameOf(a.slice));
-    const state = a.end_ms === null ? [make("b", {}, "open")] : [OVER[a.state], make("small", {}, moment(a.end_ms))];
-    const detector = a.rule === a.kind ? a.detector : `${a.detector}, rule ${a.rule}`;
-    return make("tr", { class: a.end_ms === null ? `open ${a.kind}` : "over" }, make("td", { class: "when" }, moment(a.start_ms)),
-      make("td", { class: "until" }, ...state),
-      make("td", { class: "tight" }, make("span", { class: `kind ${a.kind}` }, `${MARK[a.kind]} ${KIND[a.kind]}`), make("small", {}, detector)),
-      make("td", { class: "tight" }, name), make("td", { class: "says" }, ...findings(a)));
-  });
-  if (!rows.length) rows.push(make("tr", {}, make("td", { colspan: "5" }, "No alerts so far.")));
-  $("alerts").tBodies[0].replaceChildren(...rows);
-}
-
-// Each finding once, with the features that share it.
-function findings({ blame, says }) {
-  const of = new Map();
-  for (const b of blame) of.set(b.detail, [...(of.get(b.detail) ?? []), b]);
-  if (!of.size) return [says];
-  return [...of].map(([detail, features]) => make("div", {}, make("b", {}, features.map((b) => b.feature).join(", ")), ` ${detail} `,
-    make("span", { class: "part" }, percent(features[0].weight, 0))));
 }
 
 function showModels(o) {

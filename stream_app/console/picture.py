@@ -1,0 +1,89 @@
+"""An incident's own view: its last message whole, its thread, what people said, and curves of some of its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from flowlib.table import DAY_MS
+from schemas.bounds import MILLIS_MAX
+from schemas.incidents import Incident
+from stream_app.console import people, threads
+from stream_app.console.queries import Points
+from stream_app.console.rows import Row
+
+CURVES_MAX = 5
+"""Slices of an incident that are drawn."""
+
+ACTIONS_MAX = 2_000
+STRANGE_MAX = 20
+"""Messages of single strange events that are shown."""
+
+_BEFORE_MS = 14 * DAY_MS
+_MEASURES = {"missing": "missing", "volume": "events", "silence": "events", "intake": "events"}
+
+
+def incident(points: Points, incident_id: str) -> Row | None:
+    """Everything about one incident; None where there is no such incident."""
+    messages = points.thread(incident_id)
+    if not messages:
+        return None
+    last = messages[-1]
+    record: Incident = last["record"]
+    actions = points.newest("actions", ACTIONS_MAX)
+    from_ms, to_ms = _period(record)
+    curves = _curves(points, record, from_ms, to_ms)
+    return {
+        "line": threads.line(last),
+        "record": threads.builtins(record),
+        "span": threads.span(last),
+        "thread": [threads.message(row) for row in messages],
+        "answers": people.answers_to(actions, incident_id),
+        "marks": [mark for mark in people.marks(actions) if from_ms <= mark["at_ms"] <= to_ms],
+        "curves": curves,
+        "measure": _MEASURES.get(record.detector, "log_prob"),
+        "left_out": points.left_out,
+    }
+
+
+def state_of(points: Points, record_id: str) -> str | None:
+    """``open`` or ``over``; None where neither an incident nor strange events have that id."""
+    messages = points.thread(record_id)
+    if messages:
+        return "open" if threads.is_open(messages[-1]) else "over"
+    strange = points.newest("strange_events", STRANGE_MAX)
+    return "over" if any(row["record"].id == record_id for row in strange) else None
+
+
+def _period(record: Incident) -> tuple[int, int]:
+    """From two weeks before it began, or as long as it has lasted, to a fifth of that after its last message."""
+    before = max(_BEFORE_MS, record.pane_end_ms - record.since_ms)
+    return max(record.since_ms - before, 0), min(record.pane_end_ms + before // 5, MILLIS_MAX)
+
+
+def _curves(points: Points, record: Incident, from_ms: int, to_ms: int) -> list[Row]:
+    """Panes of its first slices; of some slices of the slicing where it is about all of them together."""
+    places = threads.places(record)
+    slicings = {member.slicing for member in record.members} - {""}
+    if slicings and not places:
+        rows = points.lasts("windows")
+        places = sorted({(row["slicing"], row["slice"]) for row in rows if row["slicing"] in slicings})
+    made = (_curve(slicing, name, points.curve(slicing, name, "pane", from_ms, to_ms)) for slicing, name in places)
+    return list(islice((curve for curve in made if curve["t"]), CURVES_MAX))
+
+
+def _curve(slicing: str, name: str, panes: Sequence[Row]) -> Row:
+    return {
+        "slicing": slicing,
+        "slice": name,
+        "t": [row["time_ms"] for row in panes],
+        "log_prob": [row.get("log_prob_mean") for row in panes],
+        "events": [row.get("seen") for row in panes],
+        "missing": [_missing(row) for row in panes],
+        "model_id": [row["model_id"] for row in panes],
+    }
+
+
+def _missing(row: Row) -> float | None:
+    seen = row.get("seen", 0)
+    return row["missing"] / seen if seen else None

@@ -1,0 +1,69 @@
+"""The two requests by which the page answers: may I, and this is what I say."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from stream_app.console.acting import BODY_MAX, Answer, Desk
+from stream_app.console.answers import Store
+from stream_app.errors import DriftflowError
+
+_ONLY_SHOWS = "This console only shows: it was started without a configuration to send by."
+_FOREIGN = "this was not sent by the console's own page, or the console was started anew: load the page again"
+
+
+def answering(store: Store, desk: Desk | None) -> list[Route]:
+    """The routes; without a desk they say that nothing can be sent from here."""
+
+    def acting(_: Request) -> Response:
+        why = desk.fault() if desk else _ONLY_SHOWS
+        return JSONResponse({"ready": not why, "token": desk.token if desk and not why else "", "why": why})
+
+    async def act(request: Request) -> Response:
+        if desk is None:
+            return _refused(403, _ONLY_SHOWS)
+        if not desk.is_ours(request.headers):
+            return _refused(403, _FOREIGN)
+        body = await _body(request)
+        if body is None:
+            return _refused(413, f"an answer has at most {BODY_MAX:,} bytes")
+        try:
+            answer = msgspec.json.decode(body, type=Answer)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            return _refused(400, f"this is no answer: {error}")
+        return await run_in_threadpool(_send, store, desk, answer)
+
+    return [Route("/api/acting", acting), Route("/api/act", act, methods=["POST"])]
+
+
+def _send(store: Store, desk: Desk, answer: Answer) -> Response:
+    try:
+        state = store.state_of(answer.incident_id)
+        if state is None:
+            return _refused(404, "no such incident, or nothing stored of it yet")
+        if state == "over" and answer.verb != "feedback":
+            return _refused(409, "it is over already")
+        return JSONResponse({"sent": desk.send(answer).id}, status_code=202)
+    except DriftflowError as error:
+        return _refused(503, str(error))
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; None where it is too long."""
+    body = b""
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY_MAX:
+                return None
+    except ClientDisconnect:
+        return b""
+    return body
+
+
+def _refused(status: int, why: str) -> Response:
+    return JSONResponse({"error": why}, status_code=status)
