@@ -23,6 +23,9 @@ ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 OTHER = "__other__"
 """Slice of the events whose own slice came after ``windows.max_slices`` others."""
 
+TOGETHER = "__all__"
+"""Slice of what is about the sum of all slices."""
+
 UNIT = 1_024
 """Event scores are counted in parts of one standard deviation, those of :data:`flowlib.channels.UNIT`."""
 

@@ -43,6 +43,7 @@ class SlicingPanes:
         rows: ``(m, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says; those that depend on a model
             are of the one in ``models`` alone.
         parts: the same, model by model.
+        others: of each pane, the model and row ``(w,)`` of the events that share ``__other__``, model by model.
     """
 
     slicing: str
@@ -52,13 +53,14 @@ class SlicingPanes:
     models: list[str]
     rows: Ints
     parts: list[ModelPart]
+    others: list[list[tuple[str, Ints]]]
 
 
 def merge_blocks(
     layout: PaneLayout, slicing: str, panes: Sequence[tuple[int, list[PaneBlock]]], kept: Collection[str]
 ) -> SlicingPanes:
     """Panes, each with its start and blocks; slices come in the order of their names. Those that are not ``kept`` share
-    ``__other__``.
+    ``__other__``, which is no slice unless it is ``kept`` itself.
 
     Where source partitions swap one after the other, a slice may have two models in one pane: evidence is made of each,
     and in the windows the one with more rows stays.
@@ -71,11 +73,14 @@ def merge_blocks(
         for name in block.slices
     ]
     keys, rows = _in_order(layout, keys, _rows(layout, blocks))
+    others: list[list[tuple[str, Ints]]] = [[] for _ in panes]
+    if OTHER not in kept:
+        keys, rows = _apart(keys, rows, others)
     cells = list(dict.fromkeys([key[:2] for key in keys]))
     starts = [start for start, _ in panes]
     models, whole = _one_model_each(layout, keys, cells, rows)
     edges, names = _edges([k for k, _ in cells], len(panes)), [name for _, name in cells]
-    return SlicingPanes(slicing, starts, edges, names, models, whole, _parts(keys, cells, rows, len(panes)))
+    return SlicingPanes(slicing, starts, edges, names, models, whole, _parts(keys, cells, rows, len(panes)), others)
 
 
 def _rows(layout: PaneLayout, blocks: list[PaneBlock]) -> Ints:
@@ -94,6 +99,17 @@ def _in_order(layout: PaneLayout, keys: list[Key], rows: Ints) -> tuple[list[Key
     order = sorted(range(len(keys)), key=keys.__getitem__)
     first = [i for i, k in enumerate(order) if i == 0 or keys[k] != keys[order[i - 1]]]
     return [keys[order[i]] for i in first], layout.merge_sorted(rows[order], np.array(first))
+
+
+def _apart(keys: list[Key], rows: Ints, others: list[list[tuple[str, Ints]]]) -> tuple[list[Key], Ints]:
+    """Slices alone; what shares ``__other__`` in each pane goes to ``others``."""
+    named = [name != OTHER for _, name, _ in keys]
+    if all(named):
+        return keys, rows
+    for i, (k, name, model) in enumerate(keys):
+        if name == OTHER:
+            others[k].append((model, rows[i]))
+    return [key for key, is_slice in zip(keys, named, strict=True) if is_slice], rows[np.array(named)]
 
 
 def _edges(panes: list[int], n: int) -> list[int]:
@@ -134,6 +150,6 @@ def _one_model_each(
 
 def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) -> set[str]:
     """Names that keep windows of their own: those known, then new ones in order as long as there is room."""
-    names = {name for block in blocks for name in block.slices}
+    names = {name for block in blocks for name in block.slices} - {OTHER}
     room = max(slices_max - len(known), 0)
     return (names & known.keys()) | set(sorted(names - known.keys())[:room])

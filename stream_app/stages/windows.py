@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import DAY_MS, Ints
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import OTHER, PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
@@ -99,6 +99,10 @@ class Ring:
                 self.rows[place], self.bucket[place] = 0, number
             self.rows[place, slices] += of_bucket[j]
 
+    def keep(self, numbers: Ints) -> None:
+        """Only these slices stay, numbered anew."""
+        self.rows = self.rows[:, numbers]
+
     def forget_model(self, slices: Ints) -> None:
         """Zero the model-dependent columns: likelihoods of two models are never summed."""
         self.rows[:, slices, MODEL_FREE:] = 0
@@ -172,10 +176,13 @@ class SlicingWindows:
             for ring in self.rings.values():
                 ring.forget_model(np.array(fresh, dtype=np.int64))
 
-    def has_room(self, names: Iterable[str], model_id: str) -> bool:
-        """Whether slices are known, and their model was this one in their last pane."""
+    def has_room(self, names: Iterable[str], model_id: str, slices_max: int) -> bool:
+        """Whether slices that have events change nothing here: they are known, and their model was this one in their
+        last pane, or they have no place.
+        """
         index, model = self.index, self.model
-        return all(name in index and model[index[name]] == model_id for name in names)
+        full = len(index) >= slices_max
+        return all(model[index[name]] == model_id if name in index else full or name == OTHER for name in names)
 
     def enter(self, panes: SlicingPanes, layout: PaneLayout) -> tuple[Ints, Ints]:
         """Add final panes of slices that were admitted to every ring.
@@ -211,13 +218,21 @@ class SlicingWindows:
             self.last[number] = start
         self._entered = []
 
-    def has_events(self, name: str, pane_start_ms: int) -> bool:
-        """Whether a slice had events in the longest span that ends with a pane, which was entered, others after it
-        perhaps too. Panes ascend from call to call.
-        """
-        self._note(pane_start_ms)
+    def idle(self, pane_start_ms: int) -> Ints:
+        """Numbers of the slices without events in the longest span that ends with a pane, as far as was entered."""
+        self._note(math.inf)
         span, length = max(self.of_span.items())
-        return self.last[self.index[name]] // length > pane_start_ms // length - span // length
+        last = np.array(self.last, dtype=np.int64) // length
+        return np.flatnonzero(last <= pane_start_ms // length - span // length)
+
+    def keep(self, numbers: Ints) -> None:
+        """Only the slices of these numbers stay, ascending: they are numbered anew."""
+        self._note(math.inf)
+        stay, names = numbers.tolist(), list(self.index)
+        self.index = {names[i]: k for k, i in enumerate(stay)}
+        self.model, self.last = [self.model[i] for i in stay], [self.last[i] for i in stay]
+        for ring in self.rings.values():
+            ring.keep(numbers)
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""

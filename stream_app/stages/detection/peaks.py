@@ -1,10 +1,10 @@
-"""Open alerts of a rule: where the evidence for each was largest, and what remains of it.
+"""Slices that a rule has found: where the evidence for each was largest, and what remains of it.
 
-An open alert ends by evidence: that against the change, since its own was largest. Of each channel that speaks for it
+What was found ends by evidence: that against the change, since its own was largest. Of each channel that speaks for it
 the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then is the
 likelihood ratio of "still so" to "normal again"; where another bet has gained since, the change has become smaller, and
-the R of that one over the most it has been since counts as well. The alert is over where that of every channel has
-fallen to ``resolve / open``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
+the R of that one over the most it has been since counts as well. It is over where that of every channel has fallen to
+``resolve``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ STEPS = 128.0
 """Steps of ``log(1 + R)`` to a nat."""
 
 HIGH = 51_200
-"""Steps from which on the evidence of an open alert is taken down, by half of it: uint16 ends at 65,535."""
+"""Steps from which on the evidence of a slice is taken down, by half of it: uint16 ends at 65,535."""
 
 _ACCUSED = 0.1
-"""Channels whose part of the mixture is this share of ``open`` or more speak for an open alert."""
+"""Channels whose part of the mixture is this share of the floor or more speak for what was found."""
 
 _SMALLER = 4.0
 """Nats that a bet gains while a larger one falls, where the change has become smaller and is not over."""
 
 
 class Peaks:
-    """The open alerts of one rule on the slices of one slicing, m of them, with c channels and w bets in all.
+    """What one rule has found on the slices of one slicing, m of them, with c channels and w bets in all.
 
     Args:
-        open_: evidence that opens one.
+        floor: evidence from which on a slice is followed.
         weights: ``(w,)`` of the bets.
         first: ``(c,)`` column of each channel's first bet.
 
@@ -40,17 +40,16 @@ class Peaks:
         numbers: ``(m,)`` of the slices, ascending.
     """
 
-    def __init__(self, open_: float, weights: Floats, first: Ints) -> None:
-        self._log_open, self._weights, self._first = np.log(open_), weights, first
-        self._least = np.log(open_ * _ACCUSED)
+    def __init__(self, floor: float, weights: Floats, first: Ints) -> None:
+        self._weights, self._first = weights, first
+        self._least = np.log(floor * _ACCUSED)
         c, w = len(first), len(weights)
         self._channel = np.repeat(np.arange(c), np.diff(np.append(first, w)))
         self.numbers = np.zeros(0, dtype=np.int64)
-        # Log of the channel's part of the mixture at its peak (−inf where it does not speak for the alert) and the
-        # column of its largest bet then; the steps of every bet then, and the most they have been since.
+        # Log of the channel's part of the mixture at its peak (−inf where it does not speak for it) and the column of
+        # its largest bet then; the steps of every bet then, and the most they have been since.
         self._mixed, self._bet = np.zeros((0, c)), np.zeros((0, c), dtype=np.int64)
         self._level, self._since = np.zeros((0, w), dtype=np.int64), np.zeros((0, w), dtype=np.int64)
-        self._loud: dict[int, Bools] = {}
 
     def parts(self, steps: Ints) -> tuple[Floats, Floats]:
         """Each bet's part of the mixture ``(m, w)`` and the log of each channel's ``(m, c)``; −inf where it is 0."""
@@ -58,26 +57,13 @@ class Peaks:
         with np.errstate(divide="ignore"):
             return parts, np.log(np.add.reduceat(parts, self._first, axis=1))
 
-    def renewed(self, now: Floats, asked: Bools) -> Bools:
-        """Whether another channel of the alerts that are ``asked`` about ``(m,)`` has come to ``open`` by itself since
-        that was asked last.
-
-        Args:
-            now: ``(m, c)`` of :meth:`parts`.
-        """
-        renewed = np.zeros(len(self.numbers), dtype=bool)
-        loud = now >= self._log_open
-        for k in np.flatnonzero(asked).tolist():
-            i = int(self.numbers[k])
-            before = self._loud.get(i)
-            if before is None:
-                self._loud[i], renewed[k] = loud[k], loud[k].any()
-            elif (new := loud[k] & ~before).any():
-                self._loud[i], renewed[k] = before | new, True
-        return renewed
+    @property
+    def mixed(self) -> Floats:
+        """Log of each channel's part of the mixture at its peak ``(m, c)``; −inf where it does not speak for it."""
+        return self._mixed
 
     def add(self, numbers: Ints) -> None:
-        """Alerts that open on slices ``(j,)`` that have none."""
+        """Slices ``(j,)`` that are followed from now on."""
         if not len(numbers):
             return
         at = np.searchsorted(self.numbers, numbers)
@@ -88,7 +74,7 @@ class Peaks:
         )
 
     def remaining(self, now: Floats, parts: Floats, steps: Ints) -> Floats:
-        """The largest ``R / R at the peak`` of the channels that speak for each alert ``(m,)``, in [0, 1].
+        """The largest ``R / R at the peak`` of the channels that speak for each slice ``(m,)``, in [0, 1].
 
         Args:
             now, parts: of :meth:`parts`.
@@ -96,15 +82,15 @@ class Peaks:
         """
         accused = (now >= self._least) | (self._mixed > -np.inf)
         none = ~accused.any(axis=1)
-        if none.any():  # it opens by many small parts
+        if none.any():  # it was found by many small parts
             accused[none] = now[none] >= now[none].max(axis=1, keepdims=True) + np.log(_ACCUSED)
         rising = accused & (now >= self._mixed)
         if rising.any():
             self._rise(rising, now, steps)
         np.maximum(self._since, steps, out=self._since)
         speaks = (self._since - self._level > _SMALLER * STEPS) & (parts > 1.0)
-        alert, channel = np.nonzero(self._mixed > -np.inf)
-        speaks[alert, self._bet[alert, channel]] = True
+        slice_, channel = np.nonzero(self._mixed > -np.inf)
+        speaks[slice_, self._bet[slice_, channel]] = True
         fallen = np.maximum.reduceat(np.where(speaks, steps - self._since, -np.inf), self._first, axis=1) / STEPS
         still = accused & (now > 0.0)  # below that nothing speaks for it any more
         return np.asarray(np.exp(np.where(still, fallen, -np.inf).max(axis=1)))
@@ -119,7 +105,7 @@ class Peaks:
         self._level, self._since = np.where(bets, steps, self._level), np.where(bets, steps, self._since)
 
     def lower(self, which: Bools) -> None:
-        """Take the peaks of alerts ``(m,)`` down by half of :data:`HIGH`, as their bets are. Channels that spoke for it
+        """Take the peaks of slices ``(m,)`` down by half of :data:`HIGH`, as their bets are. Channels that spoke for it
         much less than the others are out: near 0 nothing can fall.
         """
         lowered = self._mixed[which] - HIGH // 2 / STEPS
@@ -128,19 +114,23 @@ class Peaks:
             steps[which] -= np.minimum(steps[which], HIGH // 2)
 
     def forget(self, which: Bools) -> None:
-        """Alerts ``(m,)`` that are over."""
-        for i in self.numbers[which].tolist():
-            self._loud.pop(i, None)
-        stay = ~which
+        """Slices ``(m,)`` of which it is over."""
+        self._stay(~which)
+
+    def keep(self, numbers: Ints) -> None:
+        """Only slices of these numbers stay, ascending; they are numbered anew."""
+        self._stay(np.isin(self.numbers, numbers))
+        self.numbers = np.searchsorted(numbers, self.numbers)
+
+    def _stay(self, stay: Bools) -> None:
         self.numbers, self._mixed, self._bet = self.numbers[stay], self._mixed[stay], self._bet[stay]
         self._level, self._since = self._level[stay], self._since[stay]
 
-    def to_state(self) -> tuple[list[Any], list[Any]]:
-        """Peaks, and channels that were loud, of each alert, for a snapshot."""
-        peaks = zip(self.numbers.tolist(), self._mixed, self._bet, self._level, self._since, strict=True)
-        return [list(peak) for peak in peaks], [[i, loud] for i, loud in sorted(self._loud.items())]
+    def to_state(self) -> list[Any]:
+        """The peaks of each slice, for a snapshot."""
+        return [*zip(self.numbers.tolist(), self._mixed, self._bet, self._level, self._since, strict=True)]
 
-    def restore(self, peaks: list[Any], loud: list[Any]) -> None:
+    def restore(self, peaks: list[Any]) -> None:
         """Take a state of :meth:`to_state` back."""
         self.numbers = np.array([i for i, *_ in peaks], dtype=np.int64)
         c, w = len(self._first), len(self._weights)
@@ -148,4 +138,3 @@ class Peaks:
         self._bet = np.array([bet for _, _, bet, *_ in peaks], dtype=np.int64).reshape(-1, c)
         self._level = np.array([level for *_, level, _ in peaks], dtype=np.int64).reshape(-1, w)
         self._since = np.array([since for *_, since in peaks], dtype=np.int64).reshape(-1, w)
-        self._loud = {i: np.array(of_alert) for i, of_alert in loud}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.codecs import Partial
-from schemas.pane_layout import NO_HIGH, NO_LOW, PaneLayout
+from schemas.pane_layout import NO_HIGH, NO_LOW, TOGETHER, PaneLayout
 from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.stages.watch.judging import References
@@ -75,6 +75,8 @@ class PartialChecker:
             return "a block has no slices"
         if block.slicing not in self._slicings:
             return f"slicing {block.slicing!r} is not one of {', '.join(self._slicings)}"
+        if TOGETHER in block.slices:
+            return f"a block has a slice {TOGETHER!r}, which is the name of all of them"
         unknown = block.columns.keys() - self._sizes.keys()
         if unknown:
             return f"column {min(unknown)!r} of a block is none of ours"

@@ -2,7 +2,7 @@
 time.
 
     blocks ─► merged ─► rolling windows ─► points
-                 └────► evidence ─► pane by pane: rules ─► verdicts ─► policy ─► alerts, retrain requests
+                 └────► evidence ─► pane by pane: rules ─► what they have found, sums of the ordinary slices ─► evidence
 
 As long as no slice is new and none has another model, panes wait for each other; what comes out does not depend on how
 many did.
@@ -14,23 +14,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.pane_layout import OTHER, PaneLayout
-from schemas.records import PaneBlock
-from stream_app.config import Config, RuleConfig
-from stream_app.stages.judge.policy import TOGETHER
-from stream_app.stages.judge.retraining import OffsetMarks, thin
+import numpy as np
+
+from schemas.pane_layout import PaneLayout
+from schemas.records import PaneBlock, PaneClosed
+from stream_app.config import Config
 from stream_app.stages.merging import SlicingPanes, kept_names, merge_blocks
 from stream_app.stages.outputs import Outputs, Point
-from stream_app.stages.points import alert_points, retrain_point
 from stream_app.stages.watch import messages
-from stream_app.stages.watch.judging import References, RuleState, verdicts
+from stream_app.stages.watch.judging import References, RuleState
+from stream_app.stages.watch.sending import PaneMessages
 from stream_app.stages.watch.state import WatchState
 
 TOGETHER_MAX = 200_000
 """Numbers in the rows of panes that wait for each other: what evidence is made of at a time stays in the cache."""
-
-Marks = dict[int, list[tuple[int, int]]]
-"""Source partition to the ``(pane_end_ms, offset_end)`` of its markers."""
 
 Blocks = dict[str, list[PaneBlock]]
 """Blocks of a pane by slicing."""
@@ -38,11 +35,11 @@ Blocks = dict[str, list[PaneBlock]]
 
 @dataclass(frozen=True, slots=True)
 class _Final:
-    """A final pane that waits: its blocks, and the markers that came before it was final."""
+    """A final pane that waits: its blocks, and the markers of the source partitions that are sent on with it."""
 
     start_ms: int
     blocks: Blocks
-    marks: Marks
+    markers: list[PaneClosed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +47,17 @@ class _Rule:
     """A rule that goes through panes of one slicing."""
 
     name: str
-    config: RuleConfig
     state: RuleState
+    grouped: bool
     panes: Iterator[bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Panes of one slicing, merged: what is to be said of each."""
+    """Panes of one slicing, merged: what is to be said of each, and what its slices are called by number."""
 
     panes: SlicingPanes
+    names: list[str]
     points: list[list[Point]]
     rules: list[_Rule]
 
@@ -91,6 +89,7 @@ class FinalPanes:
         self._partition, self._references, self._out = partition, references, out
         self._waiting: list[_Final] = []
         self._model, self._rows = "", 0
+        self._bucket_ms = max(next(iter(state.windows.values())).of_span.items())[1]
         self._left = math.inf if slice_panes_max is None else slice_panes_max
 
     @property
@@ -98,8 +97,9 @@ class FinalPanes:
         """Whether as many panes of a slice were taken in as may be."""
         return self._left <= 0
 
-    def add(self, start_ms: int, blocks: list[PaneBlock], marks: Marks) -> None:
-        """Take the next final pane in, with the markers that came since the one before."""
+    def add(self, start_ms: int, blocks: list[PaneBlock], markers: list[PaneClosed]) -> None:
+        """Take the next final pane in, with the markers that are sent on with it."""
+        self._give_back(start_ms)
         models = {block.model_id for block in blocks}
         if self._waiting and not self._fits(blocks, models):
             self.finish()
@@ -108,103 +108,123 @@ class FinalPanes:
             of_slicing[block.slicing].append(block)
         if not self._waiting and len(models) == 1:
             self._admit(of_slicing, *models)
-        self._waiting.append(_Final(start_ms, of_slicing, marks))
+        self._waiting.append(_Final(start_ms, of_slicing, markers))
         self._model = self._model or min(models, default="")
-        known = sum([len(windows.index) for windows in self._state.windows.values()])
+        known = sum(self._slices().values())
         self._left -= max(known, 1)
         self._rows += known
         if len(models) > 1 or self._rows * self._layout.width >= TOGETHER_MAX:
             self.finish()
 
+    def skip(self, start_ms: int, markers: list[PaneClosed]) -> None:
+        """The next final pane held nothing, and is not gone through."""
+        self.finish()
+        pane = PaneMessages(self._config, self._partition, start_ms)
+        self._out.messages += pane.close(self._slices(), 0, [], (), markers)
+
+    def _slices(self) -> dict[str, int]:
+        return {slicing: len(windows.index) for slicing, windows in self._state.windows.items()}
+
+    def _give_back(self, start_ms: int) -> None:
+        """Take the places of slices that have had no events for as long as anything looks back, and of which nothing is
+        being found; once in each bucket of the longest span.
+        """
+        state, bucket = self._state, start_ms // self._bucket_ms
+        if bucket == state.bucket:
+            return
+        state.bucket = bucket
+        if any(len(windows.idle(start_ms)) for windows in state.windows.values()):
+            self.finish()  # panes that wait may hold events of theirs
+            for slicing in state.windows:
+                self._give_back_of(slicing, start_ms)
+
+    def _give_back_of(self, slicing: str, start_ms: int) -> None:
+        state, windows = self._state, self._state.windows[slicing]
+        rules = [rule for (_, of), rule in state.rules.items() if of == slicing]
+        goes = np.setdiff1d(windows.idle(start_ms), np.concatenate([[-1], *(rule.followed for rule in rules)]))
+        if not len(goes):
+            return
+        stay = np.setdiff1d(np.arange(len(windows.index)), goes)
+        windows.keep(stay)
+        state.known[slicing].forget()
+        for rule in rules:
+            rule.keep(stay)
+
     def _fits(self, blocks: list[PaneBlock], models: set[str]) -> bool:
         """Whether a pane may wait with those that do: all of one model, no slice new or of another model before."""
         windows, model = self._state.windows, self._model or min(models, default="")
-        return models <= {model} and all(windows[block.slicing].has_room(block.slices, model) for block in blocks)
+        most = self._config.windows.max_slices
+        return models <= {model} and all(windows[block.slicing].has_room(block.slices, model, most) for block in blocks)
 
     def _admit(self, blocks: Blocks, model_id: str) -> None:
         for slicing, own in blocks.items():
             windows = self._state.windows[slicing]
             kept = kept_names(own, windows.index, self._config.windows.max_slices)
-            names = {name if name in kept else OTHER for block in own for name in block.slices}
-            windows.admit(dict.fromkeys(sorted(names), model_id))
+            windows.admit(dict.fromkeys(sorted(kept), model_id))
 
     def finish(self) -> None:
         """Go through the panes that wait."""
         waiting, self._waiting, self._model, self._rows = self._waiting, [], "", 0
         if not waiting:
             return
-        runs = [self._run(slicing, waiting) for slicing in self._state.windows]
+        runs = [run for slicing in self._state.windows if (run := self._run(slicing, waiting))]
+        slices = self._slices()
         for k, pane in enumerate(waiting):
-            add_marks(self._state, pane.marks)
-            for run in runs:
-                if run is not None:
-                    self._go_on(run, k)
-            end_ms = pane.start_ms + int(self._config.windows.pane)
-            self._ask(end_ms)
-            self._state.policy.forget(end_ms)
-            thin(self._state.offset_marks.values(), end_ms)
+            self._go_on(k, pane, runs, slices)
 
     def _run(self, slicing: str, waiting: list[_Final]) -> _Run | None:
         """Panes of a slicing, entered into its windows, and its rules on their way; None where it has no slices."""
         config, state, layout, references = self._config, self._state, self._layout, self._references
         windows, known = state.windows[slicing], state.known[slicing]
         of_panes = [(pane.start_ms, pane.blocks[slicing]) for pane in waiting]
-        if not (windows.index or of_panes[0][1]):
+        if not (windows.index or any(blocks for _, blocks in of_panes)):
             return None
         # Where a pane is of several models, only its merged rows tell whose each slice is.
         kept = windows.index.keys() | kept_names(of_panes[0][1], windows.index, config.windows.max_slices)
         panes = merge_blocks(layout, slicing, of_panes, kept)
         windows.admit(dict(zip(panes.names, panes.models, strict=True)))
+        if not windows.index:
+            return _Run(panes, [], [[] for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
         parts, everywhere = known.parts(layout, panes, numbers, windows, references)
-        slices = len(windows.index)
+        whole = not config.event.slicings[config.slicing_names.index(slicing)]  # of one slice at most
         rules = [
-            _Rule(name, rule, of_rule, of_rule.update(parts, everywhere, slices, rule.together and slices > 1))
-            for (name, of), of_rule in state.rules.items()
-            if of == slicing
-            for rule in [config.rules[name]]
-        ]
-        return _Run(panes, points, rules)
-
-    def _go_on(self, run: _Run, k: int) -> None:
-        """Let every rule of a slicing look at the next pane."""
-        config, state, slicing = self._config, self._state, run.panes.slicing
-        start_ms, end_ms = (start := run.panes.starts_ms[k]), start + int(config.windows.pane)
-        models = run.panes.models[run.panes.edges[k] : run.panes.edges[k + 1]]
-        if models:
-            state.service = min(set(models), key=lambda model: (-models.count(model), model))
-        self._out.points += run.points[k]
-        for rule in run.rules:
-            speaks = next(rule.panes)
-            pending = state.policy.pending(rule.name, slicing, end_ms)
-            if not speaks and not pending:
-                continue
-            said = verdicts(
-                rule.name, rule.config, rule.state, slicing, (start_ms, end_ms), state.windows[slicing], pending
+            _Rule(
+                name,
+                rule,
+                config.rules[name].together and rule.groups and not whole,
+                rule.update(parts, everywhere, len(windows.index)),
             )
-            alerts = state.policy.judge(said)
-            if alerts:
-                self._out.messages += messages.alerts(config, self._partition, alerts)
-                self._out.points += alert_points(alerts)
+            for (name, of), rule in state.rules.items()
+            if of == slicing
+        ]
+        return _Run(panes, list(windows.index), points, rules)
 
-    def _ask(self, end_ms: int) -> None:
-        state, start_ms = self._state, end_ms - int(self._config.windows.pane)
-        if not state.retraining.is_due(end_ms):
-            return
-        alerts = state.policy.open_alerts(
-            state.retraining.rules,
-            state.retraining.faults,
-            lambda slicing, slice_: slice_ == TOGETHER or state.windows[slicing].has_events(slice_, start_ms),
-        )
-        request = state.retraining.ask(end_ms, alerts, state.service, state.marks_at(end_ms)) if alerts else None
-        if request is not None:
-            self._out.messages += messages.request(self._config, self._partition, request)
-            self._out.points.append(retrain_point(request, self._partition))
+    def _go_on(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
+        """Let every rule look at the next pane, and send what it says."""
+        send = PaneMessages(self._config, self._partition, pane.start_ms)
+        events, models = 0, list[str]()
+        for run in runs:
+            panes, a, b = run.panes, run.panes.edges[k], run.panes.edges[k + 1]
+            self._out.points += run.points[k]
+            models += panes.models[a:b]
+            if panes.slicing == self._config.slicing_names[0]:
+                rows = [panes.rows[a:b], *(row[None] for _, row in panes.others[k])]
+                events = sum(int(self._layout.get(of, "seen").sum()) for of in rows)
+            for model_id, row in panes.others[k]:
+                send.other(panes.slicing, model_id, row)
+            for rule in run.rules:
+                self._look(rule, run, send)
+        blocks = [block for own in pane.blocks.values() for block in own]
+        self._out.messages += send.close(slices, events, models, blocks, pane.markers)
 
-
-def add_marks(state: WatchState, marks: Marks) -> None:
-    """Move the marks of markers into the state."""
-    for source, ends in marks.items():
-        state.offset_marks.setdefault(source, OffsetMarks()).add(ends)
+    def _look(self, rule: _Rule, run: _Run, send: PaneMessages) -> None:
+        slicing, speaks = run.panes.slicing, next(rule.panes)
+        if rule.grouped:
+            for part, sums in zip(run.panes.parts, rule.state.group_sums(), strict=True):
+                if sums is not None:
+                    send.group(rule.name, slicing, part.model_id, sums)
+        if speaks:
+            send.found(rule.name, slicing, rule.state.settle(), run.names, self._state.windows[slicing].model)

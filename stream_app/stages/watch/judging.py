@@ -1,4 +1,4 @@
-"""The rules over a final pane: a verdict for each rule and slice that has something to say."""
+"""What the rules remember of slices, and where these stand in the models' references."""
 
 from __future__ import annotations
 
@@ -10,39 +10,47 @@ import numpy as np
 from flowlib.reference.reference import Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
-from stream_app.config import Config, RuleConfig
-from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
-from stream_app.stages.detection.detectors import Part
-from stream_app.stages.detection.mixture import Cause, Mixture, Said
+from stream_app.config import Config
+from stream_app.config.promise import floor
+from stream_app.config.registries import DETECTOR_OPTIONS
+from stream_app.stages.detection.causes import Found
+from stream_app.stages.detection.detectors import GroupSums, Part
+from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.pane_statistic import PaneStatistic
-from stream_app.stages.judge.policy import TOGETHER, Verdict
 from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.watch.noticing import DAYS, smallest
 from stream_app.stages.windows import SlicingWindows
 
-CAUSES_MAX = 3
-"""Causes that a verdict names."""
-
 STANDING_MAX = 1_024
 """Rows of a reference that detectors keep what they have worked out of."""
-
-Span = tuple[int, int]
-"""Event time ``[start_ms, end_ms)``."""
 
 References = Mapping[str, Sequence[Reference]]
 """Model id to what is normal under it, for each slicing."""
 
 
 class RuleState(Protocol):
-    """What a rule remembers of the slices of one slicing; number 0 is all slices together, the others count from 1."""
+    """What a rule remembers of the slices of one slicing, by number."""
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, grouped: bool) -> Iterator[bool]:
-        """Take panes in, one at each step; False where :meth:`settle` has then nothing to say, unless it is asked. See
+    groups: bool
+    """Whether it has a word for the sums over many slices."""
+
+    @property
+    def followed(self) -> Ints:
+        """Numbers of the slices that it has found, and that are not over."""
+
+    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int) -> Iterator[bool]:
+        """Take panes in, one at each step; False where :meth:`settle` has then nothing to say. See
         :meth:`Mixture.update`.
         """
 
-    def settle(self, why: Mapping[int, bool]) -> dict[int, Said]:
-        """What it says of slices in the pane taken in last, by number; see :meth:`Mixture.settle`."""
+    def group_sums(self) -> list[GroupSums | None]:
+        """Sums over the ordinary slices of each model's part; see :meth:`Mixture.group_sums`."""
+
+    def settle(self) -> Found:
+        """What it says of slices in the pane taken in last; see :meth:`Mixture.settle`."""
+
+    def keep(self, numbers: Ints) -> None:
+        """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""
 
     def to_state(self) -> Any:
         """Plain values and arrays for a snapshot."""
@@ -51,11 +59,12 @@ class RuleState(Protocol):
         """Take a state of :meth:`to_state` back."""
 
 
-def rule_state(config: Config, rule: RuleConfig, layout: PaneLayout) -> RuleState:
+def rule_state(config: Config, name: str, layout: PaneLayout) -> RuleState:
     """A rule before the first pane."""
+    rule = config.rules[name]
     if rule.detectors[0] in DETECTOR_OPTIONS:
-        return PaneStatistic(rule, layout)
-    return Mixture(config, rule, layout)
+        return PaneStatistic(config, rule, layout)
+    return Mixture(config, rule, layout, floor(config, name))
 
 
 MODELS_MAX = 8
@@ -70,6 +79,10 @@ class Known:
         self._rows: dict[str, Ints] = {}
         self._notices: dict[str, dict[str, Floats]] = {}
         self._standings: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = {}
+
+    def forget(self) -> None:
+        """Look all slices up again: they have other numbers."""
+        self._rows, self._notices, self._standings = {}, {}, {}
 
     def rows(self, model_id: str, reference: Reference, names: Sequence[str]) -> Ints:
         """``(m,)`` for all m slices by number."""
@@ -142,57 +155,3 @@ class Known:
             standing = {}
             self._standings[role, model_id] = known.tobytes(), standing
         return standing
-
-
-def verdicts(
-    name: str,
-    rule: RuleConfig,
-    state: RuleState,
-    slicing: str,
-    pane_ms: Span,
-    windows: SlicingWindows,
-    pending: Mapping[str, bool],
-) -> list[Verdict]:
-    """What a rule says of the slices that it has something to say of, or that an incident is ``pending`` of; and why,
-    but not of those where nobody asks (False there): of them only that they are over, or that there is something new.
-    """
-    number = {slice_: 0 if slice_ == TOGETHER else windows.index[slice_] + 1 for slice_ in pending}
-    said = state.settle({number[slice_]: why for slice_, why in pending.items()})
-    # Where events call a slice so, nobody could tell its alerts from those of all slices.
-    said.pop(windows.index.get(TOGETHER, -2) + 1, None)
-    if not said:
-        return []
-    names, models = [TOGETHER, *windows.index], windows.model
-    service = max(sorted(set(models)), key=models.count)
-    found = []
-    for i in sorted(said, key=names.__getitem__):
-        of, causes = said[i], said[i].causes
-        found.append(
-            Verdict(
-                rule=name,
-                kind=DETECTOR_KINDS[rule.detectors[0]],
-                detector=causes[0].detector if causes else rule.detectors[0],
-                slicing=slicing,
-                slice=names[i],
-                pane_start_ms=pane_ms[0],
-                pane_end_ms=pane_ms[1],
-                model_id=models[i - 1] if i else service,
-                statistic=of.remaining if of.remaining < rule.resolve else of.statistic,
-                remaining=of.remaining,
-                renewed=of.renewed,
-                evidence="statistic" if isinstance(state, PaneStatistic) else "evidence of change (e-detector)",
-                says=causes[0].detail if causes else "",
-                blame=_blame(causes),
-            )
-        )
-    return found
-
-
-def _blame(causes: list[Cause]) -> tuple[tuple[str, float, str], ...]:
-    """Features of the first causes, each once, with their share of the evidence."""
-    total = sum(cause.weight for cause in causes[:CAUSES_MAX]) or 1.0
-    blame: dict[str, tuple[str, float, str]] = {}
-    for cause in causes[:CAUSES_MAX]:
-        for feature in cause.features:
-            blame.setdefault(feature, (feature, min(max(cause.weight / total, 0.0), 1.0), cause.detail))
-    return tuple(blame.values())

@@ -1,23 +1,22 @@
 """WATCH: one step over consecutive messages of a partials partition.
 
     block ─► pending        marker ─► which panes have all source partitions closed?
-                                        └─► merge blocks ─► rolling windows ─► evidence ─► verdicts ─► policy ─► alerts
-                                                                  └─► points                              └─► retrain
-                                                                  request
+                                        └─► merge blocks ─► rolling windows ─► evidence ─► what is above the floor,
+                                                                  └─► points               and a marker, to JUDGE
 
 Panes become final in order and slices in sorted order, so what comes out is a function of what arrived, not of how the
-source partitions interleaved.
+source partitions interleaved. Each pane that is final and was gone through, or that a source partition has closed by a
+marker of its own, has one marker; the others held nothing.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from flowlib.reference.reference import QUIET_PANES_MAX
 from schemas.codecs import Partial
 from schemas.intake import Refusal, take_in
-from schemas.records import PaneBlock, PaneClosed
+from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
@@ -25,7 +24,7 @@ from stream_app.stages.decisions import Joined, PassedOver
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.watch.checking import Known, PartialChecker
-from stream_app.stages.watch.finals import FinalPanes, Marks, add_marks
+from stream_app.stages.watch.finals import FinalPanes
 from stream_app.stages.watch.judging import References
 from stream_app.stages.watch.state import WatchState
 
@@ -65,10 +64,10 @@ class WatchStage:
             slice_panes_max: after so many panes of a slice the step stops; None for no bound. What comes of the
                 messages does not depend on it.
         """
-        out, marks = Outputs(), defaultdict[int, list[tuple[int, int]]](list)
+        out = Outputs()
         finals = FinalPanes(self.config, self._layout, state, partition, known.references, out, slice_panes_max)
         partials = [message for message in partials if message.offset >= state.next_offset]
-        waits = not self._finalise(state, finals, known.references, {})
+        waits = not self._finalise(state, finals, known.references)
         for message in partials:
             if waits:
                 break
@@ -86,20 +85,11 @@ class WatchStage:
             state.taken += 1
             if isinstance(partial, PaneBlock):
                 self._keep(state, partial)
-            else:
-                marks[partial.partition].append((partial.pane_end_ms, partial.offset_end))
-                if self._close(state, partial):
-                    waits = not self._finalise(state, finals, known.references, marks)
+            elif state.mark(partial):
+                waits = not self._finalise(state, finals, known.references)
         finals.finish()
         out.unfinished = waits and finals.full
-        add_marks(state, marks)
         return out
-
-    def _close(self, state: WatchState, marker: PaneClosed) -> bool:
-        """Note how far a source partition has closed its panes; True where the others may have waited for it."""
-        before_ms = state.closed_ms.get(marker.partition, 0)
-        state.closed_ms[marker.partition] = max(before_ms, marker.pane_end_ms)
-        return before_ms <= state.final_ms
 
     def _take_in(self, message: PartialMessage, partition: int) -> Partial | Refusal:
         partial = take_in("partials", self.config.stream, message.value, message.headers)
@@ -135,7 +125,7 @@ class WatchStage:
         if isinstance(decision, PassedOver):
             self.pass_over(state, decision.partition, decision.from_ms, decision.to_ms)
         else:
-            state.join(decision.partition, decision.from_ms)
+            state.join(decision.partition)
             if decision.from_ms > 0:
                 self.pass_over(state, decision.partition, 0, decision.from_ms)
 
@@ -156,37 +146,44 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
-    def _finalise(self, state: WatchState, finals: FinalPanes, references: References, marks: Marks) -> bool:
-        """Finalise every pane that all source partitions have closed or been passed over in, oldest first; the first of
-        them takes the marks along. False where one was scored by a model that is not here yet, or is too many: it
-        waits, and those after it.
+    def _finalise(self, state: WatchState, finals: FinalPanes, references: References) -> bool:
+        """Finalise every pane that all source partitions have closed or been passed over in, oldest first. False where
+        one was scored by a model that is not here yet, or is too many: it waits, and those after it.
         """
         closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
-        for start in self._due(state, closed_ms):
+        for start, gone_through in self._due(state, closed_ms):
+            end = start + self._pane_ms
             blocks = [block for _, block in sorted(state.pending.get(start, {}).items())]
             if finals.full or not references.keys() >= {*(block.model_id for block in blocks), *state.models()}:
                 return False
             state.pending.pop(start, None)
-            finals.add(start, blocks, {source: [*ends] for source, ends in marks.items()})
-            marks.clear()
-            state.final_ms = start + self._pane_ms
-            state.busy_ms = state.final_ms if blocks else state.busy_ms
+            markers = state.take_markers(start, end)
+            if gone_through:
+                finals.add(start, blocks, markers)
+            else:
+                finals.skip(start, markers)
+            state.final_ms = end
+            state.busy_ms = end if blocks else state.busy_ms
         state.final_ms = max(state.final_ms, closed_ms)
+        state.ends = {end for end in state.ends if end > closed_ms}
         return True
 
-    def _due(self, state: WatchState, closed_ms: int) -> Iterator[int]:
+    def _due(self, state: WatchState, closed_ms: int) -> Iterator[tuple[int, bool]]:
         """Starts of the panes up to a time: those with blocks, and after the first of them those without, in which
-        slices are silent. Of a gap only the first are gone through, in however many steps.
+        slices are silent; of a gap only the first, in however many steps. Of the others only those that end where a
+        source partition has closed one; False beside them.
         """
-        pane_ms = self._pane_ms
-        reached_ms, busy_ms = (state.final_ms, state.busy_ms) if state.busy_ms else (closed_ms, closed_ms)
+        pane_ms, done_ms, busy_ms = self._pane_ms, state.final_ms, state.busy_ms
+        ends = sorted(end for end in state.ends if done_ms < end <= closed_ms)
         for start in [*sorted(start for start in state.pending if start + pane_ms <= closed_ms), closed_ms]:
             # Only now, when the pane before is final, it is known how many slices are silent.
-            if reached_ms < start:
-                yield from range(reached_ms, min(start, busy_ms + _quiet_panes(state) * pane_ms), pane_ms)
+            while busy_ms and done_ms < min(start, busy_ms + _quiet_panes(state) * pane_ms):
+                yield done_ms, True
+                done_ms += pane_ms
+            yield from ((end - pane_ms, False) for end in ends if done_ms < end <= start)
             if start < closed_ms:
-                yield start
-            reached_ms = busy_ms = start + pane_ms
+                yield start, True
+                done_ms = busy_ms = start + pane_ms
 
 
 def _quiet_panes(state: WatchState) -> int:

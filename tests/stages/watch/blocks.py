@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from flowlib.reference.reference import Reference
 from flowlib.table import Ints
-from schemas.codecs import Partial, decode_event, encode_partials
-from schemas.records import Alert, PaneBlock, PaneClosed, RetrainRequest
-from stream_app.config import Config, Duration, RuleConfig
+from schemas.codecs import Partial, decode_evidence, encode_partials
+from schemas.evidence import EvidenceClosed, EvidenceColumns, PaneEvidence
+from schemas.records import PaneBlock, PaneClosed
+from stream_app.config import Config, RuleConfig
+from stream_app.config.alerts import MONTH_MS
+from stream_app.config.registries import DETECTOR_KINDS
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, Change, World
-from stream_app.stages.outputs import Outputs
+from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
@@ -22,13 +26,18 @@ DRIFT = ["location", "scale", "dependence", "likelihood", "categories", "variati
 FAULT = ["missing", "stuck", "silence", "volume"]
 
 
-def config_of(world: World, open_: float = 10_000.0, cooldown_ms: int = 0) -> Config:
-    """Its stream with both default rules, opening at a level."""
-    rules = {
-        "drift": RuleConfig(detectors=DRIFT, open=open_, retrain=True, cooldown=Duration(cooldown_ms)),
-        "fault": RuleConfig(detectors=FAULT, open=open_, cooldown=Duration(cooldown_ms)),
-    }
-    return msgspec.structs.replace(world.config, rules=rules)
+def promising(config: Config, floor: float) -> Config:
+    """A stream whose rules speak of a slice from so much evidence on."""
+    each = MONTH_MS / int(config.windows.pane) * len(config.rules) / floor
+    return msgspec.structs.replace(
+        config, alerts=msgspec.structs.replace(config.alerts, false_incidents_per_month=each)
+    )
+
+
+def config_of(world: World, floor: float = 10_000.0) -> Config:
+    """Its stream with both default rules, which speak from so much evidence on."""
+    rules = {"drift": RuleConfig(detectors=DRIFT, retrain=True), "fault": RuleConfig(detectors=FAULT)}
+    return promising(msgspec.structs.replace(world.config, rules=rules), floor)
 
 
 def block(world: World, number: int, rows: Ints, model: str = "m", partition: int = 0) -> PaneBlock:
@@ -67,12 +76,59 @@ def panes(
     return out
 
 
+@dataclass(frozen=True)
+class Word:
+    """What a rule says of a slice in a pane."""
+
+    pane: int
+    rule: str
+    slice_: str
+    model: str
+    at: int
+    columns: EvidenceColumns
+
+    @property
+    def statistic(self) -> float:
+        """Its evidence."""
+        return float(self.columns.statistic[self.at])
+
+    @property
+    def remaining(self) -> float:
+        """What remains of it."""
+        return float(self.columns.remaining[self.at])
+
+    @property
+    def detectors(self) -> list[str]:
+        """Those of its causes, the one to name first before the others."""
+        return [list(DETECTOR_KINDS)[i] for i in self.columns.detector[self.at].tolist() if i >= 0]
+
+
+def words_of(messages: Iterable[Outgoing]) -> tuple[list[Word], list[EvidenceClosed]]:
+    """What messages for JUDGE say, slice by slice, and their markers."""
+    words, closed = list[Word](), list[EvidenceClosed]()
+    for message in messages:
+        if message.role != "evidence":
+            continue
+        record = decode_evidence(message.value, dict(message.headers))
+        if isinstance(record, EvidenceClosed):
+            closed.append(record)
+            continue
+        assert isinstance(record, PaneEvidence)
+        pane, columns = (
+            (record.pane_start_ms - START_MS) // PANE_MS,
+            EvidenceColumns.decode(record.columns, len(record.slices)),
+        )
+        pairs = zip(record.slices, record.models, strict=True)
+        words += [Word(pane, record.rule, name, model, i, columns) for i, (name, model) in enumerate(pairs)]
+    return words, closed
+
+
 class Watching:
     """WATCH on one partials partition, message by message.
 
     Attributes:
-        alerts: all, in order, each with the number of its pane.
-        requests: for a model.
+        words: all, in order.
+        closed: the markers, in order.
         slice_panes_max: of each step.
         steps: how many there were.
     """
@@ -80,8 +136,8 @@ class Watching:
     def __init__(self, config: Config, references: dict[str, Reference], sources: int = 1) -> None:
         self.stage, self.state = WatchStage(config), WatchState.empty(config, sources)
         self.known = Known({model_id: [reference] for model_id, reference in references.items()})
-        self.alerts: list[tuple[int, Alert]] = []
-        self.requests: list[RetrainRequest] = []
+        self.words: list[Word] = []
+        self.closed: list[EvidenceClosed] = []
         self._offset = 0
         self.slice_panes_max: int | None = None
         self.steps = 0
@@ -102,14 +158,17 @@ class Watching:
                 all_.messages += out.messages
                 all_.points += out.points
                 self.steps, going = self.steps + 1, out.unfinished
-        for message in all_.messages:
-            record = decode_event(message.value, message.headers)
-            if isinstance(record, Alert):
-                self.alerts.append(((record.pane_start_ms - START_MS) // PANE_MS, record))
-            elif isinstance(record, RetrainRequest):
-                self.requests.append(record)
+        words, closed = words_of(all_.messages)
+        self.words += words
+        self.closed += closed
         return all_
 
     def told(self) -> Sequence[tuple[int, str, str, str]]:
-        """Pane, state, slice and detector of each alert."""
-        return [(pane, alert.state, alert.slice, alert.detector) for pane, alert in self.alerts]
+        """Pane, ``found`` or ``over``, slice and detector of each slice that comes to the floor, or is over."""
+        followed, out = set[tuple[str, str]](), list[tuple[int, str, str, str]]()
+        for word in self.words:
+            key, over = (word.rule, word.slice_), word.remaining < self.stage.config.rules[word.rule].resolve
+            if over or key not in followed:
+                out.append((word.pane, "over" if over else "found", word.slice_, word.detectors[0]))
+            followed = followed - {key} if over else followed | {key}
+        return out

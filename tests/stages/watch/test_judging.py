@@ -15,7 +15,7 @@ from stream_app.config import Duration, RuleConfig
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.pane_statistic import PaneStatistic
-from stream_app.stages.judge.policy import TOGETHER
+from schemas.pane_layout import TOGETHER
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.judging import MODELS_MAX, Known, rule_state
 from stream_app.stages.watch.state import WatchState

@@ -1,6 +1,15 @@
 """Detectors, one file each. Add yours here and the generic checks test it."""
 
-from stream_app.stages.detection.detectors.base import Detector, Evidence, Kind, Make, Part
+from stream_app.stages.detection.detectors.base import (
+    Detector,
+    Evidence,
+    GroupSums,
+    Kind,
+    Make,
+    Part,
+    Said,
+    group_evidence,
+)
 from stream_app.stages.detection.detectors.categories import CategoriesDetector
 from stream_app.stages.detection.detectors.dependence import DependenceDetector
 from stream_app.stages.detection.detectors.intake import IntakeDetector
@@ -30,4 +39,4 @@ DETECTORS: dict[str, type[Detector]] = {
 }
 """Name in the configuration to detector, the simplest explanation first: an alert names the first that explains it."""
 
-__all__ = ["DETECTORS", "Detector", "Evidence", "Kind", "Make", "Part"]
+__all__ = ["DETECTORS", "Detector", "Evidence", "GroupSums", "Kind", "Make", "Part", "Said", "group_evidence"]

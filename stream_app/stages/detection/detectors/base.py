@@ -7,7 +7,7 @@ e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -23,6 +23,8 @@ from stream_app.config import Config
 
 Kind = Literal["drift", "fault"]
 """``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
+
+Direction = Literal["up", "down", ""]
 
 _BETS = np.array(LAMBDAS)
 _T = TypeVar("_T")
@@ -43,6 +45,38 @@ class Evidence:
     news: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the evidence of a channel says has happened.
+
+    Attributes:
+        features: columns it is about; none where it is about the slice as a whole.
+        direction: of the change; "" where there is none.
+        measure: what the channel's figures are: ``mean`` (in the column's unit), ``spread`` (square of the factor),
+            ``share``, ``share missing``, ``events a pane``; "" where it has none.
+        words: plain, without figures, such that "TEMP: " and the words are a sentence.
+    """
+
+    features: tuple[str, ...]
+    direction: Direction
+    measure: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """Sums over slices of one model, each against its own normal; what evidence of them all together is made of.
+
+    Attributes:
+        events, deviations: ``(c,)`` of every moment channel.
+        unknown: ``(c,)`` sums of squares of what the slices' references do not know, in events.
+    """
+
+    events: Floats
+    deviations: Floats
+    unknown: Floats
+
+
 @dataclass(frozen=True)
 class Part:
     """What one model scored of consecutive panes of one slicing: p rows, each of a slice in a pane, pane by pane.
@@ -52,7 +86,7 @@ class Part:
         start_ms: ``(p,)`` of each row's pane.
         reference: what is normal under the model.
         known: ``(p,)`` row of the reference for each row's slice.
-        slices: ``(p,)`` number of each row's slice in WATCH, distinct in each pane.
+        slices: ``(p,)`` number of each row's slice, distinct in each pane.
         rows: ``(p, w)`` int64.
         edges: pane k has the rows ``edges[k]`` to ``edges[k + 1]``; without any the rows are of one pane.
         standing: what was worked out of the reference for these rows, by name; see :meth:`once`.
@@ -66,7 +100,6 @@ class Part:
     rows: Ints
     edges: Sequence[int] = ()
     standing: dict[str, Any] = field(default_factory=dict, repr=False)
-    _together: dict[bytes, Evidence] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, name: str, make: Callable[[Reference, Ints], _T]) -> _T:
         """What ``make`` gives of the reference and ``known``, and of nothing else: kept under a name of its own, as
@@ -81,18 +114,6 @@ class Part:
     def spans(self) -> list[tuple[int, int]]:
         """First and last row, the last excluded, of each pane."""
         return list(pairwise(self.edges)) if len(self.edges) else [(0, len(self.rows))]
-
-    def panes(self) -> Iterator[Part]:
-        """Each pane by itself, with what is worked out already."""
-        deviations = self.deviations
-        for a, b in self.spans:
-            own = slice(a, b)
-            of_pane = Part(
-                self.layout, self.start_ms[own], self.reference, self.known[own], self.slices[own], self.rows[own]
-            )
-            # A cached property is an attribute once it has been asked for.
-            of_pane.__dict__["deviations"] = deviations[0][own], deviations[1][own]
-            yield of_pane
 
     @cached_property
     def expected(self) -> Floats:
@@ -126,18 +147,42 @@ class Part:
         slack, inflation = self.once("slack", _slack)
         return moment_evidence(n, deviation, slack, self.reference.cumulants, inflation)
 
-    def moments_together(self, chosen: Bools) -> Evidence:
-        """:attr:`moments` of the sums over the chosen ``(p,)`` slices, each against its own normal, p = 1."""
-        key = chosen.tobytes()  # all detectors of a rule choose the same slices
-        if key not in self._together:
-            own = self.deviations[0][chosen] * self.reference.standard_error[self.known[chosen]]
-            n, deviation = (values[chosen].sum(axis=0, keepdims=True) for values in self.deviations)
-            # What is unknown of the slices adds up by who is here: they may be others than those of the reference.
-            unknown = np.sqrt((own**2).sum(axis=0, keepdims=True)) / np.maximum(n, 1e-9)
-            slack = ZONE / 4 + 2.0 * np.maximum(self.reference.all_se, unknown)
-            of_all = moment_evidence(n, deviation, slack, self.reference.cumulants, self.reference.all_inflation)
-            self._together[key] = of_all
-        return self._together[key]
+    @cached_property
+    def unknown(self) -> Floats:
+        """``(p, c)`` squares of what the references of the slices do not know of their sums, in events."""
+        return np.asarray((self.deviations[0] * self.reference.standard_error[self.known]) ** 2)
+
+    def sums(self, chosen: Ints) -> GroupSums:
+        """Sums over some rows, of one pane."""
+        n, deviation = self.deviations
+        return GroupSums(n[chosen].sum(axis=0), deviation[chosen].sum(axis=0), self.unknown[chosen].sum(axis=0))
+
+    def sums_of_panes(self) -> list[GroupSums | None]:
+        """Sums over all rows of each pane; None where it has none."""
+        sizes = np.array([b - a for a, b in self.spans])
+        first = np.array([a for a, _ in self.spans])[sizes > 0]
+        if not len(first):
+            return [None] * len(sizes)
+        sums = [np.add.reduceat(values, first, axis=0) for values in (*self.deviations, self.unknown)]
+        of_panes = iter(map(GroupSums, *sums))
+        return [next(of_panes) if size else None for size in sizes.tolist()]
+
+    def values(self, rows: Ints, columns: Ints) -> Floats:
+        """Figures ``(n, 4)`` of the values of a column in a row, in its unit: see :data:`schemas.evidence.FIGURES`."""
+        if "value" not in self.layout.columns:
+            return np.full((len(rows), 4), np.nan)
+        reference, known, n = self.reference, self.known[rows], self.present[rows]
+        start_ms = self.start_ms[rows]
+        seen = reference.value_sums(self.layout.get(self.rows[rows], "value"), n)
+        expected = n * reference.expected_value(known, start_ms, start_ms + reference.pane_ms)
+        of_columns = np.stack([n, seen, expected, reference.expected_sd(known)], axis=2)
+        return np.asarray(of_columns[np.arange(len(rows)), columns])
+
+
+def shares(hits: Floats | Ints, trials: Floats | Ints, share: Floats) -> Floats:
+    """Figures ``(n, 4)`` of hits among trials ``(n,)`` where a share is usual."""
+    trials = trials.astype(np.float64)
+    return np.stack([trials, hits.astype(np.float64), trials * share, np.sqrt(share * (1.0 - share))], axis=1)
 
 
 def _normal(reference: Reference, known: Ints) -> Normal:
@@ -166,6 +211,15 @@ def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floa
     return Evidence(log_e, n > 0)
 
 
+def group_evidence(reference: Reference, sums: GroupSums) -> Evidence:
+    """Evidence of every moment channel ``(1, c, 2 · 4)`` of the sums over slices, each against its own normal."""
+    n, deviation = sums.events[None], sums.deviations[None]
+    # What is unknown of the slices adds up by who is here: they may be others than those of the reference.
+    unknown = np.sqrt(sums.unknown)[None] / np.maximum(n, 1e-9)
+    slack = ZONE / 4 + 2.0 * np.maximum(reference.all_se, unknown)
+    return moment_evidence(n, deviation, slack, reference.cumulants, reference.all_inflation)
+
+
 class Detector(Protocol):
     """One detector over the slices of one slicing."""
 
@@ -177,6 +231,8 @@ class Detector(Protocol):
     """It explains an alert where its log evidence is this share of the largest or more, if no earlier one does."""
     everywhere: ClassVar[bool]
     """Whether it looks at every slice that is known, in a pane without its events too."""
+    groups: ClassVar[bool]
+    """Whether it has a word for the sums over many slices."""
     channels: int
     bets: int
 
@@ -187,11 +243,21 @@ class Detector(Protocol):
         comes later may go by what an earlier one has left.
         """
 
-    def together(self, part: Part, chosen: Bools) -> Evidence | None:
-        """What one pane says of the chosen ``(p,)`` slices as one group, p = 1; None where it knows no groups."""
+    def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
+        """Its channels of the evidence of a group of slices, of p = 1, which has a number among the slices. Asked only
+        where ``groups`` is set.
+        """
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
-        """The columns that a channel is about, and in words what has happened, given the odds ``(b,)`` of its bets."""
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
+        """What has happened, given the odds ``(b,)`` of a channel's bets, which add up to 1."""
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """Figures ``(n, 4)`` of channels ``(n,)`` in rows ``(n,)`` of panes: :data:`schemas.evidence.FIGURES`. NaN
+        where it has none.
+        """
+
+    def keep(self, numbers: Ints) -> None:
+        """Only the slices of these numbers stay, ascending: they are numbered anew from 0 on."""
 
     def to_state(self) -> Any:
         """What it remembers, as plain values and arrays."""
@@ -208,10 +274,18 @@ class Stateless:
 
     plain: ClassVar[float] = 0.5
     everywhere: ClassVar[bool] = False
+    groups: ClassVar[bool] = False
 
-    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+    def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
         """See :class:`Detector`."""
-        return None
+        raise NotImplementedError("it knows no groups")
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`: none."""
+        return np.full((len(rows), 4), np.nan)
+
+    def keep(self, numbers: Ints) -> None:
+        """See :class:`Detector`."""
 
     def to_state(self) -> Any:
         """See :class:`Detector`."""

@@ -10,10 +10,11 @@ from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import GROUPS, PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless, shares
 from stream_app.stages.detection.detectors.counting import NO_BET, Bets
 
 _MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
+_WHICH = {0: "its most frequent value comes", GROUPS - 2: "one of its rarer values comes"}
 _TELLING = 0.01
 """Nats that a value of another group tells against a bet; of less, the end of a change would not show for months."""
 
@@ -35,14 +36,23 @@ class CategoriesDetector(Stateless):
         more = np.where(silent, NO_BET, bets.log_e(counts, n))
         return Evidence(np.concatenate([more, less.log_e(counts, n)], axis=2), np.broadcast_to(n > 0, counts.shape))
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
         column, group = divmod(channel, GROUPS)
+        more = bool(odds[: len(_MORE)].sum() > odds[len(_MORE) :].sum())
+        which = _WHICH.get(group, f"its value number {group + 1} by frequency comes")
+        words = f"{which} {'more' if more else 'less'} often than usual"
         if group == GROUPS - 1:
-            return (self._names[column],), "categories: levels that were never seen before"
-        more = odds[: len(_MORE)].sum() > odds[len(_MORE) :].sum()
-        which = "one of its rarer levels" if group == GROUPS - 2 else f"its level number {group + 1} by frequency"
-        return (self._names[column],), f"categories: {which} comes {'more' if more else 'less'} often"
+            words = "it has values that were never seen before"
+        return Said((self._names[column],), "up" if more else "down", "share", words)
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`."""
+        hits = part.layout.get(part.rows, "group")[rows, channels]
+        column, group = np.divmod(channels, GROUPS)
+        return shares(
+            hits, part.layout.get(part.rows, "scored")[rows], part.reference.share[part.known[rows], column, group]
+        )
 
 
 def _bets(reference: Reference, known: Ints) -> tuple[Bets, Bools, Bets]:

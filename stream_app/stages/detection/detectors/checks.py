@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from flowlib.table import Floats, Ints
-from stream_app.stages.detection.detectors.base import Detector, Evidence, Make, Part
+from schemas.evidence import FIGURES
+from stream_app.stages.detection.detectors.base import Detector, Evidence, Make, Part, group_evidence
 from stream_app.stages.detection.detectors.simulated import CHANGES, World, some, with_events
 from stream_app.stages.snapshot import pack, unpack
 
@@ -54,6 +55,8 @@ def check_detector(
     _check_slices_apart(new(), new(), stream)
     _check_panes_at_once(new(), new(), stream)
     _check_together(new(), stream)
+    _check_figures(new(), stream)
+    _check_kept(new, stream)
     for cut in (0, 7, 31):
         _check_restored(new, stream, cut)
     _check_mean(new(), world)
@@ -139,13 +142,40 @@ def _check_panes_at_once(whole: Detector, single: Detector, stream: list[Part]) 
 
 
 def _check_together(detector: Detector, stream: list[Part]) -> None:
+    for part in stream if detector.groups else ():
+        sums, number = part.sums(np.arange(len(part.slices))), int(part.slices.max()) + 1
+        group = detector.together(group_evidence(part.reference, sums), part.reference, number)
+        _check_shape(detector, some(part, [0]), group)
+        none = group_evidence(part.reference, part.sums(np.zeros(0, dtype=np.int64)))
+        news = detector.together(none, part.reference, number).news
+        assert not news.any(), "a group without slices must bring no news"
+
+
+def _check_figures(detector: Detector, stream: list[Part]) -> None:
     for part in stream:
-        detector.evidence(part)
-        group = detector.together(part, np.ones(len(part.slices), dtype=bool))
-        if group is not None:
-            _check_shape(detector, some(part, [0]), group)
-            none = detector.together(part, np.zeros(len(part.slices), dtype=bool))
-            assert none is not None and not none.news.any(), "a group without slices must bring no news"  # noqa: PT018
+        rows, channels = (each.ravel() for each in np.indices((len(part.rows), detector.channels)))
+        figures = detector.figures(part, rows, channels)
+        assert figures.shape == (len(rows), len(FIGURES)), f"figures have the shape {figures.shape}"
+        n = figures[:, 0]
+        assert not (n < 0).any(), "figures are sums over a number of events, which is below 0"
+        assert not (figures[:, 3] < 0).any(), "the standard deviation of one event is below 0"
+        assert np.isfinite(figures[np.isfinite(n) & (n > 0)]).all(), "some figures of a channel, but not all of them"
+
+
+def _check_kept(new: New, stream: list[Part]) -> None:
+    """Slices that leave take their memories along: those that stay go on the same under their new numbers."""
+    stay = np.arange(0, len(set(stream[0].slices.tolist()) | {int(part.slices.max()) for part in stream}), 2)
+    whole, kept = new(), new()
+    for part in stream[:20]:
+        whole.evidence(part)
+        kept.evidence(part)
+    kept.keep(stay)
+    for part in stream[20:]:
+        own = some(part, np.flatnonzero(np.isin(part.slices, stay)))
+        renumbered = Part(own.layout, own.start_ms, own.reference, own.known, own.slices // 2, own.rows)
+        assert _equal(whole.evidence(own), kept.evidence(renumbered)), (
+            "slices left, and those that stay are not the same"
+        )
 
 
 def _check_restored(new: New, stream: list[Part], cut: int) -> None:
@@ -156,7 +186,9 @@ def _check_restored(new: New, stream: list[Part], cut: int) -> None:
     second.restore(unpack(pack(first.to_state())))
     if cut:
         odds = np.ones(first.bets)
-        said = [[each.says(c, odds) for c in range(each.channels)] for each in (first, second)]
+        odds /= first.bets
+        reference = stream[0].reference
+        said = [[each.says(c, odds, reference) for c in range(each.channels)] for each in (first, second)]
         assert said[0] == said[1], "restored from a snapshot, it says something else"
     resumed = [second.evidence(part) for part in stream[cut:]]
     same = all(_equal(a, b) for a, b in zip(resumed, expected[cut:], strict=True))
@@ -190,10 +222,11 @@ def _reacts(detector: Detector, world: World, name: str) -> bool:
         return False
     channel = int(highest[MOVED].max(axis=1).argmax())
     odds = np.exp(highest[MOVED, channel] - highest[MOVED, channel].max())
-    columns, words = detector.says(channel, odds)
+    said = detector.says(channel, odds / odds.sum(), world.fitted[1])
     named = {*world.config.event.numeric, *world.config.event.categorical}
-    assert set(columns) <= named, f"{name}: it names {', '.join(columns)}, which are no columns of the stream"
-    assert words, f"{name}: it does not say what has happened"
+    assert set(said.features) <= named, f"{name}: it names {', '.join(said.features)}, which are no columns"
+    assert said.words, f"{name}: it does not say what has happened"
+    assert not any(character.isdigit() for character in said.words), f"{name}: its words hold figures"
     return True
 
 

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Part
+from stream_app.stages.detection.detectors.base import Evidence, Part, Said
 from stream_app.stages.detection.detectors.counting import NO_BET
 from stream_app.stages.detection.detectors.moments import MomentDetector
 
@@ -30,25 +31,22 @@ class DependenceDetector(MomentDetector):
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         super().__init__(2 * (layout.d + 1), layout.pairs)
         self._names = config.event.numeric
-        self._pairs = np.zeros((layout.pairs, 2), dtype=np.int64)
-        self._watched = np.zeros(1, dtype=np.int64)  # checksum of the pairs of each slice, all slices together first
+        self._watched = np.zeros(0, dtype=np.int64)  # checksum of the pairs of each slice
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        self._pairs = part.reference.pairs
-        return self._anew(super().evidence(part), part.slices + 1)
+        return self._anew(super().evidence(part), part.reference, part.slices)
 
-    def together(self, part: Part, chosen: Bools) -> Evidence | None:
+    def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
         """See :class:`Detector`."""
-        evidence = super().together(part, chosen)
-        return evidence and self._anew(evidence, np.zeros(1, dtype=np.int64))
+        return self._anew(super().together(evidence, reference, number), reference, np.array([number]))
 
-    def _anew(self, evidence: Evidence, at: Ints) -> Evidence:
+    def _anew(self, evidence: Evidence, reference: Reference, at: Ints) -> Evidence:
         """Lose all bets on slices ``(p,)`` that were watched by other pairs before."""
-        more = int(at.max(initial=0)) + 1 - len(self._watched)
+        more = int(at.max(initial=-1)) + 1 - len(self._watched)
         if more > 0:
             self._watched = np.pad(self._watched, (0, more))
-        before, now = self._watched[at], zlib.crc32(self._pairs.tobytes()) + 1
+        before, now = self._watched[at], zlib.crc32(reference.pairs.tobytes()) + 1
         self._watched[at] = now
         other = (before != 0) & (before != now)
         if not other.any():
@@ -57,19 +55,24 @@ class DependenceDetector(MomentDetector):
         lost = np.where(other[:, None, None], NO_BET, evidence.log_e)
         return Evidence(lost, evidence.news | other[:, None])
 
+    def keep(self, numbers: Ints) -> None:
+        """See :class:`Detector`."""
+        self._watched = self._watched[numbers[numbers < len(self._watched)]]
+
     def to_state(self) -> Any:
-        """See :class:`Detector`: the pairs of the model in service, to name them by, and which each slice had."""
-        return [self._pairs, self._watched]
+        """See :class:`Detector`: which pairs each slice had."""
+        return self._watched
 
     def restore(self, state: Any) -> None:
         """See :class:`Detector`."""
-        self._pairs, self._watched = (np.array(part, dtype=np.int64) for part in state)
+        self._watched = np.array(state, dtype=np.int64)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        a, b = (self._names[j] for j in self._pairs[channel])
-        way = "in the same direction more" if self.size(odds) > 0 else "in opposite directions more"
-        return (a, b), f"dependence: {a} and {b} move {way} than they did"
+        a, b = (self._names[j] for j in reference.pairs[channel])
+        same = self.size(odds) > 0
+        words = f"they move {'in the same direction' if same else 'in opposite directions'} more than usual"
+        return Said((a, b), "up" if same else "down", "", words)
 
 
 def _first(at: Ints) -> Bools:

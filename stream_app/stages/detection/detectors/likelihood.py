@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from flowlib.reference.reference import Reference
 from flowlib.table import Floats
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
+from stream_app.stages.detection.detectors.base import Said
 from stream_app.stages.detection.detectors.moments import MomentDetector
 
 
@@ -19,6 +21,8 @@ class LikelihoodDetector(MomentDetector):
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         super().__init__(layout.d, 1)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        return (), f"likelihood: events are {'stranger' if self.size(odds) > 0 else 'more ordinary'} than they were"
+        stranger = self.size(odds) > 0
+        words = f"events are {'stranger' if stranger else 'more ordinary'} than usual, all columns together"
+        return Said((), "up" if stranger else "down", "", words)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from flowlib.table import Floats
+from flowlib.reference.reference import Reference
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
+from stream_app.stages.detection.detectors.base import Part, Said
 from stream_app.stages.detection.detectors.moments import MomentDetector
+
+_WORDS = {True: "higher than usual", False: "lower than usual"}
 
 
 class LocationDetector(MomentDetector):
@@ -20,7 +24,11 @@ class LocationDetector(MomentDetector):
         super().__init__(0, layout.d)
         self._names = config.event.numeric
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        size = self.size(odds)
-        return (self._names[channel],), f"location: {'up' if size > 0 else 'down'} by about {abs(size):.1f} sd"
+        higher = self.size(odds) > 0
+        return Said((self._names[channel],), "up" if higher else "down", "mean", _WORDS[higher])
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`: of the values themselves, whatever the other columns."""
+        return part.values(rows, channels)

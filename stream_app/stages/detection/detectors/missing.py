@@ -10,7 +10,7 @@ from flowlib.reference.reference import Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless, shares
 from stream_app.stages.detection.detectors.counting import Bets
 
 _ODDS = np.array([3.0, 10.0, 40.0])
@@ -34,9 +34,14 @@ class MissingDetector(Stateless):
         log_e = part.once("missing", _bets).log_e(missing, seen)
         return Evidence(log_e, (seen > 0) & self._each)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        return (self._names[channel],), "missing: more values are missing than usual"
+        return Said((self._names[channel],), "up", "share missing", "more values are missing than usual")
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`."""
+        missing, seen = part.layout.get(part.rows, "missing")[rows, channels], part.layout.get(part.rows, "seen")[rows]
+        return shares(missing, seen, part.reference.missing[part.known[rows], channels])
 
 
 def _bets(reference: Reference, known: Ints) -> Bets:

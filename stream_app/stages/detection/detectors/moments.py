@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from flowlib.reference.reference import LAMBDAS
-from flowlib.table import Bools, Floats
+from flowlib.reference.reference import LAMBDAS, Reference
+from flowlib.table import Floats
 from stream_app.stages.detection.detectors.base import ZONE, Evidence, Kind, Part, Stateless
 
 _BETS = np.array(LAMBDAS)
@@ -27,6 +27,7 @@ class MomentDetector(Stateless):
     """Bets of both signs on some of the moment channels; subclasses say which."""
 
     kind: ClassVar[Kind] = "drift"
+    groups: ClassVar[bool] = True
     used: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     """Which of :data:`~flowlib.reference.reference.LAMBDAS`."""
 
@@ -39,9 +40,9 @@ class MomentDetector(Stateless):
         """See :class:`Detector`."""
         return self._of(part.moments)
 
-    def together(self, part: Part, chosen: Bools) -> Evidence | None:
-        """See :class:`Detector`: sums of the slices' deviations, each against its own reference."""
-        return self._of(part.moments_together(chosen))
+    def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
+        """See :class:`Detector`."""
+        return self._of(evidence)
 
     def _of(self, evidence: Evidence) -> Evidence:
         log_e = evidence.log_e[:, self.place]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from flowlib.reference.reference import Reference
 from flowlib.table import Floats
+from stream_app.stages.detection.detectors.base import Said
 from stream_app.stages.detection.detectors.volume import VolumeDetector
 
 
@@ -15,6 +17,6 @@ class SilenceDetector(VolumeDetector):
     plain: ClassVar[float] = 0.9
     factors: ClassVar[tuple[float, ...]] = (0.01,)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        return (), "silence: no events come any more"
+        return Said((), "down", "events a pane", "no events come any more")

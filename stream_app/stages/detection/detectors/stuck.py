@@ -10,7 +10,7 @@ from flowlib.reference.reference import STILL_SIZES, VARIES, Reference
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import NO_LOW, PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless
 from stream_app.stages.detection.detectors.counting import Bets
 
 _ODDS = np.array([20.0, 400.0])
@@ -59,9 +59,17 @@ class StuckDetector(Stateless):
             self._last[part.slices[a:b]] = np.where(there[a:b], left[a:b], before[a:b])
         return before
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        return (self._names[channel],), "stuck: its value does not change any more"
+        return Said((self._names[channel],), "", "mean", "its value does not change any more")
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`."""
+        return part.values(rows, channels)
+
+    def keep(self, numbers: Ints) -> None:
+        """See :class:`Detector`."""
+        self._last = self._last[numbers[numbers < len(self._last)]]
 
     def to_state(self) -> Any:
         """See :class:`Detector`: the value that each slice's last pane repeated."""

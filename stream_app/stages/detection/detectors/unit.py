@@ -10,7 +10,7 @@ from flowlib.reference.reference import VARIES, Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless
 from stream_app.stages.detection.detectors.counting import Bets, never
 
 _ODDS = np.array([30.0, 1_000.0])
@@ -37,9 +37,14 @@ class UnitDetector(Stateless):
         beyond = there & ((low > reference.high) | (high < reference.low))
         return Evidence(part.once("unit", _bets).log_e(beyond, there), there & (reference.kind == VARIES))
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        return (self._names[channel],), "unit: its values are far from all it ever had, perhaps in another unit"
+        words = "its values are far from all it ever had, perhaps in another unit"
+        return Said((self._names[channel],), "", "mean", words)
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`."""
+        return part.values(rows, channels)
 
 
 def _bets(reference: Reference, known: Ints) -> Bets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from flowlib.reference.reference import ABSENT, CONSTANT, Reference
 from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless
 from stream_app.stages.detection.detectors.counting import Bets, never
 
 _ODDS = np.array([300.0, 3_000.0])
@@ -30,12 +30,10 @@ class VariationDetector(Stateless):
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._names, self.channels, self.bets = config.event.numeric, layout.d, len(_ODDS)
-        self._kind = np.zeros(layout.d, dtype=np.int64)
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         reference, layout = part.reference, part.layout
-        self._kind = reference.kind
         absent = reference.kind == ABSENT
         watched = (reference.kind == CONSTANT) | absent
         if not watched.any():  # as in most streams
@@ -48,20 +46,15 @@ class VariationDetector(Stateless):
         trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
         return Evidence(part.once("variation", _bets).log_e(hits, trials), trials & watched)
 
-    def to_state(self) -> Any:
-        """See :class:`Detector`: the kinds of the columns, to say what has happened to them."""
-        return self._kind
-
-    def restore(self, state: Any) -> None:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        self._kind = np.array(state, dtype=np.int64)
+        absent = reference.kind[channel] == ABSENT
+        words = "it has values, which it never had" if absent else "it has other values than the one it always had"
+        return Said((self._names[channel],), "", "mean", words)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
         """See :class:`Detector`."""
-        absent = self._kind[channel] == ABSENT
-        return (self._names[channel],), (
-            "variation: a column that was never there has values" if absent else "variation: a constant column varies"
-        )
+        return part.values(rows, channels)
 
 
 def _bets(reference: Reference, known: Ints) -> Bets:

@@ -10,7 +10,7 @@ from flowlib.reference.reference import Reference, volume_log_ratio
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
-from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless
 
 _ZONE = 0.15
 
@@ -38,10 +38,18 @@ class VolumeDetector(Stateless):
         log_e /= inflation
         return Evidence(log_e[:, None, :], (usual > 0) & known)
 
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
-        fewer = odds[self._fewer].sum() >= odds.sum() / 2
-        return (), f"volume: {'fewer' if fewer else 'more'} events than usual"
+        fewer = bool(odds[self._fewer].sum() >= odds.sum() / 2)
+        return Said((), "down" if fewer else "up", "events a pane", f"{'fewer' if fewer else 'more'} events than usual")
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        """See :class:`Detector`: of a pane."""
+        n, usual = part.layout.get(part.rows, "seen")[rows].astype(np.float64), part.expected[rows, 0]
+        spread = np.sqrt(usual + usual**2 / float(part.reference.dispersion[0]))
+        figures = np.stack([np.ones(len(rows)), n, usual, spread], axis=1)
+        figures[(part.known[rows] == 0) | (usual <= 0)] = np.nan
+        return figures
 
 
 def _normal(reference: Reference, known: Ints) -> tuple[Floats, Floats, Bools]:
