@@ -1,0 +1,104 @@
+"""The figures of an incident: those of its members added up, cause by cause; and its share of the traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from stream_app.stages.judge.threads import MEAN, Heard, Sums, size_sd
+
+FINDINGS_MAX = 5
+"""Causes that a message has figures of."""
+SPREAD = "spread"
+"""Measure of causes that are about squares: the figure that people get is the root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What members have in common: a cause, its direction, and the figures of all of them.
+
+    Attributes:
+        weight: share of the evidence.
+        seen, expected: means over all events; None where there are none.
+        size_sd: how far apart they are, in standard deviations of one event; None where that means nothing.
+        events: that ``seen`` is of.
+    """
+
+    detector: str
+    features: tuple[str, ...]
+    direction: str
+    measure: str
+    unit: str
+    says: str
+    weight: float
+    seen: float | None
+    expected: float | None
+    size_sd: float | None
+    events: int
+
+
+def pool(members: Iterable[Heard]) -> list[Pooled]:
+    """The causes of all members that carry weight, the largest first, :data:`FINDINGS_MAX` at most."""
+    found: dict[tuple[object, ...], Sums] = {}
+    for member in members:
+        for cause in member.causes:
+            if cause.weight > 0:
+                _add(found.setdefault((*cause.key, cause.direction), _none_of(cause)), cause)
+    largest = sorted(found.values(), key=lambda of: (-of.weight, of.key, of.direction))[:FINDINGS_MAX]
+    total = sum(of.weight for of in largest)
+    return [_pooled(of, total) for of in largest]
+
+
+def _none_of(cause: Sums) -> Sums:
+    return Sums(*cause.key, cause.direction, cause.measure, cause.unit, cause.says, 0.0)
+
+
+def _add(total: Sums, cause: Sums) -> None:
+    total.weight += cause.weight
+    counted = cause.counted if cause.counted[0] > 0 else cause.waiting
+    total.counted = [a + b for a, b in zip(total.counted, counted, strict=True)]
+
+
+def _pooled(of: Sums, total: float) -> Pooled:
+    figures = of.figures
+    seen = expected = None
+    if figures.events > 0:
+        seen, expected = figures.seen / figures.events, figures.expected / figures.events
+        if of.measure == SPREAD:
+            seen, expected = max(seen, 0.0) ** 0.5, max(expected, 0.0) ** 0.5
+    return Pooled(
+        of.detector,
+        of.features,
+        of.direction,
+        of.measure,
+        of.unit,
+        of.says,
+        of.weight / total,
+        seen,
+        expected,
+        size_sd(of),
+        round(figures.events),
+    )
+
+
+def largest_sd(found: Sequence[Pooled]) -> float | None:
+    """The largest change of a mean, in standard deviations; None where no mean has changed."""
+    return max((of.size_sd for of in found if of.measure == MEAN and of.size_sd is not None), key=abs, default=None)
+
+
+def traffic(members: Iterable[Heard]) -> tuple[int, float]:
+    """Events of the members' slices, as far as they were counted, and their share of the stream's, of those that should
+    have come: of the slicing that has most. What two rules say of one slice counts once.
+    """
+    of_slice: dict[tuple[str, str], tuple[float, int]] = {}
+    for member in members:
+        share = member.usual / member.total if member.total > 0 else 0.0
+        place = member.key[1:]
+        before = of_slice.get(place, (0.0, 0))
+        of_slice[place] = max(before[0], share), max(before[1], member.events)
+    shares: dict[str, float] = {}
+    events: dict[str, int] = {}
+    for (slicing, _), (share, count) in sorted(of_slice.items()):
+        shares[slicing] = shares.get(slicing, 0.0) + share
+        events[slicing] = events.get(slicing, 0) + count
+    return max(events.values(), default=0), min(max(shares.values(), default=0.0), 1.0)

@@ -1,0 +1,285 @@
+"""The incidents of a stream: candidates in, messages out.
+
+Pure, and bounded: a candidate is remembered as long as WATCH speaks of it, an incident until it has ended and
+``alerts.join_within`` has passed. What it does follows from panes and actions alone, in whatever order the candidates
+of a pane come.
+
+    hear (figures, what is over) ─► join or open (joining.py) ─► how grave (severity.py) ─► say something (telling.py)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from schemas.incidents import Action, Incident
+from schemas.names import EVERYTHING
+from stream_app.config import Config
+from stream_app.config.promise import alpha
+from stream_app.stages.judge.candidates import Candidate
+from stream_app.stages.judge.drafting import draft, examples_of, strangest, successor
+from stream_app.stages.judge.facts import Allowed, PaneFacts
+from stream_app.stages.judge.figures import largest_sd, pool, traffic
+from stream_app.stages.judge.joining import Threads, in_order
+from stream_app.stages.judge.sentences import has_promise
+from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
+from stream_app.stages.judge.silences import Marks, Silences
+from stream_app.stages.judge.telling import Standing, note, reason
+from stream_app.stages.judge.threads import Heard, Key, Thread, usual
+from stream_app.stages.judge.words import TOGETHER
+
+_NO_PANE = PaneFacts(0, 0, 0, {}, "", (), {}, {})
+
+
+class Incidents:
+    """The incidents of a stream; see the module."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._alerts = config, config.alerts
+        self._longest_ms = int(config.windows.spans[-1])
+        self._first_slicing = config.slicing_names[0]
+        self._threads = Threads(config.stream, int(config.alerts.join_within))
+        self._heard: dict[Key, Heard] = {}
+        self._silences, self._marks = Silences(), Marks()
+        self._facts = _NO_PANE
+
+    @property
+    def members(self) -> set[Key]:
+        """Members of open incidents that are not over, and what a person has accepted and still has evidence."""
+        settled = {key for key, of in self._heard.items() if of.settled}
+        return settled | {of.key for thread in self._threads.open for of in thread.live}
+
+    @property
+    def slices(self) -> set[tuple[str, str]]:
+        """(slicing, slice) of :attr:`members`."""
+        return {key[1:] for key in self.members}
+
+    def judge(self, facts: PaneFacts, candidates: Sequence[tuple[Candidate, Allowed]]) -> list[Incident]:
+        """Take a pane in, and say what has to be said of it.
+
+        Args:
+            candidates: at most one for each rule and slice, each with what the control over slices allows it.
+        """
+        self._facts = facts
+        ordered = in_order(candidates)
+        self._hear(facts, [candidate for candidate, _ in ordered])
+        again = self._join(facts, ordered)
+        self._expire(facts.end_ms)
+        for thread in self._threads.open:
+            self._take_examples(thread, facts)
+            self._weigh(thread)
+        messages: list[Incident] = []
+        for thread in [*self._threads.open]:
+            messages += self._tell(thread, facts.end_ms - 1, "again" if thread.id in again else "")
+        self._threads.forget(facts.end_ms)
+        self._silences.forget(facts.end_ms)
+        return messages
+
+    def _hear(self, facts: PaneFacts, candidates: Sequence[Candidate]) -> None:
+        totals = _totals(facts, candidates)
+        for candidate in candidates:
+            heard = self._heard.get(candidate.key)
+            if heard is None:
+                if candidate.over:
+                    continue
+                heard = self._heard[candidate.key] = Heard.of(candidate, facts.start_ms)
+            total = max(totals[candidate.slicing], usual(candidate))
+            heard.take(candidate, facts.end_ms, total)
+            if heard.over:
+                del self._heard[candidate.key]
+
+    def _join(self, facts: PaneFacts, ordered: Sequence[tuple[Candidate, Allowed]]) -> set[str]:
+        """Candidates that may become members do; ids of the incidents that have come again by it."""
+        again, taken = set(), {of.key for thread in self._threads.open for of in thread.live}
+        together = Counter(_cause(candidate) for candidate, allowed in ordered if allowed == "open")
+        for candidate, control in ordered:
+            heard = self._heard.get(candidate.key)
+            if heard is None or candidate.key in taken or not heard.names:
+                continue
+            allowed = self._alone(heard, candidate) if heard.settled else control
+            causes = heard.fresh(candidate)
+            if not allowed or not causes:
+                continue
+            thread = self._threads.route(heard, causes, allowed, facts.end_ms)
+            if thread is not None and thread.ended_ms >= 0:
+                self._threads.reopen(thread, candidate.model_id, facts.end_ms)
+                again.add(thread.id)
+            elif thread is None and allowed == "open":
+                threshold = self._threshold(candidate, facts)
+                thread = self._threads.new(candidate, heard, facts, threshold, together[_cause(candidate)])
+            if thread is not None:
+                self._threads.join(thread, heard, facts.end_ms)
+        return again
+
+    def _threshold(self, candidate: Candidate, facts: PaneFacts) -> float:
+        if not has_promise(self._config, candidate.rule):
+            return facts.thresholds.get(candidate.rule, self._config.rules[candidate.rule].open)
+        return 1.0 / (alpha(self._config, candidate.rule) * candidate.share)
+
+    def _alone(self, heard: Heard, candidate: Candidate) -> Allowed:
+        """What a candidate may do of which a person has accepted something: its evidence is of that, so that a new
+        cause has to have enough of its own. It is a part of the whole, and the promise holds for it as well.
+        """
+        if not has_promise(self._config, candidate.rule):
+            return ""
+        largest = max((of.weight for of in heard.fresh(candidate)), default=-math.inf)
+        return "open" if largest >= math.log(self._threshold(candidate, self._facts)) else ""
+
+    def _expire(self, end_ms: int) -> None:
+        """What nothing was heard of for the longest span is over."""
+        for key, heard in [*self._heard.items()]:
+            if end_ms - heard.heard_ms > self._longest_ms:
+                heard.over = True
+                del self._heard[key]
+
+    def _take_examples(self, thread: Thread, facts: PaneFacts) -> None:
+        places = {of.slice for of in thread.live if of.slicing == self._first_slicing}
+        every = any(of.slice == TOGETHER or of.slicing == EVERYTHING for of in thread.live)
+        new = [of for of in facts.top if every or of.slice in places]
+        if new:
+            thread.examples = [msgspec.to_builtins(of) for of in strangest([*examples_of(thread), *new])]
+
+    def _weigh(self, thread: Thread) -> None:
+        members = thread.live
+        if members:
+            _, share = traffic(members)
+            level = severity(effect(largest_sd(pool(members)), grave(members)), share)
+            thread.severity = SEVERITIES.index(level)
+            thread.worst = max(thread.worst, thread.severity)
+            thread.kind = kind_of(members, thread.kind)
+
+    def _tell(self, thread: Thread, time_ms: int, why: str) -> list[Incident]:
+        """What an open incident has to say at a time of the stream, for a reason, or for one of its own."""
+        now = self._standing(thread, time_ms)
+        if not thread.live:
+            return [self._end(thread, now)]
+        if why == "again" and not now.silence and thread.people is None:
+            why = "opened"
+        why = why or reason(self._alerts, thread, now)
+        return [self._say(thread, "open" if why == "opened" else "update", why, now, now.silence)] if why else []
+
+    def _standing(self, thread: Thread, time_ms: int) -> Standing:
+        of_all = sum(self._facts.slices.get(of, 0) for of in {key[1] for key in thread.members})
+        silence = self._silences.covering(thread.told_of, time_ms)
+        return Standing(self._facts.end_ms, thread.severity, thread.kind, thread.slices, of_all, silence)
+
+    def _end(self, thread: Thread, now: Standing) -> Incident:
+        """It is over by itself. Who was never told that it opened is not told that it is over."""
+        learned = self._asks(thread) and bool(successor(thread))
+        silence = now.silence or (thread.silenced_by if thread.people is None else "")
+        thread.ended_ms = now.now_ms
+        message = self._say(thread, "handover" if learned else "resolve", "ended", now, silence)
+        self._threads.end(thread, now.now_ms, keep=True)
+        return message
+
+    def _asks(self, thread: Thread) -> bool:
+        """Whether it was of a kind that asks for a model."""
+        rules = {of.rule for of in thread.members.values() if of.kind == "drift" and of.rule in self._config.rules}
+        return thread.kind == "drift" and any(self._config.rules[rule].retrain for rule in rules)
+
+    def _say(self, thread: Thread, state: str, why: str, now: Standing, silence: str) -> Incident:
+        note(self._alerts, thread, now, silence)
+        marks = self._marks.near(thread.since_ms)
+        return draft(self._config, thread, self._facts, state, why, marks, silence)
+
+    def act(self, action: Action, time_ms: int) -> list[Incident]:
+        """Take in what a person says, at a time of the stream. What names no open incident has no effect."""
+        if action.verb == "silence":
+            self._silences.add(action)
+        elif action.verb == "unsilence":
+            self._silences.remove(action.incident_id)
+        elif action.verb == "mark":
+            self._marks.add(action)
+        elif action.verb in ("accept", "ack"):
+            return [self._answer(of, action, time_ms) for of in self._named(action)]
+        if action.verb in ("silence", "unsilence"):
+            return [message for thread in [*self._threads.open] for message in self._tell(thread, time_ms, "")]
+        return []
+
+    def _named(self, action: Action) -> list[Thread]:
+        found = [of for of in self._threads.open if of.id == action.incident_id]
+        return [of for of in found if action.verb == "accept" or of.acked_by != action.by]
+
+    def _answer(self, thread: Thread, action: Action, time_ms: int) -> Incident:
+        now = self._standing(thread, time_ms)
+        if action.verb == "ack":
+            thread.acked_by = action.by
+            return self._say(thread, "update", "action", now, now.silence)
+        for member in thread.live:
+            self._heard[member.key] = member.settle()
+            member.over = True
+        thread.ended_ms = now.now_ms
+        message = self._say(thread, "accepted", "action", now, now.silence)
+        self._threads.end(thread, now.now_ms, keep=False)
+        return message
+
+    def asking(self, rules: set[str]) -> list[tuple[str, str]]:
+        """(slice, incident id) that ask for a model, sorted: drift of these rules on slices that have events, and of
+        whose values no fault is found, which a model would learn.
+        """
+        end_ms, found = self._facts.end_ms, set()
+        for thread in self._threads.open:
+            spoilt = {of.key[1:] for of in thread.live if of.spoils}
+            for of in thread.live:
+                asks = of.kind == "drift" and of.rule in rules and end_ms - of.events_ms <= self._longest_ms
+                if asks and of.key[1:] not in spoilt:
+                    found.add((of.slice, thread.id))
+        return sorted(found)
+
+    def to_state(self) -> Any:
+        """Plain values for a snapshot."""
+        in_threads = {id(of) for thread in self._threads.open for of in thread.members.values()}
+        return {
+            "heard": [msgspec.to_builtins(of) for _, of in sorted(self._heard.items()) if id(of) not in in_threads],
+            "open": [_thread_state(of) for of in self._threads.open],
+            "ended": [_thread_state(of) for of in self._threads.ended],
+            "silences": self._silences.to_state(),
+            "marks": self._marks.to_state(),
+            "pane": [self._facts.start_ms, self._facts.end_ms, self._facts.events, dict(self._facts.slices)],
+        }
+
+    def restore(self, state: Any) -> None:
+        """Inverse of :meth:`to_state`."""
+        open_, ended = ([_thread_of(of) for of in state[name]] for name in ("open", "ended"))
+        self._threads.restore(open_, ended)
+        alone = msgspec.convert(state["heard"], list[Heard])
+        live = [of for thread in open_ for of in thread.live]
+        self._heard = {of.key: of for of in [*alone, *live]}
+        self._silences.restore(state["silences"])
+        self._marks.restore(state["marks"])
+        start_ms, end_ms, events, slices = state["pane"]
+        self._facts = replace(_NO_PANE, start_ms=start_ms, end_ms=end_ms, events=events, slices=slices)
+
+
+def _cause(candidate: Candidate) -> tuple[str, str]:
+    return candidate.rule, candidate.causes[0].name
+
+
+def _totals(facts: PaneFacts, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Events of the pane, and those that failed to come, by slicing."""
+    lacking: dict[Key, float] = {}
+    for candidate in candidates:
+        if candidate.slice != TOGETHER:
+            place = ("", *candidate.key[1:])
+            lacking[place] = max(lacking.get(place, 0.0), usual(candidate) - candidate.events)
+    totals = {candidate.slicing: float(facts.events) for candidate in candidates}
+    for (_, slicing, _), events in sorted(lacking.items()):
+        totals[slicing] += events
+    return totals
+
+
+def _thread_state(thread: Thread) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(thread, members={}))
+    return plain | {"members": [msgspec.to_builtins(of) for of in thread.members.values()]}
+
+
+def _thread_of(state: dict[str, Any]) -> Thread:
+    members = msgspec.convert(state["members"], list[Heard])
+    thread = msgspec.convert(state | {"members": {}}, Thread)
+    thread.members = {of.key: of for of in members}
+    return thread

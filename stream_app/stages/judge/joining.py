@@ -1,0 +1,158 @@
+"""Which incident a candidate belongs to: one cause, one thread.
+
+In order: the open incident that its slice is a member of, by whatever rule; the open one that slices with the same
+cause came to within ``alerts.join_within``; the one that ended on the same slice with the same cause so lately; else a
+new one, if it may open one. No slice is ever in two open incidents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.records import record_id
+from stream_app.stages.judge.candidates import Candidate, Cause
+from stream_app.stages.judge.facts import Allowed, PaneFacts
+from stream_app.stages.judge.threads import NAMES_MAX, Heard, Thread
+
+OPEN_MAX = 1_000
+"""Incidents that may be open at once; beyond, a slice joins the one that a slice came to last."""
+ENDED_MAX = 200
+"""Incidents that are remembered after their end, of those within ``alerts.join_within``."""
+OVER_KEPT = 1_000
+"""Members of an open incident that are over and are remembered."""
+
+_MAIN = 0.5
+
+
+def in_order(candidates: Iterable[tuple[Candidate, Allowed]]) -> list[tuple[Candidate, Allowed]]:
+    """Those with most evidence first: what comes out does not depend on how they came in."""
+    return sorted(candidates, key=lambda of: (-of[0].statistic * of[0].share, of[0].key))
+
+
+def main_causes(causes: Sequence[Cause]) -> list[str]:
+    """Names of the first cause, and of those with half of its evidence or more: of columns that move together now this
+    one comes first on a slice, now that one.
+    """
+    return list(dict.fromkeys(of.name for of in causes if of.weight >= causes[0].weight * _MAIN))
+
+
+class Threads:
+    """The incidents that are open, and those that ended within ``alerts.join_within``.
+
+    Attributes:
+        open, ended: in the order in which they opened, and ended.
+    """
+
+    def __init__(self, stream: str, join_within: int) -> None:
+        self._stream, self._join_within = stream, join_within
+        self.open: list[Thread] = []
+        self.ended: list[Thread] = []
+        self._of_slice: dict[tuple[str, str], Thread] = {}
+
+    def route(self, heard: Heard, causes: Sequence[Cause], allowed: Allowed, end_ms: int) -> Thread | None:
+        """The incident that a candidate, which is in none, belongs to and may join; None where there is none. One that
+        has ended is given as it is.
+
+        Args:
+            causes: what it may join by, one at least.
+            allowed: ``join`` or ``open``.
+        """
+        found = self._of_slice.get(heard.key[1:]) or self._with_cause(main_causes(causes), end_ms)
+        if found is not None or allowed != "open":
+            return found
+        return self._again(heard, causes[0].name) or (self._newest() if len(self.open) >= OPEN_MAX else None)
+
+    def _with_cause(self, names: Sequence[str], end_ms: int) -> Thread | None:
+        for name in names:
+            found = [of for of in self.open if name in of.names and end_ms - of.newest_ms <= self._join_within]
+            if found:
+                return max(found, key=lambda of: (of.newest_ms, of.id))
+        return None
+
+    def _again(self, heard: Heard, name: str) -> Thread | None:
+        for thread in reversed(self.ended):
+            for member in thread.members.values():
+                if member.key[1:] == heard.key[1:] and name in member.names:
+                    return thread
+        return None
+
+    def _newest(self) -> Thread:
+        return max(self.open, key=lambda of: (of.newest_ms, of.id))
+
+    def new(self, candidate: Candidate, heard: Heard, facts: PaneFacts, threshold: float, together: int) -> Thread:
+        """An incident that a candidate opens.
+
+        Args:
+            threshold: evidence that one slice alone opens one with.
+            together: candidates of its rule that may open one in this pane.
+        """
+        model = candidate.model_id
+        thread = Thread(
+            id=record_id("incident", self._stream, *candidate.key, heard.since_ms, model),
+            opened_ms=facts.start_ms,
+            begun_ms=facts.end_ms,
+            newest_ms=facts.end_ms,
+            since_ms=heard.since_ms,
+            model_id=model or facts.service,
+            kind=candidate.kind,
+            opener=candidate.rule,
+            threshold=threshold,
+            parts=1.0 / candidate.share,
+            together=together,
+        )
+        self.open.append(thread)
+        return thread
+
+    def join(self, thread: Thread, heard: Heard, end_ms: int) -> None:
+        """A candidate becomes a member, or one again."""
+        place = heard.key[1:]
+        if self._of_slice.get(place) is not thread:
+            thread.slices += 1
+            self._of_slice[place] = thread
+        thread.members.pop(heard.key, None)
+        thread.members[heard.key] = heard
+        thread.newest_ms, thread.since_ms = end_ms, min(thread.since_ms, heard.since_ms)
+        thread.names = list(dict.fromkeys([*thread.names, heard.names[0]]))[:NAMES_MAX]
+        self._forget_over(thread)
+
+    def _forget_over(self, thread: Thread) -> None:
+        over = [key for key, of in thread.members.items() if of.over]
+        for key in over[: max(len(over) - OVER_KEPT, 0)]:
+            del thread.members[key]
+            thread.dropped += 1
+            if all(other[1:] != key[1:] for other in thread.members):
+                del self._of_slice[key[1:]]
+
+    def reopen(self, thread: Thread, model_id: str, end_ms: int) -> None:
+        """An incident that had ended goes on. Slices that have come to another one meanwhile are members there."""
+        self.ended.remove(thread)
+        thread.ended_ms, thread.begun_ms, thread.model_id, thread.acked_by = -1, end_ms, model_id, ""
+        self.open.append(thread)
+        thread.members = {key: of for key, of in thread.members.items() if key[1:] not in self._of_slice}
+        self._of_slice.update(dict.fromkeys((key[1:] for key in thread.members), thread))
+
+    def end(self, thread: Thread, end_ms: int, keep: bool) -> None:
+        """An incident is over; ``keep`` where it may come again."""
+        self.open.remove(thread)
+        thread.ended_ms = end_ms
+        self._of_slice = {place: of for place, of in self._of_slice.items() if of is not thread}
+        for member in thread.members.values():
+            member.causes = []  # what comes again has figures of its own
+        if keep:
+            self.ended = [*self.ended, thread][-ENDED_MAX:]
+
+    def forget(self, end_ms: int) -> None:
+        """Drop what ended too long ago to come again."""
+        self.ended = [of for of in self.ended if end_ms - of.ended_ms <= self._join_within]
+
+    def restore(self, open_: list[Thread], ended: list[Thread]) -> None:
+        """Take threads back, in their order."""
+        self.open, self.ended = open_, ended
+        self._of_slice = {key[1:]: thread for thread in open_ for key in thread.members}
+
+
+def _forget_over(thread: Thread) -> None:
+    over = [key for key, of in thread.members.items() if of.over]
+    for key in over[: max(len(over) - OVER_KEPT, 0)]:
+        del thread.members[key]
+        thread.dropped += 1

@@ -1,0 +1,85 @@
+"""When an incident says something: few messages, each for a reason.
+
+People are told when it opens; at once when its severity has risen above all they were told; at most once in
+``alerts.gather`` when its kind has changed, or its slices have at least doubled or grown by a tenth of all there are;
+else at the times of ``alerts.reminders`` after it opened and then every ``alerts.repeat``, unless somebody has
+acknowledged it; and when it ends. So of an incident that lasts for t there are at most
+
+    1 + 2 + t / gather + reminders until t + 1
+
+messages, whatever the slices do; and a reminder that is due when something else is said is not said again.
+
+Under a silence the same goes on in the audit, without reminders. Once the silence has ended people are told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream_app.config.alerts import AlertsConfig
+from stream_app.stages.judge.threads import Said, Thread
+
+_GROWN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an incident stands in a pane.
+
+    Attributes:
+        now_ms: end of the pane.
+        severity: number of it.
+        slices: of the incident, ever.
+        of_all: slices that there are.
+        silence: id of the silence that covers it, or "".
+    """
+
+    now_ms: int
+    severity: int
+    kind: str
+    slices: int
+    of_all: int
+    silence: str
+
+
+def slots(alerts: AlertsConfig, elapsed_ms: int) -> int:
+    """Reminders that are due so long after an incident opened."""
+    due = sum(1 for of in alerts.reminders if of <= elapsed_ms)
+    later = elapsed_ms - max(alerts.reminders, default=0)
+    return due + (later // alerts.repeat if alerts.repeat and later > 0 else 0)
+
+
+def reason(alerts: AlertsConfig, thread: Thread, now: Standing) -> str:
+    """Why something is said now, of :class:`~schemas.incidents.Incident`'s reasons; "" where nothing is."""
+    said = thread.audit if now.silence else thread.people
+    if said is None:
+        return "opened"
+    if now.severity > said.severity:
+        return "severity"
+    gathered = now.now_ms - said.ms >= alerts.gather
+    if bool(now.silence) != bool(thread.silenced_by) and (now.silence or gathered):
+        return "action"
+    if gathered and now.kind != said.kind:
+        return "kind"
+    if gathered and _has_spread(said.slices, now):
+        return "members"
+    if now.silence or thread.acked_by:
+        return ""
+    return "reminder" if slots(alerts, now.now_ms - thread.begun_ms) > said.slots else ""
+
+
+def _has_spread(before: int, now: Standing) -> bool:
+    grown = now.slices - before
+    return grown > 0 and (now.slices >= 2 * before or grown >= _GROWN * now.of_all)
+
+
+def note(alerts: AlertsConfig, thread: Thread, now: Standing, silence: str) -> None:
+    """A message goes out, to people where no ``silence`` keeps it from them."""
+    thread.number += 1
+    before = thread.audit if silence else thread.people
+    highest = max(now.severity, before.severity if before else 0)
+    due = slots(alerts, max(now.now_ms - thread.begun_ms, 0))
+    thread.audit = Said(now.now_ms, highest, now.kind, now.slices, due)
+    thread.silenced_by = silence
+    if not silence:
+        thread.people = thread.audit
