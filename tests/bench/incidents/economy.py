@@ -17,6 +17,7 @@ import tempfile
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -51,8 +52,13 @@ def measure(args: Namespace) -> dict[str, Any]:
 
 def config() -> Config:
     """The example's, as it is shipped."""
-    with resources.as_file(resources.files("stream_app.demo.example").joinpath("driftflow.toml")) as path:
+    with shipped("driftflow.toml") as path:
         return load(path)
+
+
+def shipped(name: str) -> AbstractContextManager[Path]:
+    """A file of the example."""
+    return resources.as_file(resources.files("stream_app.demo.example").joinpath(name))
 
 
 def renamed(path: Path, folder: Path) -> Path:
