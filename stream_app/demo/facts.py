@@ -8,12 +8,21 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from stream_app.config import Config
 from stream_app.disk import read_lines
 from stream_app.stages.decisions import DECODER, REMEDY, activations_of
 from stream_app.worker.status import read_status
 
 SHOWN_SPAN = "28d"
+
+_STRANGE = msgspec.json.Decoder(StrangeEvents)
+_MESSAGES: dict[str, msgspec.json.Decoder[Any]] = {
+    "0": msgspec.json.Decoder(Incident),
+    "1": msgspec.json.Decoder(SilencedIncident),
+}
 
 
 @dataclass(slots=True)
@@ -22,7 +31,9 @@ class Facts:
 
     Attributes:
         status: the workers' status; empty before the first.
-        alerts, models, retrains: points of the store as flat dicts, oldest first.
+        messages: every message of an incident, oldest first.
+        strange: every message about single strange events, oldest first.
+        models, retrains: points of the store as flat dicts, oldest first.
         slices: the newest window of each slice.
         event_time_ms: end of the newest pane in the store.
         settled: number of events whose every consequence is in the store; None while some is on its way.
@@ -31,7 +42,8 @@ class Facts:
 
     config: Config
     status: dict[str, Any] = field(default_factory=dict)
-    alerts: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[Incident] = field(default_factory=list)
+    strange: list[StrangeEvents] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     retrains: list[dict[str, Any]] = field(default_factory=list)
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -97,7 +109,8 @@ class Facts:
     def _read(self, uri: str) -> None:
         link = sqlite3.connect(uri, uri=True, timeout=2.0)
         try:
-            self.alerts = points(link, "alerts")
+            self.messages = [_message(row) for row in points(link, "incidents")]
+            self.strange = [_STRANGE.decode(row["record"]) for row in points(link, "strange_events")]
             self.models = points(link, "models")
             self.retrains = points(link, "retrains")
             newest = link.execute("SELECT max(time_ms) FROM points WHERE measurement='windows'").fetchone()[0]
@@ -113,6 +126,11 @@ class Facts:
         decisions = read_lines(self.config.path(self.config.state.dir) / "decisions.jsonl", DECODER, REMEDY)
         activations = {p: activations_of(decisions, p) for p in range(self.config.topics.partitions)}
         return [p for p, of_partition in activations.items() if not of_partition or of_partition[-1][1] != model_id]
+
+
+def _message(row: dict[str, Any]) -> Incident:
+    message: Incident = _MESSAGES[row["silenced"]].decode(row["record"])
+    return message
 
 
 def points(link: sqlite3.Connection, measurement: str, time_ms: int | None = None) -> list[dict[str, Any]]:

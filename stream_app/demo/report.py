@@ -10,8 +10,10 @@ from typing import Any
 
 from flowlib.intervals import wilson
 from flowlib.table import DAY_MS
+from schemas.incidents import Incident
 from stream_app.demo.facts import Facts, points
 from stream_app.demo.progress import Progress
+from stream_app.incident_lines import is_over, is_silenced, messages_a_week, newest, open_first
 from stream_app.stages.score.state import COUNTERS
 from stream_app.trainer.dataset import FOLDS, GATE
 
@@ -37,7 +39,9 @@ def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
         "conserved": status["received"] == sum(kept.values()),
         "slices": len({pane["slice"] for pane in panes}),
         "windows_written": windows,
-        **_incidents(facts),
+        **_told(facts, progress),
+        "retrain_requests": len(facts.retrains),
+        "models_promoted": _models(facts, "promoted"),
         "models_refused": _models(facts, "refused") + status["refused"]["models"],
         "swaps": len({activation["model_id"] for activation in activations}) - 1,
         "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
@@ -45,23 +49,39 @@ def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
         "worker_restarts": progress.restarts,
         "seconds_to_first_score": round(first_score_at - progress.began, 2),
         "seconds_total": round(seconds, 2),
-        "alarm_rate": alarm_rates(panes, facts.alerts, progress.season.live_ms),
+        "alarm_rate": alarm_rates(panes, facts.messages, progress.season.live_ms),
         "models": [_model(model) for model in facts.models],
+        "incidents": [_incident(incident) for incident in open_first(newest(facts.messages).values())],
     }
 
 
-def _incidents(facts: Facts) -> Row:
-    opened = [alert for alert in facts.alerts if alert["state"] == "open"]
+def played_ms(facts: Facts, progress: Progress) -> int:
+    """Event time that has passed."""
+    return max(facts.event_time_ms - progress.season.start_ms, 0)
+
+
+def _told(facts: Facts, progress: Progress) -> Row:
+    """Incidents, and messages as people have got them."""
+    incidents = list(newest(facts.messages).values())
+    states = Counter(incident.state for incident in incidents)
+    messages = sum(not is_silenced(message) for message in facts.messages) + len(facts.strange)
     return {
-        "alerts_opened": len(opened),
-        "drift_alerts_opened": sum(alert["kind"] == "drift" for alert in opened),
-        "fault_alerts_opened": sum(alert["kind"] == "fault" for alert in opened),
-        "alerts_by_detector": dict(sorted(Counter(alert["detector"] for alert in opened).items())),
-        "alerts_resolved": sum(alert["state"] == "resolve" for alert in facts.alerts),
-        "alerts_learned": sum(alert["state"] == "learned" for alert in facts.alerts),
-        "retrain_requests": len(facts.retrains),
-        "models_promoted": _models(facts, "promoted"),
+        "incidents_opened": len(incidents),
+        "drift_incidents_opened": sum(incident.kind == "drift" for incident in incidents),
+        "fault_incidents_opened": sum(incident.kind == "fault" for incident in incidents),
+        "incidents_by_detector": dict(sorted(Counter(incident.detector for incident in incidents).items())),
+        "incidents_open": sum(not is_over(incident) for incident in incidents),
+        "incidents_resolved": states["resolve"],
+        "incidents_handed_over": states["handover"],
+        "strange_events": sum(one.count for one in facts.strange),
+        "messages": messages,
+        "messages_per_week": messages_a_week(messages, played_ms(facts, progress)),
     }
+
+
+def _incident(incident: Incident) -> Row:
+    names = ("id", "state", "kind", "severity", "slice_count", "since_ms", "pane_end_ms", "number", "summary")
+    return {name: getattr(incident, name) for name in names}
 
 
 def _models(facts: Facts, status: str) -> int:
@@ -73,20 +93,20 @@ def _model(model: Row) -> Row:
     return {name: model[name] for name in names} | {"gates": json.loads(model["gates"])}
 
 
-def alarm_rates(panes: list[Row], alerts: list[Row], history_end_ms: int) -> Row:
+def alarm_rates(panes: list[Row], messages: list[Incident], history_end_ms: int) -> Row:
     """Share of events with p <= 0.01 in three periods, with their intervals.
 
     ``reference``: the days of the history that neither trained nor calibrated the first model. ``drift``: from the
-    beginning of the first drift alert to the swap. ``after_swap``: everything scored by the last model.
+    beginning of the first drift to the swap. ``after_swap``: everything scored by the last model.
 
     Args:
         panes: windows of one pane, oldest first.
-        alerts: every alert.
+        messages: every message of an incident.
         history_end_ms: end of the history.
     """
     models = list(dict.fromkeys(pane["model_id"] for pane in panes))
     first = [pane for pane in panes if pane["model_id"] == models[0]]
-    opened = [alert["opened_pane_ms"] for alert in alerts if alert["state"] == "open" and alert["kind"] == "drift"]
+    opened = [message.opened_pane_ms for message in messages if message.kind == "drift"]
     parts = {
         "reference": [pane for pane in first if pane["time_ms"] <= history_end_ms and _is_gate_day(pane)],
         "drift": [pane for pane in first if opened and pane["time_ms"] > min(opened)],

@@ -27,11 +27,12 @@ from stream_app.console.server import start_in_thread
 from stream_app.demo.children import Children, TrainerLine
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
-from stream_app.demo.report import make_report
+from stream_app.demo.report import make_report, played_ms
 from stream_app.demo.view import render
 from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
+from stream_app.incident_lines import newest, reaching, story
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.preflight import preflight, require
@@ -44,6 +45,7 @@ from stream_app.models.registry import Registry
 DATA = "beijing_air_2013.csv.gz"
 
 _REFRESH_S = 0.3
+_INCIDENTS_TOLD = 12
 _SETTINGS = (
     ("[windows]\n", '[windows]\nidle_after = "52w"\n'),  # nobody is idle because the traffic stands at a mark
     ("[model]\n", '[model]\nengine = "fused"\n'),  # "auto" measures which is faster: the answer may differ by run
@@ -69,6 +71,7 @@ def run_demo(options: dict[str, Any]) -> int:
             demo = Demo(options, stack)
             report = demo.run()
             _hand_over(options, report, err)
+            demo.tell(err)
             watched = sys.stdout.isatty() and not options["exit_when_done"]
             if options["keep"] or watched:
                 err.print(f"Broker {demo.bootstrap}, console {demo.console_url}. Ctrl-C ends the demo.")
@@ -186,6 +189,13 @@ class Demo:
         if self._failure is not None:
             raise self._failure
         return make_report(self._facts, self._progress)
+
+    def tell(self, err: Console) -> None:
+        """Say what a person wants to know in the end: what is open, what is over, how often people heard of it."""
+        facts = self._facts
+        for part in story(newest(facts.messages).values(), facts.strange, _INCIDENTS_TOLD):
+            err.print(part)
+        err.print(reaching(facts.messages, facts.strange, played_ms(facts, self._progress)))
 
     def _show(self, live: Live) -> None:
         self._facts.refresh()

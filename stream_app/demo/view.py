@@ -13,20 +13,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from schemas.incidents import Incident
 from stream_app.demo.facts import SHOWN_SPAN, Facts
 from stream_app.demo.progress import Progress
-from stream_app.stages.judge.policy import slice_words
+from stream_app.incident_lines import STYLES, bounded, is_over, newest, open_first
 from stream_app.terminal import utc
 
-_ALERTS_SHOWN = 8
+_INCIDENTS_SHOWN = 8
 _DAY = "%d %b"
 _MARKS = {"drift": "▲", "fault": "◆"}
-_STYLES = {"drift": "bold red", "fault": "yellow"}
 
 
 def render(facts: Facts, progress: Progress) -> RenderableType:
     """The whole view, for one refresh."""
-    parts: list[RenderableType] = [_head(facts, progress), _slices(facts), _alerts(facts.alerts)]
+    parts: list[RenderableType] = [_head(facts, progress), _slices(facts), _incidents(facts.messages)]
     if facts.models:
         parts.append(_models(facts.models, facts.status.get("service", "")))
     url = progress.console_url
@@ -55,7 +55,7 @@ def _bar(event_ms: int, progress: Progress) -> ProgressBar:
 def _slices(facts: Facts) -> RenderableType:
     if not facts.slices:
         return Text("no slices yet", "dim")
-    kinds, names = _open_kinds(facts.alerts), sorted(facts.slices)
+    kinds, names = _open_kinds(facts.messages), sorted(facts.slices)
     cells = [_slice(name, facts.slices[name], kinds.get(name, set())) for name in names]
     words = f"slices: share of strange events (p ≤ 0.01), last {SHOWN_SPAN[:-1]} days; ▲ drift, ◆ data fault"
     return Group(Text(words, "dim"), Columns(cells, padding=(0, 3)), Text())
@@ -67,39 +67,35 @@ def _slice(name: str, row: dict[str, Any], kinds: set[str]) -> Text:
     return Text.assemble((f"{marks:<2} ", style), f"{name:<14}", (f"{share:6.1%}", style))
 
 
-def _open_kinds(alerts: list[dict[str, Any]]) -> dict[str, set[str]]:
-    latest = {(a["slice"], a["rule"], a.get("source")): a for a in alerts}
+def _open_kinds(messages: list[Incident]) -> dict[str, set[str]]:
+    """Kinds of the open incidents that a slice is a member of."""
     table: dict[str, set[str]] = {}
-    for (name, _, _), alert in latest.items():
-        if alert["state"] not in ("resolve", "learned"):
-            table.setdefault(name, set()).add(alert["kind"])
+    for incident in newest(messages).values():
+        for member in incident.members if not is_over(incident) else ():
+            if not member.over:
+                table.setdefault(member.slice, set()).add(incident.kind)
     return table
 
 
-def _alerts(alerts: list[dict[str, Any]]) -> RenderableType:
-    if not alerts:
-        return Text("no alerts yet", "dim")
+def _incidents(messages: list[Incident]) -> RenderableType:
+    threads = open_first(newest(messages).values())
+    if not threads:
+        return Text("no incidents yet", "dim")
     table = Table(box=None, header_style="dim", padding=(0, 1), expand=True)
-    for column, width in (("when", 6), ("state", 7), ("kind", 7), ("slice", 13)):  # these whole, on any terminal
+    for column, width in (("since", 6), ("state", 8), ("kind", 7), ("severity", 8)):  # these whole, on any terminal
         table.add_column(column, no_wrap=True, min_width=width)
     table.add_column("what has happened", no_wrap=True, ratio=1)
-    shown = [alert for alert in alerts if alert["state"] != "update"]  # these are in the console
-    for alert in shown[-_ALERTS_SHOWN:][::-1]:
-        style = {"resolve": "green", "learned": "green"}.get(alert["state"], _STYLES[alert["kind"]])
+    for incident in threads[:_INCIDENTS_SHOWN]:
+        style = "green" if is_over(incident) else STYLES[incident.severity]
         table.add_row(
-            utc(alert["time_ms"], _DAY),
-            Text(alert["state"], style),
-            Text(f"{_MARKS[alert['kind']]} {alert['kind']}", _STYLES[alert["kind"]]),
-            slice_words(alert["slice"]),
-            _said(alert),
+            utc(incident.since_ms, _DAY),
+            Text(incident.state if is_over(incident) else "open", style),
+            f"{_MARKS[incident.kind]} {incident.kind}",
+            Text(incident.severity, style),
+            Text(bounded(incident.summary)),
         )
-    opened = sum(alert["state"] == "open" for alert in alerts)
-    return Group(Text(f"latest of {opened} alerts", "dim"), table, Text())
-
-
-def _said(alert: dict[str, Any]) -> Text:
-    """The summary without the slice, which has a column of its own."""
-    return Text(alert["summary"].removeprefix(slice_words(alert["slice"])).lstrip(",: "))
+    now = sum(not is_over(incident) for incident in threads)
+    return Group(Text(f"{len(threads)} incidents, {now} of them open; {len(messages)} messages", "dim"), table, Text())
 
 
 def _models(models: list[dict[str, Any]], service: str) -> RenderableType:

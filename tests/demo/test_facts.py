@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from schemas.incidents import Incident, SilencedIncident
 from stream_app.demo.facts import Facts
+from stream_app.stages.points import incident_point, strange_point
 from tests.demo import storing
+from tests.people import HOUR_MS, incident, silenced, strange
 
 
 @pytest.fixture
@@ -83,6 +86,15 @@ def test_the_rate_is_that_of_the_last_refreshes(facts: Facts) -> None:
     storing.write_status(facts.config, received=107, at=103.0, first_score_at=101.0)
     facts.refresh()
     assert facts.first_score_at == 90.0, "a worker that was restarted knows its own first score only"
+
+
+def test_messages_are_read_whole_silenced_ones_too(facts: Facts) -> None:
+    told = [incident(), silenced(incident("b", pane_end_ms=31 * HOUR_MS))]
+    storing.write_points(facts.config, [*map(incident_point, told), strange_point(strange())])
+    facts.refresh()
+    assert facts.messages == told
+    assert [type(message) for message in facts.messages] == [Incident, SilencedIncident]
+    assert facts.strange == [strange()]
 
 
 def test_slices_are_those_of_the_newest_long_window(facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:

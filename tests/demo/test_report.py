@@ -13,8 +13,10 @@ from flowlib.table import DAY_MS
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
 from stream_app.demo.report import alarm_rates, make_report
+from stream_app.stages.points import incident_point, strange_point
 from stream_app.trainer.dataset import FOLDS, GATE
 from tests.demo import storing
+from tests.people import incident, silenced, strange
 
 GATE_DAY = (10 * FOLDS + GATE) * DAY_MS
 HISTORY_END = GATE_DAY + 2 * DAY_MS
@@ -22,10 +24,6 @@ HISTORY_END = GATE_DAY + 2 * DAY_MS
 
 def pane(time_ms: int, model_id: str, scored: int, alarms: int) -> dict[str, Any]:
     return {"time_ms": time_ms, "model_id": model_id, "scored": scored, "p_le_01": alarms}
-
-
-def drift(time_ms: int, kind: str = "drift", state: str = "open") -> dict[str, Any]:
-    return {"state": state, "kind": kind, "opened_pane_ms": time_ms}
 
 
 PANES = [
@@ -43,8 +41,8 @@ DRIFT_MS = GATE_DAY + FOLDS * DAY_MS + 1
 
 
 def test_each_period_counts_its_own_panes() -> None:
-    alerts = [drift(0, "fault"), drift(0, state="resolve"), drift(DRIFT_MS + 1), drift(DRIFT_MS)]
-    rates = alarm_rates(PANES, alerts, HISTORY_END)
+    messages = [incident(opened_pane_ms=DRIFT_MS + more) for more in (1, 0)]
+    rates = alarm_rates(PANES, [incident(kind="fault", opened_pane_ms=0), *messages], HISTORY_END)
     assert rates["events"] == {"reference": 400, "drift": 50, "after_swap": 800}
     assert (rates["reference"], rates["drift"], rates["after_swap"]) == (0.01, 0.4, 0.01)
     for name, (low, high) in rates["interval_95"].items():
@@ -63,31 +61,18 @@ def run(tmp_path: Path) -> tuple[Facts, Progress]:
     """A run of nine events, two models and one that was refused."""
     config = storing.config_in(tmp_path)
     storing.write_status(config, received=9, refused={"models": 1}, at=94.0)
-    alert = {"slice": "north", "slicing": "station", "stream": "s", "state": "open"}
+    drift, fault = incident("d", detector="scale"), incident("f", kind="fault", detector="stuck")
+    over = [incident("d", number=2, detector="scale", state="handover"), silenced(incident("x", severity="info"))]
+    over += [incident("f", number=2, kind="fault", detector="stuck", state="resolve")]
     gates = json.dumps({"calibration": {"passed": True}})
     about = {"parent_id": "", "train_rows": 5, "reason": "good", "gates": gates}
     points = [
         storing.window(1_000, "north", "m0", 5, 1),
         storing.window(1_000, "north", "m0", 5, 1, "8s"),
         storing.window(2_000, "south", "m1", 5, 0),
-        storing.point("alerts", 2_000, alert | {"rule": "d"}, opened_pane_ms=1_000, kind="drift", detector="scale"),
-        storing.point("alerts", 2_000, alert | {"rule": "f"}, opened_pane_ms=1_000, kind="fault", detector="stuck"),
-        storing.point(
-            "alerts",
-            3_000,
-            alert | {"rule": "f", "state": "resolve"},
-            opened_pane_ms=1_000,
-            kind="fault",
-            detector="stuck",
-        ),
-        storing.point(
-            "alerts",
-            3_000,
-            alert | {"rule": "d", "state": "learned"},
-            opened_pane_ms=1_000,
-            kind="drift",
-            detector="scale",
-        ),
+        *(incident_point(message, time_ms) for time_ms, message in ((2_000, drift), (2_000, fault))),
+        *(incident_point(message, 3_000) for message in over),
+        strange_point(strange()),
         storing.point("retrains", 2_000, {"stream": "s"}, id="r0", model_id="m0"),
         *(
             storing.point("models", time_ms, {"model_id": name, "stream": "s"}, status=status, **about)
@@ -101,7 +86,7 @@ def run(tmp_path: Path) -> tuple[Facts, Progress]:
     storing.write_points(config, points)
     facts = Facts(config)
     facts.refresh()
-    return facts, Progress(Season(live_ms=HISTORY_END), began=88.0, produced=9, restarts=2)
+    return facts, Progress(Season(start_ms=2_000 - 7 * DAY_MS, live_ms=HISTORY_END), began=88.0, produced=9, restarts=2)
 
 
 def test_the_report_counts_what_the_store_holds(run: tuple[Facts, Progress]) -> None:
@@ -111,6 +96,11 @@ def test_the_report_counts_what_the_store_holds(run: tuple[Facts, Progress]) -> 
     assert [model["status"] for model in report["models"]] == ["promoted", "promoted", "refused"]
     assert report["models"][0]["gates"] == {"calibration": {"passed": True}}
     assert report["alarm_rate"]["events"]["after_swap"] == 5
+    assert [(one["id"], one["state"], one["number"]) for one in report["incidents"]] == [
+        ("x", "open", 1),
+        ("d", "handover", 2),
+        ("f", "resolve", 2),
+    ]
     json.dumps(report)
 
 
@@ -121,12 +111,16 @@ EXPECTED = {
     "conserved": False,
     "slices": 2,
     "windows_written": 3,
-    "alerts_opened": 2,
-    "drift_alerts_opened": 1,
-    "fault_alerts_opened": 1,
-    "alerts_by_detector": {"scale": 1, "stuck": 1},
-    "alerts_resolved": 1,
-    "alerts_learned": 1,
+    "incidents_opened": 3,
+    "drift_incidents_opened": 2,
+    "fault_incidents_opened": 1,
+    "incidents_by_detector": {"location": 1, "scale": 1, "stuck": 1},
+    "incidents_open": 1,
+    "incidents_resolved": 1,
+    "incidents_handed_over": 1,
+    "strange_events": 3,
+    "messages": 5,
+    "messages_per_week": 5.0,
     "retrain_requests": 1,
     "models_promoted": 2,
     "models_refused": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,12 +10,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from rich.console import Console
 
 from stream_app.config import load
 from stream_app.demo.children import TrainerLine
 from stream_app.demo.progress import Season
 from stream_app.demo.run import Demo
 from stream_app.errors import DriftflowError
+from tests.people import incident, strange
 
 OPTIONS = {"stream": "air", "bootstrap": "127.0.0.1:1", "report": None, "seconds": 10.0, "console_port": 0}
 SEASON = Season(start_ms=0, live_ms=100, end_ms=150, step_ms=20)
@@ -139,6 +142,22 @@ def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
     assert not demo._newest_model_is_in_service(), "the store does not show the one that was refused"
     demo._facts.models.append({"model_id": "refused-1"})
     assert demo._newest_model_is_in_service()
+
+
+def test_it_ends_with_what_a_person_wants_to_know(demo: Demo) -> None:
+    facts, text = demo._facts, io.StringIO()
+    facts.messages = [incident("a"), incident("b"), incident("b", number=2, state="resolve", reason="ended")]
+    facts.strange, facts.event_time_ms = [strange()], 14 * 86_400_000
+    demo.tell(Console(file=text, width=200))
+    lines = text.getvalue().splitlines()
+    assert [line for line in lines if line.endswith(":")] == [
+        "One incident is open:",
+        "One incident is over:",
+        "3 single strange events, in 1 message:",
+    ]
+    assert lines[-1] == (
+        "People got 4 messages in 14 days, 2.00 a week: 2 opened, 1 ended, 1 of single strange events."
+    )
 
 
 def test_a_step_that_fails_ends_the_run(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:

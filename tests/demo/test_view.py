@@ -6,13 +6,14 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
 from stream_app.demo.view import render
-from stream_app.stages.judge.policy import TOGETHER, slice_words
+from tests.people import incident, member
 from tests.stages.streams import config
 
 NOVEMBER_MS = 1_383_264_000_000
@@ -20,23 +21,18 @@ NOVEMBER_MS = 1_383_264_000_000
 
 def facts_with(gates: dict[str, Any], status: str = "promoted") -> Facts:
     facts = Facts(config())
-    facts.alerts = [
-        {
-            "time_ms": NOVEMBER_MS,
-            "state": state,
-            "slice": slice_,
-            "rule": kind,
-            "kind": kind,
-            "summary": f"{slice_words(slice_)}, {says}.",
-        }
-        for state, kind, slice_, says in (
-            ("open", "drift", "Wanshouxigong", "PM2.5: up by about 1.2 sd"),
-            ("open", "fault", "Wanshouxigong", "RAIN: its value does not change any more"),
-            ("update", "fault", "Wanshouxigong", "RAIN: still so"),
-            ("learned", "drift", "Wanshouxigong", "TEMP: a newer model takes it for normal"),
-            ("open", "drift", TOGETHER, "O3: down by about 0.3 sd"),
-        )
+    station = [member(slice_="Wanshouxigong")]
+    learned = {"state": "handover", "summary": "Wanshouxigong: a newer model takes TEMP for normal."}
+    messages = [
+        incident("a", severity="warning", summary="Wanshouxigong: PM2.5 is 1.2 σ higher.", members=station),
+        incident("b", severity="info", kind="fault", summary="RAIN does not change any more.", members=station),
+        incident(
+            "b", severity="info", kind="fault", summary="RAIN: still so.", members=station, number=2, state="update"
+        ),
+        incident("c", summary="TEMP was lower.", members=station),
+        incident("c", members=station, number=2, **learned),
     ]
+    facts.messages = [msgspec.structs.replace(message, since_ms=NOVEMBER_MS) for message in messages]
     facts.models = [
         {
             "model_id": "0123456789abcdef",
@@ -63,15 +59,19 @@ def shown(facts: Facts, width: int, waits_for: str = "") -> str:
 def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
     gates = {"calibration": {"candidate": 0.01295}, "likelihood": {"gain_nats": 2.96}}
     text = shown(facts_with(gates), width, "the trainer to answer 2 requests")
-    lines = [line for line in text.splitlines() if "Wanshouxigong" in line and "Nov" in line]
+    lines = [line for line in text.splitlines() if "01 Nov" in line and ("▲" in line or "◆" in line)]
     assert len(lines) == 3, "what goes on is not repeated"
-    for words in (
-        ("01 Nov", "open", "▲ drift", "PM2.5: up by about 1.2 sd"),
-        ("01 Nov", "open", "◆ fault", "RAIN: its value"),
-        ("01 Nov", "learned", "▲ drift", "TEMP: a newer"),
+    for line, words in zip(
+        lines,
+        (
+            ("01 Nov", "open", "▲ drift", "warning", "Wanshouxigong: PM2.5 is 1.2 σ"),
+            ("01 Nov", "open", "◆ fault", "info", "RAIN: still so."),
+            ("01 Nov", "handover", "▲ drift", "critical", "Wanshouxigong: a newer model"),
+        ),
+        strict=True,
     ):
-        assert any(all(word in line for word in words) for line in lines), (words, text)
-    assert any("all slices together" in line and "O3: down by about 0.3 sd" in line for line in text.splitlines())
+        assert all(word in line for word in words), (words, text)
+    assert "3 incidents, 2 of them open; 5 messages" in text
     (model,) = [line for line in text.splitlines() if "0123456789abcdef" in line]
     assert all(word in model for word in ("promoted", "61,001", "1.3% strange, +3.0 nats"))
     assert "the traffic waits for the trainer to answer 2 requests" in text
@@ -79,12 +79,14 @@ def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
     assert "console http://127.0.0.1:8765" in text
 
 
-def test_a_slice_shows_the_kinds_of_its_open_alerts() -> None:
+def test_a_slice_shows_the_kinds_of_its_open_incidents() -> None:
     facts = facts_with({})
-    assert "◆  Wanshouxigong" in shown(facts, 100), "its drift has been learned"
-    facts.alerts = facts.alerts[:1]
-    assert "▲  Wanshouxigong" in shown(facts, 100)
-    facts.alerts = []
+    assert "▲◆ Wanshouxigong" in shown(facts, 100)
+    facts.messages = facts.messages[1:]
+    assert "◆  Wanshouxigong" in shown(facts, 100), "a newer model takes its drift for normal"
+    facts.messages = [incident("a", members=[member(slice_="Wanshouxigong", over=True), member()])]
+    assert "●  Wanshouxigong" in shown(facts, 100), "it is over there, and goes on elsewhere"
+    facts.messages = []
     assert "●  Wanshouxigong" in shown(facts, 100)
 
 
@@ -102,7 +104,7 @@ def test_the_view_keeps_its_height_when_the_traffic_goes_on() -> None:
 def test_there_is_something_to_see_before_anything_is_known() -> None:
     text = shown(Facts(config()), 80)
     assert "no slices yet" in text
-    assert "no alerts yet" in text
+    assert "no incidents yet" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])
