@@ -59,6 +59,11 @@ def judge_signals(width: int) -> int:
     return width
 
 
+def judge_signals(width: int) -> int:
+    """Signals partition that JUDGE writes to."""
+    return width
+
+
 def trainer_signals(width: int) -> int:
     """Signals partition that the trainer writes to, and every process its health."""
     return 2 * width

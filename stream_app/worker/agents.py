@@ -9,40 +9,37 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from flowlib.density import Density
-from schemas.records import Health, ModelNotice
+from schemas.records import Health
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
 from stream_app.models.keys import request_key
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
-from stream_app.stages.decisions import models_of
-from stream_app.stages.outputs import Outgoing, Outputs
+from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import SLICE_PANES_MAX, Pipeline
-from stream_app.stages.points import model_point
 from stream_app.terminal import Seldom
-from stream_app.worker import batch_transport, first_events, header_names, sending
+from stream_app.worker import actions_feed, batch_transport, first_events, header_names, modelling, sending
 from stream_app.worker.app import make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
 from stream_app.worker.health import health_message, health_point
+from stream_app.worker.judging import Judging
 from stream_app.worker.logs import Logs
-from stream_app.worker.models_feed import ModelsFeed
+from stream_app.worker.modelling import Modelling
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress, lag_of, lags_of
-from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
 from stream_app.worker.supervision import Parts, watch_loop
+from stream_app.worker.told import Told
 
 log = logging.getLogger(__name__)
 
 _SUBSTITUTE = "Model %s was scored by %s when this was decided, here by %s, within 1e-4 nats but not bit for bit: %s"
 _WAIT_S = 0.05
-_PATIENCE_S = 10.0
 
 CHECKPOINT_S = 0.5
 """Time between two checkpoints: the most work that a crash makes the worker repeat."""
@@ -56,12 +53,13 @@ class Worker:
         store: snapshots and decisions.
         spool: durable queue of points.
         parts: what happens when a part of it fails.
-        only: ``score`` or ``watch`` to run one stage, None for both.
+        only: ``score``, ``watch`` or ``judge`` to run one stage, None for all.
         replay: True when the store was preset with the decisions of the run to repeat.
 
     Attributes:
         app: the Faust app with the agents.
         pipeline: the states of the partitions that this worker has.
+        modelling, judging: what it does about models, and for JUDGE.
         ready: set once there is a model to score with.
     """
 
@@ -81,10 +79,12 @@ class Worker:
         self.ready = asyncio.Event()
         self._partitions = Partitions(config, store, self.pipeline)
         send = functools.partial(sending.send, self.app)
-        self._outbox = Outbox(send, config.topics, spool, self._partitions, request_key(config))
+        self._outbox = Outbox(send, config.topics, spool, self._partitions, request_key(config), Told(config))
         self._decider = Decider(config, store, self.pipeline)
         self._logs = Logs(config, store, self._partitions, parts, self._outbox.save_later)
-        self._feed = ModelsFeed(config, self.take_model, self.put_aside, lambda: parts.beat("models feed"))
+        common = (self._outbox, self._decider, parts, self.ready, self._turn)
+        self.modelling = Modelling(config, self.pipeline, *common)
+        self.judging = Judging(config, store, self.pipeline, self._partitions, *common)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
         self._partials_refused = Seldom(log.error)
@@ -94,7 +94,11 @@ class Worker:
 
     def _add_agents(self, only: str | None) -> None:
         app, topics = self.app, self._config.topics
-        agents = {"score": (topics.events, self.score), "watch": (topics.partials, self.watch)}
+        agents = {
+            "score": (topics.events, self.score),
+            "watch": (topics.partials, self.watch),
+            "judge": (topics.evidence, self.judging.agent),
+        }
         chosen = {stage: agent for stage, agent in agents.items() if only in (None, stage)}
         batch_transport.install(
             app,
@@ -107,9 +111,12 @@ class Worker:
         )
         for stage, (topic, agent) in chosen.items():
             app.agent(batch_transport.batch_topic(app, topic), name=stage)(self.parts.watched(stage, agent))
-        app.task(self.parts.watched("models feed", self._follow_models))
+        app.task(self.parts.watched(modelling.PART, self.modelling.follow))
         if "score" in chosen:
             app.task(self.parts.watched(first_events.PART, self._judge_first))
+        if "judge" in chosen:
+            follow = functools.partial(self.parts.keep, actions_feed.PART, self.judging.follow_actions)
+            app.task(self.parts.watched(actions_feed.PART, follow))
         app.task(self.parts.watched("logs", functools.partial(self._logs.follow, self.progress)))
         app.timer(CHECKPOINT_S)(self.parts.watched("checkpoint", self._on_timer))
 
@@ -201,6 +208,7 @@ class Worker:
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
                 await self._outbox.put(out, TopicPartition(self._config.topics.partials, partition))
+            await self.judging.judge_waiting()
         await self.checkpoint()
         self._log_substitutes()
         self.parts.beat("checkpoint")
@@ -222,18 +230,21 @@ class Worker:
 
     async def assigned(self, partitions: set[TopicPartition]) -> None:
         """Load the states of partitions before their first record comes. Source partitions may be new ones."""
-        gained = {tp.partition for tp in partitions if self._partitions.is_source(tp)}
+        gained = {tp.partition for tp in partitions if self._partitions.stage_of(tp) == "score"}
         known = functools.partial(sending.known_to_producer, self.app, self._config.topics.signals)
         await make_room(known, self._config, gained)
         logs = await self._logs.look_first(partitions)
+        await self.judging.look_first(partitions)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
             for tp in sorted(partitions):
                 self._partitions.open(tp)
+                if tp not in self._partitions:
+                    continue
                 self._logs.check(tp, logs.get(tp))
-                if self._partitions.is_source(tp):
-                    self._decider.gained(tp.partition)
+                if self._partitions.stage_of(tp) != "watch":
+                    self._decider.gained(tp)
             self._decider.join()
 
     def _sources_that_exist(self) -> set[int]:
@@ -247,54 +258,7 @@ class Worker:
                 await self._outbox.checkpoint()
             for tp in partitions:
                 self._partitions.close(tp)
-                if self._partitions.is_source(tp):
-                    self._decider.lost(tp.partition)
-
-    # Models --------------------------------------------------------------------------------------------------------
-
-    async def _follow_models(self) -> None:
-        feed = asyncio.ensure_future(self.parts.keep("models feed", self._feed.run))
-        try:
-            await self._complete()
-            async with self._turn():
-                self._decider.activate_all()
-                self.ready.set()
-            await feed
-        finally:
-            feed.cancel()
-
-    async def _complete(self) -> None:
-        """Wait until there is a model, and every model that a decision names."""
-        began_s, warned = time.monotonic(), False
-        while not self._is_complete():
-            if not warned and time.monotonic() - began_s > _PATIENCE_S:
-                warned = True
-                log.warning(
-                    "Waiting for a model on %s: `driftflow trainer --bootstrap-until DATE` makes the first",
-                    self._config.topics.models,
-                )
-            await asyncio.sleep(_WAIT_S)
-
-    def _is_complete(self) -> bool:
-        missing = self.pipeline.models.missing(models_of(self.pipeline.decisions))
-        return bool(self._decider.service) and self._feed.caught_up.is_set() and not missing
-
-    async def take_model(self, notice: ModelNotice, density: Density | None, newest: bool) -> None:
-        """Note a genuine notice; make its model available where it has one, and put the newest in service."""
-        async with self._turn():
-            if notice.status != "covered":
-                self._outbox.add_point(model_point(notice))
-            if density is not None:
-                self.pipeline.models.add(density)
-            if density is not None and newest:
-                self._decider.service = density.model_id
-                if self.ready.is_set():
-                    self._decider.activate_all()
-
-    async def put_aside(self, letter: Outgoing, reports: Reports) -> None:
-        """Send the dead letter of a notice that was refused; the checkpoint after it notes that it was reported."""
-        async with self._turn():
-            await self._outbox.put(Outputs([letter]), None, reports)
+                self._decider.lost(tp)
 
     # Status --------------------------------------------------------------------------------------------------------
 
@@ -328,19 +292,19 @@ class Worker:
 
     def status(self) -> Status:
         """Totals, and what is in work."""
-        progress, pipeline = self.progress(), self.pipeline
-        sent = self._outbox.sent_until
+        progress, pipeline, feed = self.progress(), self.pipeline, self.modelling.feed
         return Status(
             counters=self._partitions.counters(),
             first_score_at=self._first_score_at,
             service=self._decider.service,
-            taken=self._of_watch("taken") | {"models": self._feed.taken},
-            refused=self._of_watch("refused") | {"models": self._feed.refused},
+            taken=self._of_watch("taken") | {"models": feed.taken} | self.judging.taken(),
+            refused=self._of_watch("refused") | {"models": feed.refused} | self.judging.refused(),
+            judged_ms=self.judging.judged_ms,
             pending=self._outbox.pending,
             lag=lag_of(progress),
             unread=lags_of(progress, self._config.topics.events),
-            unwatched=sum(max(sent.get(n, 0) - state.next_offset, 0) for n, state in pipeline.watch_states.items()),
+            unwatched=sum(self._partitions.behind(tp, until) for tp, until in self._outbox.sent_until.items()),
             late_blocks=sum(state.late_blocks for state in pipeline.watch_states.values()),
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
-            failing={**self.parts.failing, **({"model": self._feed.unusable} if self._feed.unusable else {})},
+            failing={**self.parts.failing, **({"model": feed.unusable} if feed.unusable else {})},
         )

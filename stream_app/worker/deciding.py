@@ -1,5 +1,5 @@
-"""What depends on the clock: when a model is put in service, when a silent source partition is passed over, and from
-when on WATCH waits for a new one.
+"""What depends on the clock: when a model is put in service, when a silent source partition is passed over, from when
+on WATCH waits for a new one, and when JUDGE takes in what people say.
 
 Each decision is written down before anything follows from it, so that a run can be repeated with the same ones.
 """
@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import time
 
+from schemas.incidents import Action
 from stream_app.config import Config
-from stream_app.stages.decisions import Decision
+from stream_app.kafka.types import TopicPartition
+from stream_app.stages.decisions import Decision, actions_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.progress import Progress, lags_of
@@ -34,22 +36,41 @@ class Decider:
 
     def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
         self._config, self._store, self._pipeline = config, store, pipeline
-        self._catching_up: dict[int, int | None] = {}
-        """Source partitions taken over, to where their log ended then; None as long as that is not known."""
+        self._evidence = TopicPartition(config.topics.evidence, 0)
+        self._catching_up: dict[TopicPartition, int | None] = {}
+        """Partitions taken over, to where their log ended then; None as long as that is not known."""
         self._moved: dict[tuple[int, int], tuple[int, float]] = {}
         """Partials and source partition to the time up to which the source has closed, and when that was first seen."""
         self.service = ""
 
+    # Catching up ---------------------------------------------------------------------------------------------------
+
+    def gained(self, tp: TopicPartition) -> None:
+        """A source partition, or that of the evidence, was taken over; its state is loaded."""
+        self._catching_up[tp] = None
+        if tp != self._evidence:
+            self.activate(tp.partition)
+
+    def lost(self, tp: TopicPartition) -> None:
+        """A partition went to another worker."""
+        self._catching_up.pop(tp, None)
+
+    def end_catching_up(self, progress: Progress) -> None:
+        """Let the partitions take a new model, or an action, that have come to where their log ended when they were
+        taken over.
+
+        A worker that was killed may have processed the rows before, and sent what came of them. After another decision
+        it would come out differently.
+        """
+        for tp, (settled, high) in progress.items():
+            if tp in self._catching_up:
+                end = self._catching_up[tp] = self._catching_up[tp] or high
+                if end is not None and (settled or 0) >= end:
+                    del self._catching_up[tp]
+                    if tp.topic == self._config.topics.events and tp.partition in self._pipeline.score_states:
+                        self.activate(tp.partition)
+
     # Models --------------------------------------------------------------------------------------------------------
-
-    def gained(self, partition: int) -> None:
-        """A source partition was taken over, its state is loaded."""
-        self._catching_up[partition] = None
-        self.activate(partition)
-
-    def lost(self, partition: int) -> None:
-        """A source partition went to another worker."""
-        self._catching_up.pop(partition, None)
 
     def activate_all(self) -> None:
         """Put the model in service on every source partition that may take it now."""
@@ -59,7 +80,8 @@ class Decider:
     def activate(self, partition: int) -> None:
         """Put the model in service on one source partition, unless it is still catching up."""
         scored_before = bool(self._pipeline.score_states[partition].activations)
-        if not self.service or (scored_before and partition in self._catching_up):
+        source = TopicPartition(self._config.topics.events, partition)
+        if not self.service or (scored_before and source in self._catching_up):
             return
         decision = self._pipeline.decide_activation(partition, self.service)
         if decision is not None:
@@ -71,19 +93,6 @@ class Decider:
                 decision.pane_start_ms,
                 decision.engine,
             )
-
-    def end_catching_up(self, progress: Progress) -> None:
-        """Let the partitions take a new model that have come to where their log ended when they were taken over.
-
-        A worker that was killed may have scored the rows before, and sent what came of them. Under a new model they
-        would come out differently.
-        """
-        for tp, (settled, high) in progress.items():
-            if tp.topic == self._config.topics.events and tp.partition in self._catching_up:
-                end = self._catching_up[tp.partition] = self._catching_up[tp.partition] or high
-                if end is not None and (settled or 0) >= end and tp.partition in self._pipeline.score_states:
-                    del self._catching_up[tp.partition]
-                    self.activate(tp.partition)
 
     # New sources ---------------------------------------------------------------------------------------------------
 
@@ -142,6 +151,39 @@ class Decider:
             return []
         decision = self._pipeline.decide_pass_over(partials_partition, partition)
         return [] if decision is None else [(partials_partition, self._apply(decision))]
+
+    # Actions -------------------------------------------------------------------------------------------------------
+
+    def may_act(self) -> bool:
+        """Whether JUDGE is here and has come to where a worker that was killed may have judged."""
+        pipeline = self._pipeline
+        judges = pipeline.judge_state is not None and self._evidence not in self._catching_up
+        return judges and not pipeline.missing_for_judge()
+
+    def acted(self) -> set[str] | None:
+        """Ids of the actions that were taken in; None where JUDGE is not here."""
+        if self._pipeline.judge_state is None:
+            return None
+        return {act.action.id for act in actions_of(self._pipeline.decisions)}
+
+    def act(self, offset: int, action: Action) -> Outputs:
+        """Take in what a person has said; what follows, nothing where it was taken in before.
+
+        Args:
+            offset: on the actions topic. In the decision it is larger than those of all before: where the topic was
+                made anew, or a key was trusted only later, it is another number.
+            action: genuine.
+        """
+        acts = actions_of(self._pipeline.decisions)
+        if any(act.action.id == action.id for act in acts):
+            return Outputs()
+        number = max([offset, *(act.offset + 1 for act in acts)])
+        decision = self._pipeline.decide_action(number, action)
+        if decision is None:
+            return Outputs()
+        out = self._apply(decision)
+        log.info("%s says %s: taken in after the pane that ends at %s ms", action.by, action.verb, decision.at_ms)
+        return out
 
     def _apply(self, decision: Decision) -> Outputs:
         self._store.record(decision)

@@ -13,6 +13,7 @@ from stream_app.models.signing import sign
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.worker.partitions import Partitions
+from stream_app.worker.told import Told
 
 _REQUEST = ("ce_type", b"driftflow.retrain-request.v1")
 """Header of the messages that are signed: a trainer believes no others."""
@@ -41,20 +42,22 @@ class Outbox:
         spool: durable queue of points.
         partitions: writes the snapshots.
         key: signs retrain requests.
+        told: what JUDGE has said already, and the broker has: it is not sent again.
 
     Attributes:
-        sent_until: partials partition to the offset after the last message of ours that the broker has taken.
+        sent_until: partition between two stages to the offset after the last message of ours that the broker has taken.
     """
 
     def __init__(
-        self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions, key: Ed25519PrivateKey
+        self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions, key: Ed25519PrivateKey, told: Told
     ) -> None:
         self._send, self._topics, self._spool, self._partitions, self._key = send, topics, spool, partitions, key
+        self.told = told
         self._sent: list[asyncio.Future[Sent]] = []
         self._points: list[Point] = []
         self._unsaved: set[TopicPartition] = set()
         self._unacked: list[Acked] = []
-        self.sent_until: dict[int, int] = {}
+        self.sent_until: dict[TopicPartition, int] = {}
 
     @property
     def pending(self) -> int:
@@ -73,6 +76,8 @@ class Outbox:
         """Send what came of a partition's input, or of none's; with an event, it is acked at the next checkpoint."""
         self._points += out.points
         for message in out.messages:
+            if self.told.is_told(message):
+                continue
             topic = getattr(self._topics, message.role)
             headers = self._signed(message)
             sent = await self._send(topic, message.key, message.value, partition=message.partition, headers=headers)
@@ -110,8 +115,9 @@ class Outbox:
         if self._sent:
             await asyncio.wait(self._sent)
         for sent in [pending.result() for pending in self._sent]:
-            if sent.topic == self._topics.partials:
-                self.sent_until[sent.partition] = sent.offset + 1
+            self.told.took(sent)
+            if sent.topic in (self._topics.partials, self._topics.evidence):
+                self.sent_until[TopicPartition(sent.topic, sent.partition)] = sent.offset + 1
         self._sent = []
 
     def _spool_points(self) -> None:
@@ -123,6 +129,7 @@ class Outbox:
         for tp in sorted(self._unsaved):
             self._partitions.save(tp)
             self._unsaved.discard(tp)
+        self.told.keep()
 
     def _ack_events(self) -> None:
         events, self._unacked = self._unacked, []

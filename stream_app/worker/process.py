@@ -60,7 +60,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
 
     Args:
         config: the stream.
-        only: ``score`` or ``watch`` to run one stage, None for both.
+        only: ``score``, ``watch`` or ``judge`` to run one stage, None for all.
         decisions: file of the decisions to repeat.
         checked: look at the broker first (:func:`~stream_app.kafka.preflight.preflight`).
 
@@ -93,7 +93,10 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
 
 def _tidy(config: Config) -> None:
     """Remove what processes that were killed have left."""
-    keys = [config.path(key).parent for key in (config.worker.signing_key, *config.state.trusted_keys)]
+    keys = [
+        config.path(key).parent
+        for key in (config.worker.signing_key, *config.state.trusted_keys, *config.alerts.trusted_keys)
+    ]
     for folder in {config.path(config.state.dir), config.path(config.trainer.registry), *keys}:
         remove_old(folder, LEFTOVER, time.time() - LEFTOVER_S)
 

@@ -1,11 +1,12 @@
-"""What of the models topic has been refused and said. Every worker reads that topic from its beginning at every start:
-without a note of it, each would say the same again for ever.
+"""What has been refused of a topic that is read from its beginning at every start: without a note of it, the same would
+be said again for ever.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Literal
 
 import msgspec
 
@@ -28,14 +29,17 @@ class Reports:
 
     Args:
         config: the stream.
+        topic: which of its topics.
+        what: what a message there should be, and ``so``: what follows from one that is not, for the log.
 
     Attributes:
         count: messages of the topic that were refused, reported before or not.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config, self.count = config, 0
-        self._path = config.path(config.state.dir) / "models-reported.json"
+    def __init__(self, config: Config, topic: Literal["models", "actions"], what: str, so: str) -> None:
+        self._config, self._what, self._so, self.count = config, what, so, 0
+        self._topic: str = getattr(config.topics, topic)
+        self._path = config.path(config.state.dir) / f"{topic}-reported.json"
         self._until = self._read()
         self._seldom = Seldom(log.error)
         self._before: Counter[str] = Counter()
@@ -50,6 +54,11 @@ class Reports:
         if end is not None and self._until.get(partition, 0) > end:
             del self._until[partition]
 
+    def forget(self) -> None:
+        """The topic was made anew: nothing of it has been reported."""
+        self._until.clear()
+        write_durably(self._path, msgspec.json.encode(self._until))
+
     def letter(self, record: ConsumerRecord, refusal: Refusal) -> Outgoing | None:
         """Count a refusal; its dead letter, or None where it has been reported."""
         self.count += 1
@@ -57,7 +66,7 @@ class Reports:
             self._before[refusal.reason] += 1
             return None
         where = f"{record.topic}/{record.partition}@{record.offset}"
-        self._seldom(f"Model notice at {where} refused: {refusal.detail}. The model in service stays.")
+        self._seldom(f"{self._what} at {where} refused: {refusal.detail}. {self._so}")
         self._until[record.partition] = record.offset + 1
         return dead_letter(self._config, record.topic, record.partition, record.offset, refusal, record.value)
 
@@ -71,9 +80,8 @@ class Reports:
         """Say what was refused again, as before, in one line."""
         if self._before:
             reasons = ", ".join(f"{reason}: {number}" for reason, number in sorted(self._before.items()))
-            topics = self._config.topics
             text = "%d messages on %s are refused as before (%s): see %s"
-            log.warning(text, self._before.total(), topics.models, reasons, topics.dead_letters)
+            log.warning(text, self._before.total(), self._topic, reasons, self._config.topics.dead_letters)
 
     def _read(self) -> dict[int, int]:
         """Partition to the offset up to which refusals were reported; damaged, it means that they are said again."""

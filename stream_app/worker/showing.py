@@ -38,6 +38,10 @@ def show_status(config: Config, out: Console, as_json: bool = False) -> None:
     lag = "not known" if status["lag"] is None else f"{status['lag']:,}"
     out.print(f"{status['received']:,} events received = {counted}", soft_wrap=True)
     out.print(f"lag {lag}; points that wait {status['spooled']:,}, set aside {status['set_aside']:,}", soft_wrap=True)
+    judged, taken, refused = status["judged_ms"], status["taken"], status["refused"]
+    until = "by no worker that is alive" if judged is None else f"up to {utc(judged)} UTC" if judged else "nothing yet"
+    said = f"{taken['actions']:,} actions of people taken, {refused['actions']:,} refused"
+    out.print(f"judged {until}; {said}", soft_wrap=True)
     out.print(f"in service: {status['service'] or 'no model yet'}", soft_wrap=True)
     for part, text in sorted(status["failing"].items()):
         out.print(f"failing: {printable(part)}: {printable(text)}", style="red", soft_wrap=True, markup=False)

@@ -44,7 +44,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     unread: dict[int, int | None] = {}
     """The same for each of its source partitions."""
     unwatched: int = 0
-    """Partials that it has sent and that its own partials partitions have not taken in."""
+    """Partials and evidence that it has sent and that its own partitions have not taken in."""
     late_blocks: int = 0
     """Blocks that came for a pane that was final or passed over."""
     closed_early: int = 0
@@ -52,9 +52,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     failing: dict[str, str] = {}
     """Parts that cannot do their work now and try again, and the last error of each; empty when all is well."""
     taken: dict[str, int] = {}
-    """Messages that were of use, of its partials partitions (``partials``) and of the models topic (``models``)."""
+    """Messages that were of use, by topic: ``partials``, ``evidence``, ``models``, ``actions``."""
     refused: dict[str, int] = {}
     """Those that were not: the dead letters have them."""
+    judged_ms: int | None = None
+    """Panes that end at or before it are judged, event time; None where JUDGE is not here."""
     set_aside: int = 0
     """Points that the sink will never take as they are, kept in the spool that the workers share."""
     spooled: int = 0
@@ -107,16 +109,19 @@ def read_status(config: Config) -> dict[str, Any]:
         "failing": {part: error for status in alive for part, error in status.failing.items()},
         "taken": _intake([status.taken for status in alive]),
         "refused": _intake([status.refused for status in alive]),
+        "judged_ms": max((status.judged_ms for status in alive if status.judged_ms is not None), default=None),
     }
     del merged["counters"]
     return merged
 
 
 def _intake(counted: list[dict[str, int]]) -> dict[str, int]:
-    """The workers share out the partials; each of them reads the whole models topic."""
+    """The workers share out the partials, and one has the evidence; each reads the whole models topic, and whoever has
+    the evidence the actions.
+    """
     return {
-        "partials": sum(counts.get("partials", 0) for counts in counted),
-        "models": max(counts.get("models", 0) for counts in counted),
+        **{topic: sum(counts.get(topic, 0) for counts in counted) for topic in ("partials", "evidence")},
+        **{topic: max(counts.get(topic, 0) for counts in counted) for topic in ("models", "actions")},
     }
 
 

@@ -46,8 +46,10 @@ class Policy:
 POLICIES = {
     "score": Policy(),
     "watch": Policy(),
+    "judge": Policy(),
     "checkpoint": Policy(silent_s=STALL_S),
     "models feed": Policy(again=(KafkaError,), silent_s=STALL_S),
+    "actions feed": Policy(again=(KafkaError,), silent_s=STALL_S),
     "first events": Policy(),
     "logs": Policy(silent_s=STALL_S),
     "status": Policy(again=(OSError,)),

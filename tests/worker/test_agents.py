@@ -29,6 +29,7 @@ from tests.stages import streams
 from tests.stages.streams import PANE
 from tests.worker.making import Stream, in_a_loop, notice, record
 
+MODELS: Any = ("models", "Model notice", "The model in service stays.")
 REFUSAL = Refusal("unsigned", "df-signature", "it is not signed")
 
 
@@ -195,7 +196,7 @@ def final_pane(tp: TopicPartition, model_id: str) -> list[Any]:
 
 @in_a_loop
 async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_nothing(
-    worker: Worker, store: StateStore, partials: TopicPartition, spool: Spool
+    worker: Worker, store: StateStore, partials: TopicPartition, spool: Spool, sent: list[Any]
 ) -> None:
     worker.ready.set()
     store.record(Activated(1, 0, "elsewhere", "fused"))  # by another worker, just now
@@ -238,7 +239,7 @@ async def test_watch_waits_for_a_source_partition_that_another_worker_scores_and
     assert store.decisions() == [Activated(5, 0, "m", "fused"), joined]
     assert (state.closed_ms, state.final_ms) == ({0: 2 * PANE, 1: 2 * PANE, 5: 2 * PANE}, 2 * PANE)
     assert (state.taken, state.refused, state.next_offset) == (5, 1, 6), "nobody scores source partition 7"
-    letter = take_in("dead_letters", "s", *sent[0][1:])
+    letter = take_in("dead_letters", "s", *sent[-1][1:])
     assert isinstance(letter, DeadLetter)
     assert letter.detail == "no decision names source partition 7"
 
@@ -301,13 +302,13 @@ async def test_a_worker_goes_on_where_another_one_has_saved(
 async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: StateStore, spool: Any) -> None:
     model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
     worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
-    await worker.take_model(notice("c", "refused"), None, False)
+    await worker.modelling.take_model(notice("c", "refused"), None, False)
     assert worker.status().service == ""
-    await worker.take_model(notice("m"), model, True)
+    await worker.modelling.take_model(notice("m"), model, True)
     assert worker.status().service == "m"
     assert not store.decisions(), "nothing is put in service before every known model is here"
     worker.ready.set()
-    await worker.take_model(notice("m"), model, True)
+    await worker.modelling.take_model(notice("m"), model, True)
     assert store.decisions() == [Activated(0, 0, "m", "fused")]
     await worker.checkpoint()
     assert [dict(point.tags)["model_id"] for _, point in spool.read(9)] == ["c", "m", "m"]
@@ -321,7 +322,7 @@ async def test_an_older_model_is_available_and_does_not_take_over(
     worker.ready.set()
     for name, newest in (("new", True), ("old", False)):
         model: Any = SimpleNamespace(model_id=name, engine=SimpleNamespace(name="fused"))
-        await worker.take_model(notice(name), model, newest)
+        await worker.modelling.take_model(notice(name), model, newest)
     assert worker.status().service == "new"
     assert store.decisions() == [Activated(0, 0, "new", "fused")]
     assert worker.pipeline.models.missing(["old", "new"]) == set()
@@ -329,7 +330,7 @@ async def test_an_older_model_is_available_and_does_not_take_over(
 
 @in_a_loop
 async def test_an_answer_that_an_earlier_model_gives_is_no_row_among_the_models(worker: Worker, spool: Spool) -> None:
-    await worker.take_model(notice("m", "covered"), None, False)
+    await worker.modelling.take_model(notice("m", "covered"), None, False)
     await worker.checkpoint()
     assert not spool.read(9)
 
@@ -339,11 +340,11 @@ async def test_a_notice_that_is_refused_is_reported_once_the_broker_has_its_dead
     worker: Worker, store: StateStore, sent: list[Any]
 ) -> None:
     config = worker.pipeline.config
-    reports, models = Reports(config), TopicPartition(config.topics.models, 0)
+    reports, models = Reports(config, *MODELS), TopicPartition(config.topics.models, 0)
     letter = reports.letter(record(models, 3), REFUSAL)
     assert letter is not None
-    await worker.put_aside(letter, reports)
-    assert Reports(config).letter(record(models, 3), REFUSAL) is not None, "a crash now: it is said again"
+    await worker.modelling.put_aside(letter, reports)
+    assert Reports(config, *MODELS).letter(record(models, 3), REFUSAL) is not None, "a crash now: it is said again"
     await worker.checkpoint()
-    assert Reports(config).letter(record(models, 3), REFUSAL) is None
+    assert Reports(config, *MODELS).letter(record(models, 3), REFUSAL) is None
     assert [(topic, value) for topic, value, _ in sent] == [(config.topics.dead_letters, letter.value)]

@@ -37,7 +37,12 @@ class Rig:
     def catch_up(self, settled: int, high: int | None) -> None:
         """The source partition has come so far."""
         self.decider.activate_all()
-        self.decider.end_catching_up({TopicPartition(self.config.topics.events, 0): (settled, high)})
+        self.decider.end_catching_up({self.source: (settled, high)})
+
+    @property
+    def source(self) -> TopicPartition:
+        """The source partition."""
+        return TopicPartition(self.config.topics.events, 0)
 
     @property
     def activated(self) -> list[str]:
@@ -114,7 +119,7 @@ def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
 ) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
-    rig.decider.gained(0)
+    rig.decider.gained(rig.source)
     rig.put_in_service("new")
     for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first known
         rig.catch_up(settled, high)
@@ -126,11 +131,11 @@ def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
 def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: StateStore) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
-    rig.decider.gained(0)
+    rig.decider.gained(rig.source)
     rig.put_in_service("new")
     rig.catch_up(3, 10)
-    rig.decider.lost(0)
-    rig.decider.gained(0)
+    rig.decider.lost(rig.source)
+    rig.decider.gained(rig.source)
     rig.catch_up(10, 30)
     assert rig.activated == ["old"]
     rig.catch_up(30, 30)
@@ -138,7 +143,7 @@ def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: 
 
 
 def test_the_first_model_need_not_wait(rig: Rig) -> None:
-    rig.decider.gained(0)
+    rig.decider.gained(rig.source)
     assert not rig.store.decisions()
     rig.put_in_service("first")
     rig.decider.activate(0)

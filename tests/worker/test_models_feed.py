@@ -158,7 +158,7 @@ def make_rig(config: Config, monkeypatch: pytest.MonkeyPatch) -> MakeRig:
     def make(*records: Any, polls: list[list[Any]] | None = None, end: int | None = -1) -> Rig:
         fetches = [list(records)] if polls is None else polls
         consumer = Consumer(fetches, sum(map(len, fetches)) if end == -1 else end)
-        monkeypatch.setattr(f"{room}.AIOKafkaConsumer", lambda *_, **__: consumer)
+        monkeypatch.setattr("stream_app.worker.feeds.AIOKafkaConsumer", lambda *_, **__: consumer)
         return Rig(config, consumer)
 
     return make

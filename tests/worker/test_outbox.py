@@ -19,6 +19,7 @@ from stream_app.models.signing import signature_fault
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outgoing, Outputs, Point
 from stream_app.worker.outbox import Outbox
+from stream_app.worker.told import Told
 from tests.worker.making import KEY, in_a_loop
 
 POINT = Point("alerts", (("rule", "drift"),), 5, (("n", 1),))
@@ -37,7 +38,7 @@ class Rig:
         self.sent: list[tuple[Any, ...]] = []
         self.done: list[str] = []
         partitions: Any = SimpleNamespace(save=lambda tp: self.done.append(f"saved {tp.topic}/{tp.partition}"))
-        self.outbox = Outbox(self._send, config.topics, spool, partitions, KEY)
+        self.outbox = Outbox(self._send, config.topics, spool, partitions, KEY, Told(config))
 
     async def _send(self, topic: str, key: Any, value: Any, *, partition: Any, headers: Any) -> asyncio.Future[Any]:
         self.sent.append((topic, key, value, partition, headers))
@@ -126,7 +127,7 @@ async def test_a_checkpoint_that_is_cancelled_leaves_its_messages_on_their_way(
     pending.set_result(acknowledged(config.topics.partials))
     await rig.outbox.checkpoint()
     assert rig.done == ["saved e/0", "acked"]
-    assert rig.outbox.sent_until == {1: 8}
+    assert rig.outbox.sent_until == {TopicPartition(config.topics.partials, 1): 8}
 
 
 @in_a_loop

@@ -41,9 +41,17 @@ def test_totals_lag_and_what_fails_are_told(config: Config) -> None:
     text = shown(config)
     assert text.startswith("workers are alive\n1,500 events received = 1,500 windowed + 0 late + ")
     assert "lag 7; points that wait 0, set aside 0" in text
+    assert "judged by no worker that is alive; 0 actions of people taken, 0 refused\n" in text
     assert "in service: no model yet" in text
     assert "failing: transaction e/0: open for 70 s" in text
     assert "\x1b" not in text, "texts of others move no cursor"
+
+
+def test_how_far_incidents_are_judged_is_told(config: Config) -> None:
+    write(config, judged_ms=0)
+    assert "judged nothing yet; " in shown(config)
+    write(config, judged_ms=1_362_096_000_000, taken={"actions": 3}, refused={"actions": 1})
+    assert "judged up to 2013-03-01 00:00 UTC; 3 actions of people taken, 1 refused\n" in shown(config)
 
 
 def test_as_json_it_is_one_object(config: Config) -> None:

@@ -44,7 +44,8 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
         counters={0: counters(9, 8)},
         first_score_at=100.0,
         service="old",
-        taken={"partials": 5, "models": 2},
+        taken={"partials": 5, "models": 2, "evidence": 7, "actions": 1},
+        judged_ms=5_000,
         refused={"partials": 1, "models": 2},
         pending=1,
         lag=5,
@@ -56,7 +57,7 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
         counters={1: counters(4, 3)},
         first_score_at=90.0,
         service="new",
-        taken={"partials": 4, "models": 2},
+        taken={"partials": 4, "models": 2, "evidence": 0, "actions": 0},
         refused={"models": 1},
         lag=6,
         late_blocks=3,
@@ -65,8 +66,10 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
     assert (merged["received"], merged["windowed"], merged["late"]) == (13, 11, 0)
     assert (merged["pending"], merged["lag"], merged["late_blocks"], merged["closed_early"]) == (1, 11, 3, 0)
     assert (merged["service"], merged["first_score_at"]) == ("new", 90.0)
-    assert merged["taken"] == {"partials": 9, "models": 2}, "each of them reads the whole models topic"
-    assert merged["refused"] == {"partials": 1, "models": 2}
+    taken = {"partials": 9, "evidence": 7, "models": 2, "actions": 1}
+    assert merged["taken"] == taken, "each of them reads the whole models topic"
+    assert merged["refused"] == {"partials": 1, "evidence": 0, "models": 2, "actions": 0}
+    assert merged["judged_ms"] == 5_000
 
 
 def test_a_partition_that_moved_counts_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +140,8 @@ def test_what_fails_and_what_is_refused_is_told_of_all_that_are_alive(
     write_as(config, 3, monkeypatch, refused={"models": 1, "partials": 4}, set_aside=3, spooled=8)
     merged = read_status(config)
     assert merged["failing"] == {"drainer": "away"}
-    assert merged["refused"] == {"models": 2, "partials": 4}, "each of them reads the whole models topic"
+    refused = {"models": 2, "partials": 4, "evidence": 0, "actions": 0}
+    assert merged["refused"] == refused, "each of them reads the whole models topic"
     assert (merged["set_aside"], merged["spooled"]) == (3, 8)
     write_as(config, 3, monkeypatch)
     assert read_status(config)["failing"] == {"drainer": "away"}

@@ -1,0 +1,128 @@
+"""What JUDGE has told people already: nobody is told the same thing twice, however a worker ended.
+
+JUDGE is the only writer of its signals partition, and deterministic: what it says again after a crash it says with the
+same ids. So the end of that partition, behind what the snapshot knows of, is read before JUDGE goes on, and what stands
+there is not sent once more.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from schemas.intake import Refusal, header_map, take_in
+from stream_app.config import Config
+from stream_app.disk import write_durably
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.isolation import reading
+from stream_app.kafka.logs import look
+from stream_app.kafka.reading import read_to_end, reader
+from stream_app.kafka.stepping import Place, poll_past
+from stream_app.kafka.types import Consumer, ConsumerRecord, Fetched, Headers, Sent, TopicPartition
+from stream_app.stages.outputs import Outgoing
+from stream_app.stages.partitioning import judge_signals
+
+log = logging.getLogger(__name__)
+
+IDS_MAX = 100_000
+"""Ids that are kept; JUDGE says a few things a week, and as many as this between two snapshots never."""
+
+_POLL_MS = 300
+_ID, _SOURCE = "ce_id", "ce_source"
+_ID_MAX = 200
+
+
+class _Until(msgspec.Struct):
+    """Up to where the snapshot beside it knows what was told: of which topic, and the offset."""
+
+    topic_id: str = ""
+    offset: int = 0
+
+
+_DECODER = msgspec.json.Decoder(_Until)
+
+
+class Told:
+    """The messages of JUDGE that the broker has, since the last snapshot.
+
+    Args:
+        config: the stream, with the number of partials partitions that it really has.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._source = f"/driftflow/{config.stream}/judge".encode()
+        self._place = TopicPartition(config.topics.signals, judge_signals(config.topics.partitions))
+        self._path = config.path(config.state.dir) / "judge-0.told"
+        self._ids: dict[bytes, None] = {}
+        self._until = self._kept = _Until()
+
+    def look(self) -> None:
+        """Read what the broker has; blocks.
+
+        Raises:
+            DriftflowError: it does not answer.
+        """
+        self._ids.clear()
+        log_of_it = look(self._config, [self._place]).get(self._place)
+        topic_id = log_of_it.topic_id if log_of_it else ""
+        kept = self._read()
+        self._until = self._kept = kept if kept.topic_id == topic_id else _Until(topic_id)
+        client = client_settings(self._config.kafka, self._config.root) | reading(self._config.kafka)
+
+        def ask(consumer: Consumer) -> Fetched:
+            return poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, client, _passed_over)
+
+        with reader(client, self._place.topic) as (consumer, partitions):
+            places = [tp for tp in partitions if tp.partition == self._place.partition]
+            consumer.assign(places)
+            for tp in places:
+                consumer.seek(tp, self._until.offset)
+            for record in read_to_end(consumer, ask) if places else ():
+                self._note(record)
+
+    def _note(self, record: ConsumerRecord) -> None:
+        """What is no message of JUDGE keeps none of its messages back, whoever wrote it."""
+        named = header_map(record.headers)
+        signal = take_in("signals", self._config.stream, record.value, record.headers)
+        if isinstance(signal, Refusal) or named.get(_SOURCE) != self._source or _ID not in named:
+            return
+        self._ids[named[_ID][:_ID_MAX]] = None
+        if len(self._ids) > IDS_MAX:
+            del self._ids[next(iter(self._ids))]
+
+    def is_told(self, message: Outgoing) -> bool:
+        """Whether the broker has a message already."""
+        if (message.role, message.partition) != ("signals", self._place.partition):
+            return False
+        return _id_of(message.headers) in self._ids
+
+    def took(self, sent: Sent) -> None:
+        """The broker has taken a message, of whatever topic and partition."""
+        if (sent.topic, sent.partition) == self._place:
+            self._until = _Until(self._until.topic_id, max(sent.offset + 1, self._until.offset))
+
+    def keep(self) -> None:
+        """Write down that the snapshot knows of all that was taken. Before this is written, more is read than has to
+        be. Raises DriftflowError where it cannot be written."""
+        if self._until != self._kept:
+            write_durably(self._path, msgspec.json.encode(self._until))
+            self._kept = self._until
+
+    def _read(self) -> _Until:
+        """What was written down; damaged, it means that all is read."""
+        try:
+            kept = _DECODER.decode(self._path.read_bytes())
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            return _Until()
+        return kept if kept.offset >= 0 else _Until()
+
+
+def _id_of(headers: Headers) -> bytes:
+    return dict(headers).get(_ID, b"")[:_ID_MAX]
+
+
+def _passed_over(place: Place) -> None:
+    (topic, number), offset, why = place
+    log.warning("%s/%s@%s is passed over: %s", topic, number, offset, why)
