@@ -1,6 +1,7 @@
 """The configuration: what may be set, how ``driftflow.toml`` is read, and what is refused."""
 
-from stream_app.config.loading import load, parse
+from stream_app.config.alerts import AlertsConfig
+from stream_app.config.loading import load, parse, with_rules
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.settings import (
     Config,
@@ -20,6 +21,7 @@ from stream_app.config.types import Duration
 from stream_app.config.windows import WindowsConfig
 
 __all__ = [
+    "AlertsConfig",
     "Config",
     "ConsoleConfig",
     "Duration",
@@ -38,4 +40,5 @@ __all__ = [
     "WorkerConfig",
     "load",
     "parse",
+    "with_rules",
 ]

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
+from stream_app.config.alerts import AlertsConfig
 from stream_app.config.checking import faults_of, topic_names
-from stream_app.config.settings import Config
-from stream_app.config.types import Duration, nearest
+from stream_app.config.settings import Config, RuleConfig
+from stream_app.config.types import Duration, Section, nearest
 from stream_app.errors import ConfigError
 
 
@@ -43,8 +44,17 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
     Raises:
         ConfigError: with every fault of the file, one line each.
     """
+    raw = _read(path)
+    for key, value in (overrides or {}).items():
+        _override(raw, key, value)
+    raw.setdefault("root", str(Path(path).resolve().parent))
+    return parse(raw, str(path))
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """The plain values of a TOML file; raises ConfigError with where it is at fault."""
     try:
-        raw = tomllib.loads(_text(Path(path).read_bytes()))
+        return tomllib.loads(_text(Path(path).read_bytes()))
     except FileNotFoundError:
         raise ConfigError(str(path), ["the file does not exist: write one, or name it with --config"]) from None
     except OSError as error:
@@ -55,10 +65,35 @@ def load(path: str | Path, overrides: dict[str, Any] | None = None) -> Config:
         raise ConfigError(str(path), [fault]) from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
-    for key, value in (overrides or {}).items():
-        _override(raw, key, value)
-    raw.setdefault("root", str(Path(path).resolve().parent))
-    return parse(raw, str(path))
+
+
+def with_rules(config: Config, path: str | Path) -> Config:
+    """A configuration with the ``[alerts]`` and ``[rules]`` of another file in place of its own, where it has them.
+
+    Raises:
+        ConfigError: the file cannot be read, has other sections, or faults: all of them are named.
+    """
+    raw = _read(path)
+    others = sorted(raw.keys() - {"alerts", "rules"})
+    if others:
+        faults = [f"{name}: a file of rules has [alerts] and [rules.NAME] and nothing else" for name in others]
+        raise ConfigError(str(path), faults)
+    faults_of_file = _Faults()
+    values = _convert_section(_Rules, raw, "", faults_of_file)
+    if faults_of_file.unreadable:
+        raise ConfigError(str(path), faults_of_file.unreadable + faults_of_file.refused)
+    changed = msgspec.structs.replace(config, **values)
+    sentences = faults_of_file.refused + faults_of(changed)
+    if sentences:
+        raise ConfigError(str(path), sorted(sentences, key=_section_index))
+    return changed
+
+
+class _Rules(Section, frozen=True):
+    """What a file of rules may hold."""
+
+    alerts: AlertsConfig = AlertsConfig()
+    rules: dict[str, RuleConfig] = msgspec.field(default_factory=dict)
 
 
 def _text(blob: bytes) -> str:

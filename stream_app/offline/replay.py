@@ -71,6 +71,7 @@ class LocalRun:
     Args:
         config: the stream.
         decisions: the decisions to repeat; without any the run makes its own.
+        sources: partitions of the events, where they are read from a topic that may have more than partials partitions.
 
     Attributes:
         sent: what was sent, by role and partition, in order.
@@ -80,14 +81,15 @@ class LocalRun:
         DriftflowError: the decisions are of a run whose events topic had more partitions than its partials topic.
     """
 
-    def __init__(self, config: Config, decisions: Iterable[Decision] = ()) -> None:
+    def __init__(self, config: Config, decisions: Iterable[Decision] = (), sources: int | None = None) -> None:
         repeated = list(decisions)
-        if width_of(repeated) is not None:
+        if sources is None and width_of(repeated) is not None:
             raise DriftflowError(
                 "the decisions are of a run whose events topic grew, and a file does not say which event went to which "
                 "partition: repeat it on the broker, with `driftflow worker --decisions`"
             )
         self.config = config
+        self._sources = sources or config.topics.partitions
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
@@ -95,11 +97,12 @@ class LocalRun:
 
     def start(self, model_id: str) -> None:
         """Open every partition, with this model as the first where no decision says otherwise."""
-        for partition in range(self.config.topics.partitions):
+        for partition in range(self._sources):
             self.pipeline.open_score(partition)
+        for partition in range(self.config.topics.partitions):
             self.pipeline.open_watch(partition)
         self.pipeline.open_judge()
-        for partition in range(self.config.topics.partitions):
+        for partition in range(self._sources):
             decision = self.pipeline.decide_activation(partition, model_id)
             if decision is not None:
                 self.pipeline.apply(decision)

@@ -152,14 +152,18 @@ def _make_run(config: Config, options: ScoreOptions) -> LocalRun:
     decisions = read_lines(options.decisions, DECODER, REMEDY) if options.decisions else []
     config = ordered(config, options.model or min(models_of(decisions), default=None))
     run = LocalRun(config, decisions)
-    for density in _load_models(Registry(config), models_of(decisions), options.model):
+    for density in load_models(Registry(config), models_of(decisions), options.model):
         run.pipeline.models.add(scored_by(config, density))
     run.start(options.model or next(iter(run.pipeline.models.densities)))
     return run
 
 
-def _load_models(registry: Registry, decided: set[str], model: str | None) -> list[Density]:
-    """The models that the decisions name; without decisions the one asked for, else the one in service."""
+def load_models(registry: Registry, decided: set[str], model: str | None) -> list[Density]:
+    """The models that the decisions name; without decisions the one asked for, else the one in service.
+
+    Raises:
+        ModelError: there is none, or one cannot be loaded.
+    """
     if decided:
         return [registry.load(model_id) for model_id in sorted(decided | ({model} if model else set()))]
     if model:

@@ -69,27 +69,37 @@ def verdict(evaluation: Evaluation) -> list[str]:
 def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: dict[str, list[str]]) -> str:
     """The whole document; ``plots`` are inline SVG by section."""
     sections = [
-        _section("Likelihood on events it has never seen", _likelihood(evaluation)),
-        _section(
+        section("Likelihood on events it has never seen", _likelihood(evaluation)),
+        section(
             "Calibration",
             _CALIBRATION + _grid(plots["calibration"], "one") + f"<h3>By slice</h3>{_grid(plots['slices'])}",
         ),
-        _section("Month by month", _MONTHS + _grid(plots["months"], "one") + _months(months)) if months else "",
-        _section("Each column by itself", _PIT + _grid(plots["pit"])),
-        _section(
+        section("Month by month", _MONTHS + _grid(plots["months"], "one") + _months(months)) if months else "",
+        section("Each column by itself", _PIT + _grid(plots["pit"])),
+        section(
             "Samples over events",
             _SAMPLES + _giveaway(about, evaluation) + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"]),
         ),
-        _section("Slices", _slices(evaluation)),
-        _section("Columns", _columns(about, evaluation)),
+        section("Slices", _slices(evaluation)),
+        section("Columns", _columns(about, evaluation)),
     ]
-    style = files("stream_app.offline.evaluate").joinpath("page.css").read_text()
     title = f"{about.stream}: how good is model {about.model_id}?"
+    return _html(title, f"{_head(title, about, evaluation)}{''.join(sections)}")
+
+
+def document(title: str, said: Sequence[str], about: str, sections: Iterable[str]) -> str:
+    """A page of the report's style: its title, what it says first, what it is about, and sections of HTML."""
+    head = f"<h1>{escape(title)}</h1><p class=verdict>{escape(' '.join(said))}</p><p class=muted>{escape(about)}</p>"
+    return _html(title, f"{head}{''.join(sections)}")
+
+
+def _html(title: str, body: str) -> str:
+    style = files("stream_app.offline.evaluate").joinpath("page.css").read_text()
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{style}</style></head>'
-        f"<body><main>{_head(title, about, evaluation)}{''.join(sections)}</main></body></html>\n"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
@@ -134,11 +144,11 @@ def _likelihood(evaluation: Evaluation) -> str:
         for name, gain in evaluation.over.items()
     ]
     rows += [(name, "left out", why) for name, why in evaluation.left_out.items()]
-    table = _table(("", "nats an event", "the model gains"), rows)
+    rows_of = table(("", "nats an event", "the model gains"), rows)
     bits = evaluation.bits_per_dim
     return (
-        f"{table}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its size "
-        "depends on the units; differences between models on the same columns do not.</p>"
+        f"{rows_of}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its "
+        "size depends on the units; differences between models on the same columns do not.</p>"
     )
 
 
@@ -151,7 +161,7 @@ def _months(months: Sequence[Month]) -> str:
         (m.name + ("" if m.trained else " (after)"), f"{m.rows:,}", f"{m.log_prob.value:.2f}", _alarms(m.alarms))
         for m in months
     ]
-    return _table(("month", "events", "nats", "p ≤ 0.01"), rows)
+    return table(("month", "events", "nats", "p ≤ 0.01"), rows)
 
 
 def _slices(evaluation: Evaluation) -> str:
@@ -165,7 +175,7 @@ def _slices(evaluation: Evaluation) -> str:
         )
         for s in evaluation.slices
     ]
-    return _table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
+    return table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
 
 
 def _giveaway(about: About, evaluation: Evaluation) -> str:
@@ -182,11 +192,12 @@ def _columns(about: About, evaluation: Evaluation) -> str:
         for name, off, (before, now) in zip(about.columns, evaluation.distance, evaluation.missing, strict=True)
     ]
     findings = "".join(f"<li>{escape(says)}</li>" for says in evaluation.findings)
-    table = _table(("column", "PIT off flat", "missing in training", "missing here"), rows)
-    return f"{table}{f'<ul>{findings}</ul>' if findings else ''}"
+    rows_of = table(("column", "PIT off flat", "missing in training", "missing here"), rows)
+    return f"{rows_of}{f'<ul>{findings}</ul>' if findings else ''}"
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
+    """A section of the page; ``body`` is HTML."""
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 
@@ -194,7 +205,8 @@ def _grid(plots: Iterable[str], kind: str = "small") -> str:
     return f'<div class="grid {kind}">{"".join(f"<figure>{plot}</figure>" for plot in plots)}</div>'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts."""
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<div class=scroll><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -64,7 +64,8 @@ def _recolour(artist: Any, part: str) -> None:
         put((*mpl.colors.to_rgb(_LIGHT[names[0]]), colours[0][3]))
 
 
-def _axes(size: tuple[float, float], title: str = "") -> tuple[Figure, Any]:
+def axes_of(size: tuple[float, float], title: str = "") -> tuple[Figure, Any]:
+    """An empty figure of the report's style, inches, and its axes."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=9, color=INK, loc="left", **_PLAIN)
@@ -78,7 +79,7 @@ def _axes(size: tuple[float, float], title: str = "") -> tuple[Figure, Any]:
 
 def calibration(curve: Floats, rows: float, title: str = "", wide: bool = False) -> Figure:
     """Share of events with p ≤ α against α, log-log, with the 95 % binomial band of so many independent rows."""
-    figure, axes = _axes(_WIDE if wide else _SMALL, title)
+    figure, axes = axes_of(_WIDE if wide else _SMALL, title)
     n = max(int(rows), 1)
     low, high = binom.ppf(0.025, n, ALPHAS) / n, binom.ppf(0.975, n, ALPHAS) / n
     floor = 0.5e-3
@@ -97,7 +98,7 @@ def calibration(curve: Floats, rows: float, title: str = "", wide: bool = False)
 
 def pit(counts: Ints, title: str) -> Figure:
     """Histogram of one column's PIT, relative to flat, with the 95 % band of flat."""
-    figure, axes = _axes(_SMALL, title)
+    figure, axes = axes_of(_SMALL, title)
     n = max(int(counts.sum()), 1)
     edges = np.linspace(0, 1, PIT_BINS + 1)
     low, high = (binom.ppf(q, n, 1 / PIT_BINS) / n * PIT_BINS for q in (0.025, 0.975))
@@ -111,7 +112,7 @@ def pit(counts: Ints, title: str) -> Figure:
 
 def marginal(real: Floats, drawn: Floats, title: str) -> Figure:
     """One column of the rows (filled) and of samples (line), between their 0.5 and 99.5 % quantiles."""
-    figure, axes = _axes(_SMALL, title)
+    figure, axes = axes_of(_SMALL, title)
     low, high = _range(real, drawn)
     edges = np.linspace(low, high, 33)
     axes.stairs(_density(real, edges), edges, color=DATA, fill=True, alpha=0.45)
@@ -124,7 +125,7 @@ def marginal(real: Floats, drawn: Floats, title: str) -> Figure:
 
 def pair(real: Floats, drawn: Floats, names: Sequence[str]) -> Figure:
     """Two columns ``(n, 2)``: samples over rows."""
-    figure, axes = _axes((2.5, 2.3), f"{names[1]} over {names[0]}")
+    figure, axes = axes_of((2.5, 2.3), f"{names[1]} over {names[0]}")
     for values, colour in ((real, DATA), (drawn, MODEL)):
         kept = values[~np.isnan(values).any(axis=1)]
         kept = kept[np.linspace(0, len(kept) - 1, min(len(kept), _POINTS)).astype(int)] if len(kept) else kept
@@ -138,7 +139,7 @@ def pair(real: Floats, drawn: Floats, names: Sequence[str]) -> Figure:
 
 def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Figure:
     """Share of p ≤ 0.01 by month, with intervals; the first ``trained`` months lie in the time of training."""
-    figure, axes = _axes(_WIDE)
+    figure, axes = axes_of(_WIDE)
     places = np.arange(len(names))
     value = np.array([100 * alarm.value for alarm in alarms])
     error = np.array([[100 * (a.value - a.low), 100 * (a.high - a.value)] for a in alarms]).T

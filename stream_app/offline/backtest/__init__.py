@@ -1,0 +1,1 @@
+"""``driftflow backtest``: rules that might be, beside those in service, on the same history."""
