@@ -8,8 +8,8 @@ from stream_app.config.settings import Config
 
 
 def alpha(config: Config, rule: str) -> float:
-    """False incidents a pane that a rule may open on the whole stream: an equal share for each rule of evidence, and for
-    JUDGE's own about slices without a place.
+    """False incidents a pane that a rule may open on the whole stream: an equal share for each rule of evidence, and
+    for JUDGE's own about slices without a place.
 
     Rules of detectors that make no evidence (``adwin`` and the like) have no promise, and no share.
     """

@@ -5,8 +5,8 @@ Events: by Kafka's default partitioner, so that a run without a broker places th
 
 Signals: one writer a partition, so that each partition is a total order; but health of all processes, which no replay
 compares, stands among the trainer's. A stream has W partials partitions from its first start on, and the events topic
-may grow: no writer moves when it does. In order: SCORE of the source partitions below W, WATCH of each partials
-partition, the trainer, SCORE of the source partitions from W on.
+may grow: no writer moves when it does. In order: SCORE of the source partitions below W, JUDGE, the trainer, SCORE of
+the source partitions from W on.
 """
 
 from __future__ import annotations
@@ -46,17 +46,7 @@ def slice_partition(slicing: str, name: str, n: int) -> int:
 
 def score_signals(source: int, width: int) -> int:
     """Signals partition that SCORE of a source partition writes to, beside ``width`` partials partitions."""
-    return source if source < width else source + width + 1
-
-
-def watch_signals(partials_partition: int, width: int) -> int:
-    """Signals partition that WATCH of a partials partition writes to."""
-    return width + partials_partition
-
-
-def judge_signals(width: int) -> int:
-    """Signals partition that JUDGE writes to."""
-    return width
+    return source if source < width else source + 2
 
 
 def judge_signals(width: int) -> int:
@@ -66,9 +56,9 @@ def judge_signals(width: int) -> int:
 
 def trainer_signals(width: int) -> int:
     """Signals partition that the trainer writes to, and every process its health."""
-    return 2 * width
+    return width + 1
 
 
 def signals_size(sources: int, width: int) -> int:
     """Partitions that the signals topic needs."""
-    return width + max(sources, width) + 1
+    return max(sources, width) + 2

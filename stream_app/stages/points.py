@@ -211,16 +211,15 @@ def model_point(notice: ModelNotice) -> Point:
     return Point("models", (("model_id", notice.model_id), ("stream", notice.stream)), notice.created_ms, fields)
 
 
-def retrain_point(request: RetrainRequest, partition: int) -> Point:
-    """A retrain request's point; ``partition`` is the partials partition that asks, one of several in the same pane."""
+def retrain_point(request: RetrainRequest) -> Point:
+    """A retrain request's point."""
     fields: tuple[tuple[str, Field], ...] = (
         ("id", request.id),
         ("reason", request.reason),
         ("slices", _json(request.slices)),
         ("model_id", request.model_id),
     )
-    tags = (("partition", str(partition)), ("stream", request.stream))
-    return Point("retrains", tags, request.requested_pane_ms, fields)
+    return Point("retrains", (("stream", request.stream),), request.requested_pane_ms, fields)
 
 
 def activation_point(config: Config, partition: int, pane_start_ms: int, model_id: str) -> Point:

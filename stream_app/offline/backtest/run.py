@@ -56,12 +56,12 @@ class History:
 
     Attributes:
         batches: consecutive events of each partition.
-        count: how many there are, about.
+        count: how many there are; None where nobody knows.
         sources: partitions of the topic; None for a file.
     """
 
     batches: Iterable[RawBatch]
-    count: int
+    count: int | None
     sources: int | None = None
 
 

@@ -10,43 +10,38 @@ partials partitions interleaved. What people say enters as a decision, at a time
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from flowlib.reference.reference import Reference
 from schemas.evidence import Evidence, EvidenceClosed, PaneEvidence
+from schemas.incidents import Incident
 from schemas.intake import Refusal, take_in
+from schemas.names import EVERYTHING
+from schemas.pane_layout import TOGETHER
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Acted
+from stream_app.stages.judge import messages
+from stream_app.stages.judge.candidates import OTHER_RULE, Candidate
+from stream_app.stages.judge.checking import EvidenceChecker
+from stream_app.stages.judge.facts import PaneFacts
+from stream_app.stages.judge.findings import Findings, References
+from stream_app.stages.judge.pane import JudgedPane
+from stream_app.stages.judge.retraining import thin
 from stream_app.stages.judge.state import JudgeState
-from stream_app.stages.outputs import Outputs
-
-References = Mapping[str, Sequence[Reference]]
-"""Model id to what is normal under it, for each slicing."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedPane:
-    """All that WATCH found in a pane.
-
-    Attributes:
-        evidence: of the partials partitions in order, each message by its number.
-        closed: the markers, by partition; of one that went over the pane with those after it there is none.
-    """
-
-    start_ms: int
-    end_ms: int
-    evidence: list[PaneEvidence]
-    closed: list[EvidenceClosed]
+from stream_app.stages.judge.streams import Counts, Streams
+from stream_app.stages.layout import layout_of
+from stream_app.stages.outputs import Outputs, Point
+from stream_app.stages.points import action_point, incident_point, retrain_point, strange_point
 
 
 class JudgeStage:
     """Runs JUDGE for a stream. It holds the configuration; the state is handed in."""
 
     def __init__(self, config: Config) -> None:
-        self.config, self._pane_ms = config, int(config.windows.pane)
+        self.config, self._pane_ms, self._layout = config, int(config.windows.pane), layout_of(config)
+        self._checker, self._findings = EvidenceChecker(config, self._layout), Findings(config, self._layout)
+        self._streams = Streams(config)
 
     def step(self, state: JudgeState, messages: Sequence[PartialMessage], references: References) -> Outputs:
         """Process consecutive messages of the evidence topic, each marker with the panes that it completes.
@@ -88,15 +83,8 @@ class JudgeStage:
         if isinstance(taken, Refusal):
             return taken
         assert isinstance(taken, Evidence)
-        fault = self._fault(taken)
+        fault = self._checker.fault(taken)
         return Refusal("not_accepted", "", fault) if fault else taken
-
-    def _fault(self, message: Evidence) -> str:
-        """What is wrong with a message beyond its schema, in one sentence, or ""."""
-        width = self.config.topics.partitions
-        if message.partition >= width:
-            return f"it says it is of partials partition {message.partition}, and slices are spread over {width}"
-        return ""
 
     def _refuse(self, state: JudgeState, message: PartialMessage, refusal: Refusal, out: Outputs) -> None:
         state.refused += 1
@@ -125,10 +113,66 @@ class JudgeStage:
         while state.acts and state.acts[0].at_ms <= time_ms:
             decision = state.acts.pop(0)
             state.acted_offset = decision.offset
-            self._act(state, decision, out)
-
-    def _act(self, state: JudgeState, decision: Acted, out: Outputs) -> None:
-        """What a person has said takes effect."""
+            out.points.append(action_point(decision.action, decision.at_ms))
+            self._tell(state.incidents.act(decision.action, decision.at_ms), out)
 
     def _judge_pane(self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs) -> None:
         """One pane that all partials partitions have closed."""
+        state.note(pane)
+        counts = self._streams.count(state.slice_counts())
+        candidates, out_points = self._candidates(state, pane, references, counts)
+        out.points += out_points
+        facts = self._facts(state, pane, counts)
+        self._tell(state.incidents.judge(facts, self._streams.allowed(candidates, state.incidents.members)), out)
+        for strange in state.singles.judge(facts, self._taken(state, facts)):
+            out.messages.append(messages.strange_events(self.config, strange))
+            out.points.append(strange_point(strange))
+        self._ask(state, pane.end_ms, out)
+        thin(state.offset_marks.values(), pane.end_ms)
+
+    def _candidates(
+        self, state: JudgeState, pane: JudgedPane, references: References, counts: Counts
+    ) -> tuple[list[Candidate], list[Point]]:
+        """What WATCH sends, and what only JUDGE sees."""
+        candidates, points = state.groups.take(pane, references, counts, state.service)
+        for message in pane.evidence:
+            candidates += self._findings.candidates(message, references, counts.slice_shares)
+        told = [strangers for marker in pane.closed for strangers in marker.strangers]
+        others, floor = pane.other_events(self._layout), 1.0 / self._streams.alpha(OTHER_RULE)
+        candidates += state.strangers.take(pane.end_ms, others, pane.events, told, floor)
+        return candidates, points
+
+    def _facts(self, state: JudgeState, pane: JudgedPane, counts: Counts) -> PaneFacts:
+        return PaneFacts(
+            start_ms=pane.start_ms,
+            end_ms=pane.end_ms,
+            events=pane.events,
+            slices=state.slice_counts(),
+            service=state.service,
+            top=pane.top,
+            thresholds=counts.thresholds,
+            streams=counts.streams,
+        )
+
+    def _taken(self, state: JudgeState, facts: PaneFacts) -> set[str]:
+        """Slices of the first slicing whose strange events are an incident's: all, where one is about all events."""
+        open_ = state.incidents.slices
+        if any(slice_ in (TOGETHER, EVERYTHING) for _, slice_ in open_):
+            return {event.slice for event in facts.top}
+        first = self.config.slicing_names[0]
+        return {slice_ for slicing, slice_ in open_ if slicing == first}
+
+    def _tell(self, incidents: Sequence[Incident], out: Outputs) -> None:
+        for incident in incidents:
+            out.messages.append(messages.incident(self.config, incident))
+            out.points.append(incident_point(incident))
+
+    def _ask(self, state: JudgeState, end_ms: int, out: Outputs) -> None:
+        """A retrain request, where open incidents call for one and none was made for a while."""
+        if not state.retraining.is_due(end_ms):
+            return
+        asking = state.incidents.asking(state.retraining.rules)
+        request = state.retraining.ask(end_ms, asking, state.service, state.offset_marks) if asking else None
+        if request is not None:
+            out.messages.append(messages.request(self.config, request))
+            out.points.append(retrain_point(request))

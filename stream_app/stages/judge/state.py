@@ -9,7 +9,12 @@ from schemas.codecs import decode_evidence, encode_partials
 from schemas.evidence import Evidence, EvidenceClosed, PaneEvidence
 from stream_app.config import Config
 from stream_app.stages.decisions import Acted
+from stream_app.stages.judge.groups import Groups
+from stream_app.stages.judge.incidents import Incidents
+from stream_app.stages.judge.pane import JudgedPane
 from stream_app.stages.judge.retraining import OffsetMarks, Retraining
+from stream_app.stages.judge.singles import Singles
+from stream_app.stages.judge.strangers import StrangerWatch
 
 Key = tuple[int, int]
 """Partials partition and number of a message of a pane; the marker's number is −1."""
@@ -23,6 +28,9 @@ class JudgeState:
 
     Attributes:
         closed_ms: partials partition to the time up to which it has closed its panes.
+        slices: partials partition to how many slices each slicing has there.
+        groups, strangers: the evidence that only JUDGE can make.
+        incidents, singles: what people were told.
         retraining: when a model was last asked for.
         offset_marks: source partition to where its panes end in its log.
         next_offset: messages below it are done with.
@@ -36,7 +44,12 @@ class JudgeState:
     """
 
     closed_ms: dict[int, int]
+    groups: Groups
+    strangers: StrangerWatch
+    incidents: Incidents
+    singles: Singles
     retraining: Retraining
+    slices: dict[int, dict[str, int]] = field(default_factory=dict)
     offset_marks: dict[int, OffsetMarks] = field(default_factory=dict)
     next_offset: int = 0
     taken: int = 0
@@ -51,7 +64,33 @@ class JudgeState:
     @classmethod
     def empty(cls, config: Config) -> JudgeState:
         """The state before the first message."""
-        return cls(closed_ms=dict.fromkeys(range(config.topics.partitions), 0), retraining=Retraining(config))
+        return cls(
+            dict.fromkeys(range(config.topics.partitions), 0),
+            Groups(config),
+            StrangerWatch(config),
+            Incidents(config),
+            Singles(config),
+            Retraining(config),
+        )
+
+    def note(self, pane: JudgedPane) -> None:
+        """Take in what the markers of a pane say beside evidence."""
+        for marker in pane.closed:
+            self.slices[marker.partition] = marker.slices
+            for mark in marker.marks:
+                marks = self.offset_marks.setdefault(mark.partition, OffsetMarks())
+                marks.add([(mark.pane_end_ms, mark.offset_end)])
+        named = [marker for marker in pane.closed if marker.service]
+        if named:
+            self.service = max(named, key=lambda marker: (sum(marker.slices.values()), marker.service)).service
+
+    def slice_counts(self) -> dict[str, int]:
+        """How many slices each slicing has on all partials partitions."""
+        counts: dict[str, int] = {}
+        for _, of_partition in sorted(self.slices.items()):
+            for slicing, n in of_partition.items():
+                counts[slicing] = counts.get(slicing, 0) + n
+        return counts
 
     def keep(self, message: Evidence) -> None:
         """One sent twice is one. After its partition's marker none is due: it has come before, or comes too late."""
@@ -78,7 +117,8 @@ class JudgeState:
                 named.update(message.models)
             else:
                 named.update([*(of.model_id for of in message.groups), *(of.model_id for of in message.other)])
-        return named
+                named.add(message.service)
+        return named - {""}
 
     def needed_models(self) -> set[str]:
         """Models whose references the pending panes need."""
@@ -89,6 +129,11 @@ class JudgeState:
         messages = [message for _, of_pane in sorted(self.pending.items()) for _, message in sorted(of_pane.items())]
         return {
             "closed_ms": list(self.closed_ms.items()),
+            "slices": list(self.slices.items()),
+            "groups": self.groups.to_state(),
+            "strangers": self.strangers.to_state(),
+            "incidents": self.incidents.to_state(),
+            "singles": self.singles.to_state(),
             "retraining": self.retraining.to_state(),
             "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
             "next_offset": self.next_offset,
@@ -107,8 +152,9 @@ class JudgeState:
         restored = cls.empty(config)
         for name in ("next_offset", "taken", "refused", "late", "final_ms", "acted_offset", "service"):
             setattr(restored, name, state[name])
-        restored.closed_ms = dict(state["closed_ms"])
-        restored.retraining.restore(state["retraining"])
+        restored.closed_ms, restored.slices = dict(state["closed_ms"]), dict(state["slices"])
+        for name in ("groups", "strangers", "incidents", "singles", "retraining"):
+            getattr(restored, name).restore(state[name])
         restored.offset_marks = {
             p: OffsetMarks([(end, offset) for end, offset in marks]) for p, marks in state["offset_marks"]
         }

@@ -26,12 +26,14 @@ class Counts:
         streams: how many there are, groups included.
         slice_shares, group_shares: what each slice, and each group, may cost of the rule's promise.
         thresholds: evidence at which a slice alone opens an incident.
+        groups: slicings whose slices are looked at together.
     """
 
     streams: dict[str, int]
     slice_shares: dict[str, float]
     group_shares: dict[str, float]
     thresholds: dict[str, float]
+    groups: dict[str, list[str]]
 
 
 class Streams:
@@ -54,13 +56,15 @@ class Streams:
 
     def count(self, slices: Mapping[str, int]) -> Counts:
         """Streams in a pane in which slicings have so many slices; ``__other__`` of each slicing is one more."""
-        counts = Counts({}, {}, {}, {})
+        counts = Counts({}, {}, {}, {}, {})
         for rule, slicings in self._slicings.items():
             single = sum(slices.get(slicing, 0) + 1 for slicing in slicings)
-            groups = sum(slices.get(slicing, 0) > 1 for slicing in slicings) if self._config.rules[rule].together else 0
-            counts.streams[rule] = single + groups
-            counts.slice_shares[rule] = (1.0 - _OF_GROUPS * (groups > 0)) / single
-            counts.group_shares[rule] = _OF_GROUPS / max(groups, 1)
+            together = self._config.rules[rule].together
+            groups = [slicing for slicing in slicings if together and slices.get(slicing, 0) > 1]
+            counts.groups[rule] = groups
+            counts.streams[rule] = single + len(groups)
+            counts.slice_shares[rule] = (1.0 - _OF_GROUPS * bool(groups)) / single
+            counts.group_shares[rule] = _OF_GROUPS / max(len(groups), 1)
             counts.thresholds[rule] = 1.0 / (self._alpha[rule] * counts.slice_shares[rule])
             if not makes_evidence(self._config, rule):
                 counts.thresholds[rule] = self._config.rules[rule].open

@@ -1,0 +1,198 @@
+"""What only JUDGE can see: all slices of a slicing together, and the events whose slices have no place.
+
+Each rule looks at both as it looks at slices: ``__all__`` by the sums that WATCH makes of its ordinary slices, added up
+over all partitions; ``__other__`` by its row, against what is normal of a slice that the reference does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flowlib.table import Floats
+from schemas import evidence
+from schemas.evidence import EvidenceColumns
+from schemas.pane_layout import OTHER, TOGETHER
+from schemas.records import PaneBlock
+from stream_app.config import Config
+from stream_app.config.promise import floor
+from stream_app.stages.detection.detectors import GroupSums, Part
+from stream_app.stages.detection.mixture import Mixture
+from stream_app.stages.judge.candidates import Candidate
+from stream_app.stages.judge.checking import makes_evidence
+from stream_app.stages.judge.findings import Findings, References
+from stream_app.stages.judge.pane import JudgedPane
+from stream_app.stages.judge.streams import Counts
+from stream_app.stages.layout import layout_of
+from stream_app.stages.merging import SlicingPanes, merge_blocks
+from stream_app.stages.outputs import Point
+from stream_app.stages.points import PaneWindows, window_points
+from stream_app.stages.windows import SlicingWindows, span_name
+
+_ALL, _OTHER = 0, 1
+"""Numbers in a mixture."""
+_NAMES = (TOGETHER, OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Sums of a slicing's ordinary slices under one model, of all partitions."""
+
+    model_id: str
+    sums: GroupSums
+
+
+class Groups:
+    """``__all__`` and ``__other__`` of every slicing: their windows, and the evidence of every rule."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._layout = config, layout_of(config)
+        self._findings = Findings(config, self._layout)
+        self._windows = {name: SlicingWindows.empty(config.windows) for name in config.slicing_names}
+        fields = dict(zip(config.slicing_names, config.event.slicings, strict=True))
+        self._mixtures = {
+            (name, slicing): Mixture(config, rule, self._layout, floor(config, name))
+            for name, rule in config.rules.items()
+            if makes_evidence(config, name)
+            for slicing, of in fields.items()
+            if rule.slicing is None or rule.slicing == of
+        }
+
+    def models(self) -> set[str]:
+        """Models that the events without a place were scored by when there last were any."""
+        return {model for windows in self._windows.values() for model in windows.model}
+
+    def take(
+        self, pane: JudgedPane, references: References, counts: Counts, service: str
+    ) -> tuple[list[Candidate], list[Point]]:
+        """A pane's evidence, and the points of the windows of ``__other__``.
+
+        Args:
+            pane: of all partitions.
+            references: of every model that it names, and of the one in service.
+            counts: shares of the promise.
+            service: the model in service.
+        """
+        candidates, points = list[Candidate](), list[Point]()
+        panes = {slicing: self._other_panes(slicing, pane) for slicing in self._windows}
+        for of in panes.values():
+            if of.names:
+                points += self._enter(of, pane.end_ms)
+        for (rule, slicing), mixture in self._mixtures.items():
+            sums = self._sums(pane, rule, slicing)
+            parts = self._parts(panes[slicing], references)
+            for _ in mixture.update(parts, parts, len(_NAMES)):
+                pass
+            if slicing in counts.groups[rule]:
+                for of_model in sums:
+                    reference = references[of_model.model_id][self._slicing(slicing)]
+                    mixture.add_group(_ALL, reference, of_model.sums, pane.end_ms)
+            model = max((of.model_id for of in sums), default=service)
+            candidates += self._candidates(rule, slicing, mixture, pane, references, counts, model)
+        return candidates, points
+
+    def _slicing(self, name: str) -> int:
+        return self._config.slicing_names.index(name)
+
+    def _candidates(
+        self,
+        rule: str,
+        slicing: str,
+        mixture: Mixture,
+        pane: JudgedPane,
+        references: References,
+        counts: Counts,
+        service: str,
+    ) -> Iterator[Candidate]:
+        found = mixture.settle()
+        columns: EvidenceColumns = found.columns
+        for i, number in enumerate(found.numbers.tolist()):
+            model = service if number == _ALL else max(self._windows[slicing].model, default=service)
+            reference = references[model][self._slicing(slicing)]
+            share = counts.group_shares[rule] if number == _ALL else counts.slice_shares[rule]
+            candidate = self._findings.candidate(rule, slicing, _NAMES[number], model, columns, i, reference, share)
+            yield replace(candidate, events=pane.events) if number == _ALL else candidate
+
+    def _sums(self, pane: JudgedPane, rule: str, slicing: str) -> list[_Sums]:
+        """Of each model, sums over the partitions in their order."""
+        by_model: dict[str, list[evidence.GroupSums]] = {}
+        for marker in pane.closed:
+            for group in marker.groups:
+                if (group.rule, group.slicing) == (rule, slicing):
+                    by_model.setdefault(group.model_id, []).append(group)
+        return [
+            _Sums(
+                model_id,
+                GroupSums(
+                    _added(of.events for of in groups),
+                    _added(of.deviations for of in groups),
+                    _added(of.unknown for of in groups),
+                ),
+            )
+            for model_id, groups in sorted(by_model.items())
+        ]
+
+    def _other_panes(self, slicing: str, pane: JudgedPane) -> SlicingPanes:
+        """The rows of ``__other__`` as WATCH has those of its slices."""
+        blocks = [
+            PaneBlock(
+                stream=self._config.stream,
+                partition=k,
+                pane_start_ms=pane.start_ms,
+                pane_end_ms=pane.end_ms,
+                model_id=model_id,
+                slicing=slicing,
+                index=k,
+                slices=[OTHER] * len(rows),
+                columns=self._layout.encode(rows),
+            )
+            for k, ((of_slicing, model_id), rows) in enumerate(pane.others().items())
+            if of_slicing == slicing
+        ]
+        return merge_blocks(self._layout, slicing, [(pane.start_ms, blocks)], (OTHER,))
+
+    def _enter(self, panes: SlicingPanes, end_ms: int) -> list[Point]:
+        windows = self._windows[panes.slicing]
+        windows.admit(dict(zip(panes.names, panes.models, strict=True)))
+        _, rows = windows.enter(panes, self._layout)
+        names = ["pane", *(span_name(span) for span in windows.of_span)]
+        return window_points(
+            self._config, PaneWindows(panes.slicing, [end_ms], panes.names, panes.models, names, rows, {})
+        )
+
+    def _parts(self, panes: SlicingPanes, references: References) -> list[Part]:
+        """One row for each model: no reference knows the slice."""
+        slicing = self._slicing(panes.slicing)
+        return [
+            Part(
+                self._layout,
+                np.array(panes.starts_ms, dtype=np.int64),
+                references[part.model_id][slicing],
+                np.zeros(1, dtype=np.int64),
+                np.array([_OTHER], dtype=np.int64),
+                part.rows,
+            )
+            for part in panes.parts
+            if len(part.rows)
+        ]
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values and arrays for a snapshot."""
+        return {
+            "windows": [[name, windows.to_state()] for name, windows in self._windows.items()],
+            "mixtures": [[*key, mixture.to_state()] for key, mixture in self._mixtures.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take a state of :meth:`to_state` back."""
+        self._windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
+        for rule, slicing, mixture in state["mixtures"]:
+            self._mixtures[rule, slicing].restore(mixture)
+
+
+def _added(columns: Iterator[bytes]) -> Floats:
+    arrays: Sequence[Floats] = [np.frombuffer(column, dtype="<f8") for column in columns]
+    return np.asarray(np.sum(arrays, axis=0))
