@@ -11,11 +11,12 @@ import numpy as np
 from flowlib.table import Ints
 from schemas.codecs import Partial, encode_partials
 from schemas.pane_layout import PaneLayout
-from schemas.records import PaneBlock, PaneClosed, Strangers
+from schemas.records import PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import slice_partition
 from stream_app.stages.score.panes import Closing, Pane
+from stream_app.stages.score.top import Top, of_block
 
 BLOCK_SLICES_MAX = 1_000
 BLOCK_BYTES = 512 * 1024
@@ -31,6 +32,7 @@ def partials(
     closings: list[Closing],
     offsets: Ints,
     strangers: Mapping[int, list[Strangers]],
+    top: Mapping[int, Top],
 ) -> list[Outgoing]:
     """Blocks and markers of a source partition's closed panes, oldest pane first, each followed by its markers.
 
@@ -41,13 +43,14 @@ def partials(
         closings: in order.
         offsets: ``(n,)`` of the records at which the events close.
         strangers: of the panes, by start: whose events are in ``__other__``.
+        top: of the panes, by start: their strangest events.
     """
     writer = _Writer(config, layout, partition)
     pane_ms = int(config.windows.pane)
     for closing in closings:
         offset = int(offsets[closing.row])
         for start, panes in closing.panes:
-            writer.add_blocks(start, panes)
+            writer.add_blocks(start, panes, top.get(start, {}))
             writer.add_markers(start + pane_ms, offset, strangers.get(start, ()))
         if not closing.panes or closing.panes[-1][0] + pane_ms < closing.closed_ms:
             writer.add_markers(closing.closed_ms, offset)
@@ -79,7 +82,7 @@ class _Writer:
         self._sent: list[tuple[int, Partial]] = []
         self._rows: list[Ints] = []
 
-    def add_blocks(self, pane_start_ms: int, panes: list[Pane]) -> None:
+    def add_blocks(self, pane_start_ms: int, panes: list[Pane], top: Top) -> None:
         """The blocks of a pane, one Pane for each slicing; their columns are filled in at the end."""
         blocks = defaultdict[int, int](int)
         for slicing, pane in zip(self._slicings, panes, strict=True):
@@ -99,10 +102,15 @@ class _Writer:
                         index=blocks[target],
                         slices=chunk,
                         columns={},
+                        top=self._top(top.get(target, ()), chunk) if pane is panes[0] else [],
                     )
                     self._sent.append((target, block))
                     self._rows.append(pane.rows[rows])
                     blocks[target] += 1
+
+    @staticmethod
+    def _top(events: Sequence[TopEvent], names: list[str]) -> list[TopEvent]:
+        return of_block(events, set(names)) if events else []
 
     def add_markers(self, pane_end_ms: int, offset_end: int, strangers: Sequence[Strangers] = ()) -> None:
         """``PaneClosed`` on every partials partition: all panes up to ``pane_end_ms`` are complete."""

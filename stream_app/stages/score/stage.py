@@ -15,13 +15,14 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.table import Bools
+from schemas.records import EventAnomaly
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch, ScoredBatch
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import activation_point, anomaly_points, counters_points
 from stream_app.stages.score import messages
-from stream_app.stages.score.admission import Admission
+from stream_app.stages.score.admission import Admission, Seating
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.messages import Signal
 from stream_app.stages.score.panes import Closing, fill_panes
@@ -68,11 +69,13 @@ class ScoreStage:
         rejects += unscorable(config, raw, scored, unscored, bodies_of(timing))
         rejects.sort(key=lambda reject: reject.row)
 
+        anomalies = self._anomalies(state, scored, timing, seating)
         told = self._teller.tell(state.telling, Rows(raw, decoded, events, timing, rejects, clock_ms))
-        self._add_signals(state, raw, scored, timing, told, out)
+        self._add_signals(state, raw, scored, timing, anomalies, told, out)
         closings = fill_panes(state.panes, self._layout, scored, timing, config.windows, seating.names)
         offsets = raw.offsets[events.rows]
-        out.messages += partials(config, self._layout, raw.partition, closings, offsets, seating.strangers)
+        of_panes = seating.strangers, state.top.panes
+        out.messages += partials(config, self._layout, raw.partition, closings, offsets, *of_panes)
         out.messages += messages.dead_letters(config, raw, rejects)
         out.points += state.histograms.take(config, raw.partition, closings)
         self._add_totals(state, raw, scored, timing, rejects, closings, out)
@@ -81,13 +84,31 @@ class ScoreStage:
         state.next_offset = int(raw.offsets[-1]) + 1
         return out
 
+    def _anomalies(
+        self, state: ScoreState, scored: ScoredBatch, timing: Screening, seating: Seating
+    ) -> dict[int, EventAnomaly]:
+        """The flagged events, by their place in the batch; the strangest are kept with their panes."""
+        flagged = np.flatnonzero(scored.flagged)
+        records = messages.anomalies(self.config, scored, flagged.tolist())
+        places = timing.target_ms[flagged].tolist(), seating.names[flagged, 0].tolist(), records
+        state.top.take(self.config.slicing_names[0], self.config.topics.partitions, zip(*places, strict=True))
+        return dict(zip(flagged.tolist(), records, strict=True))
+
     def _add_signals(
-        self, state: ScoreState, raw: RawBatch, scored: ScoredBatch, timing: Screening, told: list[Alarm], out: Outputs
+        self,
+        state: ScoreState,
+        raw: RawBatch,
+        scored: ScoredBatch,
+        timing: Screening,
+        anomalies: dict[int, EventAnomaly],
+        told: list[Alarm],
+        out: Outputs,
     ) -> None:
-        """Event anomalies and incidents in row order, each activation just before the first row it applies to."""
-        starts, flagged = timing.pane_start_ms, np.flatnonzero(scored.flagged).tolist()
-        anomalies = dict(zip(flagged, messages.anomalies(self.config, scored, flagged), strict=True))
-        rows, at = set(flagged), scored.events.rows.tolist()
+        """Event anomalies that are published and incidents in row order, each activation just before the first row it
+        applies to.
+        """
+        starts, published = timing.pane_start_ms, anomalies if self.config.event_rule.publish else {}
+        rows, at = set(published), scored.events.rows.tolist()
         for start, _ in state.activations[state.announced :]:
             rows.update(np.flatnonzero(scored.scorable & (starts >= start))[:1].tolist())
         records: list[tuple[int, Signal]] = []
@@ -98,8 +119,8 @@ class ScoreStage:
                 records.append((at[row], messages.activation(self.config, raw, start, model_id)))
                 out.points.append(activation_point(self.config, raw.partition, start, model_id))
                 state.announced += 1
-            if row in anomalies:
-                records.append((at[row], anomalies[row]))
+            if row in published:
+                records.append((at[row], published[row]))
         records = sorted([*records, *((one.row, one.incident) for one in told)], key=itemgetter(0))
         out.messages += messages.signals(self.config, raw.partition, [record for _, record in records])
         out.points += [one.point for one in told]

@@ -15,6 +15,7 @@ from stream_app.stages.score.panes import Pane
 from stream_app.stages.score.places import Places
 from stream_app.stages.score.telling import Telling
 from stream_app.stages.score.timing import Timing
+from stream_app.stages.score.top import Tops
 from stream_app.stages.score.totals import Totals
 
 COUNTERS = ("received", "windowed", "late", "rejected", "duplicate", "held")
@@ -36,6 +37,7 @@ class ScoreState:
         announced: how many of the activations have been announced as signals.
         blamed: pane start to the number of its events whose blame has been worked out.
         anomalies: pane start, slice and milliseconds after the start to how many anomalies there were.
+        top: the strangest flagged events of the open panes.
         counters: totals by name (:data:`COUNTERS`).
         adaptive: levels of the slices that follow their events.
         histograms: PIT values of the day, all slices together.
@@ -53,6 +55,7 @@ class ScoreState:
     announced: int = 0
     blamed: dict[int, int] = field(default_factory=dict)
     anomalies: dict[int, dict[str, dict[int, int]]] = field(default_factory=dict)
+    top: Tops = field(default_factory=Tops)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     adaptive: Adaptive = field(default_factory=Adaptive)
     histograms: DayHistograms = field(default_factory=DayHistograms)
@@ -95,6 +98,7 @@ class ScoreState:
         closed = self.timing.closed_ms
         self.blamed = {start: n for start, n in self.blamed.items() if start + pane_ms > closed}
         self.anomalies = {start: counts for start, counts in self.anomalies.items() if start + pane_ms > closed}
+        self.top.forget_closed(pane_ms, closed)
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot (activations are decisions and are kept with them)."""
@@ -106,6 +110,7 @@ class ScoreState:
             "announced": self.announced,
             "blamed": list(self.blamed.items()),
             "anomalies": self.anomalies,
+            "top": self.top.to_state(),
             "counters": self.counters,
             "adaptive": self.adaptive.to_state(),
             "histograms": self.histograms.to_state(),
@@ -125,6 +130,7 @@ class ScoreState:
             announced=state["announced"],
             blamed=dict(state["blamed"]),
             anomalies=state["anomalies"],
+            top=Tops.from_state(state["top"]),
             counters=state["counters"],
             adaptive=Adaptive.from_state(state["adaptive"]),
             histograms=DayHistograms.from_state(state["histograms"]),

@@ -22,9 +22,12 @@ FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthChec
 LAYOUT = PaneLayout(len(streams.NUMERIC), len(streams.CATEGORIES))
 
 
+VOTING = {"clock": 16, "max_future": None, "lateness": "0s"}
+"""The clock of the defaults: the median of sixteen events, 24 panes of a second ahead."""
+
+
 def voting(**windows: object) -> Config:
-    """The clock of the defaults: the median of sixteen events, 24 panes of a second ahead."""
-    return config(windows={"clock": 16, "max_future": None, "lateness": "0s", **windows})
+    return config(windows={**VOTING, **windows})
 
 
 def steady(n: int, first: int = 0, step_ms: int = 200) -> list[bytes | None]:
@@ -55,7 +58,7 @@ def seen(out: Outputs) -> dict[int, int]:
 
 
 def test_a_held_event_is_counted_once_in_the_pane_of_its_time(model: Density) -> None:
-    made = pipeline(voting(), [model])
+    made = pipeline(config(windows=VOTING, event_rule={"publish": True}), [model])
     values = [*steady(100), far(60_050, 1, x=50.0, y=-50.0), *steady(400, 100)]
     out = score_all(made, 0, values[:101], [30])
     assert counted(made) == {"received": 101, "windowed": 100, "late": 0, "rejected": 0, "duplicate": 0, "held": 1}

@@ -13,8 +13,8 @@ import pytest
 
 from flowlib.density import Density
 from flowlib.reference.values import VALUE_MOST, VALUE_UNIT
-from schemas.codecs import decode_partial
-from schemas.records import PaneBlock, PaneClosed
+from schemas.codecs import decode_event, decode_partial
+from schemas.records import EventAnomaly, PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.layout import layout_of
 from stream_app.stages.pipeline import Pipeline
@@ -79,6 +79,36 @@ def test_a_pane_sums_values_as_its_model_centres_and_scales_them(model: Density)
     sums = reference.value_sums(np.array([*counts, 0]), np.array([3, 4, 0]))
     far = 0.5 + 7.25 + reference.value_centre[0] - VALUE_MOST * reference.value_scale[0]
     assert sums[:2] == pytest.approx([far, 22.0], abs=4 * reference.value_scale[:2].max() / VALUE_UNIT)
+
+
+STRANGE = {"x": 50.0, "y": -50.0, "v": 9.0}
+
+
+def test_the_strangest_events_go_with_the_block_of_their_slice_and_are_no_messages(model: Density) -> None:
+    values = [event(i, i, station="north" if i % 2 else "west", **(STRANGE if i % 10 == 3 else {})) for i in range(90)]
+    values += [event(5_000, 1_000)]
+    whole, parts = pipeline(config(), [model]), pipeline(config(), [model])
+    sent, again = score_all(whole, 0, values, [91]), score_all(parts, 0, values, [7, 1])
+    assert channels(sent.messages) == channels(again.messages)
+    found = [decode_partial(one.value, dict(one.headers)) for one in sent.messages if one.role == "partials"]
+    blocks = {(*one.slices, one.slicing): one.top for one in found if isinstance(one, PaneBlock)}
+    odd = [(event.offset, event.slice) for slices, top in blocks.items() for event in top]
+    assert sorted(odd) == [(i, "north") for i in range(3, 90, 10)]
+    assert all(not top for slices, top in blocks.items() if slices[-1] == "all")
+    (top,) = (top for top in blocks.values() if top)
+    assert {blame.feature for event in top for blame in event.blame} <= {"x", "y", "v", "c"}
+    points = [dict(point.fields)["offset"] for point in sent.points if point.measurement == "anomalies"]
+    assert sorted(points) == list(range(3, 90, 10))
+    assert not any(
+        dict(one.headers)["ce_type"].endswith(b"anomaly.v1") for one in sent.messages if one.role == "signals"
+    )
+
+
+def test_events_are_messages_of_their_own_where_that_is_wanted(model: Density) -> None:
+    made = pipeline(config(event_rule={"publish": True}), [model])
+    out = score_all(made, 0, [event(i, i, **(STRANGE if i == 5 else {})) for i in range(9)], [4])
+    signals = [decode_event(one.value, one.headers) for one in out.messages if one.role == "signals"]
+    assert [record.offset for record in signals if isinstance(record, EventAnomaly)] == [5]
 
 
 def bounded(most: int, lateness: str = "60s") -> Config:
