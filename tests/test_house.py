@@ -32,6 +32,7 @@ CLOCKS = {
 MAY_READ_CLOCKS = (
     "stream_app/worker/",
     "stream_app/kafka/",
+    "stream_app/operators/",
     "stream_app/demo/",
     "stream_app/sinks/",
     "stream_app/console/",

@@ -19,10 +19,9 @@ import msgspec
 
 from schemas.bounds import Id, Name, Text
 from schemas.incidents import Action
-from schemas.records import record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.actions import action_message, send_action
+from stream_app.kafka.actions import action_message, new_action, send_action
 from stream_app.kafka.probes import tcp_fault
 from stream_app.models.keys import operator_key
 from stream_app.models.signing import sign
@@ -85,17 +84,14 @@ class Desk:
             DriftflowError: the key cannot be used, or the broker did not take it.
         """
         key = operator_key(self._config)
-        unnamed = Action(
-            id="",
-            stream=self._config.stream,
-            verb=answer.verb,
-            by=answer.by.strip() or _somebody(),
-            at_ms=time.time_ns() // 1_000_000,
+        action = new_action(
+            self._config.stream,
+            answer.verb,
+            answer.by.strip() or _somebody(),
             incident_id=answer.incident_id,
             verdict=answer.verdict,
             why=answer.why,
         )
-        action = msgspec.structs.replace(unnamed, id=record_id("action", unnamed))
         send_action(self._config, sign(action_message(action), key))
         return action
 

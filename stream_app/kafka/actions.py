@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
+import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from schemas.codecs import Envelope, WireMessage, encode_event
 from schemas.incidents import Action
 from schemas.intake import RawHeaders, Refusal, take_in
+from schemas.records import record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
@@ -27,6 +31,19 @@ PARTITION = 0
 
 IsTrusted = Callable[[Action, bytes, RawHeaders], bool]
 """Whether an action is signed by a key that is trusted here."""
+
+
+def new_action(stream: str, verb: str, by: str, at_ms: int | None = None, **fields: Any) -> Action:
+    """What a person says, with an id of its own.
+
+    Args:
+        stream, verb, by: as in :class:`schemas.incidents.Action`.
+        at_ms: when; None is now.
+        fields: the others that the verb has.
+    """
+    at_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    unnamed = Action(id="", stream=stream, verb=verb, by=by, at_ms=at_ms, **fields)
+    return msgspec.structs.replace(unnamed, id=record_id("action", unnamed))
 
 
 def action_message(action: Action) -> WireMessage:

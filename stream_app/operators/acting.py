@@ -4,18 +4,14 @@ and answers in sentences: what was said, and what follows from it."""
 from __future__ import annotations
 
 import getpass
-import time
 from typing import Any
-
-import msgspec
 
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.incidents import Action, Incident, StrangeEvents
-from schemas.records import record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import bounded, is_over, open_first, short
-from stream_app.kafka.actions import action_message, read_actions, send_action, silences
+from stream_app.kafka.actions import action_message, new_action, read_actions, send_action, silences
 from stream_app.models.keys import operator_key
 from stream_app.models.marks import Marks
 from stream_app.models.signing import sign
@@ -156,8 +152,6 @@ class _Desk:
 
     def send(self, verb: str, at_ms: int | None = None, **fields: Any) -> Action:
         """Make an action, sign it, send it."""
-        at_ms = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-        unnamed = Action(id="", stream=self._config.stream, verb=verb, by=self.by, at_ms=at_ms, **fields)
-        action = msgspec.structs.replace(unnamed, id=record_id("action", unnamed))
+        action = new_action(self._config.stream, verb, self.by, at_ms, **fields)
         send_action(self._config, sign(action_message(action), self._key))
         return action
