@@ -34,7 +34,6 @@ def draft(
     members = thread.told_of
     found = pool(members)
     events, share = traffic(members)
-    of_slicing = facts.slices.get(members[0].slicing, 0)
     first = found[0] if found else None
     shown = thread.worst if thread.ended_ms >= 0 else thread.severity
     content: dict[str, Any] = {
@@ -70,7 +69,7 @@ def draft(
         "acked_by": thread.acked_by,
         "silenced_by": silence,
         "next": next_steps(config, thread, state),
-        "summary": summary(config, thread, found, state, reason, share, of_slicing),
+        "summary": summary(config, thread, found, state, reason, share, facts, marks),
     }
     return SilencedIncident(**content) if silence else Incident(**content)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stream_app.stages.judge.threads import MEAN, Heard, Sums, size_sd
+from stream_app.stages.judge.threads import MEAN, Heard, Key, Sums, size_sd
 
 FINDINGS_MAX = 5
 """Causes that a message has figures of."""
@@ -22,6 +22,7 @@ class Pooled:
         seen, expected: means over all events; None where there are none.
         size_sd: how far apart they are, in standard deviations of one event; None where that means nothing.
         events: that ``seen`` is of.
+        slices: that have it.
     """
 
     detector: str
@@ -35,18 +36,22 @@ class Pooled:
     expected: float | None
     size_sd: float | None
     events: int
+    slices: int
 
 
 def pool(members: Iterable[Heard]) -> list[Pooled]:
     """The causes of all members that carry weight, the largest first, :data:`FINDINGS_MAX` at most."""
     found: dict[tuple[object, ...], Sums] = {}
+    slices: dict[tuple[object, ...], set[Key]] = {}
     for member in members:
         for cause in member.causes:
-            if cause.weight > 0:
-                _add(found.setdefault((*cause.key, cause.direction), _none_of(cause)), cause)
-    largest = sorted(found.values(), key=lambda of: (-of.weight, of.key, of.direction))[:FINDINGS_MAX]
-    total = sum(of.weight for of in largest)
-    return [_pooled(of, total) for of in largest]
+            if cause.weight > 0 or cause is member.causes[0]:
+                key = (*cause.key, cause.direction)
+                _add(found.setdefault(key, _none_of(cause)), cause)
+                slices.setdefault(key, set()).add(("", *member.key[1:]))
+    largest = sorted(found, key=lambda key: (-found[key].weight, key))[:FINDINGS_MAX]
+    total = sum(found[key].weight for key in largest) or 1.0
+    return [_pooled(found[key], total, len(slices[key])) for key in largest]
 
 
 def _none_of(cause: Sums) -> Sums:
@@ -59,7 +64,7 @@ def _add(total: Sums, cause: Sums) -> None:
     total.counted = [a + b for a, b in zip(total.counted, counted, strict=True)]
 
 
-def _pooled(of: Sums, total: float) -> Pooled:
+def _pooled(of: Sums, total: float, slices: int) -> Pooled:
     figures = of.figures
     seen = expected = None
     if figures.events > 0:
@@ -78,6 +83,7 @@ def _pooled(of: Sums, total: float) -> Pooled:
         expected,
         size_sd(of),
         round(figures.events),
+        slices,
     )
 
 

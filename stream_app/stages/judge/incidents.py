@@ -178,9 +178,9 @@ class Incidents:
         return message
 
     def _asks(self, thread: Thread) -> bool:
-        """Whether it was of a kind that asks for a model."""
-        rules = {of.rule for of in thread.members.values() if of.kind == "drift" and of.rule in self._config.rules}
-        return thread.kind == "drift" and any(self._config.rules[rule].retrain for rule in rules)
+        """Whether one of its members is of a kind that asks for a model."""
+        rules = {name for name, rule in self._config.rules.items() if rule.retrain}
+        return any(of.kind == "drift" and of.rule in rules for of in thread.members.values())
 
     def _say(self, thread: Thread, state: str, why: str, now: Standing, silence: str) -> Incident:
         note(self._alerts, thread, now, silence)
@@ -206,9 +206,8 @@ class Incidents:
         return [of for of in found if action.verb == "accept" or of.acked_by != action.by]
 
     def _answer(self, thread: Thread, action: Action, time_ms: int) -> Incident:
-        now = self._standing(thread, time_ms)
+        now, thread.acked_by = self._standing(thread, time_ms), action.by
         if action.verb == "ack":
-            thread.acked_by = action.by
             return self._say(thread, "update", "action", now, now.silence)
         for member in thread.live:
             self._heard[member.key] = member.settle()
@@ -222,14 +221,9 @@ class Incidents:
         """(slice, incident id) that ask for a model, sorted: drift of these rules on slices that have events, and of
         whose values no fault is found, which a model would learn.
         """
-        end_ms, found = self._facts.end_ms, set()
-        for thread in self._threads.open:
-            spoilt = {of.key[1:] for of in thread.live if of.spoils}
-            for of in thread.live:
-                asks = of.kind == "drift" and of.rule in rules and end_ms - of.events_ms <= self._longest_ms
-                if asks and of.key[1:] not in spoilt:
-                    found.add((of.slice, thread.id))
-        return sorted(found)
+        end_ms, longest_ms = self._facts.end_ms, self._longest_ms
+        asking = [(of, thread.id) for thread in self._threads.open for of in thread.asking(rules)]
+        return sorted({(of.slice, id_) for of, id_ in asking if end_ms - of.events_ms <= longest_ms})
 
     def to_state(self) -> Any:
         """Plain values for a snapshot."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from schemas.incidents import Mark
+from schemas.names import EVERYTHING
 from stream_app.config import Config
 from stream_app.config.alerts import MONTH_MS
 from stream_app.config.promise import alpha
-from stream_app.config.registries import DETECTOR_OPTIONS
+from stream_app.config.registries import DETECTOR_OPTIONS, SPOILING
 from stream_app.stages.judge import words
+from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.figures import Pooled
 from stream_app.stages.judge.threads import Thread
 
@@ -31,92 +36,117 @@ def promise(config: Config, thread: Thread) -> str:
     a_month = config.alerts.false_incidents_per_month
     panes = MONTH_MS / int(config.windows.pane)
     rules = a_month / panes / alpha(config, thread.opener)
-    noun = "incident" if a_month == 1 else "incidents"
-    product = " × ".join(words.figure(of) for of in (panes, rules, thread.parts))
-    over = f" / {words.figure(a_month)}" if a_month != 1 else ""
-    together = (
-        f" {thread.together:,} of them moved together, so that a part of it was enough for each."
-        if thread.together > 1
-        else ""
-    )
+    over = f" / {words.exact(a_month)} incidents a month" if a_month != 1 else ""
+    incident = "incident" if a_month == 1 else "incidents"
+    together = f"; {thread.together:,} with the same cause need 1/{thread.together} of it each"
+    threshold, parts = words.exact(thread.threshold), words.exact(thread.parts)
     return (
-        f"At most {words.figure(a_month)} false {noun} a month {'is' if a_month <= 1 else 'are'} expected on the whole "
-        f"stream while nothing changes. So one slice alone needs evidence of {words.figure(thread.threshold)} = "
-        f"{product}{over} (panes a month × rules × slices).{together}"
+        f"At most {words.exact(a_month)} false {incident} a month {_be(a_month)} expected on the whole stream while "
+        f"nothing changes: one slice alone needs evidence of {threshold} = {words.exact(panes)} panes a month × "
+        f"{words.exact(rules)} rules × {parts} (parts of the promise, shared by slices and groups){over}"
+        f"{together if thread.together > 1 else ''}."
     )
+
+
+def _be(n: float) -> str:
+    return "is" if n <= 1 else "are"
 
 
 def summary(
-    config: Config, thread: Thread, found: list[Pooled], state: str, reason: str, share: float, of_slicing: int
+    config: Config,
+    thread: Thread,
+    found: list[Pooled],
+    state: str,
+    reason: str,
+    share: float,
+    facts: PaneFacts,
+    marks: Sequence[Mark],
 ) -> str:
     """One sentence for an operator who is no statistician."""
     members = thread.told_of
-    places = len({of.key[1:] for of in members})
-    subject = words.subject(members, places, of_slicing)
-    what = what_words(config, found)
-    since = words.when(thread.since_ms, config.event.timezone)
-    if state == "open" or state == "update":
-        traffic = "" if subject == "all events" else f"; {words.share(share)} of all events"
-        return f"{_LEAD[reason]}{subject}: {what} since {since}{traffic}; {_short_next(config, thread)}."
-    return f"{_OVER[state]}{subject} ({what}, since {since})."
+    slices = len({of.key[1:] for of in members})
+    subject = words.subject(members, slices, facts.slices.get(members[0].slicing, 0))
+    ended = state not in ("open", "update")
+    what = what_words(config, found, ended)
+    since, now = (words.when(ms, config.event.timezone) for ms in (thread.since_ms, facts.end_ms))
+    if ended:
+        began = words.when(thread.since_ms, config.event.timezone, named=False)
+        return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}."
+    traffic = "" if members[0].slicing == EVERYTHING else f"; {words.share(share)} of all events"
+    near = _near(thread.since_ms, marks) + _outlook(config, thread)
+    return f"{_lead(thread, reason, facts.end_ms)}{subject}: {what} since {since}{traffic}; {near}."
 
 
-_LEAD = {
-    "opened": "",
-    "again": "It has come back: ",
-    "severity": "It has become worse: ",
-    "kind": "It is now taken for something else: ",
-    "members": "It has spread: ",
-    "reminder": "It goes on: ",
-    "action": "",
-}
-_OVER = {
-    "resolve": "It is over, and as it was before: ",
-    "handover": "It is over, for the new model takes it for normal: ",
-    "accepted": "It is accepted as the new normal: ",
-}
+def _near(since_ms: int, marks: Sequence[Mark]) -> str:
+    """What people did that is nearest to its beginning."""
+    if not marks:
+        return ""
+    nearest = min(marks, key=lambda of: abs(of.at_ms - since_ms))
+    return f"near its beginning: {' '.join(nearest.text.split())[:_MARK_MAX]}; "
 
 
-def what_words(config: Config, found: list[Pooled]) -> str:
-    """What has changed: the first finding, and the names of the other columns."""
+def _lead(thread: Thread, reason: str, now_ms: int) -> str:
+    if reason == "reminder":
+        days = (now_ms - thread.begun_ms) // DAY_MS
+        return f"Still so after {days} {'day' if days == 1 else 'days'}: " if days else "Still so: "
+    if reason == "action":
+        return f"{thread.acked_by} looks after this: " if thread.acked_by else ""
+    return _LEAD.get(reason, "")
+
+
+DAY_MS = 86_400_000
+_MARK_MAX = 80
+_LEAD = {"again": "Back again: ", "severity": "Worse now: ", "members": "More of it: "}
+
+
+def _over(thread: Thread, state: str) -> str:
+    if state == "accepted":
+        return f"Accepted as the new normal by {thread.acked_by}"
+    return "Over, the new model takes it for normal" if state == "handover" else "Over, all is as before"
+
+
+def what_words(config: Config, found: list[Pooled], past: bool = False) -> str:
+    """What has changed: the first finding; a fault of values that is not the first; the names of the other columns."""
     if not found:
         return "something has changed"
     sensitive, pane_ms = frozenset(config.event.sensitive), int(config.windows.pane)
-    first = words.finding(found[0], sensitive, pane_ms)
-    others = [of for finding in found[1:] for of in finding.features if of not in found[0].features]
-    also = list(dict.fromkeys(others))[: words.NAMED_MAX]
-    return f"{first}, also {words.listed(also, 0, '')}" if also else first
+    spoilt = [of for of in found[1:] if of.detector in SPOILING][:1]
+    told = [words.finding(of, sensitive, pane_ms, past) for of in [found[0], *spoilt]]
+    named = {feature for of in [found[0], *spoilt] for feature in of.features}
+    others = list(dict.fromkeys(of for finding in found for of in finding.features if of not in named))
+    also = f"; also {words.listed(others[: words.NAMED_MAX], 0, '')}" if others else ""
+    return f"{'; '.join(told)}{also}"
 
 
 def asks(config: Config, thread: Thread) -> bool:
-    """Whether an incident asks for a model."""
-    rules = {of.rule for of in thread.live if of.kind == "drift"}
-    retrains = any(rule in config.rules and config.rules[rule].retrain for rule in rules)
-    return config.retrain.enabled and retrains and thread.kind == "drift"
+    """Whether an incident asks for a model, as far as what is known of its members goes."""
+    return config.retrain.enabled and bool(thread.asking({name for name, of in config.rules.items() if of.retrain}))
 
 
-def _short_next(config: Config, thread: Thread) -> str:
-    if thread.kind == "fault":
-        return "this looks like a fault of the data"
-    return "a new model is asked for" if asks(config, thread) else "the world seems to have changed"
+def _outlook(config: Config, thread: Thread) -> str:
+    if asks(config, thread):
+        return "a new model is asked for"
+    return "this looks like a fault of the data" if thread.kind == "fault" else "no model is asked for"
 
 
 def next_steps(config: Config, thread: Thread, state: str) -> str:
     """What happens by itself, and what a person can do."""
     if state == "resolve":
-        return "Nothing is left to do. What comes back on the same slices within days goes on under this id."
+        return f"Nothing. Should it come back within {words.duration(config.alerts.join_within)}, it goes on as this."
     if state == "handover":
-        return "Nothing is left to do: from now on what the new model has learned is normal."
+        return "Nothing: what the new model has learned is normal from now on."
     if state == "accepted":
-        return "Nothing more is said of this change. A new one on the same slices opens an incident of its own."
+        return "Nothing more is said of this change. Another one on the same slices is an incident of its own."
+    can = [f"driftflow accept {thread.id} (it is to stay like this)"]
+    if not thread.acked_by:
+        can.append(f"driftflow ack {thread.id} (you look after it: no reminders)")
+    looks = f" {thread.acked_by} looks after it." if thread.acked_by else ""
+    return f"{_course(config, thread)}{looks} You can: {', '.join(can)}."
+
+
+def _course(config: Config, thread: Thread) -> str:
     if asks(config, thread):
-        course = "A new model is asked for; once it takes this for normal, or all is as before, the incident ends."
-    elif thread.kind == "fault":
-        course = "No model is asked for, for it would learn the fault. The incident ends once all is as before."
-    else:
-        course = "No model is asked for (retrain). The incident ends once all is as before."
-    return f"{course} If it is to stay like this: driftflow accept {thread.id}; if you look after it: {_ack(thread)}"
-
-
-def _ack(thread: Thread) -> str:
-    return f"{thread.acked_by} does." if thread.acked_by else f"driftflow ack {thread.id}."
+        return "A new model is asked for. It ends by itself once a model takes this for normal, or all is as before."
+    if thread.kind == "fault":
+        return "No model is asked for, it would learn the fault. It ends by itself once all is as before."
+    return "No model is asked for. It ends by itself once all is as before."

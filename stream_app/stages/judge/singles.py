@@ -147,14 +147,13 @@ class Singles:
     def _summary(self, facts: PaneFacts) -> str:
         state = self._state
         first = example(state.waiting[0], self._config)
-        count = f"{'At least ' if state.more else ''}{state.count:,} {'event is' if state.count == 1 else 'events are'}"
+        events = f"{state.count:,} single {'event stands' if state.count == 1 else 'events stand'} out"
         since = words.when(state.from_ms, self._config.event.timezone)
-        blamed = f", mostly for {first.blame[0].feature}" if first.blame else ""
+        blamed = f", mostly for its {first.blame[0].feature}" if first.blame else ""
         return (
-            f"{count} stranger than the model has reason to expect since {since}; the strangest is of {first.slice} at "
-            f"{words.when(first.event_time_ms, self._config.event.timezone)}{blamed} "
-            f"(partition {first.partition}, offset {first.offset}). While nothing changes "
-            f"{words.figure(self._per_day)} a day are expected, or fewer."
+            f"{'At least ' if state.more else ''}{events} since {since}: the strangest is of {first.slice} at "
+            f"{words.when(first.event_time_ms, self._config.event.timezone)}{blamed} (partition {first.partition}, "
+            f"offset {first.offset}); while nothing changes {words.figure(self._per_day)} a day are expected, or fewer."
         )
 
     def to_state(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -58,8 +59,9 @@ class Sums(msgspec.Struct):
 
     def take(self, cause: Cause, counts: bool) -> None:
         """A pane in which the cause was named."""
-        self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
-        self.says, self.weight = cause.says, cause.weight
+        if counts:
+            self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
+            self.says, self.weight = cause.says, cause.weight
         figures = cause.figures
         if figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
@@ -181,7 +183,7 @@ class Heard(msgspec.Struct):
         for known in self.causes:
             if known.key == key:
                 return known
-        self.causes.append(Sums(*key, cause.direction, cause.measure, cause.unit, cause.says, cause.weight))
+        self.causes.append(Sums(*key, cause.direction, cause.measure, cause.unit, cause.says, 0.0))
         return self.causes[-1]
 
 
@@ -272,6 +274,13 @@ class Thread(msgspec.Struct):
     def live(self) -> list[Heard]:
         """Members that are not over, in the order in which they came."""
         return [of for of in self.members.values() if not of.over]
+
+    def asking(self, rules: Collection[str]) -> list[Heard]:
+        """Members of these rules that ask for a model: drift, but of slices of whose values a fault is found, which a
+        model would learn.
+        """
+        spoilt = {of.key[1:] for of in self.live if of.spoils}
+        return [of for of in self.live if of.kind == "drift" and of.rule in rules and of.key[1:] not in spoilt]
 
     @property
     def told_of(self) -> list[Heard]:

@@ -3,7 +3,7 @@
 >>> figure(12.345), figure(2_900_000.0), figure(0.000123), figure(-0.0)
 ('12.3', '2,900,000', '0.000123', '0')
 >>> share(0.832), share(0.0004), share(1.0)
-('83 %', 'less than 0.1 %', 'all')
+('83 %', 'less than 0.1 %', '100 %')
 >>> when(1_488_607_200_000, "UTC"), when(1_488_607_200_000, "Asia/Shanghai")
 ('4 Mar 2017 06:00 UTC', '4 Mar 2017 14:00 Asia/Shanghai')
 """
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -34,12 +35,19 @@ def figure(value: float) -> str:
     size = abs(value)
     if size >= 1e15 or 0 < size < 1e-6:
         return f"{value:.2e}"
-    if size >= 10 ** (_DIGITS - 1):
-        digits = max(len(f"{size:.0f}") - _DIGITS, 0)
-        return f"{round(value, -digits):,.0f}"
-    places = _DIGITS - 1 - math.floor(math.log10(size)) if size else 0
-    text = f"{value:.{places}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).removeprefix("-") if not size else _short(text)
+    if size == 0:
+        return "0"
+    places = _DIGITS - 1 - math.floor(math.log10(size))
+    return f"{round(value, places):,.0f}" if places <= 0 else _short(f"{value:.{places}f}")
+
+
+def exact(value: float) -> str:
+    """A whole number with all its digits where it is one, or large.
+
+    >>> exact(51_840.0), exact(23.8095), exact(2.0)
+    ('51,840', '23.8', '2')
+    """
+    return f"{value:,.0f}" if value >= 10 ** (_DIGITS - 1) or value == int(value) else figure(value)
 
 
 def _short(text: str) -> str:
@@ -48,17 +56,19 @@ def _short(text: str) -> str:
 
 def share(of: float) -> str:
     """A share in percent."""
-    if of >= 0.9995:
-        return "all"
-    if of < 0.001:
+    percent = 100 * of
+    if 0 < percent < 0.1:
         return "less than 0.1 %"
-    return f"{of:.0%}".replace("%", " %") if of >= 0.1 else f"{100 * of:.1f} %"
+    return f"{percent:.0f} %" if percent >= _WHOLE else f"{_short(f'{percent:.1f}')} %"
 
 
-def when(ms: int, zone: str) -> str:
-    """A time on the stream's clock."""
+_WHOLE = 9.95
+
+
+def when(ms: int, zone: str, named: bool = True) -> str:
+    """A time on the stream's clock; ``named`` with the zone."""
     at = datetime.fromtimestamp(ms / 1000, UTC).astimezone(UTC if zone == "UTC" else ZoneInfo(zone))
-    return f"{at.day} {_MONTHS[at.month - 1]} {at.year} {at.hour:02}:{at.minute:02} {zone}"
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year} {at.hour:02}:{at.minute:02}{f' {zone}' if named else ''}"
 
 
 def duration(ms: int) -> str:
@@ -92,7 +102,7 @@ def slice_words(slicing: str, name: str) -> str:
     if name == TOGETHER:
         return f"all {plural(slicing)} together"
     if name == OTHER:
-        return f"events of {plural(slicing)} without a place of their own"
+        return f"{plural(slicing)} without a place of their own"
     return "all events" if name == slicing == "all" else name
 
 
@@ -130,59 +140,82 @@ def _one(noun: str, slicing: str) -> str:
     return "slice" if noun == "slices" else slicing
 
 
-def finding(of: Pooled, sensitive: frozenset[str], pane_ms: int) -> str:
-    """What is not as it was, in words: what a member's slice is said to have, such as ``TEMP is 4.1 σ higher than usual
-    (12.3 against 3.5 °C for these hours)``.
+def finding(of: Pooled, sensitive: frozenset[str], pane_ms: int, past: bool = False) -> str:
+    """What is not as it was, in words, as far as they may be told.
 
     Args:
         sensitive: fields of which no value is told.
+        past: whether it is over.
     """
-    hidden = not sensitive.isdisjoint(of.features)
-    seen, expected = (None, None) if hidden else (of.seen, of.expected)
-    if hidden and of.measure != MEAN:
-        return f"{_columns(of)}: {of.detector} has changed"
-    if of.measure == MEAN:
-        return _mean(of, seen, expected)
-    if seen is None or expected is None:
-        return _plain(of)
-    if of.measure == SPREAD:
-        return f"{_columns(of)} spreads {figure(seen)} times as widely as usual"
+    seen, expected = of.seen, of.expected
+    if seen is None or expected is None or not sensitive.isdisjoint(of.features):
+        return _location(of, past) if of.detector == "location" else _plain(of)
     if of.measure == PER_PANE:
-        return (
-            f"{figure(seen)} events come in {_a(duration(pane_ms))}, against {figure(expected)} usual for these hours"
-        )
-    if of.measure.startswith("share"):
-        return f"{_plain(of)}: {_percent(seen)}, against {_percent(expected)} usual"
-    return _plain(of)
+        return _events(of, seen, expected, pane_ms, past)
+    if of.measure == SPREAD:
+        return f"{_columns(of)} {'spread' if past else 'spreads'} {figure(seen)} times as widely as usual"
+    if of.measure == MEAN:
+        what = _location(of, past) if of.detector == "location" else _plain(of)
+        return f"{what} ({_unit(seen, '')} against {_unit(expected, of.unit)} for these hours)"
+    return f"{_plain(of)}: {share(seen)} instead of {share(expected)}"
 
 
-def _mean(of: Pooled, seen: float | None, expected: float | None) -> str:
-    against = "" if seen is None or expected is None else _against(seen, expected, of.unit)
-    if of.detector != "location" or of.size_sd is None:
-        return f"{_plain(of)}{against}"
-    way = "higher" if of.size_sd > 0 else "lower"
-    return f"{_columns(of)} is {figure(abs(of.size_sd))} σ {way} than usual{against}"
+def _location(of: Pooled, past: bool) -> str:
+    """A column's mean. What has moved may be its mean given the other columns, and not the mean as such."""
+    be, size, way = "was" if past else "is", of.size_sd, _WAYS.get(of.direction, "not as high")
+    if size is None:
+        return f"{_columns(of)} {be} {way} than usual"
+    if abs(size) < _NO_SIZE or (size > 0) != (of.direction == "up"):
+        return f"{_columns(of)} {be} {way} than the other columns let expect"
+    return f"{_columns(of)} {be} {_size(size)} σ {way} than usual"
 
 
-def _against(seen: float, expected: float, unit: str) -> str:
-    return f" ({figure(seen)} against {figure(expected)}{' ' + unit if unit else ''} for these hours)"
+_WAYS = {"up": "higher", "down": "lower"}
+_NO_SIZE = 0.1
 
 
-def _plain(of: Pooled) -> str:
-    """What the detector says, without its name before it, and with the columns unless it names them."""
-    says = of.says.removeprefix(f"{of.detector}: ") or f"{of.detector} has changed"
-    return says if not of.features or of.features[0] in says else f"{_columns(of)}: {says}"
+def _size(size_sd: float) -> str:
+    size = abs(size_sd)
+    return f"{size:.1f}" if size < _MANY else figure(size)
 
 
-def _columns(of: Pooled) -> str:
-    return " and ".join(of.features) or of.detector
+_MANY = 10.0
 
 
-def _a(length: str) -> str:
+def _events(of: Pooled, seen: float, expected: float, pane_ms: int, past: bool) -> str:
+    """How many events come, of each slice where there are several."""
+    length, were = _every(duration(pane_ms)), "were" if past else "are"
+    if seen < _NONE:
+        return f"{'no events came' if past else 'no events come any more'} ({figure(expected)} {length} {were} usual)"
+    noun = "event" if figure(seen) == "1" else "events"
+    each = " each" if of.slices > 1 else ""
+    return f"{'only ' if seen < expected else ''}{figure(seen)} {noun} {length}{each} ({figure(expected)} {were} usual)"
+
+
+_NONE = 0.005
+
+
+def _every(length: str) -> str:
+    """
+    >>> _every("hour"), _every("day"), _every("15 minutes")
+    ('an hour', 'a day', 'every 15 minutes')
+    """
     if length[0].isdigit():
-        return length
+        return f"every {length}"
     return f"an {length}" if length == "hour" else f"a {length}"
 
 
-def _percent(of: float) -> str:
-    return "100 %" if of >= 0.9995 else "0 %" if of <= 0 else share(of)
+def _unit(value: float, unit: str) -> str:
+    return f"{figure(value)} {unit}" if unit else figure(value)
+
+
+def _plain(of: Pooled) -> str:
+    """What the detector says, after the columns that it is about."""
+    says = of.says or f"{of.detector} finds a change"
+    if not of.features or re.search(rf"\b{re.escape(of.features[0])}\b", says):
+        return says
+    return f"{_columns(of)} {says}" if of.measure == SPREAD else f"{_columns(of)}: {says}"
+
+
+def _columns(of: Pooled) -> str:
+    return " and ".join(of.features) or "the slice"
