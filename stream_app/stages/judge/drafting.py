@@ -14,9 +14,10 @@ from stream_app.config import Config
 from stream_app.stages.judge import words
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.figures import Pooled, pool, traffic
+from stream_app.stages.judge.heard import Heard
 from stream_app.stages.judge.sentences import EVIDENCE, NO_EVIDENCE, has_promise, next_steps, promise, summary
 from stream_app.stages.judge.severity import SEVERITIES
-from stream_app.stages.judge.threads import Heard, Thread
+from stream_app.stages.judge.threads import Thread
 
 _LARGEST = 1e300
 _BEFORE_MS = 86_400_000

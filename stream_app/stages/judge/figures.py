@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stream_app.stages.judge.threads import MEAN, Heard, Key, Sums, size_sd
+from stream_app.stages.judge.heard import MEAN, Heard, Key, Sums, size_sd
 
 FINDINGS_MAX = 5
 """Causes that a message has figures of."""

@@ -25,12 +25,13 @@ from stream_app.stages.judge.candidates import Candidate
 from stream_app.stages.judge.drafting import draft, examples_of, strangest, successor
 from stream_app.stages.judge.facts import Allowed, PaneFacts
 from stream_app.stages.judge.figures import largest_sd, pool, traffic
+from stream_app.stages.judge.heard import Heard, Key, usual
 from stream_app.stages.judge.joining import Threads, in_order
 from stream_app.stages.judge.sentences import has_promise
 from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
 from stream_app.stages.judge.silences import Marks, Silences
 from stream_app.stages.judge.telling import Standing, note, reason
-from stream_app.stages.judge.threads import Heard, Key, Thread, usual
+from stream_app.stages.judge.threads import Thread
 from stream_app.stages.judge.words import TOGETHER
 
 _NO_PANE = PaneFacts(0, 0, 0, {}, "", (), {}, {})
@@ -230,8 +231,8 @@ class Incidents:
         in_threads = {id(of) for thread in self._threads.open for of in thread.members.values()}
         return {
             "heard": [msgspec.to_builtins(of) for _, of in sorted(self._heard.items()) if id(of) not in in_threads],
-            "open": [_thread_state(of) for of in self._threads.open],
-            "ended": [_thread_state(of) for of in self._threads.ended],
+            "open": [of.to_state() for of in self._threads.open],
+            "ended": [of.to_state() for of in self._threads.ended],
             "silences": self._silences.to_state(),
             "marks": self._marks.to_state(),
             "pane": [self._facts.start_ms, self._facts.end_ms, self._facts.events, dict(self._facts.slices)],
@@ -239,7 +240,7 @@ class Incidents:
 
     def restore(self, state: Any) -> None:
         """Inverse of :meth:`to_state`."""
-        open_, ended = ([_thread_of(of) for of in state[name]] for name in ("open", "ended"))
+        open_, ended = ([Thread.from_state(of) for of in state[name]] for name in ("open", "ended"))
         self._threads.restore(open_, ended)
         alone = msgspec.convert(state["heard"], list[Heard])
         live = [of for thread in open_ for of in thread.live]
@@ -265,15 +266,3 @@ def _totals(facts: PaneFacts, candidates: Sequence[Candidate]) -> dict[str, floa
     for (_, slicing, _), events in sorted(lacking.items()):
         totals[slicing] += events
     return totals
-
-
-def _thread_state(thread: Thread) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(thread, members={}))
-    return plain | {"members": [msgspec.to_builtins(of) for of in thread.members.values()]}
-
-
-def _thread_of(state: dict[str, Any]) -> Thread:
-    members = msgspec.convert(state["members"], list[Heard])
-    thread = msgspec.convert(state | {"members": {}}, Thread)
-    thread.members = {of.key: of for of in members}
-    return thread

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from schemas.records import record_id
 from stream_app.stages.judge.candidates import Candidate, Cause
 from stream_app.stages.judge.facts import Allowed, PaneFacts
-from stream_app.stages.judge.threads import NAMES_MAX, Heard, Thread
+from stream_app.stages.judge.heard import NAMES_MAX, Heard
+from stream_app.stages.judge.threads import Thread
 
 OPEN_MAX = 1_000
 """Incidents that may be open at once; beyond, a slice joins the one that a slice came to last."""

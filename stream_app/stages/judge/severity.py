@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stream_app.config.registries import SPOILING
-from stream_app.stages.judge.threads import Heard
+from stream_app.stages.judge.heard import Heard
 
 SEVERITIES = ("info", "warning", "critical")
 """Least first."""

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from schemas.incidents import Action, Mark
-from stream_app.stages.judge.threads import Heard
+from stream_app.stages.judge.heard import Heard
 
 SILENCES_MAX = 1_000
 """Silences that are kept: beyond, the one that ends first is given up, so that people are told rather than not."""

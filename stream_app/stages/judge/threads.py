@@ -1,4 +1,4 @@
-"""What is remembered of an incident: its members, their figures, and what people were told of it."""
+"""What is remembered of an incident: its members, and what people were told of it."""
 
 from __future__ import annotations
 
@@ -7,204 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stream_app.config.registries import SPOILING
-from stream_app.stages.judge.candidates import Candidate, Cause, Figures
-
-CAUSES_KEPT = 8
-"""Causes of a candidate whose figures are kept."""
-NAMES_MAX = 100
-"""Causes that an incident is known by."""
-
-_STILL = 0.1
-"""Share of the evidence that is left while a pane counts for the figures; those after it wait until it is so again, for
-they may be after the change."""
-_PEAK = 0.999
-
-Key = tuple[str, str, str]
-"""Rule, slicing, slice."""
-
-
-class Sums(msgspec.Struct):
-    """Figures of a cause, added up over panes.
-
-    Attributes:
-        weight: log evidence when it was last named; 0 where others have come before it.
-        counted: events, seen, expected, and events times the variance of one.
-        waiting: the same of panes that may be after the change.
-    """
-
-    detector: str
-    channel: int
-    features: tuple[str, ...]
-    direction: str
-    measure: str
-    unit: str
-    says: str
-    weight: float
-    counted: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
-    waiting: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
-
-    @property
-    def key(self) -> tuple[str, int, tuple[str, ...]]:
-        """What tells causes of one candidate apart."""
-        return self.detector, self.channel, self.features
-
-    @property
-    def figures(self) -> Figures:
-        """All that count, with the standard deviation of one event; NaN where there are none."""
-        events, seen, expected, squares = self.counted if self.counted[0] > 0 else self.waiting
-        if not events > 0:
-            return Figures(0.0, float("nan"), float("nan"), float("nan"))
-        return Figures(events, seen, expected, (squares / events) ** 0.5 if squares > 0 else float("nan"))
-
-    def take(self, cause: Cause, counts: bool) -> None:
-        """A pane in which the cause was named."""
-        if counts:
-            self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
-            self.says, self.weight = cause.says, cause.weight
-        figures = cause.figures
-        if figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
-            squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
-            for i, value in enumerate((figures.events, figures.seen, figures.expected, squares)):
-                self.waiting[i] += value
-        if counts:
-            self.counted = [a + b for a, b in zip(self.counted, self.waiting, strict=True)]
-            self.waiting = [0.0] * 4
-
-
-class Heard(msgspec.Struct):
-    """A candidate since it first spoke; in an incident a member of it.
-
-    Attributes:
-        kind: ``drift`` or ``fault``.
-        model_id: what its figures were made under.
-        newest_model: what scored it last.
-        statistic: the largest evidence.
-        since_ms: since when nothing spoke against a change.
-        heard_ms: end of the last pane with a word of it.
-        events_ms: end of the last pane in which it had events.
-        over: its evidence has turned, or it was not heard of for too long.
-        events: all of them.
-        usual, total: its own events, or those that it should have, and those of the whole stream in the same panes.
-        detector, features, direction: what it is about, as said last.
-        names: every cause that came first, in order.
-        largest_sd: the largest effect on a mean so far, in standard deviations; −1 where there was none.
-        causes: the figures.
-        settled: causes that a person has accepted: nothing more is said of them while its evidence lasts.
-    """
-
-    rule: str
-    slicing: str
-    slice: str
-    kind: str
-    model_id: str
-    newest_model: str
-    since_ms: int
-    statistic: float = 0.0
-    heard_ms: int = 0
-    events_ms: int = 0
-    over: bool = False
-    events: int = 0
-    usual: float = 0.0
-    total: float = 0.0
-    detector: str = ""
-    features: tuple[str, ...] = ()
-    direction: str = ""
-    names: list[str] = msgspec.field(default_factory=list)
-    largest_sd: float = -1.0
-    causes: list[Sums] = msgspec.field(default_factory=list)
-    settled: list[str] = msgspec.field(default_factory=list)
-
-    @classmethod
-    def of(cls, candidate: Candidate, start_ms: int) -> Heard:
-        """Before its first pane is taken in."""
-        since_ms = min(candidate.since_ms, start_ms) or start_ms  # 0: nothing ever spoke against it
-        model = candidate.model_id
-        return cls(candidate.rule, candidate.slicing, candidate.slice, candidate.kind, model, model, since_ms)
-
-    @property
-    def key(self) -> Key:
-        """Rule, slicing, slice."""
-        return self.rule, self.slicing, self.slice
-
-    @property
-    def spoils(self) -> bool:
-        """Whether it is a fault of values: a model would learn it."""
-        return any(name.split(" ")[0] in SPOILING for name in self.names)
-
-    def take(self, candidate: Candidate, end_ms: int, total: float) -> None:
-        """A pane's word of it.
-
-        Args:
-            total: events that the stream has in the pane, or should have.
-        """
-        self.heard_ms, self.over, self.newest_model = end_ms, candidate.over, candidate.model_id
-        self.statistic = max(self.statistic, candidate.statistic)
-        self.events += candidate.events
-        self.events_ms = end_ms if candidate.events else self.events_ms
-        self.usual, self.total = self.usual + usual(candidate), self.total + total
-        if candidate.model_id != self.model_id:
-            if candidate.remaining < _PEAK:  # what a newer model finds usual says nothing about the change
-                return
-            self.model_id, self.causes = candidate.model_id, []
-        causes = self.fresh(candidate)
-        if causes and not candidate.over:
-            self._take_causes(causes, candidate.remaining >= _STILL)
-
-    def fresh(self, candidate: Candidate) -> list[Cause]:
-        """Causes that nobody has accepted."""
-        return [of for of in candidate.causes if of.name not in self.settled]
-
-    def settle(self) -> Heard:
-        """What is remembered of it once a person has accepted all that it has shown."""
-        shown = [*self.settled, *self.names, *(" ".join([of.detector, *of.features]) for of in self.causes)]
-        rest = (self.model_id, self.newest_model, self.since_ms)
-        settled = Heard(*self.key, self.kind, *rest, heard_ms=self.heard_ms, events_ms=self.events_ms)
-        settled.settled = list(dict.fromkeys(shown))
-        return settled
-
-    def _take_causes(self, causes: list[Cause], counts: bool) -> None:
-        if counts:
-            first = causes[0]
-            self.detector, self.features, self.direction = first.detector, first.features, first.direction
-            if first.name not in self.names and len(self.names) < NAMES_MAX:
-                self.names.append(first.name)
-            for known in self.causes:
-                known.weight = 0.0
-        for cause in causes:
-            self._sums(cause).take(cause, counts)
-        self.causes = sorted(self.causes, key=lambda of: (-of.weight, of.key))[:CAUSES_KEPT]
-        self.largest_sd = max(
-            [self.largest_sd, *(abs(size) for of in self.causes if (size := size_sd(of)) is not None)]
-        )
-
-    def _sums(self, cause: Cause) -> Sums:
-        key = (cause.detector, cause.channel, cause.features)
-        for known in self.causes:
-            if known.key == key:
-                return known
-        self.causes.append(Sums(*key, cause.direction, cause.measure, cause.unit, cause.says, 0.0))
-        return self.causes[-1]
-
-
-def usual(candidate: Candidate) -> float:
-    """Events that a slice has in a pane or, where they fail to come, should have."""
-    amounts = [cause.figures.expected for cause in candidate.causes if cause.measure == PER_PANE]
-    return max([float(candidate.events), *(amount for amount in amounts if amount == amount)])
-
-
-PER_PANE = "events a pane"
-"""Measure of causes that are about how many events come."""
-MEAN = "mean"
-"""Measure of causes that are about the mean of a column."""
-
-
-def size_sd(of: Sums) -> float | None:
-    """Difference of the mean in standard deviations of one event; None where that means nothing."""
-    figures = of.figures
-    if of.measure != MEAN or not figures.events > 0 or not figures.sd > 0:
-        return None
-    return (figures.seen - figures.expected) / figures.events / figures.sd
+from stream_app.stages.judge.heard import Heard, Key
 
 
 class Said(msgspec.Struct):
@@ -286,3 +89,16 @@ class Thread(msgspec.Struct):
     def told_of(self) -> list[Heard]:
         """Members that a message is about: those that are not over, or all where it ends. Most evidence first."""
         return sorted(self.live or self.members.values(), key=lambda of: (-of.statistic, of.key))
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values for a snapshot."""
+        plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, members={}))
+        return plain | {"members": [msgspec.to_builtins(of) for of in self.members.values()]}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Thread:
+        """Inverse of :meth:`to_state`."""
+        members = msgspec.convert(state["members"], list[Heard])
+        thread = msgspec.convert(state | {"members": {}}, Thread)
+        thread.members = {of.key: of for of in members}
+        return thread

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.pane_layout import OTHER
 from stream_app.stages.judge.figures import SPREAD, Pooled
-from stream_app.stages.judge.threads import MEAN, PER_PANE, Heard
+from stream_app.stages.judge.heard import MEAN, PER_PANE, Heard
 
 TOGETHER = "__all__"
 """Slice name of the sums over all slices."""
