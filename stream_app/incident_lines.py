@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from schemas.incidents import Incident, SilencedIncident, StrangeEvents
@@ -111,6 +113,19 @@ def story(incidents: Iterable[Incident], strange: Sequence[StrangeEvents], most:
             f"{sum(one.count for one in strange):,} single strange events, in {_messages(len(strange))}:", "bold"
         )
         yield Text(f"  {utc(strange[-1].pane_end_ms)}  {bounded(strange[-1].summary)}")
+
+
+def show(out: Console, part: Text) -> None:
+    """Print a part of a story: a line that is too long for the terminal goes on indented as it began, and stays in one
+    piece for whatever reads a pipe.
+    """
+    for line in part.split("\n"):
+        text = line.plain.lstrip(" ")
+        if out.is_terminal:
+            indent = len(line.plain) - len(text)
+            out.print(Padding(line[indent:], (0, 0, 0, indent), expand=False))
+        else:
+            out.print(line, soft_wrap=True)
 
 
 def _told(incidents: Sequence[Incident], most: int) -> Iterator[Text]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from stream_app.incident_lines import messages_a_week, newest, open_first, paragraph, reaching, story
+from stream_app.incident_lines import messages_a_week, newest, open_first, paragraph, reaching, show, story
 from tests.people import HOUR_MS, incident, silenced, strange
 
 WEEK_MS = 7 * 24 * HOUR_MS
@@ -70,6 +72,19 @@ def test_a_story_tells_at_most_so_many_and_counts_the_rest() -> None:
     assert next(story(now[:1], [], most=4)).plain == "One incident is open:"
     none_left = [part.plain for part in story([*now, *past], [], most=2)]
     assert none_left[-1] == "  … and 5 more"
+
+
+def test_a_long_line_goes_on_indented_in_a_terminal_and_stays_whole_in_a_pipe() -> None:
+    part = paragraph(incident(summary=" ".join(["[bold]TEMP[/]"] * 20)))
+    text = io.StringIO()
+    show(Console(file=text, width=90, force_terminal=True, color_system=None), part)
+    head, *rest = text.getvalue().splitlines()
+    assert head.startswith("critical")
+    assert len(rest) > 2
+    assert all(line.startswith("  [bold]") and len(line) <= 90 for line in rest)
+    text = io.StringIO()
+    show(Console(file=text, width=90), part)
+    assert text.getvalue() == f"{part.plain}\n"
 
 
 def test_what_reaches_people_is_counted_by_reason() -> None:

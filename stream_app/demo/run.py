@@ -32,7 +32,7 @@ from stream_app.demo.view import render
 from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
-from stream_app.incident_lines import newest, reaching, story
+from stream_app.incident_lines import newest, reaching, show, story
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.preflight import preflight, require
@@ -194,8 +194,8 @@ class Demo:
         """Say what a person wants to know in the end: what is open, what is over, how often people heard of it."""
         facts = self._facts
         for part in story(newest(facts.messages).values(), facts.strange, _INCIDENTS_TOLD):
-            err.print(part)
-        err.print(reaching(facts.messages, facts.strange, played_ms(facts, self._progress)))
+            show(err, part)
+        show(err, reaching(facts.messages, facts.strange, played_ms(facts, self._progress)))
 
     def _show(self, live: Live) -> None:
         self._facts.refresh()

@@ -18,7 +18,7 @@ from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
-from stream_app.incident_lines import newest, story
+from stream_app.incident_lines import newest, show, story
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Entry, Registry, ordered
@@ -239,7 +239,7 @@ def _print_results(run: LocalRun, out: Console) -> None:
     incidents = newest(record for record in told if isinstance(record, Incident))
     strange = [record for record in told if isinstance(record, StrangeEvents)]
     for part in story(incidents.values(), strange, _INCIDENTS_TOLD):
-        out.print(part)  # slices and features are named by others: no markup is read in them
+        show(out, part)
     requests = [record for record in told if isinstance(record, RetrainRequest)]
     if requests:
         days = ", ".join(utc(request.requested_pane_ms, "%Y-%m-%d") for request in requests)

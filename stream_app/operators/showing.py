@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
-from stream_app.incident_lines import is_over, is_silenced, open_first, short, story
+from stream_app.incident_lines import is_over, is_silenced, open_first, short, show, story
 from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
 from stream_app.operators.acting import silence_words
@@ -36,7 +36,7 @@ def show_incidents(config: Config, out: Console, everything: bool = False, as_js
         _print_json(out, shown)
         return
     for part in story(shown, list(told.strange.values()) if everything else [], most=len(shown)):
-        out.print(part)
+        show(out, part)
     hidden = [one for one in known if one not in shown]
     if hidden:
         silenced = sum(not is_over(one) for one in hidden)
