@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from schemas.incidents import Action, Example, Finding, Incident, Mark, Member, SilencedIncident, StrangeEvents
 from schemas.records import Blame
+from stream_app.cli import main
+from stream_app.config import Config, load
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
@@ -18,6 +21,17 @@ PANE_MS = 21_600_000
 START_MS = 1_362_096_000_000
 DRIFTED = "Dongsi"
 HOSTILE = "<img src=x onerror=document.title='hacked'>"
+TOML = """
+stream = "{stream}"
+[topics]
+events = "{stream}.events"
+partitions = 1
+[event]
+time_field = "time"
+numeric = ["TEMP"]
+[kafka]
+bootstrap = ["{bootstrap}"]
+"""
 PROMISE = "While nothing changes one false incident opens in 30 days on the whole stream, or fewer on average."
 
 WARMER = Finding(
@@ -135,6 +149,19 @@ def told(stream: str, panes: int) -> list[Point]:
         *_said(stream, middle, end),
         points.strange_point(_strange(stream, end)),
     ]
+
+
+def made(folder: Path, stream: str, bootstrap: str, key: bool = True) -> Config:
+    """A stream with a store in which incidents are open, and an operator's key."""
+    (folder / "driftflow.toml").write_text(TOML.format(stream=stream, bootstrap=bootstrap))
+    config = load(folder / "driftflow.toml")
+    if key:
+        done = CliRunner().invoke(main, ["keys", "new", "operator", "-c", str(folder / "driftflow.toml")])
+        assert done.exit_code == 0, done.output
+    sink = SQLiteSink(config.path(config.sink.path))
+    sink.write(told(stream, 8))
+    sink.close()
+    return config
 
 
 def _said(stream: str, middle: int, end: int) -> list[Point]:

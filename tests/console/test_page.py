@@ -12,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from stream_app.console.acting import Desk
 from stream_app.console.answers import SLICES_MAX, Store
 from stream_app.console.server import Handle, start_in_thread
+from stream_app.kafka.actions import read_actions
+from stream_app.kafka.topics import ensure_topics
+from stream_app.models.marks import Marks
+from tests.brokers import EMBEDDED
 from tests.conftest import cannot_start
-from tests.console.storing import DRIFTED, HOSTILE, write_store, write_wide_store
+from tests.console.storing import write_store, write_wide_store
+from tests.console.telling import DRIFTED, HOSTILE, PANE_MS, START_MS, made, made_incident, tell
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +69,12 @@ def serve() -> Iterator[Callable[[Path], Handle]]:
         yield start
 
 
-def _open(browser: Any, handle: Handle, width: int = 1280, scheme: str = "light") -> None:
+def _open(browser: Any, handle: Handle, width: int = 1280, scheme: str = "light", address: str = "") -> None:
     size = {"width": width, "height": 2000, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(handle.url)
+    browser.get(handle.url + address)
 
 
 def _wait(browser: Any, script: str, wanted: object) -> None:
@@ -95,7 +101,8 @@ def test_the_page_is_readable(
     for chart, name, least in (
         ("likelihood", "--accent", 200),
         ("likelihood", "--bad-band", 2000),
-        ("likelihood", "--swap", 40),
+        ("likelihood", "--swap", 30),
+        ("likelihood", "--ink", 40),
         ("strange", "--strange", 100),
         ("calibration", "--accent", 100),
         ("calibration", "--chance", 2000),
@@ -104,15 +111,15 @@ def test_the_page_is_readable(
     dark = ask("return getComputedStyle(document.body).backgroundColor").startswith("rgb(16,")
     assert dark == (scheme == "dark")
     verdict = ask("return document.getElementById('verdict').textContent")
-    assert verdict.startswith("1 of 3 slices has drifted")
-    assert verdict.endswith("1 of 3 slices has a data fault.")
-    rows = ask("return [...document.querySelectorAll('#alerts tbody tr')].map((tr) => tr.innerText)")
-    for row, words in zip(rows, _ALERTS, strict=True):
-        assert all(word in row for word in words), (row, words)
+    assert verdict == ("2 incidents are open: 1 critical, 1 warning. 2 of 3 slices are concerned. 1 more is silenced.")
+    for selector, wanted in (("article.incident", _OPEN), ("#past tbody tr", _PAST)):
+        shown = ask(f"return [...document.querySelectorAll('{selector}')].map((node) => node.innerText)")
+        for text, words in zip(shown, wanted, strict=True):
+            assert all(word in text for word in words), (text, words)
     tiles = ask("return [...document.querySelectorAll('.slice')].map((tile) => tile.innerText)")
-    assert "▲ drift: TEMP: up by about 1.2 sd" in tiles[0]
-    assert "◆ data fault: fewer events than usual" in tiles[1]
-    assert "as expected" in tiles[2]
+    assert "▲ critical: TEMP 4.1 σ higher" in tiles[0]
+    assert "◆ warning: <img" in tiles[1]
+    assert "▲ silenced: TEMP 4.1 σ higher" in tiles[2]
     assert ["notices 1.40 / 0.55 sd" in tile for tile in tiles] == [True, False, True]
     assert "notices – / 0.55 sd" in tiles[1]
     assert "in a day / a week" in ask("return document.querySelector('.shifts').title")
@@ -122,19 +129,31 @@ def test_the_page_is_readable(
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-_ALERTS = [
+_OPEN = [
     (
-        "2013-03-21 00:00",
-        "open",
-        "▲ drift",
-        "location",
-        DRIFTED,
-        "TEMP location: up by about 1.2 sd 60 %",
-        "DEWP location: down",
+        *(
+            "critical",
+            "▲ drift",
+            "since 2013-03-20 18:00 UTC, 20 days",
+            "acknowledged by Li",
+            DRIFTED,
+            "33 % of the events",
+        ),
+        *("At Dongsi it is warmer and drier", "TEMP mean", "12.3 °C", "3.5 °C", "+4.1 σ", "60 %", "-9 °C", "-0.8 σ"),
+        *("A new model is asked for", "Answer from the command line"),
     ),
-    ("open", "◆ data fault", "volume", "fewer events than usual"),
-    ("a newer model takes it for normal", "2013-03-01 18:00", "▲ drift", DRIFTED),
-    ("no longer so", "◆ data fault", "stuck", "Tiantan", "O3 stuck: its value does not change any more"),
+    ("warning", "◆ data fault", f"{HOSTILE} sends fewer events than usual."),
+]
+_PAST = [
+    (
+        "2013-02-28 18:00",
+        "a newer model takes it for normal",
+        "2013-03-01 18:00",
+        "▲ drift",
+        DRIFTED,
+        "said to be useful",
+    ),
+    ("as before", "◆ data fault", "Tiantan", "O3 does not change any more"),
 ]
 
 _INK = """
@@ -166,6 +185,99 @@ def test_choosing_a_slice_shows_that_slice(browser: Any, serve: Callable[[Path],
     _wait(browser, f"{_PICTURE} !== {before!r}", True)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_incident_has_a_view_of_its_own(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, width: int
+) -> None:
+    _open(browser, serve(store), width)
+    _wait(browser, _DRAWN, 3)
+    ask = browser.execute_script
+    ask("document.querySelector('article.incident a').click()")
+    _wait(browser, "location.hash", "#incident=drift-1")
+    _wait(browser, "document.querySelectorAll('#picture canvas').length", 1)
+    assert ask("return document.getElementById('main').hidden")
+    assert ask("return document.documentElement.scrollWidth") <= width
+    text = ask("return document.getElementById('incident').innerText")
+    for words in (
+        *("At Dongsi it is warmer and drier", "12.3 °C", "by Li", "1,235; it opened at 1,000", "While nothing changes"),
+        *(
+            "severity changed",
+            "Li: acknowledged – looking at it",
+            "beijing.air, partition 2, offset 4711",
+            "release 4.2",
+        ),
+        *("TEMP, location, higher", "still so", "open for 20 days", "A new model is asked for"),
+    ):
+        assert words in text
+    for ink in ("--accent", "--bad-band", "--ink", "--bad"):
+        assert ask(_INK, "picture", ink) > 40, f"{ink} is drawn"
+    ask("document.querySelector('#measures button:nth-child(2)').click()")
+    _wait(browser, "document.getElementById('picture-title').textContent", "Events a pane")
+    ask("history.back()")
+    _wait(browser, "document.getElementById('incident').hidden && !document.getElementById('main').hidden", True)
+    _wait(browser, _DRAWN, 4)
+
+
+def test_an_incident_that_is_not_there_is_said_not_to_be(
+    browser: Any, serve: Callable[[Path], Handle], store: Path
+) -> None:
+    _open(browser, serve(store), address="/#incident=nowhere")
+    _wait(browser, "document.querySelector('#incident-head h2')?.textContent", "No such incident")
+    browser.find_element("css selector", ".back").click()
+    _wait(browser, _TITLE, DRIFTED)
+
+
+def test_incidents_are_filtered(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
+    _open(browser, serve(store))
+    _wait(browser, _DRAWN, 3)
+    ask = browser.execute_script
+    cards = "[...document.querySelectorAll('#open article')].map((node) => node.dataset.id).join()"
+    rows = "document.getElementById('past-part').hidden ? 0 : document.querySelectorAll('#past tbody tr a').length"
+    _wait(browser, f"[{cards}, {rows}]", ["drift-1,fault-2", 2])
+    ask("document.querySelector('#filter-silenced').click()")
+    _wait(browser, cards, "drift-1,fault-2,hushed-1")
+    assert float(ask("return getComputedStyle(document.querySelector('article.silenced')).opacity")) < 0.8
+    ask("document.querySelector('#filter-state button:nth-child(2)').click()")
+    _wait(browser, rows, 0)
+    browser.find_element("id", "filter-slice").send_keys("tian")
+    _wait(browser, cards, "hushed-1")
+    ask("document.querySelector('#filter-silenced').click()")
+    _wait(browser, "document.getElementById('open').innerText", "None is open but 1 that is silenced.")
+    ask("document.querySelector('#filter-state button:nth-child(1)').click()")
+    ask("const kind = document.querySelector('#filter-kind'); kind.value = 'drift'; kind.onchange()")
+    _wait(browser, "document.querySelector('#past tbody').innerText", "None of them fits.")
+
+
+def test_links_lead_to_pages_only(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
+    write_wide_store(tmp_path / "store.sqlite", ["a"])
+    links = {"grafana": "https://grafana.example/d/1", "console": "https://x.example", "bad": "javascript:alert(1)"}
+    tell(tmp_path / "store.sqlite", made_incident("beijing-air", "b", START_MS, START_MS + PANE_MS, links=links))
+    _open(browser, serve(tmp_path / "store.sqlite"))
+    _wait(browser, "[...document.querySelectorAll('.answering a')].map((a) => a.href)", ["https://grafana.example/d/1"])
+
+
+@EMBEDDED
+def test_people_answer_on_the_page(
+    browser: Any, broker: tuple[str, str], unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    config = made(tmp_path, unique("air"), broker[1])
+    ensure_topics(config)
+    handle = start_in_thread(Store.of(config), desk=Desk(config))
+    try:
+        _open(browser, handle, 390)
+        _wait(browser, "document.getElementById('by').hidden", False)
+        browser.find_element("id", "by").send_keys("Li")
+        _wait(browser, "document.querySelectorAll('article button[title]').length > 0", True)
+        browser.find_element("css selector", "article[data-id=fault-2] [data-key='driftflow ack fault-2']").click()
+        sent = "document.querySelector('[data-sent=fault-2]').textContent"
+        _wait(browser, f"{sent}.startsWith('Sent.') || {sent}", True)
+        (action,) = read_actions(config, Marks(config).is_trusted)
+        assert (action.verb, action.incident_id, action.by) == ("ack", "fault-2", "Li")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        handle.stop()
+
+
 def test_pointing_at_a_curve_reads_it(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
@@ -174,7 +286,9 @@ def test_pointing_at_a_curve_reads_it(browser: Any, serve: Callable[[Path], Hand
     for chart, word in (("likelihood", "nats"), ("strange", "strange")):
         over = browser.find_element("css selector", f"#{chart} .u-over")
         ActionChains(browser).move_to_element_with_offset(over, 200, 0).perform()
-        _wait(browser, f"document.getElementById('{chart}-read').textContent.includes('{word} · drift')", True)
+        _wait(
+            browser, f"document.getElementById('{chart}-read').textContent.includes('{word} · drift: TEMP 4.1')", True
+        )
 
 
 def test_a_fault_is_told_from_drift_by_more_than_its_colour(
@@ -182,7 +296,7 @@ def test_a_fault_is_told_from_drift_by_more_than_its_colour(
 ) -> None:
     _open(browser, serve(store))
     _wait(browser, _TITLE, DRIFTED)
-    browser.execute_script("document.querySelector('.slice.fault').click()")
+    browser.execute_script("document.querySelector('.slice.warning').click()")
     _wait(browser, _TITLE, HOSTILE)
     _wait(browser, _DRAWN, 3)
     assert browser.execute_script(_INK, "strange", "--bad-band") == 0
@@ -256,7 +370,7 @@ def test_damaged_points_are_counted_on_the_page(
     _wait(browser, "document.getElementById('main').hidden || document.getElementById('left-out').hidden", True)
     with sqlite3.connect(path) as link:
         link.execute("INSERT INTO points VALUES ('windows', 'x', 1, '{', '{}')")
-        link.execute("INSERT INTO points VALUES ('alerts', 'x', 9e18, '{}', '{}')")
+        link.execute("INSERT INTO points VALUES ('incidents', 'x', 9e18, '{}', '{}')")
     link.close()
     _open(browser, serve(path))
     _wait(browser, text, "2 points of the store are damaged and left out here.")
