@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import NoneType
 from typing import Any
 
 import jsonschema
@@ -45,6 +46,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return records(kind)
     origin, arguments = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
+    if NoneType in arguments:
+        return st.none() | values(next(part for part in arguments if part is not NoneType))
     if origin is list:
         return st.lists(values(arguments[0]), max_size=3)
     if origin is tuple:
@@ -136,7 +139,12 @@ def test_asyncapi_names_every_record_and_only_files_that_exist() -> None:
         assert (publish.FOLDER / message["payload"]["schema"]["$ref"]).is_file()
     listed = {name for channel in document["channels"].values() for name in channel["messages"]}
     assert listed == set(messages)
+    signals = {f"driftflow.{name}.v1" for name in document["channels"]["signals"]["messages"]}
+    assert signals == {name for name in TYPES if name not in ("driftflow.dead-letter.v1", "driftflow.action.v1")}
+    assert list(document["channels"]["actions"]["messages"]) == ["action"]
+    signed = {m["name"] for m in messages.values() if "df-signature" in m["headers"]["properties"]}
+    assert "driftflow.action.v1" in signed
 
 
 def test_ids_say_what_a_thing_is() -> None:
-    assert record_id("alert", "s", 1) == record_id("alert", "s", 1) != record_id("alert", "s", 2)
+    assert record_id("incident", "s", 1) == record_id("incident", "s", 1) != record_id("incident", "s", 2)

@@ -11,8 +11,13 @@ from hypothesis import given
 from schemas import TYPES, Activation, DeadLetter, Envelope, ModelNotice, Refusal, encode_event, take_in
 from schemas.bounds import MILLIS_MAX
 from schemas.codecs import WireMessage
-from schemas.intake import header_map
+from schemas.incidents import Action
+from schemas.intake import Topic, header_map
 from tests.schemas.test_codecs import records
+
+
+TOPICS: dict[type, Topic] = {DeadLetter: "dead_letters", Action: "actions"}
+"""Of those that are no signals."""
 
 
 def event(**fields: object) -> WireMessage:
@@ -33,7 +38,7 @@ def test_every_record_of_ours_comes_in_on_its_topic(name: str) -> None:
     @given(record=records(TYPES[name]))
     def check(record: Any) -> None:
         message = encode_event(Envelope(record, "id", "/driftflow", time_ms=0))
-        topic = "dead_letters" if isinstance(record, DeadLetter) else "signals"
+        topic = TOPICS.get(type(record), "signals")
         assert take_in(topic, record.stream, message.value, message.headers) == record
         assert isinstance(take_in(topic, record.stream + "x", message.value, message.headers), Refusal)
         misplaced = take_in("models", record.stream, message.value, message.headers)
