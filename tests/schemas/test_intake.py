@@ -15,7 +15,6 @@ from schemas.incidents import Action
 from schemas.intake import Topic, header_map
 from tests.schemas.test_codecs import records
 
-
 TOPICS: dict[type, Topic] = {DeadLetter: "dead_letters", Action: "actions"}
 """Of those that are no signals."""
 
