@@ -67,7 +67,7 @@ class Envelope:
 
     Attributes:
         event_id: deterministic id of this event (not of the incident it belongs to).
-        source: who says so, such as ``/driftflow/beijing/watch/2``.
+        source: who says so, such as ``/driftflow/beijing/judge``.
         time_ms: event time, never the wall clock, so that a replay writes the same bytes.
         subject: what it is about, usually the slice.
     """

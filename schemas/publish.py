@@ -21,9 +21,25 @@ _CHANNELS = {
     "signals": (
         "{stream}.signals",
         "What driftflow has to say. Each partition has one writer. With W partials partitions SCORE of source partition"
-        " p < W writes to p, WATCH of partials partition q to W + q, the trainer to 2W; SCORE of source partitions that"
-        " the events topic got later, p >= W, to p + W + 1. Health of processes is on 2W too: no replay repeats it.",
-        ["alert", "event-anomaly", "retrain-request", "model-notice", "activation", "health"],
+        " p < W writes to p, JUDGE to W, the trainer to W + 1; SCORE of source partitions that the events topic got"
+        " later, p >= W, to p + 2. Health of processes is on W + 1 too: no replay repeats it.",
+        [
+            "alert",
+            "incident",
+            "silenced-incident",
+            "strange-events",
+            "event-anomaly",
+            "retrain-request",
+            "model-notice",
+            "activation",
+            "health",
+        ],
+    ),
+    "actions": (
+        "{stream}.actions",
+        "What people say of incidents, silences and releases: one partition, kept for good. An action counts once, by its"
+        " id, where a key of alerts.trusted_keys has signed it whole.",
+        ["action"],
     ),
     "models": (
         "{stream}.models",
@@ -39,7 +55,7 @@ _CHANNELS = {
 }
 _HEADERS = {
     "ce_id": "Deterministic id: a replay sends the same one. Drop what you have seen.",
-    "ce_source": "Who says so, such as /driftflow/beijing-air/watch/2.",
+    "ce_source": "Who says so, such as /driftflow/beijing-air/judge.",
     "ce_type": "Which record the value is.",
     "ce_specversion": "1.0",
     "ce_time": "Event time, and the clock's of health alone; 1970-01-01 where none could be read.",
@@ -50,7 +66,7 @@ _SIGNED = {
     SIGNATURE: "Ed25519 signature in hex, of the value and of all headers above (schemas/signing.py).",
     KEY_ID: "Id of the key: the first 16 hex digits of the SHA-256 of its public half.",
 }
-_ARE_SIGNED = ("driftflow.retrain-request.v1", "driftflow.model-notice.v1")
+_ARE_SIGNED = ("driftflow.retrain-request.v1", "driftflow.model-notice.v1", "driftflow.action.v1")
 _REQUIRED = ["ce_id", "ce_source", "ce_type", "ce_specversion"]
 
 
@@ -88,7 +104,7 @@ def asyncapi() -> dict[str, Any]:
             "title": "driftflow",
             "version": "1",
             "description": "Topics that driftflow writes. Records are CloudEvents 1.0 in binary mode. The partials"
-            " topic is internal: MessagePack, and may change from version to version.",
+            " and evidence topics are internal: MessagePack, and may change from version to version.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

@@ -20,9 +20,9 @@ from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.requests.checking import Held, Seen
 from tests.trainer.test_answering import DAYS, config_in, request, rows
 
-WRITER = "/driftflow/s/watch/0"
+WRITER = "/driftflow/s/judge"
 WIDTH = 4
-"""Partials partitions: WATCH of partition 0 asks on signals partition 4."""
+"""Partials partitions: JUDGE asks on signals partition 4."""
 
 LATER = DAYS * DAY_MS + 28 * DAY_MS + 1
 """A pane after the cooldown of a model that was made for :func:`ask`."""

@@ -85,8 +85,8 @@ def test_each_request_is_committed_by_itself_in_the_order_of_its_partition(
         message(day[5], key, offset=0),
         message(day[6], key, offset=1),
         record(b"", [("ce_type", b"driftflow.other.v1")], partition=0, offset=3),
-        message(day[4], key, "/driftflow/s/watch/1", partition=5, offset=8),
-        message(day[9], key, "/driftflow/s/watch/1", partition=5, offset=9),
+        message(day[4], key, "/driftflow/s/operator", partition=5, offset=8),
+        message(day[9], key, "/driftflow/s/operator", partition=5, offset=9),
     ]
     group = Group(fetched)
     run(start(min_rows=10_000), group, monkeypatch)

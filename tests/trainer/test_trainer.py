@@ -66,7 +66,7 @@ def test_what_an_earlier_model_covers_is_told_on_the_signals_topic_alone(
 ) -> None:
     trainer = start()
     first = trainer.handle(asked(ask(0)))
-    covered = trainer.handle(asked(ask(1), "/driftflow/s/watch/1"))
+    covered = trainer.handle(asked(ask(1), "/driftflow/s/operator"))
     assert (covered.status, covered.parent_id, covered.sequence) == ("covered", first.model_id, 2)
     assert covered.reason == f"covered by {first.model_id} (request request-0)"
     assert [notice.model_id for notice in topics.told()] == [first.model_id, covered.model_id]
@@ -105,7 +105,7 @@ def test_a_stale_request_is_refused(topics: Topics, start: Any) -> None:
         assert (
             reason == f"it is stale: dated 1970-02-{day - 30} 00:00, and {WRITER} has asked at 1970-02-20 00:00 already"
         )
-    other = trainer.handle(asked(ask(4, 49 * DAY_MS), "/driftflow/s/watch/1"))
+    other = trainer.handle(asked(ask(4, 49 * DAY_MS), "/driftflow/s/operator"))
     assert "too few rows" in other.reason, "each writer has a sequence of its own"
 
 

@@ -14,7 +14,7 @@ from stream_app.config import Config
 from stream_app.kafka.shape import shape_path
 from stream_app.kafka.types import ConsumerRecord
 from stream_app.models.signing import signature_fault
-from stream_app.stages.partitioning import watch_signals
+from stream_app.stages.partitioning import judge_signals
 
 _SOURCE = "ce_source"
 _SHOWN_MAX = 200
@@ -58,16 +58,18 @@ def _source(headers: RawHeaders) -> str:
 
 
 def _stranger(config: Config, source: str, partition: int) -> Refusal | None:
-    """Why a source is none that asks on a partition. WATCH has one each; an operator may ask on any."""
+    """Why a source is none that asks on a partition. JUDGE has one; an operator may ask on any."""
     stream, width = f"/driftflow/{config.stream}", config.topics.partitions
     operator = f"{stream}/operator"
     if source == operator or source.startswith(f"{operator}/"):
         return None
-    place = partition - watch_signals(0, width)
-    expected = f"{stream}/watch/{place}" if 0 <= place < width else "nobody"
-    if source == expected:
+    judge, place = f"{stream}/judge", judge_signals(width)
+    if (source, partition) == (judge, place):
         return None
-    detail = f"it says it is from {source or 'nobody'}, and on partition {partition} {expected} or {operator} asks"
-    if source.startswith(f"{stream}/watch/"):  # signed: more likely counted in another way than a slip
+    detail = (
+        f"it says it is from {source or 'nobody'} on partition {partition}, and {judge} asks on partition {place}, "
+        f"{operator} on any"
+    )
+    if source == judge:  # signed: more likely counted in another way than a slip
         detail += f"; where it is one of our workers, its {shape_path(config)} and this trainer's ({width}) must agree"
     return Refusal("not_accepted", _SOURCE, detail)

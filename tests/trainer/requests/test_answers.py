@@ -54,9 +54,12 @@ def test_the_newest_pane_is_each_writers_own(folder: Path) -> None:
     answers.begin(asked(ask(1, 5 * DAY)))
     answers.answer(asked(ask(2, 3 * DAY)), 1, dated=True)
     answers.answer(asked(ask(3, 9 * DAY)), 2, dated=False)
-    answers.answer(asked(ask(4, 7 * DAY), "/driftflow/s/watch/1"), 3, dated=True)
+    answers.answer(asked(ask(4, 7 * DAY), "/driftflow/s/operator"), 3, dated=True)
     again = Answers(config)
-    panes = [again.newest_pane_ms(asked(ask(9), f"/driftflow/s/watch/{number}")) for number in range(3)]
+    panes = [
+        again.newest_pane_ms(asked(ask(9), f"/driftflow/s/{writer}"))
+        for writer in ("judge", "operator", "operator/anna")
+    ]
     assert panes == [5 * DAY, 7 * DAY, -1], "a date that cannot be right moves nothing"
     assert again.newest_pane_ms(asked(ask(1, 5 * DAY))) == 3 * DAY, "one that comes again is not behind itself"
 

@@ -27,14 +27,7 @@ def reason(tmp_path: Path, fetched: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("source", "partition"),
-    [
-        (WRITER, WIDTH),
-        ("/driftflow/s/watch/3", WIDTH + 3),
-        (OPERATOR, WIDTH),
-        (f"{OPERATOR}/anna", 0),
-        (OPERATOR, 2 * WIDTH),
-    ],
+    ("source", "partition"), [(WRITER, WIDTH), (OPERATOR, WIDTH), (f"{OPERATOR}/anna", 0), (OPERATOR, WIDTH + 1)]
 )
 def test_a_signed_request_is_believed_on_its_writers_partition(tmp_path: Path, source: str, partition: int) -> None:
     found = believed(stream_in(tmp_path), TRUSTED, message(ask(), KEY, source, partition))
@@ -46,13 +39,13 @@ def test_a_signed_request_is_believed_on_its_writers_partition(tmp_path: Path, s
     [
         (WRITER, WIDTH + 1),
         (WRITER, 0),
-        (WRITER, 2 * WIDTH),
-        ("/driftflow/s/watch/-1", WIDTH - 1),
-        ("/driftflow/s/watch/4", 2 * WIDTH),
-        ("/driftflow/t/watch/0", WIDTH),
+        (WRITER, WIDTH + 7),
+        ("/driftflow/s/watch/0", WIDTH),
+        (f"{WRITER}/0", WIDTH),
+        ("/driftflow/t/judge", WIDTH),
         ("/driftflow/s/operators", WIDTH),
         ("/", WIDTH),
-        ("/driftflow/s/watch/0" + 300 * " ", WIDTH),
+        (WRITER + 300 * " ", WIDTH),
     ],
 )
 def test_a_signed_request_from_elsewhere_is_not(tmp_path: Path, source: str, partition: int) -> None:
@@ -60,7 +53,7 @@ def test_a_signed_request_from_elsewhere_is_not(tmp_path: Path, source: str, par
 
 
 def test_where_workers_and_trainer_count_in_two_ways_it_is_said(tmp_path: Path) -> None:
-    found = believed(stream_in(tmp_path), TRUSTED, message(ask(), KEY, "/driftflow/s/watch/1", 9))
+    found = believed(stream_in(tmp_path), TRUSTED, message(ask(), KEY, WRITER, 9))
     assert isinstance(found, Refusal)
     assert f"its {tmp_path}/state/shape.json and this trainer's (" in found.detail
 
