@@ -37,8 +37,8 @@ _CHANNELS = {
     ),
     "actions": (
         "{stream}.actions",
-        "What people say of incidents, silences and releases: one partition, kept for good. An action counts once, by its"
-        " id, where a key of alerts.trusted_keys has signed it whole.",
+        "What people say of incidents, silences and releases: one partition, kept for good. An action counts once, by"
+        " its id, where a key of alerts.trusted_keys has signed it whole.",
         ["action"],
     ),
     "models": (

@@ -1,0 +1,253 @@
+"""JUDGE in a worker: the one partition of the evidence, panes that wait for a model, and what people say."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from schemas.codecs import encode_partials
+from schemas.evidence import EvidenceClosed
+from schemas.incidents import Action
+from schemas.intake import take_in
+from schemas.records import DeadLetter
+from stream_app.config import Config
+from stream_app.kafka.types import TopicPartition
+from stream_app.stages.decisions import Acted
+from stream_app.stages.outputs import Outputs
+from stream_app.stages.snapshot import unpack
+from stream_app.worker.agents import Worker
+from stream_app.worker.state import StateStore
+from tests.stages.streams import PANE
+from tests.worker.making import Stream, in_a_loop, record
+
+
+@pytest.fixture
+def evidence(config: Config) -> TopicPartition:
+    """The partition that JUDGE has."""
+    return TopicPartition(config.topics.evidence, 0)
+
+
+@pytest.fixture
+def judging(worker: Worker, evidence: TopicPartition, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """The worker with the evidence open; the broker has nothing of what JUDGE said, and takes all at once."""
+    sent: list[Any] = []
+
+    async def send(topic: str, key: Any, value: Any, *, partition: int, headers: Any) -> asyncio.Future[Any]:
+        sent.append((topic, value, headers))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(SimpleNamespace(topic=topic, partition=partition, offset=len(sent)))
+        return done
+
+    monkeypatch.setattr(worker._outbox, "_send", send)
+    monkeypatch.setattr(worker._outbox.told, "look", lambda: None)
+    worker.sent = sent  # type: ignore[attr-defined]
+    worker.pipeline.open_judge()
+    worker.ready.set()
+    return worker
+
+
+def marker(partition: int, end: int) -> EvidenceClosed:
+    """All of a partials partition up to then, and nothing in it."""
+    panes = {"pane_start_ms": end - PANE, "pane_end_ms": end}
+    nothing: dict[str, list[Any]] = {"groups": [], "other": [], "top": [], "marks": [], "strangers": []}
+    return EvidenceClosed(stream="s", partition=partition, slices={}, events=0, service="", **panes, **nothing)
+
+
+def closing(tp: TopicPartition, *ends: int) -> Stream:
+    """Markers of both partials partitions at these times."""
+    messages = encode_partials([marker(partition, end) for end in ends for partition in (0, 1)])
+    return Stream.of(tp, [record(tp, offset, m.value, m.headers) for offset, m in enumerate(messages)])
+
+
+def action(name: str = "a", verb: str = "mark") -> Action:
+    """What a person says."""
+    return Action(id=name, stream="s", verb=verb, by="ann", at_ms=0, why="release 4.2")
+
+
+@in_a_loop
+async def test_evidence_is_judged_saved_and_acked(
+    judging: Worker, store: StateStore, evidence: TopicPartition, config: Config
+) -> None:
+    stream = closing(evidence, PANE, 2 * PANE)
+    await judging.judging.agent(stream)
+    assert judging.status().judged_ms == 2 * PANE
+    assert not stream.acked
+    await judging.checkpoint()
+    assert stream.acked == [3]
+    saved = unpack(store.load("judge-0") or b"")
+    assert (saved["next_offset"], saved["final_ms"]) == (4, 2 * PANE)
+    assert judging.status().taken["evidence"] == 4
+
+
+@in_a_loop
+async def test_a_worker_without_the_evidence_judges_nothing(worker: Worker, evidence: TopicPartition) -> None:
+    worker.ready.set()
+    stream = closing(evidence, PANE)
+    await worker.judging.agent(stream)
+    assert worker.status().pending == 0
+    assert worker.status().judged_ms is None
+    assert not await worker.judging.take_action(0, action())
+
+
+@in_a_loop
+async def test_evidence_on_another_partition_is_a_dead_letter_and_done_with(
+    judging: Worker, evidence: TopicPartition, caplog: pytest.LogCaptureFixture
+) -> None:
+    spare = evidence._replace(partition=1)
+    for _ in range(2):
+        await judging.assigned({spare})
+    assert caplog.text.count("Partition 1 of s.evidence stays unused: all evidence is on partition 0") == 1
+    stream = Stream.of(spare, [record(spare, offset, b"junk") for offset in (4, 5)])
+    await judging.judging.agent(stream)
+    await judging.checkpoint()
+    letters = [take_in("dead_letters", "s", value, headers) for _, value, headers in judging.sent]  # type: ignore[attr-defined]
+    assert [(letter.partition, letter.offset) for letter in letters if isinstance(letter, DeadLetter)] == [
+        (1, 4),
+        (1, 5),
+    ]
+    assert stream.acked == [5]
+    assert judging.status().refused["evidence"] == 2
+    await judging.revoked({spare})
+    assert judging.pipeline.judge_state is not None
+
+
+@in_a_loop
+async def test_a_pane_that_has_waited_for_a_model_is_judged_when_it_is_here(
+    judging: Worker, evidence: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: set[str] = {"elsewhere"}
+    state = judging.pipeline.judge_state
+    assert state is not None
+    monkeypatch.setattr(judging.pipeline, "missing_for_judge", lambda: missing)
+    monkeypatch.setattr(state.__class__, "models", lambda self, end: set(missing))
+    stages = asyncio.ensure_future(judging.judging.agent(closing(evidence, PANE)))
+    await asyncio.sleep(0.1)
+    assert state.next_offset == 0, "of much evidence that waits not all is taken into memory"
+    missing.clear()
+    await stages
+    missing.add("elsewhere")
+    state.pending[2 * PANE] = {(p, -1): marker(p, 2 * PANE) for p in (0, 1)}
+    state.closed_ms = {0: 2 * PANE, 1: 2 * PANE}
+    await judging._on_timer()
+    assert state.final_ms == PANE
+    missing.clear()
+    await judging._on_timer()
+    assert state.final_ms == 2 * PANE
+
+
+# What people say ------------------------------------------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_an_action_is_written_down_once_and_taken_in_at_once(
+    judging: Worker, store: StateStore, evidence: TopicPartition
+) -> None:
+    await judging.judging.agent(closing(evidence, PANE))
+    assert await judging.judging.take_action(7, action())
+    assert await judging.judging.take_action(7, action()), "read again"
+    assert await judging.judging.take_action(9, action()), "sent again"
+    assert store.decisions() == [Acted(PANE, 7, action())]
+    state = judging.pipeline.judge_state
+    assert state is not None
+    assert (state.acted_offset, state.acts) == (7, [])
+    assert judging.status().pending == 1, "the next checkpoint saves it"
+
+
+@in_a_loop
+async def test_an_action_of_a_topic_that_was_made_anew_counts_with_a_number_of_its_own(
+    judging: Worker, store: StateStore
+) -> None:
+    for offset, name in ((7, "a"), (0, "b"), (1, "a"), (2, "c")):
+        await judging.judging.take_action(offset, action(name))
+    acts = [decision for decision in store.decisions() if isinstance(decision, Acted)]
+    assert [(act.offset, act.action.id) for act in acts] == [(7, "a"), (8, "b"), (9, "c")]
+
+
+@in_a_loop
+async def test_an_action_waits_until_what_a_killed_worker_may_have_judged_is_behind(
+    judging: Worker, store: StateStore, evidence: TopicPartition
+) -> None:
+    """It would be told otherwise than it was told."""
+    judging._decider.gained(evidence)
+    waiting = asyncio.ensure_future(judging.judging.take_action(0, action()))
+    for settled in (0, 3):
+        judging._decider.end_catching_up({evidence: (settled, 4)})
+        await asyncio.sleep(0.1)
+        assert not store.decisions()
+    await judging.judging.agent(closing(evidence, PANE, 2 * PANE))
+    judging._decider.end_catching_up({evidence: (4, 6)})
+    assert await waiting
+    assert store.decisions() == [Acted(2 * PANE, 0, action())]
+
+
+@in_a_loop
+async def test_an_action_waits_for_the_models_of_panes_that_may_have_been_judged(
+    judging: Worker, store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {"elsewhere"}
+    monkeypatch.setattr(judging.pipeline, "missing_for_judge", lambda: missing)
+    waiting = asyncio.ensure_future(judging.judging.take_action(0, action()))
+    await asyncio.sleep(0.1)
+    assert not store.decisions()
+    missing.clear()
+    assert await waiting
+    assert len(store.decisions()) == 1
+
+
+@in_a_loop
+async def test_an_action_that_waits_is_left_alone_where_the_evidence_goes_to_another_worker(
+    judging: Worker, store: StateStore, evidence: TopicPartition
+) -> None:
+    judging._decider.gained(evidence)
+    waiting = asyncio.ensure_future(judging.judging.take_action(0, action()))
+    await asyncio.sleep(0)
+    await judging.revoked({evidence})
+    assert not await waiting
+    assert not store.decisions()
+
+
+@in_a_loop
+async def test_what_was_decided_before_a_crash_takes_effect_after_it_at_its_time(
+    judging: Worker, store: StateStore, evidence: TopicPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await judging.judging.agent(closing(evidence, PANE))
+    await judging.judging.take_action(7, action())
+    judging.pipeline.close_judge()  # no checkpoint: a crash
+    await judging.assigned({evidence})
+    state = judging.pipeline.judge_state
+    assert state is not None
+    assert [(act.at_ms, act.offset) for act in state.acts] == [(PANE, 7)]
+    judging._decider.lost(evidence)
+    await judging.judging.take_action(7, action())
+    assert len(store.decisions()) == 1
+    await judging.judging.agent(closing(evidence, PANE))
+    assert (state.acted_offset, state.acts) == (7, [])
+
+
+@in_a_loop
+async def test_a_replay_takes_in_what_its_decisions_say(
+    config: Config, judging: Worker, store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging.pipeline.make_decisions = False
+    monkeypatch.setattr(judging.pipeline, "apply", lambda decision: pytest.fail("it makes none of its own"))
+    assert await judging.judging.take_action(0, action())
+    assert not store.decisions()
+
+
+@in_a_loop
+async def test_what_follows_from_an_action_is_sent(judging: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Outputs()
+    applied: list[Any] = []
+    monkeypatch.setattr(judging.pipeline, "apply", lambda decision: applied.append(decision) or out)
+    put: list[Any] = []
+
+    async def note(*given: Any) -> None:
+        put.append(given)
+
+    monkeypatch.setattr(judging._outbox, "put", note)
+    await judging.judging.take_action(3, action())
+    assert put == [(out, judging.judging._evidence)]
+    assert [decision.offset for decision in applied] == [3]
