@@ -22,17 +22,8 @@ from stream_app.console.overview import FEATURE_DAYS
 from stream_app.console.queries import POINTS_MAX, Points, open_store
 from stream_app.console.server import start_in_thread
 from stream_app.errors import DriftflowError
-from tests.console.storing import (
-    DRIFTED,
-    EXAMPLE,
-    HOSTILE,
-    PANE_MS,
-    START_MS,
-    write_long_store,
-    write_store,
-    write_wide_store,
-)
-from tests.console.telling import made_incident, tell
+from tests.console.storing import EXAMPLE, write_long_store, write_store, write_wide_store
+from tests.console.telling import DRIFTED, HOSTILE, PANE_MS, START_MS, made_incident, tell
 
 LAST = "\U0010ffff"
 """The character that sorts after all others."""

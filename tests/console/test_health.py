@@ -14,7 +14,8 @@ from stream_app.console.answers import Store
 from stream_app.console.server import start_in_thread
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.worker.health import health_point
-from tests.console.storing import HOSTILE, write_store
+from tests.console.storing import write_store
+from tests.console.telling import HOSTILE
 
 
 def tell(path: Path, *healths: tuple[str, str, int]) -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from schemas.bounds import MILLIS_MAX
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.console.server import Handle, start_in_thread
-from tests.console.storing import DRIFTED, START_MS, write_store
+from tests.console.storing import write_store
+from tests.console.telling import DRIFTED, START_MS
 
 WAIT_S = 20.0
 """Longer than any answer may take on a busy machine; a hang takes for ever."""

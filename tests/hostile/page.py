@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from stream_app.console.answers import Store
-from tests.console.storing import DRIFTED, write_store
+from tests.console.storing import write_store
+from tests.console.telling import DRIFTED
 from tests.hostile import fragments, mutations
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger
