@@ -31,7 +31,7 @@ from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
-_LARGEST = 65_535
+_LARGEST, _NEVER = 65_535, -1
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps of every bet below which nothing speaks for a change."""
 
@@ -120,8 +120,7 @@ class Mixture:
             slices: how many slices are known.
         """
         both = (parts, everywhere)
-        starts = [int(part.start_ms[0]) for of_run in both for part in of_run if len(part.start_ms)]
-        self._grow(slices, min(starts, default=0))
+        self._grow(slices)
         self._parts, self._sums = both, {}
         given = [
             _Given(run, part, *self._joined(run, [d.evidence(part) for d in self._of_run[run]]))
@@ -143,7 +142,7 @@ class Mixture:
         """Take the sums over many slices of one model in, as the evidence of a slice of its own in the pane that was
         taken in last, and ends then.
         """
-        self._grow(number + 1, end_ms - self._pane_ms)
+        self._grow(number + 1)
         of_all, at = group_evidence(reference, sums), np.array([number])
         evidence = [
             d.together(of_all, reference, number)
@@ -196,8 +195,10 @@ class Mixture:
 
     def _look(self, at: Ints, end_ms: int) -> None:
         """Note of slices ``(p,)`` which may have come to the floor, and of which nothing speaks for a change."""
-        largest = self._steps[at].max(axis=1, initial=0)
-        self._since[at[largest < _CALM]] = end_ms
+        largest, since = self._steps[at].max(axis=1, initial=0), self._since[at]
+        since[since == _NEVER] = end_ms - self._pane_ms
+        since[largest < _CALM] = end_ms
+        self._since[at] = since
         if largest.max() >= self._least:
             self._hot += at[largest >= self._least].tolist()
 
@@ -269,11 +270,11 @@ class Mixture:
             self._steps[self._peaks.numbers[which]] = 0
             self._peaks.forget(which)
 
-    def _grow(self, m: int, start_ms: int) -> None:
+    def _grow(self, m: int) -> None:
         more = m - len(self._steps)
         if more > 0:
             self._steps = np.pad(self._steps, ((0, more), (0, 0)))
-            self._since = np.pad(self._since, (0, more), constant_values=start_ms)
+            self._since = np.pad(self._since, (0, more), constant_values=_NEVER)
 
     def keep(self, numbers: Ints) -> None:
         """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""

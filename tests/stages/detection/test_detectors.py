@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flowlib.table import Bools, Floats
-from schemas.pane_layout import PaneLayout
+from flowlib.reference.reference import Reference
+from flowlib.table import Floats, Ints
+from schemas.pane_layout import GROUPS, PaneLayout
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
-from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part
+from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, Part, Said, group_evidence
 from stream_app.stages.detection.detectors.checks import ENOUGH, MOVED, check_detector
 from stream_app.stages.detection.detectors.counting import LEAST, MOST, bernoulli
 from stream_app.stages.detection.detectors.location import LocationDetector
@@ -103,21 +105,41 @@ class Forgetful(StuckDetector):
         return np.zeros((0, self.channels), dtype=np.int64)
 
 
+class Absent(StuckDetector):
+    """Forgets that slices have left."""
+
+    def keep(self, numbers: Ints) -> None:
+        pass
+
+
 class Mute(LocationDetector):
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
-        return (), ""
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
+        return Said((), "", "", "")
 
 
 class Misnaming(LocationDetector):
-    def says(self, channel: int, odds: Floats) -> tuple[tuple[str, ...], str]:
-        return ("pressure",), "location: up"
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
+        return Said(("pressure",), "up", "mean", "higher than usual")
+
+
+class Counting(LocationDetector):
+    def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
+        return Said((), "up", "mean", "higher by 1.2 sd")
 
 
 class Crowd(LocationDetector):
     """Has news of a group of nobody."""
 
-    def together(self, part: Part, chosen: Bools) -> Evidence | None:
-        return super().together(part, np.ones_like(chosen))
+    def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
+        got = super().together(evidence, reference, number)
+        return Evidence(got.log_e, np.ones_like(got.news))
+
+
+class Halved(LocationDetector):
+    """Knows what was seen, and not what is usual."""
+
+    def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
+        return np.where(np.arange(4) == 2, np.nan, super().figures(part, rows, channels))
 
 
 class Bystander(LocationDetector):
@@ -141,15 +163,18 @@ class Bystander(LocationDetector):
         (Restless, "without an event"),
         (Neighbours, "depend on each other"),
         (Forgetful, "does not go on the same"),
+        (Absent, "slices left"),
         (Mute, "does not say"),
-        (Misnaming, "no columns of the stream"),
+        (Misnaming, "which are no columns"),
+        (Counting, "its words hold figures"),
+        (Halved, "some figures of a channel, but not all"),
         (Crowd, "a group without slices"),
         (Bystander, "depend on each other"),
     ],
 )
 def test_what_is_wrong_with_a_detector_is_found(make: Any, why: str) -> None:
     with pytest.raises(AssertionError, match=why):
-        check_detector(make, changes=["stuck"] if make is Forgetful else ["location"])
+        check_detector(make, changes=["stuck"] if issubclass(make, StuckDetector) else ["location"])
 
 
 def test_a_detector_that_finds_nothing_named_or_not_is_told_so() -> None:
@@ -169,44 +194,80 @@ def evidence_of(name: str, change: Change, panes: int = 30, world: World = WORLD
     return total, detector
 
 
-def said(name: str, change: Change, world: World = WORLD) -> tuple[tuple[str, ...], str]:
+def said(name: str, change: Change, world: World = WORLD) -> Said:
     """What a detector says of the slice that changed."""
     total, detector = evidence_of(name, change, world=world)
     channel = int(total[MOVED].max(axis=1).argmax())
     assert total[MOVED, channel].max() > 10
     assert np.delete(total, MOVED, axis=0).max() < 10
-    said: tuple[tuple[str, ...], str] = detector.says(
-        channel, np.exp(total[MOVED, channel] - total[MOVED, channel].max())
-    )
-    return said
+    odds = np.exp(total[MOVED, channel] - total[MOVED, channel].max())
+    says: Said = detector.says(channel, odds / odds.sum(), world.fitted[1])
+    return says
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "columns", "words"),
+    ("name", "change", "columns", "direction", "measure", "words"),
     [
-        ("location", Change(shift=1.0), ("x0",), "location: up by about"),
-        ("location", Change(shift=-1.0), ("x0",), "location: down by about"),
-        ("scale", Change(scale=2.0), ("x0",), "scale: more spread"),
-        ("scale", Change(scale=0.3), ("x0",), "scale: less spread"),
-        ("dependence", Change(dependence=0.8), ("x0", "x1"), "in the same direction more"),
-        ("dependence", Change(dependence=-0.8), ("x0", "x1"), "in opposite directions more"),
-        ("likelihood", Change(stranger=2.0), (), "likelihood: events are stranger"),
-        ("categories", Change(unseen=0.2), ("c0",), "never seen before"),
-        ("missing", Change(missing=0.2), ("x0",), "missing: more values are missing"),
-        ("stuck", Change(stuck=True), ("x0",), "stuck: its value does not change"),
-        ("intake", Change(coerced=0.1), (), "read leniently"),
-        ("silence", Change(rate=0.0), (), "silence: no events come"),
-        ("volume", Change(rate=0.2), (), "volume: fewer events"),
-        ("volume", Change(rate=3.0), (), "volume: more events"),
-        ("variation", Change(varies=True), ("still",), "a constant column varies"),
-        ("variation", Change(appears=True), ("gone",), "a column that was never there has values"),
+        ("location", Change(shift=1.0), ("x0",), "up", "mean", "higher than usual"),
+        ("location", Change(shift=-1.0), ("x0",), "down", "mean", "lower than usual"),
+        ("scale", Change(scale=2.0), ("x0",), "up", "spread", "spreads more"),
+        ("scale", Change(scale=0.3), ("x0",), "down", "spread", "spreads less"),
+        ("dependence", Change(dependence=0.8), ("x0", "x1"), "up", "", "in the same direction more"),
+        ("dependence", Change(dependence=-0.8), ("x0", "x1"), "down", "", "in opposite directions more"),
+        ("likelihood", Change(stranger=2.0), (), "up", "", "events are stranger"),
+        ("categories", Change(unseen=0.2), ("c0",), "up", "share", "never seen before"),
+        ("missing", Change(missing=0.2), ("x0",), "up", "share missing", "more values are missing"),
+        ("stuck", Change(stuck=True), ("x0",), "", "mean", "its value does not change"),
+        ("unit", Change(unit=1000.0), ("x0",), "", "mean", "far from all it ever had"),
+        ("intake", Change(coerced=0.1), (), "up", "share", "read leniently"),
+        ("silence", Change(rate=0.0), (), "down", "events a pane", "no events come"),
+        ("volume", Change(rate=0.2), (), "down", "events a pane", "fewer events"),
+        ("volume", Change(rate=3.0), (), "up", "events a pane", "more events"),
+        ("variation", Change(varies=True), ("still",), "", "mean", "other values than the one"),
+        ("variation", Change(appears=True), ("gone",), "", "mean", "which it never had"),
     ],
 )
-def test_a_planted_change_is_named(name: str, change: Change, columns: tuple[str, ...], words: str) -> None:
-    got, text = said(name, change)
-    assert got == columns
-    assert words in text
-    assert text.startswith(f"{name}: ")
+def test_a_planted_change_is_named(
+    name: str, change: Change, columns: tuple[str, ...], direction: str, measure: str, words: str
+) -> None:
+    got = said(name, change)
+    assert (got.features, got.direction, got.measure) == (columns, direction, measure)
+    assert words in got.words
+    assert "up or down" not in got.words
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "channel", "seen", "expected"),
+    [
+        ("location", Change(shift=1.0), 0, 1.0, 0.0),
+        ("scale", Change(scale=2.0), 0, 4.0, 1.0),
+        ("missing", Change(missing=0.3), 0, 0.3, 0.0),
+        ("categories", Change(unseen=0.4), GROUPS - 1, 0.4, 0.0),
+        ("intake", Change(coerced=0.3), 2, 0.3, 0.01),
+        ("volume", Change(rate=0.25), 0, 5.0, 20.0),
+        ("silence", Change(rate=0.0), 0, 0.0, 20.0),
+    ],
+)
+def test_its_figures_add_up_to_what_was_seen_and_what_is_usual(
+    name: str, change: Change, channel: int, seen: float, expected: float
+) -> None:
+    world, total = World(slices=3, rate=20.0, seed=3), np.zeros(3)
+    detector, sd = DETECTORS[name](world.config, world.layout), list[float]()
+    for part in world.parts(60, 7, {MOVED: change}):
+        n, *sums, spread = detector.figures(part, np.array([MOVED]), np.array([channel]))[0].tolist()
+        total += [n, *sums]
+        sd.append(spread)
+    assert total[1] / total[0] == pytest.approx(seen, rel=0.25, abs=0.02)
+    assert total[2] / total[0] == pytest.approx(expected, rel=0.15, abs=0.05)
+    assert min(sd) >= 0
+
+
+def test_where_nothing_is_usual_there_are_no_figures() -> None:
+    part = WORLD.parts(1, 3)[0]
+    unknown = replace(part, known=0 * part.known)
+    for name, of in (("volume", unknown), ("silence", unknown), ("likelihood", part), ("dependence", part)):
+        detector = DETECTORS[name](WORLD.config, WORLD.layout)
+        assert np.isnan(detector.figures(of, np.array([1]), np.array([0]))).all()
 
 
 @pytest.mark.parametrize(("column", "words"), [("late", "come late"), ("unscorable", "cannot be scored")])
@@ -223,13 +284,13 @@ def test_events_that_come_to_nothing_are_evidence_beyond_the_share_that_is_toler
     channel, bet = np.unravel_index(int(got.log_e[0].argmax()), got.log_e[0].shape)
     assert (got.log_e[0, channel, bet] > 0) == (share > 0.01)
     if share > 0.01:
-        assert words in detector.says(int(channel), np.ones(detector.bets))[1]
+        assert words in detector.says(int(channel), np.ones(detector.bets) / detector.bets, WORLD.fitted[1]).words
 
 
 @pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
 def test_the_size_of_a_shift_is_about_right(shift: float) -> None:
-    _, text = said("location", Change(shift=shift), World(slices=6, rate=20, seed=3))
-    assert float(text.split()[-2]) == pytest.approx(shift, rel=0.6)
+    total, detector = evidence_of("location", Change(shift=shift), world=World(slices=6, rate=20, seed=3))
+    assert detector.size(np.exp(total[MOVED, 0] - total[MOVED, 0].max())) == pytest.approx(shift, rel=0.6)
 
 
 @pytest.mark.parametrize(("column", "name"), [(3, "still"), (4, "gone")])
@@ -246,17 +307,33 @@ def test_a_change_of_the_zone_that_nobody_minds_is_no_evidence() -> None:
     assert total[MOVED].max() < 5
 
 
+def of_group(detector: Detector, part: Part, chosen: Ints) -> Evidence:
+    """Evidence of some slices together."""
+    return detector.together(group_evidence(part.reference, part.sums(chosen)), part.reference, 0)
+
+
+def test_sums_of_slices_add_up_over_partitions() -> None:
+    """Whichever partition a slice is on, the evidence of all together is the same."""
+    world = World(slices=12, seed=5, differ=True)
+    part = with_events(world.parts(1, 8)[0])
+    whole, halves = part.sums(np.arange(len(part.rows))), [part.sums(np.arange(k, len(part.rows), 2)) for k in (0, 1)]
+    for name in ("events", "deviations", "unknown"):
+        assert np.allclose(getattr(whole, name), sum(getattr(half, name) for half in halves))
+    (of_pane,) = part.sums_of_panes()
+    assert of_pane is not None
+    assert np.allclose(of_pane.deviations, whole.deviations)
+
+
 def test_all_slices_together_show_what_none_shows_alone() -> None:
     world = World(slices=40, rate=3.0, seed=5)
-    alone, group = 0.0, 0.0
+    group = np.zeros(0)
     detector = LocationDetector(world.config, world.layout)
     total = np.zeros((world.slices, detector.channels, detector.bets))
     for part in world.parts(25, 8, {i: Change(shift=0.4) for i in range(world.slices)}):
         part = with_events(part)
         total[part.slices] += detector.evidence(part).log_e
-        together = detector.together(part, np.ones(len(part.slices), dtype=bool))
-        assert together is not None
-        group = np.add(group, together.log_e)
+        of_pane = of_group(detector, part, np.arange(len(part.slices))).log_e
+        group = group + of_pane if len(group) else of_pane
     alone = total.max()
     assert np.max(group) > 20 > alone
     assert np.unravel_index(int(np.argmax(group)), np.shape(group))[1] == 0, "x0"
@@ -269,8 +346,7 @@ def test_slices_that_are_not_known_say_little_of_all_together(seed: int) -> None
     detector, total = LocationDetector(world.config, world.layout), np.zeros((5, 8))
     for part in world.parts(60, 3):
         strangers = Part(part.layout, part.start_ms, part.reference, 0 * part.known, part.slices, part.rows)
-        group = detector.together(strangers, part.slices < 4)
-        assert group is not None
+        group = of_group(detector, strangers, np.flatnonzero(part.slices < 4))
         total = np.maximum(total, 0.0) + group.log_e[0]
     assert total.max() < ENOUGH
 

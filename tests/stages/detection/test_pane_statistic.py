@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from stream_app.config import RuleConfig
+from stream_app.config.registries import DETECTOR_KINDS
 from stream_app.stages.detection.detectors import Part
 from stream_app.stages.detection.detectors.simulated import Change, World, some, with_events
-from stream_app.stages.detection.pane_statistic import MAKERS, PaneStatistic
+from stream_app.stages.detection.pane_statistic import MAKERS, PaneStatistic, says
 from stream_app.stages.snapshot import pack, unpack
 
 WORLD = World(slices=3, rate=20.0, seed=2)
@@ -20,7 +22,7 @@ EVERY = pytest.mark.parametrize("name", MAKERS)
 
 def made(name: str, **options: float) -> PaneStatistic:
     chosen = OPTIONS[name] | {"hold": 4.0} | options
-    return PaneStatistic(RuleConfig(detectors=[name], open=1.0, resolve=0.5, options=chosen), WORLD.layout)  # type: ignore[list-item]
+    return PaneStatistic(WORLD.config, RuleConfig(detectors=[name], options=chosen), WORLD.layout)  # type: ignore[list-item]
 
 
 def stream(quiet: int = 60, moved: int = 60) -> list[Part]:
@@ -30,7 +32,7 @@ def stream(quiet: int = 60, moved: int = 60) -> list[Part]:
 
 
 def take(of: PaneStatistic, part: Part, slices: int = 3) -> None:
-    assert list(of.update([part], [], slices, True)) == [True]
+    assert len(list(of.update([part], [], slices))) == 1
 
 
 def feed(of: PaneStatistic, parts: list[Part]) -> list[list[float]]:
@@ -45,11 +47,11 @@ def feed(of: PaneStatistic, parts: list[Part]) -> list[list[float]]:
 def test_it_reacts_to_a_step_on_its_slice_and_holds(name: str) -> None:
     path = np.array(feed(made(name), stream()))
     assert set(np.unique(path)) <= {0.0, 1.0}
-    assert not path[:, [0, 1, 3]].any(), "neither the group nor the slices that stay as they are"
-    assert not path[:60, 2].any()
-    first = int(path[:, 2].argmax())
+    assert not path[:, [0, 2]].any(), "the slices that stay as they are"
+    assert not path[:60, 1].any()
+    first = int(path[:, 1].argmax())
     assert 60 <= first < 90
-    assert path[first : first + 4, 2].all()
+    assert path[first : first + 4, 1].all()
 
 
 @EVERY
@@ -67,8 +69,8 @@ def test_restored_it_goes_on_the_same(name: str, cut: int) -> None:
 @EVERY
 def test_slices_do_not_depend_on_each_other(name: str) -> None:
     together, alone = made(name), made(name)
-    expected = [row[2] for row in feed(together, stream())]
-    assert [row[2] for row in feed(alone, [some(part, part.slices == 1) for part in stream()])] == expected
+    expected = [row[1] for row in feed(together, stream())]
+    assert [row[1] for row in feed(alone, [some(part, part.slices == 1) for part in stream()])] == expected
 
 
 @EVERY
@@ -92,20 +94,44 @@ def test_more_panes_than_are_kept_are_no_break(name: str) -> None:
     tail: list[Any] = []
     for of in (whole, other):
         rest = np.random.default_rng(13)
-        tail.append([of._feed(1, float(value)) or of._left[1] for value in 2.0 + rest.standard_normal(60) * 0.1])
+        left = []
+        for value in 2.0 + rest.standard_normal(60) * 0.1:
+            of._feed(1, float(value))
+            left.append(of._left[1])
+        tail.append(left)
     assert tail[0] == tail[1]
     assert sum(tail[0]) > 0
 
 
 @EVERY
 def test_it_says_what_it_saw_and_that_it_is_over(name: str) -> None:
-    of = made(name)
-    told = []
-    for part in stream():
-        take(of, part)
-        told.append(of.settle({}))
-    assert {number for said in told for number in said} == {2}
-    (cause,) = of.causes(2)
-    assert (cause.detector, cause.features) == (name, ())
-    assert cause.detail == f"{name}: the mean surprise of the panes has moved"
-    assert not any(said.renewed for of_pane in told for said in of_pane.values())
+    of, told = made(name), []
+    for part in [*stream(), *stream(60, 0)]:
+        speaks = list(of.update([part], [], 3))
+        found = of.settle()
+        assert speaks == [len(found.numbers) > 0]
+        told.append((int(part.start_ms[0]), found))
+    said = [(start, found.columns) for start, found in told if len(found.numbers)]
+    assert {number for _, found in told for number in found.numbers.tolist()} == {1}
+    start, first = said[0]
+    assert [list(DETECTOR_KINDS)[i] for i in first.detector[0].tolist() if i >= 0] == [name]
+    assert (first.statistic[0], first.remaining[0], first.since_ms[0]) == (1.0, 1.0, start)
+    assert np.allclose(first.odds.sum(axis=2), [[1.0, 0.0, 0.0]])
+    ends = [columns for _, columns in said if columns.remaining[0] == 0.0]
+    assert ends, "it says that it is over"
+    assert all(columns.statistic[0] == 0.0 for columns in ends)
+    assert says().words == "the mean surprise of the panes has moved"
+
+
+@EVERY
+def test_slices_that_leave_take_their_values_along(name: str) -> None:
+    parts, whole, kept = stream(), made(name), made(name)
+    feed(whole, parts[:70])
+    feed(kept, parts[:70])
+    kept.keep(np.array([1, 2]))
+    for part in parts[70:]:
+        own = some(part, part.slices > 0)
+        take(whole, own)
+        take(kept, replace(own, slices=own.slices - 1), 2)
+        assert whole.statistics()[1:].tolist() == kept.statistics().tolist()
+        assert kept.settle().columns.encode() == whole.settle().columns.encode()

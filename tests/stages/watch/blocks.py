@@ -14,7 +14,7 @@ from schemas.evidence import EvidenceClosed, EvidenceColumns, PaneEvidence
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config, RuleConfig
 from stream_app.config.alerts import MONTH_MS
-from stream_app.config.registries import DETECTOR_KINDS
+from stream_app.config.registries import DETECTOR_KINDS, DetectorName
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, Change, World
 from stream_app.stages.outputs import Outgoing, Outputs
@@ -22,8 +22,8 @@ from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 
-DRIFT = ["location", "scale", "dependence", "likelihood", "categories", "variation"]
-FAULT = ["missing", "stuck", "silence", "volume"]
+DRIFT: list[DetectorName] = ["location", "scale", "dependence", "likelihood", "categories", "variation"]
+FAULT: list[DetectorName] = ["missing", "stuck", "silence", "volume"]
 
 
 def promising(config: Config, floor: float) -> Config:

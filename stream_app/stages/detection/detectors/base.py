@@ -169,11 +169,9 @@ class Part:
 
     def values(self, rows: Ints, columns: Ints) -> Floats:
         """Figures ``(n, 4)`` of the values of a column in a row, in its unit: see :data:`schemas.evidence.FIGURES`."""
-        if "value" not in self.layout.columns:
-            return np.full((len(rows), 4), np.nan)
-        reference, known, n = self.reference, self.known[rows], self.present[rows]
-        start_ms = self.start_ms[rows]
-        seen = reference.value_sums(self.layout.get(self.rows[rows], "value"), n)
+        reference, known, start_ms, of_rows = self.reference, self.known[rows], self.start_ms[rows], self.rows[rows]
+        n = (self.layout.get(of_rows, "scored")[:, None] - self.layout.get(of_rows, "missing")).astype(np.float64)
+        seen = reference.value_sums(self.layout.get(of_rows, "value"), n)
         expected = n * reference.expected_value(known, start_ms, start_ms + reference.pane_ms)
         of_columns = np.stack([n, seen, expected, reference.expected_sd(known)], axis=2)
         return np.asarray(of_columns[np.arange(len(rows)), columns])

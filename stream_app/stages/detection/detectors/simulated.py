@@ -18,6 +18,7 @@ from flowlib.channels import GROUPS, UNIT, Channels, EventScores, value_codes
 from flowlib.density import Scores
 from flowlib.reference.fit import fit_reference
 from flowlib.reference.reference import ABSENT, CONSTANT, VARIES, Reference
+from flowlib.reference.values import value_counts
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from schemas.pane_layout import ALPHAS, NO_HIGH, NO_LOW, PaneLayout
 from stream_app.config import Config, EventConfig, TopicsConfig
@@ -210,8 +211,8 @@ class World:
         out = self.layout.blank(self.slices)
         if len(events.slice_):
             first = np.flatnonzero(np.diff(events.slice_, prepend=-1))
-            channels = self.fitted[0]
-            values = _columns(self.layout, channels, channels.of(events.scores), events)
+            channels, reference = self.fitted
+            values = _columns(self.layout, channels, channels.of(events.scores), events, reference)
             self.layout.merge(out, events.slice_[first], self.layout.merge_sorted(values, first))
         return out
 
@@ -240,7 +241,7 @@ def _scores(z: Singles, levels: Ints, surprise: Floats, missing: Bools) -> Score
     )
 
 
-def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events: Events) -> Ints:
+def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events: Events, reference: Reference) -> Ints:
     """Columns ``(n, w)`` of each event by itself."""
     place, missing, n = layout.columns, events.scores.missing, len(events.pane)
     out = np.zeros((n, layout.width), dtype=np.int64)
@@ -252,5 +253,6 @@ def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events
     out[:, place["p_le"]] = ndtr(-scores.base[:, -1:] / UNIT) <= np.array(ALPHAS)
     out[:, place["base"]], out[:, place["square"]] = scores.base, scores.base**2
     out[:, place["product"]] = channels.products(scores.base)
+    out[:, place["value"]] = value_counts(events.numeric, reference.value_centre, reference.value_scale)
     out[:, place["group"]] = (scores.group[:, :, None] == np.arange(GROUPS)).reshape(n, -1)
     return out
