@@ -134,6 +134,7 @@ def incident_point(record: Incident, time_ms: int | None = None) -> Point:
         ("stream", record.stream),
     )
     fields: tuple[tuple[str, Field], ...] = (
+        ("message", record.number),  # a number too: InfluxQL finds the newest by it where two have one time
         ("reason", record.reason),
         ("detector", record.detector),
         ("feature", record.feature),

@@ -17,8 +17,11 @@ import pytest
 from stream_app.config import load
 from stream_app.kafka.embedded import free_port
 from stream_app.sinks.influx import line_of
+from stream_app.stages.outputs import Point
+from stream_app.stages.points import incident_point
 from tests.conftest import cannot_start
-from tests.console.storing import EXAMPLE, HOSTILE, START_MS, all_points
+from tests.console.storing import EXAMPLE, all_points
+from tests.console.telling import START_MS, made_incident
 
 DASHBOARD = Path(__file__).parents[2] / "infra/grafana/dashboards/driftflow.json"
 PANES = 24
@@ -71,10 +74,19 @@ def _wait_and_fill(url: str) -> None:
         cannot_start("influxd did not start")
     config = load(EXAMPLE)
     query(url, 'CREATE DATABASE "driftflow"', post=True)
-    lines = [line_of(point) for point in all_points(config, PANES)]
+    lines = [line_of(point) for point in [*all_points(config, PANES), *_more()]]
     for at in range(0, len(lines), 2_000):
         body = "\n".join(lines[at : at + 2_000]).encode()
         urllib.request.urlopen(f"{url}/write?db=driftflow&precision=ms", body, timeout=10).close()
+
+
+def _more() -> Iterator[Point]:
+    """A small incident, and one that ends in the pane in which it was told of last."""
+    small = made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, id="small-1", severity="info")
+    yield incident_point(small)
+    for number, state in ((10, "accepted"), (9, "update")):
+        more = {"id": "twice-1", "number": number}
+        yield incident_point(made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, state, **more))
 
 
 def query(url: str, text: str, post: bool = False) -> list[dict[str, Any]]:
@@ -137,18 +149,45 @@ def test_features_move_as_far_as_their_histograms_are_from_flat(influx: str) -> 
     assert near < far / 5
 
 
-def test_open_now_is_what_has_not_ended(influx: str) -> None:
-    text = next(text for title, text in _queries() if title == "Open now")
-    text = _filled(text).replace("(Dongsi|Tiantan)", ".*")
-    found = {(p["tags"]["rule"], p["tags"]["slice"]): p["values"][0][1:] for p in query(influx, text)}
-    assert {key: values[:2] for key, values in found.items()} == {
-        ("drift", "Dongsi"): ["drift", "location"],
-        ("fault", HOSTILE): ["fault", "volume"],
+def _rows(influx: str, title: str) -> dict[str, list[Any]]:
+    """A table of incidents by their ids, without the time."""
+    text = next(text for name, text in _queries() if name == title)
+    return {part["tags"]["id"]: part["values"][0][1:] for part in query(influx, _filled(text))}
+
+
+def test_open_incidents_are_those_that_have_not_ended_and_nobody_silences(influx: str) -> None:
+    rows = _rows(influx, "Open incidents")
+    assert {name: row[:2] for name, row in rows.items()} == {
+        "drift-1": ["critical", "drift"],
+        "fault-2": ["warning", "fault"],
+        "small-1": ["info", "drift"],
     }
-    assert found["drift", "Dongsi"][2].startswith("Dongsi, TEMP")
+    assert rows["drift-1"][2].startswith("At Dongsi")
 
 
-def test_an_alert_of_all_slices_is_shown_whatever_slices_are_chosen() -> None:
-    for title, text in _queries():
-        if title in ("Alerts", "Open now"):
-            assert "OR \"slice\" = '__all__'" in text
+def test_open_now_counts_them_by_severity(influx: str) -> None:
+    """Also what began before the dashboard's time range."""
+    texts = [text for name, text in _queries() if name == "Open now"]
+    assert len(texts) == 3
+    for text in texts:
+        assert "$timeFilter" not in text
+        ((_, n),) = query(influx, _filled(text))[0]["values"]
+        assert n == 1
+
+
+def test_all_incidents_are_their_newest_messages_whatever_came_first(influx: str) -> None:
+    """Two messages of one pane have one time: the later number counts."""
+    states = {name: (row[0], row[3]) for name, row in _rows(influx, "All incidents").items()}
+    assert states == {
+        "drift-0": ("handover", "0"),
+        "drift-1": ("update", "0"),
+        "fault-1": ("resolve", "0"),
+        "fault-2": ("open", "0"),
+        "hushed-1": ("open", "1"),
+        "small-1": ("open", "0"),
+        "twice-1": ("accepted", "0"),
+    }
+
+
+def test_old_measurements_are_asked_for_nowhere() -> None:
+    assert "alerts" not in DASHBOARD.read_text()
