@@ -65,6 +65,7 @@ def command(folder: Path, name: str) -> list[str]:
         "trainer": ["trainer"],
         "produce": ["produce", str(folder / "events.csv")],
         "signals": ["signals", "--no-follow"],
+        "incidents": ["incidents"],
         "worker": ["worker"],
         "console": ["console", "--port", "0"],
     }[name]
@@ -149,7 +150,9 @@ def test_whatever_bit_of_a_models_head_changes_it_is_an_error_of_ours_or_none(fo
     assert harmless < size / 10
 
 
-@pytest.mark.parametrize("words", [["trainer"], ["produce"], ["signals"], ["worker"], ["models", "--publish"]], ids=str)
+@pytest.mark.parametrize(
+    "words", [["trainer"], ["produce"], ["signals"], ["incidents"], ["worker"], ["models", "--publish"]], ids=str
+)
 def test_no_broker(folder: Path, words: list[str]) -> None:
     """In a process of its own: clients that fail to connect leave sockets and threads behind."""
     (broker,) = load(folder / "driftflow.toml").kafka.bootstrap
@@ -202,7 +205,7 @@ def test_a_name_is_said_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_slice_may_be_named_like_markup(folder: Path) -> None:
-    """Whoever sends events names the slices; the table of alerts shows each name as it is."""
+    """Whoever sends events names the slices; the incidents show each name as it is."""
     path, name = folder / "events.csv", "[/x] [bold][/] :smile:"
     _, *rows = path.read_text().splitlines()
     fields = [row.split(",") for row in rows]

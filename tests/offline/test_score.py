@@ -15,7 +15,7 @@ from rich.console import Console
 from flowlib import artifact
 from flowlib.density import Density
 from schemas.codecs import Envelope, encode_event
-from schemas.records import Alert, RetrainRequest
+from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.models.keys import signing_key
@@ -56,9 +56,11 @@ def test_the_signals_are_written_and_told(stream: tuple[Config, str]) -> None:
     assert [line["partition"] for line in lines] == sorted(line["partition"] for line in lines)
     activations = [line for line in lines if line["ce_type"] == "driftflow.activation.v1"]
     assert {line["data"]["model_id"] for line in activations} == {model_id}
-    opened = [line["data"] for line in lines if line["data"].get("state") == "open"]
-    assert opened
-    assert all(alert["summary"] in printed for alert in opened)
+    told = [line["data"] for line in lines if line["ce_type"] == "driftflow.incident.v1"]
+    last = {message["id"]: message for message in told}
+    assert last
+    assert all(message["summary"] in printed for message in last.values())
+    assert len(printed.splitlines()) < 3 * len(last) + 20, "an incident is a few lines, however many messages it has"
     assert "received 600" in printed
 
 
@@ -76,7 +78,7 @@ def test_the_store_holds_the_points_and_the_spool_is_empty(stream: tuple[Config,
     stored = sqlite3.connect(cfg.path("driftflow.sqlite"))
     kinds = {kind for (kind,) in stored.execute("SELECT DISTINCT measurement FROM points")}
     stored.close()
-    assert {"windows", "alerts", "counters"} <= kinds
+    assert {"windows", "incidents", "counters"} <= kinds
     spool = sqlite3.connect(cfg.path("spool.sqlite"))
     (waiting,) = spool.execute("SELECT count(*) FROM queue").fetchone()
     spool.close()
@@ -132,4 +134,3 @@ def test_signals_are_written_partition_by_partition_in_order(tmp_path: Path) -> 
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [(line["partition"], line["ce_id"]) for line in lines] == [(0, "1"), (1, "3"), (1, "2")]
     assert lines[0]["data"]["slices"] == ["é"]
-    assert Alert.__name__ not in path.read_text()
