@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from stream_app.config.registries import SPOILING
@@ -16,6 +18,8 @@ _STILL = 0.1
 """Share of the evidence that is left while a pane counts for the figures; those after it wait until it is so again, for
 they may be after the change."""
 _PEAK = 0.999
+_QUIET_MS = 86_400_000
+_LOG_MAX = 600.0
 
 Key = tuple[str, str, str]
 """Rule, slicing, slice."""
@@ -87,6 +91,7 @@ class Heard(msgspec.Struct):
         names: every cause that came first, in order.
         largest_sd: the largest effect on a mean so far, in standard deviations; −1 where there was none.
         causes: the figures.
+        fresh_ms: end of the last pane in which a cause had evidence that was not accepted.
         settled: causes that a person has accepted: nothing more is said of them while its evidence lasts.
     """
 
@@ -110,6 +115,7 @@ class Heard(msgspec.Struct):
     names: list[str] = msgspec.field(default_factory=list)
     largest_sd: float = -1.0
     causes: list[Sums] = msgspec.field(default_factory=list)
+    fresh_ms: int = 0
     settled: list[str] = msgspec.field(default_factory=list)
 
     @classmethod
@@ -135,18 +141,28 @@ class Heard(msgspec.Struct):
         Args:
             total: events that the stream has in the pane, or should have.
         """
+        causes, before_ms = self.fresh(candidate), self.heard_ms
         self.heard_ms, self.over, self.newest_model = end_ms, candidate.over, candidate.model_id
-        self.statistic = max(self.statistic, candidate.statistic)
         self.events += candidate.events
         self.events_ms = end_ms if candidate.events else self.events_ms
         self.usual, self.total = self.usual + usual(candidate), self.total + total
+        self.statistic = max(self.statistic, self._statistic(candidate, causes))
+        if any(of.weight > 0 for of in causes):
+            self.fresh_ms = end_ms
         if candidate.model_id != self.model_id:
             if candidate.remaining < _PEAK:  # what a newer model finds usual says nothing about the change
                 return
             self.model_id, self.causes = candidate.model_id, []
-        causes = self.fresh(candidate)
         if causes and not candidate.over:
+            if self.settled and not self.causes:
+                self.since_ms = before_ms  # what was accepted had begun before
             self._take_causes(causes, candidate.remaining >= _STILL)
+
+    def _statistic(self, candidate: Candidate, causes: list[Cause]) -> float:
+        """The evidence; where a person has accepted a part of it the largest of the rest."""
+        if not self.settled:
+            return candidate.statistic
+        return math.exp(min(max((of.weight for of in causes), default=0.0), _LOG_MAX))
 
     def fresh(self, candidate: Candidate) -> list[Cause]:
         """Causes that nobody has accepted."""
@@ -154,11 +170,19 @@ class Heard(msgspec.Struct):
 
     def settle(self) -> Heard:
         """What is remembered of it once a person has accepted all that it has shown."""
-        shown = [*self.settled, *self.names, *(" ".join([of.detector, *of.features]) for of in self.causes)]
-        rest = (self.model_id, self.newest_model, self.since_ms)
-        settled = Heard(*self.key, self.kind, *rest, heard_ms=self.heard_ms, events_ms=self.events_ms)
-        settled.settled = list(dict.fromkeys(shown))
-        return settled
+        shown = [*self.names, *(" ".join([of.detector, *of.features]) for of in self.causes)]
+        return self.rest([*self.settled, *shown])
+
+    def rest(self, settled: list[str]) -> Heard:
+        """What is remembered of it where nothing is new in it but what was accepted."""
+        models = self.model_id, self.newest_model
+        rest = Heard(*self.key, self.kind, *models, self.since_ms, heard_ms=self.heard_ms, events_ms=self.events_ms)
+        rest.settled = list(dict.fromkeys(settled))
+        return rest
+
+    def is_quiet(self, end_ms: int) -> bool:
+        """Whether nothing but what was accepted has spoken for a day: how much remains of the rest nobody says."""
+        return bool(self.settled) and bool(self.names) and end_ms - self.fresh_ms > _QUIET_MS
 
     def _take_causes(self, causes: list[Cause], counts: bool) -> None:
         if counts:

@@ -93,6 +93,8 @@ class Incidents:
             heard.take(candidate, facts.end_ms, total)
             if heard.over:
                 del self._heard[candidate.key]
+            elif heard.is_quiet(facts.end_ms):
+                heard.over, self._heard[candidate.key] = True, heard.rest(heard.settled)
 
     def _join(self, facts: PaneFacts, ordered: Sequence[tuple[Candidate, Allowed]]) -> set[str]:
         """Candidates that may become members do; ids of the incidents that have come again by it."""

@@ -81,7 +81,7 @@ class Threads:
         return max(self.open, key=lambda of: (of.newest_ms, of.id))
 
     def new(self, candidate: Candidate, heard: Heard, facts: PaneFacts, threshold: float, together: int) -> Thread:
-        """An incident that a candidate opens.
+        """An incident that a candidate opens; no other has its id, since none of the same slice opens in the same pane.
 
         Args:
             threshold: evidence that one slice alone opens one with.
@@ -89,7 +89,7 @@ class Threads:
         """
         model = candidate.model_id
         thread = Thread(
-            id=record_id("incident", self._stream, *candidate.key, heard.since_ms, model),
+            id=record_id("incident", self._stream, *candidate.key, facts.start_ms, model),
             opened_ms=facts.start_ms,
             begun_ms=facts.end_ms,
             newest_ms=facts.end_ms,

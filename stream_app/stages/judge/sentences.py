@@ -9,8 +9,10 @@ from schemas.names import EVERYTHING
 from stream_app.config import Config
 from stream_app.config.alerts import MONTH_MS
 from stream_app.config.promise import alpha
-from stream_app.config.registries import DETECTOR_OPTIONS, SPOILING
+from stream_app.config.registries import SPOILING
 from stream_app.stages.judge import words
+from stream_app.stages.judge.candidates import OTHER_RULE
+from stream_app.stages.judge.checking import makes_evidence
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.figures import Pooled
 from stream_app.stages.judge.threads import Thread
@@ -26,7 +28,7 @@ NO_EVIDENCE = "1 since its detector has found a change, else 0"
 
 def has_promise(config: Config, rule: str) -> bool:
     """Whether a rule makes evidence; JUDGE's own does."""
-    return rule not in config.rules or config.rules[rule].detectors[0] not in DETECTOR_OPTIONS
+    return rule == OTHER_RULE or makes_evidence(config, rule)
 
 
 def promise(config: Config, thread: Thread) -> str:
