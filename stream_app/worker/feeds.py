@@ -88,13 +88,13 @@ class Feed:
         try:
             while await self._goes_on():
                 self._beat()
+                if self._is_to_begin_again() and consumer.assignment():
+                    self._begin()
+                    await consumer.seek_to_beginning()
                 await self._poll(consumer)
                 if not self.caught_up.is_set() and await self._at_end(consumer):
                     self._reports.sum_up()
                     self.caught_up.set()
-                if self._is_to_begin_again():
-                    self._begin()
-                    await consumer.seek_to_beginning()
         finally:
             await consumer.stop()
 
