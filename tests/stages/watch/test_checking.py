@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.codecs import Partial
-from schemas.pane_layout import NO_HIGH, NO_LOW
+from schemas.pane_layout import NO_HIGH, NO_LOW, TOGETHER
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.stages.decisions import PassedOver
 from stream_app.stages.watch.checking import COUNT_MAX, SUM_MAX, Known
@@ -43,6 +43,7 @@ FAULTS: list[tuple[Partial, str]] = [
     (with_column("log_prob_square_sum", -SUM_MAX), f"holds -{SUM_MAX}"),
     *((with_column(name, NO_LOW + 1), f"column '{name}' of a block holds {NO_LOW + 1}") for name in ("low", "high")),
     *((with_column(name, NO_HIGH - 1), f"column '{name}' of a block holds {NO_HIGH - 1}") for name in ("low", "high")),
+    (block(["a", TOGETHER]), "which is the name of all of them"),
     (block(["a"], partition=99), "no decision names source partition 99"),
     (marker(partition=99), "no decision names source partition 99"),
     (block(["a"], model_id="forged"), "no decision names model 'forged'"),
@@ -72,7 +73,7 @@ def test_what_names_an_unknown_source_or_model_waits_until_the_decisions_are_kno
     messages = sent(block(["a"]), block(["a"], partition=1), block(["a"], model_id="new", index=1), close(0))
     out = stage.step(state, 0, messages, Known(REFERENCES, informed=False))
     assert (out.unknown, out.refused, state.next_offset) == (True, [], 1)
-    state.join(1, 0)
+    state.join(1)
     out = stage.step(state, 0, messages, Known(REFERENCES, informed=False))
     assert (out.unknown, out.refused, state.next_offset) == (True, [], 2)
     out = stage.step(state, 0, messages, Known(REFERENCES, {"new"}, informed=False))

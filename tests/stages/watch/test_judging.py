@@ -1,8 +1,9 @@
-"""Rules over final panes: what they say of slices by name, under one model and over a swap, and asking for a model."""
+"""Rules over final panes: what WATCH sends of slices by name, under one model and over a swap, and of all together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 import msgspec
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.records import PaneBlock
-from stream_app.config import Duration, RuleConfig
-from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World
+from schemas.codecs import Partial, decode_evidence
+from schemas.evidence import PaneEvidence
+from stream_app.config import Config, RuleConfig
+from stream_app.config.registries import DetectorName
+from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, START_MS, Change, World
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.pane_statistic import PaneStatistic
-from schemas.pane_layout import TOGETHER
 from stream_app.stages.snapshot import pack, unpack
+from stream_app.stages.watch import sending
 from stream_app.stages.watch.judging import MODELS_MAX, Known, rule_state
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.blocks import Watching, block, config_of, marker, panes
@@ -26,112 +29,85 @@ CONFIG = config_of(WORLD)
 REFERENCES = {"m": WORLD.fitted[1]}
 
 
-def watched(*partials: object, config: object = CONFIG) -> Watching:
-    watch = Watching(config, REFERENCES)  # type: ignore[arg-type]
+def watched(*partials: list[Partial], config: Config = CONFIG) -> Watching:
+    watch = Watching(config, REFERENCES)
     for part in partials:
-        watch.feed(part)  # type: ignore[arg-type]
+        watch.feed(part)
     return watch
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "detector", "summary"),
+    ("name", "rule", "detector"),
     [
-        ("location", "drift", "location", "s0002, x0: up by about "),
-        ("scale", "drift", "scale", "s0002, x0: more spread, about x "),
-        ("categories", "drift", "categories", "s0002, c0: levels that were never seen before."),
-        ("variation", "drift", "variation", "s0002, still: a constant column varies."),
-        ("appearance", "drift", "variation", "s0002, gone: a column that was never there has values."),
-        ("missing", "fault", "missing", "s0002, x0: more values are missing than usual."),
-        ("stuck", "fault", "stuck", "s0002, x0: its value does not change any more."),
-        ("silence", "fault", "silence", "s0002: no events come any more."),
-        ("volume", "fault", "volume", "s0002: fewer events than usual."),
+        ("location", "drift", "location"),
+        ("scale", "drift", "scale"),
+        ("categories", "drift", "categories"),
+        ("variation", "drift", "variation"),
+        ("appearance", "drift", "variation"),
+        ("missing", "fault", "missing"),
+        ("stuck", "fault", "stuck"),
+        ("silence", "fault", "silence"),
+        ("volume", "fault", "volume"),
     ],
 )
-def test_a_change_opens_one_alert_of_its_kind_on_its_slice(name: str, kind: str, detector: str, summary: str) -> None:
+def test_a_change_is_found_on_its_slice(name: str, rule: str, detector: str) -> None:
     watch = watched(panes(WORLD, 30, 1), panes(WORLD, 25, 2, {2: CHANGES[name]}, first=30))
-    opened = [alert for _, alert in watch.alerts if alert.state == "open" and alert.kind == kind]
-    assert [(alert.slice, alert.detector) for alert in opened] == [("s0002", detector)]
-    assert opened[0].summary.startswith(summary)
-    assert opened[0].statistic >= opened[0].threshold == 10_000.0
-    assert sum(blame.weight for blame in opened[0].blame) <= 1 + 1e-9
-    assert all(blame.detail for blame in opened[0].blame)
-    assert opened[0].evidence == "evidence of change (e-detector)"
-    faults = [alert for _, alert in watch.alerts if alert.kind == "fault"]
-    assert bool(watch.requests) == (kind == "drift" and not faults), "faults ask for no model"
+    words = [word for word in watch.words if word.rule == rule]
+    assert {(word.slice_, word.model) for word in words} == {("s0002", "m")}
+    assert words[0].detectors[0] == detector
+    assert words[0].statistic >= 9_999.0
+    assert [word.pane for word in words] == list(range(words[0].pane, 55)), "in every pane from then on"
+    assert all(abs(int(word.columns.since_ms[word.at]) - (START_MS + 30 * PANE_MS)) <= 3 * PANE_MS for word in words)
 
 
-def test_nothing_is_said_where_nothing_changes() -> None:
-    assert watched(panes(WORLD, 150, 1)).told() == []
+def test_nothing_is_said_where_nothing_changes_but_that_panes_are_closed() -> None:
+    watch = watched(panes(WORLD, 150, 1))
+    assert watch.words == []
+    assert [closed.pane_end_ms for closed in watch.closed] == [START_MS + (k + 1) * PANE_MS for k in range(150)]
+    assert {closed.service for closed in watch.closed} == {"m"}
+    assert watch.closed[-1].slices == {"slice": 4}
 
 
-def test_all_slices_together_are_named_as_such() -> None:
-    world = World(slices=40, rate=1.0, seed=22)
-    watch = Watching(config_of(world), {"m": world.fitted[1]})
-    watch.feed(panes(world, 30, 1))
-    watch.feed(panes(world, 40, 2, dict.fromkeys(range(40), Change(shift=0.5)), first=30))
-    first = watch.alerts[0][1]
-    assert (first.slice, first.detector, first.blame[0].feature) == (TOGETHER, "location", "x0")
-    assert first.summary.startswith("all slices together, x0: up by about")
+def test_the_marker_has_the_sums_of_the_ordinary_slices_and_the_events() -> None:
+    rows = WORLD.rows(WORLD.events(30, 2, {1: Change(shift=4.0)}), 30)
+    watch = watched(panes(WORLD, 30, 2, {1: Change(shift=4.0)}))
+    for number, (closed, of_pane) in enumerate(zip(watch.closed, rows, strict=True)):
+        assert closed.events == WORLD.layout.get(of_pane, "seen").sum()
+        (group,) = closed.groups
+        assert (group.rule, group.slicing, group.model_id) == ("drift", "slice", "m")
+        followed = {word.slice_ for word in watch.words if word.pane == number and word.rule == "drift"}
+        chosen = [i for i, name in enumerate(WORLD.names) if name not in followed and of_pane[i, 0]]
+        expected = WORLD.part(number, of_pane).sums(np.array(chosen))
+        for name in ("events", "deviations", "unknown"):
+            assert np.allclose(np.frombuffer(getattr(group, name), "<f8"), getattr(expected, name))
+    assert watch.told()
 
 
 def test_a_rule_may_leave_the_slices_together_alone() -> None:
-    world = World(slices=40, rate=1.0, seed=22)
-    rules = {"drift": RuleConfig(detectors=["location"], open=10_000.0, together=False)}
-    config = msgspec.structs.replace(config_of(world), rules=rules)
-    watch = Watching(config, {"m": world.fitted[1]})
-    watch.feed(panes(world, 40, 2, dict.fromkeys(range(40), Change(shift=0.5))))
-    assert TOGETHER not in {alert.slice for _, alert in watch.alerts}
+    rules = {"drift": RuleConfig(detectors=["location"], together=False), "faults": RuleConfig(detectors=["missing"])}
+    watch = watched(panes(WORLD, 5, 2), config=msgspec.structs.replace(CONFIG, rules=rules))
+    assert [closed.groups for closed in watch.closed] == [[]] * 5
 
 
-def test_a_new_model_that_takes_the_change_for_normal_ends_the_alert_as_learned() -> None:
+def test_a_new_model_that_takes_the_change_for_normal_ends_it() -> None:
     """A world whose slices have moved; the new model's reference is of the moved one."""
     watch = Watching(CONFIG, {**REFERENCES, "n": World(slices=4, seed=33).fitted[1]})
     watch.feed(panes(WORLD, 20, 1))
     watch.feed(panes(WORLD, 15, 2, {1: Change(shift=2.0)}, first=20))
-    assert [state for _, state, slice_, _ in watch.told() if slice_ == "s0001"] == ["open"]
+    assert [(state, slice_) for _, state, slice_, _ in watch.told()] == [("found", "s0001")]
     watch.feed(panes(World(slices=4, seed=33), 60, 3, first=35, model="n"))
-    ends = [alert for _, alert in watch.alerts if alert.slice == "s0001" and alert.state != "open"]
-    assert [alert.state for alert in ends] == ["learned"]
-    assert ends[0].model_id == "n"
-    assert ends[0].summary.startswith("s0001, x0: model n, trained since, takes it for normal (it was: up by about")
-    assert "resolve" not in {alert.state for _, alert in watch.alerts}
+    assert [(state, slice_) for _, state, slice_, _ in watch.told()] == [("found", "s0001"), ("over", "s0001")]
+    assert watch.words[-1].model == "n"
 
 
 def test_evidence_goes_on_over_a_swap() -> None:
-    """Strange by both models: an alert opens earlier than by the new one's panes alone."""
+    """Strange by both models: it is found earlier than by the new one's panes alone."""
     other, change = World(slices=4, seed=33), {1: Change(shift=1.0)}
     references = {**REFERENCES, "n": other.fitted[1]}
     both, alone = Watching(CONFIG, references), Watching(CONFIG, references)
     both.feed([*panes(WORLD, 4, 2, change), *panes(other, 30, 5, change, first=4, model="n")])
     alone.feed([*panes(WORLD, 4, 1), *panes(other, 30, 5, change, first=4, model="n")])
     assert both.told()[0][0] < alone.told()[0][0]
-
-
-def test_a_slice_that_has_no_events_any_more_asks_for_no_model() -> None:
-    """Its alert stays open, for nothing speaks against it."""
-    retrain = msgspec.structs.replace(CONFIG.retrain, cooldown=Duration(12 * PANE_MS))
-    spans = msgspec.structs.replace(CONFIG.windows, spans=[Duration(24 * PANE_MS)])
-    watch = Watching(msgspec.structs.replace(CONFIG, retrain=retrain, windows=spans), REFERENCES)
-    watch.feed(panes(WORLD, 20, 2, {1: Change(shift=2.0)}))
-    first = len(watch.requests)
-    watch.feed(panes(WORLD, 100, 3, {1: Change(rate=0.0)}, first=20))
-    assert first >= 1
-    assert {request.slices[0] for request in watch.requests} == {"s0001"}
-    assert first < len(watch.requests) <= first + 3, "while its last events are in the windows, and no longer"
-    assert ("resolve", "s0001") not in {(state, slice_) for _, state, slice_, _ in watch.told()}
-
-
-def test_a_slice_that_is_called_like_all_slices_is_never_taken_for_them() -> None:
-    names = {"s0001": TOGETHER}
-    watch = Watching(CONFIG, REFERENCES)
-    called = [
-        msgspec.structs.replace(part, slices=[names.get(name, name) for name in part.slices])
-        if isinstance(part, PaneBlock)
-        else part
-        for part in panes(WORLD, 30, 2, {1: Change(shift=2.0), 2: Change(shift=2.0)})
-    ]
-    watch.feed(called)
-    assert {slice_ for _, _, slice_, _ in watch.told()} == {"s0002"}
 
 
 def test_a_model_with_pairs_of_its_own_is_never_blamed_for_those_of_the_one_before() -> None:
@@ -149,9 +125,11 @@ def test_a_model_with_pairs_of_its_own_is_never_blamed_for_those_of_the_one_befo
         rows[:, place] = rows[:, place][:, order]
     watch.feed(panes(WORLD, 20, 2, change))
     watch.feed([part for n, rows in enumerate(after, 20) for part in (block(WORLD, n, rows, "n"), marker(n))])
-    found = [alert for _, alert in watch.alerts if alert.detector == "dependence"]
-    assert {(alert.slice, alert.state) for alert in found} == {("s0001", "open"), ("s0001", "learned")}
-    assert all({blame.feature for blame in alert.blame} == {"x0", "x1"} for alert in found)
+    assert [(state, slice_, detector) for _, state, slice_, detector in watch.told()] == [
+        ("found", "s0001", "dependence"),
+        ("over", "s0001", "dependence"),
+    ]
+    assert watch.told()[1][0] == 20, "with the first pane of the new model"
 
 
 @settings(max_examples=12, deadline=None)
@@ -164,8 +142,9 @@ def test_batches_and_restarts_do_not_matter(at: int, size: int) -> None:
     parts.feed(messages[:at], size)
     parts.state = WatchState.from_state(CONFIG, unpack(pack(parts.state.to_state())))
     parts.feed(messages[at:], size)
-    assert parts.alerts == whole.alerts
-    assert {state for _, state, *_ in whole.told()} >= {"open", "resolve"}
+    assert repr(parts.words) == repr(whole.words)
+    assert parts.closed == whole.closed
+    assert {state for _, state, *_ in whole.told()} == {"found", "over"}
     assert pack(parts.state.to_state()) == pack(whole.state.to_state())
 
 
@@ -182,15 +161,28 @@ def test_a_step_that_stops_half_way_comes_to_the_same(most: int) -> None:
     assert cut.steps > 4, "each of a few panes"
 
 
-def test_something_else_that_comes_to_an_open_alert_is_told_at_once() -> None:
+def test_what_comes_to_a_slice_that_is_followed_is_said_with_it() -> None:
     messages = [*panes(WORLD, 10, 1), *panes(WORLD, 12, 2, {1: Change(shift=2.0)}, first=10)]
     messages += panes(WORLD, 20, 4, {1: Change(shift=2.0, varies=True)}, first=22)
-    watch = watched(messages)
-    of_slice = [(pane, alert) for pane, alert in watch.alerts if alert.slice == "s0001" and alert.kind == "drift"]
-    assert of_slice[0][1].detector == "location"
-    updates = [(pane, alert.detector) for pane, alert in of_slice if alert.state == "update"]
-    assert any(pane >= 22 and detector == "variation" for pane, detector in updates)
-    assert len({alert.id for _, alert in of_slice}) == 1, "one incident"
+    of_slice = [word for word in watched(messages).words if word.slice_ == "s0001" and word.rule == "drift"]
+    assert of_slice[0].detectors[0] == "location"
+    assert {word.detectors[0] for word in of_slice if word.pane >= 30} == {"variation"}
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_many_slices_are_said_in_messages_a_broker_takes(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SLICES_MAX", most)
+    change = dict.fromkeys(range(4), Change(shift=3.0))
+    watch, whole = Watching(CONFIG, REFERENCES), watched(panes(WORLD, 12, 2, change))
+    out = watch.feed(panes(WORLD, 12, 2, change))
+    records = [
+        decode_evidence(m.value, dict(m.headers)) for m in out.messages if dict(m.headers)["kind"] == b"evidence"
+    ]
+    assert max(len(record.slices) for record in records if isinstance(record, PaneEvidence)) == most
+    of_last = [record for record in records if record.pane_start_ms == records[-1].pane_start_ms]
+    assert [record.index for record in of_last if isinstance(record, PaneEvidence)] == list(range(len(of_last)))
+    place = attrgetter("pane", "rule", "slice_", "statistic", "remaining", "detectors")
+    assert [place(word) for word in watch.words] == [place(word) for word in whole.words]
 
 
 def test_slices_are_looked_up_once_and_those_that_come_later_too() -> None:
@@ -209,6 +201,6 @@ def test_models_that_come_and_go_for_years_take_no_more_room() -> None:
 
 
 @pytest.mark.parametrize(("detectors", "kind"), [(["location", "scale"], Mixture), (["adwin"], PaneStatistic)])
-def test_what_a_rule_remembers_depends_on_its_detectors(detectors: list[str], kind: type) -> None:
-    rule = RuleConfig(detectors=detectors, open=1.0, resolve=0.5)  # type: ignore[arg-type]
-    assert isinstance(rule_state(CONFIG, rule, WORLD.layout), kind)
+def test_what_a_rule_remembers_depends_on_its_detectors(detectors: list[DetectorName], kind: type) -> None:
+    config = msgspec.structs.replace(CONFIG, rules={"r": RuleConfig(detectors=detectors)})
+    assert isinstance(rule_state(config, "r", WORLD.layout), kind)

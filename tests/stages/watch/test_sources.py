@@ -17,6 +17,7 @@ from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
 from tests.stages import streams
 from tests.stages.streams import PANE, channels, config, decoded, event, pipeline, score_all, watch_all
+from tests.stages.watch.blocks import words_of
 
 SOURCES = 3
 ACTIVE = Activated(0, 0, "model-1")
@@ -141,7 +142,7 @@ def test_a_replay_with_its_decisions_repeats_the_run(
 def test_batches_and_late_models_do_not_matter(
     model: Density, sent: Streams, order: list[int], size: int, partition: int
 ) -> None:
-    """A source partition passed over, requests in the making: the same bytes message by message, in batches, and where
+    """A source partition passed over, slices followed: the same bytes message by message, in batches, and where
     the model comes after all messages.
     """
     messages, passed = interleave(sent, order), PassedOver(0, partition, 2_000, 60_000)
@@ -153,7 +154,9 @@ def test_batches_and_late_models_do_not_matter(
     late.models.add(model)
     assert before + watch_all(late, 0, messages, size=size).messages == expected.messages
     assert late.snapshot_watch(0) == other.snapshot_watch(0) == one.snapshot_watch(0)
-    assert any(b"retrain" in dict(message.headers)["ce_type"] for message in expected.messages)
+    words, closed = words_of(expected.messages)
+    assert words
+    assert [mark.pane_end_ms for of in closed for mark in of.marks if mark.partition == partition]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.codecs import Partial, encode_partials
 from schemas.intake import Refusal, take_in
-from schemas.pane_layout import OTHER, PaneLayout
+from schemas.pane_layout import PaneLayout
 from schemas.records import DeadLetter, PaneBlock, PaneClosed
 from stream_app.config import Config, Duration, EventConfig, TopicsConfig, WindowsConfig
 from stream_app.stages.batches import PartialMessage
@@ -19,6 +19,7 @@ from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.checking import Known
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
+from tests.stages.watch.blocks import words_of
 
 HOUR = 3_600_000
 CONFIG = Config(
@@ -63,7 +64,12 @@ def test_slices_past_the_cap_share_one_and_are_still_counted() -> None:
     stage.step(state, 0, sent(block(["d", "b"]), close(0)), KNOWN)
     out = stage.step(state, 0, sent(block(["f", "a", "e", "d", "c"], pane=1), close(1), first=2), KNOWN)
     seen = {dict(p.tags)["slice"]: dict(p.fields)["seen"] for p in out.points if dict(p.tags).get("span") == "pane"}
-    assert seen == {"d": 1, "a": 1, OTHER: 3}, "d is known, a is the first new one, the others share"
+    assert seen == {"d": 1, "a": 1}, "d is known, a is the first new one"
+    ((one,), (closed,)) = ([of.other for of in words_of(out.messages)[1]], words_of(out.messages)[1])
+    (other,) = one
+    assert (other.slicing, other.model_id) == ("k", "m")
+    assert LAYOUT.get(np.frombuffer(other.row, "<i8"), "seen") == 3, "the others share what is no slice"
+    assert (closed.events, closed.slices) == (5, {"k": 3})
 
 
 @pytest.mark.parametrize(
