@@ -22,7 +22,6 @@ from stream_app.stages.detection.detectors.simulated import PANE_MS, World
 from tests.bench.detect.pool import each
 from tests.bench.incidents.simulated import Simulated, config_of, played
 
-SETTINGS = (1.0, 20.0, 500.0)
 CHUNK = 48
 """Panes that are simulated at a time."""
 
@@ -36,6 +35,7 @@ class Quiet:
     columns: int = 2
     rate: float = 4.0
     reference: int = 240
+    settings: tuple[float, ...] = (1.0, 20.0, 500.0)
     seed: int = 23
 
     @property
@@ -47,10 +47,10 @@ class Quiet:
 
 
 STREAMS = (
-    Quiet(10, 14_400),
-    Quiet(10, 14_400, columns=6, seed=24),
-    Quiet(1_000, 1_440),
-    Quiet(10_000, 360, columns=1, rate=2.0, reference=120),
+    Quiet(10, 7_200),
+    Quiet(10, 7_200, columns=6, seed=24),
+    Quiet(1_000, 480, rate=2.0),
+    Quiet(10_000, 96, columns=1, rate=2.0, reference=120, settings=(20.0, 500.0)),
 )
 
 
@@ -60,16 +60,16 @@ def measure(args: Namespace) -> list[dict[str, Any]]:
     return [row for rows in each(measured, streams, args.jobs) for row in rows]
 
 
-def measured(of: Quiet, settings: tuple[float, ...] = SETTINGS) -> list[dict[str, Any]]:
+def measured(of: Quiet) -> list[dict[str, Any]]:
     """The rows of one stream: the same panes at each setting."""
     world = of.world
-    runs = [Simulated(config_of(world, setting), world) for setting in settings]
+    runs = [Simulated(config_of(world, setting), world) for setting in of.settings]
     for first in range(0, of.panes, CHUNK):
         panes = min(CHUNK, of.panes - first)
         for partition, partials in played(world, panes, 1, 1 + first, first=first):
             for run in runs:
                 run.feed(partition, partials)
-    return [_row(of, setting, len(run.opened)) for setting, run in zip(settings, runs, strict=True)]
+    return [_row(of, setting, len(run.opened)) for setting, run in zip(of.settings, runs, strict=True)]
 
 
 def _row(of: Quiet, setting: float, opened: int) -> dict[str, Any]:

@@ -93,13 +93,14 @@ def played(
         changes: of slices, from the first of these panes on.
         first: number of the first pane.
     """
-    of = np.array([slice_partition("slice", name, width) for name in world.names])
+    names = world.names
+    of = np.array([slice_partition("slice", name, width) for name in names])
     for number, rows in enumerate(world.rows(world.events(panes, seed, changes), panes), first):
         for partition in range(width):
-            yield partition, encode_partials(_pane(world, number, rows, np.flatnonzero(of == partition)))
+            yield partition, encode_partials(_pane(world, names, number, rows, np.flatnonzero(of == partition)))
 
 
-def _pane(world: World, number: int, rows: Ints, at: Ints) -> list[Partial]:
+def _pane(world: World, names: list[str], number: int, rows: Ints, at: Ints) -> list[Partial]:
     start_ms = START_MS + number * PANE_MS
     span = {"stream": world.config.stream, "partition": 0, "pane_start_ms": start_ms, "pane_end_ms": start_ms + PANE_MS}
     seen = at[world.layout.get(rows[at], "seen") > 0]
@@ -109,7 +110,7 @@ def _pane(world: World, number: int, rows: Ints, at: Ints) -> list[Partial]:
             model_id=MODEL,
             slicing="slice",
             index=index,
-            slices=[world.names[i] for i in some],
+            slices=[names[i] for i in some],
             columns=world.layout.encode(rows[some]),
         )
         for index, some in enumerate(np.split(seen, range(BLOCK_SLICES_MAX, len(seen), BLOCK_SLICES_MAX)))
