@@ -97,6 +97,8 @@ class Reading:
         i = offset - int(self._raw.offsets[0])
         if i < 0:
             return self._held[self._raw.partition][offset]
+        if self._config.event.sensitive:
+            return self._numbers[i], "a row that is not shown (event.sensitive)"
         body = (self._raw.values[i] or b"").decode(errors="replace")
         return self._numbers[i], body if len(body) <= _SHOWN_CHARS else f"{body[: _SHOWN_CHARS - 1]}…"
 

@@ -11,7 +11,8 @@ from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
 
 BODY_BYTES_MAX = 4_096
-"""Part of a refused value that its dead letter carries."""
+"""Part of a refused value that its dead letter carries; none where fields are sensitive (``event.sensitive``), since
+nobody knows where in bytes that could not be read they stand."""
 
 _NAME_MAX, _DETAIL_MAX = 1_000, 2_000
 
@@ -41,7 +42,7 @@ def dead_letter(
         detail=refusal.detail[:_DETAIL_MAX],
         sha256=digest,
         size=len(body),
-        body=body[:BODY_BYTES_MAX],
+        body=b"" if config.event.sensitive else body[:BODY_BYTES_MAX],
     )
     source = f"/driftflow/{config.stream}/{_reader_of(config, topic)}/{partition}"
     message = encode_event(Envelope(letter, letter.id, source, 0, letter.reason))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +70,7 @@ def answer(
         candidate = _fit(retrain, parts, progress, checkpoint)
     except OverBudget as error:
         return retrain.refused(len(rows), str(error))
+    candidate = _discreet(candidate, config.event.sensitive)
     findings = tuple(finding.says for finding in candidate.encoder.findings)
     figures = _judge(retrain, candidate, parts, others)
     if not gates.passed(figures):
@@ -82,6 +83,19 @@ def answer(
     except ArtifactError as error:
         return retrain.refused(len(rows), str(error), figures, findings)
     return retrain.promoted(model, len(parts.train), figures, findings)
+
+
+def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
+    """The model without sentences that may have values of sensitive columns, such as of one that is constant."""
+    findings = tuple(
+        replace(finding, says=f"{' and '.join(finding.columns)}: {finding.kind}")
+        if not set(finding.columns).isdisjoint(sensitive)
+        else finding
+        for finding in candidate.encoder.findings
+    )
+    if findings == candidate.encoder.findings:
+        return candidate
+    return replace(candidate, encoder=replace(candidate.encoder, findings=findings))
 
 
 def _admissible(config: Config, rows: Table, in_service: Density | None, dropped: Dropped) -> Table:

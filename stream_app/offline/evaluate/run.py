@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def run_evaluate(
     evaluation = evaluate(density, judged, judged.time_ms // DAY_MS, SEED, fitted, left_out)
     months = _months(subject, chosen)
     about = About(config.stream, density.model_id, chosen.kind, _span(judged), density.spec.numeric)
-    drawings = _drawings(density, judged, evaluation, months, png)
+    drawings = _drawings(density, config.event.sensitive, judged, evaluation, months, png)
     with writing(out):
         out.write_text(page(about, evaluation, months, drawings), encoding="utf-8")
     return evaluation
@@ -82,10 +83,18 @@ def _months(subject: Subject, chosen: Chosen) -> list[Month]:
 
 
 def _drawings(
-    density: Density, judged: Table, evaluation: Evaluation, months: list[Month], png: Path | None
+    density: Density,
+    sensitive: Collection[str],
+    judged: Table,
+    evaluation: Evaluation,
+    months: list[Month],
+    png: Path | None,
 ) -> dict[str, list[str]]:
-    """The plots as SVG, by section of the page; as PNG files too where a folder is given."""
+    """The plots as SVG, by section of the page; as PNG files too where a folder is given. Those of values leave
+    sensitive columns out.
+    """
     names = density.spec.numeric
+    shown = [j for j, name in enumerate(names) if name not in sensitive]
     rng = np.random.default_rng(SEED)
     some = judged.take(np.sort(rng.permutation(len(judged))[:_POINTS]))
     real = density.encoder.dequantize(some, rng).numeric
@@ -96,8 +105,12 @@ def _drawings(
         "slices": [plots.calibration(s.curve, s.rows, s.name) for s in evaluation.slices[:_SLICES]],
         "months": [plots.months([month.name[2:] for month in months], alarms, trained)],
         "pit": [plots.pit(evaluation.pit[j], name) for j, name in enumerate(names)],
-        "pairs": [plots.pair(real[:, [i, j]], sampled[:, [i, j]], [names[i], names[j]]) for i, j in _closest(real)],
-        "marginals": [plots.marginal(real[:, j], sampled[:, j], name) for j, name in enumerate(names)],
+        "pairs": [
+            plots.pair(real[:, [i, j]], sampled[:, [i, j]], [names[i], names[j]])
+            for i, j in _closest(real)
+            if i in shown and j in shown
+        ],
+        "marginals": [plots.marginal(real[:, j], sampled[:, j], names[j]) for j in shown],
     }
     drawings = {section: [plots.svg(figure) for figure in group] for section, group in figures.items()}
     if png is not None:

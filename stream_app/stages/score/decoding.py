@@ -14,6 +14,7 @@ from flowlib.table import doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.event_time import later_readings, time_parser
+from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.json_bodies import json_decoder
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 from stream_app.stages.score.texts import Texts
@@ -47,7 +48,7 @@ class Decoder:
         self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
         self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
         self._time, self._texts = time_parser(event), Texts(event)
-        self._later = later_readings(event)
+        self._later, self._hiding = later_readings(event), Hiding(event)
 
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
         """Decode a batch; rows appear once, either in the events or in the rejects."""
@@ -60,7 +61,7 @@ class Decoder:
                 body = self._body(value)
                 times.append(self._time(body.t))
             except Undecodable as error:
-                rejects.append(undecodable(raw, row, error))
+                rejects.append(undecodable(raw, row, self._hiding.fault(error)))
                 continue
             bodies.append(body)
             rows.append(row)

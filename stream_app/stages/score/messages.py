@@ -13,6 +13,7 @@ from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import score_signals
+from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.rejects import Reject
 
 Signal = Activation | EventAnomaly | Incident
@@ -33,7 +34,8 @@ def activation(config: Config, raw: RawBatch, pane_start_ms: int, model_id: str)
 
 def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[EventAnomaly]:
     """The anomaly records of some events (indices into ``scored``)."""
-    events, names = scored.events, [*config.event.numeric, *config.event.categorical]
+    events, hiding = scored.events, Hiding(config.event)
+    names = [*config.event.numeric, *config.event.categorical]
     source = (config.stream, events.topic, events.partition)
     places = [(int(events.offsets[i]), int(events.event_time_ms[i])) for i in index]  # a topic made anew has new events
     ids = record_ids([("event-anomaly", *source, *at, scored.model[i]) for i, at in zip(index, places, strict=True)])
@@ -51,20 +53,22 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             p_value=float(scored.p_value[i]),
             pooled=bool(scored.pooled[i]),
             threshold=float(scored.level[i]),
-            blame=_blame(scored, names, i),
+            blame=_blame(scored, names, hiding, i),
         )
         for anomaly_id, i in zip(ids, index, strict=True)
     ]
 
 
-def _blame(scored: ScoredBatch, names: list[str], i: int) -> list[Blame]:
+def _blame(scored: ScoredBatch, names: list[str], hiding: Hiding, i: int) -> list[Blame]:
     share = np.maximum(scored.contributions[i], 0.0)
     total = float(share.sum()) or 1.0
     events = scored.events
     values = [*(f"{float(value):.15g}" for value in events.numeric[i]), *events.categorical[i]]
     order = np.argsort(-share, kind="stable")[:COLUMNS_BLAMED_MAX]
     return [
-        Blame(feature=names[j], weight=float(share[j]) / total, detail=f"value {_cut(values[j])}")
+        Blame(
+            feature=names[j], weight=float(share[j]) / total, detail=hiding.words(names[j], f"value {_cut(values[j])}")
+        )
         for j in order
         if share[j] > 0
     ]

@@ -23,6 +23,7 @@ from stream_app.config.field_names import literal, steps
 from stream_app.config.types import nearest
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score import coercion
+from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.intake import Bad, Sample
 from stream_app.stages.score.json_bodies import object_of, readers
 from stream_app.stages.score.rejects import Undecodable
@@ -108,7 +109,7 @@ class Looker:
     """Looks at the bodies of a stream's events."""
 
     def __init__(self, config: Config) -> None:
-        event = config.event
+        event, self._hiding = config.event, Hiding(config.event)
         slicing = [name for fields in event.slicings for name in fields]
         self._names = list(dict.fromkeys([*event.numeric, *event.categorical, *slicing]))
         self._paths = [{(literal(name),), steps(name)} for name in self._names]
@@ -164,7 +165,7 @@ class Looker:
         for name, find, read in self._readers:
             found = find(body)
             if not read(found)[1]:
-                return name, f"{name} is {coercion.kind_of(found)}"
+                return name, self._hiding.detail(name, f"{name} is {coercion.kind_of(found)}")
         return "", ""
 
     def _strangers(self, paths: list[Path]) -> list[str]:

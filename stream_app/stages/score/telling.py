@@ -14,6 +14,7 @@ from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.outputs import Point
 from stream_app.stages.points import incident_point
+from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.intake import JUMP, Bad, Intake, Sample
 from stream_app.stages.score.intake_words import incident
 from stream_app.stages.score.rejects import Reject
@@ -102,6 +103,7 @@ class Teller:
 
     def __init__(self, config: Config) -> None:
         self._config, self._bets, self._looker = config, Bets(config.event.tolerated), Looker(config)
+        self._hiding = Hiding(config.event)
 
     def tell(self, state: Telling, rows: Rows) -> list[Alarm]:
         """Take the rows of a batch in, and say what is to be told, in the order of its records."""
@@ -120,7 +122,7 @@ class Teller:
         yield self._held(state, rows)
         yield self._jumps(state, rows)
         yield self._of("late", events, timing.late, lambda i: "")
-        yield self._of("duplicate", events, timing.duplicate, lambda i: f"id {events.ids[i]!r}" if events.ids else "")
+        yield self._of("duplicate", events, timing.duplicate, lambda i: self._id(events, i))
         if decoded.coerced is not None:
             index = np.flatnonzero(decoded.coerced > 0)
             yield Bad("coerced", "", decoded.rows[index], lambda i: self._coerced(rows, int(index[i])))
@@ -170,6 +172,9 @@ class Teller:
             return Sample(name, detail(event), int(events.event_time_ms[event]))
 
         return Bad(detector, "", at, sample)
+
+    def _id(self, events: EventBatch, event: int) -> str:
+        return self._hiding.words(self._config.event.id_field, f"id {events.ids[event]!r}") if events.ids else ""
 
     def _coerced(self, rows: Rows, event: int) -> Sample:
         name, detail = self._looker.coerced(rows.raw.values[int(rows.decoded.rows[event])])
