@@ -169,20 +169,26 @@ class _Desk:
         self._odd = distinct.difference(places) | (self._table.since.keys() & distinct)
         if self._odd:
             self._sort_out(first, names)
+            distinct -= self._odd
         if target_ms and min(target_ms) == max(target_ms):
+            start = target_ms[0]
             for name in distinct:
-                if places.get(name, target_ms[0]) < target_ms[0]:
-                    places[name] = target_ms[0]
+                if places[name] < start:
+                    places[name] = start
         else:
             for name, start in zip(names, target_ms, strict=True):
-                if places.get(name, start) < start:
+                if name in distinct and places[name] < start:
                     places[name] = start
 
     def _sort_out(self, first: int, names: list[str]) -> None:
         """Go through the events of names that are not simply there; one that has to give way becomes such a one."""
+        places, target_ms = self._table.places, self._way.target_ms
         for at, name in enumerate(names, first):
-            if name in self._odd and not self._is_seated(name, at):
-                self._out[self._way.rows[at]] = OTHER
+            if name in self._odd:
+                if not self._is_seated(name, at):
+                    self._out[self._way.rows[at]] = OTHER
+                if name in places:
+                    places[name] = max(places[name], target_ms[at])
 
     def _is_seated(self, name: str, at: int) -> bool:
         """Whether an event is counted in its own slice."""
@@ -190,14 +196,20 @@ class _Desk:
         if name in table.places:
             return table.since.get(name, start) <= start
         if self._enters(name, at):
-            if name in table.newcomers:
-                table.newcomers.remove(name)
-                table.since[name] = start
-            table.take(name, start)
-            return True
+            return self._take(name, start)
         table.newcomers.add(name, start)
         table.crowds.setdefault(start, Crowd()).add(name, table.values)
         return False
+
+    def _take(self, name: str, start: int) -> bool:
+        """Give it a place at once; from the next pane on where others of its events are among those of no place."""
+        table, since = self._table, start
+        if name in table.newcomers:
+            since = max(start, table.newcomers[name].last_ms + self._pane_ms)
+            table.newcomers.remove(name)
+            table.since[name] = since
+        table.take(name, start)
+        return since <= start
 
     def _enters(self, name: str, at: int) -> bool:
         """Whether it gets a place at once."""
