@@ -65,7 +65,8 @@ class Factor(click.FloatRange):
         return number
 
 
-FILE = click.argument("file", type=_InputFile(path_type=Path))
+INPUT = _InputFile(path_type=Path)
+FILE = click.argument("file", type=INPUT)
 MAX_DROPPED = click.option(
     "--max-dropped",
     type=Factor(min=0.0, max=1.0),

@@ -65,7 +65,7 @@ class History:
     sources: int | None = None
 
 
-def of_file(config: Config, reading: Reading) -> History:
+def of_file(reading: Reading) -> History:
     """The history that a file holds; raises DriftflowError where it cannot be read."""
     return History(reading.batches(), reading.count())
 
