@@ -164,6 +164,17 @@ def test_plots_lie_beside_as_png(made: tuple[Path, str]) -> None:
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
 
 
+def test_values_of_sensitive_columns_are_in_no_plot(made: tuple[Path, str]) -> None:
+    folder, out = made[0], made[0] / "discreet"
+    config = folder / "discreet.toml"
+    config.write_text(CONFIG.replace("[event]", '[event]\nsensitive = ["weight"]'))
+    command = ["evaluate", str(folder / "orders.csv"), "-c", str(config), "--out", str(folder / "discreet.html")]
+    run = CliRunner().invoke(main, [*command, "--png", str(out)])
+    assert run.exit_code == 0, run.output
+    kinds = [picture.name.split("-")[0] for picture in out.glob("*.png")]
+    assert (kinds.count("marginals"), kinds.count("pairs"), kinds.count("pit")) == (2, 1, 3)
+
+
 def test_names_with_dollars_are_no_formulas() -> None:
     plots = need("stream_app.offline.evaluate.plots")
     values = np.random.default_rng(1).standard_normal((50, 2))

@@ -118,6 +118,21 @@ def test_a_model_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch:
     assert outcome.notice.gates["calibration"]["passed"]
 
 
+def test_findings_tell_no_value_of_a_sensitive_column(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    table = rows()
+    table = table.with_numeric(np.column_stack([table.numeric[:, 0], np.full(len(table), 98765.4321)]))
+    told = answer(config, request(), table, None, signing_key(config))
+    assert any("98765" in says for says in told.findings)
+    config = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, sensitive=["y"]))
+    hidden = answer(config, request(), table, None, signing_key(config))
+    assert "y: constant" in hidden.findings
+    assert not any("98765" in says for says in hidden.findings)
+    assert hidden.model is not None
+    assert b"98765.4" not in hidden.model.manifest
+    assert load(tmp_path, hidden).references
+
+
 def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     outcome = answer(config, request(), rows(n_days=6), None, signing_key(config))
