@@ -7,7 +7,6 @@ week and four weeks there are 24 buckets of an hour and 28 of a day.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,15 +132,14 @@ class SlicingWindows:
         of_span: each span to the length of the buckets it is read from.
         index: slice name to its number.
         model: of each slice.
-        last: of each slice the start of its last pane with events, or of the bucket that this lies in.
+        last: ``(M,)`` of up to M slices the start of the last pane with events, or of the bucket that this lies in.
     """
 
     rings: dict[int, Ring]
     of_span: dict[int, int]
     index: dict[str, int] = field(default_factory=dict)
     model: list[str] = field(default_factory=list)
-    last: list[int] = field(default_factory=list)
-    _entered: list[tuple[int, int]] = field(default_factory=list)
+    last: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @classmethod
     def empty(cls, windows: WindowsConfig) -> SlicingWindows:
@@ -159,7 +157,8 @@ class SlicingWindows:
         if index is None:
             index = self.index[name] = len(self.index)
             self.model.append(model_id)
-            self.last.append(_NEVER)
+            if index >= len(self.last):
+                self.last = np.pad(self.last, (0, max(index, 16)), constant_values=_NEVER)
             for ring in self.rings.values():
                 ring.grow(index + 1)
         return index
@@ -204,33 +203,21 @@ class SlicingWindows:
             spans = [span for span, of in self.of_span.items() if of == length]
             for span, total in zip(spans, ring.add(starts, slices, each, spans), strict=True):
                 totals[span] = total[pane, place]
-        self._note(math.inf)
         seen = np.flatnonzero(rows[:, COLUMNS["seen"].start])
-        self._entered = list(zip(starts[pane[seen]].tolist(), numbers[seen].tolist(), strict=True))
+        self.last[numbers[seen]] = starts[pane[seen]]  # the last of them counts
         return numbers, np.stack([rows, *(totals[span] for span in self.of_span)])
-
-    def _note(self, until_ms: float) -> None:
-        """Move panes that were entered, up to a time, to where each slice had events last."""
-        for k, (start, number) in enumerate(self._entered):
-            if start > until_ms:
-                self._entered = self._entered[k:]
-                return
-            self.last[number] = start
-        self._entered = []
 
     def idle(self, pane_start_ms: int) -> Ints:
         """Numbers of the slices without events in the longest span that ends with a pane, as far as was entered."""
-        self._note(math.inf)
         span, length = max(self.of_span.items())
-        last = np.array(self.last, dtype=np.int64) // length
+        last = self.last[: len(self.index)] // length
         return np.flatnonzero(last <= pane_start_ms // length - span // length)
 
     def keep(self, numbers: Ints) -> None:
         """Only the slices of these numbers stay, ascending: they are numbered anew."""
-        self._note(math.inf)
         stay, names = numbers.tolist(), list(self.index)
         self.index = {names[i]: k for k, i in enumerate(stay)}
-        self.model, self.last = [self.model[i] for i in stay], [self.last[i] for i in stay]
+        self.model, self.last = [self.model[i] for i in stay], self.last[numbers]
         for ring in self.rings.values():
             ring.keep(numbers)
 
@@ -247,5 +234,5 @@ class SlicingWindows:
         index, of_span = {name: i for i, name in enumerate(state["slices"])}, dict(state["of_span"])
         longest = rings[max(of_span.items())[1]]
         seen = longest.rows[:, :, COLUMNS["seen"].start] > 0
-        last = np.where(seen, longest.bucket[:, None] * longest.bucket_ms, _NEVER).max(axis=0, initial=_NEVER).tolist()
+        last = np.where(seen, longest.bucket[:, None] * longest.bucket_ms, _NEVER).max(axis=0, initial=_NEVER)
         return cls(rings, of_span, index, list(state["model"]), last)

@@ -72,6 +72,9 @@ def test_any_blocks_in_any_order_against_a_sum_by_hand(
     blocks = [block(rows, model, partition) for partition, (model, rows) in enumerate(entries)]
     chance.shuffle(blocks)
     pane = merge(blocks, kept)
+    others = {model: c["sum"] for (name, model), c in of_model.items() if name == OTHER}
+    assert [(model, int(row[SEEN])) for model, row in pane.others[0]] == sorted(others.items())
+    of_model = defaultdict(Counter, {key: counted for key, counted in of_model.items() if key[0] != OTHER})
     assert pane.names == sorted({name for name, _ in of_model})
     for i, name in enumerate(pane.names):
         own = {model: counted for (of, model), counted in of_model.items() if of == name}
@@ -88,8 +91,15 @@ def test_any_blocks_in_any_order_against_a_sum_by_hand(
 
 
 def test_slices_without_windows_of_their_own_share_one() -> None:
-    pane = merge([block({"a": 1, "b": 2, "c": 4})], {"b"})
-    assert (pane.names, pane.rows[:, SEEN].tolist()) == ([OTHER, "b"], [5, 2])
+    blocks = [block({"a": 1, "b": 2, "c": 4}), block({OTHER: 8, "a": 16}, partition=1), block({OTHER: 32}, "new", 2)]
+    pane = merge(blocks, {"b"})
+    assert (pane.names, pane.rows[:, SEEN].tolist()) == (["b"], [2])
+    assert [(model, row[SEEN]) for model, row in pane.others[0]] == [(pane.models[0], 29), ("new", 32)]
+
+
+def test_what_they_share_is_a_slice_where_it_is_kept() -> None:
+    pane = merge([block({OTHER: 8}), block({OTHER: 1}, partition=1)], {OTHER})
+    assert (pane.names, pane.rows[:, SEEN].tolist(), pane.others) == ([OTHER], [9], [[]])
 
 
 def test_of_two_models_the_one_with_more_rows_keeps_its_sums_and_evidence_is_made_of_each() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.table import DAY_MS, Ints
-from schemas.pane_layout import PaneLayout
+from schemas.pane_layout import OTHER, PaneLayout
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.snapshot import pack, unpack
@@ -37,7 +37,7 @@ def pane(start: int, values: dict[int, int], model: str = "m") -> SlicingPanes:
     """A pane of slices named by a number, whose every column holds a value."""
     names = [str(i) for i in sorted(values)]
     rows = np.array([[values[int(n)]] * LAYOUT.width for n in names], dtype=np.int64).reshape(-1, LAYOUT.width)
-    return SlicingPanes("k", [start], [0, len(names)], names, [model] * len(names), rows, [])
+    return SlicingPanes("k", [start], [0, len(names)], names, [model] * len(names), rows, [], [[]])
 
 
 def played(panes: Panes, first: int = 0) -> Iterator[SlicingPanes]:
@@ -59,7 +59,14 @@ def joined(panes: list[SlicingPanes]) -> SlicingPanes:
     edges = np.cumsum([0, *(len(one.names) for one in panes)]).tolist()
     names, models = ([x for one in panes for x in getattr(one, name)] for name in ("names", "models"))
     return SlicingPanes(
-        "k", [one.starts_ms[0] for one in panes], edges, names, models, np.concatenate([one.rows for one in panes]), []
+        "k",
+        [one.starts_ms[0] for one in panes],
+        edges,
+        names,
+        models,
+        np.concatenate([one.rows for one in panes]),
+        [],
+        [],
     )
 
 
@@ -84,8 +91,8 @@ def test_totals_are_the_sum_over_each_span(panes: Panes) -> None:
         had = {
             of for at, of, _ in added if (start // windows.of_span[longest]) * windows.of_span[longest] - at < longest
         }
-        assert {name for name in windows.index if windows.has_events(name, start)} >= {*one.names}
-        assert {name for name in windows.index if windows.has_events(name, start)} <= had
+        idle = windows.idle(start)
+        assert {*one.names} <= {name for name, i in windows.index.items() if i not in idle} <= had
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,9 +153,9 @@ def test_a_gap_longer_than_the_span_empties_it() -> None:
     windows = windows_of(4)
     entered(windows, pane(0, {0: 5, 1: 6}))
     assert value(entered(windows, pane(PANE, {0: 7}))[1][4 * PANE]) == [12]
-    assert windows.has_events("1", PANE)
+    assert windows.idle(PANE).tolist() == []
     entered(windows, pane(50 * PANE, {}))
-    assert not windows.has_events("0", 50 * PANE)
+    assert windows.idle(50 * PANE).tolist() == [0, 1]
     assert value(entered(windows, pane(51 * PANE, {0: 2, 1: 3}))[1][4 * PANE]) == [2, 3]
 
 
@@ -184,7 +191,7 @@ def test_restored_windows_go_on_the_same(before: Panes, after: Panes) -> None:
     back = SlicingWindows.from_state(unpack(pack(windows.to_state())))
     for one in played(after, sum(gap for gap, _ in before) * PANE):
         start = one.starts_ms[0]
-        had = [[of.has_events(name, start) for name in of.index] for of in (windows, back)]
+        had = [of.idle(start).tolist() for of in (windows, back)]
         (index, totals), (of_back, expected) = entered(windows, one), entered(back, one)
         assert of_back.tolist() == index.tolist()
         assert all(np.array_equal(totals[span], expected[span]) for span in totals)
@@ -198,6 +205,40 @@ def test_ensure_gives_each_slice_one_index_for_good() -> None:
     assert [windows.ensure(name, "m") for name in ("b", "a", "b", "c", "a")] == [0, 1, 0, 2, 1]
     assert windows.model == ["m", "m", "m"]
     assert all(ring.rows.shape[1] >= 3 for ring in windows.rings.values())
+
+
+@settings(max_examples=40, deadline=None)
+@given(PANES, PANES, st.sets(st.integers(0, 5)))
+def test_slices_that_stay_go_on_the_same_and_the_places_of_others_are_empty(
+    before: Panes, after: Panes, leave: set[int]
+) -> None:
+    windows, whole = windows_of(6, 56), windows_of(6, 56)
+    for one in played(before):
+        entered(windows, one)
+        entered(whole, one)
+    gone = {str(i) for i in leave}
+    stay = np.array([i for name, i in windows.index.items() if name not in gone], dtype=np.int64)
+    windows.keep(stay)
+    assert {*windows.index} == {*whole.index} - gone
+    new, since = set[str](), windows_of(6, 56)
+    for one in played(after, sum(gap for gap, _ in before) * PANE):
+        (_, totals), (_, expected), (_, fresh) = (entered(of, one) for of in (windows, whole, since))
+        for i, name in enumerate(one.names):
+            other = fresh if name in gone else expected
+            assert all(np.array_equal(totals[span][i], other[span][i]) for span in totals), name
+        new |= {*one.names}
+    assert {*windows.index} == ({*whole.index} - gone) | new
+    assert pack(SlicingWindows.from_state(unpack(pack(windows.to_state()))).to_state()) == pack(windows.to_state())
+
+
+def test_where_there_is_no_room_the_names_of_others_change_nothing() -> None:
+    windows = windows_of(4)
+    entered(windows, pane(0, {0: 5, 1: 6}))
+    assert windows.has_room(["0", "1"], "m", 3)
+    assert windows.has_room(["0", OTHER], "m", 3)
+    assert not windows.has_room(["0", "2"], "m", 3), "it would get a place"
+    assert windows.has_room(["0", "2"], "m", 2), "there is none left"
+    assert not windows.has_room(["0"], "n", 2), "another model"
 
 
 def test_a_ring_grows_by_more_than_one_slice_at_a_time() -> None:
