@@ -11,7 +11,7 @@ import msgspec
 from flowlib.table import Floats, Ints
 from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
 from schemas.pane_layout import ALPHAS, log_prob_mean_sd
-from schemas.records import Alert, EventAnomaly, ModelNotice, RetrainRequest
+from schemas.records import EventAnomaly, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point
 from stream_app.stages.summary import COLUMNS
@@ -80,46 +80,6 @@ def pit_points(config: Config, partition: int, end_ms: int, model_id: str, count
         bins: list[tuple[str, Field]] = [(f"h{b:02d}", n) for b, n in enumerate(row)]
         points.append(Point("pit", tags, end_ms, (*bins, ("model_id", model_id))))
     return points
-
-
-def alert_points(alerts: Iterable[Alert]) -> list[Point]:
-    """Points of alerts, at the panes they speak of."""
-    return [_alert_point(alert, alert.pane_end_ms, ()) for alert in alerts]
-
-
-def intake_point(alert: Alert, source: str, time_ms: int) -> Point:
-    """Point of an alert of SCORE.
-
-    Args:
-        alert: of no slice: what tells it from others of its rule is where it comes from.
-        source: source partition, kind of bad rows, and reason.
-        time_ms: how far the partition was; several alerts may speak of one pane.
-    """
-    return _alert_point(alert, time_ms, (("source", source),))
-
-
-def _alert_point(alert: Alert, time_ms: int, source: tuple[tuple[str, str], ...]) -> Point:
-    tags = (
-        ("rule", alert.rule),
-        ("slice", alert.slice),
-        ("slicing", alert.slicing),
-        *source,
-        ("state", alert.state),
-        ("stream", alert.stream),
-    )
-    fields: tuple[tuple[str, Field], ...] = (
-        ("id", alert.id),
-        ("kind", alert.kind),
-        ("detector", alert.detector),
-        ("statistic", alert.statistic),
-        ("threshold", alert.threshold),
-        ("evidence", alert.evidence),
-        ("summary", alert.summary),
-        ("blame", _json(alert.blame)),
-        ("opened_pane_ms", alert.opened_pane_ms),
-        ("model_id", alert.model_id),
-    )
-    return Point("alerts", tags, time_ms, fields)
 
 
 def incident_point(record: Incident, time_ms: int | None = None) -> Point:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.codecs import decode_event
-from schemas.records import Alert, DeadLetter
+from schemas.incidents import Incident
+from schemas.records import DeadLetter
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
@@ -71,13 +72,13 @@ class Score:
 
 
 def _others(messages: list[Outgoing]) -> list[Outgoing]:
-    """All but what is said of refused rows: their dead letters, and alerts that there are many."""
+    """All but what is said of refused rows: their dead letters, and incidents of many."""
     return [message for message in messages if message.role != "dead_letters" and not _is_of_intake(message)]
 
 
 def _is_of_intake(message: Outgoing) -> bool:
     record = decode_event(message.value, message.headers) if message.role == "signals" else None
-    return isinstance(record, Alert) and record.rule == RULE
+    return isinstance(record, Incident) and record.rules == [RULE]
 
 
 class Watch:

@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.codecs import decode_event
-from schemas.records import Alert, DeadLetter
+from schemas.incidents import Incident
+from schemas.records import DeadLetter
 from stream_app.config import Config
 from stream_app.models.loading import scored_by
 from stream_app.offline.replay import LocalRun
@@ -116,9 +117,9 @@ def _one_by_one(config: Config, sent: list[Sent]) -> tuple[LocalRun, int, list[t
 
 
 def _fault(signal: Outgoing) -> str:
-    """The detector of an alert that opens and is about the data, or ""."""
+    """The detector of an incident that opens and is about the data, or ""."""
     record = decode_event(signal.value, signal.headers)
-    opens = isinstance(record, Alert) and record.kind == "fault" and record.state == "open"
+    opens = isinstance(record, Incident) and record.kind == "fault" and record.state == "open"
     return record.detector if opens else ""
 
 
