@@ -12,6 +12,9 @@ from stream_app.console import people, threads
 from stream_app.console.queries import Points
 from stream_app.console.rows import Row
 
+STEPS_MAX = 240
+"""Steps of a curve."""
+
 CURVES_MAX = 5
 """Slices of an incident that are drawn."""
 
@@ -73,17 +76,27 @@ def _curves(points: Points, record: Incident, from_ms: int, to_ms: int) -> list[
 
 
 def _curve(slicing: str, name: str, panes: Sequence[Row]) -> Row:
+    """A slice's panes, several in one where there are more than can be told apart."""
+    step = -(-len(panes) // STEPS_MAX) or 1
+    steps = [panes[at : at + step] for at in range(0, len(panes), step)]
     return {
         "slicing": slicing,
         "slice": name,
-        "t": [row["time_ms"] for row in panes],
-        "log_prob": [row.get("log_prob_mean") for row in panes],
-        "events": [row.get("seen") for row in panes],
-        "missing": [_missing(row) for row in panes],
-        "model_id": [row["model_id"] for row in panes],
+        "t": [rows[-1]["time_ms"] for rows in steps],
+        "log_prob": [_mean(rows, "log_prob_mean", "scored") for rows in steps],
+        "events": [_mean(rows, "seen") for rows in steps],
+        "missing": [_of_seen(rows) for rows in steps],
+        "model_id": [rows[-1]["model_id"] for rows in steps],
     }
 
 
-def _missing(row: Row) -> float | None:
-    seen = row.get("seen", 0)
-    return row["missing"] / seen if seen else None
+def _mean(rows: Sequence[Row], name: str, weight: str = "") -> float | None:
+    """The mean of a field over panes of the last one's model that have it."""
+    known = [row for row in rows if row.get(name) is not None and row["model_id"] == rows[-1]["model_id"]]
+    total = sum(row[weight] if weight else 1 for row in known)
+    return sum(row[name] * (row[weight] if weight else 1) for row in known) / total if total else None
+
+
+def _of_seen(rows: Sequence[Row]) -> float | None:
+    seen = sum(row["seen"] for row in rows)
+    return sum(row["missing"] for row in rows) / seen if seen else None

@@ -218,6 +218,19 @@ def test_the_picture_begins_two_weeks_before_it(client: httpx.Client) -> None:
     assert client.get("/api/incident", params={"id": "fault-2"}).json()["measure"] == "events"
 
 
+def test_a_long_curve_has_the_means_of_several_panes(tmp_path: Path) -> None:
+    """Of one slice for as long as it lasted, and as long before."""
+    path, panes = tmp_path / "store.sqlite", 2 * picture.STEPS_MAX + 2
+    write_long_store(path, panes)
+    tell(path, made_incident(STREAM, DRIFTED, START_MS, START_MS + panes * PANE_MS, id="long"))
+    found = Store(path, STREAM).incident("long")
+    assert found is not None
+    (curve,) = found["curves"]
+    assert curve["t"] == [START_MS + min(k, panes) * PANE_MS for k in range(3, panes + 3, 3)]
+    assert set(curve["events"]) == {24.0}
+    assert curve["log_prob"] == pytest.approx([curve["log_prob"][0]] * len(curve["t"]))
+
+
 def test_of_many_slices_some_are_drawn(many: Path) -> None:
     names = [f"device-{k:03d}" for k in range(9)]
     tell(many, opened(id="some", slices=names), opened(id="all", slices=["__all__"]))

@@ -62,7 +62,7 @@ _OPEN = [
         *(
             "critical",
             "▲ drift",
-            "since 2013-03-20 18:00 UTC, 20 days",
+            "began 2013-03-20 18:00 UTC, open for 20 days",
             "acknowledged by Li",
             DRIFTED,
             "33 % of the events",

@@ -68,13 +68,13 @@ function hatch(u, from, to, stroke) {
 
 const BANDS = [["silenced", "--chance"], ["info", "--info-band"], ["warning", "--warn-band"], ["critical", "--bad-band"]];
 
-// Time in incidents: those that overlap are one band, or the tint would add up.
+// Time in which people knew of incidents: those that overlap are one band, or the tint would add up.
 function bands(spans, end) {
   const joined = [];
-  for (const i of [...spans].sort((a, b) => a.since_ms - b.since_ms)) {
+  for (const i of [...spans].sort((a, b) => a.opened_ms - b.opened_ms)) {
     const last = joined[joined.length - 1], to = i.end_ms ?? end;
-    if (last && i.since_ms <= last[1]) last[1] = Math.max(last[1], to);
-    else joined.push([i.since_ms, to]);
+    if (last && i.opened_ms <= last[1]) last[1] = Math.max(last[1], to);
+    else joined.push([i.opened_ms, to]);
   }
   return joined;
 }
@@ -151,7 +151,7 @@ function put(id, options, data, say) {
 const moments = (seconds) => utc(seconds, { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 
 function nameIncidents(detail, seconds) {
-  return detail.incidents.filter((i) => i.since_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity))
+  return detail.incidents.filter((i) => i.opened_ms <= seconds * 1000 && seconds * 1000 <= (i.end_ms ?? Infinity))
     .map((i) => ` · ${KIND[i.kind]}: ${i.says}`).join("");
 }
 
@@ -230,7 +230,7 @@ function drawPicture(found, end) {
   if (!curves.length) return;
   const tables = curves.map((c) => (measure === "log_prob" ? broken(c) : [c.t.map((ms) => ms / 1000), c[measure]]));
   const data = uPlot.join(tables), xs = data[0];
-  const edges = [{ at: span.since_ms / 1000, text: "since", stroke: colour("--soft"), dash: [2, 3] },
+  const edges = [{ at: Math.max(span.since_ms / 1000, xs[0]), text: "since", stroke: colour("--soft"), dash: [2, 3] },
     { at: span.opened_ms / 1000, text: "opened", stroke: colour("--bad"), dash: [] },
     ...(span.end_ms === null ? [] : [{ at: span.end_ms / 1000, text: "ended", stroke: colour("--good"), dash: [] }])];
   const range = measure === "log_prob" ? heights(data.slice(1).flat().filter((y) => y !== undefined))

@@ -21,7 +21,8 @@ function showWhole(found, overview, choose) {
 
 function showHead({ line: i, record: r }, overview, choose) {
   const fact = (name, ...words) => make("div", {}, make("dt", {}, name), make("dd", {}, ...words));
-  const lasted = i.end_ms === null ? `open for ${ageWords(overview.time_ms - i.since_ms)}` : `${i.ended}, ${moment(i.end_ms)} UTC`;
+  const wide = (name, words) => make("div", { class: "wide" }, make("dt", {}, name), make("dd", {}, words));
+  const lasted = i.end_ms === null ? `open for ${ageWords(overview.time_ms - i.opened_pane_ms)}` : `${i.ended}, ${moment(i.end_ms)} UTC`;
   $("incident-head").className = `panel incident ${i.silenced ? "silenced" : i.severity}`;
   $("incident-head").replaceChildren(
     make("p", { class: "facts" }, badge(i), " ", make("span", { class: "kind" }, kindWords(i)), make("span", { class: "soft" }, ` ${lasted}`)),
@@ -31,8 +32,8 @@ function showHead({ line: i, record: r }, overview, choose) {
       fact("Acknowledged", r.acked_by ? `by ${r.acked_by}` : "by nobody"),
       ...(r.silenced_by ? [fact("Silenced", `by silence ${shortId(r.silenced_by)}`)] : []),
       fact("Rules", r.rules.join(", ")), fact("Model", r.model_id || "none", ...(r.successor_id ? [`, then ${r.successor_id}`] : [])),
-      fact("Evidence", `${r.evidence ? `${r.evidence}: ` : ""}${figure(r.statistic)}; it opened at ${figure(r.threshold)}`), fact("Events since", count(r.events)),
-      fact("Promise", r.promise || "none"), ...(r.next ? [fact("What happens next", r.next)] : []),
+      wide("Evidence", `${r.evidence ? `${r.evidence}: ` : ""}${figure(r.statistic)}; it opened at ${figure(r.threshold)}`), fact("Events since", count(r.events)),
+      wide("Promise", r.promise || "none"), ...(r.next ? [wide("What happens next", r.next)] : []),
       ...(r.marks.length ? [fact("Near its beginning", r.marks.map((m) => `${m.text} (${m.by}, ${moment(m.at_ms)})`).join("; "))] : []),
       fact("Id", make("code", {}, r.id))),
     answering(i, links(r.links)));

@@ -11,6 +11,10 @@ const opened = () => new URLSearchParams(location.hash.slice(1)).get("incident")
 function figure(x) {
   if (x === null || x === undefined) return "–";
   const size = Math.abs(x);
+  if (size >= 1e7) {
+    const [digits, power] = x.toExponential(1).split("e+");
+    return `${digits} · 10${[...power].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}`;
+  }
   if (size >= 1000) return Math.round(x).toLocaleString("en");
   return String(Number(x.toPrecision(3)));
 }
@@ -72,7 +76,7 @@ function showFilters(o, choose, hushed) {
 function card(i, o, choose) {
   return make("article", { class: `incident ${i.silenced ? "silenced" : i.severity}`, "data-id": i.id },
     make("p", { class: "facts" }, badge(i), " ", make("span", { class: "kind" }, kindWords(i)),
-      make("span", { class: "soft" }, ` since ${moment(i.since_ms)} UTC, ${ageWords(o.time_ms - i.since_ms)}`),
+      make("span", { class: "soft" }, ` began ${moment(i.since_ms)} UTC, open for ${ageWords(o.time_ms - i.opened_pane_ms)}`),
       ...(i.acked_by ? [make("span", { class: "soft" }, ` · acknowledged by ${i.acked_by}`)] : []),
       ...(o.verdicts[i.id] ? [make("span", { class: "soft" }, ` · said to be ${VERDICTS[o.verdicts[i.id]] ?? o.verdicts[i.id]}`)] : [])),
     make("h3", {}, link(i)), members(i, choose), ...figures(i.findings, i.more_findings),
@@ -127,7 +131,7 @@ function showStrange({ strange }) {
   $("strange-hint").textContent = `In no incident. While nothing changes ${figure(strange[0].per_day)} a day are expected to be told, or fewer.`;
   $("strange-events").replaceChildren(...strange.map((s) => make("li", {}, make("span", { class: "soft" }, `${moment(s.pane_end_ms)} · `), s.summary,
     ...s.events.slice(0, 3).map((e) => make("small", {}, `${nameOf({ slicing: "x", slice: e.slice })}, ${moment(e.event_time_ms)}: ${place(e)}, p = ${e.p_value.toPrecision(2)}`)),
-    answering({ id: s.id, end_ms: s.pane_end_ms, acked_by: "" }, []))));
+    acting.ready ? answering({ id: s.id, end_ms: s.pane_end_ms, acked_by: "" }, []) : make("small", {}, make("code", {}, `driftflow feedback ${shortId(s.id)} useful|noise`)))));
 }
 
 const place = ({ topic, partition, offset }) => `${topic}, partition ${partition}, offset ${offset}`;
