@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.live import Live
 
 from stream_app.config import Config, load
+from stream_app.console.acting import Desk
 from stream_app.console.answers import Store
 from stream_app.console.server import start_in_thread
 from stream_app.demo.children import Children, TrainerLine
@@ -40,6 +41,7 @@ from stream_app.kafka.produce import produce_file
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys import signing_key
+from stream_app.models.keys.commands import new_key
 from stream_app.models.registry import Registry
 
 DATA = "beijing_air_2013.csv.gz"
@@ -164,7 +166,9 @@ class Demo:
         return config
 
     def _start_console(self) -> None:
-        handle = start_in_thread(Store.of(self.config), port=self._options["console_port"])
+        new_key(self.config, "operator")  # the page takes answers then, as a person's own console does
+        desk = Desk(self.config)
+        handle = start_in_thread(Store.of(self.config), port=self._options["console_port"], desk=desk)
         self._stack.callback(handle.stop)
         self.console_url = handle.url
 

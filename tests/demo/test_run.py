@@ -144,6 +144,14 @@ def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
     assert demo._newest_model_is_in_service()
 
 
+def test_the_page_takes_answers(demo: Demo, tmp_path: Path) -> None:
+    with demo._stack:
+        demo._start_console()
+        assert demo.console_url.startswith("http://127.0.0.1:")
+        assert (tmp_path / "keys" / "operator.pem").exists()
+        assert (tmp_path / "keys" / "operator.pub").exists()
+
+
 def test_it_ends_with_what_a_person_wants_to_know(demo: Demo) -> None:
     facts, text = demo._facts, io.StringIO()
     facts.messages = [incident("a"), incident("b"), incident("b", number=2, state="resolve", reason="ended")]
