@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from stream_app.stages.judge.heard import MEAN, Heard, Key, Sums, size_sd
+from stream_app.stages.judge.heard import MEAN, Heard, Sums, size_sd
 
 FINDINGS_MAX = 5
 """Causes that a message has figures of."""
@@ -40,18 +40,25 @@ class Pooled:
 
 
 def pool(members: Iterable[Heard]) -> list[Pooled]:
-    """The causes of all members that carry weight, the largest first, :data:`FINDINGS_MAX` at most."""
-    found: dict[tuple[object, ...], Sums] = {}
-    slices: dict[tuple[object, ...], set[Key]] = {}
+    """The causes of all members that carry weight, :data:`FINDINGS_MAX` at most: those that members name first, then
+    the largest.
+    """
+    found: dict[_Cause, Sums] = {}
+    slices: dict[_Cause, set[tuple[str, str]]] = {}
+    first: dict[_Cause, float] = {}
     for member in members:
         for cause in member.causes:
-            if cause.weight > 0 or cause is member.causes[0]:
+            if cause.weight > 0 or cause.first:
                 key = (*cause.key, cause.direction)
                 _add(found.setdefault(key, _none_of(cause)), cause)
-                slices.setdefault(key, set()).add(("", *member.key[1:]))
-    largest = sorted(found, key=lambda key: (-found[key].weight, key))[:FINDINGS_MAX]
+                slices.setdefault(key, set()).add(member.key[1:])
+                first[key] = first.get(key, 0.0) + (max(cause.weight, 1.0) if cause.first else 0.0)
+    largest = sorted(found, key=lambda key: (-first[key], -found[key].weight, key))[:FINDINGS_MAX]
     total = sum(found[key].weight for key in largest) or 1.0
     return [_pooled(found[key], total, len(slices[key])) for key in largest]
+
+
+_Cause = tuple[str, int, tuple[str, ...], str]
 
 
 def _none_of(cause: Sums) -> Sums:

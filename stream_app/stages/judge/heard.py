@@ -30,6 +30,7 @@ class Sums(msgspec.Struct):
 
     Attributes:
         weight: log evidence when it was last named; 0 where others have come before it.
+        first: it is the one to name first: the simplest of those that explain it.
         counted: events, seen, expected, and events times the variance of one.
         waiting: the same of panes that may be after the change.
     """
@@ -42,6 +43,7 @@ class Sums(msgspec.Struct):
     unit: str
     says: str
     weight: float
+    first: bool = False
     counted: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
     waiting: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
 
@@ -191,10 +193,12 @@ class Heard(msgspec.Struct):
             if first.name not in self.names and len(self.names) < NAMES_MAX:
                 self.names.append(first.name)
             for known in self.causes:
-                known.weight = 0.0
+                known.weight, known.first = 0.0, False
         for cause in causes:
             self._sums(cause).take(cause, counts)
-        self.causes = sorted(self.causes, key=lambda of: (-of.weight, of.key))[:CAUSES_KEPT]
+        if counts:
+            self._sums(causes[0]).first = True
+        self.causes = sorted(self.causes, key=lambda of: (not of.first, -of.weight, of.key))[:CAUSES_KEPT]
         self.largest_sd = max(
             [self.largest_sd, *(abs(size) for of in self.causes if (size := size_sd(of)) is not None)]
         )

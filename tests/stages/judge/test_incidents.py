@@ -366,7 +366,7 @@ class _Playing:
         return said
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_STEPS)
 def test_neither_the_order_of_candidates_nor_a_restart_changes_anything(steps: list[Step]) -> None:
     plain, restored, turned = _Playing(), _Playing(restoring=True), _Playing(turned=True)
@@ -374,7 +374,7 @@ def test_neither_the_order_of_candidates_nor_a_restart_changes_anything(steps: l
         assert plain.play(step) == restored.play(step) == turned.play(step)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_STEPS)
 def test_threads_hold_together_whatever_happens(steps: list[Step]) -> None:
     playing, numbers, ended = _Playing(), dict[str, int](), set[str]()
