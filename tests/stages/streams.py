@@ -14,6 +14,7 @@ import numpy as np
 from flowlib.density import Density
 from flowlib.table import Table
 from stream_app.config import Config, parse
+from stream_app.offline.replay import Downstream
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Activated, Decision
 from stream_app.stages.outputs import Outgoing, Outputs
@@ -29,10 +30,7 @@ RULES: dict[str, Any] = {
         "resolve": 0.01,
         "retrain": True,
     },
-    "fault": {
-        "detectors": ["missing", "stuck", "silence", "volume"],
-        "resolve": 0.01,
-    },
+    "fault": {"detectors": ["missing", "stuck", "silence", "volume"], "resolve": 0.01},
     "step": {"detectors": ["page_hinkley"], "options": {"threshold": 3.0, "hold": 2}},
 }
 
@@ -176,6 +174,14 @@ def watch_all(made: Pipeline, q: int, messages: Sequence[Outgoing], first: int =
         out.messages += step.messages
         out.points += step.points
         out.refused += step.refused
+    return out
+
+
+def judge_all(made: Pipeline, sent: Iterable[Outgoing]) -> Outputs:
+    """All that SCORE has sent, through WATCH and JUDGE."""
+    out = Outputs()
+    made.open_judge()
+    out.points += Downstream(made, out.messages.append).take(sent)
     return out
 
 

@@ -1,4 +1,4 @@
-"""A column of 1.77·10⁹ ± 20, a time or an id: what moves in it is seen from the body of an event to the alert."""
+"""A column of 1.77·10⁹ ± 20, a time or an id: what moves in it is seen from the body of an event to the incident."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 from schemas.codecs import decode_event
-from schemas.records import Alert, EventAnomaly
+from schemas.incidents import Incident
+from schemas.records import EventAnomaly
 from tests.stages import streams
-from tests.stages.streams import CATEGORIES, NUMERIC, PANE, channels, config, held_out, pipeline, score_all, table
+from tests.stages.streams import CATEGORIES, NUMERIC, PANE, config, held_out, judge_all, pipeline, score_all, table
 
 OFFSET, SCALE = 1.77e9, 20.0
 RULES = {
-    "drift": {"detectors": ["location", "variation"], "open": 1000.0, "resolve": 10.0},
-    "fault": {"detectors": ["unit", "stuck"], "open": 1000.0, "resolve": 10.0},
+    "drift": {"detectors": ["location", "variation"], "resolve": 0.01},
+    "fault": {"detectors": ["unit", "stuck"], "resolve": 0.01},
 }
 
 
@@ -50,14 +51,14 @@ def bodies(x: Any) -> list[bytes | None]:
 
 
 def told(model: Density, values: list[bytes | None]) -> tuple[set[tuple[str, str]], list[EventAnomaly]]:
-    """``(detector, feature)`` of the alerts that open, and the anomalies."""
-    made = pipeline(config(rules=RULES), [model])
-    scored = channels(score_all(made, 0, values, [100]).messages)
-    alerts = [streams.watch_all(made, q, scored["partials", q]).messages for q in (0, 1) if ("partials", q) in scored]
-    records = [decode_event(m.value, m.headers) for part in [*alerts, scored["signals", 0]] for m in part]
-    opened = [one for one in records if isinstance(one, Alert) and one.state == "open"]
+    """``(detector, feature)`` of what the incidents are made of, and the anomalies."""
+    made = pipeline(config(rules=RULES, event_rule={"alpha": 0.01, "publish": True}), [model])
+    scored = score_all(made, 0, values, [100]).messages
+    sent = [one for one in [*scored, *judge_all(made, scored).messages] if one.role == "signals"]
+    records = [decode_event(one.value, one.headers) for one in sent]
+    incidents = [one for one in records if isinstance(one, Incident)]
     anomalies = [one for one in records if isinstance(one, EventAnomaly)]
-    return {(one.detector, blame.feature) for one in opened for blame in one.blame[:1]}, anomalies
+    return {(member.detector, member.feature) for one in incidents for member in one.members}, anomalies
 
 
 def test_it_is_not_told_to_be_always_the_same(far: Density) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from flowlib.density import Density
-from schemas.records import Activation, Alert, EventAnomaly, ModelNotice, RetrainRequest, record_id
+from schemas.incidents import Incident, StrangeEvents
+from schemas.records import Activation, EventAnomaly, ModelNotice, RetrainRequest, record_id
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.outputs import Outgoing, Point
-from stream_app.stages.points import anomaly_points, model_point, retrain_point
+from stream_app.stages.points import anomaly_points, model_point
 from stream_app.stages.score.state import ScoreState
-from tests.stages.streams import bodies, channels, config, cut, event, pipeline, raw, score_all, watch_all
+from tests.stages.streams import bodies, config, cut, event, judge_all, pipeline, raw, score_all
 from tests.stages.test_pipeline import records
 
 
@@ -31,18 +32,15 @@ def story(model: Density, seed: int) -> tuple[list[Point], list[Outgoing]]:
     """What two source partitions of a stream that drifts come to: all points and signals. It has no gaps, or it would
     be a fault of the data as well, and no model would be asked for.
     """
-    cfg = config(topics={"partitions": 4}, retrain={"min_slices": 1})
+    cfg = config(topics={"partitions": 4}, retrain={"min_slices": 1}, event_rule={"alpha": 0.01, "publish": True})
     made, points, messages = pipeline(cfg, [model], sources=2), list[Point](), list[Outgoing]()
     for p in range(2):
         out = score_all(made, p, bodies(seed + p, 3_000, 40_000, gaps=False), [400])
         points += out.points
         messages += out.messages
-    by_channel = channels(messages)
-    for q in range(4):
-        out = watch_all(made, q, by_channel["partials", q], size=50)
-        points += out.points
-        messages += out.messages
-    return points, [message for message in messages if message.role == "signals"]
+    out = judge_all(made, messages)
+    messages += out.messages
+    return [*points, *out.points], [message for message in messages if message.role == "signals"]
 
 
 def test_a_store_holds_every_signal_and_every_point_of_a_run(model: Density, tmp_path: Path) -> None:
@@ -53,8 +51,9 @@ def test_a_store_holds_every_signal_and_every_point_of_a_run(model: Density, tmp
     assert held == Counter(point.measurement for point in points), f"seed {seed}"
     told = Counter(type(record) for record in records(signals))
     assert held["anomalies"] == told[EventAnomaly] > 100, f"seed {seed}"
-    assert held["alerts"] == told[Alert] > 2, f"seed {seed}"
-    assert held["retrains"] == told[RetrainRequest] > 1, f"seed {seed}"
+    assert held["incidents"] == told[Incident] > 1, f"seed {seed}"
+    assert held["strange_events"] == told[StrangeEvents], f"seed {seed}"
+    assert held["retrains"] == told[RetrainRequest] >= 1, f"seed {seed}"
     assert held["activations"] == told[Activation] == 2, f"seed {seed}"
     assert min(held["counters"], held["windows"]) > 50, f"seed {seed}"
 
@@ -70,7 +69,7 @@ def at_once(seed: int, n: int) -> list[bytes | None]:
 def test_strange_events_of_one_millisecond_keep_a_point_each(model: Density, tmp_path: Path) -> None:
     seed = random.randrange(10**6)
     print("seed", seed)
-    made = pipeline(config(), [model], sources=2)
+    made = pipeline(config(event_rule={"alpha": 0.01, "publish": True}), [model], sources=2)
     outs = [score_all(made, p, at_once(seed + p, 200), [64]) for p in range(2)]
     points = [point for out in outs for point in out.points]
     told = [record for out in outs for record in records(out.messages) if isinstance(record, EventAnomaly)]
@@ -108,15 +107,8 @@ def anomaly(partition: int, offset: int) -> EventAnomaly:
     )  # fmt: skip
 
 
-def request(partition: int) -> RetrainRequest:
-    return RetrainRequest(
-        id=record_id("request", partition), stream="s", reason="drift", slices=["north"], alerts=[], model_id="m",
-        requested_pane_ms=5_000, train=[], calibrate_from_ms=0,
-    )  # fmt: skip
-
-
 def test_what_many_writers_say_of_the_same_pane_is_all_kept(tmp_path: Path) -> None:
-    """Fifty partials partitions ask in one pane, fifty source partitions see one slice, fifty models are judged."""
+    """Fifty source partitions see one slice, fifty models are judged."""
     notices = [
         ModelNotice(
             model_id=f"refused-{i}", stream="s", status="refused", parent_id="", request_id=f"r{i}", created_ms=5_000,
@@ -124,7 +116,6 @@ def test_what_many_writers_say_of_the_same_pane_is_all_kept(tmp_path: Path) -> N
         )
         for i in range(50)
     ]  # fmt: skip
-    points = [retrain_point(request(q), q) for q in range(50)]
-    points += anomaly_points([anomaly(p, p) for p in range(50)], [0] * 50)
+    points = anomaly_points([anomaly(p, p) for p in range(50)], [0] * 50)
     points += [model_point(notice) for notice in notices]
-    assert stored(tmp_path, points) == Counter(retrains=50, anomalies=50, models=50)
+    assert stored(tmp_path, points) == Counter(anomalies=50, models=50)
