@@ -21,7 +21,7 @@ ALPHAS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5)
 """Levels at which p-values are counted (``p <= α``)."""
 
 OTHER = "__other__"
-"""Slice of the events whose own slice came after ``windows.max_slices`` others."""
+"""Slice of the events whose own slice has no place among the ``windows.max_slices``."""
 
 TOGETHER = "__all__"
 """Slice of what is about the sum of all slices."""
