@@ -82,14 +82,15 @@ class Groups:
             if of.names:
                 points += self._enter(of, pane.end_ms)
         for (rule, slicing), mixture in self._mixtures.items():
-            sums = self._sums(pane, rule, slicing)
+            sums = self._sums(pane, rule, slicing) if slicing in counts.groups[rule] else []
             parts = self._parts(panes[slicing], references)
+            if not (sums or parts or len(mixture.followed)):
+                continue
             for _ in mixture.update(parts, parts, len(_NAMES)):
                 pass
-            if slicing in counts.groups[rule]:
-                for of_model in sums:
-                    reference = references[of_model.model_id][self._slicing(slicing)]
-                    mixture.add_group(_ALL, reference, of_model.sums, pane.end_ms)
+            for of_model in sums:
+                reference = references[of_model.model_id][self._slicing(slicing)]
+                mixture.add_group(_ALL, reference, of_model.sums, pane.end_ms)
             model = max((of.model_id for of in sums), default=service)
             candidates += self._candidates(rule, slicing, mixture, pane, references, counts, model)
         return candidates, points
