@@ -153,6 +153,7 @@ class _Rows:
         self._make_time = cell_maker(literal(event.time_field), event)
         self._parse_time: Callable[[Any], int] = time_parser(event)
         self._time = header.names.index(literal(event.time_field))
+        self._may_be_shown = not event.sensitive
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
         lines, width, delimiter = self._lines, len(self._header.names), self._header.delimiter
@@ -170,7 +171,7 @@ class _Rows:
             if len(cells) == width:
                 yield number, cells
             elif line.strip():
-                wrong = f"{len(cells)} cells, the header has {width}: {line.strip()[:_SHOWN_CHARS]!r}"
+                wrong = f"{len(cells)} cells, the header has {width}{self._shown(line)}"
                 self._report.unreadable(number, "another number of cells than the header", wrong)
 
     def _quoted(self, line: str) -> list[str] | None:
@@ -193,9 +194,13 @@ class _Rows:
         if len(cells) == len(self._header.names):
             self._lines.skip(taken)
             return cells
-        wrong = f"a quote that is not closed, or not at the end of its cell: {line.strip()[:_SHOWN_CHARS]!r}"
+        wrong = f"a quote that is not closed, or not at the end of its cell{self._shown(line)}"
         self._report.unreadable(number, "quotes that do not fit", wrong)
         return None
+
+    def _shown(self, line: str) -> str:
+        """The beginning of a line, as the end of a sentence; nothing where any of its values may be sensitive."""
+        return f": {line.strip()[:_SHOWN_CHARS]!r}" if self._may_be_shown else ""
 
     def _is_row(self, line: str) -> bool:
         """Whether a line is a row by itself: then no quote before it goes on in it."""

@@ -7,12 +7,13 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_app.errors import DriftflowError
-from stream_app.event_files import read_rows
+from stream_app.event_files import Report, read_rows
 from tests.event_files.files import ROWS, config, read, said, write
 
 HEADER = "at,shop,x"
@@ -59,6 +60,18 @@ def test_newlines_within_quotes_belong_to_the_row_and_lines_are_counted_on(tmp_p
     events, report = read(write(tmp_path / "e.csv", text))
     assert [event["shop"] for event in events] == ['a\r\nb\n\nc, "d"', "e\n"]
     assert said(report) == [(CELLS, 2, "line 6: 2 cells, the header has 3: '2026-01-02,s'")]
+
+
+def test_no_row_is_shown_where_its_values_may_be_sensitive(tmp_path: Path) -> None:
+    cfg = config()
+    cfg = msgspec.structs.replace(cfg, event=msgspec.structs.replace(cfg.event, sensitive=["x"]))
+    report = Report()
+    file = write(tmp_path / "e.csv", lines(*ROWS[:5], "2026-01-02,s,secret,secret", '2026-02-01,"secret,1'))
+    assert len(list(read_rows(file, cfg, report))) == 5
+    assert [why for _, _, why in said(report)] == [
+        "line 7: 4 cells, the header has 3",
+        "line 8: a quote that is not closed, or not at the end of its cell",
+    ]
 
 
 def test_a_quote_that_opens_on_the_last_row_is_told(tmp_path: Path) -> None:
