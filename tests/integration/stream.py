@@ -28,7 +28,7 @@ from stream_app.kafka.reading import end_of, read_to_end
 from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import ensure_topics, prepare
 from stream_app.stages.decisions import DECODER
-from stream_app.stages.partitioning import partition_for
+from stream_app.stages.partitioning import judge_signals, partition_for, trainer_signals
 from stream_app.trainer.publishing import publish_registry
 from stream_app.worker.status import read_status
 
@@ -42,7 +42,9 @@ stream = "air"
 [topics]
 events = "{name}.events"
 partials = "{name}.partials"
+evidence = "{name}.evidence"
 signals = "{name}.signals"
+actions = "{name}.actions"
 models = "{name}.models"
 dead_letters = "{name}.dead-letters"
 partitions = 4
@@ -72,6 +74,10 @@ warm_steps = 50
 max_alarm_ratio = 50.0
 [retrain]
 cooldown = "14d"
+[event_rule]
+publish = true
+[alerts]
+false_incidents_per_month = 20.0
 """
 
 
@@ -105,14 +111,14 @@ def _body(record: Any) -> dict[str, Any]:
 
 
 def as_lines(signals: dict[int, list[Signal]]) -> Lines:
-    """The workers' signals as ``driftflow score --signals`` writes them; the last partition is the trainer's."""
+    """The workers' signals as ``driftflow score --signals`` writes them: of a stream with four partials partitions."""
     return {
         partition: [
             {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
             for headers, value in signals[partition]
         ]
         for partition in signals
-        if partition < 8
+        if partition != trainer_signals(4)
     }
 
 
@@ -228,10 +234,11 @@ class Stream:
             time.sleep(0.1)
 
     def wait_until_done(self) -> None:
-        """Everything scored, then everything watched, as the group has committed it on the broker."""
+        """Everything scored, then watched, then judged, as the group has committed it on the broker."""
         topics = self.config.topics
         self.wait(lambda: self.uncommitted(topics.events) == 0, f"{self.sent} events")
         self.wait(lambda: self.uncommitted(topics.partials) == 0, "WATCH to be done")
+        self.wait(lambda: self.uncommitted(topics.evidence) == 0, "JUDGE to be done")
 
     def uncommitted(self, topic: str) -> int:
         """Records of a topic that the workers have not acknowledged: what is acknowledged is sent, spooled and saved.
@@ -270,6 +277,12 @@ class Stream:
     def signals(self) -> dict[int, list[Signal]]:
         """See :func:`signals_of`."""
         return signals_of(self.config)
+
+    def told(self) -> list[str]:
+        """Ids of what JUDGE has told, in order, as often as the broker has them."""
+        place = judge_signals(self.config.topics.partitions)
+        messages = [message for message in read_signals(self.config) if message.partition == place]
+        return [dict(message.headers)["ce_id"].decode() for message in messages]
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Dead letters, each id once."""

@@ -16,7 +16,7 @@ from kafka.admin import KafkaAdminClient
 from stream_app.config import load
 from stream_app.disk import read_lines
 from stream_app.stages.decisions import DECODER, Joined
-from stream_app.stages.partitioning import score_signals, signals_size, trainer_signals, watch_signals
+from stream_app.stages.partitioning import judge_signals, score_signals, signals_size, trainer_signals
 from tests.integration.stream import Signal, Stream
 
 WIDTH, GROWN = 2, 4
@@ -71,7 +71,7 @@ def of_workers(stream: Stream) -> dict[int, list[Signal]]:
 
 
 def hotter(value: bytes | None) -> bytes:
-    """An event of a world that has changed, by so much that every partition has alerts, whatever the model."""
+    """An event of a world that has changed, by so much that there are incidents, whatever the model."""
     event = msgspec.json.decode(value or b"{}")
     return msgspec.json.encode({**event, "TEMP": float(event["TEMP"] or 0.0) + 25.0})
 
@@ -107,8 +107,7 @@ def test_new_partitions_are_taken_up_while_two_workers_run(grown: GrowingStream,
     assert all(join.from_ms > 0 for join in grown.joins())
     assert "ERROR" not in grown.log()
     score = {score_signals(p, WIDTH): {f"/driftflow/air/score/{p}"} for p in range(GROWN)}
-    watch = {watch_signals(q, WIDTH): {f"/driftflow/air/watch/{q}"} for q in range(WIDTH)}
-    assert writers(grown) == score | watch
+    assert writers(grown) == score | {judge_signals(WIDTH): {"/driftflow/air/judge"}}
     assert repeated(grown, example, kafka) == of_workers(grown)
 
 
@@ -149,7 +148,7 @@ def test_a_restart_and_a_trainer_take_what_has_grown_as_it_is(grown: GrowingStre
     trainer = subprocess.Popen([sys.executable, "-m", "stream_app.cli", "trainer", "-c", str(grown.toml)])
     try:
         own = trainer_signals(WIDTH)
-        grown.wait(lambda: own in writers(grown), "an answer to WATCH's request")
+        grown.wait(lambda: own in writers(grown), "an answer to JUDGE's request")
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(60) == 0
     finally:

@@ -51,7 +51,7 @@ def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
     assert live == local
     kinds = {line["ce_type"] for lines in live.values() for line in lines}
     wanted = {
-        "driftflow.alert.v1",
+        "driftflow.incident.v1",
         "driftflow.activation.v1",
         "driftflow.event-anomaly.v1",
         "driftflow.retrain-request.v1",
@@ -85,6 +85,8 @@ def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> 
     assert status["received"] == status["windowed"] == len(rows)
     stored = stream.points()
     (stream.folder / "driftflow.sqlite").unlink()
+    told = stream.told()
+    assert len(told) == len(set(told)), f"seed {seed}"
     assert as_lines(stream.signals()) == score_locally(stream, example, store=True), f"seed {seed}"
     assert stored == stream.points(), f"seed {seed}"
 

@@ -28,6 +28,7 @@ from stream_app.kafka.signals import read_signals
 from stream_app.models.keys import request_key, trusted_keys
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign, signature_fault
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.ranges import read_ranges
 from stream_app.trainer.requests.looking import look
 from tests.brokers import APACHE, EMBEDDED, ApacheKafka
@@ -102,7 +103,7 @@ def told(stream: Stream) -> list[ModelNotice]:
     """The answers on the signals topic, each signed by the trainer."""
     trusted, answers = trusted_keys(stream.config), []
     for message in read_signals(stream.config):
-        notice = decode_event(message.value, message.headers) if message.partition == 2 * WIDTH else None
+        notice = decode_event(message.value, message.headers) if message.partition == trainer_signals(WIDTH) else None
         if isinstance(notice, ModelNotice):
             assert signature_fault(message.value or b"", message.headers, trusted) is None
             answers.append(notice)
@@ -117,7 +118,7 @@ class Unreadable(str):
 
 
 class Asking:
-    """Whoever writes to the signals topic, WATCH of a stream among them."""
+    """Whoever writes to the signals topic, JUDGE of a stream among them."""
 
     def __init__(self, stream: Stream) -> None:
         self._topic, self._key = stream.config.topics.signals, request_key(stream.config)
@@ -138,10 +139,10 @@ class Asking:
         asyncio.run(send())
 
     def ask(self, request: RetrainRequest, number: int = 0, key: Ed25519PrivateKey | None = None) -> None:
-        """As WATCH of a partials partition asks; with a key of one's own, as a stranger does."""
-        source = f"/driftflow/air/watch/{number}"
+        """As JUDGE asks, or an operator of that number; with a key of one's own, as a stranger does."""
+        source = f"/driftflow/air/operator/{number}" if number else "/driftflow/air/judge"
         message = sign(encode_event(Envelope(request, request.id, source, request.requested_pane_ms)), key or self._key)
-        self.send(message.value, list(message.headers), WIDTH + number)
+        self.send(message.value, list(message.headers), WIDTH)
 
     def close(self) -> None:
         self._producer.close()
