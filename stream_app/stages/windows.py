@@ -163,17 +163,19 @@ class SlicingWindows:
                 ring.grow(index + 1)
         return index
 
-    def admit(self, models: Mapping[str, str]) -> None:
+    def admit(self, models: Mapping[str, str]) -> Ints:
         """Make room for slices that are to be entered, by the model of each. Where it is another than in its last pane,
-        what depends on the model is forgotten.
+        what depends on the model is forgotten; the numbers of these slices.
         """
         index = [self.ensure(name, model) for name, model in models.items()]
         fresh = [i for i, model in zip(index, models.values(), strict=True) if self.model[i] != model]
         for i, model in zip(index, models.values(), strict=True):
             self.model[i] = model
+        numbers = np.array(fresh, dtype=np.int64)
         if fresh:
             for ring in self.rings.values():
-                ring.forget_model(np.array(fresh, dtype=np.int64))
+                ring.forget_model(numbers)
+        return numbers
 
     def has_room(self, names: Iterable[str], model_id: str, slices_max: int) -> bool:
         """Whether slices that have events change nothing here: they are known, and their model was this one in their

@@ -32,8 +32,8 @@ from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence,
 from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
 _LARGEST, _NEVER = 65_535, -1
-_CALM = math.floor(math.log1p(20.0) * STEPS)
-"""Steps of every bet below which nothing speaks for a change."""
+_CALM = math.floor(math.log1p(1.0) * STEPS)
+"""Steps of every bet up to which nothing speaks for a change, whatever the others say."""
 
 Steps = npt.NDArray[np.uint16]
 
@@ -72,6 +72,7 @@ class Mixture:
         self._floor, self._resolve, self._pane_ms = floor, rule.resolve, int(config.windows.pane)
         made = [DETECTORS[name](config, layout) for name in DETECTORS if name in rule.detectors]
         self.detectors: list[Detector] = [detector for detector in made if detector.channels]
+        self._is_drift = all(detector.kind == "drift" for detector in self.detectors)
         self.groups = any(detector.groups for detector in self.detectors)
         total = sum(detector.weight for detector in self.detectors) or 1.0
         # Those that look at a pane's own slices first, so that each kind is one run of columns.
@@ -93,6 +94,9 @@ class Mixture:
         ]
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
+        # Below the square root of the floor nothing speaks for a change; a bet beyond this has more by itself.
+        self._calm = max(math.sqrt(floor), 1.0)
+        self._surely = math.log1p(self._calm / float(self._weights.min(initial=1.0))) * STEPS + 1
         self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
         self._since = np.zeros(0, dtype=np.int64)
         self._hot: list[int] = []
@@ -197,7 +201,10 @@ class Mixture:
         """Note of slices ``(p,)`` which may have come to the floor, and of which nothing speaks for a change."""
         largest, since = self._steps[at].max(axis=1, initial=0), self._since[at]
         since[since == _NEVER] = end_ms - self._pane_ms
-        since[largest < _CALM] = end_ms
+        calm = largest <= _CALM
+        if (unsure := np.flatnonzero(~calm & (largest < self._surely))).size:
+            calm[unsure] = self._mix(self._steps[at[unsure]]) < self._calm
+        since[calm] = end_ms
         self._since[at] = since
         if largest.max() >= self._least:
             self._hot += at[largest >= self._least].tolist()
@@ -275,6 +282,13 @@ class Mixture:
         if more > 0:
             self._steps = np.pad(self._steps, ((0, more), (0, 0)))
             self._since = np.pad(self._since, (0, more), constant_values=_NEVER)
+
+    def restart(self, numbers: Ints) -> None:
+        """The evidence of slices of these numbers begins anew, where the rule is about what a model takes for normal:
+        they have another one now. What was found is over. Faults stay: no model makes them normal.
+        """
+        if self._is_drift:
+            self._steps[numbers[numbers < self.slices]] = 0
 
     def keep(self, numbers: Ints) -> None:
         """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""

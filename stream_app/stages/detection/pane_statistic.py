@@ -132,6 +132,9 @@ class PaneStatistic:
         self._followed = {place[i] for i in self._followed if i in place}
         self._slices = len(numbers)
 
+    def restart(self, numbers: Ints) -> None:
+        """See :class:`~stream_app.stages.watch.judging.RuleState`: what river's remember is of no reference."""
+
     def to_state(self) -> Any:
         """See :class:`~stream_app.stages.watch.judging.RuleState`."""
         return {

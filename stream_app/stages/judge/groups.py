@@ -51,6 +51,7 @@ class Groups:
     def __init__(self, config: Config) -> None:
         self._config, self._layout = config, layout_of(config)
         self._findings = Findings(config, self._layout)
+        self._service = ""
         self._windows = {name: SlicingWindows.empty(config.windows) for name in config.slicing_names}
         fields = dict(zip(config.slicing_names, config.event.slicings, strict=True))
         self._mixtures = {
@@ -81,6 +82,7 @@ class Groups:
         for of in panes.values():
             if of.names:
                 points += self._enter(of, pane.end_ms)
+        self._restart(service)
         for (rule, slicing), mixture in self._mixtures.items():
             sums = self._sums(pane, rule, slicing) if slicing in counts.groups[rule] else []
             parts = self._parts(panes[slicing], references)
@@ -94,6 +96,13 @@ class Groups:
             model = max((of.model_id for of in sums), default=service)
             candidates += self._candidates(rule, slicing, mixture, pane, references, counts, model)
         return candidates, points
+
+    def _restart(self, service: str) -> None:
+        """Another model is in service: what all slices together are compared with is another thing."""
+        if self._service not in ("", service):
+            for mixture in self._mixtures.values():
+                mixture.restart(np.array([_ALL]))
+        self._service = service
 
     def _slicing(self, name: str) -> int:
         return self._config.slicing_names.index(name)
@@ -157,7 +166,10 @@ class Groups:
 
     def _enter(self, panes: SlicingPanes, end_ms: int) -> list[Point]:
         windows = self._windows[panes.slicing]
-        windows.admit(dict(zip(panes.names, panes.models, strict=True)))
+        if len(windows.admit(dict(zip(panes.names, panes.models, strict=True)))):
+            for (_, slicing), mixture in self._mixtures.items():
+                if slicing == panes.slicing:
+                    mixture.restart(np.array([_OTHER]))
         _, rows = windows.enter(panes, self._layout)
         names = ["pane", *(span_name(span) for span in windows.of_span)]
         return window_points(
@@ -183,12 +195,14 @@ class Groups:
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
         return {
+            "service": self._service,
             "windows": [[name, windows.to_state()] for name, windows in self._windows.items()],
             "mixtures": [[*key, mixture.to_state()] for key, mixture in self._mixtures.items()],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
+        self._service = state["service"]
         self._windows = {name: SlicingWindows.from_state(windows) for name, windows in state["windows"]}
         for rule, slicing, mixture in state["mixtures"]:
             self._mixtures[rule, slicing].restore(mixture)

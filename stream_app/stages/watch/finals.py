@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowlib.table import Ints
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
@@ -160,7 +161,13 @@ class FinalPanes:
         for slicing, own in blocks.items():
             windows = self._state.windows[slicing]
             kept = kept_names(own, windows.index, self._config.windows.max_slices)
-            windows.admit(dict.fromkeys(sorted(kept), model_id))
+            self._restart(slicing, windows.admit(dict.fromkeys(sorted(kept), model_id)))
+
+    def _restart(self, slicing: str, numbers: Ints) -> None:
+        """Slices that another model scores now."""
+        for (_, of), rule in self._state.rules.items():
+            if of == slicing and len(numbers):
+                rule.restart(numbers)
 
     def finish(self) -> None:
         """Go through the panes that wait."""
@@ -182,7 +189,7 @@ class FinalPanes:
         # Where a pane is of several models, only its merged rows tell whose each slice is.
         kept = windows.index.keys() | kept_names(of_panes[0][1], windows.index, config.windows.max_slices)
         panes = merge_blocks(layout, slicing, of_panes, kept)
-        windows.admit(dict(zip(panes.names, panes.models, strict=True)))
+        self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
             return _Run(panes, [], [[] for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)

@@ -52,6 +52,9 @@ class RuleState(Protocol):
     def keep(self, numbers: Ints) -> None:
         """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""
 
+    def restart(self, numbers: Ints) -> None:
+        """The evidence of slices begins anew: another model says what is normal of them."""
+
     def to_state(self) -> Any:
         """Plain values and arrays for a snapshot."""
 
