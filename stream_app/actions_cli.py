@@ -16,18 +16,21 @@ WHY = click.option("--why", default="", metavar="TEXT", help="Why, for those who
 
 
 @click.command(short_help="List incidents, open ones first.")
+@click.argument("name", metavar="[ID]", required=False)
 @online
 @click.option("--all", "everything", is_flag=True, help="Past and silenced ones too, and single strange events.")
 @click.option("--silences", is_flag=True, help="List what is silenced instead.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def incidents(config: Config, everything: bool, silences: bool, as_json: bool) -> None:
-    """List the open incidents in sentences, the severest first, each with the id to answer by.
+def incidents(config: Config, name: str | None, everything: bool, silences: bool, as_json: bool) -> None:
+    """List the open incidents in sentences, the severest first; or tell all of the one with this ID.
 
-    Its first eight characters will do for accept, ack and feedback.
+    The first characters of an id will do, here and to answer it: accept, ack, feedback.
     """
-    from stream_app.operators.showing import show_incidents, show_silences
+    from stream_app.operators.showing import show_incident, show_incidents, show_silences
 
-    if silences:
+    if name is not None:
+        show_incident(config, name, out, as_json)
+    elif silences:
         show_silences(config, out, as_json)
     else:
         show_incidents(config, out, everything, as_json)

@@ -19,7 +19,8 @@ from stream_app.operators.reading import chosen, read_told
 from stream_app.operators.silencing import SilenceOptions, checked_span, moment_ms
 from stream_app.terminal import utc
 
-_INCIDENTS = "`driftflow incidents --all` lists them"
+INCIDENTS = "`driftflow incidents --all` lists them"
+"""Where to look for ids."""
 _SILENCES = "`driftflow incidents --silences` lists them"
 _WORKER = "a worker takes it in at once, or when it runs again"
 
@@ -64,7 +65,7 @@ def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -
     desk = _Desk(config, by)
     told = read_told(config)
     records: dict[str, Incident | StrangeEvents] = {one.id: one for one in open_first(told.incidents.values())}
-    record = chosen(records | told.strange, prefix, "incident", _words, _INCIDENTS)
+    record = chosen(records | told.strange, prefix, "incident", words_of, INCIDENTS)
     desk.send("feedback", incident_id=record.id, verdict=verdict, why=why)
     return [
         f"{desk.by} finds {verdict}: {bounded(record.summary)}",
@@ -129,7 +130,8 @@ def silence_words(action: Action) -> str:
     return bounded(f"{', '.join(part for part in parts if part)} {span} ({action.why}, {action.by})")
 
 
-def _words(record: Incident | StrangeEvents) -> str:
+def words_of(record: Incident | StrangeEvents) -> str:
+    """What people were told last, in a line."""
     return f"{utc(record.pane_end_ms)}  {bounded(record.summary)}"
 
 
@@ -148,7 +150,7 @@ class _Desk:
         past = [one for name, one in known.items() if name.startswith(prefix.lower()) and is_over(one) and prefix]
         if past and not any(name.startswith(prefix.lower()) for name in open_ones):
             raise DriftflowError(f"incident {short(past[0].id)} is over since {utc(past[0].pane_end_ms)} already")
-        return chosen(open_ones, prefix, "open incident", _words, _INCIDENTS)
+        return chosen(open_ones, prefix, "open incident", words_of, INCIDENTS)
 
     def send(self, verb: str, at_ms: int | None = None, **fields: Any) -> Action:
         """Make an action, sign it, send it."""

@@ -1,4 +1,4 @@
-"""``driftflow incidents``: what is open, what is over, what is silenced."""
+"""``driftflow incidents``: what is open, what is over, what is silenced; and one of them with all that it carries."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from stream_app.config import Config
 from stream_app.incident_lines import is_over, is_silenced, open_first, short, show, story
 from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
-from stream_app.operators.acting import silence_words
-from stream_app.operators.reading import read_told
+from stream_app.operators.acting import INCIDENTS, silence_words, words_of
+from stream_app.operators.detail import detail
+from stream_app.operators.reading import chosen, read_told
 
 
 def show_incidents(config: Config, out: Console, everything: bool = False, as_json: bool = False) -> None:
@@ -43,6 +44,22 @@ def show_incidents(config: Config, out: Console, everything: bool = False, as_js
         words = [f"{len(hidden) - silenced:,} are over"] if len(hidden) > silenced else []
         words += [f"{silenced:,} are open and silenced"] if silenced else []
         out.print(Text(f"{' and '.join(words)}: --all shows them", "dim"))
+
+
+def show_incident(config: Config, prefix: str, out: Console, as_json: bool = False) -> None:
+    """Print one incident with all that its last message carries.
+
+    Raises:
+        DriftflowError: no incident has such an id, or several have; or what :func:`show_incidents` raises.
+    """
+    known = {one.id: one for one in open_first(read_told(config).incidents.values())}
+    incident = chosen(known, prefix, "incident", words_of, INCIDENTS)
+    if as_json:
+        _print_json(out, [incident])
+        return
+    for part in detail(incident):
+        if part:
+            show(out, part)
 
 
 def show_silences(config: Config, out: Console, as_json: bool = False) -> None:

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from kafka import KafkaProducer
 
 from schemas.codecs import Envelope, encode_event
-from schemas.incidents import Action, Incident, StrangeEvents
+from schemas.incidents import Action, Example, Finding, Incident, Mark, StrangeEvents
+from schemas.records import Blame
 from stream_app.cli import main
 from stream_app.config import Config, load
 from stream_app.kafka.actions import action_message, read_actions, send_action
@@ -210,6 +211,54 @@ def test_incidents_are_told_open_ones_first_the_severest_of_these_first(say: Say
     assert "3 single strange events, in 1 message:" in everything
     rows = [json.loads(line) for line in say("incidents", "--all", "--json").splitlines()]
     assert [row["id"][:4] for row in rows] == ["1111", "7777", "1111", "9999"]
+
+
+@EMBEDDED
+def test_one_incident_is_told_with_all_that_it_carries(config: Config, say: Say) -> None:
+    warmer = Finding(
+        detector="location",
+        feature="TEMP",
+        weight=0.625,
+        direction="up",
+        measure="mean",
+        events=960,
+        says="TEMP is 4.1 σ higher than usual",
+    )
+    blame = [Blame(feature="TEMP", weight=0.9, detail="value 31")]
+    odd = Example(topic="air", partition=2, offset=77, event_time_ms=0, slice="Dongsi", p_value=0.0001, blame=blame)
+    told = incident(
+        OPEN,
+        findings=[warmer],
+        examples=[odd],
+        marks=[Mark(at_ms=0, text="release 4.2", by="bo")],
+        members=[member(slice_=f"station{n}", over=n == 1) for n in range(20)],
+        member_count=140,
+        statistic=5e30,
+        threshold=12_345.0,
+        evidence="betting odds",
+        promise="one a month",
+        links={"console": "http://x/#incident=1"},
+        next="A model is asked for.",
+    )
+    tell(config, [told, incident(PAST)])
+    lines = say("incidents", OPEN[:8]).splitlines()
+    for line in (
+        "  TEMP is 4.1 σ higher than usual (location, 62% of the evidence, 960 events)",
+        "  station0 (station), rule drift: location TEMP down since 1970-01-01 00:00",
+        "  station1 (station), rule drift: location TEMP down since 1970-01-01 00:00, over",
+        "  … and 128 more",
+        "  5e+30, opened at 12,345: betting odds",
+        "  one a month",
+        "  1970-01-01 00:00  air/2@77, Dongsi, p = 0.0001: TEMP 90% (value 31)",
+        "  1970-01-01 00:00  release 4.2 (bo)",
+        "  found under m1",
+        "  console: http://x/#incident=1",
+        "  A model is asked for.",
+    ):
+        assert line in lines, lines
+    assert json.loads(say("incidents", OPEN[:4], "--json"))["id"] == OPEN
+    assert "Links:" not in say("incidents", PAST[:4])
+    assert "no incident has an id that begins with 'x'" in say("incidents", "x", status=1)
 
 
 @EMBEDDED
