@@ -22,7 +22,7 @@ ACTIONS_MAX = 2_000
 STRANGE_MAX = 20
 """Messages of single strange events that are shown."""
 
-_BEFORE_MS = 14 * DAY_MS
+_BEFORE_MS, _HIDDEN_MS = 14 * DAY_MS, 60 * DAY_MS
 _MEASURES = {"missing": "missing", "volume": "events", "silence": "events", "intake": "events"}
 
 
@@ -59,9 +59,14 @@ def state_of(points: Points, record_id: str) -> str | None:
 
 
 def _period(record: Incident) -> tuple[int, int]:
-    """From two weeks before it began, or as long as it has lasted, to a fifth of that after its last message."""
-    before = max(_BEFORE_MS, record.pane_end_ms - record.since_ms)
-    return max(record.since_ms - before, 0), min(record.pane_end_ms + before // 5, MILLIS_MAX)
+    """From two weeks before it began, or as long before it opened as it has lasted, to a little after its last message.
+
+    What began long before it opened is shown from two months before that.
+    """
+    lasted = max(record.pane_end_ms - record.opened_pane_ms, 0)
+    hidden = min(max(record.opened_pane_ms - record.since_ms, 0), _HIDDEN_MS)
+    before = max(hidden + _BEFORE_MS, lasted)
+    return max(record.opened_pane_ms - before, 0), min(record.pane_end_ms + before // 5, MILLIS_MAX)
 
 
 def _curves(points: Points, record: Incident, from_ms: int, to_ms: int) -> list[Row]:

@@ -211,11 +211,27 @@ def test_an_incident_has_its_thread_its_curves_and_what_people_said(client: http
     assert found["measure"] == "log_prob"
 
 
-def test_the_picture_begins_two_weeks_before_it(client: httpx.Client) -> None:
-    """Or as long before as it has lasted; what is drawn of a missing value is its share."""
-    found = client.get("/api/incident", params={"id": "drift-0"}).json()
-    assert found["curves"][0]["t"][-1] == pytest.approx(START_MS + 3 * PANE_MS + 14 * DAY_MS / 5, abs=PANE_MS)
+def test_what_is_drawn_by_itself_is_what_it_is_about(client: httpx.Client) -> None:
     assert client.get("/api/incident", params={"id": "fault-2"}).json()["measure"] == "events"
+
+
+@pytest.mark.parametrize(
+    ("hidden_days", "lasted_days", "before_days"),
+    [(0, 0.25, 14), (10, 0.25, 24), (300, 0.25, 74), (0, 100, 100), (30, 100, 100)],
+)
+def test_the_picture_begins_before_it(tmp_path: Path, hidden_days: int, lasted_days: float, before_days: int) -> None:
+    """Two weeks before it began, as long before it opened as it has lasted, or not much more than two months."""
+    path, at = tmp_path / "store.sqlite", START_MS + 400 * DAY_MS
+    write_long_store(path, 2_000)
+    more = {"id": "x", "since_ms": at - hidden_days * DAY_MS}
+    tell(path, made_incident(STREAM, DRIFTED, at, at + int(lasted_days * DAY_MS), **more))
+    found = Store(path, STREAM).incident("x")
+    assert found is not None
+    times = found["curves"][0]["t"]
+    assert times[0] == pytest.approx(at - before_days * DAY_MS, abs=DAY_MS)
+    assert times[-1] == pytest.approx(
+        min(at + (lasted_days + before_days / 5) * DAY_MS, START_MS + 500 * DAY_MS), abs=DAY_MS
+    )
 
 
 def test_a_long_curve_has_the_means_of_several_panes(tmp_path: Path) -> None:

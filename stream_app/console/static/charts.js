@@ -230,7 +230,7 @@ function drawPicture(found, end) {
   if (!curves.length) return;
   const tables = curves.map((c) => (measure === "log_prob" ? broken(c) : [c.t.map((ms) => ms / 1000), c[measure]]));
   const data = uPlot.join(tables), xs = data[0];
-  const edges = [{ at: Math.max(span.since_ms / 1000, xs[0]), text: "since", stroke: colour("--soft"), dash: [2, 3] },
+  const edges = [{ at: Math.max(span.since_ms / 1000, xs[0]), text: span.since_ms / 1000 < xs[0] ? "since earlier" : "since", stroke: colour("--soft"), dash: [2, 3] },
     { at: span.opened_ms / 1000, text: "opened", stroke: colour("--bad"), dash: [] },
     ...(span.end_ms === null ? [] : [{ at: span.end_ms / 1000, text: "ended", stroke: colour("--good"), dash: [] }])];
   const range = measure === "log_prob" ? heights(data.slice(1).flat().filter((y) => y !== undefined))
