@@ -49,7 +49,9 @@ class Crowd:
         self.names.add(name)
         if len(self.examples) < EXAMPLES_MAX and name not in self.examples:
             self.examples.append(name)
-        if len(self.values) < len(values):
+        if not values:
+            return
+        if not self.values:
             self.values = [Distinct() for _ in values]
         for part, known, new in zip(parts_of(name), values, self.values, strict=False):
             if part not in known:
