@@ -1,8 +1,8 @@
 """Which incident a candidate belongs to: one cause, one thread.
 
 In order: the open incident that its slice is a member of, by whatever rule; the open one that slices with the same
-cause came to within ``alerts.join_within``; the one that ended on the same slice with the same cause so lately; else a
-new one, if it may open one. No slice is ever in two open incidents.
+cause came to, or of which a member spoke of it, within ``alerts.join_within``; the one that ended on the same slice
+with the same cause so lately; else a new one, if it may open one. No slice is ever in two open incidents.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ class Threads:
         return self._again(heard, causes[0].name) or (self._newest() if len(self.open) >= OPEN_MAX else None)
 
     def _with_cause(self, names: Sequence[str], end_ms: int) -> Thread | None:
+        since_ms = end_ms - self._join_within
         for name in names:
-            found = [of for of in self.open if name in of.names and end_ms - of.newest_ms <= self._join_within]
+            found = [of for of in self.open if name in of.names and of.newest_ms >= since_ms]
+            found += [of for of in self.open if any(name in m.names and m.heard_ms >= since_ms for m in of.live)]
             if found:
                 return max(found, key=lambda of: (of.newest_ms, of.id))
         return None
