@@ -1,4 +1,4 @@
-"""Attribution: whether the features that changed are those that an alert blames first.
+"""Attribution: whether the features that changed are those that evidence names first.
 
 Columns come in pairs: correlated .7 within, .2 across, and each with a location and scale of its own, so that two
 columns that change places show in both. ``top1`` is the share of changes whose first blamed feature is one that
@@ -80,7 +80,7 @@ def _case(args: Namespace, seed: int) -> Case:
 
 
 def run(case: Case) -> list[Named]:
-    """Each change of a stream, and what its first alert blames."""
+    """Each change of a stream, and what is named when it is found."""
     planted = case.planted
     events = planted.events()
     density = product.trained(planted, events, plant=case.plant)
@@ -88,7 +88,7 @@ def run(case: Case) -> list[Named]:
     first: dict[str, product.Seen] = {}
     for seen in opened:
         if seen.pane >= planted.change_pane:
-            first.setdefault(seen.alert.slice, seen)
+            first.setdefault(seen.slice_, seen)
     return [
         _named(change, first.get(name), {f"x{j}" for j in planted.changes[n].features})
         for n, (name, change) in enumerate(case.called.items())

@@ -1,9 +1,9 @@
-"""Delay: how many panes after a change its alert comes, what it says has changed, and in which feature.
+"""Delay: how many panes after a change evidence of A comes, what it says has changed, and in which feature.
 
-The pane of the change counts as the first: an alert at its end has a delay of one pane. What counts is the first alert
-that opens on the changed slice, of whatever rule; a change without one, or on a slice that had one open already, is not
-found and counts as infinitely late. ``channel_right`` and ``feature_right`` are shares of those found, by the first
-feature that the alert blames; ``feature_right`` is null where no feature is to blame.
+The pane of the change counts as the first: what is found at its end has a delay of one pane. What counts is where the
+changed slice first comes to A, under whatever rule; a change that does not, or on a slice that had come to it before,
+is not found and counts as infinitely late. ``channel_right`` and ``feature_right`` are shares of those found, by what
+is named first; ``feature_right`` is null where no feature is to blame.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.pane_layout import TOGETHER
 from tests.bench.detect import product
 from tests.bench.detect.pool import each
 from tests.bench.detect.streams import Change, Planted, one_pair
@@ -33,7 +34,7 @@ CHANNELS = {
     "rare_group": "location",
     "shift_1_independent": "location",
 }
-"""Change to what an alert should call it."""
+"""Change to what it should be called."""
 
 MUST = {
     "shift_1": 6,
@@ -114,7 +115,7 @@ def _share(right: list[bool]) -> float:
 
 
 def run(case: Case) -> list[Found]:
-    """Each change of a stream, and the first alert about it."""
+    """Each change of a stream, and where it was found."""
     planted = case.planted
     events = planted.events()
     density = product.trained(planted, events, plant=case.plant)
@@ -122,7 +123,7 @@ def run(case: Case) -> list[Found]:
     names, out = planted.names(), []
     early = [seen for seen in watched.opened() if seen.pane < planted.change_pane]
     if early:
-        said = [(s.alert.rule, s.alert.slice, s.pane, s.channels[:1], s.features[:1]) for s in early]
+        said = [(s.rule, s.slice_, s.pane, s.channels[:1], s.features[:1]) for s in early]
         print(f"  before the change: {said}", flush=True)
     for slice_, change in case.called.items():
         number = names.index(slice_) if slice_ else 0
@@ -130,8 +131,7 @@ def run(case: Case) -> list[Found]:
             (
                 seen
                 for seen in watched.opened()
-                if seen.pane >= planted.change_pane
-                and (seen.alert.slice == slice_ if slice_ else seen.alert.slice not in names)
+                if seen.pane >= planted.change_pane and seen.slice_ == (slice_ or TOGETHER)
             ),
             None,
         )
@@ -147,8 +147,8 @@ def _found(called: str, planted: Planted, change: Change, seen: product.Seen | N
     return Found(
         called,
         seen.pane - planted.change_pane + 1,
-        seen.alert.rule,
-        CHANNELS[called] in channel,
+        seen.rule,
+        CHANNELS[called] == channel,
         feature in {f"x{j}" for j in change.features},
         f"{channel} {', '.join(seen.features[:2])}",
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
+import msgspec
 import numpy as np
 import torch
 
@@ -23,19 +24,31 @@ from flowlib.density import Density
 from flowlib.flows import Flow, Mixture
 from flowlib.table import Floats
 from flowlib.training import TrainingRows
-from schemas.codecs import decode_event
-from schemas.records import Alert, Record, RetrainRequest
+from schemas import evidence
+from schemas.codecs import decode_event, decode_evidence
+from schemas.evidence import PaneEvidence
+from schemas.pane_layout import TOGETHER
+from schemas.records import Record
 from stream_app.config import Config
+from stream_app.config.alerts import MONTH_MS
 from stream_app.config.loading import parse
+from stream_app.config.promise import floor
 from stream_app.models.loading import scored_by
 from stream_app.offline.replay import LocalRun, batches
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.detection import mixture
+from stream_app.stages.detection.detectors import GroupSums
+from stream_app.stages.judge.candidates import Candidate
+from stream_app.stages.judge.findings import Findings
+from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Point
 from stream_app.stages.score.decoding import Decoder
 from stream_app.trainer import dataset, training
 from stream_app.trainer.bootstrap import bootstrap_request
 from tests.bench.detect.streams import START_MS, Events, Planted
 
+LEVEL = 10_000.0
+"""A of the bench: evidence that the rules keep together."""
 STEPS = 600
 """Training steps of a flow; more gains nothing on planted streams."""
 
@@ -72,26 +85,22 @@ def planted_config(planted: Planted, **sections: dict[str, Any]) -> Config:
 
 @dataclass(frozen=True)
 class Seen:
-    """An alert.
+    """A slice whose evidence under a rule has come to the level of the bench, or is over.
 
     Attributes:
-        pane: number of the pane at whose end it was sent, from the stream's first on.
+        pane: number of the pane, from the stream's first on.
+        rule, slice_: whose; :data:`~schemas.pane_layout.TOGETHER` is the sum of all slices.
+        state: ``open`` or ``over``.
         features: those blamed, the first one most; a pair counts as its two members.
-        channels: what the blame names beside each: ``location``, ``missing`` … ; of one without blame its evidence.
-        alert: as it was sent.
+        channels: detectors that speak for it, the one to name first before the others.
     """
 
     pane: int
+    rule: str
+    slice_: str
+    state: str
     features: tuple[str, ...]
     channels: tuple[str, ...]
-    alert: Alert
-
-    @classmethod
-    def of(cls, alert: Alert, start_ms: int, pane_ms: int) -> Seen:
-        """Read an alert."""
-        features = tuple(dict.fromkeys(f for blame in alert.blame for f in blame.feature.split("~") if f))
-        details = tuple(blame.detail for blame in alert.blame if blame.detail)
-        return cls((alert.pane_start_ms - start_ms) // pane_ms, features, (alert.detector, *details), alert)
 
 
 @dataclass(frozen=True)
@@ -101,20 +110,18 @@ class Watched:
     Attributes:
         run: the run, with its pipeline and everything that was sent.
         start_ms: of pane 0.
-        alerts: in the order in which they were sent.
-        requests: for a model.
+        seen: in the order of the panes.
         points: for the sink, where they were asked for.
     """
 
     run: LocalRun
     start_ms: int
-    alerts: list[Seen]
-    requests: list[RetrainRequest]
+    seen: list[Seen]
     points: list[Point] = field(default_factory=list)
 
     def opened(self) -> list[Seen]:
-        """Alerts that opened an incident."""
-        return [seen for seen in self.alerts if seen.alert.state == "open"]
+        """Where evidence came to the level."""
+        return [seen for seen in self.seen if seen.state == "open"]
 
 
 def keyed(events: Events) -> Iterator[tuple[bytes | None, bytes | None]]:
@@ -220,9 +227,9 @@ def watch(
             kept += new
         if not keep:
             for (role, _), sent in run.sent.items():
-                if role != "signals":
+                if role not in ("signals", "evidence"):
                     sent.clear()
-    return _watched(run, start_ms, kept)
+    return Watched(run, start_ms, [*_seen(run, start_ms)], kept)
 
 
 def watch_again(config: Config, density: Density, watched: Watched) -> Watched:
@@ -235,13 +242,54 @@ def watch_again(config: Config, density: Density, watched: Watched) -> Watched:
         partials = [PartialMessage(i, message.value, message.headers) for i, message in enumerate(sent)]
         for message in run.pipeline.watch(partition, partials).messages:
             run.sent[message.role, message.partition].append(message)
-    return _watched(run, watched.start_ms)
+    return Watched(run, watched.start_ms, [*_seen(run, watched.start_ms)])
 
 
-def _watched(run: LocalRun, start_ms: int, points: Sequence[Point] = ()) -> Watched:
-    records, pane_ms = list(signals(run)), int(run.config.windows.pane)
-    alerts = [Seen.of(r, start_ms, pane_ms) for r in records if isinstance(r, Alert)]
-    return Watched(run, start_ms, alerts, [r for r in records if isinstance(r, RetrainRequest)], list(points))
+def at_evidence(config: Config, level: float) -> Config:
+    """The same stream with the promise whose floor is this evidence: the bench looks at single slices from it on."""
+    promise = MONTH_MS / int(config.windows.pane) * len(config.rules) / level
+    return msgspec.structs.replace(
+        config, alerts=msgspec.structs.replace(config.alerts, false_incidents_per_month=promise)
+    )
+
+
+def _seen(run: LocalRun, start_ms: int) -> Iterator[Seen]:
+    """What WATCH sent of slices, and what JUDGE makes of its sums, from the level of the configuration on."""
+    config, layout = run.config, layout_of(run.config)
+    references, findings = run.pipeline.models.references, Findings(config, layout)
+    groups = {name: mixture.Mixture(config, rule, layout, floor(config, name)) for name, rule in config.rules.items()}
+    shares, is_open, service = dict.fromkeys(config.rules, 1.0), set[tuple[str, str]](), ""
+
+    def tell(candidate: Candidate, pane_start_ms: int) -> Iterator[Seen]:
+        key = candidate.rule, candidate.slice
+        if candidate.over != (key in is_open):
+            return
+        is_open.symmetric_difference_update({key})
+        features = tuple(dict.fromkeys(name for cause in candidate.causes for name in cause.features))
+        pane = (pane_start_ms - start_ms) // int(config.windows.pane)
+        channels = tuple(cause.detector for cause in candidate.causes)
+        yield Seen(pane, *key, "over" if candidate.over else "open", features, channels)
+
+    for message in run.sent["evidence", 0]:
+        record = decode_evidence(message.value, dict(message.headers))
+        if isinstance(record, PaneEvidence):
+            for candidate in findings.candidates(record, references, shares):
+                yield from tell(candidate, record.pane_start_ms)
+            continue
+        service = record.service or service
+        for rule, group in groups.items():
+            for _ in group.update([], [], 1):
+                for sums in record.groups if record.slices[config.slicing_names[0]] > 1 else ():
+                    if sums.rule == rule:
+                        group.add_group(0, references[sums.model_id][0], _sums(sums), record.pane_end_ms)
+            found = group.settle()
+            for i in range(len(found.numbers)):
+                of = (rule, config.slicing_names[0], TOGETHER, service, found.columns, i)
+                yield from tell(findings.candidate(*of, references[service][0], 1.0), record.pane_start_ms)
+
+
+def _sums(sums: evidence.GroupSums) -> GroupSums:
+    return GroupSums(*(np.frombuffer(part, "<f8") for part in (sums.events, sums.deviations, sums.unknown)))
 
 
 def signals(run: LocalRun) -> Iterator[Record]:
@@ -255,6 +303,7 @@ def signals(run: LocalRun) -> Iterator[Record]:
 
 
 def watched(planted: Planted, events: Events, density: Density, config: Config | None = None) -> Watched:
-    """A planted stream from the first monitored pane on."""
+    """A planted stream from the first monitored pane on, each of its rules at twice :data:`LEVEL`."""
     config = config or planted_config(planted)
+    config = at_evidence(config, LEVEL * len(config.rules))
     return watch(config, density, keyed(events.span(planted.reference, planted.panes)), keep=False)

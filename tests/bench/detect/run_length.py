@@ -1,9 +1,9 @@
 """Run length: how many slices and panes a false alarm takes where nothing changes.
 
 One stream for every setting and seed is scored once; WATCH sees what SCORE made of it once for each A, with each of
-the default rules opening at A times their number: so all rules together keep A, as the defaults keep 10⁴. An alarm is
-an alert that opens, of whatever rule, on a slice or on all together. What counts as ``slice_panes`` are the panes of
-slices without an open alert; a rule may open again as soon as its alert has ended.
+the default rules speaking from A times their number on: so all rules together keep A. An alarm is a slice whose
+evidence comes to that, or all together, under whatever rule. What counts as ``slice_panes`` are the panes of slices
+without one; it may come to that again as soon as it is over.
 ``lower95`` is ``slice_panes`` over the exact upper 95 % bound of the mean of a Poisson number of which ``alarms`` were
 seen (Garwood, Biometrika 28, 1936).
 """
@@ -15,10 +15,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from scipy.stats import chi2
 
-from stream_app.config import Config, Duration
+from stream_app.config import Config
 from tests.bench.detect import product
 from tests.bench.detect.pool import each
 from tests.bench.detect.product import Watched
@@ -80,40 +79,35 @@ def one(setting: Setting) -> dict[float, tuple[int, int]]:
     events = planted.events()
     density = product.trained(planted, events, plant=setting.plant)
     rows = product.keyed(events.span(planted.reference, planted.panes))
-    first = product.watch(opening_at(product.planted_config(planted), LEVELS[0]), density, rows)
+    first = product.watch(speaking_at(product.planted_config(planted), LEVELS[0]), density, rows)
     found = {LEVELS[0]: counted(first, planted)}
     for level in LEVELS[1:]:
-        config = opening_at(product.planted_config(planted), level)
+        config = speaking_at(product.planted_config(planted), level)
         found[level] = counted(product.watch_again(config, density, first), planted)
     return found
 
 
-def opening_at(config: Config, level: float) -> Config:
-    """The same rules keeping a level together, without a pause after an alert."""
-    rules = {
-        name: msgspec.structs.replace(rule, open=level * len(config.rules), cooldown=Duration(0))
-        for name, rule in config.rules.items()
-    }
-    return msgspec.structs.replace(config, rules=rules)
+def speaking_at(config: Config, level: float) -> Config:
+    """The same rules keeping a level together."""
+    return product.at_evidence(config, level * len(config.rules))
 
 
 def counted(watched: Watched, planted: Planted) -> tuple[int, int]:
     """``(alarms, slice_panes)`` of a run."""
     opened, is_open = len(watched.opened()), set[tuple[str, int]]()
-    since: dict[str, int] = {}
-    for seen in watched.alerts:
-        if seen.alert.state == "open":
-            since[seen.alert.id] = seen.pane
-        elif seen.alert.state != "update" and seen.alert.id in since:
-            _cover(is_open, seen.alert.slice, since.pop(seen.alert.id), seen.pane)
-    names = {seen.alert.id: seen.alert.slice for seen in watched.alerts}
-    for alert, pane in since.items():
-        _cover(is_open, names[alert], pane, planted.panes)
+    since: dict[tuple[str, str], int] = {}
+    for seen in watched.seen:
+        if seen.state == "open":
+            since[seen.rule, seen.slice_] = seen.pane
+        else:
+            _cover(is_open, seen.slice_, since.pop((seen.rule, seen.slice_)), seen.pane)
+    for (_, slice_), pane in since.items():
+        _cover(is_open, slice_, pane, planted.panes)
     exposed = planted.slices * planted.monitored
     own = set(planted.names())
     covered = sum(name in own for name, _ in is_open)
     if opened:
-        by = Counter(f"{s.alert.rule}:{s.channels[0] if s.channels else ''}" for s in watched.opened())
+        by = Counter(f"{s.rule}:{s.channels[0] if s.channels else ''}" for s in watched.opened())
         print(f"  φ {planted.phi} differ {planted.differ}: {opened} alarms {dict(by)}, {covered} open", flush=True)
     return opened, exposed - covered
 

@@ -2,8 +2,8 @@
 
 Through the trainer, SCORE and WATCH with the default rules. Each class is a slice, a row comes every five minutes, a
 pane is an hour. Each of the 66 changes is a stream of its own: a model (``mixture``) is trained on the first 2,592 rows
-(nine days) after the change before, as a retraining would; then the other 408 rows are watched, on which every alert is
-false, and 1,500 rows behind the change. It is found by the first alert that opens there, at the end of its pane.
+(nine days) after the change before, as a retraining would; then the other 408 rows are watched, on which all that is
+found is false, and 1,500 rows behind the change: what is found there first finds it, at the end of its pane.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def measure(folder: Path, quick: bool = False) -> list[dict[str, Any]]:
 
 
 def _change(rows: Floats) -> tuple[int | None, int]:
-    """Rows until a change is found, if it is, and alerts that opened before it; ``rows`` begin at the change before."""
+    """Rows until a change is found, if it is, and what was found before it; ``rows`` begin at the change before."""
     bodies = [
         (b"c%d" % c, b'{"time":%d,"slice":"c%02d","x0":%.7g,"x1":%.7g}' % (START_MS + i * ROW_MS, c, x0, x1))
         for i, (x0, x1, c) in enumerate(rows)
     ]
-    config = product.config_of(["x0", "x1"], model={"flow": "mixture"})
+    config = product.at_evidence(product.config_of(["x0", "x1"], model={"flow": "mixture"}), 2 * product.LEVEL)
     density = product.train(config, bodies[:TRAIN])
     opened = product.watch(config, density, bodies[TRAIN:], keep=False).opened()
     changed = EVERY // ROWS_A_PANE
