@@ -93,7 +93,7 @@ def demo(**options: Any) -> None:
 )
 @click.option("--skip-preflight", is_flag=True, help="Start without checking the broker first.")
 def worker(config: Config, only: str | None, decisions: Path | None, skip_preflight: bool) -> None:
-    """Run the agents: score events, keep windows, raise alerts, ask for models."""
+    """Run the agents: score events, keep windows, tell of incidents, ask for models."""
     from stream_app.worker.process import run_worker
 
     run_worker(config, only=only, decisions=decisions, checked=not skip_preflight)
@@ -135,7 +135,7 @@ def produce(config: Config, file: Path, speedup: float | None, max_dropped: floa
 @click.option("--store", is_flag=True, help="Write windows and incidents to the configured sink too.")
 @MAX_DROPPED
 def score(config: Config, file: Path, **options: Any) -> None:
-    """Run both stages on FILE in this process, without a broker: the same results as on Kafka.
+    """Run all stages on FILE in this process, without a broker: the same results as on Kafka.
 
     FILE is CSV, JSON lines or Parquet, gzipped or not; - is standard input. What was dropped is told, and why.
     """
@@ -246,7 +246,8 @@ def keys() -> None:
     """Look after the keys that models, notices and retrain requests are signed with.
 
     The trainer's signs models and notices (trainer.signing_key, trusted by state.trusted_keys); the workers' signs
-    retrain requests (worker.signing_key, trusted by trainer.trusted_keys); operators' are for people.
+    retrain requests (worker.signing_key, trusted by trainer.trusted_keys); operators' sign what people answer
+    (alerts.trusted_keys).
     """
 
 
