@@ -34,6 +34,8 @@ def open_page(browser: Any, handle: Handle, width: int = 1280, scheme: str = "li
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get("about:blank")
+    browser.get_log("browser")  # what a page before this one has said
     browser.get(handle.url + address)
 
 
