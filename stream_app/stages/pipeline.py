@@ -111,13 +111,15 @@ class Pipeline:
         known = Known(self.models.references, self._decided_models, informed)
         return self._watch.step(self.watch_states[partition], partition, partials, known, slice_panes_max)
 
-    def judge(self, messages: Sequence[PartialMessage] = ()) -> Outputs:
+    def judge(self, messages: Sequence[PartialMessage] = (), informed: bool = True) -> Outputs:
         """JUDGE: messages of the evidence topic in; incidents, retrain requests and points out.
 
-        Where a pane waits for a model that is not here (:meth:`missing_for_judge`), call it again once it is.
+        Where a pane waits for a model that is not here (:meth:`missing_for_judge`), call it again once it is. What
+        names another model is refused, or not taken, as :meth:`watch` has it.
         """
         assert self.judge_state is not None
-        return self._judge.step(self.judge_state, messages, self.models.references)
+        known = self._decided_models
+        return self._judge.step(self.judge_state, messages, self.models.references, known, informed)
 
     # Partitions come and go ----------------------------------------------------------------------------------------
 

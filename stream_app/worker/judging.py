@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Container
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from schemas.incidents import Action
 from schemas.intake import Refusal
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.pipeline import Pipeline
+from stream_app.terminal import Seldom
 from stream_app.worker.actions_feed import PART, ActionsFeed
 from stream_app.worker.composites import Chunk, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
@@ -22,6 +25,8 @@ from stream_app.worker.partitions import Partitions
 from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
 from stream_app.worker.supervision import Parts
+
+log = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
 _SPARE = "not_accepted", "", "all evidence is on partition 0"
@@ -48,6 +53,7 @@ class Judging:
     turn: Callable[[], AbstractAsyncContextManager[None]]
     feed: ActionsFeed = field(init=False)
     _spare_refused: int = field(default=0, init=False)
+    _refused_said: Seldom = field(default_factory=lambda: Seldom(log.error), init=False)
 
     def __post_init__(self) -> None:
         self.feed = ActionsFeed(
@@ -82,9 +88,20 @@ class Judging:
                 await asyncio.sleep(_WAIT_S)
             async with self.turn():
                 if is_current(event) and tp in self.partitions:
-                    await self.outbox.put(self.pipeline.judge(event.value.partials()), tp, event)
+                    for out in self._judged(event.value.partials()):
+                        await self.outbox.put(out, tp)
+                    await self.outbox.put(Outputs(), tp, event)
                 elif is_current(event) and self.partitions.is_spare(tp):
                     await self.outbox.put(self._spare(event.value), None, event)
+
+    def _judged(self, messages: list[PartialMessage]) -> list[Outputs]:
+        outs = [self.pipeline.judge(messages, False)]
+        if outs[0].unknown:
+            self.decider.learn(surely=True)
+            outs.append(self.pipeline.judge(messages, True))
+        for offset, why in (refusal for out in outs for refusal in out.refused):
+            self._refused_said(f"{self.config.topics.evidence}/0@{offset} is no evidence of ours: {why.detail}")
+        return outs
 
     def _spare(self, chunk: Chunk) -> Outputs:
         """Dead letters of what came on a partition that none of ours writes to."""

@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.codecs import encode_partials
@@ -15,7 +16,7 @@ from schemas.intake import take_in
 from schemas.records import DeadLetter
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Acted
+from stream_app.stages.decisions import Acted, Activated
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.snapshot import unpack
 from stream_app.worker.agents import Worker
@@ -112,6 +113,24 @@ async def test_evidence_on_another_partition_is_a_dead_letter_and_done_with(
     assert judging.status().refused["evidence"] == 2
     await judging.revoked({spare})
     assert judging.pipeline.judge_state is not None
+
+
+@in_a_loop
+async def test_evidence_that_names_a_model_of_which_no_decision_tells_is_refused(
+    judging: Worker, store: StateStore, evidence: TopicPartition, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its sender would have written it down before: JUDGE would wait for it for ever."""
+    store.record(Activated(0, 0, "elsewhere", "fused"))  # by another worker, just now
+    closed = [msgspec.structs.replace(marker(0, PANE), service=name) for name in ("forged", "elsewhere")]
+    messages = encode_partials(closed)
+    stream = Stream.of(evidence, [record(evidence, n, m.value, m.headers) for n, m in enumerate(messages)])
+    await judging.judging.agent(stream)
+    await judging.checkpoint()
+    state = judging.pipeline.judge_state
+    assert state is not None
+    assert (state.taken, state.refused, state.needed_models()) == (1, 1, {"elsewhere"})
+    assert stream.acked == [1]
+    assert "s.evidence/0@0 is no evidence of ours: no decision names model 'forged'" in caplog.text
 
 
 @in_a_loop

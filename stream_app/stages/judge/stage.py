@@ -10,7 +10,7 @@ partials partitions interleaved. What people say enters as a decision, at a time
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from schemas.evidence import Evidence, EvidenceClosed, PaneEvidence
 from schemas.incidents import Incident
@@ -28,7 +28,7 @@ from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.findings import Findings, References
 from stream_app.stages.judge.pane import JudgedPane
 from stream_app.stages.judge.retraining import thin
-from stream_app.stages.judge.state import JudgeState
+from stream_app.stages.judge.state import JudgeState, models_in
 from stream_app.stages.judge.streams import Counts, Streams
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs, Point
@@ -43,23 +43,39 @@ class JudgeStage:
         self._checker, self._findings = EvidenceChecker(config, self._layout), Findings(config, self._layout)
         self._streams = Streams(config)
 
-    def step(self, state: JudgeState, messages: Sequence[PartialMessage], references: References) -> Outputs:
+    def step(
+        self,
+        state: JudgeState,
+        messages: Sequence[PartialMessage],
+        references: References,
+        decided: Collection[str] | None = None,
+        informed: bool = True,
+    ) -> Outputs:
         """Process consecutive messages of the evidence topic, each marker with the panes that it completes.
 
-        A pane that names a model which is not here waits for it, and those after it do. All messages are taken.
+        A pane that names a model which is not here waits for it, and those after it do.
 
         Args:
             state: changed in place.
             messages: offsets ascending; those below ``state.next_offset`` are skipped. What is not of this stream or
                 not of its shape is refused: it is counted, and becomes a dead letter.
             references: of the models that are here.
+            decided: models that a decision names: what names another is refused. None where none is known.
+            informed: whether every decision is known that was made before the messages were fetched; where it is not,
+                the step stops before what it would refuse for that, and sets ``Outputs.unknown``.
         """
         out = Outputs()
         for message in messages:
             if message.offset < state.next_offset:
                 continue
-            state.next_offset = message.offset + 1
             taken = self._take_in(message)
+            unknown = set() if decided is None or isinstance(taken, Refusal) else models_in(taken).difference(decided)
+            if unknown - references.keys():
+                if not informed:
+                    out.unknown = True
+                    break
+                taken = Refusal("not_accepted", "", f"no decision names model {min(unknown - references.keys())!r}")
+            state.next_offset = message.offset + 1
             if isinstance(taken, Refusal):
                 self._refuse(state, message, taken, out)
                 continue

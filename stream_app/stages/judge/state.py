@@ -22,6 +22,14 @@ Key = tuple[int, int]
 _MARKER = -1
 
 
+def models_in(message: Evidence) -> set[str]:
+    """Models that a message names."""
+    if isinstance(message, PaneEvidence):
+        return set(message.models) - {""}
+    of_sums = [*(of.model_id for of in message.groups), *(of.model_id for of in message.other)]
+    return {*of_sums, message.service} - {""}
+
+
 @dataclass(slots=True)
 class JudgeState:
     """State of a stream.
@@ -111,14 +119,7 @@ class JudgeState:
 
     def models(self, end_ms: int) -> set[str]:
         """Models that the evidence of a pane names."""
-        named: set[str] = set()
-        for message in self.pending[end_ms].values():
-            if isinstance(message, PaneEvidence):
-                named.update(message.models)
-            else:
-                named.update([*(of.model_id for of in message.groups), *(of.model_id for of in message.other)])
-                named.add(message.service)
-        return named - {""}
+        return {model_id for message in self.pending[end_ms].values() for model_id in models_in(message)}
 
     def needed_models(self) -> set[str]:
         """Models whose references the pending panes need."""
