@@ -12,7 +12,8 @@ from flowlib.density import Density
 from flowlib.explain.blame import blame
 from flowlib.table import Floats, Table
 from schemas.codecs import decode_event, decode_partial
-from schemas.records import Activation, Alert, DeadLetter, EventAnomaly, PaneBlock, RetrainRequest
+from schemas.incidents import Incident
+from schemas.records import Activation, DeadLetter, EventAnomaly, PaneBlock, RetrainRequest
 from stream_app.stages import decisions
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Outgoing
@@ -23,6 +24,7 @@ from tests.stages import streams
 from tests.stages.streams import PANE, channels, config, decoded, event, pipeline, raw, score_all, watch_all
 
 FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PUBLISHED = {"alpha": 0.01, "publish": True}
 MIXED = [
     b"nope",
     None,
@@ -36,7 +38,7 @@ MIXED = [
 
 
 def records(messages: list[Outgoing]) -> list[object]:
-    return [decode_event(m.value, m.headers) for m in messages if m.role != "partials"]
+    return [decode_event(m.value, m.headers) for m in messages if m.role in ("signals", "dead_letters")]
 
 
 def blocks(messages: list[Outgoing]) -> list[PaneBlock]:
@@ -91,22 +93,27 @@ def test_rows_that_are_done_with_are_skipped(model: Density) -> None:
 
 @pytest.fixture(scope="module")
 def partials(model: Density) -> list[Outgoing]:
-    """Partials of one source for partition 0: enough for alerts to open and a model to be asked for."""
+    """Partials of one source for partition 0: enough for evidence that an incident needs."""
     return channels(score_all(pipeline(config(), [model]), 0, streams.bodies(3, 400, 20_000), [100]).messages)[
         "partials", 0
     ]
 
 
-def test_watch_finds_the_drift(model: Density, partials: list[Outgoing]) -> None:
-    out = watch_all(pipeline(config(), [model]), 0, partials)
-    alerts = [record for record in records(out.messages) if isinstance(record, Alert)]
-    opened = [alert for alert in alerts if alert.state == "open"]
-    assert {alert.rule for alert in opened} == set(streams.RULES)
-    assert all(alert.pane_start_ms >= 9_000 for alert in opened)
-    found = {(alert.rule, alert.kind, alert.detector, alert.blame[0].feature) for alert in opened if alert.blame}
-    assert found == {("drift", "drift", "location", "x"), ("fault", "fault", "missing", "x")}
+def test_judge_finds_the_drift(model: Density) -> None:
+    made = pipeline(config(), [model])
+    scored = score_all(made, 0, streams.bodies(3, 400, 20_000, gaps=False), [100])
+    out = streams.judge_all(made, scored.messages)
+    incidents = [record for record in records(out.messages) if isinstance(record, Incident)]
+    assert {(one.state, one.kind) for one in incidents[:1]} == {("open", "drift")}
+    assert all(one.pane_start_ms >= 9_000 for one in incidents)
+    found = {(member.rule, member.detector, member.feature) for one in incidents for member in one.members}
+    assert ("drift", "location", "x") in found
+    finding = incidents[0].findings[0]
+    assert (finding.feature, finding.direction, finding.measure) == ("x", "up", "mean")
+    assert finding.seen == pytest.approx(3.0, abs=1.0), "in the column's own unit"
+    assert finding.expected == pytest.approx(0.0, abs=0.5)
     assert any(isinstance(record, RetrainRequest) for record in records(out.messages))
-    assert {point.measurement for point in out.points} >= {"windows", "alerts", "retrains"}
+    assert {point.measurement for point in out.points} >= {"windows", "incidents", "retrains"}
 
 
 @FEW
@@ -286,7 +293,7 @@ def test_a_model_takes_over_at_a_pane_boundary(model: Density, other_model: Dens
 
 def test_anomalies_are_the_rows_with_a_small_p(model: Density) -> None:
     values = [event(1_000 + i, i) for i in range(20)] + [event(1_500, 99, x=40.0, y=-40.0)]
-    out = score_all(pipeline(config(), [model]), 0, values, [5])
+    out = score_all(pipeline(config(event_rule=PUBLISHED), [model]), 0, values, [5])
     found = [record for record in records(out.messages) if isinstance(record, EventAnomaly)]
     assert [record.offset for record in found] == [20]
     assert found[0].p_value <= found[0].threshold
@@ -307,7 +314,8 @@ def test_the_first_flagged_events_of_a_pane_are_explained_whatever_the_batches(
     monkeypatch.setattr(scoring, "blame", counting)
     monkeypatch.setattr(scoring, "EVENTS_BLAMED_MAX", 2)
     values = [event(at, x=30.0 + i) for at in (100, 1_100) for i in range(5)]
-    whole, single = (score_all(pipeline(config(), [model]), 0, values, [size]) for size in (1_000, 1))
+    made = [pipeline(config(event_rule=PUBLISHED), [model]) for _ in range(2)]
+    whole, single = (score_all(made[i], 0, values, [size]) for i, size in enumerate((1_000, 1)))
     assert sum(asked) == 2 * 4
     assert channels(whole.messages) == channels(single.messages)
     found = [record for record in records(whole.messages) if isinstance(record, EventAnomaly)]
