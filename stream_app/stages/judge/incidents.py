@@ -43,6 +43,7 @@ class Incidents:
     def __init__(self, config: Config) -> None:
         self._config, self._alerts = config, config.alerts
         self._longest_ms = int(config.windows.spans[-1])
+        self._retraining = {name for name, rule in config.rules.items() if rule.retrain}
         self._first_slicing = config.slicing_names[0]
         self._threads = Threads(config.stream, int(config.alerts.join_within))
         self._heard: dict[Key, Heard] = {}
@@ -71,9 +72,11 @@ class Incidents:
         self._hear(facts, [candidate for candidate, _ in ordered])
         again = self._join(facts, ordered)
         self._expire(facts.end_ms)
+        spoilt = self._spoilt()
         for thread in self._threads.open:
             self._take_examples(thread, facts)
             self._weigh(thread)
+            thread.asks = bool(thread.asking(self._retraining, spoilt))
         messages: list[Incident] = []
         for thread in [*self._threads.open]:
             messages += self._tell(thread, facts.end_ms - 1, "again" if thread.id in again else "")
@@ -182,8 +185,7 @@ class Incidents:
 
     def _asks(self, thread: Thread) -> bool:
         """Whether one of its members is of a kind that asks for a model."""
-        rules = {name for name, rule in self._config.rules.items() if rule.retrain}
-        return any(of.kind == "drift" and of.rule in rules for of in thread.members.values())
+        return any(of.kind == "drift" and of.rule in self._retraining for of in thread.members.values())
 
     def _say(self, thread: Thread, state: str, why: str, now: Standing, silence: str) -> Incident:
         note(self._alerts, thread, now, silence)
@@ -225,8 +227,13 @@ class Incidents:
         whose values no fault is found, which a model would learn.
         """
         end_ms, longest_ms = self._facts.end_ms, self._longest_ms
-        asking = [(of, thread.id) for thread in self._threads.open for of in thread.asking(rules)]
+        spoilt = self._spoilt()
+        asking = [(of, thread.id) for thread in self._threads.open for of in thread.asking(rules, spoilt)]
         return sorted({(of.slice, id_) for of, id_ in asking if end_ms - of.events_ms <= longest_ms})
+
+    def _spoilt(self) -> set[tuple[str, str]]:
+        """(slicing, slice) of whose values a fault is found."""
+        return {of.key[1:] for thread in self._threads.open for of in thread.live if of.spoils}
 
     def to_state(self) -> Any:
         """Plain values for a snapshot."""
@@ -235,6 +242,7 @@ class Incidents:
             "heard": [msgspec.to_builtins(of) for _, of in sorted(self._heard.items()) if id(of) not in in_threads],
             "open": [of.to_state() for of in self._threads.open],
             "ended": [of.to_state() for of in self._threads.ended],
+            "places": self._threads.places(),
             "silences": self._silences.to_state(),
             "marks": self._marks.to_state(),
             "pane": [self._facts.start_ms, self._facts.end_ms, self._facts.events, dict(self._facts.slices)],
@@ -243,7 +251,7 @@ class Incidents:
     def restore(self, state: Any) -> None:
         """Inverse of :meth:`to_state`."""
         open_, ended = ([Thread.from_state(of) for of in state[name]] for name in ("open", "ended"))
-        self._threads.restore(open_, ended)
+        self._threads.restore(open_, ended, state["places"])
         alone = msgspec.convert(state["heard"], list[Heard])
         live = [of for thread in open_ for of in thread.live]
         self._heard = {of.key: of for of in [*alone, *live]}

@@ -1,14 +1,16 @@
 """Which incident a candidate belongs to: one cause, one thread.
 
-In order: the open incident that its slice is a member of, by whatever rule; the open one that slices with the same
-cause came to, or of which a member spoke of it, within ``alerts.join_within``; the one that ended on the same slice
-with the same cause so lately; else a new one, if it may open one. No slice is ever in two open incidents.
+In order: the open incident that its slice came to last, by whatever rule, as long as something new comes to it within
+``alerts.join_within`` or its members speak of the same cause; the open one that slices with the same cause came to, or
+of which a member spoke of it, so lately; the one of all slices together that is about the same column; the one that
+ended on the same slice with the same cause so lately; else a new one, if it may open one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from schemas.pane_layout import TOGETHER
 from schemas.records import record_id
 from stream_app.stages.judge.candidates import Candidate, Cause
 from stream_app.stages.judge.facts import Allowed, PaneFacts
@@ -58,19 +60,37 @@ class Threads:
             causes: what it may join by, one at least.
             allowed: ``join`` or ``open``.
         """
-        found = self._of_slice.get(heard.key[1:]) or self._with_cause(main_causes(causes), end_ms)
+        names, since_ms = main_causes(causes), end_ms - self._join_within
+        found = self._of_slice.get(heard.key[1:])
+        if found is not None and found.newest_ms < since_ms and not _speaks(found, names, since_ms):
+            found = None
+        found = found or self._with_cause(names, since_ms) or self._with_group(heard, causes, since_ms)
         if found is not None or allowed != "open":
             return found
         return self._again(heard, causes[0].name) or (self._newest() if len(self.open) >= OPEN_MAX else None)
 
-    def _with_cause(self, names: Sequence[str], end_ms: int) -> Thread | None:
-        since_ms = end_ms - self._join_within
+    def _with_cause(self, names: Sequence[str], since_ms: int) -> Thread | None:
         for name in names:
             found = [of for of in self.open if name in of.names and of.newest_ms >= since_ms]
-            found += [of for of in self.open if any(name in m.names and m.heard_ms >= since_ms for m in of.live)]
+            found += [of for of in self.open if _speaks(of, [name], since_ms)]
             if found:
                 return max(found, key=lambda of: (of.newest_ms, of.id))
         return None
+
+    def _with_group(self, heard: Heard, causes: Sequence[Cause], since_ms: int) -> Thread | None:
+        """The open incident of all slices together that is about the same column, in whatever way; for all slices
+        together any that is. The mean of some slices is the spread of all.
+        """
+        features = {feature for cause in causes for feature in cause.features}
+        found = [
+            thread
+            for thread in self.open
+            for member in thread.live
+            if TOGETHER in (member.slice, heard.slice)
+            and member.heard_ms >= since_ms
+            and (not features or not member.features or features & {*member.features})
+        ]
+        return max(found, key=lambda of: (of.newest_ms, of.id), default=None)
 
     def _again(self, heard: Heard, name: str) -> Thread | None:
         for thread in reversed(self.ended):
@@ -123,7 +143,8 @@ class Threads:
         for key in over[: max(len(over) - OVER_KEPT, 0)]:
             del thread.members[key]
             thread.dropped += 1
-            if all(other[1:] != key[1:] for other in thread.members):
+            gone = all(other[1:] != key[1:] for other in thread.members)
+            if gone and self._of_slice.get(key[1:]) is thread:
                 del self._of_slice[key[1:]]
 
     def reopen(self, thread: Thread, model_id: str, end_ms: int) -> None:
@@ -148,10 +169,20 @@ class Threads:
         """Drop what ended too long ago to come again."""
         self.ended = [of for of in self.ended if end_ms - of.ended_ms <= self._join_within]
 
-    def restore(self, open_: list[Thread], ended: list[Thread]) -> None:
-        """Take threads back, in their order."""
+    def places(self) -> list[list[str]]:
+        """Slicing, slice, and the incident that the slice came to last."""
+        return [[*place, thread.id] for place, thread in self._of_slice.items()]
+
+    def restore(self, open_: list[Thread], ended: list[Thread], places: list[list[str]]) -> None:
+        """Take threads back, in their order, and :meth:`places`."""
         self.open, self.ended = open_, ended
-        self._of_slice = {key[1:]: thread for thread in open_ for key in thread.members}
+        by_id = {thread.id: thread for thread in open_}
+        self._of_slice = {(slicing, slice_): by_id[id_] for slicing, slice_, id_ in places}
+
+
+def _speaks(thread: Thread, names: Sequence[str], since_ms: int) -> bool:
+    """Whether a member speaks of one of these causes, or did lately."""
+    return any(of.heard_ms >= since_ms and any(name in of.names for name in names) for of in thread.live)
 
 
 def _forget_over(thread: Thread) -> None:

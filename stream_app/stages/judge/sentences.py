@@ -122,7 +122,7 @@ def what_words(config: Config, found: list[Pooled], past: bool = False) -> str:
 
 def asks(config: Config, thread: Thread) -> bool:
     """Whether an incident asks for a model, as far as what is known of its members goes."""
-    return config.retrain.enabled and bool(thread.asking({name for name, of in config.rules.items() if of.retrain}))
+    return config.retrain.enabled and thread.asks
 
 
 def _outlook(config: Config, thread: Thread) -> str:

@@ -42,6 +42,7 @@ class Thread(msgspec.Struct):
         number: messages so far.
         people, audit: what people, and what anybody, was told last.
         silenced_by: the silence that kept the last message from people.
+        asks: whether a member asks for a model.
         severity, worst: numbers of it, now and at its worst.
         slices: how many ever were members.
         dropped: members that are over and were forgotten.
@@ -67,6 +68,7 @@ class Thread(msgspec.Struct):
     people: Said | None = None
     audit: Said | None = None
     silenced_by: str = ""
+    asks: bool = False
     severity: int = 0
     worst: int = 0
     slices: int = 0
@@ -78,11 +80,10 @@ class Thread(msgspec.Struct):
         """Members that are not over, in the order in which they came."""
         return [of for of in self.members.values() if not of.over]
 
-    def asking(self, rules: Collection[str]) -> list[Heard]:
+    def asking(self, rules: Collection[str], spoilt: Collection[tuple[str, str]]) -> list[Heard]:
         """Members of these rules that ask for a model: drift, but of slices of whose values a fault is found, which a
         model would learn.
         """
-        spoilt = {of.key[1:] for of in self.live if of.spoils}
         return [of for of in self.live if of.kind == "drift" and of.rule in rules and of.key[1:] not in spoilt]
 
     @property
