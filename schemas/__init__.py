@@ -28,7 +28,6 @@ from schemas.intake import TYPES, Refusal, header_map, take_in
 from schemas.pane_layout import PaneLayout
 from schemas.records import (
     Activation,
-    Alert,
     Blame,
     DeadLetter,
     EventAnomaly,
@@ -49,7 +48,6 @@ __all__ = [
     "TYPES",
     "Action",
     "Activation",
-    "Alert",
     "Blame",
     "DeadLetter",
     "DecodeError",

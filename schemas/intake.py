@@ -25,7 +25,6 @@ Topic = Literal["partials", "evidence", "signals", "actions", "models", "dead_le
 """Our topics, as ``[topics]`` names them."""
 
 TYPES: dict[str, type[Record]] = {
-    "driftflow.alert.v1": records.Alert,
     "driftflow.incident.v1": incidents.Incident,
     "driftflow.silenced-incident.v1": incidents.SilencedIncident,
     "driftflow.strange-events.v1": incidents.StrangeEvents,

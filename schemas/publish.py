@@ -24,7 +24,6 @@ _CHANNELS = {
         " p < W writes to p, JUDGE to W, the trainer to W + 1; SCORE of source partitions that the events topic got"
         " later, p >= W, to p + 2. Health of processes is on W + 1 too: no replay repeats it.",
         [
-            "alert",
             "incident",
             "silenced-incident",
             "strange-events",

@@ -26,7 +26,7 @@ TOP_MAX = 64
 """Strange events of a block, or of a pane of WATCH, the strangest first."""
 
 MANY = 1_000_000
-"""Longest list of a record: slices, alerts, source partitions."""
+"""Longest list of a record: slices, members, source partitions."""
 
 
 def record_id(*parts: Any) -> str:
@@ -82,33 +82,6 @@ class EventAnomaly(Record, frozen=True):
     """True when the p-value is taken from all slices together, for want of reference rows in this slice."""
     threshold: Share
     blame: Annotated[list[Blame], Meta(max_length=MANY)]
-
-
-class Alert(Record, frozen=True):
-    """An incident of one rule on one slice: opened, updated and ended under one ``id``."""
-
-    id: Id
-    stream: Name
-    rule: Name
-    slicing: Name
-    slice: Name
-    state: Annotated[str, Meta(pattern="^(open|update|resolve|learned)$")]
-    """``open``, ``update``; ``resolve``: normal again; ``learned``: over since a newer model takes it for normal."""
-    kind: Annotated[str, Meta(pattern="^(drift|fault)$")]
-    """``drift``: the world has changed; ``fault``: the data have, and no model is asked for."""
-    detector: Id
-    """The detector that explains it best, such as ``location`` or ``missing``."""
-    opened_pane_ms: Millis
-    pane_start_ms: Millis
-    pane_end_ms: Millis
-    statistic: Finite
-    threshold: Finite
-    evidence: Text
-    """What the statistic is, in words: the detector's."""
-    model_id: Id
-    blame: Annotated[list[Blame], Meta(max_length=MANY)]
-    summary: Text
-    """One sentence that a person can act on."""
 
 
 class RetrainRequest(Record, frozen=True):
