@@ -87,7 +87,8 @@ def _facts(incident: Incident) -> str:
     state = f"{since} to {until}: {_OVER[incident.state]}" if is_over(incident) else f"open since {since}"
     if incident.acked_by and not is_over(incident):
         state += f", acknowledged by {bounded(incident.acked_by)}"
-    size = f"{incident.slice_count:,} slices" if incident.slice_count != 1 else "1 slice"
+    slices = incident.slice_count
+    size = "events as they arrive" if not slices else f"{slices:,} slices" if slices != 1 else "1 slice"
     silenced = f", silenced ({short(incident.silenced_by)})" if is_silenced(incident) else ""
     return f"{state}; {KINDS[incident.kind]}, {size}{silenced}"
 

@@ -34,6 +34,7 @@ def test_open_ones_come_first_the_severest_and_then_the_newest_of_these() -> Non
     [
         ({}, "critical  0f1e2d3c  open since 1970-01-01 06:00; drift, 1 slice"),
         ({"slice_count": 40, "kind": "fault"}, "open since 1970-01-01 06:00; data fault, 40 slices"),
+        ({"slice_count": 0, "kind": "fault"}, "open since 1970-01-01 06:00; data fault, events as they arrive"),
         ({"acked_by": "anna"}, "open since 1970-01-01 06:00, acknowledged by anna; drift, 1 slice"),
         ({"state": "resolve"}, "1970-01-01 06:00 to 1970-01-02 06:00: over, as it was before; drift"),
         ({"state": "handover"}, "1970-01-01 06:00 to 1970-01-02 06:00: over, a newer model takes it for normal; drift"),
