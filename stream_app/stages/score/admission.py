@@ -32,8 +32,10 @@ from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.sketch import Newcomers
 from stream_app.stages.score.strangers import Crowd
 
-WAITING = 2
-"""Newcomers that are followed, for each place."""
+FOLLOWED, FOLLOWED_MIN = 2, 16_384
+"""Newcomers that are followed for each place, and at least: one that comes more often than one in so many events of
+those without a place is among them. They take some 300 bytes each.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Admission:
         most, lasting = int(self._windows.max_slices), int(self._windows.newcomer_panes)
         for fields in self._config.event.slicings:
             values = [Counter[str]() for _ in fields] if len(fields) > 1 else []
-            state.tables.append(Table(Newcomers(WAITING * most, lasting), values))
+            state.tables.append(Table(Newcomers(max(FOLLOWED * most, FOLLOWED_MIN), lasting), values))
         for table, restored in zip(state.tables, state.restored, strict=bool(state.restored)):
             table.restore(restored)
         state.restored = []

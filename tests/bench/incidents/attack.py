@@ -70,7 +70,7 @@ class Attack:
     known: bool = True
     honest: int = 400
     newcomers: int = 20
-    hours: int = 3 * DAY
+    hours: int = DAY
     a_day: int = 300_000
     max_slices: int = 1_000
     seed: int = 5
@@ -142,7 +142,10 @@ def measure(args: Namespace) -> dict[str, Any]:
     if args.quick:
         small: dict[str, Any] = {"honest": 30, "newcomers": 5, "hours": 12, "a_day": 12_000, "max_slices": 100}
         ways = [replace(way, **small) for way in WAYS]
-    rows = [measured(way) for way in ways]
+    rows = []
+    for way in ways:
+        rows.append(measured(way))
+        print(f"  {rows[-1]}", flush=True)
     least = min(rows, key=lambda row: row["honest_slices_with_windows"] - row["honest_slices"])
     return {name: least[name] for name in ("honest_slices", "honest_slices_with_windows")} | {"rows": rows}
 

@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 from flowlib.density import Density
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
-from stream_app.stages.score.admission import WAITING
+from stream_app.stages.score import admission
+from stream_app.stages.score.admission import FOLLOWED
 from stream_app.stages.score.sketch import HASHES_MAX
 from stream_app.stages.snapshot import pack
 from tests.stages.score.admitting import PANE, WAITS, Admitted, Came, Models, admit, knowing, stream
 
 FEW = ("a", "b", "c", "d", "e", "f", "g", "h")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_followed() -> Iterator[None]:
+    """So few that they give way to one another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission, "FOLLOWED_MIN", 0)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +99,7 @@ def test_places_are_bounded_and_known_slices_have_theirs_from_their_first_event_
     done = admit(stream(most), events, models, lambda _: knows, cuts=range(len(events)))
     known = set(models[knows].references[0].slices)
     assert done.most <= most
-    assert len(done.state.tables[0].newcomers if events else ()) <= WAITING * most
+    assert len(done.state.tables[0].newcomers if events else ()) <= FOLLOWED * most
     if most >= len(known):
         assert all(counted == name for _, name, counted in done.names.values() if name in known)
         assert not known & {name for at, name in done.gone if not is_idle(done, at, name)}
