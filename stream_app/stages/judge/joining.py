@@ -136,7 +136,6 @@ class Threads:
         thread.members[heard.key] = heard
         thread.newest_ms, thread.since_ms = end_ms, min(thread.since_ms, heard.since_ms)
         thread.names = list(dict.fromkeys([*thread.names, heard.names[0]]))[:NAMES_MAX]
-        self._forget_over(thread)
 
     def _forget_over(self, thread: Thread) -> None:
         over = [key for key, of in thread.members.items() if of.over]
@@ -166,7 +165,10 @@ class Threads:
             self.ended = [*self.ended, thread][-ENDED_MAX:]
 
     def forget(self, end_ms: int) -> None:
-        """Drop what ended too long ago to come again."""
+        """Drop what ended too long ago to come again, and members of open incidents that are over, the first ones."""
+        for thread in self.open:
+            if len(thread.members) > OVER_KEPT:
+                self._forget_over(thread)
         self.ended = [of for of in self.ended if end_ms - of.ended_ms <= self._join_within]
 
     def places(self) -> list[list[str]]:
