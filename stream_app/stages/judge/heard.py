@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from stream_app.config.registries import SPOILING
+from stream_app.config.registries import DETECTOR_KINDS, SPOILING
 from stream_app.stages.judge.candidates import Candidate, Cause, Figures
 
 CAUSES_KEPT = 8
@@ -95,6 +95,7 @@ class Heard(msgspec.Struct):
         causes: the figures.
         fresh_ms: end of the last pane in which a cause had evidence that was not accepted.
         settled: causes that a person has accepted: nothing more is said of them while its evidence lasts.
+        settled_columns: columns of the accepted drift.
     """
 
     rule: str
@@ -119,6 +120,7 @@ class Heard(msgspec.Struct):
     causes: list[Sums] = msgspec.field(default_factory=list)
     fresh_ms: int = 0
     settled: list[str] = msgspec.field(default_factory=list)
+    settled_columns: list[str] = msgspec.field(default_factory=list)
 
     @classmethod
     def of(cls, candidate: Candidate, start_ms: int) -> Heard:
@@ -167,19 +169,29 @@ class Heard(msgspec.Struct):
         return math.exp(min(max((of.weight for of in causes), default=0.0), _LOG_MAX))
 
     def fresh(self, candidate: Candidate) -> list[Cause]:
-        """Causes that nobody has accepted."""
-        return [of for of in candidate.causes if of.name not in self.settled]
+        """Causes that nobody has accepted, and that do not follow from what was: where a column has moved, its spread
+        and its dependence on others look changed too, and so do events as a whole.
+        """
+        return [of for of in candidate.causes if of.name not in self.settled and not self._follows(of)]
+
+    def _follows(self, cause: Cause) -> bool:
+        if not self.settled_columns or DETECTOR_KINDS.get(cause.detector) != "drift":
+            return False
+        return not cause.features or bool({*cause.features} & {*self.settled_columns})
 
     def settle(self) -> Heard:
         """What is remembered of it once a person has accepted all that it has shown."""
         shown = [*self.names, *(" ".join([of.detector, *of.features]) for of in self.causes)]
-        return self.rest([*self.settled, *shown])
+        rest = self.rest([*self.settled, *shown])
+        moved = [of for of in self.causes if DETECTOR_KINDS.get(of.detector) == "drift" and of.weight > 0]
+        rest.settled_columns = list(dict.fromkeys([*self.settled_columns, *(f for of in moved for f in of.features)]))
+        return rest
 
     def rest(self, settled: list[str]) -> Heard:
         """What is remembered of it where nothing is new in it but what was accepted."""
         models = self.model_id, self.newest_model
         rest = Heard(*self.key, self.kind, *models, self.since_ms, heard_ms=self.heard_ms, events_ms=self.events_ms)
-        rest.settled = list(dict.fromkeys(settled))
+        rest.settled, rest.settled_columns = list(dict.fromkeys(settled)), self.settled_columns
         return rest
 
     def is_quiet(self, end_ms: int) -> bool:
