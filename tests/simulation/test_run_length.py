@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from flowlib.table import Floats
 from stream_app.config import RuleConfig
-from stream_app.stages.detection.detectors.simulated import Change, World, with_events
+from stream_app.stages.detection.detectors.simulated import PANE_MS, Change, World, with_events
 from stream_app.stages.detection.mixture import Mixture
 from tests.stages.watch.blocks import DRIFT, FAULT
 
@@ -28,11 +28,16 @@ def first_alarms(
     world: World, rule: str, levels: tuple[float, ...], panes: int, changes: dict[int, Change] | None = None
 ) -> Floats:
     """Panes until the group, and each slice, first reach each level ``(levels, slices + 1)``; inf where they do not."""
-    made = Mixture(world.config, RuleConfig(detectors=RULES[rule], open=max(levels)), world.layout)
+    made, group = (Mixture(world.config, RuleConfig(detectors=RULES[rule]), world.layout, max(levels)) for _ in "ab")
     first, at = np.full((len(levels), world.slices + 1), np.inf), np.array(levels)[:, None]
     for number, part in enumerate(world.parts(panes, 5, changes)):
-        list(made.update([with_events(part)], [part], world.slices, True))
-        first = np.where(made.statistics() >= at, np.minimum(first, number + 1), first)
+        list(made.update([with_events(part)], [part], world.slices))
+        list(group.update([], [], 1))
+        for sums in made.group_sums():
+            if sums is not None:
+                group.add_group(0, part.reference, sums, int(part.start_ms[0]) + PANE_MS)
+        statistics = np.concatenate([group.statistics(), made.statistics()])
+        first = np.where(statistics >= at, np.minimum(first, number + 1), first)
     return first
 
 

@@ -32,8 +32,6 @@ from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence,
 from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
 _LARGEST, _NEVER = 65_535, -1
-_CALM = math.floor(math.log1p(1.0) * STEPS)
-"""Steps of every bet up to which nothing speaks for a change, whatever the others say."""
 
 Steps = npt.NDArray[np.uint16]
 
@@ -94,8 +92,10 @@ class Mixture:
         ]
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
-        # Below the square root of the floor nothing speaks for a change; a bet beyond this has more by itself.
+        # Below the square root of the floor nothing speaks for a change. Where no bet has more, the mixture has not
+        # either; a bet of so many more steps has it beyond by itself.
         self._calm = max(math.sqrt(floor), 1.0)
+        self._quiet = min(math.floor(math.log1p(self._calm) * STEPS), self._least) - 1
         self._surely = math.log1p(self._calm / float(self._weights.min(initial=1.0))) * STEPS + 1
         self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
         self._since = np.zeros(0, dtype=np.int64)
@@ -199,14 +199,18 @@ class Mixture:
 
     def _look(self, at: Ints, end_ms: int) -> None:
         """Note of slices ``(p,)`` which may have come to the floor, and of which nothing speaks for a change."""
-        largest, since = self._steps[at].max(axis=1, initial=0), self._since[at]
+        largest = self._steps[at].max(axis=1, initial=0)
+        if (most := largest.max()) <= self._quiet:  # as nearly always
+            self._since[at] = end_ms
+            return
+        since = self._since[at]
         since[since == _NEVER] = end_ms - self._pane_ms
-        calm = largest <= _CALM
+        calm = largest <= self._quiet
         if (unsure := np.flatnonzero(~calm & (largest < self._surely))).size:
             calm[unsure] = self._mix(self._steps[at[unsure]]) < self._calm
         since[calm] = end_ms
         self._since[at] = since
-        if largest.max() >= self._least:
+        if most >= self._least:
             self._hot += at[largest >= self._least].tolist()
 
     def _sum(self, parts: Floats) -> Floats:
@@ -230,10 +234,12 @@ class Mixture:
         over yet. What remains falls below ``resolve`` where the change is over; its evidence then begins anew.
         """
         peaks = self._peaks
-        at = np.array(sorted({*peaks.numbers.tolist(), *self._hot}), dtype=np.int64)
+        followed = {*peaks.numbers.tolist()}
+        numbers = sorted(followed.union(self._hot))
+        at, before = np.array(numbers, dtype=np.int64), np.array([i in followed for i in numbers], dtype=bool)
         steps = self._steps[at].astype(np.int64)
         parts, now = peaks.parts(steps)
-        statistic, before = self._sum(parts), np.isin(at, peaks.numbers)
+        statistic = self._sum(parts)
         speak = before | (statistic >= self._floor)
         if not speak.all():
             at, steps, parts, now = at[speak], steps[speak], parts[speak], now[speak]

@@ -88,6 +88,8 @@ class FinalPanes:
     ) -> None:
         self._config, self._layout, self._state = config, layout, state
         self._partition, self._references, self._out = partition, references, out
+        self._fields = dict(zip(state.windows, config.event.slicings, strict=True))  # without any, of one slice at most
+        self._first = next(iter(state.windows))
         self._waiting: list[_Final] = []
         self._model, self._rows = "", 0
         self._bucket_ms = max(next(iter(state.windows.values())).of_span.items())[1]
@@ -196,12 +198,11 @@ class FinalPanes:
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
         parts, everywhere = known.parts(layout, panes, numbers, windows, references)
-        whole = not config.event.slicings[config.slicing_names.index(slicing)]  # of one slice at most
         rules = [
             _Rule(
                 name,
                 rule,
-                config.rules[name].together and rule.groups and not whole,
+                config.rules[name].together and rule.groups and self._fields[slicing] != [],
                 rule.update(parts, everywhere, len(windows.index)),
             )
             for (name, of), rule in state.rules.items()
@@ -217,7 +218,7 @@ class FinalPanes:
             panes, a, b = run.panes, run.panes.edges[k], run.panes.edges[k + 1]
             self._out.points += run.points[k]
             models += panes.models[a:b]
-            if panes.slicing == self._config.slicing_names[0]:
+            if panes.slicing == self._first:
                 rows = [panes.rows[a:b], *(row[None] for _, row in panes.others[k])]
                 events = sum(int(self._layout.get(of, "seen").sum()) for of in rows)
             for model_id, row in panes.others[k]:

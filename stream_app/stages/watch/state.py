@@ -91,18 +91,14 @@ class WatchState:
         """
         out: list[PaneClosed] = []
         for source, waiting in sorted(self.markers.items()):
-            ahead_ms = self.marked_ms.get(source, 0)
-            skipped = [start for start, end in self.passed_over.get(source, ()) if start <= start_ms < end]
-            if skipped:
-                n = sum(marker.pane_end_ms <= skipped[0] for marker in waiting)
-            elif ahead_ms >= end_ms:
-                n = 0
-            else:
-                n = 1 + next((k for k, marker in enumerate(waiting) if marker.pane_end_ms >= end_ms), len(waiting) - 1)
-            if n:
-                out += waiting[:n]
-                self.marked_ms[source] = waiting[n - 1].pane_end_ms
-                del waiting[:n]
+            until_ms = end_ms
+            for first_ms, last_ms in self.passed_over.get(source, ()):
+                if first_ms <= start_ms < last_ms:
+                    until_ms = first_ms
+            sent_ms = self.marked_ms.get(source, 0)
+            while waiting and sent_ms < until_ms and (until_ms == end_ms or waiting[0].pane_end_ms <= until_ms):
+                out.append(waiting[0])
+                sent_ms = self.marked_ms[source] = waiting.pop(0).pane_end_ms
         return out
 
     def reached_ms(self, partition: int) -> int:

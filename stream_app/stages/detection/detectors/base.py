@@ -110,7 +110,7 @@ class Part:
         made: _T = self.standing[name]
         return made
 
-    @property
+    @cached_property
     def spans(self) -> list[tuple[int, int]]:
         """First and last row, the last excluded, of each pane."""
         return list(pairwise(self.edges)) if len(self.edges) else [(0, len(self.rows))]
