@@ -24,7 +24,7 @@ from stream_app.config import Config
 from stream_app.kafka import signals
 from stream_app.models.keys import Trust
 from stream_app.models.marks import Marks
-from stream_app.stages.partitioning import trainer_signals, watch_signals
+from stream_app.stages.partitioning import judge_signals, trainer_signals
 from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.requests.checking import Held, Seen
 from stream_app.trainer.trainer import Trainer
@@ -64,7 +64,7 @@ class Requests:
         self._world = world
         self.topic = world.config.topics.signals
         self._width = world.config.topics.partitions
-        self.partition = watch_signals(0, self._width)
+        self.partition = judge_signals(self._width)
         self._behind = world.request(_LAST)
         self._sent_by_trainer = trainer_signals(self._width)
 
@@ -141,7 +141,7 @@ class Tail:
         lines = [msgspec.json.decode(line) for line in self._said(records, as_json=True).splitlines()]
         assert len(lines) == len(records)
         assert len(self._said(records, as_json=False).splitlines()) == len(records), "not one line for each"
-        assert lines[-1].get("type") == "driftflow.alert.v1", lines[-1]
+        assert lines[-1].get("type") == "driftflow.incident.v1", lines[-1]
         return {place: self._letter(line, records[place]) for place, line in enumerate(lines[: len(cases)])}
 
     def _said(self, records: list[Any], as_json: bool) -> str:

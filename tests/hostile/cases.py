@@ -15,7 +15,24 @@ from tests.hostile import fragments, mutations
 from tests.hostile.mutations import Headers, Path
 from tests.hostile.world import Genuine, Source
 
-TOPICS = ("events", "partials", "signals", "models")
+TOPICS = ("events", "partials", "evidence", "signals", "actions", "models")
+_DEFAULTS = {
+    *("sequence", "manifest", "tensors", "signature", "key_id"),  # of a notice
+    *("strangers", "top"),  # of partials
+    *("successor_id", "links", "acked_by", "silenced_by", "next", "summary"),  # of an incident
+    *(
+        "incident_id",
+        "why",
+        "verdict",
+        "slices",
+        "channel",
+        "direction",
+        "below_sd",
+        "from_ms",
+        "to_ms",
+    ),  # of an action
+}
+"""Fields that a record can do without."""
 _WINDOW = 1_000
 _CUTS, _FLIPS = 700, 1_500
 _FIELDS_AT_ONCE = 4
@@ -72,6 +89,8 @@ def genuine(world: Source, topic: str) -> list[Genuine]:
         "partials": world.blocks_and_markers,
         "signals": world.signals,
         "models": world.models,
+        "evidence": world.evidence,
+        "actions": world.actions,
     }
     return list(made[topic]())
 
@@ -163,8 +182,7 @@ def _is_never(topic: str, good: Genuine, what: str, path: Path, required: set[st
 
 def _required(topic: str, good: Genuine) -> set[str]:
     """Fields that a record cannot do without."""
-    defaults = {"sequence", "manifest", "tensors", "signature", "key_id"}
-    return set() if topic == "events" else set(good.document) - defaults
+    return set() if topic == "events" else set(good.document) - _DEFAULTS
 
 
 def _of_headers(topic: str, good: Genuine) -> Iterator[Case]:
@@ -196,7 +214,7 @@ def _of_signatures(world: Source, topic: str, good: Genuine) -> Iterator[Case]:
 
 def _needs_signature(topic: str, good: Genuine) -> bool:
     """Whether it is not believed otherwise: a notice on the signals topic is for people, who see that it is not."""
-    return good.key is not None and (topic == "models" or good.name == "retrain-request")
+    return good.key is not None and (topic in ("models", "actions") or good.name == "retrain-request")
 
 
 def _strangers(world: Source, topic: str, own: list[Genuine]) -> Iterator[Case]:

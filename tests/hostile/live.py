@@ -10,12 +10,16 @@ from kafka import KafkaConsumer, TopicPartition
 
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import WireMessage
+from schemas.incidents import Action
+from schemas.records import record_id
 from schemas.signing import is_signature
 from stream_app.config import Config
 from stream_app.disk import read_lines
+from stream_app.kafka.actions import action_message
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import read_to_end
-from stream_app.models.keys import request_key, signing_key
+from stream_app.models.keys import operator_key, request_key, signing_key
+from stream_app.models.keys.commands import new_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
@@ -39,7 +43,8 @@ class Live:
     def __init__(self, config: Config, rows: list[tuple[bytes | None, bytes | None]]) -> None:
         self._config, self._rows = config, rows
         self.stranger = Ed25519PrivateKey.generate()
-        self._workers, self._trainer = request_key(config), signing_key(config)
+        new_key(config, "operator")
+        self._workers, self._trainer, self._operator = request_key(config), signing_key(config), operator_key(config)
         run = _run_of(config, None)
         for raw in batches(config, rows):
             run.feed(raw)
@@ -56,12 +61,25 @@ class Live:
 
     def signals(self) -> Iterator[Genuine]:
         """Each kind of record that the workers have sent, and a notice."""
-        for kind in ("alert", "event-anomaly", "activation"):
+        for kind in ("incident", "event-anomaly", "activation"):
             yield from self._first("signals", "ce_type", f"driftflow.{kind}.v1", kind)
         for good in self._first("signals", "ce_type", "driftflow.retrain-request.v1", "retrain-request"):
             message = sign(WireMessage(good.value, good.headers), self._workers)
             yield Genuine(good.name, message.value, message.headers, key=self._workers)
         yield from self.models()
+
+    def evidence(self) -> Iterator[Genuine]:
+        """Evidence and a marker."""
+        for kind in ("evidence", "judge"):
+            yield from self._first("evidence", "kind", kind, kind, packed=True)
+
+    def actions(self) -> Iterator[Genuine]:
+        """What an operator says of whatever began near it."""
+        action = Action(
+            id=record_id("live", 1), stream=self._config.stream, verb="mark", by="ann", at_ms=5, why="release 4.2"
+        )
+        message = sign(action_message(action), self._operator)
+        yield Genuine("mark", message.value, message.headers, key=self._operator)
 
     def models(self) -> Iterator[Genuine]:
         """The notices of the registry, with their models."""

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from stream_app.config import Config
 from stream_app.kafka.clients import client_settings
 from stream_app.stages.partitioning import partition_for, signals_size
-from tests.hostile.cases import Case, cases, of_one
+from tests.hostile.cases import TOPICS, Case, cases, of_one
 from tests.hostile.live import Live, Place
 from tests.hostile.world import Genuine
 
@@ -56,7 +56,7 @@ class Pouring:
     def __init__(self, config: Config, live: Live, seed: int) -> None:
         self._config, self._live = config, live
         self._chance = random.Random(seed)
-        self._refusable = {topic: self._kinds_in_turn(topic, seed) for topic in ("partials", "signals", "models")}
+        self._refusable = {topic: self._kinds_in_turn(topic, seed) for topic in TOPICS if topic != "events"}
         self._kinds_seen: set[str] = set()
         self.poured = Poured()
 
@@ -90,7 +90,7 @@ class Pouring:
             topics.events: (partition_for(key, n, 0), self._of_event(value or b"")),
             topics.partials: (self._chance.randrange(n), next(self._refusable["partials"])),
             topics.signals: (self._chance.randrange(signals_size(n, n)), next(self._refusable["signals"])),
-            topics.models: (0, next(self._refusable["models"])),
+            **{getattr(topics, kind): (0, next(self._refusable[kind])) for kind in ("evidence", "actions", "models")},
         }
         for topic, (partition, case) in places.items():
             await self._send_hostile(producer, topic, partition, case)

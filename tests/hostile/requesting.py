@@ -22,7 +22,7 @@ from stream_app.kafka.topics import prepare
 from stream_app.models.keys import request_key
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
-from stream_app.stages.partitioning import trainer_signals, watch_signals
+from stream_app.stages.partitioning import judge_signals, trainer_signals
 from stream_app.stages.score.event_time import time_parser
 from tests.hostile.processes import Processes, traceback_in
 from tests.integration.stream import Stream
@@ -128,7 +128,7 @@ class Requesting:
         for name in ("unknown partition", "unknown partition", "ends past the log", "unknown topic"):
             request = self.request(name, BAD[name])
             began_s = time.monotonic()
-            self.send(request, partition=0)
+            self.send(request, writer=0)
             while request.id not in self.answered() and time.monotonic() - began_s < 60:
                 time.sleep(0.05)
             if len(self._kinds) > 1:
@@ -165,15 +165,15 @@ class Requesting:
         self._kinds[request.id] = name
         return request
 
-    def _message(self, request: RetrainRequest, partition: int) -> WireMessage:
-        source = f"/driftflow/{request.stream}/watch/{partition}"
+    def _message(self, request: RetrainRequest, writer: int) -> WireMessage:
+        source = f"/driftflow/{request.stream}/{f'operator/{writer}' if writer else 'judge'}"
         return encode_event(Envelope(request, request.id, source, request.requested_pane_ms))
 
-    def send(self, request: RetrainRequest, partition: int, copies: int = 1) -> None:
-        """On a partition of WATCH's, signed."""
-        message = sign(self._message(request, partition), self._key)
+    def send(self, request: RetrainRequest, writer: int, copies: int = 1) -> None:
+        """As JUDGE, or as an operator of that number; signed."""
+        message = sign(self._message(request, writer), self._key)
         for _ in range(copies):
-            self._put(message, partition)
+            self._put(message)
 
     def send_forged(self, request: RetrainRequest) -> None:
         """Not signed, and signed for another request: never answered."""
@@ -181,15 +181,15 @@ class Requesting:
         other = sign(self._message(self.request("forged"), 0), self._key)
         stolen = tuple(header for header in other.headers if header[0].startswith("df-"))
         for headers in (plain.headers, (*plain.headers, *stolen)):
-            self._put(WireMessage(plain.value, headers), 0)
+            self._put(WireMessage(plain.value, headers))
 
-    def _put(self, message: WireMessage, partition: int) -> None:
+    def _put(self, message: WireMessage) -> None:
         topics = self._stream.config.topics
         self._producer.send(
             topics.signals,
             value=message.value,
             headers=list(message.headers),
-            partition=watch_signals(partition, topics.partitions),
+            partition=judge_signals(topics.partitions),
         ).get(20)
 
     def answered(self) -> Counter[str]:

@@ -17,7 +17,9 @@ import msgspec
 from stream_app.kafka.embedded import free_port
 from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import prepare
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.stages.score.state import COUNTERS
+from tests.hostile.cases import TOPICS
 from tests.hostile.live import Live, Place, Sent, clean_run, plain
 from tests.hostile.pouring import Poured, Pouring, Rows
 from tests.hostile.processes import Process, Processes, traceback_in
@@ -132,7 +134,7 @@ def _left(stream: Stream, poured: Poured) -> str:
     trainers.config = msgspec.structs.replace(
         stream.config, kafka=msgspec.structs.replace(stream.config.kafka, group=group)
     )
-    behind = {topic: stream.uncommitted(topic) for topic in (topics.events, topics.partials)}
+    behind = {topic: stream.uncommitted(topic) for topic in (topics.events, topics.partials, topics.evidence)}
     behind[topics.signals] = trainers.uncommitted(topics.signals)
     unread = ", ".join(f"{n} of {topic}" for topic, n in behind.items() if n)
     missing = len(_missing(stream, poured))
@@ -156,8 +158,7 @@ def _account(stream: Stream, poured: Poured, report: Report) -> None:
         report.faults.append(f"{events} events, {counted} counted; {rejected} dead letters; {status}")
     report.unaccounted = len(missing) + abs(events - counted)
     report.faults += [f"a dead letter without a reason: {letter}" for letter in letters if not letter["reason"]]
-    report.hostile = {topic: len(poured.on(topic)) for topic in (topics.events, topics.partials, topics.signals)}
-    report.hostile[topics.models] = len(poured.on(topics.models))
+    report.hostile = {topic: len(poured.on(topic)) for topic in (getattr(topics, kind) for kind in TOPICS)}
     report.kinds = {case.kind for case in poured.hostile.values()}
 
 
@@ -181,7 +182,7 @@ def _compare(stream: Stream, poured: Poured, report: Report) -> None:
     letters = [letter for letter in stream.dead_letters() if letter["reason"] not in _TIMED]
     left_out = {(letter["topic"], letter["partition"], letter["offset"]) for letter in letters}
     clean, live = clean_run(stream.config, left_out), _signals(stream, poured)
-    workers = 2 * stream.config.topics.partitions
+    workers = trainer_signals(stream.config.topics.partitions)
     report.signals_equal = bool(clean) and all(clean.get(p, []) == live.get(p, []) for p in range(workers))
     for p in range(workers):
         if clean.get(p, []) != live.get(p, []):

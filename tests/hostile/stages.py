@@ -113,3 +113,41 @@ class Watch:
         made = streams.pipeline(self._world.config, [self._world.model])
         later = [message._replace(offset=message.offset + len(cases)) for message in self._after]
         return made, made.watch(0, [*self._before, *cases, *later])
+
+
+class Judge:
+    """Evidence through JUDGE: half of what WATCH has sent, the cases, the rest."""
+
+    partition = 0
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.topic = world.config.topics.evidence
+        history = streams.partials_of([message for message in world.judged if message.role == "evidence"])
+        self._before, self._after = history[: len(history) // 2], history[len(history) // 2 :]
+        self.first = len(self._before)
+        self._clean = self._run([])
+
+    def hand_in(self, cases: Sequence[Case]) -> Ledger:
+        """See :class:`~tests.hostile.checker.Consumer`."""
+        messages = [PartialMessage(self.first + n, case.value, case.headers) for n, case in enumerate(cases)]
+        made, out = self._run(messages)
+        letters = [letter_of(self._world.config, m.value, m.headers) for m in out.messages if m.role == "dead_letters"]
+        by_offset = {letter.offset: letter for letter in letters}
+        state = made.judge_state
+        assert state is not None
+        assert len(by_offset) == len(letters) == state.refused == len(out.refused)
+        handed = len(self._before) + len(messages) + len(self._after)
+        assert (state.next_offset, state.taken + state.refused) == (handed, handed), "JUDGE has lost count"
+        assert not made.missing_for_judge(), "JUDGE waits for a model that nobody has decided on"
+        made.snapshot_judge()
+        if state.refused == len(cases):
+            assert _others(out.messages) == _others(self._clean[1].messages), "what was refused has had an effect"
+            assert out.points == self._clean[1].points, "what was refused has changed the points"
+        return {place: by_offset.get(self.first + place) for place in range(len(cases))}
+
+    def _run(self, cases: list[PartialMessage]) -> tuple[Pipeline, Outputs]:
+        made = streams.pipeline(self._world.config, [self._world.model])
+        made.open_judge()
+        later = [message._replace(offset=message.offset + len(cases)) for message in self._after]
+        return made, made.judge([*self._before, *cases, *later])

@@ -19,9 +19,12 @@ from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.table import Table
 from flowlib.training import TrainConfig
 from schemas.codecs import Envelope, WireMessage, encode_event
+from schemas.incidents import Action
 from schemas.records import MODEL_BYTES_MAX, Health, ModelNotice, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.models.keys import request_key, signing_key
+from stream_app.kafka.actions import action_message
+from stream_app.models.keys import operator_key, request_key, signing_key
+from stream_app.models.keys.commands import new_key
 from stream_app.models.signing import sign
 from stream_app.stages.outputs import Outgoing
 from stream_app.worker.health import health_message
@@ -70,6 +73,8 @@ class Source(Protocol):
     def blocks_and_markers(self) -> Iterator[Genuine]: ...
     def signals(self) -> Iterator[Genuine]: ...
     def models(self) -> Iterator[Genuine]: ...
+    def evidence(self) -> Iterator[Genuine]: ...
+    def actions(self) -> Iterator[Genuine]: ...
 
 
 class World:
@@ -77,12 +82,13 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config: Config = msgspec.structs.replace(streams.config(), root=str(folder))
-        names = {"events": "e", "partials": "p", "signals": "g", "models": "m", "dead_letters": "d", "partitions": 2}
-        topics = msgspec.structs.replace(self.config.topics, **names)
+        self.config: Config = msgspec.structs.replace(streams.config(event_rule={"publish": True}), root=str(folder))
+        names = {"events": "e", "partials": "p", "evidence": "v", "signals": "g", "actions": "a", "models": "m"}
+        topics = msgspec.structs.replace(self.config.topics, **names, dead_letters="d", partitions=2)
         self.config = msgspec.structs.replace(self.config, topics=topics)
         self.workers, self.trainer = request_key(self.config), signing_key(self.config)
-        self.stranger = Ed25519PrivateKey.generate()
+        new_key(self.config, "operator")
+        self.operator, self.stranger = operator_key(self.config), Ed25519PrivateKey.generate()
 
     @cached_property
     def model(self) -> Density:
@@ -112,9 +118,9 @@ class World:
         return [message for message in self.scored if (message.role, message.partition) == ("partials", 0)]
 
     @cached_property
-    def watched(self) -> list[Outgoing]:
-        """What WATCH sends of them."""
-        return streams.watch_all(streams.pipeline(self.config, [self.model]), 0, self.partials).messages
+    def judged(self) -> list[Outgoing]:
+        """What WATCH and JUDGE send of it all."""
+        return streams.judge_all(streams.pipeline(self.config, [self.model]), self.scored).messages
 
     # Genuine messages ----------------------------------------------------------------------------------------------
 
@@ -130,15 +136,50 @@ class World:
 
     def signals(self) -> Iterator[Genuine]:
         """Each kind of record of the signals topic, requests and notices signed."""
-        for kind in ("alert", "event-anomaly", "activation"):
+        for kind in ("incident", "event-anomaly", "activation"):
             name = f"driftflow.{kind}.v1".encode()
-            found = next(m for m in [*self.scored, *self.watched] if dict(m.headers).get("ce_type") == name)
+            found = next(m for m in [*self.scored, *self.judged] if dict(m.headers).get("ce_type") == name)
             yield Genuine(kind, found.value, found.headers)
         health = Health(stream="s", source="worker w-1", part="drainer", state="failing", says="away", since_ms=5)
         message = health_message(self.config, health)
         yield Genuine("health", message.value, message.headers)
         yield self.request(1)
         yield self.notice("refused", 1)
+
+    def evidence(self) -> Iterator[Genuine]:
+        """Evidence and a marker."""
+        for kind in ("evidence", "judge"):
+            found = next(m for m in self.judged if dict(m.headers).get("kind") == kind.encode())
+            yield Genuine(kind, found.value, found.headers, packed=True)
+
+    def actions(self) -> Iterator[Genuine]:
+        """What people may say, signed."""
+        span: dict[str, Any] = {"slices": ["station=north"], "channel": "location", "from_ms": 0, "to_ms": 9_000}
+        said: dict[str, dict[str, Any]] = {
+            "accept": {},
+            "feedback": {"verdict": "noise"},
+            "silence": {"direction": "up", "below_sd": 0.5, **span},
+            "mark": {},
+        }
+        for verb, fields in said.items():
+            yield self.action(verb, **fields)
+
+    def action(self, verb: str, name: str = "", **fields: Any) -> Genuine:
+        """What a person says of the first incident there is."""
+        found = next(m for m in self.judged if dict(m.headers).get("ce_type") == b"driftflow.incident.v1")
+        incident = msgspec.json.decode(found.value)["id"]
+        action = Action(
+            id=record_id("hostile", verb, name),
+            stream="s",
+            verb=verb,
+            by="ann",
+            at_ms=5_000,
+            incident_id=incident,
+            why="it is to stay like this",
+            **fields,
+        )
+        message = sign(action_message(action), self.operator)
+        return Genuine(verb, message.value, message.headers, key=self.operator)
 
     def models(self) -> Iterator[Genuine]:
         """Each kind of notice, the promoted one with its model."""
@@ -161,7 +202,7 @@ class World:
             "calibrate_from_ms": 0,
         }
         request = RetrainRequest(**{**known, **fields})
-        event = Envelope(request, request.id, "/driftflow/s/watch/0", end_ms, "north")
+        event = Envelope(request, request.id, "/driftflow/s/judge", end_ms, "north")
         message = sign(encode_event(event), key or self.workers)
         return Genuine("retrain-request", message.value, message.headers, key=key or self.workers)
 

@@ -16,8 +16,8 @@ MakeStream = Callable[..., Stream]
 
 @pytest.fixture(scope="session")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first six weeks, twelve stations."""
-    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-04-16")
+    """The first six weeks, twelve stations; the last days are so hot that there are incidents, whatever the model."""
+    return write_example(tmp_path_factory.mktemp("example") / "air.csv", "2013-04-16", hotter_from="2013-04-12")
 
 
 @pytest.fixture(scope="session")

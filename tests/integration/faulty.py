@@ -6,6 +6,8 @@ Each fault is a function that replaces something of the worker's before it start
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 import time
@@ -24,9 +26,10 @@ from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.pipeline import Pipeline
 from stream_app.terminal import prepare_process
-from stream_app.worker import health, logs, models_feed, noticing, process, status, supervision
+from stream_app.worker import actions_feed, health, logs, models_feed, noticing, process, status, supervision
 from stream_app.worker.agents import Worker
 from stream_app.worker.deciding import Decider
+from stream_app.worker.modelling import Modelling
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.process import run_worker
 from stream_app.worker.progress import Watchdog
@@ -158,6 +161,18 @@ def impatient() -> None:
     process.STALL_S, noticing.TRANSACTION_S, health.SETTLE_S, health.REST_S = 8.0, 2.0, 0.5, 1.0
 
 
+def dies_between_telling_and_saving() -> None:
+    """The broker has what JUDGE tells, and no snapshot knows of it."""
+    real = Outbox._save_snapshots
+
+    def call(outbox: Outbox) -> None:
+        if outbox.told._until != outbox.told._kept:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(outbox)
+
+    Outbox._save_snapshots = call  # type: ignore[method-assign]
+
+
 def full(*_: Any) -> None:
     """There is no room."""
     mark()
@@ -172,7 +187,10 @@ FAULTS: dict[str, Fault] = {
     "spool fails": replaced(Spool, "append", full),
     "decider fails": replaced(Decider, "pass_over_idle", fail),
     "assigning fails": replaced(Decider, "gained", fail),
-    "models feed fails": replaced(Worker, "take_model", fail_later),
+    "judge fails": replaced(Pipeline, "judge", fail),
+    "models feed fails": replaced(Modelling, "take_model", fail_later),
+    "actions feed fails": replaced(actions_feed.ActionsFeed, "_poll", fail_later),
+    "dies between telling and saving": dies_between_telling_and_saving,
     "models feed loses the broker": seldom(aiokafka.AIOKafkaConsumer, "getmany", KafkaConnectionError("injected"), 2),
     "status cannot be written": seldom(status.StatusFile, "write", OSError(28, "No space left on device"), 3),
     "status fails": replaced(status.StatusFile, "write", fail, after=2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import shutil
@@ -81,14 +82,17 @@ false_incidents_per_month = 20.0
 """
 
 
-def write_example(path: Path, until: str) -> Path:
-    """The example's rows before a date, as a CSV file."""
+def write_example(path: Path, until: str, hotter_from: str = "9999") -> Path:
+    """The example's rows before a date, as a CSV file; from another date on it is 25 °C hotter."""
     source = resources.files("stream_app.demo.example").joinpath("beijing_air_2013.csv.gz")
     with source.open("rb") as packed, gzip.open(packed, "rt") as rows, path.open("w") as out:
-        header = next(rows)
-        place = header.strip().split(",").index("timestamp")
-        out.write(header)
-        out.writelines(row for row in rows if row.split(",")[place] < until)
+        table = csv.DictReader(rows)
+        written = csv.DictWriter(out, table.fieldnames or (), lineterminator="\n")
+        written.writeheader()
+        for row in table:
+            if row["timestamp"] < until:
+                warmer = {"TEMP": str(float(row["TEMP"] or 0.0) + 25.0)} if row["timestamp"] >= hotter_from else {}
+                written.writerow({**row, **warmer})
     return path
 
 

@@ -64,6 +64,8 @@ def score_done(stream: Stream) -> None:
 ENDS = {
     "score fails": r"score failed: LookupError: injected at .*agents.py",
     "watch fails": r"watch failed: LookupError: injected",
+    "judge fails": r"judge failed: LookupError: injected",
+    "actions feed fails": r"actions feed failed: LookupError: injected",
     "checkpoint fails": r"checkpoint failed: LookupError: injected",
     "spool fails": r"checkpoint failed: spool.sqlite is full",
     "decider fails": r"checkpoint failed: LookupError: injected",

@@ -1,0 +1,103 @@
+"""People are told once, wherever a worker dies, and what they say counts once. Real processes on real brokers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from stream_app.disk import read_lines
+from stream_app.kafka.clients import client_settings
+from stream_app.models.keys.commands import new_key
+from stream_app.stages.decisions import DECODER, actions_of
+from tests.integration.conftest import MakeStream
+from tests.integration.stream import Stream, as_lines
+from tests.integration.test_conservation import records_of
+from tests.integration.test_same_everywhere import score_locally
+
+DIES = "dies between telling and saving"
+
+
+def start(stream: Stream) -> subprocess.Popen[bytes]:
+    """A worker that is killed each time that JUDGE has told something and no snapshot knows of it."""
+    with (stream.folder / "worker.log").open("ab") as log:
+        words = [sys.executable, "-m", "tests.integration.faulty", DIES, str(stream.toml)]
+        worker = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+    stream.workers.append(worker)
+    return worker
+
+
+def is_done(stream: Stream) -> bool:
+    topics = stream.config.topics
+    return not any(stream.uncommitted(topic) for topic in (topics.events, topics.partials, topics.evidence))
+
+
+@pytest.mark.timeout(500)
+def test_people_are_told_once_wherever_a_worker_dies(make_stream: MakeStream, example: Path) -> None:
+    stream = make_stream()
+    stream.publish()
+    rows, parts, deaths = stream.rows(example), 8, 0
+    worker = start(stream)
+    for part in range(parts):
+        stream.produce(rows[part * len(rows) // parts : (part + 1) * len(rows) // parts])
+        while not is_done(stream):
+            if worker.poll() is not None:
+                assert worker.returncode == -signal.SIGKILL, stream.log()
+                stream.workers.clear()
+                worker, deaths = start(stream), deaths + 1
+            time.sleep(0.2)
+    told = stream.told()
+    print(f"{deaths} deaths, {len(told)} messages")
+    assert 3 <= deaths <= len(told), "each time something new is told"
+    stream.kill()
+    assert len(told) == len(set(told))
+    assert as_lines(stream.signals()) == score_locally(stream, example)
+
+
+def incidents(stream: Stream) -> dict[str, str]:
+    """Id to the last state of each."""
+    lines = [line for part in as_lines(stream.signals()).values() for line in part]
+    return {line["data"]["id"]: line["data"]["state"] for line in lines if line["ce_type"] == "driftflow.incident.v1"}
+
+
+def say_again(stream: Stream, records: list[Any]) -> None:
+    """As a retry or a copy of the topic would."""
+    with KafkaProducer(**client_settings(stream.config.kafka)) as producer:
+        for record in records:
+            producer.send(record.topic, record.value, headers=list(record.headers), partition=0).get(30)
+
+
+@pytest.mark.timeout(400)
+def test_what_people_say_counts_once_and_a_replay_repeats_it(make_stream: MakeStream, example: Path) -> None:
+    stream = make_stream()
+    stream.publish()
+    new_key(stream.config, "operator")
+    rows = stream.rows(example)
+    stream.produce(rows[: len(rows) * 15 // 16])
+    stream.start_worker()
+    stream.wait_until_done()
+    opened = sorted(name for name, state in incidents(stream).items() if state in ("open", "update"))
+    stream.command("accept", opened[0], "--why", "this is how it is now")
+    stream.wait(lambda: incidents(stream)[opened[0]] == "accepted", "the incident to be accepted")
+    assert stream.status()["taken"]["actions"] == 1
+    stream.kill()
+    say_again(stream, records_of(stream, stream.config.topics.actions))
+    stream.forget_status()
+    stream.start_worker()
+    stream.produce(rows[len(rows) * 15 // 16 :])
+    stream.wait_until_done()
+    stream.wait(lambda: stream.status()["taken"]["actions"] == 2, "the copy to be seen")
+    stream.stop()
+    (act,) = actions_of(read_lines(stream.decisions(), DECODER, ""))
+    assert (act.action.verb, act.action.incident_id) == ("accept", opened[0])
+    told = stream.told()
+    assert len(told) == len(set(told))
+    assert as_lines(stream.signals()) == score_locally(stream, example)
+    assert json.dumps(incidents(stream)).count("accepted") == 1
