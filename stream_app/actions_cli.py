@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stream_app.command_line import Factor, online, out, plain
+from stream_app.command_line import NEW_FILE, Factor, online, out, plain
 from stream_app.config import Config
 
 ID = click.argument("name", metavar="ID")
@@ -120,12 +120,16 @@ def mark(config: Config, text: str, at: str, by: str) -> None:
 @WHY
 @BY
 @click.option("--json", "as_json", is_flag=True, help="Without ID: print as JSON.")
-def feedback(config: Config, name: str | None, verdict: str | None, why: str, by: str, as_json: bool) -> None:
-    """Judge incident ID. Without ID: which share of the judged incidents was useful, by rule and channel."""
+@click.option("--propose", "proposal", type=NEW_FILE, help="Without ID: write what the verdicts speak for here.")
+def feedback(config: Config, name: str | None, verdict: str | None, why: str, by: str, **shown: Any) -> None:
+    """Judge incident ID. Without ID: which share of the judged incidents was useful, by rule and channel.
+
+    --propose writes a stricter promise where it would have spared noise and nothing else: try it with backtest.
+    """
     if name is None:
         from stream_app.offline.feedback import show_feedback
 
-        show_feedback(config, out, as_json)
+        show_feedback(config, out, **shown)
         return
     from stream_app.operators.acting import run_feedback
 

@@ -58,6 +58,15 @@ def newest(messages: Iterable[Incident]) -> dict[str, Incident]:
     return threads
 
 
+def oldest(messages: Iterable[Incident]) -> dict[str, Incident]:
+    """The first message of each incident, by id."""
+    threads: dict[str, Incident] = {}
+    for message in messages:
+        if message.id not in threads or message.number < threads[message.id].number:
+            threads[message.id] = message
+    return threads
+
+
 def open_first(incidents: Iterable[Incident]) -> list[Incident]:
     """For a reader: what is open, the severest first; then what is over; of two alike the newer one first."""
     severities = list(STYLES)

@@ -68,7 +68,7 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 
 def with_rules(config: Config, path: str | Path) -> Config:
-    """A configuration with the ``[alerts]`` and ``[rules]`` of another file in place of its own, where it has them.
+    """A configuration with what another file has of ``[alerts]``, and with its ``[rules]`` where it has any.
 
     Raises:
         ConfigError: the file cannot be read, has other sections, or faults: all of them are named.
@@ -82,7 +82,9 @@ def with_rules(config: Config, path: str | Path) -> Config:
     values = _convert_section(_Rules, raw, "", faults_of_file)
     if faults_of_file.unreadable:
         raise ConfigError(str(path), faults_of_file.unreadable + faults_of_file.refused)
-    changed = msgspec.structs.replace(config, **values)
+    given = {name: getattr(values["alerts"], name) for name in raw.get("alerts", {})}
+    alerts = msgspec.structs.replace(config.alerts, **given)
+    changed = msgspec.structs.replace(config, alerts=alerts, rules=values.get("rules", config.rules))
     sentences = faults_of_file.refused + faults_of(changed)
     if sentences:
         raise ConfigError(str(path), sorted(sentences, key=_section_index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 from rich.console import Console
@@ -13,9 +14,11 @@ from rich.text import Text
 from flowlib.intervals import wilson
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
+from stream_app.disk import writing
 from stream_app.incident_lines import bounded
 from stream_app.kafka.actions import read_actions
 from stream_app.models.marks import Marks
+from stream_app.offline.proposals import JUDGED_MIN, Proposal, propose
 from stream_app.operators.reading import Told, read_told
 
 ALL = "all"
@@ -88,20 +91,25 @@ def parts_told(told: Told) -> dict[str, set[Part]]:
     return strange | {name: parts_of(incident) for name, incident in told.incidents.items()}
 
 
-def show_feedback(config: Config, out: Console, as_json: bool = False) -> None:
+def show_feedback(config: Config, out: Console, as_json: bool = False, proposal: Path | None = None) -> None:
     """Print how precise the rules are.
 
     Args:
         config: the stream.
         out: where to print.
         as_json: one JSON object a line.
+        proposal: file for the rules that the verdicts speak for, to be tried by a backtest.
 
     Raises:
-        DriftflowError: a topic does not exist, or the broker does not answer.
+        DriftflowError: a topic does not exist, the broker does not answer, or the file cannot be written.
     """
-    parts = parts_told(read_told(config))
+    told = read_told(config)
+    parts = parts_told(told)
     verdicts = last_verdicts(read_actions(config, Marks(config).is_trusted))
     rows = precision(parts, verdicts)
+    if proposal is not None:
+        out.print(_propose(config, propose(config, told.opened, verdicts), proposal), soft_wrap=True, markup=False)
+        return
     if as_json:
         for row in rows:
             out.file.write(msgspec.json.encode(row).decode() + "\n")
@@ -116,6 +124,19 @@ def show_feedback(config: Config, out: Console, as_json: bool = False) -> None:
         out.print(
             "`driftflow feedback ID useful|noise|wrong-owner` judges one; `driftflow incidents --all` has the ids."
         )
+
+
+def _propose(config: Config, found: Proposal | None, path: Path) -> str:
+    if found is None:
+        return f"Nothing is proposed: it takes {JUDGED_MIN} verdicts, and noise that is weaker than all that was real."
+    with writing(path):
+        path.write_text(found.toml(config), encoding="utf-8")
+    spared = found.noise - found.noise_left
+    return (
+        f"With alerts.false_incidents_per_month = {found.promise:.3g} {spared:,} of {found.noise:,} that were noise "
+        f"would not have opened, and all {found.real:,} that were real would. Nothing is changed: try it on other "
+        f"events, `driftflow backtest FILE --rules {path}` or `--topic`."
+    )
 
 
 def _table(rows: Iterable[Precision]) -> Table:

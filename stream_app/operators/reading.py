@@ -11,7 +11,7 @@ from schemas.incidents import Incident, StrangeEvents
 from schemas.intake import TYPES, header_map, take_in
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.incident_lines import newest
+from stream_app.incident_lines import newest, oldest
 from stream_app.kafka.signals import read_signals
 
 T = TypeVar("T")
@@ -26,11 +26,13 @@ class Told:
 
     Attributes:
         incidents: the last message of each incident, by id.
+        opened: the first one of each that is still there.
         strange: messages about single events, by id, in order.
         newest_ms: end of the last pane that a message is about; 0 where there is none.
     """
 
     incidents: dict[str, Incident] = field(default_factory=dict)
+    opened: dict[str, Incident] = field(default_factory=dict)
     strange: dict[str, StrangeEvents] = field(default_factory=dict)
     newest_ms: int = 0
 
@@ -50,7 +52,7 @@ def read_told(config: Config) -> Told:
             incidents.append(record)
         elif isinstance(record, StrangeEvents):
             told.strange[record.id] = record
-    told.incidents = newest(incidents)
+    told.incidents, told.opened = newest(incidents), oldest(incidents)
     ends = [*(one.pane_end_ms for one in incidents), *(one.pane_end_ms for one in told.strange.values())]
     told.newest_ms = max(ends, default=0)
     return told
