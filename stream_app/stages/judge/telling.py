@@ -2,8 +2,9 @@
 
 People are told when it opens; at once when its severity has risen above all they were told; at most once in
 ``alerts.gather`` when its kind has changed, or its slices have at least doubled or grown by a tenth of all there are;
-else at the times of ``alerts.reminders`` after it opened and then every ``alerts.repeat``, unless somebody has
-acknowledged it; and when it ends. So of an incident that lasts for t there are at most
+else at the times of ``alerts.reminders`` after it opened and then every ``alerts.repeat``, as long as it waits for a
+person: nobody has acknowledged it, and no new model is due that may end it by itself; and when it ends. So of an
+incident that lasts for t there are at most
 
     1 + 2 + t / gather + reminders until t + 1
 
@@ -32,6 +33,7 @@ class Standing:
         slices: of the incident, ever.
         of_all: slices that there are.
         silence: id of the silence that covers it, or "".
+        due: a model that it asks for is due: people can wait for that.
     """
 
     now_ms: int
@@ -40,6 +42,7 @@ class Standing:
     slices: int
     of_all: int
     silence: str
+    due: bool = False
 
 
 def slots(alerts: AlertsConfig, elapsed_ms: int) -> int:
@@ -63,7 +66,7 @@ def reason(alerts: AlertsConfig, thread: Thread, now: Standing) -> str:
         return "kind"
     if gathered and _has_spread(said.slices, now):
         return "members"
-    if now.silence or thread.acked_by:
+    if now.silence or thread.acked_by or now.due:
         return ""
     return "reminder" if slots(alerts, now.now_ms - thread.begun_ms) > said.slots else ""
 

@@ -12,7 +12,20 @@ from schemas.incidents import Action, Incident, SilencedIncident
 from stream_app.stages.judge import silences
 from stream_app.stages.judge.silences import NEAR_MAX, Marks, Silences, fits
 from stream_app.stages.snapshot import pack, unpack
-from tests.stages.judge.making import DAY, HOUR, MISSING, NAN, START, STATIONS, Run, candidate, cause, fault, told
+from tests.stages.judge.making import (
+    DAY,
+    HOUR,
+    MISSING,
+    NAN,
+    START,
+    STATIONS,
+    Run,
+    candidate,
+    cause,
+    config,
+    fault,
+    told,
+)
 
 FOREVER = {"from_ms": 0, "to_ms": 2 * START}
 
@@ -146,7 +159,7 @@ def test_unsilence_tells_at_once_what_was_never_told() -> None:
 
 
 def test_a_silence_over_an_open_incident_counts_at_once() -> None:
-    run = Run()
+    run = Run(config(retrain={"enabled": False}))
     run.pane(candidate("Dongsi"))
     now = START + run.now * HOUR
     (kept,) = run.act("silence", from_ms=now, to_ms=now + 3 * DAY)
@@ -173,7 +186,7 @@ def test_what_happens_under_a_silence_is_in_the_audit() -> None:
 
 def test_an_effect_that_swings_about_a_silence_makes_no_messages() -> None:
     """Once it has been larger than the silence allows it stays so for it."""
-    run = Run()
+    run = Run(config(retrain={"enabled": False}))
     run.act("silence", below_sd=2.0, **FOREVER)
     for k in range(200):
         run.pane(candidate("Dongsi", cause(figures=(500, 500 * (3.5 + (10 if k % 2 else 1)), 500 * 3.5, 2.0))))

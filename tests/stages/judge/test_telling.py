@@ -15,6 +15,8 @@ from tests.stages.judge.making import DAY, HOUR, MISSING, START, STATIONS, Run, 
 
 SMALL = cause(figures=(5.0, 19.0, 17.5, 2.15))
 
+NO_MODEL = config(retrain={"enabled": False})
+
 
 def days(run: Run) -> list[float]:
     """Days after the first message of each."""
@@ -22,12 +24,22 @@ def days(run: Run) -> list[float]:
 
 
 def test_it_reminds_after_one_three_and_seven_days_then_weekly() -> None:
-    run = Run()
+    run = Run(NO_MODEL)
     run.pane(candidate())
     run.panes(24 * 30)
     assert days(run) == [0, 1, 3, 7, 14, 21, 28]
     assert {of.reason for of in run.said[1:]} == {"reminder"}
     assert run.said[2].summary.startswith("Still so after 3 days: Dongsi")
+
+
+def test_it_reminds_of_no_drift_that_a_model_is_due_for() -> None:
+    run = Run()
+    run.pane(candidate("Dongsi"), fault("Wanliu"))
+    run.panes(24 * 44)
+    drift, missing = ([of for of in run.said if of.kind == kind] for kind in ("drift", "fault"))
+    assert [of.number for of in missing] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert [(of.pane_end_ms - drift[0].pane_end_ms) // DAY for of in drift] == [0, 29, 35, 42]
+    assert {of.reason for of in drift[1:]} == {"reminder"}
 
 
 def test_who_acknowledges_is_not_reminded_and_is_told_of_what_changes() -> None:
@@ -45,7 +57,7 @@ def test_who_acknowledges_is_not_reminded_and_is_told_of_what_changes() -> None:
 
 
 def test_other_times_for_reminders() -> None:
-    run = Run(config(alerts={"reminders": ["2h"], "repeat": "0s", "gather": "1d"}))
+    run = Run(config(alerts={"reminders": ["2h"], "repeat": "0s", "gather": "1d"}, retrain={"enabled": False}))
     run.pane(candidate())
     run.panes(24 * 30)
     assert [round(24 * of) for of in days(run)] == [0, 2]
@@ -104,7 +116,7 @@ def test_a_reminder_that_is_due_with_something_else_is_not_sent_again() -> None:
 
 
 def test_after_a_gap_there_is_one_reminder_for_all_that_were_due() -> None:
-    run = Run()
+    run = Run(NO_MODEL)
     run.pane(candidate())
     run.now += 24 * 15
     assert [of.reason for of in run.pane()] == ["reminder"]
@@ -112,7 +124,7 @@ def test_after_a_gap_there_is_one_reminder_for_all_that_were_due() -> None:
 
 
 def test_reminders_begin_anew_where_it_comes_again() -> None:
-    run = Run()
+    run = Run(NO_MODEL)
     run.pane(candidate())
     run.panes(24 * 8)
     run.end()
