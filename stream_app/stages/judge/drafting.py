@@ -36,7 +36,6 @@ def draft(
     found = pool(members)
     events, share = traffic(members)
     first = found[0] if found else None
-    shown = thread.worst if thread.ended_ms >= 0 else thread.severity
     content: dict[str, Any] = {
         "id": thread.id,
         "stream": config.stream,
@@ -44,7 +43,7 @@ def draft(
         "state": state,
         "reason": reason,
         "kind": thread.kind,
-        "severity": SEVERITIES[shown],
+        "severity": SEVERITIES[thread.worst],
         "rules": sorted({of.rule for of in members}),
         "detector": first.detector if first else members[0].detector,
         "feature": _feature(first.features if first else members[0].features),

@@ -40,19 +40,16 @@ class Pooled:
 
 
 def pool(members: Iterable[Heard]) -> list[Pooled]:
-    """The causes of all members that carry weight, :data:`FINDINGS_MAX` at most: those that members name first, then
-    the largest.
-    """
+    """The main causes of all members, :data:`FINDINGS_MAX` at most: those that members name first, then the largest."""
     found: dict[_Cause, Sums] = {}
     slices: dict[_Cause, set[tuple[str, str]]] = {}
     first: dict[_Cause, float] = {}
     for member in members:
-        for cause in member.causes:
-            if cause.weight > 0 or cause.first:
-                key = (*cause.key, cause.direction)
-                _add(found.setdefault(key, _none_of(cause)), cause)
-                slices.setdefault(key, set()).add(member.key[1:])
-                first[key] = first.get(key, 0.0) + (max(cause.weight, 1.0) if cause.first else 0.0)
+        for cause in member.main:
+            key = (*cause.key, cause.direction)
+            _add(found.setdefault(key, _none_of(cause)), cause)
+            slices.setdefault(key, set()).add(member.key[1:])
+            first[key] = first.get(key, 0.0) + (max(cause.weight, 1.0) if cause.first else 0.0)
     largest = sorted(found, key=lambda key: (-first[key], -found[key].weight, key))[:FINDINGS_MAX]
     total = sum(found[key].weight for key in largest) or 1.0
     return [_pooled(found[key], total, len(slices[key])) for key in largest]

@@ -18,6 +18,7 @@ _STILL = 0.1
 """Share of the evidence that is left while a pane counts for the figures; those after it wait until it is so again, for
 they may be after the change."""
 _PEAK = 0.999
+_MAIN = 0.5
 _QUIET_MS = 86_400_000
 _LOG_MAX = 600.0
 
@@ -60,13 +61,18 @@ class Sums(msgspec.Struct):
             return Figures(0.0, float("nan"), float("nan"), float("nan"))
         return Figures(events, seen, expected, (squares / events) ** 0.5 if squares > 0 else float("nan"))
 
-    def take(self, cause: Cause, counts: bool) -> None:
-        """A pane in which the cause was named."""
+    def take(self, cause: Cause, counts: bool, adds: bool) -> None:
+        """A pane in which the cause was named.
+
+        Args:
+            counts: the change is still there.
+            adds: the cause is one of the main ones; of others the pane has no figures, for all may be as usual there.
+        """
         if counts:
             self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
             self.says, self.weight = cause.says, cause.weight
         figures = cause.figures
-        if figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
+        if adds and figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
             for i, value in enumerate((figures.events, figures.seen, figures.expected, squares)):
                 self.waiting[i] += value
@@ -133,6 +139,12 @@ class Heard(msgspec.Struct):
     def key(self) -> Key:
         """Rule, slicing, slice."""
         return self.rule, self.slicing, self.slice
+
+    @property
+    def main(self) -> list[Sums]:
+        """What it was last said to be: the cause to name first, and those with half of the largest evidence or more."""
+        least = _MAIN * max((of.weight for of in self.causes), default=0.0)
+        return [of for of in self.causes if of.first or of.weight >= least > 0]
 
     @property
     def spoils(self) -> bool:
@@ -206,8 +218,9 @@ class Heard(msgspec.Struct):
                 self.names.append(first.name)
             for known in self.causes:
                 known.weight, known.first = 0.0, False
+        least = _MAIN * max(of.weight for of in causes)
         for cause in causes:
-            self._sums(cause).take(cause, counts)
+            self._sums(cause).take(cause, counts, adds=cause is causes[0] or cause.weight >= least)
         if counts:
             self._sums(causes[0]).first = True
         self.causes = sorted(self.causes, key=lambda of: (not of.first, -of.weight, of.key))[:CAUSES_KEPT]

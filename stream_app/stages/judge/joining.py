@@ -134,7 +134,9 @@ class Threads:
             self._of_slice[place] = thread
         thread.members.pop(heard.key, None)
         thread.members[heard.key] = heard
-        thread.newest_ms, thread.since_ms = end_ms, min(thread.since_ms, heard.since_ms)
+        thread.newest_ms = end_ms
+        if not thread.number:  # of those who come later it may be something else that began before
+            thread.since_ms = min(thread.since_ms, heard.since_ms)
         thread.names = list(dict.fromkeys([*thread.names, heard.names[0]]))[:NAMES_MAX]
 
     def _forget_over(self, thread: Thread) -> None:

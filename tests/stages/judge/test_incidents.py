@@ -114,6 +114,32 @@ def test_what_comes_after_the_change_does_not_dilute_its_figures() -> None:
     assert "TEMP was 4.1 σ higher than usual" in ended.summary
 
 
+def test_what_has_little_part_in_the_evidence_is_no_finding_and_has_no_figures_there() -> None:
+    """A column that is named third in each pane, for want of another, and moves at last."""
+    run = Run()
+    usual = cause("location", "PRES", weight=1.0, figures=(5.0, 5_000.0, 5_000.0, 8.0), unit="hPa")
+    moved = cause("location", "PRES", weight=14.0, figures=(5.0, 5_100.0, 5_000.0, 8.0), unit="hPa")
+    (opened,) = run.pane(candidate("Dongsi", cause(), usual))
+    assert [of.feature for of in opened.findings] == ["TEMP"]
+    run.panes(20)
+    run.pane(candidate("Dongsi", cause(), moved))
+    (ended,) = run.end()
+    assert [(of.feature, of.seen, of.events) for of in ended.findings] == [
+        ("TEMP", pytest.approx(12.3), 22 * 5),
+        ("PRES", pytest.approx(1_020.0), 5),
+    ]
+
+
+def test_it_began_when_what_opened_it_began() -> None:
+    """What joins later may be something else, which began long before."""
+    run = Run()
+    run.pane(candidate("Dongsi", since_ms=START - 3 * HOUR), candidate("Tiantan", since_ms=START - 9 * HOUR))
+    run.pane(fault("Dongsi", since_ms=START - 100 * DAY))
+    (ended,) = run.end()
+    assert ended.since_ms == START - 9 * HOUR
+    assert min(of.since_ms for of in ended.members) == START - 100 * DAY
+
+
 def test_what_a_newer_model_finds_usual_is_no_figure_of_the_change() -> None:
     run = Run()
     run.pane(candidate())

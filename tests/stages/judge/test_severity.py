@@ -85,9 +85,12 @@ def test_what_is_said_of_all_and_of_its_slices_counts_once() -> None:
     assert opened.share == 1.0
 
 
-def test_an_end_says_how_grave_it_was_at_its_worst() -> None:
+def test_severity_only_rises_until_the_end() -> None:
+    """What is named first changes from pane to pane, and with it the size: the severity does not swing with it."""
     run = Run()
+    run.pane(candidate("Dongsi", moved(0.3)))
     run.pane(*(candidate(name) for name in STATIONS))
     run.end(*STATIONS[1:])
-    (ended,) = run.end()
-    assert (run.said[0].severity, ended.severity) == ("critical", "critical")
+    run.panes(24 * 30)
+    run.end()
+    assert [of.severity for of in run.said] == ["info", *["critical"] * (len(run.said) - 1)]
