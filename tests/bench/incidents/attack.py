@@ -11,12 +11,12 @@ slices (``known``), but for the newcomers among them, which come in the middle; 
 - ``honest_slices``, ``honest_slices_with_windows``: those whose point of the measurement ``windows`` counts each of
   their events, in every pane of the attack. The smallest of all rows stands at the top; it must be all of them.
 - ``newcomers``, ``newcomers_with_windows``: honest slices that nobody knows, and how many of them are counted whole in
-  the last day. Where the attacker's names last too, nothing tells them apart but the number of their events.
+  the last third of the attack. The attacker's names that lasted before them keep what places there were.
 - ``said``: the field that explodes and how many names a pane it is said to have, with how many it had
   (``names_a_pane``).
 - ``incidents``: of JUDGE's own rule about slices without a place.
-- ``events_per_s`` before and during the attack, bytes of all snapshots (``state_mb``) and memory of the process
-  (``memory_mb``) before and after it.
+- ``events_per_s`` (of processor time), size of all snapshots (``state_mb``), memory of the process (``memory_mb``) in
+  both halves of the stream; where the attack begins at the start both are of an attack.
 """
 
 from __future__ import annotations

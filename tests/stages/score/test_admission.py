@@ -169,13 +169,21 @@ def test_where_the_model_knows_no_slice_half_of_the_places_are_given_at_any_time
 
 
 def test_the_newest_that_the_model_does_not_know_gives_way_to_one_that_it_knows(models: Models) -> None:
-    events = [*every_pane(0, 12, "u", "v", "w", "x"), *every_pane(12, 14, "u", "a")]
-    before = admit(stream(4), events[:-4], models)
+    events = [*every_pane(0, 12, "u", "v", "w", "x"), *every_pane(12, 14, "u", "a", "x")]
+    before = admit(stream(4), events[:-6], models)
     assert list(before.state.tables[0].places) == ["u", "v", "w", "x"]
     done = admit(stream(4), events, models)
     assert list(done.state.tables[0].places) == ["u", "v", "w", "a"]
-    assert done.gone == [(len(events) - 3, "x")]
+    assert done.gone == [(len(events) - 5, "x")]
     assert done.panes("a") == [12, 13]
+    assert done.panes("x") == list(range(WAITS, 12)), "its events after that are counted with the others at once"
+
+
+def test_a_place_that_becomes_free_in_a_pane_counts_from_the_next(models: Models) -> None:
+    events = [Came(t, (name,)) for t, name in ((0, "w"), (10_400, "x"), (10_600, "x"), (10_700, "x"), (11_000, "x"))]
+    done = admit(stream(2, lateness=1_500), events, models, lambda _: "nothing")
+    assert done.gone == [(2, "w")], "idle for the longest span, while pane 10 is open"
+    assert [counted for _, _, counted in done.names.values()] == ["w", OTHER, OTHER, OTHER, "x"]
 
 
 def test_of_more_known_ones_than_there_are_places_the_first_keep_theirs(models: Models) -> None:
