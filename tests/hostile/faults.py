@@ -42,12 +42,14 @@ _W = "stream_app.worker"
 _SPOOL, _STORE = "sql:spool.sqlite", "sql:driftflow.sqlite"
 
 WORKER = (
-    # SCORE and WATCH
+    # SCORE, WATCH and JUDGE
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "bug", "ends", in_ci=True),
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "no memory", "ends"),
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "hang", "ends"),
     Fault("watch", "stream_app.stages.pipeline:Pipeline.watch", "bug", "ends"),
     Fault("watch", "stream_app.stages.pipeline:Pipeline.watch", "hang", "ends"),
+    Fault("judge", "stream_app.stages.pipeline:Pipeline.judge", "bug", "ends", in_ci=True),
+    Fault("judge", "stream_app.stages.pipeline:Pipeline.judge", "hang", "ends"),
     Fault("score", f"{_W}.sending:send", "aiokafka", "ends"),
     Fault("score", f"{_W}.sending:send", "bug", "ends"),
     Fault("score", f"{_W}.sending:send", "hang", "ends"),
@@ -58,6 +60,7 @@ WORKER = (
     Fault("snapshot", f"{_W}.state:StateStore.save", "disk full", "ends"),
     Fault("checkpoint", f"{_W}.state:StateStore.save", "hang", "ends"),
     Fault("snapshot", "open:.snapshot", "half", "ends", in_ci=True),
+    Fault("snapshot", f"{_W}.told:Told.keep", "disk full", "ends"),
     Fault("checkpoint", "os:fsync", "input/output error", "ends"),
     Fault("snapshot", "os:replace", "disk full", "ends", where=".snapshot"),
     Fault("spool", f"{_SPOOL}:INSERT INTO queue", "database full", "ends", in_ci=True),
@@ -73,7 +76,12 @@ WORKER = (
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "bug", "ends"),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "aiokafka", "goes on", times=2, in_ci=True),
     Fault("models feed", f"{_W}.models_feed:ModelsFeed._take", "hang", "ends"),
-    Fault("models feed", f"{_W}.agents:Worker.take_model", "bug", "ends"),
+    Fault("models feed", f"{_W}.modelling:Modelling.take_model", "bug", "ends"),
+    # What people say
+    Fault("actions feed", f"{_W}.actions_feed:ActionsFeed._poll", "bug", "ends"),
+    Fault("actions feed", f"{_W}.actions_feed:ActionsFeed._poll", "aiokafka", "goes on", times=2, in_ci=True),
+    Fault("actions feed", f"{_W}.actions_feed:ActionsFeed._poll", "hang", "ends"),
+    Fault("Kafka", f"{_W}.told:Told.look", "bug", "ends"),
     # The logs
     Fault("logs", f"{_W}.logs:look", "bug", "ends"),
     Fault("logs", f"{_W}.logs:look", "hang", "ends"),
