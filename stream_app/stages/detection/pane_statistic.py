@@ -14,7 +14,7 @@ from schemas.evidence import CAUSES_MAX, FIGURES, EvidenceColumns
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.stages.detection.causes import NUMBERS, Found
-from stream_app.stages.detection.detectors import GroupSums, Part, Said
+from stream_app.stages.detection.detectors import GroupSums, Part
 from stream_app.stages.detection.detectors.adwin import adwin
 from stream_app.stages.detection.detectors.kswin import kswin
 from stream_app.stages.detection.detectors.page_hinkley import page_hinkley
@@ -150,8 +150,3 @@ class PaneStatistic:
         self._seen = {i: list(values) for i, values in state["seen"]}
         self._left, self._since = dict(state["left"]), dict(state["since"])
         self._followed, self._slices, self._made = {*state["followed"]}, state["slices"], {}
-
-
-def says() -> Said:
-    """What one of river's detectors has to say."""
-    return Said((), "", "", "the mean surprise of the panes has moved")

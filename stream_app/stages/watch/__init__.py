@@ -1,1 +1,1 @@
-"""WATCH: partials of one partials partition in; windows, alerts and retrain requests out."""
+"""WATCH: partials of one partials partition in; windows, and evidence for JUDGE, out."""
