@@ -48,7 +48,7 @@ class Proposal:
         was, spared = config.alerts.false_incidents_per_month, self.noise - self.noise_left
         return (
             f"# Proposed from {self.verdicts} verdicts: {spared} of {self.noise} that were noise would not have\n"
-            f"# opened, and all {self.real} that were real would. It is chosen on these verdicts: look at what it does\n"
+            f"# opened, and all {self.real} that were real would. It is chosen on these verdicts: look what it does\n"
             f"# to other events before you take it (driftflow backtest). In service: {was:g}.\n"
             f"[alerts]\nfalse_incidents_per_month = {self.promise:.3g}\n"
         )

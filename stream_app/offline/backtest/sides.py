@@ -96,9 +96,9 @@ class Sides:
         """Let both sides see consecutive events of a partition."""
         self._run.feed(raw)
         self.events += len(raw)
-        self._downstream.take(self._run.scored.messages)
         for message in self._run.scored.messages:
             self.others.take(message)
+        self._downstream.take(self._run.scored.messages)
 
 
 class _Run(LocalRun):
