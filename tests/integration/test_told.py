@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tests.integration.test_conservation import records_of
 from tests.integration.test_same_everywhere import score_locally
 
 DIES = "dies between telling and saving"
+TOLD = (0.645, 0.667, 0.7, 0.93, 0.945)
+"""Where in the example JUDGE has something to tell: incidents open, go on and end."""
 
 
 def start(stream: Stream) -> subprocess.Popen[bytes]:
@@ -43,10 +46,11 @@ def is_done(stream: Stream) -> bool:
 def test_people_are_told_once_wherever_a_worker_dies(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
     stream.publish()
-    rows, parts, deaths = stream.rows(example), 8, 0
+    rows, deaths = stream.rows(example), 0
     worker = start(stream)
-    for part in range(parts):
-        stream.produce(rows[part * len(rows) // parts : (part + 1) * len(rows) // parts])
+    edges = [0, *(int(share * len(rows)) for share in TOLD), len(rows)]
+    for start_row, end_row in pairwise(edges):
+        stream.produce(rows[start_row:end_row])
         while not is_done(stream):
             if worker.poll() is not None:
                 assert worker.returncode == -signal.SIGKILL, stream.log()

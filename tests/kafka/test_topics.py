@@ -52,8 +52,8 @@ def test_what_grows_with_the_events_topic_is_enlarged_where_the_broker_can(
         require(preflight(recorded, "worker"))
         assert ensure_topics(recorded) == topic_sizes(recorded, 4, 2)
     else:
-        command = f"--alter --topic {recorded.topics.signals} --partitions 7"
-        with pytest.raises(DriftflowError, match=f"has 5 of 7 .*{command}"):
+        command = f"--alter --topic {recorded.topics.signals} --partitions 6"
+        with pytest.raises(DriftflowError, match=f"has 5 of 6 .*{command}"):
             ensure_topics(recorded)
     assert counted(recorded, {recorded.topics.events: 4, recorded.topics.partials: 8}) == (4, 2), "slices do not move"
 
@@ -65,7 +65,7 @@ def test_all_that_is_too_small_is_said_at_once(kafka: str, unique: Names) -> Non
     with KafkaAdminClient(bootstrap_servers=kafka) as admin:
         admin.create_topics({name: {"num_partitions": n, "replication_factor": 1} for name, n in sizes.items()})
         admin.wait_for_topics(list(sizes))
-    with pytest.raises(DriftflowError, match=r"signals has 4 of 9 .*never run.*--partitions 9, or name other topics"):
+    with pytest.raises(DriftflowError, match=r"signals has 4 of 6 .*never run.*--partitions 6, or name other topics"):
         ensure_topics(config)
 
 

@@ -69,5 +69,5 @@ async def test_a_broker_that_lets_nobody_add_partitions_ends_it(
 @in_a_loop
 async def test_what_never_shows_ends_in_a_sentence(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_app.worker.growth._PATIENCE_S", 0.05)
-    with pytest.raises(DriftflowError, match=r"does not show partition 6 of s\.signals after"):
+    with pytest.raises(DriftflowError, match=r"does not show partition 5 of s\.signals after"):
         await make_room(Signals(monkeypatch, OLD).known, config, {2, 3})

@@ -7,6 +7,7 @@ import pytest
 from schemas.intake import take_in
 from schemas.records import Health
 from stream_app.config import Config
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.worker.health import INHERITED_S, MESSAGES_MAX, REST_S, SETTLE_S, Telling, health_message, health_point
 
 
@@ -83,7 +84,7 @@ def test_a_message_and_its_point_are_what_others_take_in(config: Config, says: s
     telling.due(failing, 5, 0.0)
     (health,) = telling.due(failing, 5_000, SETTLE_S)
     message = health_message(config, health)
-    assert (message.role, message.partition) == ("signals", 2 * config.topics.partitions)
+    assert (message.role, message.partition) == ("signals", trainer_signals(config.topics.partitions))
     taken = take_in("signals", config.stream, message.value, message.headers)
     assert isinstance(taken, Health)
     assert taken == health
