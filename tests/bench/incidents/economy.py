@@ -70,10 +70,12 @@ def renamed(path: Path, folder: Path) -> Path:
     return copy
 
 
-def played(of: Config, path: Path, live_ms: int | None = None) -> tuple[Answered, float]:
+def played(
+    of: Config, path: Path, live_ms: int | None = None, kind: type[Answered] = Answered
+) -> tuple[Answered, float]:
     """The run, and how many weeks were watched; with ``live_ms`` only so much of what follows the history."""
     season = Season()
-    answered, last_ms = Answered(of), season.live_ms
+    answered, last_ms = kind(of), season.live_ms
     days = groupby(_rows(path, of), lambda row: max(row[0], season.live_ms - 1) // DAY_MS)
     for day, rows in days:
         if day * DAY_MS < season.live_ms:
