@@ -1,5 +1,5 @@
-"""One message in a hundred on the partials and models topics is garbage: every one is taken or refused, once, and the
-signals are those of a clean run.
+"""One message in a hundred on the topics between the stages, and many of those on the topics of models and actions, are
+garbage: every one is taken or refused, once, and the signals are those of a clean run.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.codecs import WireMessage, encode_partials
+from schemas.evidence import EvidenceClosed
+from schemas.incidents import Action
 from schemas.intake import take_in
 from schemas.records import DeadLetter, PaneClosed
+from stream_app.kafka.actions import action_message
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import read_to_end
 from stream_app.models.registry import Registry
@@ -68,6 +71,45 @@ class Poisoner:
         ]
         self._send(self._topics.partials, number, kinds, 4)
 
+    def evidence(self, number: int) -> None:
+        """So many messages that are no evidence."""
+        nothing: dict[str, list[Any]] = {"groups": [], "other": [], "top": [], "marks": [], "strangers": []}
+        marker = EvidenceClosed(
+            stream="another",
+            partition=0,
+            pane_start_ms=0,
+            pane_end_ms=21_600_000,
+            slices={},
+            events=0,
+            service="",
+            **nothing,
+        )
+        other = encode_partials([marker])[0].value
+        forged = encode_partials([msgspec.structs.replace(marker, stream="air", service="forged")])[0].value
+        kinds: list[Kind] = [
+            ("undecodable", b"\xc1junk", [("kind", b"evidence")]),
+            ("wrong_type", b"\x93\x01\x02\x03", [("kind", b"judge")]),
+            ("not_ours", other, [("kind", b"closed")]),
+            ("tombstone", None, [("kind", b"evidence")]),
+            ("other_stream", other, [("kind", b"judge")]),
+            ("not_accepted", forged, [("kind", b"judge")]),
+        ]
+        self._send(self._topics.evidence, number, kinds, 1)
+
+    def actions(self, number: int) -> None:
+        """So many messages by which nobody may act."""
+        action = Action(id="a", stream="air", verb="mark", by="mallory", at_ms=5)
+        message = action_message(action)
+        strange = sign(message, STRANGER)
+        kinds: list[Kind] = [
+            ("undecodable", b"{junk", list(message.headers)),
+            ("not_ours", message.value, []),
+            ("tombstone", None, list(message.headers)),
+            ("unsigned", message.value, list(message.headers)),
+            ("untrusted_key", message.value, list(strange.headers)),
+        ]
+        self._send(self._topics.actions, number, kinds, 1)
+
     def models(self, number: int) -> None:
         """So many messages that are no notices to act on."""
         header: Headers = [("ce_type", b"driftflow.model-notice.v1")]
@@ -94,7 +136,7 @@ class Poisoner:
         topics, odd = self._topics, [(NoText(), b"1")]
         with closing(KafkaProducer(**client_settings(self._kafka))) as producer:
             producer.send(topics.events, key=key, value=event, headers=odd, partition=partition_for(key, 4)).get(30)
-            for topic in (topics.partials, topics.models):
+            for topic in (topics.partials, topics.evidence, topics.models, topics.actions):
                 sent = producer.send(topic, key=b"odd", value=b"junk", headers=odd, partition=0)
                 self.injected[topic, 0, sent.get(30).offset] = "not_ours"
 
@@ -133,6 +175,8 @@ def test_every_message_is_taken_or_refused_once(
     poison = Poisoner(stream, seed)
     poison.models(20)
     poison.partials(10)
+    poison.evidence(10)
+    poison.actions(10)
     if broker[0] == "kafka":  # the embedded broker takes them and gives nothing back
         poison.odd_names(*rows[0])
         stream.sent += 1
@@ -140,12 +184,14 @@ def test_every_message_is_taken_or_refused_once(
     for part in range(4):
         stream.produce(rows[max(part * len(rows) // 4, stream.sent) : (part + 1) * len(rows) // 4])
         poison.partials(len(rows) // 4 // ONE_IN // 4)
+        poison.evidence(5)
+        poison.actions(5)
         poison.models(5)
         if part == 1:
             stream.wait_until_done()
             stream.stop()  # what was refused and said is not said again
             stream.start_worker()
-    roles = {"models": topics.models, "partials": topics.partials}
+    roles: dict[str, str] = {role: getattr(topics, role) for role in ("partials", "evidence", "models", "actions")}
     refused = {role: sum(topic == place[0] for place in poison.injected) for role, topic in roles.items()}
     stream.wait(lambda: stream.status().get("refused") == refused, f"{refused} to be refused")
     stream.wait_until_done()
