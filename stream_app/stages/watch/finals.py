@@ -55,9 +55,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Panes of one slicing, merged: what is to be said of each, and what its slices are called by number."""
+    """Panes of one slicing, merged: the events of each and what is to be said of it; what slices are called."""
 
     panes: SlicingPanes
+    events: list[int]
     names: list[str]
     points: list[list[Point]]
     rules: list[_Rule]
@@ -193,7 +194,7 @@ class FinalPanes:
         panes = merge_blocks(layout, slicing, of_panes, kept)
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
-            return _Run(panes, [], [[] for _ in waiting], [])
+            return _Run(panes, self._events(panes), [], [[] for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
@@ -208,7 +209,13 @@ class FinalPanes:
             for (name, of), rule in state.rules.items()
             if of == slicing
         ]
-        return _Run(panes, list(windows.index), points, rules)
+        return _Run(panes, self._events(panes), list(windows.index), points, rules)
+
+    def _events(self, panes: SlicingPanes) -> list[int]:
+        """Of each pane, those without a slice of their own too."""
+        until = np.concatenate([[0], np.cumsum(self._layout.get(panes.rows, "seen"))])
+        others = [sum(int(self._layout.get(row, "seen")) for _, row in of_pane) for of_pane in panes.others]
+        return [own + more for own, more in zip(np.diff(until[panes.edges]).tolist(), others, strict=True)]
 
     def _go_on(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
         """Let every rule look at the next pane, and send what it says."""
@@ -219,8 +226,7 @@ class FinalPanes:
             self._out.points += run.points[k]
             models += panes.models[a:b]
             if panes.slicing == self._first:
-                rows = [panes.rows[a:b], *(row[None] for _, row in panes.others[k])]
-                events = sum(int(self._layout.get(of, "seen").sum()) for of in rows)
+                events = run.events[k]
             for model_id, row in panes.others[k]:
                 send.other(panes.slicing, model_id, row)
             for rule in run.rules:

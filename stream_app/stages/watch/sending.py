@@ -108,8 +108,8 @@ class PaneMessages:
 
 
 def _strangest(blocks: Iterable[PaneBlock]) -> list[TopEvent]:
-    events = [event for block in blocks for event in block.top]
-    return list(islice(sorted(events, key=lambda of: (of.p_value, of.partition, of.offset)), TOP_MAX))
+    events = [event for block in blocks if block.top for event in block.top]
+    return events and list(islice(sorted(events, key=lambda of: (of.p_value, of.partition, of.offset)), TOP_MAX))
 
 
 def _mark(marker: PaneClosed) -> SourceMark:
@@ -117,5 +117,4 @@ def _mark(marker: PaneClosed) -> SourceMark:
 
 
 def _little(values: npt.NDArray[np.generic]) -> bytes:
-    kind = "<i8" if values.dtype.kind == "i" else "<f8"
-    return np.ascontiguousarray(values, dtype=kind).tobytes()
+    return values.astype("<i8" if values.dtype.kind == "i" else "<f8", copy=False).tobytes()
