@@ -1,6 +1,6 @@
 """Looks once, beside the agents, whether a stream's first events have the fields that the configuration names.
 
-What was found to be there is written down: a field that disappears later is a matter of alerts, not of this.
+What was found to be there is written down: a field that disappears later is a matter of incidents, not of this.
 """
 
 from __future__ import annotations
