@@ -206,7 +206,8 @@ class Mixture:
         since = self._since[at]
         since[since == _NEVER] = end_ms - self._pane_ms
         calm = largest <= self._quiet
-        if (unsure := np.flatnonzero(~calm & (largest < self._surely))).size:
+        unsure = ~calm & (largest < self._surely)
+        if unsure.any():
             calm[unsure] = self._mix(self._steps[at[unsure]]) < self._calm
         since[calm] = end_ms
         self._since[at] = since
