@@ -33,6 +33,9 @@ from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
 _LARGEST, _NEVER = 65_535, -1
 
+_ONE_BET = 8.0
+"""Times the evidence of all that a single bet may have while nothing speaks for a change."""
+
 Steps = npt.NDArray[np.uint16]
 
 
@@ -92,10 +95,10 @@ class Mixture:
         ]
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
-        # Below the square root of the floor nothing speaks for a change. Where no bet has more, the mixture has not
-        # either; a bet of so many more steps has it beyond by itself.
+        # Below the square root of the floor nothing speaks for a change. Where no bet has eight times as much, which is
+        # nearly always, the mixture has not either; where one is beyond what its weight makes of it, it has.
         self._calm = max(math.sqrt(floor), 1.0)
-        self._quiet = min(math.floor(math.log1p(self._calm) * STEPS), self._least) - 1
+        self._quiet = min(math.floor(math.log1p(_ONE_BET * self._calm) * STEPS), self._least) - 1
         self._surely = math.log1p(self._calm / float(self._weights.min(initial=1.0))) * STEPS + 1
         self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
         self._since = np.zeros(0, dtype=np.int64)
