@@ -19,8 +19,9 @@ Harm = Callable[[Path], object]
     [
         ("source-1", lambda path: path.write_bytes(b"")),
         pytest.param("watch-2", lambda path: path.write_bytes(path.read_bytes()[:-1]), marks=pytest.mark.slow),
+        pytest.param("judge-0", lambda path: path.write_bytes(path.read_bytes()[:-1]), marks=pytest.mark.slow),
     ],
-    ids=["empty", "cut short"],
+    ids=["empty", "cut short", "of JUDGE"],
 )
 def test_a_damaged_snapshot_ends_the_worker_and_a_restored_one_is_gone_on_from(
     make_stream: MakeStream, example: Path, name: str, harm: Harm

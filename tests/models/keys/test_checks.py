@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from stream_app.errors import ModelError
 from stream_app.models.keys import files as key_files
 from stream_app.models.keys import request_key, signing_key
 from stream_app.models.keys.checks import require_keys
-from stream_app.models.keys.commands import revoke_key
+from stream_app.models.keys.commands import new_key, revoke_key
 from tests.models.keys.asking import name_of, with_settings
 from tests.models.streams import config_in
 
@@ -44,6 +45,24 @@ def test_a_worker_notes_that_it_cannot_see_what_the_trainer_trusts(
     signing_key(config)
     require_keys(with_settings(config, "trainer", trusted_keys=["elsewhere/agents.pub"]), "worker")
     assert "elsewhere/agents.pub) is here yet: whether the trainer trusts the workers' key" in caplog.messages[0]
+
+
+def test_a_worker_ends_where_the_operators_public_key_is_damaged_and_a_trainer_does_not_look(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    signing_key(config)
+    caplog.set_level(logging.INFO)
+    require_keys(config, "worker")
+    assert "operator.pub) is here yet: what people say of incidents does not count" in caplog.text
+    new_key(config, "operator")
+    caplog.clear()
+    require_keys(config, "worker")
+    assert "what people say" not in caplog.text
+    public = config.path("keys/operator.pub")
+    public.write_bytes(b"garbage")
+    with pytest.raises(ModelError, match=r"operator\.pub is not a public key in PEM"):
+        require_keys(config, "worker")
+    require_keys(config, "trainer")
 
 
 def test_where_no_file_is_named_no_model_could_be_accepted(config: Config) -> None:
