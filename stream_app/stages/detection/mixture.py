@@ -87,7 +87,8 @@ class Mixture:
         # All known slices are looked at where there are detectors that look everywhere.
         self._last_run = int(own < len(self._weights))
         self._channels = Channels(ordered, self.detectors)
-        self._peaks = Peaks(floor, self._weights, self._channels.first)
+        patience = int(config.alerts.join_within) // self._pane_ms
+        self._peaks = Peaks(floor, self._weights, self._channels.first, patience)
         # The channel of each bet, run by run.
         self._channel_of = [
             np.repeat(np.arange(sum(d.channels for d in of_run)), [d.bets for d in of_run for _ in range(d.channels)])

@@ -4,7 +4,8 @@ What was found ends by evidence: that against the change, since its own was larg
 the bet that was largest at the channel's peak says how the change was found to be; its R over what it was then is the
 likelihood ratio of "still so" to "normal again"; where another bet has gained since, the change has become smaller, and
 the R of that one over the most it has been since counts as well. It is over where that of every channel has fallen to
-``resolve``, or the channel to below 1, where it says nothing any more. So it never ends by forgetting.
+``resolve``, or the channel to below 1, where it says nothing any more; or where none has gained in any pane for some
+days, while panes spoke against it. So it never ends by forgetting.
 """
 
 from __future__ import annotations
@@ -35,13 +36,14 @@ class Peaks:
         floor: evidence from which on a slice is followed.
         weights: ``(w,)`` of the bets.
         first: ``(c,)`` column of each channel's first bet.
+        patience: panes after which it is over where none of them spoke for it.
 
     Attributes:
         numbers: ``(m,)`` of the slices, ascending.
     """
 
-    def __init__(self, floor: float, weights: Floats, first: Ints) -> None:
-        self._weights, self._first = weights, first
+    def __init__(self, floor: float, weights: Floats, first: Ints, patience: int) -> None:
+        self._weights, self._first, self._patience = weights, first, patience
         self._least = np.log(floor * _ACCUSED)
         c, w = len(first), len(weights)
         self._channel = np.repeat(np.arange(c), np.diff(np.append(first, w)))
@@ -50,6 +52,8 @@ class Peaks:
         # its largest bet then; the steps of every bet then, and the most they have been since.
         self._mixed, self._bet = np.zeros((0, c)), np.zeros((0, c), dtype=np.int64)
         self._level, self._since = np.zeros((0, w), dtype=np.int64), np.zeros((0, w), dtype=np.int64)
+        # The steps in the pane before, and how many panes in a row have spoken against it and none for it.
+        self._before, self._against = np.zeros((0, w), dtype=np.int64), np.zeros(0, dtype=np.int64)
 
     def parts(self, steps: Ints) -> tuple[Floats, Floats]:
         """Each bet's part of the mixture ``(m, w)`` and the log of each channel's ``(m, c)``; −inf where it is 0."""
@@ -69,9 +73,10 @@ class Peaks:
         at = np.searchsorted(self.numbers, numbers)
         self.numbers = np.insert(self.numbers, at, numbers)
         self._mixed = np.insert(self._mixed, at, -np.inf, axis=0)
-        self._bet, self._level, self._since = (
-            np.insert(part, at, 0, axis=0) for part in (self._bet, self._level, self._since)
+        self._bet, self._level, self._since, self._before = (
+            np.insert(part, at, 0, axis=0) for part in (self._bet, self._level, self._since, self._before)
         )
+        self._against = np.insert(self._against, at, 0)
 
     def remaining(self, now: Floats, parts: Floats, steps: Ints) -> Floats:
         """The largest ``R / R at the peak`` of the channels that speak for each slice ``(m,)``, in [0, 1].
@@ -93,7 +98,18 @@ class Peaks:
         speaks[slice_, self._bet[slice_, channel]] = True
         fallen = np.maximum.reduceat(np.where(speaks, steps - self._since, -np.inf), self._first, axis=1) / STEPS
         still = accused & (now > 0.0)  # below that nothing speaks for it any more
+        still[self._wait(steps, speaks) > self._patience] = False
         return np.asarray(np.exp(np.where(still, fallen, -np.inf).max(axis=1)))
+
+    def _wait(self, steps: Ints, speaks: Bools) -> Ints:
+        """Panes in a row ``(m,)`` that have spoken against it and none for it. What comes in runs, such as missing
+        values, takes years of ordinary panes to be made up for by their evidence alone.
+        """
+        gained = ((steps > self._before) & speaks).any(axis=1)
+        lost = ((steps < self._before) & speaks).any(axis=1)
+        self._against = np.where(gained, 0, self._against + lost)
+        self._before = steps.copy()
+        return self._against
 
     def _rise(self, rising: Bools, now: Floats, steps: Ints) -> None:
         """Move the peaks of channels ``(m, c)`` to where they are now."""
@@ -110,7 +126,7 @@ class Peaks:
         """
         lowered = self._mixed[which] - HIGH // 2 / STEPS
         self._mixed[which] = np.where(lowered >= self._least, lowered, -np.inf)
-        for steps in (self._level, self._since):
+        for steps in (self._level, self._since, self._before):
             steps[which] -= np.minimum(steps[which], HIGH // 2)
 
     def forget(self, which: Bools) -> None:
@@ -125,16 +141,20 @@ class Peaks:
     def _stay(self, stay: Bools) -> None:
         self.numbers, self._mixed, self._bet = self.numbers[stay], self._mixed[stay], self._bet[stay]
         self._level, self._since = self._level[stay], self._since[stay]
+        self._before, self._against = self._before[stay], self._against[stay]
 
     def to_state(self) -> list[Any]:
         """The peaks of each slice, for a snapshot."""
-        return [*zip(self.numbers.tolist(), self._mixed, self._bet, self._level, self._since, strict=True)]
+        of_slices = (self._mixed, self._bet, self._level, self._since, self._before)
+        return [*zip(self.numbers.tolist(), self._against.tolist(), *of_slices, strict=True)]
 
     def restore(self, peaks: list[Any]) -> None:
         """Take a state of :meth:`to_state` back."""
-        self.numbers = np.array([i for i, *_ in peaks], dtype=np.int64)
         c, w = len(self._first), len(self._weights)
-        self._mixed = np.array([mixed for _, mixed, *_ in peaks], dtype=np.float64).reshape(-1, c)
-        self._bet = np.array([bet for _, _, bet, *_ in peaks], dtype=np.int64).reshape(-1, c)
-        self._level = np.array([level for *_, level, _ in peaks], dtype=np.int64).reshape(-1, w)
-        self._since = np.array([since for *_, since in peaks], dtype=np.int64).reshape(-1, w)
+        self.numbers = np.array([peak[0] for peak in peaks], dtype=np.int64)
+        self._against = np.array([peak[1] for peak in peaks], dtype=np.int64)
+        self._mixed = np.array([peak[2] for peak in peaks], dtype=np.float64).reshape(-1, c)
+        self._bet = np.array([peak[3] for peak in peaks], dtype=np.int64).reshape(-1, c)
+        self._level, self._since, self._before = (
+            np.array([peak[k] for peak in peaks], dtype=np.int64).reshape(-1, w) for k in (4, 5, 6)
+        )
