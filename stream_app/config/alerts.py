@@ -27,8 +27,9 @@ class AlertsConfig(Section, frozen=True):
     gather: Duration = days(1)
     """An open incident tells of new members at most this often."""
     reminders: list[Duration] = msgspec.field(default_factory=lambda: [days(1), days(3), days(7)])
-    """An open incident that waits for a person is told again so long after it opened: nobody has acknowledged it, and
-    it asks for no model, or has asked for longer than ``retrain.cooldown`` and none has ended it."""
+    """An open incident that waits for a person and goes on is told again so long after it opened: nobody has
+    acknowledged it, and it asks for no model, or has asked for longer than ``retrain.cooldown`` and none has ended it.
+    """
     repeat: Duration = days(7)
     """After the last of the reminders, it is told again this often."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/operator.pub"])

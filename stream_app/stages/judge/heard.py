@@ -100,6 +100,7 @@ class Heard(msgspec.Struct):
         largest_sd: the largest effect on a mean so far, in standard deviations; −1 where there was none.
         causes: the figures.
         fresh_ms: end of the last pane in which a cause had evidence that was not accepted.
+        still_ms: end of the last pane in which its evidence was as large as ever: the change was still there.
         settled: causes that a person has accepted: nothing more is said of them while its evidence lasts.
         settled_columns: columns of the accepted drift.
     """
@@ -125,6 +126,7 @@ class Heard(msgspec.Struct):
     largest_sd: float = -1.0
     causes: list[Sums] = msgspec.field(default_factory=list)
     fresh_ms: int = 0
+    still_ms: int = 0
     settled: list[str] = msgspec.field(default_factory=list)
     settled_columns: list[str] = msgspec.field(default_factory=list)
 
@@ -165,6 +167,8 @@ class Heard(msgspec.Struct):
         self.statistic = max(self.statistic, self._statistic(candidate, causes))
         if any(of.weight > 0 for of in causes):
             self.fresh_ms = end_ms
+        if candidate.remaining >= _PEAK:
+            self.still_ms = end_ms
         if candidate.model_id != self.model_id:
             if candidate.remaining < _PEAK:  # what a newer model finds usual says nothing about the change
                 return

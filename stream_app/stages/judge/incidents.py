@@ -27,7 +27,7 @@ from stream_app.stages.judge.facts import Allowed, PaneFacts
 from stream_app.stages.judge.figures import largest_sd, pool, traffic
 from stream_app.stages.judge.heard import Heard, Key, usual
 from stream_app.stages.judge.joining import Threads, in_order
-from stream_app.stages.judge.sentences import asks, has_promise
+from stream_app.stages.judge.sentences import has_promise
 from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
 from stream_app.stages.judge.silences import Marks, Silences
 from stream_app.stages.judge.telling import Standing, note, reason
@@ -172,13 +172,17 @@ class Incidents:
     def _standing(self, thread: Thread, time_ms: int) -> Standing:
         of_all = sum(self._facts.slices.get(of, 0) for of in {key[1] for key in thread.members})
         silence = self._silences.covering(thread.told_of, time_ms)
-        due = self._is_due(thread)
-        return Standing(self._facts.end_ms, thread.severity, thread.kind, thread.slices, of_all, silence, due)
+        due, still_ms = self._is_due(thread), max((of.still_ms for of in thread.live), default=0)
+        end_ms = self._facts.end_ms
+        return Standing(end_ms, thread.severity, thread.kind, thread.slices, of_all, silence, due, still_ms)
 
     def _is_due(self, thread: Thread) -> bool:
-        """Whether an incident asks for a model that can still be on its way: the trainer is asked once a cooldown."""
-        asks_again_ms = thread.begun_ms + int(self._config.retrain.cooldown)
-        return asks(self._config, thread) and self._facts.end_ms <= asks_again_ms + int(self._alerts.gather)
+        """Whether a model that may end an incident can still be on its way: one is asked for once a cooldown, and as
+        soon as no fault is found any more of the values that it would learn, which has an incident of its own.
+        """
+        drifts = self._config.retrain.enabled and thread.kind == "drift" and self._asks(thread)
+        due_ms = thread.begun_ms + int(self._config.retrain.cooldown) + int(self._alerts.gather)
+        return drifts and self._facts.end_ms <= due_ms
 
     def _end(self, thread: Thread, now: Standing) -> Incident:
         """It is over by itself. Who was never told that it opened is not told that it is over."""

@@ -2,8 +2,9 @@
 
 In order: the open incident that its slice came to last, by whatever rule, as long as something new comes to it within
 ``alerts.join_within`` or its members speak of the same cause; the open one that slices with the same cause came to, or
-of which a member spoke of it, so lately; the one of all slices together that is about the same column; the one that
-ended on the same slice with the same cause so lately; else a new one, if it may open one.
+of which a member spoke of it, so lately; the one of all slices together that is about the same column, or one of drift
+that slices came to so lately; the one that ended on the same slice with the same cause so lately; else a new one, if it
+may open one.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Threads:
         if found is not None and found.newest_ms < since_ms and not _speaks(found, names, since_ms):
             found = None
         found = found or self._with_cause(names, since_ms) or self._with_group(heard, causes, since_ms)
+        found = found or self._with_column(heard, causes, since_ms)
         if found is not None or allowed != "open":
             return found
         return self._again(heard, causes[0].name) or (self._newest() if len(self.open) >= OPEN_MAX else None)
@@ -89,6 +91,19 @@ class Threads:
             if TOGETHER in (member.slice, heard.slice)
             and member.heard_ms >= since_ms
             and (not features or not member.features or features & {*member.features})
+        ]
+        return max(found, key=lambda of: (of.newest_ms, of.id), default=None)
+
+    def _with_column(self, heard: Heard, causes: Sequence[Cause], since_ms: int) -> Thread | None:
+        """The open incident of drift that came so lately and is about a column that this drift is about first, in
+        whatever way: where columns move together, their dependence shows here and their spread there.
+        """
+        columns = set(causes[0].features)
+        found = [
+            thread
+            for thread in self.open
+            for member in thread.live
+            if heard.kind == member.kind == "drift" and thread.newest_ms >= since_ms and columns & {*member.features}
         ]
         return max(found, key=lambda of: (of.newest_ms, of.id), default=None)
 

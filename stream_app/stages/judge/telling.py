@@ -1,10 +1,10 @@
 """When an incident says something: few messages, each for a reason.
 
 People are told when it opens; at once when its severity has risen above all they were told; at most once in
-``alerts.gather`` when its kind has changed, or its slices have at least doubled or grown by a tenth of all there are;
+``alerts.gather`` when its kind has changed, or its slices have at least doubled or grown by half of all there are;
 else at the times of ``alerts.reminders`` after it opened and then every ``alerts.repeat``, as long as it waits for a
-person: nobody has acknowledged it, and no new model is due that may end it by itself; and when it ends. So of an
-incident that lasts for t there are at most
+person and goes on: nobody has acknowledged it, no new model is due that may end it by itself, and its evidence has
+grown since it was told last; and when it ends. So of an incident that lasts for t there are at most
 
     1 + 2 + t / gather + reminders until t + 1
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from stream_app.config.alerts import AlertsConfig
 from stream_app.stages.judge.threads import Said, Thread
 
-_GROWN = 0.1
+_GROWN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Standing:
         of_all: slices that there are.
         silence: id of the silence that covers it, or "".
         due: a model that it asks for is due: people can wait for that.
+        still_ms: when its evidence was as large as ever, last.
     """
 
     now_ms: int
@@ -42,7 +43,8 @@ class Standing:
     slices: int
     of_all: int
     silence: str
-    due: bool = False
+    due: bool
+    still_ms: int
 
 
 def slots(alerts: AlertsConfig, elapsed_ms: int) -> int:
@@ -66,9 +68,19 @@ def reason(alerts: AlertsConfig, thread: Thread, now: Standing) -> str:
         return "kind"
     if gathered and _has_spread(said.slices, now):
         return "members"
-    if now.silence or thread.acked_by or now.due:
-        return ""
-    return "reminder" if slots(alerts, now.now_ms - thread.begun_ms) > said.slots else ""
+    return "reminder" if _waits(thread, now) and _is_time(alerts, thread, said, now.now_ms) else ""
+
+
+def _waits(thread: Thread, now: Standing) -> bool:
+    """Whether it goes on, and a person has to do something."""
+    told_ms = thread.people.ms if thread.people else 0
+    return not (now.silence or thread.acked_by or now.due) and now.still_ms > told_ms
+
+
+def _is_time(alerts: AlertsConfig, thread: Thread, said: Said, now_ms: int) -> bool:
+    elapsed_ms = now_ms - thread.begun_ms
+    weekly = elapsed_ms > max(alerts.reminders, default=0) + alerts.repeat
+    return slots(alerts, elapsed_ms) > said.slots and not (weekly and now_ms - said.ms < alerts.repeat)
 
 
 def _has_spread(before: int, now: Standing) -> bool:

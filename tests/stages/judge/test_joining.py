@@ -12,7 +12,7 @@ from stream_app.config.alerts import AlertsConfig
 from stream_app.stages.judge import joining
 from stream_app.stages.judge.incidents import Incidents
 from stream_app.stages.judge.joining import main_causes
-from tests.stages.judge.making import HOUR, STATIONS, VOLUME, Run, candidate, cause, config, facts, fault, told
+from tests.stages.judge.making import HOUR, MISSING, STATIONS, VOLUME, Run, candidate, cause, config, facts, fault, told
 
 PRES = cause("location", "PRES")
 
@@ -50,6 +50,18 @@ def test_slices_with_one_cause_join_within_some_days_of_its_last_word_and_then_n
 
 def test_another_cause_on_another_slice_is_another_incident() -> None:
     assert told(Run().pane(candidate("Dongsi"), candidate("Tiantan", PRES))) == [("open", "opened")] * 2
+
+
+def test_drift_of_one_column_is_one_incident_in_whatever_way_it_shows() -> None:
+    """Where the weather turns, TEMP has moved here, spreads there, and goes with PRES elsewhere."""
+    run = Run(config(alerts={"join_within": "7d"}))
+    (opened,) = run.pane(candidate("Dongsi"))
+    run.pane(candidate("Tiantan", cause("scale", "TEMP")), candidate("Wanliu", cause("dependence", "PRES", "TEMP")))
+    assert {of.id for of in run.said} == {opened.id}
+    (other,) = run.pane(candidate("Shunyi", cause("dependence", "DEWP", "PRES")), fault("Huairou", MISSING))[-1:]
+    assert other.id != opened.id
+    run.panes(24 * 7)
+    assert run.pane(candidate("Gucheng", cause("dependence", "TEMP", "DEWP")))[0].state == "open"
 
 
 def test_what_may_only_join_opens_nothing() -> None:

@@ -38,8 +38,19 @@ def test_it_reminds_of_no_drift_that_a_model_is_due_for() -> None:
     run.panes(24 * 44)
     drift, missing = ([of for of in run.said if of.kind == kind] for kind in ("drift", "fault"))
     assert [of.number for of in missing] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    assert [(of.pane_end_ms - drift[0].pane_end_ms) // DAY for of in drift] == [0, 29, 35, 42]
+    assert [(of.pane_end_ms - drift[0].pane_end_ms) // DAY for of in drift] == [0, 29, 36, 43]
     assert {of.reason for of in drift[1:]} == {"reminder"}
+
+
+def test_it_reminds_of_nothing_that_has_not_gone_on() -> None:
+    """What is nearly over is waited for, however long: evidence that all is as before may come slowly."""
+    run = Run()
+    run.pane(fault())
+    run.panes(24 * 4)
+    run.pane(fault(remaining=0.3))
+    run.panes(24 * 20)
+    run.pane(fault())
+    assert days(run) == [0, 1, 3, 7, 24 + 2 / 24]
 
 
 def test_who_acknowledges_is_not_reminded_and_is_told_of_what_changes() -> None:
@@ -92,12 +103,12 @@ def test_members_are_gathered_for_a_day_and_told_where_they_have_doubled() -> No
     ]
 
 
-def test_a_tenth_of_all_slices_is_told_where_they_have_not_doubled() -> None:
+def test_half_of_all_slices_more_is_told_where_they_have_not_doubled() -> None:
     run = Run(config(alerts={"reminders": [], "repeat": "0s"}))
-    run.pane(*(candidate(f"s{k}", SMALL) for k in range(30)), stations=100, events=500)
-    run.panes(24, stations=100, events=500)
-    assert run.pane(*(candidate(f"t{k}", SMALL) for k in range(9)), stations=100, events=500) == []
-    assert [of.reason for of in run.pane(candidate("u", SMALL), stations=100, events=500)] == ["members"]
+    run.pane(*(candidate(f"s{k}", SMALL) for k in range(30)), stations=50, events=200)
+    run.panes(24, stations=50, events=200)
+    assert run.pane(*(candidate(f"t{k}", SMALL) for k in range(24)), stations=50, events=200) == []
+    assert [of.reason for of in run.pane(candidate("u", SMALL), stations=50, events=200)] == ["members"]
 
 
 def test_kind_is_told_once_a_day_at_most() -> None:
