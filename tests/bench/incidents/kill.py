@@ -38,12 +38,8 @@ LONGEST_S = 9.0
 """A worker is killed within so many seconds of its start: it begins to work after three or four."""
 _UNTIL, _TRAINED_UNTIL = "2014-01-01", "2013-04-15"
 _PORTION = 144
-"""Rows that are sent at a time: half a day of twelve stations."""
-_ALERTS = """
-[alerts]
-false_incidents_per_month = 300.0
-join_within = "6h"
-"""
+"""Rows that are sent at a time: half a day of twelve stations."""_APART = 'join_within = "6h"\n'
+"""Goes on the stream's ``[alerts]``: what comes later than this is another incident."""
 
 Rows = Sequence[tuple[bytes | None, bytes | None]]
 
@@ -69,7 +65,7 @@ def _broker(folder: Path, stack: ExitStack) -> str:
 def _prepared(folder: Path, bootstrap_server: str) -> tuple[Stream, Rows]:
     """A stream with a model, and its rows from then on."""
     example = write_example(folder / "air.csv", _UNTIL)
-    stream = Stream(folder / "stream", bootstrap_server, f"kill-{uuid.uuid4().hex[:6]}", extra=_ALERTS)
+    stream = Stream(folder / "stream", bootstrap_server, f"kill-{uuid.uuid4().hex[:6]}", extra=_APART)
     bootstrap(stream.config, example, _TRAINED_UNTIL, Console(quiet=True))
     return stream, faulty(stream.rows(example)[45 * 24 * 12 :])
 

@@ -3,8 +3,8 @@
 A planted stream (60 slices, eight correlated columns, six events a pane and slice) with the planted density, from JSON
 bodies through SCORE of 8 source partitions, WATCH of 8 partials partitions, and JUDGE. Ten days after monitoring has
 begun 40 slices change, and a week is watched. ``incidents`` that there were in all must be 1: of each change in
-``rows``, and the largest of them. ``members`` are the slices that it has at the end, ``delay_panes`` those until it
-opened, the pane of the change included.
+``rows``, and the largest of them. ``members`` are the slices that it has at the end (all slices together count as one),
+``delay_panes`` those until it opened, the pane of the change included.
 """
 
 from __future__ import annotations
