@@ -38,7 +38,8 @@ LONGEST_S = 9.0
 """A worker is killed within so many seconds of its start: it begins to work after three or four."""
 _UNTIL, _TRAINED_UNTIL = "2014-01-01", "2013-04-15"
 _PORTION = 144
-"""Rows that are sent at a time: half a day of twelve stations."""_APART = 'join_within = "6h"\n'
+"""Rows that are sent at a time: half a day of twelve stations."""
+_APART = 'join_within = "6h"\n'
 """Goes on the stream's ``[alerts]``: what comes later than this is another incident."""
 
 Rows = Sequence[tuple[bytes | None, bytes | None]]
