@@ -89,6 +89,7 @@ class Threads:
             for thread in self.open
             for member in thread.live
             if TOGETHER in (member.slice, heard.slice)
+            and heard.kind == member.kind == "drift"
             and member.heard_ms >= since_ms
             and (not features or not member.features or features & {*member.features})
         ]
@@ -156,12 +157,14 @@ class Threads:
 
     def _forget_over(self, thread: Thread) -> None:
         over = [key for key, of in thread.members.items() if of.over]
-        for key in over[: max(len(over) - OVER_KEPT, 0)]:
+        gone = over[: max(len(over) - OVER_KEPT, 0)]
+        for key in gone:
             del thread.members[key]
             thread.dropped += 1
-            gone = all(other[1:] != key[1:] for other in thread.members)
-            if gone and self._of_slice.get(key[1:]) is thread:
-                del self._of_slice[key[1:]]
+        left = {key[1:] for key in thread.members}
+        for place in dict.fromkeys(key[1:] for key in gone):
+            if place not in left and self._of_slice.get(place) is thread:
+                del self._of_slice[place]
 
     def reopen(self, thread: Thread, model_id: str, end_ms: int) -> None:
         """An incident that had ended goes on. Slices that have come to another one meanwhile are members there."""
@@ -201,11 +204,5 @@ class Threads:
 
 def _speaks(thread: Thread, names: Sequence[str], since_ms: int) -> bool:
     """Whether a member speaks of one of these causes, or did lately."""
-    return any(of.heard_ms >= since_ms and any(name in of.names for name in names) for of in thread.live)
-
-
-def _forget_over(thread: Thread) -> None:
-    over = [key for key, of in thread.members.items() if of.over]
-    for key in over[: max(len(over) - OVER_KEPT, 0)]:
-        del thread.members[key]
-        thread.dropped += 1
+    members = (of for of in thread.members.values() if not of.over)
+    return any(of.heard_ms >= since_ms and any(name in of.names for name in names) for of in members)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.pane_layout import TOGETHER
 from stream_app.config.alerts import AlertsConfig
 from stream_app.stages.judge import joining
 from stream_app.stages.judge.incidents import Incidents
@@ -178,3 +179,12 @@ def test_what_ended_too_long_ago_is_forgotten() -> None:
     assert len(run.incidents.to_state()["ended"]) == 1
     run.pane()
     assert run.incidents.to_state()["ended"] == []
+
+
+def test_all_slices_together_join_what_drifts_and_no_fault() -> None:
+    run = Run()
+    (opened,) = run.pane(fault("Dongsi"))
+    (other,) = run.pane(candidate(TOGETHER, PRES))
+    assert other.id != opened.id
+    run.pane(candidate("Tiantan", cause("scale", "PRES")))
+    assert {of.id for of in run.said} == {opened.id, other.id}
