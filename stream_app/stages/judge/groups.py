@@ -62,9 +62,18 @@ class Groups:
             if rule.slicing is None or rule.slicing == of
         }
 
-    def models(self) -> set[str]:
-        """Models that the events without a place were scored by when there last were any."""
-        return {model for windows in self._windows.values() for model in windows.model}
+    def models(self, service: str) -> set[str]:
+        """Models whose references a pane needs whatever it names: what is being found was found under them.
+
+        Args:
+            service: the model in service so far.
+        """
+        needed = set[str]()
+        for (_, slicing), mixture in self._mixtures.items():
+            followed = {*mixture.followed.tolist()}
+            needed |= {*self._windows[slicing].model} if _OTHER in followed else set()
+            needed |= {service} if _ALL in followed else set()
+        return needed
 
     def take(
         self, pane: JudgedPane, references: References, counts: Counts, service: str

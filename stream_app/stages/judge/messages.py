@@ -9,6 +9,9 @@ from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import judge_signals
 
+_SUBJECT_MAX = 20
+"""Slices that the key and the header of a request name: it stays within what a broker takes."""
+
 
 def incident(config: Config, record: Incident) -> Outgoing:
     """A message of an incident."""
@@ -24,7 +27,7 @@ def strange_events(config: Config, record: StrangeEvents) -> Outgoing:
 
 def request(config: Config, record: RetrainRequest) -> Outgoing:
     """A retrain request."""
-    subject = ",".join(record.slices)
+    subject = ",".join(record.slices[:_SUBJECT_MAX])
     envelope = Envelope(record, record.id, _source(config), record.requested_pane_ms, subject)
     return _signal(config, envelope, subject)
 

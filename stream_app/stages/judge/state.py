@@ -118,8 +118,9 @@ class JudgeState:
         return sorted(end for end in self.pending if end <= closed_ms)
 
     def models(self, end_ms: int) -> set[str]:
-        """Models that the evidence of a pane names."""
-        return {model_id for message in self.pending[end_ms].values() for model_id in models_in(message)}
+        """Models that the evidence of a pane names, and those that what is being found was found under."""
+        named = {model_id for message in self.pending[end_ms].values() for model_id in models_in(message)}
+        return named | self.groups.models(self.service)
 
     def needed_models(self) -> set[str]:
         """Models whose references the pending panes need."""

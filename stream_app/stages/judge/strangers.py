@@ -39,7 +39,7 @@ class _Slicing:
         log_r1: ``(b,)`` log(1 + R) of each bet.
         peak: of the bet that was largest, its log(1 + R) then and its number; none while nothing is told.
         calm_ms: end of the last pane in which nothing spoke for it.
-        newest: what SCORE said of the strangers last.
+        newest: what SCORE has said of most strangers since then.
     """
 
     log_r1: Floats = field(default_factory=lambda: np.zeros(len(_ODDS)))
@@ -90,7 +90,7 @@ class StrangerWatch:
             state.log_r1 = np.logaddexp(0.0, state.log_r1 + log_e)
         statistic = float(np.expm1(np.minimum(state.log_r1, 600.0)).mean())
         if statistic < _CALM:
-            state.calm_ms = end_ms
+            state.calm_ms, state.newest = end_ms, None
         if state.peak is None and statistic < floor:
             return None
         best = int(state.log_r1.argmax())

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.names import slice_name
 from schemas.records import RetrainRequest
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.judge import messages
 from stream_app.stages.judge.retraining import MARKS_MAX, OffsetMarks, Retraining, thin
 from stream_app.stages.score.screening import screen
 from stream_app.stages.score.timing import Timing
@@ -50,6 +52,15 @@ def test_the_id_is_a_function_of_the_question() -> None:
 
     assert asked(9_000, "ab") == asked(9_000, "ba")
     assert len({asked(9_000, "ab"), asked(9_000, "a"), asked(8_000, "ab")}) == 3
+
+
+def test_a_request_fits_into_a_message_whatever_slices_are_called() -> None:
+    names = [slice_name([f"{i:05d}" + "\U0001f600" * 195]) for i in range(600)]
+    made = Retraining(config()).ask(9_000, [(name, f"{i:032x}") for i, name in enumerate(names)], "m", MARKS)
+    assert made is not None
+    message = messages.request(config(), made)
+    headers = sum(len(name) + len(value) for name, value in message.headers)
+    assert len(message.value) + len(message.key or b"") + headers < 2**19
 
 
 def test_at_most_one_request_a_cooldown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -68,6 +69,17 @@ def test_every_name_fits_itself_and_the_star(name: str) -> None:
     assert fits("*", "station", name)
     assert "*" in name or fits(name, "station", name)
     assert fits(f"{name[:3]}*", "station", name)
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=8))
+def test_a_star_stands_for_any_text(pattern: str, name: str) -> None:
+    expected = re.fullmatch(pattern.replace("*", ".*"), name) is not None
+    assert fits(pattern, "station", name) == expected
+
+
+def test_no_pattern_takes_long() -> None:
+    """Whoever tries every way to fit the stars is not done within a year."""
+    assert not fits("*a" * 100 + "*b", "station", "a" * 200)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ from functools import cache
 
 import pytest
 
+from flowlib.table import Ints
+from schemas.codecs import encode_partials
+from schemas.evidence import EvidenceClosed, OtherRow
 from schemas.incidents import Action
 from schemas.pane_layout import TOGETHER
 from schemas.records import DeadLetter
@@ -105,3 +108,42 @@ def test_what_people_say_counts_from_its_time_on_live_and_in_a_replay() -> None:
 def test_nothing_is_told_of_slices_that_do_not_change() -> None:
     calm = Judging(CONFIG, REFERENCES).feed(interleaved(evidence(WORLD, CONFIG, [(120, {})], seed=9), 0))
     assert calm.incidents == []
+
+
+def of_strangers(k: int, row: Ints | None, service: str) -> EvidenceClosed:
+    """A pane with nothing but events that have no slice of their own."""
+    start = START_MS + k * PANE_MS
+    other = [OtherRow(slicing="slice", model_id=service, row=row.astype("<i8").tobytes())] if row is not None else []
+    return EvidenceClosed(
+        stream="s",
+        partition=0,
+        pane_start_ms=start,
+        pane_end_ms=start + PANE_MS,
+        slices={"slice": 9},
+        events=5,
+        service=service,
+        groups=[],
+        other=other,
+        top=[],
+        marks=[],
+        strangers=[],
+    )
+
+
+def test_what_was_found_of_strangers_waits_after_a_restart_for_the_model_that_it_was_found_under() -> None:
+    """The panes to come name another one."""
+    config = spread(WORLD, 1, false_incidents_per_month=20.0)
+    rows = WORLD.rows(WORLD.events(40, 3, {2: CHANGES["location"]}), 40)
+    before = [of_strangers(k, of_pane[2], "m") for k, of_pane in enumerate(rows)]
+    sent = [Outgoing("evidence", 0, None, m.value, m.headers) for m in encode_partials([*before])]
+    (later,) = encode_partials([of_strangers(40, None, "n")])
+
+    judging = Judging(config, REFERENCES).feed(sent, restart=1)
+    judging.references = {"n": [REFERENCES["m"]]}
+    judging.feed([Outgoing("evidence", 0, None, later.value, later.headers)])
+    assert judging.state.needed_models() == {"m", "n"}
+    assert judging.state.final_ms == START_MS + 40 * PANE_MS
+    judging.references["m"] = [REFERENCES["m"]]
+    judging.feed([])
+    judging._add(judging.stage.step(judging.state, [], judging.references))
+    assert judging.state.final_ms == START_MS + 41 * PANE_MS
