@@ -11,14 +11,16 @@ import numpy.typing as npt
 from flowlib.table import Ints
 from schemas.codecs import encode_partials
 from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, OtherRow, PaneEvidence, SourceMark
-from schemas.records import TOP_MAX, PaneBlock, PaneClosed, TopEvent
+from schemas.records import TOP_MAX, PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.config import Config
 from stream_app.stages.detection import detectors
 from stream_app.stages.detection.causes import Found
 from stream_app.stages.outputs import Outgoing
 
-SLICES_MAX = 1_000
-"""Slices of a message: a broker takes none beyond 1 MiB by default."""
+SLICES_MAX = 500
+"""Slices of a message: a broker takes none beyond 1 MiB by default, and a name may have 800 bytes."""
+MARKS_MAX = 10_000
+"""Marks of a message: a source partition may have closed a month of panes by the minute while it was passed over."""
 
 
 class PaneMessages:
@@ -100,8 +102,8 @@ class PaneMessages:
             groups=self._groups,
             other=self._other,
             top=_strangest(blocks),
-            marks=[_mark(of) for of in markers] if first else [],
-            strangers=[one for of in markers for one in of.strangers] if first else [],
+            marks=_marks(markers) if first else [],
+            strangers=_strangers(markers) if first else [],
         )
         records: list[Evidence] = [*self._evidence, marker]
         return [Outgoing("evidence", 0, None, message.value, message.headers) for message in encode_partials(records)]
@@ -112,8 +114,22 @@ def _strangest(blocks: Iterable[PaneBlock]) -> list[TopEvent]:
     return events and list(islice(sorted(events, key=lambda of: (of.p_value, of.partition, of.offset)), TOP_MAX))
 
 
-def _mark(marker: PaneClosed) -> SourceMark:
-    return SourceMark(partition=marker.partition, pane_end_ms=marker.pane_end_ms, offset_end=marker.offset_end)
+def _marks(markers: Sequence[PaneClosed]) -> list[SourceMark]:
+    """Of each source partition all, or every so many of them with the last: what lies between two is less exact then,
+    never wrong.
+    """
+    step, after = max(-(-len(markers) // MARKS_MAX), 1), [*(of.partition for of in markers[1:]), -1]
+    kept = [of for i, of in enumerate(markers) if i % step == 0 or of.partition != after[i]]
+    return [SourceMark(partition=of.partition, pane_end_ms=of.pane_end_ms, offset_end=of.offset_end) for of in kept]
+
+
+def _strangers(markers: Sequence[PaneClosed]) -> list[Strangers]:
+    """Of each slicing what names most of them, the last of equals: JUDGE goes by no other."""
+    found: dict[str, Strangers] = {}
+    for one in (one for of in markers for one in of.strangers):
+        if one.slicing not in found or one.names >= found[one.slicing].names:
+            found[one.slicing] = one
+    return list(found.values())
 
 
 def _little(values: npt.NDArray[np.generic]) -> bytes:

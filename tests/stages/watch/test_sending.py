@@ -16,14 +16,18 @@ from hypothesis import strategies as st
 
 from flowlib.table import Ints
 from schemas.codecs import Partial, encode_partials
-from schemas.evidence import EvidenceClosed
+from schemas.evidence import CAUSES_MAX, FIGURES, EvidenceClosed, EvidenceColumns
+from schemas.names import slice_name
 from schemas.pane_layout import OTHER
 from schemas.records import TOP_MAX, PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.stages.batches import PartialMessage
+from stream_app.stages.detection.causes import Found
+from stream_app.stages.detection.detectors import DETECTORS
 from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, World
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.snapshot import pack, unpack
 from stream_app.stages.watch.checking import Known
+from stream_app.stages.watch.sending import SLICES_MAX, PaneMessages
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.blocks import block, config_of, marker, words_of
@@ -161,8 +165,35 @@ def test_marks_and_strangers_go_with_one_partials_partition_alone() -> None:
         (closed,) = words_of(out.messages)[1]
         assert closed.partition == partition
         assert len(closed.marks) == (SOURCES if partition == 0 else 0)
-        assert [of.examples for of in closed.strangers] == ([["new-0"], ["new-1"], ["new-2"]] if partition == 0 else [])
+        assert [of.examples for of in closed.strangers] == ([["new-2"]] if partition == 0 else [])
         assert {(message.role, message.partition, message.key) for message in out.messages} == {("evidence", 0, None)}
+
+
+def test_a_marker_fits_into_a_message_whatever_a_source_has_closed_while_it_was_passed_over() -> None:
+    new = [msgspec.structs.replace(strangers(0, 0), examples=["\u5317" * 200] * 5)]
+    markers = [closing(k, p, strangers=new) for p in range(2) for k in range(40_001)]
+    (message,) = PaneMessages(CONFIG, 0, START_MS).close({}, 0, [], (), markers)
+    assert len(message.value) < 2**20
+    (closed,) = words_of([message])[1]
+    assert {p: max(of.offset_end for of in closed.marks if of.partition == p) for p in range(2)} == {
+        p: markers[-1].offset_end - 1 + p for p in range(2)
+    }
+    few = PaneMessages(CONFIG, 0, START_MS).close({}, 0, [], (), markers[:100])
+    assert len(words_of(few)[1][0].marks) == 100
+
+
+def test_evidence_fits_into_a_message_whatever_slices_are_called() -> None:
+    bets = max(made(CONFIG, WORLD.layout).bets for made in DETECTORS.values())
+    whole, several = np.zeros(SLICES_MAX, dtype=np.int64), np.zeros((SLICES_MAX, CAUSES_MAX), dtype=np.int64)
+    odds, figures = np.zeros((SLICES_MAX, CAUSES_MAX, bets)), np.zeros((SLICES_MAX, CAUSES_MAX, len(FIGURES)))
+    columns = EvidenceColumns(
+        whole.astype(float), whole.astype(float), whole, whole, several, several, several.astype(float), odds, figures
+    )
+    names = [slice_name([f"{i:05d}" + "\U0001f600" * 300]) for i in range(SLICES_MAX)]
+    send = PaneMessages(CONFIG, 0, START_MS)
+    send.found("drift", "slice", Found(np.arange(SLICES_MAX), columns), names, ["m" * 64] * SLICES_MAX)
+    evidence, _ = send.close({"slice": SLICES_MAX}, 1, ["m"])
+    assert len(evidence.value) < 2**20
 
 
 @pytest.mark.parametrize("seed", range(3))
