@@ -2,7 +2,8 @@
 
 A worker as a process of its own on a broker (Apache Kafka where ``KAFKA_HOME`` names it, else the embedded one), the
 example's rows with a fault of its own for two of every three days, so that incidents open and end all the time. SIGKILL
-comes at random moments, from the worker's start on; each time another is started. ``opened_twice`` counts the incidents
+comes at random moments: within some seconds after the worker has begun to work, one in five while it starts; each time
+another is started. ``opened_twice`` counts the incidents
 with more than one message on the signals topic that says that it opens, whatever their message ids; ``numbers_twice``
 the messages of any state that stand there twice.
 """
@@ -18,7 +19,7 @@ import uuid
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,8 +35,11 @@ from tests.brokers import ApacheKafka
 from tests.integration.stream import Stream, write_example
 
 KILLS = 40
-LONGEST_S = 9.0
-"""A worker is killed within so many seconds of its start: it begins to work after three or four."""
+LONGEST_S = 4.0
+"""A worker is killed within so many seconds, of its start or of when it has begun to work."""
+_STARTING = 0.2
+_PACE_S = 8.0
+"""Between two kills, about."""
 _UNTIL, _TRAINED_UNTIL = "2014-01-01", "2013-04-15"
 _PORTION = 144
 """Rows that are sent at a time: half a day of twelve stations."""
@@ -94,14 +98,15 @@ def run(stream: Stream, rows: Rows, kills: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     print(f"  seed {seed}, {len(rows):,} rows", flush=True)
     stream.publish()
-    with _pouring(stream, rows, kills * LONGEST_S / 2):
+    with _pouring(stream, rows, kills * _PACE_S):
         for number in range(kills):
+            stream.forget_status()
             worker = stream.start_worker()
-            try:
+            if rng.random() >= _STARTING:
+                stream.wait(lambda: stream.received() > 0, "events")
+            with suppress(subprocess.TimeoutExpired):
                 worker.wait(rng.uniform(0.0, LONGEST_S))
                 raise RuntimeError(f"the worker ended by itself:\n{stream.log()}")
-            except subprocess.TimeoutExpired:
-                pass
             stream.kill()
             if number % 5 == 4:
                 told = sum(_opens(record) for record in incidents(stream))

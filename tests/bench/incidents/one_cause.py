@@ -3,8 +3,8 @@
 A planted stream (60 slices, eight correlated columns, six events a pane and slice) with the planted density, from JSON
 bodies through SCORE of 8 source partitions, WATCH of 8 partials partitions, and JUDGE. Ten days after monitoring has
 begun 40 slices change, and a week is watched. ``incidents`` that there were in all must be 1: of each change in
-``rows``, and the largest of them. ``members`` are the slices that it has at the end (all slices together count as one),
-``delay_panes`` those until it opened, the pane of the change included.
+``rows``, and the largest of them. ``members`` are the slices that it has at the end, ``delay_panes`` those until it
+opened, the pane of the change included.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.incidents import Incident, SilencedIncident
+from schemas.pane_layout import TOGETHER
 from stream_app.models.loading import scored_by
 from stream_app.offline.replay import LocalRun, batches
 from tests.bench.detect import product
@@ -77,6 +78,8 @@ def measured(case: Case) -> dict[str, Any]:
         run.feed(raw)
     told = [r for r in product.signals(run) if isinstance(r, Incident) and not isinstance(r, SilencedIncident)]
     last = {incident.id: incident for incident in told}
+    state = run.pipeline.judge_state
+    assert state is not None
     change_ms = START_MS + planted.change_pane * HOUR_MS
     return {
         "change": " ".join([case.change.kind, *(planted.features[f] for f in case.change.features)]),
@@ -85,7 +88,7 @@ def measured(case: Case) -> dict[str, Any]:
         "partitions": case.partitions,
         "incidents": len(last),
         "messages": len(told),
-        "members": max((incident.slice_count for incident in last.values()), default=0),
+        "members": sum(name != TOGETHER for _, name in state.incidents.slices),
         "delay_panes": (told[0].pane_end_ms - change_ms) // HOUR_MS if told else None,
         "summary": told[-1].summary if told else "",
         "seed": case.seed,
