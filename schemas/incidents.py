@@ -164,7 +164,7 @@ class StrangeEvents(Record, frozen=True):
     count: Count
     """Strange events in ``[from_ms, pane_end_ms)``."""
     threshold: Share
-    """Events with a p-value at or below this are counted, that of the last pane."""
+    """Events with a p-value at or below this are counted, the largest that one was counted by."""
     per_day: Finite
     """While nothing changes so many events a day are expected to be told, or fewer (``alerts.single_events_per_day``).
     """

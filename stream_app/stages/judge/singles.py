@@ -46,6 +46,7 @@ class _State(msgspec.Struct):
         from_ms, count, more: what waits to be told: since when, how many, and whether there may be more.
         waiting: the strangest of them.
         threshold: of the last pane.
+        largest: the largest by which one of those that wait was counted.
         smallest: the smallest p-value that was seen under the model in service; 1 where there was none.
         model_id: the model in service.
     """
@@ -60,6 +61,7 @@ class _State(msgspec.Struct):
     more: bool = False
     waiting: list[TopEvent] = msgspec.field(default_factory=list)
     threshold: float = 0.0
+    largest: float = 0.0
     smallest: float = 1.0
     model_id: str = ""
 
@@ -105,6 +107,7 @@ class Singles:
         if told:
             state.from_ms = state.from_ms if state.count else facts.start_ms
             state.count += len(told)
+            state.largest = max(state.largest, state.threshold)
             state.more |= len(told) >= TOP_MAX
             state.waiting = strangest([*state.waiting, *told])
         due = state.told_ms < 0 or facts.end_ms - state.told_ms >= _DAY_MS
@@ -135,13 +138,13 @@ class Singles:
             pane_end_ms=facts.end_ms,
             from_ms=state.from_ms,
             count=state.count,
-            threshold=min(state.threshold, 1.0),
+            threshold=min(state.largest, 1.0),
             per_day=self._per_day,
             events=[example(of, self._config) for of in state.waiting],
             model_id=facts.service,
             summary=self._summary(facts),
         )
-        state.told_ms, state.count, state.more, state.waiting = facts.end_ms, 0, False, []
+        state.told_ms, state.count, state.more, state.waiting, state.largest = facts.end_ms, 0, False, [], 0.0
         return message
 
     def _summary(self, facts: PaneFacts) -> str:

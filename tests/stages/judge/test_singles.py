@@ -130,6 +130,15 @@ def test_thresholds_times_events_never_exceed_the_budget_of_a_day(counts: list[i
     assert max(spent.values()) <= per_day * (1 + 1e-9)
 
 
+def test_a_message_says_by_which_threshold_its_events_were_counted_and_not_that_of_the_pane_it_is_sent_in() -> None:
+    state = singles()
+    state.judge(pane(0, 10, [top_event("Dongsi", 1e-9, 0)]), ())
+    state.judge(pane(1, 10, [top_event("Dongsi", 1e-9, 1)]), ())
+    counted_by = state.threshold
+    (message,) = [message for k in range(2, 30) for message in state.judge(pane(k, 0), ())]
+    assert (message.count, message.threshold) == (1, counted_by)
+
+
 def test_the_busiest_of_the_last_28_days_counts() -> None:
     state = singles(2.4)
     for k in range(24):
