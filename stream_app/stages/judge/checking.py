@@ -10,6 +10,9 @@ from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
 from stream_app.stages.detection.detectors import DETECTORS
 
+_EVENTS_MAX = 2**40
+_FIGURE_MAX, _WEIGHT_MAX = 1e150, 1e6
+
 
 class EvidenceChecker:
     """Says what is wrong with evidence of a stream."""
@@ -21,6 +24,7 @@ class EvidenceChecker:
         self._channels = {
             names.index(name): DETECTORS[name](config, layout).channels if name in DETECTORS else 1 for name in names
         }
+        self._bets = {names.index(name): DETECTORS[name](config, layout).bets for name in names if name in DETECTORS}
         self._of_rule = {
             name: {names.index(detector) for detector in rule.detectors} for name, rule in config.rules.items()
         }
@@ -53,6 +57,9 @@ class EvidenceChecker:
             return "a statistic is negative, or what remains of one is not within [0, 1]"
         if (columns.since_ms < 0).any() or (columns.events < 0).any():
             return "a time or a number of events is negative"
+        if (fault := _too_large(columns)) != "":
+            return fault
+        bets = columns.odds.shape[2]
         for detector in np.unique(columns.detector).tolist():
             if detector == -1:
                 continue
@@ -61,6 +68,8 @@ class EvidenceChecker:
             channel = columns.channel[columns.detector == detector]
             if (channel < 0).any() or (channel >= self._channels[detector]).any():
                 return f"a channel of detector number {detector} is not within its {self._channels[detector]}"
+            if bets < self._bets.get(detector, 1):
+                return f"it has odds of {bets} bets, and detector number {detector} makes {self._bets[detector]}"
         return "" if (columns.detector[:, 0] >= 0).all() else "a slice has no cause"
 
     def _marker(self, message: EvidenceClosed) -> str:
@@ -78,6 +87,16 @@ class EvidenceChecker:
         if any(len(other.row) != 8 * self._row for other in message.other):
             return f"a row of __other__ has not {self._row} numbers"
         return ""
+
+
+def _too_large(columns: EvidenceColumns) -> str:
+    """What would not stay a number where it is added up over panes; "" where all does."""
+    counted, figures = columns.figures[:, :, 0], columns.figures
+    if (columns.events > _EVENTS_MAX).any() or (counted < 0).any() or (counted > _EVENTS_MAX).any():
+        return f"a number of events is not within 0 and {_EVENTS_MAX}"
+    if (np.abs(figures) > _FIGURE_MAX).any() or (np.abs(columns.weight) > _WEIGHT_MAX).any():
+        return f"a figure is beyond {_FIGURE_MAX:g}, or the logarithm of evidence beyond {_WEIGHT_MAX:g}"
+    return ""
 
 
 def makes_evidence(config: Config, rule: str) -> bool:

@@ -1,0 +1,85 @@
+"""What passes as evidence raises nothing in JUDGE, and comes out as messages that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.codecs import decode_evidence, encode_partials
+from schemas.evidence import EvidenceColumns, PaneEvidence
+from stream_app.stages.detection.detectors.simulated import CHANGES, World
+from stream_app.stages.outputs import Outgoing
+from tests.stages.judge.judging import Judging, evidence, interleaved, spread
+
+WORLD = World(d=2, k=0, slices=4, seed=5)
+CONFIG = spread(WORLD, 1, false_incidents_per_month=20.0)
+SENT = interleaved(evidence(WORLD, CONFIG, [(5, {}), (30, {2: CHANGES["location"]})], seed=3), 0)
+
+Changed = Callable[[EvidenceColumns], EvidenceColumns]
+
+
+def all_of(**values: Any) -> Changed:
+    """Columns in which some have one value everywhere."""
+    return lambda of: replace(of, **{name: np.full_like(getattr(of, name), value) for name, value in values.items()})
+
+
+def figure(place: int, value: float) -> Changed:
+    """Columns with another figure."""
+
+    def changed(of: EvidenceColumns) -> EvidenceColumns:
+        figures = of.figures.copy()
+        figures[:, :, place] = value
+        return replace(of, figures=figures)
+
+    return changed
+
+
+def bets(number: int) -> Changed:
+    """Columns with the odds of so many bets."""
+    return lambda of: replace(of, odds=of.odds[:, :, :number])
+
+
+def sent(changed: Changed) -> list[Outgoing]:
+    """What WATCH sends of a change, with other columns."""
+    out = []
+    for message in SENT:
+        record = decode_evidence(message.value, dict(message.headers))
+        if isinstance(record, PaneEvidence):
+            columns = changed(EvidenceColumns.decode(record.columns, len(record.slices))).encode()
+            record = msgspec.structs.replace(record, columns=columns)
+        (wire,) = encode_partials([record])
+        out.append(Outgoing("evidence", 0, None, wire.value, wire.headers))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        (lambda of: of, False),
+        (all_of(statistic=1.7e308), False),
+        (all_of(since_ms=2**62), False),
+        (figure(1, np.nan), False),
+        (figure(2, -1e150), False),
+        (figure(3, 1e150), False),
+        (bets(0), True),
+        (bets(1), True),
+        (figure(0, np.inf), True),
+        (figure(0, 1e308), True),
+        (figure(0, -5.0), True),
+        (figure(1, 1e308), True),
+        (figure(3, 1e200), True),
+        (figure(3, np.inf), True),
+        (all_of(weight=1e308), True),
+        (all_of(weight=-1e308), True),
+        (all_of(events=2**62), True),
+    ],
+)
+def test_evidence_is_refused_that_would_not_stay_a_number(changed: Changed, refused: bool) -> None:
+    judging = Judging(CONFIG, {"m": WORLD.fitted[1]}).feed(sent(changed))
+    assert bool(judging.out.refused) == refused
+    assert bool(judging.incidents) != refused  # and each record is read back
