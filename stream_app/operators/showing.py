@@ -41,9 +41,14 @@ def show_incidents(config: Config, out: Console, everything: bool = False, as_js
     hidden = [one for one in known if one not in shown]
     if hidden:
         silenced = sum(not is_over(one) for one in hidden)
-        words = [f"{len(hidden) - silenced:,} are over"] if len(hidden) > silenced else []
-        words += [f"{silenced:,} are open and silenced"] if silenced else []
+        past = len(hidden) - silenced
+        words = [f"{_are(past)} over"] if past else []
+        words += [f"{_are(silenced)} open and silenced"] if silenced else []
         out.print(Text(f"{' and '.join(words)}: --all shows them", "dim"))
+
+
+def _are(n: int) -> str:
+    return "1 is" if n == 1 else f"{n:,} are"
 
 
 def show_incident(config: Config, prefix: str, out: Console, as_json: bool = False) -> None:

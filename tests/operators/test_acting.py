@@ -204,7 +204,7 @@ def test_incidents_are_told_open_ones_first_the_severest_of_these_first(say: Say
     assert lines[1].startswith("critical  11111111  open since 1970-01-01 06:00; drift, 1 slice")
     assert lines[2] == "  Dongsi: TEMP is much lower"
     assert lines[3].startswith("info      11112222")
-    assert lines[-1] == "1 are over and 1 are open and silenced: --all shows them"
+    assert lines[-1] == "1 is over and 1 is open and silenced: --all shows them"
     everything = say("incidents", "--all")
     assert "Gucheng: PRES is back" in everything
     assert "silenced (abcdefgh)" in everything

@@ -18,15 +18,13 @@ def sentences(comparison: Comparison) -> list[str]:
     if comparison.equal:
         return ["With these rules people would have been told exactly the same."]
     found = [
-        f"With these rules {len(others.told):,} incidents would have been told where {len(service.told):,} were, and "
-        f"{_messages(others):,} messages where there were {_messages(service):,}."
+        f"With these rules people would have been told of {_many(len(others.told), 'incident')} where they were told "
+        f"of {len(service.told):,}, in {_many(_messages(others), 'message')} where there were {_messages(service):,}."
     ]
     if comparison.useful:
         n, missed = len(comparison.useful), sum(told is None for told in others.found)
         before = sum(told is None for told in service.found)
-        found.append(
-            f"Of {n:,} things that are known to matter they miss {missed:,}; the rules in service, {before:,}."
-        )
+        found.append(f"Of {_many(n, 'thing')} known to matter they miss {missed:,}; the rules in service, {before:,}.")
         found += _sooner(comparison)
     noise = len(comparison.labels) - len(comparison.useful)
     if noise:
@@ -34,6 +32,10 @@ def sentences(comparison: Comparison) -> list[str]:
             f"Of {noise:,} that people called noise they tell {others.noise:,}, those in service {service.noise:,}."
         )
     return found
+
+
+def _many(n: int, noun: str) -> str:
+    return f"1 {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _sooner(comparison: Comparison) -> list[str]:

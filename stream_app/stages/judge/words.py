@@ -30,15 +30,22 @@ _DIGITS = 3
 _UNITS = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"), (1, "millisecond"))
 
 
-def figure(value: float) -> str:
-    """Three digits that count, never as a power of ten unless very far out."""
+def figure(value: float, apart: float = math.inf) -> str:
+    """Three digits that count, never as a power of ten unless very far out; more where two figures that are ``apart``
+    only by so much are told together.
+
+    >>> figure(1_008.9, apart=5.2), figure(1_003.13, apart=0.13), figure(899.98, apart=623.0), figure(7.0, apart=0.0)
+    ('1,008.9', '1,003.13', '900', '7')
+    """
     size = abs(value)
     if size >= 1e15 or 0 < size < 1e-6:
         return f"{value:.2e}"
     if size == 0:
         return "0"
     places = _DIGITS - 1 - math.floor(math.log10(size))
-    return f"{round(value, places):,.0f}" if places <= 0 else _short(f"{value:.{places}f}")
+    if 0 < apart < size:
+        places = max(places, min(_DIGITS - 2 - math.floor(math.log10(apart)), places + _DIGITS))
+    return f"{round(value, places):,.0f}" if places <= 0 else _short(f"{value:,.{places}f}")
 
 
 def exact(value: float) -> str:
@@ -156,7 +163,9 @@ def finding(of: Pooled, sensitive: frozenset[str], pane_ms: int, past: bool = Fa
         return f"{_columns(of)} {'spread' if past else 'spreads'} {figure(seen)} times as widely as usual"
     if of.measure == MEAN:
         what = _location(of, past) if of.detector == "location" else _plain(of)
-        return f"{what} ({_unit(seen, '')} against {_unit(expected, of.unit)} for these hours)"
+        apart = abs(seen - expected)
+        usual = f"{figure(expected, apart)} {of.unit}".rstrip()
+        return f"{what} ({figure(seen, apart)} against {usual} for these hours)"
     return f"{_plain(of)}: {share(seen)} instead of {share(expected)}"
 
 
@@ -203,10 +212,6 @@ def _every(length: str) -> str:
     if length[0].isdigit():
         return f"every {length}"
     return f"an {length}" if length == "hour" else f"a {length}"
-
-
-def _unit(value: float, unit: str) -> str:
-    return f"{figure(value)} {unit}" if unit else figure(value)
 
 
 def _plain(of: Pooled) -> str:

@@ -83,6 +83,14 @@ def test_other_rules_tell_other_things_of_the_same_events(stream: Config) -> Non
     assert {told.kind for told in other.others.told} == {"fault"}
     assert "drift" in {told.kind for told in other.service.told}
     assert other.others.requests == 0 < other.service.requests
+    (told, messages), before = (
+        (len(side.told), sum(of.messages for of in side.told)) for side in (other.others, other.service)
+    )
+    incidents, said = (f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((told, "incident"), (messages, "message")))
+    assert sentences(other)[0] == (
+        f"With these rules people would have been told of {incidents} where they were told of {before[0]}, in {said} "
+        f"where there were {before[1]}."
+    )
     figures = json.loads(stream.path("figures.json").read_text())
     assert figures == json.loads(json.dumps(other.figures()))
     assert figures["in_service"]["incidents"] == len(other.service.told)
