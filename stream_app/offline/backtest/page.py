@@ -58,7 +58,7 @@ def page(stream: str, comparison: Comparison, picture: str) -> str:
     span = f"{utc(comparison.span_ms[0], '%Y-%m-%d')} to {utc(comparison.span_ms[1], '%Y-%m-%d')}"
     about = f"{comparison.events:,} events, {span}. The code that judged them is that of the workers."
     parts = [
-        section("Over time", f"{_LEGEND}<div class='grid one'><figure>{picture}</figure></div>"),
+        section("Over time", f"{_LEGEND}<figure>{picture}</figure>"),
         section("Figures", table(("", "in service", "with these rules"), _figures(comparison))),
     ]
     if comparison.labels:
@@ -70,7 +70,8 @@ def page(stream: str, comparison: Comparison, picture: str) -> str:
     new = [told for told in comparison.others.told if told.id not in service]
     for name, told in (("Only with these rules", new), ("Only with the rules in service", gone)):
         if told:
-            parts.append(section(name, table(("told", "severity", "what"), _rows(told))))
+            rows = table(("told", "severity", "what"), _rows(told))
+            parts.append(section(name, f"<div class=prose>{rows}</div>"))
     return document(title, sentences(comparison), about, parts)
 
 

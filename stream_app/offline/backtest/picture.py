@@ -17,7 +17,7 @@ from matplotlib.patches import Patch  # isort: skip
 _COLOURS = {"info": MUTED, "warning": "#e8a33d", "critical": MODEL}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LANES_MAX = 40
-_SIZE = (9.0, 1.2)
+_SIZE = (10.0, 1.3)
 
 
 def timeline(comparison: Comparison) -> Any:
@@ -35,14 +35,14 @@ def timeline(comparison: Comparison) -> Any:
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     axes.set_xlim(_date(comparison.span_ms[0]), _date(max(comparison.span_ms[1], comparison.span_ms[0] + 1)))
     axes.set_ylim(-max(others.values(), default=0) - 2.5, top + 1.5)
-    axes.set_yticks([(top + 1) / 2, -(max(others.values(), default=0) + 2) / 2], ["in service", "with these rules"])
-    axes.tick_params(axis="y", length=0, labelrotation=90)
+    axes.set_yticks([(top + 1) / 2, -(max(others.values(), default=0) + 2) / 2], ["in service", "with these\nrules"])
+    axes.tick_params(axis="y", length=0)
     locator = dates.AutoDateLocator(maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     axes.spines["left"].set_visible(False)
     handles = [Patch(color=colour, label=name) for name, colour in _COLOURS.items()]
-    axes.legend(handles=handles, loc="upper left", fontsize=7.5, frameon=False, ncols=3, labelcolor=INK)
+    figure.legend(handles=handles, loc="outside upper right", fontsize=7.5, frameon=False, ncols=3, labelcolor=INK)
     return figure
 
 
