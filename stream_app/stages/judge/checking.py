@@ -19,7 +19,7 @@ class EvidenceChecker:
 
     def __init__(self, config: Config, layout: PaneLayout) -> None:
         self._config, self._pane_ms, self._slicings = config, int(config.windows.pane), config.slicing_names
-        self._moments, self._row = 2 * (layout.d + 1) + layout.pairs, layout.width
+        self._moments, self._layout = 2 * (layout.d + 1) + layout.pairs, layout
         names = list(DETECTOR_KINDS)
         self._channels = {
             names.index(name): DETECTORS[name](config, layout).channels if name in DETECTORS else 1 for name in names
@@ -46,6 +46,8 @@ class EvidenceChecker:
         m = len(message.slices)
         if not m or len(set(message.slices)) < m or len(message.models) != m:
             return f"it has {m} slices and {len(message.models)} models: one model for each slice, each slice once"
+        if "" in message.models:
+            return "a slice has no model"
         try:
             columns = EvidenceColumns.decode(message.columns, m)
         except ValueError as error:
@@ -77,6 +79,10 @@ class EvidenceChecker:
         named |= {of.slicing for of in message.strangers}
         for slicing in sorted(named - {*self._slicings}):
             return f"slicing {slicing!r} is not one of {', '.join(self._slicings)}"
+        if max(message.events, *message.slices.values(), 0) > _EVENTS_MAX:
+            return f"it has more than {_EVENTS_MAX} events, or slices"
+        if "" in {*(of.model_id for of in message.groups), *(of.model_id for of in message.other)}:
+            return "a group, or a row of __other__, has no model"
         for group in message.groups:
             if group.rule not in self._of_rule:
                 return f"rule {group.rule!r} is none of {', '.join(self._of_rule)}"
@@ -84,8 +90,11 @@ class EvidenceChecker:
                 sums: bytes = getattr(group, name)
                 if len(sums) != 8 * self._moments or not np.isfinite(np.frombuffer(sums, dtype="<f8")).all():
                     return f"the {name} of a group are not {self._moments} finite numbers"
-        if any(len(other.row) != 8 * self._row for other in message.other):
-            return f"a row of __other__ has not {self._row} numbers"
+        for other in message.other:
+            if len(other.row) != 8 * self._layout.width:
+                return f"a row of __other__ has not {self._layout.width} numbers"
+            if not 0 <= self._layout.get(np.frombuffer(other.row, dtype="<i8"), "seen") <= _EVENTS_MAX:
+                return f"the events of __other__ are not within 0 and {_EVENTS_MAX}"
         return ""
 
 

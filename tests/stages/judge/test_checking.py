@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from schemas.codecs import decode_evidence, encode_partials
-from schemas.evidence import EvidenceColumns, PaneEvidence
+from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, OtherRow, PaneEvidence
 from stream_app.stages.detection.detectors.simulated import CHANGES, World
 from stream_app.stages.outputs import Outgoing
 from tests.stages.judge.judging import Judging, evidence, interleaved, spread
@@ -44,17 +44,63 @@ def bets(number: int) -> Changed:
     return lambda of: replace(of, odds=of.odds[:, :, :number])
 
 
+def record_of(message: Outgoing) -> Evidence:
+    """A message, decoded."""
+    return decode_evidence(message.value, dict(message.headers))
+
+
 def sent(changed: Changed) -> list[Outgoing]:
     """What WATCH sends of a change, with other columns."""
     out = []
     for message in SENT:
-        record = decode_evidence(message.value, dict(message.headers))
+        record = record_of(message)
         if isinstance(record, PaneEvidence):
             columns = changed(EvidenceColumns.decode(record.columns, len(record.slices))).encode()
             record = msgspec.structs.replace(record, columns=columns)
         (wire,) = encode_partials([record])
         out.append(Outgoing("evidence", 0, None, wire.value, wire.headers))
     return out
+
+
+def marker(**changes: Any) -> Outgoing:
+    """The first marker, with other values."""
+    (first,) = [of for message in SENT[:1] if isinstance(of := record_of(message), EvidenceClosed)]
+    (wire,) = encode_partials([msgspec.structs.replace(first, **changes)])
+    return Outgoing("evidence", 0, None, wire.value, wire.headers)
+
+
+def row(seen: int, model: str = "m") -> list[OtherRow]:
+    """A row of ``__other__`` of so many events."""
+    numbers = np.zeros(WORLD.layout.width, dtype="<i8")
+    numbers[0] = seen
+    return [OtherRow(slicing="slice", model_id=model, row=numbers.tobytes())]
+
+
+def group(model: str) -> list[GroupSums]:
+    """The sums of ordinary slices under a model."""
+    (first,) = [of for message in SENT[:1] if isinstance(of := record_of(message), EvidenceClosed)]
+    return [msgspec.structs.replace(first.groups[0], model_id=model)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({}, False),
+        ({"other": row(5)}, False),
+        ({"events": 2**63 - 1}, True),
+        ({"slices": {"slice": 2**63 - 1}}, True),
+        ({"slices": {}}, False),
+        ({"other": row(2**62)}, True),
+        ({"other": row(-1)}, True),
+        ({"other": row(5, "")}, True),
+        ({"groups": group("m")}, False),
+        ({"groups": group("")}, True),
+    ],
+)
+def test_a_marker_is_refused_that_counts_without_end_or_names_no_model(changes: dict[str, Any], refused: bool) -> None:
+    judging = Judging(CONFIG, {"m": WORLD.fitted[1]}).feed([marker(**changes)], restart=1)
+    assert bool(judging.out.refused) == refused
+    assert bool(judging.state.final_ms) != refused
 
 
 @pytest.mark.parametrize(
