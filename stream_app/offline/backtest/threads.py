@@ -128,6 +128,8 @@ def _label(event: EventConfig, row: dict[str, str | None], where: str) -> Label:
     if verdict not in ("useful", "noise"):
         raise DriftflowError(f"{where}: verdict is {verdict!r}; expected useful or noise")
     slice_ = (row.get("slice") or "").strip()
+    if missing := [name for name in ("from", "to") if not (row.get(name) or "").strip()]:
+        raise DriftflowError(f"{where}: no {' and no '.join(missing)}; the columns are from,to,slice,verdict,name")
     try:
         start, end = (date_ms(event, (row.get(name) or "").strip()) for name in ("from", "to"))
     except ValueError as error:

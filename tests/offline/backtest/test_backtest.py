@@ -140,6 +140,10 @@ def test_a_file_of_labels_says_what_is_wrong_and_where(stream: Config, tmp_path:
     path = tmp_path / "labels.csv"
     for text, fault in (
         ("from,to\n2024-01-02,2024-01-01\n", r"line 2: it ends before it begins"),
+        (
+            "start,end\n2024-01-01,2024-01-02\n",
+            r"line 2: no from and no to; the columns are from,to,slice,verdict,name",
+        ),
         ("from,to\nyesterday,2024-01-01\n", r"line 2: .*; the columns are from,to,slice,verdict,name"),
         ("from,to,verdict\n2024-01-01,2024-01-02,great\n", r"line 2: verdict is 'great'; expected useful or noise"),
     ):
