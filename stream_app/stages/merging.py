@@ -148,8 +148,12 @@ def _one_model_each(
     return models[best].tolist(), whole
 
 
-def kept_names(blocks: list[PaneBlock], known: dict[str, int], slices_max: int) -> set[str]:
-    """Names that keep windows of their own: those known, then new ones in order as long as there is room."""
+def kept_names(
+    blocks: list[PaneBlock], known: dict[str, int], slices_max: int, usual: Collection[str] = ()
+) -> set[str]:
+    """Names that keep windows of their own: those known, then new ones in order as long as there is room, the ``usual``
+    ones first; ``__other__`` is none.
+    """
     names = {name for block in blocks for name in block.slices} - {OTHER}
     room = max(slices_max - len(known), 0)
-    return (names & known.keys()) | set(sorted(names - known.keys())[:room])
+    return (names & known.keys()) | set(sorted(names - known.keys(), key=lambda name: (name not in usual, name))[:room])

@@ -125,3 +125,4 @@ def test_known_names_stay_and_new_ones_come_in_order_as_long_as_there_is_room() 
     assert kept_names(blocks, {"known": 0, "gone": 1}, 3) == {"known", "a"}
     assert kept_names(blocks, {"known": 0, "gone": 1}, 2) == {"known"}
     assert kept_names(blocks, {}, 10) == {"a", "b", "known", "z"}
+    assert kept_names(blocks, {"known": 0, "gone": 1}, 3, {"z"}) == {"known", "z"}, "the model knows it"

@@ -94,7 +94,7 @@ class Label:
         """Whether an incident is about it."""
         together = TOGETHER in told.slices or TOGETHER in self.slices
         there = not self.slices or not told.slices or together or bool(self.slices & told.slices)
-        return there and told.told_ms > self.from_ms and told.since_ms < self.to_ms
+        return there and self.from_ms < told.told_ms and told.since_ms < self.to_ms
 
 
 def from_feedback(actions: Iterable[Action], told: Iterable[Told]) -> list[Label]:

@@ -56,7 +56,7 @@ class Channels:
         self.first = np.cumsum([0, *self.bets])[:-1]
 
     def columns(self, now: Floats, peak: Floats, steps: Ints, rows: tuple[Rows, Rows]) -> dict[str, Floats | Ints]:
-        """The columns of :class:`~schemas.evidence.EvidenceColumns` that say why.
+        """The columns of :class:`~schemas.evidence.EvidenceColumns` that say why, and the ``bet`` that leads ``(m,)``.
 
         Args:
             now: ``(m, c)`` log of each channel's part of the evidence.
@@ -72,6 +72,7 @@ class Channels:
             "channel": np.where(there, self._channel[places], 0),
             "weight": weight,
             "odds": self._odds(steps, places),
+            "bet": self._largest_bet(steps, places[:, 0]),
             "figures": self._figures(places, rows),
         }
 
@@ -90,6 +91,11 @@ class Channels:
             left[m, best] = -np.inf
         places[:, 0] = np.maximum(places[:, 0], 0)
         return places
+
+    def _largest_bet(self, steps: Ints, place: Ints) -> Ints:
+        """Column ``(m,)`` of the largest bet of channels ``(m,)``."""
+        of_channel = np.repeat(np.arange(len(self.bets)), self.bets) == place[:, None]
+        return np.asarray(np.where(of_channel, steps, -1).argmax(axis=1))
 
     def _odds(self, steps: Ints, places: Ints) -> Floats:
         """``(m, 3, b)`` of each channel's bets, all even where none has won anything."""

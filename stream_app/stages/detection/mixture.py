@@ -31,10 +31,9 @@ from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 
-_LARGEST, _NEVER = 65_535, -1
-
-_ONE_BET = 8.0
-"""Times the evidence of all that a single bet may have while nothing speaks for a change."""
+_LARGEST = 65_535
+_CALM = math.floor(math.log1p(20.0) * STEPS)
+"""Steps up to which a bet says nothing."""
 
 Steps = npt.NDArray[np.uint16]
 
@@ -96,13 +95,11 @@ class Mixture:
         ]
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
-        # Below the square root of the floor nothing speaks for a change. Where no bet has eight times as much, which is
-        # nearly always, the mixture has not either; where one is beyond what its weight makes of it, it has.
-        self._calm = max(math.sqrt(floor), 1.0)
-        self._quiet = min(math.floor(math.log1p(_ONE_BET * self._calm) * STEPS), self._least) - 1
-        self._surely = math.log1p(self._calm / float(self._weights.min(initial=1.0))) * STEPS + 1
         self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
-        self._since = np.zeros(0, dtype=np.int64)
+        # Number of the last pane in which each bet said nothing, of those that two bytes count.
+        self._calm: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
+        self._seen = np.zeros(0, dtype=bool)
+        self._end_ms = 0
         self._hot: list[int] = []
         # The panes that are taken in, and how many of them are.
         self._parts: tuple[Sequence[Part], Sequence[Part]] = ((), ())
@@ -141,9 +138,11 @@ class Mixture:
             for of_part in given:
                 a, b = of_part.part.spans[pane]
                 at = of_part.part.slices[a:b]
+                if len(at):
+                    self._end_ms = int(of_part.part.start_ms[a]) + self._pane_ms
                 self._add(of_part.run, at, of_part.log_e[a:b], of_part.news[a:b])
-                if of_part.run == self._last_run and len(at):
-                    self._look(at, int(of_part.part.start_ms[a]) + self._pane_ms)
+                if of_part.run == self._last_run:
+                    self._look(at)
             yield bool(self._hot or len(self._peaks.numbers))
 
     def add_group(self, number: int, reference: Reference, sums: GroupSums, end_ms: int) -> None:
@@ -151,6 +150,7 @@ class Mixture:
         taken in last, and ends then.
         """
         self._grow(number + 1)
+        self._end_ms = end_ms
         of_all, at = group_evidence(reference, sums), np.array([number])
         evidence = [
             d.together(of_all, reference, number)
@@ -159,7 +159,7 @@ class Mixture:
             for d in self._of_run[0]
         ]
         self._add(0, at, *self._joined(0, evidence))
-        self._look(at, end_ms)
+        self._look(at)
 
     def group_sums(self) -> list[GroupSums | None]:
         """Of each model's part of the pane that was taken in last, the sums over its ordinary slices, which are below
@@ -200,23 +200,25 @@ class Mixture:
         np.minimum(log_r1, _LARGEST, out=log_r1)
         np.copyto(old, log_r1, where=news, casting="unsafe")  # rounded down
         self._steps[at, columns] = old
+        number = self._end_ms // self._pane_ms
+        if not self._seen[at].all():
+            new = at[~self._seen[at]]
+            self._calm[new], self._seen[new] = (number - 1) & _LARGEST, True
+        calm = self._calm[at, columns]
+        calm[old <= _CALM] = number & _LARGEST
+        self._calm[at, columns] = calm
 
-    def _look(self, at: Ints, end_ms: int) -> None:
-        """Note of slices ``(p,)`` which may have come to the floor, and of which nothing speaks for a change."""
-        largest = self._steps[at].max(axis=1, initial=0)
-        if (most := largest.max()) <= self._quiet:  # as nearly always
-            self._since[at] = end_ms
-            return
-        since = self._since[at]
-        since[since == _NEVER] = end_ms - self._pane_ms
-        calm = largest <= self._quiet
-        unsure = ~calm & (largest < self._surely)
-        if unsure.any():
-            calm[unsure] = self._mix(self._steps[at[unsure]]) < self._calm
-        since[calm] = end_ms
-        self._since[at] = since
-        if most >= self._least:
-            self._hot += at[largest >= self._least].tolist()
+    def _look(self, at: Ints) -> None:
+        """Note which slices ``(p,)`` may have come to the floor."""
+        steps = self._steps[at]
+        if steps.size and steps.max() >= self._least:
+            self._hot += at[steps.max(axis=1) >= self._least].tolist()
+
+    def _since_ms(self, at: Ints, bet: Ints) -> Ints:
+        """End of the last pane ``(m,)`` in which the bets that lead said nothing."""
+        number = self._end_ms // self._pane_ms
+        ago = (number - self._calm[at, bet].astype(np.int64)) & _LARGEST
+        return np.asarray(np.maximum(number - ago, 0) * self._pane_ms)
 
     def _sum(self, parts: Floats) -> Floats:
         """The mixture of slices ``(p,)``: summed row by row, so that it does not depend on the others."""
@@ -263,7 +265,8 @@ class Mixture:
         for part, place in rows[0]:
             events += np.where(place >= 0, part.layout.get(part.rows, "seen")[place], 0)
         why: dict[str, Any] = self._channels.columns(now, self._peaks.mixed, steps, rows)
-        return EvidenceColumns(statistic=statistic, remaining=remaining, since_ms=self._since[at], events=events, **why)
+        since_ms = self._since_ms(at, why.pop("bet"))
+        return EvidenceColumns(statistic=statistic, remaining=remaining, since_ms=since_ms, events=events, **why)
 
     def _rows(self, run: int, at: Ints) -> Rows:
         """Where slices ``(m,)`` are in the pane that was taken in last."""
@@ -292,7 +295,8 @@ class Mixture:
         more = m - len(self._steps)
         if more > 0:
             self._steps = np.pad(self._steps, ((0, more), (0, 0)))
-            self._since = np.pad(self._since, (0, more), constant_values=_NEVER)
+            self._calm = np.pad(self._calm, ((0, more), (0, 0)))
+            self._seen = np.pad(self._seen, (0, more))
 
     def restart(self, numbers: Ints) -> None:
         """The evidence of slices of these numbers begins anew, where the rule is about what a model takes for normal:
@@ -304,7 +308,7 @@ class Mixture:
     def keep(self, numbers: Ints) -> None:
         """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""
         stay = numbers[numbers < self.slices]
-        self._steps, self._since = self._steps[stay], self._since[stay]
+        self._steps, self._calm, self._seen = self._steps[stay], self._calm[stay], self._seen[stay]
         self._peaks.keep(numbers)
         for detector in self.detectors:
             detector.keep(numbers)
@@ -312,11 +316,19 @@ class Mixture:
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
         detectors = [detector.to_state() for detector in self.detectors]
-        return {"log_r1": self._steps, "since": self._since, "peaks": self._peaks.to_state(), "detectors": detectors}
+        return {
+            "log_r1": self._steps,
+            "calm": self._calm,
+            "seen": self._seen,
+            "end_ms": self._end_ms,
+            "peaks": self._peaks.to_state(),
+            "detectors": detectors,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
-        self._steps, self._since = np.array(state["log_r1"]), np.array(state["since"], dtype=np.int64)
+        self._steps, self._calm, self._seen = (np.array(state[name]) for name in ("log_r1", "calm", "seen"))
+        self._end_ms = state["end_ms"]
         self._peaks.restore(state["peaks"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)

@@ -75,9 +75,10 @@ def draft(
 
 
 def successor(thread: Thread) -> str:
-    """The newer model that a member's evidence has turned under, the last one; "" where there is none."""
-    turned = [of for of in thread.members.values() if of.newest_model != of.model_id]
-    return max(turned, key=lambda of: (of.heard_ms, of.key)).newest_model if turned else ""
+    """The newer model that the evidence of drift has turned under, where that was what was left; else ""."""
+    last = max(thread.members.values(), key=lambda of: (of.heard_ms, of.kind == "drift", of.key), default=None)
+    turned = last is not None and last.kind == "drift" and last.newest_model != last.model_id
+    return last.newest_model if last is not None and turned else ""
 
 
 def _live_first(thread: Thread) -> list[Heard]:

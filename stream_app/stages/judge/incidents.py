@@ -30,7 +30,7 @@ from stream_app.stages.judge.joining import Threads, in_order
 from stream_app.stages.judge.sentences import has_promise
 from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
 from stream_app.stages.judge.silences import Marks, Silences
-from stream_app.stages.judge.telling import Standing, note, reason
+from stream_app.stages.judge.telling import Standing, has_rested, note, reason
 from stream_app.stages.judge.threads import Thread
 from stream_app.stages.judge.words import TOGETHER
 
@@ -77,6 +77,8 @@ class Incidents:
             self._take_examples(thread, facts)
             self._weigh(thread)
             thread.asks = bool(thread.asking(self._retraining, spoilt))
+            over_ms = thread.over_ms if thread.over_ms >= 0 else facts.end_ms
+            thread.over_ms = -1 if thread.live else over_ms
         messages: list[Incident] = []
         for thread in [*self._threads.open]:
             messages += self._tell(thread, facts.end_ms - 1, "again" if thread.id in again else "")
@@ -94,7 +96,9 @@ class Incidents:
                 heard = self._heard[candidate.key] = Heard.of(candidate, facts.start_ms)
             total = max(totals[candidate.slicing], usual(candidate))
             heard.take(candidate, facts.end_ms, total)
-            if heard.over:
+            if heard.over and heard.settled and candidate.model_id != heard.model_id:
+                self._heard[candidate.key] = heard.rest(heard.settled)  # what was accepted is so under a new model too
+            elif heard.over:
                 del self._heard[candidate.key]
             elif heard.is_quiet(facts.end_ms):
                 heard.over, self._heard[candidate.key] = True, heard.rest(heard.settled)
@@ -111,6 +115,8 @@ class Incidents:
             causes = heard.fresh(candidate)
             if not allowed or not causes:
                 continue
+            if not heard.settled and candidate.since_ms:  # what leads now began then
+                heard.since_ms = min(candidate.since_ms, facts.start_ms)
             thread = self._threads.route(heard, causes, allowed, facts.end_ms)
             if thread is not None and thread.ended_ms >= 0:
                 self._threads.reopen(thread, candidate.model_id, facts.end_ms)
@@ -163,7 +169,7 @@ class Incidents:
         """What an open incident has to say at a time of the stream, for a reason, or for one of its own."""
         now = self._standing(thread, time_ms)
         if not thread.live:
-            return [self._end(thread, now)]
+            return [self._end(thread, now)] if has_rested(self._alerts, thread, now) else []
         if why == "again" and not now.silence and thread.people is None:
             why = "opened"
         why = why or reason(self._alerts, thread, now)

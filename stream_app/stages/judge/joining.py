@@ -65,6 +65,8 @@ class Threads:
         found = self._of_slice.get(heard.key[1:])
         if found is not None and found.newest_ms < since_ms and not _speaks(found, names, since_ms):
             found = None
+        if found is not None and heard.kind != found.kind and any(key[1:] != heard.key[1:] for key in found.members):
+            found = None  # a fault of one slice, while many drift: people have to do something else about it
         found = found or self._with_cause(names, since_ms) or self._with_group(heard, causes, since_ms)
         found = found or self._with_column(heard, causes, since_ms)
         if found is not None or allowed != "open":
@@ -170,6 +172,7 @@ class Threads:
         """An incident that had ended goes on. Slices that have come to another one meanwhile are members there."""
         self.ended.remove(thread)
         thread.ended_ms, thread.begun_ms, thread.model_id, thread.acked_by = -1, end_ms, model_id, ""
+        thread.comebacks += 1
         self.open.append(thread)
         thread.members = {key: of for key, of in thread.members.items() if key[1:] not in self._of_slice}
         self._of_slice.update(dict.fromkeys((key[1:] for key in thread.members), thread))

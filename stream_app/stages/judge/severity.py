@@ -59,7 +59,7 @@ def grave(members: Iterable[Heard]) -> bool:
 
 
 def kind_of(members: Iterable[Heard], before: str) -> str:
-    """``fault`` where a member is a fault of values, or all are faults of the data; else ``drift``.
+    """``fault`` where a member is a fault of values or silent, or all are faults of the data; else ``drift``.
 
     Args:
         members: those that are not over; of none the kind stays as it was ``before``.
@@ -67,5 +67,5 @@ def kind_of(members: Iterable[Heard], before: str) -> str:
     found = list(members)
     if not found:
         return before
-    faulty = any(of.detector in SPOILING for of in found) or all(of.kind == "fault" for of in found)
+    faulty = any(of.detector in {*SPOILING, "silence"} for of in found) or all(of.kind == "fault" for of in found)
     return "fault" if faulty else "drift"

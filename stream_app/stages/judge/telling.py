@@ -71,6 +71,14 @@ def reason(alerts: AlertsConfig, thread: Thread, now: Standing) -> str:
     return "reminder" if _waits(thread, now) and _is_time(alerts, thread, said, now.now_ms) else ""
 
 
+def has_rested(alerts: AlertsConfig, thread: Thread, now: Standing) -> bool:
+    """Whether it is time to tell that an incident is over: at once, but where it has come again after people were told
+    so, it has to be over for a while, twice as long each time. So what comes and goes is told ever less often.
+    """
+    wait_ms = int(alerts.gather) * 2 ** min(thread.comebacks - 1, 16) if thread.comebacks else 0
+    return now.now_ms - thread.over_ms >= min(wait_ms, int(alerts.join_within))
+
+
 def _waits(thread: Thread, now: Standing) -> bool:
     """Whether it goes on, and a person has to do something."""
     told_ms = thread.people.ms if thread.people else 0

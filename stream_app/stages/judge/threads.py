@@ -35,6 +35,8 @@ class Thread(msgspec.Struct):
         begun_ms: end of the pane at which it opened, or came again.
         newest_ms: end of the pane in which the newest member came.
         ended_ms: end of the pane in which it ended; −1 while it is open.
+        over_ms: end of the pane since which none of its members speaks; −1 where one does.
+        comebacks: how often it has come again after people were told that it is over.
         threshold, parts, together: evidence that one slice alone opens one with; into how many parts the promise of the
             rule was shared; candidates of the rule that could open one in that pane.
         opener: rule that opened it.
@@ -64,6 +66,8 @@ class Thread(msgspec.Struct):
     members: dict[Key, Heard] = msgspec.field(default_factory=dict)
     number: int = 0
     ended_ms: int = -1
+    over_ms: int = -1
+    comebacks: int = 0
     acked_by: str = ""
     people: Said | None = None
     audit: Said | None = None

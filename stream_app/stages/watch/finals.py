@@ -163,8 +163,17 @@ class FinalPanes:
     def _admit(self, blocks: Blocks, model_id: str) -> None:
         for slicing, own in blocks.items():
             windows = self._state.windows[slicing]
-            kept = kept_names(own, windows.index, self._config.windows.max_slices)
+            kept = self._kept(slicing, own)
             self._restart(slicing, windows.admit(dict.fromkeys(sorted(kept), model_id)))
+
+    def _kept(self, slicing: str, blocks: list[PaneBlock]) -> set[str]:
+        """Names that keep windows of their own; those that the model knows before those that it does not."""
+        windows, most, usual = self._state.windows[slicing], self._config.windows.max_slices, set[str]()
+        if len(windows.index) + sum(len(block.slices) for block in blocks) > most:  # there may not be room for all
+            number = self._config.slicing_names.index(slicing)
+            for model_id in {block.model_id for block in blocks}:
+                usual.update(self._references[model_id][number].slices)
+        return kept_names(blocks, windows.index, most, usual)
 
     def _restart(self, slicing: str, numbers: Ints) -> None:
         """Slices that another model scores now."""
@@ -190,7 +199,7 @@ class FinalPanes:
         if not (windows.index or any(blocks for _, blocks in of_panes)):
             return None
         # Where a pane is of several models, only its merged rows tell whose each slice is.
-        kept = windows.index.keys() | kept_names(of_panes[0][1], windows.index, config.windows.max_slices)
+        kept = windows.index.keys() | self._kept(slicing, of_panes[0][1])
         panes = merge_blocks(layout, slicing, of_panes, kept)
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:

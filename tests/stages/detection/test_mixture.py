@@ -229,7 +229,7 @@ def test_what_has_no_large_cause_opens_too() -> None:
     made._grow(1)
     log_r = np.log1p(1_000.0 * (1.0 + 0.2 * rng.random((detector.channels, detector.bets))))
     made._steps[0] = (log_r * STEPS).astype(np.uint16).reshape(-1)
-    made._look(np.array([0]), PANE_MS)
+    made._look(np.array([0]))
     assert made._weights.max() < 0.01
     said = word(made.settle(), 0)
     assert said is not None

@@ -49,6 +49,13 @@ def test_slices_with_one_cause_join_within_some_days_of_its_last_word_and_then_n
     assert (other.state, other.id != opened.id) == ("open", True)
 
 
+def test_a_fault_of_one_slice_is_told_by_itself_while_many_drift() -> None:
+    run = Run()
+    (opened,) = run.pane(candidate("Dongsi"), candidate("Tiantan"))
+    (other,) = run.pane(fault("Tiantan"))
+    assert (other.state, other.kind, other.id != opened.id) == ("open", "fault", True)
+
+
 def test_another_cause_on_another_slice_is_another_incident() -> None:
     assert told(Run().pane(candidate("Dongsi"), candidate("Tiantan", PRES))) == [("open", "opened")] * 2
 
@@ -113,7 +120,7 @@ def test_slices_that_have_come_elsewhere_meanwhile_stay_there_when_an_incident_c
     (again,) = run.pane(candidate("Dongsi"))
     assert (again.id, again.reason) == (first.id, "again")
     run.pane(fault("Tiantan"))
-    ended = {of.id: {m.slice for m in of.members} for of in run.end()}
+    ended = {of.id: {m.slice for m in of.members} for of in [*run.end(), *run.panes(25)]}
     assert ended == {first.id: {"Dongsi"}, second.id: {"Tiantan"}}
 
 

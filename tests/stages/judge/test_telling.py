@@ -113,7 +113,7 @@ def test_half_of_all_slices_more_is_told_where_they_have_not_doubled() -> None:
 
 def test_kind_is_told_once_a_day_at_most() -> None:
     run = Run(config(alerts={"reminders": [], "repeat": "0s"}))
-    run.pane(*(candidate(name) for name in STATIONS))
+    run.pane(candidate("Dongsi"))
     said = run.pane(fault("Dongsi", MISSING)) + run.panes(23)
     assert [(of.reason, of.kind, of.pane_end_ms - run.said[0].pane_end_ms) for of in said] == [("kind", "fault", DAY)]
 
@@ -197,3 +197,18 @@ def _within_the_schedule(messages: list[Incident], alerts: AlertsConfig, acts: i
     actions = sum(1 for of in messages if of.reason == "action") if isinstance(messages[0], SilencedIncident) else 0
     assert len(messages) <= most + actions
     assert sum(1 for of in messages if of.reason == "severity") <= 2
+
+
+def test_what_comes_and_goes_is_told_ever_less_often() -> None:
+    """Evidence that turns once a day for a month."""
+    run = Run(config(alerts={"gather": "1d", "join_within": "7d"}))
+    for _ in range(28):
+        run.pane(candidate("Dongsi"))
+        run.panes(11)
+        run.end()
+        run.panes(11)
+    ends = [of for of in run.said if of.reason == "ended"]
+    assert len({of.id for of in run.said}) == 1
+    assert len(ends) <= 2, told(run.said)
+    run.panes(24 * 8)
+    assert run.said[-1].reason == "ended", "and at last it is over"
