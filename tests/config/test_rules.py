@@ -21,7 +21,7 @@ ONE_FAULT: list[tuple[dict[str, Any], str]] = [
     ({"rules": {"r": {"detectors": ["scale"], "resolve": 2.0}}}, "rules.r.resolve"),
     ({"rules": {"r": {"detectors": ["scale"], "resolve": 0.0}}}, "rules.r.resolve"),
     ({"rules": {"r": {"detectors": ["scale"], "resolve": float("nan")}}}, "rules.r.resolve"),
-    ({"rules": {"r": {"detectors": ["scale"], "open": 20_000.0}}}, "rules.r.open: only of adwin and the like; see alerts."),
+    ({"rules": {"r": {"detectors": ["scale"], "open": 20_000.0}}}, "rules.r.open: only of adwin and the like"),
     ({"rules": {"r": {"detectors": ["scale"], "open": "high"}}}, "rules.r.open"),
     ({"rules": {"r": {"detectors": ["scale"], "span": "2d"}}}, "rules.r.span"),
     ({"rules": {"r": {"detectors": ["scale"], "slicing": ["zz"]}}}, "rules.r.slicing"),
