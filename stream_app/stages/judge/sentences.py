@@ -73,10 +73,17 @@ def summary(
     since, now = (words.when(ms, config.event.timezone) for ms in (thread.since_ms, facts.end_ms))
     if ended:
         began = words.when(thread.since_ms, config.event.timezone, named=False)
+        now = words.when(_until_ms(thread, state, facts), config.event.timezone)
         return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}."
     traffic = "" if members[0].slicing == EVERYTHING else f"; {words.share(share)} of all events"
     near = _near(thread.since_ms, marks) + _outlook(config, thread)
     return f"{_lead(thread, reason, facts.end_ms)}{subject}: {what} since {since}{traffic}; {near}."
+
+
+def _until_ms(thread: Thread, state: str, facts: PaneFacts) -> int:
+    """When it was last as large as ever, where it is as before; people are told some panes later."""
+    still_ms = max((of.still_ms for of in thread.members.values()), default=0)
+    return still_ms if state == "resolve" and still_ms > thread.since_ms else facts.end_ms
 
 
 def _near(since_ms: int, marks: Sequence[Mark]) -> str:

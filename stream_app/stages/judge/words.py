@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from zoneinfo import ZoneInfo
 
 from schemas.pane_layout import OTHER
@@ -156,17 +157,20 @@ def finding(of: Pooled, sensitive: frozenset[str], pane_ms: int, past: bool = Fa
     """
     seen, expected = of.seen, of.expected
     if seen is None or expected is None or not sensitive.isdisjoint(of.features):
-        return _location(of, past) if of.detector == "location" else _plain(of)
+        return _location(of, past) if of.detector == "location" else _plain(of, past)
+    if of.detector == "stuck":
+        at = f" (at {figure(seen, abs(seen) * _STILL)} {of.unit}".rstrip() + ")" if of.slices == 1 else ""
+        return f"{_plain(of, past)}{at}"
     if of.measure == PER_PANE:
         return _events(of, seen, expected, pane_ms, past)
     if of.measure == SPREAD:
         return f"{_columns(of)} {'spread' if past else 'spreads'} {figure(seen)} times as widely as usual"
     if of.measure == MEAN:
-        what = _location(of, past) if of.detector == "location" else _plain(of)
+        what = _location(of, past) if of.detector == "location" else _plain(of, past)
         apart = abs(seen - expected)
         usual = f"{figure(expected, apart)} {of.unit}".rstrip()
         return f"{what} ({figure(seen, apart)} against {usual} for these hours)"
-    return f"{_plain(of)}: {share(seen)} instead of {share(expected)}"
+    return f"{_plain(of, past)}: {share(seen)} instead of {share(expected)}"
 
 
 def _location(of: Pooled, past: bool) -> str:
@@ -181,6 +185,8 @@ def _location(of: Pooled, past: bool) -> str:
 
 _WAYS = {"up": "higher", "down": "lower"}
 _NO_SIZE = 0.1
+_STILL = 1e-3
+"""Part of a value that is stuck which is told of it."""
 
 
 def _size(size_sd: float) -> str:
@@ -214,12 +220,25 @@ def _every(length: str) -> str:
     return f"an {length}" if length == "hour" else f"a {length}"
 
 
-def _plain(of: Pooled) -> str:
+def _plain(of: Pooled, past: bool = False) -> str:
     """What the detector says, after the columns that it is about."""
     says = of.says or f"{of.detector} finds a change"
+    if past:
+        says = reduce(lambda text, pair: re.sub(*pair, text), _PAST, says)
     if not of.features or re.search(rf"\b{re.escape(of.features[0])}\b", says):
         return says
     return f"{_columns(of)} {says}" if of.measure == SPREAD else f"{_columns(of)}: {says}"
+
+
+_PAST = (
+    (r"does not change any more", "did not change"),
+    (r"\bare\b", "were"),
+    (r"\bhas\b", "had"),
+    (r"\bmove\b", "moved"),
+    (r"\bcomes\b", "came"),
+    (r"\bfinds\b", "found"),
+)
+"""What detectors say, once it is over."""
 
 
 def _columns(of: Pooled) -> str:

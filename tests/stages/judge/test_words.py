@@ -125,7 +125,7 @@ def test_a_sentence_at_the_end_says_what_was_and_how_long() -> None:
     run.panes(20)
     assert run.end()[0].summary == (
         "Over, all is as before: Dongsi: TEMP was 4.1 σ higher than usual (12.3 against 3.5 °C for these hours), "
-        "from 4 Mar 2017 00:00 to 5 Mar 2017 04:00 UTC."
+        "from 4 Mar 2017 00:00 to 5 Mar 2017 03:00 UTC."
     )
 
 
@@ -216,3 +216,13 @@ def test_many_names_are_counted_and_few_are_named() -> None:
     run = Run()
     (opened,) = run.pane(candidate("Dongsi"), candidate("Tiantan"), candidate("Wanliu"), fault("Gucheng", cause()))
     assert opened.summary.startswith("Dongsi, Tiantan and 2 more stations: ")
+
+
+def test_what_is_over_is_told_in_the_past_and_a_stuck_value_by_itself() -> None:
+    says = "its value does not change any more"
+    stuck = cause("stuck", "PRES", direction="", unit="hPa", figures=(5.0, 5_017.0, 5_015.0, 2.0), says=says)
+    run = Run()
+    (opened,) = run.pane(fault("Dongsi", stuck))
+    assert "PRES: its value does not change any more (at 1,003.4 hPa)" in opened.summary
+    (ended,) = run.end()
+    assert "PRES: its value did not change (at 1,003.4 hPa)" in ended.summary
