@@ -14,7 +14,6 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import reduce
 from zoneinfo import ZoneInfo
 
 from schemas.pane_layout import OTHER
@@ -223,8 +222,8 @@ def _every(length: str) -> str:
 def _plain(of: Pooled, past: bool = False) -> str:
     """What the detector says, after the columns that it is about."""
     says = of.says or f"{of.detector} finds a change"
-    if past:
-        says = reduce(lambda text, pair: re.sub(*pair, text), _PAST, says)
+    for present, before in _PAST if past else ():
+        says = re.sub(present, before, says)
     if not of.features or re.search(rf"\b{re.escape(of.features[0])}\b", says):
         return says
     return f"{_columns(of)} {says}" if of.measure == SPREAD else f"{_columns(of)}: {says}"
