@@ -16,6 +16,7 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import prepare
 from stream_app.models.registry import Registry
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.stages.score.event_time import time_parser
 from stream_app.trainer.publishing import make_producer, publish
 from stream_app.trainer.ranges import read_ranges
@@ -146,5 +147,6 @@ def test_a_request_is_answered_once_with_its_figures(
         assert [entry.model_id for entry in history[:-1]] == [entry.model_id for entry in before]
     else:
         assert history == before
-    on_topic = [json.loads(value) for _, value in stream.signals()[8]]
+    own = trainer_signals(stream.config.topics.partitions)
+    on_topic = [json.loads(value) for _, value in stream.signals()[own]]
     assert [(n["model_id"], n["status"], n["tensors"]) for n in on_topic] == [(notice.model_id, status, "")]
