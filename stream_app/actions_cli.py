@@ -146,7 +146,7 @@ def _verdict(verdict: str | None) -> str:
 
 def _tell(lines: Sequence[str]) -> None:
     for line in lines:
-        out.print(plain(line))
+        out.print(plain(line), soft_wrap=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (incidents, accept, ack, silence, unsilence, mark, feedback)

@@ -235,6 +235,8 @@ def test_what_does_not_stop_is_named(stream: Stream, fault: str, what: str) -> N
     stream.wait(lambda: bool(stream.status().get("service")), "a model")
     if fault == "a task is deaf":  # it begins once the worker is ready
         stream.wait(lambda: fault in stream.log(), "it")
+    else:
+        stream.wait(lambda: stream.received() > 0, "an event of which something has to be sent")
     time.sleep(1.0)
     stopped(stream, worker)
     assert worker.returncode == 1

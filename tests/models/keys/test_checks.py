@@ -22,6 +22,12 @@ from tests.models.keys.asking import name_of, with_settings
 from tests.models.streams import config_in
 
 
+@pytest.fixture(autouse=True)
+def only_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a test before has set: that nobody may act yet is no warning."""
+    caplog.set_level(logging.WARNING)
+
+
 def test_both_start_where_both_keys_are_and_the_trainer_makes_its_own(
     config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
