@@ -19,6 +19,7 @@ import msgspec
 
 from schemas.incidents import Action, Incident
 from schemas.names import EVERYTHING
+from schemas.pane_layout import TOGETHER
 from stream_app.config import Config
 from stream_app.config.promise import alpha
 from stream_app.stages.judge.candidates import Candidate
@@ -32,7 +33,6 @@ from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of,
 from stream_app.stages.judge.silences import Marks, Silences
 from stream_app.stages.judge.telling import Standing, has_rested, note, reason
 from stream_app.stages.judge.threads import Thread
-from stream_app.stages.judge.words import TOGETHER
 
 _NO_PANE = PaneFacts(0, 0, 0, {}, "", (), {}, {})
 

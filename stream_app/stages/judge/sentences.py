@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowlib.table import DAY_MS
 from schemas.incidents import Mark
 from schemas.names import EVERYTHING
 from stream_app.config import Config
@@ -103,7 +104,6 @@ def _lead(thread: Thread, reason: str, now_ms: int) -> str:
     return _LEAD.get(reason, "")
 
 
-DAY_MS = 86_400_000
 _MARK_MAX = 80
 _LEAD = {"again": "Back again: ", "severity": "Worse now: ", "members": "More of it: "}
 

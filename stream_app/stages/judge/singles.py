@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from flowlib.table import DAY_MS
 from schemas.incidents import StrangeEvents
 from schemas.records import TOP_MAX, TopEvent, record_id
 from stream_app.config import Config
@@ -30,8 +31,6 @@ from stream_app.stages.judge.facts import PaneFacts
 
 DAYS_KEPT = 28
 """Days whose busiest says how many events to reckon with."""
-
-_DAY_MS = 86_400_000
 
 
 class _State(msgspec.Struct):
@@ -110,12 +109,12 @@ class Singles:
             state.largest = max(state.largest, state.threshold)
             state.more |= len(told) >= TOP_MAX
             state.waiting = strangest([*state.waiting, *told])
-        due = state.told_ms < 0 or facts.end_ms - state.told_ms >= _DAY_MS
+        due = state.told_ms < 0 or facts.end_ms - state.told_ms >= DAY_MS
         return [self._message(facts)] if state.count and due else []
 
     def _spend(self, facts: PaneFacts) -> None:
         """What the pane may take of the day's budget, and the threshold that follows."""
-        state, day = self._state, facts.start_ms // _DAY_MS
+        state, day = self._state, facts.start_ms // DAY_MS
         if day != state.day:
             if state.events:
                 state.busiest = [*state.busiest, (state.day, state.events)]
@@ -123,7 +122,7 @@ class Singles:
             state.day, state.events, state.spent = day, 0, 0.0
         state.events += facts.events
         n = facts.events
-        panes = max(_DAY_MS // self._pane_ms, 1)
+        panes = max(DAY_MS // self._pane_ms, 1)
         known = max((of for _, of in state.busiest), default=n * panes)
         rest = max(self._per_day - state.spent, 0.0)
         state.threshold = min(self._per_day / max(known, state.events), rest / n) if n else 0.0

@@ -16,12 +16,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from schemas.pane_layout import OTHER
+from schemas.pane_layout import OTHER, TOGETHER
 from stream_app.stages.judge.figures import SPREAD, Pooled
 from stream_app.stages.judge.heard import MEAN, PER_PANE, Heard
 
-TOGETHER = "__all__"
-"""Slice name of the sums over all slices."""
 NAMED_MAX = 3
 """Slices that a sentence names."""
 
