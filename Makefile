@@ -17,8 +17,8 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 # Test processes side by side: most of them wait for brokers.
 JOBS ?= 2
-# The fused engine is built when the package is installed.
-NATIVE := setup.py $(wildcard flowlib/engines/native/*)
+# What is written in C++ is built when the package is installed.
+NATIVE := setup.py $(wildcard flowlib/engines/native/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents check format schemas clean

@@ -8,6 +8,7 @@ flow takes, in NumPy, and :class:`flowlib.training.TrainingRows` the same as ten
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,43 @@ DAY_MS = 86_400_000
 
 LARGEST, SMALLEST = float(np.finfo(np.float32).max), 1e-100
 """The largest and the smallest size of a number that is told from infinity and from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column of n texts as numbers into the different ones: what has to be known of a text is looked up once.
+
+    Attributes:
+        codes: ``(n,)`` int64, the place of each row's text in ``names``.
+        names: the texts, each once; some may be of no row. None for missing.
+
+    >>> column = Coded.of(["north", "south", "north"])
+    >>> column.codes.tolist(), column.names, column.take(np.array([2])).objects().tolist()
+    ([0, 1, 0], ['north', 'south'], ['north'])
+    """
+
+    codes: Ints
+    names: list[Any]
+
+    @classmethod
+    def of(cls, texts: Iterable[str | None]) -> Coded:
+        """A column of texts, in the order in which they come first."""
+        place: dict[str | None, int] = {}
+        codes = [place.setdefault(text, len(place)) for text in texts]
+        return cls(np.array(codes, dtype=np.int64), list(place))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: Bools | Ints) -> Coded:
+        """The chosen rows (mask or indices), in order."""
+        return Coded(self.codes[rows], self.names)
+
+    def objects(self) -> Objects:
+        """``(n,)`` the texts themselves."""
+        names = np.empty(len(self.names), dtype=object)
+        names[:] = self.names
+        return names[self.codes]
 
 
 @dataclass(frozen=True, slots=True)

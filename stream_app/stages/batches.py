@@ -6,14 +6,59 @@ SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (co
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from flowlib.channels import pairs_of
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 from schemas.intake import RawHeaders
+
+
+class Bodies(Sequence[bytes | None]):
+    """n message bodies as one buffer and their bounds; a body becomes an object only where somebody asks for it.
+
+    Attributes:
+        buffer: what they lie in, one after the other or not.
+        first: ``(n,)`` int64, where each begins.
+        size: ``(n,)`` int64, its bytes; −1 is a tombstone.
+
+    >>> bodies = Bodies.of([b"{}", None, b"[1]"])
+    >>> len(bodies), bodies[1], bodies[2], list(bodies[:2])
+    (3, None, b'[1]', [b'{}', None])
+    """
+
+    __slots__ = ("buffer", "first", "size")
+
+    def __init__(self, buffer: bytes, first: Ints, size: Ints) -> None:
+        self.buffer, self.first, self.size = buffer, first, size
+
+    @classmethod
+    def of(cls, values: Iterable[bytes | None]) -> Bodies:
+        """Bodies that lie somewhere; those that lie in one buffer as they are."""
+        if isinstance(values, Bodies):
+            return values
+        values = list(values)
+        size = np.array([-1 if value is None else len(value) for value in values], dtype=np.int64)
+        ends = np.cumsum(np.maximum(size, 0))
+        return cls(b"".join([value for value in values if value]), ends - np.maximum(size, 0), size)
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | None: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Bodies: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | Bodies | None:
+        if isinstance(index, slice):
+            return Bodies(self.buffer, self.first[index], self.size[index])
+        first, size = int(self.first[index]), int(self.size[index])
+        return None if size < 0 else self.buffer[first : first + size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +68,13 @@ class RawBatch:
     Attributes:
         topic, partition: the source partition.
         offsets: ``(n,)`` int64, ascending.
-        values: n message bodies; None is a tombstone.
+        values: n message bodies, :class:`Bodies` where they come in one buffer; None is a tombstone.
     """
 
     topic: str
     partition: int
     offsets: Ints
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
 
     def __len__(self) -> int:
         return len(self.values)

@@ -1,0 +1,4 @@
+"""What is written in C++ for speed, module by module; whoever uses one has a form in Python beside it.
+
+``_records``: Kafka's record batches as columns. ``_rows``: JSON bodies as columns.
+"""
