@@ -51,8 +51,23 @@ class Coded:
         codes = [place.setdefault(text, len(place)) for text in texts]
         return cls(np.array(codes, dtype=np.int64), list(place))
 
+    @classmethod
+    def alike(cls, n: int, text: str | None) -> Coded:
+        """A column that holds one text."""
+        return cls(np.zeros(n, dtype=np.int64), [text])
+
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __getitem__(self, row: int) -> Any:
+        """The text of a row."""
+        return self.names[self.codes[row]]
+
+    def followed_by(self, other: Coded) -> Coded:
+        """This column and then another one."""
+        place = {name: i for i, name in enumerate(self.names)}
+        there = np.array([place.setdefault(name, len(place)) for name in other.names], dtype=np.int64)
+        return Coded(np.concatenate([self.codes, there[other.codes]]), list(place))
 
     def take(self, rows: Bools | Ints) -> Coded:
         """The chosen rows (mask or indices), in order."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from flowlib.channels import pairs_of
-from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
+from flowlib.table import Bools, Coded, Floats, Ints, Objects, Singles, Table
 from schemas.intake import RawHeaders
 
 
@@ -105,7 +105,7 @@ class EventBatch:
         event_time_ms: ``(n,)`` int64.
         numeric: ``(n, d)`` float64, NaN for missing; see :func:`flowlib.table.doubles`.
         categorical: ``(n, k)`` object array of str or None.
-        slices: ``(n, s)`` object array of slice names, one column for each slicing.
+        slices: for each slicing the slice names of the n events.
         ids: n event ids, or None where no id field is configured.
         coerced: ``(n,)`` int64, fields of each event that were read leniently; None for none.
         later_ms: ``(n,)`` int64, the event time where a local time that clocks show twice is the second of the two,
@@ -119,7 +119,7 @@ class EventBatch:
     event_time_ms: Ints
     numeric: Floats
     categorical: Objects
-    slices: Objects
+    slices: tuple[Coded, ...]
     ids: list[str] | None = None
     coerced: Ints | None = None
     later_ms: Ints | None = None
@@ -131,21 +131,25 @@ class EventBatch:
         """The events at the positions ``(m,)``, in this order."""
         taken: dict[str, Any] = {name: values[index] for name, values in self._columns() if values is not None}
         ids = None if self.ids is None else [self.ids[i] for i in index.tolist()]
-        return replace(self, ids=ids, **taken)
+        return replace(self, ids=ids, slices=tuple(names.take(index) for names in self.slices), **taken)
 
     def followed_by(self, other: EventBatch) -> EventBatch:
         """These events and then those of another batch of the partition, decoded alike."""
         pairs = zip(self._columns(), other._columns(), strict=True)
         joined: dict[str, Any] = {name: np.concatenate([a, b]) for (name, a), (_, b) in pairs if a is not None}
-        return replace(self, ids=None if self.ids is None else [*self.ids, *(other.ids or [])], **joined)
+        ids = None if self.ids is None else [*self.ids, *(other.ids or [])]
+        slices = tuple(a.followed_by(b) for a, b in zip(self.slices, other.slices, strict=True))
+        return replace(self, ids=ids, slices=slices, **joined)
 
     def _columns(self) -> list[tuple[str, Any]]:
-        names = ("rows", "offsets", "event_time_ms", "numeric", "categorical", "slices", "coerced", "later_ms")
+        names = ("rows", "offsets", "event_time_ms", "numeric", "categorical", "coerced", "later_ms")
         return [(name, getattr(self, name)) for name in names]
 
     def table(self) -> Table:
         """The events as a model takes them."""
-        return Table(self.numeric, self.categorical, self.slices[:, 0], self.event_time_ms, self.slices[:, 1:])
+        first, *others = (names.objects() for names in self.slices)
+        objects = np.stack(others, axis=1) if others else np.empty((len(self), 0), dtype=object)
+        return Table(self.numeric, self.categorical, first, self.event_time_ms, objects)
 
 
 @dataclass(frozen=True, slots=True)

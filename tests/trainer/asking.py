@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from flowlib.artifact import Ed25519PrivateKey
-from flowlib.table import DAY_MS
+from flowlib.table import DAY_MS, Coded
 from schemas.codecs import Envelope, encode_event
 from schemas.records import OffsetRange, RetrainRequest
 from stream_app.config import Config
@@ -77,5 +77,5 @@ def seen(newest_ms: int | None = 10**14, first: int = 0, end: int = 10**6) -> Se
 def batches() -> list[EventBatch]:
     """The rows that answer :func:`ask`, as a topic hands them out."""
     table, index = rows(), np.arange(DAYS * 24)
-    slices = table.slices[:, None]
-    return [EventBatch("e", 0, index, index, table.time_ms, table.numeric, slices[:, :0], slices)]
+    slices = (Coded.of(table.slices),)
+    return [EventBatch("e", 0, index, index, table.time_ms, table.numeric, table.categories, slices)]

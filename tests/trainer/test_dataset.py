@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.table import DAY_MS, Table
+from flowlib.table import DAY_MS, Coded, Table
 from stream_app.config import Config, EventConfig, TopicsConfig, TrainerConfig
 from stream_app.stages.batches import EventBatch
 from stream_app.trainer import dataset
@@ -36,7 +36,7 @@ def batch(partition: int, offsets: list[int], times: list[int]) -> EventBatch:
         event_time_ms=np.array(times),
         numeric=numeric,
         categorical=np.zeros((n, 0), object),
-        slices=np.full((n, 1), f"p{partition}", object),
+        slices=(Coded.alike(n, f"p{partition}"),),
     )
 
 

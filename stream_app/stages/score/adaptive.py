@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Bools, Floats, Ints
+from flowlib.table import Bools, Coded, Floats, Ints
 
 STEP = 0.25
 """By how much the logarithm of the level falls with a strange event."""
@@ -55,14 +55,14 @@ class Adaptive:
     models: dict[str, dict[str, Level]] = field(default_factory=dict)
 
     def judge(
-        self, model_id: str, p_value: Floats, slices: Sequence[str], alpha: float, gone: Sequence[tuple[int, str]] = ()
+        self, model_id: str, p_value: Floats, slices: Coded, alpha: float, gone: Sequence[tuple[int, str]] = ()
     ) -> tuple[Bools, Floats]:
         """Take events in, in their order; the result does not depend on how they are cut into batches.
 
         Args:
             model_id: that scored them.
             p_value: ``(n,)``.
-            slices: n names; those of ``__other__`` share a level.
+            slices: of the n events; those of ``__other__`` share a level.
             alpha: the long-run share.
             gone: slices that lose their place, each with the event before which it does, ascending: a slice that comes
                 again begins anew.
@@ -75,7 +75,7 @@ class Adaptive:
         for first, last in pairwise(sorted({0, len(slices), *(at for at, _ in gone)})):
             _forget(levels, (name for at, name in gone if at == first))
             part = slice(first, last)
-            strange[part], level[part] = _judge(levels, p_value[part], slices[part], alpha)
+            strange[part], level[part] = _judge(levels, p_value[part], slices.codes[part], slices.names, alpha)
         _forget(levels, (name for at, name in gone if at == len(slices)))
         return strange, level
 
@@ -105,9 +105,11 @@ class Adaptive:
         return cls({model_id: {name: Level(*values) for name, *values in levels} for model_id, levels in state})
 
 
-def _judge(levels: dict[str, Level], p_value: Floats, slices: Sequence[str], alpha: float) -> tuple[Bools, Floats]:
+def _judge(
+    levels: dict[str, Level], p_value: Floats, slices: Ints, names: list[str], alpha: float
+) -> tuple[Bools, Floats]:
     """:meth:`Adaptive.judge` by the levels of one model, of slices that all keep their places."""
-    rows, codes = _rows(levels, slices)
+    rows, codes = _rows(levels, slices, names)
     before, strange, level = _before(codes), np.zeros(len(codes), dtype=bool), np.full(len(codes), alpha)
     moved, since = (np.array([getattr(row, name) for row in rows]) for name in ("moved", "since"))
     # A strange event only lowers a level: what is above the level without any is not strange (but for rounding).
@@ -132,14 +134,15 @@ def _forget(levels: dict[str, Level], names: Iterable[str]) -> None:
         levels.pop(name, None)
 
 
-def _rows(levels: dict[str, Level], slices: Iterable[str]) -> tuple[list[Level], Ints]:
-    """The levels of some events' slices, made where they are new, and the place of each event's there ``(n,)``."""
-    places: dict[str, int] = {}
-    codes = np.array([places.setdefault(name, len(places)) for name in slices], dtype=np.int64)
-    for name in places:
-        if name not in levels:
-            levels[name] = Level()
-    return [levels[name] for name in places], codes
+def _rows(levels: dict[str, Level], slices: Ints, names: list[str]) -> tuple[list[Level], Ints]:
+    """The levels of some events' slices, made where they are new in the order of those events, and the place of each
+    event's there ``(n,)``.
+    """
+    distinct, first, codes = np.unique(slices, return_index=True, return_inverse=True)
+    for code in distinct[np.argsort(first)].tolist():
+        if names[code] not in levels:
+            levels[names[code]] = Level()
+    return [levels[names[code]] for code in distinct.tolist()], codes
 
 
 def _before(codes: Ints) -> Ints:

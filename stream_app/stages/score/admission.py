@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise, starmap
 
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Ints, Objects
+from flowlib.table import Bools, Coded, Ints, Objects
 from schemas.names import EVERYTHING
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
@@ -43,12 +43,12 @@ class Seating:
     """What became of the names of n events.
 
     Attributes:
-        names: ``(n, s)`` the slice that each event is counted in, in each slicing: its own, or ``__other__``.
+        names: for each slicing the slice that each of the n events is counted in: its own, or ``__other__``.
         gone: names of the first slicing that have lost their place, each with the event from which on, ascending.
         strangers: of the panes that are closed, by start: who had no place.
     """
 
-    names: Objects
+    names: tuple[Coded, ...]
     gone: list[tuple[int, str]]
     strangers: dict[int, list[Strangers]]
 
@@ -60,16 +60,16 @@ class _Way:
     Attributes:
         rows: ``(m,)`` which they are.
         target_ms: ``(m,)`` their panes.
-        model: m model ids.
+        model: ``(m,)`` model ids.
         early: ``(m,)`` whether the stream begins with them.
         stretches: ``(first, last, cut)``: events (of the m) between two rows that close panes; ``cut`` is the one at
             its beginning, if there is one.
     """
 
     rows: Ints
-    target_ms: list[int]
-    model: list[str]
-    early: list[bool]
+    target_ms: Ints
+    model: Objects
+    early: Bools
     stretches: list[tuple[int, int, _Cut | None]]
 
 
@@ -93,28 +93,31 @@ class Admission:
         self._config, self._windows = config, config.windows
 
     def seat(
-        self, state: Places, slices: Objects, timing: Screening, model: Objects, models: Mapping[str, Density]
+        self, state: Places, slices: tuple[Coded, ...], timing: Screening, model: Objects, models: Mapping[str, Density]
     ) -> Seating:
         """Let the names of a batch take their places.
 
         Args:
             state: the partition's, changed in place.
-            slices: ``(n, s)`` names.
+            slices: for each slicing the names of n events.
             timing: of the n events.
             model: ``(n,)`` model id of each.
             models: verified models by id.
         """
         self._open(state)
         way = self._way(state, timing, model)
-        seating = Seating(slices.copy(), [], {})
-        for j, table in enumerate(state.tables):
-            desk = _Desk(self._config, j, table, seating, way, models)
+        names, gone, strangers = list[Coded](), list[tuple[int, str]](), dict[int, list[Strangers]]()
+        for j, (table, column) in enumerate(zip(state.tables, slices, strict=True)):
+            desk = _Desk(self._config, j, table, column, way, models)
             for first, last, cut in way.stretches:
                 if cut is not None:
                     desk.close(cut)
                 desk.enter(first, last)
-        seating.gone.sort()
-        return seating
+            names.append(desk.counted_in())
+            gone += desk.gone if j == 0 else []
+            for start, records in desk.strangers.items():
+                strangers.setdefault(start, []).extend(records)
+        return Seating(tuple(names), sorted(gone), strangers)
 
     def _open(self, state: Places) -> None:
         if state.tables:
@@ -140,11 +143,7 @@ class Admission:
         if len(rows):
             state.newest_ms, state.reached = int(newest_ms[-1]), min(int(reached[-1]), lasting + 1)
         return _Way(
-            rows,
-            target_ms.tolist(),
-            model[rows].tolist(),
-            (reached <= lasting).tolist(),
-            [(first, last, cut) for (first, last), cut in stretches],
+            rows, target_ms, model[rows], reached <= lasting, [(first, last, cut) for (first, last), cut in stretches]
         )
 
 
@@ -152,49 +151,69 @@ class _Desk:
     """Gives the names of a batch their places in one slicing."""
 
     def __init__(
-        self, config: Config, j: int, table: Table, seating: Seating, way: _Way, models: Mapping[str, Density]
+        self, config: Config, j: int, table: Table, names: Coded, way: _Way, models: Mapping[str, Density]
     ) -> None:
         self._slicing, self._fields = config.slicing_names[j], config.event.slicings[j]
         self._windows, self._pane_ms = config.windows, int(config.windows.pane)
-        self._table, self._seating, self._way = table, seating, way
-        self._out = seating.names[:, j]
-        self._names = self._out[way.rows].tolist()
-        self._gone = seating.gone if j == 0 else []
+        self._table, self._names, self._way = table, names, way
+        self._codes = names.codes[way.rows]
         self._models, self._j = models, j
         self._sets: dict[str, frozenset[str]] = {}
-        self._odd: set[str] = set()
+        self._odd, self._has_news = np.zeros(len(names.names), dtype=bool), False
+        self._others: list[int] = []
+        self.gone: list[tuple[int, str]] = []
+        self.strangers: dict[int, list[Strangers]] = {}
+
+    def counted_in(self) -> Coded:
+        """The slices that the events of the batch are counted in."""
+        if not self._others:
+            return self._names
+        codes, names = self._names.codes.copy(), self._names.names
+        codes[self._way.rows[self._others]] = names.index(OTHER) if OTHER in names else len(names)
+        return Coded(codes, names if OTHER in names else [*names, OTHER])
 
     def enter(self, first: int, last: int) -> None:
         """Let events in."""
-        names, target_ms, places = self._names[first:last], self._way.target_ms[first:last], self._table.places
-        distinct = set(names)
-        self._odd = distinct.difference(places) | (self._table.since.keys() & distinct)
-        if self._odd:
-            self._sort_out(first, names)
-            distinct -= self._odd
-        if target_ms and min(target_ms) == max(target_ms):
-            start = target_ms[0]
-            for name in distinct:
-                if places[name] < start:
-                    places[name] = start
-        else:
-            for name, start in zip(names, target_ms, strict=True):
-                if name in distinct and places[name] < start:
-                    places[name] = start
+        if first == last:
+            return
+        codes, places, since = self._codes[first:last], self._table.places, self._table.since
+        newest_ms = _newest(codes, self._way.target_ms[first:last], len(self._odd))
+        distinct = [(code, self._names.names[code]) for code in np.flatnonzero(newest_ms > _NEVER).tolist()]
+        odd = [code for code, name in distinct if name not in places or name in since]
+        if odd:
+            self._odd[:] = False
+            self._odd[odd] = True
+            self._sort_out(first, last)
+            distinct = [(code, name) for code, name in distinct if not self._odd[code]]
+        newest = newest_ms.tolist()
+        for code, name in distinct:
+            if places[name] < newest[code]:
+                places[name] = newest[code]
 
-    def _sort_out(self, first: int, names: list[str]) -> None:
+    def _sort_out(self, first: int, last: int) -> None:
         """Go through the events of names that are not simply there; one that has to give way becomes such a one."""
-        places, target_ms = self._table.places, self._way.target_ms
-        for at, name in enumerate(names, first):
-            if name in self._odd:
-                if not self._is_seated(name, at):
-                    self._out[self._way.rows[at]] = OTHER
-                if name in places:
-                    places[name] = max(places[name], target_ms[at])
+        self._has_news = True
+        while self._has_news:
+            self._has_news = False
+            which = first + np.flatnonzero(self._odd[self._codes[first:last]])
+            for at, code, start in zip(
+                which.tolist(), self._codes[which].tolist(), self._way.target_ms[which].tolist(), strict=True
+            ):
+                self._let_in(self._names.names[code], at, start)
+                if self._has_news:
+                    first = at + 1
+                    break
 
-    def _is_seated(self, name: str, at: int) -> bool:
+    def _let_in(self, name: str, at: int, start: int) -> None:
+        places = self._table.places
+        if not self._is_seated(name, at, start):
+            self._others.append(at)
+        if name in places:
+            places[name] = max(places[name], start)
+
+    def _is_seated(self, name: str, at: int, start: int) -> bool:
         """Whether an event is counted in its own slice."""
-        table, start = self._table, self._way.target_ms[at]
+        table = self._table
         if name in table.places:
             return table.since.get(name, start) <= start
         if self._enters(name, at):
@@ -238,8 +257,17 @@ class _Desk:
                 table.full_of = known
                 return False
             self._let_go(newest, row)
-            self._odd.add(newest)
+            self._find_odd(newest)
         return True
+
+    def _find_odd(self, name: str) -> None:
+        """Its events, if there are some, are to be gone through from here on."""
+        if name in self._code_of and not self._odd[self._code_of[name]]:
+            self._odd[self._code_of[name]] = self._has_news = True
+
+    @cached_property
+    def _code_of(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self._names.names)}
 
     def close(self, cut: _Cut) -> None:
         """Panes are closed: the idle leave, newcomers that have lasted get their places."""
@@ -264,16 +292,27 @@ class _Desk:
 
     def _let_go(self, name: str, row: int) -> None:
         self._table.give_back(name)
-        self._gone.append((row, name))
+        self.gone.append((row, name))
 
     def _tell(self, closed_ms: int) -> None:
         """Who had no place in the panes that are closed."""
         crowds = self._table.crowds
         for start in sorted(start for start in crowds if start + self._pane_ms <= closed_ms):
             record = crowds.pop(start).record(self._slicing, self._fields)
-            self._seating.strangers.setdefault(start, []).append(record)
+            self.strangers.setdefault(start, []).append(record)
 
 
+def _newest(codes: Ints, target_ms: Ints, n: int) -> Ints:
+    """``(n,)`` the newest pane of the events of each code; :data:`_NEVER` where there are none."""
+    newest_ms = np.full(n, _NEVER, dtype=np.int64)
+    if np.all(target_ms == target_ms[0]):
+        newest_ms[codes] = target_ms[0]
+    else:
+        np.maximum.at(newest_ms, codes, target_ms)
+    return newest_ms
+
+
+_NEVER = np.iinfo(np.int64).min
 _EVERYTHING = frozenset([EVERYTHING])
 
 

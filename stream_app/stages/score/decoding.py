@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import doubles
+from flowlib.table import Coded, doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.event_time import later_readings, time_parser
@@ -84,9 +84,7 @@ class Decoder:
         categorical = np.empty((n, len(self._categorical)), dtype=object)
         for j, name in enumerate(self._categorical):
             categorical[:, j] = self._texts.categories(bodies, name)
-        slices = np.empty((n, len(self._slicings)), dtype=object)
-        for j, names in enumerate(self._slicings):
-            slices[:, j] = self._texts.slices(bodies, names)
+        slices = tuple(Coded.of(self._texts.slices(bodies, names)) for names in self._slicings)
         ids = self._texts.ids(bodies, self._id) if self._id else None
         index, event_time_ms = np.array(rows, dtype=np.int64), np.array(times, dtype=np.int64)
         return EventBatch(

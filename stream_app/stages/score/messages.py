@@ -47,7 +47,7 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             partition=events.partition,
             offset=int(events.offsets[i]),
             event_time_ms=int(events.event_time_ms[i]),
-            slice=str(events.slices[i, 0]),
+            slice=events.slices[0][i],
             model_id=str(scored.model[i]),
             log_prob=float(scored.log_prob[i]),
             p_value=float(scored.p_value[i]),

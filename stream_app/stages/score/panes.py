@@ -15,7 +15,7 @@ import numpy as np
 
 from flowlib.calibration import PIT_BINS
 from flowlib.channels import value_codes
-from flowlib.table import Bools, Ints, Objects
+from flowlib.table import Bools, Coded, Ints
 from schemas.pane_layout import ALPHAS, GROUPS, LOG_PROB_CLIP, NO_HIGH, NO_LOW, PaneLayout, fixed_square, fixed_sum
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
@@ -85,7 +85,7 @@ class _Filling:
         wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
         values: ``(n, w)`` columns of each event by itself.
         pit: ``(n, d)`` place of each PIT value in a histogram of d · 20 bins; −1 where there is none.
-        slices: ``(n, s)`` the slice that each is counted in, in each slicing.
+        slices: for each slicing the slice that each is counted in.
     """
 
     scored: ScoredBatch
@@ -93,7 +93,7 @@ class _Filling:
     wanted: Bools
     values: Ints
     pit: Ints
-    slices: Objects
+    slices: tuple[Coded, ...]
 
 
 def fill_panes(
@@ -102,7 +102,7 @@ def fill_panes(
     scored: ScoredBatch,
     timing: Screening,
     windows: WindowsConfig,
-    slices: Objects,
+    slices: tuple[Coded, ...],
 ) -> list[Closing]:
     """Let the events of a batch enter their panes, in order; and close panes where the screening says so.
 
@@ -112,7 +112,7 @@ def fill_panes(
         scored: n events, ``scored.model`` that of the pane they go to (:attr:`~Screening.target_ms`).
         timing: how far panes are closed before and after each of them.
         windows: length of a pane.
-        slices: ``(n, s)`` the slice that each event is counted in (:attr:`~.admission.Seating.names`).
+        slices: for each slicing the slice that each event is counted in (:attr:`~.admission.Seating.names`).
     """
     filling = _filling(layout, scored, timing, slices)
     closings = []
@@ -126,7 +126,7 @@ def fill_panes(
     return closings
 
 
-def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: Objects) -> _Filling:
+def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: tuple[Coded, ...]) -> _Filling:
     """The columns of each event by itself, int64."""
     place, windowed = layout.columns, scored.scorable
     unscorable = timing.wanted & ~windowed
@@ -170,22 +170,24 @@ def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> In
 def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
     if start not in panes:
-        model_id, slicings = filling.scored.model[rows[0]], filling.slices.shape[1]
+        model_id, slicings = filling.scored.model[rows[0]], len(filling.slices)
         sizes = [layout.d] + [0] * (slicings - 1)
         panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
     bins = filling.pit[rows]
     panes[start][0].pit += np.bincount(bins[bins >= 0], minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
-    for pane, names in zip(panes[start], filling.slices[rows].T.tolist(), strict=True):
-        index = _rows_of(pane, names, layout)
-        order = np.argsort(index, kind="stable")
-        first = np.flatnonzero(np.diff(index[order], prepend=-1))
-        layout.merge(pane.rows, index[order][first], layout.merge_sorted(filling.values[rows[order]], first))
+    for pane, slices in zip(panes[start], filling.slices, strict=True):
+        codes = slices.codes[rows]
+        order = np.argsort(codes, kind="stable")
+        first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        index = _rows_of(pane, slices.names, codes, order[first], layout)
+        layout.merge(pane.rows, index, layout.merge_sorted(filling.values[rows[order]], first))
 
 
-def _rows_of(pane: Pane, names: list[str], layout: PaneLayout) -> Ints:
-    """Row of each slice name, made where it is new."""
-    rows = pane.slices
-    index = np.array([rows.setdefault(name, len(rows)) for name in names], dtype=np.int64)
+def _rows_of(pane: Pane, names: list[str], codes: Ints, first: Ints, layout: PaneLayout) -> Ints:
+    """Row of each slice, by the places ``(m,)`` of their first events; new ones are made in the order of those."""
+    rows, index = pane.slices, np.empty(len(first), dtype=np.int64)
+    order = np.argsort(first)
+    index[order] = [rows.setdefault(names[code], len(rows)) for code in codes[first[order]].tolist()]
     if len(pane.slices) > len(pane.rows):
         grown = layout.blank(max(16, 2 * len(pane.slices)))
         if pane.rows.size:

@@ -193,10 +193,10 @@ def _candidates(rows: Ints, lacking: Bools) -> list[tuple[int, bool]]:
 def _lacking(events: EventBatch) -> Bools:
     """``(n,)`` events that lack a number, a category or a field of a slicing."""
     lacking: Bools = np.isnan(events.numeric).any(axis=1) | (events.categorical == None).any(axis=1)  # noqa: E711
-    for names in events.slices.T:
-        without = [name for name in set(names.tolist()) if NO_VALUE in name]
-        if without:
-            lacking |= np.isin(names, without)
+    for column in events.slices:
+        without = np.array([NO_VALUE in name for name in column.names], dtype=bool)
+        if without.any():
+            lacking |= without[column.codes]
     return lacking
 
 

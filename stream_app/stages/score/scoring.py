@@ -60,7 +60,7 @@ def score_events(
         scored.level[usable] = alpha
         gone = [(int(np.searchsorted(usable, row)), name) for row, name in seating.gone]
         scored.adaptive[usable], level = adaptive.judge(
-            model_id, scored.p_value[usable], seating.names[usable, 0].tolist(), alpha, gone
+            model_id, scored.p_value[usable], seating.names[0].take(usable), alpha, gone
         )
         if config.event_rule.follow == "adaptive":
             scored.level[usable], flagged = level, scored.adaptive[index]

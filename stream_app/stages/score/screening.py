@@ -181,7 +181,7 @@ def _row_by_row(state: Timing, windows: WindowsConfig, events: EventBatch, raw: 
         events.offsets.tolist(),
         events.later_ms.tolist() if twice and events.later_ms is not None else None,
         events.ids,
-        lambda i: str(events.slices[i, 0]),
+        lambda i: str(events.slices[0][i]),
         lambda i: raw.values[places[i]] or b"",
     )
     judge = Judge(state, windows, rows)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowlib.table import Coded
 from schemas.names import slice_name
 from schemas.records import RetrainRequest
 from stream_app.config import Duration, WindowsConfig
@@ -169,7 +170,7 @@ def test_no_row_of_the_span_is_left_out(lateness: int, clock: int, steps: list[t
     n, marks = len(times), OffsetMarks()
     windows = WindowsConfig(pane=Duration(PANE), lateness=Duration(lateness), clock=clock)
     index = np.arange(n, dtype=np.int64)
-    batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1)), *(np.empty((n, 1), object),) * 2)
+    batch = EventBatch("e", 0, index, index, times, np.zeros((n, 1)), np.empty((n, 0), object), (Coded.alike(n, "a"),))
     screened = screen(Timing(), windows, batch, RawBatch("e", 0, index, [b"%d" % i for i in range(n)]))
     for i, closed in enumerate(screened.closed_after_ms.tolist()):
         if closed > screened.closed_before_ms[i]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flowlib.density import Density
+from flowlib.table import Coded
 from schemas.names import slice_name
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
@@ -119,16 +120,16 @@ def _step(
 ) -> None:
     n = len(events)
     index, times = np.arange(n, dtype=np.int64), np.array([one.time_ms for one in events], dtype=np.int64)
-    slices = np.array([[one.name, "all"] for one in events], dtype=object).reshape(n, 2)
+    slices = Coded.of(one.name for one in events), Coded.alike(n, "all")
     batch = EventBatch("e", 0, index, index + first, times, np.zeros((n, 1)), np.empty((n, 0), object), slices)
     screening = screen(done.timing, cfg.windows, batch, RawBatch("e", 0, index + first, [b"%d" % i for i in range(n)]))
     assert not screening.released
     assert not screening.held.any()
     model = np.array([model_of(pane) for pane in screening.target_ms.tolist()], dtype=object)
     seating = admission.seat(done.state, slices, screening, model, models)
-    assert (seating.names[:, 1] == "all").all()
+    assert (seating.names[1].objects() == "all").all()
     for i in np.flatnonzero(screening.wanted | screening.late).tolist():
-        done.names[first + i] = int(screening.target_ms[i]), events[i].name, seating.names[i, 0]
+        done.names[first + i] = int(screening.target_ms[i]), events[i].name, seating.names[0][i]
     done.gone += [(first + row, name) for row, name in seating.gone]
     assert not done.strangers.keys() & seating.strangers.keys()
     done.strangers |= seating.strangers

@@ -23,6 +23,11 @@ def body(**fields: object) -> bytes:
     return json.dumps({"at": "2013-03-01", "station": "Dongsi", "amount": 1.5, "TEMP": 2, "wd": "N", **fields}).encode()
 
 
+def slices_of(events: EventBatch) -> list[list[str]]:
+    """The names of the slices of each event."""
+    return [list(names) for names in zip(*(column.objects().tolist() for column in events.slices), strict=True)]
+
+
 def coerced(events: EventBatch) -> list[int]:
     assert events.coerced is not None
     return list(events.coerced.tolist())

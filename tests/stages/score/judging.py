@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flowlib.table import Coded
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.screening import screen
@@ -63,7 +64,7 @@ def batch_of(events: Sequence[One], first: int) -> tuple[EventBatch, RawBatch]:
     n = len(events)
     index, nothing = np.arange(n, dtype=np.int64), np.zeros((n, 1))
     times = np.array([one.time_ms for one in events], dtype=np.int64)
-    slices = np.array([[one.slice] for one in events], dtype=object).reshape(n, 1)
+    slices = (Coded.of(one.slice for one in events),)
     later = np.array([max(one.later_ms, one.time_ms) for one in events], dtype=np.int64)
     decoded = EventBatch("t", 0, index, index + first, times, nothing, np.empty((n, 0), object), slices)
     ids = [one.id for one in events] if any(one.id for one in events) else None

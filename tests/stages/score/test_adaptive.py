@@ -7,6 +7,7 @@ import pytest
 
 from flowlib import FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
 from flowlib.density import Density
+from flowlib.table import Coded
 from stream_app.config import parse
 from stream_app.stages.batches import RawBatch, ScoredBatch
 from stream_app.stages.score.adaptive import BOUND, MODELS_MAX, STEP, Adaptive
@@ -17,9 +18,9 @@ from stream_app.stages.score.scoring import score_events
 EVENTS = 20_000
 
 
-def named(slices: int, n: int) -> list[str]:
+def named(slices: int, n: int) -> Coded:
     """Slices of n events, in turn."""
-    return [f"s{i % slices}" for i in range(n)]
+    return Coded.of(f"s{i % slices}" for i in range(n))
 
 
 @pytest.mark.parametrize("alpha", [0.0025, 0.01])
@@ -54,7 +55,7 @@ def test_it_does_not_depend_on_how_events_are_cut_into_batches(cut: int) -> None
     strange, level = whole.judge("m", p, names, 0.01)
     for start in range(0, n, cut):
         some = slice(start, start + cut)
-        ours, ourlevel = parts.judge("m", p[some], names[some], 0.01)
+        ours, ourlevel = parts.judge("m", p[some], names.take(np.arange(n)[some]), 0.01)
         np.testing.assert_array_equal(ours, strange[some])
         np.testing.assert_array_equal(ourlevel, level[some])
         parts = Adaptive.from_state(parts.to_state())
@@ -73,12 +74,12 @@ def test_a_slice_that_has_lost_its_place_begins_anew(cut: int) -> None:
     for start in range(0, n, cut):
         some = slice(start, start + cut)
         here = [(at - start, name) for at, name in gone if start < at <= start + cut or at == start == 0]
-        ours, _ = parts.judge("m", p[some], names[some], 0.01, here)
+        ours, _ = parts.judge("m", p[some], names.take(np.arange(n)[some]), 0.01, here)
         np.testing.assert_array_equal(ours, strange[some])
     assert parts.to_state() == whole.to_state()
     assert {name: one.events for name, one in whole.models["m"].items()} == {"s0": 100, "s1": 80, "s2": 59, "s3": 60}
     afresh = Adaptive()
-    afresh.judge("m", p[203:], names[203:], 0.01)
+    afresh.judge("m", p[203:], names.take(np.arange(203, n)), 0.01)
     assert whole.models["m"]["s2"] == afresh.models["m"]["s2"]
 
 
@@ -112,7 +113,7 @@ def test_the_level_stays_within_its_bounds() -> None:
 
 def test_no_events_change_nothing() -> None:
     adaptive = Adaptive()
-    strange, level = adaptive.judge("m", np.zeros(0), [], 0.01)
+    strange, level = adaptive.judge("m", np.zeros(0), Coded.of([]), 0.01)
     assert len(strange) == len(level) == 0
 
 

@@ -18,6 +18,7 @@ from stream_app.stages.batches import RawBatch
 from stream_app.stages.score.checks import check_decoder
 from stream_app.stages.score.decoding import DECODERS, Decoder
 from stream_app.stages.score.rejects import Undecodable
+from tests.stages.score.bodies import slices_of
 
 CONFIG = {
     "stream": "s",
@@ -48,7 +49,7 @@ def test_good_event() -> None:
     assert events.event_time_ms.tolist() == [1362096000000]
     assert events.numeric.tolist() == [[9.0, -0.5]]
     assert events.categorical.tolist() == [["NNW"]]
-    assert events.slices.tolist() == [["Dongsi", "all"]]
+    assert slices_of(events) == [["Dongsi", "all"]]
     assert (events.ids, events.offsets.tolist()) == (["7"], [100])
 
 
@@ -66,7 +67,7 @@ def test_missing_values_are_nan_or_none() -> None:
     assert not rejects
     assert np.isnan(events.numeric).all()
     assert events.categorical.tolist() == [[None]]
-    assert events.slices.tolist() == [["(none)", "all"]]
+    assert slices_of(events) == [["(none)", "all"]]
 
 
 def body(**change: object) -> bytes:

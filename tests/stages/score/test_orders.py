@@ -19,6 +19,7 @@ from stream_app.stages.batches import RawBatch
 from stream_app.stages.merging import merge_blocks
 from stream_app.stages.score.decoding import Decoder
 from tests.stages import streams
+from tests.stages.score.bodies import slices_of
 from tests.stages.streams import PANE, config, event, pipeline, score_all
 
 CONFIG, LATENESS, END = config(), 500, 8_000
@@ -97,8 +98,9 @@ def test_a_pane_is_what_sorting_and_grouping_makes_of_its_events(model: Density,
     assert channels is not None
     own = channels.of(scores)
     groups: dict[tuple[str, int, str], list[int]] = defaultdict(list)
+    names = slices_of(batch)
     for i, (t, _) in enumerate(given_):
-        for slicing, name in zip(CONFIG.slicing_names, batch.slices[i], strict=True):
+        for slicing, name in zip(CONFIG.slicing_names, names[i], strict=True):
             groups[slicing, t // PANE * PANE, name].append(i)
     assert found.keys() == {key for key in groups if key[1] < END}
     for key, row in found.items():
