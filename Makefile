@@ -77,7 +77,7 @@ clean:
 	@touch $@
 
 .make/dev: .make/venv pyproject.toml $(NATIVE)
-	$(PIP) install -e '.[embedded,report,parquet,edge,private,dev]'
+	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,dev]'
 	@touch $@ .make/run
 
 # alibi-detect, for `peers` of bench-detect only: its licence and its numpy keep it out of the environment above.
@@ -87,5 +87,5 @@ clean:
 	@touch $@
 
 .make/bench: .make/dev
-	$(PIP) install -e '.[embedded,report,parquet,edge,private,dev,bench]'
+	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,dev,bench]'
 	@touch $@

@@ -27,6 +27,8 @@ FAIL_S = 4.0
 _TICK_S = 0.1
 _PAUSE_S = 1.0
 """Longer steps of the clock than this are a process that was paused; they count as this much."""
+_BLIND_S = 10.0
+"""How long the guard may not look before the process counts as one that nobody watches."""
 _SAY_S = 0.3
 """How long whoever reads standard error may keep the last sentence waiting."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -71,6 +73,7 @@ class Guard:
         self._wake_up: Callable[[], object] | None = None
         self._step = "its start"
         self._pulses: list[Pulse] = []
+        self._looked_s = time.monotonic()
         self._left = threading.Event()
 
     # What the process tells it --------------------------------------------------------------------------------------
@@ -122,6 +125,14 @@ class Guard:
         with self._lock:
             self._say(f"driftflow: {self._last_words()}\n")
             self.exit(1)
+
+    def trouble(self) -> list[str]:
+        """Why this process is not alive, or will not be for long; empty where all is well. Never waits."""
+        reasons = [] if self.failure is None else [self.failure]
+        if (silent_s := time.monotonic() - self._looked_s) > _BLIND_S:
+            reasons.append(f"the guard has not looked for {silent_s:.0f} s: nothing would end this process if it hung")
+        silent = [pulse for pulse in list(self._pulses) if pulse.silent_s > pulse.limit_s]
+        return reasons + [f"{pulse.sentence} for {pulse.silent_s:.0f} s" for pulse in silent]
 
     # Its thread -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +188,7 @@ class Guard:
         while not self._left.is_set():
             for number in self._signals():
                 self._take(number)
-            now_s = time.monotonic()
+            now_s = self._looked_s = time.monotonic()
             self._look(min(now_s - last_s, _PAUSE_S))
             last_s = now_s
 

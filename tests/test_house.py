@@ -37,6 +37,7 @@ MAY_READ_CLOCKS = (
     "stream_app/sinks/",
     "stream_app/console/",
     "stream_app/trainer/",
+    "stream_app/monitor/",
     "stream_app/guard.py",
 )
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}

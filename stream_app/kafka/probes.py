@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import ssl
+import threading
+import time
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
@@ -22,6 +25,8 @@ Fault = tuple[str, str]
 
 TIMEOUT_S = 5.0
 """How long a probe waits for a connection or an answer."""
+
+_GLANCE_S, _REMEMBERED_S = 1.5, 5.0
 
 _API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
 """Length; ApiVersions (18) in version 0; correlation id 1; client id ``ping``."""
@@ -80,6 +85,37 @@ def speaks_kafka(bootstrap: str, timeout_s: float = TIMEOUT_S) -> bool:
             return len(head) >= 4 and head[0] == 0
     except OSError:
         return False
+
+
+class Reachable:
+    """Whether any of the brokers takes a connection, asked once in some seconds at most; for any thread but that of an
+    event loop: it may take a second or two a broker.
+    """
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self._bootstrap = kafka.bootstrap
+        self._is_plain = kafka.security_protocol.endswith("PLAINTEXT")
+        self._lock = threading.Lock()
+        self._asked_s, self._answer = -math.inf, list[str]()
+
+    def why_not(self) -> list[str]:
+        """Why none is reachable; empty where one is."""
+        with self._lock:
+            if time.monotonic() - self._asked_s > _REMEMBERED_S:
+                reached = any(self._reaches(address) for address in self._bootstrap)
+                where = ", ".join(self._bootstrap)
+                self._answer = [] if reached else [f"no broker answers at {where}: look at it, and at the network"]
+                self._asked_s = time.monotonic()
+            return self._answer
+
+    def _reaches(self, address: str) -> bool:
+        if self._is_plain:
+            return speaks_kafka(address, _GLANCE_S)
+        try:
+            with socket.create_connection(address_of(address), timeout=_GLANCE_S):
+                return True
+        except (OSError, UnicodeError):
+            return False
 
 
 def plain_fault(bootstrap: str) -> Fault | None:

@@ -35,6 +35,7 @@ class DrainerState:
         failing_since: when it began to fail, by ``time.monotonic()``; None where it does not.
         failures: tries in a row that have failed.
         set_aside: points that this drainer has set aside.
+        errors: tries that have failed, ever.
     """
 
     alive: bool
@@ -42,6 +43,7 @@ class DrainerState:
     failing_since: float | None = None
     failures: int = 0
     set_aside: int = 0
+    errors: int = 0
 
 
 class Drainer:
@@ -65,11 +67,12 @@ class Drainer:
         self._delivery = Delivery(spool, sink, self._say_aside, lambda: self._stopping.is_set())
         self._emptied = threading.Condition()
         self._asked, self._answered, self._ended = 0, 0, False
+        self._errors = 0
 
     @property
     def state(self) -> DrainerState:
         """How it stands now; never waits."""
-        return replace(self._state, alive=self._thread.is_alive(), set_aside=self._aside.count)
+        return replace(self._state, alive=self._thread.is_alive(), set_aside=self._aside.count, errors=self._errors)
 
     def start(self) -> None:
         """Start draining."""
@@ -122,7 +125,7 @@ class Drainer:
             return _BACKOFF_S_MAX
 
     def _note(self, error: Exception) -> float:
-        before = self._state
+        before, self._errors = self._state, self._errors + 1
         wait_s = min(_BACKOFF_S * 2.0 ** min(before.failures, _DOUBLINGS_MAX), _BACKOFF_S_MAX)
         expected = isinstance(error, (OSError, SinkError))
         text = str(error) if expected else f"draining failed with {type(error).__name__}: {error}"

@@ -61,6 +61,11 @@ class Incidents:
         """(slicing, slice) of :attr:`members`."""
         return {key[1:] for key in self.members}
 
+    @property
+    def open_counts(self) -> dict[str, int]:
+        """How many are open, by ``severity kind``."""
+        return dict(Counter(f"{SEVERITIES[thread.severity]} {thread.kind}" for thread in self._threads.open))
+
     def judge(self, facts: PaneFacts, candidates: Sequence[tuple[Candidate, Allowed]]) -> list[Incident]:
         """Take a pane in, and say what has to be said of it.
 
