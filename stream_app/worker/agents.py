@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from schemas.records import Health
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.kafka.types import TopicPartition
+from stream_app.kafka.types import Headers, Sent, TopicPartition
 from stream_app.models.keys import request_key
+from stream_app.monitor.meter import Meter
+from stream_app.monitor.metrics import DEAD_LETTERS
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.outputs import Outputs
@@ -61,6 +63,7 @@ class Worker:
         pipeline: the states of the partitions that this worker has.
         modelling, judging: what it does about models, and for JUDGE.
         ready: set once there is a model to score with.
+        meter: measures its steps.
     """
 
     def __init__(
@@ -76,15 +79,14 @@ class Worker:
         header_names.take_any()
         self.app = make_app(config)
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
-        self.ready = asyncio.Event()
+        self.ready, self.meter = asyncio.Event(), Meter()
         self._partitions = Partitions(config, store, self.pipeline)
-        send = functools.partial(sending.send, self.app)
-        self._outbox = Outbox(send, config.topics, spool, self._partitions, request_key(config), Told(config))
+        self._outbox = Outbox(self._send, config.topics, spool, self._partitions, request_key(config), Told(config))
         self._decider = Decider(config, store, self.pipeline)
         self._logs = Logs(config, store, self._partitions, parts, self._outbox.save_later)
         common = (self._outbox, self._decider, parts, self.ready, self._turn)
         self.modelling = Modelling(config, self.pipeline, *common)
-        self.judging = Judging(config, store, self.pipeline, self._partitions, *common)
+        self.judging = Judging(config, store, self.pipeline, self._partitions, *common, self.meter)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
         self._partials_refused = Seldom(log.error)
@@ -132,7 +134,8 @@ class Worker:
             await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
-                    out = self.pipeline.score(event.value.raw_batch())
+                    with self.meter.step("score", len(event.value), partition=tp.partition):
+                        out = self.pipeline.score(event.value.raw_batch())
                     self._first_score_at = self._first_score_at or time.time()
                     await self._outbox.put(out, tp, event)
 
@@ -155,10 +158,11 @@ class Worker:
                     await self._outbox.put(Outputs(), tp, event)
 
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> list[Outputs]:
-        outs = [self.pipeline.watch(tp.partition, partials, False, SLICE_PANES_MAX)]
-        if outs[0].unknown:
-            self._decider.learn(surely=True)
-            outs.append(self.pipeline.watch(tp.partition, partials, True, SLICE_PANES_MAX))
+        with self.meter.step("watch", len(partials), partition=tp.partition):
+            outs = [self.pipeline.watch(tp.partition, partials, False, SLICE_PANES_MAX)]
+            if outs[0].unknown:
+                self._decider.learn(surely=True)
+                outs.append(self.pipeline.watch(tp.partition, partials, True, SLICE_PANES_MAX))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             where = f"{tp.topic}/{tp.partition}@{offset}"
             self._partials_refused(f"{where} is not a partial of ours and is skipped: {why.detail}")
@@ -197,6 +201,13 @@ class Worker:
                 f"the worker's state is not whole any more, so nothing of it is saved: {self._failure!r}"
             )
 
+    async def _send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None, headers: Headers
+    ) -> asyncio.Future[Sent]:
+        if topic == self._config.topics.dead_letters:
+            self.meter.count(DEAD_LETTERS, dict(headers).get("ce_subject", b"").decode())
+        return await sending.send(self.app, topic, key, value, partition=partition, headers=headers)
+
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     async def _on_timer(self) -> None:
@@ -217,7 +228,8 @@ class Worker:
         """Make what was processed durable (:meth:`Outbox.checkpoint` has the order)."""
         async with self._lock:
             self._check_whole()
-            await self._outbox.checkpoint()
+            with self.meter.step("checkpoint"):
+                await self._outbox.checkpoint()
 
     def _log_substitutes(self) -> None:
         models = self.pipeline.models
@@ -239,7 +251,8 @@ class Worker:
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
             for tp in sorted(partitions):
-                self._partitions.open(tp)
+                with self.meter.step("restore", topic=tp.topic, partition=tp.partition):
+                    self._partitions.open(tp)
                 if tp not in self._partitions:
                     continue
                 self._logs.check(tp, logs.get(tp))
@@ -293,6 +306,7 @@ class Worker:
     def status(self) -> Status:
         """Totals, and what is in work."""
         progress, pipeline, feed = self.progress(), self.pipeline, self.modelling.feed
+        clocks = [state.timing.clock_ms for state in pipeline.score_states.values() if state.timing.clock_ms >= 0]
         return Status(
             counters=self._partitions.counters(),
             first_score_at=self._first_score_at,
@@ -306,5 +320,11 @@ class Worker:
             unwatched=sum(self._partitions.behind(tp, until) for tp, until in self._outbox.sent_until.items()),
             late_blocks=sum(state.late_blocks for state in pipeline.watch_states.values()),
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
+            lags={f"{tp.topic}/{tp.partition}": lag_of({tp: offsets}) for tp, offsets in progress.items()},
+            event_time_ms=max(clocks, default=None),
+            service_ms=self.modelling.service_ms,
+            waits_for=sorted(set[str]().union(*map(self._partitions.missing_models, progress))),
+            incidents={} if pipeline.judge_state is None else pipeline.judge_state.incidents.open_counts,
+            dead_letters={reason: int(n) for (reason,), n in self.meter.counts(DEAD_LETTERS).items()},
             failing={**self.parts.failing, **({"model": feed.unusable} if feed.unusable else {})},
         )

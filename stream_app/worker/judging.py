@@ -12,6 +12,7 @@ from schemas.incidents import Action
 from schemas.intake import Refusal
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
+from stream_app.monitor.meter import Meter
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.outputs import Outgoing, Outputs
@@ -40,6 +41,7 @@ class Judging:
         config, store, pipeline, partitions, outbox, decider, parts: of the worker.
         ready: set once there is a model to score with.
         turn: exclusive use of the pipeline.
+        meter: measures its steps.
     """
 
     config: Config
@@ -51,6 +53,7 @@ class Judging:
     parts: Parts
     ready: asyncio.Event
     turn: Callable[[], AbstractAsyncContextManager[None]]
+    meter: Meter
     feed: ActionsFeed = field(init=False)
     _spare_refused: int = field(default=0, init=False)
     _refused_said: Seldom = field(default_factory=lambda: Seldom(log.error), init=False)
@@ -95,10 +98,11 @@ class Judging:
                     await self.outbox.put(self._spare(event.value), None, event)
 
     def _judged(self, messages: list[PartialMessage]) -> list[Outputs]:
-        outs = [self.pipeline.judge(messages, False)]
-        if outs[0].unknown:
-            self.decider.learn(surely=True)
-            outs.append(self.pipeline.judge(messages, True))
+        with self.meter.step("judge", len(messages)):
+            outs = [self.pipeline.judge(messages, False)]
+            if outs[0].unknown:
+                self.decider.learn(surely=True)
+                outs.append(self.pipeline.judge(messages, True))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             self._refused_said(f"{self.config.topics.evidence}/0@{offset} is no evidence of ours: {why.detail}")
         return outs

@@ -48,6 +48,8 @@ class Modelling:
     ready: asyncio.Event
     turn: Callable[[], AbstractAsyncContextManager[None]]
     feed: ModelsFeed = field(init=False)
+    service_ms: int | None = field(default=None, init=False)
+    """The newest event that the model in service was trained on."""
 
     def __post_init__(self) -> None:
         self.feed = ModelsFeed(self.config, self.take_model, self.put_aside, lambda: self.parts.beat(PART))
@@ -88,7 +90,7 @@ class Modelling:
             if density is not None:
                 self.pipeline.models.add(density)
             if density is not None and newest:
-                self.decider.service = density.model_id
+                self.decider.service, self.service_ms = density.model_id, notice.created_ms
                 if self.ready.is_set():
                     self.decider.activate_all()
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ FRESH_S = 5.0
 _OLD_S = 86_400.0
 """Files of processes that ended before are removed."""
 
-_SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early")
+_SUMS = ("pending", "lag", "unwatched", "late_blocks", "closed_early", "sink_errors")
 _LARGEST = ("set_aside", "spooled")
 
 
@@ -61,6 +62,22 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Points that the sink will never take as they are, kept in the spool that the workers share."""
     spooled: int = 0
     """Points that wait in it for the sink."""
+    sink_errors: int = 0
+    """Tries of the sink, or of the spool, that failed and were made again."""
+    monitor: str = ""
+    """Where it answers probes and tells its metrics; empty where it does not."""
+    lags: dict[str, int | None] = {}
+    """``topic/partition`` to records that are not settled; None where not known."""
+    event_time_ms: int | None = None
+    """How far event time has come on its source partitions."""
+    service_ms: int | None = None
+    """The newest event that the model in service was trained on."""
+    waits_for: list[str] = []
+    """Models that its partitions need and that have not arrived here."""
+    incidents: dict[str, int] = {}
+    """Open incidents by ``severity kind``; empty where JUDGE is not here."""
+    dead_letters: dict[str, int] = {}
+    """Dead letters that it has sent, by reason."""
 
 
 _DECODER = msgspec.json.Decoder(Status)
@@ -109,10 +126,20 @@ def read_status(config: Config) -> dict[str, Any]:
         "failing": {part: error for status in alive for part, error in status.failing.items()},
         "taken": _intake([status.taken for status in alive]),
         "refused": _intake([status.refused for status in alive]),
-        "judged_ms": max((status.judged_ms for status in alive if status.judged_ms is not None), default=None),
+        **{name: _latest(alive, name) for name in ("judged_ms", "event_time_ms")},
+        "incidents": next((status.incidents for status in alive if status.judged_ms is not None), {}),
+        "dead_letters": dict(sum((Counter(status.dead_letters) for status in alive), Counter())),
+        "lags": {place: lag for status in alive for place, lag in status.lags.items()},
+        "waits_for": sorted({model_id for status in alive for model_id in status.waits_for}),
+        "monitor": [status.monitor for status in alive if status.monitor],
     }
     del merged["counters"]
     return merged
+
+
+def _latest(alive: list[Status], name: str) -> int | None:
+    known = [getattr(status, name) for status in alive]
+    return max((value for value in known if value is not None), default=None)
 
 
 def _intake(counted: list[dict[str, int]]) -> dict[str, int]:
