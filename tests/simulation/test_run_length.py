@@ -22,6 +22,7 @@ from tests.stages.watch.blocks import DRIFT, FAULT
 SLICES, PANES = 120, 300
 LEVELS = (5.0, 50.0, 200.0)
 RULES = {"drift": DRIFT, "fault": FAULT}
+WORLDS = (0, 1, 2, 3)
 
 
 def first_alarms(
@@ -68,32 +69,43 @@ def test_false_alarms_are_at_least_as_rare_as_promised(rule: str, phi: float, di
         assert alarms or level > 10 or rule == "fault", f"{said}: evidence is wasted where there are none at all"
 
 
+@cache
+def world(seed: int) -> World:
+    """Fitted once for all changes."""
+    return World(d=8, k=1, slices=40, seed=seed)
+
+
 @pytest.mark.parametrize(
     ("rule", "change", "median"),
     [
-        ("drift", Change(shift=1.0), 9),
-        ("drift", Change(shift=0.5), 45),
-        ("drift", Change(shift=2.0), 4),
-        ("drift", Change(scale=1.5), 22),
-        ("drift", Change(dependence=0.6), 45),
-        ("drift", Change(varies=True), 4),
-        ("fault", Change(missing=0.2), 14),
-        ("fault", Change(rate=0.2), 10),
-        ("fault", Change(rate=0.0), 4),
-        ("fault", Change(stuck=True), 8),
+        pytest.param("drift", Change(shift=1.0), 8, id="shift 1"),
+        pytest.param("drift", Change(shift=0.5), 40, id="shift half"),
+        pytest.param("drift", Change(shift=2.0), 2, id="shift 2"),
+        pytest.param("drift", Change(scale=1.5), 20, id="scale"),
+        pytest.param("drift", Change(dependence=0.6), 36, id="dependence"),
+        pytest.param("drift", Change(varies=True), 3, id="varies"),
+        pytest.param("fault", Change(missing=0.2), 12, id="missing"),
+        pytest.param("fault", Change(rate=0.2), 8, id="a fifth of the events"),
+        pytest.param("fault", Change(rate=0.0), 3, id="silence"),
+        pytest.param("fault", Change(stuck=True), 4, id="stuck"),
     ],
-    ids=str,
 )
 def test_a_change_is_found_soon(rule: str, change: Change, median: int) -> None:
-    """At A = 10⁴, six events a pane, slices alike, independent columns."""
-    world = World(d=8, k=1, slices=40, seed=seed())
-    changes = dict.fromkeys(range(0, 40, 2), change)
-    (first,) = first_alarms(world, rule, (10_000.0,), 2 * median + 20, changes)
-    moved = first[1::2]
-    said = f"seed {seed()}: median {np.median(moved):.0f}, slowest {moved.max():.0f} panes"
+    """At A = 10⁴, six events a pane, slices alike, independent columns.
+
+    Four worlds, always the same: how soon a change is found is a figure to hold, and chance has no part in it. The
+    bounds are up to a fifth above the medians of 48 worlds (7, 33, 2, 17, 29, 3, 10, 7, 3, 4 panes), of which that of
+    four worlds' 80 slices strays by a twentieth. A slice that does not change is found by these with a chance of
+    panes / A at most; in these worlds none is.
+    """
+    changes, first = dict.fromkeys(range(0, 40, 2), change), []
+    for seed in WORLDS:
+        first.append(first_alarms(world(seed), rule, (10_000.0,), 2 * median + 20, changes)[0][1:])
+    moved, still = np.concatenate(first)[::2], np.concatenate(first)[1::2]
+    said = f"seeds {WORLDS}: median {np.median(moved):.1f}, slowest {moved.max():.0f} panes"
     print(said)
     assert np.median(moved) <= median, said
-    assert (first[2::2] > 2 * median).all(), f"seed {seed()}: a slice that did not change"
+    assert (still > 2 * median).all(), f"{said}, and {(still <= 2 * median).sum()} slices that did not change"
 
 
 def test_rare_slices_are_found_together() -> None:
