@@ -6,6 +6,7 @@
 # make bench-detect DATA=../shared/data OUT=detect.json   what the detectors see and when, beside their peers
 # make bench-blind OUT=blind.json   bad input of every kind: what is lost of honest events, and how soon it is said
 # make bench-incidents DATA=../shared/data OUT=incidents.json   how many messages reach people, and the promise
+# make bench-stream OUT=stream.json   events a second beside agents and loops written by hand, on Apache Kafka (KAFKA_HOME)
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -44,6 +45,9 @@ bench-detect: .make/dev
 
 bench-blind: .make/dev
 	$(BIN)/python -m tests.bench.blind --out $(OUT) $(ARGS)
+
+bench-stream: .make/bench
+	$(BIN)/python -m tests.bench.stream --out $(OUT) $(ARGS)
 
 bench-incidents: .make/dev
 	$(BIN)/python -m tests.bench.incidents --data $(DATA) --out $(OUT) $(ARGS)

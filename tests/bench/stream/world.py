@@ -1,0 +1,181 @@
+"""One stream to measure on: its configuration, a signed model, and a topic full of events on Apache Kafka.
+
+Events are ``slices`` devices' with ``d`` independent numbers, 1,000 a second in event time, sixty thousand a pane, in
+the order of time. The model is trained for a moment on twelve devices: its cost does not depend on how good it is.
+Volume and silence are not watched: the reference is of a few events a pane, as it must be to be made in seconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from confluent_kafka import Producer
+from rich.console import Console
+
+from stream_app.config import Config, load
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.topics import prepare
+from stream_app.offline.score import bootstrap
+from stream_app.trainer.publishing import publish_registry
+
+START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+REFERENCE_ROUNDS, REFERENCE_SLICES, REFERENCE_DAYS = 2_000, 12, 20
+POOL = 50_000
+"""Different rows; they come again and again, each with a time of its own."""
+
+_TEMPLATE = """
+stream = "bench"
+[topics]
+events = "{topic}"
+models = "{topic}.models"
+partials = "{run}.partials"
+evidence = "{run}.evidence"
+signals = "{run}.signals"
+actions = "{run}.actions"
+dead_letters = "{run}.dead-letters"
+partitions = {partitions}
+[event]
+format = "{format}"
+time_field = "time"
+time_format = "{time_format}"
+numeric = {numeric}
+slicings = [["slice"]]
+[kafka]
+bootstrap = ["{bootstrap}"]
+group = "{run}"
+session_timeout = "6s"
+[windows]
+pane = "1m"
+spans = ["1h", "1d"]
+lateness = "10s"
+max_slices = 200000
+[rules.drift]
+detectors = ["location", "scale", "dependence", "likelihood", "variation"]
+[rules.fault]
+detectors = ["unit", "missing", "stuck"]
+[model]
+max_steps = 20
+[trainer]
+min_rows = 200
+max_alarm_ratio = 50.0
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A stream on a broker.
+
+    Attributes:
+        folder: of its files.
+        bootstrap: ``host:port`` of the broker.
+        topic: name of its events topic.
+        d, slices, partitions, events: sizes.
+        format: of the bodies.
+    """
+
+    folder: Path
+    bootstrap: str
+    topic: str
+    d: int
+    slices: int
+    partitions: int
+    events: int
+    format: str = "json"
+
+    @property
+    def toml(self) -> Path:
+        """Its configuration."""
+        return self.folder / "driftflow.toml"
+
+    @property
+    def config(self) -> Config:
+        """The same, read."""
+        return load(self.toml)
+
+    @property
+    def features(self) -> list[str]:
+        """Numeric columns."""
+        return [f"x{j}" for j in range(self.d)]
+
+    def train(self) -> None:
+        """Write the configuration, and train a model; no broker is asked."""
+        self.folder.mkdir(parents=True)
+        self._write_toml("json", self.topic)
+        reference = self.folder / "reference.jsonl"
+        reference.write_bytes(b"\n".join(self._reference()) + b"\n")
+        bootstrap(load(self.toml), reference, START.date().isoformat(), Console(quiet=True))
+        self._write_toml(self.format, self.topic)
+
+    def publish(self) -> None:
+        """Publish the model, and fill the topic."""
+        publish_registry(prepare(self.config), client_settings(self.config.kafka))
+        self._fill()
+
+    def begin(self, run: int) -> None:
+        """A run of its own: another group, and topics of ours that nothing was written to."""
+        shutil.rmtree(self.folder / "state", ignore_errors=True)
+        for store in self.folder.glob("*.sqlite*"):
+            store.unlink()
+        self._write_toml(self.format, f"{self.topic}-{run}")
+
+    def _write_toml(self, format: str, run: str) -> None:
+        self.toml.write_text(
+            _TEMPLATE.format(
+                topic=self.topic,
+                run=run,
+                partitions=self.partitions,
+                numeric=msgspec.json.encode(self.features).decode(),
+                bootstrap=self.bootstrap,
+                format=format,
+                time_format="iso8601" if format == "json" else "epoch_ms",
+            )
+        )
+
+    def _reference(self) -> Iterator[bytes]:
+        rng = np.random.default_rng(1)
+        values = rng.standard_normal((REFERENCE_ROUNDS, REFERENCE_SLICES, self.d)).round(6)
+        for i in range(REFERENCE_ROUNDS):
+            moment = START - dt.timedelta(days=REFERENCE_DAYS) * (1 - i / REFERENCE_ROUNDS)
+            for device in range(REFERENCE_SLICES):
+                numbers = dict(zip(self.features, values[i, device].tolist(), strict=True))
+                yield msgspec.json.encode({"time": moment, "slice": f"device-{device:06d}", **numbers})
+
+    def bodies(self) -> Iterator[bytes]:
+        """The bodies in order."""
+        rng = np.random.default_rng(2)
+        values = rng.standard_normal((POOL, self.d)).round(6).tolist()
+        devices = rng.integers(0, self.slices, self.events).tolist()
+        tails = [msgspec.json.encode(dict(zip(self.features, row, strict=True)))[1:] for row in values]
+        began = START.strftime("%Y-%m-%dT%H:")
+        assert self.events <= 3_600_000, "an hour of events"
+        for i, device in enumerate(devices):
+            second, millisecond = divmod(i, 1000)
+            time = f"{began}{second // 60:02d}:{second % 60:02d}.{millisecond:03d}Z"
+            yield b'{"time":"%s","slice":"device-%06d",%s' % (time.encode(), device, tails[i % POOL])
+
+    def _fill(self) -> None:
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "linger.ms": 20,
+                "batch.size": 500_000,
+                "queue.buffering.max.messages": 200_000,
+            }
+        )
+        for i, body in enumerate(self.bodies()):
+            partition = i * self.partitions // self.events if self.partitions > 1 else 0
+            while True:
+                try:
+                    producer.produce(self.topic, body, partition=partition)
+                    break
+                except BufferError:
+                    producer.poll(0.05)
+            if i % 1000 == 0:
+                producer.poll(0)
+        producer.flush()
