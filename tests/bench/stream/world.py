@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from confluent_kafka import Producer
 from rich.console import Console
 
 from stream_app.config import Config, load
@@ -160,6 +159,8 @@ class World:
             yield b'{"time":"%s","slice":"device-%06d",%s' % (time.encode(), device, tails[i % POOL])
 
     def _fill(self) -> None:
+        from confluent_kafka import Producer  # of the ``bench`` extra; kafka-python would take a minute
+
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
