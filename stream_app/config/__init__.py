@@ -1,12 +1,14 @@
 """The configuration: what may be set, how ``driftflow.toml`` is read, and what is refused."""
 
 from stream_app.config.alerts import AlertsConfig
+from stream_app.config.event import EventConfig
 from stream_app.config.loading import load, parse, with_rules
 from stream_app.config.model import ModelConfig, PrivacyConfig
+from stream_app.config.monitor import MonitorConfig
+from stream_app.config.schema_registry import SchemaRegistryConfig
 from stream_app.config.settings import (
     Config,
     ConsoleConfig,
-    EventConfig,
     EventRuleConfig,
     KafkaConfig,
     RetrainConfig,
@@ -29,9 +31,11 @@ __all__ = [
     "EventRuleConfig",
     "KafkaConfig",
     "ModelConfig",
+    "MonitorConfig",
     "PrivacyConfig",
     "RetrainConfig",
     "RuleConfig",
+    "SchemaRegistryConfig",
     "SinkConfig",
     "StateConfig",
     "TopicsConfig",

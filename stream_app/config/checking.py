@@ -7,10 +7,13 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from stream_app.config.event import EventConfig
 from stream_app.config.field_names import literal
+from stream_app.config.formats import format_faults
 from stream_app.config.model import ModelConfig
+from stream_app.config.monitor import MonitorConfig
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVATE_FLOWS
-from stream_app.config.settings import Config, EventConfig, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
+from stream_app.config.settings import Config, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
 _UNIT_MAX = 40
 
@@ -19,6 +22,7 @@ def faults_of(config: Config) -> list[str]:
     """Every fault, each with its key and what would be right."""
     return [
         *_event_faults(config.event),
+        *format_faults(config),
         *_kafka_faults(config.kafka),
         *_topic_faults(config),
         *_window_faults(config),
@@ -27,6 +31,7 @@ def faults_of(config: Config) -> list[str]:
         *_privacy_faults(config),
         *_worker_faults(config.worker),
         *_sink_faults(config.sink),
+        *_monitor_faults(config.monitor),
     ]
 
 
@@ -223,6 +228,12 @@ def _worker_faults(worker: WorkerConfig) -> list[str]:
     if worker.stop_within >= 1_000:
         return []
     return [f'worker.stop_within: at least "1s", a checkpoint takes its time, got {int(worker.stop_within)} ms']
+
+
+def _monitor_faults(monitor: MonitorConfig) -> list[str]:
+    if not monitor.traces or re.fullmatch(r"https?://[^/\s]+(/\S*)?", monitor.traces):
+        return []
+    return [f"monitor.traces: expected a URL such as 'http://127.0.0.1:4318/v1/traces', got {monitor.traces!r}"]
 
 
 def _sink_faults(sink: SinkConfig) -> list[str]:

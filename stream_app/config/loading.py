@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from stream_app.config.alerts import AlertsConfig
 from stream_app.config.checking import faults_of, topic_names
+from stream_app.config.formats import with_layout
 from stream_app.config.settings import Config, RuleConfig
 from stream_app.config.types import Duration, Section, nearest
 from stream_app.errors import ConfigError
@@ -237,4 +238,5 @@ def _decode_hook(kind: type, value: Any) -> Any:
 
 
 def _fill_names(config: Config) -> Config:
-    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **topic_names(config)))
+    topics = msgspec.structs.replace(config.topics, **topic_names(config))
+    return msgspec.structs.replace(config, topics=topics, event=with_layout(config.event))

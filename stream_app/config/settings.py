@@ -1,4 +1,4 @@
-"""Every setting of ``driftflow.toml``, with its default and what it does; more in ``model.py`` and ``windows.py``."""
+"""Every setting of ``driftflow.toml``, with its default and what it does; more in the files beside this one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 from msgspec import Meta
 
 from stream_app.config.alerts import AlertsConfig
+from stream_app.config.event import EventConfig
 from stream_app.config.model import ModelConfig, PrivacyConfig
+from stream_app.config.monitor import MonitorConfig
 from stream_app.config.registries import (
     DetectorName,
-    EventFormat,
     IsolationLevel,
     LevelName,
-    PolicyName,
     SaslMechanism,
     SecurityProtocol,
     SinkName,
-    UnicodeForm,
 )
+from stream_app.config.schema_registry import SchemaRegistryConfig
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
 from stream_app.config.windows import WindowsConfig
 
@@ -84,59 +84,6 @@ class TopicsConfig(Section, frozen=True):
     """Partitions of the events and partials topics where driftflow creates them."""
     replication: Positive = 1
     """Copies of the topics that driftflow creates."""
-
-
-class EventConfig(Section, frozen=True):
-    """What an event looks like. A field's name is one that the event has, dots or not, else a path: ``payload.amount``
-    is in the object ``payload``, ``items.0.price`` in the first element of a list; ``PM2\\.5`` is never a path."""
-
-    time_field: str
-    """Field that says when the event happened."""
-    numeric: Annotated[list[str], Meta(min_length=1)]
-    """Fields that hold numbers; null and absent are missing values."""
-    format: EventFormat = "json"
-    """How the bodies are encoded."""
-    time_format: str = "iso8601"
-    """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
-    timezone: str = "UTC"
-    """Zone of times that carry none, of the hours, weekdays and seasons that ``model.context`` tells of, and of the
-    hours of the week at which events are usual."""
-    categorical: list[str] = msgspec.field(default_factory=list)
-    """Fields that hold one of some texts, or booleans."""
-    id_field: str = ""
-    """Field that tells events apart: one that comes again is a duplicate."""
-    slicings: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [[]])
-    """Lists of fields; an event belongs to one slice of each. The empty list is everything."""
-    key: list[str] = msgspec.field(default_factory=list)
-    """Fields that ``driftflow produce`` keys events by (default: the first slicing; where that is everything, the id).
-    Duplicates are told within a source partition, so that events with one id need one key."""
-    max_bytes: Positive = 1_000_000
-    """Larger bodies go to the dead letters undecoded."""
-    first_events: Annotated[int, Meta(ge=0)] = 1_000
-    """Of so many events at the beginning of a stream or a file one at least must have each field that is named here,
-    null or not; else the command ends with what they have instead. 0 where a field comes later."""
-    tolerated: Annotated[float, Meta(ge=1e-5, le=0.5)] = 0.01
-    """Share of events that may be rejected, late, held back, duplicate, read leniently, not to be scored, or with a
-    field under another name, each kind for itself. Where evidence says that it is more, a data fault is told: of a
-    source partition at once, by the rule ``intake``, of a slice pane by pane, by the detector ``intake``."""
-    missing_values: list[str] = msgspec.field(
-        default_factory=lambda: ["", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None"]
-    )
-    """Texts that mean that a value is missing, on the topic and in files of every format, whatever blanks stand around
-    them; null, an absent field and a number that is none (NaN) always do."""
-    policy: dict[str, PolicyName] = msgspec.field(default_factory=dict)
-    """How a field is read; ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``1.5``,
-    ``1e3``, ``1,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals NaN and Infinity are
-    no fault, nor is a whole number of more digits than a float64 holds (beyond 2⁵³); such fields are counted
-    (``coerced``). ``strict``: their events are rejected."""
-    unicode: UnicodeForm = "NFC"
-    """The form that texts are brought into, so that one word is one slice and one category however it is put together;
-    ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""
-    sensitive: list[str] = msgspec.field(default_factory=list)
-    """Fields whose values appear in no message, sample or dead letter, not the time nor those of slicings, whose values
-    are names. With any, dead letters carry no body: they say where the message is, its hash and its size."""
-    units: dict[str, str] = msgspec.field(default_factory=dict)
-    """Unit of each number, such as ``°C``, for messages."""
 
 
 class RuleConfig(Section, frozen=True):
@@ -305,6 +252,8 @@ class Config(Section, frozen=True):
     """What an event looks like."""
     kafka: KafkaConfig = KafkaConfig()
     """How to reach the broker."""
+    schema_registry: SchemaRegistryConfig = SchemaRegistryConfig()
+    """Where Avro's schemas are."""
     windows: WindowsConfig = WindowsConfig()
     """Panes, rolling spans and lateness."""
     event_rule: EventRuleConfig = EventRuleConfig()
@@ -329,6 +278,8 @@ class Config(Section, frozen=True):
     """Snapshots, decisions, trusted keys."""
     console: ConsoleConfig = ConsoleConfig()
     """The built-in web page."""
+    monitor: MonitorConfig = MonitorConfig()
+    """Probes, metrics and traces."""
     root: str = "."
     """Folder that relative paths are taken from (default: that of the file)."""
 

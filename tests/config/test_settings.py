@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stream_app.config import alerts, model, settings, windows
+from stream_app.config import alerts, event, model, monitor, schema_registry, settings, windows
 from stream_app.config.types import Section
 
 KINDS = [kind for kind in vars(settings).values() if isinstance(kind, type)]
@@ -27,7 +27,8 @@ def documented(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{kind.name}.{ast.unparse(field.target)}", text.value
 
 
-WORDS = {k: v for part in (settings, model, windows, alerts) for k, v in documented(Path(part.__file__).read_text())}
+PARTS = (settings, event, model, windows, alerts, monitor, schema_registry)
+WORDS = {k: v for part in PARTS for k, v in documented(Path(part.__file__).read_text())}
 
 
 @pytest.mark.parametrize("name", NAMES)

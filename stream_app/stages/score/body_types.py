@@ -17,11 +17,14 @@ _ELSE = list[Any] | str | int | float | bool | None
 """What may stand where a path expects an object; it leads nowhere then."""
 
 
-def body_decoder(fields: Sequence[tuple[str, str, Any]]) -> Callable[[bytes], Any]:
+def body_decoder(
+    fields: Sequence[tuple[str, str, Any]], decoder: Callable[[Any], Any] = msgspec.json.Decoder
+) -> Callable[[bytes], Any]:
     """A function from JSON to an object with an attribute for each field, None where it is missing, and ``coerced``, 0.
 
     Args:
         fields: attribute, name and type of each field.
+        decoder: msgspec's, of JSON or of MessagePack.
 
     Raises (the function):
         msgspec.DecodeError: the body is of other types, or is read more easily in another way.
@@ -35,7 +38,7 @@ def body_decoder(fields: Sequence[tuple[str, str, Any]]) -> Callable[[bytes], An
             ways.append((attribute, _way(_plant(tree, path, kind) if path[0] not in tops else "")))
     inner, renamed = _members(tree)
     body = msgspec.defstruct("Body", members + inner, rename=rename | renamed, namespace={"coerced": 0}, gc=False)
-    decode = msgspec.json.Decoder(body).decode
+    decode = decoder(body).decode
     return _with_ways(decode, ways) if ways else decode
 
 

@@ -14,12 +14,18 @@ from flowlib.table import Coded, doubles
 from stream_app.config import Config, EventConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.event_time import later_readings, time_parser
+from stream_app.stages.score.formats.float32 import float32_decoder
+from stream_app.stages.score.formats.messagepack import msgpack_decoder
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.json_bodies import json_decoder
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 from stream_app.stages.score.texts import Texts
 
-DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {"json": json_decoder}
+DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {
+    "json": json_decoder,
+    "float32": float32_decoder,
+    "msgpack": msgpack_decoder,
+}
 """``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an
 object.
 

@@ -15,14 +15,22 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from flowlib.table import Ints
+from flowlib.table import Bools, Ints
 from stream_app.config import EventConfig
 from stream_app.stages.score.rejects import Undecodable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
-_QUARTER_MS = 900_000
-_TIME_MAX_MS = 32_503_680_000_000  # the year 3000: later than that is a unit mix-up, not a time
+_QUARTER_MS, _DAY_MS = 900_000, 86_400_000
+_QUARTERS_KNOWN = 2**16
+_UNSURE = 2**62
+"""Stands for an offset that is not the same throughout."""
+TIME_MAX_MS = 32_503_680_000_000
+"""The year 3000: later than that is a unit mix-up, not a time."""
+
+
+class Millis(int):
+    """A time that a format has a type of its own for: milliseconds since the epoch, whatever ``event.time_format``."""
 
 
 def time_parser(event: EventConfig) -> Callable[[Any], int]:
@@ -45,7 +53,7 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
         return _checked(int(number * 1000) if event.time_format == "epoch_s" else int(number))
 
     def _checked(millis: int) -> int:
-        if not 0 <= millis < _TIME_MAX_MS:
+        if not 0 <= millis < TIME_MAX_MS:
             raise Undecodable("bad_time", event.time_field, f"{millis} ms is outside the years 1970 to 3000")
         return millis
 
@@ -54,7 +62,7 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
     def parse_or_missing(value: Any) -> int:
         if value is None:
             raise Undecodable("missing_time", event.time_field, f"the event has no {event.time_field!r}")
-        return parse(value)
+        return parse(value) if value.__class__ is not Millis else _checked(value)
 
     return parse_or_missing
 
@@ -89,11 +97,46 @@ def later_readings(event: EventConfig) -> Callable[[Ints, Sequence[Any]], Ints] 
         repeated = [quarter for quarter in quarters.tolist() if _is_repeated(quarter * _QUARTER_MS, zone)]
         if repeated:
             for i in np.flatnonzero(np.isin(times_ms // _QUARTER_MS, repeated)).tolist():
-                moment = _moment(values[i], event.time_format)
-                later[i] = _millis(moment.replace(fold=1), zone)
+                if values[i].__class__ is not Millis:
+                    moment = _moment(values[i], event.time_format)
+                    later[i] = _millis(moment.replace(fold=1), zone)
         return later
 
     return read
+
+
+def shown_times(event: EventConfig) -> Callable[[Ints], tuple[Ints, Bools]] | None:
+    """What reads many times that name no zone at once; None where they are those of UTC.
+
+    The function takes what clocks show, as milliseconds ``(n,)`` as if it were UTC, and returns event times ``(n,)``, and
+    which are right: not those within a quarter of an hour in which clocks are changed, or that they show twice.
+    """
+    if event.timezone == "UTC":
+        return None
+    zone, known = ZoneInfo(event.timezone), dict[int, int]()
+
+    def offset(quarter: int) -> int:
+        if (found := known.get(quarter)) is None:
+            if len(known) >= _QUARTERS_KNOWN:
+                known.clear()
+            known[quarter] = found = _offset_ms(quarter * _QUARTER_MS, zone)
+        return found
+
+    def read(shown_ms: Ints) -> tuple[Ints, Bools]:
+        right = (shown_ms >= _DAY_MS) & (shown_ms < _TIME_MAX_MS - _DAY_MS)
+        quarters, place = np.unique(np.where(right, shown_ms, _DAY_MS) // _QUARTER_MS, return_inverse=True)
+        offsets = np.array([offset(quarter) for quarter in quarters.tolist()], dtype=np.int64)[place]
+        return shown_ms - offsets, right & (offsets != _UNSURE)
+
+    return read
+
+
+def _offset_ms(shown_ms: int, zone: ZoneInfo) -> int:
+    """How far clocks are before UTC throughout a quarter of an hour that they show."""
+    moments = [_EPOCH_NAIVE + timedelta(milliseconds=shown_ms + ms) for ms in (0, _QUARTER_MS - 1)]
+    found = {moment.replace(tzinfo=zone, fold=fold).utcoffset() for moment in moments for fold in (0, 1)}
+    only = found.pop()
+    return _UNSURE if found or only is None else only // timedelta(milliseconds=1)
 
 
 def nearer(time_ms: int, later_ms: int, expected_ms: int) -> int:

@@ -1,0 +1,1 @@
+"""Bodies that are not JSON: rows of float32, MessagePack, Avro."""
