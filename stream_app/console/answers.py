@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -125,10 +126,21 @@ class Store:
             if not waits or self._fault():
                 raise
 
+    def written(self) -> tuple[float | None, int]:
+        """When the store was written last, in seconds since the epoch (None where there is none), and its bytes."""
+        stats = []
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                stats.append(path.stat())
+        return max((stat.st_mtime for stat in stats if stat.st_size), default=None), sum(stat.st_size for stat in stats)
+
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name(self.path.name + "-wal")
+
     def _version(self) -> str:
         """Changes whenever the store does."""
         stamps = []
-        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+        for path in self._files():
             try:
                 stat = path.stat()  # readers make a log of 0 bytes, and remove it
                 stamps.append(f"{stat.st_ino:x}.{stat.st_mtime_ns:x}.{stat.st_size:x}" if stat.st_size else "0")

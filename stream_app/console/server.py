@@ -18,9 +18,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from stream_app.console.acting import Desk
 from stream_app.console.answers import NotReadableError, Store
+from stream_app.console.monitoring import Monitoring
 from stream_app.console.posting import answering
 from stream_app.console.rows import Row
 from stream_app.errors import DriftflowError
@@ -38,7 +40,7 @@ _HEADERS = {
 """Scripts and styles come from here alone; nothing is inline."""
 
 
-def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = None) -> Starlette:
+def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = None) -> ASGIApp:
     """The application.
 
     Args:
@@ -81,17 +83,20 @@ def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = No
         response.headers.update(_HEADERS)
         return response
 
-    return Starlette(
+    monitoring = Monitoring(store)
+    app = Starlette(
         routes=[
             Route("/", page),
             Route("/api/overview", overview),
             Route("/api/slice", detail),
             Route("/api/incident", incident),
             *answering(store, desk),
+            *monitoring.routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
     )
+    return monitoring.counted(app)
 
 
 def _found(ask: Callable[[], Row | None], missing: str) -> Response:

@@ -91,7 +91,7 @@ class Monitor:
 def _listen(host: str, port: int, setting: str) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=CLIENTS_MAX)
+        return socket.create_server(address[:2], family=family, backlog=64)
     except (OSError, UnicodeError) as error:
         why = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0].lower()
         raise DriftflowError(

@@ -7,6 +7,7 @@ else. A span stands alone: a step of a stage, a checkpoint, a restore, a trainin
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from stream_app.errors import DriftflowError
 from stream_app.monitor.meter import Meter, Span
 
 _EXPORT_S = 5.0
-_FLUSH_MS = 500
+_FLUSH_S = 0.5
 
 
 @contextmanager
@@ -40,7 +41,10 @@ def traced(config: Config, meter: Meter, role: str) -> Iterator[None]:
         yield
     finally:
         meter.span = None
-        provider.force_flush(_FLUSH_MS)  # not shutdown(): that waits for the exporter's own retries
+        # Neither its shutdown() nor its timeout bounds how long it tries: left behind, it ends with the process.
+        flushing = threading.Thread(target=provider.force_flush, name="flush of spans", daemon=True)
+        flushing.start()
+        flushing.join(_FLUSH_S)
 
 
 def _provider(config: Config, role: str) -> Any:

@@ -17,6 +17,8 @@ from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Entry, Registry
+from stream_app.monitor.meter import Meter
+from stream_app.monitor.metrics import REQUESTS
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.requests import checking
@@ -48,6 +50,7 @@ class Answering:
         delivery: where answers go.
         stopping: ends what is under way.
         say: takes a line for the person who watches.
+        meter: counts what was decided, and measures trainings.
 
     Raises:
         DriftflowError: the registry is damaged.
@@ -61,11 +64,13 @@ class Answering:
         delivery: Delivery,
         stopping: Stopping,
         say: Callable[[str], None],
+        meter: Meter,
     ) -> None:
+        self._meter = meter
         self._config, self._client, self._key = config, client, key
         self._delivery, self._stopping, self._say = delivery, stopping, say
         self._registry, self._answers = Registry(config), Answers(config)
-        self._trying = Trying(config, client, key, self._registry, self._answers, stopping, say)
+        self._trying = Trying(config, client, key, self._registry, self._answers, stopping, say, meter)
 
     def finish_earlier(self) -> None:
         """Send what an earlier process has decided and not sent."""
@@ -102,6 +107,7 @@ class Answering:
         if kept is None:
             decision = self._decide(asked, local)
             kept, dated = self._keep(decision), decision.dated
+            self._meter.count(REQUESTS, kept.status)
             self._say(_line(kept))
         step = self._answers.answered(request.id) or self._answers.answer(asked, kept.sequence, dated)
         if step.state != "sent":

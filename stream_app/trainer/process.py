@@ -23,9 +23,11 @@ from stream_app.kafka.shape import in_recorded_order, record_shape
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys.checks import require_keys
 from stream_app.models.registry import Registry, ordered
+from stream_app.monitor.tracing import traced
 from stream_app.terminal import prepare_process
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.lock import sole_trainer
+from stream_app.trainer.monitoring import Monitoring
 from stream_app.trainer.stopping import Stopped
 from stream_app.trainer.trainer import Trainer
 
@@ -81,21 +83,29 @@ def _has_model(config: Config) -> bool:
 def _run(config: Config, bootstrap_until: str | None, tell: Tell, guard: Guard) -> None:
     config = prepare(config)
     record_shape(config)
-    client = client_settings(config.kafka, config.root)
-    trainer = Trainer(config, client, tell)
+    trainer = Trainer(config, client_settings(config.kafka, config.root), tell)
     guard.on_end(trainer.stop)
     guard.step("the request in hand")
+    monitoring = Monitoring(config, guard, trainer)
     try:
-        if bootstrap_until:
-            until_ms = bootstrap_until_ms(config, bootstrap_until)
-            if not _has_model(config):
-                look_at_first(config).check()
-            trainer.bootstrap(bootstrap_request(config, log_ends(config, client), 0, until_ms))
-            Registry(config).current()
-        tell("waiting for retrain requests")
-        trainer.run()
+        with traced(config, trainer.meter, "trainer"), monitoring.serving() as url:
+            if url:
+                tell(f"probes and metrics at {url}")
+            _answer(config, bootstrap_until, tell, trainer)
     except Stopped:
         pass  # in the midst of the first model: the next start goes on from its checkpoint
     finally:
         guard.step("Kafka's client")
         trainer.close()
+
+
+def _answer(config: Config, bootstrap_until: str | None, tell: Tell, trainer: Trainer) -> None:
+    if bootstrap_until:
+        until_ms = bootstrap_until_ms(config, bootstrap_until)
+        if not _has_model(config):
+            look_at_first(config).check()
+        ends = log_ends(config, client_settings(config.kafka, config.root))
+        trainer.bootstrap(bootstrap_request(config, ends, 0, until_ms))
+        Registry(config).current()
+    tell("waiting for retrain requests")
+    trainer.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,10 +22,15 @@ class Stopped(DriftflowError):
 
 
 class Stopping:
-    """Whether the trainer was told to stop. May be set from any thread."""
+    """Whether the trainer was told to stop. May be set from any thread.
+
+    Attributes:
+        asked_s: when somebody last asked, a monotonic time: a sign of life, since every wait and every epoch do.
+    """
 
     def __init__(self) -> None:
         self._told = threading.Event()
+        self.asked_s = time.monotonic()
 
     def set(self) -> None:
         """Stop as soon as possible."""
@@ -37,6 +43,7 @@ class Stopping:
 
     def check(self, *_: object) -> None:
         """Raise Stopped where it was told to. Takes any arguments, so that it can be a callback."""
+        self.asked_s = time.monotonic()
         if self._told.is_set():
             raise Stopped
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,6 +24,7 @@ from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.registry import Registry
+from stream_app.monitor.meter import Meter
 from stream_app.terminal import Seldom
 from stream_app.trainer.answering import Answering
 from stream_app.trainer.delivery import Delivery
@@ -50,6 +52,8 @@ class Trainer:
 
     Attributes:
         refused: messages that went to the dead letters, by reason.
+        meter: counts what was decided, and measures trainings.
+        listening: whether it reads requests, or answers one.
 
     Raises:
         DriftflowError: a key or the registry is damaged, or the broker does not answer.
@@ -57,10 +61,11 @@ class Trainer:
 
     def __init__(self, config: Config, client: ClientSettings, tell: Callable[[str], None]) -> None:
         self._config, self._client, self._tell = config, client, tell
+        self.meter, self.listening = Meter(), False
         self._stopping, self._trust = Stopping(), Trust.of_requests(config)
         key = signing_key(config)
         self._delivery = Delivery(config, client, key, self._stopping, tell)
-        self._answering = Answering(config, client, key, self._delivery, self._stopping, tell)
+        self._answering = Answering(config, client, key, self._delivery, self._stopping, tell, self.meter)
         self.refused: Counter[str] = Counter()
         self._say_refused = Seldom(tell)
         self._trusted = self._trust.keys()
@@ -73,6 +78,10 @@ class Trainer:
         self._stopping.set()
         with contextlib.suppress(DriftflowError):  # the attempt counts then: better than a stop that fails
             self._answering.release()
+
+    def silent_s(self) -> float:
+        """Seconds since its loop, or the training in hand, has come round. May be called from any thread."""
+        return time.monotonic() - self._stopping.asked_s
 
     def close(self) -> None:
         """Let the connection go."""
@@ -121,6 +130,7 @@ class Trainer:
         )
         try:
             self._answering.finish_earlier()
+            self.listening = True
             while True:
                 self._stopping.check()
                 self._round(consumer)

@@ -18,6 +18,7 @@ from stream_app.errors import DriftflowError, ModelError
 from stream_app.guard import described
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Registry
+from stream_app.monitor.meter import Meter
 from stream_app.stages.batches import EventBatch
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer import dataset
@@ -46,6 +47,7 @@ class Trying:
         answers: where attempts are written down.
         stopping: ends what is under way.
         say: takes a line for the person who watches.
+        meter: measures trainings.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Trying:
         answers: Answers,
         stopping: Stopping,
         say: Callable[[str], None],
+        meter: Meter,
     ) -> None:
+        self._meter = meter
         self._config, self._client, self._key = config, client, key
         self._registry, self._answers = registry, answers
         self._stopping, self._say = stopping, say
@@ -80,7 +84,8 @@ class Trying:
         while self._answers.attempts(request.id) < TRIES:
             self._answers.begin(asked)
             try:
-                outcome = self._train(request, seen)
+                with self._meter.step("training", request=request.id, reason=request.reason):
+                    outcome = self._train(request, seen)
                 return _less(outcome, checking.shortfall(request, seen))
             except (RangesGone, FlowlibError) as error:
                 self._answers.failed()

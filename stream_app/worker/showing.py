@@ -43,5 +43,7 @@ def show_status(config: Config, out: Console, as_json: bool = False) -> None:
     said = f"{taken['actions']:,} actions of people taken, {refused['actions']:,} refused"
     out.print(f"judged {until}; {said}", soft_wrap=True)
     out.print(f"in service: {status['service'] or 'no model yet'}", soft_wrap=True)
+    if status["monitor"]:
+        out.print(f"probes and metrics: {', '.join(status['monitor'])}", soft_wrap=True)
     for part, text in sorted(status["failing"].items()):
         out.print(f"failing: {printable(part)}: {printable(text)}", style="red", soft_wrap=True, markup=False)
