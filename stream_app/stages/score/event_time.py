@@ -108,8 +108,8 @@ def later_readings(event: EventConfig) -> Callable[[Ints, Sequence[Any]], Ints] 
 def shown_times(event: EventConfig) -> Callable[[Ints], tuple[Ints, Bools]] | None:
     """What reads many times that name no zone at once; None where they are those of UTC.
 
-    The function takes what clocks show, as milliseconds ``(n,)`` as if it were UTC, and returns event times ``(n,)``, and
-    which are right: not those within a quarter of an hour in which clocks are changed, or that they show twice.
+    The function takes what clocks show, as milliseconds ``(n,)`` as if it were UTC, and returns event times ``(n,)``
+    and which are right: not those within a quarter of an hour in which clocks are changed, or that they show twice.
     """
     if event.timezone == "UTC":
         return None
@@ -123,7 +123,7 @@ def shown_times(event: EventConfig) -> Callable[[Ints], tuple[Ints, Bools]] | No
         return found
 
     def read(shown_ms: Ints) -> tuple[Ints, Bools]:
-        right = (shown_ms >= _DAY_MS) & (shown_ms < _TIME_MAX_MS - _DAY_MS)
+        right = (shown_ms >= _DAY_MS) & (shown_ms < TIME_MAX_MS - _DAY_MS)
         quarters, place = np.unique(np.where(right, shown_ms, _DAY_MS) // _QUARTER_MS, return_inverse=True)
         offsets = np.array([offset(quarter) for quarter in quarters.tolist()], dtype=np.int64)[place]
         return shown_ms - offsets, right & (offsets != _UNSURE)
