@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from stream_app.stages.outputs import Point
 from tests.stages.streams import bodies, config, event
 
 NUMBER, TEXT, ID = 98_765.4321, "Rumpelstiltskin", "social-security-078051120"
-SECRETS = ("98765", "98,765", "98,800", TEXT, ID)
+SECRETS = re.compile(rf"(?<![0-9a-f.])98(765|,765|,800)(?![0-9a-f])|{TEXT}|{ID}")
+"""No digits within others: one run in ten has a hash or an id with these five in a row."""
+
 FIELDS = ["x", "c", "id"]
 
 
@@ -77,7 +80,7 @@ def said(run: LocalRun, points: list[Point]) -> list[str]:
 
 
 def found(texts: list[str]) -> list[str]:
-    return [text[:300] for text in texts if any(secret in text for secret in SECRETS)]
+    return [text[:300] for text in texts if SECRETS.search(text)]
 
 
 def test_no_secret_leaves_whatever_becomes_of_its_event(model: Density) -> None:
