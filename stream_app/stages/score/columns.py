@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from flowlib.table import Bools, Coded, Floats, Ints
 from stream_app.stages.batches import Bodies
 
 
 class Columns(NamedTuple):
-    """What there is of n bodies; in a row that is not read, columns hold anything.
+    """What there is of n bodies, to be written into; in a row that is not read, columns hold anything.
 
     Attributes:
         read: ``(n,)`` bool, the rows that are read: all of their fields, each written as it should be. The others are
@@ -24,7 +27,7 @@ class Columns(NamedTuple):
     read: Bools
     time_ms: Ints
     numeric: Floats
-    texts: tuple[Coded, ...]
+    texts: Sequence[Coded]
     ids: list[str | None] | None
 
 
@@ -38,3 +41,17 @@ class ColumnReader(Protocol):
     def read(self, bodies: Bodies) -> Columns:
         """Read a batch."""
         ...
+
+
+class NothingRead:
+    """The column reader of a format that has none: all is the row decoder's."""
+
+    def __init__(self, numbers: int, texts: int, with_id: bool) -> None:
+        self._d, self._k, self._with_id = numbers, texts, with_id
+
+    def read(self, bodies: Sequence[bytes | None]) -> Columns:
+        """Columns of no row."""
+        n = len(bodies)
+        texts = [Coded(np.zeros(n, np.int64), []) for _ in range(self._k)]
+        ids: list[str | None] | None = [None] * n if self._with_id else None
+        return Columns(np.zeros(n, bool), np.zeros(n, np.int64), np.empty((n, self._d)), texts, ids)

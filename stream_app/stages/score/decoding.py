@@ -1,6 +1,7 @@
 """Bytes to events, column by column. A bad row becomes a Reject with its reason; it never raises.
 
-A decoder is one function, and one line in :data:`DECODERS`.
+A format has a row decoder, which is one function and the truth, one line in :data:`DECODERS`; and it may have a column
+reader, one line in :data:`COLUMN_READERS`, which takes from it the rows that are plainly as they should be.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Coded, doubles
+from flowlib.table import doubles
 from stream_app.config import Config, EventConfig
-from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.batches import Bodies, EventBatch, RawBatch
+from stream_app.stages.score.columns import ColumnReader, NothingRead
+from stream_app.stages.score.drafts import Draft
 from stream_app.stages.score.event_time import later_readings, time_parser
 from stream_app.stages.score.formats.float32 import float32_decoder
 from stream_app.stages.score.formats.messagepack import msgpack_decoder
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.json_bodies import json_decoder
+from stream_app.stages.score.json_columns import json_columns
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 from stream_app.stages.score.texts import Texts
 
@@ -35,43 +39,58 @@ field is missing, and ``coerced``: how many of them were read though they were n
 """
 
 
+COLUMN_READERS: dict[str, Callable[[EventConfig, list[str]], ColumnReader | None]] = {"json": json_columns}
+"""``event.format`` to what makes the column reader of a stream from the same; None where the stream has none."""
+
+
 class Decoder:
     """Decodes the batches of a stream."""
 
     def __init__(self, config: Config) -> None:
         event = config.event
-        self._event = event
-        slicing_fields = [name for fields in event.slicings for name in fields]
-        names = list(dict.fromkeys([*event.categorical, *slicing_fields]))
-        numeric = {name: f"n{i}" for i, name in enumerate(event.numeric)}
-        self._attribute = {name: numeric.get(name, f"c{i}") for i, name in enumerate(names)}
+        number = {name: f"n{j}" for j, name in enumerate(event.numeric)}
+        named = dict.fromkeys([*event.categorical, *(name for fields in event.slicings for name in fields)])
+        texts = [name for name in named if name not in number]
         # A slicing field that is also numeric is read from its numeric column: one key, one attribute.
-        text_names = [name for name in names if name not in numeric]
-        self._attribute.update({name: f"c{i}" for i, name in enumerate(text_names)})
-        self._decode = DECODERS[event.format](event, text_names)
-        self._numeric = [f"n{i}" for i in range(len(event.numeric))]
-        self._categorical = [self._attribute[name] for name in event.categorical]
-        self._slicings = [[self._attribute[name] for name in fields] for fields in event.slicings]
-        self._id = "" if not event.id_field else self._attribute.get(event.id_field, "i")
+        self._attributes = {name: f"c{k}" for k, name in enumerate(texts)}
+        self._attributes |= {name: number[name] for name in named if name in number}
+        self._event, self._has_id = event, bool(event.id_field) and event.id_field not in named
+        self._decode, self._columns = DECODERS[event.format](event, texts), self._column_reader(texts)
         self._time, self._texts = time_parser(event), Texts(event)
         self._later, self._hiding = later_readings(event), Hiding(event)
 
+    def _column_reader(self, texts: list[str]) -> ColumnReader:
+        make = COLUMN_READERS.get(self._event.format)
+        found = None if make is None else make(self._event, texts)
+        return found or NothingRead(len(self._event.numeric), len(texts), self._has_id)
+
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
         """Decode a batch; rows appear once, either in the events or in the rejects."""
+        draft = Draft(self._columns.read(Bodies.of(raw.values)), self._attributes)
+        left = draft.left()
+        rejects = self._read_left(raw, left, draft) if left else []
+        return self._events(raw, draft), rejects
+
+    def _read_left(self, raw: RawBatch, left: list[int], draft: Draft) -> list[Reject]:
+        """Read rows one by one."""
         bodies: list[Any] = []
         rows: list[int] = []
         times: list[int] = []
         rejects: list[Reject] = []
-        for row, value in enumerate(raw.values):
+        for row in left:
             try:
-                body = self._body(value)
+                body = self._body(raw.values[row])
                 times.append(self._time(body.t))
             except Undecodable as error:
                 rejects.append(undecodable(raw, row, self._hiding.fault(error)))
                 continue
             bodies.append(body)
             rows.append(row)
-        return self._columns(raw, rows, times, bodies), rejects
+        later = None
+        if self._later is not None:
+            later = self._later(np.array(times, dtype=np.int64), [body.t for body in bodies])
+        draft.fill(rows, times, later, bodies)
+        return rejects
 
     def _body(self, value: bytes | None) -> Any:
         if value is None:
@@ -80,29 +99,31 @@ class Decoder:
             raise Undecodable("too_large", "", f"{len(value)} bytes; event.max_bytes is {self._event.max_bytes}")
         return self._decode(value)
 
-    def _columns(self, raw: RawBatch, rows: list[int], times: list[int], bodies: list[Any]) -> EventBatch:
-        n = len(bodies)
-        numeric = np.empty((n, len(self._numeric)))
-        for j, name in enumerate(self._numeric):
-            numeric[:, j] = np.array([getattr(body, name) for body in bodies], dtype=np.float64)
+    def _events(self, raw: RawBatch, draft: Draft) -> EventBatch:
+        numeric, n, event = draft.numeric, len(draft.rows), self._event
         if self._texts.missing_numbers:
             numeric[np.isin(numeric, self._texts.missing_numbers)] = np.nan
-        categorical = np.empty((n, len(self._categorical)), dtype=object)
-        for j, name in enumerate(self._categorical):
-            categorical[:, j] = self._texts.categories(bodies, name)
-        slices = tuple(Coded.of(self._texts.slices(bodies, names)) for names in self._slicings)
-        ids = self._texts.ids(bodies, self._id) if self._id else None
-        index, event_time_ms = np.array(rows, dtype=np.int64), np.array(times, dtype=np.int64)
+        categorical = np.empty((n, len(event.categorical)), dtype=object)
+        for j, name in enumerate(event.categorical):
+            categorical[:, j] = self._texts.levels(draft.named[name]).objects()
+        slicings = ([draft.named[name] for name in fields] for fields in event.slicings)
         return EventBatch(
             raw.topic,
             raw.partition,
-            index,
-            raw.offsets[index],
-            event_time_ms,
+            draft.rows,
+            raw.offsets[draft.rows],
+            draft.time_ms,
             doubles(numeric),
             categorical,
-            slices,
-            ids,
-            coerced=np.array([body.coerced for body in bodies], dtype=np.int64),
-            later_ms=None if self._later is None else self._later(event_time_ms, [body.t for body in bodies]),
+            tuple(self._texts.slices(fields, n) for fields in slicings),
+            self._ids(draft),
+            coerced=draft.coerced,
+            later_ms=None if self._later is None else draft.later_ms,
         )
+
+    def _ids(self, draft: Draft) -> list[str] | None:
+        if draft.ids is not None:
+            return self._texts.ids(draft.ids)
+        if not self._event.id_field:
+            return None
+        return self._texts.ids(draft.named[self._event.id_field].objects().tolist())

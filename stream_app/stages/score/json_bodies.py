@@ -36,7 +36,9 @@ class _Kind(NamedTuple):
     read: coercion.Reader
 
 
-_TEXT = _Kind(str | _Int64 | float | bool | None, coercion.text)
+TEXT = str | _Int64 | float | bool | None
+"""What a text field may hold."""
+_TEXT = _Kind(TEXT, coercion.text)
 _NUMBER = _Kind(_Exact | float | None, coercion.number)
 _CLOCK = _Kind(int | float | None, coercion.clock)
 _MOMENT = _Kind(str | None, coercion.text)

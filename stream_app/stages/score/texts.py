@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
+from flowlib.table import Coded, Ints
 from schemas.names import EVERYTHING, slice_name, text_name
 from stream_app.config import EventConfig
 from stream_app.stages.score.coercion import Misfit, number, text_of
 
 Text = str | None
+_KEPT_MAX = 2**18
+"""Names that are known by heart."""
 
 
 class _Memo(dict[Hashable, Any]):
-    """What a function gives for each key, worked out once: a batch has few slices and levels."""
+    """What a function gives for each key, worked out once for as long as there is room for it."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         super().__init__()
         self._make = make
 
     def __missing__(self, key: Hashable) -> Any:
+        if len(self) >= _KEPT_MAX:
+            self.clear()
         self[key] = made = self._make(key)
         return made
 
@@ -34,27 +40,27 @@ class Texts:
 
     def __init__(self, event: EventConfig) -> None:
         self._missing, self._form = frozenset(event.missing_values), event.unicode
+        self._levels, self._names = _Memo(self._category), _Memo(self._slice)
         self.missing_numbers = [value for text in event.missing_values if (value := _number_of(text)) is not None]
 
-    def categories(self, bodies: Iterable[Any], attribute: str) -> list[Text]:
-        """The level of a category in each body, None where it is missing."""
-        levels = _Memo(self._category)
-        return [levels[text] for text in _texts(bodies, attribute)]
+    def levels(self, texts: Coded) -> Coded:
+        """The level of a category in each of n events, None where it is missing."""
+        return _named(texts.codes, [self._levels[text] for text in texts.names])
 
-    def ids(self, bodies: Iterable[Any], attribute: str) -> list[str]:
-        """The id of each body, "" for none. They are kept in memory and in snapshots: a long one ends with its hash."""
-        return [self._category(text) or "" for text in _texts(bodies, attribute)]
+    def ids(self, texts: Iterable[Text]) -> list[str]:
+        """The id of each event, "" for none; a long one ends with its hash: ids are kept in memory and snapshots."""
+        return [self._category(text) or "" for text in texts]
 
-    def slices(self, bodies: Sequence[Any], attributes: list[str]) -> list[str]:
-        """The name of the slice of each body in a slicing by some attributes."""
-        if not attributes:
-            return [EVERYTHING] * len(bodies)
-        names = _Memo(self._slice)
-        return [names[texts] for texts in zip(*(_texts(bodies, name) for name in attributes), strict=True)]
+    def slices(self, columns: Sequence[Coded], n: int) -> Coded:
+        """The name of the slice of each of n events in a slicing by fields of these texts."""
+        if not columns:
+            return Coded.alike(n, EVERYTHING)
+        codes, tuples = _tuples(columns)
+        return _named(codes, [self._names[texts] for texts in tuples])
 
     def name(self, values: Iterable[Any]) -> str:
         """The name of the slice of some values of JSON; objects and lists, which no event is taken with, are none."""
-        return self._slice(tuple(None if isinstance(value, dict | list) else _text(value) for value in values))
+        return self._slice(tuple(None if isinstance(value, dict | list) else as_text(value) for value in values))
 
     def _category(self, text: Text) -> Text:
         present = self._present(text)
@@ -67,12 +73,30 @@ class Texts:
         return None if text is None or text.strip() in self._missing else text
 
 
-def _texts(bodies: Iterable[Any], attribute: str) -> list[Text]:
-    return [value if value.__class__ is str else _text(value) for value in map(attrgetter(attribute), bodies)]
-
-
-def _text(value: Any) -> Text:
+def as_text(value: Any) -> Text:
+    """The text of a value of a text field."""
     return None if value is None else text_of(value)
+
+
+def _named(codes: Ints, names: list[Any]) -> Coded:
+    """A column of names, each once: several texts may have one."""
+    place: dict[Text, int] = {}
+    there = [place.setdefault(name, len(place)) for name in names]
+    return (
+        Coded(codes, names) if len(place) == len(names) else Coded(np.array(there, dtype=np.int64)[codes], list(place))
+    )
+
+
+def _tuples(columns: Sequence[Coded]) -> tuple[Ints, list[tuple[Text, ...]]]:
+    """Columns of texts as one column of tuples, in the order in which they come first."""
+    if len(columns) == 1:
+        return columns[0].codes, [(text,) for text in columns[0].names]
+    codes, first = columns[0].codes, np.arange(0)
+    for column in columns[1:]:
+        _, first, codes = np.unique(codes * len(column.names) + column.codes, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    texts = [[column.names[code] for code in column.codes[first[order]].tolist()] for column in columns]
+    return np.argsort(order)[codes], list(zip(*texts, strict=True))
 
 
 def _number_of(text: str) -> float | None:

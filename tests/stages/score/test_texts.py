@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from flowlib.table import Coded
 from stream_app.config import parse
-from stream_app.stages.score.texts import Texts
+from stream_app.stages.score.texts import Texts, as_text
 
 
 def texts(**event: object) -> Texts:
@@ -39,12 +41,28 @@ def test_names_of_values(values: list[object], name: str) -> None:
 def test_true_and_one_are_two_levels_within_a_batch() -> None:
     """They are one key of a dict."""
     values = [True, 1, 1.0, "true", "1", None, False, 0, "x\n"]
-    bodies = [SimpleNamespace(c=value) for value in values]
+    column = Coded.of([as_text(value) for value in values])
     levels = ["true", "1", "1", "true", "1", None, "false", "0", "x%0A"]
-    assert texts().categories(bodies, "c") == levels
-    assert texts().ids(bodies, "c") == [level or "" for level in levels]
-    assert texts().slices(bodies, ["c", "c"])[:2] == ["true|true", "1|1"]
-    assert texts().slices(bodies, []) == ["all"] * len(values)
+    assert texts().levels(column).objects().tolist() == levels
+    assert texts().ids(column.objects()) == [level or "" for level in levels]
+    pairs = texts().slices([column, column], len(values))
+    assert pairs.names == ["true|true", "1|1", "(none)|(none)", "false|false", "0|0", "x%0A|x%0A"]
+    assert pairs.objects().tolist()[:3] == ["true|true", "1|1", "1|1"]
+    assert texts().slices([], len(values)).objects().tolist() == ["all"] * len(values)
+
+
+def test_texts_of_one_name_are_one_level() -> None:
+    column = Coded(np.array([2, 0, 1, 3]), ["NA", "x\n", " ", "x%0A"])
+    assert texts(missing_values=["", "NA"]).levels(column).names == [None, "x%0A", "x%250A"]
+    assert texts().slices([column], 4).objects().tolist() == ["(none)", "(none)", "x%0A", "x%250A"]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=3, max_size=3), min_size=1, max_size=30))
+def test_slices_of_many_fields_are_those_of_each_row(rows: list[list[str | None]]) -> None:
+    columns = [Coded.of(column) for column in zip(*rows, strict=True)]
+    found = texts().slices(columns, len(rows))
+    names = [texts().name(row) for row in rows]
+    assert (found.objects().tolist(), found.names) == (names, list(dict.fromkeys(names)))
 
 
 def test_numbers_that_stand_for_missing_values() -> None:
