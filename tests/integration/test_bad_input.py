@@ -10,6 +10,8 @@ from pathlib import Path
 from stream_app.stages.score.state import COUNTERS
 from tests.brokers import EMBEDDED
 from tests.integration.conftest import MakeStream
+from tests.integration.monitored import ask, metrics, missing
+from tests.integration.stream import Stream
 
 Value = bytes | None
 EXTREME, LENIENT, HELD = "no reason: scored as very unlikely", "no reason: read leniently", "no reason: held back"
@@ -58,6 +60,22 @@ def bad_values(good: dict[str, object]) -> dict[str, list[Value]]:
     }
 
 
+def told_by(stream: Stream) -> dict[str, float]:
+    """What the worker counts on its page of metrics, once its probes say that all is well."""
+    (url,) = stream.status()["monitor"]
+    assert ask(url, "/livez") == (200, "ok\n")
+    assert ask(url, "/readyz") == (200, "ok\n")
+    stream.wait(lambda: stream.status()["lag"] == 0, "the status to say so")
+    found = metrics(url, "worker")
+    assert missing(found, "worker") <= {"driftflow_failing", "driftflow_incidents_open"}
+    assert found["driftflow_step_seconds_count", "step=restore"] == 9, "4 of events, 4 of partials, 1 of evidence"
+    assert found["driftflow_step_messages_sum", "step=score"] == stream.sent
+    outcomes = {name: sum(n for key, n in found.items() if f"outcome={name}" in key) for name in COUNTERS}
+    held = sum(n for key, n in found.items() if key[0] == "driftflow_events_held")
+    letters = sum(n for key, n in found.items() if key[0] == "driftflow_dead_letters_total")
+    return outcomes | {"held": held, "dead letters": letters}
+
+
 @EMBEDDED
 def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path) -> None:
     seed = random.randrange(10**6)
@@ -81,11 +99,13 @@ def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, examp
     worker = stream.start_worker()
     stream.wait_until_done()
     assert worker.poll() is None, "the worker must be alive"
+    told = told_by(stream)
     stream.stop()
     status, letters = stream.status(), stream.dead_letters()
     assert Counter(letter["reason"] for letter in letters) == +wanted, f"seed {seed}"
     assert status["rejected"] == len(letters) == sum(wanted.values())
     assert status["held"] == held > 0
+    assert told == {name: status[name] for name in COUNTERS} | {"dead letters": len(letters)}
     assert status["received"] == len(mixed) == sum(status[name] for name in COUNTERS if name != "received")
     for letter in letters:
         assert (letter["topic"], len(letter["sha256"])) == (stream.config.topics.events, 64)

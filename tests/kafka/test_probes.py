@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stream_app.config import KafkaConfig
-from stream_app.kafka.probes import address_of, login_fault, plain_fault, speaks_kafka, tcp_fault, tls_fault
+from stream_app.config.registries import SecurityProtocol
+from stream_app.kafka.probes import Reachable, address_of, login_fault, plain_fault, speaks_kafka, tcp_fault, tls_fault
 from tests.certificates import write_certificates
 
 Answer = Callable[[socket.socket], None]
@@ -158,3 +159,27 @@ def test_a_login_that_nobody_answers(serve: Serve) -> None:
     fault = login_fault(address, KafkaConfig(), "", None)
     assert fault is not None
     assert fault[1] == "check kafka.security_protocol and kafka.sasl_mechanism"
+
+
+def test_one_broker_that_answers_is_enough_and_it_is_asked_once_in_a_while(serve: Serve) -> None:
+    asked = []
+
+    def answer(link: socket.socket) -> None:
+        asked.append(link.recv(100))
+        link.sendall(b"\x00\x00\x00\x04aaaa")
+
+    reachable = Reachable(KafkaConfig(bootstrap=[serve(hang_up), serve(answer)]))
+    assert reachable.why_not() == reachable.why_not() == []
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_SSL"])
+def test_no_broker_that_answers_is_a_reason(serve: Serve, protocol: SecurityProtocol) -> None:
+    kafka = KafkaConfig(bootstrap=["127.0.0.1:1", "no-such-host.invalid:9"], security_protocol=protocol)
+    assert Reachable(kafka).why_not() == [
+        "no broker answers at 127.0.0.1:1, no-such-host.invalid:9: look at it, and at the network"
+    ]
+
+
+def test_of_a_broker_with_tls_a_connection_is_enough(serve: Serve) -> None:
+    assert Reachable(KafkaConfig(bootstrap=[serve(say_nothing)], security_protocol="SSL")).why_not() == []

@@ -14,6 +14,7 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.models.registry import Entry, Registry
+from stream_app.monitor.metrics import REQUESTS
 from stream_app.trainer.trainer import Trainer
 from tests.trainer.asking import LATER, WRITER, ask, asked, batches, seen
 from tests.trainer.conftest import Topics, refusing
@@ -73,6 +74,8 @@ def test_what_an_earlier_model_covers_is_told_on_the_signals_topic_alone(
     assert [sent.topic for sent in topics.producer.sent].count("s.models") == 1
     assert said[-1] == f"request request- needs no new model: {covered.reason}"
     assert len(Registry(config).history()) == 1
+    assert trainer.meter.counts(REQUESTS) == {("promoted",): 1, ("covered",): 1}
+    assert trainer.meter.histograms()["driftflow_step_seconds"]["training",].counts.count(1) == 1
 
 
 def test_only_what_was_promoted_counts_against_the_budget(config: Config, topics: Topics, start: Any) -> None:
