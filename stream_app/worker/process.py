@@ -21,6 +21,7 @@ from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.shape import in_recorded_order
 from stream_app.kafka.topics import prepare
 from stream_app.models.keys.checks import require_keys
+from stream_app.monitor.tracing import traced
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
@@ -28,6 +29,7 @@ from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
 from stream_app.worker.health import Telling
+from stream_app.worker.monitoring import Monitoring
 from stream_app.worker.noticing import Noticing
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.state import StateStore
@@ -83,8 +85,9 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         drainer.start()
         try:
             worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
-            with sentences_only(guard):
-                asyncio.run(_Run(config, worker, spool, drainer, guard).until_the_end())
+            monitoring = Monitoring(config, guard, drainer, worker.meter, worker.ready.is_set)
+            with sentences_only(guard), traced(config, worker.meter, "worker"), monitoring.serving():
+                asyncio.run(_Run(config, worker, spool, drainer, guard, monitoring).until_the_end())
         except (Exception, SystemExit) as error:  # what Faust's supervisors raise where they give up
             guard.fail(described(error))
         finally:
@@ -116,8 +119,10 @@ def _deliver(drainer: Drainer, spool: Spool, guard: Guard) -> None:
 class _Run:
     """One run of the event loop: the app, what writes the status, and what watches them."""
 
-    def __init__(self, config: Config, worker: Worker, spool: Spool, drainer: Drainer, guard: Guard) -> None:
-        self._worker, self._spool, self._drainer = worker, spool, drainer
+    def __init__(
+        self, config: Config, worker: Worker, spool: Spool, drainer: Drainer, guard: Guard, monitoring: Monitoring
+    ) -> None:
+        self._worker, self._spool, self._drainer, self._monitoring = worker, spool, drainer, monitoring
         self._guard, self._parts = guard, worker.parts
         self._file = StatusFile(config)
         self._config, self._telling = config, Telling(config, f"worker {socket.gethostname()}-{os.getpid()}")
@@ -182,14 +187,22 @@ class _Run:
 
     async def _write_status(self) -> None:
         while True:
-            self._file.write(self._status())
+            status = self._status()
+            self._monitoring.note(status)
+            self._file.write(status)
             self._parts.beat("status")
             await asyncio.sleep(STATUS_S)
 
     def _status(self) -> Status:
         status, spool = self._worker.status(), self._spool
         try:
-            return msgspec.structs.replace(status, spooled=len(spool), set_aside=spool.kept_aside)
+            return msgspec.structs.replace(
+                status,
+                spooled=len(spool),
+                set_aside=spool.kept_aside,
+                sink_errors=self._drainer.state.errors,
+                monitor=self._monitoring.url,
+            )
         except SinkError as error:
             return msgspec.structs.replace(status, failing=status.failing | {"spool": str(error)})
 

@@ -19,6 +19,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError, PreflightError, SinkError
 from stream_app.kafka.preflight import Check
 from stream_app.kafka.types import TopicPartition
+from stream_app.monitor.meter import Meter
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.decisions import Activated, encode
 from stream_app.stages.outputs import Point
@@ -66,7 +67,7 @@ class Worker:
 
     def __init__(self, play: Play, spool: Any, parts: Parts) -> None:
         self.app, self.ready, self.parts = App(play), asyncio.Event(), parts
-        self.settled, self.spool = 0, spool
+        self.settled, self.spool, self.meter = 0, spool, Meter()
         self.told: list[Health] = []
 
     def poke(self) -> None:
