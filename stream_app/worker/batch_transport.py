@@ -11,7 +11,8 @@ What holds, and is pinned by ``tests/worker/test_batch_transport.py``:
 3. Whatever was fetched and not handed out is sought back to, so nothing is lost between a fetch and a rebalance.
 4. After a rebalance or a seek the acks of older composites have no effect: their rows are delivered again.
 
-Private methods of faust-streaming 0.15 are overridden here; the dependency is pinned for that reason.
+Private methods of faust-streaming 0.15 are overridden here; the dependency is pinned for that reason. Records of source
+partitions are no objects on this way: :mod:`stream_app.worker.fetching`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from stream_app.config import KafkaConfig
 from stream_app.kafka.types import ConsumerRecord, Fetched, TopicPartition
 from stream_app.worker.acks import Acks
 from stream_app.worker.composites import Chunk
+from stream_app.worker.fetching import prepare
 from stream_app.worker.isolation import IsolatedThread
 from stream_app.worker.progress import Progress
 
@@ -51,16 +53,15 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     """Yields composites for the batch topics and single messages for all others."""
 
     def __init__(self, transport: BatchTransport, *args: object, **kwargs: object) -> None:
-        self._batch = transport.batch_topics
-        self._max_chunk = transport.max_chunk
+        self._batch, self._max_chunk = transport.batch_topics, transport.max_chunk
         self.acks = Acks()
-        self._epoch = 0
-        self._must_seek = False
+        self._epoch, self._must_seek = 0, False
         self._seeking = asyncio.Lock()
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> IsolatedThread:
-        return IsolatedThread(self, self.transport.kafka, loop=self.loop, beacon=self.beacon)
+        kafka, columns = self.transport.kafka, self.transport.columns
+        return IsolatedThread(self, kafka, columns, loop=self.loop, beacon=self.beacon)
 
     # -- fetching ---------------------------------------------------------------------------------------------------
 
@@ -304,11 +305,12 @@ class BatchTransport(Transport):  # type: ignore[misc]
 
     Consumer = BatchConsumer
 
-    def __init__(self, app: faust.App, batch_topics: Iterable[str], max_chunk: int, kafka: KafkaConfig) -> None:
+    def __init__(
+        self, app: faust.App, batch_topics: Iterable[str], max_chunk: int, kafka: KafkaConfig, columns: Iterable[str]
+    ) -> None:
         assert max_chunk > 0
-        self.kafka = kafka
-        self.batch_topics = frozenset(batch_topics)
-        self.max_chunk = max_chunk
+        self.kafka, self.max_chunk = kafka, max_chunk
+        self.batch_topics, self.columns = frozenset(batch_topics), frozenset(columns)
         self.on_assigned: PartitionsHook | None = None
         self.on_revoked: PartitionsHook | None = None
         self.next_offset: NextOffset = lambda tp: None
@@ -321,6 +323,7 @@ def install(
     max_chunk: int,
     *,
     kafka: KafkaConfig = KafkaConfig(),  # noqa: B008 - frozen
+    columns: Iterable[str] = (),
     next_offset: NextOffset = lambda tp: None,
     on_assigned: PartitionsHook | None = None,
     on_revoked: PartitionsHook | None = None,
@@ -332,13 +335,15 @@ def install(
         batch_topics: topics whose events arrive as :class:`Chunk`; declare them with :func:`batch_topic`.
         max_chunk: most records of one composite.
         kafka: says which records are read.
+        columns: batch topics whose records stay columns, without keys and headers.
         next_offset: where reading must go on although more than that was committed.
         on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
         on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
             composite is handed out meanwhile, and what is acked in it is committed.
     """
     assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
-    transport = BatchTransport(app, batch_topics, max_chunk, kafka)
+    prepare()
+    transport = BatchTransport(app, batch_topics, max_chunk, kafka, columns)
     transport.on_assigned, transport.on_revoked, transport.next_offset = on_assigned, on_revoked, next_offset
     app.transport = transport
 

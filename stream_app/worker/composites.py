@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, overload
 
-import numpy as np
-
+from stream_app.kafka.record_batches import Block
 from stream_app.kafka.types import ConsumerRecord, TopicPartition
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.worker.acks import Token
 
 
-class Chunk(list[ConsumerRecord]):
-    """Consecutive records of one partition: the ``value`` of a composite event. Never empty."""
+class Chunk(Sequence[ConsumerRecord]):
+    """Consecutive records of one partition: the ``value`` of a composite event. Never empty.
 
-    __slots__ = ("token", "tp")
+    Attributes:
+        tp: the partition.
+        rows: its records, as columns (:class:`Block`) where it is a source partition.
+        token: waits for the ack.
+    """
 
-    def __init__(self, tp: TopicPartition, records: Iterable[ConsumerRecord], token: Token) -> None:
-        super().__init__(records)
-        self.tp, self.token = tp, token
+    __slots__ = ("rows", "token", "tp")
+
+    def __init__(self, tp: TopicPartition, rows: Sequence[ConsumerRecord], token: Token) -> None:
+        self.tp, self.rows, self.token = tp, rows, token
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> ConsumerRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ConsumerRecord]: ...
+
+    def __getitem__(self, index: int | slice) -> ConsumerRecord | Sequence[ConsumerRecord]:
+        return self.rows[index]
 
     def raw_batch(self) -> RawBatch:
         """Its records as SCORE takes them."""
-        return RawBatch(
-            self.tp.topic,
-            self.tp.partition,
-            np.array([record.offset for record in self], dtype=np.int64),
-            [record.value for record in self],
-        )
+        block = self.rows if isinstance(self.rows, Block) else Block.of(self.tp, self.rows)
+        return RawBatch(self.tp.topic, self.tp.partition, block.offsets, block.bodies)
 
     def partials(self) -> list[PartialMessage]:
         """Its records as WATCH takes them."""
-        return [PartialMessage(record.offset, record.value, record.headers) for record in self]
+        return [PartialMessage(record.offset, record.value, record.headers) for record in self.rows]
 
 
 class CompositeEvent(Protocol):

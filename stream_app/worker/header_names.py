@@ -23,9 +23,14 @@ def take_any() -> None:
 
 
 class Records:
-    """The batches of a fetch, as aiokafka's ``MemoryRecords``."""
+    """The batches of a fetch, as aiokafka's ``MemoryRecords``.
+
+    Attributes:
+        data: its bytes.
+    """
 
     def __init__(self, data: bytes) -> None:
+        self.data = data
         self._records, self._data, self._at = MemoryRecords(data), memoryview(data), 0
 
     def size_in_bytes(self) -> int:

@@ -6,6 +6,7 @@ Private methods of faust-streaming 0.15 are overridden here, as in :mod:`stream_
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -14,18 +15,20 @@ from faust.types import TP
 from stream_app.config import KafkaConfig
 from stream_app.kafka.isolation import readable_end, reading
 from stream_app.kafka.types import TopicPartition
+from stream_app.worker.fetching import hand_out_columns
 
 
 class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread of a consumer that reads as its ``kafka`` says."""
+    """The thread of a consumer that reads as its ``kafka`` says, and hands out columns of some topics."""
 
-    def __init__(self, consumer: Any, kafka: KafkaConfig, **kwargs: Any) -> None:
-        self._kafka = kafka
+    def __init__(self, consumer: Any, kafka: KafkaConfig, columns: Iterable[str] = (), **kwargs: Any) -> None:
+        self._kafka, self._columns = kafka, columns
         super().__init__(consumer, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = reading(self._kafka)["isolation_level"]  # read when the consumer starts
+        hand_out_columns(consumer, self._columns)
         return consumer
 
     def highwater(self, tp: TopicPartition) -> int | None:

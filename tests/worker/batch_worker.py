@@ -76,7 +76,9 @@ def batch_agent(app: faust.App, plan: Plan, out: int) -> None:
     async def revoked(tps: set[Any]) -> None:
         write(out, "revoked", *sorted(tp.partition for tp in tps))
 
-    transport = batch_transport.install(app, [plan.topic], plan.max_chunk, on_assigned=assigned, on_revoked=revoked)
+    transport = batch_transport.install(
+        app, [plan.topic], plan.max_chunk, columns=[plan.topic], on_assigned=assigned, on_revoked=revoked
+    )
     if plan.drop_fetch:
         transport.Consumer = dropping(out)
 
