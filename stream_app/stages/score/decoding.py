@@ -12,23 +12,27 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import doubles
-from stream_app.config import Config, EventConfig
+from stream_app.config import Config
 from stream_app.stages.batches import Bodies, EventBatch, RawBatch
 from stream_app.stages.score.columns import ColumnReader, NothingRead
 from stream_app.stages.score.drafts import Draft
 from stream_app.stages.score.event_time import later_readings, time_parser
-from stream_app.stages.score.formats.float32 import float32_decoder
+from stream_app.stages.score.formats.avro import avro_decoder
+from stream_app.stages.score.formats.avro_columns import AvroColumns
+from stream_app.stages.score.formats.float32 import Float32Columns, float32_decoder
 from stream_app.stages.score.formats.messagepack import msgpack_decoder
+from stream_app.stages.score.formats.schemas import Schemas
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.json_bodies import json_decoder
 from stream_app.stages.score.json_columns import json_columns
 from stream_app.stages.score.rejects import Reject, Undecodable, undecodable
 from stream_app.stages.score.texts import Texts
 
-DECODERS: dict[str, Callable[[EventConfig, list[str]], Callable[[bytes], Any]]] = {
+DECODERS: dict[str, Callable[..., Callable[[bytes], Any]]] = {
     "json": json_decoder,
     "float32": float32_decoder,
     "msgpack": msgpack_decoder,
+    "avro": avro_decoder,
 }
 """``event.format`` to what makes the decoder of a stream: (event config, text fields) to a function from a body to an
 object.
@@ -39,15 +43,29 @@ field is missing, and ``coerced``: how many of them were read though they were n
 """
 
 
-COLUMN_READERS: dict[str, Callable[[EventConfig, list[str]], ColumnReader | None]] = {"json": json_columns}
+COLUMN_READERS: dict[str, Callable[..., ColumnReader | None]] = {
+    "json": json_columns,
+    "float32": Float32Columns,
+    "avro": AvroColumns,
+}
 """``event.format`` to what makes the column reader of a stream from the same; None where the stream has none."""
+
+WITH_SCHEMAS = frozenset({"avro"})
+"""Formats whose makers take, as ``schemas``, what is known of the stream's schemas besides."""
 
 
 class Decoder:
-    """Decodes the batches of a stream."""
+    """Decodes the batches of a stream.
+
+    Attributes:
+        schemas: those of its bodies. Where an id stands before each, enter what a batch lacks before it is decoded.
+
+    Raises:
+        DriftflowError: the file of ``event.avro_schema`` cannot be read, or is of no use.
+    """
 
     def __init__(self, config: Config) -> None:
-        event = config.event
+        event, self.schemas = config.event, Schemas(config)
         number = {name: f"n{j}" for j, name in enumerate(event.numeric)}
         named = dict.fromkeys([*event.categorical, *(name for fields in event.slicings for name in fields)])
         texts = [name for name in named if name not in number]
@@ -55,14 +73,13 @@ class Decoder:
         self._attributes = {name: f"c{k}" for k, name in enumerate(texts)}
         self._attributes |= {name: number[name] for name in named if name in number}
         self._event, self._has_id = event, bool(event.id_field) and event.id_field not in named
-        self._decode, self._columns = DECODERS[event.format](event, texts), self._column_reader(texts)
+        given = {"schemas": self.schemas} if event.format in WITH_SCHEMAS else {}
+        self._decode = DECODERS[event.format](event, texts, **given)
+        make = COLUMN_READERS.get(event.format)
+        reader = None if make is None else make(event, texts, **given)
+        self._columns = reader or NothingRead(len(event.numeric), len(texts), self._has_id)
         self._time, self._texts = time_parser(event), Texts(event)
         self._later, self._hiding = later_readings(event), Hiding(event)
-
-    def _column_reader(self, texts: list[str]) -> ColumnReader:
-        make = COLUMN_READERS.get(self._event.format)
-        found = None if make is None else make(self._event, texts)
-        return found or NothingRead(len(self._event.numeric), len(texts), self._has_id)
 
     def decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
         """Decode a batch; rows appear once, either in the events or in the rejects."""

@@ -36,12 +36,17 @@ from stream_app.stages.score.telling import Alarm, Rows, Teller
 
 
 class ScoreStage:
-    """Runs SCORE for the source partitions of a stream. It holds the configuration; states are handed in."""
+    """Runs SCORE for the source partitions of a stream. It holds the configuration; states are handed in.
+
+    Attributes:
+        schemas: those of the stream's bodies; what a batch lacks is entered before its step.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout = layout_of(config)
         self._decoder, self._teller, self._admission = Decoder(config), Teller(config), Admission(config)
+        self.schemas = self._decoder.schemas
 
     def step(self, state: ScoreState, raw: RawBatch, models: Mapping[str, Density]) -> Outputs:
         """Process a batch of consecutive records of one source partition.
