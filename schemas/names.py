@@ -40,7 +40,7 @@ _UNFIT = (
 _ESCAPED = re.compile(f"[{_UNFIT}]|%(?=[0-9A-Fa-f]{{2}})")
 _ESCAPED_PART = re.compile(f"[{_UNFIT}|]|%(?=[0-9A-Fa-f]{{2}})")
 _ESCAPED_FIELD = re.compile(f"[{_UNFIT}+]|%(?=[0-9A-Fa-f]{{2}})")
-_PLAIN = re.compile(rf"(?![(_])[ -$&-\[\]-{{}}~]{{1,{NAME_MAX}}}").fullmatch
+is_plain = re.compile(rf"(?![(_])[ -$&-\[\]-{{}}~]{{1,{NAME_MAX}}}").fullmatch
 """Texts that are their own names, wherever they stand: nearly all."""
 _OURS = re.compile(r"__.*__", re.DOTALL)
 _CUT = re.compile(rf".{{{NAME_MAX - _DIGITS - 1}}}…[0-9a-f]{{{_DIGITS}}}", re.DOTALL)
@@ -48,7 +48,7 @@ _CUT = re.compile(rf".{{{NAME_MAX - _DIGITS - 1}}}…[0-9a-f]{{{_DIGITS}}}", re.
 
 def slice_name(values: Sequence[str | None], form: Form = "NFC") -> str:
     """The name of the slice of these values of its fields; None is a missing one."""
-    if len(values) == 1 and (only := values[0]) and _PLAIN(only):
+    if len(values) == 1 and (only := values[0]) and is_plain(only):
         return only
     if not values:
         return EVERYTHING
@@ -66,11 +66,11 @@ def slicing_name(fields: Sequence[str]) -> str:
 
 def text_name(text: str, form: Form = "NFC") -> str:
     """The name of a category, an id or a field: a text as it is, but for what has no place in a name."""
-    return text if _PLAIN(text) else _cut(_escape(text, _ESCAPED, form))
+    return text if is_plain(text) else _cut(_escape(text, _ESCAPED, form))
 
 
 def _part(value: str | None, pattern: re.Pattern[str], form: Form) -> str:
-    if value and _PLAIN(value):
+    if value and is_plain(value):
         return value
     if not value:
         return NO_VALUE if value is None else _EMPTY

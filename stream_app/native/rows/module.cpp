@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -239,12 +240,15 @@ PyObject* reader_read(PyObject* object, PyObject* const* args, Py_ssize_t count)
     });
 }
 
-// Whether a value of JSON is a text that stands there as it is; null is missing, and there is nothing to read in it.
-enum class Looks { kMissing, kPlain, kOther };
+// The text that a value of JSON is as it stands there: one without escapes, or a whole number; null and what is not
+// there are missing.
+enum class Looks { kMissing, kText, kWhole, kOther };
 
 Looks looks_of(const char* at, std::int64_t size) {
-    if (size < 2 || *at == 'n') return size < 1 || *at == 'n' ? Looks::kMissing : Looks::kOther;
-    return *at == '"' && !std::memchr(at, '\\', static_cast<std::size_t>(size)) ? Looks::kPlain : Looks::kOther;
+    if (size < 1 || *at == 'n') return Looks::kMissing;
+    if (*at == '"') return std::memchr(at, '\\', static_cast<std::size_t>(size)) ? Looks::kOther : Looks::kText;
+    const bool whole = size <= 18 && *at != '-' && std::all_of(at, at + size, [](char c) { return c >= '0' && c <= '9'; });
+    return whole ? Looks::kWhole : Looks::kOther;
 }
 
 PyObject* plain_texts(PyObject*, PyObject* args) {
@@ -261,8 +265,9 @@ PyObject* plain_texts(PyObject*, PyObject* args) {
             const auto bytes = static_cast<Py_ssize_t>(size.as<std::int64_t>()[i]);
             const char* at = buffer.as<const char>() + (bytes > 0 ? first.as<std::int64_t>()[i] : 0);
             const Looks looks = looks_of(at, bytes);
-            if (looks == Looks::kPlain) {
-                put(list.object, i, PyUnicode_DecodeUTF8(at + 1, bytes - 2, nullptr));
+            if (looks == Looks::kText || looks == Looks::kWhole) {
+                const int quote = looks == Looks::kText;
+                put(list.object, i, PyUnicode_DecodeUTF8(at + quote, bytes - 2 * quote, nullptr));
                 continue;
             }
             Py_INCREF(Py_None);

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Coded, Ints
-from schemas.names import EVERYTHING, slice_name, text_name
+from schemas.names import EVERYTHING, is_plain, slice_name, text_name
 from stream_app.config import EventConfig
 from stream_app.stages.score.coercion import Misfit, number, text_of
 
@@ -49,7 +49,8 @@ class Texts:
 
     def ids(self, texts: Iterable[Text]) -> list[str]:
         """The id of each event, "" for none; a long one ends with its hash: ids are kept in memory and snapshots."""
-        return [self._category(text) or "" for text in texts]
+        missing, named = self._missing, self._category
+        return [text if text and is_plain(text) and text.strip() not in missing else named(text) or "" for text in texts]
 
     def slices(self, columns: Sequence[Coded], n: int) -> Coded:
         """The name of the slice of each of n events in a slicing by fields of these texts."""
