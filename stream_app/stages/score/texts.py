@@ -50,7 +50,9 @@ class Texts:
     def ids(self, texts: Iterable[Text]) -> list[str]:
         """The id of each event, "" for none; a long one ends with its hash: ids are kept in memory and snapshots."""
         missing, named = self._missing, self._category
-        return [text if text and is_plain(text) and text.strip() not in missing else named(text) or "" for text in texts]
+        return [
+            text if text and is_plain(text) and text.strip() not in missing else named(text) or "" for text in texts
+        ]
 
     def slices(self, columns: Sequence[Coded], n: int) -> Coded:
         """The name of the slice of each of n events in a slicing by fields of these texts."""
