@@ -7,6 +7,7 @@
     ├── PreflightError         the broker cannot be used as configured
     ├── BrokerError            the embedded broker is not installed or does not start
     ├── SnapshotError          a snapshot cannot be read, or belongs to another configuration
+    ├── TakenOver              another worker has taken a partition over, and this one may write nothing of it any more
     ├── ModelError             a model or a key is missing or not accepted
     ├── OverBudget             a private training would cost more than is left
     ├── RangesGone             the broker answers, and hands out no more of the offsets that were asked for
@@ -47,6 +48,16 @@ class PreflightError(DriftflowError):
 
 class SnapshotError(DriftflowError):
     """A snapshot cannot be read, or belongs to another configuration."""
+
+
+class TakenOver(DriftflowError):
+    """Another worker has taken a partition over: this one was believed dead, and may write nothing of it any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"another worker has taken {name} over, because this one was silent for longer than "
+            "kafka.session_timeout: it is left to that one"
+        )
 
 
 class TooManyDropped(DriftflowError):

@@ -99,6 +99,11 @@ def width_of(decisions: Iterable[Decision]) -> int | None:
     return min((d.partition for d in decisions if isinstance(d, Joined)), default=None)
 
 
+def watched_of(decisions: Iterable[Decision], partials_partition: int) -> list[PassedOver | Joined]:
+    """Those about a partials partition, in order."""
+    return [d for d in decisions if isinstance(d, PassedOver | Joined) and d.partials_partition == partials_partition]
+
+
 def actions_of(decisions: Iterable[Decision]) -> list[Acted]:
     """What people said, in order."""
     return [d for d in decisions if isinstance(d, Acted)]

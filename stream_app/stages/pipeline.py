@@ -32,6 +32,7 @@ from stream_app.stages.decisions import (
     engines_of,
     models_of,
     sources_of,
+    watched_of,
 )
 from stream_app.stages.judge.stage import JudgeStage
 from stream_app.stages.judge.state import JudgeState
@@ -130,24 +131,27 @@ class Pipeline:
         state.engines = engines_of(self.decisions, partition)
         self.score_states[partition] = state
 
-    def open_watch(self, partition: int, snapshot: bytes | None = None) -> None:
-        """Start on a partials partition, from its snapshot where there is one."""
+    def open_watch(self, partition: int, snapshot: bytes | None = None, decided: int | None = None) -> None:
+        """Start on a partials partition, from its snapshot where there is one, with its decisions: the first so many,
+        all where that is None. :meth:`follow_watch` takes the others.
+        """
         if snapshot is not None:  # one of no bytes is damaged
             state = WatchState.from_state(self.config, unpack(snapshot))
         else:
             state = WatchState.empty(self.config, self._first_sources)
-        for decision in self.decisions:
-            if isinstance(decision, PassedOver | Joined) and decision.partials_partition == partition:
-                self._watch.follow(state, decision)
+        for decision in watched_of(self.decisions, partition)[:decided]:
+            self._watch.follow(state, decision)
         self.watch_states[partition] = state
 
-    def open_judge(self, snapshot: bytes | None = None) -> None:
-        """Start on the evidence topic, from a snapshot where there is one."""
+    def open_judge(self, snapshot: bytes | None = None, decided: int | None = None) -> None:
+        """Start on the evidence topic, from a snapshot where there is one, with the first so many actions, all where
+        that is None. :meth:`follow_judge` takes the others.
+        """
         if snapshot is not None:
             state = JudgeState.from_state(self.config, unpack(snapshot))
         else:
             state = JudgeState.empty(self.config)
-        state.acts = [act for act in actions_of(self.decisions) if act.offset > state.acted_offset]
+        state.acts = [act for act in actions_of(self.decisions)[:decided] if act.offset > state.acted_offset]
         self.judge_state = state
 
     def close_score(self, partition: int) -> None:
@@ -175,7 +179,30 @@ class Pipeline:
         assert self.judge_state is not None
         return pack(self.judge_state.to_state())
 
+    def is_watch_settled(self, partition: int) -> bool:
+        """Whether all that can come of the messages taken so far has come: no pane waits for a model or a turn."""
+        return self._watch.is_settled(self.watch_states[partition])
+
+    def is_judge_settled(self) -> bool:
+        """The same of JUDGE."""
+        return self.judge_state is None or not self.judge_state.due()
+
     # Decisions -----------------------------------------------------------------------------------------------------
+
+    def follow_watch(self, partition: int, decided: int) -> Outputs:
+        """Let the decisions about a partials partition take effect that were left out when it was opened."""
+        for decision in watched_of(self.decisions, partition)[decided:]:
+            self._watch.follow(self.watch_states[partition], decision)
+        return self.watch(partition)
+
+    def follow_judge(self, decided: int) -> Outputs:
+        """The same of JUDGE."""
+        assert self.judge_state is not None
+        outs = [
+            self._judge.act(self.judge_state, act, self.models.references)
+            for act in actions_of(self.decisions)[decided:]
+        ]
+        return Outputs([m for out in outs for m in out.messages], [p for out in outs for p in out.points])
 
     def reload(self, decisions: Iterable[Decision]) -> None:
         """Take over every decision of the stream; partitions that are opened from now on follow them."""

@@ -11,7 +11,7 @@ import numpy as np
 from stream_app.errors import SnapshotError
 
 _ARRAY = 1
-_FORMAT = b"DFS6"
+_FORMAT = b"DFS7"
 
 REMEDY = (
     "restore it from a backup, or remove it to go on from the committed offsets with this partition's windows empty"

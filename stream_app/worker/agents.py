@@ -35,6 +35,7 @@ from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress, lag_of, lags_of
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
+from stream_app.worker.steps import Steps
 from stream_app.worker.supervision import Parts, watch_loop
 from stream_app.worker.told import Told
 
@@ -52,7 +53,7 @@ class Worker:
 
     Args:
         config: the stream, with the partition count that its events topic has.
-        store: snapshots and decisions.
+        store: bases, heads and decisions.
         spool: durable queue of points.
         parts: what happens when a part of it fails.
         only: ``score``, ``watch`` or ``judge`` to run one stage, None for all.
@@ -81,12 +82,13 @@ class Worker:
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
         self.ready, self.meter = asyncio.Event(), Meter()
         self._partitions = Partitions(config, store, self.pipeline)
+        self._steps = Steps(self.pipeline, self._partitions)
         self._outbox = Outbox(self._send, config.topics, spool, self._partitions, request_key(config), Told(config))
-        self._decider = Decider(config, store, self.pipeline)
-        self._logs = Logs(config, store, self._partitions, parts, self._outbox.save_later)
+        self._decider = Decider(config, store, self.pipeline, self._partitions.replays)
+        self._logs = Logs(config, self._partitions, parts, self._outbox.save_later)
         common = (self._outbox, self._decider, parts, self.ready, self._turn)
         self.modelling = Modelling(config, self.pipeline, *common)
-        self.judging = Judging(config, store, self.pipeline, self._partitions, *common, self.meter)
+        self.judging = Judging(config, store, self.pipeline, self._partitions, self._steps, *common, self.meter)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
         self._partials_refused = Seldom(log.error)
@@ -107,6 +109,7 @@ class Worker:
             [topic for topic, _ in chosen.values()],
             self._config.kafka.max_poll_records,
             kafka=self._config.kafka,
+            columns=[topics.events],
             next_offset=self._partitions.next_offset,
             on_assigned=self.assigned,
             on_revoked=self.revoked,
@@ -135,7 +138,7 @@ class Worker:
             async with self._turn():
                 if self._has(tp, event):
                     with self.meter.step("score", len(event.value), partition=tp.partition):
-                        out = self.pipeline.score(event.value.raw_batch())
+                        out = self._steps.score(tp, event.value.raw_batch())
                     self._first_score_at = self._first_score_at or time.time()
                     await self._outbox.put(out, tp, event)
 
@@ -155,14 +158,15 @@ class Worker:
                 await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
+                    self._partitions.earn(tp, sum(len(partial.value or b"") for partial in partials))
                     await self._outbox.put(Outputs(), tp, event)
 
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> list[Outputs]:
         with self.meter.step("watch", len(partials), partition=tp.partition):
-            outs = [self.pipeline.watch(tp.partition, partials, False, SLICE_PANES_MAX)]
+            outs = [self._steps.watch(tp, partials, False, SLICE_PANES_MAX)]
             if outs[0].unknown:
                 self._decider.learn(surely=True)
-                outs.append(self.pipeline.watch(tp.partition, partials, True, SLICE_PANES_MAX))
+                outs.append(self._steps.watch(tp, partials, True, SLICE_PANES_MAX))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             where = f"{tp.topic}/{tp.partition}@{offset}"
             self._partials_refused(f"{where} is not a partial of ours and is skipped: {why.detail}")
@@ -220,6 +224,8 @@ class Worker:
             for partition, out in self._decider.pass_over_idle(progress):
                 await self._outbox.put(out, TopicPartition(self._config.topics.partials, partition))
             await self.judging.judge_waiting()
+            for tp, out in self._steps.catch_up():
+                await self._outbox.put(out, tp)
         await self.checkpoint()
         self._log_substitutes()
         self.parts.beat("checkpoint")
@@ -246,15 +252,15 @@ class Worker:
         known = functools.partial(sending.known_to_producer, self.app, self._config.topics.signals)
         await make_room(known, self._config, gained)
         logs = await self._logs.look_first(partitions)
-        await self.judging.look_first(partitions)
         async with self._turn():
             self.pipeline.reload(self._store.decisions())  # another worker may have decided meanwhile
             self.pipeline.sources |= gained | self._sources_that_exist()
             for tp in sorted(partitions):
                 with self.meter.step("restore", topic=tp.topic, partition=tp.partition):
-                    self._partitions.open(tp)
+                    await asyncio.to_thread(self._partitions.open, tp)
                 if tp not in self._partitions:
                     continue
+                await self.judging.look_first(tp)
                 self._logs.check(tp, logs.get(tp))
                 if self._partitions.stage_of(tp) != "watch":
                     self._decider.gained(tp)
@@ -268,7 +274,7 @@ class Worker:
         """Save what may be saved, and forget partitions that another worker takes over."""
         async with self._lock:
             if self._failure is None:
-                await self._outbox.checkpoint()
+                await self._outbox.checkpoint(last=True)
             for tp in partitions:
                 self._partitions.close(tp)
                 self._decider.lost(tp)
@@ -306,6 +312,7 @@ class Worker:
     def status(self) -> Status:
         """Totals, and what is in work."""
         progress, pipeline, feed = self.progress(), self.pipeline, self.modelling.feed
+        partitions = self._partitions
         clocks = [state.timing.clock_ms for state in pipeline.score_states.values() if state.timing.clock_ms >= 0]
         return Status(
             counters=self._partitions.counters(),
@@ -319,6 +326,8 @@ class Worker:
             unread=lags_of(progress, self._config.topics.events),
             unwatched=sum(self._partitions.behind(tp, until) for tp, until in self._outbox.sent_until.items()),
             late_blocks=sum(state.late_blocks for state in pipeline.watch_states.values()),
+            state_written=dict(partitions.written),
+            state_per_event=partitions.written["score"] / partitions.taken if partitions.taken else None,
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
             lags={f"{tp.topic}/{tp.partition}": lag_of({tp: offsets}) for tp, offsets in progress.items()},
             event_time_ms=max(clocks, default=None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from schemas.incidents import Action
 from stream_app.config import Config
@@ -29,13 +30,21 @@ class Decider:
         config: the stream.
         store: where decisions are written down.
         pipeline: every decision is applied to it.
+        replays: whether a partition has not come yet to where it had been before it was taken over: what is decided now
+            would be decided in the past.
 
     Attributes:
         service: the model that new panes are to be scored with; empty as long as there is none.
     """
 
-    def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
-        self._config, self._store, self._pipeline = config, store, pipeline
+    def __init__(
+        self,
+        config: Config,
+        store: StateStore,
+        pipeline: Pipeline,
+        replays: Callable[[TopicPartition], bool] = lambda tp: False,
+    ) -> None:
+        self._config, self._store, self._pipeline, self._replays = config, store, pipeline, replays
         self._evidence = TopicPartition(config.topics.evidence, 0)
         self._catching_up: dict[TopicPartition, int | None] = {}
         """Partitions taken over, to where their log ended then; None as long as that is not known."""
@@ -81,7 +90,7 @@ class Decider:
         """Put the model in service on one source partition, unless it is still catching up."""
         scored_before = bool(self._pipeline.score_states[partition].activations)
         source = TopicPartition(self._config.topics.events, partition)
-        if not self.service or (scored_before and source in self._catching_up):
+        if not self.service or (scored_before and (source in self._catching_up or self._replays(source))):
             return
         decision = self._pipeline.decide_activation(partition, self.service)
         if decision is not None:
@@ -109,7 +118,7 @@ class Decider:
 
     def join(self) -> None:
         """Let WATCH wait for every source partition that is known, from the first pane on that is not final."""
-        for partials_partition in sorted(self._pipeline.watch_states):
+        for partials_partition in self._present():
             for decision in self._pipeline.decide_joins(partials_partition):
                 self._apply(decision)
                 log.info(
@@ -118,6 +127,11 @@ class Decider:
                     decision.partition,
                     decision.from_ms,
                 )
+
+    def _present(self) -> list[int]:
+        """Partials partitions that may be decided about."""
+        topic = self._config.topics.partials
+        return [n for n in sorted(self._pipeline.watch_states) if not self._replays(TopicPartition(topic, n))]
 
     # Idle sources --------------------------------------------------------------------------------------------------
 
@@ -128,7 +142,7 @@ class Decider:
         that was sent and the owner of the source partition has nothing left to read: with rows to read it is slow.
         """
         now_s, lags, outputs = time.monotonic(), lags_of(progress, self._config.topics.partials), []
-        for partials_partition in self._pipeline.watch_states:
+        for partials_partition in self._present():
             silent = self._silent(partials_partition, now_s)
             if lags.get(partials_partition) == 0:
                 outputs += [out for partition in silent for out in self._pass_over(partials_partition, partition)]
@@ -157,8 +171,8 @@ class Decider:
     def may_act(self) -> bool:
         """Whether JUDGE is here and has come to where a worker that was killed may have judged."""
         pipeline = self._pipeline
-        judges = pipeline.judge_state is not None and self._evidence not in self._catching_up
-        return judges and not pipeline.missing_for_judge()
+        here = pipeline.judge_state is not None and self._evidence not in self._catching_up
+        return here and not self._replays(self._evidence) and not pipeline.missing_for_judge()
 
     def acted(self) -> set[str] | None:
         """Ids of the actions that were taken in; None where JUDGE is not here."""

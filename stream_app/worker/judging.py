@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -25,6 +25,7 @@ from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.reports import Reports
 from stream_app.worker.state import StateStore
+from stream_app.worker.steps import Steps
 from stream_app.worker.supervision import Parts
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Judging:
     """The part of a worker that is about JUDGE.
 
     Args:
-        config, store, pipeline, partitions, outbox, decider, parts: of the worker.
+        config, store, pipeline, partitions, steps, outbox, decider, parts: of the worker.
         ready: set once there is a model to score with.
         turn: exclusive use of the pipeline.
         meter: measures its steps.
@@ -48,6 +49,7 @@ class Judging:
     store: StateStore
     pipeline: Pipeline
     partitions: Partitions
+    steps: Steps
     outbox: Outbox
     decider: Decider
     parts: Parts
@@ -73,14 +75,14 @@ class Judging:
     def _evidence(self) -> TopicPartition:
         return TopicPartition(self.config.topics.evidence, 0)
 
-    async def look_first(self, partitions: Container[TopicPartition]) -> None:
-        """Where the evidence is among the partitions that are being taken over, see what JUDGE has told people.
+    async def look_first(self, tp: TopicPartition) -> None:
+        """Where a partition that was taken over is that of the evidence, see what JUDGE has told people.
 
         Raises:
             DriftflowError: the broker does not answer.
         """
-        if self._evidence in partitions:
-            await asyncio.to_thread(self.outbox.told.look)
+        if tp == self._evidence:
+            await asyncio.to_thread(self.outbox.told.look, self.partitions.told(tp))
 
     async def agent(self, stream: CompositeStream) -> None:
         """JUDGE: a few messages a pane."""
@@ -91,18 +93,20 @@ class Judging:
                 await asyncio.sleep(_WAIT_S)
             async with self.turn():
                 if is_current(event) and tp in self.partitions:
-                    for out in self._judged(event.value.partials()):
+                    messages = event.value.partials()
+                    for out in self._judged(messages):
                         await self.outbox.put(out, tp)
+                    self.partitions.earn(tp, sum(len(message.value or b"") for message in messages))
                     await self.outbox.put(Outputs(), tp, event)
                 elif is_current(event) and self.partitions.is_spare(tp):
                     await self.outbox.put(self._spare(event.value), None, event)
 
     def _judged(self, messages: list[PartialMessage]) -> list[Outputs]:
         with self.meter.step("judge", len(messages)):
-            outs = [self.pipeline.judge(messages, False)]
+            outs = [self.steps.judge(self._evidence, messages, False)]
             if outs[0].unknown:
                 self.decider.learn(surely=True)
-                outs.append(self.pipeline.judge(messages, True))
+                outs.append(self.steps.judge(self._evidence, messages, True))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             self._refused_said(f"{self.config.topics.evidence}/0@{offset} is no evidence of ours: {why.detail}")
         return outs
@@ -117,7 +121,7 @@ class Judging:
         """Judge panes whose models have come meanwhile; called within a turn."""
         state = self.pipeline.judge_state
         if state is not None and state.due() and not self.pipeline.missing_for_judge():
-            await self.outbox.put(self.pipeline.judge(), self._evidence)
+            await self.outbox.put(self.steps.judge(self._evidence), self._evidence)
 
     async def follow_actions(self) -> None:
         """Follow what people say for as long as JUDGE is here, and wait until it is."""

@@ -18,7 +18,6 @@ from stream_app.kafka.types import TopicPartition
 from stream_app.terminal import Seldom
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress
-from stream_app.worker.state import StateStore
 from stream_app.worker.supervision import Parts
 
 log = logging.getLogger(__name__)
@@ -35,22 +34,16 @@ class Logs:
 
     Args:
         config: the stream.
-        store: keeps the id of the topic beside each snapshot.
-        partitions: those that are open here.
+        partitions: those that are open here; the id of a topic is kept in the head of each.
         parts: the status says for a while what was found.
-        save_later: lets the next checkpoint write the snapshot of a partition.
+        save_later: lets the next checkpoint save a partition.
     """
 
     def __init__(
-        self,
-        config: Config,
-        store: StateStore,
-        partitions: Partitions,
-        parts: Parts,
-        save_later: Callable[[TopicPartition], None],
+        self, config: Config, partitions: Partitions, parts: Parts, save_later: Callable[[TopicPartition], None]
     ) -> None:
         self._save_later = save_later
-        self._config, self._store, self._partitions, self._parts = config, store, partitions, parts
+        self._config, self._partitions, self._parts = config, partitions, parts
         self._unanswered = Seldom(log.warning)
         self._found: dict[TopicPartition, Log] = {}
         self._looks = 0
@@ -104,9 +97,6 @@ class Logs:
             tp: the partition.
             found: its log; None where it is not known now.
             settled: up to where it was read; the markers of transactions take offsets too.
-
-        Raises:
-            DriftflowError: the id of the topic cannot be written down.
         """
         if found is None:
             return False
@@ -115,26 +105,33 @@ class Logs:
         if anew:
             self._read_anew(tp, found, known)
         elif (taken := max(self._partitions.next_offset(tp) or 0, settled or 0)) and found.start > taken:
-            self._say(
-                tp,
-                f"retention has deleted the offsets {taken:,} to {found.start:,} before they were read, at most "
-                f"{found.start - taken:,} events, which no window counts: keep the topic for longer (retention.ms), "
-                "and look why the worker was behind",
-            )
-            self._move(tp, found.start)
+            self._say_gone(tp, taken, found.start)
+            self._move(tp, found.start, max(found.start, self._partitions.taken_until(tp)))
         if found.topic_id and not known:
-            self._store.keep_topic_id(self._partitions.name(tp), found.topic_id)
+            self._partitions.note_topic_id(tp, found.topic_id)
+            if self._taken(tp):  # else there is nothing yet that the topic is needed for
+                self._save_later(tp)
         return anew
 
+    def _say_gone(self, tp: TopicPartition, taken: int, start: int) -> None:
+        sent = min(max(self._partitions.taken_until(tp) - taken, 0), start - taken)
+        before = f", and {sent:,} of them, which had been read, no open pane any more" if sent else ""
+        self._say(
+            tp,
+            f"retention has deleted the offsets {taken:,} to {start:,} before they were read, at most "
+            f"{start - taken:,} events, which no window counts{before}: keep the topic for longer (retention.ms), "
+            "and look why the worker was behind",
+        )
+
     def _read_anew(self, tp: TopicPartition, found: Log, known: str) -> None:
-        taken = self._partitions.next_offset(tp) or 0
+        taken = self._taken(tp)
         self._say(
             tp,
             f"the topic was deleted and made again (its id was {known}, and is {found.topic_id}): its log is read from "
             f"its start at {found.start:,}, as new events; of the former one {taken:,} offsets were taken, and windows "
             "and open panes stay",
         )
-        self._move(tp, 0, found.topic_id)
+        self._move(tp, 0, 0, found.topic_id)
         self._short.pop(tp, None)
 
     def check_ends(self, ends: Mapping[TopicPartition, int | None], now_s: float) -> bool:
@@ -154,7 +151,7 @@ class Logs:
         return bool(lost)
 
     def _taken(self, tp: TopicPartition) -> int:
-        return self._partitions.next_offset(tp) or 0
+        return self._partitions.taken_until(tp)
 
     def _go_back(self, tp: TopicPartition, end: int) -> None:
         has_id, taken = bool(self._partitions.topic_id(tp)), self._taken(tp)
@@ -163,10 +160,10 @@ class Logs:
         self._say(
             tp, f"its log ends at {end:,}, and {taken:,} offsets of it were taken: {what}; it is read from {to:,} on"
         )
-        self._move(tp, to)
+        self._move(tp, min(to, self._partitions.next_offset(tp) or 0), to)
 
-    def _move(self, tp: TopicPartition, offset: int, topic_id: str = "") -> None:
-        self._partitions.move(tp, offset, topic_id)
+    def _move(self, tp: TopicPartition, offset: int, done: int, topic_id: str = "") -> None:
+        self._partitions.move(tp, offset, done, topic_id)
         self._save_later(tp)
 
     def _say(self, tp: TopicPartition, text: str) -> None:

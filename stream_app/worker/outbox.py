@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from flowlib.artifact import Ed25519PrivateKey
@@ -12,8 +13,12 @@ from stream_app.kafka.types import Headers, Sent, TopicPartition
 from stream_app.models.signing import sign
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.worker.heads import NOTHING_TOLD
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.told import Told
+
+GAPS = ("processed", "acknowledged", "spooled", "base kept", "saved", "acked")
+"""Between two steps of a checkpoint, in order, what has just been done: where a test may let a worker end."""
 
 _REQUEST = ("ce_type", b"driftflow.retrain-request.v1")
 """Header of the messages that are signed: a trainer believes no others."""
@@ -40,19 +45,27 @@ class Outbox:
         send: hands a message to the producer.
         topics: names of the topics.
         spool: durable queue of points.
-        partitions: writes the snapshots.
+        partitions: writes bases and heads.
         key: signs retrain requests.
         told: what JUDGE has said already, and the broker has: it is not sent again.
+        at: called in each of the :data:`GAPS`.
 
     Attributes:
         sent_until: partition between two stages to the offset after the last message of ours that the broker has taken.
     """
 
     def __init__(
-        self, send: Send, topics: TopicsConfig, spool: Spool, partitions: Partitions, key: Ed25519PrivateKey, told: Told
+        self,
+        send: Send,
+        topics: TopicsConfig,
+        spool: Spool,
+        partitions: Partitions,
+        key: Ed25519PrivateKey,
+        told: Told,
+        at: Callable[[str], None] = lambda gap: None,
     ) -> None:
         self._send, self._topics, self._spool, self._partitions, self._key = send, topics, spool, partitions, key
-        self.told = told
+        self.told, self._at = told, at
         self._sent: list[asyncio.Future[Sent]] = []
         self._points: list[Point] = []
         self._unsaved: set[TopicPartition] = set()
@@ -65,7 +78,7 @@ class Outbox:
         return len(self._unsaved)
 
     def save_later(self, tp: TopicPartition) -> None:
-        """Let the next checkpoint write the snapshot of a partition."""
+        """Let the next checkpoint save a partition."""
         self._unsaved.add(tp)
 
     def add_point(self, point: Point) -> None:
@@ -93,21 +106,32 @@ class Outbox:
             return message.headers
         return sign(WireMessage(message.value, message.headers), self._key).headers
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self, last: bool = False) -> None:
         """Make everything durable that was processed since the last checkpoint. For every partition, in this order:
 
         1. its input is processed, and what came of it was :meth:`put` here;
-        2. the broker acknowledges the messages, and the points are in the spool;
-        3. its state is in the snapshot;
-        4. its input is acked, and Faust may commit the offsets.
+        2. the broker acknowledges the messages;
+        3. the points are in the spool;
+        4. where one is due, its state is kept as a base, which counts for nothing yet;
+        5. its head is kept: it names the base that counts, and says up to where all that came of the input was sent;
+        6. its input is acked, and Faust may commit the offsets.
 
-        A step that fails leaves those after it undone, and the next checkpoint begins with it. After a crash the rows
-        below the snapshot's ``next_offset`` are skipped, so that no step has an effect twice.
+        A step that fails leaves those after it undone, and the next checkpoint begins with it. After a crash the base
+        that the head names is loaded, and the input is read again from its offset on. What comes of it below the head's
+        ``done`` is left out; what comes of it from there on may have been sent before, between 2 and 5: with the same
+        ids, so that it has no second effect.
+
+        Args:
+            last: the partitions are given away after this.
         """
+        self._at("processed")
         await self._await_acknowledgements()
+        self._at("acknowledged")
         self._spool_points()
-        self._save_snapshots()
+        self._at("spooled")
+        await _to_its_end(lambda: self._save(last))
         self._ack_events()
+        self._at("acked")
 
     async def _await_acknowledgements(self) -> None:
         # A send that failed stays in the list, so that no later checkpoint passes it. So does one that is still under
@@ -125,13 +149,29 @@ class Outbox:
             self._spool.append(self._points)
             self._points = []
 
-    def _save_snapshots(self) -> None:
+    def _save(self, last: bool) -> None:
         for tp in sorted(self._unsaved):
-            self._partitions.save(tp)
+            told = self.told.until if tp.topic == self._topics.evidence else NOTHING_TOLD
+            self._partitions.save(tp, told, last, self._at)
             self._unsaved.discard(tp)
-        self.told.keep()
+            self._at("saved")
 
     def _ack_events(self) -> None:
         events, self._unacked = self._unacked, []
         for event in events:
             event.ack()
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """Run what writes to disk in a thread, so that the event loop goes on; nobody may touch the states before it has
+    ended, so that a cancellation waits for that.
+    """
+    running, cancelled = asyncio.ensure_future(asyncio.to_thread(work)), False
+    while not running.done():
+        try:
+            await asyncio.wait({running})
+        except asyncio.CancelledError:
+            cancelled = True
+    running.result()
+    if cancelled:
+        raise asyncio.CancelledError

@@ -1,75 +1,54 @@
-"""The partitions that a worker has: their state in the pipeline, and their snapshots."""
+"""The partitions that a worker has: their state in the pipeline, and what is kept of it: a base and a head each
+(:mod:`stream_app.worker.heads`).
+
+Between the base's offset and the head's ``done`` a partition is *replayed*: its input is taken in once more, and what
+comes of it is not sent (:mod:`stream_app.worker.steps`).
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from stream_app.config import Config
-from stream_app.errors import SnapshotError
+from stream_app.errors import SnapshotError, TakenOver
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY
+from stream_app.worker.budget import Budget
+from stream_app.worker.heads import NOTHING_DONE, NOTHING_TOLD, Head, Mark, Saved, Until, digest, encode_head
+from stream_app.worker.roles import Stage, roles
 from stream_app.worker.state import StateStore
 
 log = logging.getLogger(__name__)
 
-Stage = Literal["score", "watch", "judge"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Of:
-    """What a pipeline does for the partitions of one stage.
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of an open partition.
 
     Attributes:
-        stage: which.
-        name: what their snapshots are called, before the number.
-        states: of those that are open.
-        open, close, snapshot, missing: of a partition.
+        mark: how far all that came of its input has been sent.
+        head: the one that counts; None before the first.
+        topic_id: of the topic that its offsets are of; "" where that is not known.
+        replays: whether its state is still behind the mark.
+        placed: its offset was set, so that it counts even where it is 0.
+        opened_s: when it was opened, a monotonic time.
+        budget: when a base is due.
     """
 
-    stage: Stage
-    name: str
-    states: Callable[[], Mapping[int, Any]]
-    open: Callable[[int, bytes | None], None]
-    close: Callable[[int], None]
-    snapshot: Callable[[int], bytes]
-    missing: Callable[[int], set[str]]
-
-
-def _stages(config: Config, pipeline: Pipeline) -> dict[str, _Of]:
-    """Topic to the stage that takes it in. Of the evidence topic JUDGE has the one partition."""
-    return {
-        config.topics.events: _Of(
-            "score",
-            "source",
-            lambda: pipeline.score_states,
-            pipeline.open_score,
-            pipeline.close_score,
-            pipeline.snapshot_score,
-            lambda partition: pipeline.missing_for_score(partition),
-        ),
-        config.topics.partials: _Of(
-            "watch",
-            "watch",
-            lambda: pipeline.watch_states,
-            pipeline.open_watch,
-            pipeline.close_watch,
-            pipeline.snapshot_watch,
-            lambda partition: pipeline.missing_for_watch(partition),
-        ),
-        config.topics.evidence: _Of(
-            "judge",
-            "judge",
-            lambda: {} if pipeline.judge_state is None else {0: pipeline.judge_state},
-            lambda _, snapshot: pipeline.open_judge(snapshot),
-            lambda _: pipeline.close_judge(),
-            lambda _: pipeline.snapshot_judge(),
-            lambda _: pipeline.missing_for_judge(),
-        ),
-    }
+    mark: Mark = NOTHING_DONE
+    head: Head | None = None
+    topic_id: str = ""
+    replays: bool = False
+    placed: bool = False
+    opened_s: float = 0.0
+    budget: Budget = field(default_factory=Budget)
 
 
 class Partitions:
@@ -78,17 +57,25 @@ class Partitions:
 
     Args:
         config: the stream.
-        store: where snapshots are kept.
+        store: where bases and heads are kept.
         pipeline: holds the states of the partitions that are open.
+        now: a monotonic clock in seconds.
+
+    Attributes:
+        written: bytes of bases and heads that were written, by stage.
+        taken: rows that SCORE has taken in here, replayed ones left out.
     """
 
-    def __init__(self, config: Config, store: StateStore, pipeline: Pipeline) -> None:
-        self._store, self._pipeline, self._stages = store, pipeline, _stages(config, pipeline)
+    def __init__(
+        self, config: Config, store: StateStore, pipeline: Pipeline, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._pipeline, self._stages, self._now = store, pipeline, roles(config, pipeline), now
         self._width, self._topics = config.topics.partitions, config.topics
         self._said_unused: set[TopicPartition] = set()
-        self._moved: dict[TopicPartition, str] = {}
-        """Partitions whose offset was set, so that it counts even where it is 0, to the topic id to keep."""
+        self._kept: dict[TopicPartition, _Kept] = {}
         self._counters_of_closed: dict[int, dict[str, int]] = {}
+        self.written: dict[str, int] = {"score": 0, "watch": 0, "judge": 0}
+        self.taken = 0
 
     def stage_of(self, tp: TopicPartition) -> Stage:
         """Which stage takes in a partition of this topic."""
@@ -102,24 +89,39 @@ class Partitions:
         """Whether it is open here."""
         return self._state(tp) is not None
 
+    # Taking over and giving away -----------------------------------------------------------------------------------
+
     def open(self, tp: TopicPartition) -> None:
-        """Start on a partition, from its snapshot where there is one.
+        """Start on a partition, from what is kept of it where there is anything.
 
         Raises:
-            SnapshotError: its snapshot cannot be read, is damaged, or is of another version or shape.
+            SnapshotError: that cannot be read, is damaged, or is of another version or shape.
         """
         if why := self._unused(tp):
             log.warning("Partition %d of %s stays unused: %s", tp.partition, tp.topic, why)
         if self.is_spare(tp):
             return
-        snapshot = self._store.load(self.name(tp))
+        began_s = self._now()
+        saved = self._store.take(self.name(tp))
+        kept = _kept_of(saved, began_s)
         try:
-            self._stages[tp.topic].open(tp.partition, snapshot)
+            base, decided = saved.base if saved else None, kept.mark.decided if kept.replays else None
+            self._stages[tp.topic].open(tp.partition, base, decided)
         except SnapshotError as error:
-            raise SnapshotError(f"{self._store.path(self.name(tp))} cannot be used: {error}") from error
+            raise SnapshotError(f"{self._store.where(self.name(tp))} cannot be used: {error}") from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:  # whole, but of another shape
-            path, what = self._store.path(self.name(tp)), f"{type(error).__name__}: {error}"
-            raise SnapshotError(f"{path} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
+            where, what = self._store.where(self.name(tp)), f"{type(error).__name__}: {error}"
+            raise SnapshotError(f"{where} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
+        self._kept[tp] = kept
+        if saved is not None:
+            log.info(
+                "%s/%d: %d bytes of state loaded in %.2f s; what came of offsets %d to %d was sent, and is made again",
+                *tp,
+                saved.head.size,
+                self._now() - began_s,
+                saved.head.next_offset,
+                max(kept.mark.done, saved.head.next_offset),
+            )
 
     def _unused(self, tp: TopicPartition) -> str:
         """Why nothing comes on a partition, said once; "" where something may."""
@@ -131,51 +133,157 @@ class Partitions:
             return f"slices are spread over the {self._width} that the stream began with"
         return "all evidence is on partition 0"
 
-    def save(self, tp: TopicPartition) -> None:
-        """Write the snapshot of a partition durably; does nothing where it is not open here any more."""
+    def close(self, tp: TopicPartition) -> None:
+        """Forget a partition: another worker has it."""
+        self._kept.pop(tp, None)
+        if self.stage_of(tp) == "score":
+            self._counters_of_closed = self.counters()
         if tp in self:
-            self._store.save(self.name(tp), self._stages[tp.topic].snapshot(tp.partition))
-            if topic_id := self._moved.get(tp):
-                self._store.keep_topic_id(self.name(tp), topic_id)
-                self._moved[tp] = ""
+            self._stages[tp.topic].close(tp.partition)
+
+    # Replaying -----------------------------------------------------------------------------------------------------
+
+    def replays_until(self, tp: TopicPartition) -> int | None:
+        """What comes of input below this offset was sent before; None where the partition is behind all of that."""
+        kept = self._kept.get(tp)
+        return kept.mark.done if kept is not None and kept.replays else None
+
+    def replays(self, tp: TopicPartition) -> bool:
+        """Whether a partition has not come yet to where it had been before it was taken over."""
+        return self.replays_until(tp) is not None
+
+    def replaying(self) -> list[TopicPartition]:
+        """Partitions that have not, in order."""
+        return sorted(tp for tp, kept in self._kept.items() if kept.replays)
+
+    def end_replay(self, tp: TopicPartition, beyond: bool) -> bool:
+        """Whether all that was sent before has been made again by now; it goes on with what was not.
+
+        Args:
+            tp: a partition that is replayed.
+            beyond: whether there is input at or behind the offset where that ends.
+        """
+        kept, state = self._kept[tp], self._state(tp)
+        if not (beyond or state.next_offset >= kept.mark.done) or not self._stages[tp.topic].settled(tp.partition):
+            return False
+        kept.replays = False
+        log.info("%s/%d: caught up after %.2f s", *tp, self._now() - kept.opened_s)
+        return True
+
+    def decided(self, tp: TopicPartition) -> int:
+        """How many decisions about an open partition were followed when it last had sent all."""
+        return self._kept[tp].mark.decided if tp in self._kept else 0
+
+    def earn(self, tp: TopicPartition, n_bytes: int) -> None:
+        """Something was taken in, of which so many bytes may be written."""
+        if tp in self._kept:
+            self._kept[tp].budget.earn(n_bytes)
+
+    # Saving --------------------------------------------------------------------------------------------------------
+
+    def save(
+        self,
+        tp: TopicPartition,
+        told: Until = NOTHING_TOLD,
+        last: bool = False,
+        at: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Keep a partition durably, once all that came of its input has been sent; nothing where it is not open here
+        any more. Where another worker has it by now it is closed.
+
+        Args:
+            tp: the partition.
+            told: what JUDGE has told people.
+            last: it is given away after this.
+            at: called between two writes.
+        """
+        try:
+            if tp in self:
+                self._save(tp, told, last, at)
+        except TakenOver as error:
+            log.warning("%s", error)
+            self.close(tp)
+
+    def _save(self, tp: TopicPartition, told: Until, last: bool, at: Callable[[str], None]) -> None:
+        kept = self._kept.setdefault(tp, _Kept())
+        of, state, name = self._stages[tp.topic], self._state(tp), self.name(tp)
+        mark = Mark(done=state.next_offset, decided=of.decided(tp.partition), told=told)
+        if kept.replays:
+            mark = kept.mark
+        due = kept.budget.is_due(self._now(), last)
+        if due:
+            base = of.snapshot(tp.partition)
+            self._store.put_base(name, base)
+            at("base kept")
+            kept.budget.spend(len(base), self._now())
+            self._count(tp, len(base))
+            head = Head(base=digest(base), size=len(base), next_offset=state.next_offset)
+        elif kept.replays or of.settled(tp.partition):
+            assert kept.head is not None
+            head = kept.head
+        else:  # what waits for a model or for a turn has not been sent: nothing may say that it has
+            return
+        head = msgspec.structs.replace(head, topic_id=kept.topic_id, placed=kept.placed, mark=mark)
+        if head != kept.head:
+            self._store.put_head(name, head)
+            self._count(tp, len(encode_head(head)))
+            kept.head, kept.mark = head, mark
+
+    def _count(self, tp: TopicPartition, n_bytes: int) -> None:
+        self.written[self.stage_of(tp)] += n_bytes
+
+    # Offsets -------------------------------------------------------------------------------------------------------
 
     def next_offset(self, tp: TopicPartition) -> int | None:
-        """Records of an open partition below it are done with; None where none was taken yet, or it is not open: what
-        is committed counts then.
+        """Records of an open partition below it are in its state; None where none was taken yet, or it is not open:
+        what is committed counts then.
         """
-        state = self._state(tp)
-        known = state is not None and (state.next_offset > 0 or tp in self._moved)
+        state, kept = self._state(tp), self._kept.get(tp)
+        known = state is not None and (state.next_offset > 0 or (kept is not None and kept.placed))
         return state.next_offset if state is not None and known else None
+
+    def taken_until(self, tp: TopicPartition) -> int:
+        """Records below it have been taken, by this worker or by one before it; 0 where none was."""
+        return max(self.next_offset(tp) or 0, self.replays_until(tp) or 0)
 
     def behind(self, tp: TopicPartition, until: int) -> int:
         """How far an open partition is behind an offset; 0 where it is not open here."""
         state = self._state(tp)
         return max(until - state.next_offset, 0) if state is not None else 0
 
-    def move(self, tp: TopicPartition, offset: int, topic_id: str = "") -> None:
-        """Go on with an open partition from another offset, its windows and open panes stay; of another topic where
-        there is an id, which is kept once the snapshot is: a crash between the two leaves both as they were.
+    def move(self, tp: TopicPartition, offset: int, done: int, topic_id: str = "") -> None:
+        """Go on with an open partition from another offset, its windows and open panes stay.
+
+        Args:
+            tp: the partition.
+            offset: where to go on.
+            done: what came of input below it was sent.
+            topic_id: of another topic, which is kept with the offset.
         """
         state = self._state(tp)
         if state is not None:
             state.next_offset = offset
-            self._moved[tp] = topic_id or self._moved.get(tp, "")
+            kept = self._kept.setdefault(tp, _Kept())
+            kept.mark = msgspec.structs.replace(kept.mark, done=done)
+            kept.topic_id, kept.placed, kept.budget.forced = topic_id or kept.topic_id, True, True
 
     def topic_id(self, tp: TopicPartition) -> str:
-        """Which topic the state of a partition is of, saved yet or not; "" where that is not known."""
-        return self._moved.get(tp) or self._store.topic_id(self.name(tp))
+        """Which topic the state of an open partition is of, saved yet or not; "" where that is not known."""
+        return self._kept[tp].topic_id if tp in self._kept else ""
+
+    def note_topic_id(self, tp: TopicPartition, topic_id: str) -> None:
+        """It is known now."""
+        self._kept.setdefault(tp, _Kept()).topic_id = topic_id
+
+    def told(self, tp: TopicPartition) -> Until:
+        """What JUDGE had told people when the partition was last saved."""
+        return self._kept[tp].mark.told if tp in self._kept else NOTHING_TOLD
 
     def _state(self, tp: TopicPartition) -> Any:
         """Its state, which has a ``next_offset``; None where it is not open here."""
         return self._stages[tp.topic].states().get(tp.partition)
 
-    def close(self, tp: TopicPartition) -> None:
-        """Forget a partition: another worker has it."""
-        self._moved.pop(tp, None)
-        if self.stage_of(tp) == "score":
-            self._counters_of_closed = self.counters()
-        if tp in self:
-            self._stages[tp.topic].close(tp.partition)
+    # Telling -------------------------------------------------------------------------------------------------------
 
     def missing_models(self, tp: TopicPartition) -> set[str]:
         """Models that an open partition needs and that have not arrived here: another worker put them in service."""
@@ -187,5 +295,15 @@ class Partitions:
         return self._counters_of_closed | {partition: dict(state.counters) for partition, state in states.items()}
 
     def name(self, tp: TopicPartition) -> str:
-        """What its snapshot is called."""
+        """What is kept of it is called."""
         return f"{self._stages[tp.topic].name}-{tp.partition}"
+
+
+def _kept_of(saved: Saved | None, now_s: float) -> _Kept:
+    """What is known of a partition that is being opened."""
+    if saved is None:
+        return _Kept(opened_s=now_s)
+    head = saved.head
+    budget = Budget(owed=head.size, size=head.size, since_s=now_s)
+    replays = head.mark.done > head.next_offset
+    return _Kept(head.mark, head, head.topic_id, replays, head.placed, now_s, budget)

@@ -28,11 +28,11 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
+from stream_app.worker.files import FileStore
 from stream_app.worker.health import Telling
 from stream_app.worker.monitoring import Monitoring
 from stream_app.worker.noticing import Noticing
 from stream_app.worker.progress import STALL_S, Watchdog
-from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status, StatusFile, left_failing
 from stream_app.worker.supervision import Parts, sentences_only, watch_loop
 
@@ -76,7 +76,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
             if checked:
                 require(preflight(config, "worker"))
             config = in_recorded_order(prepare(config))
-        store = StateStore(config)
+        store = FileStore(config)
         _tidy(config)
         if decisions is not None:
             store.preset(read_lines(decisions, DECODER, REMEDY))

@@ -58,6 +58,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Those that were not: the dead letters have them."""
     judged_ms: int | None = None
     """Panes that end at or before it are judged, event time; None where JUDGE is not here."""
+    state_written: dict[str, int] = {}
+    """Bytes of state that this process has written, by stage."""
+    state_per_event: float | None = None
+    """Those of SCORE, by the events that it has taken in; None before the first."""
     set_aside: int = 0
     """Points that the sink will never take as they are, kept in the spool that the workers share."""
     spooled: int = 0

@@ -1,7 +1,7 @@
 """What JUDGE has told people already: nobody is told the same thing twice, however a worker ended.
 
 JUDGE is the only writer of its signals partition, and deterministic: what it says again after a crash it says with the
-same ids. So the end of that partition, behind what the snapshot knows of, is read before JUDGE goes on, and what stands
+same ids. So the end of that partition, behind what its head knows of, is read before JUDGE goes on, and what stands
 there is not sent once more.
 """
 
@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
-
 from schemas.intake import Refusal, header_map, take_in
 from stream_app.config import Config
-from stream_app.disk import write_durably
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.logs import look
@@ -22,44 +19,40 @@ from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import Consumer, ConsumerRecord, Fetched, Headers, Sent, TopicPartition
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import judge_signals
+from stream_app.worker.heads import Until
 
 log = logging.getLogger(__name__)
 
 IDS_MAX = 100_000
-"""Ids that are kept; JUDGE says a few things a week, and as many as this between two snapshots never."""
+"""Ids that are kept; JUDGE says a few things a week, and as many as this between two heads never."""
 
 _POLL_MS = 300
 _ID, _SOURCE = "ce_id", "ce_source"
 _ID_MAX = 200
 
 
-class _Until(msgspec.Struct):
-    """Up to where the snapshot beside it knows what was told: of which topic, and the offset."""
-
-    topic_id: str = ""
-    offset: int = 0
-
-
-_DECODER = msgspec.json.Decoder(_Until)
-
-
 class Told:
-    """The messages of JUDGE that the broker has, since the last snapshot.
+    """The messages of JUDGE that the broker has, since its head was last kept.
 
     Args:
         config: the stream, with the number of partials partitions that it really has.
+
+    Attributes:
+        until: up to where the partition is known, for the next head.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._source = f"/driftflow/{config.stream}/judge".encode()
         self._place = TopicPartition(config.topics.signals, judge_signals(config.topics.partitions))
-        self._path = config.path(config.state.dir) / "judge-0.told"
         self._ids: dict[bytes, None] = {}
-        self._until = self._kept = _Until()
+        self.until = Until()
 
-    def look(self) -> None:
+    def look(self, until: Until) -> None:
         """Read what the broker has; blocks.
+
+        Args:
+            until: what the head of JUDGE knows of.
 
         Raises:
             DriftflowError: it does not answer.
@@ -67,8 +60,7 @@ class Told:
         self._ids.clear()
         log_of_it = look(self._config, [self._place]).get(self._place)
         topic_id = log_of_it.topic_id if log_of_it else ""
-        kept = self._read()
-        self._until = self._kept = kept if kept.topic_id == topic_id else _Until(topic_id)
+        self.until = until if until.topic_id == topic_id else Until(topic_id)
         client = client_settings(self._config.kafka, self._config.root) | reading(self._config.kafka)
 
         def ask(consumer: Consumer) -> Fetched:
@@ -78,7 +70,7 @@ class Told:
             places = [tp for tp in partitions if tp.partition == self._place.partition]
             consumer.assign(places)
             for tp in places:
-                consumer.seek(tp, self._until.offset)
+                consumer.seek(tp, self.until.offset)
             for record in read_to_end(consumer, ask) if places else ():
                 self._note(record)
 
@@ -101,22 +93,7 @@ class Told:
     def took(self, sent: Sent) -> None:
         """The broker has taken a message, of whatever topic and partition."""
         if (sent.topic, sent.partition) == self._place:
-            self._until = _Until(self._until.topic_id, max(sent.offset + 1, self._until.offset))
-
-    def keep(self) -> None:
-        """Write down that the snapshot knows of all that was taken. Before this is written, more is read than has to
-        be. Raises DriftflowError where it cannot be written."""
-        if self._until != self._kept:
-            write_durably(self._path, msgspec.json.encode(self._until))
-            self._kept = self._until
-
-    def _read(self) -> _Until:
-        """What was written down; damaged, it means that all is read."""
-        try:
-            kept = _DECODER.decode(self._path.read_bytes())
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return _Until()
-        return kept if kept.offset >= 0 else _Until()
+            self.until = Until(self.until.topic_id, max(sent.offset + 1, self.until.offset))
 
 
 def _id_of(headers: Headers) -> bytes:

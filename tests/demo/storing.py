@@ -15,7 +15,7 @@ from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Point
 from stream_app.stages.score.state import COUNTERS
-from stream_app.worker.state import StateStore
+from stream_app.worker.files import FileStore
 from tests.stages.streams import config
 
 AT_REST: dict[str, Any] = {"lag": 0, "pending": 0, "unwatched": 0, "late_panes": 0}
@@ -70,7 +70,7 @@ def spool_one(config: Config) -> None:
 
 def activate(config: Config, partition: int, pane_start_ms: int, model_id: str) -> None:
     """A decision of a worker."""
-    StateStore(config).record(Activated(partition, pane_start_ms, model_id))
+    FileStore(config).record(Activated(partition, pane_start_ms, model_id))
 
 
 def rows(path: Path, table: str) -> int:

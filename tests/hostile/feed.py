@@ -16,8 +16,8 @@ from schemas.records import DeadLetter, ModelNotice
 from stream_app.stages.decisions import DECODER, encode
 from stream_app.stages.outputs import Outgoing
 from stream_app.worker.actions_feed import ActionsFeed
+from stream_app.worker.files import FileStore
 from stream_app.worker.models_feed import ModelsFeed
-from stream_app.worker.state import StateStore
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger, letter_of
 from tests.hostile.world import World
@@ -110,7 +110,7 @@ class Acts:
             letters[letter.offset] = letter
 
         with tempfile.TemporaryDirectory() as folder:
-            store = StateStore(msgspec.structs.replace(self._world.config, root=folder))
+            store = FileStore(msgspec.structs.replace(self._world.config, root=folder))
             feed = ActionsFeed(self._world.config, store, lambda: (), on_action, on_refused)
             messages = [*((case.value, case.headers) for case in cases), *((g.value, g.headers) for g in self._behind)]
             for offset, (value, headers) in enumerate(messages, self.first):

@@ -1,4 +1,4 @@
-"""A worker whose snapshot is damaged ends with a sentence, and goes on where it stood once the snapshot is restored."""
+"""A worker whose state is damaged ends with a sentence, and goes on where it stood once the file is restored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Harm = Callable[[Path], object]
     ],
     ids=["empty", "cut short", "of JUDGE"],
 )
-def test_a_damaged_snapshot_ends_the_worker_and_a_restored_one_is_gone_on_from(
+def test_a_damaged_head_ends_the_worker_and_a_restored_one_is_gone_on_from(
     make_stream: MakeStream, example: Path, name: str, harm: Harm
 ) -> None:
     stream = make_stream()
@@ -33,7 +33,7 @@ def test_a_damaged_snapshot_ends_the_worker_and_a_restored_one_is_gone_on_from(
     stream.start_worker()
     stream.wait_until_done()
     stream.stop()
-    path = stream.folder / "state" / f"{name}.snapshot"
+    path = stream.folder / "state" / f"{name}.head"
     whole = path.read_bytes()
     harm(path)
     damaged = path.read_bytes()

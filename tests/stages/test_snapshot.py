@@ -98,14 +98,14 @@ def test_alteration_is_noticed(at: int, flip: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=80))
 def test_anything_else_is_refused(blob: bytes) -> None:
-    for candidate in (blob, b"DFS6" + blob, pack(STATE) + blob + b"x"):
+    for candidate in (blob, b"DFS7" + blob, pack(STATE) + blob + b"x"):
         with pytest.raises(SnapshotError):
             unpack(candidate)
 
 
 def forged(body: bytes) -> bytes:
     """A body with a right checksum: what somebody who can write the file could make."""
-    return b"DFS6" + hashlib.sha256(body).digest() + body
+    return b"DFS7" + hashlib.sha256(body).digest() + body
 
 
 def array_body(dtype: str, shape: list[int], data: bytes, code: int = 1) -> bytes:

@@ -13,9 +13,12 @@ from stream_app.guard import Guard
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.worker.agents import Worker
-from stream_app.worker.state import StateStore
+from stream_app.worker.files import FileStore
 from stream_app.worker.supervision import Parts
 from tests.stages import streams
+from tests.stages.conftest import model
+
+__all__ = ["model"]
 
 
 @pytest.fixture
@@ -37,9 +40,9 @@ def partials(config: Config) -> TopicPartition:
 
 
 @pytest.fixture
-def store(config: Config) -> StateStore:
+def store(config: Config) -> FileStore:
     """Where snapshots and decisions are kept."""
-    return StateStore(config)
+    return FileStore(config)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @pytest.fixture
-def worker(config: Config, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Worker:
+def worker(config: Config, store: FileStore, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker with the first source and the first partials partition open, which trusts no key, and whose broker says
     nothing of its logs.
     """

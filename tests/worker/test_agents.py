@@ -23,8 +23,8 @@ from stream_app.stages.outputs import Outgoing, Outputs
 from stream_app.stages.snapshot import unpack
 from stream_app.stages.watch.state import WatchState
 from stream_app.worker.agents import Worker
+from stream_app.worker.files import FileStore
 from stream_app.worker.reports import Reports
-from stream_app.worker.state import StateStore
 from tests.stages import streams
 from tests.stages.streams import PANE
 from tests.worker.making import Stream, in_a_loop, notice, record
@@ -56,7 +56,7 @@ def arrive(worker: Worker, model_id: str) -> None:
 
 @in_a_loop
 async def test_a_batch_that_fails_ends_the_worker_and_nothing_after_it_is_saved(
-    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int], monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: FileStore, source: TopicPartition, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse() -> None:
         raise OSError("the producer is closed")
@@ -75,13 +75,13 @@ async def test_a_batch_that_fails_ends_the_worker_and_nothing_after_it_is_saved(
     with pytest.raises(DriftflowError, match="not whole any more"):
         await worker.checkpoint()
     await worker.revoked({source})
-    assert store.load("source-0") is None
+    assert store.take("source-0") is None
     assert not stream.acked
 
 
 @in_a_loop
 async def test_a_batch_is_acked_by_the_checkpoint_after_it(
-    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int]
+    worker: Worker, store: FileStore, source: TopicPartition, scored: list[int]
 ) -> None:
     stream = Stream(source, 3, 4)
     await worker.score(stream)
@@ -90,7 +90,7 @@ async def test_a_batch_is_acked_by_the_checkpoint_after_it(
     assert not stream.acked
     await worker.checkpoint()
     assert stream.acked == [3, 4]
-    assert store.load("source-0") is not None
+    assert store.take("source-0") is not None
     assert worker.status().pending == 0
 
 
@@ -196,7 +196,7 @@ def final_pane(tp: TopicPartition, model_id: str) -> list[Any]:
 
 @in_a_loop
 async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_nothing(
-    worker: Worker, store: StateStore, partials: TopicPartition, spool: Spool, sent: list[Any]
+    worker: Worker, store: FileStore, partials: TopicPartition, spool: Spool, sent: list[Any]
 ) -> None:
     worker.ready.set()
     store.record(Activated(1, 0, "elsewhere", "fused"))  # by another worker, just now
@@ -206,8 +206,11 @@ async def test_watch_takes_nothing_past_a_pane_whose_model_is_not_here_and_acks_
     await worker.checkpoint()  # a crash after it: the records come again, and nothing is done twice
     state = worker.pipeline.watch_states[0]
     assert (state.next_offset, stream.acked, len(spool)) == (3, [], 0)
-    saved = WatchState.from_state(worker.pipeline.config, unpack(store.load("watch-0") or b""))
+    kept = FileStore(worker.pipeline.config).take("watch-0")
+    assert kept is not None
+    saved = WatchState.from_state(worker.pipeline.config, unpack(kept.base))
     assert (saved.next_offset, saved.needed_models()) == (3, {"elsewhere"})
+    worker._store.take("watch-0")
     arrive(worker, "elsewhere")
     reference = World(d=len(streams.NUMERIC) - 2, k=len(streams.CATEGORIES), slices=1, panes=24).fitted[1]
     worker.pipeline.models.references["elsewhere"] = [reference, reference]
@@ -226,7 +229,7 @@ def marker(partition: int, pane_end_ms: int) -> PaneClosed:
 
 @in_a_loop
 async def test_watch_waits_for_a_source_partition_that_another_worker_scores_and_for_no_other(
-    worker: Worker, store: StateStore, partials: TopicPartition, sent: list[Any]
+    worker: Worker, store: FileStore, partials: TopicPartition, sent: list[Any]
 ) -> None:
     worker.ready.set()
     state, panes = worker.pipeline.watch_states[0], [(0, 1), (1, 1), (0, 2), (1, 2), (5, 2), (7, 2)]
@@ -246,7 +249,7 @@ async def test_watch_waits_for_a_source_partition_that_another_worker_scores_and
 
 @in_a_loop
 async def test_a_source_partition_is_waited_for_as_soon_as_it_is_here_or_another_worker_says_so(
-    worker: Worker, store: StateStore, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: FileStore, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room: list[set[int]] = []
 
@@ -283,7 +286,7 @@ async def test_a_partials_partition_that_came_later_is_said_once_and_takes_nothi
 
 @in_a_loop
 async def test_a_worker_goes_on_where_another_one_has_saved(
-    worker: Worker, store: StateStore, source: TopicPartition, scored: list[int]
+    worker: Worker, store: FileStore, source: TopicPartition, scored: list[int]
 ) -> None:
     worker.pipeline.score_states[0].counters["received"] = 7
     await worker.score(Stream(source, 3))
@@ -299,7 +302,7 @@ async def test_a_worker_goes_on_where_another_one_has_saved(
 
 
 @in_a_loop
-async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: StateStore, spool: Any) -> None:
+async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: FileStore, spool: Any) -> None:
     model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
     worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
     await worker.modelling.take_model(notice("c", "refused"), None, False)
@@ -316,7 +319,7 @@ async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, stor
 
 @in_a_loop
 async def test_an_older_model_is_available_and_does_not_take_over(
-    worker: Worker, store: StateStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: FileStore, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.pipeline.models, "add", lambda density: arrive(worker, density.model_id))
     worker.ready.set()
@@ -337,7 +340,7 @@ async def test_an_answer_that_an_earlier_model_gives_is_no_row_among_the_models(
 
 @in_a_loop
 async def test_a_notice_that_is_refused_is_reported_once_the_broker_has_its_dead_letter(
-    worker: Worker, store: StateStore, sent: list[Any]
+    worker: Worker, store: FileStore, sent: list[Any]
 ) -> None:
     config = worker.pipeline.config
     reports, models = Reports(config, *MODELS), TopicPartition(config.topics.models, 0)

@@ -13,15 +13,15 @@ from stream_app.kafka.types import TopicPartition
 from stream_app.stages.decisions import Activated, PassedOver
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.deciding import Decider
+from stream_app.worker.files import FileStore
 from stream_app.worker.progress import Progress
-from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status, StatusFile
 
 
 class Rig:
     """A decider of one source and one partials partition, and what it has written down."""
 
-    def __init__(self, config: Config, store: StateStore) -> None:
+    def __init__(self, config: Config, store: FileStore) -> None:
         self.config, self.store = config, store
         self.pipeline = Pipeline(config, 2, store.decisions())
         self.pipeline.open_score(0)
@@ -51,7 +51,7 @@ class Rig:
 
 
 @pytest.fixture
-def rig(config: Config, store: StateStore) -> Rig:
+def rig(config: Config, store: FileStore) -> Rig:
     return Rig(config, store)
 
 
@@ -115,7 +115,7 @@ def test_a_source_that_has_closed_a_pane_meanwhile_is_not_idle(
 
 
 def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
-    config: Config, store: StateStore
+    config: Config, store: FileStore
 ) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
@@ -128,7 +128,7 @@ def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
     assert rig.activated == ["old", "new"]
 
 
-def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: StateStore) -> None:
+def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: FileStore) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
     rig.decider.gained(rig.source)

@@ -14,8 +14,8 @@ from stream_app.errors import DriftflowError
 from stream_app.guard import Guard
 from stream_app.stages.score.first_events import FieldsMissing, FirstEvents
 from stream_app.worker import first_events
+from stream_app.worker.files import FileStore
 from stream_app.worker.first_events import PART, judge_first, judged_path
-from stream_app.worker.state import StateStore
 from stream_app.worker.supervision import Parts
 from tests.stages.streams import event
 from tests.worker.making import in_a_loop
@@ -25,7 +25,7 @@ GOOD, BAD = event(1, 1), b'{"t":1,"X":0.5}'
 
 
 @pytest.fixture
-def parts(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> Parts:
+def parts(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> Parts:
     """Of a worker that has its folder and does not wait long."""
     monkeypatch.setattr(first_events, "_PAUSE_S", 0.001)
     return Parts(Guard(8.0))

@@ -20,7 +20,7 @@ from stream_app.stages.decisions import Acted, Activated
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.snapshot import unpack
 from stream_app.worker.agents import Worker
-from stream_app.worker.state import StateStore
+from stream_app.worker.files import FileStore
 from tests.stages.streams import PANE
 from tests.worker.making import Stream, in_a_loop, record
 
@@ -43,7 +43,7 @@ def judging(worker: Worker, evidence: TopicPartition, monkeypatch: pytest.Monkey
         return done
 
     monkeypatch.setattr(worker._outbox, "_send", send)
-    monkeypatch.setattr(worker._outbox.told, "look", lambda: None)
+    monkeypatch.setattr(worker._outbox.told, "look", lambda until: None)
     worker.sent = sent  # type: ignore[attr-defined]
     worker.pipeline.open_judge()
     worker.ready.set()
@@ -70,7 +70,7 @@ def action(name: str = "a", verb: str = "mark") -> Action:
 
 @in_a_loop
 async def test_evidence_is_judged_saved_and_acked(
-    judging: Worker, store: StateStore, evidence: TopicPartition, config: Config
+    judging: Worker, store: FileStore, evidence: TopicPartition, config: Config
 ) -> None:
     stream = closing(evidence, PANE, 2 * PANE)
     await judging.judging.agent(stream)
@@ -78,7 +78,9 @@ async def test_evidence_is_judged_saved_and_acked(
     assert not stream.acked
     await judging.checkpoint()
     assert stream.acked == [3]
-    saved = unpack(store.load("judge-0") or b"")
+    kept = store.take("judge-0")
+    assert kept is not None
+    saved = unpack(kept.base)
     assert (saved["next_offset"], saved["final_ms"]) == (4, 2 * PANE)
     assert judging.status().taken["evidence"] == 4
 
@@ -117,7 +119,7 @@ async def test_evidence_on_another_partition_is_a_dead_letter_and_done_with(
 
 @in_a_loop
 async def test_evidence_that_names_a_model_of_which_no_decision_tells_is_refused(
-    judging: Worker, store: StateStore, evidence: TopicPartition, caplog: pytest.LogCaptureFixture
+    judging: Worker, store: FileStore, evidence: TopicPartition, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its sender would have written it down before: JUDGE would wait for it for ever."""
     store.record(Activated(0, 0, "elsewhere", "fused"))  # by another worker, just now
@@ -162,7 +164,7 @@ async def test_a_pane_that_has_waited_for_a_model_is_judged_when_it_is_here(
 
 @in_a_loop
 async def test_an_action_is_written_down_once_and_taken_in_at_once(
-    judging: Worker, store: StateStore, evidence: TopicPartition
+    judging: Worker, store: FileStore, evidence: TopicPartition
 ) -> None:
     await judging.judging.agent(closing(evidence, PANE))
     assert await judging.judging.take_action(7, action())
@@ -177,7 +179,7 @@ async def test_an_action_is_written_down_once_and_taken_in_at_once(
 
 @in_a_loop
 async def test_an_action_of_a_topic_that_was_made_anew_counts_with_a_number_of_its_own(
-    judging: Worker, store: StateStore
+    judging: Worker, store: FileStore
 ) -> None:
     for offset, name in ((7, "a"), (0, "b"), (1, "a"), (2, "c")):
         await judging.judging.take_action(offset, action(name))
@@ -187,7 +189,7 @@ async def test_an_action_of_a_topic_that_was_made_anew_counts_with_a_number_of_i
 
 @in_a_loop
 async def test_an_action_waits_until_what_a_killed_worker_may_have_judged_is_behind(
-    judging: Worker, store: StateStore, evidence: TopicPartition
+    judging: Worker, store: FileStore, evidence: TopicPartition
 ) -> None:
     """It would be told otherwise than it was told."""
     judging._decider.gained(evidence)
@@ -204,7 +206,7 @@ async def test_an_action_waits_until_what_a_killed_worker_may_have_judged_is_beh
 
 @in_a_loop
 async def test_an_action_waits_for_the_models_of_panes_that_may_have_been_judged(
-    judging: Worker, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    judging: Worker, store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = {"elsewhere"}
     monkeypatch.setattr(judging.pipeline, "missing_for_judge", lambda: missing)
@@ -218,7 +220,7 @@ async def test_an_action_waits_for_the_models_of_panes_that_may_have_been_judged
 
 @in_a_loop
 async def test_an_action_that_waits_is_left_alone_where_the_evidence_goes_to_another_worker(
-    judging: Worker, store: StateStore, evidence: TopicPartition
+    judging: Worker, store: FileStore, evidence: TopicPartition
 ) -> None:
     judging._decider.gained(evidence)
     waiting = asyncio.ensure_future(judging.judging.take_action(0, action()))
@@ -230,7 +232,7 @@ async def test_an_action_that_waits_is_left_alone_where_the_evidence_goes_to_ano
 
 @in_a_loop
 async def test_what_was_decided_before_a_crash_takes_effect_after_it_at_its_time(
-    judging: Worker, store: StateStore, evidence: TopicPartition, monkeypatch: pytest.MonkeyPatch
+    judging: Worker, store: FileStore, evidence: TopicPartition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await judging.judging.agent(closing(evidence, PANE))
     await judging.judging.take_action(7, action())
@@ -248,7 +250,7 @@ async def test_what_was_decided_before_a_crash_takes_effect_after_it_at_its_time
 
 @in_a_loop
 async def test_a_replay_takes_in_what_its_decisions_say(
-    config: Config, judging: Worker, store: StateStore, monkeypatch: pytest.MonkeyPatch
+    config: Config, judging: Worker, store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judging.pipeline.make_decisions = False
     monkeypatch.setattr(judging.pipeline, "apply", lambda decision: pytest.fail("it makes none of its own"))

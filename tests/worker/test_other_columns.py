@@ -20,9 +20,9 @@ from stream_app.kafka.shape import in_recorded_order, record_shape
 from stream_app.models.keys import signing_key
 from stream_app.stages.decisions import Activated
 from stream_app.stages.outputs import Outgoing
+from stream_app.worker.files import FileStore
 from stream_app.worker.models_feed import ModelsFeed
 from stream_app.worker.reports import Reports
-from stream_app.worker.state import StateStore
 from tests.models.streams import config_in, density
 from tests.worker.making import in_a_loop, notice, notice_record
 from tests.worker.test_models_feed import MODELS
@@ -89,12 +89,12 @@ def with_columns(config: Config, *numeric: str) -> Config:
 
 def test_a_state_is_read_on_where_the_configuration_has_its_columns_in_another_order(config: Config) -> None:
     record_shape(config)
-    StateStore(config).record(Activated(0, 0, "m", "fused"))
+    FileStore(config).record(Activated(0, 0, "m", "fused"))
     moved = with_columns(config, *reversed(config.event.numeric))
     assert in_recorded_order(moved) == config
-    assert StateStore(in_recorded_order(moved)).decisions()
+    assert FileStore(in_recorded_order(moved)).decisions()
     with pytest.raises(SnapshotError, match="holds the state of another configuration"):
-        StateStore(in_recorded_order(with_columns(config, "x", "other", "v")))
+        FileStore(in_recorded_order(with_columns(config, "x", "other", "v")))
 
 
 def test_where_nothing_is_written_down_the_order_is_that_of_the_configuration(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""A snapshot never says more than what the broker has acknowledged."""
+"""What is kept of a partition never says more than what the broker has acknowledged."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ class Rig:
         self.pending: list[asyncio.Future[Any]] = []
         self.sent: list[tuple[Any, ...]] = []
         self.done: list[str] = []
-        partitions: Any = SimpleNamespace(save=lambda tp: self.done.append(f"saved {tp.topic}/{tp.partition}"))
+        partitions: Any = SimpleNamespace(save=self._save)
         self.outbox = Outbox(self._send, config.topics, spool, partitions, KEY, Told(config))
+
+    def _save(self, tp: TopicPartition, told: Any, last: bool, at: Any) -> None:
+        self.done.append(f"saved {tp.topic}/{tp.partition}")
 
     async def _send(self, topic: str, key: Any, value: Any, *, partition: Any, headers: Any) -> asyncio.Future[Any]:
         self.sent.append((topic, key, value, partition, headers))

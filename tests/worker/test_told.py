@@ -1,4 +1,4 @@
-"""What JUDGE has told people is told once, whatever of it a snapshot does not know."""
+"""What JUDGE has told people is told once, whatever of it a head does not know."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from stream_app.kafka.topics import ensure_topics
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import judge_signals
 from stream_app.worker import told as room
+from stream_app.worker.heads import NOTHING_TOLD, Until
 from stream_app.worker.told import Told
 from tests.trainer.asking import ask
 from tests.worker.making import make_config
@@ -28,7 +29,6 @@ Names = Callable[[str], str]
 def config(broker: tuple[str, str], unique: Names, tmp_path: Path) -> Config:
     """A stream whose topics are there."""
     made = msgspec.structs.replace(make_config(broker[1], unique("told"), partitions=1), root=str(tmp_path))
-    (tmp_path / "state").mkdir()
     ensure_topics(made)
     return made
 
@@ -50,10 +50,10 @@ def write(config: Config, *messages: Outgoing) -> Any:
         return pending.get(timeout=30)
 
 
-def found(config: Config, *numbers: int) -> list[int]:
-    """Which of them a worker that takes over finds told."""
+def found(config: Config, *numbers: int, until: Until = NOTHING_TOLD) -> list[int]:
+    """Which of them a worker that takes over finds told, with a head that knows of what is below an offset."""
     told = Told(config)
-    told.look()
+    told.look(until)
     return [number for number in numbers if told.is_told(said(config, number))]
 
 
@@ -62,19 +62,17 @@ def test_what_the_broker_has_is_not_told_again(config: Config) -> None:
     write(config, said(config, 1), said(config, 2))
     assert found(config, 1, 2, 3) == [1, 2]
     told = Told(config)
-    told.look()
+    told.look(NOTHING_TOLD)
     assert not told.is_told(said(config, 1, role="dead_letters")), "dead letters may come twice"
     assert not told.is_told(Outgoing("signals", 0, b"k", b"", said(config, 1).headers)), "of SCORE"
 
 
-def test_only_what_the_snapshot_does_not_know_of_is_read(config: Config) -> None:
+def test_only_what_the_head_does_not_know_of_is_read(config: Config) -> None:
     told = Told(config)
-    told.look()
+    told.look(NOTHING_TOLD)
     told.took(write(config, said(config, 1)))
-    told.keep()
     write(config, said(config, 2))
-    assert found(config, 1, 2) == [2]
-    (Path(config.root) / "state" / "judge-0.told").write_bytes(b"garbage")
+    assert found(config, 1, 2, until=told.until) == [2]
     assert found(config, 1, 2) == [1, 2], "as far back as needed"
 
 
@@ -93,9 +91,7 @@ def test_what_others_have_written_keeps_nothing_back(config: Config) -> None:
 
 def test_a_topic_that_was_made_anew_is_read_from_its_start(config: Config) -> None:
     write(config, said(config, 1))
-    kept = {"topic_id": "5d6e0c3a-0000-4000-8000-000000000000", "offset": 5}
-    (Path(config.root) / "state" / "judge-0.told").write_bytes(msgspec.json.encode(kept))
-    assert found(config, 1, 7) == [1]
+    assert found(config, 1, 7, until=Until("5d6e0c3a-0000-4000-8000-000000000000", 5)) == [1]
 
 
 def test_of_many_ids_the_latest_are_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +100,8 @@ def test_of_many_ids_the_latest_are_kept(config: Config, monkeypatch: pytest.Mon
     assert found(config, 0, 1, 2, 3) == [2, 3]
 
 
-def test_nothing_is_written_down_while_nothing_is_told(config: Config) -> None:
+def test_what_others_are_told_is_no_matter_of_it(config: Config) -> None:
     told = Told(config)
-    told.look()
+    told.look(NOTHING_TOLD)
     told.took(SimpleNamespace(topic=config.topics.signals, partition=0, offset=9))
-    told.keep()
-    assert not (Path(config.root) / "state" / "judge-0.told").exists()
+    assert told.until.offset == 0

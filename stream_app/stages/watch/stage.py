@@ -146,11 +146,18 @@ class WatchStage:
             if others:
                 state.pending[pane_start] = others
 
+    def is_settled(self, state: WatchState) -> bool:
+        """Whether no pane waits that every source partition has closed: for a model, or because it was too much."""
+        return next(self._due(state, self._closed_ms(state)), None) is None
+
+    def _closed_ms(self, state: WatchState) -> int:
+        return min((state.reached_ms(source) for source in state.closed_ms), default=0)
+
     def _finalise(self, state: WatchState, finals: FinalPanes, references: References) -> bool:
         """Finalise every pane that all source partitions have closed or been passed over in, oldest first. False where
         one was scored by a model that is not here yet, or is too many: it waits, and those after it.
         """
-        closed_ms = min((state.reached_ms(source) for source in state.closed_ms), default=0)
+        closed_ms = self._closed_ms(state)
         for start, gone_through in self._due(state, closed_ms):
             end = start + self._pane_ms
             blocks = [block for _, block in sorted(state.pending.get(start, {}).items())]
