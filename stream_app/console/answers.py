@@ -152,7 +152,7 @@ class Store:
         try:
             with open_store(self.path) as link:
                 return question(Points(link, self.stream))
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last: an error of SQLite that is no text
             reason = f"cannot be read: {self._fault() or error}" if os.path.lexists(self.path) else "does not exist yet"
             raise NotReadableError(f"{self.path} {reason}") from error
 

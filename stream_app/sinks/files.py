@@ -48,6 +48,8 @@ def sentences(path: Path, done: str, setting: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeDecodeError as error:  # in place of an error of SQLite that names what is damaged, byte by byte
+        raise SinkError(f"{path} cannot be {done}: it is malformed; {_DAMAGED.format(setting=setting)}") from error
     except (sqlite3.Error, OSError) as error:
         remedy = _remedy(error).format(setting=setting)
         raise SinkError(f"{path} cannot be {done}: {error}; {remedy}") from error

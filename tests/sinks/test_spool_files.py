@@ -101,6 +101,20 @@ def test_a_file_that_is_no_database_says_what_to_do(tmp_path: Path, opener: Open
 
 
 @OPENERS
+def test_damage_that_sqlite_cannot_put_into_words_says_what_to_do(tmp_path: Path, opener: Opened) -> None:
+    """It would name the table, whose name is no text."""
+    path = tmp_path / "f.sqlite"
+    opener(path).close()  # type: ignore[attr-defined]
+    path.write_bytes(
+        path.read_bytes()
+        .replace(b"tablepointspoints", b"table\xb1\xb1\xb1\xb1\xb1\xb1points")
+        .replace(b"CREATE", b"\xb1\xb1EATE")
+    )
+    with pytest.raises(SinkError, match=r"f\.sqlite cannot be .*malformed.* move that file away"):
+        opener(path)
+
+
+@OPENERS
 def test_a_folder_in_its_place_is_a_sentence(tmp_path: Path, opener: Opened) -> None:
     (tmp_path / "f.sqlite").mkdir()
     with pytest.raises(SinkError, match=r"f\.sqlite cannot be opened"):
