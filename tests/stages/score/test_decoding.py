@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from stream_app.config import EventConfig, parse
 from stream_app.stages.batches import RawBatch
 from stream_app.stages.score.checks import check_decoder
-from stream_app.stages.score.decoding import DECODERS, Decoder
+from stream_app.stages.score.decoding import DECODERS
 from stream_app.stages.score.rejects import Undecodable
-from tests.stages.score.bodies import slices_of
+from tests.stages.score.bodies import decoded_both_ways, slices_of
 
 CONFIG = {
     "stream": "s",
@@ -37,7 +37,7 @@ CONFIG = {
 def decode(*bodies: bytes | None, **event: object):  # type: ignore[no-untyped-def]
     config = parse({**CONFIG, "event": {**CONFIG["event"], **event}})  # type: ignore[dict-item]
     raw = RawBatch("e", 3, np.arange(100, 100 + len(bodies), dtype=np.int64), list(bodies))
-    return Decoder(config).decode(raw)
+    return decoded_both_ways(config, raw)
 
 
 GOOD = {"at": "2013-03-01 00:00:00", "station": "Dongsi", "PM2.5": 9, "TEMP": -0.5, "wd": "NNW", "id": 7}

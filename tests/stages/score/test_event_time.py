@@ -19,6 +19,7 @@ from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.readings import LocalTimes
 from stream_app.stages.score.screening import screen
 from stream_app.stages.score.timing import Timing
+from tests.stages.score.bodies import decoded_both_ways
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Beirut", "Europe/Dublin")
 
@@ -37,7 +38,7 @@ def stream(zone: str, **event: object) -> Config:
 def decoded(config: Config, texts: Sequence[str]) -> tuple[EventBatch, RawBatch]:
     values = [json.dumps({"at": text, "x": 1}).encode() for text in texts]
     raw = RawBatch("e", 0, np.arange(len(values), dtype=np.int64), list(values))
-    return Decoder(config).decode(raw)[0], raw
+    return decoded_both_ways(config, raw)[0], raw
 
 
 def local(times_ms: Sequence[int], zone: str) -> list[str]:
