@@ -21,16 +21,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from flowlib.ladder import Ladders
 from flowlib.margins import Margins
 from flowlib.pooling import Tails, rarities
-from flowlib.table import Bools, Floats, Ints, Objects, Singles
+from flowlib.table import Bools, Coded, Floats, Ints, Objects, Singles
 from flowlib.ties import MIDDLE
 
 PIT_BINS = 20
@@ -140,9 +141,18 @@ class Calibration:
         """``(n,)`` ≥ 0, larger is stranger; raises ValueError on a value that is not finite."""
         if not (np.isfinite(log_prob).all() and np.isfinite(distance).all()):
             raise ValueError("p-values need finite log-likelihoods and distances")
-        return np.asarray(np.hypot(_rarity(-log_prob, self.nll), _rarity(distance, self.distance)), dtype=np.float64)
+        nll, distance = self._nll.of(-log_prob), self._distance.of(distance)
+        return np.asarray(np.hypot(nll, distance), dtype=np.float64)
 
-    def p_values(self, surprise: Floats, slices: Objects, draw: Draw | None = None) -> tuple[Floats, Bools]:
+    @cached_property
+    def _nll(self) -> _Rarities:
+        return _Rarities.among(self.nll)
+
+    @cached_property
+    def _distance(self) -> _Rarities:
+        return _Rarities.among(self.distance)
+
+    def p_values(self, surprise: Floats, slices: Objects | Coded, draw: Draw | None = None) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` of surprises, monotone in them, and where all rows together say more than the slice's own
         ``(n,)``; ties are drawn where ``draw`` is given, else their middle is taken.
         """
@@ -157,20 +167,26 @@ class Calibration:
     def _rarity(self, surprise: Floats, draw: Draw | None) -> Floats:
         """``(n,)`` minus the logarithm of the p-value among all rows, growing on beyond the largest of them."""
         n, scores = len(self.scores), self.scores
-        below = np.searchsorted(scores, surprise, side="left")
-        rarity = self._rarities[n - below]
+        below = self._places.below(surprise[:, None])[:, 0]
+        rarity = self._rarities[below]
         tied = np.flatnonzero(scores[np.minimum(below, n - 1)] == surprise)
         if len(tied):
             above = n - np.searchsorted(scores, surprise[tied], side="right")
             among = 0.5 if draw is None else draw(tied)
             rarity[tied] = -np.log((1 + above + among * (n - below[tied] - above)) / (n + 1))
-        return np.asarray(rarity + np.maximum(surprise - scores[-1], 0.0) / self._scale)
+        beyond = np.flatnonzero(below == n)
+        rarity[beyond] += (surprise[beyond] - scores[-1]) / self._scale
+        return np.asarray(rarity)
+
+    @cached_property
+    def _places(self) -> Ladders:
+        return Ladders(self.scores[None])
 
     @cached_property
     def _rarities(self) -> Floats:
-        """``(n + 1,)`` by the number of reference rows above."""
+        """``(n + 1,)`` by the number of reference rows below."""
         n = len(self.scores)
-        return -np.log(np.arange(1, n + 2) / (n + 1))
+        return -np.log(np.arange(n + 1, 0, -1) / (n + 1))
 
     @cached_property
     def _scale(self) -> float:
@@ -310,6 +326,27 @@ def _rarity(values: Floats, reference: Floats) -> Floats:
     return np.asarray(np.log1p(excess) - np.log((1 + above) / (n + 1)), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class _Rarities:
+    """:func:`_rarity` of any values among the same ones."""
+
+    reference: Floats
+    places: Ladders
+    by_place: Floats
+
+    @classmethod
+    def among(cls, reference: Floats) -> _Rarities:
+        n = len(reference)
+        return cls(reference, Ladders(reference[None]), 0.0 - np.log(np.arange(n + 1, 0, -1) / (n + 1)))
+
+    def of(self, values: Floats) -> Floats:
+        places = self.places.upto(values[:, None])[:, 0]
+        rarity = self.by_place[places]
+        beyond = np.flatnonzero(places == len(self.reference))
+        rarity[beyond] = _rarity(values[beyond], self.reference)
+        return rarity
+
+
 def _own_rarity(values: Floats, reference: Floats) -> Floats:
     """Rarity of the reference rows themselves; the largest is measured against the others, as a new row would be."""
     rarity = _rarity(values, reference)
@@ -325,7 +362,35 @@ def pit_of(z: Singles) -> Singles:
     return np.asarray(ndtr(z.astype(np.float64)), dtype=np.float32)
 
 
+@cache
+def pit_edges() -> Singles:
+    """``(19,)`` the largest base coordinate of each bin of a PIT histogram but the last."""
+    first, last = (_in_order(np.full(PIT_BINS - 1, end, dtype=np.float32)) for end in (-8.0, 8.0))
+    wanted = np.arange(1, PIT_BINS)
+    while (last - first > 1).any():
+        middle = (first + last) // 2
+        is_there = _bins(pit_of(_of_order(middle))) >= wanted
+        first, last = np.where(is_there, first, middle), np.where(is_there, middle, last)
+    return _of_order(first)
+
+
+def _in_order(values: Singles) -> Ints:
+    """Whole numbers in the order of the values, without one between those of neighbours."""
+    bits = values.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFF_FFFF), bits)
+
+
+def _of_order(numbers: Ints) -> Singles:
+    """Inverse of :func:`_in_order`."""
+    bits = np.where(numbers < 0, -numbers | 0x8000_0000, numbers)
+    return bits.astype(np.uint32).view(np.float32)
+
+
+def _bins(pit: Singles) -> Ints:
+    return np.clip((pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
+
+
 def pit_histogram(pit: Singles, missing: Bools) -> Ints:
     """``(d, 20)`` counts of present values."""
-    bins = np.clip((pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1)
+    bins = _bins(pit)
     return np.stack([np.bincount(bins[~missing[:, j], j], minlength=PIT_BINS) for j in range(pit.shape[1])])

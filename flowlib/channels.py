@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from flowlib.calibration import pit_edges
+from flowlib.ladder import Ladders
 from flowlib.table import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:
@@ -75,10 +78,11 @@ class StepMap:
 
     def of(self, values: Singles) -> Ints:
         """Scores ``(n, c)`` of values without NaN."""
-        out = np.empty(values.shape, dtype=np.int64)
-        for j, (edges, codes) in enumerate(zip(self.edges, self.codes, strict=True)):
-            out[:, j] = codes[np.searchsorted(edges, values[:, j], side="left")]
-        return out
+        return _looked_up(self.codes, self._ladders.below(values))
+
+    @cached_property
+    def _ladders(self) -> Ladders:
+        return Ladders(self.edges)
 
     @property
     def varies(self) -> Bools:
@@ -107,11 +111,13 @@ class EventScores:
         base: ``(n, d + 1)`` int64, of each base coordinate (a column given the others), and of the surprise.
         present: ``(n, d)`` bool.
         group: ``(n, k)`` int64 in 0..8, of each categorical value.
+        pit: ``(n, d)`` int64, the bin of each base coordinate in a PIT histogram.
     """
 
     base: Ints
     present: Bools
     group: Ints
+    pit: Ints
 
 
 @dataclass(frozen=True)
@@ -148,14 +154,37 @@ class Channels:
     def of(self, scores: Scores) -> EventScores:
         """Scores of events."""
         present = ~scores.missing & scores.scorable[:, None]
-        base = self.base.of(_with_surprise(scores))
-        base[:, :-1] *= present
-        base[:, -1] *= scores.scorable
+        ladders, codes, bins = self._joint
+        place = ladders.below(_with_surprise(scores))
+        base, pit = _looked_up(codes, place), _looked_up(bins, place[:, :-1])
+        if not present.all():
+            base[:, :-1] *= present
+            base[:, -1] *= scores.scorable
         columns = range(scores.levels.shape[1])
         group = [self.groups[k][scores.levels[:, k]] for k in columns]
         return EventScores(
-            base, present, np.stack(group, axis=1) if group else np.zeros((len(present), 0), dtype=np.int64)
+            base, present, np.stack(group, axis=1) if group else np.zeros((len(present), 0), dtype=np.int64), pit
         )
+
+    @cached_property
+    def _joint(self) -> tuple[Ladders, Ints, Ints]:
+        """The edges of the steps and those of PIT histograms in one, as both are looked for in the same coordinates;
+        the score ``(d + 1, b + 1)`` and the bin ``(d, b + 1)`` between them.
+        """
+        steps = [edges[np.isfinite(edges)] for edges in self.base.edges]
+        joint = [np.union1d(edges, pit_edges()) for edges in steps[:-1]] + steps[-1:]
+        width = max(len(edges) for edges in joint)
+        codes = np.zeros((len(joint), width + 1), dtype=np.int64)
+        bins = np.zeros((len(joint) - 1, width + 1), dtype=np.int64)
+        for j, edges in enumerate(joint):
+            codes[j, 0], codes[j, 1 : len(edges) + 1] = (
+                self.base.codes[j, 0],
+                self.base.codes[j, steps[j].searchsorted(edges, "right")],
+            )
+        for j, edges in enumerate(joint[:-1]):
+            bins[j, 1 : len(edges) + 1] = pit_edges().searchsorted(edges, "right")
+        padded = [np.pad(edges, (0, width - len(edges)), constant_values=np.inf) for edges in joint]
+        return Ladders(np.stack(padded).astype(np.float32)), codes, bins
 
     def products(self, base: Ints) -> Ints:
         """``(n, p)`` products of the base scores ``(n, d + 1)`` of each pair."""
@@ -196,6 +225,12 @@ class Channels:
 
 
 _PADDING = 3.0e38
+
+
+def _looked_up(table: npt.NDArray[Any], places: npt.NDArray[np.int32]) -> Ints:
+    """``(n, c)`` int64: of each column's row ``(c, m)`` of a table what stands at places ``(n, c)``."""
+    c, m = table.shape
+    return np.asarray(table.astype(np.int64, copy=False).ravel()[places + np.arange(0, c * m, m)])
 
 
 def _padded(edges: Singles) -> Singles:

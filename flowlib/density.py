@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,6 @@ class Scores:
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         features: ``(n, d)`` float32, columns in feature space; 0 where missing.
         levels: ``(n, k)`` int64 codes of the categories.
-        pit: ``(n, d)`` float32, Φ(z).
         distance: ``(n,)`` ≥ 0; see :mod:`flowlib.calibration`.
         surprise: ``(n,)`` ≥ 0, log_prob and distance joined.
         p_value: ``(n,)`` in (0, 1], of the surprise.
@@ -52,13 +52,17 @@ class Scores:
     z: Singles
     features: Singles
     levels: Ints
-    pit: Singles
     distance: Floats
     surprise: Floats
     p_value: Floats
     pooled: Bools
     scorable: Bools
     missing: Bools
+
+    @cached_property
+    def pit(self) -> Singles:
+        """``(n, d)`` float32, Φ(z)."""
+        return pit_of(self.z)
 
 
 @dataclass(frozen=True)
@@ -186,20 +190,12 @@ class Density:
         surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
         surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
         among = _draw(table, np.flatnonzero(ok), self.calibration.key)
-        p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], table.slices[ok], among)
+        slices = table.slices if table.coded is None else table.coded
+        p[ok], pooled[ok] = self.calibration.p_values(
+            surprise[ok], slices[ok] if isinstance(slices, np.ndarray) else slices.take(ok), among
+        )
         return Scores(
-            raw.log_prob,
-            raw.parts,
-            raw.z,
-            raw.features,
-            raw.levels,
-            pit_of(raw.z),
-            raw.distance,
-            surprise,
-            p,
-            pooled,
-            ok,
-            raw.missing,
+            raw.log_prob, raw.parts, raw.z, raw.features, raw.levels, raw.distance, surprise, p, pooled, ok, raw.missing
         )
 
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:

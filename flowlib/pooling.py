@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowlib.table import Floats, Ints, Objects, Singles
+from flowlib.table import Coded, Floats, Ints, Objects, Singles
 
 LEVELS = 16
 """Hazards of a slice: one for each halving of its tail, the last one from 2⁻¹⁵ on without end."""
@@ -114,9 +114,11 @@ class Tails:
         widths = _STEP / self._hazard[:, :-1]
         return np.concatenate([np.zeros((len(widths), 1)), np.cumsum(widths, axis=1)], axis=1)
 
-    def codes(self, slices: Objects) -> Ints:
+    def codes(self, slices: Objects | Coded) -> Ints:
         """``(n,)`` codes for :meth:`rarity`; 0 is all together."""
         codes = self._codes
+        if isinstance(slices, Coded):
+            return np.array([codes.get(name, 0) for name in slices.names], dtype=np.int64)[slices.codes]
         return np.array([codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
 
     def rarity(self, rarity: Floats, codes: Ints) -> Floats:

@@ -90,6 +90,7 @@ class Table:
         slices: ``(n,)`` object, the slice each row is calibrated in.
         time_ms: ``(n,)`` int64, event time since the epoch.
         others: ``(n, s)`` object, the slice of each row in other slicings; None for none.
+        coded: ``slices`` as numbers, where they are known as such; None elsewhere.
 
     >>> rows = Table.of([[1.0, 20.5], [float("nan"), 19.0]], categories=[["north"], [None]])
     >>> len(rows), rows.numeric.dtype, rows.categories[0].tolist(), rows.slices.tolist()
@@ -101,6 +102,7 @@ class Table:
     slices: Objects
     time_ms: Ints
     others: Objects | None = None
+    coded: Coded | None = None
 
     @classmethod
     def of(cls, numeric: Any, categories: Any = None, slices: Any = None, time_ms: Any = None) -> Table:
@@ -133,14 +135,15 @@ class Table:
 
     def take(self, rows: Bools | Ints) -> Table:
         """The chosen rows (mask or indices), in order."""
-        others = None if self.others is None else self.others[rows]
-        return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows], others)
+        others, coded = None if self.others is None else self.others[rows], self.coded and self.coded.take(rows)
+        return Table(self.numeric[rows], self.categories[rows], self.slices[rows], self.time_ms[rows], others, coded)
 
     def span(self, start: int, end: int) -> Table:
         """Rows ``[start, end)``, without a copy."""
         part = slice(start, end)
         others = None if self.others is None else self.others[part]
-        return Table(self.numeric[part], self.categories[part], self.slices[part], self.time_ms[part], others)
+        coded = self.coded and Coded(self.coded.codes[part], self.coded.names)
+        return Table(self.numeric[part], self.categories[part], self.slices[part], self.time_ms[part], others, coded)
 
     def in_slicing(self, number: int) -> Objects:
         """Slices ``(n,)`` of the first slicing (0) or of one of the others."""

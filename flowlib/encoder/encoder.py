@@ -25,7 +25,7 @@ from flowlib.encoder.findings import Finding, findings, many_levels, resolution,
 from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows.base import HALF_LOG_TWO_PI
-from flowlib.table import Floats, Ints, Objects, Singles, Table
+from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 _CHUNK_VALUES = 32_768
 """Values encoded at a time: larger intermediate arrays cost more in allocation than they save in calls."""
@@ -152,22 +152,17 @@ class Encoder:
 
     def _encode(self, table: Table) -> Encoded:
         missing = np.isnan(table.numeric)
-        finite = np.isfinite(table.numeric)
-        value, slope = self._map(np.where(finite, table.numeric, 0.0))
-        scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
-        unused = missing | ~scorable[:, None]
-        value = np.where(unused, 0.0, value)
+        value, ladj, scorable = self._mapped(table.numeric, missing)
         features = np.clip(value, -self.limit, self.limit)
-        ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
         levels, category_log_prob = self._levels(table.categories)
-        codes = self._codes(table.slices)
+        codes = self._codes(table)
         blocks = clock_columns(self.config.context, table.time_ms, self.config.zone)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
         context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
         return Encoded(
             features.astype(np.float32),
             context,
-            np.where(scorable[:, None], ladj, 0.0),
+            ladj,
             tail_nats(value, self.limit),
             category_log_prob,
             levels,
@@ -175,6 +170,18 @@ class Encoder:
             missing,
             scorable,
         )
+
+    def _mapped(self, numeric: Floats, missing: Bools) -> tuple[Floats, Floats, Bools]:
+        """Values that are not limited and log-slopes ``(n, d)``, 0 where there are none; which rows are scorable."""
+        finite = np.isfinite(numeric)
+        if finite.all() and numeric.size:  # as in most batches
+            value, slope = self._map(numeric)
+            return value, slope + self._log_present, np.ones(len(numeric), dtype=bool)
+        value, slope = self._map(np.where(finite, numeric, 0.0))
+        scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
+        ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
+        value = np.where(missing | ~scorable[:, None], 0.0, value)
+        return value, np.where(scorable[:, None], ladj, 0.0), scorable
 
     def cells(self, table: Table) -> tuple[Singles, Singles]:
         """Features at the lower and upper end of each value's cell, ``(n, d)``, equal where nothing is rounded."""
@@ -209,10 +216,12 @@ class Encoder:
             log_prob[:, k] = self.level_log_prob[k][codes[:, k]]
         return codes, log_prob
 
-    def _codes(self, slices: Objects) -> Ints:
+    def _codes(self, table: Table) -> Ints:
         if not self._slice_codes:
-            return np.zeros(len(slices), dtype=np.int64)
-        return np.array([self._slice_codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
+            return np.zeros(len(table), dtype=np.int64)
+        if table.coded is not None:
+            return np.array([self._slice_codes.get(name, 0) for name in table.coded.names])[table.coded.codes]
+        return np.array([self._slice_codes.get(name, 0) for name in table.slices.tolist()], dtype=np.int64)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON part and arrays, for the artifact."""

@@ -6,14 +6,13 @@ SCORE: ``RawBatch`` (bytes) → ``EventBatch`` (columns) → ``ScoredBatch`` (co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from flowlib.channels import pairs_of
-from flowlib.table import Bools, Coded, Floats, Ints, Objects, Singles, Table
+from flowlib.table import Bools, Coded, Floats, Ints, Objects, Table
 from schemas.intake import RawHeaders
 
 
@@ -146,10 +145,9 @@ class EventBatch:
         return [(name, getattr(self, name)) for name in names]
 
     def table(self) -> Table:
-        """The events as a model takes them."""
-        first, *others = (names.objects() for names in self.slices)
-        objects = np.stack(others, axis=1) if others else np.empty((len(self), 0), dtype=object)
-        return Table(self.numeric, self.categorical, first, self.event_time_ms, objects)
+        """The events as a model scores them, in the first slicing alone."""
+        first = self.slices[0]
+        return Table(self.numeric, self.categorical, first.objects(), self.event_time_ms, None, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +159,15 @@ class ScoredBatch:
         log_prob: ``(n,)`` float64 nats in raw space.
         p_value: ``(n,)`` float64 in (0, 1]; small is strange.
         pooled: ``(n,)`` bool, all slices together say more of the p-value than the slice's own reference rows.
-        pit: ``(n, d)`` float32 in (0, 1), Φ of each latent coordinate.
+        pit: ``(n, d)`` int64, the bin of each latent coordinate in a PIT histogram.
         missing: ``(n, d)`` bool.
-        base, product, group: ``(n, d + 1)``, ``(n, p)``, ``(n, k)`` int64 event scores, their products over pairs, and
-            groups of categories; see :mod:`flowlib.channels`.
+        base, group: ``(n, d + 1)``, ``(n, k)`` int64 event scores and groups of categories; see
+            :mod:`flowlib.channels`.
+        pairs: model id to the pairs of columns ``(p, 2)`` whose dependence it watches.
         value: ``(n, d)`` int64, values centred and scaled by the model, whole numbers; 0 where missing. See
             :func:`flowlib.reference.values.value_counts`.
         contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
-        scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, log-probability 0, PIT ½).
+        scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, the rest 0).
         flagged: ``(n,)`` bool, scorable rows with a p-value at or below the level that the event rule follows.
         adaptive: ``(n,)`` bool, scorable rows with a p-value at or below their slice's adaptive level.
         level: ``(n,)`` float64, the level that a flagged row was compared with; else ``event_rule.alpha``.
@@ -179,10 +178,9 @@ class ScoredBatch:
     log_prob: Floats
     p_value: Floats
     pooled: Bools
-    pit: Singles
+    pit: Ints
     missing: Bools
     base: Ints
-    product: Ints
     group: Ints
     value: Ints
     contributions: Floats
@@ -190,6 +188,7 @@ class ScoredBatch:
     flagged: Bools
     adaptive: Bools
     level: Floats
+    pairs: Mapping[str, Ints] = field(default_factory=dict)
 
     @classmethod
     def unscored(cls, events: EventBatch, model: Objects) -> ScoredBatch:
@@ -201,10 +200,9 @@ class ScoredBatch:
             log_prob=np.zeros(n),
             p_value=np.ones(n),
             pooled=np.zeros(n, bool),
-            pit=np.full((n, d), 0.5, np.float32),
+            pit=np.zeros((n, d), dtype=np.int64),
             missing=np.isnan(events.numeric),
             base=np.zeros((n, d + 1), dtype=np.int64),
-            product=np.zeros((n, pairs_of(d)), dtype=np.int64),
             group=np.zeros((n, k), dtype=np.int64),
             value=np.zeros((n, d), dtype=np.int64),
             contributions=np.zeros((n, d + k)),

@@ -52,7 +52,7 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
     parts = [batch for batch in batches if len(batch)]
     if not parts:
         return Table.of(np.zeros((0, 0)))
-    tables = [part.table() for part in parts]
+    slices = [np.stack([column.objects() for column in part.slices], axis=1) for part in parts]
     times = np.concatenate([part.event_time_ms for part in parts])
     offsets = np.concatenate([part.offsets for part in parts])
     partitions = np.concatenate([np.full(len(part), part.partition) for part in parts])
@@ -61,9 +61,9 @@ def gather(batches: Iterable[EventBatch], start_ms: int, end_ms: int) -> Table:
     return Table(
         np.concatenate([part.numeric for part in parts])[order],
         np.concatenate([part.categorical for part in parts])[order],
-        np.concatenate([part.slices for part in tables])[order],
+        np.concatenate([names[:, 0] for names in slices])[order],
         times[order],
-        np.concatenate([part.others for part in tables if part.others is not None])[order],
+        np.concatenate([names[:, 1:] for names in slices])[order],
     )
 
 

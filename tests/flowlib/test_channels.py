@@ -132,7 +132,7 @@ def scores_of(rng: np.random.Generator, n: int, d: int, levels: tuple[int, ...] 
     return Scores(
         log_prob=zeros, parts=np.zeros((n, d)), z=z, features=features,
         levels=np.stack(codes, axis=1).astype(np.int64) if codes else np.zeros((n, 0), np.int64),
-        pit=z, distance=zeros, surprise=(z**2).sum(axis=1).astype(np.float64), p_value=zeros + 0.5, pooled=~yes,
+        distance=zeros, surprise=(z**2).sum(axis=1).astype(np.float64), p_value=zeros + 0.5, pooled=~yes,
         scorable=yes, missing=missing,
     )  # fmt: skip
 

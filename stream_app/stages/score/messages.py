@@ -39,6 +39,7 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
     source = (config.stream, events.topic, events.partition)
     places = [(int(events.offsets[i]), int(events.event_time_ms[i])) for i in index]  # a topic made anew has new events
     ids = record_ids([("event-anomaly", *source, *at, scored.model[i]) for i, at in zip(index, places, strict=True)])
+    slices = events.slices[0].take(np.array(index, dtype=np.int64)).objects().tolist()
     return [
         EventAnomaly(
             id=anomaly_id,
@@ -47,7 +48,7 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             partition=events.partition,
             offset=int(events.offsets[i]),
             event_time_ms=int(events.event_time_ms[i]),
-            slice=events.slices[0][i],
+            slice=name,
             model_id=str(scored.model[i]),
             log_prob=float(scored.log_prob[i]),
             p_value=float(scored.p_value[i]),
@@ -55,7 +56,7 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             threshold=float(scored.level[i]),
             blame=_blame(scored, names, hiding, i),
         )
-        for anomaly_id, i in zip(ids, index, strict=True)
+        for anomaly_id, name, i in zip(ids, slices, index, strict=True)
     ]
 
 

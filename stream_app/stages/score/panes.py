@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from flowlib.calibration import PIT_BINS
-from flowlib.channels import value_codes
 from flowlib.table import Bools, Coded, Ints
-from schemas.pane_layout import ALPHAS, GROUPS, LOG_PROB_CLIP, NO_HIGH, NO_LOW, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
+from stream_app.stages.score.sums import Groups, event_sums, odd_sums
 
 
 @dataclass(slots=True)
@@ -76,26 +76,6 @@ class Closing:
     early: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Filling:
-    """The events of a batch with their columns.
-
-    Attributes:
-        target_ms: ``(n,)`` the pane that each event goes to.
-        wanted: ``(n,)`` events that go to a pane: scored, late or unscorable.
-        values: ``(n, w)`` columns of each event by itself.
-        pit: ``(n, d)`` place of each PIT value in a histogram of d · 20 bins; −1 where there is none.
-        slices: for each slicing the slice that each is counted in.
-    """
-
-    scored: ScoredBatch
-    target_ms: Ints
-    wanted: Bools
-    values: Ints
-    pit: Ints
-    slices: tuple[Coded, ...]
-
-
 def fill_panes(
     panes: OpenPanes,
     layout: PaneLayout,
@@ -114,86 +94,80 @@ def fill_panes(
         windows: length of a pane.
         slices: for each slicing the slice that each event is counted in (:attr:`~.admission.Seating.names`).
     """
-    filling = _filling(layout, scored, timing, slices)
-    closings = []
+    closings, wanted, target_ms = [], timing.wanted | timing.late, timing.target_ms
     cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
     for first, last in pairwise(sorted({0, *cuts, len(scored.model)})):
         if timing.closed_after_ms[first] > timing.closed_before_ms[first]:
             closings.append(_close(panes, timing, first, int(windows.pane)))
-        rows = first + np.flatnonzero(filling.wanted[first:last])
-        for start in np.unique(filling.target_ms[rows]).tolist():
-            _enter(panes, layout, filling, start, rows[filling.target_ms[rows] == start])
+        rows = first + np.flatnonzero(wanted[first:last])
+        for start in np.unique(target_ms[rows]).tolist():
+            _enter(panes, layout, scored, timing, slices, start, rows[target_ms[rows] == start])
     return closings
 
 
-def _filling(layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: tuple[Coded, ...]) -> _Filling:
-    """The columns of each event by itself, int64."""
-    place, windowed = layout.columns, scored.scorable
-    unscorable = timing.wanted & ~windowed
-    values = layout.blank(len(windowed))
-    values[:, place["late"].start] = timing.late
-    values[:, place["unscorable"].start] = unscorable
-    if scored.events.coerced is not None:
-        values[:, place["coerced"].start] = scored.events.coerced > 0
-    values[windowed] = _of_windowed(layout, scored, windowed)
-    bins = np.clip((scored.pit * PIT_BINS).astype(np.int64), 0, PIT_BINS - 1) + np.arange(layout.d) * PIT_BINS
-    pit = np.where(windowed[:, None] & ~scored.missing, bins, -1)
-    return _Filling(scored, timing.target_ms, timing.wanted | timing.late, values, pit, slices)
-
-
-def _of_windowed(layout: PaneLayout, scored: ScoredBatch, windowed: Bools) -> Ints:
-    """Columns ``(m, w)`` of the m events that have a score."""
-    place, missing = layout.columns, scored.missing[windowed]
-    log_prob = np.clip(scored.log_prob[windowed], -LOG_PROB_CLIP, LOG_PROB_CLIP)
-    codes = value_codes(scored.events.numeric[windowed])
-    group = scored.group[windowed]
-    values = np.zeros((len(missing), layout.width), dtype=np.int64)
-    values[:, place["seen"].start] = values[:, place["scored"].start] = 1
-    values[:, place["missing"]] = missing
-    values[:, place["low"]], values[:, place["high"]] = (
-        np.where(missing, NO_LOW, codes),
-        np.where(missing, NO_HIGH, codes),
-    )
-    values[:, place["log_prob_sum"].start] = fixed_sum(log_prob)
-    values[:, place["log_prob_square_sum"].start] = fixed_square(log_prob)
-    values[:, place["adaptive"].start] = scored.adaptive[windowed]
-    values[:, place["p_le"]] = scored.p_value[windowed, None] <= np.array(ALPHAS)
-    values[:, place["base"]] = scored.base[windowed]
-    values[:, place["square"]] = scored.base[windowed] ** 2
-    values[:, place["product"]] = scored.product[windowed]
-    values[:, place["value"]] = scored.value[windowed]
-    for k in range(layout.k):
-        values[np.arange(len(group)), place["group"].start + k * GROUPS + group[:, k]] = 1
-    return values
-
-
-def _enter(panes: OpenPanes, layout: PaneLayout, filling: _Filling, start: int, rows: Ints) -> None:
+def _enter(
+    panes: OpenPanes,
+    layout: PaneLayout,
+    scored: ScoredBatch,
+    timing: Screening,
+    slices: tuple[Coded, ...],
+    start: int,
+    rows: Ints,
+) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
     if start not in panes:
-        model_id, slicings = filling.scored.model[rows[0]], len(filling.slices)
-        sizes = [layout.d] + [0] * (slicings - 1)
-        panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
-    bins = filling.pit[rows]
-    panes[start][0].pit += np.bincount(bins[bins >= 0], minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
-    for pane, slices in zip(panes[start], filling.slices, strict=True):
-        codes = slices.codes[rows]
-        order = np.argsort(codes, kind="stable")
-        first = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        index = _rows_of(pane, slices.names, codes, order[first], layout)
-        layout.merge(pane.rows, index, layout.merge_sorted(filling.values[rows[order]], first))
+        sizes = [layout.d] + [0] * (len(slices) - 1)
+        panes[start] = [Pane(scored.model[rows[0]], np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
+    whole, odd = rows[scored.scorable[rows]], rows[timing.late[rows] | _is_odd(scored, rows)]
+    panes[start][0].pit += _histograms(layout, scored, whole)
+    pairs = scored.pairs.get(panes[start][0].model_id, _NO_PAIRS)
+    done: tuple[Groups, Ints] | None = None
+    for pane, column in zip(panes[start], slices, strict=True):
+        place = _places(pane, layout, column, rows)
+        if len(whole):
+            groups = Groups.of(column.codes, whole)
+            sums = groups.merged(layout, done) if done else None
+            if sums is None:
+                sums = event_sums(layout, scored, pairs, groups)
+            done = done or (groups, sums)
+            layout.merge(pane.rows, place[column.codes[groups.firsts]], sums)
+        if len(odd):
+            groups = Groups.of(column.codes, odd)
+            layout.merge(pane.rows, place[column.codes[groups.firsts]], odd_sums(layout, scored, timing, groups))
 
 
-def _rows_of(pane: Pane, names: list[str], codes: Ints, first: Ints, layout: PaneLayout) -> Ints:
-    """Row of each slice, by the places ``(m,)`` of their first events; new ones are made in the order of those."""
-    rows, index = pane.slices, np.empty(len(first), dtype=np.int64)
-    order = np.argsort(first)
-    index[order] = [rows.setdefault(names[code], len(rows)) for code in codes[first[order]].tolist()]
-    if len(pane.slices) > len(pane.rows):
-        grown = layout.blank(max(16, 2 * len(pane.slices)))
+_NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
+
+
+def _is_odd(scored: ScoredBatch, rows: Ints) -> Bools:
+    """``(m,)`` events that have no score, or were read leniently."""
+    odd: Bools = ~scored.scorable[rows]
+    return odd if scored.events.coerced is None else odd | (scored.events.coerced[rows] > 0)
+
+
+def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
+    """``(d, 20)`` PIT values of some events."""
+    bins = scored.pit[rows] + np.arange(layout.d) * PIT_BINS
+    missing = scored.missing[rows]
+    bins = bins[~missing] if missing.any() else bins.ravel()
+    return np.bincount(bins, minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
+
+
+def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
+    """By code the row of each slice that the events have, made where it is new, in the order in which they come."""
+    known, place = pane.slices, np.zeros(len(slices.names), dtype=np.int64)
+    # Of the events of a slice the one that is written last stays: the first.
+    first = np.full(len(slices.names), -1, dtype=np.int64)
+    first[slices.codes[rows[::-1]]] = rows[::-1]
+    codes = np.flatnonzero(first >= 0)
+    codes = codes[np.argsort(first[codes])]
+    place[codes] = [known.setdefault(slices.names[code], len(known)) for code in codes.tolist()]
+    if len(known) > len(pane.rows):
+        grown = layout.blank(max(16, 2 * len(known)))
         if pane.rows.size:
             grown[: len(pane.rows)] = pane.rows
         pane.rows = grown
-    return index
+    return place
 
 
 def _close(panes: OpenPanes, timing: Screening, row: int, pane_ms: int) -> Closing:

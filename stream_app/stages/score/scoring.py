@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from flowlib.density import Density
+from flowlib.density import Density, Scores
 from flowlib.explain.blame import blame, excess
 from flowlib.reference.values import value_counts
 from flowlib.table import Bools, Ints, Objects
@@ -46,16 +47,9 @@ def score_events(
     for model_id in in_use:
         index = np.flatnonzero(wanted & (model == model_id))
         density = models[model_id]
-        scores = density.score(table.take(index))
-        for name in ("log_prob", "p_value", "pooled", "pit", "scorable"):
-            getattr(scored, name)[index] = getattr(scores, name)
-        channels = density.channels
-        assert channels is not None, "models of a stream have channels: they are refused without when they are loaded"
-        event_scores = channels.of(scores)
-        scored.base[index], scored.group[index] = event_scores.base, event_scores.group
-        scored.product[index] = channels.products(event_scores.base)
-        usual = density.references[0]  # centre and scale are those of every slicing
-        scored.value[index] = value_counts(events.numeric[index], usual.value_centre, usual.value_scale)
+        of_all = len(index) == len(events)
+        scores = density.score(table if of_all else table.take(index))
+        scored = _filled(scored, index, model_id, density, scores)
         usable = index[scores.scorable]
         scored.level[usable] = alpha
         gone = [(int(np.searchsorted(usable, row)), name) for row, name in seating.gone]
@@ -67,8 +61,27 @@ def score_events(
         else:
             flagged = scores.scorable & (scores.p_value <= alpha)
         scored.flagged[index] = flagged
-        scored.contributions[index[flagged]] = excess(scores, density)[flagged]
+        if flagged.any():
+            scored.contributions[index[flagged]] = excess(scores, density)[flagged]
     return scored
+
+
+def _filled(scored: ScoredBatch, index: Ints, model_id: str, density: Density, scores: Scores) -> ScoredBatch:
+    """The batch with what a model says of some of its events ``(m,)``."""
+    channels = density.channels
+    assert channels is not None, "models of a stream have channels: they are refused without when they are loaded"
+    of_events, usual = channels.of(scores), density.references[0]  # centre and scale are those of every slicing
+    numeric = scored.events.numeric
+    columns = {name: getattr(scores, name) for name in ("log_prob", "p_value", "pooled", "scorable")}
+    columns |= {name: getattr(of_events, name) for name in ("base", "group", "pit")}
+    of_all = len(index) == len(numeric)
+    columns["value"] = value_counts(numeric if of_all else numeric[index], usual.value_centre, usual.value_scale)
+    pairs = {**scored.pairs, model_id: channels.pairs}
+    if of_all:
+        return replace(scored, pairs=pairs, **columns)
+    for name, values in columns.items():
+        getattr(scored, name)[index] = values
+    return replace(scored, pairs=pairs)
 
 
 def blame_flagged(

@@ -95,7 +95,7 @@ class ScoreStage:
         """The flagged events, by their place in the batch; the strangest are kept with their panes."""
         flagged = np.flatnonzero(scored.flagged)
         records = messages.anomalies(self.config, scored, flagged.tolist())
-        places = timing.target_ms[flagged].tolist(), [seating.names[0][i] for i in flagged.tolist()], records
+        places = timing.target_ms[flagged].tolist(), seating.names[0].take(flagged).objects().tolist(), records
         state.top.take(self.config.slicing_names[0], self.config.topics.partitions, zip(*places, strict=True))
         return dict(zip(flagged.tolist(), records, strict=True))
 

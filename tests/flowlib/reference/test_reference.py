@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from flowlib.channels import UNIT, value_codes
+from flowlib.channels import UNIT, EventScores, value_codes
 from flowlib.encoder.findings import Finding
 from flowlib.reference import reference as module
 from flowlib.reference.fit import column_kinds
@@ -169,7 +169,7 @@ def test_arrivals_say_how_many_come_where_held_out_rows_are_a_part() -> None:
     part = np.arange(len(held.code)) % 5 == 0
     thin = replace(
         held, table=held.table.take(part), code=held.code[part],
-        events=type(held.events)(held.events.base[part], held.events.present[part], held.events.group[part]),
+        events=EventScores(*(getattr(held.events, f.name)[part] for f in fields(EventScores))),
     )  # fmt: skip
     assert thin.reference(arrivals=held.table).rate[1:] == pytest.approx(np.full(3, 4.0), rel=0.02)
 

@@ -37,7 +37,7 @@ def scores_of(z: Floats, missing: Bools, levels: Ints) -> Scores:
     n, zeros, yes = len(z), np.zeros(len(z)), np.ones(len(z), dtype=bool)
     single = np.where(missing, 0, z).astype(np.float32)
     return Scores(
-        log_prob=zeros, parts=np.zeros((n, 1)), z=single, features=single, levels=levels, pit=single, distance=zeros,
+        log_prob=zeros, parts=np.zeros((n, 1)), z=single, features=single, levels=levels, distance=zeros,
         surprise=(z**2).sum(axis=1), p_value=zeros + 0.5, pooled=~yes, scorable=yes, missing=missing,
     )  # fmt: skip
 

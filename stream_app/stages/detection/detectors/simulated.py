@@ -235,10 +235,8 @@ def some(part: Part, at: Ints | Bools | list[int]) -> Part:
 def _scores(z: Singles, levels: Ints, surprise: Floats, missing: Bools) -> Scores:
     """As a model gives them, with zeros where nothing here looks."""
     n, zeros = len(z), np.zeros(len(z))
-    everywhere, half = np.ones(n, dtype=bool), np.full(z.shape, 0.5, dtype=np.float32)
-    return Scores(
-        zeros, zeros[:, None], z, z, levels, half, zeros, surprise, zeros + 0.5, ~everywhere, everywhere, missing
-    )
+    everywhere = np.ones(n, dtype=bool)
+    return Scores(zeros, zeros[:, None], z, z, levels, zeros, surprise, zeros + 0.5, ~everywhere, everywhere, missing)
 
 
 def _columns(layout: PaneLayout, channels: Channels, scores: EventScores, events: Events, reference: Reference) -> Ints:
