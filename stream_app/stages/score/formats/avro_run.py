@@ -71,20 +71,32 @@ class Run:
         return self._words[np.minimum(place, self._last)]
 
     def varint(self, rows: Rows, place: Ints) -> tuple[Ints, Ints]:
-        """A whole number at each place, and the place behind it; one of more than eight bytes is not read."""
+        """A whole number at each place, and the place behind it."""
         word = self.word(place)
         if not (word & np.uint64(0x80)).any():
             short = (word & np.uint64(0x7F)).view(np.int64)
             return (short >> 1) ^ -(short & 1), place + 1
         stop = ~word & _STOPS
-        self.fail(rows, stop == 0)
         below = (stop & (~stop + _ONE)) - _ONE  # all bits below the one that ends the number
         size = ((below & _ONES) * _ONES) >> np.uint64(56)
         value = word & below & _SEVENS
         for low, high, shift in _FOLDS:
             value = (value & low) | ((value & high) >> shift)
-        whole = value.view(np.int64)
-        return (whole >> 1) ^ -(whole & 1), place + size.view(np.int64)
+        if not stop.all():
+            self._add_high(rows, place, stop == 0, value, size)
+        # Halved without the sign: ten bytes hold 64 bits.
+        whole, odd = (value >> _ONE).view(np.int64), (value & _ONE).view(np.int64)
+        return whole ^ -odd, place + size.view(np.int64)
+
+    def _add_high(self, rows: Rows, place: Ints, longer: Bools, value: Words, size: Words) -> None:
+        """The ninth and tenth byte of numbers that have more than eight."""
+        high = self.word(place + _WORD)
+        ninth, tenth = high & np.uint64(0xFF), (high >> np.uint64(8)) & np.uint64(0xFF)
+        ends = ninth < 128
+        self.fail(rows, longer & ~ends & (tenth > 1))
+        value |= np.where(longer, (ninth & np.uint64(0x7F)) << np.uint64(56), np.uint64(0))
+        value |= np.where(longer & ~ends, tenth << np.uint64(63), np.uint64(0))
+        size += np.where(longer, np.where(ends, _ONE, np.uint64(2)), np.uint64(0))
 
     def length(self, rows: Rows, place: Ints) -> tuple[Ints, Ints]:
         """The length of a text or of bytes at each place, 0 where it cannot be, and where they begin."""
