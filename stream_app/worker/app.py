@@ -13,6 +13,10 @@ _MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 _LINGER_MS = 5
 _BUFFERED_COMPOSITES = 16
 _COMMIT_INTERVAL_S = 1.0
+_CHUNKS = 4
+"""Composites that the consumer's thread hands over at once: each time costs as much as some hundred events."""
+_FETCH_BYTES = 4 * 1024 * 1024
+"""What a fetch brings of one partition at most, so that composites come full."""
 _REQUEST_S = 60.0
 """How long the broker may take to answer; when a group is formed anew it waits for the other members that long."""
 _ACKNOWLEDGE_S = 100.0
@@ -27,12 +31,13 @@ def make_app(config: Config) -> faust.App:
         kafka.group,
         broker=broker_urls(kafka),
         broker_credentials=credentials(kafka, config.root),
-        broker_max_poll_records=kafka.max_poll_records,
+        broker_max_poll_records=_CHUNKS * kafka.max_poll_records,
         broker_commit_interval=_COMMIT_INTERVAL_S,
         broker_request_timeout=_REQUEST_S,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 5,
         consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_FETCH_BYTES,
         consumer_metadata_max_age_ms=int(kafka.metadata_max_age),
         producer_max_request_size=_MESSAGE_BYTES_MAX,
         producer_request_timeout=_ACKNOWLEDGE_S,

@@ -11,8 +11,7 @@ What holds, and is pinned by ``tests/worker/test_batch_transport.py``:
 3. Whatever was fetched and not handed out is sought back to, so nothing is lost between a fetch and a rebalance.
 4. After a rebalance or a seek the acks of older composites have no effect: their rows are delivered again.
 
-Private methods of faust-streaming 0.15 are overridden here; the dependency is pinned for that reason. Records of source
-partitions are no objects on this way: :mod:`stream_app.worker.fetching`.
+Private methods of faust-streaming 0.15 are overridden here; the dependency is pinned for that reason.
 """
 
 from __future__ import annotations
@@ -118,8 +117,9 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             yield tp, [record]
         for tp, rows in wanted.items():
             if tp.topic in self._batch:
-                for start in range(0, len(rows), self._max_chunk):
-                    yield TP(tp.topic, tp.partition), rows[start : start + self._max_chunk]
+                size = -(-len(rows) // -(-len(rows) // self._max_chunk))  # in equal parts: a small one costs as much
+                for start in range(0, len(rows), size):
+                    yield TP(tp.topic, tp.partition), rows[start : start + size]
 
     def _message(self, tp: TopicPartition, rows: Sequence[ConsumerRecord]) -> ConsumerMessage:
         return self._composite(tp, rows) if tp.topic in self._batch else self._to_message(tp, rows[0])

@@ -38,8 +38,9 @@ class Chunk(Sequence[ConsumerRecord]):
         return self.rows[index]
 
     def raw_batch(self) -> RawBatch:
-        """Its records as SCORE takes them."""
+        """Its records as SCORE takes them, once: the chunk lets go of them, while it waits for its ack."""
         block = self.rows if isinstance(self.rows, Block) else Block.of(self.tp, self.rows)
+        self.rows = ()
         return RawBatch(self.tp.topic, self.tp.partition, block.offsets, block.bodies)
 
     def partials(self) -> list[PartialMessage]:

@@ -17,6 +17,9 @@ from stream_app.kafka.isolation import readable_end, reading
 from stream_app.kafka.types import TopicPartition
 from stream_app.worker.fetching import hand_out_columns
 
+FETCH_BYTES_MAX = 8 * 1024 * 1024
+"""What a fetch brings of all partitions together at most: the memory that it takes must not grow with their number."""
+
 
 class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread of a consumer that reads as its ``kafka`` says, and hands out columns of some topics."""
@@ -27,7 +30,9 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = reading(self._kafka)["isolation_level"]  # read when the consumer starts
+        # Both are read when the consumer starts.
+        consumer._isolation_level = reading(self._kafka)["isolation_level"]
+        consumer._fetch_max_bytes = FETCH_BYTES_MAX
         hand_out_columns(consumer, self._columns)
         return consumer
 

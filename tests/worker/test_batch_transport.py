@@ -16,12 +16,15 @@ from typing import Any
 import faust
 import msgspec
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
+from stream_app.config import KafkaConfig
 from stream_app.worker.batch_transport import install
+from stream_app.worker.isolation import FETCH_BYTES_MAX
 from tests.worker.batch_worker import Plan
 
 Names = Callable[[str], str]
@@ -322,6 +325,44 @@ async def _revoke_between_chunks() -> None:
     assert len(consumer.acks) == 0
     assert consumer._must_seek
     assert not first.value.token.live
+
+
+def test_a_fetch_is_cut_into_equal_composites_and_never_larger_ones() -> None:
+    """A short one at the end would cost as much as a long one."""
+
+    async def cut() -> list[list[int]]:
+        tp = TP("t", 0)
+        consumer = _consumer(tp)
+
+        async def fetched(timeout: float) -> Any:
+            return {tp: [_Record(offset) for offset in range(5)]}, {tp}
+
+        consumer._wait_next_records = fetched
+        return [[record.offset for record in message.value] async for _, message in consumer.getmany(1.0)]
+
+    assert asyncio.run(cut()) == [[0, 1], [2, 3], [4]]
+
+
+def test_its_consumer_reads_by_the_isolation_and_never_fetches_more_than_what_is_stated(tmp_path: Path) -> None:
+    """aiokafka reads these private names when it starts: Faust has no setting for them."""
+
+    async def made() -> Any:
+        app = faust.App("settings", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
+        hooks = dict.fromkeys(("callback", "on_partitions_revoked", "on_partitions_assigned"), print)
+        transport = install(app, ["e"], 10, kafka=KafkaConfig(isolation="read_uncommitted"), columns=["e"])
+        thread = transport.create_consumer(**hooks)._thread
+        thread.thread_loop.close()
+        consumer = thread._create_worker_consumer(transport)
+        theirs = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+        for name in ("_isolation_level", "_fetch_max_bytes", "_value_deserializer"):
+            assert hasattr(theirs, name)
+        await theirs.stop()
+        await consumer.stop()
+        return consumer
+
+    consumer = asyncio.run(made())
+    assert (consumer._isolation_level, consumer._fetch_max_bytes) == ("read_uncommitted", FETCH_BYTES_MAX)
+    assert consumer._value_deserializer.topics == {"e"}
 
 
 def test_a_consumer_whose_thread_is_not_up_yet_has_no_progress(tmp_path: Path) -> None:
