@@ -23,6 +23,7 @@ SLICES, PANES = 120, 300
 LEVELS = (5.0, 50.0, 200.0)
 RULES = {"drift": DRIFT, "fault": FAULT}
 WORLDS = (0, 1, 2, 3)
+RARE = (0, 1, 2, 3, 4, 5, 6)
 
 
 def first_alarms(
@@ -109,9 +110,13 @@ def test_a_change_is_found_soon(rule: str, change: Change, median: int) -> None:
 
 
 def test_rare_slices_are_found_together() -> None:
-    """A hundred slices of .1 events a pane, all of them shifted by half a standard deviation; five such worlds."""
+    """A hundred slices of .1 events a pane, all of them shifted by half a standard deviation; always the same worlds.
+
+    The bound is a fourth above their median (13). Worlds vary from 5 to 43 panes, 17 in the middle: five fresh ones
+    would have to be given so much that the bound could not tell a rule that is slower by half.
+    """
     changes, found = dict.fromkeys(range(100), Change(shift=0.5)), []
-    for k in range(5):
-        world = World(d=4, slices=100, rate=0.1, panes=480, seed=seed() + k)
-        found.append(first_alarms(world, "drift", (10_000.0,), 60, changes)[0][0])
-    assert np.median(found) <= 30, f"seed {seed()}: {found} panes"
+    for seed in RARE:
+        rare = World(d=4, slices=100, rate=0.1, panes=480, seed=seed)
+        found.append(first_alarms(rare, "drift", (10_000.0,), 60, changes)[0][0])
+    assert np.median(found) <= 16, f"seeds {RARE}: {found} panes"
