@@ -284,7 +284,11 @@ SPLICES += [b"null", b"NaN", b'"x": 1, ', b'"at": 1, ', b"\\u00e9", b"\\ud800", 
 
 
 def damaged(good: bytes, chance: random.Random) -> bytes:
-    """A body with bytes taken out, put in, changed or moved."""
+    """A body with bytes taken out, put in, changed or moved; of half of them only some that stay what they are."""
+    if chance.random() < 0.5:
+        return bytes(
+            ord(chance.choice("0123456789+-eE. ")) if 45 < at < 58 and chance.random() < 0.1 else at for at in good
+        )
     for _ in range(chance.choice([1, 1, 1, 2, 4])):
         at, size = chance.randrange(len(good) + 1), chance.choice([0, 1, 1, 2, 8])
         piece = chance.choice([b"", chance.choice(SPLICES), bytes([chance.randrange(256)]), good[at : at + 12]])
@@ -310,7 +314,7 @@ def test_damaged_bodies_are_read_alike_both_ways() -> None:
     cfg = config()
     bodies, fast, slow = fuzzed(seed, 8_000), Decoder(cfg), row_by_row(cfg)
     share = reader(cfg).read(Bodies.of(bodies)).read.mean()
-    assert 0.05 < share < 0.95, "or this shows little"
+    assert 0.1 < share < 0.9, "or this shows little"
     for first in range(0, len(bodies), 1_000):  # one after the other: what was learnt of some batches serves the next
         batch = raw(*bodies[first : first + 1_000])
         assert_alike(*fast.decode(batch), *slow.decode(batch))
