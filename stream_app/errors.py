@@ -19,6 +19,11 @@
     ├── NotReadableError       the embedded store cannot be read now
     ├── FieldsMissing          none of a stream's first events has a field that the configuration names
     ├── Misfit                 a value that its field cannot have
+    ├── BadSchema              an Avro schema that bodies are not read by
+    ├── Malformed              bytes that are not of their Avro schema
+    ├── NoPlan                 an Avro schema that bodies are not read by side by side
+    ├── RegistryError          the schema registry does not answer, or not as one does
+    ├── UnknownSchema          the schema registry does not know a schema
     └── Undecodable            a body is not an event
 
 Errors of flowlib, of a broker's client and of the operating system become one of these where they enter a command.

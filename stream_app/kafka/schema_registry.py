@@ -41,7 +41,7 @@ class RegistryError(DriftflowError):
     """The schema registry does not answer, or not as one does; it is asked again later."""
 
 
-class _Unknown(Exception):
+class UnknownSchema(DriftflowError):
     """The registry says that there is no such thing."""
 
 
@@ -121,7 +121,7 @@ class Registry:
             texts: dict[tuple[str, int], str] = {}
             self._add_references(answer, texts, [])
             return (*texts.values(), answer.schema)
-        except _Unknown:
+        except UnknownSchema:
             return not_known(self.url)
 
     def _add_references(self, answer: _Answer, texts: dict[tuple[str, int], str], way: list[tuple[str, int]]) -> None:
@@ -155,7 +155,7 @@ class Registry:
 
     def _checked(self, status: int, body: bytes, kind: type[T]) -> T:
         if status == 404 and _code(body) in _NOT_FOUND:
-            raise _Unknown
+            raise UnknownSchema
         if status != 200:
             raise RegistryError(f"{self.url} answers {status}, {_REMEDIES.get(status, 'it has a problem')}")
         try:

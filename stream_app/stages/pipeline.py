@@ -60,6 +60,7 @@ class Pipeline:
 
     Attributes:
         models: the models that may be put in service.
+        schemas: those that bodies were written by; what a batch lacks is entered before it is scored.
         sources: source partitions that are known: those from the start, and those that a decision names.
         score_states: state of each source partition that is open here.
         watch_states: state of each partials partition that is open here.
@@ -79,6 +80,7 @@ class Pipeline:
         self.sources = {*range(sources), *sources_of(self.decisions)}
         self._decided_models = models_of(self.decisions)
         self._score, self._watch, self._judge = ScoreStage(config), WatchStage(config), JudgeStage(config)
+        self.schemas = self._score.schemas
 
     # The steps -----------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from schemas.records import OffsetRange
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.schema_registry import registry_of
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
@@ -58,11 +59,12 @@ def read_ranges(
     Raises:
         RangesGone: the broker does not hand out the rows.
         KafkaError: it does not answer.
+        RegistryError: the schema registry has to be asked, and does not answer.
         Stopped: told to.
     """
     wanted = {TopicPartition(r.topic, r.partition): r for r in ranges if r.end > r.start}
     dropped = dropped if dropped is not None else Dropped()
-    decoder, times = Decoder(config), LocalTimes()
+    decoder, times, registry = Decoder(config), LocalTimes(), registry_of(config)
     consumer = KafkaConsumer(
         **client,
         **reading(config.kafka),
@@ -76,6 +78,8 @@ def read_ranges(
         for tp, records in _fetch(consumer, client, wanted, stopping or Stopping()):
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             values = [record.value for record in records]
+            if registry is not None:
+                registry.supply(decoder.schemas, values)
             events, rejects = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, values))
             for reject in rejects:
                 dropped.add(reject.reason, reject.field, f"{tp.topic}/{tp.partition}@{reject.offset}: {reject.detail}")

@@ -33,6 +33,7 @@ from stream_app.worker.modelling import Modelling
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress, lag_of, lags_of
+from stream_app.worker.schemas import SchemaFeed
 from stream_app.worker.state import StateStore
 from stream_app.worker.status import Status
 from stream_app.worker.steps import Steps
@@ -64,6 +65,7 @@ class Worker:
         pipeline: the states of the partitions that this worker has.
         modelling, judging: what it does about models, and for JUDGE.
         ready: set once there is a model to score with.
+        schemas: those that bodies were written by.
         meter: measures its steps.
     """
 
@@ -81,6 +83,7 @@ class Worker:
         self.app = make_app(config)
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
         self.ready, self.meter = asyncio.Event(), Meter()
+        self.schemas = SchemaFeed(config, self.pipeline.schemas, parts)
         self._partitions = Partitions(config, store, self.pipeline)
         self._steps = Steps(self.pipeline, self._partitions)
         self._outbox = Outbox(self._send, config.topics, spool, self._partitions, request_key(config), Told(config))
@@ -88,7 +91,7 @@ class Worker:
         self._logs = Logs(config, self._partitions, parts, self._outbox.save_later)
         common = (self._outbox, self._decider, parts, self.ready, self._turn)
         self.modelling = Modelling(config, self.pipeline, *common)
-        self.judging = Judging(config, store, self.pipeline, self._partitions, self._steps, *common, self.meter)
+        self.judging = Judging(config, self.pipeline, self._partitions, self._steps, *common, self.meter)
         self._lock = asyncio.Lock()
         self._failure: BaseException | None = None
         self._partials_refused = Seldom(log.error)
@@ -135,10 +138,12 @@ class Worker:
         async for event in stream.noack().events():
             tp = event.value.tp
             await self._models_arrived(tp)
+            n, raw = len(event.value), event.value.raw_batch()
+            await self.schemas.arrived(raw.values, functools.partial(self._has, tp, event))
             async with self._turn():
                 if self._has(tp, event):
-                    with self.meter.step("score", len(event.value), partition=tp.partition):
-                        out = self._steps.score(tp, event.value.raw_batch())
+                    with self.meter.step("score", n, partition=tp.partition):
+                        out = self._steps.score(tp, raw)
                     self._first_score_at = self._first_score_at or time.time()
                     await self._outbox.put(out, tp, event)
 

@@ -18,8 +18,6 @@ from stream_app.disk import LEFTOVER, LEFTOVER_S, read_lines, remove_old
 from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
-from stream_app.kafka.shape import in_recorded_order
-from stream_app.kafka.topics import prepare
 from stream_app.models.keys.checks import require_keys
 from stream_app.monitor.tracing import traced
 from stream_app.sinks import make_sink
@@ -28,10 +26,10 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.agents import Worker
-from stream_app.worker.files import FileStore
 from stream_app.worker.health import Telling
 from stream_app.worker.monitoring import Monitoring
 from stream_app.worker.noticing import Noticing
+from stream_app.worker.opening import open_state
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.status import Status, StatusFile, left_failing
 from stream_app.worker.supervision import Parts, sentences_only, watch_loop
@@ -75,8 +73,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
             if checked:
                 require(preflight(config, "worker"))
-            config = in_recorded_order(prepare(config))
-        store = FileStore(config)
+            config, store = open_state(config)
         _tidy(config)
         if decisions is not None:
             store.preset(read_lines(decisions, DECODER, REMEDY))
@@ -91,6 +88,8 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         except (Exception, SystemExit) as error:  # what Faust's supervisors raise where they give up
             guard.fail(described(error))
         finally:
+            with contextlib.suppress(DriftflowError):
+                store.close()
             _deliver(drainer, spool, guard)
 
 
@@ -211,7 +210,8 @@ class _Run:
         dog = Watchdog(STALL_S)
         while True:
             await asyncio.sleep(STATUS_S)
-            stalled = dog.stalled(self._worker.progress() if self._worker.ready.is_set() else {}, time.monotonic())
+            goes_on = self._worker.ready.is_set() and not self._worker.schemas.waits
+            stalled = dog.stalled(self._worker.progress() if goes_on else {}, time.monotonic())
             if stalled:
                 raise DriftflowError(
                     f"no progress for {STALL_S:.0f} s although there are records to read on "

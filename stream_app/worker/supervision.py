@@ -51,6 +51,7 @@ POLICIES = {
     "models feed": Policy(again=(KafkaError,), silent_s=STALL_S),
     "actions feed": Policy(again=(KafkaError,), silent_s=STALL_S),
     "first events": Policy(),
+    "schemas": Policy(),
     "logs": Policy(silent_s=STALL_S),
     "status": Policy(again=(OSError,)),
     "health": Policy(again=(Exception,)),

@@ -10,6 +10,7 @@ from stream_app.config import EventConfig
 from stream_app.config.types import nearest
 from stream_app.errors import DriftflowError
 from stream_app.stages.score.json_bodies import object_of
+from stream_app.stages.score.objects import Objects
 from stream_app.stages.score.paths import holder
 from stream_app.stages.score.rejects import Undecodable
 
@@ -27,12 +28,16 @@ class FirstEvents:
 
     A field that is null is there.
 
+    Args:
+        event: the stream.
+        objects: what makes objects of bodies.
+
     Attributes:
         seen: events looked at.
     """
 
-    def __init__(self, event: EventConfig) -> None:
-        self._most, self._known = event.first_events, fields_of(event)
+    def __init__(self, event: EventConfig, objects: Objects = object_of) -> None:
+        self._most, self._known, self._objects = event.first_events, fields_of(event), objects
         self._missing = {name: (key, holder(name)) for name, key in self._known.items()}
         """Fields that no event has had so far, with their setting and how to tell."""
         self._names: Counter[str] = Counter()
@@ -48,7 +53,7 @@ class FirstEvents:
         for value in values:
             if self.enough:
                 return
-            body = _body(value)
+            body = self._body(value)
             if body is not None:
                 self._look(body)
 
@@ -56,6 +61,12 @@ class FirstEvents:
         """Raise FieldsMissing, in one sentence, where no event that was looked at has one of the fields."""
         if self.seen and self._missing:
             raise FieldsMissing(self._says())
+
+    def _body(self, value: bytes | None) -> dict[str, Any] | None:
+        try:
+            return self._objects(value or b"")
+        except Undecodable:
+            return None
 
     def _look(self, body: dict[str, Any]) -> None:
         self.seen += 1
@@ -95,13 +106,6 @@ def fields_of(event: EventConfig) -> dict[str, str]:
     for setting, names in named.items():
         settings |= {name: f"event.{setting}" for name in names if name not in settings}
     return settings
-
-
-def _body(value: bytes | None) -> dict[str, Any] | None:
-    try:
-        return object_of(value or b"")
-    except Undecodable:
-        return None
 
 
 def _names(body: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:

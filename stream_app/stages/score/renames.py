@@ -9,7 +9,7 @@ among the first :data:`FIRST_ROWS` rows.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from stream_app.stages.score import coercion
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.intake import Bad, Sample
 from stream_app.stages.score.json_bodies import object_of, readers
+from stream_app.stages.score.objects import Objects
 from stream_app.stages.score.rejects import Undecodable
 
 FIRST_ROWS = 1_000
@@ -38,6 +39,8 @@ after the other tells of a rename."""
 
 _DEPTH_MAX, _LEAVES_MAX = 4, 1_000
 _NAMED_MAX = 5
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Undecodable)
 
 Path = tuple[str, ...]
 
@@ -106,10 +109,17 @@ class Renames:
 
 
 class Looker:
-    """Looks at the bodies of a stream's events."""
+    """Looks at the bodies of a stream's events.
 
-    def __init__(self, config: Config) -> None:
-        event, self._hiding = config.event, Hiding(config.event)
+    Args:
+        config: the stream.
+        objects: what makes objects of bodies.
+    """
+
+    def __init__(self, config: Config, objects: Objects = object_of) -> None:
+        event, self._hiding, self._objects = config.event, Hiding(config.event), objects
+        # Most bodies of JSON are read so, and quicker.
+        self._quick: Callable[[bytes], Any] = msgspec.json.decode if event.format == "json" else objects
         slicing = [name for fields in event.slicings for name in fields]
         self._names = list(dict.fromkeys([*event.numeric, *event.categorical, *slicing]))
         self._paths = [{(literal(name),), steps(name)} for name in self._names]
@@ -129,7 +139,7 @@ class Looker:
         found: list[tuple[int, list[tuple[str, int]]]] = []
         for row, lacks in _candidates(events.rows + state.rows, _lacking(events)):
             row -= state.rows
-            if state.wants(state.rows + row, lacks) and (body := _object(raw.values[row])) is not None:
+            if state.wants(state.rows + row, lacks) and (body := self._object(raw.values[row])) is not None:
                 looked.append(row)
                 there = [path for path, value in _leaves(body) if value is not None]
                 absent, every = self._absent(set(there)), (1 << len(self._names)) - 1
@@ -151,7 +161,7 @@ class Looker:
 
     def instead(self, name: str, value: bytes | None) -> str:
         """What a body has in the place of a field that it lacks, in words; "" where nothing is known."""
-        body = _object(value)
+        body = self._object(value)
         keys = self._strangers([path for path, _ in _leaves(body or {})])
         if not keys:
             return ""
@@ -161,12 +171,22 @@ class Looker:
 
     def coerced(self, value: bytes | None) -> tuple[str, str]:
         """The first field of a body that was read leniently, and what it is instead, in words."""
-        body = _object(value) or {}
+        body = self._object(value) or {}
         for name, find, read in self._readers:
             found = find(body)
             if not read(found)[1]:
                 return name, self._hiding.detail(name, f"{name} is {coercion.kind_of(found)}")
         return "", ""
+
+    def _object(self, value: bytes | None) -> dict[str, Any] | None:
+        try:
+            body = self._quick(value or b"")
+        except _UNREADABLE:
+            body = None
+        try:
+            return body if isinstance(body, dict) else self._objects(value or b"")
+        except Undecodable:
+            return None
 
     def _strangers(self, paths: list[Path]) -> list[str]:
         """Names of the values of a body that no setting names."""
@@ -198,17 +218,6 @@ def _lacking(events: EventBatch) -> Bools:
         if without.any():
             lacking |= without[column.codes]
     return lacking
-
-
-def _object(value: bytes | None) -> dict[str, Any] | None:
-    try:
-        body = msgspec.json.decode(value or b"")  # of most bodies, and quicker
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            body = object_of(value or b"")
-        except Undecodable:
-            return None
-    return body if isinstance(body, dict) else None
 
 
 def _leaves(body: dict[str, Any], before: Path = ()) -> Iterator[tuple[Path, Any]]:

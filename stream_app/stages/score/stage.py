@@ -25,6 +25,7 @@ from stream_app.stages.score import messages
 from stream_app.stages.score.admission import Admission, Seating
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.messages import Signal
+from stream_app.stages.score.objects import objects_of
 from stream_app.stages.score.panes import Closing, fill_panes
 from stream_app.stages.score.partials import partials
 from stream_app.stages.score.rejects import Reject, far_future, unscorable
@@ -45,8 +46,9 @@ class ScoreStage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._layout = layout_of(config)
-        self._decoder, self._teller, self._admission = Decoder(config), Teller(config), Admission(config)
+        self._decoder, self._admission = Decoder(config), Admission(config)
         self.schemas = self._decoder.schemas
+        self._teller = Teller(config, objects_of(config.event, self.schemas))
 
     def step(self, state: ScoreState, raw: RawBatch, models: Mapping[str, Density]) -> Outputs:
         """Process a batch of consecutive records of one source partition.

@@ -17,6 +17,8 @@ from stream_app.stages.points import incident_point
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.intake import JUMP, Bad, Intake, Sample
 from stream_app.stages.score.intake_words import incident
+from stream_app.stages.score.json_bodies import object_of
+from stream_app.stages.score.objects import Objects
 from stream_app.stages.score.rejects import Reject
 from stream_app.stages.score.renames import Looker, Renames
 from stream_app.stages.score.screening import Screening
@@ -99,10 +101,10 @@ class Alarm:
 
 
 class Teller:
-    """Tells of the source partitions of a stream."""
+    """Tells of the source partitions of a stream; ``objects`` is what makes objects of bodies."""
 
-    def __init__(self, config: Config) -> None:
-        self._config, self._bets, self._looker = config, Bets(config.event.tolerated), Looker(config)
+    def __init__(self, config: Config, objects: Objects = object_of) -> None:
+        self._config, self._bets, self._looker = config, Bets(config.event.tolerated), Looker(config, objects)
         self._hiding = Hiding(config.event)
 
     def tell(self, state: Telling, rows: Rows) -> list[Alarm]:

@@ -19,6 +19,7 @@ from schemas.records import OffsetRange
 from stream_app.config import Config
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.retrying import retried
+from stream_app.kafka.schema_registry import Registry, registry_of
 from stream_app.kafka.stepping import poll_past
 from stream_app.kafka.types import ClientSettings
 from stream_app.stages.batches import EventBatch, RawBatch
@@ -41,6 +42,7 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
 
     Raises:
         KafkaError: the broker does not answer.
+        RegistryError: the schema registry has to be asked, and does not answer.
     """
     with _consumer(client | reading(config.kafka)) as consumer:
         topic = config.topics.events
@@ -51,7 +53,7 @@ def look(config: Config, client: ClientSettings, ranges: list[OffsetRange]) -> S
         consumer.assign(list(wanted))
         held = _held(consumer, client, list(wanted))
         inside = {tp: part for tp, part in wanted.items() if held[tp].first < part.end <= held[tp].end}
-        tails = _tails(Decoder(config), consumer, client, inside, held)
+        tails = _tails(Decoder(config), registry_of(config), consumer, client, inside, held)
         latest = [_latest(tail, inside[tp].end, config.windows.ahead_ms) for tp, tail in tails.items() if tail]
         by_number = {tp.partition: place for tp, place in held.items()}
         return Seen(len(numbers), by_number, max((time for time in latest if time is not None), default=None))
@@ -108,7 +110,12 @@ def _held(consumer: Any, client: ClientSettings, parts: list[Any]) -> dict[Any, 
 
 
 def _tails(
-    decoder: Decoder, consumer: Any, client: ClientSettings, inside: dict[Any, OffsetRange], held: dict[Any, Held]
+    decoder: Decoder,
+    registry: Registry | None,
+    consumer: Any,
+    client: ClientSettings,
+    inside: dict[Any, OffsetRange],
+    held: dict[Any, Held],
 ) -> dict[Any, list[EventBatch]]:
     """Events of the last records of each range and of the one after it, which closed its last pane."""
     consumer.assign(list(inside))
@@ -120,7 +127,10 @@ def _tails(
         for tp, records in fetched.items():
             records = [record for record in records if record.offset < ends[tp]]
             offsets = np.array([record.offset for record in records], dtype=np.int64)
-            batch, _ = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, [record.value for record in records]))
+            values = [record.value for record in records]
+            if registry is not None:
+                registry.supply(decoder.schemas, values)
+            batch, _ = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, values))
             tails[tp].append(batch)
         if all((consumer.position(tp, timeout_ms=_ANSWER_MS) or 0) >= end for tp, end in ends.items()):
             break

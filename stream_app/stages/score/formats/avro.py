@@ -8,6 +8,7 @@ from typing import Any
 from stream_app.config import EventConfig
 from stream_app.config.field_names import literal, steps
 from stream_app.stages.score.formats.avro_rows import Rows
+from stream_app.stages.score.formats.avro_wire import Malformed
 from stream_app.stages.score.formats.fields import Fields
 from stream_app.stages.score.formats.schemas import HEADER, KEPT_MAX, Schemas
 from stream_app.stages.score.framing import is_json, unframed
@@ -32,7 +33,7 @@ class AvroObjects:
         rows = self._rows.get(schema_id) or self._compiled(schema_id)
         try:
             body = rows.read(raw, at)
-        except ValueError as error:
+        except Malformed as error:
             raise Undecodable("not_avro", "", f"{error}{self._hint(raw)}") from None
         if not isinstance(body, dict):
             raise Undecodable("wrong_type", "", "its schema is none of a record: an event has fields")

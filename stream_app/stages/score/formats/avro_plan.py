@@ -10,6 +10,7 @@ import numpy as np
 from flowlib.table import Bools, Coded, Ints
 from stream_app.config import EventConfig
 from stream_app.config.field_names import literal, steps
+from stream_app.errors import DriftflowError
 from stream_app.stages.score.coercion import EXACT
 from stream_app.stages.score.formats.avro_rows import default_of, fields_of, reader_of
 from stream_app.stages.score.formats.avro_run import Rows, Run
@@ -30,7 +31,7 @@ Wants = list[tuple[int, tuple[str, ...]]]
 """Fields by their number, the time 0, with the path to each that is still to be gone."""
 
 
-class NoPlan(Exception):
+class NoPlan(DriftflowError):
     """A schema that bodies are not read by side by side."""
 
 

@@ -49,7 +49,7 @@ class Rows:
         """The value that a body holds from a place on.
 
         Raises:
-            ValueError: it holds none, or something stands behind it; a sentence.
+            Malformed: it holds none, or something stands behind it; a sentence.
         """
         self._made = 0
         try:

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from stream_app.errors import DriftflowError
 from stream_app.stages.score.event_time import Millis
 from stream_app.stages.score.formats.avro_schema import Type
 
@@ -27,7 +28,7 @@ PER_MILLI = {"millis": 1, "micros": 1_000, "nanos": 1_000_000}
 """Unit of a timestamp to how many of it a millisecond has."""
 
 
-class Malformed(ValueError):
+class Malformed(DriftflowError):
     """Bytes that are not of the schema."""
 
 
