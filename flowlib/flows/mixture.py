@@ -10,16 +10,17 @@ contexts are first projected to at most 16 directions, those of their largest va
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
 from flowlib.table import Floats
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 RANK_MAX = 16
 """Most context directions: enough for a handful of categories and missing columns, at little cost in EM."""
@@ -183,12 +184,17 @@ def _directions(context: Floats, rank: int, seed: int) -> Floats:
     """``(rank, c)`` directions of largest variance; the columns themselves where all of them are kept."""
     if rank == context.shape[1]:
         return np.eye(rank)
+    from sklearn.utils.extmath import randomized_svd  # as below: a process that only scores does without
+
     directions: Floats = randomized_svd(context - context.mean(axis=0), rank, random_state=seed % 2**32)[2]
     return np.vstack([directions, np.zeros((rank - len(directions), context.shape[1]))])  # fewer rows than directions
 
 
 def _expectation_maximisation(rows: Floats, seed: int) -> GaussianMixture:
     """The mixture of least BIC over a share of the rows, refined on all of them."""
+    from sklearn.exceptions import ConvergenceWarning  # saves a process that only scores a second and 100 MB
+    from sklearn.mixture import GaussianMixture
+
     rows = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)  # scikit-learn refuses a single row
     share = np.random.default_rng(seed).permutation(rows)[:CHOICE_ROWS]
     settings = {"reg_covar": RIDGE, "random_state": seed % 2**32}

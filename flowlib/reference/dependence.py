@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import chi2
+from scipy.special import gammaincinv, ndtri
 
 from flowlib.reference.moments import group_sum
 from flowlib.table import Bools, Floats, Ints
@@ -150,7 +149,7 @@ class _Blocks:
 def _limit(free: Floats) -> Floats:
     """Upper limit of a variance over its estimate from so many free blocks."""
     free = np.maximum(free, 1.0)
-    return np.asarray(free / chi2.ppf(1.0 - _CONFIDENCE, free))
+    return np.asarray(free / (2.0 * gammaincinv(free / 2.0, 1.0 - _CONFIDENCE)))  # the quantile of χ²
 
 
 def chi2_share(free: Floats, level: float) -> Floats:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from flowlib.table import Floats
 
@@ -62,7 +62,7 @@ def _between(own: Floats, variance: Floats, known: Floats) -> Floats:
     """τ² ``(c,)`` at its upper limit: where Σ(x − x̄)²/(v + τ²) is the lower quantile of χ²; huge for one slice."""
     s = known.sum(axis=0)
     v = np.where(known, variance, 0.0)
-    quantile = chi2.ppf(1.0 - _CONFIDENCE, np.maximum(s - 1, 1))
+    quantile = 2.0 * gammaincinv(np.maximum(s - 1, 1) / 2.0, 1.0 - _CONFIDENCE)
     low, high = np.zeros(own.shape[1]), np.full(own.shape[1], 1e-12)
     high = np.maximum(high, 4.0 * (np.where(known, own, 0.0) ** 2).sum(axis=0) / quantile + v.max(axis=0))
     for _ in range(60):  # bisection: the sum falls as τ² grows
