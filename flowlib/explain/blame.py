@@ -70,7 +70,7 @@ def _blame(density: Density, table: Table) -> Floats:
     observed = _Rows(encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories)
     repaired, done = _repair_one_by_one(density, table, observed, fixed)
     together, strangest = _repair_together(density, table, observed, fixed)
-    start, one_by_one, at_once = _log_joint(density, [observed, repaired, together])
+    start, one_by_one, at_once = _log_joint(density, [observed, repaired, together], len(table))
     # Where several values far out depend on each other no single repair gains.
     joint = np.flatnonzero(at_once - start > 2.0 * np.maximum(one_by_one - start, 0.0) + _TOGETHER_GAIN_MIN)
     done[joint] = strangest[joint]
@@ -81,15 +81,15 @@ def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools
     """Greedily repaired rows, and which columns were repaired ``(n, d + k)``."""
     done, every = np.zeros_like(fixed), np.arange(len(table))
     for step in range(ROUNDS):
-        gain, best = _best_repairs(density, table, rows, fixed | done)
-        column = gain.argmax(axis=1)
-        gained = gain[every, column]
+        repairs = _best_repairs(density, table, rows, fixed | done)
+        column = repairs.gain.argmax(axis=1)
+        gained = repairs.gain[every, column]
         worth = np.flatnonzero(gained > (_GAIN_MIN if step else 0.0))
         if not len(worth):
             break
         done[worth, column[worth]] = True
         for j in np.unique(column[worth]).tolist():
-            rows = _overlay(rows, best[j], worth[column[worth] == j])
+            rows = repairs.applied(rows, j, worth[column[worth] == j])
     return rows, done
 
 
@@ -118,31 +118,58 @@ def _repair_together(density: Density, table: Table, rows: _Rows, fixed: Bools) 
     return _recategorised(density, table, repaired, np.where(chosen[:, d:], usual, rows.categories)), chosen
 
 
-def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[Floats, list[_Rows]]:
-    """``(n, d + k)`` gain of the best repair of each column, −∞ where fixed; and the rows with it, for each column."""
-    n = len(rows.features)
-    variants = [(j, _with_feature(rows, j, value)) for j, value in _ordinary(density)]
-    d = len(density.spec.numeric)
-    for k, levels in enumerate(density.encoder.levels):
-        variants += [(d + k, _with_category(density, table, rows, k, level)) for level in levels[:_LEVELS_TRIED]]
-    joint = _log_joint(density, [rows, *(variant for _, variant in variants)])
-    gain = np.full((n, fixed.shape[1]), -np.inf)
-    best = [rows] * fixed.shape[1]
-    for (column, variant), value in zip(variants, joint[1:] - joint[0], strict=True):
-        better = np.flatnonzero(value > gain[:, column])
-        best[column] = _overlay(best[column], variant, better)
-        gain[better, column] = value[better]
-    return np.where(fixed, -np.inf, gain), best
+@dataclass(frozen=True)
+class _Repairs:
+    """The best repairs of n rows.
+
+    Attributes:
+        gain: ``(n, d + k)`` of that of each column, −∞ where it is fixed.
+        which: ``(n, d + k)`` number of it among those that were tried of the column.
+        values: ``(d, 3)`` those of each numeric column.
+        categories: of each categorical column the rows with each level.
+    """
+
+    gain: Floats
+    which: Ints
+    values: Singles
+    categories: list[list[_Rows]]
+
+    def applied(self, rows: _Rows, column: int, some: Ints) -> _Rows:
+        """``rows`` with a column of some of them repaired."""
+        which, d = self.which[some, column], len(self.values)
+        if column < d:
+            features, tail_nats = rows.features.copy(), rows.tail_nats.copy()
+            features[some, column], tail_nats[some, column] = self.values[column, which], 0.0
+            return replace(rows, features=features, tail_nats=tail_nats)
+        for number, variant in enumerate(self.categories[column - d]):
+            rows = _overlay(rows, variant, some[which == number])
+        return rows
 
 
-def _ordinary(density: Density) -> list[tuple[int, float]]:
-    return [(j, float(value)) for j, values in enumerate(density.calibration.ordinary.T) for value in values]
+def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> _Repairs:
+    """The repair of each column that gains most, the first of equals."""
+    n, values = len(rows.features), density.calibration.ordinary.T.astype(np.float32)
+    d, tried = values.shape
+    column = np.repeat(np.arange(d), tried)
+    variants = _repeated(rows, 1 + len(column))
+    place = np.arange(1, 1 + len(column))
+    variants.features.reshape(-1, n, d)[place, :, column] = values.reshape(-1, 1)
+    variants.tail_nats.reshape(-1, n, d)[place, :, column] = 0.0
+    levels = [levels[:_LEVELS_TRIED] for levels in density.encoder.levels]
+    categories = [[_with_category(density, table, rows, k, one) for one in some] for k, some in enumerate(levels)]
+    joint = _log_joint(density, [variants, *(variant for some in categories for variant in some)], n)
+    gain, which, first = np.empty((n, fixed.shape[1])), np.empty((n, fixed.shape[1]), dtype=np.int64), 1
+    for j, number in enumerate([tried] * d + [len(some) for some in levels]):
+        gains = joint[first : first + number] - joint[0]
+        which[:, j] = gains.argmax(axis=0)
+        gain[:, j] = gains.max(axis=0)
+        first += number
+    return _Repairs(np.where(fixed, -np.inf, gain), which, values, categories)
 
 
-def _with_feature(rows: _Rows, j: int, value: float) -> _Rows:
-    features, tail_nats = rows.features.copy(), rows.tail_nats.copy()
-    features[:, j], tail_nats[:, j] = value, 0.0
-    return replace(rows, features=features, tail_nats=tail_nats)
+def _repeated(rows: _Rows, times: int) -> _Rows:
+    """All rows, so many times one after the other."""
+    return _Rows(*(np.tile(getattr(rows, field.name), (times, 1)) for field in fields(_Rows)))
 
 
 def _with_category(density: Density, table: Table, rows: _Rows, k: int, level: str | None) -> _Rows:
@@ -170,31 +197,31 @@ def _overlay(below: _Rows, above: _Rows, rows: Ints) -> _Rows:
 
 
 def _lost_if_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, done: Bools) -> Floats:
-    columns = np.flatnonzero(done.any(axis=0)).tolist()
-    variants = [_put_back(density, table, observed, repaired, column) for column in columns]
-    joint = _log_joint(density, [repaired, *variants])
+    columns, (n, d) = np.flatnonzero(done.any(axis=0)), observed.features.shape
+    numeric, categorical = columns[columns < d], columns[columns >= d].tolist()
+    variants = _repeated(repaired, 1 + len(numeric))
+    place = np.arange(1, 1 + len(numeric))
+    variants.features.reshape(-1, n, d)[place, :, numeric] = observed.features.T[numeric]
+    variants.tail_nats.reshape(-1, n, d)[place, :, numeric] = observed.tail_nats.T[numeric]
+    others = [_category_put_back(density, table, observed, repaired, column - d) for column in categorical]
+    joint = _log_joint(density, [variants, *others], n)
     result = np.zeros(done.shape)
-    for column, value in zip(columns, joint[1:], strict=True):
-        result[:, column] = np.where(done[:, column], np.maximum(joint[0] - value, 0.0), 0.0)
+    result[:, columns] = np.where(done[:, columns], np.maximum(joint[0] - joint[1:], 0.0).T, 0.0)
     return np.where(np.isfinite(result), result, 0.0)
 
 
-def _put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, column: int) -> _Rows:
-    d = len(density.spec.numeric)
-    if column >= d:
-        categories = repaired.categories.copy()
-        categories[:, column - d] = observed.categories[:, column - d]
-        return _recategorised(density, table, repaired, categories)
-    features, tail_nats = repaired.features.copy(), repaired.tail_nats.copy()
-    features[:, column], tail_nats[:, column] = observed.features[:, column], observed.tail_nats[:, column]
-    return replace(repaired, features=features, tail_nats=tail_nats)
+def _category_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, k: int) -> _Rows:
+    categories = repaired.categories.copy()
+    categories[:, k] = observed.categories[:, k]
+    return _recategorised(density, table, repaired, categories)
 
 
-def _log_joint(density: Density, variants: list[_Rows]) -> Floats:
+def _log_joint(density: Density, variants: list[_Rows], n: int) -> Floats:
     """``(v, n)`` log-densities of all variants of n rows in feature space; the engine is called once."""
     z, ladj = density.engine(
         np.concatenate([rows.features for rows in variants]), np.concatenate([rows.context for rows in variants])
     )
-    flow = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1).reshape(len(variants), -1)
+    flow = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1)
     beside = [rows.category_log_prob.sum(axis=1) - rows.tail_nats.sum(axis=1) for rows in variants]
-    return np.asarray(np.nan_to_num(flow + np.stack(beside), nan=-1e30, neginf=-1e30))
+    joint = (flow + np.concatenate(beside)).reshape(-1, n)
+    return np.asarray(np.nan_to_num(joint, nan=-1e30, neginf=-1e30))

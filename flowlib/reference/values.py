@@ -33,9 +33,15 @@ def value_counts(numeric: Floats, centre: Floats, scale: Floats) -> Ints:
     >>> value_counts(np.array([[21.0, np.nan], [-1e300, 5.0]]), np.array([20.0, 5.0]), np.array([2.0, 1.0])).tolist()
     [[512, 0], [-1073741824, 0]]
     """
+    missing = np.isnan(numeric)
+    some = bool(missing.any())
     with np.errstate(over="ignore"):  # beyond every float is beyond the most
-        scaled = np.clip((np.nan_to_num(numeric, nan=0.0) - centre) / scale, -VALUE_MOST, VALUE_MOST)
-    return np.where(np.isnan(numeric), 0, np.rint(scaled * VALUE_UNIT)).astype(np.int64)
+        scaled = (np.where(missing, 0.0, numeric) if some else numeric) - centre
+        scaled /= scale
+    np.clip(scaled, -VALUE_MOST, VALUE_MOST, out=scaled)
+    scaled *= VALUE_UNIT
+    counts = np.rint(scaled, out=scaled).astype(np.int64)
+    return np.where(missing, 0, counts) if some else counts
 
 
 def fit_values(

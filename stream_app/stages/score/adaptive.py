@@ -33,26 +33,71 @@ MODELS_MAX = 2
 
 
 @dataclass(slots=True)
-class Level:
-    """Of one slice under one model.
+class Levels:
+    """Of the slices under one model.
 
     Attributes:
-        moved: logarithm of level over alpha just after the last strange event, or at the start.
-        since: events since then.
-        events, strange: how many there were in all.
+        places: slice to its place in the columns.
+        moved: ``(M,)`` logarithm of level over alpha just after the last strange event, or at the start.
+        since: ``(M,)`` events since then.
+        events, strange: ``(M,)`` how many there were in all.
+        free: places below M of no slice.
     """
 
-    moved: float = 0.0
-    since: int = 0
-    events: int = 0
-    strange: int = 0
+    places: dict[str, int] = field(default_factory=dict)
+    moved: Floats = field(default_factory=lambda: np.zeros(0))
+    since: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    events: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    strange: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    free: list[int] = field(default_factory=list)
+
+    def of(self, names: list[str], first: Ints) -> Ints:
+        """``(m,)`` places of slices, made where they are new, in the order of their first events ``(m,)``."""
+        new = [i for i, name in enumerate(names) if name not in self.places]
+        for i in sorted(new, key=first.tolist().__getitem__):
+            self.places[names[i]] = self._free_place()
+        return np.array([self.places[name] for name in names], dtype=np.int64)
+
+    def _free_place(self) -> int:
+        if not self.free:
+            have = len(self.moved)
+            for name in _COLUMNS:
+                setattr(self, name, np.pad(getattr(self, name), (0, max(have, 16))))
+            self.free = list(range(have, len(self.moved)))[::-1]
+        place = self.free.pop()
+        for name in _COLUMNS:
+            getattr(self, name)[place] = 0
+        return place
+
+    def row(self, place: int) -> tuple[float, int, int, int]:
+        """``moved`` and ``since`` at a place, and twice 0."""
+        return float(self.moved[place]), int(self.since[place]), 0, 0
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Slices begin anew when they come again."""
+        self.free += [self.places.pop(name) for name in names if name in self.places]
+
+    def to_state(self) -> list[Any]:
+        """Names and columns, for a snapshot."""
+        index = np.array(list(self.places.values()), dtype=np.int64)
+        return [list(self.places), *(getattr(self, name)[index] for name in _COLUMNS)]
+
+    @classmethod
+    def from_state(cls, state: list[Any]) -> Levels:
+        """Inverse of :meth:`to_state`."""
+        names, moved, since, events, strange = state
+        places = {name: i for i, name in enumerate(names)}
+        return cls(places, np.array(moved), np.array(since), np.array(events), np.array(strange))
+
+
+_COLUMNS = ("moved", "since", "events", "strange")
 
 
 @dataclass(slots=True)
 class Adaptive:
-    """Levels of one source partition: model id to slice to its level."""
+    """Levels of one source partition by model id."""
 
-    models: dict[str, dict[str, Level]] = field(default_factory=dict)
+    models: dict[str, Levels] = field(default_factory=dict)
 
     def judge(
         self, model_id: str, p_value: Floats, slices: Coded, alpha: float, gone: Sequence[tuple[int, str]] = ()
@@ -73,81 +118,79 @@ class Adaptive:
         levels = self._levels_of(model_id)
         strange, level = np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
         for first, last in pairwise(sorted({0, len(slices), *(at for at, _ in gone)})):
-            _forget(levels, (name for at, name in gone if at == first))
+            levels.forget(name for at, name in gone if at == first)
             part = slice(first, last)
             strange[part], level[part] = _judge(levels, p_value[part], slices.codes[part], slices.names, alpha)
-        _forget(levels, (name for at, name in gone if at == len(slices)))
+        levels.forget(name for at, name in gone if at == len(slices))
         return strange, level
 
     def forget(self, names: Iterable[str], but: Collection[str]) -> None:
         """Slices have lost their place; the levels of the models ``but`` have been told, or will be."""
         gone = list(names)
         for model_id in self.models.keys() - set(but):
-            _forget(self.models[model_id], gone)
+            self.models[model_id].forget(gone)
 
-    def _levels_of(self, model_id: str) -> dict[str, Level]:
+    def _levels_of(self, model_id: str) -> Levels:
         if model_id not in self.models:
-            self.models[model_id] = {}
+            self.models[model_id] = Levels()
             for old in list(self.models)[:-MODELS_MAX]:
                 del self.models[old]
         return self.models[model_id]
 
     def to_state(self) -> list[Any]:
         """Plain values, for a snapshot."""
-        return [
-            [model_id, [[name, row.moved, row.since, row.events, row.strange] for name, row in levels.items()]]
-            for model_id, levels in self.models.items()
-        ]
+        return [[model_id, levels.to_state()] for model_id, levels in self.models.items()]
 
     @classmethod
     def from_state(cls, state: list[Any]) -> Adaptive:
         """Inverse of :meth:`to_state`."""
-        return cls({model_id: {name: Level(*values) for name, *values in levels} for model_id, levels in state})
+        return cls({model_id: Levels.from_state(levels) for model_id, levels in state})
 
 
-def _judge(
-    levels: dict[str, Level], p_value: Floats, slices: Ints, names: list[str], alpha: float
-) -> tuple[Bools, Floats]:
+def _judge(levels: Levels, p_value: Floats, slices: Ints, names: list[str], alpha: float) -> tuple[Bools, Floats]:
     """:meth:`Adaptive.judge` by the levels of one model, of slices that all keep their places."""
-    rows, codes = _rows(levels, slices, names)
-    before, strange, level = _before(codes), np.zeros(len(codes), dtype=bool), np.full(len(codes), alpha)
-    moved, since = (np.array([getattr(row, name) for row in rows]) for name in ("moved", "since"))
-    # A strange event only lowers a level: what is above the level without any is not strange (but for rounding).
-    most = np.minimum(moved[codes] + STEP * alpha * (since[codes] + before), BOUND)
-    counts, at_hit = np.bincount(codes, minlength=len(rows)), np.zeros(len(rows), dtype=np.int64)
-    for i in np.flatnonzero(p_value <= alpha * np.exp(most) * (1.0 + 1e-9)).tolist():
-        row, done = rows[codes[i]], int(at_hit[codes[i]])
-        now = min(row.moved + STEP * alpha * (row.since + int(before[i]) - done), BOUND)
-        if p_value[i] <= alpha * math.exp(now):
+    n, strange, level = len(slices), np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
+    counts, first = np.bincount(slices, minlength=len(names)), np.zeros(len(names), dtype=np.int64)
+    first[slices[::-1]] = np.arange(n - 1, -1, -1)
+    codes = np.flatnonzero(counts)
+    places = np.zeros(len(names), dtype=np.int64)
+    places[codes] = levels.of([names[code] for code in codes.tolist()], first[codes])
+    hits, before = _near(levels, p_value, slices, places, alpha)
+    levels.events[places[codes]] += counts[codes]
+    # Of each slice with such events: moved, since, strange ones, and events of the batch up to the last of them.
+    rows: dict[int, tuple[float, int, int, int]] = {}
+    of_hits = zip(hits.tolist(), slices[hits].tolist(), before.tolist(), p_value[hits].tolist(), strict=True)
+    for i, code, earlier, p in of_hits:
+        moved, since, found, done = rows.get(code) or levels.row(places[code])
+        now = min(moved + STEP * alpha * (since + earlier - done), BOUND)
+        if p <= alpha * math.exp(now):
             strange[i], level[i] = True, alpha * math.exp(now)
-            row.moved, row.since = max(min(now + STEP * alpha, BOUND) - STEP, -BOUND), 0
-            row.strange += 1
-            at_hit[codes[i]] = before[i] + 1
-    for row, count, done in zip(rows, counts.tolist(), at_hit.tolist(), strict=True):
-        row.events += count
-        row.since += count - done
+            rows[code] = max(min(now + STEP * alpha, BOUND) - STEP, -BOUND), 0, found + 1, earlier + 1
+    levels.since[places[codes]] += counts[codes]
+    for code, (moved, _, found, done) in rows.items():
+        place = places[code]
+        levels.moved[place], levels.since[place] = moved, counts[code] - done
+        levels.strange[place] += found
     return strange, level
 
 
-def _forget(levels: dict[str, Level], names: Iterable[str]) -> None:
-    for name in names:
-        levels.pop(name, None)
-
-
-def _rows(levels: dict[str, Level], slices: Ints, names: list[str]) -> tuple[list[Level], Ints]:
-    """The levels of some events' slices, made where they are new in the order of those events, and the place of each
-    event's there ``(n,)``.
+def _near(levels: Levels, p_value: Floats, slices: Ints, places: Ints, alpha: float) -> tuple[Ints, Ints]:
+    """Events that may be strange, and how many of their slices come before them. A strange event only lowers a level:
+    what is above the level without any is not strange (but for rounding).
     """
-    distinct, first, codes = np.unique(slices, return_index=True, return_inverse=True)
-    for code in distinct[np.argsort(first)].tolist():
-        if names[code] not in levels:
-            levels[names[code]] = Level()
-    return [levels[names[code]] for code in distinct.tolist()], codes
+    some = np.flatnonzero(p_value <= alpha * np.exp(BOUND) * (1.0 + 1e-9))
+    if not len(some):
+        return some, some
+    before, at = _before(slices)[some], places[slices[some]]
+    most = np.minimum(levels.moved[at] + STEP * alpha * (levels.since[at] + before), BOUND)
+    near = p_value[some] <= alpha * np.exp(most) * (1.0 + 1e-9)
+    return some[near], before[near]
 
 
 def _before(codes: Ints) -> Ints:
     """``(n,)`` how many rows of the same code come before each."""
-    order = np.argsort(codes, kind="stable")
+    # Few bits are sorted in one pass.
+    order = np.argsort(codes.astype(np.uint16) if codes.max() < 1 << 16 else codes, kind="stable")
     ordered = codes[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     before = np.empty(len(codes), dtype=np.int64)

@@ -38,6 +38,7 @@ _BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 20
 after the other tells of a rename."""
 
 _DEPTH_MAX, _LEAVES_MAX = 4, 1_000
+_SHAPES_MAX = 64
 _NAMED_MAX = 5
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Undecodable)
@@ -125,6 +126,7 @@ class Looker:
         self._paths = [{(literal(name),), steps(name)} for name in self._names]
         self._readers = readers(event, [name for name in self._names if name not in event.numeric])
         configured = [*self._names, event.time_field, *([event.id_field] if event.id_field else [])]
+        self._shapes: dict[tuple[str, ...], tuple[int, list[str]]] = {}
         self._known = {(literal(name),) for name in configured} | {steps(name) for name in configured if steps(name)}
 
     def look(self, state: Renames, raw: RawBatch, events: EventBatch) -> Bad:
@@ -141,9 +143,8 @@ class Looker:
             row -= state.rows
             if state.wants(state.rows + row, lacks) and (body := self._object(raw.values[row])) is not None:
                 looked.append(row)
-                there = [path for path, value in _leaves(body) if value is not None]
-                absent, every = self._absent(set(there)), (1 << len(self._names)) - 1
-                renamed = state.enter(state.rows + row, absent, every, self._strangers(there))
+                absent, strangers = self._shape(body)
+                renamed = state.enter(state.rows + row, absent, (1 << len(self._names)) - 1, strangers)
                 if lacks:  # of others too few are looked at for it to say how many of these are to be
                     state.told = bool(renamed)
                 if renamed:
@@ -158,6 +159,20 @@ class Looker:
             return Sample(name, f"it has no {name!r}, and {key!r} in its place", time_ms)
 
         return Bad("unknown_field", "", rows, sample, np.array(looked, dtype=np.int64))
+
+    def _shape(self, body: dict[str, Any]) -> tuple[int, list[str]]:
+        """A bit for each field that a body lacks, and its keys that no setting names; most bodies are alike."""
+        flat = len(body) <= _LEAVES_MAX and not any(value is None or isinstance(value, dict) for value in body.values())
+        keys = tuple(body) if flat else None
+        if keys is not None and keys in self._shapes:
+            return self._shapes[keys]
+        there = [path for path, value in _leaves(body) if value is not None]
+        shape = self._absent(set(there)), self._strangers(there)
+        if keys is not None:
+            if len(self._shapes) >= _SHAPES_MAX:
+                self._shapes.clear()
+            self._shapes[keys] = shape
+        return shape
 
     def instead(self, name: str, value: bytes | None) -> str:
         """What a body has in the place of a field that it lacks, in words; "" where nothing is known."""
@@ -212,7 +227,12 @@ def _candidates(rows: Ints, lacking: Bools) -> list[tuple[int, bool]]:
 
 def _lacking(events: EventBatch) -> Bools:
     """``(n,)`` events that lack a number, a category or a field of a slicing."""
-    lacking: Bools = np.isnan(events.numeric).any(axis=1) | (events.categorical == None).any(axis=1)  # noqa: E711
+    gaps = np.isnan(events.numeric)
+    lacking: Bools = np.zeros(len(gaps), dtype=bool)
+    if gaps.any():
+        lacking |= gaps.any(axis=1)
+    if events.categorical.shape[1]:
+        lacking |= (events.categorical == None).any(axis=1)  # noqa: E711
     for column in events.slices:
         without = np.array([NO_VALUE in name for name in column.names], dtype=bool)
         if without.any():

@@ -87,7 +87,7 @@ class Rows:
         """``(n,)`` how far event time had come after each record, −1 before any event has said it."""
         clock = np.full(len(self.raw), NOTHING, dtype=np.int64)
         clock[:1] = self.clock_ms
-        np.maximum.at(clock, self.events.rows, self.timing.clock_ms)
+        clock[self.events.rows] = self.timing.clock_ms  # which never falls: of several at a record the last counts
         return np.maximum.accumulate(clock)
 
 
