@@ -1,0 +1,85 @@
+"""A small schema registry that speaks as much of Confluent's API as is asked, and misbehaves where it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class FakeRegistry:
+    """What it has, and how it behaves.
+
+    Attributes:
+        schemas: id to what is answered.
+        subjects: subject and version to the same.
+        login: the header that it wants, "" for none.
+        mode: ``well``, ``500``, ``404`` (as a server that is none), ``nonsense``, ``large``, or ``hang``.
+        asked: paths that were asked for.
+        released: let those that hang go on.
+    """
+
+    def __init__(self) -> None:
+        self.schemas: dict[int, dict[str, Any]] = {}
+        self.subjects: dict[str, dict[str, Any]] = {}
+        self.login, self.mode, self.url = "", "well", ""
+        self.asked: list[str] = []
+        self.released = threading.Event()
+
+    def add(self, schema_id: int, schema: Any, **more: Any) -> None:
+        """A schema of Avro."""
+        self.schemas[schema_id] = {"schema": json.dumps(schema), **more}
+
+    def answer(self, path: str, login: str) -> tuple[int, bytes]:
+        """Status and body."""
+        self.asked.append(path)
+        if self.mode == "hang":
+            self.released.wait(60)
+        if self.mode in ("500", "404"):
+            return int(self.mode), b"<html>no</html>"
+        if self.mode in ("nonsense", "large"):
+            return 200, b"<html>" if self.mode == "nonsense" else b'{"schema": "' + b"x" * 3_000_000 + b'"}'
+        if self.login and login != self.login:
+            return 401, b'{"error_code": 401, "message": "Unauthorized"}'
+        if path == "/schemas/types":
+            return 200, b'["JSON", "PROTOBUF", "AVRO"]'
+        found = self.subjects.get(path)
+        if path.startswith("/schemas/ids/"):
+            found = self.schemas.get(int(path.rpartition("/")[2]))
+        return (200, json.dumps(found).encode()) if found else (404, b'{"error_code": 40403, "message": "not found"}')
+
+
+@contextmanager
+def registry_runs() -> Iterator[FakeRegistry]:
+    """A registry at an address of this machine."""
+    fake = FakeRegistry()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = fake.answer(self.path, self.headers.get("Authorization", ""))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            try:
+                self.wfile.write(body)
+            except OSError:  # whoever asked has gone
+                self.close_connection = True
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
