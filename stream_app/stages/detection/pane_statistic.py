@@ -25,6 +25,13 @@ MAKERS = {"adwin": adwin, "page_hinkley": page_hinkley, "kswin": kswin}
 _KEPT_MAX, _KEPT_AFTER_CUT = 1_024, 512
 
 
+def make_ready(config: Config) -> None:
+    """Import what the rules need of river, where they need it: that takes a second, and a pane should not."""
+    for rule in config.rules.values():
+        if (name := rule.detectors[0]) in MAKERS:
+            MAKERS[name](rule.options)
+
+
 class PaneStatistic:
     """State of a rule with one of river's detectors."""
 

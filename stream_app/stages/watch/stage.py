@@ -21,6 +21,7 @@ from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Joined, PassedOver
+from stream_app.stages.detection.pane_statistic import make_ready
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.watch.checking import Known, PartialChecker
@@ -39,6 +40,7 @@ class WatchStage:
         self.config = config
         self._layout, self._pane_ms = layout_of(config), int(config.windows.pane)
         self._checker = PartialChecker(config, self._layout)
+        make_ready(config)
 
     def step(
         self,
