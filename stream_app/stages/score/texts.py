@@ -40,7 +40,8 @@ class Texts:
 
     def __init__(self, event: EventConfig) -> None:
         self._missing, self._form = frozenset(event.missing_values), event.unicode
-        self._levels, self._names = _Memo(self._category), _Memo(self._slice)
+        self._levels, self._names = _Memo(self._category), _Memo(lambda text: self._slice((text,)))
+        self._joined = _Memo(self._slice)
         self.missing_numbers = [value for text in event.missing_values if (value := _number_of(text)) is not None]
 
     def levels(self, texts: Coded) -> Coded:
@@ -58,8 +59,10 @@ class Texts:
         """The name of the slice of each of n events in a slicing by fields of these texts."""
         if not columns:
             return Coded.alike(n, EVERYTHING)
+        if len(columns) == 1:
+            return _named(columns[0].codes, [self._names[text] for text in columns[0].names])
         codes, tuples = _tuples(columns)
-        return _named(codes, [self._names[texts] for texts in tuples])
+        return _named(codes, [self._joined[texts] for texts in tuples])
 
     def name(self, values: Iterable[Any]) -> str:
         """The name of the slice of some values of JSON; objects and lists, which no event is taken with, are none."""
@@ -83,17 +86,15 @@ def as_text(value: Any) -> Text:
 
 def _named(codes: Ints, names: list[Any]) -> Coded:
     """A column of names, each once: several texts may have one."""
+    if len(set(names)) == len(names):
+        return Coded(codes, names)
     place: dict[Text, int] = {}
-    there = [place.setdefault(name, len(place)) for name in names]
-    return (
-        Coded(codes, names) if len(place) == len(names) else Coded(np.array(there, dtype=np.int64)[codes], list(place))
-    )
+    there = np.array([place.setdefault(name, len(place)) for name in names], dtype=np.int64)
+    return Coded(there[codes], list(place))
 
 
 def _tuples(columns: Sequence[Coded]) -> tuple[Ints, list[tuple[Text, ...]]]:
-    """Columns of texts as one column of tuples, in the order in which they come first."""
-    if len(columns) == 1:
-        return columns[0].codes, [(text,) for text in columns[0].names]
+    """Some columns of texts as one column of tuples, in the order in which they come first."""
     codes, first = columns[0].codes, np.arange(0)
     for column in columns[1:]:
         _, first, codes = np.unique(codes * len(column.names) + column.codes, return_index=True, return_inverse=True)
