@@ -20,7 +20,7 @@ from stream_app.stages.score.event_time import later_readings, time_parser
 from stream_app.stages.score.formats.avro import avro_decoder
 from stream_app.stages.score.formats.avro_columns import AvroColumns
 from stream_app.stages.score.formats.float32 import Float32Columns, float32_decoder
-from stream_app.stages.score.formats.messagepack import msgpack_decoder
+from stream_app.stages.score.formats.messagepack import msgpack_columns, msgpack_decoder
 from stream_app.stages.score.formats.schemas import Schemas
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.json_bodies import json_decoder
@@ -46,6 +46,7 @@ field is missing, and ``coerced``: how many of them were read though they were n
 COLUMN_READERS: dict[str, Callable[..., ColumnReader | None]] = {
     "json": json_columns,
     "float32": Float32Columns,
+    "msgpack": msgpack_columns,
     "avro": AvroColumns,
 }
 """``event.format`` to what makes the column reader of a stream from the same; None where the stream has none."""

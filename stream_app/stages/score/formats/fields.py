@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from stream_app.config import EventConfig
 from stream_app.stages.score.json_bodies import readers
 from stream_app.stages.score.rejects import Undecodable
+
+_LARGEST = sys.float_info.max
 
 
 class Fields:
@@ -23,7 +26,10 @@ class Fields:
         ways = readers(event, texts)
         self.attributes, self.names = ["t", *numbers, *others, "i"][: len(ways)], [name for name, _, _ in ways]
         self._finders = [find for _, find, _ in ways]
-        self._readers = [read for _, _, read in ways]
+        self._ways = [
+            (attribute, name, read, attribute[0] == "n")
+            for attribute, (name, _, read) in zip(self.attributes, ways, strict=True)
+        ]
 
     def made_of(self, values: Iterable[Any]) -> Any:
         """What :data:`~stream_app.stages.score.decoding.DECODERS` gives, of the values of the fields in their order.
@@ -34,13 +40,14 @@ class Fields:
         Raises:
             Undecodable: one is not what its field holds.
         """
-        made, coerced = SimpleNamespace(), 0
-        for attribute, name, read, value in zip(self.attributes, self.names, self._readers, values, strict=True):
-            found, as_it_should_be = read(_plain(name, value))
-            setattr(made, attribute, found)
-            coerced += not as_it_should_be
-        made.coerced = coerced
-        return made
+        made, coerced = dict[str, Any](), 0
+        for (attribute, name, read, is_number), value in zip(self._ways, values, strict=True):
+            if value is None or (is_number and value.__class__ is float and -_LARGEST <= value <= _LARGEST):
+                made[attribute] = value  # nearly all of them
+            else:
+                made[attribute], as_it_should_be = read(_plain(name, value))
+                coerced += not as_it_should_be
+        return SimpleNamespace(**made, coerced=coerced)
 
     def made_of_body(self, body: Mapping[str, Any]) -> Any:
         """The same, of a body with these fields somewhere in it."""
