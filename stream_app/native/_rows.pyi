@@ -17,6 +17,7 @@ class Reader:
     ) -> Reader: ...
     def read(
         self,
+        known: int,
         buffer: bytes,
         first: Ints,
         size: Ints,

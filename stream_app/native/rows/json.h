@@ -1,4 +1,4 @@
-// JSON as RFC 8259 has it, in UTF-8, walked over in place. Every step stays within the bounds; false is "not plainly so".
+// JSON as RFC 8259 has it, in UTF-8, walked over in place. Every step stays within the bounds; false: it is not so.
 #pragma once
 
 #include <cstdint>

@@ -133,7 +133,7 @@ PyObject* reader_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
                                      &options.texts, &time, &utc, &max_bytes, &seed))
         return nullptr;
     return guarded([&]() -> PyObject* {
-        if (options.numbers < 0 || options.texts < 0) throw std::invalid_argument("numbers and texts must be 0 or more");
+        if (options.numbers < 0 || options.texts < 0) throw std::invalid_argument("numbers and texts must be >= 0");
         options.seconds = !std::strcmp(time, "epoch_s");
         options.epoch = options.seconds || !std::strcmp(time, "epoch_ms");
         options.utc = utc != 0;
@@ -197,19 +197,21 @@ void check_bounds(const View& buffer, const std::int64_t* first, const std::int6
 }
 
 PyObject* reader_read(PyObject* object, PyObject* const* args, Py_ssize_t count) {
-    if (count != 10) {
-        PyErr_SetString(PyExc_TypeError, "read takes buffer, first, size and seven columns");
+    if (count != 11) {
+        PyErr_SetString(PyExc_TypeError, "read takes a number of texts, buffer, first, size and seven columns");
         return nullptr;
     }
     return guarded([&]() -> PyObject* {
         auto* self = reinterpret_cast<ReaderObject*>(object);
         rows::Reader& reader = *self->reader;
-        View buffer(args[0], "", 1, false, "buffer");
-        View first(args[1], "lq", 8, false, "first"), size(args[2], "lq", 8, false, "size");
-        View read(args[3], "?", 1, true, "read"), local(args[4], "?", 1, true, "local");
-        View time_ms(args[5], "lq", 8, true, "time_ms"), numeric(args[6], "d", 8, true, "numeric");
-        View codes(args[7], "lq", 8, true, "codes");
-        View id_first(args[8], "lq", 8, true, "id_first"), id_size(args[9], "lq", 8, true, "id_size");
+        std::size_t known = PyLong_AsSize_t(args[0]);
+        if (PyErr_Occurred()) throw std::runtime_error("");
+        View buffer(args[1], "", 1, false, "buffer");
+        View first(args[2], "lq", 8, false, "first"), size(args[3], "lq", 8, false, "size");
+        View read(args[4], "?", 1, true, "read"), local(args[5], "?", 1, true, "local");
+        View time_ms(args[6], "lq", 8, true, "time_ms"), numeric(args[7], "d", 8, true, "numeric");
+        View codes(args[8], "lq", 8, true, "codes");
+        View id_first(args[9], "lq", 8, true, "id_first"), id_size(args[10], "lq", 8, true, "id_size");
         const Py_ssize_t n = first.size();
         size.expect(n, "size");
         read.expect(n, "read");
@@ -222,7 +224,7 @@ PyObject* reader_read(PyObject* object, PyObject* const* args, Py_ssize_t count)
         check_bounds(buffer, first.as<std::int64_t>(), size.as<std::int64_t>(), n);
         if (self->busy) throw std::invalid_argument("a reader reads one batch after the other");
         self->busy = true;
-        const std::size_t known = reader.begin();
+        known = reader.begin(known);
         bool enough = true;
         Py_BEGIN_ALLOW_THREADS
         try {
@@ -247,8 +249,8 @@ enum class Looks { kMissing, kText, kWhole, kOther };
 Looks looks_of(const char* at, std::int64_t size) {
     if (size < 1 || *at == 'n') return Looks::kMissing;
     if (*at == '"') return std::memchr(at, '\\', static_cast<std::size_t>(size)) ? Looks::kOther : Looks::kText;
-    const bool whole = size <= 18 && *at != '-' && std::all_of(at, at + size, [](char c) { return c >= '0' && c <= '9'; });
-    return whole ? Looks::kWhole : Looks::kOther;
+    const bool whole = std::all_of(at, at + size, [](char c) { return c >= '0' && c <= '9'; });
+    return whole && size <= 18 ? Looks::kWhole : Looks::kOther;
 }
 
 PyObject* plain_texts(PyObject*, PyObject* args) {
@@ -282,21 +284,22 @@ PyObject* plain_texts(PyObject*, PyObject* args) {
 
 PyMethodDef functions[] = {
     {"plain_texts", plain_texts, METH_VARARGS,
-     "plain_texts(buffer, first, size): values of JSON as texts, None for null, for a negative size, and for those that\n"
-     "have to be read; and the rows and the bytes of these."},
+     "plain_texts(buffer, first, size): values of JSON as texts, None for null, for a negative size, and for those that "
+     "have\nto be read; and the rows and the bytes of these."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyMethodDef reader_methods[] = {
     {"read", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(reader_read)), METH_FASTCALL,
-     "read(buffer, first, size, read, local, time_ms, numeric, codes, id_first, id_size): fill the columns of n rows;\n"
-     "return from which number on texts are new, these, and of each text column the numbers of its texts."},
+     "read(known, buffer, first, size, read, local, time_ms, numeric, codes, id_first, id_size): fill the columns of n "
+     "rows.\nReturn from which number on texts are not known, these texts, and of each text column the numbers of its "
+     "texts."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyType_Slot reader_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(reader_new)},
     {Py_tp_dealloc, reinterpret_cast<void*>(reader_free)},
     {Py_tp_methods, reader_methods},
-    {Py_tp_doc, const_cast<char*>("Reader(fields, numbers, texts, time, utc, max_bytes, seed): what reads a stream's bodies.")},
+    {Py_tp_doc, const_cast<char*>("Reader(fields, numbers, texts, time, utc, max_bytes, seed): of a stream.")},
     {0, nullptr}};
 
 PyType_Spec reader_spec = {"stream_app.native._rows.Reader", sizeof(ReaderObject), 0, Py_TPFLAGS_DEFAULT, reader_slots};

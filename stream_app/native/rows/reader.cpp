@@ -74,10 +74,12 @@ void Reader::ready() {
     }
 }
 
-std::size_t Reader::begin() {
-    if (texts.full()) texts.clear();
-    const std::size_t known = texts.size();
-    if (known == 0) texts.code_of({kNull, kNull + 4});  // what is missing is number 0
+std::size_t Reader::begin(std::size_t known) {
+    if (texts.full() || known > texts.size()) {
+        texts.clear();
+        known = 0;
+    }
+    if (texts.size() == 0) texts.code_of({kNull, kNull + 4});  // what is missing is number 0
     for (Distinct& column : distinct) column.begin();
     return known;
 }

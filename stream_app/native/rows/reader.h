@@ -67,8 +67,9 @@ public:
     // To be called when all fields are there.
     void ready();
 
-    // Before each batch: forgets the texts where they are too many, and says how many are known.
-    std::size_t begin();
+    // Before each batch: forgets the texts where they are too many. Takes how many the caller knows, and says how many
+    // of these are still the same: all or none.
+    std::size_t begin(std::size_t known);
     void read(const Byte* buffer, const std::int64_t* first, const std::int64_t* size, std::int64_t n, Output out);
 
     Interner texts;

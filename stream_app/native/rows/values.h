@@ -4,7 +4,6 @@
 #include <cfloat>
 #include <charconv>
 #include <cstdint>
-#include <limits>
 
 #include "json.h"
 

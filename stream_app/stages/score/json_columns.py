@@ -55,7 +55,17 @@ class JsonColumns:
         numeric, codes = np.empty((n, self._d)), np.zeros((self._k, n), np.int64)
         first, size = np.empty(n, np.int64), np.empty(n, np.int64)
         known, fresh, numbers = self._native.read(
-            bodies.buffer, bodies.first, bodies.size, read, local, time_ms, numeric, codes, first, size
+            len(self._known),
+            bodies.buffer,
+            bodies.first,
+            bodies.size,
+            read,
+            local,
+            time_ms,
+            numeric,
+            codes,
+            first,
+            size,
         )
         self._learn(known, fresh)
         if self._shown is not None:
@@ -65,7 +75,7 @@ class JsonColumns:
         return Columns(read, time_ms, numeric, texts, self._ids(bodies, first, size, read) if self._has_id else None)
 
     def _learn(self, known: int, fresh: list[bytes]) -> None:
-        """Texts that came first in this batch; the others are forgotten from a number on, mostly from the last."""
+        """Take in texts that came first in this batch, all of them where the others are forgotten."""
         if not known:
             self._known.clear()
             self._unfit.clear()

@@ -348,6 +348,17 @@ def test_texts_are_forgotten_where_they_are_too_many() -> None:
     assert len(columns._known) < 100
 
 
+def test_texts_that_nobody_took_note_of_are_told_again() -> None:
+    """As where a signal comes between reading and taking note."""
+    columns = reader(config())
+    values = [body(site=f"s{i}") for i in range(5)]
+    columns.read(Bodies.of(values[:2]))
+    columns._known.pop()
+    assert columns.read(Bodies.of(values)).texts[1].objects().tolist() == [f"s{i}" for i in range(5)]
+    columns._known.extend(["wrong"] * 9)
+    assert columns.read(Bodies.of(values)).texts[1].objects().tolist() == [f"s{i}" for i in range(5)]
+
+
 def test_bodies_that_lie_beyond_the_buffer_are_refused() -> None:
     columns, far = reader(config()), np.iinfo(np.int64)
     for first, size in ((0, 3), (2, 1), (-1, 1), (far.max, 1), (1, far.max), (far.min, far.max)):
@@ -374,13 +385,13 @@ COLUMNS: dict[str, Callable[[int], Any]] = {
 def test_columns_of_another_kind_are_refused(name: str) -> None:
     made = native.Reader([("t", 0, b"at", ()), ("n", 0, b"x", ()), ("x", 0, b"s", ())], 1, 1, "iso8601", True, 99, 0)
     right = {column: make(2) for column, make in COLUMNS.items()}
-    assert made.read(b"{}", *right.values())[0] == 0
+    assert made.read(0, b"{}", *right.values())[0] == 0
     wrong: list[Any] = [right[name][:1].copy(), right[name].astype(np.float32), None, right[name].tobytes()]
     if name == "codes":
         wrong[0] = np.zeros((1, 1), np.int64)
     for column in wrong:
         with pytest.raises(ValueError, match="size" if name == "first" and column is wrong[0] else name):
-            made.read(b"{}", *(right | {name: column}).values())
+            made.read(0, b"{}", *(right | {name: column}).values())
 
 
 @pytest.mark.parametrize(
