@@ -155,7 +155,7 @@ class ScoredBatch:
     """Events with their scores.
 
     Attributes:
-        model: ``(n,)`` object, the model id of each row.
+        model: the model id of each row.
         log_prob: ``(n,)`` float64 nats in raw space.
         p_value: ``(n,)`` float64 in (0, 1]; small is strange.
         pooled: ``(n,)`` bool, all slices together say more of the p-value than the slice's own reference rows.
@@ -174,7 +174,7 @@ class ScoredBatch:
     """
 
     events: EventBatch
-    model: Objects
+    model: Coded
     log_prob: Floats
     p_value: Floats
     pooled: Bools
@@ -191,7 +191,7 @@ class ScoredBatch:
     pairs: Mapping[str, Ints] = field(default_factory=dict)
 
     @classmethod
-    def unscored(cls, events: EventBatch, model: Objects) -> ScoredBatch:
+    def unscored(cls, events: EventBatch, model: Coded) -> ScoredBatch:
         """Neutral values for every event, to be filled in."""
         (n, d), k = events.numeric.shape, events.categorical.shape[1]
         return cls(

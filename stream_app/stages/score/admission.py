@@ -22,7 +22,7 @@ from itertools import pairwise, starmap
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.table import Bools, Coded, Ints, Objects
+from flowlib.table import Bools, Coded, Ints
 from schemas.names import EVERYTHING
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
@@ -60,7 +60,7 @@ class _Way:
     Attributes:
         rows: ``(m,)`` which they are.
         target_ms: ``(m,)`` their panes.
-        model: ``(m,)`` model ids.
+        model: m model ids.
         early: ``(m,)`` whether the stream begins with them.
         stretches: ``(first, last, cut)``: events (of the m) between two rows that close panes; ``cut`` is the one at
             its beginning, if there is one.
@@ -68,7 +68,7 @@ class _Way:
 
     rows: Ints
     target_ms: Ints
-    model: Objects
+    model: Coded
     early: Bools
     stretches: list[tuple[int, int, _Cut | None]]
 
@@ -93,7 +93,7 @@ class Admission:
         self._config, self._windows = config, config.windows
 
     def seat(
-        self, state: Places, slices: tuple[Coded, ...], timing: Screening, model: Objects, models: Mapping[str, Density]
+        self, state: Places, slices: tuple[Coded, ...], timing: Screening, model: Coded, models: Mapping[str, Density]
     ) -> Seating:
         """Let the names of a batch take their places.
 
@@ -101,7 +101,7 @@ class Admission:
             state: the partition's, changed in place.
             slices: for each slicing the names of n events.
             timing: of the n events.
-            model: ``(n,)`` model id of each.
+            model: model id of each.
             models: verified models by id.
         """
         self._open(state)
@@ -130,7 +130,7 @@ class Admission:
             table.restore(restored)
         state.restored = []
 
-    def _way(self, state: Places, timing: Screening, model: Objects) -> _Way:
+    def _way(self, state: Places, timing: Screening, model: Coded) -> _Way:
         """Where the events of a batch go; the state knows the newest pane after it."""
         rows, lasting = np.flatnonzero(timing.wanted | timing.late), int(self._windows.newcomer_panes)
         target_ms = timing.target_ms[rows]
@@ -143,7 +143,11 @@ class Admission:
         if len(rows):
             state.newest_ms, state.reached = int(newest_ms[-1]), min(int(reached[-1]), lasting + 1)
         return _Way(
-            rows, target_ms, model[rows], reached <= lasting, [(first, last, cut) for (first, last), cut in stretches]
+            rows,
+            target_ms,
+            model.take(rows),
+            reached <= lasting,
+            [(first, last, cut) for (first, last), cut in stretches],
         )
 
 
@@ -234,7 +238,8 @@ class _Desk:
 
     def _enters(self, name: str, at: int) -> bool:
         """Whether it gets a place at once."""
-        known = self._known(self._way.model[at])
+        model = self._way.model
+        known = self._known(model.names[model.codes[at]])
         if name in known:
             return self._make_room(known, int(self._way.rows[at]))
         is_free = self._way.early[at] or not known

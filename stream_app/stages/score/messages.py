@@ -36,10 +36,10 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
     """The anomaly records of some events (indices into ``scored``)."""
     events, hiding = scored.events, Hiding(config.event)
     names = [*config.event.numeric, *config.event.categorical]
-    source = (config.stream, events.topic, events.partition)
+    source, rows = (config.stream, events.topic, events.partition), np.array(index, dtype=np.int64)
+    slices, models = (column.take(rows).objects().tolist() for column in (events.slices[0], scored.model))
     places = [(int(events.offsets[i]), int(events.event_time_ms[i])) for i in index]  # a topic made anew has new events
-    ids = record_ids([("event-anomaly", *source, *at, scored.model[i]) for i, at in zip(index, places, strict=True)])
-    slices = events.slices[0].take(np.array(index, dtype=np.int64)).objects().tolist()
+    ids = record_ids([("event-anomaly", *source, *at, model_id) for at, model_id in zip(places, models, strict=True)])
     return [
         EventAnomaly(
             id=anomaly_id,
@@ -49,14 +49,14 @@ def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[Eve
             offset=int(events.offsets[i]),
             event_time_ms=int(events.event_time_ms[i]),
             slice=name,
-            model_id=str(scored.model[i]),
+            model_id=model_id,
             log_prob=float(scored.log_prob[i]),
             p_value=float(scored.p_value[i]),
             pooled=bool(scored.pooled[i]),
             threshold=float(scored.level[i]),
             blame=_blame(scored, names, hiding, i),
         )
-        for anomaly_id, name, i in zip(ids, slices, index, strict=True)
+        for anomaly_id, name, model_id, i in zip(ids, slices, models, index, strict=True)
     ]
 
 

@@ -116,8 +116,9 @@ def _enter(
 ) -> None:
     """Add events (indices, ascending) to the pane that starts at ``start``."""
     if start not in panes:
+        model_id = scored.model[int(rows[0])]
         sizes = [layout.d] + [0] * (len(slices) - 1)
-        panes[start] = [Pane(scored.model[rows[0]], np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
+        panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
     whole, odd = rows[scored.scorable[rows]], rows[timing.late[rows] | _is_odd(scored, rows)]
     panes[start][0].pit += _histograms(layout, scored, whole)
     pairs = scored.pairs.get(panes[start][0].model_id, _NO_PAIRS)

@@ -10,7 +10,7 @@ import numpy as np
 from flowlib.density import Density, Scores
 from flowlib.explain.blame import blame, excess
 from flowlib.reference.values import value_counts
-from flowlib.table import Bools, Ints, Objects
+from flowlib.table import Bools, Coded, Ints
 from stream_app.config import Config
 from stream_app.stages.batches import EventBatch, ScoredBatch
 from stream_app.stages.score.adaptive import Adaptive
@@ -23,7 +23,7 @@ EVENTS_BLAMED_MAX = 50
 def score_events(
     events: EventBatch,
     models: Mapping[str, Density],
-    model: Objects,
+    model: Coded,
     wanted: Bools,
     config: Config,
     adaptive: Adaptive,
@@ -34,18 +34,18 @@ def score_events(
     Args:
         events: n events.
         models: verified models by id.
-        model: ``(n,)`` model id of each event.
+        model: model id of each event.
         wanted: ``(n,)`` mask.
         config: events that ``event_rule`` finds strange are flagged, and get contributions: how much less likely than
             usual each column is, nats.
         adaptive: levels of the slices of the first slicing; they take the events in.
         seating: the slices that have a place, and with it a level of their own.
     """
-    alpha, in_use = config.event_rule.alpha, dict.fromkeys(model[wanted].tolist())
+    alpha, in_use = config.event_rule.alpha, _in_use(model.codes[wanted])
     scored, table = ScoredBatch.unscored(events, model), events.table()
-    adaptive.forget((name for _, name in seating.gone), but=in_use)
-    for model_id in in_use:
-        index = np.flatnonzero(wanted & (model == model_id))
+    adaptive.forget((name for _, name in seating.gone), but=[model.names[code] for code in in_use])
+    for code in in_use:
+        index, model_id = np.flatnonzero(wanted & (model.codes == code)), model.names[code]
         density = models[model_id]
         of_all = len(index) == len(events)
         scores = density.score(table if of_all else table.take(index))
@@ -64,6 +64,14 @@ def score_events(
         if flagged.any():
             scored.contributions[index[flagged]] = excess(scores, density)[flagged]
     return scored
+
+
+def _in_use(codes: Ints) -> list[int]:
+    """The different codes, in the order in which they come."""
+    if len(codes) and np.all(codes == codes[0]):  # as in most batches
+        return [int(codes[0])]
+    found, first = np.unique(codes, return_index=True)
+    return found[np.argsort(first)].tolist()
 
 
 def _filled(scored: ScoredBatch, index: Ints, model_id: str, density: Density, scores: Scores) -> ScoredBatch:
@@ -96,12 +104,17 @@ def blame_flagged(
         pane_start_ms: ``(n,)`` pane of each event.
         blamed: pane start to how many have been worked out, updated.
     """
-    chosen: dict[str, list[int]] = {}
-    for i in np.flatnonzero(scored.flagged).tolist():
-        start = int(pane_start_ms[i])
+    flagged = np.flatnonzero(scored.flagged)
+    if not len(flagged):
+        return
+    chosen: dict[int, list[int]] = {}
+    of_flagged = zip(
+        flagged.tolist(), pane_start_ms[flagged].tolist(), scored.model.codes[flagged].tolist(), strict=True
+    )
+    for i, start, code in of_flagged:
         if blamed.get(start, 0) < EVENTS_BLAMED_MAX:
             blamed[start] = blamed.get(start, 0) + 1
-            chosen.setdefault(scored.model[i], []).append(i)
+            chosen.setdefault(code, []).append(i)
     table = scored.events.table()
-    for model_id, index in chosen.items():
-        scored.contributions[index] = blame(models[model_id], table.take(np.array(index)))
+    for code, index in chosen.items():
+        scored.contributions[index] = blame(models[scored.model.names[code]], table.take(np.array(index)))

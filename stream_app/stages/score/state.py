@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Ints, Objects
+from flowlib.table import Coded, Ints
 from stream_app.stages.score.adaptive import Adaptive
 from stream_app.stages.score.histograms import DayHistograms
 from stream_app.stages.score.panes import Pane
@@ -68,14 +68,13 @@ class ScoreState:
         newest = self.timing.newest_ms
         return 0 if newest < 0 else newest // pane_ms * pane_ms + pane_ms
 
-    def models_for(self, pane_start_ms: Ints) -> Objects:
+    def models_for(self, pane_start_ms: Ints) -> Coded:
         """The model id of each pane ``(n,)``: that of the last activation at or before it, the first before all of
         them.
         """
         starts = np.array([start for start, _ in self.activations])
-        models = np.array([model_id for _, model_id in self.activations], dtype=object)
-        chosen: Objects = models[np.maximum(np.searchsorted(starts, pane_start_ms, side="right") - 1, 0)]
-        return chosen
+        models = Coded.of(model_id for _, model_id in self.activations)
+        return models.take(np.maximum(np.searchsorted(starts, pane_start_ms, side="right") - 1, 0))
 
     def activate(self, pane_start_ms: int, model_id: str) -> None:
         """Put a decision into the list; a later one for the same pane replaces the earlier."""

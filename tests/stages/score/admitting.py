@@ -125,7 +125,7 @@ def _step(
     screening = screen(done.timing, cfg.windows, batch, RawBatch("e", 0, index + first, [b"%d" % i for i in range(n)]))
     assert not screening.released
     assert not screening.held.any()
-    model = np.array([model_of(pane) for pane in screening.target_ms.tolist()], dtype=object)
+    model = Coded.of(model_of(pane) for pane in screening.target_ms.tolist())
     seating = admission.seat(done.state, slices, screening, model, models)
     assert (seating.names[1].objects() == "all").all()
     for i in np.flatnonzero(screening.wanted | screening.late).tolist():

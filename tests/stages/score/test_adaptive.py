@@ -153,7 +153,7 @@ def test_the_event_rule_follows_it_where_told_to_and_the_p_values_do_not() -> No
         told = {"stream": "s", "topics": {"events": "e"}, "event": event, "event_rule": {"alpha": 0.01, "follow": rule}}
         stream = parse(told)
         events, _ = Decoder(stream).decode(RawBatch("e", 0, np.arange(3_000), bodies))
-        model, wanted = np.full(3_000, "m", dtype=object), np.ones(3_000, dtype=bool)
+        model, wanted = Coded.alike(3_000, "m"), np.ones(3_000, dtype=bool)
         runs[rule] = score_events(events, models, model, wanted, stream, Adaptive(), Seating(events.slices, [], {}))
     fixed, adaptive = runs["fixed"], runs["adaptive"]
     np.testing.assert_array_equal(fixed.p_value, adaptive.p_value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from flowlib.table import Coded
 from schemas.intake import take_in
 from schemas.records import EventAnomaly
 from stream_app.stages.batches import EventBatch, RawBatch, ScoredBatch
@@ -18,7 +19,7 @@ DEFAULT_MAX_BYTES = 1_048_588
 
 def _scored(events: EventBatch, columns: int) -> ScoredBatch:
     """The first event, strange in every column."""
-    scored = ScoredBatch.unscored(events, np.array(["m"], dtype=object))
+    scored = ScoredBatch.unscored(events, Coded.alike(1, "m"))
     for name, value in (("log_prob", -1.0), ("p_value", 1 / 200), ("contributions", 2.0), ("level", 0.01)):
         getattr(scored, name)[:] = value
     for mask in (scored.scorable, scored.flagged):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def scored(seed: int, n: int) -> ScoredBatch:
         np.full((n, 1), "level", object),
         (Coded(rng.integers(0, len(NAMES), n), list(NAMES)),),
     )
-    batch = ScoredBatch.unscored(events, np.full(n, "m", object))
+    batch = ScoredBatch.unscored(events, Coded.alike(n, "m"))
     batch.log_prob[:] = rng.standard_cauchy(n) * 1_000
     batch.p_value[:] = rng.random(n) ** 3 + 1e-9
     batch.pit[:] = rng.integers(0, PIT_BINS, (n, d))
@@ -56,7 +57,13 @@ def scored(seed: int, n: int) -> ScoredBatch:
 def part_of(batch: ScoredBatch, rows: np.ndarray) -> ScoredBatch:
     """Some rows of a batch, in this order."""
     names = [one.name for one in fields(ScoredBatch) if one.name not in ("events", "pairs")]
-    return replace(batch, events=batch.events.take(rows), **{name: getattr(batch, name)[rows] for name in names})
+    return replace(
+        batch, events=batch.events.take(rows), **{name: column_of(getattr(batch, name), rows) for name in names}
+    )
+
+
+def column_of(values: Any, rows: Ints) -> Any:
+    return values.take(rows) if isinstance(values, Coded) else values[rows]
 
 
 def in_time(n: int, late: bool = False) -> Screening:
@@ -179,7 +186,7 @@ def test_events_are_counted_in_the_slices_that_are_handed_in() -> None:
 
 
 def test_rows_without_a_score_are_counted_and_leave_nothing_else() -> None:
-    batch = ScoredBatch.unscored(scored(1, 4).events, np.full(4, "m", object))
+    batch = ScoredBatch.unscored(scored(1, 4).events, Coded.alike(4, "m"))
     batch.events.slices[0].codes[:] = 0, 1, 0, 0
     panes: dict[int, list[Pane]] = {}
     for rows, is_late in (([0, 1, 2], True), ([3], False)):

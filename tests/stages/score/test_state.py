@@ -23,7 +23,7 @@ def by_hand(activations: list[tuple[int, str]], pane_start_ms: int) -> str:
 )
 def test_each_pane_gets_the_last_activation_at_or_before_it(activations: dict[int, str], panes: list[int]) -> None:
     state = ScoreState(activations=sorted(activations.items()))
-    models = state.models_for(np.array(panes, dtype=np.int64))
+    models = state.models_for(np.array(panes, dtype=np.int64)).objects()
     assert models.tolist() == [by_hand(state.activations, pane) for pane in panes]
 
 
