@@ -48,6 +48,9 @@ def demo_command(folder: Path, *words: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "broker", ["tansu", pytest.param("kafka", marks=pytest.mark.slow)], indirect=True
+)  # on Apache Kafka the parts of it are tried by the tests beside this one
 def test_the_run_has_every_part_and_a_killed_worker_changes_nothing(
     broker: tuple[str, str], tmp_path: Path, unique: Any
 ) -> None:

@@ -61,6 +61,7 @@ def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
     assert len(swapped) == 2
 
 
+@APACHE
 @pytest.mark.timeout(400)
 def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> None:
     seed = random.randrange(10**6)

@@ -18,6 +18,7 @@ from stream_app.disk import read_lines
 from stream_app.kafka.clients import client_settings
 from stream_app.models.keys.commands import new_key
 from stream_app.stages.decisions import DECODER, actions_of
+from tests.brokers import APACHE, EMBEDDED
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream, as_lines
 from tests.integration.test_conservation import records_of
@@ -42,6 +43,7 @@ def is_done(stream: Stream) -> bool:
     return not any(stream.uncommitted(topic) for topic in (topics.events, topics.partials, topics.evidence))
 
 
+@APACHE
 @pytest.mark.timeout(500)
 def test_people_are_told_once_wherever_a_worker_dies(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
@@ -56,7 +58,7 @@ def test_people_are_told_once_wherever_a_worker_dies(make_stream: MakeStream, ex
                 assert worker.returncode == -signal.SIGKILL, stream.log()
                 stream.workers.clear()
                 worker, deaths = start(stream), deaths + 1
-            time.sleep(0.2)
+            time.sleep(0.5)
     told = stream.told()
     print(f"{deaths} deaths, {len(told)} messages")
     assert 3 <= deaths <= len(told), "each time something new is told"
@@ -78,6 +80,7 @@ def say_again(stream: Stream, records: list[Any]) -> None:
             producer.send(record.topic, record.value, headers=list(record.headers), partition=0).get(30)
 
 
+@EMBEDDED
 @pytest.mark.timeout(400)
 def test_what_people_say_counts_once_and_a_replay_repeats_it(make_stream: MakeStream, example: Path) -> None:
     stream = make_stream()
