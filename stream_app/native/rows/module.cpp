@@ -284,8 +284,8 @@ PyObject* plain_texts(PyObject*, PyObject* args) {
 
 PyMethodDef functions[] = {
     {"plain_texts", plain_texts, METH_VARARGS,
-     "plain_texts(buffer, first, size): values of JSON as texts, None for null, for a negative size, and for those that "
-     "have\nto be read; and the rows and the bytes of these."},
+     "plain_texts(buffer, first, size): values of JSON as texts, None for null, for a negative size, and for those\nthat "
+     "have to be read; and the rows and the bytes of these."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyMethodDef reader_methods[] = {

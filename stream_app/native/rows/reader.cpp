@@ -88,9 +88,10 @@ void Reader::read(const Byte* buffer, const std::int64_t* first, const std::int6
                   Output out) {
     const int d = options.numbers;
     for (std::int64_t i = 0; i < n; ++i) {
-        const bool sized = size[i] > 0 && size[i] <= options.max_bytes;
+        out.read[i] = false;
+        if (size[i] <= 0 || size[i] > options.max_bytes) continue;
         const Byte* body = buffer + first[i];
-        out.read[i] = sized && row(body, body + size[i], out.numeric + i * d) && put(i, n, buffer, out);
+        out.read[i] = row(body, body + size[i], out.numeric + i * d) && put(i, n, buffer, out);
     }
 }
 
