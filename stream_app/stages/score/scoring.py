@@ -70,8 +70,7 @@ def _in_use(codes: Ints) -> list[int]:
     """The different codes, in the order in which they come."""
     if len(codes) and np.all(codes == codes[0]):  # as in most batches
         return [int(codes[0])]
-    found, first = np.unique(codes, return_index=True)
-    return found[np.argsort(first)].tolist()
+    return list(dict.fromkeys(codes.tolist()))
 
 
 def _filled(scored: ScoredBatch, index: Ints, model_id: str, density: Density, scores: Scores) -> ScoredBatch:
