@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from stream_app import __version__, actions_cli, history_cli, letters_cli
+from stream_app import __version__, actions_cli, history_cli, letters_cli, state_cli
 from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
@@ -344,7 +344,7 @@ def broker(port: int) -> None:
     run_broker(port, out)
 
 
-for _command in (*actions_cli.COMMANDS, *history_cli.COMMANDS, *letters_cli.COMMANDS):
+for _command in (*actions_cli.COMMANDS, *history_cli.COMMANDS, *letters_cli.COMMANDS, *state_cli.COMMANDS):
     main.add_command(_command)
 
 if __name__ == "__main__":

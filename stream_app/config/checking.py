@@ -105,8 +105,8 @@ def _kafka_faults(kafka: KafkaConfig) -> list[str]:
 
 
 def topic_names(config: Config) -> dict[str, str]:
-    """The name of each of the seven topics; those that are not set are named after the stream."""
-    kinds = ("events", "partials", "evidence", "signals", "actions", "models", "dead_letters")
+    """The name of each of the nine topics; those that are not set are named after the stream."""
+    kinds = ("events", "partials", "evidence", "signals", "actions", "models", "dead_letters", "decisions", "state")
     return {kind: getattr(config.topics, kind) or f"{config.stream}.{kind.replace('_', '-')}" for kind in kinds}
 
 

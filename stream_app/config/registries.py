@@ -37,6 +37,7 @@ DistanceName = Literal["columns", "base"]
 ContextKind = Literal["hour", "weekday", "season", "slice"]
 LevelName = Literal["fixed", "adaptive"]
 SinkName = Literal["sqlite", "influx"]
+StoreName = Literal["files", "kafka"]
 
 DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
     "location": "drift",

@@ -19,6 +19,7 @@ from stream_app.config.registries import (
     SaslMechanism,
     SecurityProtocol,
     SinkName,
+    StoreName,
 )
 from stream_app.config.schema_registry import SchemaRegistryConfig
 from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
@@ -80,6 +81,11 @@ class TopicsConfig(Section, frozen=True):
     """Signed models; compacted."""
     dead_letters: str = ""
     """Events that could not be decoded or scored, messages of the other topics that could not be used, and why."""
+    decisions: str = ""
+    """Where the state of a group is kept; with ``state.store = "kafka"`` the decisions too; one partition, kept for
+    good."""
+    state: str = ""
+    """The state of partitions, with ``state.store = "kafka"``; compacted."""
     partitions: Positive = 4
     """Partitions of the events and partials topics where driftflow creates them."""
     replication: Positive = 1
@@ -214,10 +220,13 @@ class SinkConfig(Section, frozen=True):
 
 
 class StateConfig(Section, frozen=True):
-    """Snapshots and decisions. Shared by the workers of one group."""
+    """Where the state of partitions and the decisions are kept. Shared by the workers of one group."""
 
+    store: StoreName = "files"
+    """``files``: in ``dir``, and every worker of the group must see the same folder: a partition that moves takes its
+    state along. ``kafka``: on ``topics.state`` and ``topics.decisions``, so that workers share no file system."""
     dir: str = "state"
-    """Every worker of the group must see the same folder: a partition that moves takes its state along."""
+    """Folder of the state, or with ``kafka`` of what concerns one machine: status, shape of the stream."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/signing.pub"])
     """Public Ed25519 keys; models and notices signed with any other are refused."""
 

@@ -7,6 +7,7 @@ whatever else a client raises is a line too: no check ends in a traceback.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -22,11 +23,12 @@ from kafka.errors import (
 )
 
 from stream_app.config import Config
-from stream_app.errors import PreflightError
+from stream_app.errors import DriftflowError, PreflightError
 from stream_app.kafka import probes, topics
 from stream_app.kafka.clients import client_settings, ssl_context
 from stream_app.kafka.compression import missing_codecs
 from stream_app.kafka.retrying import retried, told
+from stream_app.kafka.schema_registry import RegistryError, registry_of
 from stream_app.kafka.types import Admin, TopicDescription
 
 Role = Literal["worker", "trainer", "produce"]
@@ -57,17 +59,24 @@ def _topics_read(config: Config, role: Role) -> list[str]:
     """Topics that a role reads."""
     names = config.topics
     reads = {
-        "worker": [names.events, names.partials, names.evidence, names.signals, names.models, names.actions],
+        "worker": [
+            *(names.events, names.partials, names.evidence, names.signals, names.models, names.actions),
+            *_of_state(config),
+        ],
         "trainer": [names.events, names.signals],
     }
     return reads.get(role, [])
+
+
+def _of_state(config: Config) -> list[str]:
+    return [config.topics.decisions, *([config.topics.state] if config.state.store == "kafka" else [])]
 
 
 def _topics_written(config: Config, role: Role) -> list[str]:
     """Topics that a role writes."""
     names = config.topics
     writes = {
-        "worker": [names.partials, names.evidence, names.signals, names.dead_letters],
+        "worker": [names.partials, names.evidence, names.signals, names.dead_letters, *_of_state(config)],
         "trainer": [names.models, names.signals, names.dead_letters],
         "produce": [names.events],
     }
@@ -87,7 +96,7 @@ def preflight(config: Config, role: Role) -> list[Check]:
         role: what is about to start.
     """
     checks: list[Check] = []
-    for check in (*_local_checks(role), *_connection_checks(config)):
+    for check in (*_local_checks(config, role), *_connection_checks(config)):
         checks.append(check)
         if not check.ok:
             return checks
@@ -108,9 +117,22 @@ def _admin(config: Config) -> Admin:
     return admin
 
 
-def _local_checks(role: Role) -> list[Check]:
+def _local_checks(config: Config, role: Role) -> list[Check]:
     """What has to be right on this machine before a broker is asked."""
-    return [] if role == "produce" else [_codec_check(role)]
+    return [] if role == "produce" else [_codec_check(role), *_registry_checks(config)]
+
+
+def _registry_checks(config: Config) -> Iterator[Check]:
+    """One that is away is no reason not to start: schemas are kept, and events of others wait for it."""
+    try:
+        registry = registry_of(config)
+        if registry is not None:
+            yield Check("schema registry", True, registry.check())
+    except RegistryError as error:
+        waits = "events whose schema is not kept in state.dir wait for it"
+        yield Check("schema registry", True, f"does not answer now, {waits}: {error}")
+    except DriftflowError as error:
+        yield Check("schema registry", False, str(error), "check [schema_registry]")
 
 
 def _codec_check(role: Role) -> Check:
@@ -175,7 +197,10 @@ def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Che
     for name in _topics_written(config, role):
         yield _right_check("write", "WRITE", described[name])
     if role == "worker":
-        yield _answered("keeps actions", lambda: _kept_check(config, described[config.topics.actions], admin))
+        for wanted in _wanted(config):
+            yield _answered(
+                wanted.check, functools.partial(_kept_check, config, wanted, described[wanted.topic], admin)
+            )
 
 
 def _answered(name: str, look: Callable[[], Check]) -> Check:
@@ -255,23 +280,43 @@ def _right_check(verb: str, right: str, topic: TopicDescription) -> Check:
     return Check(name, True, right if rights is not None else "no rights are kept here")
 
 
-def _kept_check(config: Config, topic: TopicDescription, admin: Admin) -> Check:
-    """Whether the broker keeps what people have said for good, as far as it tells: a topic that something else made has
-    the broker's own settings."""
-    name, actions = "keeps actions", config.topics.actions
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How the broker has to keep a topic: the check, its settings, and what happens with others."""
+
+    check: str
+    topic: str
+    settings: dict[str, str]
+    else_it: str
+
+
+def _wanted(config: Config) -> list[_Wanted]:
+    names, compact = config.topics, {"cleanup.policy": "compact"}
+    state = _Wanted("compacts the state", names.state, compact, "deletes states, or keeps all that ever were")
+    return [
+        _Wanted("keeps actions", names.actions, topics.KEPT, "deletes what people have said"),
+        _Wanted("keeps decisions", names.decisions, topics.KEPT, "deletes decisions"),
+        *([state] if config.state.store == "kafka" else []),
+    ]
+
+
+def _kept_check(config: Config, wanted: _Wanted, topic: TopicDescription, admin: Admin) -> Check:
+    """Whether the broker keeps a topic as it should, as far as it tells: one that something else made has the broker's
+    own settings."""
+    name, settings = wanted.topic, wanted.settings
     if topics.is_missing(topic):
-        return Check(name, True, "will be created so")
+        return Check(wanted.check, True, "will be created so")
     if "DESCRIBE_CONFIGS" not in (topic["authorized_operations"] or ()):
-        return Check(name, True, f"not known: the broker does not tell this user the settings of {actions}")
-    asked = ConfigResource(ConfigResourceType.TOPIC, actions, dict.fromkeys(topics.KEPT))
-    told = admin.describe_configs([asked], config_filter="all")["topic"][actions]
-    wrong = {key: told[key]["value"] for key, value in topics.KEPT.items() if told.get(key, {}).get("value") != value}
+        return Check(wanted.check, True, f"not known: the broker does not tell this user the settings of {name}")
+    asked = ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(settings))
+    told = admin.describe_configs([asked], config_filter="all")["topic"][name]
+    wrong = {key: told[key]["value"] for key, value in settings.items() if told.get(key, {}).get("value") != value}
     if not wrong:
-        return Check(name, True, "for good")
-    has, to_be = (",".join(f"{key}={value}" for key, value in each.items()) for each in (wrong, topics.KEPT))
+        return Check(wanted.check, True, "for good" if settings is topics.KEPT else "as it should")
+    has, to_be = (",".join(f"{key}={value}" for key, value in each.items()) for each in (wrong, settings))
     tool = f"kafka-configs.sh --bootstrap-server {config.kafka.bootstrap[0]} --alter --entity-type topics"
-    remedy = f"keep them: {tool} --entity-name {actions} --add-config {to_be}"
-    return Check(name, False, f"{actions} has {has}, so that the broker deletes what people have said", remedy)
+    remedy = f"keep them: {tool} --entity-name {name} --add-config {to_be}"
+    return Check(wanted.check, False, f"{name} has {has}, so that the broker {wanted.else_it}", remedy)
 
 
 def _group_check(group: str, config: Config) -> Check:

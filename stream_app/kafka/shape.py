@@ -82,6 +82,18 @@ def _recorded(config: Config) -> _Recorded | None:
     return shape if (shape.stream, shape.topic) == (config.stream, config.topics.events) else None
 
 
+def adopt_shape(config: Config, shape: bytes) -> None:
+    """Let a shape that another worker has written down elsewhere count here too.
+
+    Raises:
+        DriftflowError: it cannot be written.
+    """
+    path = shape_path(config)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, shape)
+
+
 def record_shape(config: Config) -> None:
     """Write the shape down where none is.
 

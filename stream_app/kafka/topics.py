@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 from kafka.admin import KafkaAdminClient
@@ -30,7 +31,17 @@ from stream_app.stages.partitioning import signals_size
 log = logging.getLogger(__name__)
 
 KEPT = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-"""Settings of a topic that is kept for good: what people have said stays to be seen."""
+"""Settings of a topic that is kept for good: what people have said stays to be seen, and decisions to be repeated."""
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(32 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "60000",
+    "delete.retention.ms": "3600000",
+}
+"""Settings of the topic of states: without them the broker keeps what was replaced for days, and whoever takes a
+partition over reads all of it."""
 
 
 def counted(config: Config, existing: Mapping[str, int]) -> tuple[int, int]:
@@ -68,6 +79,8 @@ def topic_sizes(config: Config, sources: int, width: int) -> dict[str, int]:
         topics.models: 1,
         topics.actions: 1,
         topics.dead_letters: 1,
+        topics.decisions: 1,
+        **({topics.state: width} if config.state.store == "kafka" else {}),
     }
 
 
@@ -138,6 +151,8 @@ def _settings(config: Config, name: str) -> dict[str, str]:
     return {
         topics.models: {"cleanup.policy": "compact", "max.message.bytes": str(MODEL_BYTES_MAX)},
         topics.actions: KEPT,
+        topics.decisions: KEPT,
+        topics.state: COMPACTED,
     }.get(name, {})
 
 
@@ -194,6 +209,24 @@ def ensure_topics(config: Config) -> dict[str, int]:
         DriftflowError: the broker cannot be reached, a topic cannot be created, or one has too few partitions and
             the broker does not let us add any.
     """
+    with _administering(config) as admin:
+        return _ensure(config, admin)
+
+
+def ensure_decisions(config: Config) -> None:
+    """Create the topic of decisions where it is missing: it says how many partitions the others have.
+
+    Raises:
+        DriftflowError: the broker cannot be reached, or the topic cannot be created.
+    """
+    with _administering(config) as admin:
+        name = config.topics.decisions
+        if not _partition_counts(admin, [name]):
+            _create(config, admin, {name: 1})
+
+
+@contextmanager
+def _administering(config: Config) -> Iterator[Admin]:
     try:
         admin = KafkaAdminClient(
             **client_settings(config.kafka, config.root), bootstrap_timeout_ms=10_000, request_timeout_ms=10_000
@@ -202,7 +235,7 @@ def ensure_topics(config: Config) -> dict[str, int]:
         where = ", ".join(config.kafka.bootstrap)
         raise DriftflowError(f"cannot use the broker at {where}: {error}") from error
     try:
-        return _ensure(config, admin)
+        yield admin
     except KafkaError as error:
         raise DriftflowError(f"cannot create the topics: {told(error)}") from error
     finally:
@@ -217,10 +250,14 @@ def _ensure(config: Config, admin: Admin) -> dict[str, int]:
         existing |= _enlarge(config, admin, short, existing)
     missing = {name: size for name, size in sizes.items() if name not in existing}
     if missing:
-        for name, reason in create(config, admin, missing).items():
-            raise DriftflowError(f"topic {name} cannot be created: {reason}")
-        admin.wait_for_topics(list(missing))
+        _create(config, admin, missing)
     return sizes | existing
+
+
+def _create(config: Config, admin: Admin, missing: Mapping[str, int]) -> None:
+    for name, reason in create(config, admin, missing).items():
+        raise DriftflowError(f"topic {name} cannot be created: {reason}")
+    admin.wait_for_topics(list(missing))
 
 
 def _enlarge(config: Config, admin: Admin, short: Mapping[str, int], existing: Mapping[str, int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from stream_app.models.keys import Trust
 from stream_app.models.signing import signature_fault
 from stream_app.worker.feeds import Feed, OnRefused
 from stream_app.worker.reports import Reports
-from stream_app.worker.state import StateStore
+from stream_app.worker.topic_ids import TopicIds
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ class ActionsFeed(Feed):
 
     Args:
         config: the stream.
-        store: keeps the id of the topic.
         decided: ids of the actions that were taken in before; None where JUDGE is not here.
         on_action: awaited for each genuine action that was not.
         on_refused, beat: see :class:`~stream_app.worker.feeds.Feed`.
@@ -51,7 +50,6 @@ class ActionsFeed(Feed):
     def __init__(
         self,
         config: Config,
-        store: StateStore,
         decided: Callable[[], Collection[str] | None],
         on_action: OnAction,
         on_refused: OnRefused,
@@ -60,7 +58,7 @@ class ActionsFeed(Feed):
     ) -> None:
         reports = Reports(config, "actions", "Action", "Nothing follows from it.")
         super().__init__(config, config.topics.actions, Trust.of_actions(config), reports, on_refused, beat)
-        self._store, self._decided, self._on_action, self._mention = store, decided, on_action, mention
+        self._ids, self._decided, self._on_action, self._mention = TopicIds(config), decided, on_action, mention
         self._known: set[str] = set()
         self._left = False
         self._looked_s = -_LOOK_S
@@ -81,9 +79,9 @@ class ActionsFeed(Feed):
         except DriftflowError:  # the client says so, if it stays away
             return
         self._looked_s = time.monotonic()
-        known, now = self._store.topic_id(_NAME), found.topic_id if found else ""
+        known, now = self._ids.get(_NAME), found.topic_id if found else ""
         if now and now != known:
-            self._store.keep_topic_id(_NAME, now)
+            self._ids.keep(_NAME, now)
         if known and now and now != known:
             text = (
                 f"the topic was deleted and made again (its id was {known}, and is {now}): it is read from its start; "

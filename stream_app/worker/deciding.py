@@ -18,7 +18,6 @@ from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.progress import Progress, lags_of
 from stream_app.worker.state import StateStore
-from stream_app.worker.status import unread
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +160,7 @@ class Decider:
         return silent
 
     def _pass_over(self, partials_partition: int, partition: int) -> list[tuple[int, Outputs]]:
-        if unread(self._config).get(partition) != 0 or self._pipeline.missing_for_watch(partials_partition):
+        if self._store.unread(partition) != 0 or self._pipeline.missing_for_watch(partials_partition):
             return []
         decision = self._pipeline.decide_pass_over(partials_partition, partition)
         return [] if decision is None else [(partials_partition, self._apply(decision))]

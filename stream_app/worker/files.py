@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from stream_app.stages.decisions import REMEDY as DECISIONS_REMEDY
 from stream_app.stages.snapshot import REMEDY
 from stream_app.worker.heads import Head, Saved, check_base, decode_head, digest, encode_head
 from stream_app.worker.state import name_of
+from stream_app.worker.status import unread
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class FileStore:
     """
 
     def __init__(self, config: Config) -> None:
-        self._dir = config.path(config.state.dir)
+        self._config, self._dir = config, config.path(config.state.dir)
         self._decisions = self._dir / "decisions.jsonl"
         self._partials, self._width = config.topics.partials, config.topics.partitions
         self._read: tuple[int, ...] = ()
@@ -160,18 +160,14 @@ class FileStore:
                 f"{self._decisions} holds other decisions: repeat a run with a state.dir and a kafka.group of its own"
             )
 
-    # Topics --------------------------------------------------------------------------------------------------------
+    # What else is asked of a store ---------------------------------------------------------------------------------
 
-    def topic_id(self, name: str) -> str:
-        """The id that was kept of a topic; "" where none was, or it cannot be read."""
-        try:
-            return str(uuid.UUID((self._dir / f"{name}.topic").read_text()))
-        except (OSError, ValueError):
-            return ""
+    def unread(self, partition: int) -> int | None:
+        """What the owner of a source partition says in its status; None where nobody owns it, or it does not know."""
+        return unread(self._config).get(partition)
 
-    def keep_topic_id(self, name: str, topic_id: str) -> None:
-        """Write it down; raises DriftflowError where that cannot be done."""
-        write_durably(self._dir / f"{name}.topic", topic_id.encode())
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def check_width(decisions: list[Decision], width: int, partials: str) -> None:

@@ -24,7 +24,6 @@ from stream_app.worker.deciding import Decider
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.reports import Reports
-from stream_app.worker.state import StateStore
 from stream_app.worker.steps import Steps
 from stream_app.worker.supervision import Parts
 
@@ -39,14 +38,13 @@ class Judging:
     """The part of a worker that is about JUDGE.
 
     Args:
-        config, store, pipeline, partitions, steps, outbox, decider, parts: of the worker.
+        config, pipeline, partitions, steps, outbox, decider, parts: of the worker.
         ready: set once there is a model to score with.
         turn: exclusive use of the pipeline.
         meter: measures its steps.
     """
 
     config: Config
-    store: StateStore
     pipeline: Pipeline
     partitions: Partitions
     steps: Steps
@@ -63,7 +61,6 @@ class Judging:
     def __post_init__(self) -> None:
         self.feed = ActionsFeed(
             self.config,
-            self.store,
             self.decider.acted,
             self.take_action,
             self.put_aside,

@@ -56,12 +56,12 @@ class StateStore(Protocol):
         """
         ...
 
-    def topic_id(self, name: str) -> str:
-        """The id that was kept of a topic without a state; "" where none was."""
+    def unread(self, partition: int) -> int | None:
+        """Records of a source partition that its owner has not settled; None where that is not known."""
         ...
 
-    def keep_topic_id(self, name: str, topic_id: str) -> None:
-        """Write it down."""
+    def close(self) -> None:
+        """Let go of what it holds; nothing is asked of it any more."""
         ...
 
 

@@ -16,7 +16,6 @@ from schemas.records import DeadLetter, ModelNotice
 from stream_app.stages.decisions import DECODER, encode
 from stream_app.stages.outputs import Outgoing
 from stream_app.worker.actions_feed import ActionsFeed
-from stream_app.worker.files import FileStore
 from stream_app.worker.models_feed import ModelsFeed
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger, letter_of
@@ -110,8 +109,8 @@ class Acts:
             letters[letter.offset] = letter
 
         with tempfile.TemporaryDirectory() as folder:
-            store = FileStore(msgspec.structs.replace(self._world.config, root=folder))
-            feed = ActionsFeed(self._world.config, store, lambda: (), on_action, on_refused)
+            config = msgspec.structs.replace(self._world.config, root=folder)
+            feed = ActionsFeed(config, lambda: (), on_action, on_refused)
             messages = [*((case.value, case.headers) for case in cases), *((g.value, g.headers) for g in self._behind)]
             for offset, (value, headers) in enumerate(messages, self.first):
                 before = feed.taken, feed.refused

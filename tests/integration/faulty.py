@@ -21,6 +21,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from stream_app.config import load
 from stream_app.errors import DriftflowError
+from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.sinks.sqlite import SQLiteSink
@@ -162,15 +163,16 @@ def impatient() -> None:
 
 
 def dies_between_telling_and_saving() -> None:
-    """The broker has what JUDGE tells, and no snapshot knows of it."""
-    real = Outbox._save_snapshots
+    """The broker has what JUDGE tells, and no head knows of it."""
+    real = Outbox._save
 
-    def call(outbox: Outbox) -> None:
-        if outbox.told._until != outbox.told._kept:
+    def call(outbox: Outbox, last: bool) -> None:
+        kept = outbox._partitions.told(TopicPartition(outbox._topics.evidence, 0))
+        if outbox.told.until.offset > kept.offset:
             os.kill(os.getpid(), signal.SIGKILL)
-        real(outbox)
+        real(outbox, last)
 
-    Outbox._save_snapshots = call  # type: ignore[method-assign]
+    Outbox._save = call  # type: ignore[method-assign]
 
 
 def full(*_: Any) -> None:
@@ -183,7 +185,7 @@ FAULTS: dict[str, Fault] = {
     "none": lambda: None,
     "score fails": replaced(Pipeline, "score", fail),
     "watch fails": replaced(Pipeline, "watch", fail),
-    "checkpoint fails": replaced(Outbox, "_save_snapshots", fail),
+    "checkpoint fails": replaced(Outbox, "_save", fail),
     "spool fails": replaced(Spool, "append", full),
     "decider fails": replaced(Decider, "pass_over_idle", fail),
     "assigning fails": replaced(Decider, "gained", fail),

@@ -86,7 +86,7 @@ def allow_all_but(rights: Rights, left_out: str) -> None:
         rights.allow(ResourceType.TOPIC, topics.events, ACLOperation.DESCRIBE)
     for name in (topics.models, topics.actions):
         rights.allow(ResourceType.TOPIC, name, ACLOperation.READ)
-    for name in (topics.partials, topics.evidence):
+    for name in (topics.partials, topics.evidence, topics.decisions):
         rights.allow(ResourceType.TOPIC, name, ACLOperation.READ, ACLOperation.WRITE)
     rights.allow(ResourceType.TOPIC, topics.dead_letters, ACLOperation.WRITE)
     rights.allow(ResourceType.TOPIC, topics.signals, ACLOperation.READ)

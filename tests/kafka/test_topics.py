@@ -37,7 +37,7 @@ def recorded(broker: tuple[str, str], unique: Names, tmp_path: Path) -> Config:
     config = msgspec.structs.replace(make_config(broker[1], unique("grown"), partitions=2), root=str(tmp_path))
     record_shape(config)
     sizes = topic_sizes(config, 4, 2) | {config.topics.signals: 5}
-    del sizes[config.topics.actions]  # it has settings of its own
+    del sizes[config.topics.actions], sizes[config.topics.decisions]  # they have settings of their own
     with KafkaAdminClient(bootstrap_servers=broker[1]) as admin:
         admin.create_topics({name: {"num_partitions": n, "replication_factor": 1} for name, n in sizes.items()})
         admin.wait_for_topics(list(sizes))

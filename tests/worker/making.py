@@ -23,7 +23,7 @@ KEY = Ed25519PrivateKey.generate()
 """The trainer's, in tests that make no other."""
 
 
-KINDS = ("events", "partials", "evidence", "signals", "actions", "models", "dead_letters")
+KINDS = ("events", "partials", "evidence", "signals", "actions", "models", "dead_letters", "decisions", "state")
 
 
 def make_config(

@@ -26,8 +26,8 @@ from stream_app.models.keys import files as key_files
 from stream_app.models.signing import sign
 from stream_app.stages.outputs import Outgoing
 from stream_app.worker.actions_feed import ActionsFeed
-from stream_app.worker.files import FileStore
 from stream_app.worker.reports import Reports
+from stream_app.worker.topic_ids import TopicIds
 from tests.worker.making import in_a_loop, make_config
 
 Names = Callable[[str], str]
@@ -61,9 +61,7 @@ class Rig:
         self.decided: set[str] | None = set()
         self.here = True
         self.said: dict[str, str] = {}
-        self.feed = ActionsFeed(
-            config, FileStore(config), lambda: self.decided, self._take, self._refuse, mention=self.said.__setitem__
-        )
+        self.feed = ActionsFeed(config, lambda: self.decided, self._take, self._refuse, mention=self.said.__setitem__)
 
     async def _take(self, offset: int, action: Action) -> bool:
         if self.here:
@@ -189,7 +187,7 @@ async def test_a_topic_that_was_made_anew_is_said_and_read_from_its_start(
 ) -> None:
     former = "5d6e0c3a-0000-4000-8000-000000000000"
     state = Path(config.root) / "state"
-    FileStore(config).keep_topic_id("actions", former)
+    TopicIds(config).keep("actions", former)
     (state / "actions-reported.json").write_text('{"0": 9}')
     write(config, signed(config, "a"), signed(config, "b"), signed(config, "w", STRANGER))
     rig = Rig(config)

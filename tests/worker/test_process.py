@@ -23,6 +23,7 @@ from stream_app.monitor.meter import Meter
 from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages.decisions import Activated, encode
 from stream_app.stages.outputs import Point
+from stream_app.worker.files import FileStore
 from stream_app.worker.process import run_worker
 from stream_app.worker.status import Status, read_status
 from stream_app.worker.supervision import Parts
@@ -99,7 +100,7 @@ class Rig:
         self.workers: list[Worker] = []
         self.options: list[tuple[Any, ...]] = []
         self.patch = monkeypatch
-        monkeypatch.setattr("stream_app.worker.process.prepare", lambda config: config)
+        monkeypatch.setattr("stream_app.worker.process.open_state", lambda config: (config, FileStore(config)))
         monkeypatch.setattr("stream_app.worker.process.require_keys", lambda config, role: None)
         monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
 
