@@ -6,14 +6,21 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
 from stream_app.config import load
+from stream_app.monitor.exposition import exposed
+from stream_app.monitor.meter import Meter
+from stream_app.monitor.metrics import METRICS, Labels
 from tests.conftest import cannot_start
+from tests.victoria import victoria
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +46,7 @@ def test_compose_is_valid(tmp_path: Path) -> None:
 def test_services_are_pinned_local_and_without_rights() -> None:
     document = compose()
     for name, service in document["services"].items():
-        assert re.search(r":(\d+\.\d+(\.\d+)?|local)$", service["image"]), f"{name}: pin the version"
+        assert re.search(r":(v?\d+\.\d+(\.\d+)?|local)$", service["image"]), f"{name}: pin the version"
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name}: {port} is open to the network"
         if service["image"] == "driftflow:local":
@@ -169,7 +176,96 @@ def test_manifests_run_without_rights() -> None:
 def test_grafana_files_name_each_other() -> None:
     source = yaml.safe_load((ROOT / "infra/grafana/provisioning/datasources/driftflow.yaml").read_text())
     dashboard = json.loads((ROOT / "infra/grafana/dashboards/driftflow.json").read_text())
-    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source["datasources"][0]["uid"]}
+    monitor = json.loads((ROOT / "infra/grafana/dashboards/monitor.json").read_text())
+    influx, prometheus = (of["uid"] for of in source["datasources"])
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {influx}
+    assert {panel["datasource"]["uid"] for panel in monitor["panels"]} == {prometheus}
+    hosts = {urlsplit(of["url"]).hostname for of in source["datasources"]}
+    assert hosts <= compose()["services"].keys()
     provider = yaml.safe_load((ROOT / "infra/grafana/provisioning/dashboards/driftflow.yaml").read_text())
     mounts = compose()["services"]["grafana"]["volumes"]
     assert any(mount.split(":")[1] == provider["providers"][0]["options"]["path"] for mount in mounts)
+
+
+def ports() -> dict[str, int]:
+    """Service of a process to the port at which it answers probes, by its configuration."""
+    found = {}
+    for name in ("driftflow.toml", "console.toml"):
+        config = load(ROOT / "infra/docker" / name)
+        assert config.monitor.host == config.console.host or name == "driftflow.toml"
+        prefix = "" if name == "driftflow.toml" else "console-"
+        found |= {f"{prefix}worker": config.monitor.worker_port, "console": config.console.port}
+    return found | {"trainer": load(ROOT / "infra/docker/driftflow.toml").monitor.trainer_port}
+
+
+def test_prometheus_and_the_health_checks_ask_each_process_where_it_answers() -> None:
+    jobs = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = [target for job in jobs for of in job["static_configs"] for target in of["targets"]]
+    assert sorted(targets) == sorted(f"{name}:{port}" for name, port in ports().items())
+    assert "console" in load(ROOT / "infra/docker/console.toml").console.names
+    for name, port in ports().items():
+        service = compose()["services"][name]
+        assert f"127.0.0.1:{port}/livez" in service["healthcheck"]["test"][-1], name
+        published = [f"127.0.0.1:{port}:{port}"] if name == "console" else []
+        assert service.get("ports", []) == published, f"{name}: metrics are not for the network"
+
+
+def test_manifests_probe_the_port_of_the_monitor() -> None:
+    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
+    for document in (d for d in documents if d["kind"] in ("StatefulSet", "Deployment")):
+        template = document["spec"]["template"]
+        (container,) = template["spec"]["containers"]
+        port = ports()[container["name"]]
+        assert container["ports"] == [{"name": "monitor", "containerPort": port}]
+        assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port)
+        asked = {kind: container[kind]["httpGet"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
+        assert {of["port"] for of in asked.values()} == {"monitor"}
+        assert [of["path"] for of in asked.values()] == ["/livez", "/livez", "/readyz"]
+
+
+def expressions() -> dict[str, str]:
+    """Panel and number of each query of the monitor's dashboard, with its variables filled in."""
+    dashboard = json.loads((ROOT / "infra/grafana/dashboards/monitor.json").read_text())
+    names = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*"}
+    found = {}
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            found[f"{panel['title']} {target['refId']}"] = re.sub(
+                r"\$\w+", lambda match: names[match[0]], target["expr"]
+            )
+    return found
+
+
+def every_metric(scrape: int) -> bytes:
+    """A page on which every metric of the table stands at something, as at a scrape."""
+    meter, values = Meter(), dict[str, dict[Labels, float]]()
+    for metric in METRICS:
+        if metric.kind != "histogram" and not metric.name.startswith("process_"):
+            values[metric.name] = {metric.labels: 1.0 + 10 * scrape}
+    for _ in range(10 * scrape + 1):
+        with meter.step("score", messages=5):
+            pass
+    page, _ = exposed(values, meter.histograms(), "")
+    return page
+
+
+def test_each_panel_of_the_monitor_shows_what_processes_expose(tmp_path: Path) -> None:
+    now_s, shown = time.time(), dict[str, int]()
+    with victoria(tmp_path) as url:
+        for scrape in range(5):
+            words = {
+                "timestamp": int(1_000 * (now_s - 60 + 15 * scrape)),
+                "extra_label": ["job=worker", "instance=w:1"],
+            }
+            where = f"{url}/api/v1/import/prometheus?{urlencode(words, doseq=True)}"
+            page = every_metric(scrape) + f"up {scrape % 2}\n".encode()
+            urlopen(Request(where, data=page), timeout=10).close()
+        urlopen(f"{url}/internal/force_flush", timeout=10).close()
+        for name, query in expressions().items():
+            with urlopen(f"{url}/api/v1/query?{urlencode({'query': query, 'time': now_s})}", timeout=10) as answer:
+                shown[name] = len(json.load(answer)["data"]["result"])
+    empty = {name for name, series in shown.items() if not series}
+    assert empty <= {"What fails and tries again A"}, "it shows what stands at 1 alone"
+    named = {name for query in expressions().values() for name in re.findall(r"(?:driftflow|process)_\w+", query)}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in named} <= {metric.name for metric in METRICS}
+    assert len(shown) > 20

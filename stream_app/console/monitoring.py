@@ -11,9 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream_app import __version__
 from stream_app.console.answers import NotReadableError, Store
-from stream_app.monitor.exposition import exposed
+from stream_app.monitor.exposition import exposed, version
 from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import PAGES, Labels
 from stream_app.monitor.server import Answer, Page, probe
@@ -51,7 +50,7 @@ class Monitoring:
     def _metrics(self, accept: str) -> Answer:
         written_s, size = self._store.written()
         values: dict[str, dict[Labels, float]] = {
-            "driftflow_info": {(__version__, "console", self._store.stream): 1.0},
+            "driftflow_info": {(version(), "console", self._store.stream): 1.0},
             "driftflow_ready": {(): float(not self.not_ready())},
             "driftflow_console_store_age_seconds": {} if written_s is None else {(): max(time.time() - written_s, 0.0)},
             "driftflow_console_store_bytes": {(): float(size)},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from stream_app.monitor.meter import Histogram
@@ -34,6 +36,12 @@ def exposed(values: Values, histograms: Histograms, accept: str) -> tuple[bytes,
     registry.register(_Collected(families(values, histograms)))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
+
+
+@cache
+def version() -> str:
+    """Of what is installed."""
+    return metadata.version("driftflow")
 
 
 class _Collected:

@@ -143,6 +143,13 @@ METRICS = (
         "How many messages a step of a stage took in: score, watch, judge.",
     ),
     Metric(
+        "driftflow_state_written_bytes_total",
+        "counter",
+        "bytes",
+        ("stage",),
+        "State that was written since the start, bases and heads.",
+    ),
+    Metric(
         "driftflow_spool_points",
         "gauge",
         "points",

@@ -30,6 +30,7 @@ CLIENT_S = 5.0
 """How long a client may stay silent."""
 _POLL_S = 0.1
 _PAUSE_S = 0.2
+_LEAVE_S = 0.5
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
@@ -77,9 +78,9 @@ class Monitor:
 
     def __exit__(self, *_: object) -> None:
         self._leaving = True
-        self._server.shutdown()
+        threading.Thread(target=self._server.shutdown, daemon=True).start()  # it would wait for a loop that hangs
+        self._thread.join(_LEAVE_S)
         self._server.server_close()  # a shutdown alone keeps the port
-        self._thread.join(1.0)
 
     def _run(self) -> None:
         """An exception that leaves it is the guard's: nobody would miss the answers of a thread that has ended."""

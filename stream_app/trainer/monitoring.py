@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stream_app import __version__
 from stream_app.config import Config
 from stream_app.guard import Guard
 from stream_app.kafka.probes import Reachable
-from stream_app.monitor.exposition import exposed
+from stream_app.monitor.exposition import exposed, version
 from stream_app.monitor.metrics import DEAD_LETTERS, REQUESTS, Labels
 from stream_app.monitor.server import Answer, Monitor, probe
 from stream_app.trainer.trainer import Trainer
@@ -65,7 +64,7 @@ class Monitoring:
     def _metrics(self, accept: str) -> Answer:
         meter = self._trainer.meter
         values: dict[str, dict[Labels, float]] = {
-            "driftflow_info": {(__version__, "trainer", self._config.stream): 1.0},
+            "driftflow_info": {(version(), "trainer", self._config.stream): 1.0},
             "driftflow_ready": {(): float(not self.not_ready())},
             "driftflow_trainer_sign_seconds": {(): self._trainer.silent_s()},
             DEAD_LETTERS: {(reason,): float(n) for reason, n in list(self._trainer.refused.items())},

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from stream_app import __version__
 from stream_app.config import Config
 from stream_app.guard import Guard
 from stream_app.kafka.probes import Reachable
-from stream_app.monitor.exposition import exposed
+from stream_app.monitor.exposition import exposed, version
 from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import DEAD_LETTERS, Labels
 from stream_app.monitor.server import Answer, Monitor, probe
@@ -103,7 +102,7 @@ class Monitoring:
 
     def _metrics(self, accept: str) -> Answer:
         values: _Values = {
-            "driftflow_info": {(__version__, "worker", self._config.stream): 1.0},
+            "driftflow_info": {(version(), "worker", self._config.stream): 1.0},
             "driftflow_ready": {(): float(not self.not_ready())},
             "driftflow_sink_errors_total": {(): float(self._drainer.state.errors)},
             DEAD_LETTERS: self._meter.counts(DEAD_LETTERS),
@@ -149,6 +148,7 @@ def values_of(status: Status, roles: dict[str, str]) -> _Values:
         },
         "driftflow_events_held": {(str(p),): float(of["held"]) for p, of in here.items() if "held" in of},
         "driftflow_messages_total": messages,
+        "driftflow_state_written_bytes_total": {(stage,): float(n) for stage, n in status.state_written.items()},
         "driftflow_lag_records": {(roles[places[p][0]], places[p][1]): float(lag) for p, lag in known.items()},
         "driftflow_partitions": {
             (roles[topic],): float(n) for topic, n in Counter(topic for topic, _ in places.values()).items()

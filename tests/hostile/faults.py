@@ -43,7 +43,7 @@ _SPOOL, _STORE = "sql:spool.sqlite", "sql:driftflow.sqlite"
 
 WORKER = (
     # SCORE, WATCH and JUDGE
-    Fault("score", "stream_app.stages.pipeline:Pipeline.score", "bug", "ends", in_ci=True),
+    Fault("score", "stream_app.stages.pipeline:Pipeline.score", "bug", "ends"),
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "no memory", "ends"),
     Fault("score", "stream_app.stages.pipeline:Pipeline.score", "hang", "ends"),
     Fault("watch", "stream_app.stages.pipeline:Pipeline.watch", "bug", "ends"),
@@ -93,6 +93,9 @@ WORKER = (
     Fault("status", f"{_W}.status:StatusFile.write", "bug", "ends"),
     Fault("event loop", f"{_W}.status:StatusFile.write", "hang", "ends"),
     Fault("status", f"{_W}.agents:Worker.status", "key error", "ends"),
+    # Probes and metrics
+    Fault("monitor", "stream_app.monitor.server:_Server.service_actions", "bug", "ends"),
+    Fault("monitor", "stream_app.monitor.server:_Server.service_actions", "hang", "goes on"),
     # The watchdog
     Fault("progress", f"{_W}.progress:Watchdog.stalled", "bug", "ends"),
     # The drainer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -104,3 +105,19 @@ def test_a_thread_that_ends_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None
         running._server.shutdown()  # as if its loop had come to an end
         assert died.wait(10)
     assert heard == ["monitor: it ended although nobody had told it to"]
+
+
+def test_a_loop_that_hangs_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        hangs.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(server._Server, "service_actions", hang)
+    began_s = time.monotonic()
+    with Monitor("127.0.0.1", 0, PAGES, "p") as running:
+        assert hangs.wait(10)
+    assert time.monotonic() - began_s < 10.0
+    go_on.set()
+    running._thread.join(10)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,7 +21,7 @@ from stream_app.sinks.checks import check_sink
 from stream_app.sinks.influx import line_of
 from stream_app.sinks.sqlite import series_of
 from stream_app.stages.outputs import Point
-from tests.conftest import cannot_start
+from tests import victoria as server
 from tests.sinks.making import ScriptedServer, point
 
 EXAMPLE = Path(__file__).parents[2] / "stream_app/demo/example/driftflow.toml"
@@ -57,37 +54,8 @@ def test_sqlite_of_another_version_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real time-series server that speaks InfluxDB's v2 write API."""
-    binary = shutil.which("victoria-metrics")
-    if binary is None:
-        cannot_start("victoria-metrics is not installed (Debian package victoria-metrics)")
-        return
-    port, folder = free_port(), tmp_path_factory.mktemp("victoria")
-    server = subprocess.Popen(
-        [
-            binary,
-            f"-httpListenAddr=127.0.0.1:{port}",
-            f"-storageDataPath={folder}",
-            "-retentionPeriod=100y",
-            "-dedup.minScrapeInterval=1ms",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            cannot_start("victoria-metrics did not start")
+    with server.victoria(tmp_path_factory.mktemp("victoria")) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def test_influx_write_api_on_a_real_server(tmp_path: Path, victoria: str) -> None:
