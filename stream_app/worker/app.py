@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import faust
+from faust.tables.manager import TableManager
 
 from stream_app.config import Config, KafkaConfig
 from stream_app.kafka.clients import ssl_context
@@ -21,6 +22,14 @@ _REQUEST_S = 60.0
 """How long the broker may take to answer; when a group is formed anew it waits for the other members that long."""
 _ACKNOWLEDGE_S = 100.0
 """How long it may take to acknowledge a message, with all tries: less than it takes a checkpoint to count as hung."""
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """Faust waits a second at its start for tables that agents may declare: none of ours does."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 def make_app(config: Config) -> faust.App:
@@ -47,6 +56,7 @@ def make_app(config: Config) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        TableManager=NoTables,
         datadir=str(config.path(config.state.dir) / "faust"),  # not where the worker was started
     )
 

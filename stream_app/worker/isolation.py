@@ -20,6 +20,11 @@ from stream_app.worker.fetching import hand_out_columns
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 """What a fetch brings of all partitions together at most: the memory that it takes must not grow with their number."""
 
+FETCH_WAIT_MS = 200
+"""How long a fetch waits at the broker where there is nothing. Meanwhile no other goes there, and what is asked of it
+over the same connection waits behind: a seek at the start, and partitions that have come free since.
+"""
+
 
 class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread of a consumer that reads as its ``kafka`` says, and hands out columns of some topics."""
@@ -30,9 +35,9 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Both are read when the consumer starts.
+        # All of them are read when the consumer starts.
         consumer._isolation_level = reading(self._kafka)["isolation_level"]
-        consumer._fetch_max_bytes = FETCH_BYTES_MAX
+        consumer._fetch_max_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES_MAX, FETCH_WAIT_MS
         hand_out_columns(consumer, self._columns)
         return consumer
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -46,3 +48,21 @@ def test_the_app_commits_only_what_is_acked_and_keeps_its_files_with_the_state(c
     assert app.conf.processing_guarantee.value == "at_least_once"
     assert app.conf.consumer_auto_offset_reset == "earliest"
     assert str(config.path(config.state.dir)) in str(app.conf.datadir)
+
+
+def test_nobody_waits_for_tables(config: Config) -> None:
+    """Faust would a second: partitions are assigned once its tables are there, and there are none."""
+
+    async def start() -> list[str]:
+        tables, done = make_app(config).tables, list[str]()
+        tables._update_channels = lambda: _note(done, "channels")
+        tables._recovery = SimpleNamespace(start=lambda: _note(done, "recovery"))
+        tables.sleep = lambda seconds: _note(done, "waited")
+        await tables.on_start()
+        return done
+
+    assert asyncio.run(start()) == ["channels", "recovery"]
+
+
+async def _note(done: list[str], what: str) -> None:
+    done.append(what)

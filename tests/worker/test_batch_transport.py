@@ -24,7 +24,7 @@ from kafka.admin import KafkaAdminClient
 
 from stream_app.config import KafkaConfig
 from stream_app.worker.batch_transport import install
-from stream_app.worker.isolation import FETCH_BYTES_MAX
+from stream_app.worker.isolation import FETCH_BYTES_MAX, FETCH_WAIT_MS
 from tests.worker.batch_worker import Plan
 
 Names = Callable[[str], str]
@@ -354,7 +354,7 @@ def test_its_consumer_reads_by_the_isolation_and_never_fetches_more_than_what_is
         thread.thread_loop.close()
         consumer = thread._create_worker_consumer(transport)
         theirs = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
-        for name in ("_isolation_level", "_fetch_max_bytes", "_value_deserializer"):
+        for name in ("_isolation_level", "_fetch_max_bytes", "_fetch_max_wait_ms", "_value_deserializer"):
             assert hasattr(theirs, name)
         await theirs.stop()
         await consumer.stop()
@@ -362,6 +362,7 @@ def test_its_consumer_reads_by_the_isolation_and_never_fetches_more_than_what_is
 
     consumer = asyncio.run(made())
     assert (consumer._isolation_level, consumer._fetch_max_bytes) == ("read_uncommitted", FETCH_BYTES_MAX)
+    assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS
     assert consumer._value_deserializer.topics == {"e"}
 
 
