@@ -53,12 +53,14 @@ def backtest(config: Config, file: Path | None, topic: bool, page: Path, max_dro
 
 
 def _history(config: Config, file: Path | None, report: Report) -> AbstractContextManager[History]:
+    from stream_app.event_files import of_files
     from stream_app.offline.backtest.run import of_file
     from stream_app.offline.fields import check_fields
     from stream_app.offline.reading import Reading
 
     if file is None:
         return _of_topic(config)
+    config = of_files(config)
     check_fields(config, file)
     return nullcontext(of_file(Reading(config, file, report)))
 

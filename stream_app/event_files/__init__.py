@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from stream_app.config import Config, EventConfig
+import msgspec
+
+from stream_app.config import Config, EventConfig, SchemaRegistryConfig
 from stream_app.errors import DriftflowError
 from stream_app.event_files.csv_rows import Header, csv_rows
 from stream_app.event_files.json_rows import json_rows
@@ -23,7 +25,7 @@ from stream_app.stages.score.paths import finder
 from stream_app.stages.score.rejects import Undecodable
 from stream_app.stages.score.texts import Texts
 
-__all__ = ["Report", "Row", "read_rows", "read_timed_rows"]
+__all__ = ["Report", "Row", "of_files", "read_rows", "read_timed_rows"]
 
 Row = tuple[bytes | None, bytes]
 """Key and value of one event."""
@@ -34,6 +36,12 @@ _CSV_NAMES = (".csv", ".tsv", ".txt")
 _KEYS_KNOWN = 10_000
 _DOCUMENT = re.compile(r"\s*(\[\s*\{|\{[ \t\r]*\n)")
 """One JSON text of many lines."""
+
+
+def of_files(config: Config) -> Config:
+    """The configuration that rows of files are decoded by: they are JSON, whatever travels on the topic."""
+    event = msgspec.structs.replace(config.event, format="json", layout=[], avro_schema="")
+    return msgspec.structs.replace(config, event=event, schema_registry=SchemaRegistryConfig())
 
 
 def read_rows(path: str | Path, config: Config, report: Report | None = None) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kafka import KafkaProducer
@@ -18,6 +18,8 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.topics import ensure_topics
 from stream_app.stages.partitioning import partition_for
+from stream_app.stages.score.formats.encoding import Encode, encoder_of
+from stream_app.stages.score.rejects import Undecodable
 from stream_app.terminal import progress_bar
 
 _PROGRESS_S = 0.25
@@ -142,16 +144,20 @@ def produce_file(
         report: takes note of rows that cannot be read; without one the first of them is an error.
 
     Raises:
-        DriftflowError: the file cannot be read, or the broker did not take an event.
+        DriftflowError: the file cannot be read, its rows have no form in ``event.format``, or the broker did not take
+            an event.
     """
-    partitions = ensure_topics(config)[config.topics.events]
+    encode, partitions = encoder_of(config.event), ensure_topics(config)[config.topics.events]
     try:
         sender = _Sender(config, partitions)
     except KafkaError as error:
         raise DriftflowError(f"cannot connect to {', '.join(config.kafka.bootstrap)}: {error}") from error
     try:
         _send_all(
-            sender, _rows(path, config, start_ms, end_ms, report), _Pace(speedup, hold), progress or (lambda _: None)
+            sender,
+            _encoded(_rows(path, config, start_ms, end_ms, report), encode, path, report),
+            _Pace(speedup, hold),
+            progress or (lambda _: None),
         )
         sender.finish()
     except KafkaError as error:
@@ -170,6 +176,17 @@ def _rows(
         late = event_ms is not None and end_ms is not None and event_ms >= end_ms
         if not early and not late:
             yield _Row(number, key, value, event_ms)
+
+
+def _encoded(rows: Iterable[_Row], encode: Encode, path: str | Path, report: Report | None) -> Iterator[_Row]:
+    """Rows as the bodies of ``event.format``; those that have none are told as rows that cannot be read are."""
+    for row in rows:
+        try:
+            yield replace(row, value=encode(row.value))
+        except Undecodable as error:
+            if report is None:
+                raise DriftflowError(f"{path}, row {row.number + 1:,} cannot be sent: {error.detail}") from error
+            report.unreadable(report.number, error.reason, error.detail)
 
 
 def _send_all(sender: _Sender, rows: Iterable[_Row], pace: _Pace, progress: Progress) -> None:

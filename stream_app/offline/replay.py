@@ -13,6 +13,7 @@ import numpy as np
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.schema_registry import registry_of
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Decision, width_of
 from stream_app.stages.outputs import Outgoing, Outputs, Point
@@ -93,7 +94,7 @@ class LocalRun:
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
-        self._downstream = Downstream(self.pipeline, self._keep)
+        self._downstream, self._registry = Downstream(self.pipeline, self._keep), registry_of(config)
 
     def start(self, model_id: str) -> None:
         """Open every partition, with this model as the first where no decision says otherwise."""
@@ -108,7 +109,13 @@ class LocalRun:
                 self.pipeline.apply(decision)
 
     def feed(self, raw: RawBatch) -> list[Point]:
-        """Score a batch, and let WATCH and JUDGE see what comes of it; returns the points."""
+        """Score a batch, and let WATCH and JUDGE see what comes of it; returns the points.
+
+        Raises:
+            RegistryError: it needs schemas that are not kept here, and the registry does not answer.
+        """
+        if self._registry is not None:
+            self._registry.supply(self.pipeline.schemas, raw.values)
         out = self.scored = self.pipeline.score(raw)
         for message in out.messages:
             self._keep(message)

@@ -18,6 +18,7 @@ from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
+from stream_app.event_files import of_files
 from stream_app.incident_lines import newest, show, story
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
@@ -78,6 +79,7 @@ def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, e
     if options.signals:
         check_writable(options.signals)
     prepare_process()
+    config = of_files(config)
     if options.bootstrap_until:
         bootstrap(config, file, options.bootstrap_until, err)
     run, reading = _make_run(config, options), Reading(config, file)
@@ -106,6 +108,7 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
         ModelError: the model was refused, with the reason.
         DriftflowError: the file cannot be read, or the registry cannot be written.
     """
+    config = of_files(config)
     check_fields(config, file)
     key, registry, until_ms = signing_key(config), Registry(config), bootstrap_until_ms(config, until)
     reading = Reading(config, file)

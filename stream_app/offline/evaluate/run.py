@@ -14,7 +14,7 @@ from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
 from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
-from stream_app.event_files import Report
+from stream_app.event_files import Report, of_files
 from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.page import About, Month, page
@@ -53,6 +53,7 @@ def run_evaluate(
         bootstrap(config, file, bootstrap_until, err)
     config = ordered(config, model)
     subject = read_subject(config, model)
+    config = of_files(config)
     check_fields(config, file)
     density, chosen = subject.density, choose_rows(Reading(config, file, report), config, subject)
     judged = chosen.rows.take(chosen.judging)

@@ -199,7 +199,8 @@ def _skip(kind: Type) -> Step:
 def _real(is_double: bool, columns: list[int]) -> Step:
     def read(run: Run, rows: Rows, place: Ints) -> Ints:
         word = run.word(place)
-        value = word.view("<f8") if is_double else word.astype("<u4").view("<f4").astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is one all the same
+            value = word.view("<f8") if is_double else word.astype("<u4").view("<f4").astype(np.float64)
         for column in columns:
             run.take_number(column, rows, value)
         return place + (8 if is_double else 4)

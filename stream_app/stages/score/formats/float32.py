@@ -85,7 +85,8 @@ class Float32Columns:
         fits = bodies.size == self._size
         words = self._words(bodies, fits)
         time_ms = np.ascontiguousarray(words[:, :2]).view("<i8")[:, 0].astype(np.int64)
-        numeric: Floats = words.view("<f4")[:, self._numeric].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is one all the same
+            numeric: Floats = words.view("<f4")[:, self._numeric].astype(np.float64)
         infinite = np.isinf(numeric)
         read = fits & (time_ms >= 0) & (time_ms < TIME_MAX_MS)
         if infinite.any():  # the row decoder says whether event.policy takes them
