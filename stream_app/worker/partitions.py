@@ -239,7 +239,8 @@ class Partitions:
         what is committed counts then.
         """
         state, kept = self._state(tp), self._kept.get(tp)
-        known = state is not None and (state.next_offset > 0 or (kept is not None and kept.placed))
+        placed = kept is not None and (kept.placed or kept.replays)
+        known = state is not None and (state.next_offset > 0 or placed)
         return state.next_offset if state is not None and known else None
 
     def taken_until(self, tp: TopicPartition) -> int:

@@ -289,3 +289,17 @@ def judged(config: Config, model: Density, decisions: Sequence[Decision], messag
     made = streams.pipeline(config, [model], 2, decisions)
     made.open_judge()
     return made.judge(messages)
+
+
+def test_what_is_behind_a_head_is_read_again_from_the_beginning_of_the_log_too(
+    config: Config, model: Density, source: TopicPartition, clock: Iterator[float]
+) -> None:
+    """The first base may be of offset 0: more than that is committed, and is in no base yet."""
+    FileStore(config).record(Activated(0, 0, model.model_id))
+    life = Life(config, model, source, clock)
+    life.save()
+    life.send(life.steps.score(source, raw(0, streams.bodies(1, 20, 2_000))))
+    life.save()
+    after = Life(config, model, source, clock)
+    assert after.partitions.replays_until(source) == 20
+    assert after.partitions.next_offset(source) == 0
