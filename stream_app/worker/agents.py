@@ -279,6 +279,8 @@ class Worker:
         """Save what may be saved, and forget partitions that another worker takes over."""
         async with self._lock:
             if self._failure is None:
+                for tp in partitions:  # those too of which nothing is new: the input since their base may soon be gone
+                    self._outbox.save_later(tp)
                 await self._outbox.checkpoint(last=True)
             for tp in partitions:
                 self._partitions.close(tp)

@@ -302,6 +302,22 @@ async def test_a_worker_goes_on_where_another_one_has_saved(
 
 
 @in_a_loop
+async def test_what_is_kept_of_a_partition_that_is_given_away_is_whole(
+    worker: Worker, store: FileStore, source: TopicPartition, scored: list[int]
+) -> None:
+    """Though nothing is new since the last checkpoint: the input between base and head may be gone by then."""
+    await worker.score(Stream(source, 3))
+    await worker.checkpoint()
+    worker.pipeline.score_states[0].next_offset = 4
+    await worker.score(Stream(source, 4))
+    await worker.checkpoint()
+    await worker.revoked({source})
+    saved = store.take("source-0")
+    assert saved is not None
+    assert (saved.head.next_offset, saved.head.mark.done) == (4, 4)
+
+
+@in_a_loop
 async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: FileStore, spool: Any) -> None:
     model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
     worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
