@@ -21,6 +21,7 @@ from stream_app.event_files import read_rows, read_timed_rows
 from stream_app.offline.replay import batches
 from stream_app.stages.score.decoding import Decoder
 from tests.event_files.files import config, read, said
+from tests.stages.score.bodies import slices_of
 
 AT = dt.datetime(2026, 1, 1, 12)
 
@@ -175,6 +176,6 @@ def _decoded(path: Path) -> tuple[Any, ...]:
     for raw in batches(cfg, read_rows(path, cfg)):
         batch, rejects = Decoder(cfg).decode(raw)
         numbers = np.where(np.isnan(batch.numeric), np.inf, batch.numeric).tolist()
-        found.append([numbers, batch.categorical.tolist(), batch.slices.tolist(), batch.event_time_ms.tolist()])
+        found.append([numbers, batch.categorical.tolist(), slices_of(batch), batch.event_time_ms.tolist()])
         found.append([reject.reason for reject in rejects])
     return keys, found

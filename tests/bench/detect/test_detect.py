@@ -84,7 +84,7 @@ def test_bodies_are_what_the_product_decodes() -> None:
     np.testing.assert_array_equal(np.concatenate([part.numeric for part in decoded]), events.values)
     np.testing.assert_array_equal(np.concatenate([part.event_time_ms for part in decoded]), events.time_ms)
     names = planted.names()
-    assert np.concatenate([part.slices[:, 0] for part in decoded]).tolist() == [names[s] for s in events.slice_]
+    assert np.concatenate([part.slices[0].objects() for part in decoded]).tolist() == [names[s] for s in events.slice_]
 
 
 def test_a_flagrant_change_is_found_and_none_is_invented() -> None:
