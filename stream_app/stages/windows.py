@@ -75,6 +75,8 @@ class Ring:
             For each span the sums ``(n, m, 16)`` over the span that ends with the bucket of each pane, as far as it is
             known then.
         """
+        if len(starts_ms) == 1:
+            return self._add_one(int(starts_ms[0]) // self.bucket_ms, slices, rows, spans_ms)
         now, k = starts_ms // self.bucket_ms, len(self.bucket)
         order = self.bucket.argsort()
         numbers = np.concatenate([self.bucket[order], now])
@@ -85,6 +87,19 @@ class Ring:
         firsts = [numbers.searchsorted(now - span // self.bucket_ms, side="right") for span in spans_ms]
         self._keep(now, slices, rows)
         return [sums[k + 1 :] - sums[first] for first in firsts]
+
+    def _add_one(self, now: int, slices: Ints, rows: Ints, spans_ms: list[int]) -> list[Ints]:
+        """:meth:`add` of one pane: of very many slices, mostly. Spans ascend, so each adds to the one before."""
+        self._keep(np.array([now]), slices, rows)
+        m = len(slices)
+        part: Any = slice(0, m) if m and slices[0] == 0 and slices[-1] == m - 1 and _ascends(slices) else slices
+        totals, total, newest = list[Ints](), np.zeros((m, WIDTH), dtype=np.int64), now + 1
+        for oldest in (now + 1 - span // self.bucket_ms for span in spans_ms):
+            for place in np.flatnonzero((self.bucket >= oldest) & (self.bucket < newest)).tolist():
+                total += self.rows[place, part]
+            newest = min(newest, oldest)
+            totals.append(total[None].copy())
+        return totals
 
     def _keep(self, now: Ints, slices: Ints, rows: Ints) -> None:
         """Move panes into their buckets ``(n,)``, ascending; of two that share a place the later one stays."""
@@ -105,6 +120,10 @@ class Ring:
     def forget_model(self, slices: Ints) -> None:
         """Zero the model-dependent columns: likelihoods of two models are never summed."""
         self.rows[:, slices, MODEL_FREE:] = 0
+
+
+def _ascends(numbers: Ints) -> bool:
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def rings(spans: list[int], pane_ms: int) -> dict[int, tuple[int, int]]:

@@ -15,7 +15,7 @@ What a change was found by is :mod:`~stream_app.stages.detection.causes`, how it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,10 @@ from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
 from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
-from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
+from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
 
-_LARGEST = 65_535
+_TOGETHER = 1 << 17
+"""Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""
 
@@ -127,13 +128,16 @@ class Mixture:
         both = (parts, everywhere)
         self._grow(slices)
         self._parts, self._sums = both, {}
-        given = [
-            _Given(run, part, *self._joined(run, [d.evidence(part) for d in self._of_run[run]]))
+        panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
+        given: Iterable[_Given] = (
+            _Given(run, piece, *self._joined(run, [d.evidence(piece) for d in self._of_run[run]]))
             for run in (0, 1)
             if self._of_run[run]
             for part in both[run]
-        ]
-        for pane in range(max((len(part.spans) for part in (*parts, *everywhere)), default=1)):
+            for piece in self._pieces(part)
+        )
+        given = given if panes == 1 else list(given)
+        for pane in range(panes):
             self._hot, self._pane = [], pane
             for of_part in given:
                 a, b = of_part.part.spans[pane]
@@ -144,6 +148,17 @@ class Mixture:
                 if of_part.run == self._last_run:
                     self._look(at)
             yield bool(self._hot or len(self._peaks.numbers))
+
+    def _pieces(self, part: Part) -> Iterator[Part]:
+        """A part, or where it is a pane of very many slices, one after the other some of them."""
+        size = max(_TOGETHER // max(len(self._weights), 1), 1)
+        if len(part.spans) > 1 or len(part.rows) <= size:
+            yield part
+            return
+        for a in range(0, len(part.rows), size):
+            of = slice(a, a + size)
+            columns = part.known[of], part.slices[of], part.rows[of]
+            yield Part(part.layout, part.start_ms[of], part.reference, *columns)
 
     def add_group(self, number: int, reference: Reference, sums: GroupSums, end_ms: int) -> None:
         """Take the sums over many slices of one model in, as the evidence of a slice of its own in the pane that was
@@ -195,17 +210,14 @@ class Mixture:
         old = self._steps[at, columns]
         log_r1 = old / STEPS
         log_r1 += log_e
-        np.logaddexp(0.0, log_r1, out=log_r1)
-        log_r1 *= STEPS
-        np.minimum(log_r1, _LARGEST, out=log_r1)
-        np.copyto(old, log_r1, where=news, casting="unsafe")  # rounded down
+        np.copyto(old, steps_of(log_r1), where=news, casting="unsafe")
         self._steps[at, columns] = old
         number = self._end_ms // self._pane_ms
         if not self._seen[at].all():
             new = at[~self._seen[at]]
-            self._calm[new], self._seen[new] = (number - 1) & _LARGEST, True
+            self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
         calm = self._calm[at, columns]
-        calm[old <= _CALM] = number & _LARGEST
+        calm[old <= _CALM] = number & LARGEST
         self._calm[at, columns] = calm
 
     def _look(self, at: Ints) -> None:
@@ -217,7 +229,7 @@ class Mixture:
     def _since_ms(self, at: Ints, bet: Ints) -> Ints:
         """End of the last pane ``(m,)`` in which the bets that lead said nothing."""
         number = self._end_ms // self._pane_ms
-        ago = (number - self._calm[at, bet].astype(np.int64)) & _LARGEST
+        ago = (number - self._calm[at, bet].astype(np.int64)) & LARGEST
         return np.asarray(np.maximum(number - ago, 0) * self._pane_ms)
 
     def _sum(self, parts: Floats) -> Floats:

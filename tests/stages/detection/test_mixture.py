@@ -407,3 +407,15 @@ def test_the_state_of_a_slice_is_small() -> None:
 def test_the_detectors_are_in_the_order_of_the_registry() -> None:
     shuffled = list(reversed(DRIFT))
     assert [d.name for d in mixture(shuffled).detectors] == [name for name in DETECTORS if name in DRIFT]
+
+
+def test_a_pane_of_many_slices_is_gone_through_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors that remember slices, and both kinds of them, see no difference."""
+    world, states = World(slices=40, rate=3.0, seed=6), []
+    for bets in (1 << 30, 2_000):
+        monkeypatch.setattr("stream_app.stages.detection.mixture._TOGETHER", bets)
+        of = mixture(["location", "stuck", "silence", "volume"], world)
+        for part in world.parts(12, 8):
+            take(of, [with_events(part)], [part], 40)
+        states.append(pack([of.to_state(), of.statistics()]))
+    assert states[0] == states[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowlib.table import Ints
-from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
+from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
 
 PATIENCE, HIGHEST = 5, 3_000
 
@@ -72,3 +72,13 @@ def test_a_snapshot_in_the_middle_changes_nothing() -> None:
         assert pane(plain, HIGHEST - k) == pane(restored, HIGHEST - k)
     assert restored.numbers.tolist() == [4]
     assert STEPS == 128.0
+
+
+def test_steps_are_those_of_double_precision_everywhere() -> None:
+    rng, ends = np.random.default_rng(0), np.arange(LARGEST) / STEPS
+    at_ends = [ends + off for off in (0.0, 1e-13, -1e-13, 1e-6, -1e-6)]
+    inverse = np.log(np.expm1(ends[1:40_000]))
+    spread = [rng.standard_normal(50_000) * scale for scale in (1.0, 5.0, 50.0, 400.0)]
+    log_r = np.concatenate([*at_ends, inverse, *spread, [-1e3, 0.0, 1e3]])
+    exact = np.minimum(np.logaddexp(0.0, log_r) * STEPS, LARGEST)
+    assert np.array_equal(steps_of(log_r.reshape(-1, 1))[:, 0], np.floor(exact))
