@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_app.config import EventConfig
+from stream_app.config.formats import fields_in_order
 from stream_app.stages.score.formats.avro import AvroObjects
 from stream_app.stages.score.formats.messagepack import msgpack_object
 from stream_app.stages.score.formats.schemas import Schemas
@@ -19,7 +20,7 @@ Objects = Callable[[bytes], dict[str, Any]]
 def objects_of(event: EventConfig, schemas: Schemas) -> Objects:
     """The bodies of a stream as objects. Those of ``float32`` have no names: none of them is one."""
     if event.format == "avro":
-        return AvroObjects(schemas, None).read
+        return AvroObjects(schemas, [event.time_field, *fields_in_order(event)], others=True).read
     return {"json": object_of, "msgpack": msgpack_object, "float32": _nameless}[event.format]
 
 

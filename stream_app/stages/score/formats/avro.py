@@ -20,11 +20,12 @@ class AvroObjects:
 
     Args:
         schemas: what is known of the stream's.
-        names: fields that are wanted; None for everything that is in a body.
+        names: fields that are wanted.
+        others: whether everything else that is in a body is wanted too.
     """
 
-    def __init__(self, schemas: Schemas, names: list[str] | None) -> None:
-        self._schemas, self._tree = schemas, None if names is None else tree_of(names)
+    def __init__(self, schemas: Schemas, names: list[str], others: bool = False) -> None:
+        self._schemas, self._tree, self._others = schemas, tree_of(names), others
         self._rows: dict[int, Rows] = {}
 
     def read(self, raw: bytes) -> dict[str, Any]:
@@ -58,7 +59,7 @@ class AvroObjects:
         framed, own = self._schemas.framed, self._schemas.own
         writer = self._schemas.writer(schema_id) if framed else own
         assert writer is not None  # a configuration has a schema or a registry
-        rows = self._rows[schema_id] = Rows(writer, self._tree, own if framed else None)
+        rows = self._rows[schema_id] = Rows(writer, self._tree, own if framed else None, self._others)
         if len(self._rows) > KEPT_MAX:
             del self._rows[next(iter(self._rows))]
         return rows

@@ -37,13 +37,15 @@ class Rows:
 
     Args:
         writer: the schema.
-        tree: the fields that are wanted; None is everything.
+        tree: the fields that are wanted, under these names.
         reader: the reader's schema: its aliases and defaults count.
+        others: whether all other fields are wanted too, under the names that they have.
     """
 
-    def __init__(self, writer: Type, tree: Tree | None, reader: Type | None = None) -> None:
+    def __init__(self, writer: Type, tree: Tree, reader: Type | None = None, others: bool = False) -> None:
         self._made, self._whole, self._skips = 0, dict[Type, Read](), Skips()
-        self._read = self.whole(writer) if tree is None else self._project(writer, tree, reader)
+        self._others = others
+        self._read = self._project(writer, tree, reader)
 
     def read(self, body: bytes, at: int) -> Any:
         """The value that a body holds from a place on.
@@ -80,6 +82,8 @@ class Rows:
             if names:
                 under = tree[names[0]]
                 steps.append((names, self._project(one.type, under, reader_of(reader, names[0]))))
+            elif self._others:
+                steps.append(([one.name], self.whole(one.type)))
             elif one.type.least:
                 steps.append(([], self._skips.of(one.type)))
         constants = {name: value for name in tree if name not in found for value in default_of(reader, name)}

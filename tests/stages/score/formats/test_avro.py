@@ -17,10 +17,12 @@ from stream_app.stages.batches import Bodies, EventBatch, RawBatch
 from stream_app.stages.score.checks import check_decoder
 from stream_app.stages.score.coercion import text_of
 from stream_app.stages.score.decoding import Decoder
+from stream_app.stages.score.first_events import FirstEvents
 from stream_app.stages.score.formats.avro import AvroObjects, avro_decoder
 from stream_app.stages.score.formats.avro_rows import VALUES_MAX
 from stream_app.stages.score.formats.avro_schema import parse_schema
 from stream_app.stages.score.formats.schemas import Schemas
+from stream_app.stages.score.objects import objects_of
 from stream_app.stages.score.rejects import Reject
 from tests.stages.score.formats.making import (
     GOOD,
@@ -275,3 +277,14 @@ def flipped(body: bytes, rng: np.random.Generator) -> bytearray:
     made = bytearray(body)
     made[int(rng.integers(len(body)))] = int(rng.integers(256))
     return made
+
+
+def test_whole_bodies_have_configured_names_and_all_others(tmp_path: Path) -> None:
+    stream = config("avro", tmp_path, PLAIN)
+    body = of_avro(PLAIN, {**EVENT, "station": "12", "ignored": "x"})
+    objects = objects_of(stream.event, Schemas(stream))
+    assert objects(body) == {**GOOD, "station": "12", "ignored": "x"}
+    first = FirstEvents(stream.event, objects)
+    first.take([body])
+    first.check()
+    assert first.enough
