@@ -28,4 +28,14 @@ def claim(config: Config) -> None:
     out.print(f"the state of group {config.kafka.group} is kept in {now}{former}")
 
 
+@state.command(short_help="Print the decisions of the run in service.")
+@online
+def decisions(config: Config) -> None:
+    """Print the decisions of the run in service, one JSON object a line, for `--decisions` of other commands."""
+    from stream_app.worker.opening import decisions_of
+
+    for line in decisions_of(config):
+        click.echo(line)
+
+
 COMMANDS = (state,)

@@ -40,7 +40,7 @@ CHUNK_BYTES = 512 * 1024
 _BATCH_BYTES = 640 * 1024
 """Of a batch of records, which a broker counts as one message: it takes a megabyte."""
 _FETCH_BYTES = 32 * 1024 * 1024
-_WAIT_MS, _POLL_MS = 50, 200
+_WAIT_MS, _POLL_MS = 20, 30
 _TRIES, _PAUSE_S = 5, 0.5
 """A former owner may still write while what it has written is read: another look finds it whole."""
 _SLOT, _CHUNKS = "slot", "chunks"
@@ -160,12 +160,14 @@ class KafkaStore:
         )
         await consumer.start()
         try:
-            consumer.assign([self._place(name)])
-            while fetched := await consumer.getmany(timeout_ms=_POLL_MS):
-                for records in fetched.values():
-                    for record in records:
-                        if _is_of(name, record):
-                            _enter(epochs, keys, record)
+            place, ended = self._place(name), False
+            consumer.assign([place])
+            while not ended:  # what a fetch says of the end is right on every broker
+                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, ()):
+                    if _is_of(name, record):
+                        _enter(epochs, keys, record)
+                end = consumer.highwater(place)
+                ended = end is not None and await consumer.position(place) >= end
         finally:
             await consumer.stop()
         return epochs, [*keys]

@@ -13,10 +13,11 @@ from contextlib import ExitStack
 import msgspec
 
 from stream_app.config import Config
-from stream_app.disk import create_durably, writing
+from stream_app.disk import create_durably, read_lines, writing
 from stream_app.errors import SnapshotError
 from stream_app.kafka.shape import adopt_shape, in_recorded_order, shape_of
 from stream_app.kafka.topics import ensure_decisions, prepare
+from stream_app.stages.decisions import DECODER, REMEDY, encode
 from stream_app.worker.bridge import Bridge
 from stream_app.worker.files import FileStore
 from stream_app.worker.journal import Housed, Journal, Shaped
@@ -59,6 +60,20 @@ def claim_state(config: Config) -> tuple[str, str]:
         before, mine = journal.homes.get(config.kafka.group), _home(config, moved=True)
         bridge.run(journal.append(mine))
         return before.where if before else "", mine.where
+
+
+def decisions_of(config: Config) -> list[str]:
+    """The decisions of the run in service, each as a line of their file.
+
+    Raises:
+        DriftflowError: the broker does not answer, or the file is damaged.
+    """
+    if config.state.store == "files":
+        made = read_lines(config.path(config.state.dir) / "decisions.jsonl", DECODER, REMEDY)
+    else:
+        with ExitStack() as stack:
+            made = _journal(config, stack)[1].decisions
+    return [encode(decision).decode().rstrip() for decision in made]
 
 
 def _journal(config: Config, stack: ExitStack) -> tuple[Bridge, Journal]:

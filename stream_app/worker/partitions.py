@@ -104,6 +104,8 @@ class Partitions:
         began_s = self._now()
         saved = self._store.take(self.name(tp))
         kept = _kept_of(saved, began_s)
+        # What was decided just before the former owner ended may have had no effect yet: no message need come for it.
+        kept.replays |= saved is not None and self._stages[tp.topic].decided(tp.partition) > kept.mark.decided
         try:
             base, decided = saved.base if saved else None, kept.mark.decided if kept.replays else None
             self._stages[tp.topic].open(tp.partition, base, decided)
@@ -114,14 +116,10 @@ class Partitions:
             raise SnapshotError(f"{where} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
         self._kept[tp] = kept
         if saved is not None:
-            log.info(
-                "%s/%d: %d bytes of state loaded in %.2f s; what came of offsets %d to %d was sent, and is made again",
-                *tp,
-                saved.head.size,
-                self._now() - began_s,
-                saved.head.next_offset,
-                max(kept.mark.done, saved.head.next_offset),
-            )
+            log.info("%s/%d: %d bytes of state loaded in %.2f s", *tp, saved.head.size, self._now() - began_s)
+        if kept.replays and saved is not None:
+            text = "%s/%d: what came of offsets %d to %d was sent before, and is made once more"
+            log.info(text, *tp, saved.head.next_offset, kept.mark.done)
 
     def _unused(self, tp: TopicPartition) -> str:
         """Why nothing comes on a partition, said once; "" where something may."""
@@ -239,7 +237,7 @@ class Partitions:
         what is committed counts then.
         """
         state, kept = self._state(tp), self._kept.get(tp)
-        placed = kept is not None and (kept.placed or kept.replays)
+        placed = kept is not None and (kept.placed or (kept.replays and kept.mark.done > 0))
         known = state is not None and (state.next_offset > 0 or placed)
         return state.next_offset if state is not None and known else None
 
