@@ -29,7 +29,11 @@ _WHAT = {
 _LOOK = {
     "not_json": "Look at what the producer sends (event.format)",
     "wrong_type": "Look at what the producer sends, or at event.numeric, event.categorical and event.policy",
+    "not_msgpack": "Look at what the producer sends (event.format)",
+    "not_avro": "Look at what the producer sends, or at the schema that it is read by (event.avro_schema)",
+    "wrong_length": "Look at what the producer sends, or at event.layout",
     "schema_registry": "Look at the serializer of the producer (event.format)",
+    "unknown_schema": "Look at the serializer of the producer, or at schema_registry.url",
     "missing_time": "Look at event.time_field",
     "bad_time": "Look at event.time_format and event.timezone, or at the producer",
     "far_future": "Look at the clock of the producer, or at windows.max_future",
