@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,7 @@ def test_pure_rooms_know_no_broker(name: str) -> None:
             == set()
         )
     assert ("faust" in tops(used)) <= (name in FAUST_FILES)
+    assert not re.search(r"\bapp\._[a-z]", read(name)) or name in FAUST_FILES, "what Faust keeps to itself"
 
 
 @EVERY_FILE

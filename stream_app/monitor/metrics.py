@@ -59,7 +59,7 @@ METRICS = (
         "counter",
         "events",
         ("partition", "outcome"),
-        "Events of a source partition: received; of these windowed, late, rejected, duplicate. Restarts go on.",
+        "Events of a source partition: received, of these windowed, late, rejected, duplicate; kept over restarts.",
     ),
     Metric(
         "driftflow_events_held",

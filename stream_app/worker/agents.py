@@ -22,7 +22,7 @@ from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import SLICE_PANES_MAX, Pipeline
 from stream_app.terminal import Seldom
 from stream_app.worker import actions_feed, batch_transport, first_events, header_names, modelling, sending
-from stream_app.worker.app import make_app
+from stream_app.worker.app import consumer_of, make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
 from stream_app.worker.deciding import Decider
 from stream_app.worker.growth import make_room
@@ -223,7 +223,7 @@ class Worker:
         async with self._turn():
             progress = self.progress()
             if self._logs.compare(progress, self.written_ends(), time.monotonic()):
-                self.app._consumer.seek_anew()
+                consumer_of(self.app).seek_anew()
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -272,7 +272,7 @@ class Worker:
             self._decider.join()
 
     def _sources_that_exist(self) -> set[int]:
-        consumer = self.app._consumer
+        consumer = consumer_of(self.app)
         return consumer.partitions_of(self._config.topics.events) if consumer is not None else set()
 
     async def revoked(self, partitions: set[TopicPartition]) -> None:
@@ -290,13 +290,13 @@ class Worker:
 
     def progress(self) -> Progress:
         """Offset up to which everything is settled, and high watermark, of each partition that this worker has."""
-        consumer = self.app._consumer
+        consumer = consumer_of(self.app)
         progress: Progress = consumer.progress() if consumer is not None else {}
         return progress
 
     def written_ends(self) -> dict[TopicPartition, int | None]:
         """High watermark of each partition that this worker has."""
-        consumer = self.app._consumer
+        consumer = consumer_of(self.app)
         return dict(consumer.written_ends()) if consumer is not None else {}
 
     async def tell_health(self, health: Health, within_s: float) -> bool:
@@ -308,8 +308,9 @@ class Worker:
 
     def poke(self) -> None:
         """Ask the thread of Kafka's consumer for a sign of life."""
-        if self.app._consumer is not None:
-            loop = self.app._consumer.thread_loop
+        consumer = consumer_of(self.app)
+        if consumer is not None:
+            loop = consumer.thread_loop
             watch_loop(loop, self.parts)
             loop.call_soon_threadsafe(self.parts.beat, "Kafka")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faust
 from faust.tables.manager import TableManager
@@ -59,6 +60,13 @@ def make_app(config: Config) -> faust.App:
         TableManager=NoTables,
         datadir=str(config.path(config.state.dir) / "faust"),  # not where the worker was started
     )
+
+
+def consumer_of(app: faust.App) -> Any:
+    """The :class:`~stream_app.worker.batch_transport.BatchConsumer` of an app, None before it has one: Faust keeps it
+    to itself.
+    """
+    return app._consumer
 
 
 def broker_urls(kafka: KafkaConfig) -> list[str]:
