@@ -59,7 +59,7 @@ class Downstream:
     def _kept(self, out: Outputs) -> list[Point]:
         for message in out.messages:
             self._keep(message)
-        return out.points
+        return list(out.points)
 
 
 def _fetched(first: int, sent: list[Outgoing]) -> list[PartialMessage]:
@@ -115,7 +115,7 @@ class LocalRun:
             RegistryError: it needs schemas that are not kept here, and the registry does not answer.
         """
         if self._registry is not None:
-            self._registry.supply(self.pipeline.schemas, raw.values)
+            self._registry.supply(self.pipeline.schemas, self.pipeline.to_be_decoded(raw))
         out = self.scored = self.pipeline.score(raw)
         for message in out.messages:
             self._keep(message)

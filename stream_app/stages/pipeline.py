@@ -37,7 +37,7 @@ from stream_app.stages.decisions import (
 from stream_app.stages.judge.stage import JudgeStage
 from stream_app.stages.judge.state import JudgeState
 from stream_app.stages.models import Models
-from stream_app.stages.outputs import Outputs
+from stream_app.stages.outputs import Outputs, Points
 from stream_app.stages.score.stage import ScoreStage
 from stream_app.stages.score.state import ScoreState
 from stream_app.stages.snapshot import pack, unpack
@@ -204,7 +204,7 @@ class Pipeline:
             self._judge.act(self.judge_state, act, self.models.references)
             for act in actions_of(self.decisions)[decided:]
         ]
-        return Outputs([m for out in outs for m in out.messages], [p for out in outs for p in out.points])
+        return Outputs([m for out in outs for m in out.messages], Points(p for out in outs for p in out.points))
 
     def reload(self, decisions: Iterable[Decision]) -> None:
         """Take over every decision of the stream; partitions that are opened from now on follow them."""
@@ -215,6 +215,13 @@ class Pipeline:
     def missing_for_score(self, partition: int) -> set[str]:
         """Models in service on a source partition that have not arrived here yet."""
         return self.models.missing(model_id for _, model_id in self.score_states[partition].activations)
+
+    def to_be_decoded(self, raw: RawBatch) -> Sequence[bytes | None]:
+        """The bodies whose schemas a batch needs: its own, and those of events that are held before it."""
+        state = self.score_states.get(raw.partition)
+        if state is None or not self.schemas.framed or not state.timing.held:
+            return raw.values
+        return [*raw.values, *(held.value for held in state.timing.held)]
 
     def missing_for_watch(self, partition: int) -> set[str]:
         """Models that pending panes of a partials partition need and that have not arrived here yet."""

@@ -139,7 +139,7 @@ class Worker:
             tp = event.value.tp
             await self._models_arrived(tp)
             n, raw = len(event.value), event.value.raw_batch()
-            await self.schemas.arrived(raw.values, functools.partial(self._has, tp, event))
+            await self.schemas.arrived(self.pipeline.to_be_decoded(raw), functools.partial(self._has, tp, event))
             async with self._turn():
                 if self._has(tp, event):
                     with self.meter.step("score", n, partition=tp.partition):
