@@ -26,7 +26,7 @@ Fault = tuple[str, str]
 TIMEOUT_S = 5.0
 """How long a probe waits for a connection or an answer."""
 
-_GLANCE_S, _REMEMBERED_S = 1.5, 5.0
+_GLANCE_S, _GLANCES_S, _REMEMBERED_S = 1.0, 2.5, 5.0
 
 _API_VERSIONS = bytes.fromhex("0000000e 0012 0000 00000001 0004") + b"ping"
 """Length; ApiVersions (18) in version 0; correlation id 1; client id ``ping``."""
@@ -89,7 +89,7 @@ def speaks_kafka(bootstrap: str, timeout_s: float = TIMEOUT_S) -> bool:
 
 class Reachable:
     """Whether any of the brokers takes a connection, asked once in some seconds at most; for any thread but that of an
-    event loop: it may take a second or two a broker.
+    event loop: it may take some seconds.
     """
 
     def __init__(self, kafka: KafkaConfig) -> None:
@@ -102,7 +102,8 @@ class Reachable:
         """Why none is reachable; empty where one is."""
         with self._lock:
             if time.monotonic() - self._asked_s > _REMEMBERED_S:
-                reached = any(self._reaches(address) for address in self._bootstrap)
+                until_s = time.monotonic() + _GLANCES_S
+                reached = any(self._reaches(at) for at in self._bootstrap if time.monotonic() < until_s)
                 where = ", ".join(self._bootstrap)
                 self._answer = [] if reached else [f"no broker answers at {where}: look at it, and at the network"]
                 self._asked_s = time.monotonic()

@@ -12,10 +12,12 @@ import numpy as np
 from flowlib.table import Ints
 from stream_app.config import Config
 from stream_app.kafka.reading import end_of, read_to_end
+from stream_app.kafka.schema_registry import registry_of
 from stream_app.kafka.types import Consumer, TopicPartition
 from stream_app.operators.letters.reading import TAIL
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.score.decoding import Decoder
+from stream_app.stages.score.rejects import Reject
 from stream_app.stages.score.screening import screen
 from stream_app.stages.score.timing import Timing
 
@@ -45,7 +47,7 @@ class Present:
     """
 
     def __init__(self, config: Config) -> None:
-        self._config, self._decoder = config, Decoder(config)
+        self._config, self._decoder, self._registry = config, Decoder(config), registry_of(config)
 
     def read(self, topic: str, partition: int, values: Sequence[bytes | None]) -> list[Verdict]:
         """Which of some bodies are events, in time or not."""
@@ -72,7 +74,7 @@ class Present:
         records = [record for record in read_to_end(consumer) if record.offset not in passed]
         timing = Timing()
         raw = _batch(tp.topic, tp.partition, [record.value for record in records])
-        decoded, _ = self._decoder.decode(raw)
+        decoded, _ = self._decode(raw)
         if len(decoded):
             screen(timing, self._config.windows, decoded, raw)
         return self._judged(tp.topic, tp.partition, values, timing)
@@ -81,13 +83,18 @@ class Present:
         self, topic: str, partition: int, values: Sequence[bytes | None], timing: Timing | None
     ) -> list[Verdict]:
         raw = _batch(topic, partition, values)
-        events, rejects = self._decoder.decode(raw)
+        events, rejects = self._decode(raw)
         verdicts = {reject.row: Verdict("refused", reject.reason, reject.field, reject.detail) for reject in rejects}
         fates = self._fates(timing, events, raw)
         for i, row in enumerate(events.rows.tolist()):
             time_ms, why = int(events.event_time_ms[i]), self._unscorable(events, i)
             verdicts[row] = Verdict("refused", "unscorable", *why) if why else Verdict(fates[i], time_ms=time_ms)
         return [verdicts[row] for row in range(len(values))]
+
+    def _decode(self, raw: RawBatch) -> tuple[EventBatch, list[Reject]]:
+        if self._registry is not None:
+            self._registry.supply(self._decoder.schemas, raw.values)
+        return self._decoder.decode(raw)
 
     def _fates(self, timing: Timing | None, events: EventBatch, raw: RawBatch) -> list[str]:
         fates = ["on time"] * len(events)
