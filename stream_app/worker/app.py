@@ -17,8 +17,6 @@ _BUFFERED_COMPOSITES = 16
 _COMMIT_INTERVAL_S = 1.0
 _CHUNKS = 4
 """Composites that the consumer's thread hands over at once: each time costs as much as some hundred events."""
-_FETCH_BYTES = 4 * 1024 * 1024
-"""What a fetch brings of one partition at most, so that composites come full."""
 _REQUEST_S = 60.0
 """How long the broker may take to answer; when a group is formed anew it waits for the other members that long."""
 _ACKNOWLEDGE_S = 100.0
@@ -47,7 +45,6 @@ def make_app(config: Config) -> faust.App:
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 5,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_FETCH_BYTES,
         consumer_metadata_max_age_ms=int(kafka.metadata_max_age),
         producer_max_request_size=_MESSAGE_BYTES_MAX,
         producer_request_timeout=_ACKNOWLEDGE_S,

@@ -19,7 +19,8 @@ from stream_app.worker.fetching import hand_out_columns
 
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 """What a fetch brings of all partitions together at most: the memory that it takes must not grow with their number."""
-
+PARTITION_BYTES_MIN = 1024 * 1024
+"""What it brings of one of them at least, so that composites come full; where all of them fit in, they keep in step."""
 FETCH_WAIT_MS = 200
 """How long a fetch waits at the broker where there is nothing. Meanwhile no other goes there, and what is asked of it
 over the same connection waits behind: a seek at the start, and partitions that have come free since.
@@ -30,7 +31,7 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread of a consumer that reads as its ``kafka`` says, and hands out columns of some topics."""
 
     def __init__(self, consumer: Any, kafka: KafkaConfig, columns: Iterable[str] = (), **kwargs: Any) -> None:
-        self._kafka, self._columns = kafka, columns
+        self._kafka, self._columns = kafka, frozenset(columns)
         super().__init__(consumer, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -40,6 +41,12 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES_MAX, FETCH_WAIT_MS
         hand_out_columns(consumer, self._columns)
         return consumer
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Share a fetch out among the partitions of columns; then as Faust does."""
+        share = FETCH_BYTES_MAX // max(sum(tp.topic in self._columns for tp in assigned), 1)
+        self._ensure_consumer()._fetcher._max_partition_fetch_bytes = max(share, PARTITION_BYTES_MIN)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def highwater(self, tp: TopicPartition) -> int | None:
         """Offset at which reading ends now, None before the first fetch."""

@@ -11,12 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faust
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -364,6 +366,27 @@ def test_its_consumer_reads_by_the_isolation_and_never_fetches_more_than_what_is
     assert (consumer._isolation_level, consumer._fetch_max_bytes) == ("read_uncommitted", FETCH_BYTES_MAX)
     assert consumer._fetch_max_wait_ms == FETCH_WAIT_MS
     assert consumer._value_deserializer.topics == {"e"}
+
+
+@pytest.mark.parametrize(("partitions", "share"), [(1, FETCH_BYTES_MAX), (4, FETCH_BYTES_MAX // 4), (64, 1 << 20)])
+def test_a_fetch_is_shared_out_among_the_partitions(partitions: int, share: int, tmp_path: Path) -> None:
+    """``_max_partition_fetch_bytes`` is what aiokafka's fetcher asks for with each request."""
+
+    async def assign() -> int:
+        app = faust.App("shares", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
+        hooks = dict.fromkeys(("callback", "on_partitions_revoked", "on_partitions_assigned"), print)
+        thread = install(app, ["e", "p"], 10, columns=["e"]).create_consumer(**hooks)._thread
+        thread.thread_loop.close()
+        state = SimpleNamespace(register_fetch_waiters=lambda waiters: None)
+        fetcher = Fetcher(SimpleNamespace(_loop=None, _metadata_max_age_ms=1), state)
+        fetcher._fetch_task.cancel()
+        assert fetcher._max_partition_fetch_bytes
+        thread._ensure_consumer = lambda: SimpleNamespace(_fetcher=fetcher)
+        thread.consumer = SimpleNamespace(threadsafe_partitions_assigned=lambda *_: asyncio.sleep(0))
+        await thread.on_partitions_assigned({TP("p", 0), *(TP("e", number) for number in range(partitions))})
+        return fetcher._max_partition_fetch_bytes
+
+    assert asyncio.run(assign()) == share
 
 
 def test_a_consumer_whose_thread_is_not_up_yet_has_no_progress(tmp_path: Path) -> None:
