@@ -159,7 +159,7 @@ class DeadLetter(Record, frozen=True):
     partition: Number
     offset: Count
     reason: Id
-    """A short code. Of events: ``not_json``, ``not_msgpack``, ``not_avro``, ``wrong_length`` (of a body of ``float32``),
+    """A short code. Of events: ``not_json``, ``not_msgpack``, ``not_avro``, ``wrong_length`` (of rows of ``float32``),
     ``schema_registry`` (a registry's header, and no JSON behind it, or none before Avro), ``unknown_schema``,
     ``wrong_type``, ``missing_time``, ``bad_time``, ``far_future``, ``unscorable``, ``tombstone``, ``too_large``. Of the
     other topics: those of :mod:`schemas.intake`, and ``unsigned``, ``untrusted_key``, ``bad_signature``, ``stale``,

@@ -46,13 +46,15 @@ class Run:
 
     def __init__(self, bodies: Bodies, header: int, numbers: int, texts: int) -> None:
         n = len(bodies)
-        self._data = np.zeros(len(bodies.buffer) + 2 * _WORD, np.uint8)
-        self._data[: len(bodies.buffer)] = np.frombuffer(bodies.buffer, np.uint8)
-        self._last = len(bodies.buffer)
-        self._words: Words = np.ndarray((self._last + _WORD,), dtype="<u8", buffer=self._data, strides=(1,))
         self.ok: Bools = bodies.size >= header
-        self.start: Ints = np.where(self.ok, bodies.first + header, 0)
-        self._end: Ints = np.where(self.ok, bodies.first + bodies.size, 0)
+        ends = bodies.first + bodies.size
+        low, high = (int(bodies.first[self.ok].min()), int(ends[self.ok].max())) if self.ok.any() else (0, 0)
+        self._last = high - low  # others may lie in the same buffer: only what is between is copied, and padded
+        self._data = np.zeros(self._last + 2 * _WORD, np.uint8)
+        self._data[: self._last] = np.frombuffer(bodies.buffer, np.uint8, self._last, low)
+        self._words: Words = np.ndarray((self._last + _WORD,), dtype="<u8", buffer=self._data, strides=(1,))
+        self.start: Ints = np.where(self.ok, bodies.first + header - low, 0)
+        self._end: Ints = np.where(self.ok, ends - low, 0)
         self.time_ms, self._timed = np.zeros(n, np.int64), np.zeros(n, bool)
         self.numeric: Floats = np.full((n, numbers), np.nan)
         self._texts: list[list[tuple[Rows, Coded]]] = [[] for _ in range(texts)]

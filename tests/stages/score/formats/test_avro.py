@@ -288,3 +288,30 @@ def test_whole_bodies_have_configured_names_and_all_others(tmp_path: Path) -> No
     first.take([body])
     first.check()
     assert first.enough
+
+
+def test_bodies_lie_anywhere_in_a_buffer(tmp_path: Path) -> None:
+    bodies = [of_avro(PLAIN, {**EVENT, "station": str(i), "TEMP": float(i)}) for i in range(50)]
+    buffer, first = b"\xff" * 1_000, []
+    for i, body in enumerate(bodies):
+        buffer += b"\xff" * (i % 5)
+        first.append(len(buffer))
+        buffer += body
+    size = np.array([len(body) for body in bodies])
+    columns = Decoder(config("avro", tmp_path, PLAIN))._columns.read(Bodies(buffer, np.array(first), size))
+    assert columns.read.all()
+    assert columns.numeric[:, 1].tolist() == list(range(50))
+    assert columns.texts[1].objects().tolist() == [str(i) for i in range(50)]
+
+
+def test_records_that_double_without_a_byte(tmp_path: Path) -> None:
+    """2⁴⁰ records of nothing, in forty types: what is wanted of them is refused, and they are stepped over at once."""
+    kind: Any = record(("nothing", "null"), name="A0")
+    for level in range(1, 41):
+        kind = record(("x", kind), ("y", f"A{level - 1}"), name=f"A{level}")
+    schema = record(("at", "long"), ("TEMP", "double"), ("x", kind))
+    raw = of_avro(record(("at", "long"), ("TEMP", "double")), {"at": T0, "TEMP": 1.0})
+    _, (reject,) = decode(config("avro", tmp_path, schema, categorical=["x"]), raw)
+    assert "more than 100,000 records and elements" in reject.detail
+    events, _ = decode(config("avro", tmp_path, schema, categorical=[]), raw)
+    assert events.numeric[0, 1] == 1.0
