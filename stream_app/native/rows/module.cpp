@@ -223,8 +223,8 @@ PyObject* reader_read(PyObject* object, PyObject* const* args, Py_ssize_t count)
         id_size.expect(n, "id_size");
         check_bounds(buffer, first.as<std::int64_t>(), size.as<std::int64_t>(), n);
         if (self->busy) throw std::invalid_argument("a reader reads one batch after the other");
-        self->busy = true;
         known = reader.begin(known);
+        self->busy = true;
         bool enough = true;
         Py_BEGIN_ALLOW_THREADS
         try {
