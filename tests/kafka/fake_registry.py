@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -53,8 +55,8 @@ class FakeRegistry:
 
 
 @contextmanager
-def registry_runs() -> Iterator[FakeRegistry]:
-    """A registry at an address of this machine."""
+def registry_runs(certificate: Path | None = None) -> Iterator[FakeRegistry]:
+    """A registry at an address of this machine; by TLS where there is a file with its key and certificate."""
     fake = FakeRegistry()
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,7 +75,11 @@ def registry_runs() -> Iterator[FakeRegistry]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    fake.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -17,9 +17,12 @@ from stream_app.errors import DriftflowError
 from stream_app.kafka import preflight, schema_cache
 from stream_app.kafka.schema_registry import Registry, RegistryError, registry_of
 from stream_app.stages.batches import EventBatch, RawBatch
+from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.formats.schemas import Schemas
 from stream_app.stages.score.rejects import Reject
+from stream_app.stages.score.timing import Held
+from tests.certificates import write_certificates
 from tests.kafka.fake_registry import FakeRegistry, registry_runs
 from tests.stages.score.formats.making import EVENT, GOOD, PLAIN, T0, as_plain, framed, of_avro, record
 
@@ -141,6 +144,14 @@ def test_users_and_tokens(fake: FakeRegistry, tmp_path: Path, monkeypatch: pytes
         Registry(stream(fake, tmp_path, cafile="token"))
 
 
+def test_its_certificate_is_checked(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    with registry_runs(tmp_path / "server.pem") as fake:
+        assert "AVRO" in Registry(stream(fake, tmp_path, cafile="ca.pem")).check()
+        with pytest.raises(RegistryError, match=r"cannot be reached: .*certificate verify failed"):
+            Registry(stream(fake, tmp_path, cafile="other-ca.pem")).check()
+
+
 def test_types_that_another_schema_has(fake: FakeRegistry, tmp_path: Path) -> None:
     place = record(("station", "string"), name="io.Place")
     outer = record(("at", "long"), ("TEMP", "double"), ("where", "io.Place"), name="io.Event")
@@ -195,3 +206,13 @@ def test_preflight_says_whether_it_answers(fake: FakeRegistry, tmp_path: Path) -
     assert "does not answer now, events whose schema is not kept in state.dir wait for it" in away.detail
     (bad,) = preflight._registry_checks(stream(fake, tmp_path, token_file="missing"))
     assert not bad.ok
+
+
+def test_events_that_are_held_need_their_schemas_too(fake: FakeRegistry, tmp_path: Path) -> None:
+    """After a restart they are decoded again, with a batch that may name another schema."""
+    config, raw = stream(fake, tmp_path), RawBatch("e", 0, np.arange(1), [framed(8, BODY)])
+    made = Pipeline(config, 1)
+    made.open_score(0)
+    assert made.to_be_decoded(raw) is raw.values
+    made.score_states[0].timing.held.append(Held(0, framed(7, BODY), T0, "7", "12"))
+    assert made.schemas.missing(made.to_be_decoded(raw)) == [7, 8]
