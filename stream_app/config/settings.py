@@ -51,6 +51,10 @@ class KafkaConfig(Section, frozen=True):
     """Private key of the client certificate, not encrypted (default: it stands in the file of the certificate)."""
     session_timeout: Duration = Duration(10_000)
     """Silence after which the broker gives a dead worker's partitions to others."""
+    instance_env: str = ""
+    """Environment variable that names each worker in its group, such as ``HOSTNAME`` of a StatefulSet. Started again
+    under its name, a worker has its partitions back at once; until then they are nobody's for ``session_timeout``,
+    after an orderly end too. Without, the broker waits that long before it gives them to the one that is started."""
     metadata_max_age: Duration = Duration(30_000)
     """How often clients look for new partitions and brokers."""
     isolation: IsolationLevel = "read_committed"

@@ -10,6 +10,7 @@ from faust.tables.manager import TableManager
 
 from stream_app.config import Config, KafkaConfig
 from stream_app.kafka.clients import ssl_context
+from stream_app.worker.membership import instance_of
 
 _MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 _LINGER_MS = 5
@@ -45,6 +46,7 @@ def make_app(config: Config) -> faust.App:
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 5,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_of(kafka),
         consumer_metadata_max_age_ms=int(kafka.metadata_max_age),
         producer_max_request_size=_MESSAGE_BYTES_MAX,
         producer_request_timeout=_ACKNOWLEDGE_S,

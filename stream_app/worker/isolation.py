@@ -16,6 +16,7 @@ from stream_app.config import KafkaConfig
 from stream_app.kafka.isolation import readable_end, reading
 from stream_app.kafka.types import TopicPartition
 from stream_app.worker.fetching import hand_out_columns
+from stream_app.worker.membership import replaced, watch
 
 FETCH_BYTES_MAX = 8 * 1024 * 1024
 """What a fetch brings of all partitions together at most: the memory that it takes must not grow with their number."""
@@ -41,6 +42,12 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES_MAX, FETCH_WAIT_MS
         hand_out_columns(consumer, self._columns)
         return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer, and end where another worker takes its name."""
+        await super().on_start()
+        if self._kafka.instance_env:
+            watch(self._ensure_consumer(), lambda: self.crash(replaced(self._kafka)))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Share a fetch out among the partitions of columns; then as Faust does."""
