@@ -100,7 +100,7 @@ class Facts:
             return None
         link = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)
         try:
-            return int(link.execute("SELECT count(*) FROM queue").fetchone()[0])
+            return int(link.execute("SELECT coalesce(sum(points), 0) FROM queue").fetchone()[0])
         except sqlite3.OperationalError:
             return None  # being made right now
         finally:

@@ -2,6 +2,9 @@
 
 The worker appends before offsets move; :mod:`stream_app.sinks.drainer` empties it at the sink's own pace. Nothing is
 lost when the sink is away, and nothing waits for it: InfluxDB may be down for a day.
+
+Every point has an id, in order. A block of points is one row, with the id of its last point, and is unfolded when it is
+read; it becomes a row for each point where only some of them go.
 """
 
 from __future__ import annotations
@@ -9,30 +12,38 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 
 from stream_app.errors import SinkError
 from stream_app.sinks.files import open_database, sentences, transaction
-from stream_app.stages.outputs import Point
+from stream_app.stages.outputs import Block, Point
+from stream_app.stages.point_blocks import WindowBlock
 
 log = logging.getLogger(__name__)
 
 _SETTING = "sink.spool"
 _DECODER = msgspec.msgpack.Decoder(Point)
-_VERSION = 1
+_BLOCK = b"\xc1"
+"""What a row that holds a block begins with; nothing in MessagePack does."""
+
+_VERSION = 2
 _SCHEMA = """
-CREATE TABLE queue (id INTEGER PRIMARY KEY AUTOINCREMENT, point BLOB NOT NULL);
+CREATE TABLE queue (id INTEGER PRIMARY KEY AUTOINCREMENT, point BLOB NOT NULL, points INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE set_aside (id INTEGER PRIMARY KEY AUTOINCREMENT, point BLOB NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE lost (queue INTEGER NOT NULL, set_aside INTEGER NOT NULL);
 INSERT INTO lost VALUES (0, 0);
 """
 # By ids, which are given out in order: a count of millions of rows would take too long to ask often. Asked of the file,
 # because the workers of one folder share it.
-_COUNT = {name: f"SELECT coalesce(max(id) - min(id) + 1, 0) FROM {name}" for name in ("queue", "set_aside")}  # noqa: S608
+_COUNT = {
+    "queue": "SELECT coalesce(max(id) - min(id) + (SELECT points FROM queue ORDER BY id LIMIT 1), 0) FROM queue",
+    "set_aside": "SELECT coalesce(max(id) - min(id) + 1, 0) FROM set_aside",
+}
 _TRIM = {name: f"DELETE FROM {name} WHERE id <= (SELECT max(id) FROM {name}) - ?" for name in _COUNT}  # noqa: S608
 _ADD_LOST = {name: f"UPDATE lost SET {name} = {name} + ?" for name in _COUNT}  # noqa: S608
 _PAGE = 1_000
@@ -56,16 +67,19 @@ class Spool:
         self._lock = threading.Lock()
         self._db = open_database(self.path, _SETTING, _SCHEMA, _VERSION, "FULL")
 
-    def append(self, points: Sequence[Point]) -> None:
+    def append(self, points: Iterable[Point | Block]) -> None:
         """Add points; they are durable when this returns. One that no file can hold is set aside as a text."""
-        blobs, odd = list[tuple[bytes]](), list[tuple[bytes, str]]()
+        rows, odd = list[tuple[bytes, int]](), list[tuple[bytes, str]]()
         for point in points:
+            if not isinstance(point, Point):
+                rows.append((_BLOCK + point.packed(), len(point)))
+                continue
             try:
-                blobs.append((msgspec.msgpack.encode(point),))
+                rows.append((msgspec.msgpack.encode(point), 1))
             except (OverflowError, TypeError, ValueError) as error:
                 odd.append((_text(point), f"the spool cannot hold it: {error}"))
         with self._writing() as db:
-            db.executemany("INSERT INTO queue (point) VALUES (?)", blobs)
+            _insert(db, rows)
             over = _trim(db, "queue", self._max)
             db.executemany("INSERT INTO set_aside (point, reason) VALUES (?, ?)", odd)
             _trim(db, "set_aside", self._max)
@@ -86,23 +100,32 @@ class Spool:
         """
         while True:
             with self._reading() as db:
-                rows = db.execute("SELECT id, point FROM queue WHERE id > ? ORDER BY id LIMIT ?", (after, n)).fetchall()
-            points = [(number, point) for number, blob in rows if (point := decoded(blob)) is not None]
-            known = {number for number, _ in points}
-            for number, _ in rows:
-                if number not in known:
-                    log.error("Point %d of the spool %s cannot be decoded and was set aside", number, self.path)
-                    self.set_aside(number, "the spool cannot decode it")
+                rows = _oldest(db, n, after)
+            points = list[tuple[int, Point]]()
+            for number, blob, size in rows:
+                unfolded = unfold(blob)
+                if len(unfolded) == size:
+                    points += zip(range(number - size + 1, number + 1), unfolded, strict=True)
+                else:
+                    log.error("Row %d of the spool %s cannot be decoded and was set aside", number, self.path)
+                    self._set_aside(number, "the spool cannot decode it")
+            points = [(number, point) for number, point in points if number > after][:n]
             if points or not rows:
                 return points
 
     def drop(self, ids: Sequence[int]) -> None:
         """Forget points that the sink has taken."""
         with self._writing() as db:
+            _split(db, {*ids})
             db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids])
 
     def set_aside(self, number: int, reason: str) -> None:
         """Move a point that the sink will never take out of the way, with the reason, for people to look at."""
+        with self._writing() as db:
+            _split(db, {number})
+        self._set_aside(number, reason)
+
+    def _set_aside(self, number: int, reason: str) -> None:
         with self._writing() as db:
             db.execute(
                 "INSERT INTO set_aside (point, reason) SELECT point, ? FROM queue WHERE id = ?", (reason, number)
@@ -184,6 +207,52 @@ class Spool:
             yield self._db
 
 
+def unfold(blob: bytes) -> list[Point]:
+    """The points of a row of the file; none where the bytes are none."""
+    if blob[:1] != _BLOCK:
+        point = decoded(blob)
+        return [] if point is None else [point]
+    try:
+        return WindowBlock.unpacked(blob[1:]).points()
+    except (msgspec.MsgspecError, ValueError, IndexError, OverflowError):
+        return []
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int]]) -> None:
+    """Rows at the end of the queue, each with how many points it holds: their ids follow those that were ever there."""
+    last = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'queue'").fetchone()[0]
+    ids = accumulate((size for _, size in rows), initial=int(last))
+    next(ids)
+    db.executemany(
+        "INSERT INTO queue (id, point, points) VALUES (?, ?, ?)",
+        [(number, blob, size) for number, (blob, size) in zip(ids, rows, strict=True)],
+    )
+
+
+def _oldest(db: sqlite3.Connection, n: int, after: int) -> list[tuple[int, bytes, int]]:
+    """Rows that hold the oldest n points with ids beyond ``after``."""
+    rows, found = list[tuple[int, bytes, int]](), 0
+    for number, blob, size in db.execute("SELECT id, point, points FROM queue WHERE id > ? ORDER BY id", (after,)):
+        rows.append((number, blob, size))
+        found += min(size, number - after)
+        if found >= n:
+            break
+    return rows
+
+
+def _split(db: sqlite3.Connection, ids: set[int]) -> None:
+    """Let each point have a row of its own, in blocks of which some are among ``ids`` and some are not."""
+    if not ids:
+        return
+    around = "SELECT id, point, points FROM queue WHERE points > 1 AND id >= ? AND id - points < ? ORDER BY id"
+    for number, blob, size in db.execute(around, (min(ids), max(ids))).fetchall():
+        own = range(number - size + 1, number + 1)
+        if not ids.isdisjoint(own) and not ids.issuperset(own):
+            db.execute("DELETE FROM queue WHERE id = ?", (number,))
+            points = [(i, msgspec.msgpack.encode(point)) for i, point in zip(own, unfold(blob), strict=True)]
+            db.executemany("INSERT INTO queue (id, point) VALUES (?, ?)", points)
+
+
 def decoded(blob: bytes) -> Point | None:
     """A point of the file; None where the bytes are none."""
     try:
@@ -194,7 +263,11 @@ def decoded(blob: bytes) -> Point | None:
 
 def _trim(db: sqlite3.Connection, table: str, most: int) -> int:
     """Delete the oldest rows beyond ``most``, count them, and say how many these were."""
-    over = db.execute(_TRIM[table], (most,)).rowcount
+    before = db.execute(_COUNT[table]).fetchone()[0]
+    if before <= most:
+        return 0
+    db.execute(_TRIM[table], (most,))
+    over = int(before) - int(db.execute(_COUNT[table]).fetchone()[0])
     if over:
         db.execute(_ADD_LOST[table], (over,))
     return over

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from schemas.intake import Refusal
 
@@ -28,6 +29,61 @@ class Point:
     tags: tuple[tuple[str, str], ...]
     time_ms: int
     fields: tuple[tuple[str, Field], ...]
+
+
+class Block(Protocol):
+    """Many points in one, such as :class:`~stream_app.stages.point_blocks.WindowBlock`."""
+
+    def __len__(self) -> int: ...
+
+    def points(self) -> list[Point]:
+        """The points one by one."""
+
+    def packed(self) -> bytes:
+        """As bytes, for a file."""
+
+
+class Points:
+    """Points in order. What reads them one by one sees no blocks.
+
+    Attributes:
+        parts: points and blocks of points.
+
+    >>> points = Points([Point("models", (), 0, ())])
+    >>> points += [Point("models", (), 1, ())]
+    >>> len(points), [point.time_ms for point in points]
+    (2, [0, 1])
+    """
+
+    __slots__ = ("parts",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, parts: Iterable[Point | Block] = ()) -> None:
+        self.parts = list(parts)
+
+    def append(self, point: Point) -> None:
+        """One more."""
+        self.parts.append(point)
+
+    def __iadd__(self, others: Points | Iterable[Point | Block]) -> Points:
+        self.parts += others.parts if isinstance(others, Points) else others
+        return self
+
+    def __add__(self, others: Points) -> Points:
+        return Points([*self.parts, *others.parts])
+
+    def __iter__(self) -> Iterator[Point]:
+        for part in self.parts:
+            yield from (part,) if isinstance(part, Point) else part.points()
+
+    def __len__(self) -> int:
+        return sum(1 if isinstance(part, Point) else len(part) for part in self.parts)
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Points | list) and list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return f"Points({list(self)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +113,7 @@ class Outputs:
     """
 
     messages: list[Outgoing] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
+    points: Points = field(default_factory=Points)
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
     unknown: bool = False
     unfinished: bool = False

@@ -53,7 +53,7 @@ class PaneWindows:
     notices: Mapping[str, Floats] = field(default_factory=dict)
 
 
-def window_points(config: Config, windows: PaneWindows) -> list[Point]:
+def window_points(stream: str, windows: PaneWindows) -> list[Point]:
     """The ``windows`` points of each span, cell by cell."""
     rows, points = windows.rows, list[Point]()
     sums = (rows[:, :, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
@@ -61,7 +61,7 @@ def window_points(config: Config, windows: PaneWindows) -> list[Point]:
     counts, levels = rows[:, :, _COUNT_COLUMNS].tolist(), rows[:, :, COLUMNS["p_le"]].tolist()
     cells = list(zip(windows.names, windows.models, windows.ends_ms, strict=True))
     for s, span in enumerate(windows.spans):
-        shared = (("slicing", windows.slicing), ("span", span), ("stream", config.stream))
+        shared = (("slicing", windows.slicing), ("span", span), ("stream", stream))
         noticed = [(key, values.tolist()) for key, values in windows.notices.items() if span == windows.spans[-1]]
         for i, (name, model_id, end_ms) in enumerate(cells):
             scored = (means[s][i], deviations[s][i]) if math.isfinite(means[s][i]) else ()

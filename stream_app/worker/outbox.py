@@ -12,7 +12,7 @@ from stream_app.config import TopicsConfig
 from stream_app.kafka.types import Headers, Sent, TopicPartition
 from stream_app.models.signing import sign
 from stream_app.sinks.spool import Spool
-from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.stages.outputs import Block, Outgoing, Outputs, Point
 from stream_app.worker.heads import NOTHING_TOLD
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.told import Told
@@ -67,9 +67,9 @@ class Outbox:
         self._send, self._topics, self._spool, self._partitions, self._key = send, topics, spool, partitions, key
         self.told, self._at = told, at
         self._sent: list[asyncio.Future[Sent]] = []
-        self._points: list[Point] = []
+        self._points: list[Point | Block] = []
         self._unsaved: set[TopicPartition] = set()
-        self._unacked: list[Acked] = []
+        self._unacked: list[tuple[TopicPartition | None, Acked]] = []
         self.sent_until: dict[TopicPartition, int] = {}
 
     @property
@@ -87,7 +87,7 @@ class Outbox:
 
     async def put(self, out: Outputs, owner: TopicPartition | None, event: Acked | None = None) -> None:
         """Send what came of a partition's input, or of none's; with an event, it is acked at the next checkpoint."""
-        self._points += out.points
+        self._points += out.points.parts
         for message in out.messages:
             if self.told.is_told(message):
                 continue
@@ -98,7 +98,7 @@ class Outbox:
         if owner is not None:
             self._unsaved.add(owner)
         if event is not None:
-            self._unacked.append(event)
+            self._unacked.append((owner, event))
 
     def _signed(self, message: Outgoing) -> Headers:
         """The headers of a message; those of a signature come last, outside what a replay compares."""
@@ -158,8 +158,9 @@ class Outbox:
 
     def _ack_events(self) -> None:
         events, self._unacked = self._unacked, []
-        for event in events:
-            event.ack()
+        for owner, event in events:
+            if owner is None or owner in self._partitions:  # else another worker has it, and has to read it again
+                event.ack()
 
 
 async def _to_its_end(work: Callable[[], None]) -> None:

@@ -76,7 +76,7 @@ class Steps:
         if replayed.unknown or not self._partitions.end_replay(tp, beyond):
             return Outputs(unknown=replayed.unknown, unfinished=replayed.unfinished)
         followed, out = follow(self._partitions.decided(tp)), run(messages)
-        out.messages[:0], out.points[:0] = followed.messages, followed.points
+        out.messages[:0], out.points = followed.messages, followed.points + out.points
         return out
 
     def catch_up(self) -> list[tuple[TopicPartition, Outputs]]:

@@ -55,7 +55,7 @@ def _write_same(path: Path, places: list[tuple[str, str, int]]) -> None:
     row = _row(np.random.default_rng(7), 24, 24, 0.01)
     spans = (PaneWindows("station", [end], [n], ["model-one"], [span], row[None, None]) for n, span, end in places)
     sink = SQLiteSink(path)
-    sink.write([point for span in spans for point in points.window_points(config, span)])
+    sink.write([point for span in spans for point in points.window_points(config.stream, span)])
     sink.close()
 
 
@@ -70,7 +70,7 @@ def _windows(config: Config, panes: int) -> list[Point]:
                 row = _row(draws, n, scored, strange)
                 notices = _notices(name) if span == "28d" else {}
                 rows = PaneWindows("station", [end], [name], [model], [span], row[None, None], notices)
-                made += points.window_points(config, rows)
+                made += points.window_points(config.stream, rows)
     return made
 
 

@@ -17,7 +17,7 @@ from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
 from stream_app.models.signing import signature_fault
 from stream_app.sinks.spool import Spool
-from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.stages.outputs import Outgoing, Outputs, Point, Points
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.told import Told
 from tests.worker.making import KEY, in_a_loop
@@ -51,7 +51,7 @@ class Rig:
     async def process(self, tp: TopicPartition, role: Any = "signals") -> asyncio.Future[Any]:
         """As if a batch had been processed: one message is on its way."""
         event: Any = SimpleNamespace(ack=lambda: self.done.append("acked"))
-        await self.outbox.put(Outputs([Outgoing(role, 1, b"k", b"v", (("h", b"1"),))], [POINT]), tp, event)
+        await self.outbox.put(Outputs([Outgoing(role, 1, b"k", b"v", (("h", b"1"),))], Points([POINT])), tp, event)
         return self.pending[-1]
 
 

@@ -182,7 +182,7 @@ class Groups:
         _, rows = windows.enter(panes, self._layout)
         names = ["pane", *(span_name(span) for span in windows.of_span)]
         return window_points(
-            self._config, PaneWindows(panes.slicing, [end_ms], panes.names, panes.models, names, rows, {})
+            self._config.stream, PaneWindows(panes.slicing, [end_ms], panes.names, panes.models, names, rows, {})
         )
 
     def _parts(self, panes: SlicingPanes, references: References) -> list[Part]:

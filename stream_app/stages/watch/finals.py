@@ -21,7 +21,7 @@ from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
 from stream_app.stages.merging import SlicingPanes, kept_names, merge_blocks
-from stream_app.stages.outputs import Outputs, Point
+from stream_app.stages.outputs import Outputs, Points
 from stream_app.stages.watch import messages
 from stream_app.stages.watch.judging import References, RuleState
 from stream_app.stages.watch.sending import PaneMessages
@@ -60,7 +60,7 @@ class _Run:
     panes: SlicingPanes
     events: list[int]
     names: list[str]
-    points: list[list[Point]]
+    points: list[Points]
     rules: list[_Rule]
 
 
@@ -203,7 +203,7 @@ class FinalPanes:
         panes = merge_blocks(layout, slicing, of_panes, kept)
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
-            return _Run(panes, self._events(panes), [], [[] for _ in waiting], [])
+            return _Run(panes, self._events(panes), [], [Points() for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
