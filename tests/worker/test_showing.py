@@ -37,8 +37,9 @@ def test_without_a_worker_it_says_where_it_has_looked(config: Config) -> None:
 
 
 def test_totals_lag_and_what_fails_are_told(config: Config) -> None:
-    write(config, failing=FAILING)
+    write(config, failing=FAILING, monitor="http://127.0.0.1:9464")
     text = shown(config)
+    assert "probes and metrics: http://127.0.0.1:9464\n" in text
     assert text.startswith("workers are alive\n1,500 events received = 1,500 windowed + 0 late + ")
     assert "lag 7; points that wait 0, set aside 0" in text
     assert "judged by no worker that is alive; 0 actions of people taken, 0 refused\n" in text

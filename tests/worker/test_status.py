@@ -46,6 +46,13 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
         service="old",
         taken={"partials": 5, "models": 2, "evidence": 7, "actions": 1},
         judged_ms=5_000,
+        incidents={"critical drift": 1},
+        dead_letters={"bad_time": 2},
+        lags={"e/0": 5},
+        waits_for=["m2"],
+        monitor="http://127.0.0.1:1",
+        event_time_ms=6_000,
+        sink_errors=1,
         refused={"partials": 1, "models": 2},
         pending=1,
         lag=5,
@@ -59,6 +66,12 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
         service="new",
         taken={"partials": 4, "models": 2, "evidence": 0, "actions": 0},
         refused={"models": 1},
+        dead_letters={"bad_time": 1, "not_json": 1},
+        lags={"e/1": 6, "s.partials/0": None},
+        waits_for=["m2", "m3"],
+        monitor="http://127.0.0.1:2",
+        event_time_ms=7_000,
+        sink_errors=2,
         lag=6,
         late_blocks=3,
     )
@@ -69,7 +82,12 @@ def test_workers_are_counted_together(config: Config, monkeypatch: pytest.Monkey
     taken = {"partials": 9, "evidence": 7, "models": 2, "actions": 1}
     assert merged["taken"] == taken, "each of them reads the whole models topic"
     assert merged["refused"] == {"partials": 1, "evidence": 0, "models": 2, "actions": 0}
-    assert merged["judged_ms"] == 5_000
+    assert (merged["judged_ms"], merged["event_time_ms"], merged["sink_errors"]) == (5_000, 7_000, 3)
+    assert merged["incidents"] == {"critical drift": 1}, "of the one that judges"
+    assert merged["dead_letters"] == {"bad_time": 3, "not_json": 1}
+    assert merged["lags"] == {"e/0": 5, "e/1": 6, "s.partials/0": None}
+    assert merged["waits_for"] == ["m2", "m3"]
+    assert merged["monitor"] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 
 
 def test_a_partition_that_moved_counts_once(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def _summary(letters: Letters) -> Iterator[str]:
     if letters.left_out:
         yield f"{letters.left_out:,} older ones are not listed: --limit shows more"
     if letters.strange:
-        yield f"{letters.strange:,} messages on the topic are no dead letters of this stream"
+        yield f"{letters.strange:,} other messages on the topic are no dead letters of this stream"
 
 
 # One of them ---------------------------------------------------------------------------------------------------------
