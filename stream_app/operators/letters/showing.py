@@ -182,7 +182,7 @@ def _words(verdict: Verdict | None) -> str:
 
 _FATES = {
     "on time": "sent again it would be scored and windowed",
-    "late": "sent again it would be late, scored and counted, and in no window: its pane is closed",
+    "late": "sent again it would be late, counted and in no window: its pane is closed",
     "duplicate": "sent again it would be dropped: an event with its id has come",
     "held": "sent again it would wait until the stream comes near its time",
 }
@@ -210,7 +210,7 @@ def plan_words(config: Config, plan: Plan, really: bool) -> Iterator[str]:
     """A plan in sentences."""
     would = "" if really else "would be "
     yield f"{plan.letters:,} dead letters are meant: {plan.events:,} can be read now" + _counted(
-        plan.refused, "are refused still"
+        plan.refused, "still cannot"
     )
     if plan.before:
         yield f"{plan.before:,} were sent again before, and are left out"
@@ -235,7 +235,7 @@ def plan_words(config: Config, plan: Plan, really: bool) -> Iterator[str]:
 
 _COMES = {
     "on time": "on time, scored and windowed",
-    "late": "late, scored and counted, in no window",
+    "late": "late: counted, in no window",
     "duplicate": "dropped: events with their ids have come",
     "held": "held until the stream comes near their time",
 }
