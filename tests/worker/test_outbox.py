@@ -31,17 +31,23 @@ class Rig:
     Attributes:
         pending: acknowledgements that the broker still owes, in the order of the sends.
         done: what has become durable, in order.
+        taken_over: partitions that another worker has.
     """
 
     def __init__(self, config: Config, spool: Any) -> None:
         self.pending: list[asyncio.Future[Any]] = []
         self.sent: list[tuple[Any, ...]] = []
         self.done: list[str] = []
-        partitions: Any = SimpleNamespace(save=self._save)
+        self.taken_over: set[TopicPartition] = set()
+        partitions: Any = self
         self.outbox = Outbox(self._send, config.topics, spool, partitions, KEY, Told(config))
 
-    def _save(self, tp: TopicPartition, told: Any, last: bool, at: Any) -> None:
+    def save(self, tp: TopicPartition, told: Any, last: bool, at: Any) -> None:
+        """As :class:`stream_app.worker.partitions.Partitions` does it."""
         self.done.append(f"saved {tp.topic}/{tp.partition}")
+
+    def __contains__(self, tp: TopicPartition) -> bool:
+        return tp not in self.taken_over
 
     async def _send(self, topic: str, key: Any, value: Any, *, partition: Any, headers: Any) -> asyncio.Future[Any]:
         self.sent.append((topic, key, value, partition, headers))
@@ -196,3 +202,13 @@ async def test_what_belongs_to_no_partition_is_acked_once_it_is_sent(rig: Rig, c
     rig.pending[0].set_result(acknowledged(config.topics.dead_letters))
     await checkpoint
     assert rig.done == ["noted"]
+
+
+@in_a_loop
+async def test_what_another_worker_has_taken_over_is_not_acked(rig: Rig, source: TopicPartition) -> None:
+    """It would be committed, and no state has it: the other one has to read it again."""
+    (await rig.process(source)).set_result(acknowledged("s.signals"))
+    rig.taken_over.add(source)
+    (await rig.process(source._replace(partition=1))).set_result(acknowledged("s.signals"))
+    await rig.outbox.checkpoint()
+    assert rig.done == ["saved e/0", "saved e/1", "acked"]
