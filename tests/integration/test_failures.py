@@ -219,7 +219,7 @@ def test_a_broker_that_never_answers_ends_a_command_with_a_sentence(
     assert own_broker.pid
     os.kill(own_broker.pid, signal.SIGSTOP)
     called = [sys.executable, "-m", "stream_app.cli", *words, "-c", str(frozen_later.toml)]
-    run = subprocess.run(called, capture_output=True, text=True, timeout=30.0)
+    run = subprocess.run(called, capture_output=True, text=True, timeout=90.0)
     assert run.returncode == 1, run.stderr
     assert "Traceback" not in run.stderr
     assert own_broker.bootstrap in run.stderr[run.stderr.index("driftflow: ") :]

@@ -99,7 +99,8 @@ def grow(stream: GrowingStream, example: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_new_partitions_are_taken_up_while_two_workers_run(grown: GrowingStream, example: Path, kafka: str) -> None:
+def test_new_partitions_are_taken_up_and_stay_so(grown: GrowingStream, example: Path, kafka: str) -> None:
+    """While two workers run; then a restart and a trainer take what has grown as it is."""
     grow(grown, example)
     grown.stop()
     grown.check_conservation()
@@ -109,6 +110,8 @@ def test_new_partitions_are_taken_up_while_two_workers_run(grown: GrowingStream,
     score = {score_signals(p, WIDTH): {f"/driftflow/air/score/{p}"} for p in range(GROWN)}
     assert writers(grown) == score | {judge_signals(WIDTH): {"/driftflow/air/judge"}}
     assert repeated(grown, example, kafka) == of_workers(grown)
+    check_restart(grown, example)
+    check_trainer(grown)
 
 
 def repeated(stream: GrowingStream, example: Path, kafka: str) -> dict[int, list[Signal]]:
@@ -130,10 +133,7 @@ def repeated(stream: GrowingStream, example: Path, kafka: str) -> dict[int, list
     return of_workers(again)
 
 
-@pytest.mark.timeout(400)
-def test_a_restart_and_a_trainer_take_what_has_grown_as_it_is(grown: GrowingStream, example: Path) -> None:
-    grow(grown, example)
-    grown.stop()
+def check_restart(grown: GrowingStream, example: Path) -> None:
     before = (grown.folder / "worker.log").read_text()
     grown.resize(grown.config.topics.partials, 3)  # of no use, and no harm
     grown.start_worker()
@@ -145,6 +145,9 @@ def test_a_restart_and_a_trainer_take_what_has_grown_as_it_is(grown: GrowingStre
     log = (grown.folder / "worker.log").read_text().removeprefix(before)
     assert "ERROR" not in log
     assert log.count("stays unused: slices are spread over the 2") == 1
+
+
+def check_trainer(grown: GrowingStream) -> None:
     trainer = subprocess.Popen([sys.executable, "-m", "stream_app.cli", "trainer", "-c", str(grown.toml)])
     try:
         own = trainer_signals(WIDTH)
