@@ -118,7 +118,7 @@ class Tails:
         """``(n,)`` codes for :meth:`rarity`; 0 is all together."""
         codes = self._codes
         if isinstance(slices, Coded):
-            return np.array([codes.get(name, 0) for name in slices.names], dtype=np.int64)[slices.codes]
+            return slices.looked_up(codes, 0)[slices.codes]
         return np.array([codes.get(name, 0) for name in slices.tolist()], dtype=np.int64)
 
     def rarity(self, rarity: Floats, codes: Ints) -> Floats:

@@ -8,8 +8,9 @@ flow takes, in NumPy, and :class:`flowlib.training.TrainingRows` the same as ten
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ class Coded:
     def __getitem__(self, row: int) -> Any:
         """The text of a row."""
         return self.names[self.codes[row]]
+
+    def looked_up(self, known: Mapping[Any, int], none: int) -> Ints:
+        """By code what is known of each text ``(m,)``, ``none`` where nothing is."""
+        return np.fromiter(map(known.get, self.names, repeat(none)), dtype=np.int64, count=len(self.names))
 
     def followed_by(self, other: Coded) -> Coded:
         """This column and then another one."""

@@ -220,7 +220,7 @@ class Encoder:
         if not self._slice_codes:
             return np.zeros(len(table), dtype=np.int64)
         if table.coded is not None:
-            return np.array([self._slice_codes.get(name, 0) for name in table.coded.names])[table.coded.codes]
+            return table.coded.looked_up(self._slice_codes, 0)[table.coded.codes]
         return np.array([self._slice_codes.get(name, 0) for name in table.slices.tolist()], dtype=np.int64)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -51,12 +51,16 @@ class Levels:
     strange: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     free: list[int] = field(default_factory=list)
 
-    def of(self, names: list[str], first: Ints) -> Ints:
-        """``(m,)`` places of slices, made where they are new, in the order of their first events ``(m,)``."""
-        new = [i for i, name in enumerate(names) if name not in self.places]
-        for i in sorted(new, key=first.tolist().__getitem__):
-            self.places[names[i]] = self._free_place()
-        return np.array([self.places[name] for name in names], dtype=np.int64)
+    def of(self, slices: Ints, names: list[str]) -> Ints:
+        """By code the places of the slices of events ``(n,)``, made where they are new, in the order of the events."""
+        places = Coded(slices, names).looked_up(self.places, -1)
+        if (places < 0).any():
+            first, n = np.full(len(names), -1, dtype=np.int64), len(slices)
+            first[slices[::-1]] = np.arange(n - 1, -1, -1)
+            new = np.flatnonzero((places < 0) & (first >= 0))
+            for code in new[np.argsort(first[new])].tolist():
+                places[code] = self.places[names[code]] = self._free_place()
+        return places
 
     def _free_place(self) -> int:
         if not self.free:
@@ -149,12 +153,9 @@ class Adaptive:
 
 def _judge(levels: Levels, p_value: Floats, slices: Ints, names: list[str], alpha: float) -> tuple[Bools, Floats]:
     """:meth:`Adaptive.judge` by the levels of one model, of slices that all keep their places."""
-    n, strange, level = len(slices), np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
-    counts, first = np.bincount(slices, minlength=len(names)), np.zeros(len(names), dtype=np.int64)
-    first[slices[::-1]] = np.arange(n - 1, -1, -1)
+    strange, level = np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
+    counts, places = np.bincount(slices, minlength=len(names)), levels.of(slices, names)
     codes = np.flatnonzero(counts)
-    places = np.zeros(len(names), dtype=np.int64)
-    places[codes] = levels.of([names[code] for code in codes.tolist()], first[codes])
     hits, before = _near(levels, p_value, slices, places, alpha)
     levels.events[places[codes]] += counts[codes]
     # Of each slice with such events: moved, since, strange ones, and events of the batch up to the last of them.

@@ -180,19 +180,17 @@ class _Desk:
         """Let events in."""
         if first == last:
             return
-        codes, places, since = self._codes[first:last], self._table.places, self._table.since
+        codes, names, places, since = self._codes[first:last], self._names.names, self._table.places, self._table.since
         newest_ms = _newest(codes, self._way.target_ms[first:last], len(self._odd))
-        distinct = [(code, self._names.names[code]) for code in np.flatnonzero(newest_ms > _NEVER).tolist()]
-        odd = [code for code, name in distinct if name not in places or name in since]
-        if odd:
-            self._odd[:] = False
-            self._odd[odd] = True
+        known_ms = self._names.looked_up(places, _NEVER)
+        self._odd = (newest_ms > _NEVER) & (known_ms == _NEVER)
+        if since:
+            self._odd[[code for code, name in enumerate(names) if name in since and newest_ms[code] > _NEVER]] = True
+        if self._odd.any():
             self._sort_out(first, last)
-            distinct = [(code, name) for code, name in distinct if not self._odd[code]]
-        newest = newest_ms.tolist()
-        for code, name in distinct:
-            if places[name] < newest[code]:
-                places[name] = newest[code]
+        later = np.flatnonzero((newest_ms > known_ms) & ~self._odd)
+        for code, start in zip(later.tolist(), newest_ms[later].tolist(), strict=True):
+            places[names[code]] = start
 
     def _sort_out(self, first: int, last: int) -> None:
         """Go through the events of names that are not simply there; one that has to give way becomes such a one."""

@@ -156,13 +156,14 @@ def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
 
 def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
     """By code the row of each slice that the events have, made where it is new, in the order in which they come."""
-    known, place = pane.slices, np.zeros(len(slices.names), dtype=np.int64)
-    # Of the events of a slice the one that is written last stays: the first.
-    first = np.full(len(slices.names), -1, dtype=np.int64)
-    first[slices.codes[rows[::-1]]] = rows[::-1]
-    codes = np.flatnonzero(first >= 0)
-    codes = codes[np.argsort(first[codes])]
-    place[codes] = [known.setdefault(slices.names[code], len(known)) for code in codes.tolist()]
+    known, place = pane.slices, slices.looked_up(pane.slices, -1)
+    if (place < 0).any():
+        # Of the events of a slice the one that is written last stays: the first.
+        first = np.full(len(place), -1, dtype=np.int64)
+        first[slices.codes[rows[::-1]]] = rows[::-1]
+        new = np.flatnonzero((place < 0) & (first >= 0))
+        for code in new[np.argsort(first[new])].tolist():
+            place[code] = known[slices.names[code]] = len(known)
     if len(known) > len(pane.rows):
         grown = layout.blank(max(16, 2 * len(known)))
         if pane.rows.size:
