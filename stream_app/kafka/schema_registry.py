@@ -12,17 +12,19 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
-import urllib3
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.schema_cache import Found, SchemaCache, not_known
 from stream_app.stages.score.formats.avro_schema import TEXT_MAX
 from stream_app.stages.score.formats.schemas import Schemas
+
+if TYPE_CHECKING:
+    import urllib3
 
 T = TypeVar("T")
 
@@ -137,6 +139,8 @@ class Registry:
             texts[place] = found.schema
 
     def _get(self, path: str, kind: type[T]) -> T:
+        import urllib3  # as below
+
         try:
             response = self._http.request(
                 "GET",
@@ -193,6 +197,8 @@ def _headers(config: Config) -> Mapping[str, str]:
 
 
 def _client(config: Config) -> urllib3.PoolManager:
+    import urllib3  # it takes fifteen milliseconds and two megabytes, and most streams have no registry
+
     cafile = config.schema_registry.cafile
     try:
         context = ssl.create_default_context(cafile=str(config.path(cafile)) if cafile else None)
