@@ -19,6 +19,7 @@ from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import DEAD_LETTERS, Labels
 from stream_app.monitor.server import Answer, Monitor, probe
 from stream_app.sinks.drainer import DrainerState
+from stream_app.worker import schemas
 from stream_app.worker.status import FRESH_S, Status
 
 _OUTCOMES = ("received", "windowed", "late", "rejected", "duplicate")
@@ -96,6 +97,8 @@ class Monitoring:
             reasons.append(f"no model has been loaded from {self._config.topics.models} yet")
         if status.waits_for:
             reasons.append(f"models that its partitions need have not arrived: {', '.join(status.waits_for)}")
+        if why := status.failing.get(schemas.PART):
+            reasons.append(f"events wait for their schemas: {why}")
         return [*reasons, *self._reachable.why_not()]
 
     # Metrics -------------------------------------------------------------------------------------------------------

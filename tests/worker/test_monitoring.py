@@ -50,13 +50,14 @@ def test_a_worker_that_is_well_is_ready(monitoring: Monitoring) -> None:
 def test_everything_that_is_missing_is_a_reason(config: Config, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reachable, "why_not", lambda _: ["no broker answers"])
     monitoring = Monitoring(config, guard, Drains(), Meter(), lambda: False)
-    monitoring.note(Status(waits_for=["m2"]))
+    monitoring.note(Status(waits_for=["m2"], failing={"schemas": "the registry is away", "drainer": "so is the sink"}))
     monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + 60.0)
-    loop, partitions, model, waits, broker = monitoring.not_ready()
+    loop, partitions, model, waits, schemas, broker = monitoring.not_ready()
     assert loop.startswith("the event loop has not come round for 6")
     assert partitions.startswith(f"no partitions are assigned: group {config.kafka.group} is being formed")
     assert model == f"no model has been loaded from {config.topics.models} yet"
     assert waits == "models that its partitions need have not arrived: m2"
+    assert schemas == "events wait for their schemas: the registry is away"
     assert broker == "no broker answers"
 
 

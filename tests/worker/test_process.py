@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,6 +71,7 @@ class Worker:
         self.app, self.ready, self.parts = App(play), asyncio.Event(), parts
         self.settled, self.spool, self.meter = 0, spool, Meter()
         self.told: list[Health] = []
+        self.schemas = SimpleNamespace(waits=False)
 
     def poke(self) -> None:
         """There is no thread of Kafka's consumer."""
