@@ -1,5 +1,5 @@
-"""Static members of a consumer group (KIP-345): a worker that is started again under its name has its partitions back at
-once, where the broker would otherwise wait until it is sure that the one before is dead.
+"""Static members of a consumer group (KIP-345): a worker that is started again under its name has its partitions back
+at once, where the broker would otherwise wait until it is sure that the one before is dead.
 
 aiokafka sends no name with heartbeats, and joins anew whenever the broker does not know it any more. Two workers under
 one name would take each other's partitions in turns so, for ever: here the one that was replaced ends.
@@ -9,13 +9,14 @@ Private names of aiokafka are used here: ``tests/worker/test_membership.py`` fai
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiokafka.errors import UnknownMemberIdError
-from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.errors import NoError, UnknownMemberIdError
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 
 from stream_app.config import KafkaConfig
 from stream_app.errors import DriftflowError
@@ -50,19 +51,30 @@ def replaced(kafka: KafkaConfig) -> DriftflowError:
 
 
 def watch(consumer: Any, lost: Callable[[], Awaitable[object]]) -> None:
-    """Await ``lost`` at a heartbeat that the broker knows no member for.
+    """Await ``lost`` once the broker knows this member no more: at a heartbeat, or at the latest where aiokafka, having
+    been told so at a commit, would join as a new one. Neither goes on after that.
 
     Args:
         consumer: aiokafka's, started and in a group.
         lost: ends the worker.
     """
-    coordinator = consumer._coordinator
+    coordinator, joined = consumer._coordinator, False
     send: Callable[[Any], Awaitable[Any]] = coordinator._send_req
 
     async def watched(request: Any) -> Any:
+        nonlocal joined
+        joins = isinstance(request, JoinGroupRequest)
+        if joins and joined and request._member_id == JoinGroupRequest.UNKNOWN_MEMBER_ID:
+            await _end(lost)
         answer = await send(request)
         if isinstance(request, HeartbeatRequest) and answer.error_code == UnknownMemberIdError.errno:
-            await lost()
+            await _end(lost)
+        joined = joined or (joins and answer.error_code == NoError.errno)
         return answer
 
     coordinator._send_req = watched
+
+
+async def _end(lost: Callable[[], Awaitable[object]]) -> None:
+    await lost()
+    await asyncio.Event().wait()  # until the consumer stops and cancels it
