@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import cramjam
 import msgspec
 import numpy as np
 import pytest
@@ -105,7 +106,14 @@ def test_anything_else_is_refused(blob: bytes) -> None:
 
 def forged(body: bytes) -> bytes:
     """A body with a right checksum: what somebody who can write the file could make."""
+    body = bytes(cramjam.zstd.compress(body))
     return b"DFS7" + hashlib.sha256(body).digest() + body
+
+
+@pytest.mark.parametrize("body", [b"", b"no frame", bytes(cramjam.zstd.compress(b"x" * 99))[:-1]])
+def test_what_cannot_be_unpacked_is_refused(body: bytes) -> None:
+    with pytest.raises(SnapshotError, match="it makes no sense"):
+        unpack(b"DFS7" + hashlib.sha256(body).digest() + body)
 
 
 def array_body(dtype: str, shape: list[int], data: bytes, code: int = 1) -> bytes:

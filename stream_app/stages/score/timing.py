@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 NOTHING = -1
@@ -63,9 +64,8 @@ class Timing:
 
     def to_state(self) -> dict[str, Any]:
         """Plain values for a snapshot."""
-        state = asdict(self)
-        del state["is_restored"]
-        return state
+        names = (one.name for one in fields(self))
+        return {name: copy(getattr(self, name)) for name in names if name != "is_restored"}  # asdict copies every id
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Timing:
