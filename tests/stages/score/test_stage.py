@@ -120,7 +120,7 @@ def test_the_oldest_of_too_many_open_panes_closes_and_is_counted(model: Density)
     out = score_all(made, 0, [event(1_000 * pane, pane) for pane in range(6)], [100])
     state = made.score_states[0]
     assert (sorted(state.panes), state.closed_early, state.timing.closed_ms) == ([3_000, 4_000, 5_000], 3, 3_000)
-    assert dict(out.points[-1].fields)["closed_early"] == 3
+    assert dict([*out.points][-1].fields)["closed_early"] == 3
     partials = [decode_partial(m.value, dict(m.headers)) for m in out.messages if m.role == "partials"]
     assert sorted({p.pane_start_ms for p in partials if isinstance(p, PaneBlock)}) == [0, 1_000, 2_000]
     assert max(p.pane_end_ms for p in partials if isinstance(p, PaneClosed)) == 3_000
