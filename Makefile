@@ -7,6 +7,7 @@
 # make bench-blind OUT=blind.json   bad input of every kind: what is lost of honest events, and how soon it is said
 # make bench-incidents DATA=../shared/data OUT=incidents.json   how many messages reach people, and the promise
 # make bench-stream OUT=stream.json   events a second beside agents and loops written by hand, on Apache Kafka (KAFKA_HOME)
+# make bench-faults OUT=faults.json   workers, broker, sink and disk fail at random: what is lost or doubled (KAFKA_HOME)
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -22,7 +23,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -48,6 +49,9 @@ bench-blind: .make/dev
 
 bench-stream: .make/bench
 	$(BIN)/python -m tests.bench.stream --out $(OUT) $(ARGS)
+
+bench-faults: .make/dev
+	$(BIN)/python -m tests.bench.faults --out $(OUT) $(ARGS)
 
 bench-incidents: .make/dev
 	$(BIN)/python -m tests.bench.incidents --data $(DATA) --out $(OUT) $(ARGS)
