@@ -39,7 +39,10 @@ class Bridge:
         Raises:
             DriftflowError: in place of any error of the client; or it takes too long.
         """
-        running = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return self.wait(self.begin(work))
+
+    def wait(self, running: Future[T]) -> T:
+        """The result of what was begun; raises as :meth:`run` does."""
         try:
             return running.result(self._patience_s)
         except TimeoutError:

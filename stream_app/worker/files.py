@@ -96,6 +96,9 @@ class FileStore:
                     with suppress(OSError):  # it does no harm
                         path.unlink()
 
+    def settle(self) -> None:
+        """Every head was durable when it was put."""
+
     def where(self, name: str) -> str:
         """The file to look at, or to remove."""
         return str(self.head_path(name))

@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import socket
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -165,8 +165,9 @@ class Journal:
     async def _turn(self) -> None:
         """Wait for the next look at the topic; raises what has ended the reading."""
         assert self._following is not None
-        waiting = asyncio.ensure_future(self._turned.wait())
-        await asyncio.wait({self._following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: asyncio.Future[object] = asyncio.ensure_future(self._turned.wait())
+        both: set[asyncio.Future[Any]] = {self._following, waiting}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         self.check()
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -94,6 +95,7 @@ class KafkaStore:
         self._topic, self._width = config.topics.state, config.topics.partitions
         self._client = client_settings(config.kafka, config.root)
         self._own: dict[str, _Own] = {}
+        self._heads: list[Future[None]] = []
         self._seen = 0
         self._unread = Unread(config, bridge)
         self._producer: AIOKafkaProducer = bridge.run(self._make_producer())
@@ -128,6 +130,7 @@ class KafkaStore:
         saved, keys = found
         self.put_base(name, saved.base)
         self.put_head(name, saved.head)
+        self.settle()
         self._bridge.run(self._remove(name, keys))
         return saved
 
@@ -182,6 +185,7 @@ class KafkaStore:
     def put_base(self, name: str, base: bytes) -> None:
         """Keep a base in the slot that does not count; every chunk is acknowledged when this returns."""
         own = self._fenced(name)
+        self.settle()  # what the head before named is free once that head stands
         slot = 1 - own.slot
         chunks = [base[start : start + CHUNK_BYTES] for start in range(0, len(base), CHUNK_BYTES)] or [b""]
         self._bridge.run(self._send_chunks(name, own.epoch, slot, chunks))
@@ -200,12 +204,20 @@ class KafkaStore:
         own = self._fenced(name)
         slot, chunks = next((slot, n) for slot, (sha256, n) in own.bases.items() if sha256 == head.base)
         headers = [(_SLOT, str(slot).encode()), (_CHUNKS, str(chunks).encode())]
-        self._bridge.run(self._send_head(_key(name, own.epoch, "head"), name, encode_head(head), headers))
+        sending = self._send_head(_key(name, own.epoch, "head"), name, encode_head(head), headers)
+        self._heads.append(self._bridge.begin(sending))
         own.slot = slot
 
     async def _send_head(self, key: bytes, name: str, head: bytes, headers: list[tuple[str, bytes]]) -> None:
         place = self._place(name)
         await self._producer.send_and_wait(place.topic, head, key=key, partition=place.partition, headers=headers)
+
+    def settle(self) -> None:
+        """Wait for the heads that are on their way: those of many partitions go together. One that has failed stays, so
+        that no later one passes it."""
+        for head in self._heads:
+            self._bridge.wait(head)
+        self._heads.clear()
 
     def _fenced(self, name: str) -> _Own:
         """What is this worker's; raises TakenOver where another has claimed it since."""

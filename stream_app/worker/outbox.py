@@ -153,8 +153,9 @@ class Outbox:
         for tp in sorted(self._unsaved):
             told = self.told.until if tp.topic == self._topics.evidence else NOTHING_TOLD
             self._partitions.save(tp, told, last, self._at)
-            self._unsaved.discard(tp)
             self._at("saved")
+        self._partitions.settle()
+        self._unsaved.clear()
 
     def _ack_events(self) -> None:
         events, self._unacked = self._unacked, []

@@ -227,6 +227,10 @@ class Partitions:
             self._count(tp, len(encode_head(head)))
             kept.head, kept.mark = head, mark
 
+    def settle(self) -> None:
+        """Wait until all that was saved is durable."""
+        self._store.settle()
+
     def _count(self, tp: TopicPartition, n_bytes: int) -> None:
         self.written[self.stage_of(tp)] += n_bytes
 

@@ -29,7 +29,11 @@ class StateStore(Protocol):
         ...
 
     def put_head(self, name: str, head: Head) -> None:
-        """Let a head count durably; bases that it does not name may go from now on."""
+        """Let a head count, durably once :meth:`settle` has returned; bases that it does not name may go from then on."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until every head is durable that was put."""
         ...
 
     def where(self, name: str) -> str:

@@ -46,6 +46,9 @@ class Rig:
         """As :class:`stream_app.worker.partitions.Partitions` does it."""
         self.done.append(f"saved {tp.topic}/{tp.partition}")
 
+    def settle(self) -> None:
+        """What was saved is durable already."""
+
     def __contains__(self, tp: TopicPartition) -> bool:
         return tp not in self.taken_over
 
