@@ -1,1 +1,1 @@
-"""``make bench-faults``: real processes on Apache Kafka, killed and hindered at random: what is lost, what is doubled."""
+"""``make bench-faults``: real processes on Apache Kafka, hindered at random: what is lost, what is doubled."""

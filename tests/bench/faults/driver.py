@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
@@ -18,6 +19,8 @@ from tests.integration.stream import Stream
 
 Rows = Sequence[tuple[bytes | None, bytes | None]]
 
+INSTANCE = "DRIFTFLOW_BENCH_INSTANCE"
+"""Environment variable with a worker's name in its group."""
 PACE_S = 8.0
 """Between two kills, about."""
 LONGEST_S = 4.0
@@ -38,6 +41,7 @@ class Driver:
         self._counts = dict.fromkeys(("kills", "joins", "leaves", "broker_restarts"), 0)
         self._disk = Disk(stream)
         self._drained = False
+        self._names: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, rows: Rows, kills: int) -> None:
         """Hinder while the rows come, then let all come to its end."""
@@ -52,7 +56,7 @@ class Driver:
 
     def _hinder(self, rows: Rows, kills: int) -> None:
         with _pouring(self._stream, rows, kills * PACE_S):
-            self._stream.start_worker()
+            self._start()
             for number in range(kills):
                 self._gateway.mode = self._chance.choice(("", "", "", *MODES))
                 self._before(number)
@@ -66,7 +70,7 @@ class Driver:
     def _before(self, number: int) -> None:
         """What else happens before a kill, so that forty kills meet all of it."""
         if number % 10 == 3:
-            self._stream.start_worker()
+            self._start()
             self._counts["joins"] += 1
             self._stream.wait(lambda: self._stream.owners() >= 2, "a second worker to join", PATIENCE_S)
         elif number % 10 == 6:
@@ -79,6 +83,13 @@ class Driver:
             self._disk.fill(self._stream)
             self._come_back()
 
+    def _start(self) -> None:
+        """Another worker, under the lowest name that is free: a supervisor keeps the names of what it starts again."""
+        taken = {name for name, worker in self._names.items() if worker.poll() is None}
+        name = next(name for name in (f"worker-{i}" for i in range(9)) if name not in taken)
+        os.environ[INSTANCE] = name
+        self._names[name] = self._stream.start_worker()
+
     def _leave(self) -> None:
         """SIGTERM: it says goodbye, whatever the sink does."""
         worker = self._stream.workers[0]
@@ -88,7 +99,7 @@ class Driver:
         self._stream.workers.remove(worker)
         self._counts["leaves"] += 1
         if not self._stream.workers:
-            self._stream.start_worker()
+            self._start()
 
     def _kill(self) -> None:
         """SIGKILL to all workers, and how long the next one takes to its first event."""
@@ -108,7 +119,7 @@ class Driver:
         while True:
             stream.workers[:] = [worker for worker in stream.workers if worker.poll() is None]
             if not stream.workers:
-                stream.start_worker()
+                self._start()
             if _processed(stream) > before or _caught_up(stream):
                 return
             if time.monotonic() > until:

@@ -32,9 +32,10 @@ from typing import Any
 
 from rich.console import Console
 
+from stream_app.config import load
 from stream_app.kafka.signals import read_signals
 from stream_app.offline.score import bootstrap
-from tests.bench.faults.driver import Driver
+from tests.bench.faults.driver import INSTANCE, Driver
 from tests.bench.faults.gateway import Gateway, exported
 from tests.bench.incidents.kill import faulty
 from tests.brokers import ApacheKafka
@@ -84,6 +85,8 @@ def measure(home: Path, kills: int, seed: int, store: str) -> dict[str, Any]:
         gateway = stack.enter_context(Gateway(kept).open())
         extra = _SINK.format(url=gateway.url) + (_STATE if store == "kafka" else "")
         stream = Stream(folder / "stream", node.bootstrap, f"faults-{seed}", extra=extra)
+        stream.toml.write_text(stream.toml.read_text().replace("[kafka]", f'[kafka]\ninstance_env = "{INSTANCE}"'))
+        stream.config = load(stream.toml)
         stack.callback(stream.kill)
         example = write_example(folder / "air.csv", _UNTIL)
         bootstrap(stream.config, example, _TRAINED_UNTIL, Console(quiet=True))
@@ -106,7 +109,7 @@ def _without_faults(stream: Stream, rows: Any, expected: str, store: str) -> Lin
     file.write_bytes(b"\n".join(value for _, value in rows if value is not None) + b"\n")
     decisions = stream.folder / "decisions.jsonl"
     if store == "kafka":
-        decisions.write_bytes(stream.command("state", "decisions").stdout.encode())
+        decisions.write_bytes(stream.command("state", "decisions").encode())
     else:
         decisions.write_bytes(stream.decisions().read_bytes())
     toml = stream.toml.read_text()
@@ -151,5 +154,5 @@ def _compared(stream: Stream, local: Lines, rows: int) -> dict[str, Any]:
 def _points(kept: str, expected: str) -> dict[str, Any]:
     here, there = exported(kept), exported(expected)
     clock = ("models_", "health_")  # of the wall clock: not of the events
-    lost = [sample for sample in there - here if not any(f'"{name}' in sample for name in clock)]
-    return {"sink_points": len(there), "sink_points_lost": len(lost)}
+    lost = sorted(sample for sample in there - here if not any(f'"{name}' in sample for name in clock))
+    return {"sink_points": len(there), "sink_points_lost": len(lost), "first_lost": lost[:4]}

@@ -1,7 +1,8 @@
 """What decoding costs, format by format: ``python -m tests.bench.stream.decoders``.
 
 The same events in each format, decoded whole (columns, names of slices, what the stages take), and by the row decoder
-alone, which reads what is not plain. Microseconds of processor time an event, on one thread; medians of interleaved rounds.
+alone, which reads what is not plain. Microseconds of processor time an event, on one thread; medians of interleaved
+rounds.
 """
 
 from __future__ import annotations

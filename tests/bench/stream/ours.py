@@ -16,6 +16,8 @@ from stream_app.worker.status import read_status
 from tests.bench.stream.peers import WARM, Took, rss_mib
 from tests.bench.stream.world import World
 
+Worker = subprocess.Popen[bytes]
+
 POLL_S = 0.02
 PATIENCE_S = 300.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -36,21 +38,30 @@ def measure(world: World, workers: int = 1) -> Took:
     Raises:
         RuntimeError: a worker has ended, or does not come to the end in time.
     """
-    log = (world.folder / "worker.log").open("ab")
-    command = [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(world.toml)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = [subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env) for _ in range(workers)]
+    running = start(world, workers)
     try:
         return _watch(world, running)
     finally:
-        for worker in running:
-            worker.send_signal(signal.SIGTERM)
-        for worker in running:
-            worker.wait(60)
-        log.close()
+        stop(running)
 
 
-def _watch(world: World, running: list[subprocess.Popen[bytes]]) -> Took:
+def start(world: World, workers: int = 1) -> list[Worker]:
+    """Workers of a stream, each with one thread for what computes."""
+    command = [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(world.toml)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (world.folder / "worker.log").open("ab") as log:
+        return [subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env) for _ in range(workers)]
+
+
+def stop(running: list[Worker]) -> None:
+    """End them in order."""
+    for worker in running:
+        worker.send_signal(signal.SIGTERM)
+    for worker in running:
+        worker.wait(60)
+
+
+def _watch(world: World, running: list[Worker]) -> Took:
     until, first, last = time.monotonic() + PATIENCE_S, None, (0, 0.0, 0.0)
     while last[0] < world.events:
         if any(worker.poll() is not None for worker in running) or time.monotonic() > until:

@@ -1,7 +1,8 @@
 """``make bench-stream``: events a second and processor time an event of driftflow and its peers, in one JSON file.
 
     {"rows": [{"path", "format", "d", "slices", "partitions", "workers", "events_per_s", "cpu_us_per_event", "rss_mib",
-               "spread"}], "ratios": {…}, "stages": {…}}
+               "spread"}], "ratios": {…}, "stages": {…},
+     "latency": [{"share", "events_per_s", "signals", "unread", "p50_ms", "p99_ms"}]}
 
 Every path is a process that reads the same topic on one Apache Kafka from its beginning. The paths of a case take
 turns, round after round, so that what else the machine does meets all of them; figures are medians over the rounds,
@@ -25,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from tests.bench.stream import ours, ratios, stages
+from tests.bench.stream import latency, ours, ratios, stages
 from tests.bench.stream.peers import PEERS, Plan, Took
 from tests.bench.stream.world import World
 from tests.brokers import ApacheKafka
@@ -35,6 +36,8 @@ FORMATS = ("json", "float32", "avro")
 SHARES = {"Faust": 0.03, "Faust take(512)": 0.05, "Quix Streams": 0.1, "Quix Streams batched": 0.5}
 """Of the events that a slow path reads, so that it takes about as long as the others."""
 ROUNDS_MAX_S = 200
+LATENCY_SHARES = (0.1, 0.5, 0.9)
+"""Of what one worker takes."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-stream-") as folder:
         (Path(folder) / "kafka").mkdir()
         broker = ApacheKafka(home, Path(folder) / "kafka").start()
+        latencies = []
         try:
             for number, case in enumerate(cases(args.quick)):
                 title = f"d {case.d}, {case.slices} slices, {case.partitions} partitions, {case.format}"
@@ -92,12 +96,22 @@ def main() -> None:
                         case.partitions, args.events, case.format,
                     )  # fmt: skip
                     rows += measured(world, case, args.rounds)
+            for share in LATENCY_SHARES if rows else ():
+                latencies.append({"share": share, **_latency(Path(folder), broker, rows, share)})
         finally:
             broker.stop()
-        found = {"rows": rows, "ratios": ratios.of(rows), "stages": stages.measure(Path(folder))}
+        found = {"rows": rows, "ratios": ratios.of(rows), "stages": stages.measure(Path(folder)), "latency": latencies}
     args.out.write_text(json.dumps(found, indent=1) + "\n")
     for line in ratios.table(found["ratios"]):
         print(line)
+
+
+def _latency(folder: Path, broker: ApacheKafka, rows: list[dict[str, Any]], share: float) -> dict[str, float]:
+    capacity = next(row["events_per_s"] for row in rows if row["path"] == DRIFTFLOW)
+    world = World(folder / f"latency-{share}", broker.bootstrap, f"latency-{share}", 8, 12, 1, 3_600_000)
+    world.train()
+    world.publish(fill=False)
+    return latency.measure(world, capacity * share)
 
 
 def measured(world: World, case: Case, rounds: int) -> list[dict[str, Any]]:

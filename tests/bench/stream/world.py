@@ -8,11 +8,16 @@ Volume and silence are not watched: the reference is of a few events a pane, as 
 from __future__ import annotations
 
 import datetime as dt
+import io
+import json
 import shutil
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import fastavro
 import msgspec
 import numpy as np
 from rich.console import Console
@@ -43,6 +48,7 @@ partitions = {partitions}
 format = "{format}"
 time_field = "time"
 time_format = "{time_format}"
+{avro}
 numeric = {numeric}
 slicings = [["slice"]]
 [kafka]
@@ -63,7 +69,7 @@ max_steps = 20
 [trainer]
 min_rows = 200
 max_alarm_ratio = 50.0
-"""
+{extra}"""
 
 
 @dataclass(frozen=True)
@@ -111,19 +117,21 @@ class World:
         bootstrap(load(self.toml), reference, START.date().isoformat(), Console(quiet=True))
         self._write_toml(self.format, self.topic)
 
-    def publish(self) -> None:
+    def publish(self, fill: bool = True) -> None:
         """Publish the model, and fill the topic."""
         publish_registry(prepare(self.config), client_settings(self.config.kafka))
-        self._fill()
+        if fill:
+            self._fill()
 
-    def begin(self, run: int) -> None:
-        """A run of its own: another group, and topics of ours that nothing was written to."""
+    def begin(self, run: int, extra: str = "") -> None:
+        """A run of its own: another group, and topics of ours that nothing was written to; with more settings."""
         shutil.rmtree(self.folder / "state", ignore_errors=True)
         for store in self.folder.glob("*.sqlite*"):
             store.unlink()
-        self._write_toml(self.format, f"{self.topic}-{run}")
+        self._write_toml(self.format, f"{self.topic}-{run}", extra)
 
-    def _write_toml(self, format: str, run: str) -> None:
+    def _write_toml(self, format: str, run: str, extra: str = "") -> None:
+        (self.folder / "event.avsc").write_text(json.dumps(self._schema()))
         self.toml.write_text(
             _TEMPLATE.format(
                 topic=self.topic,
@@ -133,6 +141,8 @@ class World:
                 bootstrap=self.bootstrap,
                 format=format,
                 time_format="iso8601" if format == "json" else "epoch_ms",
+                avro='avro_schema = "event.avsc"' if format == "avro" else "",
+                extra=extra,
             )
         )
 
@@ -143,13 +153,40 @@ class World:
             moment = START - dt.timedelta(days=REFERENCE_DAYS) * (1 - i / REFERENCE_ROUNDS)
             for device in range(REFERENCE_SLICES):
                 numbers = dict(zip(self.features, values[i, device].tolist(), strict=True))
-                yield msgspec.json.encode({"time": moment, "slice": f"device-{device:06d}", **numbers})
+                name = f"device-{device:06d}" if self.format == "json" else str(device)
+                yield msgspec.json.encode({"time": moment, "slice": name, **numbers})
+
+    def _schema(self) -> dict[str, Any]:
+        fields = [("time", "long"), ("slice", "int"), *((name, "double") for name in self.features)]
+        columns = [{"name": name, "type": kind} for name, kind in fields]
+        return {"type": "record", "name": "Event", "fields": columns}
 
     def bodies(self) -> Iterator[bytes]:
-        """The bodies in order."""
+        """The bodies in order: in JSON with texts for time and slice, else with whole numbers."""
+        return self._json() if self.format == "json" else self._binary()
+
+    def _draws(self) -> tuple[list[list[float]], list[int]]:
         rng = np.random.default_rng(2)
         values = rng.standard_normal((POOL, self.d)).round(6).tolist()
-        devices = rng.integers(0, self.slices, self.events).tolist()
+        return values, rng.integers(0, self.slices, self.events).tolist()
+
+    def _binary(self) -> Iterator[bytes]:
+        values, devices = self._draws()
+        began = int(START.timestamp()) * 1000
+        if self.format == "float32":
+            tails = [struct.pack(f"<{self.d}f", *row) for row in values]
+            for i, device in enumerate(devices):
+                yield struct.pack("<q", began + i) + tails[i % POOL] + struct.pack("<i", device)
+            return
+        tails = [struct.pack(f"<{self.d}d", *row) for row in values]  # as Avro has them
+        head = fastavro.parse_schema({**self._schema(), "name": "Head", "fields": self._schema()["fields"][:2]})
+        for i, device in enumerate(devices):
+            out = io.BytesIO()
+            fastavro.schemaless_writer(out, head, {"time": began + i, "slice": device})
+            yield out.getvalue() + tails[i % POOL]
+
+    def _json(self) -> Iterator[bytes]:
+        values, devices = self._draws()
         tails = [msgspec.json.encode(dict(zip(self.features, row, strict=True)))[1:] for row in values]
         began = START.strftime("%Y-%m-%dT%H:")
         assert self.events <= 3_600_000, "an hour of events"
@@ -158,19 +195,17 @@ class World:
             time = f"{began}{second // 60:02d}:{second % 60:02d}.{millisecond:03d}Z"
             yield b'{"time":"%s","slice":"device-%06d",%s' % (time.encode(), device, tails[i % POOL])
 
-    def _fill(self) -> None:
-        from confluent_kafka import Producer  # of the ``bench`` extra; kafka-python would take a minute
+    def producer(self) -> Any:
+        """confluent-kafka's, of the ``bench`` extra: kafka-python would take a minute for a million events."""
+        from confluent_kafka import Producer
 
-        producer = Producer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "linger.ms": 20,
-                "batch.size": 500_000,
-                "queue.buffering.max.messages": 200_000,
-            }
-        )
+        sizes = {"linger.ms": 5, "batch.size": 500_000, "queue.buffering.max.messages": 200_000}
+        return Producer({"bootstrap.servers": self.bootstrap, **sizes})
+
+    def _fill(self) -> None:
+        producer = self.producer()
         for i, body in enumerate(self.bodies()):
-            partition = i * self.partitions // self.events if self.partitions > 1 else 0
+            partition = i * self.partitions // self.events
             while True:
                 try:
                     producer.produce(self.topic, body, partition=partition)
