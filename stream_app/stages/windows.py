@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flowlib.table import DAY_MS, Ints
 from schemas.pane_layout import OTHER, PaneLayout
@@ -42,30 +43,59 @@ def span_name(span_ms: int) -> str:
     return f"{span_ms}ms"
 
 
+_SUMS = [COLUMNS["log_prob_sum"].start, COLUMNS["log_prob_square_sum"].start]
+_COUNTS = [i for i in range(WIDTH) if i not in _SUMS]
+_FREE_COUNTS = sum(i < MODEL_FREE for i in _COUNTS)
+"""Columns of a summary that are sums, the others, and how many of these do not depend on the model."""
+
+_KINDS = (np.uint16, np.uint32, np.int64)
+"""What counts are kept as: the first that holds all of a ring's."""
+
+
 @dataclass(slots=True)
 class Ring:
-    """Buckets of one length over all slices of a slicing.
+    """Buckets of one length over all slices of a slicing. They are most of what WATCH remembers.
 
     Attributes:
         bucket_ms: their length.
-        rows: ``(k, M, 16)`` int64, bucket totals for up to M slices; columns: :mod:`stream_app.stages.summary`.
+        counts, sums: ``(k, M, 14)`` and ``(k, M, 2)`` int64, bucket totals for up to M slices; columns:
+            :mod:`stream_app.stages.summary`.
         bucket: ``(k,)`` int64, which bucket number each place of the ring holds.
     """
 
     bucket_ms: int
-    rows: Ints
+    counts: npt.NDArray[Any]
+    sums: Ints
     bucket: Ints
 
     @classmethod
     def empty(cls, bucket_ms: int, k: int) -> Ring:
         """A ring of k buckets for no slices yet."""
-        return cls(bucket_ms, np.zeros((k, 0, WIDTH), np.int64), np.full(k, _EMPTY, np.int64))
+        counts, sums = np.zeros((k, 0, len(_COUNTS)), _KINDS[0]), np.zeros((k, 0, len(_SUMS)), np.int64)
+        return cls(bucket_ms, counts, sums, np.full(k, _EMPTY, np.int64))
 
     def grow(self, m: int) -> None:
         """Make room for m slices."""
-        have = self.rows.shape[1]
+        have = self.counts.shape[1]
         if m > have:
-            self.rows = np.pad(self.rows, ((0, 0), (0, max(m, 2 * have, 16) - have), (0, 0)))
+            more = ((0, 0), (0, max(m, have + have // 8, 16) - have), (0, 0))
+            self.counts, self.sums = np.pad(self.counts, more), np.pad(self.sums, more)
+
+    def rows(self, places: Any, slices: Any) -> Ints:
+        """Summaries ``(…, 16)`` at some places."""
+        counts = self.counts[places, slices]
+        out = np.empty((*counts.shape[:-1], WIDTH), dtype=np.int64)
+        out[..., _COUNTS], out[..., _SUMS] = counts, self.sums[places, slices]
+        return out
+
+    def _put(self, place: int, slices: Ints, rows: Ints) -> None:
+        """Add summaries ``(m, 16)`` of distinct slices to a bucket."""
+        counts = self.counts[place, slices] + rows[:, _COUNTS]
+        largest = int(counts.max(initial=0))
+        if largest > np.iinfo(self.counts.dtype).max:
+            self.counts = self.counts.astype(next(kind for kind in _KINDS if largest <= np.iinfo(kind).max))
+        self.counts[place, slices] = counts
+        self.sums[place, slices] += rows[:, _SUMS]
 
     def add(self, starts_ms: Ints, slices: Ints, rows: Ints, spans_ms: list[int]) -> list[Ints]:
         """Add summaries ``(n, m, 16)`` of n panes and m distinct slices to the buckets of the panes, of which any may
@@ -82,7 +112,7 @@ class Ring:
         numbers = np.concatenate([self.bucket[order], now])
         # Sums of all up to each bucket of before, then up to each pane: a span is the difference of two of them.
         sums = np.zeros((1 + len(numbers), len(slices), WIDTH), dtype=np.int64)
-        sums[1 : k + 1], sums[k + 1 :] = self.rows[order[:, None], slices], rows
+        sums[1 : k + 1], sums[k + 1 :] = self.rows(order[:, None], slices), rows
         np.add.accumulate(sums, axis=0, out=sums)
         firsts = [numbers.searchsorted(now - span // self.bucket_ms, side="right") for span in spans_ms]
         self._keep(now, slices, rows)
@@ -96,7 +126,7 @@ class Ring:
         totals, total, newest = list[Ints](), np.zeros((m, WIDTH), dtype=np.int64), now + 1
         for oldest in (now + 1 - span // self.bucket_ms for span in spans_ms):
             for place in np.flatnonzero((self.bucket >= oldest) & (self.bucket < newest)).tolist():
-                total += self.rows[place, part]
+                total += self.rows(place, part)
             newest = min(newest, oldest)
             totals.append(total[None].copy())
         return totals
@@ -110,16 +140,17 @@ class Ring:
         last = {number % len(self.bucket): (j, number) for j, number in enumerate(now[first].tolist())}
         for place, (j, number) in last.items():
             if self.bucket[place] != number:
-                self.rows[place], self.bucket[place] = 0, number
-            self.rows[place, slices] += of_bucket[j]
+                self.counts[place], self.sums[place], self.bucket[place] = 0, 0, number
+            self._put(place, slices, of_bucket[j])
 
     def keep(self, numbers: Ints) -> None:
         """Only these slices stay, numbered anew."""
-        self.rows = self.rows[:, numbers]
+        self.counts, self.sums = self.counts[:, numbers], self.sums[:, numbers]
 
     def forget_model(self, slices: Ints) -> None:
         """Zero the model-dependent columns: likelihoods of two models are never summed."""
-        self.rows[:, slices, MODEL_FREE:] = 0
+        self.counts[:, slices, _FREE_COUNTS:] = 0
+        self.sums[:, slices] = 0
 
 
 def _ascends(numbers: Ints) -> bool:
@@ -245,15 +276,15 @@ class SlicingWindows:
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
         m = len(self.index)
-        rings = [[ring.bucket_ms, ring.rows[:, :m], ring.bucket] for ring in self.rings.values()]
+        rings = [[ring.bucket_ms, ring.counts[:, :m], ring.sums[:, :m], ring.bucket] for ring in self.rings.values()]
         return {"rings": rings, "of_span": list(self.of_span.items()), "slices": list(self.index), "model": self.model}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> SlicingWindows:
         """Inverse of :meth:`to_state`."""
-        rings = {length: Ring(length, np.array(rows), np.array(bucket)) for length, rows, bucket in state["rings"]}
+        rings = {length: Ring(length, *(np.array(column) for column in columns)) for length, *columns in state["rings"]}
         index, of_span = {name: i for i, name in enumerate(state["slices"])}, dict(state["of_span"])
         longest = rings[max(of_span.items())[1]]
-        seen = longest.rows[:, :, COLUMNS["seen"].start] > 0
+        seen = longest.counts[:, :, _COUNTS.index(COLUMNS["seen"].start)] > 0
         last = np.where(seen, longest.bucket[:, None] * longest.bucket_ms, _NEVER).max(axis=0, initial=_NEVER)
         return cls(rings, of_span, index, list(state["model"]), last)

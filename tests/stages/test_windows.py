@@ -143,7 +143,7 @@ def test_the_usual_spans_have_a_ring_of_hours_and_one_of_days() -> None:
     spans = [int(span) for span in WindowsConfig().spans]
     assert [span // DAY_MS for span in spans] == [1, 7, 28]
     assert {length // HOUR_MS: len(ring.bucket) for length, ring in windows.rings.items()} == {1: 24, 24: 28}
-    assert sum(ring.rows[:, :1].nbytes for ring in SlicingWindows.empty(WindowsConfig()).rings.values()) == 0
+    assert sum(ring.counts[:, :1].nbytes for ring in SlicingWindows.empty(WindowsConfig()).rings.values()) == 0
     index, _ = entered(windows, pane(0, {0: 1}))
     assert sum(len(ring.bucket) for ring in windows.rings.values()) * WIDTH * 8 <= 8_000, "bytes of a slice"
     assert index.tolist() == [0]
@@ -204,7 +204,7 @@ def test_ensure_gives_each_slice_one_index_for_good() -> None:
     windows = windows_of(2)
     assert [windows.ensure(name, "m") for name in ("b", "a", "b", "c", "a")] == [0, 1, 0, 2, 1]
     assert windows.model == ["m", "m", "m"]
-    assert all(ring.rows.shape[1] >= 3 for ring in windows.rings.values())
+    assert all(ring.counts.shape[1] >= 3 for ring in windows.rings.values())
 
 
 @settings(max_examples=40, deadline=None)
@@ -245,7 +245,20 @@ def test_a_ring_grows_by_more_than_one_slice_at_a_time() -> None:
     ring = Ring.empty(PANE, 4)
     for m in range(1, 200):
         ring.grow(m)
-        assert m <= ring.rows.shape[1] <= max(2 * m, 16)
+        assert m <= ring.counts.shape[1] <= max(2 * m, 16)
+
+
+@pytest.mark.parametrize("count", [2**16, 2**32 + 5, 2**40])
+def test_counts_of_any_size_stay_what_they_are(count: int) -> None:
+    """They are kept in as few bytes as all of a ring need."""
+    ring, rows = Ring.empty(PANE, 4), np.ones((1, 2, WIDTH), dtype=np.int64)
+    ring.grow(2)
+    numbers = np.arange(2)
+    (before,) = ring.add(np.array([0]), numbers, rows, [2 * PANE])
+    rows[0, 1, COLUMNS["p_le"].start], rows[0, 0, COLUMNS["log_prob_sum"].start] = count, -count
+    (after,) = ring.add(np.array([PANE]), numbers, rows, [2 * PANE])
+    assert np.array_equal(after, before + rows)
+    assert np.array_equal(ring.rows(slice(0, 2), slice(0, 2)).sum(axis=0), after[0])
 
 
 @pytest.mark.parametrize(

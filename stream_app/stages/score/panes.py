@@ -165,7 +165,7 @@ def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
         for code in new[np.argsort(first[new])].tolist():
             place[code] = known[slices.names[code]] = len(known)
     if len(known) > len(pane.rows):
-        grown = layout.blank(max(16, 2 * len(known)))
+        grown = layout.blank(max(16, len(known) + len(known) // 4))
         if pane.rows.size:
             grown[: len(pane.rows)] = pane.rows
         pane.rows = grown

@@ -80,7 +80,7 @@ class _Writer:
         self._pane_ms = int(config.windows.pane)
         self._slices_max = max(min(BLOCK_SLICES_MAX, BLOCK_BYTES // (8 * layout.width)), 1)
         self._sent: list[tuple[int, Partial]] = []
-        self._rows: list[Ints] = []
+        self._rows: list[tuple[Ints, list[int]]] = []
 
     def add_blocks(self, pane_start_ms: int, panes: list[Pane], top: Top) -> None:
         """The blocks of a pane, one Pane for each slicing; their columns are filled in at the end."""
@@ -105,7 +105,7 @@ class _Writer:
                         top=self._top(top.get(target, ()), chunk) if pane is panes[0] else [],
                     )
                     self._sent.append((target, block))
-                    self._rows.append(pane.rows[rows])
+                    self._rows.append((pane.rows, rows))
                     blocks[target] += 1
 
     @staticmethod
@@ -124,10 +124,21 @@ class _Writer:
         )
         self._sent += [(target, marker) for target in range(self._targets)]
 
+    def _columns(self) -> Iterator[dict[str, bytes]]:
+        """Of each block; of many small ones at once."""
+        waiting, n = list[Ints](), 0
+        for rows, index in self._rows:
+            if waiting and n + len(index) > BLOCK_SLICES_MAX:
+                yield from self._layout.encode_blocks(np.concatenate(waiting), [len(one) for one in waiting])
+                waiting, n = [], 0
+            waiting.append(rows[index])
+            n += len(index)
+        if waiting:
+            yield from self._layout.encode_blocks(np.concatenate(waiting), [len(one) for one in waiting])
+
     def messages(self) -> list[Outgoing]:
         """Everything collected, encoded."""
-        sizes = [len(rows) for rows in self._rows]
-        columns = iter(self._layout.encode_blocks(np.concatenate(self._rows), sizes) if sizes else ())
+        columns = self._columns()
         whole = [
             msgspec.structs.replace(partial, columns=next(columns)) if isinstance(partial, PaneBlock) else partial
             for _, partial in self._sent
