@@ -34,6 +34,8 @@ class _Message(NamedTuple):
 class SimProducer:
     """The producer of one process."""
 
+    started = True
+
     def __init__(self, machine: Machine) -> None:
         self._machine, self._world = machine, machine.world
         self._pending: deque[_Message] = deque()
