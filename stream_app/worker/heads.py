@@ -16,6 +16,7 @@ import msgspec
 
 from stream_app.errors import SnapshotError
 from stream_app.stages.snapshot import REMEDY
+from stream_app.worker.losses import Loss
 
 _FORMAT = b"DFH1"
 _SHA = 32
@@ -60,6 +61,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         topic_id: of the topic that the offsets are of; "" of a broker that gives none.
         placed: the offset was set, as of a topic that was made anew, so that it counts even where it is 0.
         mark: how far the rest has come.
+        losses: incidents about the log that are open.
     """
 
     base: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -68,6 +70,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     topic_id: str = ""
     placed: bool = False
     mark: Mark = NOTHING_DONE
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

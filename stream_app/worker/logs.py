@@ -15,7 +15,10 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log, look
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.decisions import Acted
+from stream_app.stages.outputs import Outputs
 from stream_app.terminal import Seldom
+from stream_app.worker.losses import Loss, incident_id, told
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress
 from stream_app.worker.supervision import Parts
@@ -37,12 +40,21 @@ class Logs:
         partitions: those that are open here; the id of a topic is kept in the head of each.
         parts: the status says for a while what was found.
         save_later: lets the next checkpoint save a partition.
+        acts: what people have said so far.
     """
 
     def __init__(
-        self, config: Config, partitions: Partitions, parts: Parts, save_later: Callable[[TopicPartition], None]
+        self,
+        config: Config,
+        partitions: Partitions,
+        parts: Parts,
+        save_later: Callable[[TopicPartition], None],
+        acts: Callable[[], Iterable[Acted]] = tuple,
     ) -> None:
-        self._save_later = save_later
+        self._save_later, self._acts = save_later, acts
+        topics = config.topics
+        self._topics = [TopicPartition(topic, 0) for topic in (topics.events, topics.partials, topics.evidence)]
+        self._out: list[Outputs] = []
         self._config, self._partitions, self._parts = config, partitions, parts
         self._unanswered = Seldom(log.warning)
         self._found: dict[TopicPartition, Log] = {}
@@ -55,7 +67,8 @@ class Logs:
         while True:
             self._parts.beat("logs")
             await asyncio.sleep(LOOK_S)
-            number, found = self._looks, await self.look(progress())
+            # A topic that is gone has no partitions here any more: nothing else would say so.
+            number, found = self._looks, await self.look({*progress(), *self._topics})
             self._found = found if number == self._looks else {}  # else it is from before an assignment
 
     async def look_first(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
@@ -76,7 +89,15 @@ class Logs:
         found, self._found = self._found, {}
         here = [tp for tp in found if tp in progress and tp in self._partitions]
         anew = [self.check(tp, found[tp], progress[tp][0]) for tp in here]
-        return self.check_ends(ends, now_s) or any(anew)
+        moved = self.check_ends(ends, now_s) or any(anew)
+        for tp in progress:
+            self._end_losses(tp)
+        return moved
+
+    def take(self) -> list[Outputs]:
+        """Messages that are due since this was last called: they go out before the next checkpoint."""
+        out, self._out = self._out, []
+        return out
 
     async def look(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
         """The logs of some partitions; of none where the broker does not answer, which is said."""
@@ -105,7 +126,7 @@ class Logs:
         if anew:
             self._read_anew(tp, found, known)
         elif (taken := max(self._partitions.next_offset(tp) or 0, settled or 0)) and found.start > taken:
-            self._say_gone(tp, taken, found.start)
+            self._say_gone(tp, taken, found)
             self._move(tp, found.start, max(found.start, self._partitions.taken_until(tp)))
         if found.topic_id and not known:
             self._partitions.note_topic_id(tp, found.topic_id)
@@ -113,11 +134,13 @@ class Logs:
                 self._save_later(tp)
         return anew
 
-    def _say_gone(self, tp: TopicPartition, taken: int, start: int) -> None:
+    def _say_gone(self, tp: TopicPartition, taken: int, found: Log) -> None:
+        start = found.start
         sent = min(max(self._partitions.taken_until(tp) - taken, 0), start - taken)
         before = f", and {sent:,} of them, which had been read, no open pane any more" if sent else ""
-        self._say(
+        self._open(
             tp,
+            ("retention", found.topic_id, taken, start, start - taken),
             f"retention has deleted the offsets {taken:,} to {start:,} before they were read, at most "
             f"{start - taken:,} events, which no window counts{before}: keep the topic for longer (retention.ms), "
             "and look why the worker was behind",
@@ -125,8 +148,9 @@ class Logs:
 
     def _read_anew(self, tp: TopicPartition, found: Log, known: str) -> None:
         taken = self._taken(tp)
-        self._say(
+        self._open(
             tp,
+            ("made_anew", found.topic_id, taken, found.start, 0),
             f"the topic was deleted and made again (its id was {known}, and is {found.topic_id}): its log is read from "
             f"its start at {found.start:,}, as new events; of the former one {taken:,} offsets were taken, and windows "
             "and open panes stay",
@@ -157,14 +181,49 @@ class Logs:
         has_id, taken = bool(self._partitions.topic_id(tp)), self._taken(tp)
         what = "the broker has lost the end of its log" if has_id else "the topic was made anew, or has lost its end"
         to = end if has_id else 0
-        self._say(
-            tp, f"its log ends at {end:,}, and {taken:,} offsets of it were taken: {what}; it is read from {to:,} on"
+        self._open(
+            tp,
+            ("lost_end", self._partitions.topic_id(tp), taken, end, 0),
+            f"its log ends at {end:,}, and {taken:,} offsets of it were taken: {what}; it is read from {to:,} on",
         )
         self._move(tp, min(to, self._partitions.next_offset(tp) or 0), to)
 
     def _move(self, tp: TopicPartition, offset: int, done: int, topic_id: str = "") -> None:
         self._partitions.move(tp, offset, done, topic_id)
         self._save_later(tp)
+
+    def _open(self, tp: TopicPartition, found: tuple[str, str, int, int, int], text: str) -> None:
+        """Say it, and tell of it in an incident: a new one, or the one of that kind which is open."""
+        self._say(tp, text)
+        if tp not in self._partitions:
+            return
+        (what, topic_id, start, end, lost), now_ms = found, self._partitions.event_time_ms(tp)
+        id_ = incident_id(self._config, tp, what, topic_id, end)
+        loss = Loss(id=id_, what=what, start=start, end=end, lost=lost, opened_ms=now_ms, says=text)
+        losses = {one.what: one for one in self._partitions.losses(tp)}
+        loss = losses[what].and_then(loss) if what in losses else loss
+        if loss.is_news:
+            loss = loss.next()
+            self._out.append(told(self._config, tp, loss, now_ms))
+        self._partitions.note_losses(tp, tuple({**losses, what: loss}.values()))
+
+    def _end_losses(self, tp: TopicPartition) -> None:
+        """Incidents are over that a person has seen, and those of which the longest window holds nothing any more."""
+        losses = self._partitions.losses(tp)
+        if not losses or tp not in self._partitions:
+            return
+        now_ms, actions = self._partitions.event_time_ms(tp), [act.action for act in self._acts()]
+        seen_by = {action.incident_id: action.by for action in actions if action.verb in ("ack", "accept")}
+        left = []
+        for loss in losses:
+            by = seen_by.get(loss.id, "")
+            if by or (loss.opened_ms and now_ms - loss.opened_ms >= int(self._config.windows.spans[-1])):
+                self._out.append(told(self._config, tp, loss.next(), now_ms, by))
+            else:
+                left.append(loss)
+        if len(left) < len(losses):
+            self._partitions.note_losses(tp, tuple(left))
+            self._save_later(tp)
 
     def _say(self, tp: TopicPartition, text: str) -> None:
         place = f"{tp.topic}/{tp.partition}"

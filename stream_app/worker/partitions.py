@@ -22,6 +22,7 @@ from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY
 from stream_app.worker.budget import Budget
 from stream_app.worker.heads import NOTHING_DONE, NOTHING_TOLD, Head, Mark, Saved, Until, digest, encode_head
+from stream_app.worker.losses import Loss
 from stream_app.worker.roles import Stage, roles
 from stream_app.worker.state import StateStore
 
@@ -38,6 +39,7 @@ class _Kept:
         topic_id: of the topic that its offsets are of; "" where that is not known.
         replays: whether its state is still behind the mark.
         placed: its offset was set, so that it counts even where it is 0.
+        losses: incidents about its log that are open.
         opened_s: when it was opened, a monotonic time.
         budget: when a base is due.
     """
@@ -47,6 +49,7 @@ class _Kept:
     topic_id: str = ""
     replays: bool = False
     placed: bool = False
+    losses: tuple[Loss, ...] = ()
     opened_s: float = 0.0
     budget: Budget = field(default_factory=Budget)
 
@@ -221,7 +224,8 @@ class Partitions:
             head = kept.head
         else:  # what waits for a model or for a turn has not been sent: nothing may say that it has
             return
-        head = msgspec.structs.replace(head, topic_id=kept.topic_id, placed=kept.placed, mark=mark)
+        more = {"topic_id": kept.topic_id, "placed": kept.placed, "losses": kept.losses}
+        head = msgspec.structs.replace(head, mark=mark, **more)
         if head != kept.head:
             self._store.put_head(name, head)
             self._count(tp, len(encode_head(head)))
@@ -278,6 +282,20 @@ class Partitions:
         """It is known now."""
         self._kept.setdefault(tp, _Kept()).topic_id = topic_id
 
+    def losses(self, tp: TopicPartition) -> tuple[Loss, ...]:
+        """Incidents about the log of an open partition that are open."""
+        return self._kept[tp].losses if tp in self._kept else ()
+
+    def note_losses(self, tp: TopicPartition, losses: tuple[Loss, ...]) -> None:
+        """They stand like that now; the next head says so."""
+        self._kept.setdefault(tp, _Kept()).losses = losses
+
+    def event_time_ms(self, tp: TopicPartition) -> int:
+        """How far an open partition has come in event time; 0 before the first event."""
+        state = self._state(tp)
+        time_ms: int = state.timing.clock_ms if self.stage_of(tp) == "score" else state.final_ms
+        return max(time_ms, 0)
+
     def told(self, tp: TopicPartition) -> Until:
         """What JUDGE had told people when the partition was last saved."""
         return self._kept[tp].mark.told if tp in self._kept else NOTHING_TOLD
@@ -309,4 +327,4 @@ def _kept_of(saved: Saved | None, now_s: float) -> _Kept:
     head = saved.head
     budget = Budget(owed=head.size, size=head.size, since_s=now_s)
     replays = head.mark.done > head.next_offset
-    return _Kept(head.mark, head, head.topic_id, replays, head.placed, now_s, budget)
+    return _Kept(head.mark, head, head.topic_id, replays, head.placed, head.losses, now_s, budget)

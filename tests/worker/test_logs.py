@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 
+from schemas.incidents import Action, Incident
+from schemas.intake import take_in
+from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.decisions import Acted
+from stream_app.stages.partitioning import trainer_signals
 from stream_app.worker import logs as module
 from stream_app.worker.agents import Worker
 from stream_app.worker.files import FileStore
@@ -17,6 +22,16 @@ from stream_app.worker.partitions import Partitions
 from tests.worker.making import in_a_loop
 
 FIRST, SECOND = "01a21b56-cd53-7c23-8c55-49de7dbc889d", "ba6e4418-915d-4bb0-98b3-fce355f6900a"
+
+
+def incidents(logs: Logs, config: Config) -> list[Incident]:
+    """What is to be told since the last call; each has its point."""
+    outs = logs.take()
+    records = [take_in("signals", config.stream, one.value, one.headers) for out in outs for one in out.messages]
+    assert {one.partition for out in outs for one in out.messages} <= {trainer_signals(config.topics.partitions)}
+    assert [dict(point.tags)["id"] for out in outs for point in out.points] == [one.id for one in records]  # type: ignore[union-attr]
+    assert all(isinstance(one, Incident) for one in records)
+    return records  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -159,3 +174,85 @@ async def test_what_was_seen_before_an_assignment_counts_no_more(
     assert not logs.compare({source: (0, 5)}, {source: 5}, 0.0)
     logs._found = found
     assert not logs.compare({source: (0, 5)}, {source: 5}, 0.0), "its id is known, though not saved yet"
+
+
+@in_a_loop
+async def test_what_is_lost_is_an_incident_that_a_crash_neither_hides_nor_opens_twice(
+    worker: Worker, logs: Logs, config: Config, store: FileStore, source: TopicPartition
+) -> None:
+    worker.pipeline.score_states[0].timing.clock_ms = 5 * int(config.windows.pane) + 1
+    logs.check(source, Log(FIRST, 460))
+    (first,) = incidents(logs, config)
+    assert (first.state, first.severity, first.rules, first.detector) == ("open", "critical", ["log"], "retention")
+    assert (first.events, first.opened_pane_ms) == (60, 5 * config.windows.pane)
+    assert "the offsets 400 to 460" in first.summary
+    before_the_head = Logs(config, worker._partitions, worker.parts, lambda tp: None)
+    worker._partitions.move(source, 380, 380)  # as it was before the head was kept
+    worker._partitions.note_losses(source, ())
+    before_the_head.check(source, Log(FIRST, 460))
+    (again,) = incidents(before_the_head, config)
+    assert again.id == first.id
+    await worker.checkpoint()
+    reopened = Partitions(config, store, worker.pipeline)
+    reopened.open(source)
+    after_it = Logs(config, reopened, worker.parts, lambda tp: None)
+    after_it.check(source, Log(FIRST, 460))
+    assert incidents(after_it, config) == []
+    assert [loss.id for loss in reopened.losses(source)] == [first.id]
+
+
+def test_what_goes_on_being_lost_is_one_incident_and_told_seldom(
+    worker: Worker, logs: Logs, config: Config, source: TopicPartition
+) -> None:
+    for start in range(410, 1_410, 10):
+        logs.check(source, Log(FIRST, start))
+    told = incidents(logs, config)
+    assert [one.state for one in told] == ["open", *["update"] * (len(told) - 1)]
+    assert [one.number for one in told] == [*range(1, len(told) + 1)]
+    assert [one.events for one in told] == [10, 20, 40, 80, 160, 320, 640]
+    assert len({one.id for one in told}) == 1
+    assert "(640 offsets in all" in told[-1].summary
+
+
+@pytest.mark.parametrize(("verb", "state"), [("ack", "accepted"), ("accept", "accepted"), ("feedback", "")])
+def test_it_is_over_when_a_person_has_seen_it(
+    worker: Worker, logs: Logs, config: Config, source: TopicPartition, verb: str, state: str
+) -> None:
+    logs.check(source, Log(FIRST, 460))
+    (first,) = incidents(logs, config)
+    action = Action(id="a", stream=config.stream, verb=verb, by="Ada", at_ms=0, incident_id=first.id)
+    worker.pipeline.decisions.append(Acted(0, 0, action))
+    for _ in range(2):
+        logs.compare({source: (460, 460)}, {source: 460}, 0.0)
+    assert [(one.id, one.state, one.acked_by) for one in incidents(logs, config)] == (
+        [(first.id, state, "Ada")] if state else []
+    )
+
+
+def test_it_is_over_when_the_longest_window_has_gone_by(
+    worker: Worker, logs: Logs, config: Config, source: TopicPartition
+) -> None:
+    timing = worker.pipeline.score_states[0].timing
+    timing.clock_ms = opened_ms = 10 * int(config.windows.pane)
+    worker._partitions.note_topic_id(source, FIRST)
+    logs.check(source, Log(SECOND, 0))
+    (first,) = incidents(logs, config)
+    assert (first.detector, first.severity, first.events) == ("made_anew", "warning", 0)
+    for later_ms, over in ((-1, []), (0, ["resolve"])):
+        timing.clock_ms = opened_ms + int(config.windows.spans[-1]) + later_ms
+        logs.compare({source: (0, 0)}, {source: 0}, 0.0)
+        assert [one.state for one in incidents(logs, config)] == over
+
+
+@in_a_loop
+async def test_a_topic_that_is_gone_is_looked_for_though_none_of_its_partitions_is_here_any_more(
+    worker: Worker, logs: Logs, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {TopicPartition(config.topics.partials, 0): Log(FIRST, 0), TopicPartition(config.topics.evidence, 0): None}
+    monkeypatch.setattr(module, "LOOK_S", 0.0)
+    monkeypatch.setattr(module, "look", lambda *_: there)
+    looking = asyncio.ensure_future(logs.follow(dict))
+    while "offsets" not in worker.parts.failing:
+        await asyncio.sleep(0.01)
+    looking.cancel()
+    assert worker.parts.failing["offsets"] == f"no topic {config.topics.events} on the broker any more"

@@ -100,7 +100,7 @@ def incident(config: Config, topic: str, partition: int, told: Told) -> Incident
         examples=[_example_of(topic, partition, told, one) for one in reversed(told.recent[-EXAMPLES_MAX:])],
         marks=[],
         model_id="",
-        links=_links(config, incident_id, opened, start + pane),
+        links=links(config, incident_id, opened, start + pane),
         next="" if over else "It ends by itself, by evidence, when this is no longer so; no model is asked for.",
         summary=f"all events: {says}",
     )
@@ -132,7 +132,8 @@ def _example_of(topic: str, partition: int, told: Told, bad: Recent) -> Example:
     )
 
 
-def _links(config: Config, incident_id: str, from_ms: int, to_ms: int) -> dict[str, str]:
+def links(config: Config, incident_id: str, from_ms: int, to_ms: int) -> dict[str, str]:
+    """Where to look at an incident, as far as the configuration says where that is."""
     alerts, links = config.alerts, {}
     if alerts.console_url:
         links["console"] = f"{alerts.console_url.rstrip('/')}/#incident={incident_id}"
