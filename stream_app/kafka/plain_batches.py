@@ -20,7 +20,7 @@ _APPEND_TIME, _RECORD_MIN = 0x08, 7
 _COLUMNS = 11
 
 Record = tuple[int, int, int, int]
-"""Changes of time and offset, where the value begins, its size."""
+"""Offset, time, where the value begins, its size."""
 
 
 def scan(data: bytes, check: bool) -> bytes:
@@ -71,18 +71,19 @@ def unpack(
     Raises:
         ValueError: a batch cannot be read; what was written counts for nothing.
     """
-    row = 0
+    rows = list[Record]()
     for head in heads.tolist():
-        for offset, time, first, size in _records(data, head):
-            if offset < next:
+        for row in _records(data, head):
+            if row[0] < next:
                 continue
-            if row == len(offsets):
+            if len(rows) == len(offsets):
                 raise ValueError("it has more records than there is room for")
-            next = offset + 1
-            offsets[row], times[row], firsts[row], sizes[row] = offset, time, first, size
-            row += 1
+            next = row[0] + 1
+            rows.append(row)
         next = max(next, head[5])
-    return row, next
+    for column, values in zip((offsets, times, firsts, sizes), zip(*rows, strict=True), strict=False):
+        column[: len(rows)] = values
+    return len(rows), next
 
 
 def first_key(data: bytes, at: int, end: int) -> bytes:
@@ -99,7 +100,7 @@ def first_key(data: bytes, at: int, end: int) -> bytes:
     return data[at : _skip(at, size, end)]
 
 
-def _records(data: bytes, head: list[int]) -> Iterator[tuple[int, int, int, int]]:
+def _records(data: bytes, head: list[int]) -> Iterator[Record]:
     at, end, _, _, base, _, attributes, _, base_time, max_time, count = head
     if not 0 <= at <= end <= len(data):
         raise ValueError("its bounds are not within the bytes")
@@ -107,7 +108,7 @@ def _records(data: bytes, head: list[int]) -> Iterator[tuple[int, int, int, int]
         raise ValueError("it has fewer records than it says")
     for _ in range(count):
         try:
-            at, (time_delta, offset_delta, first, size) = _record(data, at, end)
+            at, time_delta, offset_delta, first, size = _record(data, at, end)
         except (ValueError, IndexError):
             raise ValueError("a record in it does not fit its length") from None
         offset = base + offset_delta
@@ -121,7 +122,7 @@ def _records(data: bytes, head: list[int]) -> Iterator[tuple[int, int, int, int]
         raise ValueError("bytes are left behind its last record")
 
 
-def _record(data: bytes, at: int, end: int) -> tuple[int, Record]:
+def _record(data: bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
     length, at = _varint(data, at, end)
     end = _skip(at, length, end) if length >= 0 else -1
     _, at = _varint(data, at, end)
@@ -131,7 +132,7 @@ def _record(data: bytes, at: int, end: int) -> tuple[int, Record]:
     size, first = _varint(data, _skip(at, size, end), end)
     if _skip_headers(data, _skip(first, size, end), end) != end:
         raise ValueError
-    return end, (time_delta, offset_delta, first if size >= 0 else 0, max(size, -1))
+    return end, time_delta, offset_delta, first if size >= 0 else 0, max(size, -1)
 
 
 def _skip_headers(data: bytes, at: int, end: int) -> int:
@@ -154,6 +155,8 @@ def _skip(at: int, size: int, end: int) -> int:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and (byte := data[at]) < 0x80:  # most are
+        return (byte >> 1) ^ -(byte & 1), at + 1
     value = 0
     for shift in range(0, 64, 7):
         if at >= end:
