@@ -1,7 +1,4 @@
-"""A worker, trainer or console in a process in which one function fails, hangs or does half of its work.
-
-Forked from a server that has imported everything: a process begins in a tenth of the time that a new interpreter takes.
-"""
+"""A worker, trainer or console in a process in which one function fails, hangs or does half of its work."""
 
 from __future__ import annotations
 
@@ -11,13 +8,10 @@ import functools
 import importlib
 import inspect
 import io
-import multiprocessing
 import os
 import sqlite3
-import sys
 import threading
 import time
-import types
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -32,6 +26,7 @@ import stream_app.trainer.process
 import stream_app.worker.logs
 import stream_app.worker.process
 from stream_app.worker import supervision
+from tests.forked import begin, command, write_to
 
 ERRORS: dict[str, Any] = {
     "disk full": lambda: OSError(28, "No space left on device"),
@@ -48,9 +43,6 @@ ERRORS: dict[str, Any] = {
     "timeout": lambda: TimeoutError("timed out"),
 }
 """What a function may raise, by name; ``hang`` and ``half`` are the other two ways."""
-
-
-_STARTING = threading.Lock()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -80,26 +72,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def start(plan: Plan) -> BaseProcess:
-    """A process of its own; the first call starts the server."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.hostile.faulty"])
-    process = context.Process(target=_run, args=(msgspec.json.encode(plan),))
-    with _STARTING:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = types.ModuleType("__main__")  # which every process would import anew
-        try:
-            process.start()
-        finally:
-            sys.modules["__main__"] = main
-    return process
+    """A process of its own."""
+    return begin(_run, msgspec.json.encode(plan))
 
 
 def _run(encoded: bytes) -> None:
     plan = msgspec.json.decode(encoded, type=Plan)
-    with open(plan.log, "ab") as log:
-        for number in (1, 2):
-            os.dup2(log.fileno(), number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    write_to(plan.log, plan.log)
     if plan.hang_s is not None:
         stream_app.worker.process.STALL_S, stream_app.worker.logs.LOOK_S = plan.hang_s, 0.5
         for part, policy in supervision.POLICIES.items():
@@ -107,8 +86,7 @@ def _run(encoded: bytes) -> None:
                 supervision.POLICIES[part] = supervision.Policy(policy.again, plan.hang_s)
     if plan.target:
         _Injector(plan).install()
-    sys.argv = ["driftflow", *plan.command]
-    stream_app.cli.main()
+    command(plan.command)
 
 
 class _Injector:

@@ -1,4 +1,4 @@
-"""A worker with a fault in it: ``python -m tests.integration.faulty FAULT TOML``. The product knows nothing of it.
+"""A worker with a fault in it. The product knows nothing of it.
 
 Each fault is a function that replaces something of the worker's before it starts; :data:`FAULTS` has them by name.
 """
@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiokafka
 from aiokafka.errors import KafkaConnectionError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
@@ -43,7 +42,7 @@ Fault = Callable[[], None]
 
 def mark() -> None:
     """Write down when the fault came, once."""
-    path = Path(f"{sys.argv[2]}.fault")
+    path = Path(f"{sys.argv[-1]}.fault")
     if not path.exists():
         path.write_text(str(time.time()))
 
@@ -193,7 +192,7 @@ FAULTS: dict[str, Fault] = {
     "models feed fails": replaced(Modelling, "take_model", fail_later),
     "actions feed fails": replaced(actions_feed.ActionsFeed, "_poll", fail_later),
     "dies between telling and saving": dies_between_telling_and_saving,
-    "models feed loses the broker": seldom(aiokafka.AIOKafkaConsumer, "getmany", KafkaConnectionError("injected"), 2),
+    "models feed loses the broker": seldom(models_feed.ModelsFeed, "_poll", KafkaConnectionError("injected"), 2),
     "status cannot be written": seldom(status.StatusFile, "write", OSError(28, "No space left on device"), 3),
     "status fails": replaced(status.StatusFile, "write", fail, after=2),
     "watchdog fails": replaced(Watchdog, "stalled", fail, after=2),
@@ -214,9 +213,9 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def main() -> None:
+def run(fault: str, toml: str) -> None:
     """Run it as ``driftflow worker`` does."""
-    fault, toml = sys.argv[1:]
+    sys.argv = ["driftflow", fault, toml]
     prepare_process()
     policies = {
         name: supervision.Policy(policy.again, policy.silent_s and HANG_S)
@@ -229,7 +228,3 @@ def main() -> None:
         run_worker(load(toml), checked=False)
     except DriftflowError as error:
         sys.exit(f"driftflow: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,6 +30,7 @@ from stream_app.stages.decisions import DECODER
 from stream_app.stages.partitioning import judge_signals, partition_for, trainer_signals
 from stream_app.trainer.publishing import publish_registry
 from stream_app.worker.status import read_status
+from tests.forked import Forked, driftflow
 
 Signal = tuple[tuple[tuple[str, bytes], ...], bytes]
 """Headers and value."""
@@ -143,7 +142,7 @@ class Stream:
         self.toml = folder / "driftflow.toml"
         self.toml.write_text(_TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after) + extra)
         self.config: Config = load(self.toml)
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Forked] = []
         self.sent = 0
 
     # Set-up --------------------------------------------------------------------------------------------------------
@@ -153,17 +152,14 @@ class Stream:
         shutil.copytree(models / "keys", self.folder / "keys")
         shutil.copytree(models / "models", self.folder / "models")
 
-    def command(self, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a ``driftflow`` command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "stream_app.cli", words[0], "-c", str(self.toml), *words[1:]],
-            capture_output=True,
-            text=True,
-            timeout=150,
-            **options,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
+    def command(self, *words: str) -> str:
+        """What a ``driftflow`` command prints, which ends well."""
+        out, errors = (self.folder / f"{words[0]}.{name}" for name in ("stdout", "stderr"))
+        for path in (out, errors):
+            path.unlink(missing_ok=True)
+        status = driftflow(words[0], "-c", str(self.toml), *words[1:], log=out, errors=errors).wait(150)
+        assert status == 0, out.read_text() + errors.read_text()
+        return out.read_text()
 
     def publish(self) -> None:
         """Put the registry's models on the models topic."""
@@ -185,14 +181,9 @@ class Stream:
 
     # Workers -------------------------------------------------------------------------------------------------------
 
-    def start_worker(self, *words: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *words: str) -> Forked:
         """A worker as a process of its own; its log is in the folder."""
-        with (self.folder / "worker.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(self.toml), *words],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        worker = driftflow("worker", "-c", str(self.toml), *words, log=self.folder / "worker.log")
         self.workers.append(worker)
         return worker
 

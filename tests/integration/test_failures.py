@@ -18,14 +18,13 @@ from schemas.records import Health
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.signals import read_signals
 from tests.brokers import EMBEDDED
+from tests.forked import Forked
 from tests.integration.conftest import MakeStream
-from tests.integration.faulty import HANG_S
+from tests.integration.faulty import HANG_S, run
 from tests.integration.stream import Stream
 
 SLACK_S = 2.0
 """For a machine that is busy."""
-
-Process = subprocess.Popen[bytes]
 
 
 @pytest.fixture
@@ -37,11 +36,9 @@ def stream(make_stream: MakeStream, example: Path) -> Stream:
     return made
 
 
-def start(stream: Stream, fault: str) -> Process:
+def start(stream: Stream, fault: str) -> Forked:
     """A worker with that fault; its log is in the stream's folder."""
-    with (stream.folder / "worker.log").open("ab") as log:
-        words = [sys.executable, "-m", "tests.integration.faulty", fault, str(stream.toml)]
-        worker = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+    worker = Forked(run, fault, str(stream.toml), log=stream.folder / "worker.log")
     stream.workers.append(worker)
     return worker
 
@@ -62,7 +59,7 @@ def score_done(stream: Stream) -> None:
 
 
 ENDS = {
-    "score fails": r"score failed: LookupError: injected at .*agents.py",
+    "score fails": r"score failed: LookupError: injected at .*steps.py",
     "watch fails": r"watch failed: LookupError: injected",
     "judge fails": r"judge failed: LookupError: injected",
     "actions feed fails": r"actions feed failed: LookupError: injected",
@@ -128,7 +125,7 @@ def test_what_is_tried_again_ends_nothing(stream: Stream, fault: str) -> None:
     assert worker.wait(8 + SLACK_S) == 0, stream.log()
 
 
-def stopped(stream: Stream, worker: Process, within_s: float = 8.0) -> float:
+def stopped(stream: Stream, worker: Forked, within_s: float = 8.0) -> float:
     """Send SIGTERM; seconds until the end, which come within the time that is set."""
     began_s = time.monotonic()
     worker.send_signal(signal.SIGTERM)
@@ -219,10 +216,10 @@ def test_a_broker_that_never_answers_ends_a_command_with_a_sentence(
     assert own_broker.pid
     os.kill(own_broker.pid, signal.SIGSTOP)
     called = [sys.executable, "-m", "stream_app.cli", *words, "-c", str(frozen_later.toml)]
-    run = subprocess.run(called, capture_output=True, text=True, timeout=90.0)
-    assert run.returncode == 1, run.stderr
-    assert "Traceback" not in run.stderr
-    assert own_broker.bootstrap in run.stderr[run.stderr.index("driftflow: ") :]
+    done = subprocess.run(called, capture_output=True, text=True, timeout=90.0)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert own_broker.bootstrap in done.stderr[done.stderr.index("driftflow: ") :]
 
 
 @EMBEDDED

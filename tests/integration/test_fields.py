@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.brokers import APACHE, EMBEDDED
+from tests.forked import driftflow
 from tests.integration.conftest import MakeStream
 from tests.integration.stream import Stream
 
@@ -21,16 +20,13 @@ def renamed(stream: Stream, example: Path) -> list[tuple[bytes | None, bytes | N
 
 def ended(stream: Stream, *words: str) -> str:
     """A process that ends by itself, with status 1 and one sentence, which is returned."""
-    run = subprocess.run(
-        [sys.executable, "-m", "stream_app.cli", words[0], "-c", str(stream.toml), *words[1:]],
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert run.returncode == 1, run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
-    assert "waiting for retrain requests" not in run.stdout
-    return " ".join((run.stdout + run.stderr).split())
+    log = stream.folder / "ended.log"
+    log.unlink(missing_ok=True)
+    status, said = driftflow(words[0], "-c", str(stream.toml), *words[1:], log=log).wait(90), log.read_text()
+    assert status == 1, said
+    assert "Traceback" not in said
+    assert "waiting for retrain requests" not in said
+    return " ".join(said.split())
 
 
 @APACHE

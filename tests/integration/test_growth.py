@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from stream_app.config import load
 from stream_app.disk import read_lines
 from stream_app.stages.decisions import DECODER, Joined
 from stream_app.stages.partitioning import judge_signals, score_signals, signals_size, trainer_signals
+from tests.forked import driftflow
 from tests.integration.stream import Signal, Stream
 
 WIDTH, GROWN = 2, 4
@@ -148,7 +147,7 @@ def check_restart(grown: GrowingStream, example: Path) -> None:
 
 
 def check_trainer(grown: GrowingStream) -> None:
-    trainer = subprocess.Popen([sys.executable, "-m", "stream_app.cli", "trainer", "-c", str(grown.toml)])
+    trainer = driftflow("trainer", "-c", str(grown.toml), log=grown.folder / "worker.log")
     try:
         own = trainer_signals(WIDTH)
         grown.wait(lambda: own in writers(grown), "an answer to JUDGE's request")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +17,9 @@ from stream_app.kafka.clients import client_settings
 from stream_app.models.keys.commands import new_key
 from stream_app.stages.decisions import DECODER, actions_of
 from tests.brokers import APACHE, EMBEDDED
+from tests.forked import Forked
 from tests.integration.conftest import MakeStream
+from tests.integration.faulty import run
 from tests.integration.stream import Stream, as_lines
 from tests.integration.test_conservation import records_of
 from tests.integration.test_same_everywhere import score_locally
@@ -29,13 +29,10 @@ TOLD = (0.645, 0.667, 0.7, 0.93, 0.945)
 """Where in the example JUDGE has something to tell: incidents open, go on and end."""
 
 
-def start(stream: Stream) -> subprocess.Popen[bytes]:
+def start(stream: Stream) -> Forked:
     """A worker that is killed each time that JUDGE has told something and no snapshot knows of it."""
-    with (stream.folder / "worker.log").open("ab") as log:
-        words = [sys.executable, "-m", "tests.integration.faulty", DIES, str(stream.toml)]
-        worker = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
-    stream.workers.append(worker)
-    return worker
+    stream.workers.append(Forked(run, DIES, str(stream.toml), log=stream.folder / "worker.log"))
+    return stream.workers[-1]
 
 
 def is_done(stream: Stream) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,38 +30,16 @@ from stream_app.stages.partitioning import trainer_signals
 from stream_app.trainer.ranges import read_ranges
 from stream_app.trainer.requests.looking import look
 from tests.brokers import APACHE, EMBEDDED, ApacheKafka
+from tests.forked import Forked, driftflow
 from tests.integration.conftest import MakeStream
+from tests.integration.faulty_trainer import dying, hanging, slow
 from tests.integration.stream import Stream
 from tests.integration.test_models import retrain_request
 
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Forked]
 
 WIDTH = 4
 DAY_MS = 86_400_000
-
-_DYING = """
-import os, signal, sys
-from stream_app.trainer import trying
-trying.answer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-from stream_app.cli import main
-main()
-"""
-"""The trainer, in whose training the machine's memory is not enough."""
-
-_SLOW = """
-import sys, time
-from stream_app.trainer import trying
-train = trying.answer
-def slowly(config, request, rows, model, key, progress, *rest):
-    print("in training", flush=True)
-    return train(config, request, rows, model, key, lambda p: (time.sleep(0.5), progress(p)), *rest)
-trying.answer = slowly
-from stream_app.cli import main
-main()
-"""
-"""The trainer, with rows that take long."""
-
-_HANGING = _SLOW.replace("return train(", "time.sleep(60) or train(")
 
 
 @pytest.fixture
@@ -77,13 +53,11 @@ def stream(tmp_path: Path, broker: tuple[str, str], unique: Any, example: Path) 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts the trainer of a stream; one that still runs ends with the test."""
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Forked] = []
 
-    def start(stream: Stream, *words: str, script: str = "") -> subprocess.Popen[bytes]:
-        program = ["-c", script] if script else ["-m", "stream_app.cli"]
-        command = [sys.executable, *program, "trainer", "-c", str(stream.toml), *words]
-        with (stream.folder / "worker.log").open("ab") as log:  # what Stream.wait shows where it fails
-            running.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+    def start(stream: Stream, *words: str, before: Callable[[], None] | None = None) -> Forked:
+        log = stream.folder / "worker.log"  # what Stream.wait shows where it fails
+        running.append(driftflow("trainer", "-c", str(stream.toml), *words, log=log, before=before))
         return running[-1]
 
     yield start
@@ -153,7 +127,7 @@ def request_until(stream: Stream, until: str, **fields: Any) -> RetrainRequest:
     return msgspec.structs.replace(retrain_request(stream, newest, until), **fields)
 
 
-def end(trainer: subprocess.Popen[bytes], stream: Stream, within_s: float = 9.5) -> None:
+def end(trainer: Forked, stream: Stream, within_s: float = 9.5) -> None:
     """SIGTERM, and an end in good order within the time that orchestrators allow."""
     trainer.send_signal(signal.SIGTERM)
     assert trainer.wait(within_s) == 0, stream.log()
@@ -262,12 +236,12 @@ def test_a_request_that_kills_the_trainer_is_refused_at_the_third_start(
     asking = Asking(stream)
     deadly, good = request_until(stream, "2013-04-10"), request_until(stream, "2013-04-11")
     before = len(notices(stream))
-    first = start(stream, script=_DYING)
+    first = start(stream, before=dying)
     stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
     asking.ask(deadly, 1)
     asking.ask(good, 2)
     assert first.wait(60) == -signal.SIGKILL
-    assert start(stream, script=_DYING).wait(60) == -signal.SIGKILL
+    assert start(stream, before=dying).wait(60) == -signal.SIGKILL
     trainer = start(stream)
     wait_for(stream, "both answers", before + 2)
     end(trainer, stream)
@@ -298,7 +272,7 @@ def test_a_training_that_is_told_to_stop_is_taken_up_again(
     stream = make_stream()
     stream.produce(stream.rows(example)[:12_000])
     asking, request, before = Asking(stream), request_until(stream, "2013-04-10"), len(notices(stream))
-    trainer = start(stream, script=_SLOW)
+    trainer = start(stream, before=slow)
     stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
     for _ in range(3):  # more often than a request may fail
         asking.ask(request, 1)
@@ -306,7 +280,7 @@ def test_a_training_that_is_told_to_stop_is_taken_up_again(
         end(trainer, stream)
         assert len(notices(stream)) == before
         (stream.folder / "worker.log").write_bytes(b"")
-        trainer = start(stream, script=_SLOW)
+        trainer = start(stream, before=slow)
     wait_for(stream, "the answer", before + 1)
     end(trainer, stream)
     asking.close()
@@ -317,7 +291,7 @@ def test_a_training_that_is_told_to_stop_is_taken_up_again(
 
 @EMBEDDED
 def test_a_first_training_that_is_told_to_stop_ends_in_order(stream: Stream, start: Start) -> None:
-    trainer = start(stream, "--bootstrap-until", "2013-04-01", script=_SLOW)
+    trainer = start(stream, "--bootstrap-until", "2013-04-01", before=slow)
     stream.wait(lambda: "in training" in stream.log(), "the training")
     end(trainer, stream)
     assert notices(stream) == []
@@ -335,7 +309,7 @@ def test_what_does_not_end_is_ended_in_time_and_is_no_try(make_stream: MakeStrea
     asking_done = False
     for signals in (1, 2, 1):
         (stream.folder / "worker.log").write_bytes(b"")
-        trainer = start(stream, script=_HANGING)
+        trainer = start(stream, before=hanging)
         if not asking_done:
             stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
             asking.ask(request, 1)

@@ -5,10 +5,8 @@ its markers, offsets without records, are no lag.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import STDOUT, Popen
 from typing import Any
 
 import msgspec
@@ -24,6 +22,8 @@ from stream_app.kafka.signals import read_signals
 from stream_app.kafka.topics import ensure_topics
 from stream_app.stages.partitioning import partition_for
 from stream_app.trainer.ranges import read_ranges
+from tests.forked import Forked
+from tests.integration.faulty import run
 from tests.integration.stream import Stream
 
 Row = tuple[bytes | None, bytes | None]
@@ -121,9 +121,7 @@ def test_a_transaction_that_stays_open_ends_no_worker(stream: Stream, example: P
     sender.commit(rows[:1_000])
     sender.begin(rows[1_000:1_500])
     stream.produce(rows[1_500:])  # behind it: committed, and held back
-    with (stream.folder / "worker.log").open("ab") as log:
-        command = [sys.executable, "-m", "tests.integration.faulty", "watchdog is impatient", str(stream.toml)]
-        worker = Popen(command, stdout=log, stderr=STDOUT)
+    worker = Forked(run, "watchdog is impatient", str(stream.toml), log=stream.folder / "worker.log")
     stream.workers.append(worker)
     stream.wait(lambda: _open_s(stream) > 17 and stream.status()["lag"] == 0, "the transaction to be open for long")
     assert worker.poll() is None, stream.log()

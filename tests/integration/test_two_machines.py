@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,16 +58,10 @@ def points(*streams: Stream) -> list[Any]:
     return sorted((*key, fields) for key, fields in table.items())
 
 
-def command(stream: Stream, name: str) -> str:
-    """What ``driftflow state NAME`` says."""
-    words = [sys.executable, "-m", "stream_app.cli", "state", name, "-c", str(stream.toml)]
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
-
-
 def check(first: Stream, second: Stream, example: Path, words: str) -> None:
     """Signals and points are those of the file, with the decisions of the run."""
     decisions = first.folder / "decisions.jsonl"
-    decisions.write_text(command(first, "decisions"))
+    decisions.write_text(first.command("state", "decisions"))
     stored, told = points(first, second), first.told()
     assert len(told) == len(set(told)), words
     (first.folder / "driftflow.sqlite").unlink()
@@ -152,6 +144,6 @@ def test_a_second_folder_is_refused_before_anything_is_touched(make_stream: Make
     open_state(first.config)[1].close()
     with pytest.raises(SnapshotError, match=f"is kept in {first.folder}/state on .*would keep it in {second.folder}"):
         open_state(second.config)
-    said = command(second, "claim")
+    said = second.command("state", "claim")
     assert f"is kept in {second.folder}/state on " in said.replace("\n", "")
     open_state(second.config)[1].close()

@@ -1,13 +1,9 @@
-"""A small worker for the contract tests: writes down every row it sees, then acks. Run as a subprocess.
-
-``python -m tests.worker.batch_worker '{"bootstrap": …, "group": …, "topic": …, "out": …}'``
-"""
+"""A small worker for the contract tests, a process of its own: writes down every row it sees, then acks."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import Any
 
 import faust
@@ -127,6 +123,6 @@ def plain_agent(app: faust.App, plan: Plan, out: int) -> None:
                 write(out, "rows", message.partition, message.offset - 499, message.offset, 500, 0)
 
 
-if __name__ == "__main__":
-    chosen = msgspec.json.decode(sys.argv[1], type=Plan)
-    Worker(make_app(chosen), loglevel="INFO").execute_from_commandline()
+def run(plan: Plan) -> None:
+    """In this process, which ends."""
+    Worker(make_app(plan), loglevel="INFO").execute_from_commandline()

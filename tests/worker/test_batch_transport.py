@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import faust
-import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
@@ -27,7 +24,8 @@ from kafka.admin import KafkaAdminClient
 from stream_app.config import KafkaConfig
 from stream_app.worker.batch_transport import install
 from stream_app.worker.isolation import FETCH_BYTES_MAX, FETCH_WAIT_MS
-from tests.worker.batch_worker import Plan
+from tests.forked import Forked
+from tests.worker.batch_worker import Plan, run
 
 Names = Callable[[str], str]
 PARTITIONS = 4
@@ -38,7 +36,7 @@ class Bench:
 
     def __init__(self, bootstrap: str, folder: Path, name: str) -> None:
         self.bootstrap, self.folder, self.topic, self.group = bootstrap, folder, name, f"{name}-group"
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: list[Forked] = []
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=128 * 1024)
         self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
         sizes = {name: {"num_partitions": PARTITIONS, "replication_factor": 1}}
@@ -52,16 +50,11 @@ class Bench:
             self.sent += 1
         self._producer.flush()
 
-    def start(self, **plan: Any) -> subprocess.Popen[bytes]:
+    def start(self, **plan: Any) -> Forked:
         """A worker as a process of its own."""
         number = len(self._workers)
         chosen = Plan(self.bootstrap, self.group, self.topic, str(self.folder / f"out-{number}"), **plan)
-        with (self.folder / f"log-{number}").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.batch_worker", msgspec.json.encode(chosen).decode()],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        worker = Forked(run, chosen, log=self.folder / f"log-{number}")
         self._workers.append(worker)
         return worker
 
@@ -100,7 +93,7 @@ class Bench:
         offsets = self.admin.list_group_offsets(self.group).get(self.group, {})
         return {tp.partition: found.offset for tp, found in offsets.items() if found.offset >= 0}
 
-    def stop(self, worker: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+    def stop(self, worker: Forked, how: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal and wait for the end."""
         worker.send_signal(how)
         worker.wait(30)

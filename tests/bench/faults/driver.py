@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.bench.faults.gateway import MODES, Gateway
 from tests.brokers import ApacheKafka
+from tests.forked import Forked
 from tests.integration.stream import Stream
 
 Rows = Sequence[tuple[bytes | None, bytes | None]]
@@ -41,7 +42,7 @@ class Driver:
         self._counts = dict.fromkeys(("kills", "joins", "leaves", "broker_restarts"), 0)
         self._disk = Disk(stream)
         self._drained = False
-        self._names: dict[str, subprocess.Popen[bytes]] = {}
+        self._names: dict[str, Forked] = {}
 
     def run(self, rows: Rows, kills: int) -> None:
         """Hinder while the rows come, then let all come to its end."""

@@ -1,0 +1,32 @@
+"""What makes a trainer's training fail in a process of its own: each function puts one fault into it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from stream_app.trainer import trying
+
+
+def dying() -> None:
+    """The machine's memory is not enough for a training."""
+    trying.answer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,misc,return-value]
+
+
+def slow(before_s: float = 0.0) -> None:
+    """The rows take long."""
+    train: Any = trying.answer
+
+    def slowly(config: Any, request: Any, rows: Any, model: Any, key: Any, progress: Any, *rest: Any) -> Any:
+        print("in training", flush=True)
+        time.sleep(before_s)
+        return train(config, request, rows, model, key, lambda p: (time.sleep(0.5), progress(p)), *rest)
+
+    trying.answer = slowly
+
+
+def hanging() -> None:
+    """It does not come back for a minute."""
+    slow(before_s=60.0)
