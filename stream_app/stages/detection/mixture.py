@@ -156,9 +156,11 @@ class Mixture:
             yield part
             return
         for a in range(0, len(part.rows), size):
-            of = slice(a, a + size)
-            columns = part.known[of], part.slices[of], part.rows[of]
-            yield Part(part.layout, part.start_ms[of], part.reference, *columns)
+            yield part.take(slice(a, a + size))
+
+    def release(self) -> None:
+        """Forget the panes that were taken in, which may be large: nothing more is asked of them."""
+        self._parts, self._sums = ((), ()), {}
 
     def add_group(self, number: int, reference: Reference, sums: GroupSums, end_ms: int) -> None:
         """Take the sums over many slices of one model in, as the evidence of a slice of its own in the pane that was

@@ -65,6 +65,9 @@ class PaneStatistic:
                 self._take(part, *part.spans[pane])
             yield bool(self._followed) or any(left > 0 for left in self._left.values())
 
+    def release(self) -> None:
+        """See :class:`~stream_app.stages.watch.judging.RuleState`."""
+
     def group_sums(self) -> list[GroupSums | None]:
         """See :class:`~stream_app.stages.watch.judging.RuleState`: none."""
         return []

@@ -190,6 +190,8 @@ class FinalPanes:
         slices = self._slices()
         for k, pane in enumerate(waiting):
             self._go_on(k, pane, runs, slices)
+        for rule in (rule for run in runs for rule in run.rules):
+            rule.state.release()
 
     def _run(self, slicing: str, waiting: list[_Final]) -> _Run | None:
         """Panes of a slicing, entered into its windows, and its rules on their way; None where it has no slices."""

@@ -43,6 +43,9 @@ class RuleState(Protocol):
         :meth:`Mixture.update`.
         """
 
+    def release(self) -> None:
+        """Nothing more is asked of the panes that were taken in."""
+
     def group_sums(self) -> list[GroupSums | None]:
         """Sums over the ordinary slices of each model's part; see :meth:`Mixture.group_sums`."""
 

@@ -14,7 +14,7 @@ from flowlib.table import Floats
 from stream_app.config import RuleConfig
 from stream_app.config.registries import DETECTOR_KINDS
 from stream_app.stages.detection.causes import Found
-from stream_app.stages.detection.detectors import DETECTORS, Part
+from stream_app.stages.detection.detectors import DETECTORS, GroupSums, Part
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World, some, with_events
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import STEPS
@@ -419,3 +419,25 @@ def test_a_pane_of_many_slices_is_gone_through_piece_by_piece(monkeypatch: pytes
             take(of, [with_events(part)], [part], 40)
         states.append(pack([of.to_state(), of.statistics()]))
     assert states[0] == states[1]
+
+
+def test_sums_over_many_slices_are_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of a pane are, whichever panes are gone through with it."""
+    world, rng = World(slices=40, rate=6.0, seed=8), np.random.default_rng(1)
+    alone = [with_events(part) for part in world.parts(3, 0)]
+    alone[1] = some(alone[1], np.arange(5))
+    chosen, sums = np.flatnonzero(rng.random(len(alone[0].rows)) < 0.7), []
+    for piece in (1 << 20, 7):
+        monkeypatch.setattr("stream_app.stages.detection.detectors.base.PIECE", piece)
+        sums.append(parts_of(alone[0].sums(chosen)))
+    assert sums[0] == sums[1]
+    names = ("start_ms", "known", "slices", "rows")
+    columns = {name: np.concatenate([getattr(part, name) for part in alone]) for name in names}
+    edges = [0, *np.cumsum([len(part.rows) for part in alone]).tolist()]
+    together = replace(alone[0], **columns, edges=edges, standing={})
+    of_panes = [parts_of(one) for one in together.sums_of_panes() if one]
+    assert of_panes == [parts_of(one) for part in alone for one in part.sums_of_panes() if one]
+
+
+def parts_of(sums: GroupSums) -> list[list[float]]:
+    return [sums.events.tolist(), sums.deviations.tolist(), sums.unknown.tolist()]

@@ -63,6 +63,10 @@ class Said:
     words: str
 
 
+PIECE = 2_048
+"""Rows that are worked out at a time where there are very many."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSums:
     """Sums over slices of one model, each against its own normal; what evidence of them all together is made of.
@@ -152,13 +156,33 @@ class Part:
         """``(p, c)`` squares of what the references of the slices do not know of their sums, in events."""
         return np.asarray((self.deviations[0] * self.reference.standard_error[self.known]) ** 2)
 
+    def take(self, rows: Ints | slice) -> Part:
+        """Some rows, of one pane."""
+        columns = self.known[rows], self.slices[rows], self.rows[rows]
+        return Part(self.layout, self.start_ms[rows], self.reference, *columns)
+
     def sums(self, chosen: Ints) -> GroupSums:
-        """Sums over some rows, of one pane."""
-        n, deviation = self.deviations
-        return GroupSums(n[chosen].sum(axis=0), deviation[chosen].sum(axis=0), self.unknown[chosen].sum(axis=0))
+        """Sums over some rows, at least one, of one pane; of very many a piece at a time, to the same result."""
+        if len(self.rows) <= PIECE:
+            n, deviation = self.deviations
+            return GroupSums(n[chosen].sum(axis=0), deviation[chosen].sum(axis=0), self.unknown[chosen].sum(axis=0))
+        total: list[Floats] = []
+        for first in range(0, len(chosen), PIECE):
+            piece = self.take(chosen[first : first + PIECE])
+            values = (*piece.deviations, piece.unknown)
+            # Rows are added one after the other, so what was added before may stand above them.
+            before = total or [np.zeros((0, one.shape[1])) for one in values]
+            pairs = zip(before, values, strict=True)
+            total = [np.concatenate([above, below]).sum(axis=0, keepdims=True) for above, below in pairs]
+        return GroupSums(*(one[0] for one in total))
 
     def sums_of_panes(self) -> list[GroupSums | None]:
         """Sums over all rows of each pane; None where it has none."""
+        if max((b - a for a, b in self.spans), default=0) > PIECE:  # how a pane is summed is its own affair
+            return [
+                self.sums(np.arange(a, b)) if b - a > PIECE else self.take(slice(a, b)).sums_of_panes()[0]
+                for a, b in self.spans
+            ]
         sizes = np.array([b - a for a, b in self.spans])
         first = np.array([a for a, _ in self.spans])[sizes > 0]
         if not len(first):
