@@ -89,5 +89,6 @@ def _samples(line: bytes) -> Iterator[str]:
     """Of the first activations the time is 0, which a VictoriaMetrics takes for now: theirs is left out."""
     found = msgspec.json.decode(line)
     series = msgspec.json.encode(found["metric"], order="sorted").decode()
+    is_activation = found["metric"]["__name__"].startswith("activations_")
     for at, value in zip(found["timestamps"], found["values"], strict=True):
-        yield f"{series} {'' if series.startswith('{"__name__":"activations_') else at} {value!r}"
+        yield f"{series} {'' if is_activation else at} {value!r}"

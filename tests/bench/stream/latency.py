@@ -93,7 +93,7 @@ def _produce(world: World, rate: float) -> tuple[dict[int, float], int, float]:
             if now >= next_strange:
                 sent[i], next_strange = time.time(), now + EVERY_S
                 body = msgspec.json.encode(msgspec.json.decode(body) | dict.fromkeys(world.features, STRANGE))
-            producer.produce(world.topic, body, partition=0)
+            world.hand_over(producer, body)
             i += 1
         producer.poll(0)
         time.sleep(TICK_S)

@@ -205,13 +205,16 @@ class World:
     def _fill(self) -> None:
         producer = self.producer()
         for i, body in enumerate(self.bodies()):
-            partition = i * self.partitions // self.events
-            while True:
-                try:
-                    producer.produce(self.topic, body, partition=partition)
-                    break
-                except BufferError:
-                    producer.poll(0.05)
+            self.hand_over(producer, body, i * self.partitions // self.events)
             if i % 1000 == 0:
                 producer.poll(0)
         producer.flush()
+
+    def hand_over(self, producer: Any, body: bytes, partition: int = 0) -> None:
+        """Give the producer a body once it has room."""
+        while True:
+            try:
+                producer.produce(self.topic, body, partition=partition)
+                return
+            except BufferError:
+                producer.poll(0.05)
