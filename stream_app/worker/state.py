@@ -29,7 +29,7 @@ class StateStore(Protocol):
         ...
 
     def put_head(self, name: str, head: Head) -> None:
-        """Let a head count, durably once :meth:`settle` has returned; bases that it does not name may go from then on."""
+        """Let a head count, durably once :meth:`settle` has returned; bases that it does not name may go then."""
         ...
 
     def settle(self) -> None:
