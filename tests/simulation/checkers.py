@@ -171,7 +171,7 @@ def losses(world: World, _: Reference) -> Found:
     records = [one for one in world.broker.all_of(world.config.topics.signals) if _is_of_logs(one)]
     said = [take_in("signals", world.config.stream, one.value, one.headers) for one in records]
     incidents = {(one.detector, one.summary.split(":")[0]) for one in said if isinstance(one, Incident)}
-    for tp, *_ in world.lost:
+    for tp in sorted({tp for tp, _, _ in world.lost}):
         if ("retention", f"{tp.topic}/{tp.partition}") not in incidents:
             yield f"no incident tells that {tp.topic}/{tp.partition} has lost something: {incidents}"
     if any(detector == "made_anew" for detector, _ in incidents) != (world.scenario.interlude == "made_anew"):

@@ -18,7 +18,10 @@ from stream_app.kafka.types import TopicPartition
 from stream_app.models.signing import signature_fault
 from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Outgoing, Outputs, Point, Points
-from stream_app.worker.outbox import Outbox
+from stream_app.worker.agents import Worker
+from stream_app.worker.files import FileStore
+from stream_app.worker.outbox import GAPS, Outbox
+from stream_app.worker.partitions import Partitions
 from stream_app.worker.told import Told
 from tests.worker.making import KEY, in_a_loop
 
@@ -215,3 +218,42 @@ async def test_what_another_worker_has_taken_over_is_not_acked(rig: Rig, source:
     (await rig.process(source._replace(partition=1))).set_result(acknowledged("s.signals"))
     await rig.outbox.checkpoint()
     assert rig.done == ["saved e/0", "saved e/1", "acked"]
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("gap", [gap.replace(" ", "-") for gap in GAPS])
+@in_a_loop
+async def test_a_crash_in_each_gap_leaves_what_was_durable_by_then(
+    gap: str, worker: Worker, store: FileStore, spool: Spool, config: Config, source: TopicPartition
+) -> None:
+    gap, gaps = gap.replace("-", " "), list[str]()
+
+    def at(name: str) -> None:
+        gaps.append(name)
+        if name == gap:
+            raise Crash
+
+    rig = Rig(config, spool)
+    outbox = Outbox(rig._send, config.topics, spool, worker._partitions, KEY, Told(config), at)
+    worker.pipeline.score_states[0].next_offset = 7
+    event: Any = SimpleNamespace(ack=lambda: rig.done.append("acked"))
+    await outbox.put(Outputs([Outgoing("signals", 1, b"k", b"v", ())], Points([POINT])), source, event)
+    rig.pending[0].set_result(acknowledged(config.topics.signals))
+    with pytest.raises(Crash):
+        await outbox.checkpoint()
+    done = GAPS.index(gap)
+    assert gaps == [*GAPS[: done + 1]], "each is reached, in this order"
+    assert len(spool.read(9)) == (done >= GAPS.index("spooled"))
+    folder = config.path(config.state.dir)
+    assert len(list(folder.glob("source-0.*.base"))) == (done >= GAPS.index("base kept"))
+    assert len(list(folder.glob("source-0.head"))) == (done >= GAPS.index("saved"))
+    assert rig.done == (["acked"] if gap == "acked" else [])
+    reopened = Partitions(config, store, worker.pipeline)
+    worker.pipeline.close_score(0)
+    reopened.open(source)
+    assert reopened.next_offset(source) == (7 if done >= GAPS.index("saved") else None), (
+        "a base alone counts for nothing"
+    )
