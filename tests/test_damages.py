@@ -16,6 +16,7 @@ import pytest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.shape import recorded_width
+from stream_app.worker.files import FileStore
 from tests.damages import (
     COMMANDS,
     WITHOUT_BROKER,
@@ -308,7 +309,7 @@ def test_a_worker_ends_where_its_own_files_are_damaged(
     async def connect(_: object) -> None:
         raise DriftflowError("nobody is there")
 
-    monkeypatch.setattr("stream_app.worker.process.prepare", with_shape)
+    monkeypatch.setattr("stream_app.worker.process.open_state", with_shape)
     monkeypatch.setattr("stream_app.worker.process._Run.until_the_end", connect)
     (folder / "state").mkdir(exist_ok=True)
     shutil.copy(folder / "decisions.jsonl", folder / "state")
@@ -319,7 +320,7 @@ def test_a_worker_ends_where_its_own_files_are_damaged(
     assert content(path) == before
 
 
-def with_shape(config: Config) -> Config:
-    """What is looked at before topics are made."""
+def with_shape(config: Config) -> tuple[Config, FileStore]:
+    """What is looked at beside the broker."""
     recorded_width(config)
-    return config
+    return config, FileStore(config)

@@ -94,7 +94,14 @@ def _home(config: Config, moved: bool = False) -> Housed:
     with writing(path):
         folder.mkdir(parents=True, exist_ok=True)
         create_durably(path, uuid.uuid4().hex.encode())
-        return Housed(config.kafka.group, path.read_text(), f"{folder.resolve()} on {socket.gethostname()}", moved)
+        name = path.read_bytes()
+    try:
+        known = uuid.UUID(name.decode()).hex
+    except ValueError:
+        raise SnapshotError(
+            f"{path} holds no id: restore it from a backup, or remove it and run `driftflow state claim`"
+        ) from None
+    return Housed(config.kafka.group, known, f"{folder.resolve()} on {socket.gethostname()}", moved)
 
 
 def _check_home(config: Config, bridge: Bridge, journal: Journal) -> None:

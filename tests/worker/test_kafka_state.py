@@ -17,7 +17,7 @@ from stream_app.stages.decisions import Activated
 from stream_app.worker import kafka_state
 from stream_app.worker.bridge import Bridge
 from stream_app.worker.heads import Head, Mark, Saved, digest
-from stream_app.worker.journal import Journal
+from stream_app.worker.journal import Housed, Journal
 from stream_app.worker.kafka_state import KafkaStore
 from stream_app.worker.opening import claim_state, open_state
 from tests.worker.making import make_config
@@ -200,16 +200,23 @@ def test_a_group_keeps_its_state_in_one_place(rig: Rig) -> None:
     open_state(other)[1].close()
     with pytest.raises(SnapshotError, match="give all workers of a group one folder"):
         open_state(files)
+    (Path(other.root) / "state" / "folder.id").write_bytes(b"\xff")
+    with pytest.raises(SnapshotError, match=r"folder\.id holds no id"):
+        open_state(other)
     moved = msgspec.structs.replace(files, kafka=msgspec.structs.replace(files.kafka, group="another"))
     open_state(moved)[1].close()
 
 
 def test_of_two_first_workers_at_once_one_is_refused(rig: Rig) -> None:
     """Both have read the topic when neither has written to it."""
-    files = [rig.config_of(machine, store="files") for machine in ("a", "b")]
-    open_state(files[0])[1].close()
-    bridge, journal = Bridge("t", 30.0), Journal(files[1])
-    bridge.run(journal.start())
-    assert journal.homes[files[1].kafka.group].where.startswith(str(Path(files[0].root).resolve()))
-    bridge.run(journal.stop())
+    open_state(rig.config_of("a"))[1].close()
+    bridge, journals = Bridge("t", 30.0), [Journal(rig.config) for _ in range(2)]
+    for journal in journals:
+        bridge.run(journal.start())
+    for name, journal in zip("ab", journals, strict=True):
+        bridge.run(journal.append(Housed("other-group", name, name)))
+    for journal in journals:
+        bridge.run(journal.read())
+        assert journal.homes["other-group"].id == "a"
+        bridge.run(journal.stop())
     bridge.close()
