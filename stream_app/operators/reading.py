@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from schemas.incidents import Incident, StrangeEvents
 from schemas.intake import TYPES, header_map, take_in
+from schemas.records import Health
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import newest, oldest
@@ -16,7 +17,7 @@ from stream_app.kafka.signals import read_signals
 
 T = TypeVar("T")
 
-_KINDS = {name.encode() for name, kind in TYPES.items() if issubclass(kind, (Incident, StrangeEvents))}
+_KINDS = {name.encode() for name, kind in TYPES.items() if issubclass(kind, (Incident, StrangeEvents, Health))}
 _LISTED_MAX = 10
 
 
@@ -28,12 +29,14 @@ class Told:
         incidents: the last message of each incident, by id.
         opened: the first one of each that is still there.
         strange: messages about single events, by id, in order.
+        failing: what processes say that fails now, by part.
         newest_ms: end of the last pane that a message is about; 0 where there is none.
     """
 
     incidents: dict[str, Incident] = field(default_factory=dict)
     opened: dict[str, Incident] = field(default_factory=dict)
     strange: dict[str, StrangeEvents] = field(default_factory=dict)
+    failing: dict[str, Health] = field(default_factory=dict)
     newest_ms: int = 0
 
 
@@ -52,6 +55,10 @@ def read_told(config: Config) -> Told:
             incidents.append(record)
         elif isinstance(record, StrangeEvents):
             told.strange[record.id] = record
+        elif isinstance(record, Health) and record.state == "failing":
+            told.failing[record.part] = record
+        elif isinstance(record, Health):
+            told.failing.pop(record.part, None)
     told.incidents, told.opened = newest(incidents), oldest(incidents)
     ends = [*(one.pane_end_ms for one in incidents), *(one.pane_end_ms for one in told.strange.values())]
     told.newest_ms = max(ends, default=0)

@@ -10,16 +10,17 @@ from rich.text import Text
 
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
-from stream_app.incident_lines import is_over, is_silenced, open_first, short, show, story
+from stream_app.incident_lines import bounded, is_over, is_silenced, open_first, short, show, story
 from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
 from stream_app.operators.acting import INCIDENTS, silence_words, words_of
 from stream_app.operators.detail import detail
 from stream_app.operators.reading import chosen, read_told
+from stream_app.terminal import utc
 
 
 def show_incidents(config: Config, out: Console, everything: bool = False, as_json: bool = False) -> None:
-    """Print the incidents, open ones first, the severest of these first.
+    """Print the incidents, open ones first, the severest of these first, and what processes say that fails.
 
     Args:
         config: the stream.
@@ -45,6 +46,9 @@ def show_incidents(config: Config, out: Console, everything: bool = False, as_js
         words = [f"{_are(past)} over"] if past else []
         words += [f"{_are(silenced)} open and silenced"] if silenced else []
         out.print(Text(f"{' and '.join(words)}: --all shows them", "dim"))
+    for name, health in sorted(told.failing.items()):
+        line = Text.assemble(("failing ", "bold red"), f"  since {utc(health.since_ms)}  ", (bounded(name), "bold"))
+        show(out, line.append(f": {bounded(health.says)} ({bounded(health.source)})"))
 
 
 def _are(n: int) -> str:

@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 
 from schemas.codecs import Envelope, encode_event
 from schemas.incidents import Action, Example, Finding, Incident, Mark, StrangeEvents
-from schemas.records import Blame
+from schemas.records import Blame, Health
 from stream_app.cli import main
 from stream_app.config import Config, load
 from stream_app.kafka.actions import action_message, read_actions, send_action
@@ -70,12 +70,13 @@ def key(say: Say) -> str:
     return say("keys", "new", "operator")
 
 
-def tell(config: Config, records: Iterable[Incident | StrangeEvents]) -> None:
-    """Put messages on the signals topic, as JUDGE does."""
+def tell(config: Config, records: Iterable[Incident | StrangeEvents | Health]) -> None:
+    """Put messages on the signals topic, as JUDGE and processes do."""
     producer = KafkaProducer(bootstrap_servers=config.kafka.bootstrap, acks="all")
     for number, record in enumerate(records):
         of_stream = msgspec.structs.replace(record, stream=config.stream)
-        sent = encode_event(Envelope(of_stream, f"{number}", "/x", record.pane_end_ms))
+        time_ms = record.since_ms if isinstance(record, Health) else record.pane_end_ms
+        sent = encode_event(Envelope(of_stream, f"{number}", "/x", time_ms))
         producer.send(config.topics.signals, value=sent.value, headers=list(sent.headers), partition=0).get(30)
     producer.close()
 
@@ -102,6 +103,20 @@ def last(config: Config, *names: str) -> dict[str, Any]:
     """Fields of the last action."""
     newest = actions(config)[-1]
     return {name: getattr(newest, name) for name in names}
+
+
+@EMBEDDED
+def test_what_a_process_says_that_fails_is_listed_until_it_works_again(config: Config, say: Say) -> None:
+    health = Health(
+        stream="s", source="worker a-1", part="drainer", state="failing", says="the server is away", since_ms=0
+    )
+    gone = msgspec.structs.replace(health, part="offsets", says="no topic e on the broker any more")
+    tell(config, [health, gone, msgspec.structs.replace(health, state="ok", says="", since_ms=9)])
+    lines = say("incidents").splitlines()
+    assert lines[0] == "No incident is open."
+    assert lines[1].split("  ", 2)[2].strip() == "offsets: no topic e on the broker any more (worker a-1)"
+    assert lines[1].startswith("failing   since 1970-01-01")
+    assert len(lines) == 2
 
 
 @pytest.mark.usefixtures("told", "key")
