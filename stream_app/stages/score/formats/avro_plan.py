@@ -86,7 +86,8 @@ class Plan:
         """What the reader's schema has in the place of a field; null is missing anyway."""
         if value is None:
             return lambda run, rows, place: place
-        if 0 < number <= self._d and isinstance(value, int | float) and not isinstance(value, bool):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= EXACT
+        if 0 < number <= self._d and is_number:
             return _with(lambda run, rows: run.take_number(number - 1, rows, float(value)))
         if number > self._d and isinstance(value, str):
             return _with(lambda run, rows: run.take_text(number - 1 - self._d, rows, run.alike(rows, value)))
@@ -147,7 +148,7 @@ class Plan:
             size, place = run.length(rows, place) if fixed < 0 else (np.full(len(place), fixed), place)
             run.fail(rows, size > 8)
             value = _big_endian(run.word(place), np.minimum(size, 8))
-            run.fail(rows, np.abs(value) > EXACT)
+            run.fail(rows, _beyond(value, EXACT))
             for column in columns:
                 run.take_number(column, rows, value / power)
             return place + size
@@ -209,12 +210,18 @@ def _real(is_double: bool, columns: list[int]) -> Step:
 
 
 def _take_whole(run: Run, column: int, rows: Rows, value: Ints) -> None:
-    run.fail(rows, np.abs(value) > EXACT)
+    run.fail(rows, _beyond(value, EXACT))
     run.take_number(column, rows, value)
 
 
+def _beyond(value: Ints, most: int) -> Bools:
+    """Which numbers are larger, or as far below zero: the smallest int64 has no absolute value."""
+    beyond: Bools = (value > most) | (value < -most)
+    return beyond
+
+
 def _take_seconds(run: Run, rows: Rows, value: Ints) -> None:
-    far: Bools = np.abs(value) > _SECONDS_MAX
+    far = _beyond(value, _SECONDS_MAX)
     run.fail(rows, far)
     run.take_time(rows, np.where(far, 0, value) * 1000)
 
@@ -238,7 +245,7 @@ def _text(texts: list[int]) -> Step:
 def _chosen(kind: Type, texts: list[int]) -> Step:
     """Symbols of an enum, and booleans, which are a byte of 0 or 1."""
     is_enum, names = kind.kind == "enum", list(kind.symbols) if kind.kind == "enum" else ["false", "true"]
-    if not is_enum and kind.kind != "boolean":
+    if not names or (not is_enum and kind.kind != "boolean"):
         raise NoPlan
 
     def read(run: Run, rows: Rows, place: Ints) -> Ints:

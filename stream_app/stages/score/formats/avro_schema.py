@@ -14,6 +14,10 @@ TEXT_MAX = 1_000_000
 """Characters of a schema."""
 _TYPES_MAX = 2_000
 _SCALE_MAX = 300
+_SIZE_MAX = 2**31 - 1
+"""Bytes of a ``fixed``, as in Avro's own libraries."""
+_LEAST_MAX = 2**40
+"""More than any body has: what is beyond it is not counted on."""
 
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 _LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1, "enum": 1}
@@ -82,7 +86,7 @@ def parse_schema(texts: Iterable[str]) -> Type:
             made = parser.type_of(json.loads(text), "")
         except RecursionError:
             raise BadSchema("its types are nested too deeply") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise BadSchema(f"it is no Avro schema ({type(error).__name__}: {str(error)[:200]})") from None
     if made is None:
         raise BadSchema("there is none")
@@ -140,8 +144,8 @@ class _Parser:
             made.symbols = [str(symbol) for symbol in raw["symbols"]]
         elif made.kind == "fixed":
             made.size = int(raw["size"])
-            if made.size < 0:
-                raise ValueError("a negative size")
+            if not 0 <= made.size <= _SIZE_MAX:
+                raise ValueError("a size that nothing has")
         else:
             made.fields = [self._field(one, space) for one in raw["fields"]]
 
@@ -181,5 +185,6 @@ def _least(one: Type) -> float:
     if one.kind == "union":
         return 1 + min((branch.least for branch in one.inner), default=math.inf)
     if one.kind == "record":
-        return sum((part.type.least for part in one.fields), 0)
+        least = sum((part.type.least for part in one.fields), 0)
+        return least if least == math.inf else min(least, _LEAST_MAX)  # records of two each double without an end
     return one.size if one.kind == "fixed" else _LEAST.get(one.kind, 1)

@@ -250,6 +250,38 @@ def test_what_is_no_avro_says_what_it_may_be(tmp_path: Path) -> None:
     assert reject.reason == "schema_registry"
 
 
+LEAST = -(2**63)
+
+
+@pytest.mark.parametrize(
+    ("kind", "time_format"),
+    [
+        ("long", "epoch_ms"),
+        ("long", "epoch_s"),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 19}, "epoch_ms"),
+    ],
+    ids=["milliseconds", "seconds", "decimal"],
+)
+def test_the_smallest_whole_number_is_the_same_to_columns_and_rows(tmp_path: Path, kind: Any, time_format: str) -> None:
+    """It has no absolute value among 64 bits, and a thousand times it would be 0."""
+    of_time = LEAST if time_format == "epoch_s" else 1_700_000_000_000
+    value = b"\x10" + LEAST.to_bytes(8, "big", signed=True) if kind != "long" else zigzag(LEAST)
+    stream = config("avro", tmp_path, record(("at", "long"), ("TEMP", kind)), time_format=time_format)
+    assert read_by_columns(stream, zigzag(of_time) + value) == [False]
+    events, rejects = decode(stream, zigzag(of_time) + value)
+    assert (len(events), [reject.reason for reject in rejects]) == (
+        (0, ["bad_time"]) if time_format == "epoch_s" else (1, [])
+    )
+
+
+def test_an_enum_without_symbols_has_no_value(tmp_path: Path) -> None:
+    kind = {"type": "enum", "name": "E", "symbols": []}
+    schema = record(("at", "long"), ("TEMP", "double"), ("id", kind))
+    raw = of_avro(record(("at", "long"), ("TEMP", "double")), {"at": T0, "TEMP": 1.0}) + zigzag(0)
+    _, (reject,) = decode(config("avro", tmp_path, schema), raw)
+    assert (reject.reason, "symbol of an enum 0 of 0" in reject.detail) == ("not_avro", True)
+
+
 def varints(seed: int) -> list[int]:
     rng = np.random.default_rng(seed)
     return [int(rng.integers(-(2**63), 2**63 - 1)) >> int(rng.integers(0, 63)) for _ in range(500)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -50,16 +51,37 @@ def test_least_widths() -> None:
         (record(("x", record(("y", "int"), name="Event"))), "two types 'Event'"),
         ({"type": "record", "name": "R"}, "is no Avro schema"),
         ({"type": "fixed", "name": "F", "size": -1}, "is no Avro schema"),
+        ({"type": "fixed", "name": "F", "size": 2**31}, "is no Avro schema"),
+        ({"type": "fixed", "name": "F", "size": math.inf}, "is no Avro schema"),
         (["null", ["null", "int"]], "a union within a union"),
         (3, "is no Avro schema"),
         (record(*((f"f{i}", "int") for i in range(3_000))), "more than 2,000 types"),
         ({"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 10**9}, "a scale of 1000000000"),
     ],
-    ids=["endless", "empty union", "unknown", "twice", "no fields", "size", "union", "number", "many", "scale"],
+    ids=[
+        "endless",
+        "empty union",
+        "unknown",
+        "twice",
+        "no fields",
+        "size",
+        "large",
+        "infinite",
+        "union",
+        "number",
+        "many",
+        "scale",
+    ],
 )
 def test_schemas_of_no_use(schema: Any, says: str) -> None:
     with pytest.raises(BadSchema, match=says):
         parsed(schema)
+
+
+def test_records_of_two_each_have_no_size_beyond_all_numbers() -> None:
+    chain = [record(("a", "int"), name="R0")]
+    chain += [record(("a", f"R{i - 1}"), ("b", f"R{i - 1}"), name=f"R{i}") for i in range(1, 1_200)]
+    assert 2**30 < parsed(*chain).least < math.inf
 
 
 def test_texts_of_no_use() -> None:
