@@ -109,7 +109,8 @@ def _without_faults(stream: Stream, rows: Any, expected: str, store: str) -> Lin
     file.write_bytes(b"\n".join(value for _, value in rows if value is not None) + b"\n")
     decisions = stream.folder / "decisions.jsonl"
     if store == "kafka":
-        decisions.write_bytes(stream.command("state", "decisions").encode())
+        words = [sys.executable, "-m", "stream_app.cli", "state", "decisions", "-c", str(stream.toml)]
+        decisions.write_bytes(subprocess.run(words, check=True, capture_output=True, timeout=PATIENCE_S).stdout)
     else:
         decisions.write_bytes(stream.decisions().read_bytes())
     toml = stream.toml.read_text()
