@@ -221,7 +221,9 @@ class _Desk:
         if self._enters(name, at):
             return self._take(name, start)
         table.newcomers.add(name, start)
-        table.crowds.setdefault(start, Crowd()).add(name, table.values)
+        if start not in table.crowds:
+            table.crowds[start] = Crowd()
+        table.crowds[start].add(name, table.values)
         return False
 
     def _take(self, name: str, start: int) -> bool:

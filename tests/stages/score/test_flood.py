@@ -73,3 +73,28 @@ def test_known_slices_are_whole_in_every_pane_and_the_marker_tells_of_the_rest(m
         n = len(strangers)
         assert told == ([(n, n, "station")] if n else [])
         assert seen.get((start, OTHER), 0) == n
+
+
+def test_names_without_end_leave_as_much_behind_as_some(model: Density) -> None:
+    """Every event is a slice of its own: what is remembered does not grow, nor does a pane, and all are counted."""
+    cfg = config(windows={"max_slices": 40, "newcomer_panes": 2})
+    made, n, followed = pipeline(cfg, [model]), 6_000, 2_000
+    values = [event(i * PANE // 300, i, station=f"order {i}") for i in range(3 * n)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("stream_app.stages.score.admission.FOLLOWED_MIN", followed)
+        sizes, blocks = list[int](), dict[tuple[int, str], int]()
+        for first in range(0, 3 * n, n):
+            for a, b in cut(n, [600]):
+                seen, _ = counts(made.score(raw(0, values[first + a : first + b], first + a)).messages)
+                blocks |= seen
+            sizes.append(len(made.snapshot_score(0)))
+    table = made.score_states[0].places.tables[0]
+    assert len(table.places) <= 40
+    assert len(table.newcomers) <= followed
+    assert sizes[2] < 1.1 * sizes[1]
+    by_pane: dict[int, int] = {}
+    for (start, _), count in blocks.items():
+        by_pane[start] = by_pane.get(start, 0) + count
+    assert set(list(by_pane.values())[1:]) == {300}, "every event is counted in its pane"
+    assert max(sum(one == start for one, _ in blocks) for start in by_pane) <= 41
+    assert sum(count for (_, name), count in blocks.items() if name == OTHER) > 0.95 * sum(by_pane.values())
