@@ -109,15 +109,16 @@ class Newcomers:
         known = self._names.get(name)
         if known is None:
             floor = self._make_room() if len(self._names) >= self._most else 0
-            known = self._names[name] = Newcomer(floor, floor)
-            self._oldest_ms = min(self._oldest_ms, pane_ms)
+            known = self._names[name] = Newcomer(floor + 1, floor, 1, pane_ms)
+            if pane_ms < self._oldest_ms:
+                self._oldest_ms = pane_ms
         else:
             self._take_out(name, known.count)
-        known.count += 1
-        if pane_ms > known.last_ms:
-            known.panes, known.last_ms = known.panes + 1, pane_ms
-            if known.panes >= self._lasting:
-                self.lasted.add(name)
+            known.count += 1
+            if pane_ms > known.last_ms:
+                known.panes, known.last_ms = known.panes + 1, pane_ms
+        if known.panes >= self._lasting:
+            self.lasted.add(name)
         self._put_in(name, known.count)
 
     def remove(self, name: str) -> None:
@@ -138,14 +139,19 @@ class Newcomers:
     def _make_room(self) -> int:
         """Let one go; how often it has come, or less."""
         least = self._least
-        name = next(iter(self._by_count[least]))
-        self._take_out(name, least)
+        same = self._by_count[least]
+        name, _ = same.popitem(last=False)
+        if not same:
+            del self._by_count[least]
         del self._names[name]
         self.lasted.discard(name)
         return least
 
     def _put_in(self, name: str, count: int) -> None:
-        self._by_count.setdefault(count, OrderedDict())[name] = None
+        same = self._by_count.get(count)
+        if same is None:
+            same = self._by_count[count] = OrderedDict()
+        same[name] = None
         if self._least not in self._by_count or count < self._least:
             self._least = count  # what was taken out of the least comes back one above it
 
