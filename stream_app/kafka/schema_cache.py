@@ -15,7 +15,7 @@ import msgspec
 
 from stream_app.config import Config
 from stream_app.disk import write_durably, writing
-from stream_app.stages.score.formats.schemas import Schemas
+from stream_app.stages.score.formats.schemas import KEPT_MAX, Schemas
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,19 @@ class SchemaCache:
         found = _load(self._folder / "unknown.json", _Unanswered)
         asked = found.asked if found is not None and found.registry == self._url else {}
         self._asked = {int(one): asked_s for one, asked_s in asked.items() if one.isdecimal()}
+        self._put_off: dict[int, None] = {}
 
     def expire(self, schemas: Schemas) -> None:
-        """Let ids be asked for again that the registry did not know a while ago."""
-        for schema_id in [one for one, asked_s in self._asked.items() if self._now_s() - asked_s > UNKNOWN_S]:
+        """Let ids be asked for again that the registry did not know a while ago; there is room then for those that were
+        not asked for.
+        """
+        due = [one for one, asked_s in self._asked.items() if self._now_s() - asked_s > UNKNOWN_S]
+        for schema_id in due:
             del self._asked[schema_id]
+        for schema_id in [*due, *self._put_off] if due else ():
             schemas.forget(schema_id)
+        if due:
+            self._put_off.clear()
 
     def kept(self, schemas: Schemas, missing: Iterable[int]) -> list[int]:
         """Enter what is known here of some ids; returns the others, which have to be asked for."""
@@ -74,10 +81,16 @@ class SchemaCache:
             elif schema_id in self._asked:
                 schemas.refuse(schema_id, not_known(self._url))
             elif len(self._asked) >= _UNKNOWN_MAX:
-                schemas.refuse(schema_id, f"was not asked for: too many ids before it are unknown to {self._url}")
+                self._put_it_off(schemas, schema_id)
             else:
                 left.append(schema_id)
         return left
+
+    def _put_it_off(self, schemas: Schemas, schema_id: int) -> None:
+        schemas.refuse(schema_id, f"was not asked for: too many ids before it are unknown to {self._url}")
+        self._put_off[schema_id] = None
+        if len(self._put_off) > KEPT_MAX:  # what is older is forgotten there too
+            del self._put_off[next(iter(self._put_off))]
 
     def enter(self, schemas: Schemas, schema_id: int, found: Found) -> None:
         """Enter an answer, and keep it.

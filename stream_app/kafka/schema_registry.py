@@ -7,6 +7,7 @@ id is unknown is an answer.
 from __future__ import annotations
 
 import base64
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 _ANSWER_MAX = 2 * TEXT_MAX
 _REFERENCES_MAX = 100
+_TOKEN = re.compile(r"[!-~]+")
 _NOT_FOUND = frozenset({40401, 40402, 40403})
 _REMEDIES = {
     401: "the user or the token is wrong or missing: see schema_registry.username and its secrets",
@@ -111,6 +113,7 @@ class Registry:
         if self._pending is not None and not self._pending.done():
             raise RegistryError(f"{self.url}: an earlier question still hangs")
         future = Future[T]()
+        future.set_running_or_notify_cancel()  # who waits no longer must not take it for one that has ended
         self._pending = future
         threading.Thread(target=_run, args=(call, future), name="schema registry", daemon=True).start()
         return future
@@ -192,6 +195,8 @@ def _headers(config: Config) -> Mapping[str, str]:
         login = base64.b64encode(f"{section.username}:{password}".encode()).decode()
         headers["Authorization"] = f"Basic {login}"
     elif token:
+        if not _TOKEN.fullmatch(token):  # the client's own error would tell it
+            raise DriftflowError("the token of [schema_registry] holds a blank, a line break or a letter that none has")
         headers["Authorization"] = f"Bearer {token}"
     return headers
 

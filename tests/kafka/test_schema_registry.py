@@ -84,12 +84,17 @@ def test_ids_made_up_are_not_asked_for_without_end(
     fake: FakeRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema_cache, "_UNKNOWN_MAX", 3)
-    config = stream(fake, tmp_path)
-    registry, schemas = Registry(config), Schemas(config)
-    registry.supply(schemas, [framed(n, BODY) for n in range(100, 103)])
-    _, rejects = decode(config, registry, framed(200, BODY), framed(7, BODY))
+    now_s, config = [1_000.0], stream(fake, tmp_path)
+    registry, decoder = Registry(config), Decoder(config)
+    registry.cache = schema_cache.SchemaCache(config, lambda: now_s[0])
+    registry.supply(decoder.schemas, [framed(n, BODY) for n in range(100, 103)])
+    good = RawBatch("e", 0, np.arange(1), [framed(7, BODY)])
+    registry.supply(decoder.schemas, [framed(200, BODY), *good.values])
     assert len(fake.asked) == 3
-    assert "too many ids before it are unknown" in rejects[0].detail
+    assert "too many ids before it are unknown" in decoder.decode(good)[1][0].detail
+    now_s[0] += schema_cache.UNKNOWN_S + 1  # who makes them up does not keep a new schema out for good
+    registry.supply(decoder.schemas, good.values)
+    assert len(decoder.decode(good)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,6 +125,19 @@ def test_a_registry_that_hangs_is_given_up_in_time(fake: FakeRegistry, tmp_path:
     assert "AVRO" in registry.check()
 
 
+def test_a_question_that_nobody_waits_for_hangs_all_the_same(fake: FakeRegistry, tmp_path: Path) -> None:
+    """One thread at most: a worker that gives a question up begins no other beside it."""
+    fake.mode = "hang"
+    registry = Registry(stream(fake, tmp_path, timeout="1m"))
+    first = registry.ask(7)
+    assert not first.cancel()
+    with pytest.raises(RegistryError, match="an earlier question still hangs"):
+        registry.ask(7)
+    fake.released.set()
+    assert len(first.result(60)) == 1
+    assert len(registry.wait(registry.ask(7))) == 1
+
+
 def test_one_that_is_away_is_named(tmp_path: Path) -> None:
     with registry_runs() as gone:
         pass
@@ -140,6 +158,10 @@ def test_users_and_tokens(fake: FakeRegistry, tmp_path: Path, monkeypatch: pytes
     assert "AVRO" in Registry(with_token).check()
     with pytest.raises(DriftflowError, match=r"a secret of \[schema_registry\] cannot be read"):
         Registry(stream(fake, tmp_path, token_file="missing"))
+    (tmp_path / "two").write_text("abc\nsecret")
+    with pytest.raises(DriftflowError, match="holds a blank, a line break") as caught:
+        Registry(stream(fake, tmp_path, token_file="two"))
+    assert "secret" not in str(caught.value)
     with pytest.raises(DriftflowError, match="holds no certificate"):
         Registry(stream(fake, tmp_path, cafile="token"))
 
