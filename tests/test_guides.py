@@ -11,7 +11,7 @@ import pytest
 from stream_app.stages.detection.detectors.checks import check_detector
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "flowlib/FINDINGS.md")
+GUIDES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "flowlib/FINDINGS.md", "stream_app/worker/GUARANTEE.md")
 TOPS = ("stream_app", "flowlib", "schemas", "tests", "infra")
 
 
