@@ -94,14 +94,15 @@ def first_key(data: bytes, at: int, end: int) -> bytes:
     """
     length, at = _varint(data, at, end)
     end = _skip(at, length, end) if length >= 0 else -1
-    for _ in ("attributes", "time", "offset"):
+    at = _skip(at, 1, end)
+    for _ in ("time", "offset"):
         _, at = _varint(data, at, end)
     size, at = _varint(data, at, end)
     return data[at : _skip(at, size, end)]
 
 
 def _records(data: bytes, head: list[int]) -> Iterator[Record]:
-    at, end, _, _, base, _, attributes, _, base_time, max_time, count = head
+    at, end, _, _, base, after, attributes, _, base_time, max_time, count = head
     if not 0 <= at <= end <= len(data):
         raise ValueError("its bounds are not within the bytes")
     if count > (end - at) // _RECORD_MIN:
@@ -112,8 +113,8 @@ def _records(data: bytes, head: list[int]) -> Iterator[Record]:
         except (ValueError, IndexError):
             raise ValueError("a record in it does not fit its length") from None
         offset = base + offset_delta
-        if not 0 <= offset <= _OFFSET_MAX:
-            raise ValueError("a record in it has no offset")
+        if not base <= offset < after:  # it would move the position on over records of others
+            raise ValueError("a record in it has an offset outside of it")
         time = max_time if attributes & _APPEND_TIME else base_time + time_delta
         if not -_INT64 <= time < _INT64:
             raise ValueError("a record in it has no time")
@@ -125,7 +126,7 @@ def _records(data: bytes, head: list[int]) -> Iterator[Record]:
 def _record(data: bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
     length, at = _varint(data, at, end)
     end = _skip(at, length, end) if length >= 0 else -1
-    _, at = _varint(data, at, end)
+    at = _skip(at, 1, end)  # attributes: none are in use
     time_delta, at = _varint(data, at, end)
     offset_delta, at = _varint(data, at, end)
     size, at = _varint(data, at, end)

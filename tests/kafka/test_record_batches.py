@@ -181,6 +181,23 @@ def test_a_bomb_is_not_unpacked(codec_number: int) -> None:
     assert [list(block.bodies) for block in found] == [[b""]]
 
 
+@pytest.mark.parametrize("delta", [-1, 2, 1 << 40, (1 << 62) - 1])
+def test_an_offset_outside_of_its_batch_passes_over_no_record_of_others(delta: int, form: Any) -> None:
+    lying = Batch(2, [Record(0, b"b"), Record(delta, b"b")], last_delta=1).packed()
+    fetch = Fetch.of(TP, GOOD + lying + Batch(4, [Record(0, b"c")]).packed(), 0)
+    found = [row for block in blocks(fetch) for row in block]
+    assert [(row.offset, row.value) for row in found] == [(0, b"a"), (1, None), (2, b""), (4, b"c")]
+    assert fetch is not None
+    assert (fetch.next, fetch.unread) == (5, [(2, 4, "a record in it has an offset outside of it")])
+
+
+def test_attributes_of_a_record_are_one_byte_whatever_it_is(form: Any) -> None:
+    packed = bytearray(Record(0, b"a").packed())
+    packed[1] = 0xFF
+    (block,) = blocks(Fetch.of(TP, Batch(0, [Record(0, b"")], payload=bytes(packed)).packed(), 0))
+    assert list(block.bodies) == [b"a"]
+
+
 def test_snappy_as_one_block_is_read(form: Any) -> None:
     records = b"".join(Record(n, b"b" * 100).packed() for n in range(5))
     packed = codec.snappy_encode(records, xerial_compatible=False)

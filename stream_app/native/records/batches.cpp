@@ -82,7 +82,7 @@ bool read(Cursor& batch, Record& record) {
     if (!batch.ok || length < 0 || length > batch.left()) return false;
     Cursor in(batch.at(), batch.at() + length);
     batch.skip(length);
-    in.varint();  // attributes: none are in use
+    in.skip(1);  // attributes: none are in use
     record.time_delta = in.varint();
     record.offset_delta = in.varint();
     in.skip(in.varint());  // key
@@ -142,8 +142,10 @@ Unpacked unpack(Bytes bytes, const std::int64_t* heads, std::int64_t n, std::int
             Record record;
             if (!read(batch, record)) return {0, 0, "a record in it does not fit its length"};
             std::int64_t offset, time = head[kMaxTime];
-            if (__builtin_add_overflow(head[kBase], record.offset_delta, &offset) || offset < 0 || offset > kOffsetMax)
-                return {0, 0, "a record in it has no offset"};
+            // One beyond the batch would move the position on over records of others.
+            if (__builtin_add_overflow(head[kBase], record.offset_delta, &offset) || offset < head[kBase] ||
+                offset >= head[kNext])
+                return {0, 0, "a record in it has an offset outside of it"};
             if (!appended && __builtin_add_overflow(head[kBaseTime], record.time_delta, &time))
                 return {0, 0, "a record in it has no time"};
             if (offset < next) continue;
