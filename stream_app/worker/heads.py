@@ -58,6 +58,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         base: SHA-256 of the base, in hexadecimal digits.
         size: bytes of the base.
         next_offset: of the base: input below it is in it.
+        decided: of the base: so many decisions have had their effect in it.
         topic_id: of the topic that the offsets are of; "" of a broker that gives none.
         placed: the offset was set, as of a topic that was made anew, so that it counts even where it is 0.
         mark: how far the rest has come.
@@ -67,6 +68,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     base: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     size: Offset
     next_offset: Offset
+    decided: Offset = 0
     topic_id: str = ""
     placed: bool = False
     mark: Mark = NOTHING_DONE

@@ -218,7 +218,9 @@ class Partitions:
             at("base kept")
             kept.budget.spend(len(base), self._now())
             self._count(tp, len(base))
-            head = Head(base=digest(base), size=len(base), next_offset=state.next_offset)
+            # One that is replayed still has to leave out what comes of decisions that had their effect before.
+            decided = kept.head.decided if kept.replays and kept.head else mark.decided
+            head = Head(base=digest(base), size=len(base), next_offset=state.next_offset, decided=decided)
         elif kept.replays or of.settled(tp.partition):
             assert kept.head is not None
             head = kept.head
@@ -326,5 +328,5 @@ def _kept_of(saved: Saved | None, now_s: float) -> _Kept:
         return _Kept(opened_s=now_s)
     head = saved.head
     budget = Budget(owed=head.size, size=head.size, since_s=now_s)
-    replays = head.mark.done > head.next_offset
+    replays = head.mark.done > head.next_offset or head.mark.decided > head.decided
     return _Kept(head.mark, head, head.topic_id, replays, head.placed, head.losses, now_s, budget)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from flowlib.density import Density
+from schemas.codecs import encode_partials
 from schemas.incidents import Action
+from schemas.records import PaneClosed
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.batches import PartialMessage
@@ -303,3 +305,25 @@ def test_what_is_behind_a_head_is_read_again_from_the_beginning_of_the_log_too(
     after = Life(config, model, source, clock)
     assert after.partitions.replays_until(source) == 20
     assert after.partitions.next_offset(source) == 0
+
+
+def test_what_came_of_a_decision_is_not_sent_again_where_no_message_came_after_it(
+    config: Config, model: Density, partials: TopicPartition, clock: Iterator[float]
+) -> None:
+    """The base is from before the decision, at the same offset as the head behind it."""
+    closed = PaneClosed(stream="s", partition=0, pane_start_ms=0, pane_end_ms=streams.PANE, offset_end=9)
+    marker = encode_partials([closed])[0]
+    FileStore(config).record(Activated(0, 0, model.model_id))
+    life = Life(config, model, partials, clock)
+    life.send(life.steps.watch(partials, [PartialMessage(0, marker.value, marker.headers)], True))
+    life.save()
+    decision = life.pipeline.decide_pass_over(0, 1)
+    assert decision is not None
+    life.store.record(decision)
+    life.send(life.pipeline.apply(decision))
+    life.save()
+    assert life.out
+    after = Life(config, model, partials, clock)
+    assert after.partitions.replays(partials)
+    assert [out for _, out in after.steps.catch_up()] == [Outputs()]
+    assert after.pipeline.watch_states[0].final_ms == streams.PANE
