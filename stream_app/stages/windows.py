@@ -21,6 +21,7 @@ from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.summary import COLUMNS, MODEL_FREE, WIDTH, summary
 
 BUCKETS_MIN, BUCKETS_MAX = 7, 28
+_FEW = 256
 _EMPTY, _NEVER = -1, -(2**62)
 
 
@@ -125,8 +126,12 @@ class Ring:
         part: Any = slice(0, m) if m and slices[0] == 0 and slices[-1] == m - 1 and _ascends(slices) else slices
         totals, total, newest = list[Ints](), np.zeros((m, WIDTH), dtype=np.int64), now + 1
         for oldest in (now + 1 - span // self.bucket_ms for span in spans_ms):
-            for place in np.flatnonzero((self.bucket >= oldest) & (self.bucket < newest)).tolist():
-                total += self.rows(place, part)
+            places = np.flatnonzero((self.bucket >= oldest) & (self.bucket < newest))
+            if m <= _FEW:
+                total += self.rows(places[:, None], slices).sum(axis=0)
+            else:  # all of them at once would not stay in the cache
+                for place in places.tolist():
+                    total += self.rows(place, part)
             newest = min(newest, oldest)
             totals.append(total[None].copy())
         return totals
