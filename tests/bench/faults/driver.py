@@ -80,7 +80,7 @@ class Driver:
             self._node.stop(hard=bool(self._chance.getrandbits(1)))
             self._node.start()
             self._counts["broker_restarts"] += 1
-        elif number % 20 == 13:
+        elif number % 20 == 11:
             self._disk.fill(self._stream)
             self._come_back()
 

@@ -62,7 +62,7 @@ def stop(running: list[Worker]) -> None:
 
 
 def _watch(world: World, running: list[Worker]) -> Took:
-    until, first, last = time.monotonic() + PATIENCE_S, None, (0, 0.0, 0.0)
+    until, first, last, rss = time.monotonic() + PATIENCE_S, None, (0, 0.0, 0.0), 0.0
     while last[0] < world.events:
         if any(worker.poll() is not None for worker in running) or time.monotonic() > until:
             raise RuntimeError(f"stood at {last[0]} of {world.events} events: {_end_of(world.folder / 'worker.log')}")
@@ -70,11 +70,12 @@ def _watch(world: World, running: list[Worker]) -> Took:
         if received > last[0]:
             last = (received, sum(_cpu_s(worker.pid) for worker in running), time.perf_counter())
             if first is None and received >= world.events * WARM:
-                first = last
+                first, rss = last, sum(rss_mib(worker.pid, peak=False) for worker in running)
         time.sleep(POLL_S)
     assert first is not None
-    rss = max(rss_mib(worker.pid) for worker in running)
-    return Took(last[0] - first[0], last[1] - first[1], last[2] - first[2], rss)
+    grown = sum(rss_mib(worker.pid, peak=False) for worker in running) - rss
+    most = max(rss_mib(worker.pid) for worker in running)
+    return Took(last[0] - first[0], last[1] - first[1], last[2] - first[2], most, grown)
 
 
 def _received(world: World) -> int:

@@ -45,6 +45,8 @@ class Took(msgspec.Struct):
     cpu_s: float
     wall_s: float
     rss_mib: float
+    grown_mib: float = 0.0
+    """How much more memory it has at the end than at the beginning."""
 
 
 class Meter:
@@ -67,10 +69,12 @@ class Meter:
             os._exit(0)
 
 
-def rss_mib(pid: int | str = "self") -> float:
-    """The most memory that a process has had, MiB (``ru_maxrss`` would count that of the process that started it)."""
+def rss_mib(pid: int | str = "self", peak: bool = True) -> float:
+    """The most memory that a process has had, or what it has, MiB (``ru_maxrss`` would count that of the process that
+    started it).
+    """
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in status if line.startswith("VmHWM" if peak else "VmRSS")).split()[1]) / 1024
 
 
 def flow_of(d: int) -> Flow:

@@ -1,7 +1,7 @@
 """``make bench-stream``: events a second and processor time an event of driftflow and its peers, in one JSON file.
 
     {"rows": [{"path", "format", "d", "slices", "partitions", "workers", "events_per_s", "cpu_us_per_event", "rss_mib",
-               "spread"}], "ratios": {…}, "stages": {…},
+               "grown_mib", "spread"}], "ratios": {…}, "stages": {…},
      "latency": [{"share", "events_per_s", "signals", "unread", "p50_ms", "p99_ms"}]}
 
 Every path is a process that reads the same topic on one Apache Kafka from its beginning. The paths of a case take
@@ -157,6 +157,7 @@ def _row(case: Case, path: str, workers: int, took: list[Took]) -> dict[str, Any
         "events_per_s": round(statistics.median(one.events / one.wall_s for one in took)),
         "cpu_us_per_event": round(statistics.median(cpu), 3),
         "rss_mib": round(statistics.median(one.rss_mib for one in took)),
+        "grown_mib": round(statistics.median(one.grown_mib for one in took)),
         "spread": round(max(cpu) / min(cpu), 2),
     }
 

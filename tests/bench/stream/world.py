@@ -188,11 +188,11 @@ class World:
     def _json(self) -> Iterator[bytes]:
         values, devices = self._draws()
         tails = [msgspec.json.encode(dict(zip(self.features, row, strict=True)))[1:] for row in values]
-        began = START.strftime("%Y-%m-%dT%H:")
-        assert self.events <= 3_600_000, "an hour of events"
+        began = START.strftime("%Y-%m-%dT")
+        assert self.events <= 86_400_000, "a day of events"
         for i, device in enumerate(devices):
             second, millisecond = divmod(i, 1000)
-            time = f"{began}{second // 60:02d}:{second % 60:02d}.{millisecond:03d}Z"
+            time = f"{began}{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}.{millisecond:03d}Z"
             yield b'{"time":"%s","slice":"device-%06d",%s' % (time.encode(), device, tails[i % POOL])
 
     def producer(self) -> Any:
