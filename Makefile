@@ -8,6 +8,7 @@
 # make bench-incidents DATA=../shared/data OUT=incidents.json   how many messages reach people, and the promise
 # make bench-stream OUT=stream.json   events a second beside agents and loops written by hand, on Apache Kafka (KAFKA_HOME)
 # make bench-faults OUT=faults.json   workers, broker, sink and disk fail at random: what is lost or doubled (KAFKA_HOME)
+# make soak SEEDS=100000   the stages and workers in a simulation with seeded faults; stops at the first seed that fails
 # make check  types, lint, import rule, published schemas
 
 SHELL := /bin/bash
@@ -23,7 +24,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults soak check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -55,6 +56,9 @@ bench-faults: .make/dev
 
 bench-incidents: .make/dev
 	$(BIN)/python -m tests.bench.incidents --data $(DATA) --out $(OUT) $(ARGS)
+
+soak: .make/dev
+	$(BIN)/python -m tests.simulation.soak --seeds $(or $(SEEDS),10000) $(ARGS)
 
 check: .make/dev
 	$(BIN)/ruff check .

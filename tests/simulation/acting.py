@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schemas.incidents import Action
+from schemas.intake import header_map
 from stream_app.kafka.actions import action_message
 from stream_app.kafka.types import TopicPartition
 from stream_app.models.signing import sign
-from tests.simulation.cast import cast
+from stream_app.stages.partitioning import judge_signals
+from tests.simulation.cast import WIDTH, cast
 from tests.simulation.scenario import EFFECTS
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Acting:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._judged = TopicPartition(world.config.topics.signals, judge_signals(WIDTH))
         self._does: dict[str, Callable[[random.Random], None]] = {
             "kill": self._kill,
             "kill_between_effects": self._kill_between_effects,
@@ -126,7 +129,10 @@ class Acting:
     def _speak(self, chance: random.Random) -> None:
         world, topic = self._world, self._world.config.topics.actions
         name = f"action-{len(world.actions)}"
-        action = Action(id=name, stream=world.config.stream, verb="mark", by="somebody", at_ms=chance.randrange(5_000))
+        told = [header_map(record.headers)["ce_subject"] for record in world.broker.logs[self._judged].records]
+        verb, incident = chance.choice([("mark", b""), *((verb, told[-1]) for verb in ("accept", "ack") if told)])
+        fields = {"at_ms": chance.randrange(5_000), "incident_id": incident.decode()}
+        action = Action(id=name, stream=world.config.stream, verb=verb, by="somebody", **fields)  # type: ignore[arg-type]
         for _ in range(chance.randint(1, 2)):  # a retry may bring it twice
             world.send(topic, sign(action_message(action), cast().operator))
         world.actions.append(name)

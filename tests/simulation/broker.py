@@ -18,7 +18,11 @@ from stream_app.kafka.types import TopicPartition
 
 
 class Record(NamedTuple):
-    """A record as a client fetches it."""
+    """A record as a client fetches it; its timestamp is how many the broker had taken before it.
+
+    Attributes:
+        producer: who has sent it; "" where that is no worker.
+    """
 
     topic: str
     partition: int
@@ -28,6 +32,7 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
     timestamp: int = 0
     timestamp_type: int = 0
+    producer: str = ""
 
 
 @dataclass
@@ -56,6 +61,7 @@ class Broker:
 
     Attributes:
         committed: the group's offsets.
+        taken: records of all topics so far.
         former: logs of topics that were deleted, by partition, oldest first.
     """
 
@@ -64,6 +70,7 @@ class Broker:
         self.topic_ids = {name: str(uuid.UUID(int=number + 1)) for number, name in enumerate(sizes)}
         self.committed: dict[TopicPartition, int] = {}
         self.former: dict[TopicPartition, list[PartitionLog]] = defaultdict(list)
+        self.taken = 0
         self._waiting: list[Any] = []
 
     def partitions(self, topic: str) -> list[TopicPartition]:
@@ -76,10 +83,12 @@ class Broker:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]] = (),
         key: bytes | None = None,
+        producer: str = "",
     ) -> Record:
         """Add a record, and wake up who waits for one."""
         log = self.logs[tp]
-        record = Record(*tp, log.end, key, value, tuple(headers))
+        record = Record(*tp, log.end, key, value, tuple(headers), self.taken, producer=producer)
+        self.taken += 1
         log.records.append(record)
         waiting, self._waiting = self._waiting, []
         for event in waiting:

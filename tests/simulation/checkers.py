@@ -144,11 +144,44 @@ def points(world: World, expected: Reference) -> Found:
 
 
 def told_once(world: World, _: Reference) -> Found:
-    """People are told everything once; a worker that was paused and goes on may have said it a second time."""
+    """People are told everything once; a worker that was given up and goes on may say it a second time."""
     place = TopicPartition(world.config.topics.signals, judge_signals(WIDTH))
     ids = Counter(_id(record.headers) for record in world.broker.logs[place].records)
-    if "pause" not in world.scenario.kinds and any(number > 1 for number in ids.values()):
+    if not world.group.expelled and any(number > 1 for number in ids.values()):
         yield f"{ids}"
+
+
+def sent_once(world: World, expected: Reference) -> Found:
+    """What a head knows to have been sent is not sent again; but one who was given up may do so, and a client."""
+    if world.group.expelled or "sent_twice" in world.scenario.kinds:
+        return
+    for (role, partition), by_sender in expected.messages.items():
+        tp = TopicPartition(getattr(world.config.topics, role), partition)
+        before: dict[tuple[Any, ...], list[Record]] = {}
+        for record in world.broker.logs[tp].records:
+            said = record.value, unsigned(record.headers)
+            sent = before.setdefault(said, [])
+            if sent and _is_known(world, sent, record, _sender(role, by_sender, said, partition)):
+                yield f"{tp.topic}/{tp.partition}@{record.offset} was sent before, and a head knew of it"
+            sent.append(record)
+
+
+def _is_known(world: World, sent: list[Record], again: Record, name: str) -> bool:
+    """Whether one who has sent a message has kept a head after that, and before it came again."""
+    return any(
+        of == name and by == record.producer and record.timestamp < at <= again.timestamp
+        for of, by, at in world.heads
+        for record in sent
+    )
+
+
+def _sender(role: str, by_sender: dict[int, list[Outgoing]], said: tuple[Any, ...], partition: int) -> str:
+    """Whose head is about a message; "" where nobody should have sent it."""
+    stage = {"partials": "source", "evidence": "watch", "dead_letters": "source"}.get(role, "source")
+    if role == "signals" and partition == judge_signals(WIDTH):
+        stage = "judge"
+    found = [sender for sender, sent in by_sender.items() if said in {(one.value, one.headers) for one in sent}]
+    return f"{stage}-{found[0]}" if found else ""
 
 
 def decisions(world: World, _: Reference) -> Found:
@@ -161,24 +194,18 @@ def decisions(world: World, _: Reference) -> Found:
 
 
 def losses(world: World, _: Reference) -> Found:
-    """What retention has deleted unread is said, with its offsets; and so is that a topic was made anew."""
-    for tp, first, end in world.lost:
-        if not any(
-            f"deleted the offsets {first:,} to {end:,}" in text and f"{tp.topic}/{tp.partition}" in text
-            for text in world.said
-        ):
-            yield f"nobody says that {tp.topic}/{tp.partition} has lost {first} to {end}: {world.said}"
+    """What retention has deleted unread is said, with its offsets, and so is that a topic was made anew: as incidents."""
     records = [one for one in world.broker.all_of(world.config.topics.signals) if _is_of_logs(one)]
-    said = [take_in("signals", world.config.stream, one.value, one.headers) for one in records]
-    incidents = {(one.detector, one.summary.split(":")[0]) for one in said if isinstance(one, Incident)}
-    for tp in sorted({tp for tp, _, _ in world.lost}):
-        if ("retention", f"{tp.topic}/{tp.partition}") not in incidents:
-            yield f"no incident tells that {tp.topic}/{tp.partition} has lost something: {incidents}"
-    if any(detector == "made_anew" for detector, _ in incidents) != (world.scenario.interlude == "made_anew"):
-        yield f"an incident tells that the topic was made anew, or does not: {incidents}"
-    anew = [text for text in world.said if "made again" in text]
-    if bool(anew) != (world.scenario.interlude == "made_anew"):
-        yield f"the topic was made anew, or not: {world.said}"
+    signals = [take_in("signals", world.config.stream, one.value, one.headers) for one in records]
+    incidents = [one for one in signals if isinstance(one, Incident)]
+    said = [*world.said, *(one.summary for one in incidents)]
+    for tp, first, end in world.lost:
+        if not any(f"deleted the offsets {first:,} to {end:,}" in text for text in said):
+            yield f"nobody says that {tp.topic}/{tp.partition} has lost {first} to {end}: {said}"
+        if not any(one.detector == "retention" for one in incidents):
+            yield f"no incident tells that {tp.topic}/{tp.partition} has lost something: {said}"
+    if any(one.detector == "made_anew" for one in incidents) != (world.scenario.interlude == "made_anew"):
+        yield f"an incident tells that the topic was made anew, or does not: {said}"
 
 
 def bounds(world: World, _: Reference) -> Found:
@@ -201,6 +228,7 @@ CHECKERS: list[Callable[[World, Reference], Found]] = [
     closed_panes,
     points,
     told_once,
+    sent_once,
     decisions,
     losses,
     bounds,

@@ -78,7 +78,7 @@ def _partition(
         if chance.random() < traits.future:
             time_ms += chance.randint(25_000, 60_000)
         x, y, v = (None if np.isnan(value) else float(value) for value in numeric[i])
-        if traits.drift and i > rows // 3 and x is not None:
+        if traits.drift and i > rows // 2 and x is not None:
             x += 5.0
         out.append(streams.event(time_ms, number, x=x, y=y, v=v, c=categories[i, 0], station=stations[i]))
         if chance.random() < traits.twice:

@@ -17,12 +17,17 @@ HEARTBEAT_S = 0.4
 
 
 class Group:
-    """Hands out the partitions anew whenever a member joins, leaves or is not heard of any more."""
+    """Hands out the partitions anew whenever a member joins, leaves or is not heard of any more.
+
+    Attributes:
+        expelled: how many members were given up that are alive: they may go on for a while.
+    """
 
     def __init__(self, world: World, topics: list[str]) -> None:
         self._world, self.topics = world, topics
         self._members: list[Machine] = []
         self._generation = 0
+        self.expelled = 0
         self._changed = asyncio.Event()
 
     def join(self, machine: Machine) -> None:
@@ -60,7 +65,7 @@ class Group:
             now_s = self._world.loop.time()
             for machine in list(self._members):
                 if now_s - machine.heard_s > SESSION_S:
-                    self.leave(machine)
+                    self._expel(machine)
 
     async def _hand_out(self) -> None:
         members = list(self._members)
@@ -81,4 +86,8 @@ class Group:
             await asyncio.wait(tasks.values(), timeout=SESSION_S)
         for machine, task in tasks.items():
             if not task.done() or not machine.alive:
-                self.leave(machine)
+                self._expel(machine)
+
+    def _expel(self, machine: Machine) -> None:
+        self.expelled += machine.alive
+        self.leave(machine)

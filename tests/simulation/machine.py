@@ -20,6 +20,7 @@ from stream_app.sinks.delivery import Delivery
 from stream_app.stages.outputs import Block, Point, Points
 from stream_app.worker.agents import Worker
 from stream_app.worker.files import FileStore
+from stream_app.worker.heads import Head
 from stream_app.worker.progress import Progress
 from stream_app.worker.supervision import Parts
 from tests.simulation.consumer import SimConsumer
@@ -85,7 +86,7 @@ class Machine:
     async def run(self) -> None:
         """Start the worker, and join the group."""
         try:
-            store = FileStore(self.world.config)
+            store = SimStore(self)
             self.worker = Worker(self.world.config, store, MachineSpool(self), SimParts(self))  # type: ignore[arg-type]
         except Exception as error:
             self.end(f"it cannot start: {described(error)}")
@@ -142,6 +143,10 @@ class Machine:
         """How far it is with the partitions that it has."""
         return self.worker.progress() if self.begun else {}
 
+    def pending(self) -> int:
+        """Partitions with work that is not durable yet."""
+        return self.worker.status().pending if self.begun else 0
+
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
@@ -177,6 +182,19 @@ class Machine:
     def left_s(self) -> float:
         """Until it has to end."""
         return 0.0 if self.stopping else math.inf
+
+
+class SimStore(FileStore):
+    """The real store; when a head is kept is written down."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.world.config)
+        self._world, self._machine = machine.world, machine.name
+
+    def put_head(self, name: str, head: Head) -> None:
+        """All that came of a partition's input so far is known to have been sent."""
+        super().put_head(name, head)
+        self._world.heads.append((name, self._machine, self._world.broker.taken))
 
 
 class SimParts(Parts):
@@ -228,7 +246,7 @@ class SimApp:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._producer = SimProducer(machine)
+        self.producer = SimProducer(machine)
         self._agents: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {}
         self._tasks: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._timers: list[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = []
@@ -239,7 +257,7 @@ class SimApp:
     @property
     def most_pending(self) -> int:
         """Messages that waited for the broker at one time."""
-        return self._producer.most
+        return self.producer.most
 
     def agent(self, topic: str, name: str) -> Callable[[Any], Any]:
         """Declare the agent of a topic."""
@@ -260,7 +278,7 @@ class SimApp:
 
     async def maybe_start_producer(self) -> SimProducer:
         """It is always there."""
-        return self._producer
+        return self.producer
 
     def start(self) -> None:
         """Run all that was declared."""

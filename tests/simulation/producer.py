@@ -79,5 +79,6 @@ class SimProducer:
 
     def _append(self, message: _Message) -> Taken:
         self._machine.effect("produce")
-        record = self._world.broker.append(message.tp, message.value, message.headers, message.key)
+        sent = message.tp, message.value, message.headers, message.key
+        record = self._world.broker.append(*sent, self._machine.name)
         return Taken(*message.tp, record.offset)

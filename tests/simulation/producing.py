@@ -62,11 +62,11 @@ class Producing:
         left = sum(map(len, rows))
         while left:
             partition = world.chance.choice([p for p in range(SOURCES) if at[p] < len(rows[p])])
-            some = rows[partition][at[partition] : at[partition] + world.chance.randint(1, 8)]
+            some = rows[partition][at[partition] : at[partition] + world.chance.randint(1, 14)]
             self._append(partition, some)
             at[partition] += len(some)
             left -= len(some)
-            await asyncio.sleep(world.chance.uniform(0.0, LENGTH_S / 10))
+            await asyncio.sleep(world.chance.uniform(0.0, LENGTH_S / 7))
 
     def _append(self, partition: int, rows: list[Body]) -> None:
         for body in rows:

@@ -12,7 +12,7 @@ from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Outgoing, Outputs, Points
 from stream_app.stages.pipeline import Pipeline
-from tests.simulation.cast import SOURCES, WIDTH, cast
+from tests.simulation.cast import MODELS, SOURCES, WIDTH, cast
 from tests.simulation.producing import Segment
 from tests.stages.streams import partials_of
 
@@ -50,6 +50,8 @@ def reference(config: Config, decisions: list[Decision], segments: list[list[Seg
     made = Reference(pipeline)
     for partition in range(SOURCES):
         pipeline.open_score(partition)
+        if first := pipeline.decide_activation(partition, MODELS[0]):  # none was written down
+            pipeline.apply(first)
         for segment in segments[partition]:
             if segment.anew:
                 pipeline.score_states[partition].next_offset = 0

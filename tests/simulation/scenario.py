@@ -76,7 +76,7 @@ def draw(seed: int, only: set[str] | None = None) -> Scenario:
     kinds = {kind for kind in KINDS if chance.random() < 0.18} if only is None else set(only)
     if {"retention", "made_anew"} <= kinds:
         kinds.discard(chance.choice(["made_anew", "retention"]))
-    rows, span_ms = chance.randint(20, 34), chance.randint(4_000, 7_000)
+    rows, span_ms = chance.randint(14, 24), chance.randint(3_000, 5_500)
     made = Scenario(
         seed,
         kinds,
@@ -106,5 +106,5 @@ def _traits(chance: random.Random) -> Traits:
         future=some(0.08),
         twice=some(0.15),
         jitter_ms=chance.choice([20.0, 150.0, 600.0]),
-        drift=chance.random() < 0.7,
+        drift=chance.random() < 0.5,
     )

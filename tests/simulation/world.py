@@ -37,7 +37,7 @@ from tests.simulation.scenario import BEGIN_S, LENGTH_S, Scenario
 from tests.simulation.virtual import CURRENT, VirtualLoop
 from tests.simulation.watching import Watching
 
-QUIET_S = 2.5
+QUIET_S = 2.0
 """So long nothing may happen until all counts as done: longer than anybody waits for an idle partition."""
 PATIENCE_S = 60.0
 """How long it may take until all is done, once nothing goes wrong any more."""
@@ -89,6 +89,8 @@ class World:
         said: what workers have said of logs.
         junk: places of what was put between the stages and is nothing of theirs.
         trouble: what was found to be wrong while it ran, and by which checker.
+        heads: name of each head that was kept, by whom, and how many records the broker had by then.
+        lost: what retention has deleted before it was read.
         segments: by source partition, what was there to be scored.
         decisions: in the end.
     """
@@ -118,6 +120,7 @@ class World:
         self.actions: list[str] = []
         self.trouble: list[tuple[str, str]] = []
         self.segments: list[list[Segment]] = [[] for _ in range(SOURCES)]
+        self.heads: list[tuple[str, str, int]] = []
         self.lost: list[tuple[TopicPartition, int, int]] = []
         self.decisions: list[Decision] = []
         self.statuses: dict[str, tuple[float, Any]] = {}
@@ -261,7 +264,10 @@ class World:
             if (settled.get(tp) or 0) < end
         ]
         waits = [f"{len(self.spool)} points wait"] if len(self.spool) else []
-        return behind + waits
+        unsaved = [
+            f"{machine.name} has {n} partitions to save" for machine in self.living() if (n := machine.pending())
+        ]
+        return behind + waits + unsaved
 
     def append(self, topic: str, partition: int, value: bytes | None, headers: Any = ()) -> int:
         """Add a message to a topic; its offset."""
