@@ -18,7 +18,7 @@ from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import DEAD_LETTERS
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
-from stream_app.stages.decisions import Acted, actions_of
+from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import SLICE_PANES_MAX, Pipeline
 from stream_app.terminal import Seldom
@@ -89,7 +89,7 @@ class Worker:
         self._steps = Steps(self.pipeline, self._partitions)
         self._outbox = Outbox(self._send, config.topics, spool, self._partitions, request_key(config), Told(config))
         self._decider = Decider(config, store, self.pipeline, self._partitions.replays)
-        self._logs = Logs(config, self._partitions, parts, self._outbox.save_later, self._acts)
+        self._logs = Logs(config, self._partitions, parts, self._outbox.save_later, self._known)
         common = (self._outbox, self._decider, parts, self.ready, self._turn)
         self.modelling = Modelling(config, self.pipeline, *common)
         self.judging = Judging(config, self.pipeline, self._partitions, self._steps, *common, self.meter)
@@ -225,7 +225,6 @@ class Worker:
             progress = self.progress()
             if self._logs.compare(progress, self.written_ends(), time.monotonic()):
                 consumer_of(self.app).seek_anew()
-            await self._tell_losses()
             self._decider.learn()
             self._decider.end_catching_up(progress)
             for partition, out in self._decider.pass_over_idle(progress):
@@ -233,6 +232,7 @@ class Worker:
             await self.judging.judge_waiting()
             for tp, out in self._steps.catch_up():
                 await self._outbox.put(out, tp)
+            await self._tell_losses()
         await self.checkpoint()
         self._log_substitutes()
         self.parts.beat("checkpoint")
@@ -244,8 +244,8 @@ class Worker:
             with self.meter.step("checkpoint"):
                 await self._outbox.checkpoint()
 
-    def _acts(self) -> list[Acted]:
-        return actions_of(self.pipeline.decisions)
+    def _known(self) -> list[Decision]:
+        return self.pipeline.decisions
 
     async def _tell_losses(self) -> None:
         """Send what the logs have lost, before a head says that it is told."""

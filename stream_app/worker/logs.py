@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log, look
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Acted
+from stream_app.stages.decisions import Decision, Joined, actions_of, watched_of
 from stream_app.stages.outputs import Outputs
-from stream_app.terminal import Seldom
+from stream_app.terminal import Seldom, utc
 from stream_app.worker.losses import Loss, incident_id, told
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress
@@ -40,7 +40,7 @@ class Logs:
         partitions: those that are open here; the id of a topic is kept in the head of each.
         parts: the status says for a while what was found.
         save_later: lets the next checkpoint save a partition.
-        acts: what people have said so far.
+        decisions: those that are known.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Logs:
         partitions: Partitions,
         parts: Parts,
         save_later: Callable[[TopicPartition], None],
-        acts: Callable[[], Iterable[Acted]] = tuple,
+        decisions: Callable[[], Sequence[Decision]] = tuple,
     ) -> None:
-        self._save_later, self._acts = save_later, acts
+        self._save_later, self._decisions = save_later, decisions
         topics = config.topics
         self._topics = [TopicPartition(topic, 0) for topic in (topics.events, topics.partials, topics.evidence)]
         self._out: list[Outputs] = []
+        self._watched: int | None = None
+        """Decisions about the first partials partition that were looked at; None where it is not here."""
         self._config, self._partitions, self._parts = config, partitions, parts
         self._unanswered = Seldom(log.warning)
         self._found: dict[TopicPartition, Log] = {}
@@ -95,7 +97,10 @@ class Logs:
         return moved
 
     def take(self) -> list[Outputs]:
-        """Messages that are due since this was last called: they go out before the next checkpoint."""
+        """Messages that are due since this was last called: they go out before the next checkpoint, which counts the
+        decisions as followed.
+        """
+        self._look_for_growth()
         out, self._out = self._out, []
         return out
 
@@ -192,33 +197,58 @@ class Logs:
         self._partitions.move(tp, offset, done, topic_id)
         self._save_later(tp)
 
-    def _open(self, tp: TopicPartition, found: tuple[str, str, int, int, int], text: str) -> None:
-        """Say it, and tell of it in an incident: a new one, or the one of that kind which is open."""
-        self._say(tp, text)
+    def _open(self, tp: TopicPartition, found: tuple[str, str, int, int, int], text: str, place: str = "") -> None:
+        """Tell of it in an incident: a new one, or the one of that kind which is open. Unless another place is named it
+        is a fault, and said.
+        """
+        if not place:
+            self._say(tp, text)
         if tp not in self._partitions:
             return
         (what, topic_id, start, end, lost), now_ms = found, self._partitions.event_time_ms(tp)
         id_ = incident_id(self._config, tp, what, topic_id, end)
-        loss = Loss(id=id_, what=what, start=start, end=end, lost=lost, opened_ms=now_ms, says=text)
+        place = place or f"{tp.topic}/{tp.partition}"
+        loss = Loss(id=id_, place=place, what=what, start=start, end=end, lost=lost, opened_ms=now_ms, says=text)
         losses = {one.what: one for one in self._partitions.losses(tp)}
         loss = losses[what].and_then(loss) if what in losses else loss
         if loss.is_news:
             loss = loss.next()
-            self._out.append(told(self._config, tp, loss, now_ms))
+            self._out.append(told(self._config, loss, now_ms))
         self._partitions.note_losses(tp, tuple({**losses, what: loss}.values()))
+
+    def _look_for_growth(self) -> None:
+        """Partitions that were added, told by whoever has the first partials partition."""
+        _, place, _ = self._topics
+        if place not in self._partitions:
+            self._watched = None
+            return
+        decisions = watched_of(self._decisions(), place.partition)
+        since = self._partitions.decided(place) if self._watched is None else self._watched
+        self._watched, topic = len(decisions), self._config.topics.events
+        joined = [one for one in decisions[since:] if isinstance(one, Joined)]
+        if joined:
+            numbers = ", ".join(f"{one.partition}" for one in joined)
+            from_ms = max(one.from_ms for one in joined)
+            self._open(
+                place,
+                ("grown", numbers, 0, from_ms, 0),
+                f"it has new partitions ({numbers}): they are scored, and in the windows from {utc(from_ms)} on; what "
+                "they got for times before is counted, and in no window",
+                topic,
+            )
 
     def _end_losses(self, tp: TopicPartition) -> None:
         """Incidents are over that a person has seen, and those of which the longest window holds nothing any more."""
         losses = self._partitions.losses(tp)
         if not losses or tp not in self._partitions:
             return
-        now_ms, actions = self._partitions.event_time_ms(tp), [act.action for act in self._acts()]
+        now_ms, actions = self._partitions.event_time_ms(tp), [act.action for act in actions_of(self._decisions())]
         seen_by = {action.incident_id: action.by for action in actions if action.verb in ("ack", "accept")}
         left = []
         for loss in losses:
             by = seen_by.get(loss.id, "")
             if by or (loss.opened_ms and now_ms - loss.opened_ms >= int(self._config.windows.spans[-1])):
-                self._out.append(told(self._config, tp, loss.next(), now_ms, by))
+                self._out.append(told(self._config, loss.next(), now_ms, by))
             else:
                 left.append(loss)
         if len(left) < len(losses):

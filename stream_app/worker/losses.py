@@ -1,5 +1,5 @@
-"""What a log has lost, as incidents: events that retention has deleted unread, an end that the broker has lost, a topic
-that was deleted and made again.
+"""What has become of logs, as incidents: events that retention has deleted unread, an end that the broker has lost, a
+topic that was deleted and made again, partitions that were added.
 
 It depends on the broker, so no replay repeats it: it is told on the partition of processes of the signals topic. What
 is open is kept in the head of the partition, with the offset that follows from it, so that a crash neither hides an
@@ -25,7 +25,7 @@ from stream_app.stages.score.intake_words import links
 RULE = "log"
 """Rule of these incidents; no rule of a configuration has its name."""
 
-SEVERITIES = {"retention": "critical", "lost_end": "warning", "made_anew": "warning"}
+SEVERITIES = {"retention": "critical", "lost_end": "warning", "made_anew": "warning", "grown": "info"}
 """What has happened, the ``detector`` of the incident, and how grave that is."""
 
 _AGAIN = 2
@@ -39,6 +39,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: of the incident.
+        place: topic, or topic and partition, for people.
         what: one of :data:`SEVERITIES`.
         start, end: offsets that it is about, the first and the one after the last.
         lost: offsets in all that were not read, at most so many events.
@@ -49,6 +50,7 @@ class Loss(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
+    place: str
     what: str
     start: int
     end: int
@@ -82,22 +84,21 @@ def incident_id(config: Config, tp: TopicPartition, what: str, topic_id: str, en
         tp: where.
         what: as :class:`Loss` has it.
         topic_id: of the topic that there is.
-        end: the first offset that is there again.
+        end: the first offset that is there again; of partitions that were added, the time from which on they count.
     """
     return record_id(RULE, config.stream, *tp, what, topic_id, end)
 
 
-def told(config: Config, tp: TopicPartition, loss: Loss, now_ms: int, by: str | None = None) -> Outputs:
+def told(config: Config, loss: Loss, now_ms: int, by: str | None = None) -> Outputs:
     """The message of an incident, and its point.
 
     Args:
         config: the stream.
-        tp: where.
         loss: as :meth:`Loss.next` has it.
         now_ms: event time of the partition.
         by: who has taken note of it, which ends it; "" where it has ended by itself; None as long as it is open.
     """
-    record = _incident(config, tp, loss, now_ms, by)
+    record = _incident(config, loss, now_ms, by)
     event_id = record_id("incident-event", record.id, record.number, loss.start, loss.end)
     message = encode_event(Envelope(record, event_id, f"/driftflow/{config.stream}/worker", record.pane_end_ms))
     partition = trainer_signals(config.topics.partitions)
@@ -105,7 +106,7 @@ def told(config: Config, tp: TopicPartition, loss: Loss, now_ms: int, by: str | 
     return Outputs([out], Points([incident_point(record)]))
 
 
-def _incident(config: Config, tp: TopicPartition, loss: Loss, now_ms: int, by: str | None) -> Incident:
+def _incident(config: Config, loss: Loss, now_ms: int, by: str | None) -> Incident:
     pane = int(config.windows.pane)
     start_ms, opened_ms = (max(time_ms, 0) // pane * pane for time_ms in (now_ms, loss.opened_ms))
     first = loss.number == 1
@@ -153,5 +154,5 @@ def _incident(config: Config, tp: TopicPartition, loss: Loss, now_ms: int, by: s
         if by is not None
         else "It ends when somebody says `driftflow ack` or `driftflow accept`, or when the "
         "longest window has gone by; no model is asked for.",
-        summary=f"{tp.topic}/{tp.partition}: {loss.says}",
+        summary=f"{loss.place}: {loss.says}",
     )

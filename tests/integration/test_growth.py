@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from stream_app.config import load
 from stream_app.disk import read_lines
 from stream_app.stages.decisions import DECODER, Joined
 from stream_app.stages.partitioning import judge_signals, score_signals, signals_size, trainer_signals
+from stream_app.worker.losses import RULE
 from tests.forked import driftflow
 from tests.integration.stream import Signal, Stream
 
@@ -105,9 +107,12 @@ def test_new_partitions_are_taken_up_and_stay_so(grown: GrowingStream, example: 
     grown.check_conservation()
     assert {(join.partials_partition, join.partition) for join in grown.joins()} == {(0, 2), (0, 3), (1, 2), (1, 3)}
     assert all(join.from_ms > 0 for join in grown.joins())
+    told = [json.loads(line) for line in grown.command("incidents", "--all", "--json").splitlines()]
+    assert {one["detector"] for one in told if one["rules"] == [RULE]} == {"grown"}
     assert "ERROR" not in grown.log()
     score = {score_signals(p, WIDTH): {f"/driftflow/air/score/{p}"} for p in range(GROWN)}
-    assert writers(grown) == score | {judge_signals(WIDTH): {"/driftflow/air/judge"}}
+    of_processes = {trainer_signals(WIDTH): {"/driftflow/air/worker"}}
+    assert writers(grown) == score | {judge_signals(WIDTH): {"/driftflow/air/judge"}} | of_processes
     assert repeated(grown, example, kafka) == of_workers(grown)
     check_restart(grown, example)
     check_trainer(grown)
@@ -150,11 +155,11 @@ def check_trainer(grown: GrowingStream) -> None:
     trainer = driftflow("trainer", "-c", str(grown.toml), log=grown.folder / "worker.log")
     try:
         own = trainer_signals(WIDTH)
-        grown.wait(lambda: own in writers(grown), "an answer to JUDGE's request")
+        grown.wait(lambda: "/driftflow/air/trainer" in writers(grown)[own], "an answer to JUDGE's request")
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(60) == 0
     finally:
         trainer.kill()
         trainer.wait()
-    assert writers(grown)[own] == {"/driftflow/air/trainer"}
+    assert writers(grown)[own] == {"/driftflow/air/trainer", "/driftflow/air/worker"}
     assert max(writers(grown)) < signals_size(GROWN, WIDTH)

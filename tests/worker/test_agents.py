@@ -249,7 +249,7 @@ async def test_watch_waits_for_a_source_partition_that_another_worker_scores_and
 
 @in_a_loop
 async def test_a_source_partition_is_waited_for_as_soon_as_it_is_here_or_another_worker_says_so(
-    worker: Worker, store: FileStore, source: TopicPartition, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, store: FileStore, source: TopicPartition, sent: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room: list[set[int]] = []
 
@@ -264,6 +264,8 @@ async def test_a_source_partition_is_waited_for_as_soon_as_it_is_here_or_another
     await worker._on_timer()
     joins = [decision for decision in store.decisions() if isinstance(decision, Joined)]
     assert [(join.partition, join.from_ms) for join in joins] == [(3, 3 * PANE), (2, 3 * PANE)]
+    ((topic, *_),) = sent
+    assert topic == worker.pipeline.config.topics.signals, "people are told, before a head says that it was decided"
 
 
 @in_a_loop

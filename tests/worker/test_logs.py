@@ -12,7 +12,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Acted
+from stream_app.stages.decisions import Acted, Joined, PassedOver
 from stream_app.stages.partitioning import trainer_signals
 from stream_app.worker import logs as module
 from stream_app.worker.agents import Worker
@@ -256,3 +256,32 @@ async def test_a_topic_that_is_gone_is_looked_for_though_none_of_its_partitions_
         await asyncio.sleep(0.01)
     looking.cancel()
     assert worker.parts.failing["offsets"] == f"no topic {config.topics.events} on the broker any more"
+
+
+@in_a_loop
+async def test_partitions_that_were_added_are_told_once_by_who_has_the_first_partials_partition(
+    worker: Worker, logs: Logs, config: Config, store: FileStore, partials: TopicPartition
+) -> None:
+    assert incidents(logs, config) == []
+    worker.pipeline.decisions += [
+        Joined(0, 2, 9_000),
+        Joined(1, 2, 9_000),
+        PassedOver(0, 1, 0, 9_000),
+        Joined(0, 3, 9_000),
+    ]
+    (first,) = incidents(logs, config)
+    assert (first.state, first.severity, first.detector) == ("open", "info", "grown")
+    assert first.summary.startswith(
+        "e: it has new partitions (2, 3): they are scored, and in the windows from 1970-01-01"
+    )
+    assert incidents(logs, config) == []
+    reopened = Partitions(config, store, worker.pipeline)
+    reopened.open(partials)
+    before_the_head = Logs(config, reopened, worker.parts, lambda tp: None, lambda: worker.pipeline.decisions)
+    assert [one.id for one in incidents(before_the_head, config)] == [first.id]
+    worker._outbox.save_later(partials)
+    await worker.checkpoint()
+    reopened.open(partials)
+    after_it = Logs(config, reopened, worker.parts, lambda tp: None, lambda: worker.pipeline.decisions)
+    assert incidents(after_it, config) == []
+    assert [loss.id for loss in reopened.losses(partials)] == [first.id]
