@@ -89,7 +89,7 @@ WORKER = (
     Fault("health", f"{_W}.health:Telling.due", "bug", "goes on", times=2, in_ci=True),
     Fault("health", f"{_W}.noticing:Noticing.look", "key error", "goes on", times=2),
     # The status
-    Fault("status", f"{_W}.status:StatusFile.write", "disk full", "goes on", times=2, in_ci=True),
+    Fault("status", f"{_W}.status:StatusFile.write", "disk full", "goes on", times=2),
     Fault("status", f"{_W}.status:StatusFile.write", "bug", "ends"),
     Fault("event loop", f"{_W}.status:StatusFile.write", "hang", "ends"),
     Fault("status", f"{_W}.agents:Worker.status", "key error", "ends"),

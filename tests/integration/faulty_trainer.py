@@ -20,9 +20,15 @@ def slow(before_s: float = 0.0) -> None:
     train: Any = trying.answer
 
     def slowly(config: Any, request: Any, rows: Any, model: Any, key: Any, progress: Any, *rest: Any) -> Any:
-        print("in training", flush=True)
-        time.sleep(before_s)
-        return train(config, request, rows, model, key, lambda p: (time.sleep(0.5), progress(p)), *rest)
+        def step(done: Any) -> None:
+            print("in training", flush=True)
+            time.sleep(0.5)
+            progress(done)
+
+        if before_s:
+            print("in training", flush=True)
+            time.sleep(before_s)
+        return train(config, request, rows, model, key, step, *rest)
 
     trying.answer = slowly
 

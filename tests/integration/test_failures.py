@@ -115,7 +115,9 @@ def test_a_failure_ends_the_process_with_one_sentence(stream: Stream, fault: str
 
 
 @EMBEDDED
-@pytest.mark.parametrize("fault", ["status cannot be written", "models feed loses the broker"])
+@pytest.mark.parametrize(
+    "fault", ["status cannot be written", pytest.param("models feed loses the broker", marks=pytest.mark.slow)]
+)  # tests/hostile/test_faults.py has the other one
 def test_what_is_tried_again_ends_nothing(stream: Stream, fault: str) -> None:
     worker = start(stream, fault)
     score_done(stream)
@@ -205,21 +207,23 @@ def test_a_broker_that_is_away_does_not_hold_up_the_end(
         assert "did not end within 8 s of the signal to stop" in last_sentence(stream)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["worker"], ["worker", "--skip-preflight"], ["signals", "--no-follow"], ["models", "--publish"]],
-    ids=" ".join,
-)
-def test_a_broker_that_never_answers_ends_a_command_with_a_sentence(
-    own_broker: EmbeddedBroker, frozen_later: Stream, words: list[str]
+def test_a_broker_that_never_answers_ends_commands_with_a_sentence(
+    own_broker: EmbeddedBroker, frozen_later: Stream
 ) -> None:
     assert own_broker.pid
     os.kill(own_broker.pid, signal.SIGSTOP)
-    called = [sys.executable, "-m", "stream_app.cli", *words, "-c", str(frozen_later.toml)]
-    done = subprocess.run(called, capture_output=True, text=True, timeout=90.0)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert own_broker.bootstrap in done.stderr[done.stderr.index("driftflow: ") :]
+    call, toml = [sys.executable, "-m", "stream_app.cli"], ["-c", str(frozen_later.toml)]
+    commands = ["worker", "worker --skip-preflight", "signals --no-follow", "models --publish"]
+    running = [  # all at once: they do nothing but wait
+        subprocess.Popen([*call, *words.split(), *toml], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for words in commands
+    ]
+    frozen_later.workers.extend(running)  # type: ignore[arg-type]
+    for words, process in zip(commands, running, strict=True):
+        _, said = process.communicate(timeout=90.0)
+        assert process.returncode == 1, f"{words}: {said}"
+        assert "Traceback" not in said, words
+        assert own_broker.bootstrap in said[said.index("driftflow: ") :], words
 
 
 @EMBEDDED

@@ -24,6 +24,7 @@ from kafka.admin import KafkaAdminClient
 from stream_app.config import KafkaConfig
 from stream_app.worker.batch_transport import install
 from stream_app.worker.isolation import FETCH_BYTES_MAX, FETCH_WAIT_MS
+from tests.brokers import APACHE, EMBEDDED
 from tests.forked import Forked
 from tests.worker.batch_worker import Plan, run
 
@@ -110,7 +111,7 @@ class Bench:
 
 @pytest.fixture
 def bench(broker: tuple[str, str], unique: Names, tmp_path: Path) -> Iterator[Bench]:
-    """A topic of its own on each broker."""
+    """A topic of its own: on each broker where it is about what other members of the group do or leave."""
     made = Bench(broker[1], tmp_path, unique("batch"))
     yield made
     made.close()
@@ -137,6 +138,7 @@ def test_every_record_once_in_order_and_committed(bench: Bench) -> None:
     assert bench.lines()[-1] == ["revoked", "0", "1", "2", "3"], "state is written before the worker ends"
 
 
+@APACHE
 def test_stop_and_start_goes_on_where_it_was(bench: Bench) -> None:
     bench.send(20_000)
     first = bench.start(pause_s=0.02)
@@ -151,6 +153,7 @@ def test_stop_and_start_goes_on_where_it_was(bench: Bench) -> None:
     assert sum(n - 1 for n in bench.seen().values()) <= 500, "at most the chunk in flight is seen twice"
 
 
+@APACHE
 def test_an_agent_that_raises_loses_nothing(bench: Bench) -> None:
     bench.send(20_000)
     first = bench.start(raise_at=7)
@@ -194,6 +197,7 @@ def test_join_and_leave_lose_nothing(bench: Bench) -> None:
     assert ["revoked", "0", "1", "2", "3"] in bench.lines(0), "the first worker was told before it shared"
 
 
+@EMBEDDED
 def test_a_fetch_dropped_before_anything_was_committed_is_fetched_again(bench: Bench) -> None:
     """A rebalance or a seek between a fetch and the first composite made of it."""
     bench.send(8_000)
@@ -203,6 +207,7 @@ def test_a_fetch_dropped_before_anything_was_committed_is_fetched_again(bench: B
     assert_in_order(bench.rows())
 
 
+@EMBEDDED
 def test_tombstones_and_empty_topics(bench: Bench) -> None:
     worker = bench.start(echo=f"{bench.topic}-echo")
     bench.wait(lambda: bench.lines() != [])
