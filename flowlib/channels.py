@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from flowlib.calibration import pit_edges
 from flowlib.ladder import Ladders
+from flowlib.pit import pit_edges
 from flowlib.table import Bools, Floats, Ints, Singles
 
 if TYPE_CHECKING:

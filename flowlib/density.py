@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flowlib.calibration import Calibration, Draw, pit_of
+from flowlib.calibration import Calibration, Draw
 from flowlib.channels import Channels
 from flowlib.encoder.context import attach, detach
 from flowlib.encoder.encoded import Encoded
@@ -21,6 +21,7 @@ from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.margins import Margins
+from flowlib.pit import pit_of
 from flowlib.reference.fit import column_kinds, fit_reference
 from flowlib.reference.reference import VARIES, Reference
 from flowlib.sampling import draw, draw_given

@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from flowlib.calibration import PIT_BINS
 from flowlib.flatness import distance
+from flowlib.pit import PIT_BINS
 from flowlib.table import DAY_MS, Ints
 from stream_app.console import people, picture, shapes, threads
 from stream_app.console.queries import Points

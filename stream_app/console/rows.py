@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 from msgspec import Meta
 
-from flowlib.calibration import PIT_BINS
+from flowlib.pit import PIT_BINS
 from schemas.bounds import Millis
 from schemas.incidents import Action, Incident, StrangeEvents
 from stream_app.stages.points import ALPHA_FIELDS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowlib.calibration import PIT_BINS
+from flowlib.pit import PIT_BINS
 from schemas.pane_layout import ALPHAS, fixed_square, fixed_sum
 from schemas.records import Health, ModelNotice
 from stream_app.config import Config, load

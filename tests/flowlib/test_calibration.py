@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowlib.calibration import PIT_BINS, POOLED, Calibration
+from flowlib.calibration import POOLED, Calibration
 from flowlib.margins import Margins
+from flowlib.pit import PIT_BINS
 
 
 def calibration(slices: list[str], seed: int = 0) -> Calibration:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.calibration import PIT_BINS, pit_edges, pit_histogram, pit_of
 from flowlib.ladder import Ladders
+from flowlib.pit import PIT_BINS, pit_edges, pit_histogram, pit_of
 
 LAWS = ("normal", "cauchy", "ties", "one", "none", "far")
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from flowlib.calibration import PIT_BINS
 from flowlib.evaluation import ALPHAS, Estimate
+from flowlib.pit import PIT_BINS
 from flowlib.table import Floats, Ints
 from stream_app.errors import DriftflowError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.calibration import PIT_BINS
+from flowlib.pit import PIT_BINS
 from flowlib.table import Bools, Coded, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.calibration import PIT_BINS
 from flowlib.channels import value_codes
+from flowlib.pit import PIT_BINS
 from flowlib.table import Coded, Ints
 from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, PaneLayout, log_prob_mean_sd
 from stream_app.config import WindowsConfig
