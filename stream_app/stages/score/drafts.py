@@ -34,6 +34,8 @@ class Draft:
         n, self._attributes, self._read = len(columns.read), attributes, columns.read
         numbers = [int(attribute[1:]) for attribute in attributes.values() if attribute[0] == "n"]
         coded = [*columns.texts, *(_digits(columns.numeric[:, j]) for j in numbers)]
+        if self._read.all():  # else it is done once the others are there
+            coded = [_in_order(column) for column in coded]
         self.rows, self.numeric, self.named = np.arange(n), columns.numeric, dict(zip(attributes, coded, strict=True))
         self.ids, self.coerced = columns.ids, np.zeros(n, np.int64)
         self.time_ms = self.later_ms = columns.time_ms

@@ -14,6 +14,7 @@ from stream_app.stages.batches import Bodies, RawBatch
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.json_columns import JsonColumns, json_columns
 from tests.conftest import need
+from tests.stages.score.bodies import decoded_both_ways
 from tests.stages.score.plain import GOOD, body, config, raw, reader, taken, with_value
 
 native = need("stream_app.native._rows")
@@ -147,6 +148,11 @@ def test_no_body_that_is_read_becomes_an_object(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Bodies, "__getitem__", lambda *_: pytest.fail("a body was asked for"))
     events, rejects = decoder.decode(RawBatch("e", 0, np.arange(50), bodies))
     assert (events.numeric[:, 0].tolist(), rejects) == (list(range(50)), [])
+
+
+def test_numbers_that_name_slices_do_so_in_the_order_in_which_they_come() -> None:
+    events, _ = decoded_both_ways(config(), raw(*(body(n=n) for n in (3, 1, 2.5, 3))))
+    assert events.slices[3].names == ["3", "1", "2.5"]
 
 
 def test_larger_bodies_are_left() -> None:

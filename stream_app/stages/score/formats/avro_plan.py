@@ -61,6 +61,8 @@ class Plan:
         if kind.kind == "record":
             return self._record(kind, wants, reader)
         fields = [number for number, path in wants if not path]
+        if wants and not fields and (kind.logical or kind.kind in ("boolean", "enum")):
+            raise NoPlan  # where an object is looked for: the row decoder reads it, and says whether it can be
         if not fields or kind.kind == "null":
             return _skip(kind)
         return self._scalar(kind, fields)

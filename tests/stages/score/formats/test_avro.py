@@ -274,6 +274,20 @@ def test_the_smallest_whole_number_is_the_same_to_columns_and_rows(tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("boolean", b"\x02"), ({"type": "enum", "name": "E", "symbols": ["a"]}, zigzag(1))],
+    ids=["boolean", "enum"],
+)
+def test_what_stands_where_an_object_is_looked_for_is_the_row_decoders(tmp_path: Path, kind: Any, value: bytes) -> None:
+    schema = record(("at", "long"), ("place", ["null", kind]), ("TEMP", "double"))
+    stream = config("avro", tmp_path, schema, categorical=["place.id"])
+    before, after = zigzag(T0), of_avro(record(("TEMP", "double")), {"TEMP": 1.0})
+    assert read_by_columns(stream, before + zigzag(1) + value + after) == [False]
+    events, rejects = decode(stream, before + zigzag(1) + value + after, before + zigzag(0) + after)
+    assert (events.rows.tolist(), [reject.reason for reject in rejects]) == ([1], ["not_avro"])
+
+
 def test_an_enum_without_symbols_has_no_value(tmp_path: Path) -> None:
     kind = {"type": "enum", "name": "E", "symbols": []}
     schema = record(("at", "long"), ("TEMP", "double"), ("id", kind))

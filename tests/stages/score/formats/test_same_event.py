@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,16 @@ def test_the_same_events_in_every_format(events: list[dict[str, Any]]) -> None:
         told[name] = as_told(batch)
     for name in ENCODERS:
         assert told[name] == told["json"], name
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_names_stand_in_the_order_in_which_they_come_whoever_reads_them(name: str) -> None:
+    """Else the order of what follows from a batch hangs on whether each of its rows is plainly as it should be."""
+    fields = ("PM2.5", "TEMP", "wd", "station", "id")
+    bodies = [ENCODERS[name]({"at": T0, **dict.fromkeys(fields, n)}) for n in (7, 3, -5, 7, 12, 3)]
+    batch, rejects = DECODER[name].decode(RawBatch("e", 0, np.arange(len(bodies)), bodies))
+    assert not rejects
+    assert (batch.slices[0].names, batch.slices[0].codes.tolist()) == (["7", "3", "-5", "12"], [0, 1, 2, 0, 3, 1])
 
 
 @settings(max_examples=60, deadline=None)
