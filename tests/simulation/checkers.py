@@ -194,7 +194,7 @@ def decisions(world: World, _: Reference) -> Found:
 
 
 def losses(world: World, _: Reference) -> Found:
-    """What retention has deleted unread is said, with its offsets, and so is that a topic was made anew: as incidents."""
+    """Incidents say what retention has deleted unread, with its offsets, and that a topic was made anew."""
     records = [one for one in world.broker.all_of(world.config.topics.signals) if _is_of_logs(one)]
     signals = [take_in("signals", world.config.stream, one.value, one.headers) for one in records]
     incidents = [one for one in signals if isinstance(one, Incident)]
