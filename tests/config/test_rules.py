@@ -26,6 +26,8 @@ ONE_FAULT: list[tuple[dict[str, Any], str]] = [
     ({"rules": {"r": {"detectors": ["scale"], "span": "2d"}}}, "rules.r.span"),
     ({"rules": {"r": {"detectors": ["scale"], "slicing": ["zz"]}}}, "rules.r.slicing"),
     ({"rules": {"r": 1}}, "rules.r"),
+    ({"rules": {"intake": {"detectors": ["scale"]}}}, "rules.intake: the rule of what becomes of events"),
+    ({"rules": {"log": {"detectors": ["scale"]}}}, "rules.log: the rule of what a topic has lost"),
     ({"rules": {"r": {"detectors": ["scale"], "options": {"hold": 3}}}}, "rules.r.options.hold: unknown option"),
     ({"rules": {"r": {"detectors": ["adwin"], "options": {"x": 3}}}}, "rules.r.options.x"),
     (
