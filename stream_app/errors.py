@@ -22,6 +22,7 @@
     ├── BadSchema              an Avro schema that bodies are not read by
     ├── Malformed              bytes that are not of their Avro schema
     ├── NoPlan                 an Avro schema that bodies are not read by side by side
+    ├── ChecksumError          a batch of records has arrived damaged
     ├── RegistryError          the schema registry does not answer, or not as one does
     ├── UnknownSchema          the schema registry does not know a schema
     └── Undecodable            a body is not an event

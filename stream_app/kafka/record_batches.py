@@ -20,6 +20,7 @@ import numpy as np
 
 from flowlib.table import Bools, Ints
 from schemas.intake import RawHeaders
+from stream_app.errors import DriftflowError
 from stream_app.kafka import plain_batches
 from stream_app.kafka.types import ConsumerRecord, TopicPartition
 from stream_app.kafka.unpacking import unpacked
@@ -44,7 +45,7 @@ class Head(IntEnum):
     FIRST, END, MAGIC, SOUND, BASE, NEXT, ATTRIBUTES, PRODUCER, BASE_TIME, MAX_TIME, COUNT = range(11)
 
 
-class ChecksumError(Exception):
+class ChecksumError(DriftflowError):
     """A batch has arrived damaged."""
 
 

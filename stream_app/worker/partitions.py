@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from stream_app.config import Config
-from stream_app.errors import SnapshotError, TakenOver
+from stream_app.errors import DriftflowError, SnapshotError, TakenOver
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY
@@ -76,6 +76,9 @@ class Partitions:
         self._width, self._topics = config.topics.partitions, config.topics
         self._said_unused: set[TopicPartition] = set()
         self._kept: dict[TopicPartition, _Kept] = {}
+        self._taken_over: dict[TopicPartition, float] = {}
+        """Partitions that were found to be another worker's, to when, a monotonic time."""
+        self._session_s = config.kafka.session_timeout.seconds
         self._counters_of_closed: dict[int, dict[str, int]] = {}
         self.written: dict[str, int] = {"score": 0, "watch": 0, "judge": 0}
         self.taken = 0
@@ -108,7 +111,7 @@ class Partitions:
         saved = self._store.take(self.name(tp))
         kept = _kept_of(saved, began_s)
         # What was decided just before the former owner ended may have had no effect yet: no message need come for it.
-        kept.replays |= saved is not None and self._stages[tp.topic].decided(tp.partition) > kept.mark.decided
+        kept.replays |= self._stages[tp.topic].decided(tp.partition) > kept.mark.decided
         try:
             base, decided = saved.base if saved else None, kept.mark.decided if kept.replays else None
             self._stages[tp.topic].open(tp.partition, base, decided)
@@ -137,10 +140,25 @@ class Partitions:
     def close(self, tp: TopicPartition) -> None:
         """Forget a partition: another worker has it."""
         self._kept.pop(tp, None)
+        self._taken_over.pop(tp, None)
         if self.stage_of(tp) == "score":
             self._counters_of_closed = self.counters()
         if tp in self:
             self._stages[tp.topic].close(tp.partition)
+
+    def check_owned(self, assigned: Iterable[TopicPartition]) -> None:
+        """See that a partition which another worker has taken over was given to it, as one learns within a session. If
+        not, it was taken by one that had been believed dead before it could open it, and nobody has it.
+
+        Raises:
+            DriftflowError: so it is; who starts anew takes it back.
+        """
+        for tp in assigned:
+            if tp in self._taken_over and self._now() - self._taken_over[tp] > self._session_s:
+                raise DriftflowError(
+                    f"another worker has taken {tp.topic}/{tp.partition} over, and the group gives it to this one: "
+                    "that one was believed dead; this one ends, to be started again and take it back"
+                )
 
     # Replaying -----------------------------------------------------------------------------------------------------
 
@@ -204,6 +222,7 @@ class Partitions:
         except TakenOver as error:
             log.warning("%s", error)
             self.close(tp)
+            self._taken_over[tp] = self._now()
 
     def _save(self, tp: TopicPartition, told: Until, last: bool, at: Callable[[str], None]) -> None:
         kept = self._kept.setdefault(tp, _Kept())
@@ -219,7 +238,8 @@ class Partitions:
             kept.budget.spend(len(base), self._now())
             self._count(tp, len(base))
             # One that is replayed still has to leave out what comes of decisions that had their effect before.
-            decided = kept.head.decided if kept.replays and kept.head else mark.decided
+            before = kept.head.decided if kept.head else 0
+            decided = before if kept.replays else mark.decided
             head = Head(base=digest(base), size=len(base), next_offset=state.next_offset, decided=decided)
         elif kept.replays or of.settled(tp.partition):
             assert kept.head is not None
