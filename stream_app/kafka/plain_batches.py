@@ -107,14 +107,16 @@ def _records(data: bytes, head: list[int]) -> Iterator[Record]:
         raise ValueError("its bounds are not within the bytes")
     if count > (end - at) // _RECORD_MIN:
         raise ValueError("it has fewer records than it says")
+    least = base
     for _ in range(count):
         try:
             at, time_delta, offset_delta, first, size = _record(data, at, end)
         except (ValueError, IndexError):
             raise ValueError("a record in it does not fit its length") from None
         offset = base + offset_delta
-        if not base <= offset < after:  # it would move the position on over records of others
-            raise ValueError("a record in it has an offset outside of it")
+        if not least <= offset < after:  # it would pass over records of others, or be lost
+            raise ValueError("a record in it has an offset that is not its own")
+        least = offset + 1
         time = max_time if attributes & _APPEND_TIME else base_time + time_delta
         if not -_INT64 <= time < _INT64:
             raise ValueError("a record in it has no time")

@@ -138,14 +138,16 @@ Unpacked unpack(Bytes bytes, const std::int64_t* heads, std::int64_t n, std::int
         Cursor batch(bytes.data + head[kFirst], bytes.data + head[kEnd]);
         if (head[kCount] > batch.left() / kRecordMin) return {0, 0, "it has fewer records than it says"};
         const bool appended = head[kAttributes] & kAppendTime;
+        std::int64_t least = head[kBase];
         for (std::int64_t i = 0; i < head[kCount]; ++i) {
             Record record;
             if (!read(batch, record)) return {0, 0, "a record in it does not fit its length"};
             std::int64_t offset, time = head[kMaxTime];
-            // One beyond the batch would move the position on over records of others.
-            if (__builtin_add_overflow(head[kBase], record.offset_delta, &offset) || offset < head[kBase] ||
+            // Brokers take such batches: one beyond would pass over records of others, one that comes back be lost.
+            if (__builtin_add_overflow(head[kBase], record.offset_delta, &offset) || offset < least ||
                 offset >= head[kNext])
-                return {0, 0, "a record in it has an offset outside of it"};
+                return {0, 0, "a record in it has an offset that is not its own"};
+            least = offset + 1;
             if (!appended && __builtin_add_overflow(head[kBaseTime], record.time_delta, &time))
                 return {0, 0, "a record in it has no time"};
             if (offset < next) continue;
