@@ -121,6 +121,7 @@ class Partitions:
             where, what = self._store.where(self.name(tp)), f"{type(error).__name__}: {error}"
             raise SnapshotError(f"{where} cannot be used: it makes no sense here ({what}); {REMEDY}") from error
         self._kept[tp] = kept
+        self._taken_over.pop(tp, None)
         if saved is not None:
             log.info("%s/%d: %d bytes of state loaded in %.2f s", *tp, saved.head.size, self._now() - began_s)
         if kept.replays and saved is not None:
