@@ -221,6 +221,7 @@ class Worker:
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     async def _on_timer(self) -> None:
+        self._partitions.check_owned(self.progress())
         async with self._turn():
             progress = self.progress()
             if self._logs.compare(progress, self.written_ends(), time.monotonic()):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.kafka.types import TopicPartition
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker import budget
@@ -71,3 +72,23 @@ def test_a_base_is_due_by_what_came_in_not_before_two_seconds_and_not_after_a_qu
     assert (one.is_due(901.0), one.is_due(902.0), one.is_due(3.0, last=True)) == (False, True, False)
     one.forced = True
     assert one.is_due(2.0)
+
+
+def test_a_partition_that_nobody_has_since_one_that_was_believed_dead_took_it_ends_the_worker(
+    config: Config, source: TopicPartition
+) -> None:
+    """It took it when the group had given it to another one long ago: that one would be idle without a word."""
+    now_s, other = [0.0], FileStore(config)
+    partitions = Partitions(config, FileStore(config), Pipeline(config, 2), lambda: now_s[0])
+    partitions.open(source)
+    other.take("source-0")
+    partitions.save(source)
+    assert source not in partitions
+    now_s[0] = config.kafka.session_timeout.seconds
+    partitions.check_owned([source])
+    now_s[0] += 1.0
+    partitions.check_owned([])
+    with pytest.raises(DriftflowError, match="the group gives it to this one: that one was believed dead"):
+        partitions.check_owned([source])
+    partitions.close(source)
+    partitions.check_owned([source])
