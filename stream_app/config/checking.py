@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,8 @@ from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVA
 from stream_app.config.settings import Config, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
 _UNIT_MAX = 40
+_UNREAD = re.compile(r'["\\\x00-\x1f]')
+"""What typed readers of JSON take in no name."""
 
 
 def faults_of(config: Config) -> list[str]:
@@ -58,6 +61,12 @@ def _field_faults(event: EventConfig) -> list[str]:
         faults.append("event: the name of a field is empty")
     for name in sorted({name for name in features if features.count(name) > 1}):
         faults.append(f"event.numeric / event.categorical: {name!r} is listed twice")
+    read = dict.fromkeys(filter(None, [*event.numeric, *event.categorical, *slicing_fields, event.id_field]))
+    for name, other in _of_one_field(read):
+        faults.append(f"event: {name!r} and {other!r} are of one field: write its name in one way")
+    for name in (event.time_field, *read):
+        if _UNREAD.search(literal(name)):
+            faults.append(f"event: {name!r} holds a quote, a backslash or a control character, which no name may")
     if literal(event.time_field) in {*features, *map(literal, slicing_fields)}:
         faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
     if event.id_field and event.id_field in (event.time_field, *event.numeric):
@@ -68,6 +77,12 @@ def _field_faults(event: EventConfig) -> list[str]:
     for name in sorted(event.policy.keys() - known):
         faults.append(f"event.policy: {name!r} is no field named here; known are {', '.join(sorted(known))}")
     return faults + _telling_faults(event, known - {"*"})
+
+
+def _of_one_field(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names that differ and mean the same, each with the first one of its field."""
+    first: dict[str, str] = {}
+    return [(first[literal(name)], name) for name in names if first.setdefault(literal(name), name) != name]
 
 
 def _telling_faults(event: EventConfig, known: set[str]) -> list[str]:
