@@ -157,7 +157,7 @@ class Stream:
         out, errors = (self.folder / f"{words[0]}.{name}" for name in ("stdout", "stderr"))
         for path in (out, errors):
             path.unlink(missing_ok=True)
-        status = driftflow(words[0], "-c", str(self.toml), *words[1:], log=out, errors=errors).wait(150)
+        status = driftflow(*words, "-c", str(self.toml), log=out, errors=errors).wait(150)
         assert status == 0, out.read_text() + errors.read_text()
         return out.read_text()
 
