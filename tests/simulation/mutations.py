@@ -158,7 +158,7 @@ MUTATIONS = [
     Mutation("loses the held", Timing, "to_state", _lose_held, "rebalances kill", "state"),
     Mutation("hides bad events", messages, "dead_letters", _always([]), "", "dead_letters"),
     Mutation("drops what no sink took", Delivery, "_refusal", _take_for_written, "sink_fails", "points"),
-    Mutation("says no loss", Logs, "_say", _never, "retention", "losses"),
+    Mutation("says no loss", Logs, "_say_gone", _never, "retention", "losses"),
     Mutation("sees no other topic", Logs, "check", _always(False), "made_anew", "losses"),
     Mutation("takes markers twice", WatchState, "mark", _always(True), "", "evidence"),
     Mutation("fails at junk", WatchStage, "_refuse", _break, "junk_between_stages", "ends_for_a_reason"),
