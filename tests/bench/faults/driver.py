@@ -7,6 +7,7 @@ import random
 import shutil
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,6 @@ from typing import Any
 
 from tests.bench.faults.gateway import MODES, Gateway
 from tests.brokers import ApacheKafka
-from tests.forked import Forked
 from tests.integration.stream import Stream
 
 Rows = Sequence[tuple[bytes | None, bytes | None]]
@@ -42,7 +42,7 @@ class Driver:
         self._counts = dict.fromkeys(("kills", "joins", "leaves", "broker_restarts"), 0)
         self._disk = Disk(stream)
         self._drained = False
-        self._names: dict[str, Forked] = {}
+        self._names: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self, rows: Rows, kills: int) -> None:
         """Hinder while the rows come, then let all come to its end."""
@@ -89,7 +89,11 @@ class Driver:
         taken = {name for name, worker in self._names.items() if worker.poll() is None}
         name = next(name for name in (f"worker-{i}" for i in range(9)) if name not in taken)
         os.environ[INSTANCE] = name
-        self._names[name] = self._stream.start_worker()
+        command = [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(self._stream.toml)]
+        with (self._stream.folder / "worker.log").open("ab") as log:
+            worker = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        self._names[name] = worker
+        self._stream.workers.append(worker)  # type: ignore[arg-type]  # one that was started whole, imports and all
 
     def _leave(self) -> None:
         """SIGTERM: it says goodbye, whatever the sink does."""
