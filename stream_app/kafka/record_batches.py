@@ -199,6 +199,9 @@ class Fetch:
         """Records of the batches from one to another, or of some of them where there is one that cannot be read."""
         try:
             data, heads = self._unpacked(first, upto)
+        except ValueError as error:
+            return self._unreadable(self._heads[first], error)
+        try:
             block = self._columns(data, heads)
         except ValueError as error:
             if upto - first > 1:
@@ -208,7 +211,11 @@ class Fetch:
         return block
 
     def _unpacked(self, first: int, upto: int) -> tuple[bytes, Ints]:
-        """Bytes without compression, and the heads of the batches that lie there."""
+        """Bytes without compression, and the heads of the batches that lie there, up to one that cannot be unpacked.
+
+        Raises:
+            ValueError: that is the first one. No other was unpacked: one may take long.
+        """
         heads = self._heads[first:upto]
         codecs = heads[:, Head.ATTRIBUTES] & _CODEC
         if not codecs.any():
@@ -216,7 +223,12 @@ class Fetch:
         parts, ends, data = list[bytes | memoryview](), [0], memoryview(self._data)
         for head, codec in zip(heads.tolist(), codecs.tolist(), strict=True):
             part = data[head[Head.FIRST] : head[Head.END]]
-            parts.append(unpacked(codec, part) if codec else part)
+            try:
+                parts.append(unpacked(codec, part) if codec else part)
+            except ValueError:
+                if not parts:
+                    raise
+                break
             ends.append(ends[-1] + len(parts[-1]))
             if ends[-1] >= _GROUP_BYTES:
                 break

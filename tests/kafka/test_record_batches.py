@@ -167,6 +167,22 @@ def test_what_cannot_be_unpacked_is_one_event_without_a_body(codec_number: int, 
     assert ("codec" if codec_number == 5 else "cannot be unpacked") in why
 
 
+def test_what_cannot_be_unpacked_is_tried_twice_at_most(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try may take a tenth of a second, and a fetch may hold thousands of them."""
+    tried, really = list[bytes](), record_batches.unpacked
+
+    def counted(codec_number: int, packed: memoryview) -> bytes:
+        tried.append(bytes(packed))
+        return really(codec_number, packed)
+
+    monkeypatch.setattr(record_batches, "unpacked", counted)
+    kinds = [(n, n % 3 == 1) for n in range(64)]
+    batches = [Batch(n, [Record(0, b"b")], 1, payload=b"bad %d" % n if bad else None) for n, bad in kinds]
+    found = [body for block in blocks(Fetch.of(TP, b"".join(map(Batch.packed, batches)), 0)) for body in block.bodies]
+    assert found == [b"" if bad else b"b" for _, bad in kinds]
+    assert len(tried) <= 2 * len(batches)
+
+
 @pytest.mark.parametrize("codec_number", [1, 2, 3, 4])
 def test_a_bomb_is_not_unpacked(codec_number: int) -> None:
     held = b"\0" * (UNPACKED_MAX + 1)
