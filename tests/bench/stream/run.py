@@ -108,7 +108,7 @@ def main() -> None:
 
 def _latency(folder: Path, broker: ApacheKafka, rows: list[dict[str, Any]], share: float) -> dict[str, float]:
     capacity = next(row["events_per_s"] for row in rows if row["path"] == DRIFTFLOW)
-    world = World(folder / f"latency-{share}", broker.bootstrap, f"latency-{share}", 8, 12, 1, 3_600_000)
+    world = World(folder / f"latency-{share}", broker.bootstrap, f"latency-{share}", 8, 12, 1, 12_000_000)
     world.train()
     world.publish(fill=False)
     return latency.measure(world, capacity * share)
