@@ -86,10 +86,13 @@ class Decider:
             self.activate(partition)
 
     def activate(self, partition: int) -> None:
-        """Put the model in service on one source partition, unless it is still catching up."""
-        scored_before = bool(self._pipeline.score_states[partition].activations)
+        """Put the model in service on one source partition, unless it is still catching up or this worker is behind."""
+        before = self._pipeline.score_states[partition].activations
         source = TopicPartition(self._config.topics.events, partition)
-        if not self.service or (scored_before and (source in self._catching_up or self._replays(source))):
+        if not self.service or (before and (source in self._catching_up or self._replays(source))):
+            return
+        # Its former owner has read on in the models topic: the model in service here is older than the partition's.
+        if before and self._pipeline.models.missing([before[-1][1]]):
             return
         decision = self._pipeline.decide_activation(partition, self.service)
         if decision is not None:

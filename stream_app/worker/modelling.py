@@ -91,8 +91,8 @@ class Modelling:
                 self.pipeline.models.add(density)
             if density is not None and newest:
                 self.decider.service, self.service_ms = density.model_id, notice.created_ms
-                if self.ready.is_set():
-                    self.decider.activate_all()
+            if density is not None and self.ready.is_set():  # an older one too: a partition may have waited for it
+                self.decider.activate_all()
 
     async def put_aside(self, letter: Outgoing, reports: Reports) -> None:
         """Send the dead letter of a message that was refused; the checkpoint after it notes that it was reported."""

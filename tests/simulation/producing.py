@@ -117,6 +117,7 @@ class Producing:
         for partition in range(SOURCES):
             self._note(partition, 0)
         world.broker.make_anew(topic, forget_commits=world.chance.random() < 0.5)
+        world.anew_at = world.broker.taken
         world.say("the events topic is made anew")
         for partition in range(SOURCES):  # less than there was, so that it is seen to be another log
             self._append(partition, self._halves[1][partition][:2])

@@ -91,6 +91,7 @@ class World:
         trouble: what was found to be wrong while it ran, and by which checker.
         heads: name of each head that was kept, by whom, and how many records the broker had by then.
         lost: what retention has deleted before it was read.
+        anew_at: how many records the broker had when the events topic was made anew; 0 where it was not.
         segments: by source partition, what was there to be scored.
         decisions: in the end.
     """
@@ -122,6 +123,7 @@ class World:
         self.segments: list[list[Segment]] = [[] for _ in range(SOURCES)]
         self.heads: list[tuple[str, str, int]] = []
         self.lost: list[tuple[TopicPartition, int, int]] = []
+        self.anew_at = 0
         self.decisions: list[Decision] = []
         self.statuses: dict[str, tuple[float, Any]] = {}
         self.machines: list[Machine] = []

@@ -350,6 +350,19 @@ async def test_an_older_model_is_available_and_does_not_take_over(
 
 
 @in_a_loop
+async def test_a_partition_takes_the_newest_model_once_the_one_it_was_scored_by_has_come(
+    worker: Worker, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.pipeline.models, "add", lambda density: arrive(worker, density.model_id))
+    worker.pipeline.score_states[0].activate(0, "old")
+    worker.ready.set()
+    for name, newest, decided in (("new", True, []), ("old", False, [Activated(0, 0, "new", "fused")])):
+        model: Any = SimpleNamespace(model_id=name, engine=SimpleNamespace(name="fused"))
+        await worker.modelling.take_model(notice(name), model, newest)
+        assert store.decisions() == decided
+
+
+@in_a_loop
 async def test_an_answer_that_an_earlier_model_gives_is_no_row_among_the_models(worker: Worker, spool: Spool) -> None:
     await worker.modelling.take_model(notice("m", "covered"), None, False)
     await worker.checkpoint()

@@ -119,6 +119,7 @@ def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
 ) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
+    rig.put_in_service("old")
     rig.decider.gained(rig.source)
     rig.put_in_service("new")
     for settled, high in ((3, None), (3, 10), (9, 12)):  # the end counts as it was when it was first known
@@ -131,6 +132,7 @@ def test_a_new_model_waits_until_what_a_killed_worker_may_have_scored_is_behind(
 def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: FileStore) -> None:
     store.record(Activated(0, 0, "old"))
     rig = Rig(config, store)
+    rig.put_in_service("old")
     rig.decider.gained(rig.source)
     rig.put_in_service("new")
     rig.catch_up(3, 10)
@@ -140,6 +142,24 @@ def test_a_partition_that_was_lost_and_gained_waits_anew(config: Config, store: 
     assert rig.activated == ["old"]
     rig.catch_up(30, 30)
     assert rig.activated == ["old", "new"]
+
+
+def test_a_worker_whose_models_feed_is_behind_takes_no_partition_back_to_an_older_model(
+    config: Config, store: FileStore
+) -> None:
+    store.record(Activated(0, 0, "old"))
+    store.record(Activated(0, 0, "new"))
+    rig = Rig(config, store)
+    rig.put_in_service("old")
+    rig.decider.gained(rig.source)
+    rig.catch_up(10, 10)
+    assert rig.activated == ["old", "new"]
+    rig.put_in_service("new")
+    rig.decider.activate_all()
+    assert rig.activated == ["old", "new"], "it is in service there already"
+    rig.put_in_service("newest")
+    rig.decider.activate_all()
+    assert rig.activated == ["old", "new", "newest"]
 
 
 def test_the_first_model_need_not_wait(rig: Rig) -> None:
