@@ -109,7 +109,8 @@ class Acts:
             letters[letter.offset] = letter
 
         with tempfile.TemporaryDirectory() as folder:
-            config = msgspec.structs.replace(self._world.config, root=folder)
+            state = msgspec.structs.replace(self._world.config.state, dir=folder)
+            config = msgspec.structs.replace(self._world.config, state=state)
             feed = ActionsFeed(config, lambda: (), on_action, on_refused)
             messages = [*((case.value, case.headers) for case in cases), *((g.value, g.headers) for g in self._behind)]
             for offset, (value, headers) in enumerate(messages, self.first):

@@ -240,12 +240,12 @@ async def test_what_was_decided_before_a_crash_takes_effect_after_it_at_its_time
     await judging.assigned({evidence})
     state = judging.pipeline.judge_state
     assert state is not None
-    assert [(act.at_ms, act.offset) for act in state.acts] == [(PANE, 7)]
+    assert (state.acted_offset, state.acts) == (-1, [])  # the head does not know of it: it is followed where that ends
     judging._decider.lost(evidence)
-    await judging.judging.take_action(7, action())
-    assert len(store.decisions()) == 1
     await judging.judging.agent(closing(evidence, PANE))
     assert (state.acted_offset, state.acts) == (7, [])
+    await judging.judging.take_action(7, action())
+    assert len(store.decisions()) == 1
 
 
 @in_a_loop
