@@ -91,6 +91,17 @@ def test_links_lead_to_pages_only(browser: Any, serve: Callable[[Path], Handle],
     wait(browser, "[...document.querySelectorAll('.answering a')].map((a) => a.href)", ["https://grafana.example/d/1"])
 
 
+def test_answers_that_may_be_given_only_after_all_is_drawn_are_there(
+    browser: Any, serve: Callable[[Path], Handle], store: Path
+) -> None:
+    open_page(browser, serve(store))
+    wait(browser, "document.querySelectorAll('.answering details').length > 0", True)
+    ready = "{ ok: true, json: async () => ({ ready: true, token: 't' }) }"
+    asked = f"window.fetch = async (url, how) => url === '/api/acting' ? {ready} : fetched(url, how)"
+    browser.execute_script(f"const fetched = window.fetch; {asked}; followActing()")
+    wait(browser, "document.querySelectorAll('article button[title]').length > 0", True)
+
+
 @EMBEDDED
 def test_people_answer_on_the_page(
     browser: Any, broker: tuple[str, str], unique: Callable[[str], str], tmp_path: Path

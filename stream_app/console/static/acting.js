@@ -15,12 +15,14 @@ const acting = { ready: false, token: "", why: "", sent: {}, unfolded: new Set()
 const shortId = (id) => id.slice(0, 8);
 
 async function followActing() {
+  const before = acting.ready;
   try {
     const answer = await fetch("/api/acting", { cache: "no-store" });
     if (answer.ok) Object.assign(acting, await answer.json());
     else acting.ready = false;
   } catch { acting.ready = false; } // the page says by itself that nobody answers
   $("by").hidden = !acting.ready;
+  if (acting.ready !== before) showAgain(); // what stands there has the other ways to answer
   setTimeout(followActing, ACTING_MS);
 }
 

@@ -124,11 +124,14 @@ $("find").addEventListener("input", () => {
   clearTimeout(finding);
   finding = setTimeout(() => { state.find = $("find").value; state.etag = ""; refresh(); }, 200);
 });
+function showAgain() {
+  if (state.overview) (opened() ? showIncident() : show(state.overview)).catch(failed);
+}
 addEventListener("hashchange", () => {
   if (!state.overview) return;
   showView();
   scrollTo(0, 0);
-  (opened() ? showIncident() : show(state.overview)).catch(failed);
+  showAgain();
 });
 rememberName();
 followActing();
