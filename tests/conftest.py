@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,11 @@ from tests.certificates import write_certificates
 from tests.damages import make_whole
 
 torch.set_num_threads(1)  # test processes share two cores with the brokers they start
+
+if importlib.util.find_spec("absl") is not None:
+    # dp_accounting logs by absl, whose handler closes the stream that it was made with where a command sets logging up
+    # anew: that of pytest itself, and every test after it fails.
+    importlib.import_module("absl.logging").get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True)
