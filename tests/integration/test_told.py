@@ -90,7 +90,7 @@ def test_what_people_say_counts_once_and_a_replay_repeats_it(make_stream: MakeSt
     opened = sorted(name for name, state in incidents(stream).items() if state in ("open", "update"))
     stream.command("accept", opened[0], "--why", "this is how it is now")
     stream.wait(lambda: incidents(stream)[opened[0]] == "accepted", "the incident to be accepted")
-    assert stream.status()["taken"]["actions"] == 1
+    stream.wait(lambda: stream.status()["taken"]["actions"] == 1, "the status to say so")
     stream.kill()
     say_again(stream, records_of(stream, stream.config.topics.actions))
     stream.forget_status()
