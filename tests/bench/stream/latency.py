@@ -47,7 +47,7 @@ def measure(world: World, capacity: float) -> dict[str, float]:
     return {
         "events_per_s": round(events / took_s),
         "signals": len(took_ms),
-        "unread": len(sent) - len(reader.seen),
+        "unread": len(sent.keys() - reader.seen.keys()),
         "p50_ms": round(float(np.percentile(took_ms, 50)), 1),
         "p99_ms": round(float(np.percentile(took_ms, 99)), 1),
     }
