@@ -1,6 +1,6 @@
 # make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
 # make test   set everything up and run the tests (ARGS="-k spool")
-# make bench  events a second through the batch transport, beside a plain agent on the same records
+# make bench  the tests that are too slow for each run: soaks, faults, machines that die (ARGS="-k rate")
 # make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
 # make bench-hostile OUT=hostile.json   hostile messages on every topic and faults in every part; with KAFKA_HOME on Kafka
 # make bench-detect DATA=../shared/data OUT=detect.json   what the detectors see and when, beside their peers

@@ -8,13 +8,13 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.bench.faults.gateway import MODES, Gateway
+from tests.bench.incidents.kill import pouring
 from tests.brokers import ApacheKafka
 from tests.integration.stream import Stream
 
@@ -27,7 +27,6 @@ PACE_S = 8.0
 LONGEST_S = 4.0
 """A worker is killed within so many seconds after it has begun to work."""
 PATIENCE_S = 60.0
-_PORTION = 144
 _POLL_S = 0.05
 DISK_MIB, FULL_S = 64, 10.0
 """Size of the disk that gets full, and how long it is so at most."""
@@ -56,7 +55,7 @@ class Driver:
             stream.stop()
 
     def _hinder(self, rows: Rows, kills: int) -> None:
-        with _pouring(self._stream, rows, kills * PACE_S):
+        with pouring(self._stream, rows, kills * PACE_S):
             self._start()
             for number in range(kills):
                 self._gateway.mode = self._chance.choice(("", "", "", *MODES))
@@ -120,12 +119,12 @@ class Driver:
     def _come_back(self) -> None:
         """One worker at least that takes events in; one that ends by itself is started again, as a supervisor does."""
         stream, until = self._stream, time.monotonic() + PATIENCE_S
-        before = _processed(stream)
+        before = stream.received()
         while True:
             stream.workers[:] = [worker for worker in stream.workers if worker.poll() is None]
             if not stream.workers:
                 self._start()
-            if _processed(stream) > before or _caught_up(stream):
+            if stream.received() > before or _caught_up(stream):
                 return
             if time.monotonic() > until:
                 raise RuntimeError(f"no worker has gone on for {PATIENCE_S:.0f} s:\n{stream.log()}")
@@ -145,35 +144,10 @@ class Driver:
         }
 
 
-def _processed(stream: Stream) -> int:
-    return stream.received()
-
-
 def _caught_up(stream: Stream) -> bool:
     """Whether a worker has all partitions and nothing is left to read."""
     unread = stream.status().get("unread") or {}
     return bool(unread) and not any(unread.values())
-
-
-@contextmanager
-def _pouring(stream: Stream, rows: Rows, seconds: float) -> Iterator[None]:
-    """Rows are sent little by little, over about so many seconds; what is left at the end, at once."""
-    done, at = threading.Event(), 0
-
-    def pour() -> None:
-        nonlocal at
-        while at < len(rows) and not done.wait(seconds * _PORTION / len(rows)):
-            stream.produce(list(rows[at : at + _PORTION]))
-            at += _PORTION
-
-    thread = threading.Thread(target=pour, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-        stream.produce(list(rows[at:]))
 
 
 class Disk:

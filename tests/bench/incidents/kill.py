@@ -98,7 +98,7 @@ def run(stream: Stream, rows: Rows, kills: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     print(f"  seed {seed}, {len(rows):,} rows", flush=True)
     stream.publish()
-    with _pouring(stream, rows, kills * _PACE_S):
+    with pouring(stream, rows, kills * _PACE_S):
         for number in range(kills):
             stream.forget_status()
             worker = stream.start_worker()
@@ -119,7 +119,7 @@ def run(stream: Stream, rows: Rows, kills: int, seed: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _pouring(stream: Stream, rows: Rows, seconds: float) -> Iterator[None]:
+def pouring(stream: Stream, rows: Rows, seconds: float) -> Iterator[None]:
     """Rows are sent little by little, over about so many seconds; what is left at the end, at once."""
     done, at = threading.Event(), 0
 
