@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,11 +16,13 @@ import msgspec
 from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from stream_app.config import Config
 from stream_app.disk import read_lines
+from stream_app.errors import DriftflowError
 from stream_app.stages.decisions import DECODER, REMEDY, activations_of
 from stream_app.worker.status import read_status
 
 SHOWN_SPAN = "28d"
 
+_ANEW = "remove the folder of the demo, and run it again"
 _STRANGE = msgspec.json.Decoder(StrangeEvents)
 _MESSAGES: dict[str, msgspec.json.Decoder[Any]] = {
     "0": msgspec.json.Decoder(Incident),
@@ -81,7 +86,8 @@ class Facts:
         store = self.config.path(self.config.sink.path)
         if store.exists():
             try:
-                self._read(f"file:{store}?mode=ro")
+                with readable(store):
+                    self._read(f"file:{store}?mode=ro")
             except sqlite3.OperationalError:
                 return  # being made right now: the next refresh will see it
             self.settled = settled
@@ -94,15 +100,17 @@ class Facts:
         return at_rest and everywhere and self._spooled() == 0
 
     def _spooled(self) -> int | None:
-        """Points that wait for the store; None before there is a spool."""
+        """Rows of points that wait for the store; None before there is a spool."""
         path = self.config.path(self.config.sink.spool)
         if not path.exists():
             return None
         link = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)
         try:
-            return int(link.execute("SELECT coalesce(sum(points), 0) FROM queue").fetchone()[0])
+            return int(link.execute("SELECT count(*) FROM queue").fetchone()[0])
         except sqlite3.OperationalError:
             return None  # being made right now
+        except sqlite3.Error as error:
+            raise DriftflowError(f"{path} cannot be read: {error}; {_ANEW}") from error
         finally:
             link.close()
 
@@ -114,7 +122,7 @@ class Facts:
             self.models = points(link, "models")
             self.retrains = points(link, "retrains")
             newest = link.execute("SELECT max(time_ms) FROM points WHERE measurement='windows'").fetchone()[0]
-            if newest:
+            if isinstance(newest, int):
                 self.event_time_ms = newest
                 rows = points(link, "windows", newest)
                 self.slices = {row["slice"]: row for row in rows if row["span"] == SHOWN_SPAN} or self.slices
@@ -128,16 +136,34 @@ class Facts:
         return [p for p, of_partition in activations.items() if not of_partition or of_partition[-1][1] != model_id]
 
 
+@contextmanager
+def readable(store: Path) -> Iterator[None]:
+    """Put around what is read of the store.
+
+    Raises:
+        DriftflowError: it is damaged.
+        sqlite3.OperationalError: it is being made.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise
+    except (sqlite3.Error, msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise DriftflowError(f"{store} is damaged ({type(error).__name__}: {error}); {_ANEW}") from error
+
+
 def _message(row: dict[str, Any]) -> Incident:
     message: Incident = _MESSAGES[row["silenced"]].decode(row["record"])
     return message
 
 
 def points(link: sqlite3.Connection, measurement: str, time_ms: int | None = None) -> list[dict[str, Any]]:
-    """Points of a measurement as flat dicts, oldest first."""
+    """Points of a measurement as flat dicts, oldest first; within :func:`readable`."""
     where, values = ("AND time_ms = ?", [time_ms]) if time_ms else ("", [])
     sql = f"SELECT time_ms, tags, fields FROM points WHERE measurement = ? {where} ORDER BY time_ms"  # noqa: S608
-    return [
-        {"time_ms": end_ms, **json.loads(tags), **json.loads(fields)}
-        for end_ms, tags, fields in link.execute(sql, [measurement, *values])
-    ]
+    found = []
+    for end_ms, tags, fields in link.execute(sql, [measurement, *values]):
+        if not isinstance(end_ms, int):
+            raise TypeError(f"a time of {measurement} is no whole number")
+        found.append({"time_ms": end_ms, **json.loads(tags), **json.loads(fields)})
+    return found

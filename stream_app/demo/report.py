@@ -6,12 +6,13 @@ import json
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from flowlib.intervals import wilson
 from flowlib.table import DAY_MS
 from schemas.incidents import Incident
-from stream_app.demo.facts import Facts, points
+from stream_app.demo.facts import Facts, points, readable
 from stream_app.demo.progress import Progress
 from stream_app.incident_lines import is_over, is_silenced, messages_a_week, newest, open_first
 from stream_app.stages.score.state import COUNTERS
@@ -21,15 +22,13 @@ Row = dict[str, Any]
 
 
 def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
-    """Read everything back from the store and the worker's status."""
+    """Read everything back from the store and the worker's status.
+
+    Raises:
+        DriftflowError: the store is damaged.
+    """
     status, seconds = facts.status, time.time() - progress.began
-    link = sqlite3.connect(f"file:{facts.config.path(facts.config.sink.path)}?mode=ro", uri=True)
-    try:
-        panes = [window for window in points(link, "windows") if window["span"] == "pane"]
-        windows = link.execute("SELECT count(*) FROM points WHERE measurement = 'windows'").fetchone()[0]
-        activations = points(link, "activations")
-    finally:
-        link.close()
+    stored = _stored(facts, progress)
     first_score_at = facts.first_score_at or progress.began
     kept = {name: status[name] for name in COUNTERS if name != "received"}
     return {
@@ -37,22 +36,34 @@ def make_report(facts: Facts, progress: Progress) -> dict[str, Any]:
         "events_received": status["received"],
         **kept,
         "conserved": status["received"] == sum(kept.values()),
-        "slices": len({pane["slice"] for pane in panes}),
-        "windows_written": windows,
+        **stored,
         **_told(facts, progress),
         "retrain_requests": len(facts.retrains),
-        "models_promoted": _models(facts, "promoted"),
-        "models_refused": _models(facts, "refused") + status["refused"]["models"],
-        "swaps": len({activation["model_id"] for activation in activations}) - 1,
-        "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
+        "models_refused": stored["models_refused"] + status["refused"]["models"],
         "events_per_s": round(status["received"] / max(status["at"] - first_score_at, 1e-9), 1),
         "worker_restarts": progress.restarts,
         "seconds_to_first_score": round(first_score_at - progress.began, 2),
         "seconds_total": round(seconds, 2),
-        "alarm_rate": alarm_rates(panes, facts.messages, progress.season.live_ms),
-        "models": [_model(model) for model in facts.models],
         "incidents": [_incident(incident) for incident in open_first(newest(facts.messages).values())],
     }
+
+
+def _stored(facts: Facts, progress: Progress) -> Row:
+    """What the points of the store come to."""
+    store = facts.config.path(facts.config.sink.path)
+    with readable(store), closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as link:
+        windows, activations = points(link, "windows"), points(link, "activations")
+        panes = [window for window in windows if window["span"] == "pane"]
+        return {
+            "slices": len({pane["slice"] for pane in panes}),
+            "windows_written": len(windows),
+            "models_promoted": _models(facts, "promoted"),
+            "models_refused": _models(facts, "refused"),
+            "swaps": len({activation["model_id"] for activation in activations}) - 1,
+            "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
+            "alarm_rate": alarm_rates(panes, facts.messages, progress.season.live_ms),
+            "models": [_model(model) for model in facts.models],
+        }
 
 
 def played_ms(facts: Facts, progress: Progress) -> int:

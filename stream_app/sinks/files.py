@@ -26,12 +26,19 @@ _REMEDIES = {
     sqlite3.SQLITE_IOERR: _BROKEN,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CONSTRAINT: _DAMAGED,  # nothing that we write breaks one
     sqlite3.SQLITE_READONLY: _FORBIDDEN,
     sqlite3.SQLITE_CANTOPEN: _FORBIDDEN,
     sqlite3.SQLITE_PERM: _FORBIDDEN,
 }
 _REMEDIES_OF_SYSTEM = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN}
 _REMEDY = "look at that file and at the disk it is on, or name another {setting}"
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """A file holds what SQLite has nothing against and we have never written; for :func:`sentences` to be told."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 @contextmanager

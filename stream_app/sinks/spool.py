@@ -5,6 +5,9 @@ lost when the sink is away, and nothing waits for it: InfluxDB may be down for a
 
 Every point has an id, in order. A block of points is one row, with the id of its last point, and is unfolded when it is
 read; it becomes a row for each point where only some of them go.
+
+Where a byte of the file has changed, SQLite may say so, or give anything: NULL from a column that is NOT NULL, a text,
+a fraction, a number without measure. Every value is therefore read by an expression that has one type and a bound.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from stream_app.errors import SinkError
-from stream_app.sinks.files import open_database, sentences, transaction
+from stream_app.sinks.files import DamagedError, open_database, sentences, transaction
 from stream_app.stages.outputs import Block, Point
 from stream_app.stages.point_blocks import WindowBlock
 
@@ -38,14 +41,33 @@ CREATE TABLE set_aside (id INTEGER PRIMARY KEY AUTOINCREMENT, point BLOB NOT NUL
 CREATE TABLE lost (queue INTEGER NOT NULL, set_aside INTEGER NOT NULL);
 INSERT INTO lost VALUES (0, 0);
 """
+_INT64_MAX = 2**63 - 1
+_BYTES = "coalesce(CAST(point AS BLOB), x'')"
+"""A row's bytes, whatever is there."""
+
+_SIZE = """
+CASE WHEN typeof(points) = 'integer' AND points BETWEEN 1 AND min(id, length(point)) THEN points ELSE 0 END
+"""
+"""How many points a row says it holds: each has an id and takes a byte at least. 0 where that cannot be."""
+
+_ROW = f"SELECT id, {_BYTES}, {_SIZE} FROM queue"  # noqa: S608 - no values, here and below
+_SEQUENCE = "SELECT max(seq) FROM sqlite_sequence WHERE name = "
 # By ids, which are given out in order: a count of millions of rows would take too long to ask often. Asked of the file,
-# because the workers of one folder share it.
+# because the workers of one folder share it. An id that was never given out would make it any number.
+_NEWEST = {name: f"(SELECT max(id) FROM {name} WHERE id <= ({_SEQUENCE}'{name}'))" for name in ("queue", "set_aside")}  # noqa: S608
+_FIRST_SIZE = {"queue": f"(SELECT max({_SIZE}, 1) FROM queue WHERE id > 0 ORDER BY id LIMIT 1)", "set_aside": "1"}  # noqa: S608
 _COUNT = {
-    "queue": "SELECT coalesce(max(id) - min(id) + (SELECT points FROM queue ORDER BY id LIMIT 1), 0) FROM queue",
-    "set_aside": "SELECT coalesce(max(id) - min(id) + 1, 0) FROM set_aside",
+    name: f"SELECT coalesce({newest} - (SELECT min(id) FROM {name} WHERE id > 0) + {_FIRST_SIZE[name]}, 0)"  # noqa: S608
+    for name, newest in _NEWEST.items()
 }
-_TRIM = {name: f"DELETE FROM {name} WHERE id <= (SELECT max(id) FROM {name}) - ?" for name in _COUNT}  # noqa: S608
-_ADD_LOST = {name: f"UPDATE lost SET {name} = {name} + ?" for name in _COUNT}  # noqa: S608
+_TRIM = {name: f"DELETE FROM {name} WHERE id <= {newest} - ?" for name, newest in _NEWEST.items()}  # noqa: S608
+_OF_LOST = {name: f"CASE typeof({name}) WHEN 'integer' THEN max({name}, 0) ELSE 0 END" for name in _NEWEST}
+_LOST = f"SELECT {', '.join(_OF_LOST.values())} FROM lost"  # noqa: S608
+_ADD_LOST = {name: f"UPDATE lost SET {name} = {number} + ?" for name, number in _OF_LOST.items()}  # noqa: S608
+_COUNT_ONE_BY_ONE = {
+    "queue": f"SELECT coalesce(sum(max({_SIZE}, 1)), 0) FROM queue",  # noqa: S608
+    "set_aside": "SELECT count(*) FROM set_aside",
+}
 _PAGE = 1_000
 
 
@@ -80,9 +102,9 @@ class Spool:
                 odd.append((_text(point), f"the spool cannot hold it: {error}"))
         with self._writing() as db:
             _insert(db, rows)
-            over = _trim(db, "queue", self._max)
+            over = _trim(db, "queue", self._max, sum(size for _, size in rows))
             db.executemany("INSERT INTO set_aside (point, reason) VALUES (?, ?)", odd)
-            _trim(db, "set_aside", self._max)
+            _trim(db, "set_aside", self._max, len(odd))
         if over:
             log.error(
                 "The spool %s is full (%d points): the oldest %d were dropped. Is the sink reachable?",
@@ -98,26 +120,33 @@ class Spool:
 
         Those that cannot be decoded are set aside.
         """
+        before = set[int]()
         while True:
             with self._reading() as db:
                 rows = _oldest(db, n, after)
-            points = list[tuple[int, Point]]()
+            points, odd = list[tuple[int, Point]](), list[int]()
             for number, blob, size in rows:
                 unfolded = unfold(blob)
-                if len(unfolded) == size:
+                if unfolded and len(unfolded) == size:
                     points += zip(range(number - size + 1, number + 1), unfolded, strict=True)
                 else:
-                    log.error("Row %d of the spool %s cannot be decoded and was set aside", number, self.path)
-                    self._set_aside(number, "the spool cannot decode it")
+                    odd.append(number)
+            for number in odd:
+                log.error("Row %d of the spool %s cannot be decoded and was set aside", number, self.path)
+                self._set_aside(number, "the spool cannot decode it")
             points = [(number, point) for number, point in points if number > after][:n]
             if points or not rows:
                 return points
+            if not odd or not before.isdisjoint(odd):  # nothing has gone: it would be so for ever
+                with sentences(self.path, "read", _SETTING):
+                    raise DamagedError("its rows are not in order")
+            before.update(odd)
 
     def drop(self, ids: Sequence[int]) -> None:
         """Forget points that the sink has taken."""
         with self._writing() as db:
             _split(db, {*ids})
-            db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids])
+            _delete(db, ids)
 
     def set_aside(self, number: int, reason: str) -> None:
         """Move a point that the sink will never take out of the way, with the reason, for people to look at."""
@@ -127,24 +156,24 @@ class Spool:
 
     def _set_aside(self, number: int, reason: str) -> None:
         with self._writing() as db:
-            db.execute(
-                "INSERT INTO set_aside (point, reason) SELECT point, ? FROM queue WHERE id = ?", (reason, number)
-            )
-            db.execute("DELETE FROM queue WHERE id = ?", (number,))
-            _trim(db, "set_aside", self._max)
+            moved = f"INSERT INTO set_aside (point, reason) SELECT {_BYTES}, ? FROM queue WHERE id = ?"  # noqa: S608
+            db.execute(moved, (reason, number))
+            _delete(db, [number])
+            _trim(db, "set_aside", self._max, 1)
 
     def aside(self) -> Iterator[tuple[Point | None, str]]:
         """What is set aside with its reasons, oldest first; None is a point that cannot be decoded."""
-        last = 0
+        last, reason = -_INT64_MAX, "coalesce(CAST(reason AS BLOB), x'')"
+        page = f"SELECT id, {_BYTES}, {reason} FROM set_aside WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
         while True:
             with self._reading() as db:
-                rows = db.execute(
-                    "SELECT id, point, reason FROM set_aside WHERE id > ? ORDER BY id LIMIT ?", (last, _PAGE)
-                ).fetchall()
+                rows = db.execute(page, (last, _PAGE)).fetchall()
+                if rows and rows[-1][0] <= last:
+                    raise DamagedError("its rows are not in order")
             if not rows:
                 return
             last = rows[-1][0]
-            yield from ((decoded(blob), reason) for _, blob, reason in rows)
+            yield from ((decoded(blob), why.decode(errors="replace")) for _, blob, why in rows)
 
     def put_back(self) -> int:
         """Put everything that is set aside at the end of the queue, durably; how many points these are.
@@ -153,25 +182,25 @@ class Spool:
             SinkError: the queue has no room for them; they stay where they are.
         """
         with self._writing() as db:
-            waiting, back = (int(db.execute(_COUNT[name]).fetchone()[0]) for name in ("queue", "set_aside"))
+            waiting, back = _count(db, "queue"), _count(db, "set_aside")
             if waiting + back > self._max:
                 raise SinkError(
                     f"{self.path} has no room for {back:,} points that are set aside, {waiting:,} of {self._max:,} "
                     "wait already: let the sink take some first, or raise sink.spool_max_points"
                 )
-            db.execute("INSERT INTO queue (point) SELECT point FROM set_aside ORDER BY id")
+            db.execute(f"INSERT INTO queue (point) SELECT {_BYTES} FROM set_aside ORDER BY id")  # noqa: S608
             db.execute("DELETE FROM set_aside")
         return back
 
     def __len__(self) -> int:
         with self._reading() as db:
-            return int(db.execute(_COUNT["queue"]).fetchone()[0])
+            return _count(db, "queue")
 
     @property
     def kept_aside(self) -> int:
         """Points that are set aside now."""
         with self._reading() as db:
-            return int(db.execute(_COUNT["set_aside"]).fetchone()[0])
+            return _count(db, "set_aside")
 
     @property
     def dropped(self) -> int:
@@ -193,8 +222,8 @@ class Spool:
 
     def _lost(self) -> tuple[int, int]:
         with self._reading() as db:
-            queue, aside = db.execute("SELECT queue, set_aside FROM lost").fetchone()
-        return int(queue), int(aside)
+            queue, aside = db.execute(_LOST).fetchone() or (0, 0)
+        return queue, aside
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -214,14 +243,16 @@ def unfold(blob: bytes) -> list[Point]:
         return [] if point is None else [point]
     try:
         return WindowBlock.unpacked(blob[1:]).points()
-    except (msgspec.MsgspecError, ValueError, IndexError, OverflowError):
+    except (msgspec.MsgspecError, ValueError, IndexError, OverflowError, RecursionError):
         return []
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int]]) -> None:
     """Rows at the end of the queue, each with how many points it holds: their ids follow those that were ever there."""
-    last = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'queue'").fetchone()[0]
-    ids = accumulate((size for _, size in rows), initial=int(last))
+    last = db.execute(f"SELECT coalesce(({_SEQUENCE}'queue'), 0)").fetchone()[0]
+    if not isinstance(last, int) or not 0 <= last <= _INT64_MAX // 2:
+        raise DamagedError("the last id that was given out is none")
+    ids = accumulate((size for _, size in rows), initial=last)
     next(ids)
     db.executemany(
         "INSERT INTO queue (id, point, points) VALUES (?, ?, ?)",
@@ -230,11 +261,12 @@ def _insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int]]) -> None:
 
 
 def _oldest(db: sqlite3.Connection, n: int, after: int) -> list[tuple[int, bytes, int]]:
-    """Rows that hold the oldest n points with ids beyond ``after``."""
+    """Rows that hold the oldest n points with ids beyond ``after``; with 0 those too whose ids cannot be."""
     rows, found = list[tuple[int, bytes, int]](), 0
-    for number, blob, size in db.execute("SELECT id, point, points FROM queue WHERE id > ? ORDER BY id", (after,)):
+    first = min(after, _INT64_MAX) if after > 0 else -_INT64_MAX
+    for number, blob, size in db.execute(f"{_ROW} WHERE id > ? ORDER BY id", (first,)):
         rows.append((number, blob, size))
-        found += min(size, number - after)
+        found += max(min(size, number - after), 1)
         if found >= n:
             break
     return rows
@@ -244,13 +276,30 @@ def _split(db: sqlite3.Connection, ids: set[int]) -> None:
     """Let each point have a row of its own, in blocks of which some are among ``ids`` and some are not."""
     if not ids:
         return
-    around = "SELECT id, point, points FROM queue WHERE points > 1 AND id >= ? AND id - points < ? ORDER BY id"
+    # The last block that may hold one of them is the first row that ends with the last of them or behind it.
+    last = "coalesce((SELECT min(id) FROM queue WHERE id >= ?2), ?2)"
+    around = f"{_ROW} WHERE {_SIZE} > 1 AND id BETWEEN ?1 AND {last} ORDER BY id"
     for number, blob, size in db.execute(around, (min(ids), max(ids))).fetchall():
         own = range(number - size + 1, number + 1)
-        if not ids.isdisjoint(own) and not ids.issuperset(own):
+        if ids.isdisjoint(own) or ids.issuperset(own):
+            continue
+        points = unfold(blob)
+        if len(points) == size:  # another one has no points, and is set aside when it is read
             db.execute("DELETE FROM queue WHERE id = ?", (number,))
-            points = [(i, msgspec.msgpack.encode(point)) for i, point in zip(own, unfold(blob), strict=True)]
-            db.executemany("INSERT INTO queue (id, point) VALUES (?, ?)", points)
+            rows = [(i, msgspec.msgpack.encode(point)) for i, point in zip(own, points, strict=True)]
+            db.executemany("INSERT INTO queue (id, point) VALUES (?, ?)", rows)
+
+
+def _delete(db: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Delete rows. Those that are gone already may be: the workers of one folder share it, and it has a bound."""
+    gone = db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids]).rowcount
+    if gone < len(ids):
+        wanted, newest = {*ids}, max(ids)
+        for (number,) in db.execute("SELECT id FROM queue ORDER BY id LIMIT ?", (len(ids) + _PAGE,)):
+            if number in wanted:  # read, and not found: it would be read for ever
+                raise DamagedError("its rows are not in order")
+            if number > newest:
+                return
 
 
 def decoded(blob: bytes) -> Point | None:
@@ -261,16 +310,25 @@ def decoded(blob: bytes) -> Point | None:
         return None
 
 
-def _trim(db: sqlite3.Connection, table: str, most: int) -> int:
-    """Delete the oldest rows beyond ``most``, count them, and say how many these were."""
-    before = db.execute(_COUNT[table]).fetchone()[0]
-    if before <= most:
+def _count(db: sqlite3.Connection, table: str) -> int:
+    """Points in a table, by their ids."""
+    return max(int(db.execute(_COUNT[table]).fetchone()[0]), 0)
+
+
+def _trim(db: sqlite3.Connection, table: str, most: int, added: int) -> int:
+    """Delete the oldest rows beyond ``most``, count them, and say how many these were.
+
+    Where more are too many than were added, either the bound has become smaller or ids were given out that make no
+    sense; these cost no point.
+    """
+    before = _count(db, table)
+    if before <= most or (before - most > added and db.execute(_COUNT_ONE_BY_ONE[table]).fetchone()[0] <= most):
         return 0
     db.execute(_TRIM[table], (most,))
-    over = int(before) - int(db.execute(_COUNT[table]).fetchone()[0])
-    if over:
+    over = before - _count(db, table)
+    if over > 0:
         db.execute(_ADD_LOST[table], (over,))
-    return over
+    return max(over, 0)
 
 
 def _text(point: Point) -> bytes:

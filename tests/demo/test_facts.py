@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from schemas.incidents import Incident, SilencedIncident
 from stream_app.demo.facts import Facts
+from stream_app.errors import DriftflowError
 from stream_app.stages.points import incident_point, strange_point
 from tests.demo import storing
 from tests.people import HOUR_MS, incident, silenced, strange
@@ -115,3 +117,32 @@ def test_a_model_is_in_service_where_it_was_activated_last(facts: Facts) -> None
     storing.activate(facts.config, 0, 4_000, "m1")
     assert facts.out_of_service("m1") == [1]
     assert facts.out_of_service("m0") == [0]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE points SET fields = '{\"record\": 1' WHERE measurement = 'incidents'",
+        "UPDATE points SET fields = '[]' WHERE measurement = 'models'",
+        "UPDATE points SET tags = x'ff' WHERE measurement = 'models'",
+        "UPDATE points SET time_ms = 'soon' WHERE measurement = 'models'",
+        "UPDATE points SET tags = '{}' WHERE measurement = 'incidents'",
+    ],
+)
+def test_a_damaged_store_is_a_sentence(facts: Facts, damage: str) -> None:
+    model = storing.point("models", 1, {"model_id": "m0"}, status="promoted")
+    storing.write_points(facts.config, [incident_point(incident()), model])
+    facts.refresh()
+    with sqlite3.connect(facts.config.path(facts.config.sink.path)) as link:
+        link.execute(damage)
+    link.close()
+    with pytest.raises(DriftflowError, match=r"is damaged .*; remove the folder of the demo"):
+        facts.refresh()
+
+
+@pytest.mark.parametrize("name", ["spool", "path"])
+def test_a_file_that_is_no_database_is_a_sentence(facts: Facts, name: str) -> None:
+    path = facts.config.path(getattr(facts.config.sink, name))
+    path.write_bytes(b"no database" * 999)
+    with pytest.raises(DriftflowError, match=r"not a database.*; remove the folder of the demo"):
+        facts.refresh()
