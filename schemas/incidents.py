@@ -175,11 +175,13 @@ class StrangeEvents(Record, frozen=True):
 
 
 class Action(Record, frozen=True):
-    """What a person says about an incident, a silence or a release; signed by an operator's key."""
+    """What a person says about an incident, a silence, a release or a model; signed by an operator's key."""
 
     id: Id
     stream: Name
-    verb: Annotated[str, Meta(pattern="^(accept|ack|silence|unsilence|mark|feedback)$")]
+    verb: Annotated[
+        str, Meta(pattern="^(accept|ack|silence|unsilence|mark|feedback|rollback|pin|unpin|approve|reject|anchor)$")
+    ]
     by: Name
     """Who."""
     at_ms: Millis
@@ -198,3 +200,5 @@ class Action(Record, frozen=True):
     from_ms: Millis = 0
     to_ms: Millis = 0
     """Of a silence: its span on the stream's time, half-open."""
+    model: Id = ""
+    """Of ``rollback``, ``pin``, ``approve``, ``reject`` and ``anchor``: id of the model that is meant."""

@@ -32,6 +32,7 @@ TYPES: dict[str, type[Record]] = {
     "driftflow.event-anomaly.v1": records.EventAnomaly,
     "driftflow.retrain-request.v1": records.RetrainRequest,
     "driftflow.model-notice.v1": records.ModelNotice,
+    "driftflow.service-change.v1": records.ServiceChange,
     "driftflow.activation.v1": records.Activation,
     "driftflow.health.v1": records.Health,
     "driftflow.dead-letter.v1": records.DeadLetter,
@@ -58,6 +59,11 @@ _ADMITTED: dict[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Topic to the header that names the kind of a message, and the decoders of the kinds that belong there."""
 
+_FREE: dict[type[Record], tuple[str, ...]] = {
+    records.ModelNotice: ("gates", "provenance"),
+    records.ServiceChange: ("figures",),
+}
+"""Fields that hold JSON of any shape."""
 _DEPTH_MAX = 16
 _SHOWN_MAX = 80
 
@@ -111,8 +117,9 @@ def _decoded(decoder: Any, stream: str, value: bytes) -> Record | Refusal:
     if record.stream != stream:  # type: ignore[attr-defined]
         name = record.stream[:_SHOWN_MAX]  # type: ignore[attr-defined]
         return Refusal("other_stream", "stream", f"it is of stream {name!r}, not {stream!r}")
-    if isinstance(record, records.ModelNotice) and not _is_plain(record.gates):
-        return Refusal("wrong_type", "gates", f"gates hold a number out of range, or are nested beyond {_DEPTH_MAX}")
+    for name in _FREE.get(type(record), ()):
+        if not _is_plain(getattr(record, name)):
+            return Refusal("wrong_type", name, f"{name} holds a number out of range, or is nested beyond {_DEPTH_MAX}")
     return record
 
 

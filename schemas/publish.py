@@ -29,6 +29,7 @@ _CHANNELS = {
             "strange-events",
             "event-anomaly",
             "retrain-request",
+            "service-change",
             "model-notice",
             "activation",
             "health",
@@ -65,7 +66,12 @@ _SIGNED = {
     SIGNATURE: "Ed25519 signature in hex, of the value and of all headers above (schemas/signing.py).",
     KEY_ID: "Id of the key: the first 16 hex digits of the SHA-256 of its public half.",
 }
-_ARE_SIGNED = ("driftflow.retrain-request.v1", "driftflow.model-notice.v1", "driftflow.action.v1")
+_ARE_SIGNED = (
+    "driftflow.retrain-request.v1",
+    "driftflow.service-change.v1",
+    "driftflow.model-notice.v1",
+    "driftflow.action.v1",
+)
 _REQUIRED = ["ce_id", "ce_source", "ce_type", "ce_specversion"]
 
 

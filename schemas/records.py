@@ -84,6 +84,20 @@ class EventAnomaly(Record, frozen=True):
     blame: Annotated[list[Blame], Meta(max_length=MANY)]
 
 
+class Unjudged(Record, frozen=True):
+    """A span of an incident that nobody has judged yet: its rows train nothing, calibrate nothing and judge nothing."""
+
+    incident_id: Id
+    kind: Annotated[str, Meta(pattern="^(burst|fault)$")]
+    """``burst``: far more events than nominal are strange; ``fault``: the data are wrong, not the world."""
+    slicing: Name
+    slices: Annotated[list[Name], Meta(max_length=MANY)]
+    """Slices of the slicing; none named is all of them."""
+    from_ms: Millis
+    to_ms: Millis
+    """Half-open, event time."""
+
+
 class RetrainRequest(Record, frozen=True):
     """Asks the trainer for a better model for a stream, with the exact offsets to read."""
 
@@ -100,6 +114,9 @@ class RetrainRequest(Record, frozen=True):
     """The rows to train on, one range for each source partition."""
     calibrate_from_ms: Millis
     """Event time from which rows may be held out for calibration and for the gates."""
+    accepted: Annotated[list[Id], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
+    """Incidents of which a person has said that this is the new normal: their rows train, however strange."""
+    unjudged: Annotated[list[Unjudged], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
 
 
 class ModelNotice(Record, frozen=True):
@@ -107,8 +124,10 @@ class ModelNotice(Record, frozen=True):
 
     model_id: Id
     stream: Name
-    status: Annotated[str, Meta(pattern="^(promoted|refused|covered)$")]
-    """``promoted``; ``refused``; ``covered``, where an earlier model answers the request."""
+    status: Annotated[str, Meta(pattern="^(promoted|refused|covered|candidate|waiting)$")]
+    """``promoted``; ``refused``; ``covered``, where an earlier model answers the request; ``candidate``, which has passed
+    its gates and is not in service: it is compared on live events; ``waiting``: a person has to say.
+    """
     parent_id: Id
     request_id: Id
     created_ms: Millis
@@ -123,6 +142,26 @@ class ModelNotice(Record, frozen=True):
     tensors: bytes = b""
     signature: bytes = b""
     key_id: Id = ""
+    provenance: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Where the model comes from: topic, offsets, dates, rows left out, settings, code, gates, shadow, who approved."""
+
+
+class ServiceChange(Record, frozen=True):
+    """Which model is in service changes, and not by a new one: signed by a worker, on the signals topic."""
+
+    id: Id
+    stream: Name
+    verb: Annotated[str, Meta(pattern="^(rollback|pin|unpin)$")]
+    model_id: Id
+    """The model that is rolled back, or pinned; "" of ``unpin``."""
+    returns_to: Id
+    """The model that is in service from then on, as far as it is known here."""
+    by: Name
+    """Who: a person, or ``driftflow`` where the realised figures of the model have asked for it."""
+    pane_end_ms: Millis
+    why: Text
+    figures: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What has asked for it, in figures."""
 
 
 class Activation(Record, frozen=True):

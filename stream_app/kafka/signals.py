@@ -12,7 +12,7 @@ from rich.text import Text
 from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from schemas.intake import TYPES, RawHeaders, Refusal, header_map, take_in
 from schemas.pane_layout import TOGETHER
-from schemas.records import Activation, EventAnomaly, Health, ModelNotice, Record, RetrainRequest
+from schemas.records import Activation, EventAnomaly, Health, ModelNotice, Record, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import KINDS, STYLES, bounded, is_over, short
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
 """Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
 
-_BRIEF = (StrangeEvents, RetrainRequest, ModelNotice, Health)
-_STYLES = {"promoted": "bold green", "refused": "yellow", "failing": "bold red", "ok": "green"}
+_BRIEF = (StrangeEvents, RetrainRequest, ModelNotice, ServiceChange, Health)
+_STYLES = {"promoted": "bold green", "refused": "yellow", "rollback": "bold red", "failing": "bold red", "ok": "green"}
 _UNTRUSTED = "(not signed by a key trusted here)"
 _JSON_MAX = 1_000_000
 _NAMED_MAX = 20
@@ -161,6 +161,8 @@ def _parts(signal: Record) -> tuple[str, str, str, str]:
             return utc(signal.requested_pane_ms), "retrain", signal.reason, asked
         case ModelNotice():
             return utc(signal.created_ms), signal.status, signal.model_id, signal.reason
+        case ServiceChange():
+            return utc(signal.pane_end_ms), signal.verb, signal.model_id, f"{signal.why} ({signal.by})"
         case Health():
             return utc(signal.since_ms), signal.state, signal.part, f"{signal.says or 'works again'} ({signal.source})"
         case Activation():

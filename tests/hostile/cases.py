@@ -17,7 +17,8 @@ from tests.hostile.world import Genuine, Source
 
 TOPICS = ("events", "partials", "evidence", "signals", "actions", "models")
 _DEFAULTS = {
-    *("sequence", "manifest", "tensors", "signature", "key_id"),  # of a notice
+    *("sequence", "manifest", "tensors", "signature", "key_id", "provenance"),  # of a notice
+    *("accepted", "unjudged"),  # of a request
     *("strangers", "top"),  # of partials
     *("successor_id", "links", "acked_by", "silenced_by", "next", "summary"),  # of an incident
     *(
@@ -30,6 +31,7 @@ _DEFAULTS = {
         "below_sd",
         "from_ms",
         "to_ms",
+        "model",
     ),  # of an action
 }
 """Fields that a record can do without."""
