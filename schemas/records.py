@@ -125,8 +125,8 @@ class ModelNotice(Record, frozen=True):
     model_id: Id
     stream: Name
     status: Annotated[str, Meta(pattern="^(promoted|refused|covered|candidate|waiting)$")]
-    """``promoted``; ``refused``; ``covered``, where an earlier model answers the request; ``candidate``, which has passed
-    its gates and is not in service: it is compared on live events; ``waiting``: a person has to say.
+    """``promoted``; ``refused``; ``covered``, where an earlier model answers the request; ``candidate``, which has
+    passed its gates and is not in service: it is compared on live events; ``waiting``: a person has to say.
     """
     parent_id: Id
     request_id: Id
