@@ -44,7 +44,8 @@ def test_a_mean_above_it_is_seen_and_one_below_it_is_not() -> None:
     for x in rng.normal(0.1, 0.2, 500):
         better.take(float(x))
         worse.take(-float(x))
-    assert better.e_value > 1e6 > 1.0 > worse.e_value
+    assert better.e_value > 1e6
+    assert worse.e_value == 1.0  # it never bets
 
 
 @pytest.mark.parametrize("side", ["low", "high"])
