@@ -71,6 +71,8 @@ def _field_faults(event: EventConfig) -> list[str]:
         faults.append(f"event.time_field: {event.time_field!r} is also a feature or a slicing field")
     if event.id_field and event.id_field in (event.time_field, *event.numeric):
         faults.append(f"event.id_field: {event.id_field!r} is also the time field or a number; use a field of its own")
+    if event.label_field and event.label_field not in event.categorical:
+        faults.append(f"event.label_field: {event.label_field!r} is none of event.categorical")
     if len(set(map(tuple, event.slicings))) < len(event.slicings):
         faults.append("event.slicings: each slicing once")
     known = {*named, event.id_field, "*"} - {""}

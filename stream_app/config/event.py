@@ -36,6 +36,9 @@ class EventConfig(Section, frozen=True):
     hours of the week at which events are usual."""
     categorical: list[str] = msgspec.field(default_factory=list)
     """Fields that hold one of some texts, or booleans."""
+    label_field: str = ""
+    """One of ``categorical`` that people or another system have entered, such as a diagnosis: before a training the
+    rows whose label the other columns contradict are counted, and many of them stop it."""
     id_field: str = ""
     """Field that tells events apart: one that comes again is a duplicate."""
     slicings: Annotated[list[list[str]], Meta(min_length=1)] = msgspec.field(default_factory=lambda: [[]])

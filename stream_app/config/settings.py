@@ -190,6 +190,12 @@ class TrainerConfig(Section, frozen=True):
     """The candidate fails where the attack's advantage is above this with 95 % confidence."""
     min_rows: Positive = 500
     """Fewer rows than this train no model."""
+    min_blocks: Annotated[int, Meta(ge=2)] = 5
+    """Fewer blocks of time than this (days, or hours where the rows span less than 20 days) neither calibrate a model
+    nor judge one: rows of one block resemble each other, so that intervals count blocks."""
+    max_missing_share: Share = 0.3
+    """A model is not trained where a larger share of what was asked for is not there any more, because retention has
+    deleted it, or where as much of the time between its first row and its last has no rows."""
     budget_per_day: Positive = 24
     """Models promoted within a day of event time; requests beyond are refused."""
 

@@ -22,6 +22,7 @@ from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.dropped import Dropped
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.readings import LocalTimes
+from stream_app.trainer.data.rows import DELETED, RecordKeys
 from stream_app.trainer.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -45,16 +46,18 @@ def read_ranges(
     client: ClientSettings,
     stopping: Stopping | None = None,
     dropped: Dropped | None = None,
+    keys: RecordKeys | None = None,
 ) -> Iterator[EventBatch]:
     """Decode the rows of offset ranges; undecodable rows are left out (they are dead letters already), and so are what
-    retention deletes meanwhile and rows of aborted transactions, which were not scored either.
+    retention has deleted and rows of aborted transactions, which were not scored either.
 
     Args:
         config: the stream.
         ranges: what to read.
         client: kafka-python connection settings.
         stopping: ends the reading.
-        dropped: counts the rows that cannot be decoded.
+        dropped: counts the rows that cannot be decoded, and the offsets that are deleted.
+        keys: takes in the record keys of the others.
 
     Raises:
         RangesGone: the broker does not hand out the rows.
@@ -74,8 +77,8 @@ def read_ranges(
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
     )
     try:
-        _seek(consumer, wanted, {tp: part.start for tp, part in wanted.items()})
-        for tp, records in _fetch(consumer, client, wanted, stopping or Stopping()):
+        _seek(consumer, wanted, {tp: part.start for tp, part in wanted.items()}, dropped)
+        for tp, records in _fetch(consumer, client, wanted, stopping or Stopping(), dropped):
             offsets = np.array([record.offset for record in records], dtype=np.int64)
             values = [record.value for record in records]
             if registry is not None:
@@ -83,14 +86,20 @@ def read_ranges(
             events, rejects = decoder.decode(RawBatch(tp.topic, tp.partition, offsets, values))
             for reject in rejects:
                 dropped.add(reject.reason, reject.field, f"{tp.topic}/{tp.partition}@{reject.offset}: {reject.detail}")
+            if keys is not None:
+                keys.add(tp.partition, events.offsets, [records[row].key for row in events.rows.tolist()])
             yield times.read(events)
     finally:
         consumer.close(timeout_ms=1_000)
 
 
-def _seek(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> None:
+def _seek(consumer: Any, wanted: Wanted, positions: dict[Any, int], dropped: Dropped) -> None:
     """Go to the positions, or to what retention has left after them; a range with nothing left is dropped."""
     beginnings = consumer.beginning_offsets(list(wanted), timeout_ms=_ANSWER_MS)
+    for tp, part in wanted.items():
+        gone = min(beginnings[tp], part.end) - positions[tp]
+        if gone > 0:
+            dropped.add(DELETED, "", f"{tp.topic}/{tp.partition} up to offset {positions[tp] + gone:,}", gone)
     for tp in [tp for tp, part in wanted.items() if beginnings[tp] >= part.end]:
         log.warning("%s/%d: retention has deleted every offset asked for (below %d)", *tp, wanted.pop(tp).end)
     consumer.assign(list(wanted))  # a consumer wants a position of all that it is assigned
@@ -99,7 +108,7 @@ def _seek(consumer: Any, wanted: Wanted, positions: dict[Any, int]) -> None:
 
 
 def _fetch(
-    consumer: Any, client: ClientSettings, wanted: Wanted, stopping: Stopping
+    consumer: Any, client: ClientSettings, wanted: Wanted, stopping: Stopping, dropped: Dropped
 ) -> Iterator[tuple[Any, list[Any]]]:
     """``(topic partition, records)`` until every range has been read to its end.
 
@@ -110,7 +119,7 @@ def _fetch(
     moved_s = time.monotonic()
     while wanted:
         stopping.check()
-        for tp, records in _poll(consumer, client, wanted, positions).items():
+        for tp, records in _poll(consumer, client, wanted, positions, dropped).items():
             inside = [record for record in records if tp in wanted and record.offset < wanted[tp].end]
             if inside:
                 yield tp, inside
@@ -126,11 +135,13 @@ def _fetch(
             raise RangesGone(f"no rows came for {_STALL_S:.0f} s while reading {_left(wanted, positions)}")
 
 
-def _poll(consumer: Any, client: ClientSettings, wanted: Wanted, positions: dict[Any, int]) -> dict[Any, list[Any]]:
+def _poll(
+    consumer: Any, client: ClientSettings, wanted: Wanted, positions: dict[Any, int], dropped: Dropped
+) -> dict[Any, list[Any]]:
     try:
         fetched: dict[Any, list[Any]] = poll_past(lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, client, _say)
     except OffsetOutOfRangeError:  # retention has overtaken us
-        _seek(consumer, wanted, positions)
+        _seek(consumer, wanted, positions, dropped)
         return {}
     return fetched
 

@@ -1,0 +1,199 @@
+"""Which rows may train, calibrate and judge: what leaves, why, and how many were told of each reason.
+
+No row leaves calibration or gate by its score: the champion's tail would be missing there, and the p-values of every
+next model would be too small by it. Spans of incidents that nobody has judged leave all three, whole. From the training
+span alone leave rows that the champion flags, save those that a person has called the new normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flowlib.copies import newest, units
+from flowlib.density import Density
+from flowlib.table import Bools, Ints, Table
+from schemas.records import RetrainRequest, Unjudged
+from stream_app.config import Config
+from stream_app.stages.dropped import Dropped
+from stream_app.trainer.data.caps import within_caps
+from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.data.spans import Cuts, Folds, Split, cuts, validates
+
+HELD_MAX = 100_000
+"""Most rows that calibrate, and that judge; of more an even share over time."""
+_UNUSABLE = "every numeric field is missing, or one is infinite"
+LEFT_OUT_MAX = 2_000
+"""Most rows that are held back for the membership attack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made of the rows of a request.
+
+    Attributes:
+        split: the parts.
+        known: rows that were admitted, whatever became of them afterwards, in order of time.
+        fault: why they cannot be cut into spans, or "".
+    """
+
+    split: Split
+    known: Table
+    fault: str = ""
+
+
+def prepare(
+    config: Config,
+    request: RetrainRequest,
+    rows: Rows,
+    champion: Density | None,
+    folds: Folds,
+    accepted: Sequence[Unjudged] = (),
+) -> Prepared:
+    """Admit rows and split them; what leaves is counted in ``rows.rejected``.
+
+    Privately, whether a row is among the others and in which part follows from the request and the row alone: no
+    quarantine, no caps, no copies, no thinning.
+
+    Args:
+        config: the stream.
+        request: names the spans that nobody has judged.
+        rows: what it names.
+        champion: the model in service, None before the first.
+        folds: draws the validation blocks and who stays within caps.
+        accepted: spans of which a person has said that they are the new normal.
+    """
+    dropped, private = rows.rejected, config.privacy.enabled
+    rows = _without(rows, unusable(rows.table), dropped, "unscorable", _UNUSABLE)
+    rows = _without(rows, within(rows.table, request.unjudged, config), dropped, "unjudged", _unjudged(request))
+    known, where = rows.table, cuts(config, request, rows.table)
+    training, calibrating, judging = where.spans(known)
+    if where.fault or private:
+        split = _cut(known, training, calibrating, judging, where, folds)
+        return Prepared(replace(split, held_out=known.take(~training)), known, where.fault)
+    if champion is not None:
+        strange = _flagged(known, training, champion, config) & ~within(known, accepted, config)
+        dropped.add("quarantined", "", "strange to the model in service: they train nothing", int(strange.sum()))
+        training &= ~strange
+    held = calibrating | judging
+    training, once = _without_copies(known, training, calibrating, judging, dropped)
+    training = _capped(rows, training, where, folds, dropped)
+    split = _cut(known, training, calibrating & once, judging & once, where, folds)
+    return Prepared(replace(_thinned(split, config), held_out=known.take(held)), known)
+
+
+def unusable(table: Table) -> Bools:
+    """Rows ``(n,)`` that no model could score."""
+    numeric = table.numeric
+    return np.asarray(np.isinf(numeric).any(axis=1) | np.isnan(numeric).all(axis=1))
+
+
+def within(table: Table, spans: Sequence[Unjudged], config: Config) -> Bools:
+    """Rows ``(n,)`` in one of the spans. A span of a slicing that the stream has not is one of all slices."""
+    inside = np.zeros(len(table), dtype=bool)
+    numbers = {name: number for number, name in enumerate(config.slicing_names)}
+    for span in spans:
+        there = (table.time_ms >= span.from_ms) & (table.time_ms < span.to_ms)
+        if span.slices and span.slicing in numbers and there.any():
+            names = table.in_slicing(numbers[span.slicing])[there]
+            there[there] = np.isin(names.astype(str), np.array(span.slices, dtype=str))
+        inside |= there
+    return inside
+
+
+def leave_out(table: Table, seed: int, together: bool = True) -> tuple[Table, Table]:
+    """``(rest, left out)``: a tenth of the rows, at most :data:`LEFT_OUT_MAX`, drawn at random, and the others.
+
+    Drawn from the training rows themselves: on other days the attack of the membership gate would measure drift. With
+    a row its copies are left out; ``together`` is False where copies are rows like any.
+    """
+    unit = units(table) if together else np.arange(len(table))
+    last = newest(unit)
+    left = np.zeros(len(last), dtype=bool)
+    left[np.random.default_rng(seed).permutation(len(last))[: min(len(last) // 10, LEFT_OUT_MAX)]] = True
+    return table.take(~left[unit]), table.take(last[left[unit[last]]])
+
+
+def thin(table: Table, rows_max: int) -> Table:
+    """At most ``rows_max`` rows, evenly spaced in time."""
+    if len(table) <= rows_max:
+        return table
+    return table.take(np.linspace(0, len(table) - 1, rows_max).astype(np.int64))
+
+
+def _without(rows: Rows, out: Bools, dropped: Dropped, reason: str, example: str) -> Rows:
+    if not out.any():
+        return rows
+    dropped.add(reason, "", example, int(out.sum()))
+    return rows.take(~out)
+
+
+def _unjudged(request: RetrainRequest) -> str:
+    """Of which incidents nobody has said what they are."""
+    names = list(dict.fromkeys(span.incident_id for span in request.unjudged))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"nobody has judged incident {', '.join(name[:8] for name in names[:3])}{more} yet"
+
+
+def _flagged(table: Table, training: Bools, champion: Density, config: Config) -> Bools:
+    """Rows ``(n,)`` of the training span that the champion flags."""
+    flagged = np.zeros(len(table), dtype=bool)
+    if training.any():
+        scores = champion.score(table.take(training))
+        flagged[training] = scores.scorable & (scores.p_value <= config.event_rule.alpha)
+    return flagged
+
+
+def _without_copies(
+    table: Table, training: Bools, calibrating: Bools, judging: Bools, dropped: Dropped
+) -> tuple[Bools, Bools]:
+    """``(training, once)``: training rows that have no copy in a later span, and rows that are the newest of their
+    copies. Copies go by the newest of them.
+    """
+    part = np.where(training, 0, np.where(calibrating, 1, np.where(judging, 2, -1)))
+    among = np.flatnonzero(part >= 0)
+    unit, once = units(table.take(among)), np.zeros(len(table), dtype=bool)
+    last = newest(unit)
+    once[among[last]] = True
+    of_unit = np.zeros(len(last), dtype=np.int64)
+    of_unit[unit[last]] = part[among[last]]
+    stays = np.zeros(len(table), dtype=bool)
+    stays[among] = of_unit[unit] == part[among]
+    left_out = int((part >= 0).sum()) - int((stays & (training | once)).sum())
+    dropped.add("repeated", "", "copies of other rows in every column", left_out)
+    return training & stays, once & stays
+
+
+def _capped(rows: Rows, training: Bools, where: Cuts, folds: Folds, dropped: Dropped) -> Bools:
+    """Training rows within the caps."""
+    at: Ints = np.flatnonzero(training)
+    table, draw = rows.table.take(at), folds.generator("caps").random(len(rows))[at]
+    keys = None if rows.keys is None else rows.keys[at]
+    kept = within_caps(table, where.blocks.of(table), keys, draw)
+    dropped.add("capped", "", "more of one slice, producer or content than is usual of it", int((~kept).sum()))
+    training = np.zeros(len(rows), dtype=bool)
+    training[at[kept]] = True
+    return training
+
+
+def _cut(table: Table, training: Bools, calibrating: Bools, judging: Bools, where: Cuts, folds: Folds) -> Split:
+    stops = np.zeros(len(table), dtype=bool)
+    stops[training] = validates(where.blocks.of(table.take(training)), folds)
+    held_out = calibrating | judging
+    parts = (training & ~stops, training & stops, calibrating, judging, held_out)
+    return Split(*(table.take(part) for part in parts), where.blocks)
+
+
+def _thinned(split: Split, config: Config) -> Split:
+    """Of too many rows an even share over time: ``model.max_rows`` that train, and :data:`HELD_MAX` of the others."""
+    most = config.model.max_rows
+    share = min(most / max(len(split.train) + len(split.validation), 1), 1.0)
+    return replace(
+        split,
+        train=thin(split.train, max(int(len(split.train) * share), 1)),
+        validation=thin(split.validation, max(int(len(split.validation) * share), 1)),
+        calibration=thin(split.calibration, HELD_MAX),
+        gate=thin(split.gate, HELD_MAX),
+    )
