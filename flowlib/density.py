@@ -184,6 +184,23 @@ class Density:
         object.__setattr__(other, "references", tuple(references))
         return other
 
+    def recalibrated(self, calibration: Table, seed: int) -> Density:
+        """The same encoder and flow with p-values from other rows; its references are to be fitted anew.
+
+        Args:
+            calibration: rows that trained nothing, of now.
+            seed: of the draws among equal scores.
+
+        Raises:
+            ValueError: none of the rows can be scored.
+        """
+        margins, other = self.calibration.margins, copy.copy(self)
+        raw = _Uncalibrated.of(self.encoder, self.engine, margins, calibration)
+        changed = {"calibration": _reference(raw, margins, calibration, seed), "model_id": "unsigned"}
+        for name, value in {**changed, "channels": None, "references": ()}.items():
+            object.__setattr__(other, name, value)
+        return other
+
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
         raw = _Uncalibrated.of(self.encoder, self.engine, self.calibration.margins, table)
