@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowlib import native
 from flowlib.ladder import Ladders
 from flowlib.margins import Margins
 from flowlib.pit import PIT_BINS, pit_histogram, pit_of
@@ -164,16 +165,26 @@ class Calibration:
     def _rarity(self, surprise: Floats, draw: Draw | None) -> Floats:
         """``(n,)`` minus the logarithm of the p-value among all rows, growing on beyond the largest of them."""
         n, scores = len(self.scores), self.scores
-        below = self._places.below(surprise[:, None])[:, 0]
-        rarity = self._rarities[below]
-        tied = np.flatnonzero(scores[np.minimum(below, n - 1)] == surprise)
+        rarity, beyond, tied, below = self._found(surprise)
         if len(tied):
             above = n - np.searchsorted(scores, surprise[tied], side="right")
             among = 0.5 if draw is None else draw(tied)
-            rarity[tied] = -np.log((1 + above + among * (n - below[tied] - above)) / (n + 1))
-        beyond = np.flatnonzero(below == n)
+            rarity[tied] = -np.log((1 + above + among * (n - below - above)) / (n + 1))
         rarity[beyond] += (surprise[beyond] - scores[-1]) / self._scale
-        return np.asarray(rarity)
+        return rarity
+
+    def _found(self, surprise: Floats) -> tuple[Floats, Ints, Ints, Ints]:
+        """By the number of reference rows below each surprise its rarity ``(n,)``; which are beyond all of them, which
+        are those of some, and how many are below the latter.
+        """
+        if native.loops is not None:
+            rarity = np.empty(len(surprise))
+            below, beyond, tied = np.empty((3, len(surprise)), dtype=np.int64)
+            far, same = native.loops.among(*self._places.buffers, surprise, self._rarities, rarity, below, beyond, tied)
+            return rarity, beyond[:far], tied[:same], below[:same]
+        below = self._places.below(surprise[:, None])[:, 0].astype(np.int64)
+        tied = np.flatnonzero(self.scores[np.minimum(below, len(self.scores) - 1)] == surprise)
+        return self._rarities[below], np.flatnonzero(below == len(self.scores)), tied, below[tied]
 
     @cached_property
     def _places(self) -> Ladders:
@@ -337,9 +348,12 @@ class _Rarities:
         return cls(reference, Ladders(reference[None]), 0.0 - np.log(np.arange(n + 1, 0, -1) / (n + 1)))
 
     def of(self, values: Floats) -> Floats:
-        places = self.places.upto(values[:, None])[:, 0]
-        rarity = self.by_place[places]
-        beyond = np.flatnonzero(places == len(self.reference))
+        if native.loops is not None:
+            rarity, rows = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
+            beyond = rows[: native.loops.rarities(*self.places.buffers, values, self.by_place, rarity, rows)]
+        else:
+            places = self.places.upto(values[:, None])[:, 0]
+            rarity, beyond = self.by_place[places], np.flatnonzero(places == len(self.reference))
         rarity[beyond] = _rarity(values[beyond], self.reference)
         return rarity
 

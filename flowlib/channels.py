@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from flowlib import native
 from flowlib.ladder import Ladders
 from flowlib.pit import pit_edges
 from flowlib.table import Bools, Floats, Ints, Singles
@@ -154,17 +155,28 @@ class Channels:
     def of(self, scores: Scores) -> EventScores:
         """Scores of events."""
         present = ~scores.missing & scores.scorable[:, None]
-        ladders, codes, bins = self._joint
-        place = ladders.below(_with_surprise(scores))
-        base, pit = _looked_up(codes, place), _looked_up(bins, place[:, :-1])
-        if not present.all():
-            base[:, :-1] *= present
-            base[:, -1] *= scores.scorable
+        base, pit = self._looked_up(scores, present)
         columns = range(scores.levels.shape[1])
         group = [self.groups[k][scores.levels[:, k]] for k in columns]
         return EventScores(
             base, present, np.stack(group, axis=1) if group else np.zeros((len(present), 0), dtype=np.int64), pit
         )
+
+    def _looked_up(self, scores: Scores, present: Bools) -> tuple[Ints, Ints]:
+        """``base`` and ``pit`` of :class:`EventScores`."""
+        ladders, codes, bins = self._joint
+        gaps = not present.all()
+        if native.loops is not None:
+            base, pit = np.empty((len(present), len(codes)), np.int64), np.empty(present.shape, np.int64)
+            masks = (present, scores.scorable) if gaps else (None, None)
+            native.loops.event_scores(*ladders.buffers, codes, bins, scores.z, scores.surprise, *masks, base, pit)
+            return base, pit
+        place = ladders.below(_with_surprise(scores))
+        base, pit = _looked_up(codes, place), _looked_up(bins, place[:, :-1])
+        if gaps:
+            base[:, :-1] *= present
+            base[:, -1] *= scores.scorable
+        return base, pit
 
     @cached_property
     def _joint(self) -> tuple[Ladders, Ints, Ints]:

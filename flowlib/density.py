@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from flowlib import native
 from flowlib.calibration import Calibration, Draw
 from flowlib.channels import Channels
 from flowlib.encoder.context import attach, detach
@@ -204,14 +205,17 @@ class Density:
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
         raw = _Uncalibrated.of(self.encoder, self.engine, self.calibration.margins, table)
-        ok = raw.scorable
-        surprise, p, pooled = np.zeros(len(table)), np.ones(len(table)), np.zeros(len(table), dtype=bool)
-        surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
-        among = _draw(table, np.flatnonzero(ok), self.calibration.key)
-        slices = table.slices if table.coded is None else table.coded
-        p[ok], pooled[ok] = self.calibration.p_values(
-            surprise[ok], slices[ok] if isinstance(slices, np.ndarray) else slices.take(ok), among
-        )
+        ok, n = raw.scorable, len(table)
+        every, slices = bool(ok.all()), table.slices if table.coded is None else table.coded
+        if every:  # as in most batches
+            surprise = self.calibration.surprise(raw.log_prob, raw.distance)
+            p, pooled = self.calibration.p_values(surprise, slices, _draw(table, None, self.calibration.key))
+        else:
+            rows, surprise, p, pooled = np.flatnonzero(ok), np.zeros(n), np.ones(n), np.zeros(n, dtype=bool)
+            surprise[ok] = self.calibration.surprise(raw.log_prob[ok], raw.distance[ok])
+            among = _draw(table, rows, self.calibration.key)
+            some = slices[ok] if isinstance(slices, np.ndarray) else slices.take(ok)
+            p[ok], pooled[ok] = self.calibration.p_values(surprise[ok], some, among)
         return Scores(
             raw.log_prob, raw.parts, raw.z, raw.features, raw.levels, raw.distance, surprise, p, pooled, ok, raw.missing
         )
@@ -253,31 +257,57 @@ class _Uncalibrated:
     def _of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
+        if native.loops is not None and not encoded.has_tails:
+            raw = cls._added(z, ladj, encoded)
+        else:
+            raw = cls._together(z, ladj, encoded)
+        if margins is None:
+            return raw
+        distance = margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1)
+        return replace(raw, distance=np.where(raw.scorable, distance, 0.0))
+
+    @classmethod
+    def _added(cls, z: Singles, ladj: Singles, encoded: Encoded) -> _Uncalibrated:
+        """Of rows without values beyond their limits, with the distance of the base; in one pass."""
+        assert native.loops is not None
+        (n, d), k = z.shape, encoded.category_log_prob.shape[1]
+        parts, base, (log_prob, distance), ok = (
+            np.empty((n, d + k)),
+            np.empty_like(z),
+            np.empty((2, n)),
+            np.empty(n, bool),
+        )
+        # One row may stand for all.
+        beside = encoded.ladj if not encoded.ladj.strides[0] else np.ascontiguousarray(encoded.ladj)
+        given = beside, encoded.category_log_prob, encoded.scorable, encoded.missing, HALF_LOG_TWO_PI
+        native.loops.add_parts(z, ladj, *given, parts, base, log_prob, distance, ok)
+        return cls(log_prob, parts, distance, base, ok, encoded.missing, encoded.features, encoded.levels)
+
+    @classmethod
+    def _together(cls, z: Singles, ladj: Singles, encoded: Encoded) -> _Uncalibrated:
+        """The same of any rows."""
         pushed = _pushed_out(z, encoded)
         numeric = ladj.astype(np.float64) - 0.5 * pushed**2 - HALF_LOG_TWO_PI + encoded.ladj
         parts = np.concatenate([numeric, encoded.category_log_prob], axis=1)
         ok = encoded.scorable & np.isfinite(parts).all(axis=1)
         parts = np.where(ok[:, None], parts, 0.0)
         z = np.where(encoded.missing | ~ok[:, None], 0.0, pushed).astype(np.float32)
-        if margins is None:
-            distance = (z.astype(np.float64) ** 2).sum(axis=1)
-        else:
-            distance = np.where(ok, margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1), 0.0)
+        distance = (z.astype(np.float64) ** 2).sum(axis=1)
         return cls(parts.sum(axis=1), parts, distance, z, ok, encoded.missing, encoded.features, encoded.levels)
 
 
 def _pushed_out(z: Singles, encoded: Encoded) -> Floats:
     """z whose ½z² includes the nats that values beyond their limits pay, on the side the value lies on."""
     wide = z.astype(np.float64)
-    if not encoded.tail_nats.any():
+    if not encoded.has_tails:
         return wide
     far = np.copysign(np.sqrt(wide * wide + 2.0 * encoded.tail_nats), encoded.features)
     return np.where(encoded.tail_nats > 0, far, wide)
 
 
-def _draw(table: Table, rows: Ints, key: int) -> Draw:
-    """Draws for some of these rows of a table, which stand between equal scores."""
-    return lambda index: draws(table.take(rows[index]), key)
+def _draw(table: Table, rows: Ints | None, key: int) -> Draw:
+    """Draws for some of these rows of a table, or of all, which stand between equal scores."""
+    return lambda index: draws(table, key, index if rows is None else rows[index])
 
 
 def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: int) -> Calibration:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from flowlib import native
+
 _CELLS, _CELLS_MAX = 8, 1 << 16
 """Cells of a column's table for each edge, and of all."""
 
@@ -30,7 +32,7 @@ class Ladders:
     """
 
     def __init__(self, edges: Values) -> None:
-        self._edges, self._kind = edges, edges.dtype.type
+        self._edges, self._kind = np.ascontiguousarray(edges), edges.dtype.type
 
     def below(self, values: Values) -> Places:
         """``(n, c)`` how many edges of its column lie below each value; values are finite and of the edges' type."""
@@ -41,6 +43,11 @@ class Ladders:
         return self._places(values, "right", np.less_equal)
 
     def _places(self, values: Values, side: Literal["left", "right"], is_before: np.ufunc) -> Places:
+        if native.loops is not None:
+            places: Places = np.empty(values.shape, dtype=np.int32)
+            values = np.ascontiguousarray(values, dtype=self._kind)
+            native.loops.places(*self.buffers, values, side == "right", places, self._kind is np.float64)
+            return places
         low, scale, cells, until = self._table
         c, b = self._edges.shape
         with np.errstate(over="ignore"):
@@ -63,6 +70,12 @@ class Ladders:
             still = first[left] != last[left]
             left, column = left[still], column[still]
         return first.reshape(values.shape)
+
+    @cached_property
+    def buffers(self) -> tuple[Values, Values, Values, Places]:
+        """What the loops of :mod:`flowlib.native` takes."""
+        low, scale, _, until = self._table
+        return self._edges, low, scale, until
 
     @cached_property
     def _table(self) -> tuple[Values, Values, int, Places]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowlib import native
 from flowlib.table import Coded, Floats, Ints, Objects, Singles
 
 LEVELS = 16
@@ -123,6 +124,10 @@ class Tails:
 
     def rarity(self, rarity: Floats, codes: Ints) -> Floats:
         """``(n,)`` rarities within the slices of rarities among all rows; monotone in them."""
+        if native.loops is not None:
+            out = np.empty(len(rarity))
+            native.loops.within_slices(rarity, codes, self._edges, self._hazard, _STEP, out)
+            return out
         edges, part = self._edges, np.zeros(len(rarity), dtype=np.int64)
         rows = np.arange(len(rarity))
         for level in range(1, LEVELS):  # about half of the rows are left at each level

@@ -61,7 +61,8 @@ def join_context(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Sin
     start, rows = missing.shape[1], np.arange(len(missing))
     width = start + sum(sizes) + sum(block.shape[1] for block in blocks)
     context = np.zeros((len(missing), width), dtype=np.float32)
-    context[:, :start] = missing
+    if missing.any():
+        context[:, :start] = missing
     for k, size in enumerate(sizes):
         context[rows, start + codes[:, k]] = 1.0
         start += size

@@ -32,3 +32,9 @@ class Encoded:
     codes: Ints
     missing: Bools
     scorable: Bools
+
+    @property
+    def has_tails(self) -> bool:
+        """Whether a value lies beyond its limit."""
+        rows = self.tail_nats if self.tail_nats.strides[0] else self.tail_nats[:1]  # one row may stand for all
+        return bool(rows.any())

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from flowlib import native
 from flowlib.copies import REPEATED, repeated
-from flowlib.encoder.columns import MAPS, ColumnMap
+from flowlib.encoder.columns import MAPS, ColumnMap, Standard
 from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.findings import Finding, findings, many_levels, resolution, too_fine
@@ -151,25 +153,43 @@ class Encoder:
         return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
 
     def _encode(self, table: Table) -> Encoded:
-        missing = np.isnan(table.numeric)
-        value, ladj, scorable = self._mapped(table.numeric, missing)
-        features = np.clip(value, -self.limit, self.limit)
+        features, ladj, tails, missing, scorable = self._plain(table.numeric) or self._numbers(table.numeric)
         levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table)
         blocks = clock_columns(self.config.context, table.time_ms, self.config.zone)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
         context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
-        return Encoded(
-            features.astype(np.float32),
-            context,
-            ladj,
-            tail_nats(value, self.limit),
-            category_log_prob,
-            levels,
-            codes,
-            missing,
-            scorable,
-        )
+        return Encoded(features, context, ladj, tails, category_log_prob, levels, codes, missing, scorable)
+
+    def _numbers(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools]:
+        """``features``, ``ladj``, ``tail_nats``, ``missing`` and ``scorable`` of :class:`Encoded`."""
+        missing = np.isnan(numeric)
+        value, ladj, scorable = self._mapped(numeric, missing)
+        features = np.clip(value, -self.limit, self.limit).astype(np.float32)
+        return features, ladj, tail_nats(value, self.limit), missing, scorable
+
+    def _plain(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools] | None:
+        """The same of rows all of whose values are finite and within their limits, by maps that only shift and scale,
+        as in most batches; else None.
+        """
+        if native.loops is None or self._shift_scale is None or not numeric.size:
+            return None
+        (shift, scale, slope), n = self._shift_scale, len(numeric)
+        features = np.empty(numeric.shape, dtype=np.float32)
+        if not native.loops.standardised(np.ascontiguousarray(numeric), shift, scale, self.limit, features):
+            return None
+        ladj, tails = np.broadcast_to(slope, numeric.shape), np.broadcast_to(0.0, numeric.shape)
+        return features, ladj, tails, np.zeros(numeric.shape, dtype=bool), np.ones(n, dtype=bool)
+
+    @cached_property
+    def _shift_scale(self) -> tuple[Floats, Floats, Floats] | None:
+        """``(d,)`` shifts, scales and log-slopes, where no map does more."""
+        if not all(isinstance(column_map, Standard) for _, column_map in self.maps):
+            return None
+        shift, scale = np.zeros((2, len(self.spec.numeric)))
+        for columns, column_map in self.maps:
+            shift[columns], scale[columns] = column_map.shift, column_map.scale
+        return shift, scale, -np.log(scale) + self._log_present
 
     def _mapped(self, numeric: Floats, missing: Bools) -> tuple[Floats, Floats, Bools]:
         """Values that are not limited and log-slopes ``(n, d)``, 0 where there are none; which rows are scorable."""

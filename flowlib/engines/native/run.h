@@ -20,16 +20,20 @@ using fused::Stage;
 // Buffers of a thread, kept between calls.
 struct Scratch {
     fused::Floats floats;
-    float *x = nullptr, *hidden[2] = {nullptr, nullptr}, *parameters = nullptr;
-    std::ptrdiff_t x_stride = 0;
+    float *x = nullptr, *total = nullptr, *hidden[2] = {nullptr, nullptr}, *parameters = nullptr;
+    std::ptrdiff_t x_stride = 0, total_stride = 0;  // whole vectors: a row that lay across cache lines would cost twice
 
     void fit(const Plan& plan) {
         x_stride = (plan.d + plan.context + 31) / 16 * 16;
+        total_stride = (plan.d + 31) / 16 * 16;
         const std::size_t rows = fused::kChunkRows;
-        const std::size_t x_size = rows * x_stride, h_size = rows * plan.hidden_width, p_size = rows * plan.stage_width;
-        if (floats.size < x_size + 2 * h_size + p_size) floats.reset(x_size + 2 * h_size + p_size);
+        const std::size_t x_size = rows * x_stride, t_size = rows * total_stride;
+        const std::size_t h_size = rows * plan.hidden_width, p_size = rows * plan.stage_width;
+        const std::size_t size = x_size + t_size + 2 * h_size + p_size;
+        if (floats.size < size) floats.reset(size);
         x = floats.data.get();
-        hidden[0] = x + x_size;
+        total = x + x_size;
+        hidden[0] = total + t_size;
         hidden[1] = hidden[0] + h_size;
         parameters = hidden[1] + h_size;
     }
@@ -48,12 +52,10 @@ struct Rows {
     const Scratch& s;
     const Stage& stage;
     const Group& g;
-    float* ladj;
-    std::ptrdiff_t d;
 
     const float* parameters(int r) const { return s.parameters + r * std::ptrdiff_t(stage.layer.width) + g.out; }
     float* x(int r) const { return s.x + r * s.x_stride; }
-    float* total(int r) const { return ladj + r * d; }
+    float* total(int r) const { return s.total + r * s.total_stride; }
 };
 
 // Rows from r to m, one by one, a group filling the vector.
@@ -83,7 +85,7 @@ void transform_pairs(const Block& block, const Rows& rows, int m) {
 }
 
 template <class V, class Half, int TileRows>
-void run_block(const Block& block, const Plan& plan, const Scratch& s, float* ladj, int m) {
+void run_block(const Block& block, const Plan& plan, const Scratch& s, int m) {
     const float* numbers = plan.numbers.data.get();
     Source in{s.x, s.x_stride, block.inputs.data()};
     bool picked = true;
@@ -100,7 +102,7 @@ void run_block(const Block& block, const Plan& plan, const Scratch& s, float* la
     for (const Stage& stage : block.stages) {
         layer<V, TileRows, false>(stage.layer, in, numbers, false, s.parameters, stage.layer.width, m);
         for (const Group& g : stage.groups) {
-            const Rows rows{s, stage, g, ladj, plan.d};
+            const Rows rows{s, stage, g};
             if constexpr (std::is_same_v<V, Half>) {
                 transform<V>(block, rows, 0, m);
             } else {
@@ -124,9 +126,12 @@ void run_plan(const Plan& plan, const float* x, const float* context, float* z, 
             std::memcpy(s.x + r * s.x_stride, x + (start + r) * d, d * sizeof(float));
             if (c) std::memcpy(s.x + r * s.x_stride + d, context + (start + r) * c, c * sizeof(float));
         }
-        std::memset(ladj + start * d, 0, m * d * sizeof(float));
-        for (const Block& block : plan.blocks) run_block<V, Half, TileRows>(block, plan, s, ladj + start * d, m);
-        for (int r = 0; r < m; ++r) std::memcpy(z + (start + r) * d, s.x + r * s.x_stride, d * sizeof(float));
+        std::memset(s.total, 0, m * s.total_stride * sizeof(float));
+        for (const Block& block : plan.blocks) run_block<V, Half, TileRows>(block, plan, s, m);
+        for (int r = 0; r < m; ++r) {
+            std::memcpy(z + (start + r) * d, s.x + r * s.x_stride, d * sizeof(float));
+            std::memcpy(ladj + (start + r) * d, s.total + r * s.total_stride, d * sizeof(float));
+        }
     }
 }
 
