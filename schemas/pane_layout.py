@@ -47,8 +47,8 @@ _SINGLE = frozenset(
 )
 """Columns that hold one number for a slice."""
 
-_SUM_SCALE = 2.0**16
-_SQUARE_SCALE = 2.0**8
+SUM_SCALE, SQUARE_SCALE = 2.0**16, 2.0**8
+"""Parts of a nat, and of a squared nat, in which log-likelihoods are summed."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,12 @@ class PaneLayout:
     def blank(self, m: int) -> Ints:
         """Rows ``(m, w)`` of no events."""
         rows = np.zeros((m, self.width), dtype=np.int64)
-        rows[:, self.columns["low"]], rows[:, self.columns["high"]] = NO_LOW, NO_HIGH
+        self.clear(rows)
         return rows
+
+    def clear(self, rows: Ints) -> None:
+        """Make rows ``(m, w)`` of zeros rows of no events."""
+        rows[:, self.columns["low"]], rows[:, self.columns["high"]] = NO_LOW, NO_HIGH
 
     def merge(self, into: Ints, index: Ints, rows: Ints) -> None:
         """Merge rows ``(m, w)`` into others, at m distinct places."""
@@ -172,16 +176,16 @@ class PaneLayout:
 
 def fixed_sum(values: Floats) -> Ints:
     """Nats to fixed point, 2⁻¹⁶."""
-    return np.rint(values * _SUM_SCALE).astype(np.int64)
+    return np.rint(values * SUM_SCALE).astype(np.int64)
 
 
 def fixed_square(values: Floats) -> Ints:
     """Squared nats to fixed point, 2⁻⁸."""
-    return np.rint(values**2 * _SQUARE_SCALE).astype(np.int64)
+    return np.rint(values**2 * SQUARE_SCALE).astype(np.int64)
 
 
 def log_prob_mean_sd(scored: Ints, total: Ints, squares: Ints) -> tuple[Floats, Floats]:
     """Mean and standard deviation of the log-likelihood, nats, from its sums; NaN where nothing was scored."""
     n = np.where(scored > 0, scored, np.nan)
-    mean = total / _SUM_SCALE / n
-    return mean, np.sqrt(np.maximum(squares / _SQUARE_SCALE / n - mean**2, 0.0))
+    mean = total / SUM_SCALE / n
+    return mean, np.sqrt(np.maximum(squares / SQUARE_SCALE / n - mean**2, 0.0))

@@ -19,7 +19,7 @@ from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
-from stream_app.stages.score.sums import Groups, event_sums, odd_sums
+from stream_app.stages.score.sums import Groups, add_events, odd_sums
 
 
 @dataclass(slots=True)
@@ -122,19 +122,13 @@ def _enter(
     whole, odd = rows[scored.scorable[rows]], rows[timing.late[rows] | _is_odd(scored, rows)]
     panes[start][0].pit += _histograms(layout, scored, whole)
     pairs = scored.pairs.get(panes[start][0].model_id, _NO_PAIRS)
-    done: tuple[Groups, Ints] | None = None
     for pane, column in zip(panes[start], slices, strict=True):
-        place = _places(pane, layout, column, rows)
+        place = _places(pane, layout, column, rows)[column.codes]
         if len(whole):
-            groups = Groups.of(column.codes, whole)
-            sums = groups.merged(layout, done) if done else None
-            if sums is None:
-                sums = event_sums(layout, scored, pairs, groups)
-            done = done or (groups, sums)
-            layout.merge(pane.rows, place[column.codes[groups.firsts]], sums)
+            add_events(layout, scored, pairs, whole, place, pane.rows)
         if len(odd):
-            groups = Groups.of(column.codes, odd)
-            layout.merge(pane.rows, place[column.codes[groups.firsts]], odd_sums(layout, scored, timing, groups))
+            groups = Groups.of(place, odd)
+            layout.merge(pane.rows, place[groups.firsts], odd_sums(layout, scored, timing, groups))
 
 
 _NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
@@ -158,18 +152,27 @@ def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
     """By code the row of each slice that the events have, made where it is new, in the order in which they come."""
     known, place = pane.slices, slices.looked_up(pane.slices, -1)
     if (place < 0).any():
+        have = len(known)
         # Of the events of a slice the one that is written last stays: the first.
         first = np.full(len(place), -1, dtype=np.int64)
         first[slices.codes[rows[::-1]]] = rows[::-1]
         new = np.flatnonzero((place < 0) & (first >= 0))
-        for code in new[np.argsort(first[new])].tolist():
-            place[code] = known[slices.names[code]] = len(known)
-    if len(known) > len(pane.rows):
-        grown = layout.blank(max(16, len(known) + len(known) // 4))
-        if pane.rows.size:
-            grown[: len(pane.rows)] = pane.rows
-        pane.rows = grown
+        new = new[np.argsort(first[new])]
+        place[new] = np.arange(have, have + len(new))
+        known.update(zip([slices.names[code] for code in new.tolist()], range(have, have + len(new)), strict=True))
+        _make_room(pane, layout, have)
     return place
+
+
+def _make_room(pane: Pane, layout: PaneLayout, have: int) -> None:
+    """Blank rows for the slices that are new; memory that nothing was written to costs nothing."""
+    need = len(pane.slices)
+    if need > len(pane.rows):
+        grown = np.zeros((max(2 * need, 16), layout.width), dtype=np.int64)
+        if have:
+            grown[:have] = pane.rows[:have]
+        pane.rows = grown
+    layout.clear(pane.rows[have:need])
 
 
 def _close(panes: OpenPanes, timing: Screening, row: int, pane_ms: int) -> Closing:

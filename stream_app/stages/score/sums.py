@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from flowlib.channels import value_codes
 from flowlib.table import Floats, Ints
-from schemas.pane_layout import ALPHAS, GROUPS, LOG_PROB_CLIP, NO_HIGH, NO_LOW, PaneLayout, fixed_square, fixed_sum
+from schemas.pane_layout import (
+    ALPHAS,
+    GROUPS,
+    LOG_PROB_CLIP,
+    NO_HIGH,
+    NO_LOW,
+    SQUARE_SCALE,
+    SUM_SCALE,
+    PaneLayout,
+    fixed_square,
+    fixed_sum,
+)
 from stream_app.stages.batches import ScoredBatch
 from stream_app.stages.score.screening import Screening
+
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
 
 _MATRIX = 16
 """Events of a group from which on, on average, products of columns are summed as a product of matrices. A float64 holds
@@ -50,18 +67,68 @@ class Groups:
         """``(m,)`` their sizes."""
         return np.diff(self.first, append=len(self.rows))
 
-    def merged(self, layout: PaneLayout, finer: tuple[Groups, Ints]) -> Ints | None:
-        """The sums ``(m, w)`` made of those of other groups of the same events; None where one of those lies in several
-        of these.
-        """
-        others, sums = finer
-        number = np.empty(int(self.rows.max()) + 1, dtype=np.int64)
-        number[self.rows] = np.repeat(np.arange(len(self.first)), self.counts)
-        own = number[others.rows]
-        if np.any(own != np.repeat(own[others.first], others.counts)):
-            return None
-        merged = Groups.of(own[others.first], np.arange(len(others.first)))
-        return layout.merge_sorted(sums[merged.rows], merged.first)
+
+def add_events(layout: PaneLayout, scored: ScoredBatch, pairs: Ints, which: Ints, place: Ints, into: Ints) -> None:
+    """Add events that have a score to the rows of a pane.
+
+    Args:
+        layout: columns of the rows.
+        scored: n events.
+        pairs: ``(p, 2)`` pairs of their model.
+        which: ``(m,)`` those to be added, at least one.
+        place: ``(n,)`` the row of each event's slice.
+        into: ``(M, w)`` the rows, changed in place.
+    """
+    if _panes is None:
+        groups = Groups.of(place, which)
+        layout.merge(into, place[groups.firsts], event_sums(layout, scored, pairs, groups))
+        return
+    ready, (first, width) = np.ascontiguousarray, _places(layout)
+    _panes.add(
+        into,
+        ready(which),
+        place[which],
+        first,
+        ready(pairs),
+        _ALPHAS,
+        _SCALES,
+        ready(scored.log_prob),
+        ready(scored.p_value),
+        ready(scored.events.numeric),
+        ready(scored.adaptive),
+        ready(scored.missing),
+        ready(scored.base),
+        ready(scored.group),
+        ready(scored.value),
+        width,
+    )
+
+
+@cache
+def _places(layout: PaneLayout) -> tuple[Ints, Ints]:
+    """Where the columns begin that ``native/panes`` adds to, in its order; and the width of a row, with the groups of a
+    categorical column.
+    """
+    columns = [layout.columns[name].start for name in _ADDED]
+    return np.array(columns, dtype=np.int64), np.array([layout.width, GROUPS], dtype=np.int64)
+
+
+_ADDED = (
+    "seen",
+    "missing",
+    "low",
+    "high",
+    "scored",
+    "log_prob_sum",
+    "p_le",
+    "adaptive",
+    "base",
+    "square",
+    "product",
+    "group",
+    "value",
+)
+_SCALES = np.array([LOG_PROB_CLIP, SUM_SCALE, SQUARE_SCALE])
 
 
 def event_sums(layout: PaneLayout, scored: ScoredBatch, pairs: Ints, groups: Groups) -> Ints:

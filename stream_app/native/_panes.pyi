@@ -1,0 +1,71 @@
+"""What is done for each event or each slice of a pane; see ``panes/``. Arrays are in C order."""
+
+import numpy as np
+import numpy.typing as npt
+
+from flowlib.table import Bools, Floats, Ints
+
+_Steps = npt.NDArray[np.uint16]
+
+def add(
+    rows: Ints,
+    which: Ints,
+    place: Ints,
+    first: Ints,
+    pairs: Ints,
+    alphas: Floats,
+    scales: Floats,
+    log_prob: Floats,
+    p_value: Floats,
+    numeric: Floats,
+    adaptive: Bools,
+    missing: Bools,
+    base: Ints,
+    group: Ints,
+    value: Ints,
+    width: Ints,
+    /,
+) -> None: ...
+def deviate(
+    rows: Ints,
+    known: Ints,
+    first: Ints,
+    pairs: Ints,
+    varies: Bools,
+    mean: Floats,
+    sd: Floats,
+    product: Floats,
+    square_sd: Floats,
+    product_sd: Floats,
+    unit: Floats,
+    events: Floats,
+    deviation: Floats,
+    /,
+) -> None: ...
+def moments(
+    events: Floats,
+    deviation: Floats,
+    known: Ints,
+    place: Ints,
+    bet: Floats,
+    up: Floats,
+    down: Floats,
+    slack: Floats,
+    inflation: Floats,
+    log_e: Floats,
+    news: Bools,
+    /,
+) -> None: ...
+def count(
+    hits: Floats,
+    trials: Floats,
+    row: Ints,
+    hit: Floats,
+    trial: Floats,
+    worth: Floats,
+    none: Bools,
+    no_bet: Floats,
+    log_e: Floats,
+    /,
+) -> None: ...
+def mix(steps: _Steps, calm: _Steps, at: Ints, place: Ints, log_e: Floats, news: Bools, /) -> None: ...

@@ -1,0 +1,273 @@
+// The extension stream_app.native._panes: what is done for each event or each slice of a pane, without the GIL.
+//
+// Built against Python's stable ABI and nothing else, so that it needs a compiler and no other package.
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "evidence.h"
+#include "panes.h"
+
+namespace {
+
+// An array in C order, released at the end of its scope. Raises std::invalid_argument.
+class View {
+public:
+    View(PyObject* object, const char* codes, Py_ssize_t itemsize, const char* name, bool writable = false)
+        : name_(name) {
+        const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
+        if (PyObject_GetBuffer(object, &view_, flags) < 0) {
+            PyErr_Clear();
+            fail(writable ? "must be a writable array in C order" : "must be an array in C order");
+        }
+        held_ = true;
+        const char* format = view_.format ? view_.format : "B";
+        if (std::strlen(format) != 1 || !std::strchr(codes, *format) || view_.itemsize != itemsize)
+            fail("has elements of another type");
+    }
+    ~View() {
+        if (held_) PyBuffer_Release(&view_);
+    }
+    View(const View&) = delete;
+    View& operator=(const View&) = delete;
+
+    std::int64_t size() const { return view_.len / view_.itemsize; }
+    void expect(std::int64_t size) {
+        if (this->size() != size) fail("has another length");
+    }
+    void fail(const char* what) {
+        if (held_) PyBuffer_Release(&view_);
+        held_ = false;
+        throw std::invalid_argument(std::string(name_) + " " + what);
+    }
+
+protected:
+    const char* name_;
+    Py_buffer view_{};
+    bool held_ = false;
+};
+
+struct Ints : View {
+    Ints(PyObject* object, const char* name, bool writable = false) : View(object, "lq", 8, name, writable) {}
+    std::int64_t* data() const { return static_cast<std::int64_t*>(view_.buf); }
+    std::int64_t operator[](std::int64_t i) const { return data()[i]; }
+    // Each is a place among so many.
+    void within(std::int64_t count) {
+        for (std::int64_t i = 0; i < size(); ++i)
+            if (data()[i] < 0 || data()[i] >= count) fail("has a place that is not there");
+    }
+};
+struct Floats : View {
+    Floats(PyObject* object, const char* name, bool writable = false) : View(object, "d", 8, name, writable) {}
+    double* data() const { return static_cast<double*>(view_.buf); }
+    double operator[](std::int64_t i) const { return data()[i]; }
+};
+struct Bools : View {
+    Bools(PyObject* object, const char* name, bool writable = false) : View(object, "?", 1, name, writable) {}
+    bool* data() const { return static_cast<bool*>(view_.buf); }
+};
+struct Shorts : View {
+    Shorts(PyObject* object, const char* name) : View(object, "H", 2, name, true) {}
+    std::uint16_t* data() const { return static_cast<std::uint16_t*>(view_.buf); }
+};
+
+// Calls f with the arguments, n of them, and gives None; turns a C++ exception into a Python one.
+template <class F>
+PyObject* called(Py_ssize_t count, Py_ssize_t n, F f) {
+    try {
+        if (count != n) throw std::invalid_argument("it takes " + std::to_string(n) + " arguments");
+        f();
+        Py_RETURN_NONE;
+    } catch (const std::invalid_argument& error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    } catch (const std::bad_alloc&) {
+        PyErr_NoMemory();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+
+// Calls f without the GIL; it raises nothing.
+template <class F>
+void unlocked(F f) {
+    Py_BEGIN_ALLOW_THREADS
+    f();
+    Py_END_ALLOW_THREADS
+}
+
+PyObject* add(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 16, [&] {
+        Ints rows(args[0], "rows", true), which(args[1], "which"), place(args[2], "place"), first(args[3], "first");
+        Ints pairs(args[4], "pairs");
+        Floats alphas(args[5], "alphas"), scales(args[6], "scales"), log_prob(args[7], "log_prob");
+        Floats p_value(args[8], "p_value"), numeric(args[9], "numeric");
+        Bools adaptive(args[10], "adaptive"), missing(args[11], "missing");
+        Ints base(args[12], "base"), group(args[13], "group"), value(args[14], "value"), width(args[15], "width");
+        first.expect(13);
+        scales.expect(3);
+        width.expect(2);
+        const std::int64_t m = log_prob.size(), n = which.size(), w = width[0], groups = width[1];
+        if (m < 1 || w < 1 || groups < 1) which.fail("must be of some events");
+        const std::int64_t d = numeric.size() / m, k = group.size() / m, p = pairs.size() / 2;
+        place.expect(n);
+        p_value.expect(m);
+        numeric.expect(m * d);
+        adaptive.expect(m);
+        missing.expect(m * d);
+        base.expect(m * (d + 1));
+        group.expect(m * k);
+        value.expect(m * d);
+        rows.expect(rows.size() / w * w);
+        which.within(m);
+        place.within(rows.size() / w);
+        pairs.within(d + 1);
+        group.within(groups);
+        const panes::Layout layout{first[0], first[1], first[2],  first[3],  first[4],  first[5], first[6],
+                                   first[7], first[8], first[9], first[10], first[11], first[12]};
+        const std::int64_t ends[] = {1, d, d, d, 1, 2, alphas.size(), 1, d + 1, d + 1, p, k * groups, d};
+        for (int i = 0; i < 13; ++i)
+            if (first[i] < 0 || first[i] + ends[i] > w) first.fail("has a column beyond the row");
+        const panes::Shape shape{d,         k,           p,         w,        groups, alphas.size(), pairs.data(),
+                                 alphas.data(), scales[0], scales[1], scales[2]};
+        const panes::Events events{log_prob.data(), p_value.data(), numeric.data(), adaptive.data(),
+                                   missing.data(),  base.data(),    group.data(),   value.data()};
+        unlocked([&] {
+            panes::add(layout, shape, events, which.data(), place.data(), static_cast<std::size_t>(n), rows.data());
+        });
+    });
+}
+
+PyObject* deviate(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 13, [&] {
+        Ints rows(args[0], "rows"), known(args[1], "known"), first(args[2], "first"), pairs(args[3], "pairs");
+        Bools varies(args[4], "varies");
+        Floats mean(args[5], "mean"), sd(args[6], "sd"), product(args[7], "product"), square_sd(args[8], "square_sd");
+        Floats product_sd(args[9], "product_sd"), unit(args[10], "unit");
+        Floats events(args[11], "events", true), deviation(args[12], "deviation", true);
+        const std::int64_t n = known.size(), d = varies.size(), p = pairs.size() / 2, each = d + 1;
+        const std::int64_t slices = mean.size() / each, w = n ? rows.size() / n : 0, all = 2 * each + p;
+        first.expect(5);
+        rows.expect(n * w);
+        pairs.within(d);
+        mean.expect(slices * each);
+        sd.expect(slices * each);
+        product.expect(slices * p);
+        square_sd.expect(each);
+        product_sd.expect(p);
+        unit.expect(1);
+        events.expect(n * all);
+        deviation.expect(n * all);
+        known.within(slices);
+        const std::int64_t ends[] = {d, 1, each, each, p};
+        for (int i = 0; n && i < 5; ++i)
+            if (first[i] < 0 || first[i] + ends[i] > w) first.fail("has a column beyond the row");
+        const panes::Normal normal{mean.data(),       sd.data(),    product.data(), square_sd.data(),
+                                   product_sd.data(), pairs.data(), varies.data(),  d, p};
+        const panes::Sums sums{first[0], first[1], first[2], first[3], first[4], w, unit[0]};
+        std::vector<double> room(static_cast<std::size_t>(2 * each));
+        unlocked([&] {
+            panes::deviate(normal, sums, rows.data(), known.data(), static_cast<std::size_t>(n), room.data(),
+                           events.data(), deviation.data());
+        });
+    });
+}
+
+PyObject* moments(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 11, [&] {
+        Floats events(args[0], "events"), deviation(args[1], "deviation");
+        Ints known(args[2], "known"), place(args[3], "place");
+        Floats bet(args[4], "bet"), up(args[5], "up"), down(args[6], "down"), slack(args[7], "slack");
+        Floats inflation(args[8], "inflation"), log_e(args[9], "log_e", true);
+        Bools news(args[10], "news", true);
+        place.expect(3);
+        const std::int64_t n = known.size(), channels = place[1], all = place[2], b = bet.size();
+        if (place[0] < 0 || channels < 0 || all < 1 || place[0] + channels > all) place.fail("has channels beyond all");
+        events.expect(n * all);
+        deviation.expect(n * all);
+        up.expect(all * b);
+        down.expect(all * b);
+        inflation.expect(slack.size());
+        known.within(slack.size() / all);
+        log_e.expect(n * channels * 2 * b);
+        news.expect(n * channels);
+        const panes::Bets bets{place[0],  channels,    all,          b,               bet.data(),
+                               up.data(), down.data(), slack.data(), inflation.data()};
+        unlocked([&] {
+            panes::moments(bets, events.data(), deviation.data(), known.data(), static_cast<std::size_t>(n),
+                           log_e.data(), news.data());
+        });
+    });
+}
+
+PyObject* count_(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 9, [&] {
+        Floats hits(args[0], "hits"), trials(args[1], "trials");
+        Ints row(args[2], "row");
+        Floats hit(args[3], "hit"), trial(args[4], "trial"), worth(args[5], "worth");
+        Bools none(args[6], "none");
+        Floats no_bet(args[7], "no_bet"), log_e(args[8], "log_e", true);
+        const std::int64_t n = row.size(), b = hit.size(), of = b ? trial.size() / b : 0;
+        hits.expect(n);
+        trials.expect(n);
+        trial.expect(of * b);
+        worth.expect(of * b);
+        if (none.size()) none.expect(of);
+        no_bet.expect(1);
+        log_e.expect(n * b);
+        row.within(of);
+        const panes::Odds odds{hit.data(), trial.data(), worth.data(), none.size() ? none.data() : nullptr, b,
+                               no_bet[0]};
+        unlocked([&] {
+            panes::count(odds, hits.data(), trials.data(), row.data(), static_cast<std::size_t>(n), log_e.data());
+        });
+    });
+}
+
+PyObject* mix(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 6, [&] {
+        Shorts steps(args[0], "steps"), calm(args[1], "calm");
+        Ints at(args[2], "at"), place(args[3], "place");
+        Floats log_e(args[4], "log_e");
+        Bools news(args[5], "news");
+        place.expect(5);  // width, first column, bets of a channel, number of the pane, steps that say nothing
+        const std::int64_t n = at.size(), width = place[0], b = place[2];
+        if (width < 1 || b < 1) place.fail("must have bets");
+        const std::int64_t channels = n ? news.size() / n : 0;
+        if (place[1] < 0 || place[1] + channels * b > width) place.fail("has bets beyond the row");
+        calm.expect(steps.size());
+        news.expect(n * channels);
+        log_e.expect(n * channels * b);
+        at.within(steps.size() / width);
+        const panes::Mixed mixed{steps.data(), calm.data(), width, place[1], static_cast<std::uint16_t>(place[3]),
+                                 static_cast<std::uint16_t>(place[4])};
+        unlocked([&] {
+            panes::mix(mixed, at.data(), static_cast<std::size_t>(n), channels, b, log_e.data(), news.data());
+        });
+    });
+}
+
+template <PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)>
+constexpr PyCFunction fast() {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyMethodDef functions[] = {
+    {"add", fast<add>(), METH_FASTCALL, "Add events to the rows of their slices in a pane."},
+    {"deviate", fast<deviate>(), METH_FASTCALL, "Events and deviations of the moment channels of rows."},
+    {"moments", fast<moments>(), METH_FASTCALL, "Log e-values of some moment channels."},
+    {"count", fast<count_>(), METH_FASTCALL, "Log e-values of hits among trials."},
+    {"mix", fast<mix>(), METH_FASTCALL, "Take log e-values into the sums of a rule."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyModuleDef module = {PyModuleDef_HEAD_INIT, "_panes", "Columns of panes, and evidence of them.", -1, functions,
+                      nullptr, nullptr, nullptr, nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit__panes() { return PyModule_Create(&module); }
