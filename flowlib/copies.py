@@ -27,10 +27,11 @@ _SHARED = 0.5
 _Words = npt.NDArray[np.uint64]
 
 
-def units(table: Table) -> Ints:
+def units(table: Table, states: bool = True) -> Ints:
     """The unit ``(n,)`` of each row: copies share one. Numbered from 0, in the order of their first rows.
 
-    Numbers, categories and slice count, the time does not.
+    Numbers, categories and slice count, the time does not. ``states`` is False where rows of a state are copies too: a
+    flood of equal rows is one to look at.
 
     >>> x = np.random.default_rng(0).standard_normal((4, 2))
     >>> units(Table.of(x[[0, 1, 0, 2, 3, 1]])).tolist()
@@ -45,7 +46,8 @@ def units(table: Table) -> Ints:
         return np.arange(n)
     on_grid = [resolution(x[np.isfinite(x)]) > 0 for x in table.numeric.T]
     by_chance = _have_neighbours(table.numeric[first], on_grid, words[:, first], whole[first])
-    by_chance |= (count >= STATE_ROWS) & (count > STATE_SHARE * n)
+    if states:
+        by_chance |= (count >= STATE_ROWS) & (count > STATE_SHARE * n)
     name = np.where(by_chance[of_row], np.arange(n), first[of_row])
     return np.asarray(np.unique(name, return_inverse=True)[1], dtype=np.int64)
 
