@@ -15,23 +15,18 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from flowlib.calibration import Calibration
-from flowlib.channels import Channels
-from flowlib.density import Density
-from flowlib.encoder.encoder import Encoder
 from flowlib.errors import ArtifactError, EngineError
-from flowlib.flows import FLOWS, Flow
-from flowlib.reference.reference import Reference
+
+if TYPE_CHECKING:
+    from flowlib.density import Density
 
 FORMAT = "driftflow-model-4"
 BYTES_MAX = 64 * 1024 * 1024
@@ -162,54 +157,21 @@ def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max:
         bytes_max: larger models are refused, and hyperparameters out of bounds; None only for bytes of one's own.
     """
     verify(artifact, trusted, bytes_max)
+    from flowlib.rebuilding import rebuild  # PyTorch takes a second: who looks at keys and signatures has no use for it
+
     try:
-        return _build(artifact, bounded=bytes_max is not None)
+        return rebuild(_opened(artifact, bounded=bytes_max is not None), artifact.tensors, artifact.model_id)
     except (KeyError, TypeError, ValueError, RuntimeError, EngineError) as error:
         raise ArtifactError(f"the model is signed but cannot be rebuilt by this version: {error}") from error
 
 
-def _build(artifact: Artifact, bounded: bool) -> Density:
-    manifest = json.loads(artifact.manifest)
+def _opened(artifact: Artifact, bounded: bool) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(artifact.manifest)
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']!r}, this version reads {FORMAT!r}")
-    arrays = load_tensors(artifact.tensors)
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{name} holds values that are not finite")
-    encoder = Encoder.from_state(manifest["encoder"], _part(arrays, "encoder."))
-    calibration = Calibration.from_state(manifest["calibration"], _part(arrays, "calibration."))
     if bounded:
         _check_hyperparameters(manifest["hyperparameters"])
-    flow = _flow(manifest, encoder, _part(arrays, "flow."))
-    channels, references = _watched(manifest["references"], encoder, arrays)
-    about = manifest["about"]
-    return Density(encoder, flow, calibration, about, artifact.model_id, manifest["flow"], channels, references)
-
-
-def _watched(
-    metas: list[dict[str, Any]], encoder: Encoder, arrays: dict[str, Any]
-) -> tuple[Channels | None, tuple[Reference, ...]]:
-    """Channels and references, none for a model that watches no stream."""
-    if not metas:
-        return None, ()
-    d, levels = len(encoder.spec.numeric), tuple(len(known) for known in encoder.levels)
-    channels = Channels.from_state(_part(arrays, "channels."), d, levels)
-    references = tuple(
-        Reference.from_state(meta, _part(arrays, f"reference{i}."), d, len(levels)) for i, meta in enumerate(metas)
-    )
-    for name in ("value_centre", "value_scale"):  # values are summed once for all slicings
-        if any((getattr(reference, name) != getattr(references[0], name)).any() for reference in references):
-            raise ValueError(f"references: {name} differs between slicings")
-    return channels, references
-
-
-def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:
-    sizes = manifest["hyperparameters"]
-    if sizes["d"] != len(encoder.spec.numeric) or sizes["context"] != encoder.context_width:
-        raise ValueError("flow and encoder have different widths")
-    flow = FLOWS[manifest["flow"]](generator=torch.Generator().manual_seed(0), **sizes)
-    flow.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
-    return flow.eval()
+    return manifest
 
 
 def _check_hyperparameters(sizes: dict[str, Any]) -> None:
@@ -218,10 +180,6 @@ def _check_hyperparameters(sizes: dict[str, Any]) -> None:
             raise ValueError(f"hyperparameter {name} is not known here")
         if not isinstance(value, int) or not 0 <= value <= _BOUNDS[name]:
             raise ValueError(f"hyperparameter {name} is {value!r}, expected 0 to {_BOUNDS[name]}")
-
-
-def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def key_id(public: Ed25519PublicKey) -> str:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from flowlib import artifact
 from flowlib.artifact import Artifact, Ed25519PublicKey
-from flowlib.density import Density
-from flowlib.engines import Clock, EngineError
-from flowlib.errors import FlowlibError
+from flowlib.errors import EngineError, FlowlibError
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.stages.columns import check_columns
+
+if TYPE_CHECKING:  # PyTorch comes with them, and is needed once a model is built
+    from flowlib.density import Density
+    from flowlib.engines import Clock
 
 log = logging.getLogger(__name__)
 

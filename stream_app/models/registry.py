@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
-from flowlib.density import Density
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.disk import append_locked, create_durably, locked, read_lines, writing
@@ -18,6 +17,9 @@ from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
 from stream_app.models.loading import check_stream, columns_of, read_model, verified
 from stream_app.stages.columns import in_order_of
+
+if TYPE_CHECKING:
+    from flowlib.density import Density
 
 T = TypeVar("T")
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from flowlib.encoder.spec import FeatureSpec
 from stream_app.config import Config
 from stream_app.errors import ModelError
+
+if TYPE_CHECKING:
+    from flowlib.encoder.spec import FeatureSpec  # PyTorch comes with it, and whoever looks at topics has no use for it
 
 _NAMED_MAX, _ORDERED_MAX = 5, 40
 """Columns that a sentence names, of each kind of difference; and of an order, which is to be written down."""
