@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,15 +17,17 @@ _FIRST, _EVERY = 10, 1_000
 
 
 def prepare_process() -> None:
-    """Logs to standard error; one torch thread, which for nets of this size is the fastest on a shared machine."""
-    import torch  # takes a second, and `driftflow signals`, which needs this module, has no use for it
-
+    """Logs to standard error; one thread for what computes, which for nets of this size is the fastest on a shared
+    machine.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
     logging.getLogger("stream_app").setLevel(logging.INFO)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    threads = os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch looks here when it is imported
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(threads))
 
 
 class _Lines(logging.Formatter):

@@ -50,7 +50,9 @@ COMMANDS = {
 def test_a_command_leaves_what_computes_alone(words: list[str], tansu: str, tmp_path: Path) -> None:
     (tmp_path / "driftflow.toml").write_text(TOML.format(bootstrap=tansu))
     (tmp_path / "faulty.toml").write_text(TOML.format(bootstrap=tansu) + "gruop = 1\n")
-    done = subprocess.run([sys.executable, "-c", CODE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert "Traceback" not in done.stderr, done.stderr
     assert ("fault in the configuration" in done.stderr) == ("faulty.toml" in words), done.stderr
     assert done.stdout.splitlines()[-1] == "imported:", (done.stdout, done.stderr)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import math
 import os
 import socket
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,7 +28,6 @@ from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
-from stream_app.worker.agents import Worker
 from stream_app.worker.health import Telling
 from stream_app.worker.monitoring import Monitoring
 from stream_app.worker.noticing import Noticing
@@ -33,6 +35,9 @@ from stream_app.worker.opening import open_state
 from stream_app.worker.progress import STALL_S, Watchdog
 from stream_app.worker.status import Status, StatusFile, left_failing
 from stream_app.worker.supervision import Parts, sentences_only, watch_loop
+
+if TYPE_CHECKING:
+    from stream_app.worker.agents import Worker
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
             if checked:
                 require(preflight(config, "worker"))
+            threading.Thread(target=_import_agents, name="imports").start()
             config, store = open_state(config)
         _tidy(config)
         if decisions is not None:
@@ -81,6 +87,8 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         drainer = Drainer(spool, make_sink(config))
         drainer.start()
         try:
+            from stream_app.worker.agents import Worker  # what is wrong before this is told without waiting for it
+
             worker = Worker(config, store, spool, Parts(guard), only, replay=decisions is not None)
             monitoring = Monitoring(config, guard, drainer, worker.meter, worker.ready.is_set)
             with sentences_only(guard), traced(config, worker.meter, "worker"), monitoring.serving():
@@ -91,6 +99,13 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
             with contextlib.suppress(DriftflowError):
                 store.close()
             _deliver(drainer, spool, guard)
+
+
+def _import_agents() -> None:
+    """Import what computes, PyTorch among it, while the broker is waited for: it takes longer than all else before the
+    first score.
+    """
+    importlib.import_module("stream_app.worker.agents")
 
 
 def _tidy(config: Config) -> None:

@@ -114,7 +114,7 @@ class Rig:
             self.workers.append(Worker(play, spool, parts))
             return self.workers[-1]
 
-        self.patch.setattr("stream_app.worker.process.Worker", make)
+        self.patch.setattr("stream_app.worker.agents.Worker", make)
         run_worker(self.config, checked=False, **options)
 
 
