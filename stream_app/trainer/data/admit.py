@@ -71,8 +71,7 @@ def prepare(
     known, where = rows.table, cuts(config, request, rows.table)
     training, calibrating, judging = where.spans(known)
     if where.fault or private:
-        split = _cut(known, training, calibrating, judging, where, folds)
-        return Prepared(replace(split, held_out=known.take(~training)), known, where.fault)
+        return Prepared(_cut(known, training, calibrating, judging, where, folds), known, where.fault)
     if champion is not None:
         strange = _flagged(known, training, champion, config) & ~within(known, accepted, config)
         dropped.add("quarantined", "", "strange to the model in service: they train nothing", int(strange.sum()))
@@ -181,9 +180,8 @@ def _capped(rows: Rows, training: Bools, where: Cuts, folds: Folds, dropped: Dro
 def _cut(table: Table, training: Bools, calibrating: Bools, judging: Bools, where: Cuts, folds: Folds) -> Split:
     stops = np.zeros(len(table), dtype=bool)
     stops[training] = validates(where.blocks.of(table.take(training)), folds)
-    held_out = calibrating | judging
-    parts = (training & ~stops, training & stops, calibrating, judging, held_out)
-    return Split(*(table.take(part) for part in parts), where.blocks)
+    parts = [table.take(part) for part in (training & ~stops, training & stops, calibrating, judging)]
+    return Split(parts[0], parts[1], parts[2], parts[3], table.take(calibrating | judging), where.blocks)
 
 
 def _thinned(split: Split, config: Config) -> Split:

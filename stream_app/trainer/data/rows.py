@@ -51,6 +51,7 @@ class Rows:
         keys: ``(n,)`` object, record keys (bytes or None); None where no record has one.
         rejected: what else was asked for and is not among them, and why.
         asked: offsets that were asked for; 0 is not known.
+        from_ms, to_ms: event times that were asked for; 0 is not known.
     """
 
     table: Table
@@ -59,6 +60,8 @@ class Rows:
     keys: Objects | None = None
     rejected: Dropped = field(default_factory=Dropped)
     asked: int = 0
+    from_ms: int = 0
+    to_ms: int = 0
 
     def __len__(self) -> int:
         return len(self.table)
@@ -117,4 +120,5 @@ def gather(
         np.concatenate([names[:, 1:] for names in slices])[order],
     )
     partitions, offsets = partitions[order], offsets[order]
-    return Rows(table, partitions, offsets, keys.of(partitions, offsets) if keys else None, rejected, asked)
+    found = keys.of(partitions, offsets) if keys else None
+    return Rows(table, partitions, offsets, found, rejected, asked, start_ms, end_ms)

@@ -1,0 +1,128 @@
+"""A column that goes on in another unit: its spread and its middle jump at once, by one factor, and stay there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowlib.table import Floats, Ints
+from stream_app.terminal import utc
+from stream_app.trainer.data.sheet.findings import Finding, Material, auc, slices_of
+
+FACTORS = (10.0, 100.0, 1e3, 1e6, 60.0, 3_600.0, 24.0, 1_024.0, 25.4, 2.54, 1.609344, 3.28084, 2.20462, 3.6, 4.184)
+"""Of one unit to another: decimal ones, times, bytes, lengths, weights, speeds, energies."""
+SHIFTS = ((1.8, 32.0), (1.0, 273.15))
+"""Celsius to Fahrenheit and to Kelvin: factor and offset."""
+JUMP_MAX = 20.0
+"""Any factor from this on is a jump of the unit, known or not."""
+NEAR = 0.1
+"""How near, in logarithms, the spread must come to a factor."""
+APART = 0.98
+"""2 AUC − 1 of values after the jump against those before, of a factor below :data:`SURE`."""
+SURE = 5.0
+_AROUND, _ROWS_MIN, _SLICES_MAX = 7, 40, 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Jump:
+    at: int
+    factor: float
+    says: str
+
+
+def unit_changes(m: Material) -> Iterator[Finding]:
+    """Jumps of a unit in all rows or in a slice, looked for at each boundary of two blocks."""
+    table = m.every
+    block = m.blocks.of(table)
+    parts = [("", np.arange(len(table)))]
+    if len(np.unique(table.slices.astype(str))) > 1:
+        parts += slices_of(table, 2 * _ROWS_MIN, _SLICES_MAX)
+    for name, x in zip(m.names, table.numeric.T, strict=True):
+        found = [(where, jump) for where, rows in parts if (jump := _jump(x[rows], block[rows])) is not None]
+        if not found:
+            continue
+        where, jump = found[0]
+        slices = len(found) - (not where)
+        of_slice = f" of {where}" if where else ""
+        says = (
+            f"{name}{of_slice} goes on in another unit from {utc(jump.at * m.blocks.length_ms)} on: {jump.says}; mend "
+            "what sends it, or train on rows from then on"
+        )
+        figure = {"factor": jump.factor, "from_ms": jump.at * m.blocks.length_ms, "slices": slices}
+        yield Finding("unit change", "severe", (name,), figure, says)
+
+
+def _jump(x: Floats, block: Ints) -> _Jump | None:
+    """The jump of the unit, None where there is none."""
+    there = ~np.isnan(x)
+    x, block = x[there], block[there]
+    blocks, first = np.unique(block, return_index=True)
+    if len(blocks) < 4 or len(x) < 2 * _ROWS_MIN:
+        return None
+    edges = [*first.tolist(), len(x)]
+    best: tuple[float, int] = (0.0, 0)
+    for i in range(2, len(blocks) - 1):
+        near = x[edges[max(i - _AROUND, 0)] : edges[i]], x[edges[i] : edges[min(i + _AROUND, len(blocks))]]
+        moved = _moved(*near)
+        best = max(best, (moved, i))
+    if not best[1]:
+        return None
+    says = _unit(
+        x[: edges[best[1]]],
+        x[edges[best[1]] :],
+        x[edges[max(best[1] - _AROUND, 0)] : edges[best[1]]],
+        x[edges[best[1]] : edges[min(best[1] + _AROUND, len(blocks))]],
+    )
+    return None if says is None else _Jump(int(blocks[best[1]]), *says)
+
+
+def _moved(before: Floats, after: Floats) -> float:
+    """How far spread and middle jump, in logarithms and spreads; 0 where there are too few values."""
+    if min(len(before), len(after)) < _ROWS_MIN:
+        return 0.0
+    (low, middle, high), (low_, middle_, high_) = (
+        np.quantile(before, (0.25, 0.5, 0.75)),
+        np.quantile(after, (0.25, 0.5, 0.75)),
+    )
+    if high <= low or high_ <= low_:
+        return 0.0
+    return float(abs(np.log((high_ - low_) / (high - low))) + abs(middle_ - middle) / (high - low + high_ - low_))
+
+
+def _unit(before: Floats, after: Floats, near_before: Floats, near_after: Floats) -> tuple[float, str] | None:
+    """``(factor, what it looks like)`` where both all values and those around the jump say the same."""
+    if min(len(before), len(after), len(near_before), len(near_after)) < _ROWS_MIN:
+        return None
+    ratios = [
+        _spread(b) / _spread(a) if _spread(a) > 0 < _spread(b) else 1.0
+        for a, b in ((before, after), (near_before, near_after))
+    ]
+    apart = abs(2 * auc(near_before, near_after) - 1)
+    for factor in (*FACTORS, *(1 / f for f in FACTORS)):
+        off = max(abs(np.log(ratio / factor)) for ratio in ratios)
+        sure = max(factor, 1 / factor) >= SURE
+        slack = 5 * NEAR if sure else NEAR
+        if off <= slack and _is_scaled(near_before, near_after, factor, 0.0) and (sure or apart >= APART):
+            return ratios[0], f"its values are {factor:.6g} times what they were"
+    for scale, offset in (*SHIFTS, *((1 / s, -o / s) for s, o in SHIFTS)):
+        off = max(abs(np.log(ratio / scale)) for ratio in ratios)
+        if off <= 4 * NEAR and apart >= APART and _is_scaled(near_before, near_after, scale, offset):
+            return ratios[0], f"its values are {scale:.3g} times what they were, plus {offset:.5g}"
+    jump = min(max(ratio, 1 / ratio) for ratio in ratios)
+    if jump >= JUMP_MAX and _is_scaled(near_before, near_after, ratios[1], 0.0):
+        return ratios[0], f"its values are about {ratios[1]:.3g} times what they were"
+    return None
+
+
+def _is_scaled(before: Floats, after: Floats, factor: float, offset: float) -> bool:
+    """Whether the quantiles after are those before in the other unit, within half a spread."""
+    wanted = np.quantile(before, (0.1, 0.5, 0.9)) * factor + offset
+    there = np.quantile(after, (0.1, 0.5, 0.9))
+    return bool((np.abs(there - wanted) <= 0.75 * max(_spread(after), _spread(before) * factor)).all())
+
+
+def _spread(x: Floats) -> float:
+    low, high = np.quantile(x, (0.25, 0.75))
+    return float(high - low)
