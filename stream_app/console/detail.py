@@ -15,7 +15,7 @@ def detail_of(points: Points, slicing: str, name: str, span: str) -> Row | None:
     if not spans or not panes:
         return None
     span = span if span in spans else spans[-1]
-    window = points.last("windows", points.window_series(slicing, name, span))
+    window = points.last_window(slicing, name, span)
     if window is None:  # damaged
         return None
     return {

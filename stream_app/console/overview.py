@@ -92,7 +92,7 @@ def failing(points: Points) -> list[Row]:
 def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
     """The newest window of the longest span of each slice."""
     last: dict[tuple[str, str], Row] = {}
-    for row in points.lasts("windows"):
+    for row in points.last_windows():
         key = (row["slicing"], row["slice"])
         if key not in last or shapes.span_ms(row["span"]) > shapes.span_ms(last[key]["span"]):
             last[key] = row

@@ -74,7 +74,7 @@ def _curves(points: Points, record: Incident, from_ms: int, to_ms: int) -> list[
     places = threads.places(record)
     slicings = {member.slicing for member in record.members} - {""}
     if slicings and not places:
-        rows = points.lasts("windows")
+        rows = points.last_windows()
         places = sorted({(row["slicing"], row["slice"]) for row in rows if row["slicing"] in slicings})
     made = (_curve(slicing, name, points.curve(slicing, name, "pane", from_ms, to_ms)) for slicing, name in places)
     return list(islice((curve for curve in made if curve["t"]), CURVES_MAX))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from schemas.bounds import MILLIS_MAX
 from stream_app.console.rows import MEASUREMENTS, Row, row_of
 from stream_app.console.shapes import span_ms
-from stream_app.sinks.sqlite import series_of
+from stream_app.console.window_rows import Found, WindowRows
+from stream_app.sinks.window_table import series_of
 
 POINTS_MAX = 2_000
 """Points of a curve: more than a screen has pixels for is thinned out here."""
@@ -23,9 +25,8 @@ _WHEN = f"time_ms BETWEEN 0 AND {MILLIS_MAX}"
 """Times that are none would be the newest, and stretch every curve: they are counted by themselves."""
 
 _READABLE = "json_valid(tags) AND json_type(tags) = 'object'"
-_POINT = f"SELECT measurement, time_ms, tags, fields FROM points WHERE measurement = ? AND {_WHEN}"  # noqa: S608
-_LAST = f"{_POINT} AND series = ? ORDER BY time_ms DESC LIMIT ?"
-_NEXT = "SELECT min(series) FROM points WHERE measurement = ? AND series > ?"
+_POINT = f"SELECT measurement, time_ms, tags, fields FROM others WHERE measurement = ? AND {_WHEN}"  # noqa: S608
+_NEXT = "SELECT min(series) FROM others WHERE measurement = ? AND series > ?"
 _NEWEST = f"""
 {_POINT} AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END ORDER BY time_ms DESC LIMIT ?
 """
@@ -33,38 +34,22 @@ _MESSAGES = f"{_POINT} AND (series = ? OR series > ? AND series < ?)"
 
 _TAGGED = f" AND CASE WHEN {_READABLE} THEN json_extract(tags, ?) = ? ELSE 0 END"
 _TIMELESS = f"""
-SELECT (SELECT count(*) FROM points WHERE measurement = :measurement AND time_ms < 0)
-    + (SELECT count(*) FROM points WHERE measurement = :measurement AND time_ms > {MILLIS_MAX})
+SELECT (SELECT count(*) FROM others WHERE measurement = :measurement AND time_ms < 0)
+    + (SELECT count(*) FROM others WHERE measurement = :measurement AND time_ms > {MILLIS_MAX})
 """  # noqa: S608 - no values, here and below
-# The next two jump from one key to the next inside SQLite instead of reading every point.
+# This jumps from one series to the next inside SQLite instead of reading every point.
 _LASTS = f"""
 WITH RECURSIVE found(series) AS (
-    SELECT min(series) FROM points WHERE measurement = :measurement
+    SELECT min(series) FROM others WHERE measurement = :measurement
     UNION ALL
-    SELECT (SELECT min(series) FROM points WHERE measurement = :measurement AND series > found.series)
+    SELECT (SELECT min(series) FROM others WHERE measurement = :measurement AND series > found.series)
     FROM found WHERE found.series IS NOT NULL
 )
 SELECT p.measurement, p.time_ms, p.tags, p.fields
-FROM found JOIN points p ON p.measurement = :measurement AND p.series = found.series
-    AND p.time_ms = (SELECT max(time_ms) FROM points
+FROM found JOIN others p ON p.measurement = :measurement AND p.series = found.series
+    AND p.time_ms = (SELECT max(time_ms) FROM others
                      WHERE measurement = :measurement AND series = found.series AND {_WHEN})
-WHERE CASE WHEN {_READABLE}
-    THEN json_extract(tags, '$.stream') = :stream AND json_extract(tags, '$.span') IS NOT 'pane' ELSE 1 END
-"""  # noqa: S608
-_BETWEEN = "measurement = :measurement AND series = :series AND time_ms BETWEEN :from AND :to"
-_CURVE = f"""
-WITH RECURSIVE ends(first, last) AS (  -- one look-up each: together in one SELECT they would read the whole series
-    SELECT (SELECT min(time_ms) FROM points WHERE {_BETWEEN}), (SELECT max(time_ms) FROM points WHERE {_BETWEEN})
-), at(t, step) AS (
-    SELECT last, max(1, (last - first) / (:points - 1)) FROM ends
-    UNION ALL
-    SELECT (SELECT max(time_ms) FROM points
-            WHERE measurement = :measurement AND series = :series
-                AND time_ms >= :from AND time_ms <= at.t - at.step), at.step
-    FROM at WHERE at.t IS NOT NULL LIMIT :points
-)
-SELECT p.measurement, p.time_ms, p.tags, p.fields FROM at
-    JOIN points p ON p.measurement = :measurement AND p.series = :series AND p.time_ms = at.t ORDER BY p.time_ms
+WHERE CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = :stream ELSE 1 END
 """  # noqa: S608
 
 
@@ -88,6 +73,10 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
         link.close()
 
 
+def _time_ms(row: Row) -> int:
+    return int(row["time_ms"])
+
+
 class Points:
     """Questions to an open store about one stream.
 
@@ -96,35 +85,46 @@ class Points:
 
     def __init__(self, link: sqlite3.Connection, stream: str) -> None:
         self._link, self.stream = link, stream
+        self._windows = WindowRows(link)
         self._left_out: set[int] = set()
 
     @property
     def left_out(self) -> int:
         """Points that were left out so far, each once, and those of our measurements whose time is none."""
         timeless = [self._link.execute(_TIMELESS, {"measurement": name}).fetchone()[0] for name in MEASUREMENTS]
-        return len(self._left_out) + int(sum(timeless))
+        return len(self._left_out) + int(sum(timeless)) + self._windows.timeless()
 
     def _rows(self, sql: str, names: Mapping[str, object] | tuple[object, ...]) -> list[Row]:
+        return self._read(self._link.execute(sql, names))
+
+    def _of_windows(self, found: Iterable[Found]) -> list[Row]:
+        return self._read(("windows", *row) for row in found)
+
+    def _read(self, points: Iterable[tuple[Any, ...]]) -> list[Row]:
         rows = []
-        for found in self._link.execute(sql, names):
+        for found in points:
             try:
                 rows.append(row_of(*found))
             except ValueError:
                 self._left_out.add(hash(found))
         return rows
 
-    def window_series(self, slicing: str, name: str, span: str) -> str:
+    def _window_series(self, slicing: str, name: str, span: str) -> str:
         """The series of a slice's windows."""
         return series_of((("slice", name), ("slicing", slicing), ("span", span), ("stream", self.stream)))
 
-    def last(self, measurement: str, series: str) -> Row | None:
-        """The newest point of a series."""
-        return next(iter(self._newest_of(measurement, series, 1)), None)
+    def last_window(self, slicing: str, name: str, span: str) -> Row | None:
+        """The newest window of a slice."""
+        newest = self._windows.newest(self._window_series(slicing, name, span), 0, MILLIS_MAX)
+        return next(iter(self._of_windows([newest] if newest else [])), None)
+
+    def last_windows(self) -> list[Row]:
+        """The newest window of each slice and span, panes aside, oldest first."""
+        return sorted(self._of_windows(self._windows.lasts(self.stream)), key=_time_ms)
 
     def lasts(self, measurement: str) -> list[Row]:
-        """The newest point of each series of a measurement, panes aside, oldest first."""
-        names = {"measurement": measurement, "stream": self.stream}
-        return sorted(self._rows(_LASTS, names), key=lambda row: int(row["time_ms"]))
+        """The newest point of each series of a measurement that is not ``windows``, oldest first."""
+        return sorted(self._rows(_LASTS, {"measurement": measurement, "stream": self.stream}), key=_time_ms)
 
     def newest(self, measurement: str, limit: int) -> list[Row]:
         """The newest points of a measurement, oldest first."""
@@ -133,24 +133,24 @@ class Points:
     def count(self, measurement: str, **tags: str) -> int:
         """How many points of a measurement have these tags. Reads them all: for requests and the like."""
         pairs = {"stream": self.stream, **tags}
-        sql = "SELECT count(*) FROM points WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no values
+        sql = "SELECT count(*) FROM others WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no values
         values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
         return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
 
     def spans(self, slicing: str, name: str) -> list[str]:
         """Spans of a slice's windows, shortest first."""
         head, tail = series_of((("slice", name), ("slicing", slicing), ("span", ""))), f",stream={self.stream}"
-        spans, series = set(), self._next("windows", head)
+        spans, series = set(), self._windows.next(head)
         while series is not None and series.startswith(head):
             if series.endswith(tail):
                 spans.add(series.removeprefix(head).removesuffix(tail))
-            series = self._next("windows", series)
+            series = self._windows.next(series)
         return sorted(spans - {"pane"}, key=span_ms)
 
     def heads(self) -> list[Row]:
         """The last message of each incident, oldest first: two look-ups for each, and its few messages."""
         lasts = (self._messages(first)[-1:] for first in self._firsts("incidents"))
-        return sorted((row for rows in lasts for row in rows), key=lambda row: int(row["time_ms"]))
+        return sorted((row for rows in lasts for row in rows), key=_time_ms)
 
     def thread(self, incident_id: str) -> list[Row]:
         """Messages of an incident in the order of their numbers; none where there is no such incident."""
@@ -168,12 +168,8 @@ class Points:
             slicing, name, span: whose windows.
             from_ms, to_ms: the first and the last time that is looked at.
         """
-        series = self.window_series(slicing, name, span)
-        names = {"measurement": "windows", "series": series, "points": POINTS_MAX, "from": from_ms, "to": to_ms}
-        return self._rows(_CURVE, names)
-
-    def _newest_of(self, measurement: str, series: str, limit: int) -> list[Row]:
-        return self._rows(_LAST, (measurement, series, limit))
+        series = self._window_series(slicing, name, span)
+        return self._of_windows(self._windows.backwards(series, from_ms, to_ms, POINTS_MAX))[::-1]
 
     def _firsts(self, measurement: str) -> Iterator[str]:
         """A measurement's first tags, as series begin with them; one series of each is looked at."""

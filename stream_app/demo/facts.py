@@ -121,7 +121,7 @@ class Facts:
             self.strange = [_STRANGE.decode(row["record"]) for row in points(link, "strange_events")]
             self.models = points(link, "models")
             self.retrains = points(link, "retrains")
-            newest = link.execute("SELECT max(time_ms) FROM points WHERE measurement='windows'").fetchone()[0]
+            newest = link.execute("SELECT max(time_ms) FROM windows").fetchone()[0]
             if isinstance(newest, int):
                 self.event_time_ms = newest
                 rows = points(link, "windows", newest)

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stream_app.errors import SinkError
-from stream_app.sinks.base import Rejected, Sink, Unwritable
+from stream_app.sinks.base import Batch, Rejected, Sink, Unwritable
 from stream_app.sinks.spool import Spool
-from stream_app.stages.outputs import Point
+from stream_app.stages.outputs import Block, Point, Points
 
 _REFUSALS = (Rejected, OverflowError, TypeError, ValueError)
 """What a sink raises because of a point. Anything else is about the sink."""
 
-Batch = list[tuple[int, Point]]
-"""Points of a spool with their ids."""
+Rows = list[tuple[range, Point | Block]]
+"""Points of a spool and blocks of them with their ids, as :meth:`Spool.rows` gives them."""
 
 
 class Delivery:
     """Bisects a batch that is refused, and sets a point aside only beside proof.
+
+    A block is written whole, and bisected by its points where it is refused.
 
     The rule: a point that is refused alone is set aside where the sink takes another point *right after*, and then
     refuses this one once more. The other point is the one that was taken last (writing it again is harmless); where
@@ -37,35 +39,38 @@ class Delivery:
         self, spool: Spool, sink: Sink, set_aside: Callable[[str], None], stopping: Callable[[], bool]
     ) -> None:
         self._spool, self._sink, self._said, self._stopping = spool, sink, set_aside, stopping
-        self._taken: Point | None = None
+        self._taken: Point | Block | None = None
         self._fruitless = 0
 
-    def deliver(self, batch: Batch) -> None:
+    def deliver(self, rows: Rows) -> None:
         """Write a batch, in order; what was taken or set aside has left the spool.
 
         Raises:
             SinkError: the sink refuses everything.
             Exception: any other that the sink or the spool raised; what is left of the batch stays in the spool.
         """
-        if not batch or self._stopping():
+        if not rows or self._stopping():
             return
-        refusal = self._refusal([point for _, point in batch])
+        refusal = self._refusal([part for _, part in rows])
         if refusal is None:
-            self._spool.drop([number for number, _ in batch])
-        elif len(batch) == 1:
-            self._judge(*batch[0], refusal)
-        else:
-            half = len(batch) // 2
-            self.deliver(batch[:half])
-            self.deliver(batch[half:])
+            self._spool.drop([number for ids, _ in rows for number in ids])
+            return
+        (ids, part), *others = rows
+        if isinstance(part, Point) and not others:
+            self._judge(ids[0], part, refusal)
+            return
+        rows = rows if others else _unfolded(ids, part)
+        half = len(rows) // 2
+        self.deliver(rows[:half])
+        self.deliver(rows[half:])
 
-    def _refusal(self, points: list[Point]) -> Exception | None:
+    def _refusal(self, parts: list[Point | Block]) -> Exception | None:
         """Why the sink refuses points, None where it takes them."""
         try:
-            self._sink.write(points)
+            self._sink.write(Batch(parts))
         except _REFUSALS as error:
             return error
-        self._taken = points[-1]
+        self._taken = parts[-1]
         return None
 
     def _judge(self, number: int, point: Point, refusal: Exception) -> None:
@@ -84,7 +89,7 @@ class Delivery:
         self._said(reason)
 
     def _takes_others(self, number: int) -> bool:
-        if self._taken is not None and self._refusal([self._taken]) is None:
+        if self._taken is not None and self._refusal([*Points([self._taken])][-1:]) is None:
             return True
         self._taken = None
         return any(self._refusal([point]) is None for point in self._behind(number))
@@ -95,3 +100,7 @@ class Delivery:
         while found := self._spool.read(1, after=number + span - 1 + self._fruitless % span):
             yield found[0][1]
             span *= 2
+
+
+def _unfolded(ids: range, part: Point | Block) -> Rows:
+    return [(range(number, number + 1), point) for number, point in zip(ids, Points([part]), strict=True)]

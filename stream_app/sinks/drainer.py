@@ -15,8 +15,8 @@ from stream_app.terminal import Seldom
 
 log = logging.getLogger(__name__)
 
-BATCH_POINTS = 2_000
-"""Most points of one write."""
+BATCH_POINTS = 10_000
+"""Points of one write; a block more where the last one has more."""
 
 STOP_S = 5.0
 """How long the write in hand may take when the drainer is stopped."""
@@ -104,7 +104,7 @@ class Drainer:
         while not self._stopping.is_set():
             asked = self._asked
             try:
-                batch = self._spool.read(BATCH_POINTS)
+                batch = self._spool.rows(BATCH_POINTS)
                 self._delivery.deliver(batch)
             except Exception as error:
                 self._stopping.wait(self._failed(error))

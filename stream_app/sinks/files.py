@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,7 +69,13 @@ def _remedy(error: sqlite3.Error | OSError) -> str:
     return _REMEDIES.get(code & 0xFF, _REMEDY)  # without the extension, on which no remedy depends
 
 
-def open_database(path: Path, setting: str, schema: str, version: int, synchronous: str) -> sqlite3.Connection:
+Upgrade = Callable[[sqlite3.Connection, Path, str, int], None]
+"""Brings an open file to a layout, if it knows how to: the file, its path, the script of the layout and its number."""
+
+
+def open_database(
+    path: Path, setting: str, schema: str, version: int, synchronous: str, upgrade: Upgrade | None = None
+) -> sqlite3.Connection:
     """Open a file in WAL mode, in autocommit, for any thread; a missing one is made, all of it at once.
 
     Args:
@@ -78,6 +84,7 @@ def open_database(path: Path, setting: str, schema: str, version: int, synchrono
         schema: script that makes its tables.
         version: number of that layout.
         synchronous: the pragma of that name.
+        upgrade: for a file of another layout.
 
     Raises:
         SinkError: it is no database, of another layout, empty (what it held is lost), locked, or cannot be made.
@@ -92,6 +99,8 @@ def open_database(path: Path, setting: str, schema: str, version: int, synchrono
             )
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=BUSY_S)
         try:
+            if upgrade is not None:
+                upgrade(db, path, schema, version)
             _prepare(db, path, setting, version, synchronous)
         except BaseException:
             db.close()

@@ -3,8 +3,8 @@
 The worker appends before offsets move; :mod:`stream_app.sinks.drainer` empties it at the sink's own pace. Nothing is
 lost when the sink is away, and nothing waits for it: InfluxDB may be down for a day.
 
-Every point has an id, in order. A block of points is one row, with the id of its last point, and is unfolded when it is
-read; it becomes a row for each point where only some of them go.
+Every point has an id, in order. A block of points is one row, with the id of its last point; it becomes a row for each
+point where only some of them go.
 
 Where a byte of the file has changed, SQLite may say so, or give anything: NULL from a column that is NOT NULL, a text,
 a fraction, a number without measure. Every value is therefore read by an expression that has one type and a bound.
@@ -24,7 +24,7 @@ import msgspec
 
 from stream_app.errors import SinkError
 from stream_app.sinks.files import DamagedError, open_database, sentences, transaction
-from stream_app.stages.outputs import Block, Point
+from stream_app.stages.outputs import Block, Point, Points
 from stream_app.stages.point_blocks import WindowBlock
 
 log = logging.getLogger(__name__)
@@ -115,32 +115,39 @@ class Spool:
         for _, reason in odd:
             log.error("A point was set aside: %s", reason)
 
-    def read(self, n: int, after: int = 0) -> list[tuple[int, Point]]:
-        """The oldest ``n`` points with ids beyond ``after``, and the ids; they stay until :meth:`drop`.
+    def rows(self, n: int, after: int = 0) -> list[tuple[range, Point | Block]]:
+        """Points and blocks that hold the oldest ``n`` points with ids beyond ``after``; they stay until :meth:`drop`.
 
         Those that cannot be decoded are set aside.
+
+        Returns:
+            Of each its ids and what it is.
         """
         before = set[int]()
         while True:
             with self._reading() as db:
                 rows = _oldest(db, n, after)
-            points, odd = list[tuple[int, Point]](), list[int]()
+            parts, odd = list[tuple[range, Point | Block]](), list[int]()
             for number, blob, size in rows:
-                unfolded = unfold(blob)
-                if unfolded and len(unfolded) == size:
-                    points += zip(range(number - size + 1, number + 1), unfolded, strict=True)
+                part = part_of(blob)
+                if part is not None and size == (1 if isinstance(part, Point) else len(part)) > 0:
+                    parts.append((range(number - size + 1, number + 1), part))
                 else:
                     odd.append(number)
             for number in odd:
                 log.error("Row %d of the spool %s cannot be decoded and was set aside", number, self.path)
                 self._set_aside(number, "the spool cannot decode it")
-            points = [(number, point) for number, point in points if number > after][:n]
-            if points or not rows:
-                return points
+            if parts or not rows:
+                return parts
             if not odd or not before.isdisjoint(odd):  # nothing has gone: it would be so for ever
                 with sentences(self.path, "read", _SETTING):
                     raise DamagedError("its rows are not in order")
             before.update(odd)
+
+    def read(self, n: int, after: int = 0) -> list[tuple[int, Point]]:
+        """The oldest ``n`` points with ids beyond ``after``, one by one, and the ids; see :meth:`rows`."""
+        points = [found for ids, part in self.rows(n, after) for found in zip(ids, Points([part]), strict=True)]
+        return [(number, point) for number, point in points if number > after][:n]
 
     def drop(self, ids: Sequence[int]) -> None:
         """Forget points that the sink has taken."""
@@ -236,15 +243,14 @@ class Spool:
             yield self._db
 
 
-def unfold(blob: bytes) -> list[Point]:
-    """The points of a row of the file; none where the bytes are none."""
+def part_of(blob: bytes) -> Point | WindowBlock | None:
+    """The point or the block of a row of the file; None where the bytes are none."""
     if blob[:1] != _BLOCK:
-        point = decoded(blob)
-        return [] if point is None else [point]
+        return decoded(blob)
     try:
-        return WindowBlock.unpacked(blob[1:]).points()
-    except (msgspec.MsgspecError, ValueError, IndexError, OverflowError, RecursionError):
-        return []
+        return WindowBlock.unpacked(blob[1:])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def _insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int]]) -> None:
@@ -278,28 +284,30 @@ def _split(db: sqlite3.Connection, ids: set[int]) -> None:
         return
     # The last block that may hold one of them is the first row that ends with the last of them or behind it.
     last = "coalesce((SELECT min(id) FROM queue WHERE id >= ?2), ?2)"
-    around = f"{_ROW} WHERE {_SIZE} > 1 AND id BETWEEN ?1 AND {last} ORDER BY id"
-    for number, blob, size in db.execute(around, (min(ids), max(ids))).fetchall():
+    around = f"SELECT id, {_SIZE} FROM queue WHERE {_SIZE} > 1 AND id BETWEEN ?1 AND {last} ORDER BY id"  # noqa: S608
+    for number, size in db.execute(around, (min(ids), max(ids))).fetchall():
         own = range(number - size + 1, number + 1)
         if ids.isdisjoint(own) or ids.issuperset(own):
             continue
-        points = unfold(blob)
-        if len(points) == size:  # another one has no points, and is set aside when it is read
+        block = part_of(db.execute(f"SELECT {_BYTES} FROM queue WHERE id = ?", (number,)).fetchone()[0])  # noqa: S608
+        if isinstance(block, WindowBlock) and len(block) == size:  # another one is set aside when it is read
             db.execute("DELETE FROM queue WHERE id = ?", (number,))
-            rows = [(i, msgspec.msgpack.encode(point)) for i, point in zip(own, points, strict=True)]
+            rows = [(i, msgspec.msgpack.encode(point)) for i, point in zip(own, block.points(), strict=True)]
             db.executemany("INSERT INTO queue (id, point) VALUES (?, ?)", rows)
 
 
 def _delete(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Delete rows. Those that are gone already may be: the workers of one folder share it, and it has a bound."""
-    gone = db.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number in ids]).rowcount
-    if gone < len(ids):
-        wanted, newest = {*ids}, max(ids)
-        for (number,) in db.execute("SELECT id FROM queue ORDER BY id LIMIT ?", (len(ids) + _PAGE,)):
-            if number in wanted:  # read, and not found: it would be read for ever
-                raise DamagedError("its rows are not in order")
-            if number > newest:
-                return
+    if not ids:
+        return
+    wanted, newest = {*ids}, max(ids)
+    there = db.execute("SELECT id FROM queue WHERE id BETWEEN ? AND ?", (min(ids), newest)).fetchall()
+    db.executemany("DELETE FROM queue WHERE id = ?", [row for row in there if row[0] in wanted])
+    for (number,) in db.execute("SELECT id FROM queue ORDER BY id LIMIT ?", (len(ids) + _PAGE,)):
+        if number in wanted:  # read, and not found: it would be read for ever
+            raise DamagedError("its rows are not in order")
+        if number > newest:
+            return
 
 
 def decoded(blob: bytes) -> Point | None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from stream_app.sinks.base import encoded
+from stream_app.sinks.base import encoded, parts_of
 from stream_app.sinks.files import open_database, sentences, transaction
-from stream_app.stages.outputs import Point
+from stream_app.sinks.upgrade import upgrade
+from stream_app.sinks.window_table import (
+    SCHEMA,
+    Windows,
+    WindowTable,
+    check_texts,
+    is_window,
+    object_of,
+    series_of,
+    windows_of,
+)
+from stream_app.stages.outputs import Block, Point
+from stream_app.stages.point_blocks import WindowBlock
 
 _SETTING = "sink.path"
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE points (
+_VERSION = 2
+_SCHEMA = f"""{SCHEMA}
+CREATE TABLE others (
     measurement TEXT NOT NULL,
     series TEXT NOT NULL,
     time_ms INTEGER NOT NULL,
@@ -22,17 +32,21 @@ CREATE TABLE points (
     fields TEXT NOT NULL,
     PRIMARY KEY (measurement, series, time_ms)
 ) WITHOUT ROWID;
-CREATE INDEX points_by_time ON points (measurement, time_ms);
-"""
-_WRITE = "INSERT OR REPLACE INTO points (measurement, series, time_ms, tags, fields) VALUES (?, ?, ?, ?, ?)"
+CREATE INDEX others_by_time ON others (measurement, time_ms);
+CREATE VIEW points (measurement, series, time_ms, tags, fields) AS
+    SELECT 'windows', series, time_ms, tags, fields FROM windows JOIN series ON id = series_id
+    UNION ALL SELECT measurement, series, time_ms, tags, fields FROM others;
+"""  # noqa: S608 - no values
+"""``points`` is for people: it has all of them, as if they lay in one table."""
+
+_WRITE = "INSERT OR REPLACE INTO others (measurement, series, time_ms, tags, fields) VALUES (?, ?, ?, ?, ?)"
 _INT64 = range(-(2**63), 2**63)
-_WITHIN = str.maketrans({",": "\\,", "\\": "\\\\"})
 
 Row = tuple[str, str, int, str, str]
 
 
 class SQLiteSink:
-    """Points in a file, by measurement, series (:func:`series_of`) and time.
+    """Points in a file, by measurement, series (:func:`~stream_app.sinks.window_table.series_of`) and time.
 
     Raises:
         SinkError: the file cannot be opened.
@@ -41,13 +55,22 @@ class SQLiteSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         # The spool keeps a point until it is here, hence NORMAL.
-        self._db = open_database(path, _SETTING, _SCHEMA, _VERSION, "NORMAL")
+        self._db = open_database(path, _SETTING, _SCHEMA, _VERSION, "NORMAL", upgrade)
+        self._windows = WindowTable(self._db)
 
     def write(self, batch: Sequence[Point]) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
-        rows = encoded(batch, _row)
-        with sentences(self._path, "written", _SETTING), transaction(self._db):
-            self._db.executemany(_WRITE, rows)
+        rows, windows = list[Row](), list[Windows]()
+        for of_windows, of_others in encoded(parts_of(batch), _encode):
+            windows += of_windows
+            rows += of_others
+        try:
+            with sentences(self._path, "written", _SETTING), transaction(self._db):
+                self._windows.write(windows)
+                self._db.executemany(_WRITE, rows)
+        except BaseException:
+            self._windows.forget()
+            raise
 
     def close(self) -> None:
         """See :class:`~stream_app.sinks.base.Sink`."""
@@ -57,23 +80,19 @@ class SQLiteSink:
             self._db.close()
 
 
-def _row(point: Point) -> Row:
-    row = (point.measurement, series_of(point.tags), point.time_ms, _object(point.tags), _object(point.fields))
-    if point.time_ms not in _INT64:
-        raise OverflowError("its time is beyond 64 bits")
-    for text in row[:2]:
-        text.encode()  # lone surrogates, which SQLite would refuse in the midst of a batch
-    return row
-
-
-def series_of(tags: Iterable[tuple[str, str]]) -> str:
-    """The series of some tags: ``name=value`` joined by commas, with a backslash before those within a value.
-
-    >>> series_of((("slice", "a,b=c"), ("stream", "s")))
-    'slice=a\\\\,b=c,stream=s'
-    """
-    return ",".join([f"{name}={value if value.isalnum() else value.translate(_WITHIN)}" for name, value in tags])
-
-
-def _object(pairs: Sequence[tuple[str, object]]) -> str:
-    return msgspec.json.encode(dict(pairs)).decode()
+def _encode(part: Point | Block) -> tuple[list[Windows], list[Row]]:
+    """What is stored of a point or a block, by where."""
+    if isinstance(part, WindowBlock):
+        return windows_of(part), []
+    windows, rows = list[Windows](), list[Row]()
+    for point in (part,) if isinstance(part, Point) else part.points():
+        if point.time_ms not in _INT64:
+            raise OverflowError("its time is beyond 64 bits")
+        tags, fields = object_of(point.tags), object_of(point.fields)
+        series = series_of(point.tags)
+        check_texts([point.measurement, series])
+        if is_window(point):
+            windows.append(Windows(point.tags[1:], [point.tags[0][1]], [point.time_ms], [fields]))
+        else:
+            rows.append((point.measurement, series, point.time_ms, tags, fields))
+    return windows, rows

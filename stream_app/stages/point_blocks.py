@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from stream_app.stages.outputs import Point
-from stream_app.stages.points import PaneWindows, window_points
+from stream_app.stages.points import WINDOW_FIELDS, PaneWindows, window_points
 from stream_app.stages.summary import WIDTH
 
 BLOCK_POINTS = 900
@@ -61,8 +61,10 @@ class WindowBlock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
     @classmethod
     def unpacked(cls, packed: bytes) -> WindowBlock:
-        """Inverse of :meth:`packed`; raises a ValueError on any other bytes."""
-        return _DECODER.decode(packed)
+        """Inverse of :meth:`packed`; raises ValueError on other bytes, and on columns that do not fit each other."""
+        block = _DECODER.decode(packed)
+        block._check()
+        return block
 
     def packed(self) -> bytes:
         """As bytes, for a file."""
@@ -72,18 +74,31 @@ class WindowBlock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         return len(self.names) * len(self.spans)
 
     def points(self) -> list[Point]:
-        """The points one by one; raises ValueError or IndexError where the columns do not fit each other."""
-        m, codes = len(self.names), np.frombuffer(self.model, dtype="<i8")
-        windows = PaneWindows(
+        """The points one by one."""
+        return window_points(self.stream, self.windows())
+
+    def windows(self) -> PaneWindows:
+        """What it was made of."""
+        codes = np.frombuffer(self.model, dtype="<i8").tolist()
+        return PaneWindows(
             self.slicing,
             np.frombuffer(self.ends, dtype="<i8").tolist(),
             self.names,
-            [self.models[code] for code in codes.tolist()],
+            [self.models[code] for code in codes],
             self.spans,
-            np.frombuffer(self.rows, dtype="<i8").reshape(len(self.spans), m, WIDTH),
+            np.frombuffer(self.rows, dtype="<i8").reshape(len(self.spans), len(self.names), WIDTH),
             {name: np.frombuffer(values, dtype="<f8") for name, values in self.notices.items()},
         )
-        return window_points(self.stream, windows)
+
+    def _check(self) -> None:
+        columns = [self.model, self.ends, *self.notices.values()]
+        if {8 * len(self.names)} != {len(column) for column in columns} or len(self.rows) != 8 * WIDTH * len(self):
+            raise ValueError("its columns are not of one length")
+        codes = np.frombuffer(self.model, dtype="<i8")
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self.models):
+            raise ValueError("a model of it is none")
+        if not WINDOW_FIELDS.isdisjoint(self.notices) or len({*self.spans}) < len(self.spans):
+            raise ValueError("two of its fields or spans have one name")
 
 
 _DECODER = msgspec.msgpack.Decoder(WindowBlock)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 
 from flowlib.table import Floats, Ints
 from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
@@ -28,6 +28,9 @@ ALPHA_FIELDS = tuple("p_le_" + f"{alpha:.4f}"[2:].rstrip("0") for alpha in ALPHA
 _COUNTS = ("seen", "scored", "missing", "late", "unscorable", "adaptive")
 _FIELDS = (*_COUNTS, "model_id", "log_prob_mean", "log_prob_sd", *ALPHA_FIELDS)
 _UNSCORED = (*_COUNTS, "model_id", *ALPHA_FIELDS)
+WINDOW_FIELDS = frozenset(_FIELDS)
+"""Fields of a window's point; the smallest shifts have other names."""
+
 _COUNT_COLUMNS = [COLUMNS[name].start for name in _COUNTS]
 
 
@@ -53,23 +56,51 @@ class PaneWindows:
     notices: Mapping[str, Floats] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class WindowGroup:
+    """Cells of one span whose points have the same fields.
+
+    Attributes:
+        span: place of the span among the spans.
+        cells: places of the cells, ascending.
+        names: of the fields, in order.
+        columns: for each field a value for each cell.
+    """
+
+    span: int
+    cells: list[int]
+    names: tuple[str, ...]
+    columns: list[list[Field]]
+
+
+def window_groups(windows: PaneWindows) -> Iterator[WindowGroup]:
+    """The fields of all points by column: what was not scored has no likelihood, and not every shift is found."""
+    models = np.array(windows.models, dtype=object)
+    sums = (windows.rows[:, :, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
+    means, deviations = log_prob_mean_sd(*sums)
+    for s, rows in enumerate(windows.rows):
+        shifts = windows.notices if s == len(windows.spans) - 1 else {}
+        known = np.isfinite([means[s], *shifts.values()])
+        codes = (1 << np.arange(len(known))) @ known
+        for code in np.unique(codes).tolist():
+            cells = np.flatnonzero(codes == code)
+            found = {name: values[cells] for bit, (name, values) in enumerate(shifts.items(), 1) if code >> bit & 1}
+            scored = [means[s][cells], deviations[s][cells]] if code & 1 else []
+            columns = [*rows[cells][:, _COUNT_COLUMNS].T, models[cells], *scored]
+            columns += [*rows[cells, COLUMNS["p_le"]].T, *found.values()]
+            names = (*(_FIELDS if scored else _UNSCORED), *found)
+            yield WindowGroup(s, cells.tolist(), names, [column.tolist() for column in columns])
+
+
 def window_points(stream: str, windows: PaneWindows) -> list[Point]:
     """The ``windows`` points of each span, cell by cell."""
-    rows, points = windows.rows, list[Point]()
-    sums = (rows[:, :, COLUMNS[name].start] for name in ("scored", "log_prob_sum", "log_prob_square_sum"))
-    means, deviations = (values.tolist() for values in log_prob_mean_sd(*sums))
-    counts, levels = rows[:, :, _COUNT_COLUMNS].tolist(), rows[:, :, COLUMNS["p_le"]].tolist()
-    cells = list(zip(windows.names, windows.models, windows.ends_ms, strict=True))
-    for s, span in enumerate(windows.spans):
-        shared = (("slicing", windows.slicing), ("span", span), ("stream", stream))
-        noticed = [(key, values.tolist()) for key, values in windows.notices.items() if span == windows.spans[-1]]
-        for i, (name, model_id, end_ms) in enumerate(cells):
-            scored = (means[s][i], deviations[s][i]) if math.isfinite(means[s][i]) else ()
-            fields = (*counts[s][i], model_id, *scored, *levels[s][i])
-            named = zip(_FIELDS if scored else _UNSCORED, fields, strict=True)
-            shifts = [(key, values[i]) for key, values in noticed if math.isfinite(values[i])]
-            points.append(Point("windows", (("slice", name), *shared), end_ms, (*named, *shifts)))
-    return points
+    made = dict[tuple[int, int], Point]()
+    for group in window_groups(windows):
+        shared = (("slicing", windows.slicing), ("span", windows.spans[group.span]), ("stream", stream))
+        for i, values in zip(group.cells, zip(*group.columns, strict=True), strict=True):
+            tags, fields = (("slice", windows.names[i]), *shared), tuple(zip(group.names, values, strict=True))
+            made[group.span, i] = Point("windows", tags, windows.ends_ms[i], fields)
+    return [made[place] for place in sorted(made)]
 
 
 def pit_points(config: Config, partition: int, end_ms: int, model_id: str, counts: Ints) -> list[Point]:

@@ -20,6 +20,7 @@ from stream_app.console.answers import NotReadableError, Store
 from stream_app.console.server import Handle, start_in_thread
 from tests.console.storing import write_store
 from tests.console.telling import DRIFTED, START_MS
+from tests.sinks.making import insert
 
 WAIT_S = 20.0
 """Longer than any answer may take on a busy machine; a hang takes for ever."""
@@ -108,7 +109,9 @@ HEADERS = st.tuples(
 ).map(lambda pair: pair[0] + b": " + pair[1] + b"\r\n")
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(PATHS, PARAMETERS, METHODS, st.lists(HEADERS, max_size=3).map(b"".join))
 def test_no_request_brings_the_console_down(
     handle: Handle, path: bytes, parameters: bytes, method: bytes, headers: bytes
@@ -117,7 +120,9 @@ def test_no_request_brings_the_console_down(
     assert 200 <= status < 500 or status == 503, status  # 503 says that the store cannot be read now
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.one_of(st.binary(max_size=300), st.binary(max_size=60).map(lambda raw: request(b"/" + raw))))
 def test_bytes_that_are_no_request_are_refused_or_hung_up_on(handle: Handle, raw: bytes) -> None:
     assert ask(handle, raw, unfinished=True)[0] < 500
@@ -260,12 +265,14 @@ def with_rows(whole: Path, folder: Path, rows: list[tuple[Any, ...]], kind: str 
     path = folder / "store.sqlite"
     shutil.copy(whole, path)
     with sqlite3.connect(path) as link:
-        link.executemany(f"INSERT OR {kind} INTO points VALUES (?, ?, ?, ?, ?)", rows)
+        insert(link, rows, kind)
     link.close()
     return path
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_no_row_of_a_store_brings_the_page_down(
     whole: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -307,7 +314,7 @@ def test_a_damaged_row_is_left_out_and_counted(whole: Path, tmp_path: Path, cell
     path = with_rows(whole, tmp_path, [("windows", "another," + SERIES, row["time_ms"], row["tags"], row["fields"])])
     if cells == {"tags": b"CAST"}:  # sqlite3 would not write it
         with sqlite3.connect(path) as link:
-            link.execute("UPDATE points SET tags = CAST(x'7bff7d' AS TEXT) WHERE series LIKE 'another%'")
+            link.execute("UPDATE series SET tags = CAST(x'7bff7d' AS TEXT) WHERE series LIKE 'another%'")
         link.close()
     overview = answers(path)
     assert overview["left_out"] == 1

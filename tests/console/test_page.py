@@ -15,6 +15,7 @@ from stream_app.console.server import Handle
 from tests.console.browsing import DRAWN, INK, LIVE, TITLE, open_page, wait
 from tests.console.storing import write_store, write_wide_store
 from tests.console.telling import DRIFTED, HOSTILE
+from tests.sinks.making import insert
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -186,8 +187,7 @@ def test_damaged_points_are_counted_on_the_page(
     open_page(browser, serve(store))
     wait(browser, "document.getElementById('main').hidden || document.getElementById('left-out').hidden", True)
     with sqlite3.connect(path) as link:
-        link.execute("INSERT INTO points VALUES ('windows', 'x', 1, '{', '{}')")
-        link.execute("INSERT INTO points VALUES ('incidents', 'x', 9e18, '{}', '{}')")
+        insert(link, [("windows", "x", 1, "{", "{}"), ("incidents", "x", 9e18, "{}", "{}")])
     link.close()
     open_page(browser, serve(path))
     wait(browser, text, "2 points of the store are damaged and left out here.")

@@ -122,11 +122,11 @@ def test_a_model_is_in_service_where_it_was_activated_last(facts: Facts) -> None
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE points SET fields = '{\"record\": 1' WHERE measurement = 'incidents'",
-        "UPDATE points SET fields = '[]' WHERE measurement = 'models'",
-        "UPDATE points SET tags = x'ff' WHERE measurement = 'models'",
-        "UPDATE points SET time_ms = 'soon' WHERE measurement = 'models'",
-        "UPDATE points SET tags = '{}' WHERE measurement = 'incidents'",
+        "UPDATE others SET fields = '{\"record\": 1' WHERE measurement = 'incidents'",
+        "UPDATE others SET fields = '[]' WHERE measurement = 'models'",
+        "UPDATE others SET tags = x'ff' WHERE measurement = 'models'",
+        "UPDATE others SET time_ms = 'soon' WHERE measurement = 'models'",
+        "UPDATE others SET tags = '{}' WHERE measurement = 'incidents'",
     ],
 )
 def test_a_damaged_store_is_a_sentence(facts: Facts, damage: str) -> None:

@@ -20,8 +20,8 @@ from tests.console.telling import DRIFTED
 from tests.hostile import fragments, mutations
 from tests.hostile.cases import Case
 from tests.hostile.checker import Ledger
+from tests.sinks.making import insert
 
-_INSERT = "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?)"
 _TIMES = (0, -1, 2**63 - 1, 1.5, "soon", b"\xff", None)
 
 
@@ -55,7 +55,7 @@ class Page:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(shutil.copy(self._path, folder))
             with closing(sqlite3.connect(path)) as link, link:
-                link.executemany(_INSERT, [self._row(case, n) for n, case in enumerate(cases)])
+                insert(link, [self._row(case, n) for n, case in enumerate(cases)])
             overview, detail = self._answers(path)
         shown = {row["slice"] for row in overview["slices"]}
         assert {row["slice"] for row in self._clean[0]["slices"]} <= shown

@@ -166,7 +166,7 @@ class Machine:
         delivery = Delivery(spool, self.world.sink, lambda _: None, lambda: False)  # type: ignore[arg-type]
         while True:
             with contextlib.suppress(SinkError, OSError):
-                delivery.deliver(spool.read(50))
+                delivery.deliver(spool.rows(50))
             await asyncio.sleep(0.5)
 
     # The guard ------------------------------------------------------------------------------------------------------
@@ -232,6 +232,10 @@ class MachineSpool:
     def read(self, n: int, after: int = 0) -> list[tuple[int, Point]]:
         """The oldest points."""
         return self._spool.read(n, after)
+
+    def rows(self, n: int) -> list[tuple[range, Point | Block]]:
+        """The oldest points, blocks whole."""
+        return self._spool.rows(n)
 
     def set_aside(self, number: int, reason: str) -> None:
         """What the sink will never take."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from flowlib.table import DAY_MS
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected
 from stream_app.stages.outputs import Field, Point
@@ -30,6 +32,28 @@ def set_aside(path: Path) -> list[tuple[Point, str]]:
     finally:
         link.close()
     return [(msgspec.msgpack.decode(blob, type=Point), reason) for blob, reason in rows]
+
+
+def insert(link: sqlite3.Connection, rows: Iterable[tuple[Any, ...]], kind: str = "REPLACE") -> None:
+    """Write rows ``(measurement, series, time_ms, tags, fields)`` to an embedded store, whatever is in them.
+
+    Args:
+        link: the open store.
+        rows: what its view ``points`` shows then.
+        kind: what becomes of rows that are there or cannot be: ``REPLACE`` or ``IGNORE``.
+    """
+    for measurement, series, time_ms, tags, fields in rows:
+        if measurement != "windows":
+            row = (measurement, series, time_ms, tags, fields)
+            link.execute(f"INSERT OR {kind} INTO others VALUES (?, ?, ?, ?, ?)", row)
+            continue
+        link.execute("INSERT OR IGNORE INTO series (series, tags) VALUES (?, ?)", (series, tags))
+        if kind == "REPLACE":
+            link.execute("UPDATE series SET tags = ? WHERE series = ?", (tags, series))
+        for (number,) in link.execute("SELECT id FROM series WHERE series = ?", (series,)).fetchall():
+            link.execute(f"INSERT OR {kind} INTO windows VALUES (?, ?, ?)", (time_ms, number, fields))
+            if isinstance(time_ms, int | float):
+                link.execute("INSERT OR IGNORE INTO window_days VALUES (?, ?)", (number, time_ms // DAY_MS))
 
 
 class RecordingSink:

@@ -40,7 +40,7 @@ class Rounds:
         failed = 0
         for _ in range(most):
             try:
-                self._delivery.deliver(self.spool.read(BATCH))
+                self._delivery.deliver(self.spool.rows(BATCH))
             except SinkError:
                 failed += 1
             if not len(self.spool):
@@ -101,9 +101,7 @@ def test_bad_points_in_front_never_block_what_is_behind(spool: Spool, bad: int) 
     assert {number(p) for p in sink.taken.values()} == set(range(bad, bad + 7))
 
 
-def test_any_mixture_of_good_and_bad_is_settled(spool: Spool) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_any_mixture_of_good_and_bad_is_settled(spool: Spool, seed: int) -> None:
     chance = random.Random(seed)
     for share in (0.01, 0.5, 0.97):
         bad = {n for n in range(300) if chance.random() < share} | {0}

@@ -12,7 +12,7 @@ import pytest
 
 from stream_app.errors import SinkError
 from stream_app.sinks.drainer import Drainer
-from stream_app.sinks.spool import Spool, unfold
+from stream_app.sinks.spool import Spool, part_of
 from stream_app.stages.point_blocks import WindowBlock
 from tests.sinks.making import RecordingSink, point
 from tests.stages.test_point_blocks import windows
@@ -226,7 +226,7 @@ def empty(spool: Spool) -> None:
         spool.drop([number for number, _ in spool.read(1)])
 
 
-def test_bytes_of_no_kind_unfold_to_nothing() -> None:
+def test_bytes_of_no_kind_are_nothing() -> None:
     packed = next(iter(WindowBlock.of("s", windows(2, 1)))).packed()
     for blob in (b"", b"\xc1", b"\xc1" + packed[:50], b"\xc1" + packed + b"x", b"\x05", b"\x9f" * 5_000):
-        assert unfold(blob) == []
+        assert part_of(blob) is None
