@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stream_app.config import KafkaConfig
 from stream_app.errors import DriftflowError
-from stream_app.kafka import header_names
+from stream_app.kafka import dead_ends, header_names
 from stream_app.kafka.types import ClientSettings
 
 
@@ -46,7 +46,8 @@ def _naming(root: str | Path, *names: str) -> Iterator[None]:
 
 
 def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSettings:
-    """Keyword arguments for the clients of kafka-python and aiokafka; the former read any header name from now on.
+    """Keyword arguments for the clients of kafka-python and aiokafka; the former read any header name from now on,
+    and never look for ever at what they cannot take apart.
 
     Args:
         kafka: the section of the configuration.
@@ -56,6 +57,7 @@ def client_settings(kafka: KafkaConfig, root: str | Path = ".") -> ClientSetting
         DriftflowError: a file with a certificate, a key or the password cannot be read.
     """
     header_names.take_any()
+    dead_ends.leave()
     try:
         return _connection(kafka) | _tls(kafka, root) | _login(kafka, root)
     except OSError as error:

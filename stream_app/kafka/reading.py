@@ -209,7 +209,7 @@ def _answers(consumer: Consumer) -> bool:
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, UnsupportedCodecError):
-        return "install the library of this codec"
+        return "install the library of its codec, or, where that is none of Kafka's, look at its producer"
     return "its bytes are damaged in the broker's log; delete the records up to it with kafka-delete-records.sh"
 
 

@@ -32,6 +32,7 @@ except ImportError:  # no compiler when driftflow was installed
     _form = plain_batches  # type: ignore[misc]
 
 _CODEC, _TRANSACTIONAL, _CONTROL = 0x07, 0x10, 0x20
+_CODEC_MAX = 4
 _RECORD_MIN = 7
 """Bytes of the smallest record: bounds how many a batch can have, before room is made for them."""
 
@@ -140,8 +141,9 @@ class Fetch:
             check: look at the checksums.
         """
         heads = np.frombuffer(_form.scan(data, check), dtype=np.int64).reshape(-1, len(Head))
-        attributes = heads[:, Head.ATTRIBUTES]
-        ours = (heads[:, Head.MAGIC] == 2) & ((attributes & _CONTROL == 0) | (attributes & _CODEC == 0))
+        codecs = heads[:, Head.ATTRIBUTES] & _CODEC
+        packed = (codecs > 0) & (codecs <= _CODEC_MAX)
+        ours = (heads[:, Head.MAGIC] == 2) & ~(_are_markers(heads) & packed)
         return cls(tp, data, heads, start, aborted) if ours.all() else None
 
     @property
@@ -171,8 +173,7 @@ class Fetch:
         return block
 
     def _wanted(self, heads: Ints, aborted: list[Aborted]) -> Bools:
-        attributes = heads[:, Head.ATTRIBUTES]
-        wanted: Bools = attributes & _CONTROL == 0
+        attributes, wanted = heads[:, Head.ATTRIBUTES], ~_are_markers(heads)
         if aborted:
             wanted &= ~((attributes & _TRANSACTIONAL != 0) & self._are_aborted(heads, sorted(aborted, key=_first)))
         return wanted
@@ -180,10 +181,10 @@ class Fetch:
     def _are_aborted(self, heads: Ints, aborted: list[Aborted]) -> Bools:
         """Whether each batch is of a producer whose transaction was aborted later; its marker ends that."""
         now, found = set[int](), []
-        for head in heads.tolist():
+        for head, is_marker in zip(heads.tolist(), _are_markers(heads).tolist(), strict=True):
             while aborted and aborted[0].first_offset <= head[Head.BASE]:
                 now.add(aborted.pop(0).producer)
-            if head[Head.ATTRIBUTES] & _CONTROL and self._aborts(head):
+            if is_marker and self._aborts(head):
                 now.discard(head[Head.PRODUCER])
             found.append(head[Head.PRODUCER] in now)
         return np.asarray(found, dtype=np.bool_)
@@ -251,6 +252,33 @@ class Fetch:
             return self._left
         self.unread.append((base, after, str(error)))
         return Block(self._tp, np.array([base]), head[Head.MAX_TIME : Head.MAX_TIME + 1], Bodies.of([b""]))
+
+
+def _are_markers(heads: Ints) -> Bools:
+    """Whether each is a control batch. One that says so and names a codec that there is not is none: nobody can tell
+    what it is, so that it counts as one that cannot be read.
+    """
+    attributes = heads[:, Head.ATTRIBUTES]
+    found: Bools = (attributes & _CONTROL != 0) & (attributes & _CODEC <= _CODEC_MAX)
+    return found
+
+
+def readable_from(data: bytes, start: int, end: int) -> int:
+    """Where to read on behind a batch that cannot be taken apart: at the first whole batch behind it in a fetch, else
+    where that says that it ends, which may be wrong too, and else at the next offset.
+
+    Args:
+        data: as the broker sent them.
+        start: the offset that was to be read.
+        end: the one after the last record of the log.
+    """
+    heads = np.frombuffer(_form.scan(data, True), dtype=np.int64).reshape(-1, len(Head))
+    heads = heads[heads[:, Head.MAGIC] == 2]
+    behind = heads[(heads[:, Head.SOUND] != 0) & (heads[:, Head.BASE] > start)]
+    if len(behind):
+        return int(behind[0, Head.BASE])
+    told = [int(after) for base, after in heads[:, [Head.BASE, Head.NEXT]] if base <= start < after <= end]
+    return told[-1] if told else start + 1
 
 
 def _first(transaction: Aborted) -> int:

@@ -27,8 +27,7 @@ def poll_past(poll: Callable[[], T], consumer: Any, client: ClientSettings, on_s
 
     Args:
         poll: polls the consumer.
-        consumer: the same. After such an error it hands out nothing more of that partition, and says nothing either,
-            until it is told to seek.
+        consumer: the same.
         client: its connection settings.
         on_skip: called for each record that is stepped over, before anything behind it is handed out.
 
@@ -52,10 +51,11 @@ def is_unreadable(error: Exception) -> bool:
 
 
 def _step_over(consumer: Any, client: ClientSettings, on_skip: Callable[[Place], None]) -> None:
-    """The error does not say which partition it is about: a consumer made for it looks at each that is not at its
-    end.
+    """The error does not say which partition it is about: a consumer made for it, which reads as the other one does,
+    looks at each that is not at its end.
     """
-    probe = KafkaConsumer(**client, enable_auto_commit=False, auto_offset_reset="earliest")
+    alike = {**client, "isolation_level": consumer.config["isolation_level"]}
+    probe = KafkaConsumer(**alike, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         for tp in sorted(consumer.assignment()):
             start, end = consumer.position(tp, timeout_ms=_ANSWER_MS), consumer.highwater(tp)

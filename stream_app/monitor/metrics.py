@@ -39,7 +39,8 @@ class Metric:
 
 _STEPS = "score, watch, judge, checkpoint, restore, training"
 
-DEAD_LETTERS, REQUESTS, PAGES = (
+DAMAGED, DEAD_LETTERS, REQUESTS, PAGES = (
+    "driftflow_damaged_batches_total",
     "driftflow_dead_letters_total",
     "driftflow_trainer_requests_total",
     "driftflow_console_requests_total",
@@ -75,6 +76,13 @@ METRICS = (
         ("reason",),
         "Dead letters sent since the start, by reason.",
         ("worker", "trainer"),
+    ),
+    Metric(
+        "driftflow_damaged_batches_total",
+        "counter",
+        "batches",
+        ("topic", "outcome"),
+        "Batches of records that could not be taken apart since the start: fetched_again, and in the end passed_over.",
     ),
     Metric(
         "driftflow_messages_total",

@@ -18,14 +18,15 @@ from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import DEAD_LETTERS
 from stream_app.sinks.spool import Spool
 from stream_app.stages.batches import PartialMessage
-from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import SLICE_PANES_MAX, Pipeline
 from stream_app.terminal import Seldom
 from stream_app.worker import actions_feed, batch_transport, first_events, header_names, modelling, sending
 from stream_app.worker.app import consumer_of, make_app
 from stream_app.worker.composites import CompositeEvent, CompositeStream, is_current
+from stream_app.worker.damages import Damages
 from stream_app.worker.deciding import Decider
+from stream_app.worker.fetching import Columns
 from stream_app.worker.growth import make_room
 from stream_app.worker.health import health_message, health_point
 from stream_app.worker.judging import Judging
@@ -89,7 +90,8 @@ class Worker:
         self._steps = Steps(self.pipeline, self._partitions)
         self._outbox = Outbox(self._send, config.topics, spool, self._partitions, request_key(config), Told(config))
         self._decider = Decider(config, store, self.pipeline, self._partitions.replays)
-        self._logs = Logs(config, self._partitions, parts, self._outbox.save_later, self._known)
+        known, save_later = lambda: self.pipeline.decisions, self._outbox.save_later
+        self._logs = Logs(config, self._partitions, parts, save_later, self.meter, known)
         common = (self._outbox, self._decider, parts, self.ready, self._turn)
         self.modelling = Modelling(config, self.pipeline, *common)
         self.judging = Judging(config, self.pipeline, self._partitions, self._steps, *common, self.meter)
@@ -113,7 +115,7 @@ class Worker:
             [topic for topic, _ in chosen.values()],
             self._config.kafka.max_poll_records,
             kafka=self._config.kafka,
-            columns=[topics.events],
+            columns=Columns([topics.events], Damages(self._logs.note_damage)),
             next_offset=self._partitions.next_offset,
             on_assigned=self.assigned,
             on_revoked=self.revoked,
@@ -233,7 +235,6 @@ class Worker:
             await self.judging.judge_waiting()
             for tp, out in self._steps.catch_up():
                 await self._outbox.put(out, tp)
-            await self._tell_losses()
         await self.checkpoint()
         self._log_substitutes()
         self.parts.beat("checkpoint")
@@ -242,14 +243,12 @@ class Worker:
         """Make what was processed durable (:meth:`Outbox.checkpoint` has the order)."""
         async with self._lock:
             self._check_whole()
+            await self._tell_losses()
             with self.meter.step("checkpoint"):
                 await self._outbox.checkpoint()
 
-    def _known(self) -> list[Decision]:
-        return self.pipeline.decisions
-
     async def _tell_losses(self) -> None:
-        """Send what the logs have lost, before a head says that it is told."""
+        """Send what the logs have lost, before a head says that it is told, or that what lies behind it was taken."""
         for out in self._logs.take():
             await self._outbox.put(out, None)
 

@@ -31,7 +31,7 @@ from stream_app.config import KafkaConfig
 from stream_app.kafka.types import ConsumerRecord, Fetched, TopicPartition
 from stream_app.worker.acks import Acks
 from stream_app.worker.composites import Chunk
-from stream_app.worker.fetching import prepare
+from stream_app.worker.fetching import Columns, prepare
 from stream_app.worker.isolation import IsolatedThread
 from stream_app.worker.progress import Progress
 
@@ -306,11 +306,11 @@ class BatchTransport(Transport):  # type: ignore[misc]
     Consumer = BatchConsumer
 
     def __init__(
-        self, app: faust.App, batch_topics: Iterable[str], max_chunk: int, kafka: KafkaConfig, columns: Iterable[str]
+        self, app: faust.App, batch_topics: Iterable[str], max_chunk: int, kafka: KafkaConfig, columns: Columns
     ) -> None:
         assert max_chunk > 0
         self.kafka, self.max_chunk = kafka, max_chunk
-        self.batch_topics, self.columns = frozenset(batch_topics), frozenset(columns)
+        self.batch_topics, self.columns = frozenset(batch_topics), columns
         self.on_assigned: PartitionsHook | None = None
         self.on_revoked: PartitionsHook | None = None
         self.next_offset: NextOffset = lambda tp: None
@@ -323,7 +323,7 @@ def install(
     max_chunk: int,
     *,
     kafka: KafkaConfig = KafkaConfig(),  # noqa: B008 - frozen
-    columns: Iterable[str] = (),
+    columns: Columns | None = None,
     next_offset: NextOffset = lambda tp: None,
     on_assigned: PartitionsHook | None = None,
     on_revoked: PartitionsHook | None = None,
@@ -335,7 +335,7 @@ def install(
         batch_topics: topics whose events arrive as :class:`Chunk`; declare them with :func:`batch_topic`.
         max_chunk: most records of one composite.
         kafka: says which records are read.
-        columns: batch topics whose records stay columns, without keys and headers.
+        columns: says of which batch topics the records stay columns, without keys and headers.
         next_offset: where reading must go on although more than that was committed.
         on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
         on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
@@ -343,7 +343,7 @@ def install(
     """
     assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
     prepare()
-    transport = BatchTransport(app, batch_topics, max_chunk, kafka, columns)
+    transport = BatchTransport(app, batch_topics, max_chunk, kafka, columns or Columns())
     transport.on_assigned, transport.on_revoked, transport.next_offset = on_assigned, on_revoked, next_offset
     app.transport = transport
 

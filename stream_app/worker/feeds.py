@@ -17,6 +17,8 @@ from stream_app.kafka.types import AsyncConsumer, ConsumerRecord
 from stream_app.models.keys import Trust
 from stream_app.stages.outputs import Outgoing
 from stream_app.terminal import Seldom
+from stream_app.worker.damages import Damage, Damages
+from stream_app.worker.fetching import Columns, hand_out_columns, prepare
 from stream_app.worker.reports import Reports
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Feed:
 
     async def run(self) -> None:
         """Follow the topic until cancelled."""
+        prepare()
         consumer: AsyncConsumer = AIOKafkaConsumer(
             self._topic,
             **client_settings(self._config.kafka, self._config.root),
@@ -83,6 +86,7 @@ class Feed:
             max_partition_fetch_bytes=_FETCH_BYTES_MAX,
             fetch_max_bytes=_FETCH_BYTES_MAX,
         )
+        hand_out_columns(consumer, Columns(damages=Damages(self._met)))
         self._begin()
         await consumer.start()
         try:
@@ -97,6 +101,16 @@ class Feed:
                     self.caught_up.set()
         finally:
             await consumer.stop()
+
+    def _met(self, damage: Damage) -> None:
+        if damage.passed_over:
+            log.error(
+                "%s/%d@%d is damaged in the broker's log (%s) and is passed over: send again what was there, and look "
+                "at the disk of the broker",
+                *damage.tp,
+                damage.start,
+                damage.why,
+            )
 
     async def _goes_on(self) -> bool:
         """Whether the topic is still to be followed."""

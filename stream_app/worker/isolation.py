@@ -6,7 +6,6 @@ Private methods of faust-streaming 0.15 are overridden here, as in :mod:`stream_
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -15,7 +14,7 @@ from faust.types import TP
 from stream_app.config import KafkaConfig
 from stream_app.kafka.isolation import readable_end, reading
 from stream_app.kafka.types import TopicPartition
-from stream_app.worker.fetching import hand_out_columns
+from stream_app.worker.fetching import Columns, hand_out_columns
 from stream_app.worker.membership import replaced, watch
 
 FETCH_BYTES_MAX = 8 * 1024 * 1024
@@ -29,10 +28,12 @@ over the same connection waits behind: a seek at the start, and partitions that 
 
 
 class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread of a consumer that reads as its ``kafka`` says, and hands out columns of some topics."""
+    """The thread of a consumer that reads as its ``kafka`` says, hands out columns of some topics, and passes over what
+    is damaged.
+    """
 
-    def __init__(self, consumer: Any, kafka: KafkaConfig, columns: Iterable[str] = (), **kwargs: Any) -> None:
-        self._kafka, self._columns = kafka, frozenset(columns)
+    def __init__(self, consumer: Any, kafka: KafkaConfig, columns: Columns, **kwargs: Any) -> None:
+        self._kafka, self._columns = kafka, columns
         super().__init__(consumer, **kwargs)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -51,7 +52,7 @@ class IsolatedThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Share a fetch out among the partitions of columns; then as Faust does."""
-        share = FETCH_BYTES_MAX // max(sum(tp.topic in self._columns for tp in assigned), 1)
+        share = FETCH_BYTES_MAX // max(sum(tp.topic in self._columns.topics for tp in assigned), 1)
         self._ensure_consumer()._fetcher._max_partition_fetch_bytes = max(share, PARTITION_BYTES_MIN)
         await super().on_partitions_assigned(assigned, generation_id)
 

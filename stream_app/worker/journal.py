@@ -25,6 +25,7 @@ from stream_app.kafka.clients import client_settings
 from stream_app.kafka.types import AsyncConsumer, ConsumerRecord
 from stream_app.stages.decisions import Acted, Activated, Decision, Joined, PassedOver
 from stream_app.terminal import Seldom
+from stream_app.worker.damages import all_of
 from stream_app.worker.state import name_of
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Journal:
     async def _follow(self, consumer: AsyncConsumer) -> None:
         while True:
             self._round += 1
-            fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+            fetched = await all_of(consumer, TopicPartition(self._topic, 0), _POLL_MS)
             for records in fetched.values():
                 for record in records:
                     self._take(record)

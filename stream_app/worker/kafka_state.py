@@ -27,6 +27,7 @@ from stream_app.kafka.types import ConsumerRecord
 from stream_app.stages.decisions import Decision
 from stream_app.stages.snapshot import REMEDY
 from stream_app.worker.bridge import Bridge
+from stream_app.worker.damages import all_of
 from stream_app.worker.files import check_width
 from stream_app.worker.heads import Head, Saved, check_base, decode_head, digest, encode_head
 from stream_app.worker.journal import REQUEST_MS, Claimed, Journal, myself
@@ -166,7 +167,7 @@ class KafkaStore:
             place, ended = self._place(name), False
             consumer.assign([place])
             while not ended:  # what a fetch says of the end is right on every broker
-                for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, ()):
+                for record in (await all_of(consumer, place, _POLL_MS)).get(place, ()):
                     if _is_of(name, record):
                         _enter(epochs, keys, record)
                 end = consumer.highwater(place)

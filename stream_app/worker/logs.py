@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log, look
 from stream_app.kafka.types import TopicPartition
+from stream_app.monitor.meter import Meter
+from stream_app.monitor.metrics import DAMAGED
 from stream_app.stages.decisions import Decision, Joined, actions_of, watched_of
 from stream_app.stages.outputs import Outputs
 from stream_app.terminal import Seldom, utc
+from stream_app.worker.damages import PAUSES_S, Damage
 from stream_app.worker.losses import Loss, incident_id, told
 from stream_app.worker.partitions import Partitions
 from stream_app.worker.progress import Progress
@@ -40,6 +44,7 @@ class Logs:
         partitions: those that are open here; the id of a topic is kept in the head of each.
         parts: the status says for a while what was found.
         save_later: lets the next checkpoint save a partition.
+        meter: counts batches that are damaged.
         decisions: those that are known.
     """
 
@@ -49,12 +54,14 @@ class Logs:
         partitions: Partitions,
         parts: Parts,
         save_later: Callable[[TopicPartition], None],
+        meter: Meter,
         decisions: Callable[[], Sequence[Decision]] = tuple,
     ) -> None:
-        self._save_later, self._decisions = save_later, decisions
+        self._save_later, self._decisions, self._meter = save_later, decisions, meter
         topics = config.topics
         self._topics = [TopicPartition(topic, 0) for topic in (topics.events, topics.partials, topics.evidence)]
         self._out: list[Outputs] = []
+        self._damages: deque[Damage] = deque()
         self._watched: int | None = None
         """Decisions about the first partials partition that were looked at; None where it is not here."""
         self._config, self._partitions, self._parts = config, partitions, parts
@@ -101,6 +108,8 @@ class Logs:
         decisions as followed.
         """
         self._look_for_growth()
+        while self._damages:
+            self._say_damaged(self._damages.popleft())
         out, self._out = self._out, []
         return out
 
@@ -138,6 +147,28 @@ class Logs:
             if self._taken(tp):  # else there is nothing yet that the topic is needed for
                 self._save_later(tp)
         return anew
+
+    def note_damage(self, damage: Damage) -> None:
+        """A damaged batch was met; may be called from any thread."""
+        self._meter.count(DAMAGED, damage.tp.topic, "passed_over" if damage.passed_over else "fetched_again")
+        if damage.passed_over:
+            self._damages.append(damage)
+
+    def _say_damaged(self, damage: Damage) -> None:
+        tp, start, end, why = damage
+        if tp not in self._partitions:
+            return  # its next owner comes to it too
+        if any((loss.what, loss.end) == ("damaged", end) for loss in self._partitions.losses(tp)):
+            return  # it was met again
+        self._open(
+            tp,
+            ("damaged", self._partitions.topic_id(tp), start, end, end - start),
+            f"the batch at offset {start:,} cannot be taken apart, at {len(PAUSES_S) + 1} tries within "
+            f"{sum(PAUSES_S):.0f} s ({why}): reading goes on at {end:,}, and at most {end - start:,} events are in no "
+            "window. Look at the disk of the broker that leads the partition; where another one has the batch whole, "
+            "let that lead, and send again what was in it",
+        )
+        self._save_later(tp)
 
     def _say_gone(self, tp: TopicPartition, taken: int, found: Log) -> None:
         start = found.start

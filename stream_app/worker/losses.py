@@ -1,5 +1,5 @@
-"""What has become of logs, as incidents: events that retention has deleted unread, an end that the broker has lost, a
-topic that was deleted and made again, partitions that were added.
+"""What has become of logs, as incidents: events that retention has deleted unread, batches that are damaged, an end
+that the broker has lost, a topic that was deleted and made again, partitions that were added.
 
 It depends on the broker, so no replay repeats it: it is told on the partition of processes of the signals topic. What
 is open is kept in the head of the partition, with the offset that follows from it, so that a crash neither hides an
@@ -25,7 +25,13 @@ from stream_app.stages.score.intake_words import links
 RULE = "log"
 """Rule of these incidents; no rule of a configuration has its name."""
 
-SEVERITIES = {"retention": "critical", "lost_end": "warning", "made_anew": "warning", "grown": "info"}
+SEVERITIES = {
+    "retention": "critical",
+    "damaged": "critical",
+    "lost_end": "warning",
+    "made_anew": "warning",
+    "grown": "info",
+}
 """What has happened, the ``detector`` of the incident, and how grave that is."""
 
 _AGAIN = 2

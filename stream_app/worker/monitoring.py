@@ -16,7 +16,7 @@ from stream_app.guard import Guard
 from stream_app.kafka.probes import Reachable
 from stream_app.monitor.exposition import exposed, version
 from stream_app.monitor.meter import Meter
-from stream_app.monitor.metrics import DEAD_LETTERS, Labels
+from stream_app.monitor.metrics import DAMAGED, DEAD_LETTERS, Labels
 from stream_app.monitor.server import Answer, Monitor, probe
 from stream_app.sinks.drainer import DrainerState
 from stream_app.worker import schemas
@@ -109,6 +109,7 @@ class Monitoring:
             "driftflow_ready": {(): float(not self.not_ready())},
             "driftflow_sink_errors_total": {(): float(self._drainer.state.errors)},
             DEAD_LETTERS: self._meter.counts(DEAD_LETTERS),
+            DAMAGED: {(self._roles()[t], outcome): n for (t, outcome), n in self._meter.counts(DAMAGED).items()},
         }
         if self._status is not None:
             values |= values_of(self._status[0], self._roles())

@@ -61,7 +61,7 @@ def test_other_errors_are_raised(error: Exception, monkeypatch: pytest.MonkeyPat
     """Those that no record explains too, in the end."""
     probe = SimpleNamespace(close=lambda timeout_ms: None)
     monkeypatch.setattr("stream_app.kafka.stepping.KafkaConsumer", lambda **_: probe)
-    consumer = SimpleNamespace(assignment=set)
+    consumer = SimpleNamespace(assignment=set, config={"isolation_level": "read_committed"})
 
     def poll() -> Any:
         raise error

@@ -11,6 +11,7 @@ import msgspec
 from faust.worker import Worker
 
 from stream_app.worker import batch_transport, sending
+from stream_app.worker.fetching import Columns
 
 
 class Plan(msgspec.Struct):
@@ -73,7 +74,7 @@ def batch_agent(app: faust.App, plan: Plan, out: int) -> None:
         write(out, "revoked", *sorted(tp.partition for tp in tps))
 
     transport = batch_transport.install(
-        app, [plan.topic], plan.max_chunk, columns=[plan.topic], on_assigned=assigned, on_revoked=revoked
+        app, [plan.topic], plan.max_chunk, columns=Columns([plan.topic]), on_assigned=assigned, on_revoked=revoked
     )
     if plan.drop_fetch:
         transport.Consumer = dropping(out)

@@ -23,6 +23,7 @@ from kafka.admin import KafkaAdminClient
 
 from stream_app.config import KafkaConfig
 from stream_app.worker.batch_transport import install
+from stream_app.worker.fetching import Columns
 from stream_app.worker.isolation import FETCH_BYTES_MAX, FETCH_WAIT_MS
 from tests.brokers import APACHE, EMBEDDED
 from tests.forked import Forked
@@ -349,7 +350,7 @@ def test_its_consumer_reads_by_the_isolation_and_never_fetches_more_than_what_is
     async def made() -> Any:
         app = faust.App("settings", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
         hooks = dict.fromkeys(("callback", "on_partitions_revoked", "on_partitions_assigned"), print)
-        transport = install(app, ["e"], 10, kafka=KafkaConfig(isolation="read_uncommitted"), columns=["e"])
+        transport = install(app, ["e"], 10, kafka=KafkaConfig(isolation="read_uncommitted"), columns=Columns(["e"]))
         thread = transport.create_consumer(**hooks)._thread
         thread.thread_loop.close()
         consumer = thread._create_worker_consumer(transport)
@@ -373,7 +374,7 @@ def test_a_fetch_is_shared_out_among_the_partitions(partitions: int, share: int,
     async def assign() -> int:
         app = faust.App("shares", broker="kafka://127.0.0.1:1", datadir=str(tmp_path))
         hooks = dict.fromkeys(("callback", "on_partitions_revoked", "on_partitions_assigned"), print)
-        thread = install(app, ["e", "p"], 10, columns=["e"]).create_consumer(**hooks)._thread
+        thread = install(app, ["e", "p"], 10, columns=Columns(["e"])).create_consumer(**hooks)._thread
         thread.thread_loop.close()
         state = SimpleNamespace(register_fetch_waiters=lambda waiters: None)
         fetcher = Fetcher(SimpleNamespace(_loop=None, _metadata_max_age_ms=1), state)

@@ -14,12 +14,14 @@ from kafka import KafkaProducer
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, SnapshotError, TakenOver
 from stream_app.stages.decisions import Activated
-from stream_app.worker import kafka_state
+from stream_app.worker import damages, kafka_state
 from stream_app.worker.bridge import Bridge
 from stream_app.worker.heads import Head, Mark, Saved, digest
 from stream_app.worker.journal import Housed, Journal
 from stream_app.worker.kafka_state import KafkaStore
 from stream_app.worker.opening import claim_state, open_state
+from tests.brokers import APACHE, ApacheKafka
+from tests.segments import Segment
 from tests.worker.making import make_config
 
 Names = Callable[[str], str]
@@ -220,3 +222,25 @@ def test_of_two_first_workers_at_once_one_is_refused(rig: Rig) -> None:
         assert journal.homes["other-group"].id == "a"
         bridge.run(journal.stop())
     bridge.close()
+
+
+@APACHE
+def test_what_the_brokers_disk_has_damaged_is_read_again_and_never_passed_over(
+    rig: Rig, kafka_node: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damages, "PAUSES_S", (0.05, 0.05))
+    topics, store = rig.config.topics, rig.store()
+    store.take("source-0")
+    head = keep(store, "source-0", b"base-a" * 9)
+    store.settle()
+    state = Segment(kafka_node, topics.state)
+    state.flip(b"base-a")
+    with pytest.raises(
+        DriftflowError, match=f"record at {topics.state}/0@0 cannot be taken apart, at 3 tries .*replica"
+    ):
+        store.take("source-0")
+    state.flip(b"base-`")
+    assert store.take("source-0") == Saved(head, b"base-a" * 9)
+    Segment(kafka_node, topics.decisions).flip(b'"claim')
+    with pytest.raises(DriftflowError, match=f"{topics.decisions}/0@.* cannot be taken apart"):
+        rig.store("b")

@@ -12,10 +12,12 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.logs import Log
 from stream_app.kafka.types import TopicPartition
+from stream_app.monitor.metrics import DAMAGED
 from stream_app.stages.decisions import Acted, Joined, PassedOver
 from stream_app.stages.partitioning import trainer_signals
 from stream_app.worker import logs as module
 from stream_app.worker.agents import Worker
+from stream_app.worker.damages import Damage
 from stream_app.worker.files import FileStore
 from stream_app.worker.logs import Logs
 from stream_app.worker.partitions import Partitions
@@ -63,6 +65,7 @@ async def test_a_topic_that_was_deleted_and_made_again_is_read_from_its_start(
     assert f"its id was {FIRST}, and is {SECOND}" in said(worker, source)
     assert "400 offsets were taken" in caplog.text
     assert kept_id(store) == "", "as long as the new offset is not kept"
+    assert logs.take(), "there is no broker to send it to"
     await worker.checkpoint()
     assert kept_id(store) == SECOND
     reopened = Partitions(worker.pipeline.config, store, worker.pipeline)
@@ -81,6 +84,7 @@ async def test_what_a_topic_made_anew_loses_before_the_next_checkpoint_does_not_
     assert not logs.check(source, Log(SECOND, 60), settled=40)
     assert not logs.check(source, Log(SECOND, 60)), "it is known which topic it is"
     assert worker.pipeline.score_states[0].next_offset == 60
+    assert logs.take()
     await worker.checkpoint()
     assert kept_id(store) == SECOND
 
@@ -94,6 +98,31 @@ def test_what_retention_has_deleted_before_it_was_read_is_said_with_its_number(
     assert "the offsets 400 to 460" in said(worker, source)
     assert "at most 60 events" in said(worker, source)
     assert worker.pipeline.score_states[0].next_offset == 460
+
+
+def test_a_batch_that_was_passed_over_is_an_incident_once_however_often_it_is_met(
+    worker: Worker, logs: Logs, config: Config, source: TopicPartition
+) -> None:
+    logs.note_damage(Damage(source, 400, 400, "its checksum is wrong"))
+    assert incidents(logs, config) == [], "it is fetched again"
+    logs.note_damage(Damage(source, 400, 430, "its checksum is wrong"))
+    (told,) = incidents(logs, config)
+    assert (told.severity, told.detector, told.events, told.rules) == ("critical", "damaged", 30, ["log"])
+    assert "e/0: the batch at offset 400 cannot be taken apart, at 6 tries within 8 s (its checksum" in told.summary
+    assert "reading goes on at 430" in said(worker, source)
+    logs.note_damage(Damage(source, 400, 430, "its checksum is wrong"))
+    assert incidents(logs, config) == [], "after a crash"
+    logs.note_damage(Damage(source, 430, 431, "its checksum is wrong"))
+    assert incidents(logs, config) == [], "that is not twice as much"
+    logs.note_damage(Damage(source, 500, 540, "its checksum is wrong"))
+    (more,) = incidents(logs, config)
+    assert (more.id, more.number, more.events) == (told.id, 2, 71)
+    assert worker.meter.counts(DAMAGED) == {("e", "fetched_again"): 1, ("e", "passed_over"): 4}
+
+
+def test_a_batch_of_a_partition_that_has_left_is_for_its_next_owner(worker: Worker, logs: Logs, config: Config) -> None:
+    logs.note_damage(Damage(TopicPartition(config.topics.events, 1), 0, 9, "its checksum is wrong"))
+    assert incidents(logs, config) == []
 
 
 def test_a_new_stream_on_an_old_topic_has_lost_nothing(worker: Worker, source: TopicPartition) -> None:
@@ -186,7 +215,7 @@ async def test_what_is_lost_is_an_incident_that_a_crash_neither_hides_nor_opens_
     assert (first.state, first.severity, first.rules, first.detector) == ("open", "critical", ["log"], "retention")
     assert (first.events, first.opened_pane_ms) == (60, 5 * config.windows.pane)
     assert "the offsets 400 to 460" in first.summary
-    before_the_head = Logs(config, worker._partitions, worker.parts, lambda tp: None)
+    before_the_head = Logs(config, worker._partitions, worker.parts, lambda tp: None, worker.meter)
     worker._partitions.move(source, 380, 380)  # as it was before the head was kept
     worker._partitions.note_losses(source, ())
     before_the_head.check(source, Log(FIRST, 460))
@@ -195,7 +224,7 @@ async def test_what_is_lost_is_an_incident_that_a_crash_neither_hides_nor_opens_
     await worker.checkpoint()
     reopened = Partitions(config, store, worker.pipeline)
     reopened.open(source)
-    after_it = Logs(config, reopened, worker.parts, lambda tp: None)
+    after_it = Logs(config, reopened, worker.parts, lambda tp: None, worker.meter)
     after_it.check(source, Log(FIRST, 460))
     assert incidents(after_it, config) == []
     assert [loss.id for loss in reopened.losses(source)] == [first.id]
@@ -277,11 +306,13 @@ async def test_partitions_that_were_added_are_told_once_by_who_has_the_first_par
     assert incidents(logs, config) == []
     reopened = Partitions(config, store, worker.pipeline)
     reopened.open(partials)
-    before_the_head = Logs(config, reopened, worker.parts, lambda tp: None, lambda: worker.pipeline.decisions)
+    before_the_head = Logs(
+        config, reopened, worker.parts, lambda tp: None, worker.meter, lambda: worker.pipeline.decisions
+    )
     assert [one.id for one in incidents(before_the_head, config)] == [first.id]
     worker._outbox.save_later(partials)
     await worker.checkpoint()
     reopened.open(partials)
-    after_it = Logs(config, reopened, worker.parts, lambda tp: None, lambda: worker.pipeline.decisions)
+    after_it = Logs(config, reopened, worker.parts, lambda tp: None, worker.meter, lambda: worker.pipeline.decisions)
     assert incidents(after_it, config) == []
     assert [loss.id for loss in reopened.losses(partials)] == [first.id]
