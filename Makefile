@@ -1,5 +1,5 @@
 # make demo   set everything up and tell the whole story on real data (ARGS="--exit-when-done --report demo.json")
-# make test   set everything up and run the tests (ARGS="-k spool")
+# make test   set everything up and run the tests (ARGS="-k spool"; SEEDS=fresh, or a number, for other seeds than always)
 # make bench  the tests that are too slow for each run: soaks, faults, machines that die (ARGS="-k rate")
 # make bench-flows DATA=../shared/data/bench OUT=flows.json   flows' speed and quality beside their peers
 # make bench-hostile OUT=hostile.json   hostile messages on every topic and faults in every part; with KAFKA_HOME on Kafka
@@ -29,8 +29,11 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
 
+# The order of sets is chance too: the same one in every run, as every seed of the tests (tests/seeds.py).
+test: SEEDS ?= $(DRIFTFLOW_SEED)
 test: .make/dev
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	DRIFTFLOW_SEED=$(SEEDS) PYTHONHASHSEED=$(if $(filter fresh,$(SEEDS)),random,0) \
+		$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 bench: .make/dev
 	$(BIN)/python -m pytest -m slow -s -q $(ARGS)

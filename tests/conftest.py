@@ -8,20 +8,33 @@ import os
 import shutil
 import sys
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from stream_app.guard import Guard
 from stream_app.kafka.embedded import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
 from tests.certificates import write_certificates
 from tests.damages import make_whole
+from tests.seeds import is_fresh, seed_of
 
 torch.set_num_threads(1)  # test processes share two cores with the brokers they start
+
+# No example is too slow on a machine that is busy; and each is the same in every run, as seeds are (tests/seeds.py).
+settings.register_profile(
+    "driftflow",
+    deadline=None,
+    derandomize=not is_fresh(),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("driftflow")
 
 if importlib.util.find_spec("absl") is not None:
     # dp_accounting logs by absl, whose handler closes the stream that it was made with where a command sets logging up
@@ -99,9 +112,15 @@ def broker(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 
 @pytest.fixture
-def unique() -> Callable[[str], str]:
-    """Names that no other test uses: ``unique("events")``."""
-    tail = uuid.uuid4().hex[:8]
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test; another one each time in what is too slow for each run, and with DRIFTFLOW_SEED=fresh."""
+    return seed_of(request.node.nodeid, fresh=request.node.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Names that no other test uses, the same in every run: ``unique("events")``."""
+    tail = uuid.uuid4().hex[:8] if is_fresh() else f"{zlib.crc32(request.node.nodeid.encode()):08x}"
     return lambda name: f"{name}-{tail}"
 
 

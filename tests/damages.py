@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,7 +107,7 @@ def cut(path: Path, end: int) -> Path:
 
 def damaged_inside(path: Path) -> Path:
     """A database whose first page says what tables there are, and whose others are noise."""
-    return overwrite(path, path.read_bytes()[:4_096] + os.urandom(len(path.read_bytes()) - 4_096))
+    return overwrite(path, path.read_bytes()[:4_096] + random.Random(1).randbytes(len(path.read_bytes()) - 4_096))
 
 
 def elsewhere(folder: Path, setting: str, place: str) -> Path:

@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,9 @@ def test_damaged_events(folder: Path, words: list[str], damage: Damage) -> None:
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_gz_file_cut_short(folder: Path, name: str, kind: str) -> None:
     lines = b'{"at":"2026-01-01T00:00:00","x":1,"y":2}\n' if kind == "jsonl" else b"at,x,y\n2026-01-01T00:00:00,1,2\n"
-    path = overwrite(folder / f"cut.{kind}.gz", gzip.compress(lines + os.urandom(3_000).hex().encode())[:-400])
+    path = overwrite(
+        folder / f"cut.{kind}.gz", gzip.compress(lines + random.Random(1).randbytes(3_000).hex().encode())[:-400]
+    )
     ends_in_a_sentence(folder, [name, str(path)], path)
     overwrite(path, b"no gzip at all")
     ends_in_a_sentence(folder, [name, str(path)], path)

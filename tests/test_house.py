@@ -41,6 +41,13 @@ MAY_READ_CLOCKS = (
     "stream_app/monitor/",
     "stream_app/guard.py",
 )
+TESTS = sorted(p for p in (ROOT / "tests").rglob("*.py"))
+MAY_DRAW_SEEDS = {
+    "tests/seeds.py",
+    "tests/bench/hostile.py",
+    "tests/bench/faults/run.py",
+    "tests/simulation/running.py",
+}
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 PURE = ("stream_app/stages/", "flowlib/", "schemas/")
 BROKER_CLIENTS = {"kafka", "faust", "aiokafka", "influxdb_client", "mode"}
@@ -94,6 +101,16 @@ def chance(used: set[str]) -> set[str]:
     return numpy | {u for u in used if u.startswith("random.") and u.split(".")[1] not in {"Random"}}
 
 
+def lotteries(source: str) -> set[str]:
+    """Numbers that are others in every run."""
+    found = chance(uses(source)) | (uses(source) & {"os.urandom", "random.SystemRandom"})
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and not node.args and not node.keywords:
+            called = dotted(node.func)
+            found |= {called} if called.endswith(("default_rng", "random.Random")) else set()
+    return found
+
+
 def tops(used: set[str]) -> set[str]:
     return {name.split(".")[0] for name in used}
 
@@ -144,6 +161,13 @@ def test_clocks_are_read_at_the_edges_only(name: str) -> None:
 @EVERY_FILE
 def test_no_global_random_state(name: str) -> None:
     assert chance(uses(read(name))) == set()
+
+
+@pytest.mark.parametrize("name", [str(path.relative_to(ROOT)) for path in TESTS])
+def test_no_test_is_a_lottery(name: str) -> None:
+    """Seeds are those of the fixture ``seed``: what fails is what was changed."""
+    if name not in MAY_DRAW_SEEDS and "/bench/detect/alibi" not in name:  # that library knows no generators
+        assert lotteries(read(name)) == set()
 
 
 @EVERY_FILE
@@ -217,6 +241,21 @@ def test_the_clock_check_sees_a_clock(source: str) -> None:
 )
 def test_the_chance_check_tells_them_apart(source: str, bad: bool) -> None:
     assert bool(chance(uses(source))) == bad
+
+
+@pytest.mark.parametrize(
+    ("source", "bad"),
+    [
+        ("import random\nrandom.randrange(10)", True),
+        ("import random\nrandom.Random()", True),
+        ("import numpy as np\nnp.random.default_rng()", True),
+        ("import os\nos.urandom(3)", True),
+        ("import random\nrandom.Random(3).randbytes(3)", False),
+        ("import numpy as np\nnp.random.default_rng(3)", False),
+    ],
+)
+def test_the_lottery_check_tells_them_apart(source: str, bad: bool) -> None:
+    assert bool(lotteries(source)) == bad
 
 
 @pytest.mark.parametrize(

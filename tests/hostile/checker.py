@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -57,13 +55,6 @@ class Tally:
 
 class Faulty(AssertionError):
     """A consumer did with some cases what it must not do; the message names the fewest that show it."""
-
-
-def chosen_seed() -> int:
-    """``HOSTILE_SEED``, to repeat a run that has failed, or any. Printed, for pytest to show it with a failure."""
-    seed = int(os.environ.get("HOSTILE_SEED") or random.randrange(10**6))
-    print(f"HOSTILE_SEED={seed}")
-    return seed
 
 
 def check(consumer: Consumer, cases: Iterable[Case], size: int) -> Tally:

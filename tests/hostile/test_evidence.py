@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hostile.cases import cases
-from tests.hostile.checker import check, check_once, chosen_seed
+from tests.hostile.checker import check, check_once
 from tests.hostile.stages import Judge
 from tests.hostile.strategies import LISTS, hostile_lists
 from tests.hostile.world import World
@@ -14,8 +14,8 @@ from tests.hostile.world import World
 CASES, A_BATCH = 8_000, 100
 
 
-def test_every_kind_is_taken_or_refused(world: World) -> None:
-    assert check(Judge(world), cases(world, "evidence", chosen_seed(), CASES), A_BATCH).cases == CASES
+def test_every_kind_is_taken_or_refused(world: World, seed: int) -> None:
+    assert check(Judge(world), cases(world, "evidence", seed, CASES), A_BATCH).cases == CASES
 
 
 @LISTS

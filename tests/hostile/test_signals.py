@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.hostile.asking import Requests, Tail, for_people
 from tests.hostile.cases import cases
-from tests.hostile.checker import check, check_once, chosen_seed
+from tests.hostile.checker import check, check_once
 from tests.hostile.strategies import LISTS, hostile_lists
 from tests.hostile.world import World
 
@@ -17,12 +17,12 @@ CASES, A_BATCH = 20_000, 150
 SHOWN = 15_000
 
 
-def test_the_trainer_answers_or_refuses_every_kind(world: World) -> None:
-    assert check(Requests(world), cases(world, "signals", chosen_seed(), CASES), A_BATCH).cases == CASES
+def test_the_trainer_answers_or_refuses_every_kind(world: World, seed: int) -> None:
+    assert check(Requests(world), cases(world, "signals", seed, CASES), A_BATCH).cases == CASES
 
 
-def test_signals_shows_every_kind(world: World) -> None:
-    assert check(Tail(world), for_people(cases(world, "signals", chosen_seed(), SHOWN)), A_BATCH).cases == SHOWN
+def test_signals_shows_every_kind(world: World, seed: int) -> None:
+    assert check(Tail(world), for_people(cases(world, "signals", seed, SHOWN)), A_BATCH).cases == SHOWN
 
 
 @LISTS

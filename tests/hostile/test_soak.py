@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import APACHE, EMBEDDED
-from tests.hostile.checker import chosen_seed
 from tests.hostile.requesting import Requesting
 from tests.hostile.soak import soak
 from tests.integration.stream import Stream
@@ -26,8 +25,8 @@ def stream(tmp_path: Path, broker: tuple[str, str], unique: Callable[[str], str]
 
 @APACHE
 @pytest.mark.timeout(400)
-def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path) -> None:
-    report = soak(stream, stream.rows(example), SECONDS, chosen_seed(), print)
+def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path, seed: int) -> None:
+    report = soak(stream, stream.rows(example), SECONDS, seed, print)
     assert not report.faults, "\n".join(report.faults)
     assert (report.exits, report.hung, report.unaccounted, report.signals_equal) == (0, 0, 0, True)
     assert sum(report.hostile.values()) > 400
@@ -35,8 +34,8 @@ def test_nothing_hostile_changes_what_is_said(stream: Stream, example: Path) -> 
 
 @EMBEDDED
 @pytest.mark.timeout(400)
-def test_every_request_is_answered_once(stream: Stream, example: Path) -> None:
+def test_every_request_is_answered_once(stream: Stream, example: Path, seed: int) -> None:
     stream.produce(stream.rows(example))
-    answers = Requesting(stream, chosen_seed()).run(rounds=1, copies=3)
+    answers = Requesting(stream, seed).run(rounds=1, copies=3)
     assert not answers.faults, "\n".join(answers.faults)
     assert answers.answered_once == answers.sent > 20

@@ -77,9 +77,7 @@ def told_by(stream: Stream) -> dict[str, float]:
 
 
 @EMBEDDED
-def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_every_kind_of_bad_event_is_accounted_for(make_stream: MakeStream, example: Path, seed: int) -> None:
     chance = random.Random(seed)
     stream = make_stream()
     stream.publish()

@@ -164,10 +164,8 @@ def records_of(stream: Stream, topic: str) -> list[Any]:
 @APACHE
 @pytest.mark.timeout(400)
 def test_every_message_is_taken_or_refused_once(
-    make_stream: MakeStream, broker: tuple[str, str], example: Path
+    make_stream: MakeStream, broker: tuple[str, str], example: Path, seed: int
 ) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
     stream = make_stream()
     topics = stream.config.topics
     stream.publish()

@@ -52,12 +52,10 @@ def demo_command(folder: Path, *words: str) -> list[str]:
     "broker", ["tansu", pytest.param("kafka", marks=pytest.mark.slow)], indirect=True
 )  # on Apache Kafka the parts of it are tried by the tests beside this one
 def test_the_run_has_every_part_and_a_killed_worker_changes_nothing(
-    broker: tuple[str, str], tmp_path: Path, unique: Any
+    broker: tuple[str, str], tmp_path: Path, unique: Any, seed: int
 ) -> None:
     folder, report_path = tmp_path / "work", tmp_path / "demo.json"
     words = ["--seconds", "40", "--report", str(report_path), "--bootstrap", broker[1], "--stream", unique("demo")]
-    seed = random.randrange(10**6)
-    print("seed", seed)
     with (tmp_path / "demo.log").open("wb") as log:
         demo = subprocess.Popen(demo_command(folder, *words), stdout=log, stderr=log)
     try:

@@ -63,9 +63,7 @@ def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
 
 @APACHE
 @pytest.mark.timeout(400)
-def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_killed_workers_lose_nothing(make_stream: MakeStream, example: Path, seed: int) -> None:
     chance = random.Random(seed)
     stream = make_stream()
     stream.publish()

@@ -112,9 +112,7 @@ def unread_of(stream: Stream) -> list[dict[str, Any]]:
 @APACHE
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_machines_that_die_anywhere_lose_nothing(machines: MakeMachines, example: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_machines_that_die_anywhere_lose_nothing(machines: MakeMachines, example: Path, seed: int) -> None:
     chance = random.Random(seed)
     both = machines()
     first, second = both

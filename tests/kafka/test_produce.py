@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,8 @@ def test_a_cut_file_is_sent_as_far_as_it_goes_and_then_told(
     config: Config, producer: Producer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_app.kafka.produce.preflight", lambda *_: [])
-    rows = [json.dumps({"time": START_MS, "x": i, "noise": os.urandom(30).hex()}) for i in range(500)]
+    chance = random.Random(1)
+    rows = [json.dumps({"time": START_MS, "x": i, "noise": chance.randbytes(30).hex()}) for i in range(500)]
     path = tmp_path / "events.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(rows).encode())[:-2_000])
     with pytest.raises(DriftflowError, match=r"events\.jsonl\.gz ends early .*: the \d+ rows before were used"):

@@ -83,9 +83,7 @@ def found(texts: list[str]) -> list[str]:
     return [text[:300] for text in texts if SECRETS.search(text)]
 
 
-def test_no_secret_leaves_whatever_becomes_of_its_event(model: Density) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_no_secret_leaves_whatever_becomes_of_its_event(model: Density, seed: int) -> None:
     rows = stream(random.Random(seed))
     run, points = run_of(secret_config(), model, rows)
     assert not found(said(run, points)), f"seed {seed}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from tests.bench.incidents.many import CONTROLS, POWER_AT, Many, Ran, figures, run
+from tests.seeds import seed_of
 
 ALPHA = 0.05
 SETTINGS = {
@@ -23,8 +23,8 @@ RUNS = 200
 
 @cache
 def seed() -> int:
-    """Another one in every run."""
-    return random.randrange(10**6)
+    """That of all tests of this file, which share the runs."""
+    return seed_of("tests/simulation/test_control.py")
 
 
 @cache

@@ -122,9 +122,7 @@ while True:
 
 
 @pytest.mark.timeout(90)
-def test_kill_9_loses_no_point_that_was_acknowledged(tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_kill_9_loses_no_point_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     done = tmp_path / "done"
     for _ in range(3):

@@ -127,9 +127,15 @@ def test_a_folder_that_takes_no_files_is_a_sentence(tmp_path: Path, opener: Open
         opener(Path("/proc/self/f.sqlite"))
 
 
-def test_bytes_overwritten_anywhere_are_a_sentence_or_do_no_harm(tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_bytes_overwritten_anywhere_are_a_sentence_or_do_no_harm(tmp_path: Path, seed: int) -> None:
+    overwrite(tmp_path, seed)
+
+
+def test_a_column_that_is_not_null_may_read_as_null(tmp_path: Path) -> None:
+    overwrite(tmp_path, 906_816)
+
+
+def overwrite(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     first = Spool(tmp_path / "s.sqlite", 10_000)
     first.append([point(n) for n in range(500)])

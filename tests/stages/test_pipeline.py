@@ -23,7 +23,9 @@ from stream_app.stages.score.state import COUNTERS
 from tests.stages import streams
 from tests.stages.streams import PANE, channels, config, decoded, event, pipeline, raw, score_all, watch_all
 
-FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 PUBLISHED = {"alpha": 0.01, "publish": True}
 MIXED = [
     b"nope",
@@ -229,7 +231,9 @@ ROWS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(ROWS, max_size=40), st.lists(st.integers(1, 20), min_size=1, max_size=3))
 def test_nothing_gets_lost(model: Density, rows: list[bytes | None], sizes: list[int]) -> None:
     made, sent = pipeline(config(), [model]), []

@@ -43,9 +43,7 @@ def story(model: Density, seed: int) -> tuple[list[Point], list[Outgoing]]:
     return [*points, *out.points], [message for message in messages if message.role == "signals"]
 
 
-def test_a_store_holds_every_signal_and_every_point_of_a_run(model: Density, tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_a_store_holds_every_signal_and_every_point_of_a_run(model: Density, tmp_path: Path, seed: int) -> None:
     points, signals = story(model, seed)
     held = stored(tmp_path, points)
     assert held == Counter(point.measurement for point in points), f"seed {seed}"
@@ -66,9 +64,7 @@ def at_once(seed: int, n: int) -> list[bytes | None]:
     ]
 
 
-def test_strange_events_of_one_millisecond_keep_a_point_each(model: Density, tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_strange_events_of_one_millisecond_keep_a_point_each(model: Density, tmp_path: Path, seed: int) -> None:
     made = pipeline(config(event_rule={"alpha": 0.01, "publish": True}), [model], sources=2)
     outs = [score_all(made, p, at_once(seed + p, 200), [64]) for p in range(2)]
     points = [point for out in outs for point in out.points]

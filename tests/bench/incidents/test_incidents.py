@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import msgspec
@@ -27,9 +26,9 @@ def test_parts_that_there_are_not_are_refused(tmp_path: Path, capsys: pytest.Cap
     assert "no such part: noise" in capsys.readouterr().err
 
 
-def test_the_error_over_patience_is_seen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_over_patience_is_seen_where_there_is_one(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """A control that takes ten times its alpha."""
-    of = many.Many(slices=50, drifted=0, alpha=0.05, horizon=30, runs=100, seed=random.randrange(10**6))
+    of = many.Many(slices=50, drifted=0, alpha=0.05, horizon=30, runs=100, seed=seed)
     honest = many.measured(of)
     monkeypatch.setitem(many.CONTROLS, "e-d-BH", lambda weighted, alpha, n: rejected(weighted, 20 * alpha, n))
     greedy = many.measured(of)
@@ -48,8 +47,7 @@ def test_the_figures_of_many_are_those_of_its_runs() -> None:
     assert set(many.table([many.row(of, [many.run(of, 0)])])[0])
 
 
-def test_a_quiet_stream_keeps_its_promise_and_a_changed_one_tells() -> None:
-    seed = random.randrange(10**6)
+def test_a_quiet_stream_keeps_its_promise_and_a_changed_one_tells(seed: int) -> None:
     of = Quiet(6, 240, settings=(20.0,), seed=seed)
     for row in false_incidents_per_month.measured(of):
         print(row)

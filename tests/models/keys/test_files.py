@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_a_plain_key_is_read_with_a_passphrase_too(tmp_path: Path) -> None:
     ("blob", "says"),
     [
         (b"", "not a private key in PEM"),
-        (os.urandom(80), "not a private key in PEM"),
+        (random.Random(1).randbytes(80), "not a private key in PEM"),
         (KEY.private_bytes(PEM, PKCS8, PLAIN)[:60], "not a private key in PEM"),
         (pem(KEY), "not a private key in PEM"),
         (X25519PrivateKey.generate().private_bytes(PEM, PKCS8, PLAIN), "not an Ed25519 private key"),
@@ -151,7 +152,7 @@ def test_a_key_is_put_first_and_taken_out_and_comments_stay(public: Path) -> Non
     [
         b"",
         b"\n\n",
-        os.urandom(80),
+        random.Random(1).randbytes(80),
         pem(KEY)[:-10],
         pem(KEY) + pem(OTHER)[:40],
         pem(KEY) + KEY.private_bytes(PEM, PKCS8, PLAIN),

@@ -18,7 +18,9 @@ from stream_app.stages.score.state import COUNTERS
 from tests.stages import streams
 from tests.stages.streams import channels, config, event, pipeline, raw, score_all
 
-FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 LAYOUT = PaneLayout(len(streams.NUMERIC), len(streams.CATEGORIES))
 
 

@@ -66,7 +66,9 @@ def check_same(found: Rows, expected: Rows) -> None:
             assert LAYOUT.get(found[key], name).tolist() == LAYOUT.get(row, name).tolist(), (key, name)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(0, 5), st.randoms(use_true_random=False), st.integers(1, 40))
 def test_no_order_within_the_lateness_changes_a_closed_pane(
     model: Density, seed: int, chance: random.Random, size: int
@@ -78,7 +80,9 @@ def test_no_order_within_the_lateness_changes_a_closed_pane(
     assert sum(int(LAYOUT.get(row, "late")) for row in expected.values()) == 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(0, 5), st.lists(st.integers(0, 3), min_size=80, max_size=80))
 def test_no_split_over_partitions_changes_a_merged_pane(model: Density, seed: int, partitions: list[int]) -> None:
     given_ = events(seed)

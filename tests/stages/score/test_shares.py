@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 
 import numpy as np
 import pytest
@@ -35,9 +34,8 @@ def states(changes: list[Change]) -> list[str]:
 
 
 @pytest.mark.parametrize("share", [0.005, 0.01])
-def test_while_no_more_are_bad_than_tolerated_alarms_are_20_000_rows_apart_or_more(share: float) -> None:
-    seed, n = random.randrange(10**6), 2_000_000
-    print("seed", seed)
+def test_while_no_more_are_bad_than_tolerated_alarms_are_20_000_rows_apart_or_more(share: float, seed: int) -> None:
+    n = 2_000_000
     changes, _ = watched(np.random.default_rng(seed).random(n) < share, [4_000])
     alarms = states(changes).count("open")
     assert alarms <= poisson.ppf(0.999, n / OPEN), f"seed {seed}"
@@ -52,9 +50,7 @@ def test_the_ratios_are_e_values_at_the_tolerated_share_and_below() -> None:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3, 0.1, 0.05, 0.03])
-def test_a_larger_share_is_said_within_two_hundred_bad_rows(share: float) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_a_larger_share_is_said_within_two_hundred_bad_rows(share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     hit = np.concatenate([rng.random(20_000) < 0.002, rng.random(20_000) < share])
     changes, _ = watched(hit, [4_000])
@@ -77,9 +73,7 @@ def test_it_ends_by_evidence_and_says_what_it_came_to() -> None:
     assert share.open is None
 
 
-def test_where_the_share_becomes_smaller_and_is_still_too_large_it_goes_on() -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_where_the_share_becomes_smaller_and_is_still_too_large_it_goes_on(seed: int) -> None:
     rng = np.random.default_rng(seed)
     hit = np.concatenate([np.ones(5_000, bool), rng.random(40_000) < 0.05, np.zeros(6_000, bool)])
     changes, _ = watched(hit, [4_000])
@@ -125,9 +119,7 @@ def test_cuts_into_batches_do_not_matter(spells: list[tuple[float, int]], sizes:
     assert watched(hit, sizes, forced) == whole
 
 
-def test_the_level_is_the_best_product_over_all_moments() -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+def test_the_level_is_the_best_product_over_all_moments(seed: int) -> None:
     hit = np.random.default_rng(seed).random(400) < 0.02
     steps = BETS.steps(hit)
     _, share = watched(hit, [37])

@@ -139,7 +139,9 @@ def test_the_later_partitions_are_waited_for_from_a_pane_on_and_write_to_places_
     assert [len(known) for known in run.marked()][:: len(run.marked()) - 1] == [WIDTH, GROWN], "before and after"
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.integers(0, GROWN - 1), max_size=20), st.integers(0, 24), st.integers(0, 40), st.integers(0))
 def test_a_replay_that_is_given_the_decisions_repeats_the_run(
     model: Density, batches: list[Batches], order: list[int], at: int, restart_at: int, seed: int

@@ -181,7 +181,9 @@ def test_slices_that_come_before_a_gap_count_whether_or_not_their_pane_is_final_
 
 
 @pytest.mark.usefixtures("few")
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.integers(0, 60), STEPS)
 def test_a_restart_in_the_middle_of_a_gap_goes_on_the_same(at: int, steps: list[int]) -> None:
     messages = in_order([], {0: steps, 1: steps})

@@ -41,7 +41,9 @@ def interleave(sent: Streams, order: list[int]) -> list[Outgoing]:
     return [*out, *left[0], *left[1], *left[2]]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.integers(0, SOURCES - 1), max_size=120))
 def test_interleaving_does_not_matter(model: Density, sent: Streams, order: list[int]) -> None:
     one, other = (pipeline(config(), [model], SOURCES) for _ in range(2))
@@ -121,7 +123,9 @@ def run_with_pass_over(model: Density, messages: list[Outgoing], at: int, partit
     return made, out
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.integers(0, SOURCES - 1), max_size=80), st.integers(0, 80), st.integers(0, SOURCES - 1))
 def test_a_replay_with_its_decisions_repeats_the_run(
     model: Density, sent: Streams, order: list[int], at: int, partition: int
@@ -137,7 +141,9 @@ def test_a_replay_with_its_decisions_repeats_the_run(
     assert replay.decide_pass_over(0, partition) is None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.integers(0, SOURCES - 1), max_size=120), st.integers(1, 40), st.integers(0, SOURCES - 1))
 def test_batches_and_late_models_do_not_matter(
     model: Density, sent: Streams, order: list[int], size: int, partition: int
@@ -159,7 +165,9 @@ def test_batches_and_late_models_do_not_matter(
     assert [mark.pane_end_ms for of in closed for mark in of.marks if mark.partition == partition]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.integers(0, SOURCES - 1), max_size=80), st.integers(0, 80), st.integers(0, 20))
 def test_a_restart_after_a_pass_over_goes_on_the_same(
     model: Density, sent: Streams, order: list[int], at: int, more: int
