@@ -84,12 +84,12 @@ class EventAnomaly(Record, frozen=True):
     blame: Annotated[list[Blame], Meta(max_length=MANY)]
 
 
-class Unjudged(Record, frozen=True):
-    """A span of an incident that nobody has judged yet: its rows train nothing, calibrate nothing and judge nothing."""
+class IncidentSpan(Record, frozen=True):
+    """The rows that an incident is about: of some slices, from when to when."""
 
     incident_id: Id
-    kind: Annotated[str, Meta(pattern="^(burst|fault)$")]
-    """``burst``: far more events than nominal are strange; ``fault``: the data are wrong, not the world."""
+    kind: Annotated[str, Meta(pattern="^(burst|fault|drift)$")]
+    """``burst``: far more events than nominal are strange; ``fault``: the data are wrong, not the world; ``drift``."""
     slicing: Name
     slices: Annotated[list[Name], Meta(max_length=MANY)]
     """Slices of the slicing; none named is all of them."""
@@ -114,9 +114,10 @@ class RetrainRequest(Record, frozen=True):
     """The rows to train on, one range for each source partition."""
     calibrate_from_ms: Millis
     """Event time from which rows may be held out for calibration and for the gates."""
-    accepted: Annotated[list[Id], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
-    """Incidents of which a person has said that this is the new normal: their rows train, however strange."""
-    unjudged: Annotated[list[Unjudged], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
+    accepted: Annotated[list[IncidentSpan], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
+    """Of incidents of which a person has said that this is the new normal: these rows train, however strange."""
+    unjudged: Annotated[list[IncidentSpan], Meta(max_length=MANY)] = msgspec.field(default_factory=list)
+    """Of bursts and faults that nobody has judged: these rows train nothing, calibrate nothing and judge nothing."""
 
 
 class ModelNotice(Record, frozen=True):

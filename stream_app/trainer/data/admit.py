@@ -15,7 +15,7 @@ import numpy as np
 from flowlib.copies import newest, units
 from flowlib.density import Density
 from flowlib.table import Bools, Ints, Table
-from schemas.records import RetrainRequest, Unjudged
+from schemas.records import IncidentSpan, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer.data.caps import within_caps
@@ -50,7 +50,7 @@ def prepare(
     rows: Rows,
     champion: Density | None,
     folds: Folds,
-    accepted: Sequence[Unjudged] = (),
+    accepted: Sequence[IncidentSpan] = (),
 ) -> Prepared:
     """Admit rows and split them; what leaves is counted in ``rows.rejected``.
 
@@ -89,7 +89,7 @@ def unusable(table: Table) -> Bools:
     return np.asarray(np.isinf(numeric).any(axis=1) | np.isnan(numeric).all(axis=1))
 
 
-def within(table: Table, spans: Sequence[Unjudged], config: Config) -> Bools:
+def within(table: Table, spans: Sequence[IncidentSpan], config: Config) -> Bools:
     """Rows ``(n,)`` in one of the spans. A span of a slicing that the stream has not is one of all slices."""
     inside = np.zeros(len(table), dtype=bool)
     numbers = {name: number for number, name in enumerate(config.slicing_names)}

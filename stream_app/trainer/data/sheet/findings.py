@@ -12,7 +12,7 @@ import numpy as np
 
 from flowlib.density import Density
 from flowlib.table import Floats, Ints, Table
-from schemas.records import Unjudged
+from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.data.spans import Blocks, Split
@@ -102,7 +102,7 @@ class Material:
     rows: Rows
     champion: Density | None
     config: Config
-    accepted: Sequence[Unjudged] = ()
+    accepted: Sequence[IncidentSpan] = ()
 
     @property
     def blocks(self) -> Blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from flowlib.density import Density
-from schemas.records import Unjudged
+from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.data.sheet.balance import imbalance
@@ -39,7 +39,7 @@ _ORDER = ("severe", "warning", "info")
 
 
 def make_sheet(
-    split: Split, rows: Rows, champion: Density | None, config: Config, accepted: Sequence[Unjudged] = ()
+    split: Split, rows: Rows, champion: Density | None, config: Config, accepted: Sequence[IncidentSpan] = ()
 ) -> DataSheet:
     """Look at the rows of a training; the same rows have the same sheet.
 
