@@ -177,12 +177,18 @@ class TrainerConfig(Section, frozen=True):
     """File that holds the passphrase of this key; where both are given, the file counts."""
     trusted_keys: list[str] = msgspec.field(default_factory=lambda: ["keys/worker.pub"])
     """Public Ed25519 keys of those whose retrain requests are honoured; requests signed with any other are refused."""
-    min_gain_nats: float = -0.05
-    """The candidate's held-out log-likelihood may be this much below that of the model in service."""
-    max_alarm_ratio: float = 5.0
-    """The candidate's held-out share of p <= 0.01 may be this many times 0.01."""
-    trim: Annotated[float, Meta(ge=0.0, lt=0.5)] = 0.005
-    """Share of the rows of drifted weeks, the least likely ones, that is left out of training."""
+    min_gain_nats: float = 0.01
+    """A candidate must explain held-out events better than the model in service by so many nats each, with 97.5 %
+    confidence."""
+    max_alarm_ratio: float = 3.0
+    """A first model fails where its share of p <= 0.01 on held-out events is surely above this many times 0.01, and any
+    where a slice's is, and above that of the model in service."""
+    anchor_budget: Share = 0.02
+    """Of what a candidate takes for ordinary, this share more than usual may be strange to the anchor, the first model
+    or one that a person has named; beyond it a person has to approve the candidate."""
+    anchor_nats: Annotated[float, Meta(gt=0.0)] = 1.0
+    """So many nats an event a candidate may lose on what the anchor takes for ordinary; beyond it a person has to
+    approve the candidate."""
     membership_gate: bool = False
     """Attack each candidate: guess which rows it was trained on. Always done with ``privacy.enabled``. The attack takes
     a tenth of the training rows, at most 2,000, which then do not train."""

@@ -112,8 +112,8 @@ def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
 def _judged(model: dict[str, Any]) -> str:
     """The figures of the gates in brief; a refusal's reason as it is."""
     gates = json.loads(model["gates"])
-    if model["status"] != "promoted" or "calibration" not in gates:
+    if model["status"] != "promoted" or "calibration_high" not in gates:
         return str(model["reason"])
-    gain = gates["likelihood"]["gain_nats"] if "likelihood" in gates else None
+    gain = gates.get("likelihood", {}).get("gain_nats")
     better = "" if gain is None else f", {gain:+.1f} nats"
-    return f"{gates['calibration']['candidate']:.1%} strange{better}"
+    return f"{gates['calibration_high']['candidate']:.1%} strange{better}"

@@ -34,8 +34,8 @@ from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.score.state import COUNTERS
 from stream_app.terminal import prepare_process, progress_bar, utc
-from stream_app.trainer import dataset
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
+from stream_app.trainer.data.rows import gather
 from stream_app.trainer.training import answer
 
 _DRAIN_S = 600.0
@@ -116,8 +116,8 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
     request = bootstrap_request(config, _ends(config, events, until_ms), 0, until_ms)
     with progress_bar(err) as bar:
         task = bar.add_task("training", total=config.model.max_steps)
-        rows = dataset.gather(events, 0, until_ms)
-        newest_ms = int(rows.time_ms[-1]) if len(rows) else 0
+        rows = gather(events, 0, until_ms, rejected=reading.dropped)
+        newest_ms = int(rows.table.time_ms[-1]) if len(rows) else 0
         later = sum(map(len, events)) - len(rows)
         if later:
             reading.dropped.add("not before --bootstrap-until", "", until, later)
@@ -129,7 +129,6 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
             key,
             lambda p: bar.update(task, completed=p.step),
             seen_ms=newest_ms,
-            dropped=reading.dropped,
         )
     if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")

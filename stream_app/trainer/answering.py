@@ -7,7 +7,7 @@ answered once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -182,7 +182,7 @@ class Answering:
 
 
 def _of_parent(outcome: Outcome, parent_id: str) -> Outcome:
-    return Outcome(msgspec.structs.replace(outcome.notice, parent_id=parent_id), outcome.model, outcome.findings)
+    return replace(outcome, notice=msgspec.structs.replace(outcome.notice, parent_id=parent_id))
 
 
 def _line(notice: ModelNotice) -> str:

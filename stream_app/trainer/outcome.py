@@ -1,16 +1,19 @@
-"""What comes of a request: a promoted model, a refusal or an earlier model, and the notice of it that is published."""
+"""What comes of a request: a model that passes or waits, a refusal or an earlier model, and the notice of it that is
+published.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flowlib.artifact import Artifact
 from flowlib.density import Density
 from schemas.records import ModelNotice, RetrainRequest, record_id
 from stream_app.config import Config
-from stream_app.trainer import gates
+from stream_app.trainer.data.sheet import DataSheet
+from stream_app.trainer.gates.gate import Gate, Verdict, figures, summary, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +22,17 @@ class Outcome:
 
     Attributes:
         notice: to publish.
-        model: a promoted model's signed bytes; None where there is none.
+        model: signed bytes of a model that has passed its gates, or that waits for a person; None where there is none.
         findings: sentences about peculiar columns, for the person who watches.
+        verdict: of the gates; ``refuse`` too where it did not come as far as them.
+        sheet: what is to be said of the rows, None where it did not come as far as that.
     """
 
     notice: ModelNotice
     model: Artifact | None
     findings: tuple[str, ...] = ()
+    verdict: Verdict = "refuse"
+    sheet: DataSheet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +66,35 @@ class Retrain:
         asked_ms = self.request.requested_pane_ms
         return asked_ms if self.seen_ms is None else min(asked_ms, self.seen_ms)
 
-    def promoted(self, model: Artifact, train_rows: int, figures: dict[str, Any], findings: tuple[str, ...]) -> Outcome:
-        """A model that has passed its gates, with their figures."""
+    def judged(self, model: Artifact, train_rows: int, found: Sequence[Gate], findings: tuple[str, ...]) -> Outcome:
+        """A model that its gates have not refused: promoted where all have passed, else it waits for a person."""
+        said = verdict(found)
         notice = ModelNotice(
             model_id=model.model_id,
             stream=self.config.stream,
-            status="promoted",
+            status="promoted" if said == "pass" else "waiting",
             parent_id=self._parent_id,
             request_id=self.request.id,
             created_ms=self.dated_ms,
             train_rows=train_rows,
-            gates=figures,
-            reason=gates.summary(figures),
+            gates=figures(found),
+            reason=summary(found),
             manifest=model.manifest,
             tensors=model.tensors,
             signature=model.signature,
             key_id=model.key_id,
         )
-        return Outcome(notice, model, findings)
+        return Outcome(notice, model, findings, said)
 
-    def refused(
-        self, rows: int, reason: str, figures: dict[str, Any] | None = None, findings: tuple[str, ...] = ()
-    ) -> Outcome:
+    def refused(self, rows: int, reason: str, found: Sequence[Gate] = (), findings: tuple[str, ...] = ()) -> Outcome:
         """No model, with the reason, and with the figures of the gates where it came as far as them."""
-        return Outcome(self._without_model("refused", rows, reason, figures or {}), None, findings)
+        return Outcome(self._without_model("refused", rows, reason, found), None, findings)
 
     def covered(self, model_id: str, request_id: str) -> Outcome:
         """No model is needed: an earlier one, trained for another request, answers this one too."""
-        return Outcome(self._without_model("covered", 0, f"covered by {model_id} (request {request_id})", {}), None)
+        return Outcome(self._without_model("covered", 0, f"covered by {model_id} (request {request_id})"), None)
 
-    def _without_model(self, status: str, rows: int, reason: str, figures: dict[str, Any]) -> ModelNotice:
+    def _without_model(self, status: str, rows: int, reason: str, found: Sequence[Gate] = ()) -> ModelNotice:
         return ModelNotice(
             model_id=f"{status}-" + record_id(status, self.request.id)[:8],
             stream=self.config.stream,
@@ -97,7 +103,7 @@ class Retrain:
             request_id=self.request.id,
             created_ms=self.dated_ms,
             train_rows=rows,
-            gates=figures,
+            gates=figures(found),
             reason=reason,
         )
 

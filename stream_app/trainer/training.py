@@ -1,9 +1,9 @@
-"""From a retrain request and its rows to a promoted or refused model. No Kafka here."""
+"""From a retrain request and its rows to a model that passes its gates, waits for a person, or is refused. No Kafka."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowlib import artifact
@@ -15,13 +15,20 @@ from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import MODEL_BYTES_MAX, RetrainRequest
 from stream_app.config import Config
-from stream_app.stages.dropped import Dropped
 from stream_app.trainer import checkpoint as resuming
-from stream_app.trainer import gates, privacy
+from stream_app.trainer import privacy
 from stream_app.trainer.checkpoint import CheckpointFile
-from stream_app.trainer.dataset import Split, leave_out, quarantined, split, thin, without_unusable
+from stream_app.trainer.data.admit import Prepared, leave_out, prepare
+from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.data.sheet import make_sheet
+from stream_app.trainer.data.spans import Folds, Split, fold_secret
+from stream_app.trainer.gates.fitness import data
+from stream_app.trainer.gates.gate import Gate, summary, verdict
+from stream_app.trainer.gates.running import run_gates
+from stream_app.trainer.gates.trial import Trial
 from stream_app.trainer.ledger import OverBudget
 from stream_app.trainer.outcome import Outcome, Retrain
+from stream_app.trainer.recalibrating import recalibrated
 
 PUBLISHABLE_BYTES = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
 """Bytes of a model that fit into one message: base64 makes four of three, and the notice has some of its own."""
@@ -29,60 +36,123 @@ PUBLISHABLE_BYTES = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a candidate is held to beside the model in service.
+
+    Attributes:
+        anchor: the model that none may leave far behind without a person; None for none.
+        bursts: id of each incident that nobody has judged to its rows.
+        canaries: rows of incidents that people have confirmed.
+    """
+
+    anchor: Density | None = None
+    bursts: Mapping[str, Table] = field(default_factory=dict)
+    canaries: Table | None = None
+
+
 def answer(
     config: Config,
     request: RetrainRequest,
-    rows: Table,
+    rows: Rows,
     in_service: Density | None,
     key: Ed25519PrivateKey,
     progress: OnProgress | None = None,
     checkpoint: CheckpointFile | None = None,
     seen_ms: int | None = None,
-    dropped: Dropped | None = None,
+    known: Known | None = None,
 ) -> Outcome:
-    """Fit, gate and sign; the same arguments give the same bytes, except where training is private.
+    """Fit, judge and sign; the same arguments give the same bytes, except where training is private.
 
     Args:
         config: the stream.
         request: what is asked for.
         rows: the events it names.
         in_service: the model in service, None before the first.
-        key: signs the model.
+        key: signs the model, and draws which blocks of time say when training stops.
         progress: called now and then in training.
         checkpoint: where to resume an interrupted training from; private ones start over.
         seen_ms: newest event time that was seen, so that no answer is dated in the future.
-        dropped: what else the ranges hold that is not among the rows, and why.
+        known: what else the candidate is held to.
 
     Raises:
         DriftflowError: the privacy ledger is damaged.
     """
     retrain = Retrain(config, request, in_service, seen_ms)
-    dropped = dropped if dropped is not None else Dropped()
-    arrivals, rows = rows, _admissible(config, rows, in_service, dropped)
-    parts = _split(config, request, rows, dropped)
-    if _are_too_few(config, parts):
-        return retrain.refused(len(rows), _too_few(config, parts, dropped))
+    prepared = prepare(config, request, rows, in_service, Folds(fold_secret(key), request.id))
+    if fault := prepared.fault or _too_few(config, prepared.split, rows):
+        return retrain.refused(len(prepared.known), fault)
+    sheet = make_sheet(prepared.split, rows, in_service, config)
+    if sheet.severe:
+        grave = data([finding.says for finding in sheet.severe])
+        return replace(retrain.refused(len(prepared.known), summary([grave]), [grave]), sheet=sheet)
     others = None
     if config.privacy.enabled or config.trainer.membership_gate:
-        members, others = _leave_out(retrain, parts)
-        parts = replace(parts, train=members)
+        members, others = _leave_out(retrain, prepared.split)
+        prepared = replace(prepared, split=replace(prepared.split, train=members))
     try:
-        candidate = _fit(retrain, parts, progress, checkpoint)
+        candidate = _fit(retrain, prepared.split, progress, checkpoint)
     except OverBudget as error:
-        return retrain.refused(len(rows), str(error))
+        return retrain.refused(len(prepared.known), str(error))
+    trial, found = _judge(retrain, candidate, prepared, others, known or Known())
+    return replace(_signed(retrain, trial, found, prepared, rows.table, key), sheet=sheet)
+
+
+def _judge(
+    retrain: Retrain, candidate: Density, prepared: Prepared, others: Table | None, known: Known
+) -> tuple[Trial, list[Gate]]:
+    """The gates of a candidate, or of the champion with another calibration where that is all that is needed.
+
+    Args:
+        retrain: the request.
+        candidate: newly trained.
+        prepared: the rows.
+        others: training rows that were held back for the membership attack, None where it is not asked for.
+        known: what else the candidate is held to.
+    """
+    config, parts = retrain.config, prepared.split
+    trial = Trial(
+        candidate,
+        retrain.in_service,
+        parts.gate,
+        parts.blocks.of(parts.gate),
+        config.trainer,
+        config.event_rule.alpha,
+        known.anchor,
+        known.bursts,
+        known.canaries,
+        members=None if others is None else _leave_out(retrain, parts)[1],
+        others=others,
+        seed=retrain.seed,
+    )
+    found = run_gates(trial)
+    is_better = all(gate.passed for gate in found if gate.name == "likelihood")
+    if not is_better and not config.privacy.enabled:  # the ledger knows a private model by the request that trained it
+        mended = recalibrated(trial, parts.calibration)
+        if mended is not None:
+            return mended, run_gates(mended)
+    return trial, found
+
+
+def _signed(
+    retrain: Retrain, trial: Trial, found: list[Gate], prepared: Prepared, arrivals: Table, key: Ed25519PrivateKey
+) -> Outcome:
+    """The outcome of the gates: a model is signed where it passes or waits, with what is normal in panes beside it."""
+    config, candidate, rows = retrain.config, trial.candidate, len(prepared.known)
     candidate = _discreet(candidate, config.event.sensitive)
     findings = tuple(finding.says for finding in candidate.encoder.findings)
-    figures = _judge(retrain, candidate, parts, others)
-    if not gates.passed(figures):
-        return retrain.refused(len(rows), gates.summary(figures), figures, findings)
+    if verdict(found) == "refuse":
+        return retrain.refused(rows, summary(found), found, findings)
     candidate = candidate.with_reference(
-        parts.held_out, int(config.windows.pane), arrivals, rows, request.calibrate_from_ms
+        prepared.split.held_out, int(config.windows.pane), arrivals, prepared.known, retrain.request.calibrate_from_ms
     )
     try:
         model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)
     except ArtifactError as error:
-        return retrain.refused(len(rows), str(error), figures, findings)
-    return retrain.promoted(model, len(parts.train), figures, findings)
+        found = [*found, Gate("size", False, str(error), threshold=float(PUBLISHABLE_BYTES))]
+        return retrain.refused(rows, str(error), found, findings)
+    trained = 0 if trial.is_recalibrated else len(prepared.split.train)
+    return retrain.judged(model, trained, found, findings)
 
 
 def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
@@ -98,47 +168,18 @@ def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
     return replace(candidate, encoder=replace(candidate.encoder, findings=findings))
 
 
-def _admissible(config: Config, rows: Table, in_service: Density | None, dropped: Dropped) -> Table:
-    """Rows that may train; the others are counted.
-
-    Privately, whether a row is among them must not depend on the others: no quarantine of weeks, no even thinning (the
-    steps of private training are few whatever the rows).
-    """
-    n = len(rows)
-    rows = without_unusable(rows)
-    dropped.add("unscorable", "", "every numeric field is missing, or one is infinite", n - len(rows))
-    if config.privacy.enabled:
-        return rows
-    if in_service is not None and len(rows):
-        strange = quarantined(rows, in_service, config)
-        dropped.add("quarantined", "", "anomalies must not train", int(strange.sum()))
-        rows = rows.take(~strange)
-    return thin(rows, config.model.max_rows)
-
-
-def _split(config: Config, request: RetrainRequest, rows: Table, dropped: Dropped) -> Split:
-    """The split of the rows; copies that it leaves out are counted. Privately they are rows like any."""
-    parts = split(rows, request.calibrate_from_ms, together=not config.privacy.enabled)
-    kept = len(parts.train) + len(parts.validation) + len(parts.calibration) + len(parts.gate)
-    if kept < len(rows):
-        dropped.add("repeated", "", "copies of other rows in every column", len(rows) - kept)
-    return parts
-
-
 def _leave_out(retrain: Retrain, parts: Split) -> tuple[Table, Table]:
     return leave_out(parts.train, retrain.seed, together=not retrain.config.privacy.enabled)
 
 
-def _are_too_few(config: Config, parts: Split) -> bool:
-    held_out = min(len(parts.validation), len(parts.calibration), len(parts.gate))
-    return min(len(parts.train), held_out * 10) < config.trainer.min_rows
-
-
-def _too_few(config: Config, parts: Split, dropped: Dropped) -> str:
-    names = ("train", "validation", "calibration", "gate")
-    sizes = ", ".join(f"{name} {len(getattr(parts, name))}" for name in names)
+def _too_few(config: Config, parts: Split, rows: Rows) -> str:
+    """Why there are too few rows, or ""."""
     least = config.trainer.min_rows
-    went = f"; not among them: {dropped.says()}" if dropped.rows else ""
+    held_out = min(len(parts.validation), len(parts.calibration), len(parts.gate))
+    if min(len(parts.train), held_out * 10) >= least:
+        return ""
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.parts().items())
+    went = f"; not among them: {rows.rejected.says()}" if rows.rejected.rows else ""
     return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part{went}"
 
 
@@ -179,13 +220,3 @@ def _settings(config: Config, in_service: Density | None) -> TrainConfig:
     else:
         settings = TrainConfig(max_steps=config.model.max_steps)
     return replace(settings, contamination=config.model.contamination, noise=config.model.noise)
-
-
-def _judge(retrain: Retrain, candidate: Density, parts: Split, others: Table | None) -> dict[str, Any]:
-    """The figures of all gates; ``others`` are training rows that were held back for the membership attack."""
-    settings = retrain.config.trainer
-    figures = gates.judge(candidate, retrain.in_service, parts.gate, settings)
-    if others is not None:
-        _, members = _leave_out(retrain, parts)
-        figures["membership"] = gates.membership(candidate, members, others, settings)
-    return figures

@@ -5,6 +5,7 @@ process counts too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 from kafka.errors import KafkaError
@@ -19,10 +20,9 @@ from stream_app.guard import described
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
-from stream_app.stages.batches import EventBatch
 from stream_app.stages.dropped import Dropped
-from stream_app.trainer import dataset
 from stream_app.trainer.checkpoint import CheckpointFile
+from stream_app.trainer.data.rows import Rows, gather
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.requests import checking
@@ -105,11 +105,10 @@ class Trying:
     def _train(self, request: RetrainRequest, seen: Seen) -> Outcome:
         asked_for = f"{request.reason}, {', '.join(request.slices)[:200] or 'all'}"
         self._say(f"request {request.id[:8]} ({asked_for}): reading the rows")
-        batches, dropped = persistently(lambda: self._read(request), "reading the rows", self._stopping, self._say)
-        rows = dataset.gather(batches, min(r.start_ms for r in request.train), max(r.end_ms for r in request.train))
+        rows = persistently(lambda: self._read(request), "reading the rows", self._stopping, self._say)
         self._stopping.check()
         self._say(f"training on {len(rows):,} rows")
-        newest_ms = seen.newest_ms if seen.newest_ms is not None or not len(rows) else int(rows.time_ms[-1])
+        newest_ms = seen.newest_ms if seen.newest_ms is not None or not len(rows) else int(rows.table.time_ms[-1])
         outcome = answer(
             self._config,
             request,
@@ -119,16 +118,17 @@ class Trying:
             self._stopping.check,
             CheckpointFile(self._config),
             newest_ms,
-            dropped,
         )
         for finding in outcome.findings:
             self._say(f"found: {finding}")
         return outcome
 
-    def _read(self, request: RetrainRequest) -> tuple[list[EventBatch], Dropped]:
+    def _read(self, request: RetrainRequest) -> Rows:
         """What the request names, and what of it cannot be decoded."""
-        dropped = Dropped()
-        return list(read_ranges(self._config, request.train, self._client, self._stopping, dropped)), dropped
+        dropped, start_ms = Dropped(), min(part.start_ms for part in request.train)
+        batches = read_ranges(self._config, request.train, self._client, self._stopping, dropped)
+        asked = sum(part.end - part.start for part in request.train)
+        return gather(batches, start_ms, max(part.end_ms for part in request.train), rejected=dropped, asked=asked)
 
     def _in_service(self, request: RetrainRequest) -> Density | None:
         """The model that a candidate must beat. A bootstrap is the way out where that one cannot be used any more,
@@ -147,5 +147,6 @@ def _less(outcome: Outcome, shortfall: str) -> Outcome:
     """An outcome that says how many rows were missing."""
     if not shortfall:
         return outcome
-    notice = msgspec.structs.replace(outcome.notice, reason=f"{outcome.notice.reason}; {shortfall}")
-    return Outcome(notice, outcome.model, outcome.findings)
+    return replace(
+        outcome, notice=msgspec.structs.replace(outcome.notice, reason=f"{outcome.notice.reason}; {shortfall}")
+    )

@@ -57,7 +57,7 @@ def shown(facts: Facts, width: int, waits_for: str = "") -> str:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_nothing_is_cut_that_says_what_where_and_when(width: int) -> None:
-    gates = {"calibration": {"candidate": 0.01295}, "likelihood": {"gain_nats": 2.96}}
+    gates = {"calibration_high": {"candidate": 0.01295}, "likelihood": {"gain_nats": 2.96}}
     text = shown(facts_with(gates), width, "the trainer to answer 2 requests")
     lines = [line for line in text.splitlines() if "01 Nov" in line and ("▲" in line or "◆" in line)]
     assert len(lines) == 3, "what goes on is not repeated"

@@ -121,7 +121,7 @@ def test_the_trainer_reads_exactly_the_offsets_asked_for(make_stream: MakeStream
     assert sorted(got) == [(0, offset) for offset in range(100, 1_203)] + [(2, 0)]
 
 
-@pytest.mark.parametrize(("gain", "status"), [(-0.05, "promoted"), (1e6, "refused")])
+@pytest.mark.parametrize(("gain", "status"), [(-1e6, "promoted"), (1e6, "refused")])
 def test_a_request_is_answered_once_with_its_figures(
     make_stream: MakeStream, example: Path, gain: float, status: str
 ) -> None:
@@ -137,7 +137,7 @@ def test_a_request_is_answered_once_with_its_figures(
     notice = trainer.handle(asked)
     assert notice is not None
     assert notice.status == status
-    assert {"likelihood", "calibration"} <= notice.gates.keys()
+    assert {"likelihood", "calibration_high", "calibration_low"} <= notice.gates.keys()
     assert "nats" in notice.reason
     again = trainer.handle(asked)
     trainer.close()

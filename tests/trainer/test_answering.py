@@ -17,6 +17,7 @@ from stream_app.errors import ModelError
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Entry, Registry
 from stream_app.trainer import training
+from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.training import answer
 
@@ -61,7 +62,7 @@ def request(model_id: str = "", topic: str = "e", number: int = 0) -> RetrainReq
 @pytest.fixture
 def first(tmp_path: Path) -> Outcome:
     config = config_in(tmp_path)
-    return answer(config, request(), rows(), None, signing_key(config))
+    return answer(config, request(), Rows.of(rows()), None, signing_key(config))
 
 
 def load(tmp_path: Path, outcome: Outcome) -> Any:
@@ -72,9 +73,9 @@ def load(tmp_path: Path, outcome: Outcome) -> Any:
 
 def test_the_same_request_gives_the_same_bytes(tmp_path: Path, first: Outcome) -> None:
     config = config_in(tmp_path)
-    again = answer(config, request(), rows(), None, signing_key(config))
+    again = answer(config, request(), Rows.of(rows()), None, signing_key(config))
     assert again == first
-    renamed = answer(config, request(topic="another", number=0), rows(), None, signing_key(config))
+    renamed = answer(config, request(topic="another", number=0), Rows.of(rows()), None, signing_key(config))
     assert renamed.model is not None
     assert first.model is not None
     assert renamed.model.tensors == first.model.tensors, "names do not enter the weights"
@@ -82,7 +83,7 @@ def test_the_same_request_gives_the_same_bytes(tmp_path: Path, first: Outcome) -
 
 def test_a_better_model_is_promoted_with_its_figures(tmp_path: Path, first: Outcome) -> None:
     old, config = load(tmp_path, first), config_in(tmp_path)
-    outcome = answer(config, request(old.model_id), rows(shift=2.0, seed=5), old, signing_key(config))
+    outcome = answer(config, request(old.model_id), Rows.of(rows(shift=2.0, seed=5)), old, signing_key(config))
     assert outcome.notice.status == "promoted"
     assert outcome.notice.parent_id == old.model_id
     likelihood, calibration = outcome.notice.gates["likelihood"], outcome.notice.gates["calibration"]
@@ -94,7 +95,7 @@ def test_a_better_model_is_promoted_with_its_figures(tmp_path: Path, first: Outc
 
 def test_a_model_that_is_not_better_is_refused_and_says_why(tmp_path: Path, first: Outcome) -> None:
     old, config = load(tmp_path, first), config_in(tmp_path, min_gain_nats=0.5)
-    outcome = answer(config, request(old.model_id), rows(seed=6), old, signing_key(config))
+    outcome = answer(config, request(old.model_id), Rows.of(rows(seed=6)), old, signing_key(config))
     assert (outcome.model, outcome.notice.status) == (None, "refused")
     assert "nats an event against the model in service" in outcome.notice.reason
     assert not outcome.notice.gates["likelihood"]["passed"]
@@ -103,7 +104,7 @@ def test_a_model_that_is_not_better_is_refused_and_says_why(tmp_path: Path, firs
 
 def test_a_miscalibrated_model_is_refused(tmp_path: Path) -> None:
     config = config_in(tmp_path, max_alarm_ratio=0.01)
-    outcome = answer(config, request(), rows(), None, signing_key(config))
+    outcome = answer(config, request(), Rows.of(rows()), None, signing_key(config))
     assert outcome.notice.status == "refused"
     assert "held-out events have p" in outcome.notice.reason
 
@@ -112,7 +113,7 @@ def test_a_model_too_large_for_a_message_is_refused(tmp_path: Path, monkeypatch:
     config = config_in(tmp_path)
     assert 4 * training.PUBLISHABLE_BYTES // 3 < MODEL_BYTES_MAX
     monkeypatch.setattr(training, "PUBLISHABLE_BYTES", 9_000)
-    outcome = answer(config, request(), rows(), None, signing_key(config))
+    outcome = answer(config, request(), Rows.of(rows()), None, signing_key(config))
     assert (outcome.model, outcome.notice.status) == (None, "refused")
     assert "bytes, and no more than 9,000 are accepted: leave out columns" in outcome.notice.reason
     assert outcome.notice.gates["calibration"]["passed"]
@@ -122,10 +123,10 @@ def test_findings_tell_no_value_of_a_sensitive_column(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     table = rows()
     table = table.with_numeric(np.column_stack([table.numeric[:, 0], np.full(len(table), 98765.4321)]))
-    told = answer(config, request(), table, None, signing_key(config))
+    told = answer(config, request(), Rows.of(table), None, signing_key(config))
     assert any("98765" in says for says in told.findings)
     config = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, sensitive=["y"]))
-    hidden = answer(config, request(), table, None, signing_key(config))
+    hidden = answer(config, request(), Rows.of(table), None, signing_key(config))
     assert "y: constant" in hidden.findings
     assert not any("98765" in says for says in hidden.findings)
     assert hidden.model is not None
@@ -135,7 +136,7 @@ def test_findings_tell_no_value_of_a_sensitive_column(tmp_path: Path) -> None:
 
 def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
     config = config_in(tmp_path)
-    outcome = answer(config, request(), rows(n_days=6), None, signing_key(config))
+    outcome = answer(config, request(), Rows.of(rows(n_days=6)), None, signing_key(config))
     assert outcome.model is None
     assert "too few rows (train 48," in outcome.notice.reason
 

@@ -21,6 +21,7 @@ from stream_app.errors import DriftflowError
 from stream_app.models.keys import signing_key
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer.checkpoint import CheckpointFile
+from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.training import answer
 from tests.trainer.test_answering import config_in, request, rows
 
@@ -118,7 +119,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: py
 def test_an_answer_that_was_interrupted_gives_the_same_bytes(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     key, whole = signing_key(config), None
-    whole = answer(config, request(), rows(), None, key)
+    whole = answer(config, request(), Rows.of(rows()), None, key)
 
     class Interrupted(CheckpointFile):
         def keep(self, checkpoint: Any) -> None:
@@ -126,10 +127,10 @@ def test_an_answer_that_was_interrupted_gives_the_same_bytes(tmp_path: Path) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        answer(config, request(), rows(), None, key, checkpoint=Interrupted(config))
+        answer(config, request(), Rows.of(rows()), None, key, checkpoint=Interrupted(config))
     assert CheckpointFile(config).load() is not None
     said: list[int] = []
-    again = answer(config, request(), rows(), None, key, lambda p: said.append(p.step), CheckpointFile(config))
+    again = answer(config, request(), Rows.of(rows()), None, key, lambda p: said.append(p.step), CheckpointFile(config))
     assert again == whole
     assert said == [150], "from the first look on"
 

@@ -43,8 +43,9 @@ from stream_app.stages.judge.findings import Findings
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Point
 from stream_app.stages.score.decoding import Decoder
-from stream_app.trainer import dataset, training
+from stream_app.trainer import training
 from stream_app.trainer.bootstrap import bootstrap_request
+from stream_app.trainer.data.rows import gather
 from tests.bench.detect.streams import START_MS, Events, Planted
 
 LEVEL = 10_000.0
@@ -152,7 +153,7 @@ def train(config: Config, rows: Rows, planted: Planted | None = None) -> Density
     first_ms = min(int(batch.event_time_ms.min()) for batch in events if len(batch))
     last_ms = max(int(batch.event_time_ms.max()) for batch in events if len(batch))
     until_ms = -(-last_ms // int(config.windows.pane)) * int(config.windows.pane)
-    table = dataset.gather(events, first_ms, until_ms)
+    table = gather(events, first_ms, until_ms)
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     with _planting(planted) if planted is not None else nullcontext():
         request = bootstrap_request(config, ends, first_ms, until_ms)

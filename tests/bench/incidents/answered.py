@@ -24,8 +24,8 @@ from stream_app.offline.replay import LocalRun
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.score.decoding import Decoder
-from stream_app.trainer import dataset
 from stream_app.trainer.bootstrap import bootstrap_request
+from stream_app.trainer.data.rows import gather
 from stream_app.trainer.requests import checking
 from stream_app.trainer.training import answer
 
@@ -111,8 +111,8 @@ class Answered:
 
     def _train(self, request: RetrainRequest) -> tuple[Artifact | None, str]:
         first_ms, end_ms = min(r.start_ms for r in request.train), max(r.end_ms for r in request.train)
-        rows = dataset.gather((self._read(part) for part in request.train), first_ms, end_ms)
-        newest_ms = int(rows.time_ms[-1]) if len(rows) else 0
+        rows = gather((self._read(part) for part in request.train), first_ms, end_ms)
+        newest_ms = int(rows.table.time_ms[-1]) if len(rows) else 0
         outcome = answer(self.config, request, rows, self._service, KEY, seen_ms=newest_ms)
         named = outcome.model.model_id if outcome.model else "no model"
         self.say(

@@ -1,0 +1,91 @@
+"""Gate ``recall``: faults that are put into the gate rows are found as well as by the model in service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowlib import bootstrap
+from flowlib.evaluation import ALARM_ALPHA
+from flowlib.table import Ints
+from stream_app.trainer.gates.faults import FAULTS, faulty
+from stream_app.trainer.gates.gate import Gate
+from stream_app.trainer.gates.trial import Trial, flags
+
+LOST = 0.05
+"""Share of a kind of fault that a candidate may miss more than the champion."""
+
+ROWS_MAX = 1_000
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of one kind: shares that both models find, and the difference with its interval."""
+
+    kind: str
+    candidate: float
+    in_service: float
+    more: bootstrap.Mean
+
+    @property
+    def failed(self) -> bool:
+        return self.more.high() < -LOST
+
+
+def recall(trial: Trial) -> Gate:
+    """Share of the faults of each kind with p ≤ .01, both models on the same rows; fails where a candidate surely finds
+    over :data:`LOST` less of one.
+
+    The champion gets no more alarms to find them with than the candidate, or than nominal: one that alarms at every
+    eighth event finds a good part of all faults by that alone, and would never be replaced.
+    """
+    if trial.champion is None or trial.old is None:
+        return Gate("recall", True, "there is no model in service to compare with")
+    rows = _rows(trial)
+    if not len(rows):
+        return Gate("recall", False, "there are no held-out events that both models can score")
+    table, blocks, level = trial.rows.take(rows), trial.blocks[rows], champion_level(trial)
+    found = []
+    for kind, changed, where in faulty(table, trial.seed):
+        if where.any():
+            some = changed.take(where)
+            new, old = flags(trial.candidate.score(some), ALARM_ALPHA), flags(trial.champion.score(some), level)
+            more = bootstrap.difference(new, old, blocks[where])
+            found.append(_Found(kind, float(new.mean()), float(old.mean()), more))
+    worst = min(found, key=lambda one: (not one.failed, one.more.value))
+    low, high = worst.more.interval()
+    failed = [one.kind for one in found if one.failed]
+    says = _says(worst, failed)
+    kinds = {one.kind: {"candidate": one.candidate, "in_service": one.in_service} for one in found}
+    detail = {"kind": worst.kind, "failed": failed, "kinds": kinds, "rows": len(rows), "in_service_level": level}
+    return Gate("recall", not failed, says, worst.more.value, (low, high), -LOST, detail=detail)
+
+
+def champion_level(trial: Trial) -> float:
+    """The p-value from which on the champion flags here: so that it raises no more alarms on the gate rows than the
+    candidate, and .01 at most.
+    """
+    assert trial.old is not None
+    both = trial.new.scorable & trial.old.scorable
+    budget = max(ALARM_ALPHA, float(np.mean(trial.new.p_value[both] <= ALARM_ALPHA)))
+    return min(ALARM_ALPHA, float(np.quantile(trial.old.p_value[both], budget)))
+
+
+def _rows(trial: Trial) -> Ints:
+    """Rows that faults are put into: both models score them, and they are spread over all blocks."""
+    assert trial.old is not None
+    rows = np.flatnonzero(trial.once & trial.new.scorable & trial.old.scorable)
+    few = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), ROWS_MAX)).astype(np.int64))
+    return rows[few] if len(rows) else rows
+
+
+def _says(worst: _Found, failed: list[str]) -> str:
+    low, high = worst.more.interval()
+    begin = f"of {len(failed)} kinds of fault" if len(failed) > 1 else "of one kind of fault"
+    verb = f"{begin} the new model misses too many" if failed else "the new model finds faults as well as before"
+    return (
+        f"{verb}; worst is {FAULTS[worst.kind][0]}: it finds {worst.candidate:.1%}, the model in service "
+        f"{worst.in_service:.1%} with as many alarms (difference {worst.more.value:+.1%}, 95 % interval {low:+.1%} to "
+        f"{high:+.1%}; {LOST:.0%} may be lost)"
+    )

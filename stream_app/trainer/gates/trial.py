@@ -1,0 +1,79 @@
+"""A candidate and all that it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from flowlib.copies import newest, units
+from flowlib.density import Density, Scores
+from flowlib.evaluation import ALARM_ALPHA
+from flowlib.table import Bools, Floats, Ints, Table
+from stream_app.config import TrainerConfig
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate, the models it is compared with, and n rows that neither trained nor calibrated it.
+
+    Attributes:
+        candidate: the new model.
+        champion: the model in service, None before the first.
+        rows: the gate rows, later than all rows that made the candidate.
+        blocks: ``(n,)`` the block of time of each; rows of one block resemble each other.
+        settings: limits of the gates.
+        event_alpha: level of the event rule.
+        anchor: the model that no later one may leave far behind without a person, None for none.
+        bursts: id of each incident that nobody has judged to its rows.
+        canaries: rows of incidents that people have confirmed; each was flagged when it happened.
+        findings: sentences on what is gravely wrong with the rows of the training.
+        members, others: rows that trained the candidate, and rows of the same days that were kept back from it, for
+            the membership attack; None where it is not asked for.
+        is_recalibrated: the candidate is the champion with another calibration.
+        seed: of drawn faults and samples.
+    """
+
+    candidate: Density
+    champion: Density | None
+    rows: Table
+    blocks: Ints
+    settings: TrainerConfig
+    event_alpha: float
+    anchor: Density | None = None
+    bursts: Mapping[str, Table] = field(default_factory=dict)
+    canaries: Table | None = None
+    findings: tuple[str, ...] = ()
+    members: Table | None = None
+    others: Table | None = None
+    is_recalibrated: bool = False
+    seed: int = 0
+
+    @cached_property
+    def new(self) -> Scores:
+        """The candidate's scores of the rows."""
+        return self.candidate.score(self.rows)
+
+    @cached_property
+    def old(self) -> Scores | None:
+        """The champion's scores of the rows."""
+        return self.champion.score(self.rows) if self.champion is not None else None
+
+    @cached_property
+    def once(self) -> Bools:
+        """``(n,)`` the newest of each row and its copies: a flood of equal rows says once what it says."""
+        found = np.zeros(len(self.rows), dtype=bool)
+        found[newest(units(self.rows, states=False))] = True
+        return found
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Levels at which alarms are counted."""
+        return ALARM_ALPHA, self.event_alpha
+
+
+def flags(scores: Scores, alpha: float | Floats) -> Bools:
+    """``(n,)`` rows that a model flags, or that it cannot score, which is told as well."""
+    return np.asarray(~scores.scorable | (scores.p_value <= alpha))
