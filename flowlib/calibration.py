@@ -180,6 +180,7 @@ class Calibration:
         if native.loops is not None:
             rarity = np.empty(len(surprise))
             below, beyond, tied = np.empty((3, len(surprise)), dtype=np.int64)
+            surprise = np.ascontiguousarray(surprise)
             far, same = native.loops.among(*self._places.buffers, surprise, self._rarities, rarity, below, beyond, tied)
             return rarity, beyond[:far], tied[:same], below[:same]
         below = self._places.below(surprise[:, None])[:, 0].astype(np.int64)
@@ -349,6 +350,7 @@ class _Rarities:
 
     def of(self, values: Floats) -> Floats:
         if native.loops is not None:
+            values = np.ascontiguousarray(values)
             rarity, rows = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
             beyond = rows[: native.loops.rarities(*self.places.buffers, values, self.by_place, rarity, rows)]
         else:

@@ -164,13 +164,14 @@ class Channels:
 
     def _looked_up(self, scores: Scores, present: Bools) -> tuple[Ints, Ints]:
         """``base`` and ``pit`` of :class:`EventScores`."""
-        ladders, codes, bins = self._joint
         gaps = not present.all()
         if native.loops is not None:
-            base, pit = np.empty((len(present), len(codes)), np.int64), np.empty(present.shape, np.int64)
+            base, pit = np.empty((len(present), len(self.base.edges)), np.int64), np.empty(present.shape, np.int64)
             masks = (present, scores.scorable) if gaps else (None, None)
-            native.loops.event_scores(*ladders.buffers, codes, bins, scores.z, scores.surprise, *masks, base, pit)
+            z, surprise = np.ascontiguousarray(scores.z), np.ascontiguousarray(scores.surprise)
+            native.loops.event_scores(*self._steps, z, surprise, *masks, base, pit)
             return base, pit
+        ladders, codes, bins = self._joint
         place = ladders.below(_with_surprise(scores))
         base, pit = _looked_up(codes, place), _looked_up(bins, place[:, :-1])
         if gaps:
@@ -197,6 +198,13 @@ class Channels:
             bins[j, 1 : len(edges) + 1] = pit_edges().searchsorted(edges, "right")
         padded = [np.pad(edges, (0, width - len(edges)), constant_values=np.inf) for edges in joint]
         return Ladders(np.stack(padded).astype(np.float32)), codes, bins
+
+    @cached_property
+    def _steps(self) -> tuple[npt.NDArray[Any], ...]:
+        """The same as the loops of :mod:`flowlib.native` take it."""
+        ladders, codes, bins = self._joint
+        edges, low, scale, until = ladders.buffers
+        return np.pad(edges, ((0, 0), (0, 1)), constant_values=np.inf), low, scale, until, codes, bins
 
     def products(self, base: Ints) -> Ints:
         """``(n, p)`` products of the base scores ``(n, d + 1)`` of each pair."""

@@ -280,7 +280,9 @@ class _Uncalibrated:
         # One row may stand for all.
         beside = encoded.ladj if not encoded.ladj.strides[0] else np.ascontiguousarray(encoded.ladj)
         given = beside, encoded.category_log_prob, encoded.scorable, encoded.missing, HALF_LOG_TWO_PI
-        native.loops.add_parts(z, ladj, *given, parts, base, log_prob, distance, ok)
+        native.loops.add_parts(
+            np.ascontiguousarray(z), np.ascontiguousarray(ladj), *given, parts, base, log_prob, distance, ok
+        )
         return cls(log_prob, parts, distance, base, ok, encoded.missing, encoded.features, encoded.levels)
 
     @classmethod

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from flowlib import native
 
-_CELLS, _CELLS_MAX = 8, 1 << 16
-"""Cells of a column's table for each edge, and of all."""
+_CELLS, _CELLS_MAX = 4, 1 << 16
+"""Cells of a column's table for each edge, and of all: tables that stay in the cache."""
 
 _OUTSIDE = 0.005
 """Share of the edges at either end that a table leaves out: a few far ones would make all other cells too wide."""
@@ -72,10 +72,13 @@ class Ladders:
         return first.reshape(values.shape)
 
     @cached_property
-    def buffers(self) -> tuple[Values, Values, Values, Places]:
-        """What the loops of :mod:`flowlib.native` takes."""
+    def buffers(self) -> tuple[Values, Values, Values, Values]:
+        """``(edges, low, scale, until)`` as the loops of :mod:`flowlib.native` take them, ``until (c, cells + 2)`` as
+        uint16 where that is enough, else as int32.
+        """
         low, scale, _, until = self._table
-        return self._edges, low, scale, until
+        c, b = self._edges.shape
+        return self._edges, low, scale, until.reshape(c, -1).astype(np.uint16 if b < 1 << 16 else np.int32)
 
     @cached_property
     def _table(self) -> tuple[Values, Values, int, Places]:

@@ -126,7 +126,7 @@ class Tails:
         """``(n,)`` rarities within the slices of rarities among all rows; monotone in them."""
         if native.loops is not None:
             out = np.empty(len(rarity))
-            native.loops.within_slices(rarity, codes, self._edges, self._hazard, _STEP, out)
+            native.loops.within_slices(np.ascontiguousarray(rarity), codes, self._edges, self._hazard, _STEP, out)
             return out
         edges, part = self._edges, np.zeros(len(rarity), dtype=np.int64)
         rows = np.arange(len(rarity))

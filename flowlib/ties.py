@@ -45,7 +45,8 @@ def draws(table: Table, key: int, rows: Ints | None = None) -> Floats:
     if native.loops is not None:
         rows = np.arange(len(table)) if rows is None else rows
         out, words = np.empty(len(rows)), _of_names(table.slices[rows])
-        native.loops.draws(rows, key, table.time_ms, words, table.numeric, out)
+        times, numeric = np.ascontiguousarray(table.time_ms, dtype=np.int64), np.ascontiguousarray(table.numeric)
+        native.loops.draws(np.ascontiguousarray(rows), key, times, words, numeric, out)
         return out
     table = table if rows is None else table.take(rows)
     words = np.full(len(table), key, dtype=np.uint64)

@@ -174,22 +174,22 @@ class Encoder:
         """
         if native.loops is None or self._shift_scale is None or not numeric.size:
             return None
-        (shift, scale, slope), n = self._shift_scale, len(numeric)
+        (shift, scale, slope, limit), n = self._shift_scale, len(numeric)
         features = np.empty(numeric.shape, dtype=np.float32)
-        if not native.loops.standardised(np.ascontiguousarray(numeric), shift, scale, self.limit, features):
+        if not native.loops.standardised(np.ascontiguousarray(numeric), shift, scale, limit, features):
             return None
         ladj, tails = np.broadcast_to(slope, numeric.shape), np.broadcast_to(0.0, numeric.shape)
         return features, ladj, tails, np.zeros(numeric.shape, dtype=bool), np.ones(n, dtype=bool)
 
     @cached_property
-    def _shift_scale(self) -> tuple[Floats, Floats, Floats] | None:
-        """``(d,)`` shifts, scales and log-slopes, where no map does more."""
+    def _shift_scale(self) -> tuple[Floats, Floats, Floats, Floats] | None:
+        """``(d,)`` shifts, scales, log-slopes and limits, where no map does more."""
         if not all(isinstance(column_map, Standard) for _, column_map in self.maps):
             return None
         shift, scale = np.zeros((2, len(self.spec.numeric)))
         for columns, column_map in self.maps:
             shift[columns], scale[columns] = column_map.shift, column_map.scale
-        return shift, scale, -np.log(scale) + self._log_present
+        return shift, scale, -np.log(scale) + self._log_present, np.ascontiguousarray(self.limit)
 
     def _mapped(self, numeric: Floats, missing: Bools) -> tuple[Floats, Floats, Bools]:
         """Values that are not limited and log-slopes ``(n, d)``, 0 where there are none; which rows are scorable."""

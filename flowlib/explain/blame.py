@@ -58,9 +58,12 @@ def blame(density: Density, table: Table) -> Floats:
     return result
 
 
-def excess(scores: Scores, density: Density) -> Floats:
-    """Mean part of the calibration rows less each row's, ``(n, d + k)`` nats; 0 where a row cannot be scored."""
-    return np.asarray(np.where(scores.scorable[:, None], density.calibration.parts_mean - scores.parts, 0.0))
+def excess(scores: Scores, density: Density, rows: Bools | Ints | slice = slice(None)) -> Floats:
+    """Mean part of the calibration rows less each row's, ``(m, d + k)`` nats, of some rows or of all; 0 where a row
+    cannot be scored.
+    """
+    scorable, parts = scores.scorable[rows], scores.parts[rows]
+    return np.asarray(np.where(scorable[:, None], density.calibration.parts_mean - parts, 0.0))
 
 
 def _blame(density: Density, table: Table) -> Floats:

@@ -5,13 +5,13 @@ from flowlib.table import Bools, Floats, Ints, Singles
 from flowlib.ties import Words
 
 def places(
-    edges: Values, low: Values, scale: Values, until: Places, values: Values, upto: bool, out: Places, double: bool, /
+    edges: Values, low: Values, scale: Values, until: Values, values: Values, upto: bool, out: Places, double: bool, /
 ) -> None: ...
 def rarities(
     edges: Values,
     low: Values,
     scale: Values,
-    until: Places,
+    until: Values,
     values: Floats,
     by_place: Floats,
     out: Floats,
@@ -22,7 +22,7 @@ def among(
     edges: Values,
     low: Values,
     scale: Values,
-    until: Places,
+    until: Values,
     values: Floats,
     by_place: Floats,
     out: Floats,
@@ -32,10 +32,10 @@ def among(
     /,
 ) -> tuple[int, int]: ...
 def event_scores(
-    edges: Values,
-    low: Values,
-    scale: Values,
-    until: Places,
+    edges: Singles,
+    low: Singles,
+    scale: Singles,
+    until: Values,
     codes: Ints,
     bins: Ints,
     z: Singles,
@@ -65,3 +65,5 @@ def add_parts(
 def within_slices(rarity: Floats, codes: Ints, edges: Floats, hazard: Floats, step: float, out: Floats, /) -> None: ...
 def counts(x: Floats, centre: Floats, scale: Floats, most: float, unit: float, out: Ints, /) -> None: ...
 def draws(rows: Ints, key: int, time_ms: Ints, words: Words, numeric: Floats, out: Floats, /) -> None: ...
+def earlier(codes: Ints, counts: Ints, out: Ints, /) -> None: ...
+def within(x: Floats, smallest: float, largest: float, /) -> bool: ...

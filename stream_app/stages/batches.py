@@ -166,7 +166,7 @@ class ScoredBatch:
         pairs: model id to the pairs of columns ``(p, 2)`` whose dependence it watches.
         value: ``(n, d)`` int64, values centred and scaled by the model, whole numbers; 0 where missing. See
             :func:`flowlib.reference.values.value_counts`.
-        contributions: ``(n, d + k)`` of flagged rows, nats that an ordinary value in each column would gain; else 0.
+        contributions: of each flagged row ``(d + k,)`` nats that an ordinary value in each column would gain.
         scorable: ``(n,)`` bool; where it is False the other columns are neutral (p-value 1, the rest 0).
         flagged: ``(n,)`` bool, scorable rows with a p-value at or below the level that the event rule follows.
         adaptive: ``(n,)`` bool, scorable rows with a p-value at or below their slice's adaptive level.
@@ -183,7 +183,7 @@ class ScoredBatch:
     base: Ints
     group: Ints
     value: Ints
-    contributions: Floats
+    contributions: dict[int, Floats]
     scorable: Bools
     flagged: Bools
     adaptive: Bools
@@ -205,7 +205,7 @@ class ScoredBatch:
             base=np.zeros((n, d + 1), dtype=np.int64),
             group=np.zeros((n, k), dtype=np.int64),
             value=np.zeros((n, d), dtype=np.int64),
-            contributions=np.zeros((n, d + k)),
+            contributions={},
             scorable=np.zeros(n, bool),
             flagged=np.zeros(n, bool),
             adaptive=np.zeros(n, bool),

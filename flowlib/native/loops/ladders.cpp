@@ -1,4 +1,8 @@
+#include <cstring>
+#include <vector>
+
 #include "loops.h"
+#include "wide.h"
 
 namespace loops {
 
@@ -6,12 +10,14 @@ namespace {
 
 // Cells are monotone in the values, so every edge of a lower cell is smaller, and of a higher one larger.
 template <class T>
-inline std::int32_t place(const T* edges, const std::int32_t* until, T low, T scale, T last_cell, T value, bool upto) {
-    T cell = (value - low) * scale;
+inline std::int32_t place(const Ladders<T>& ladders, Size j, T value, bool upto) {
+    const T last_cell = static_cast<T>(ladders.cells);
+    T cell = (value - ladders.low[j]) * ladders.scale[j];
     cell = cell > T(0) ? cell : T(0);
-    cell = cell < last_cell ? cell : last_cell;
-    const std::int32_t* there = until + static_cast<std::int32_t>(cell);
-    std::int32_t first = there[0], last = there[1];
+    const Size at = j * (ladders.cells + 2) + static_cast<std::int32_t>(cell < last_cell ? cell : last_cell);
+    std::int32_t first = ladders.until ? ladders.until[at] : ladders.wide[at];
+    std::int32_t last = ladders.until ? ladders.until[at + 1] : ladders.wide[at + 1];
+    const T* edges = ladders.edges + j * ladders.b;
     while (first < last) {
         const std::int32_t middle = (first + last) >> 1;
         if (upto ? edges[middle] <= value : edges[middle] < value)
@@ -20,12 +26,6 @@ inline std::int32_t place(const T* edges, const std::int32_t* until, T low, T sc
             last = middle;
     }
     return first;
-}
-
-template <class T>
-inline std::int32_t place(const Ladders<T>& ladders, Size j, T value, bool upto) {
-    return place(ladders.edges + j * ladders.b, ladders.until + j * (ladders.cells + 2), ladders.low[j],
-                 ladders.scale[j], static_cast<T>(ladders.cells), value, upto);
 }
 
 }  // namespace
@@ -67,20 +67,71 @@ Among looked_up(const Ladders<double>& ladders, const double* values, Size n, co
     return found;
 }
 
-void event_scores(const Channels& channels, const float* z, const double* surprise, const bool* present,
-                  const bool* scorable, Size n, std::int64_t* base, std::int64_t* pit) {
-    const Ladders<float>& ladders = channels.ladders;
-    const Size d = ladders.c - 1, width = ladders.b + 1;
-    for (Size i = 0; i < n; ++i) {
-        for (Size j = 0; j < d; ++j) {
-            const Size at = j * width + place(ladders, j, *z++, false);
-            const std::int64_t score = channels.codes[at];
-            *base++ = !present || *present++ ? score : 0;
-            *pit++ = channels.bins[at];
+namespace {
+
+constexpr Size kRows = 64;  // rows whose cells are found together: they stay in the cache
+
+// How many edges lie below a value, by its cell; edges end with an infinite one.
+inline Size step(const float* edges, const std::uint16_t* until, std::int32_t cell, float value) {
+    Size at = until[cell];
+    at += edges[at] < value;
+    if (edges[at] < value) {  // more than one edge of the cell, which is rare
+        Size last = until[cell + 1];
+        while (at < last) {
+            const Size middle = (at + last) >> 1;
+            if (edges[middle] < value)
+                at = middle + 1;
+            else
+                last = middle;
         }
-        const Size at = d * width + place(ladders, d, static_cast<float>(surprise[i]), false);
-        *base++ = !scorable || scorable[i] ? channels.codes[at] : 0;
     }
+    return at;
+}
+
+// Cells (n, c) of rows.
+WIDE void cells_of(const Steps& steps, const float* values, Size n, std::int32_t* cells) {
+    const float last = static_cast<float>(steps.cells);
+    for (Size i = 0; i < n; ++i, values += steps.c, cells += steps.c)
+        for (Size j = 0; j < steps.c; ++j) {
+            float cell = (values[j] - steps.low[j]) * steps.scale[j];
+            cell = cell > 0.0f ? cell : 0.0f;
+            cells[j] = static_cast<std::int32_t>(cell < last ? cell : last);
+        }
+}
+
+}  // namespace
+
+void event_scores(const Steps& steps, const float* z, const double* surprise, const bool* present,
+                  const bool* scorable, Size n, std::int64_t* base, std::int64_t* pit) {
+    const Size c = steps.c, d = c - 1, width = steps.b + 1;
+    std::vector<float> of_rows(kRows * c);
+    std::vector<std::int32_t> of_cells(kRows * c);
+    for (Size start = 0; start < n; start += kRows) {
+        const Size m = n - start < kRows ? n - start : kRows;
+        float* values = of_rows.data();
+        for (Size i = 0; i < m; ++i) {
+            std::memcpy(values + i * c, z + (start + i) * d, d * sizeof(float));
+            values[i * c + d] = static_cast<float>(surprise[start + i]);
+        }
+        cells_of(steps, values, m, of_cells.data());
+        for (Size j = 0; j < c; ++j) {
+            const float* edges = steps.edges + j * width;
+            const std::uint16_t* until = steps.until + j * (steps.cells + 2);
+            const std::int64_t *codes = steps.codes + j * width, *bins = steps.bins + j * width;
+            for (Size i = 0; i < m; ++i) {
+                const Size at = step(edges, until, of_cells[i * c + j], values[i * c + j]), row = start + i;
+                if (j < d) pit[row * d + j] = bins[at];
+                base[row * c + j] = codes[at];
+            }
+        }
+    }
+    if (present)
+        for (Size i = 0; i < n; ++i)
+            for (Size j = 0; j < d; ++j)
+                if (!present[i * d + j]) base[i * c + j] = 0;
+    if (scorable)
+        for (Size i = 0; i < n; ++i)
+            if (!scorable[i]) base[i * c + d] = 0;
 }
 
 }  // namespace loops

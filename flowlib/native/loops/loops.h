@@ -14,7 +14,8 @@ template <class T>
 struct Ladders {
     const T* edges;             // (c, b)
     const T *low, *scale;       // (c,)
-    const std::int32_t* until;  // (c, cells + 2)
+    const std::uint16_t* until;  // (c, cells + 2); null where that is not enough
+    const std::int32_t* wide;   // the same then
     Size c, b, cells;
 };
 
@@ -34,12 +35,18 @@ struct Among {
 Among looked_up(const Ladders<double>& ladders, const double* values, Size n, const double* by_place, double* out,
                 std::int64_t* below, std::int64_t* beyond, std::int64_t* tied);
 
-// Scores of events, see flowlib.channels.Channels.of; present and scorable may be null.
-struct Channels {
-    Ladders<float> ladders;           // c = d + 1 columns
-    const std::int64_t *codes, *bins;  // (c, b + 1), (d, b + 1)
+// Scores of events, see flowlib.channels.Channels.of, by the steps of c = d + 1 columns.
+struct Steps {
+    const float* edges;          // (c, b + 1), padded with infinity
+    const float *low, *scale;    // (c,)
+    const std::uint16_t* until;  // (c, cells + 2) as in Ladders
+    const std::int64_t* codes;   // (c, b + 1)
+    const std::int64_t* bins;    // (d, b + 1)
+    Size c, b, cells;
 };
-void event_scores(const Channels& channels, const float* z, const double* surprise, const bool* present,
+
+// Scores (n, c) and bins (n, d) of base coordinates (n, d) and surprises (n,); present and scorable may be null.
+void event_scores(const Steps& steps, const float* z, const double* surprise, const bool* present,
                   const bool* scorable, Size n, std::int64_t* base, std::int64_t* pit);
 
 // (x - shift) / scale within the limits, as float32, and which values are NaN. Returns 0 where every value is finite and
@@ -69,6 +76,12 @@ void within_slices(const double* rarity, const std::int64_t* codes, const double
 // Values in whole parts of a scale, see flowlib.reference.values.value_counts.
 void counts(const double* x, Size n, Size d, const double* centre, const double* scale, double most, double unit,
             std::int64_t* out);
+
+// How many numbers before each are the same; `counts` says how many there are, and is 0 before.
+void earlier(const std::int64_t* codes, Size n, std::int64_t* counts, std::int64_t* out);
+
+// Whether every number is 0, NaN, or has a size from `smallest` to `largest`.
+bool within(const double* x, Size n, double smallest, double largest);
 
 // Draws among equal scores, see flowlib.ties.draws, of m rows of a table; words (m,) say which slice each is of.
 void draws(const std::int64_t* rows, Size m, std::uint64_t key, const std::int64_t* time_ms,

@@ -24,6 +24,8 @@ constexpr const char* codes_of<double>() { return "d"; }
 template <>
 constexpr const char* codes_of<bool>() { return "?"; }
 template <>
+constexpr const char* codes_of<std::uint16_t>() { return "H"; }
+template <>
 constexpr const char* codes_of<std::int32_t>() { return "il"; }
 template <>
 constexpr const char* codes_of<std::int64_t>() { return "lq"; }
@@ -82,13 +84,28 @@ private:
 template <class T>
 struct Table {
     View<T> edges, low, scale;
-    View<std::int32_t> until;
-    Table(PyObject* const* args)
-        : edges(args[0], "edges"), low(args[1], "low"), scale(args[2], "scale"), until(args[3], "until") {}
+    View<std::uint16_t> until;
+    View<std::int32_t> wide;
+    Table(PyObject* const* args, bool is_wide)
+        : edges(args[0], "edges"),
+          low(args[1], "low"),
+          scale(args[2], "scale"),
+          until(is_wide ? Py_None : args[3], "until"),
+          wide(is_wide ? args[3] : Py_None, "until") {}
+    explicit Table(PyObject* const* args) : Table(args, is_wide(args[3])) {}
     loops::Ladders<T> ladders() {
-        const Size c = edges.axis(0), b = edges.axis(1);
-        if (c < 1 || until.size() % c || until.size() < 2 * c) until.fail("has another length");
-        return {edges.data(), low.of(c), scale.of(c), until.data(), c, b, until.size() / c - 2};
+        const Size c = edges.axis(0), b = edges.axis(1), size = until.size() + wide.size();
+        if (c < 1 || size % c || size < 2 * c) edges.fail("does not fit its cells");
+        return {edges.data(), low.of(c), scale.of(c), until.data(), wide.data(), c, b, size / c - 2};
+    }
+
+private:
+    static bool is_wide(PyObject* object) {
+        Py_buffer view;
+        if (PyObject_GetBuffer(object, &view, PyBUF_SIMPLE) < 0) throw std::runtime_error("");
+        const bool wide = view.itemsize == sizeof(std::int32_t);
+        PyBuffer_Release(&view);
+        return wide;
     }
 };
 
@@ -181,12 +198,14 @@ PyObject* among(PyObject*, PyObject* const* args, Py_ssize_t count) {
 
 PyObject* event_scores(PyObject*, PyObject* const* args, Py_ssize_t count) {
     return guarded(count, 12, [&]() -> PyObject* {
-        Table<float> table(args);
-        const loops::Ladders<float> ladders = table.ladders();
-        const Size d = ladders.c - 1, width = ladders.b + 1;
+        View<float> edges(args[0], "edges"), low(args[1], "low"), scale(args[2], "scale"), z(args[6], "z");
+        View<std::uint16_t> until(args[3], "until");
         View<std::int64_t> codes(args[4], "codes"), bins(args[5], "bins");
-        const loops::Channels channels{ladders, codes.of(ladders.c * width), bins.of(d * width)};
-        View<float> z(args[6], "z");
+        const Size c = edges.axis(0), d = c - 1, width = edges.axis(1), cells = until.axis(1) - 2;
+        if (c < 1 || width < 1 || cells < 0) edges.fail("has no edges");
+        const loops::Steps steps{edges.data(),          low.of(c),          scale.of(c), until.of(c * (cells + 2)),
+                                 codes.of(c * width), bins.of(d * width), c,           width - 1,
+                                 cells};
         View<double> surprise(args[7], "surprise");
         View<bool> present(args[8], "present"), scorable(args[9], "scorable");
         View<std::int64_t> base(args[10], "base", true), pit(args[11], "pit", true);
@@ -194,8 +213,8 @@ PyObject* event_scores(PyObject*, PyObject* const* args, Py_ssize_t count) {
         const float* from = z.of(n * d);
         const bool *there = args[8] == Py_None ? nullptr : present.of(n * d),
                    *ok = args[9] == Py_None ? nullptr : scorable.of(n);
-        std::int64_t *to = base.of(n * ladders.c), *into = pit.of(n * d);
-        unlocked([&] { loops::event_scores(channels, from, surprise.data(), there, ok, n, to, into); });
+        std::int64_t *to = base.of(n * c), *into = pit.of(n * d);
+        unlocked([&] { loops::event_scores(steps, from, surprise.data(), there, ok, n, to, into); });
         return none();
     });
 }
@@ -261,6 +280,28 @@ PyObject* counts(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
+PyObject* earlier(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return guarded(count, 3, [&]() -> PyObject* {
+        View<std::int64_t> codes(args[0], "codes"), counts(args[1], "counts", true), out(args[2], "out", true);
+        const Size n = codes.size();
+        std::int64_t* to = out.of(n);
+        for (Size i = 0; i < n; ++i)
+            if (codes.data()[i] < 0 || codes.data()[i] >= counts.size()) codes.fail("must be below the number of counts");
+        loops::earlier(codes.data(), n, counts.data(), to);
+        return none();
+    });
+}
+
+PyObject* within(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return guarded(count, 3, [&]() -> PyObject* {
+        View<double> x(args[0], "x");
+        const double smallest = number(args[1]), largest = number(args[2]);
+        bool all = false;
+        unlocked([&] { all = loops::within(x.data(), x.size(), smallest, largest); });
+        return PyBool_FromLong(all);
+    });
+}
+
 PyObject* draws(PyObject*, PyObject* const* args, Py_ssize_t count) {
     return guarded(count, 6, [&]() -> PyObject* {
         View<std::int64_t> rows(args[0], "rows"), time_ms(args[2], "time_ms");
@@ -291,6 +332,8 @@ PyMethodDef functions[] = {
     METHOD(add_parts, "Parts of the log-likelihood, their sums, base coordinates and their squares."),
     METHOD(within_slices, "Rarities within slices of rarities among all rows."),
     METHOD(counts, "Values in whole parts of a scale."),
+    METHOD(earlier, "How many codes before each are the same."),
+    METHOD(within, "Whether every number is 0, NaN, or has a size between two."),
     METHOD(draws, "Draws among equal scores."),
     {nullptr, nullptr, 0, nullptr}};
 

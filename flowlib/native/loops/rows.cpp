@@ -3,41 +3,40 @@
 #include <vector>
 
 #include "loops.h"
-
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-// The same operations on wider registers where the processor has them; results are the same bits.
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
+#include "wide.h"
 
 namespace loops {
 
 namespace {
 
 // The sum of m numbers in the order in which NumPy adds up a row that lies in one piece (pairwise_sum of its loops).
-double pairwise(const double* x, Size m) {
+double pairwise(const double* x, Size m);
+
+// That of m up to 128.
+WITHIN double short_sum(const double* x, Size m) {
     if (m < 8) {
         double sum = 0.0;
         for (Size i = 0; i < m; ++i) sum += x[i];
         return sum;
     }
-    if (m <= 128) {
-        double r[8];
-        for (int k = 0; k < 8; ++k) r[k] = x[k];
-        Size i = 8;
-        for (; i < m - m % 8; i += 8)
-            for (int k = 0; k < 8; ++k) r[k] += x[i + k];
-        double sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-        for (; i < m; ++i) sum += x[i];
-        return sum;
-    }
+    double r[8];
+    for (int k = 0; k < 8; ++k) r[k] = x[k];
+    Size i = 8;
+    for (; i < m - m % 8; i += 8)
+        for (int k = 0; k < 8; ++k) r[k] += x[i + k];
+    double sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+    for (; i < m; ++i) sum += x[i];
+    return sum;
+}
+
+double pairwise(const double* x, Size m) {
+    if (m <= 128) return short_sum(x, m);
     Size half = m / 2;
     half -= half % 8;
     return pairwise(x, half) + pairwise(x + half, m - half);
 }
 
-double row_sum(const double* x, Size m) { return 0.0 + pairwise(x, m); }
+WITHIN double row_sum(const double* x, Size m) { return 0.0 + (m <= 128 ? short_sum(x, m) : pairwise(x, m)); }
 
 std::uint64_t mixed(std::uint64_t word) {
     word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9ULL;
@@ -67,8 +66,8 @@ WIDE int standardised(const double* x, Size n, Size d, const double* shift, cons
     return other;
 }
 
-// Parts of one row; returns whether they are finite.
-WIDE void parts_of(const float* z, const float* ladj, const double* beside, double constant, Size d, double* parts,
+// Parts of one row, and the squares of its base coordinates.
+WITHIN void parts_of(const float* z, const float* ladj, const double* beside, double constant, Size d, double* parts,
                    double* squares) {
     for (Size j = 0; j < d; ++j) {
         const double wide = z[j], square = wide * wide;
@@ -77,7 +76,7 @@ WIDE void parts_of(const float* z, const float* ladj, const double* beside, doub
     }
 }
 
-void add_parts(const Parts& rows, Size n, Size d, Size k) {
+WIDE void add_parts(const Parts& rows, Size n, Size d, Size k) {
     const Size width = d + k;
     std::vector<double> of_row(d);
     double* squares = of_row.data();
@@ -141,6 +140,19 @@ WIDE void counts(const double* x, Size n, Size d, const double* centre, const do
             std::memcpy(&bits, &value, sizeof bits);
             out[j] = bits - zero;
         }
+}
+
+void earlier(const std::int64_t* codes, Size n, std::int64_t* counts, std::int64_t* out) {
+    for (Size i = 0; i < n; ++i) out[i] = counts[codes[i]]++;
+}
+
+WIDE bool within(const double* x, Size n, double smallest, double largest) {
+    int other = 0;
+    for (Size i = 0; i < n; ++i) {
+        const double far = std::fabs(x[i]);
+        other |= (far > largest) | ((far < smallest) & (far > 0.0));
+    }
+    return !other;
 }
 
 void draws(const std::int64_t* rows, Size m, std::uint64_t key, const std::int64_t* time_ms,

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from flowlib import native
 from flowlib.table import Bools, Coded, Floats, Ints
 
 STEP = 0.25
@@ -190,10 +191,15 @@ def _near(levels: Levels, p_value: Floats, slices: Ints, places: Ints, alpha: fl
 
 def _before(codes: Ints) -> Ints:
     """``(n,)`` how many rows of the same code come before each."""
+    before = np.empty(len(codes), dtype=np.int64)
+    if native.loops is not None:
+        native.loops.earlier(
+            np.ascontiguousarray(codes), np.zeros(int(codes.max(initial=-1)) + 1, dtype=np.int64), before
+        )
+        return before
     # Few bits are sorted in one pass.
     order = np.argsort(codes.astype(np.uint16) if codes.max() < 1 << 16 else codes, kind="stable")
     ordered = codes[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    before = np.empty(len(codes), dtype=np.int64)
     before[order] = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
     return before

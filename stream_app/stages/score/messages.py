@@ -34,44 +34,57 @@ def activation(config: Config, raw: RawBatch, pane_start_ms: int, model_id: str)
 
 def anomalies(config: Config, scored: ScoredBatch, index: list[int]) -> list[EventAnomaly]:
     """The anomaly records of some events (indices into ``scored``)."""
-    events, hiding = scored.events, Hiding(config.event)
-    names = [*config.event.numeric, *config.event.categorical]
-    source, rows = (config.stream, events.topic, events.partition), np.array(index, dtype=np.int64)
-    slices, models = (column.take(rows).objects().tolist() for column in (events.slices[0], scored.model))
-    places = [(int(events.offsets[i]), int(events.event_time_ms[i])) for i in index]  # a topic made anew has new events
-    ids = record_ids([("event-anomaly", *source, *at, model_id) for at, model_id in zip(places, models, strict=True)])
+    if not index:
+        return []
+    events, rows = scored.events, np.array(index, dtype=np.int64)
+    source = (config.stream, events.topic, events.partition)
+    slices, models = (
+        [column.names[code] for code in column.codes[rows]] for column in (events.slices[0], scored.model)
+    )
+    columns = (events.offsets, events.event_time_ms, scored.log_prob, scored.p_value, scored.pooled, scored.level)
+    offsets, times, log_probs, p_values, pooled, levels = (column[rows].tolist() for column in columns)
+    # The times, too: a topic made anew has new events.
+    named = zip(offsets, times, models, strict=True)
+    ids = record_ids([("event-anomaly", *source, *event) for event in named])
     return [
         EventAnomaly(
-            id=anomaly_id,
+            id=ids[i],
             stream=config.stream,
             topic=events.topic,
             partition=events.partition,
-            offset=int(events.offsets[i]),
-            event_time_ms=int(events.event_time_ms[i]),
-            slice=name,
-            model_id=model_id,
-            log_prob=float(scored.log_prob[i]),
-            p_value=float(scored.p_value[i]),
-            pooled=bool(scored.pooled[i]),
-            threshold=float(scored.level[i]),
-            blame=_blame(scored, names, hiding, i),
+            offset=offsets[i],
+            event_time_ms=times[i],
+            slice=slices[i],
+            model_id=models[i],
+            log_prob=log_probs[i],
+            p_value=p_values[i],
+            pooled=pooled[i],
+            threshold=levels[i],
+            blame=blamed,
         )
-        for anomaly_id, name, model_id, i in zip(ids, slices, models, index, strict=True)
+        for i, blamed in enumerate(_blames(config, scored, index))
     ]
 
 
-def _blame(scored: ScoredBatch, names: list[str], hiding: Hiding, i: int) -> list[Blame]:
-    share = np.maximum(scored.contributions[i], 0.0)
-    total = float(share.sum()) or 1.0
-    events = scored.events
-    values = [*(f"{float(value):.15g}" for value in events.numeric[i]), *events.categorical[i]]
-    order = np.argsort(-share, kind="stable")[:COLUMNS_BLAMED_MAX]
+def _blames(config: Config, scored: ScoredBatch, index: list[int]) -> list[list[Blame]]:
+    """Of some events the columns that have the largest contributions, and how large a share of all of them."""
+    shares = np.maximum(np.stack([scored.contributions[i] for i in index]), 0.0)
+    most = np.argsort(-shares, axis=1, kind="stable")[:, :COLUMNS_BLAMED_MAX]
+    parts = np.take_along_axis(shares, most, axis=1).tolist()
+    totals, hiding = [float(share.sum()) or 1.0 for share in shares], Hiding(config.event)
+    names, d, events = [*config.event.numeric, *config.event.categorical], len(config.event.numeric), scored.events
+
+    def words(i: int, j: int) -> str:
+        value = f"{float(events.numeric[i, j]):.15g}" if j < d else events.categorical[i, j - d]
+        return hiding.words(names[j], f"value {_cut(value)}")
+
     return [
-        Blame(
-            feature=names[j], weight=float(share[j]) / total, detail=hiding.words(names[j], f"value {_cut(values[j])}")
-        )
-        for j in order
-        if share[j] > 0
+        [
+            Blame(feature=names[j], weight=part / total, detail=words(i, j))
+            for j, part in zip(columns, of_event, strict=True)
+            if part > 0
+        ]
+        for i, columns, of_event, total in zip(index, most.tolist(), parts, totals, strict=True)
     ]
 
 

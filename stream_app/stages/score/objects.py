@@ -21,8 +21,9 @@ def objects_of(event: EventConfig, schemas: Schemas) -> Objects:
     """The bodies of a stream as objects. Those of ``float32`` have no names: none of them is one."""
     if event.format == "avro":
         return AvroObjects(schemas, [event.time_field, *fields_in_order(event)], others=True).read
-    return {"json": object_of, "msgpack": msgpack_object, "float32": _nameless}[event.format]
+    return {"json": object_of, "msgpack": msgpack_object, "float32": nameless}[event.format]
 
 
-def _nameless(raw: bytes) -> dict[str, Any]:
+def nameless(raw: bytes) -> dict[str, Any]:
+    """What :func:`objects_of` gives for bodies without names; always raises Undecodable."""
     raise Undecodable("nameless", "", f"{len(raw)} bytes of numbers, which have no names")

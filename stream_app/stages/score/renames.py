@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from stream_app.stages.score import coercion
 from stream_app.stages.score.hiding import Hiding
 from stream_app.stages.score.intake import Bad, Sample
 from stream_app.stages.score.json_bodies import object_of, readers
-from stream_app.stages.score.objects import Objects
+from stream_app.stages.score.objects import Objects, nameless
 from stream_app.stages.score.rejects import Undecodable
 
 FIRST_ROWS = 1_000
@@ -139,7 +140,8 @@ class Looker:
         """
         looked: list[int] = []
         found: list[tuple[int, list[tuple[str, int]]]] = []
-        for row, lacks in _candidates(events.rows + state.rows, _lacking(events)):
+        candidates = [] if self._objects is nameless else _candidates(events.rows + state.rows, _lacking(events))
+        for row, lacks in candidates:
             row -= state.rows
             if state.wants(state.rows + row, lacks) and (body := self._object(raw.values[row])) is not None:
                 looked.append(row)
@@ -218,11 +220,20 @@ class Looker:
 
 def _candidates(rows: Ints, lacking: Bools) -> list[tuple[int, bool]]:
     """Rows by their numbers ``(n,)`` of which no others can be looked at, and whether their events lack something."""
-    first = []
-    for numbers, most in ((rows[lacking], _LACKING_MAX), (rows[~lacking], _WHOLE)):
-        block = numbers // _BLOCK
-        first.append(numbers[np.arange(len(block)) - np.searchsorted(block, block) < most].tolist())
-    return sorted([*((row, True) for row in first[0]), *((row, False) for row in first[1])])
+    some = np.flatnonzero(lacking)
+    if not len(some):
+        return [(row, False) for row in _first_of_blocks(rows, _WHOLE)]
+    lacks = [(row, True) for row in _first_of_blocks(rows[some], _LACKING_MAX)]
+    return sorted([*lacks, *((row, False) for row in _first_of_blocks(rows[~lacking], _WHOLE))])
+
+
+def _first_of_blocks(rows: Ints, most: int) -> list[int]:
+    """So many of each block's rows (ascending), the first ones."""
+    if not len(rows):
+        return []
+    blocks = np.arange(rows[0] // _BLOCK, rows[-1] // _BLOCK + 2)
+    bounds = np.searchsorted(rows, blocks * _BLOCK).tolist()
+    return [row for a, b in pairwise(bounds) for row in rows[a : min(a + most, b)].tolist()]
 
 
 def _lacking(events: EventBatch) -> Bools:

@@ -62,7 +62,8 @@ def score_events(
             flagged = scores.scorable & (scores.p_value <= alpha)
         scored.flagged[index] = flagged
         if flagged.any():
-            scored.contributions[index[flagged]] = excess(scores, density)[flagged]
+            strange = np.flatnonzero(flagged)
+            scored.contributions.update(zip(index[strange].tolist(), excess(scores, density, strange), strict=True))
     return scored
 
 
@@ -116,4 +117,5 @@ def blame_flagged(
             chosen.setdefault(code, []).append(i)
     table = scored.events.table()
     for code, index in chosen.items():
-        scored.contributions[index] = blame(models[scored.model.names[code]], table.take(np.array(index)))
+        nats = blame(models[scored.model.names[code]], table.take(np.array(index)))
+        scored.contributions.update(zip(index, nats, strict=True))

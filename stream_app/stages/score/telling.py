@@ -134,7 +134,11 @@ class Teller:
         has slept. Many wrong ones at once are told whatever their share.
         """
         timing, at = rows.timing, rows.events.rows
-        held, places = timing.held & (timing.clock_ms != NOTHING), np.arange(len(at))
+        held = timing.held & (timing.clock_ms != NOTHING)
+        if not (held.any() or (timing.strays > 0).any()):  # as in most batches
+            state.waiting = 0 if len(at) else state.waiting
+            return Bad("held", "", NO_ROWS, _nothing, None, NO_ROWS)
+        places = np.arange(len(at))
         waiting = places - np.maximum.accumulate(np.where(held, -1 - state.waiting, places))
         index = np.flatnonzero((timing.strays > 0) | (held & (waiting > WAITING_MAX)))
         of_rows, first = np.unique(at[index], return_index=True)
@@ -165,6 +169,8 @@ class Teller:
 
     def _of(self, detector: str, events: EventBatch, mask: Bools, detail: Callable[[int], str]) -> Bad:
         """The rows of some events: of several at a row, which were held before, the first."""
+        if not mask.any():
+            return Bad(detector, "", NO_ROWS, _nothing)
         index = np.flatnonzero(mask)
         at, first = np.unique(events.rows[index], return_index=True)
         name = self._config.event.id_field if detector == "duplicate" else ""
@@ -198,6 +204,13 @@ class Teller:
             return Sample(one.field, one.detail + instead)
 
         return sample
+
+
+NO_ROWS: Ints = np.zeros(0, dtype=np.int64)
+
+
+def _nothing(i: int) -> Sample:
+    raise IndexError(i)
 
 
 def _far(leap_ms: int) -> str:

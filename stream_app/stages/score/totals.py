@@ -54,18 +54,19 @@ class Totals:
         Returns:
             The totals as they stood before each row that closed panes, and where they had to be said without.
         """
-        places, received = np.arange(n + 1), counters["received"]
-        unsaid = received - counters["windowed"] + places - np.searchsorted(rows[scorable], places)
+        received, before = counters["received"], np.zeros(n + 1, dtype=np.int64)
+        np.cumsum(np.bincount(rows[scorable], minlength=n), out=before[1:])
+        unsaid = received - counters["windowed"] + np.arange(n + 1) - before
         marks = list(self._marks(unsaid, [(int(rows[closing.row]), closing) for closing in closings]))
         ends = np.array([*(end for end, _ in marks), n], dtype=np.int64)
-        before = {
+        had = {
             "received": ends,
             "windowed": np.searchsorted(rows[scorable], ends),
             "late": np.searchsorted(rows[timing.late], ends),
             "rejected": np.searchsorted(refused, ends),
             "duplicate": np.searchsorted(rows[timing.duplicate], ends),
         }
-        totals = [{name: counters[name] + int(m[i]) for name, m in before.items()} for i in range(len(ends))]
+        totals = [{name: counters[name] + int(m[i]) for name, m in had.items()} for i in range(len(ends))]
         for total in totals:
             total["held"] = 2 * total["received"] - sum(total.values())
         counters.update(totals[-1])

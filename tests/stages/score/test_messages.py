@@ -20,11 +20,11 @@ DEFAULT_MAX_BYTES = 1_048_588
 def _scored(events: EventBatch, columns: int) -> ScoredBatch:
     """The first event, strange in every column."""
     scored = ScoredBatch.unscored(events, Coded.alike(1, "m"))
-    for name, value in (("log_prob", -1.0), ("p_value", 1 / 200), ("contributions", 2.0), ("level", 0.01)):
+    scored.contributions[0] = np.full(columns, 2.0)
+    for name, value in (("log_prob", -1.0), ("p_value", 1 / 200), ("level", 0.01)):
         getattr(scored, name)[:] = value
     for mask in (scored.scorable, scored.flagged):
         mask[:] = True
-    assert scored.contributions.shape == (1, columns)
     return scored
 
 
