@@ -7,8 +7,8 @@ span alone leave rows that the champion flags, save those that a person has call
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -37,21 +37,16 @@ class Prepared:
         split: the parts.
         known: rows that were admitted, whatever became of them afterwards, in order of time.
         fault: why they cannot be cut into spans, or "".
+        bursts: id of each incident with bursts that nobody has judged to its rows: they are in no part.
     """
 
     split: Split
     known: Table
     fault: str = ""
+    bursts: Mapping[str, Table] = field(default_factory=dict)
 
 
-def prepare(
-    config: Config,
-    request: RetrainRequest,
-    rows: Rows,
-    champion: Density | None,
-    folds: Folds,
-    accepted: Sequence[IncidentSpan] = (),
-) -> Prepared:
+def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Density | None, folds: Folds) -> Prepared:
     """Admit rows and split them; what leaves is counted in ``rows.rejected``.
 
     Privately, whether a row is among the others and in which part follows from the request and the row alone: no
@@ -59,28 +54,36 @@ def prepare(
 
     Args:
         config: the stream.
-        request: names the spans that nobody has judged.
+        request: names the spans that nobody has judged, and those that a person has called the new normal.
         rows: what it names.
         champion: the model in service, None before the first.
         folds: draws the validation blocks and who stays within caps.
-        accepted: spans of which a person has said that they are the new normal.
     """
     dropped, private = rows.rejected, config.privacy.enabled
     rows = _without(rows, unusable(rows.table), dropped, "unscorable", _UNUSABLE)
+    bursts = _bursts(config, request, rows.table)
     rows = _without(rows, within(rows.table, request.unjudged, config), dropped, "unjudged", _unjudged(request))
     known, where = rows.table, cuts(config, request, rows.table)
     training, calibrating, judging = where.spans(known)
     if where.fault or private:
-        return Prepared(_cut(known, training, calibrating, judging, where, folds), known, where.fault)
+        return Prepared(_cut(known, training, calibrating, judging, where, folds), known, where.fault, bursts)
     if champion is not None:
-        strange = _flagged(known, training, champion, config) & ~within(known, accepted, config)
+        strange = _flagged(known, training, champion, config) & ~within(known, request.accepted, config)
         dropped.add("quarantined", "", "strange to the model in service: they train nothing", int(strange.sum()))
         training &= ~strange
     held = calibrating | judging
     training, once = _without_copies(known, training, calibrating, judging, dropped)
     training = _capped(rows, training, where, folds, dropped)
     split = _cut(known, training, calibrating & once, judging & once, where, folds)
-    return Prepared(replace(_thinned(split, config), held_out=known.take(held)), known)
+    return Prepared(replace(_thinned(split, config), held_out=known.take(held)), known, bursts=bursts)
+
+
+def _bursts(config: Config, request: RetrainRequest, table: Table) -> dict[str, Table]:
+    spans: dict[str, list[IncidentSpan]] = {}
+    for span in request.unjudged:
+        if span.kind == "burst":
+            spans.setdefault(span.incident_id, []).append(span)
+    return {name: table.take(within(table, parts, config)) for name, parts in spans.items()}
 
 
 def unusable(table: Table) -> Bools:

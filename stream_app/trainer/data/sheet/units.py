@@ -22,7 +22,7 @@ NEAR = 0.1
 APART = 0.98
 """2 AUC − 1 of values after the jump against those before, of a factor below :data:`SURE`."""
 SURE = 5.0
-_AROUND, _ROWS_MIN, _SLICES_MAX = 7, 40, 32
+_AROUND, _AFTER_MIN, _ROWS_MIN, _SLICES_MAX = 7, 3, 40, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +55,42 @@ def unit_changes(m: Material) -> Iterator[Finding]:
 
 
 def _jump(x: Floats, block: Ints) -> _Jump | None:
-    """The jump of the unit, None where there is none."""
+    """The jump of the unit, None where there is none: looked for where spread and middle jump most."""
     there = ~np.isnan(x)
     x, block = x[there], block[there]
     blocks, first = np.unique(block, return_index=True)
-    if len(blocks) < 4 or len(x) < 2 * _ROWS_MIN:
+    if len(blocks) < _AROUND + _AFTER_MIN or len(x) < 2 * _ROWS_MIN:
+        return None
+    moved = _moved(x, block, first)
+    at = int(moved.argmax())
+    if moved[at] <= 0:
         return None
     edges = [*first.tolist(), len(x)]
-    best: tuple[float, int] = (0.0, 0)
-    for i in range(2, len(blocks) - 1):
-        near = x[edges[max(i - _AROUND, 0)] : edges[i]], x[edges[i] : edges[min(i + _AROUND, len(blocks))]]
-        moved = _moved(*near)
-        best = max(best, (moved, i))
-    if not best[1]:
-        return None
-    says = _unit(
-        x[: edges[best[1]]],
-        x[edges[best[1]] :],
-        x[edges[max(best[1] - _AROUND, 0)] : edges[best[1]]],
-        x[edges[best[1]] : edges[min(best[1] + _AROUND, len(blocks))]],
-    )
-    return None if says is None else _Jump(int(blocks[best[1]]), *says)
+    start, edge, end = edges[max(at - _AROUND, 0)], edges[at], edges[min(at + _AROUND, len(blocks))]
+    said = _unit(x[:edge], x[edge:], x[start:edge], x[edge:end])
+    return None if said is None else _Jump(int(blocks[at]), *said)
 
 
-def _moved(before: Floats, after: Floats) -> float:
-    """How far spread and middle jump, in logarithms and spreads; 0 where there are too few values."""
-    if min(len(before), len(after)) < _ROWS_MIN:
-        return 0.0
-    (low, middle, high), (low_, middle_, high_) = (
-        np.quantile(before, (0.25, 0.5, 0.75)),
-        np.quantile(after, (0.25, 0.5, 0.75)),
-    )
-    if high <= low or high_ <= low_:
-        return 0.0
-    return float(abs(np.log((high_ - low_) / (high - low))) + abs(middle_ - middle) / (high - low + high_ - low_))
+def _moved(x: Floats, block: Ints, first: Ints) -> Floats:
+    """``(b,)`` how far spread and middle jump at the beginning of each block, in logarithms and in spreads: means of
+    the quartiles of the seven blocks before and of those from there on. 0 where there are too few values.
+    """
+    rows, count = x[np.lexsort((x, block))], np.diff(first, append=len(x))
+    quartiles = np.stack([rows[first + (share * (count - 1)).astype(int)] for share in (0.25, 0.5, 0.75)])
+    padded = np.pad(quartiles, ((0, 0), (_AROUND, _AROUND - 1)), constant_values=np.nan)
+    windows = np.nanmean(np.lib.stride_tricks.sliding_window_view(padded, _AROUND, axis=1)[:, 1:], axis=2)
+    b = len(first)
+    before, after = windows[:, : b - 1], windows[:, _AROUND : _AROUND + b - 1]
+    spread, spread_ = before[2] - before[0], after[2] - after[0]
+    total = np.concatenate([[0], np.cumsum(count)])
+    at = np.arange(1, b)
+    enough = (at >= _AROUND) & (b - at >= _AFTER_MIN)  # two windy days are no unit
+    enough &= total[at] - total[np.maximum(at - _AROUND, 0)] >= _ROWS_MIN
+    enough &= total[np.minimum(at + _AROUND, b)] - total[at] >= _ROWS_MIN
+    sound = enough & (spread > 0) & (spread_ > 0)
+    safe, safe_ = np.where(sound, spread, 1.0), np.where(sound, spread_, 1.0)
+    moved = np.abs(np.log(safe_ / safe)) + np.abs(after[1] - before[1]) / (safe + safe_)
+    return np.concatenate([[0.0], np.where(sound, moved, 0.0)])
 
 
 def _unit(before: Floats, after: Floats, near_before: Floats, near_after: Floats) -> tuple[float, str] | None:
@@ -103,7 +105,7 @@ def _unit(before: Floats, after: Floats, near_before: Floats, near_after: Floats
     for factor in (*FACTORS, *(1 / f for f in FACTORS)):
         off = max(abs(np.log(ratio / factor)) for ratio in ratios)
         sure = max(factor, 1 / factor) >= SURE
-        slack = 5 * NEAR if sure else NEAR
+        slack = 3.5 * NEAR if sure else NEAR
         if off <= slack and _is_scaled(near_before, near_after, factor, 0.0) and (sure or apart >= APART):
             return ratios[0], f"its values are {factor:.6g} times what they were"
     for scale, offset in (*SHIFTS, *((1 / s, -o / s) for s, o in SHIFTS)):
