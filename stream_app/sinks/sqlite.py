@@ -56,6 +56,7 @@ class SQLiteSink:
         self._path = path
         # The spool keeps a point until it is here, hence NORMAL.
         self._db = open_database(path, _SETTING, _SCHEMA, _VERSION, "NORMAL", upgrade)
+        self._db.execute("PRAGMA temp_store = MEMORY")  # what a statement of many rows may have to take back
         self._windows = WindowTable(self._db)
 
     def write(self, batch: Sequence[Point]) -> None:

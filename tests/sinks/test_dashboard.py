@@ -16,7 +16,7 @@ import pytest
 
 from stream_app.config import load
 from stream_app.kafka.embedded import free_port
-from stream_app.sinks.influx import line_of
+from stream_app.sinks.line_protocol import line_of
 from stream_app.stages.outputs import Point
 from stream_app.stages.points import incident_point
 from tests.conftest import cannot_start

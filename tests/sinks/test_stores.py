@@ -18,7 +18,7 @@ from stream_app.errors import SinkError
 from stream_app.kafka.embedded import free_port
 from stream_app.sinks import Rejected, Sink, make_sink
 from stream_app.sinks.checks import check_sink
-from stream_app.sinks.influx import line_of
+from stream_app.sinks.line_protocol import line_of
 from stream_app.sinks.window_table import series_of
 from stream_app.stages.outputs import Point
 from tests import victoria as server
