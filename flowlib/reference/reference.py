@@ -152,6 +152,11 @@ class Reference:
         """``(s + 1, c)`` of every channel's mean, in sd of one event."""
         return np.concatenate([self.mean_se, self.square_se, self.product_se], axis=1)
 
+    @cached_property
+    def worked_out(self) -> dict[str, Any]:
+        """What others have worked out of it, under names of their own; kept as long as it is."""
+        return {}
+
     def to_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays, for the artifact."""
         arrays = {name: getattr(self, name) for name in _SHAPES}

@@ -1,5 +1,7 @@
 """What is done for each event or each slice of a pane; see ``panes/``. Arrays are in C order."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,13 +32,7 @@ def deviate(
     rows: Ints,
     known: Ints,
     first: Ints,
-    pairs: Ints,
-    varies: Bools,
-    mean: Floats,
-    sd: Floats,
-    product: Floats,
-    square_sd: Floats,
-    product_sd: Floats,
+    normal: tuple[Any, ...],
     unit: Floats,
     events: Floats,
     deviation: Floats,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EVENT_BYTES = 16
-"""Bytes of bases that SCORE writes an event, once the first one is written, so that with heads it is less than 20.
-WATCH and JUDGE write as many bytes as they take in."""
+"""Bytes of bases that SCORE writes an event, once the first one is written, so that with heads it is less than 20."""
+
+SHARE = 8
+"""WATCH and JUDGE write a byte for so many that they take in: to read these again costs less than to write as many."""
 
 EVERY_S = 2.0
 """Bases of a partition are at least so far apart: a head costs less, and to read two seconds again costs little."""

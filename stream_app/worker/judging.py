@@ -93,7 +93,7 @@ class Judging:
                     messages = event.value.partials()
                     for out in self._judged(messages):
                         await self.outbox.put(out, tp)
-                    self.partitions.earn(tp, sum(len(message.value or b"") for message in messages))
+                    self.partitions.took(tp, messages)
                     await self.outbox.put(Outputs(), tp, event)
                 elif is_current(event) and self.partitions.is_spare(tp):
                     await self.outbox.put(self._spare(event.value), None, event)

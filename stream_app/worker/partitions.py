@@ -18,9 +18,10 @@ import msgspec
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, SnapshotError, TakenOver
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.batches import PartialMessage
 from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.snapshot import REMEDY
-from stream_app.worker.budget import Budget
+from stream_app.worker.budget import SHARE, Budget
 from stream_app.worker.heads import NOTHING_DONE, NOTHING_TOLD, Head, Mark, Saved, Until, digest, encode_head
 from stream_app.worker.losses import Loss
 from stream_app.worker.roles import Stage, roles
@@ -198,6 +199,10 @@ class Partitions:
         """Something was taken in, of which so many bytes may be written."""
         if tp in self._kept:
             self._kept[tp].budget.earn(n_bytes)
+
+    def took(self, tp: TopicPartition, messages: Iterable[PartialMessage]) -> None:
+        """Messages between two stages were taken in."""
+        self.earn(tp, sum(len(message.value or b"") for message in messages) // SHARE)
 
     # Saving --------------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,32 @@ def test_round_trip(tree: Any) -> None:
     assert pack(unpack(blob)) == blob
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 1_300), st.integers(14, 20), st.sampled_from(["<i8", "<u2", "<i4", "|u1"]))
+def test_tables_come_back_whatever_their_columns_hold(seed: int, n: int, c: int, kind: str) -> None:
+    rng, dtype = np.random.default_rng(seed), np.dtype(kind)
+    bounds = np.iinfo(dtype)
+    bits = rng.integers(0, 8 * dtype.itemsize, c)
+    table = rng.integers(bounds.min, bounds.max, (n, c), dtype=dtype, endpoint=True) >> bits.astype(dtype)
+    for width in (1, 2, 4):  # just within, and just beyond
+        for edge in (
+            2 ** (8 * width - 1) - 1,
+            2 ** (8 * width - 1),
+            -(2 ** (8 * width - 1)),
+            -(2 ** (8 * width - 1)) - 1,
+        ):
+            if n and bounds.min <= edge <= bounds.max:
+                table[rng.integers(n), rng.integers(c)] = edge
+    tree = [table, 1, {"b": table[:, ::-1]}]
+    assert same(tree, unpack(pack(tree)))
+
+
+def test_large_arrays_come_back() -> None:
+    rows = np.arange(400_000, dtype=np.int64).reshape(40, 5_000, 2)
+    tree = [rows[:, :4_999], rows.ravel(), rows[0, 0], np.zeros((3, 0)), np.array(5)]
+    assert same(tree, unpack(pack(tree)))
+
+
 def test_the_same_state_gives_the_same_bytes() -> None:
     again = {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in STATE.items()}
     assert pack(STATE) == pack(again)
@@ -99,7 +125,7 @@ def test_alteration_is_noticed(at: int, flip: int) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=80))
 def test_anything_else_is_refused(blob: bytes) -> None:
-    for candidate in (blob, b"DFS7" + blob, pack(STATE) + blob + b"x"):
+    for candidate in (blob, b"DFS8" + blob, pack(STATE) + blob + b"x"):
         with pytest.raises(SnapshotError):
             unpack(candidate)
 
@@ -107,18 +133,19 @@ def test_anything_else_is_refused(blob: bytes) -> None:
 def forged(body: bytes) -> bytes:
     """A body with a right checksum: what somebody who can write the file could make."""
     body = bytes(cramjam.zstd.compress(body))
-    return b"DFS7" + hashlib.sha256(body).digest() + body
+    return b"DFS8" + hashlib.sha256(body).digest() + body
 
 
 @pytest.mark.parametrize("body", [b"", b"no frame", bytes(cramjam.zstd.compress(b"x" * 99))[:-1]])
 def test_what_cannot_be_unpacked_is_refused(body: bytes) -> None:
     with pytest.raises(SnapshotError, match="it makes no sense"):
-        unpack(b"DFS7" + hashlib.sha256(body).digest() + body)
+        unpack(b"DFS8" + hashlib.sha256(body).digest() + body)
 
 
-def array_body(dtype: str, shape: list[int], data: bytes, code: int = 1) -> bytes:
-    head = msgspec.msgpack.encode((dtype, shape))
-    return msgspec.msgpack.encode(msgspec.msgpack.Ext(code, len(head).to_bytes(4, "little") + head + data))
+def array_body(dtype: str, shape: list[int], data: bytes, code: int = 1, widths: bytes = b"") -> bytes:
+    head = msgspec.msgpack.encode((dtype, shape, widths))
+    tree = msgspec.msgpack.encode(msgspec.msgpack.Ext(code, head))
+    return len(tree).to_bytes(8, "little") + tree + data
 
 
 def test_the_forgery_helper_makes_what_unpack_takes() -> None:
@@ -149,10 +176,37 @@ def test_other_types_are_refused(value: object) -> None:
         array_body("<i8", [1], b"\0" * 7),
         array_body("nonsense", [1], b"\0" * 8),
         array_body("<i8", [1], b"\0" * 8, code=2),
-        b"\xc1",
+        array_body("<i8", [1], b"\0" * 9),
+        array_body("<i8", [-1], b""),
+        array_body("<i8", [2**40, 2**20], b"\0" * 8),
+        array_body("<i8", [2**40, 1], b"\0" * 8, widths=b"\1"),
+        array_body("<i8", [1, 2], b"\0" * 8, widths=b"\1"),
+        array_body("<i8", [1, 2], b"\0" * 8, widths=b"\1\3"),
+        array_body("<i8", [1], b"\0", widths=b"\1"),
+        array_body("<f8", [1, 1], b"\0", widths=b"\1"),
+        bytes(8) + b"\xc1",
+        b"\1" + bytes(7) + b"\xc1",
+        b"\xff" * 9,
         b"",
     ],
-    ids=["shape", "size", "dtype", "code", "msgpack", "empty"],
+    ids=[
+        "shape",
+        "size",
+        "dtype",
+        "code",
+        "rest",
+        "negative",
+        "huge",
+        "huge columns",
+        "few widths",
+        "width",
+        "one axis",
+        "kind",
+        "nothing",
+        "msgpack",
+        "no tree",
+        "empty",
+    ],
 )
 def test_a_body_that_makes_no_sense_is_a_snapshot_error(body: bytes) -> None:
     with pytest.raises(SnapshotError):

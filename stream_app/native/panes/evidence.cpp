@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 namespace panes {
 
@@ -75,47 +76,119 @@ namespace {
 
 constexpr double kSteps = 128.0, kLargest = 65535.0;
 constexpr double kNear = 1e-3;  // steps by which what the table says may be wrong, with some room
-constexpr int kCells = 2048, kEnd = 16;
+constexpr int kCells = 2048;
+constexpr double kEnd = 16.0;
+constexpr double kFar = 1e6;            // beyond, everything is the largest or 0
 
-// log(1 + exp(-x)) for x from 0 to kEnd, between two of which it is as good as straight; beyond it is next to nothing.
+// log(1 + exp(-x)) at steps of x from 0 to kEnd, and by how much it falls to the next: between two of them it is as good
+// as straight, beyond them next to nothing.
 struct Table {
-    std::array<double, kCells + 2> at;
+    struct Cell {
+        double at, fall;
+    };
+    std::array<Cell, kCells + 1> cells;
     Table() {
-        for (int i = 0; i < kCells + 2; ++i) at[i] = std::log1p(std::exp(-static_cast<double>(i) * kEnd / kCells));
+        for (int i = 0; i <= kCells; ++i) cells[i] = {of(i), of(i) - of(i + 1)};
     }
+    static double of(int i) { return std::log1p(std::exp(-i * kEnd / kCells)); }
 };
 const Table table;
 
 // numpy.logaddexp(0, x)
 double exactly(double x) { return x <= 0 ? std::log1p(std::exp(x)) : x + std::log1p(std::exp(-x)); }
 
-// log(1 + exp(x)) in steps, rounded down.
-std::uint16_t steps_of(double x) {
-    if (!(x < 1e9)) return static_cast<std::uint16_t>(kLargest);
-    const double far = std::min(std::fabs(x), static_cast<double>(kEnd)) * (kCells / kEnd);
-    const int cell = static_cast<int>(far);
-    const double rest = table.at[cell] + (far - cell) * (table.at[cell + 1] - table.at[cell]);
-    const double steps = (std::max(x, 0.0) + rest) * kSteps;
-    const auto whole = static_cast<std::int64_t>(steps);  // it is not below 0
-    const double over = steps - static_cast<double>(whole);
-    if (over > 1.0 - kNear || (over < kNear && whole > 0))
-        return static_cast<std::uint16_t>(std::min(std::floor(exactly(x) * kSteps), kLargest));
-    return static_cast<std::uint16_t>(std::min<std::int64_t>(whole, static_cast<std::int64_t>(kLargest)));
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PANES_AVX2 __attribute__((target("avx2")))
+#else
+#define PANES_AVX2
+#endif
+#define PANES_INLINE __attribute__((always_inline)) inline
+
+constexpr std::int64_t kLanes = 4;
+typedef double Doubles __attribute__((vector_size(kLanes * 8)));
+typedef std::int64_t Longs __attribute__((vector_size(kLanes * 8)));
+typedef std::int32_t Whole __attribute__((vector_size(kLanes * 4)));
+typedef std::uint16_t Shorts __attribute__((vector_size(kLanes * 2)));
+
+// log(1 + exp(steps / 128 + log e)) in steps, rounded down.
+PANES_INLINE std::uint16_t exact_step(std::uint16_t steps, double log_e) {
+    return static_cast<std::uint16_t>(std::min(std::floor(exactly(steps / kSteps + log_e) * kSteps), kLargest));
+}
+
+// The same of some bets; where the table leaves open which step it is, it is worked out exactly.
+PANES_INLINE void take_some(std::uint16_t* steps, const double* log_e) {
+    Shorts before;
+    Doubles x;
+    std::memcpy(&before, steps, sizeof before);
+    std::memcpy(&x, log_e, sizeof x);
+    x += __builtin_convertvector(before, Doubles) / kSteps;
+    x = x > -kFar ? x : Doubles{} - kFar;  // so is what is no number
+    x = x > kFar ? Doubles{} + kFar : x;
+    Doubles far = x < 0.0 ? -x : x;
+    far = (far > kEnd ? Doubles{} + kEnd : far) * (kCells / kEnd);
+    const Whole cell = __builtin_convertvector(far, Whole);
+    far -= __builtin_convertvector(cell, Doubles);
+    Doubles at, fall;
+    for (int k = 0; k < kLanes; ++k) {
+        at[k] = table.cells[cell[k]].at;
+        fall[k] = table.cells[cell[k]].fall;
+    }
+    Doubles over = ((x > 0.0 ? x : Doubles{}) + at - far * fall) * kSteps;
+    Whole whole = __builtin_convertvector(over, Whole);
+    over -= __builtin_convertvector(whole, Doubles);
+    const Longs open = (over > 1.0 - kNear) | (over < kNear);
+    whole = whole > 65535 ? Whole{} + 65535 : whole;
+    for (int k = 0; (open[0] | open[1] | open[2] | open[3]) && k < kLanes; ++k)
+        if (open[k] && (whole[k] > 0 || over[k] > 0.5)) whole[k] = exact_step(before[k], log_e[k]);
+    const Shorts after = __builtin_convertvector(whole, Shorts);
+    std::memcpy(steps, &after, sizeof after);
+}
+
+PANES_INLINE void take(std::uint16_t* steps, const double* log_e, std::int64_t n) {
+    std::int64_t k = 0;
+    for (; k + kLanes <= n; k += kLanes) take_some(steps + k, log_e + k);
+    for (; k < n; ++k) steps[k] = exact_step(steps[k], log_e[k]);
+}
+
+PANES_INLINE void mix_all(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels,
+                          std::int64_t bets, const double* log_e, const bool* news) {
+    const std::int64_t width = channels * bets;
+    for (std::size_t i = 0; i < n; ++i, log_e += width, news += channels) {
+        const std::int64_t place = at[i] * mixed.width + mixed.first;
+        std::uint16_t *steps = mixed.steps + place, *calm = mixed.calm + place;
+        // Runs of channels of which the pane says something, mostly all of them.
+        for (std::int64_t c = 0; c < channels;) {
+            const std::int64_t first = c;
+            while (c < channels && news[c]) ++c;
+            take(steps + first * bets, log_e + first * bets, (c - first) * bets);
+            while (c < channels && !news[c]) ++c;
+        }
+        for (std::int64_t k = 0; k < width; ++k) calm[k] = steps[k] <= mixed.calm_most ? mixed.number : calm[k];
+    }
+}
+
+PANES_AVX2 void mix_wide(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels,
+                         std::int64_t bets, const double* log_e, const bool* news) {
+    mix_all(mixed, at, n, channels, bets, log_e, news);
+}
+
+bool is_wide() {
+#if defined(__x86_64__) && defined(__GNUC__)
+    static const bool wide = __builtin_cpu_supports("avx2");
+    return wide;
+#else
+    return false;
+#endif
 }
 
 }  // namespace
 
 void mix(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels, std::int64_t bets,
          const double* log_e, const bool* news) {
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::int64_t place = at[i] * mixed.width + mixed.first;
-        std::uint16_t *steps = mixed.steps + place, *calm = mixed.calm + place;
-        for (std::int64_t c = 0; c < channels; ++c, log_e += bets, steps += bets, calm += bets) {
-            if (*news++)
-                for (std::int64_t k = 0; k < bets; ++k) steps[k] = steps_of(steps[k] / kSteps + log_e[k]);
-            for (std::int64_t k = 0; k < bets; ++k) calm[k] = steps[k] <= mixed.calm_most ? mixed.number : calm[k];
-        }
-    }
+    if (is_wide())
+        mix_wide(mixed, at, n, channels, bets, log_e, news);
+    else
+        mix_all(mixed, at, n, channels, bets, log_e, news);
 }
 
 }  // namespace panes

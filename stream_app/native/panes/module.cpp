@@ -144,12 +144,17 @@ PyObject* add(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 PyObject* deviate(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return called(count, 13, [&] {
-        Ints rows(args[0], "rows"), known(args[1], "known"), first(args[2], "first"), pairs(args[3], "pairs");
-        Bools varies(args[4], "varies");
-        Floats mean(args[5], "mean"), sd(args[6], "sd"), product(args[7], "product"), square_sd(args[8], "square_sd");
-        Floats product_sd(args[9], "product_sd"), unit(args[10], "unit");
-        Floats events(args[11], "events", true), deviation(args[12], "deviation", true);
+    return called(count, 7, [&] {
+        Ints rows(args[0], "rows"), known(args[1], "known"), first(args[2], "first");
+        PyObject* of[7];
+        if (!PyTuple_Check(args[3]) || PyTuple_Size(args[3]) != 7)
+            throw std::invalid_argument("what is normal has seven arrays");
+        for (int i = 0; i < 7; ++i) of[i] = PyTuple_GetItem(args[3], i);
+        Ints pairs(of[0], "pairs");
+        Bools varies(of[1], "varies");
+        Floats mean(of[2], "mean"), sd(of[3], "sd"), product(of[4], "product"), square_sd(of[5], "square_sd");
+        Floats product_sd(of[6], "product_sd"), unit(args[4], "unit");
+        Floats events(args[5], "events", true), deviation(args[6], "deviation", true);
         const std::int64_t n = known.size(), d = varies.size(), p = pairs.size() / 2, each = d + 1;
         const std::int64_t slices = mean.size() / each, w = n ? rows.size() / n : 0, all = 2 * each + p;
         first.expect(5);

@@ -31,6 +31,11 @@ from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
 
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
+
 _TOGETHER = 1 << 17
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
@@ -41,18 +46,23 @@ Steps = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """Evidence of one part for one run of columns: p rows, w bets.
+    """Evidence of one part for one run of columns.
 
     Attributes:
         run: of the columns.
         part: the panes.
-        log_e, news: ``(p, w)``.
+        evidence: of each detector of the run.
     """
 
     run: int
     part: Part
-    log_e: Floats
-    news: Bools
+    evidence: list[Evidence]
+
+    def of_rows(self, a: int, b: int) -> list[Evidence]:
+        """Of some rows."""
+        if b - a == len(self.part.rows):
+            return self.evidence
+        return [Evidence(of.log_e[a:b], of.news[a:b]) for of in self.evidence]
 
 
 class Mixture:
@@ -89,11 +99,6 @@ class Mixture:
         self._channels = Channels(ordered, self.detectors)
         patience = int(config.alerts.join_within) // self._pane_ms
         self._peaks = Peaks(floor, self._weights, self._channels.first, patience)
-        # The channel of each bet, run by run.
-        self._channel_of = [
-            np.repeat(np.arange(sum(d.channels for d in of_run)), [d.bets for d in of_run for _ in range(d.channels)])
-            for of_run in self._of_run
-        ]
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
         self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
@@ -130,7 +135,7 @@ class Mixture:
         self._parts, self._sums = both, {}
         panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
         given: Iterable[_Given] = (
-            _Given(run, piece, *self._joined(run, [d.evidence(piece) for d in self._of_run[run]]))
+            _Given(run, piece, [d.evidence(piece) for d in self._of_run[run]])
             for run in (0, 1)
             if self._of_run[run]
             for part in both[run]
@@ -144,7 +149,7 @@ class Mixture:
                 at = of_part.part.slices[a:b]
                 if len(at):
                     self._end_ms = int(of_part.part.start_ms[a]) + self._pane_ms
-                self._add(of_part.run, at, of_part.log_e[a:b], of_part.news[a:b])
+                    self._add(of_part.run, at, of_part.of_rows(a, b))
                 if of_part.run == self._last_run:
                     self._look(at)
             yield bool(self._hot or len(self._peaks.numbers))
@@ -175,7 +180,7 @@ class Mixture:
             else Evidence(np.zeros((1, d.channels, d.bets)), np.zeros((1, d.channels), dtype=bool))
             for d in self._of_run[0]
         ]
-        self._add(0, at, *self._joined(0, evidence))
+        self._add(0, at, evidence)
         self._look(at)
 
     def group_sums(self) -> list[GroupSums | None]:
@@ -199,27 +204,31 @@ class Mixture:
             self._sums[j] = part.sums_of_panes()
         return self._sums[j]
 
-    def _joined(self, run: int, evidence: list[Evidence]) -> tuple[Floats, Bools]:
-        """Log e-values and news ``(p, w)`` of every bet of a run's detectors."""
-        log_e = np.concatenate(
-            [of.log_e.reshape(len(of.log_e), of.news.shape[1] * of.log_e.shape[2]) for of in evidence], axis=1
-        )
-        return log_e, np.concatenate([of.news for of in evidence], axis=1)[:, self._channel_of[run]]
-
-    def _add(self, run: int, at: Ints, log_e: Floats, news: Bools) -> None:
+    def _add(self, run: int, at: Ints, evidence: list[Evidence]) -> None:
         """``log(1 + R) ← log(1 + (1 + R)·e)`` of slices ``(p,)`` where there is news."""
+        number = self._end_ms // self._pane_ms
+        if not self._seen[at].all():
+            new = at[~self._seen[at]]
+            self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
+        if _panes is None:
+            self._add_plainly(run, at, *_joined(evidence), number & LARGEST)
+            return
+        first, at, ready = self._runs[run].start, np.ascontiguousarray(at), np.ascontiguousarray
+        for of in evidence:
+            bets = of.log_e.shape[2]
+            place = np.array([self._steps.shape[1], first, bets, number & LARGEST, _CALM], dtype=np.int64)
+            _panes.mix(self._steps, self._calm, at, place, ready(of.log_e), ready(of.news))
+            first += of.news.shape[1] * bets
+
+    def _add_plainly(self, run: int, at: Ints, log_e: Floats, news: Bools, number: int) -> None:
         columns = self._runs[run]
         old = self._steps[at, columns]
         log_r1 = old / STEPS
         log_r1 += log_e
         np.copyto(old, steps_of(log_r1), where=news, casting="unsafe")
         self._steps[at, columns] = old
-        number = self._end_ms // self._pane_ms
-        if not self._seen[at].all():
-            new = at[~self._seen[at]]
-            self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
         calm = self._calm[at, columns]
-        calm[old <= _CALM] = number & LARGEST
+        calm[old <= _CALM] = number
         self._calm[at, columns] = calm
 
     def _look(self, at: Ints) -> None:
@@ -346,3 +355,10 @@ class Mixture:
         self._peaks.restore(state["peaks"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
+
+
+def _joined(evidence: list[Evidence]) -> tuple[Floats, Bools]:
+    """Log e-values and news ``(p, w)`` of every bet of some detectors."""
+    log_e = [of.log_e.reshape(len(of.log_e), of.news.shape[1] * of.log_e.shape[2]) for of in evidence]
+    news = [np.repeat(of.news, of.log_e.shape[2], axis=1) for of in evidence]
+    return np.concatenate(log_e, axis=1), np.concatenate(news, axis=1)

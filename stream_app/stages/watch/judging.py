@@ -21,9 +21,6 @@ from stream_app.stages.merging import SlicingPanes
 from stream_app.stages.watch.noticing import DAYS, smallest
 from stream_app.stages.windows import SlicingWindows
 
-STANDING_MAX = 1_024
-"""Rows of a reference that detectors keep what they have worked out of."""
-
 References = Mapping[str, Sequence[Reference]]
 """Model id to what is normal under it, for each slicing."""
 
@@ -84,11 +81,10 @@ class Known:
         self._slicing = slicing
         self._rows: dict[str, Ints] = {}
         self._notices: dict[str, dict[str, Floats]] = {}
-        self._standings: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = {}
 
     def forget(self) -> None:
         """Look all slices up again: they have other numbers."""
-        self._rows, self._notices, self._standings = {}, {}, {}
+        self._rows, self._notices = {}, {}
 
     def rows(self, model_id: str, reference: Reference, names: Sequence[str]) -> Ints:
         """``(m,)`` for all m slices by number."""
@@ -104,7 +100,6 @@ class Known:
             oldest = next(iter(self._rows))
             del self._rows[oldest]
             self._notices.pop(oldest, None)
-            self._standings = {key: value for key, value in self._standings.items() if key[1] != oldest}
 
     def notices(
         self, config: Config, panes: SlicingPanes, numbers: Ints, windows: SlicingWindows, references: References
@@ -132,13 +127,12 @@ class Known:
         starts = np.array(panes.starts_ms, dtype=np.int64)
         pane = np.repeat(np.arange(n), np.diff(panes.edges))
 
-        def part(role: str, model_id: str, at: Ints, slices: Ints, rows: Ints, edges: Sequence[int]) -> Part:
+        def part(model_id: str, at: Ints, slices: Ints, rows: Ints, edges: Sequence[int]) -> Part:
             reference = references[model_id][self._slicing]
             known = self.rows(model_id, reference, names)[slices]
-            standing = self._standing(role, model_id, known)
-            return Part(layout, starts[at], reference, known, slices, rows, edges, standing)
+            return Part(layout, starts[at], reference, known, slices, rows, edges)
 
-        parts = [part("own", own.model_id, pane[own.at], numbers[own.at], own.rows, own.edges) for own in panes.parts]
+        parts = [part(own.model_id, pane[own.at], numbers[own.at], own.rows, own.edges) for own in panes.parts]
         everything = panes.rows
         if len(everything) != n * s or (numbers.reshape(n, s) != np.arange(s)).any():
             everything = layout.blank(n * s)
@@ -149,15 +143,5 @@ class Known:
             edges = list(range(0, n * len(slices) + 1, len(slices)))
             k, slices = np.repeat(np.arange(n), len(slices)), np.tile(slices, n)
             rows = everything if len(models) == 1 else everything[k * s + slices]
-            everywhere.append(part("all", model_id, k, slices, rows, edges))
+            everywhere.append(part(model_id, k, slices, rows, edges))
         return parts, everywhere
-
-    def _standing(self, role: str, model_id: str, known: Ints) -> dict[str, Any]:
-        """What detectors have worked out of a reference for these rows of it, where they are those of the last time."""
-        if len(known) > STANDING_MAX:
-            return {}
-        before, standing = self._standings.get((role, model_id), (b"", {}))
-        if before != known.tobytes():
-            standing = {}
-            self._standings[role, model_id] = known.tobytes(), standing
-        return standing

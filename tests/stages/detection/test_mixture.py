@@ -14,7 +14,7 @@ from flowlib.table import Floats
 from stream_app.config import RuleConfig
 from stream_app.config.registries import DETECTOR_KINDS
 from stream_app.stages.detection.causes import Found
-from stream_app.stages.detection.detectors import DETECTORS, GroupSums, Part
+from stream_app.stages.detection.detectors import DETECTORS, Evidence, GroupSums, Part
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World, some, with_events
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import STEPS
@@ -89,8 +89,8 @@ def test_what_is_kept_is_never_above_what_it_stands_for(log_e: list[float]) -> N
     detector = made.detectors[0]
     for value in log_e:
         exact = np.logaddexp(0.0, exact + value)
-        given_ = np.full((1, detector.channels, detector.bets), value)
-        made._add(0, at, given_.reshape(1, -1), np.ones((1, detector.channels * detector.bets), dtype=bool))
+        of_all = np.full((1, detector.channels, detector.bets), value)
+        made._add(0, at, [Evidence(of_all, np.ones((1, detector.channels), dtype=bool))])
         kept = made._steps[0] / STEPS
         assert (kept <= exact + 1e-9).all()
     assert (kept >= min(exact, 511.0) - len(log_e) / STEPS).all(), "and not far below"
@@ -432,9 +432,9 @@ def test_sums_over_many_slices_are_the_same_piece_by_piece(monkeypatch: pytest.M
         sums.append(parts_of(alone[0].sums(chosen)))
     assert sums[0] == sums[1]
     names = ("start_ms", "known", "slices", "rows")
-    columns = {name: np.concatenate([getattr(part, name) for part in alone]) for name in names}
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in alone]) for name in names}
     edges = [0, *np.cumsum([len(part.rows) for part in alone]).tolist()]
-    together = replace(alone[0], **columns, edges=edges, standing={})
+    together = replace(alone[0], **columns, edges=edges)
     of_panes = [parts_of(one) for one in together.sums_of_panes() if one]
     assert of_panes == [parts_of(one) for part in alone for one in part.sums_of_panes() if one]
 

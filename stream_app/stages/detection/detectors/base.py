@@ -8,18 +8,23 @@ e-value for each *bet* on each *channel*: a nonnegative variable with mean 1 at 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from flowlib.reference.moments import Normal, Sums, deviations
+from flowlib.reference.moments import Sums, deviations
 from flowlib.reference.reference import LAMBDAS, VARIES, Reference, hour_of_week
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
+
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
 
 Kind = Literal["drift", "fault"]
 """``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
@@ -93,7 +98,6 @@ class Part:
         slices: ``(p,)`` number of each row's slice, distinct in each pane.
         rows: ``(p, w)`` int64.
         edges: pane k has the rows ``edges[k]`` to ``edges[k + 1]``; without any the rows are of one pane.
-        standing: what was worked out of the reference for these rows, by name; see :meth:`once`.
     """
 
     layout: PaneLayout
@@ -103,15 +107,15 @@ class Part:
     slices: Ints
     rows: Ints
     edges: Sequence[int] = ()
-    standing: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def once(self, name: str, make: Callable[[Reference, Ints], _T]) -> _T:
-        """What ``make`` gives of the reference and ``known``, and of nothing else: kept under a name of its own, as
-        long as rows of the same slices come.
+    def once(self, name: str, make: Callable[[Reference], _T]) -> _T:
+        """What ``make`` gives of the reference, and of nothing else: of all its rows, of which ``known`` are those that
+        are asked about. It is kept under a name of its own.
         """
-        if name not in self.standing:
-            self.standing[name] = make(self.reference, self.known)
-        made: _T = self.standing[name]
+        kept = self.reference.worked_out
+        if name not in kept:
+            kept[name] = make(self.reference)
+        made: _T = kept[name]
         return made
 
     @cached_property
@@ -135,6 +139,8 @@ class Part:
     def deviations(self) -> tuple[Floats, Floats]:
         """Events and deviations ``(p, c)`` of the moment channels; see :mod:`flowlib.reference.moments`."""
         layout, rows = self.layout, self.rows
+        if _panes is not None:
+            return self._deviations_fast()
         scored = layout.get(rows, "scored")[:, None].astype(np.float64)
         sums = Sums(
             np.concatenate([self.present, scored], axis=1),
@@ -142,14 +148,36 @@ class Part:
             layout.get(rows, "square") / UNIT**2,
             layout.get(rows, "product") / UNIT**2,
         )
-        return deviations(sums, self.once("normal", _normal))
+        return deviations(sums, self.reference.normal().take(self.known))
 
-    @cached_property
-    def moments(self) -> Evidence:
-        """Evidence of every moment channel, for every bet upward and downward: ``(p, c, 2 · 4)``."""
+    def _deviations_fast(self) -> tuple[Floats, Floats]:
+        """The same in C++."""
+        normal, ready = self.once("normal", _normal), np.ascontiguousarray
+        shape = len(self.rows), self.reference.inflation.shape[1]
+        n, deviation = np.empty(shape), np.empty(shape)
+        _panes.deviate(ready(self.rows), ready(self.known), _places(self.layout), normal, _UNITS, n, deviation)
+        return n, deviation
+
+    def moments(self, first: int, channels: int, used: tuple[int, ...]) -> Evidence:
+        """Evidence of some moment channels, for some bets upward, then downward: ``(p, channels, 2 · b)``.
+
+        Args:
+            first: the first of the channels.
+            channels: how many.
+            used: ``b`` of :data:`~flowlib.reference.reference.LAMBDAS`.
+        """
         n, deviation = self.deviations
         slack, inflation = self.once("slack", _slack)
-        return moment_evidence(n, deviation, slack, self.reference.cumulants, inflation)
+        if _panes is None:
+            place, known = slice(first, first + channels), self.known
+            cumulants = self.reference.cumulants[place][:, :, list(used)]
+            of = n[:, place], deviation[:, place], slack[known, place], cumulants, inflation[known, place]
+            return moment_evidence(*of, _BETS[list(used)])
+        bet, up, down = self.once(f"moments {used}", lambda reference: _cumulants(reference, used))
+        log_e, news = np.empty((len(n), channels, 2 * len(used))), np.empty((len(n), channels), dtype=bool)
+        place, known = np.array([first, channels, n.shape[1]]), np.ascontiguousarray(self.known)
+        _panes.moments(n, deviation, known, place, bet, up, down, slack, inflation, log_e, news)
+        return Evidence(log_e, news)
 
     @cached_property
     def unknown(self) -> Floats:
@@ -207,28 +235,49 @@ def shares(hits: Floats | Ints, trials: Floats | Ints, share: Floats) -> Floats:
     return np.stack([trials, hits.astype(np.float64), trials * share, np.sqrt(share * (1.0 - share))], axis=1)
 
 
-def _normal(reference: Reference, known: Ints) -> Normal:
-    return reference.normal().take(known)
+def _normal(reference: Reference) -> tuple[Any, ...]:
+    """What ``native/panes`` takes of it, in its order."""
+    normal = reference.normal()
+    figures = normal.mean, normal.sd, normal.product, normal.square_sd, normal.product_sd
+    return tuple(np.ascontiguousarray(one) for one in (normal.pairs, reference.kind == VARIES, *figures))
 
 
-def _slack(reference: Reference, known: Ints) -> tuple[Floats, Floats]:
-    return ZONE + 2.0 * reference.standard_error[known], reference.inflation[known]
+def _slack(reference: Reference) -> tuple[Floats, Floats]:
+    return ZONE + 2.0 * reference.standard_error, np.ascontiguousarray(reference.inflation)
 
 
-def moment_evidence(n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats) -> Evidence:
+def _cumulants(reference: Reference, used: tuple[int, ...]) -> list[Floats]:
+    """Some bets, and their cumulants upward and downward."""
+    up, down = (reference.cumulants[:, side][:, list(used)] for side in (0, 1))
+    return [np.ascontiguousarray(one) for one in (_BETS[list(used)], up, down)]
+
+
+@cache
+def _places(layout: PaneLayout) -> Ints:
+    """Where the columns begin that ``native/panes`` makes deviations of, in its order."""
+    return np.array([layout.columns[name].start for name in ("missing", "scored", "base", "square", "product")])
+
+
+_UNITS = np.array([float(UNIT)])
+
+
+def moment_evidence(
+    n: Floats, deviation: Floats, slack: Floats, cumulants: Floats, inflation: Floats, bets: Floats
+) -> Evidence:
     """``(λ (± D − n·slack) − n K(± λ)) / r``; see :mod:`stream_app.stages.detection.detectors.moments`.
 
     Args:
         n, deviation, slack: ``(p, c)``.
         cumulants: ``(c, 2, b)``.
         inflation: ``(p, c)``, or ``(c,)`` for all.
+        bets: ``(b,)``.
     """
     b = cumulants.shape[2]
     log_e = np.empty((*n.shape, 2 * b))
     idle, scaled = (n * slack)[:, :, None], n[:, :, None]
     signed = deviation[:, :, None]
-    log_e[:, :, :b] = (signed - idle) * _BETS - scaled * cumulants[:, 0]
-    log_e[:, :, b:] = (-signed - idle) * _BETS - scaled * cumulants[:, 1]
+    log_e[:, :, :b] = (signed - idle) * bets - scaled * cumulants[:, 0]
+    log_e[:, :, b:] = (-signed - idle) * bets - scaled * cumulants[:, 1]
     log_e /= inflation[..., None]
     return Evidence(log_e, n > 0)
 
@@ -239,7 +288,7 @@ def group_evidence(reference: Reference, sums: GroupSums) -> Evidence:
     # What is unknown of the slices adds up by who is here: they may be others than those of the reference.
     unknown = np.sqrt(sums.unknown)[None] / np.maximum(n, 1e-9)
     slack = ZONE / 4 + 2.0 * np.maximum(reference.all_se, unknown)
-    return moment_evidence(n, deviation, slack, reference.cumulants, reference.all_inflation)
+    return moment_evidence(n, deviation, slack, reference.cumulants, reference.all_inflation, _BETS)
 
 
 class Detector(Protocol):

@@ -33,8 +33,9 @@ class CategoriesDetector(Stateless):
         """See :class:`Detector`."""
         counts, n = part.layout.get(part.rows, "group"), part.layout.get(part.rows, "scored")[:, None]
         bets, silent, less = part.once("categories", _bets)
-        more = np.where(silent, NO_BET, bets.log_e(counts, n))
-        return Evidence(np.concatenate([more, less.log_e(counts, n)], axis=2), np.broadcast_to(n > 0, counts.shape))
+        rows = part.known[:, None] * self.channels + np.arange(self.channels)
+        more = np.where(silent[part.known], NO_BET, bets.at(rows, counts, n))
+        return Evidence(np.concatenate([more, less.at(rows, counts, n)], axis=2), np.broadcast_to(n > 0, counts.shape))
 
     def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
@@ -55,12 +56,12 @@ class CategoriesDetector(Stateless):
         )
 
 
-def _bets(reference: Reference, known: Ints) -> tuple[Bets, Bools, Bets]:
+def _bets(reference: Reference) -> tuple[Bets, Bools, Bets]:
     """Bets on more, those of them that tell nothing, and bets on less."""
     share, error, inflation = (
-        of_slices[known].reshape(len(known), of_slices.shape[1] * GROUPS)
+        of_slices.reshape(len(of_slices), of_slices.shape[1] * GROUPS)
         for of_slices in (reference.share, reference.share_se, reference.share_inflation)
     )
     most, least = share * 1.1 + 2.0 * error + 0.002, share / 1.1 - 2.0 * error
     silent = most[:, :, None] * (_MORE - 1.0) < _TELLING
-    return Bets.of(most, _MORE, inflation), silent, Bets.of(least, _LESS, inflation)
+    return Bets.of(most, _MORE, inflation).table, silent, Bets.of(least, _LESS, inflation).table

@@ -13,11 +13,18 @@ import numpy as np
 
 from flowlib.table import Bools, Floats, Ints
 
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
+
 LEAST, MOST = 1e-6, 0.97
 """Normal shares outside leave nothing to bet on: what is always missing cannot be missing more often."""
 
 NO_BET = -1e3
 """Log e-value of a bet that cannot be made: as good as lost."""
+
+_NO_BETS, _NOWHERE = np.array([NO_BET]), np.zeros(0, dtype=bool)
 
 _OF_RUNS = np.log(3.0)
 """Nats that a run of usual length may bring."""
@@ -61,6 +68,26 @@ class Bets:
     def take(self, index: tuple[Ints, ...]) -> Bets:
         """Some of them."""
         return Bets(self.hit, self.trial[index], self.worth[index], None if self.none is None else self.none[index])
+
+    @property
+    def table(self) -> Bets:
+        """The same, one below the other: ``(r, b)``."""
+        b = len(self.hit)
+        none = None if self.none is None else self.none.ravel()
+        return Bets(self.hit, self.trial.reshape(-1, b), np.ascontiguousarray(self.worth).reshape(-1, b), none)
+
+    def at(self, rows: Ints, hits: Floats | Ints | Bools, trials: Floats | Ints | Bools) -> Floats:
+        """:meth:`log_e` ``(p, c, b)``, each by a row ``(p, c)`` of a :attr:`table`; hits and trials have that shape, or
+        one that becomes it.
+        """
+        if _panes is None:
+            return self.take((rows,)).log_e(hits, trials)
+        hit, trial = (
+            np.ascontiguousarray(np.broadcast_to(one, rows.shape), dtype=np.float64) for one in (hits, trials)
+        )
+        none, log_e = _NOWHERE if self.none is None else self.none, np.empty((*rows.shape, len(self.hit)))
+        _panes.count(hit, trial, rows, self.hit, self.trial, self.worth, none, _NO_BETS, log_e)
+        return log_e
 
     def log_e(self, hits: Floats | Ints | Bools, trials: Floats | Ints | Bools) -> Floats:
         """Log e-values ``(…, b)`` of hits ``(…,)`` among trials ``(…,)``."""

@@ -31,7 +31,8 @@ class MissingDetector(Stateless):
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         missing, seen = part.layout.get(part.rows, "missing"), part.layout.get(part.rows, "seen")[:, None]
-        log_e = part.once("missing", _bets).log_e(missing, seen)
+        rows = part.known[:, None] * self.channels + np.arange(self.channels)
+        log_e = part.once("missing", _bets).at(rows, missing, seen)
         return Evidence(log_e, (seen > 0) & self._each)
 
     def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
@@ -44,6 +45,6 @@ class MissingDetector(Stateless):
         return shares(missing, seen, part.reference.missing[part.known[rows], channels])
 
 
-def _bets(reference: Reference, known: Ints) -> Bets:
-    normal = reference.missing[known] * 1.2 + 2.0 * reference.missing_se[known] + _ZONE
-    return Bets.of(normal, _ODDS, reference.missing_inflation[known])
+def _bets(reference: Reference) -> Bets:
+    normal = reference.missing * 1.2 + 2.0 * reference.missing_se + _ZONE
+    return Bets.of(normal, _ODDS, reference.missing_inflation).table

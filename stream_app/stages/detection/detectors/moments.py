@@ -38,13 +38,10 @@ class MomentDetector(Stateless):
 
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
-        return self._of(part.moments)
+        return part.moments(self.place.start, self.channels, self.used)
 
     def together(self, evidence: Evidence, reference: Reference, number: int) -> Evidence:
         """See :class:`Detector`."""
-        return self._of(evidence)
-
-    def _of(self, evidence: Evidence) -> Evidence:
         log_e = evidence.log_e[:, self.place]
         every = len(self.used) == len(LAMBDAS)
         return Evidence(log_e if every else log_e[:, :, self._columns], evidence.news[:, self.place])

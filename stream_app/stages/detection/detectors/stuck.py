@@ -39,8 +39,8 @@ class StuckDetector(Stateless):
         still = alike & (low == last) & (low != reference.usual)
         bets = part.once("stuck", _bets)
         size = np.minimum(np.maximum(part.present, 1), STILL_SIZES).astype(np.int64) - 1
-        log_e = bets.take((np.arange(len(size))[:, None], np.arange(self.channels), size)).log_e(still, there)
-        return Evidence(log_e, there & (reference.kind == VARIES))
+        rows = (part.known[:, None] * self.channels + np.arange(self.channels)) * STILL_SIZES + size
+        return Evidence(bets.at(rows, still, there), there & (reference.kind == VARIES))
 
     def _before(self, part: Part, there: Bools, left: Ints) -> Ints:
         """The value ``(p, d)`` that the pane before repeated, where it had values: the last one that had any.
@@ -80,7 +80,7 @@ class StuckDetector(Stateless):
         self._last = np.array(state, dtype=np.int64)
 
 
-def _bets(reference: Reference, known: Ints) -> Bets:
-    """For each number of values that a pane may have ``(p, d, 3)``."""
-    normal = reference.still[known] * 1.2 + 0.004
-    return Bets.of(normal, _ODDS, np.broadcast_to(reference.still_inflation[known][:, :, None], normal.shape))
+def _bets(reference: Reference) -> Bets:
+    """For each number of values that a pane may have ``(s + 1, d, 3)``."""
+    normal = reference.still * 1.2 + 0.004
+    return Bets.of(normal, _ODDS, np.broadcast_to(reference.still_inflation[:, :, None], normal.shape)).table

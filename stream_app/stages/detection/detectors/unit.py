@@ -35,7 +35,8 @@ class UnitDetector(Stateless):
         low, high = part.layout.get(part.rows, "low"), part.layout.get(part.rows, "high")
         there = low <= high
         beyond = there & ((low > reference.high) | (high < reference.low))
-        return Evidence(part.once("unit", _bets).log_e(beyond, there), there & (reference.kind == VARIES))
+        rows = np.zeros(there.shape, dtype=np.int64)
+        return Evidence(part.once("unit", _bets).at(rows, beyond, there), there & (reference.kind == VARIES))
 
     def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
@@ -47,5 +48,5 @@ class UnitDetector(Stateless):
         return part.values(rows, channels)
 
 
-def _bets(reference: Reference, known: Ints) -> Bets:
+def _bets(reference: Reference) -> Bets:
     return Bets.of(np.array([never(reference.rows)]), _ODDS, np.ones(1))

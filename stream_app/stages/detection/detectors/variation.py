@@ -44,7 +44,8 @@ class VariationDetector(Stateless):
         other = (low != reference.usual) | (high != reference.usual)
         hits = there & np.where(absent, True, other)
         trials = np.where(absent, layout.get(part.rows, "seen")[:, None] > 0, there)
-        return Evidence(part.once("variation", _bets).log_e(hits, trials), trials & watched)
+        rows = np.zeros(hits.shape, dtype=np.int64)
+        return Evidence(part.once("variation", _bets).at(rows, hits, trials), trials & watched)
 
     def says(self, channel: int, odds: Floats, reference: Reference) -> Said:
         """See :class:`Detector`."""
@@ -57,5 +58,5 @@ class VariationDetector(Stateless):
         return part.values(rows, channels)
 
 
-def _bets(reference: Reference, known: Ints) -> Bets:
+def _bets(reference: Reference) -> Bets:
     return Bets.of(np.array([never(reference.rows)]), _ODDS, np.ones(1))

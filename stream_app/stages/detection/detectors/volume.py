@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from flowlib.reference.reference import Reference, volume_log_ratio
-from flowlib.table import Bools, Floats, Ints
+from flowlib.table import Floats, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config
 from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Said, Stateless
@@ -32,7 +32,8 @@ class VolumeDetector(Stateless):
     def evidence(self, part: Part) -> Evidence:
         """See :class:`Detector`."""
         n, usual = part.layout.get(part.rows, "seen").astype(np.float64)[:, None], part.expected
-        off, inflation, known = part.once("volume", _normal)
+        known = (part.known > 0)[:, None]
+        off, inflation = (of_slices[part.known] for of_slices in part.once("volume", _normal))
         mean = np.where(self._fewer, usual / off, usual * off)
         log_e = volume_log_ratio(n, mean, float(part.reference.dispersion[0]), self._factors)
         log_e /= inflation
@@ -52,7 +53,7 @@ class VolumeDetector(Stateless):
         return figures
 
 
-def _normal(reference: Reference, known: Ints) -> tuple[Floats, Floats, Bools]:
-    """How far off the rate may be, what panes that depend on each other are worth, and who has a rate ``(p, 1)``."""
-    off = _ZONE + 2.0 * np.minimum(reference.rate_se[known], 5.0)[:, None]
-    return 1.0 + off, reference.rate_inflation[known, None], (known > 0)[:, None]
+def _normal(reference: Reference) -> tuple[Floats, Floats]:
+    """How far off the rate may be, and what panes that depend on each other are worth ``(s + 1, 1)``."""
+    off = _ZONE + 2.0 * np.minimum(reference.rate_se, 5.0)[:, None]
+    return 1.0 + off, reference.rate_inflation[:, None]

@@ -1,0 +1,132 @@
+"""What is done in C++ for each slice of a pane gives the bits of its form in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowlib.table import Floats
+from stream_app.stages.detection import mixture
+from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part, base, counting
+from stream_app.stages.detection.detectors.simulated import CHANGES, World, with_events
+from stream_app.stages.detection.mixture import Mixture
+from stream_app.stages.detection.peaks import LARGEST, STEPS, steps_of
+from stream_app.stages.snapshot import pack
+from tests.stages.detection.test_mixture import mixture as rule
+
+WORLDS = [World(slices=7, seed=3), World(d=5, k=2, slices=40, rate=0.7, seed=4)]
+NATIVE = pytest.importorskip("stream_app.native._panes")
+
+
+def plainly(do: Callable[[], Any]) -> Any:
+    """What comes of something without the C++."""
+    with ExitStack() as patched:
+        for module in (mixture, base, counting):
+            patched.enter_context(mock.patch.object(module, "_panes", None))
+        return do()
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=["two columns", "five columns"])
+@pytest.mark.parametrize("name", list(DETECTORS))
+def test_evidence(world: World, name: str) -> None:
+    parts = [with_events(part) for part in world.parts(6, 2, {1: CHANGES["location"]})]
+
+    def evidence() -> list[tuple[bytes, bytes]]:
+        made = DETECTORS[name](world.config, world.layout)
+        return [bits(made.evidence(copied(part))) for part in parts]
+
+    assert evidence() == plainly(evidence)
+
+
+def bits(of: Evidence) -> tuple[bytes, bytes]:
+    return of.log_e.tobytes(), of.news.tobytes()
+
+
+def copied(part: Part) -> Part:
+    """It remembers nothing of what was worked out of it."""
+    return part.take(slice(None))
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=["two columns", "five columns"])
+def test_deviations(world: World) -> None:
+    for part in world.parts(4, 9):
+        fast, plain = copied(part), copied(part)
+        plainly(partial(getattr, plain, "deviations"))
+        for one, other in zip(fast.deviations, plain.deviations, strict=True):
+            assert one.tobytes() == other.tobytes()
+
+
+def test_a_rule() -> None:
+    world = WORLDS[0]
+    parts = world.parts(40, 5, {1: CHANGES["location"]})
+
+    def state() -> bytes:
+        made = rule(world=world, floor=50.0)
+        for part in parts:
+            for speaks in made.update([copied(part)], [], 7):
+                if speaks:
+                    made.settle()
+        return pack(made.to_state())
+
+    assert state() == plainly(state)
+
+
+def shaken(seed: int, scale: float) -> tuple[Mixture, Evidence]:
+    """A rule whose bets stand anywhere, and evidence of its slices."""
+    made, rng = rule(["location", "scale"]), np.random.default_rng(seed)
+    made._grow(5)
+    made._steps[:] = rng.integers(0, rng.choice([3, 400, 9_000, LARGEST + 1]), made._steps.shape)
+    made._seen[:] = True
+    detector = made.detectors[0]
+    log_e = rng.normal(-0.1 * scale, scale, (5, detector.channels, detector.bets))
+    log_e[rng.random(log_e.shape) < 0.1] = 0.0
+    return made, Evidence(log_e, rng.random(log_e.shape[:2]) < 0.8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.01, 1.0, 30.0, 1e3, 1e9]))
+def test_bets(seed: int, scale: float) -> None:
+    def steps() -> bytes:
+        made, evidence = shaken(seed, scale)
+        made._end_ms = 90 * made._pane_ms
+        made._runs = slice(0, evidence.log_e[0].size), made._runs[1]
+        made._add(0, np.array([4, 0, 1, 3, 2]), [evidence])
+        return pack([made._steps, made._calm])
+
+    assert steps() == plainly(steps)
+
+
+def test_steps_are_rounded_down_as_they_are_exactly() -> None:
+    """Beside every border between two steps."""
+    borders = np.arange(1, 4_000) / STEPS
+    log_r = np.concatenate([np.log(np.expm1(borders)) + off for off in (-1e-9, -1e-15, 0.0, 1e-15, 1e-9)])
+    steps, calm = np.zeros((1, len(log_r)), dtype=np.uint16), np.zeros((1, len(log_r)), dtype=np.uint16)
+    place = np.array([len(log_r), 0, 1, 1, 0])
+    NATIVE.mix(steps, calm, np.zeros(1, np.int64), place, log_r, np.ones(len(log_r), dtype=bool))
+    exact: Floats = np.floor(np.logaddexp(0.0, log_r) * STEPS)
+    assert np.array_equal(steps[0], exact)
+    assert np.array_equal(steps[0], steps_of(log_r))
+
+
+def test_what_is_no_number_does_no_harm() -> None:
+    steps, calm = np.full((1, 9), 700, dtype=np.uint16), np.zeros((1, 9), dtype=np.uint16)
+    place = np.array([9, 0, 1, 1, 0])
+    log_e = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, 0.0, 0.0, 0.0])
+    NATIVE.mix(steps, calm, np.zeros(1, np.int64), place, log_e, np.ones(9, dtype=bool))
+    assert steps[0, 1:5].tolist() == [LARGEST, 0, LARGEST, 0]
+
+
+def test_a_place_that_is_not_there_is_refused() -> None:
+    steps, calm = np.zeros((2, 4), dtype=np.uint16), np.zeros((2, 4), dtype=np.uint16)
+    log_e, news = np.zeros((1, 2, 2)), np.ones((1, 2), dtype=bool)
+    for at, place in ((2, [4, 0, 2, 1, 0]), (-1, [4, 0, 2, 1, 0]), (0, [4, 1, 2, 1, 0]), (0, [4, -1, 2, 1, 0])):
+        with pytest.raises(ValueError, match=r"has a place that is not there|has bets beyond the row"):
+            NATIVE.mix(steps, calm, np.array([at]), np.array(place), log_e, news)
