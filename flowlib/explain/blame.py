@@ -7,7 +7,8 @@ which adds up to the log-likelihood but follows the order of the factorisation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,14 @@ class _Rows:
     tail_nats: Floats
     category_log_prob: Floats
     categories: Objects
+
+    def take(self, rows: Ints | Bools) -> _Rows:
+        """Copies of some rows, in order."""
+        return _Rows(*(array[rows] for array in self.arrays()))
+
+    def arrays(self) -> tuple[Singles, Singles, Floats, Floats, Objects]:
+        """The fields in order."""
+        return self.features, self.context, self.tail_nats, self.category_log_prob, self.categories
 
 
 def blame(density: Density, table: Table) -> Floats:
@@ -73,7 +82,7 @@ def _blame(density: Density, table: Table) -> Floats:
     observed = _Rows(encoded.features, encoded.context, encoded.tail_nats, encoded.category_log_prob, table.categories)
     repaired, done = _repair_one_by_one(density, table, observed, fixed)
     together, strangest = _repair_together(density, table, observed, fixed)
-    start, one_by_one, at_once = _log_joint(density, [observed, repaired, together], len(table))
+    start, one_by_one, at_once = _log_joint(density, [observed, repaired, together]).reshape(3, -1)
     # Where several values far out depend on each other no single repair gains.
     joint = np.flatnonzero(at_once - start > 2.0 * np.maximum(one_by_one - start, 0.0) + _TOGETHER_GAIN_MIN)
     done[joint] = strangest[joint]
@@ -82,17 +91,18 @@ def _blame(density: Density, table: Table) -> Floats:
 
 def _repair_one_by_one(density: Density, table: Table, rows: _Rows, fixed: Bools) -> tuple[_Rows, Bools]:
     """Greedily repaired rows, and which columns were repaired ``(n, d + k)``."""
-    done, every = np.zeros_like(fixed), np.arange(len(table))
+    done, live = np.zeros_like(fixed), np.arange(len(table))
+    rows = rows.take(live)
     for step in range(ROUNDS):
-        repairs = _best_repairs(density, table, rows, fixed | done)
+        repairs = _best_repairs(density, table.take(live), rows.take(live), (fixed | done)[live])
         column = repairs.gain.argmax(axis=1)
-        gained = repairs.gain[every, column]
-        worth = np.flatnonzero(gained > (_GAIN_MIN if step else 0.0))
-        if not len(worth):
+        gained = repairs.gain[np.arange(len(live)), column]
+        worth = gained > (_GAIN_MIN if step else 0.0)  # a row without such a repair would have none in the next round
+        live, column, repairs = live[worth], column[worth], repairs.take(worth)
+        if not len(live):
             break
-        done[worth, column[worth]] = True
-        for j in np.unique(column[worth]).tolist():
-            rows = repairs.applied(rows, j, worth[column[worth] == j])
+        done[live, column] = True
+        rows = repairs.applied(rows, column, live)
     return rows, done
 
 
@@ -137,15 +147,23 @@ class _Repairs:
     values: Singles
     categories: list[list[_Rows]]
 
-    def applied(self, rows: _Rows, column: int, some: Ints) -> _Rows:
-        """``rows`` with a column of some of them repaired."""
-        which, d = self.which[some, column], len(self.values)
-        if column < d:
-            features, tail_nats = rows.features.copy(), rows.tail_nats.copy()
-            features[some, column], tail_nats[some, column] = self.values[column, which], 0.0
-            return replace(rows, features=features, tail_nats=tail_nats)
-        for number, variant in enumerate(self.categories[column - d]):
-            rows = _overlay(rows, variant, some[which == number])
+    def take(self, rows: Bools) -> _Repairs:
+        """Those of some rows."""
+        categories = [[one.take(rows) for one in some] for some in self.categories]
+        return _Repairs(self.gain[rows], self.which[rows], self.values, categories)
+
+    def applied(self, rows: _Rows, column: Ints, places: Ints) -> _Rows:
+        """``rows`` with one column ``(n,)`` repaired in each of those that the repairs are of, which stand at
+        ``places (n,)``.
+        """
+        which, d = self.which[np.arange(len(column)), column], len(self.values)
+        numeric = column < d
+        row, of_row = places[numeric], column[numeric]
+        rows.features[row, of_row], rows.tail_nats[row, of_row] = self.values[of_row, which[numeric]], 0.0
+        for k, variants in enumerate(self.categories):
+            for number, variant in enumerate(variants):
+                chosen = np.flatnonzero((column == d + k) & (which == number))
+                rows = _overlay(rows, variant, places[chosen], chosen)
         return rows
 
 
@@ -160,19 +178,20 @@ def _best_repairs(density: Density, table: Table, rows: _Rows, fixed: Bools) -> 
     variants.tail_nats.reshape(-1, n, d)[place, :, column] = 0.0
     levels = [levels[:_LEVELS_TRIED] for levels in density.encoder.levels]
     categories = [[_with_category(density, table, rows, k, one) for one in some] for k, some in enumerate(levels)]
-    joint = _log_joint(density, [variants, *(variant for some in categories for variant in some)], n)
-    gain, which, first = np.empty((n, fixed.shape[1])), np.empty((n, fixed.shape[1]), dtype=np.int64), 1
-    for j, number in enumerate([tried] * d + [len(some) for some in levels]):
-        gains = joint[first : first + number] - joint[0]
-        which[:, j] = gains.argmax(axis=0)
-        gain[:, j] = gains.max(axis=0)
-        first += number
+    joint = _log_joint(density, [variants, *(one for some in categories for one in some)]).reshape(-1, n)
+    gains, first = joint[1:] - joint[0], d * tried
+    of_columns = [gains[:first].reshape(d, tried, n)]
+    for some in levels:
+        of_columns.append(gains[None, first : first + len(some)])
+        first += len(some)
+    which = np.concatenate([one.argmax(axis=1) for one in of_columns]).T
+    gain = np.concatenate([one.max(axis=1) for one in of_columns]).T
     return _Repairs(np.where(fixed, -np.inf, gain), which, values, categories)
 
 
 def _repeated(rows: _Rows, times: int) -> _Rows:
     """All rows, so many times one after the other."""
-    return _Rows(*(np.tile(getattr(rows, field.name), (times, 1)) for field in fields(_Rows)))
+    return _Rows(*(np.concatenate([array] * times) for array in rows.arrays()))
 
 
 def _with_category(density: Density, table: Table, rows: _Rows, k: int, level: str | None) -> _Rows:
@@ -189,27 +208,28 @@ def _recategorised(density: Density, table: Table, rows: _Rows, categories: Obje
     return _Rows(rows.features, encoded.context, rows.tail_nats, encoded.category_log_prob, categories)
 
 
-def _overlay(below: _Rows, above: _Rows, rows: Ints) -> _Rows:
-    """``below`` with some rows taken from ``above``."""
-    arrays = []
-    for field in fields(_Rows):
-        array = getattr(below, field.name).copy()
-        array[rows] = getattr(above, field.name)[rows]
-        arrays.append(array)
+def _overlay(below: _Rows, above: _Rows, rows: Ints, places: Ints | None = None) -> _Rows:
+    """``below`` with some rows taken from ``above``, where they stand at the same places or at others."""
+    arrays: Any = tuple(array.copy() for array in below.arrays())
+    for array, other in zip(arrays, above.arrays(), strict=True):
+        array[rows] = other[rows if places is None else places]
     return _Rows(*arrays)
 
 
 def _lost_if_put_back(density: Density, table: Table, observed: _Rows, repaired: _Rows, done: Bools) -> Floats:
-    columns, (n, d) = np.flatnonzero(done.any(axis=0)), observed.features.shape
-    numeric, categorical = columns[columns < d], columns[columns >= d].tolist()
-    variants = _repeated(repaired, 1 + len(numeric))
-    place = np.arange(1, 1 + len(numeric))
-    variants.features.reshape(-1, n, d)[place, :, numeric] = observed.features.T[numeric]
-    variants.tail_nats.reshape(-1, n, d)[place, :, numeric] = observed.tail_nats.T[numeric]
-    others = [_category_put_back(density, table, observed, repaired, column - d) for column in categorical]
-    joint = _log_joint(density, [variants, *others], n)
+    """Nats that each row loses where one column has its observed value again, for those that are done."""
+    n, d = observed.features.shape
+    row, column = np.nonzero(done[:, :d])
+    variants, every = repaired.take(row), np.arange(len(row))
+    variants.features[every, column] = observed.features[row, column]
+    variants.tail_nats[every, column] = observed.tail_nats[row, column]
+    categorical = np.flatnonzero(done[:, d:].any(axis=0)).tolist()
+    others = [_category_put_back(density, table, observed, repaired, k) for k in categorical]
+    joint = _log_joint(density, [repaired, variants, *others])
     result = np.zeros(done.shape)
-    result[:, columns] = np.where(done[:, columns], np.maximum(joint[0] - joint[1:], 0.0).T, 0.0)
+    result[row, column] = joint[row] - joint[n : n + len(row)]
+    result[:, d + np.array(categorical, dtype=np.int64)] = (joint[:n] - joint[n + len(row) :].reshape(-1, n)).T
+    result = np.where(done, np.maximum(result, 0.0), 0.0)
     return np.where(np.isfinite(result), result, 0.0)
 
 
@@ -219,12 +239,12 @@ def _category_put_back(density: Density, table: Table, observed: _Rows, repaired
     return _recategorised(density, table, repaired, categories)
 
 
-def _log_joint(density: Density, variants: list[_Rows], n: int) -> Floats:
-    """``(v, n)`` log-densities of all variants of n rows in feature space; the engine is called once."""
+def _log_joint(density: Density, variants: list[_Rows]) -> Floats:
+    """``(v,)`` log-densities of all variants in feature space, one after the other; the engine is called once."""
     z, ladj = density.engine(
         np.concatenate([rows.features for rows in variants]), np.concatenate([rows.context for rows in variants])
     )
     flow = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1)
     beside = [rows.category_log_prob.sum(axis=1) - rows.tail_nats.sum(axis=1) for rows in variants]
-    joint = (flow + np.concatenate(beside)).reshape(-1, n)
-    return np.asarray(np.nan_to_num(joint, nan=-1e30, neginf=-1e30))
+    joint = flow + np.concatenate(beside)
+    return joint if np.isfinite(joint).all() else np.asarray(np.nan_to_num(joint, nan=-1e30, neginf=-1e30))
