@@ -119,6 +119,7 @@ class Worker:
             next_offset=self._partitions.next_offset,
             on_assigned=self.assigned,
             on_revoked=self.revoked,
+            on_gone=self._logs.note_gone,
         )
         for stage, (topic, agent) in chosen.items():
             app.agent(batch_transport.batch_topic(app, topic), name=stage)(self.parts.watched(stage, agent))
@@ -166,7 +167,7 @@ class Worker:
                 await self._models_arrived(tp)
             async with self._turn():
                 if self._has(tp, event):
-                    self._partitions.earn(tp, sum(len(partial.value or b"") for partial in partials))
+                    self._partitions.took(tp, partials)
                     await self._outbox.put(Outputs(), tp, event)
 
     def _watched(self, tp: TopicPartition, partials: list[PartialMessage]) -> list[Outputs]:

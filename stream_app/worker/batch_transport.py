@@ -33,7 +33,7 @@ from stream_app.worker.acks import Acks
 from stream_app.worker.composites import Chunk
 from stream_app.worker.fetching import Columns, prepare
 from stream_app.worker.isolation import IsolatedThread
-from stream_app.worker.progress import Progress
+from stream_app.worker.positions import OnGone, Positions, remember_jumps
 
 PartitionsHook = Callable[[set[TopicPartition]], Awaitable[None]]
 """Called with the batch partitions gained or lost; a hook that raises ends the worker."""
@@ -48,7 +48,7 @@ _IDLE_S = 0.005
 """How soon to look again when every partition is held back by full buffers (Faust itself sleeps a second)."""
 
 
-class BatchConsumer(Consumer):  # type: ignore[misc]
+class BatchConsumer(Positions, Consumer):  # type: ignore[misc]
     """Yields composites for the batch topics and single messages for all others."""
 
     def __init__(self, transport: BatchTransport, *args: object, **kwargs: object) -> None:
@@ -73,6 +73,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         # Owed until every fetched record is handed out: a cancelled fetch may have consumed records already.
         epoch, self._must_seek = self._stamp(), True
         records, active = await self._wait_next_records(timeout)
+        self._note_jumps()
         for tp, rows in self._pieces(records or {}, active):
             # Checked before a composite is made: one made after a revoke would leave its token and offset behind.
             if self._stamp() != epoch or self.should_stop:
@@ -248,9 +249,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             return  # the app has it as its crash reason; an error here would leave its services running for ever
         await self.commit()
 
-    def _batch_only(self, tps: Iterable[TopicPartition]) -> set[TopicPartition]:
-        return {TP(tp.topic, tp.partition) for tp in tps if tp.topic in self._batch}
-
     async def _call(self, hook: PartitionsHook | None, tps: set[TopicPartition]) -> None:
         if hook is not None:
             try:
@@ -264,40 +262,6 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """The event loop of the consumer's own thread."""
         loop: asyncio.AbstractEventLoop = self._thread.thread_loop
         return loop
-
-    def progress(self) -> Progress:
-        """Offset up to which everything is settled, and where reading ends, of each assigned batch partition; none as
-        long as the consumer's thread is not up.
-        """
-        try:
-            return {
-                tp: (self.acks.settled(tp, self._committed_offset[tp]), self.highwater(tp))
-                for tp in self._batch_only(self.assignment())
-            }
-        except ConsumerNotStarted:
-            return {}
-
-    def written_ends(self) -> dict[TopicPartition, int | None]:
-        """High watermark of each assigned batch partition; none as long as the consumer's thread is not up."""
-        try:
-            return {tp: self._thread.written_end(tp) for tp in self._batch_only(self.assignment())}
-        except ConsumerNotStarted:
-            return {}
-
-    def partitions_of(self, topic: str) -> set[int]:
-        """Partitions that a subscribed topic has, as the broker last said; none as long as it has not."""
-        try:
-            return set(self._thread._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
-        except ConsumerNotStarted:
-            return set()
-
-    def _note_positions(self) -> None:
-        """Between two fetches everything below the positions has been handed out."""
-        assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
-        for tp in self._batch_only(self.assignment()):
-            state = assignment.state_value(tp)
-            if state is not None and state.has_valid_position:
-                self.acks.fetched(tp, state.position)
 
 
 class BatchTransport(Transport):  # type: ignore[misc]
@@ -314,6 +278,7 @@ class BatchTransport(Transport):  # type: ignore[misc]
         self.on_assigned: PartitionsHook | None = None
         self.on_revoked: PartitionsHook | None = None
         self.next_offset: NextOffset = lambda tp: None
+        self.on_gone: OnGone = lambda tp, first, end: None
         super().__init__(app.conf.broker_consumer, app)
 
 
@@ -327,6 +292,7 @@ def install(
     next_offset: NextOffset = lambda tp: None,
     on_assigned: PartitionsHook | None = None,
     on_revoked: PartitionsHook | None = None,
+    on_gone: OnGone = lambda tp, first, end: None,
 ) -> BatchTransport:
     """Give ``app`` the batch transport. Call it before anything touches ``app.topics`` or declares an agent.
 
@@ -340,12 +306,14 @@ def install(
         on_assigned: awaited with all batch partitions of a new assignment, before the first record of any of them.
         on_revoked: awaited with the batch partitions that go, and with all of them before the worker stops; no new
             composite is handed out meanwhile, and what is acked in it is committed.
+        on_gone: told what retention has deleted before it was read, though it was next.
     """
     assert app.conf.consumer_auto_offset_reset == "earliest", "a partition without a commit is read from its beginning"
     prepare()
+    remember_jumps()
     transport = BatchTransport(app, batch_topics, max_chunk, kafka, columns or Columns())
     transport.on_assigned, transport.on_revoked, transport.next_offset = on_assigned, on_revoked, next_offset
-    app.transport = transport
+    transport.on_gone, app.transport = on_gone, transport
 
     async def before_shutdown(_: object, **kwargs: object) -> None:
         if app._consumer is not None:

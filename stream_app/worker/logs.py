@@ -62,6 +62,8 @@ class Logs:
         self._topics = [TopicPartition(topic, 0) for topic in (topics.events, topics.partials, topics.evidence)]
         self._out: list[Outputs] = []
         self._damages: deque[Damage] = deque()
+        self._passed: dict[TopicPartition, int] = {}
+        """Partitions whose reading has gone on behind a gap: at which offset."""
         self._watched: int | None = None
         """Decisions about the first partials partition that were looked at; None where it is not here."""
         self._config, self._partitions, self._parts = config, partitions, parts
@@ -98,6 +100,7 @@ class Logs:
         found, self._found = self._found, {}
         here = [tp for tp in found if tp in progress and tp in self._partitions]
         anew = [self.check(tp, found[tp], progress[tp][0]) for tp in here]
+        self._keep_what_was_read(progress)
         moved = self.check_ends(ends, now_s) or any(anew)
         for tp in progress:
             self._end_losses(tp)
@@ -140,7 +143,7 @@ class Logs:
         if anew:
             self._read_anew(tp, found, known)
         elif (taken := max(self._partitions.next_offset(tp) or 0, settled or 0)) and found.start > taken:
-            self._say_gone(tp, taken, found)
+            self._say_gone(tp, taken, found.start, found.topic_id)
             self._move(tp, found.start, max(found.start, self._partitions.taken_until(tp)))
         if found.topic_id and not known:
             self._partitions.note_topic_id(tp, found.topic_id)
@@ -170,13 +173,29 @@ class Logs:
         )
         self._save_later(tp)
 
-    def _say_gone(self, tp: TopicPartition, taken: int, found: Log) -> None:
-        start = found.start
+    def note_gone(self, tp: TopicPartition, first: int, start: int) -> None:
+        """Retention has deleted what was to be read next, and reading goes on at the start of the log."""
+        if tp in self._partitions:
+            self._say_gone(tp, first, start, self._partitions.topic_id(tp))
+            self._passed[tp] = start
+            self._save_later(tp)
+
+    def _keep_what_was_read(self, progress: Progress) -> None:
+        """Let the state be kept anew as soon as all is in it that was read before a gap: that cannot be read again."""
+        for tp, start in list(self._passed.items()):
+            if tp not in self._partitions:
+                del self._passed[tp]
+            elif (progress.get(tp, (0, 0))[0] or 0) >= start:
+                at = max(start, self._partitions.next_offset(tp) or 0)
+                self._move(tp, at, max(at, self._partitions.taken_until(tp)))
+                del self._passed[tp]
+
+    def _say_gone(self, tp: TopicPartition, taken: int, start: int, topic_id: str) -> None:
         sent = min(max(self._partitions.taken_until(tp) - taken, 0), start - taken)
         before = f", and {sent:,} of them, which had been read, no open pane any more" if sent else ""
         self._open(
             tp,
-            ("retention", found.topic_id, taken, start, start - taken),
+            ("retention", topic_id, taken, start, start - taken),
             f"retention has deleted the offsets {taken:,} to {start:,} before they were read, at most "
             f"{start - taken:,} events, which no window counts{before}: keep the topic for longer (retention.ms), "
             "and look why the worker was behind",

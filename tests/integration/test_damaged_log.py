@@ -5,11 +5,15 @@ been; what stays damaged is passed over, and people are told. The same bytes sto
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
 
 from schemas.records import OffsetRange
 from stream_app.errors import DriftflowError
@@ -19,8 +23,10 @@ from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import ensure_topics
 from stream_app.trainer.ranges import read_ranges
 from stream_app.worker.damages import PAUSES_S
+from stream_app.worker.isolation import FETCH_WAIT_MS
 from stream_app.worker.losses import RULE
 from tests.brokers import ApacheKafka
+from tests.forked import Forked
 from tests.integration.monitored import metrics
 from tests.integration.stream import Stream
 from tests.segments import Segment
@@ -64,6 +70,24 @@ def with_mark(rows: list[Row], mark: bytes) -> list[Row]:
     return [(key, (value or b"").replace(b"{", b'{"note": "%s", ' % mark, 1)) for key, value in rows]
 
 
+def told(stream: Stream) -> dict[str, Any]:
+    """What has been told of logs, by what has happened."""
+    found = map(json.loads, stream.command("incidents", "--json").splitlines())
+    return {one["detector"]: one for one in found if one["rules"] == [RULE]}
+
+
+def eat(stream: Stream, worker: Forked, rows: list[Row]) -> tuple[int, int]:
+    """While a worker that runs is stopped for a moment rows come, and retention deletes the first half of them."""
+    worker.send_signal(signal.SIGSTOP)
+    time.sleep(2 * FETCH_WAIT_MS / 1_000)  # its last fetch waits at the broker that long, and would bring the rows
+    first = send(stream, rows)
+    start = first + len(rows) // 2
+    with KafkaAdminClient(**client_settings(stream.config.kafka)) as admin:
+        admin.delete_records({TopicPartition(stream.config.topics.events, 0): start})
+    worker.send_signal(signal.SIGCONT)
+    return first, start
+
+
 def damages(stream: Stream, outcome: str) -> float:
     """How often a batch of events was damaged, as the worker's metrics say."""
     (url,) = stream.status()["monitor"]
@@ -90,23 +114,32 @@ def test_a_damaged_batch_is_fetched_again_and_in_the_end_passed_over_and_told(
     lost = send(stream, with_mark(rows[1_050:1_060], MARK))
     segment.flip(MARK)
     after = send(stream, rows[1_060:1_090])
-    stream.start_worker()
+    worker = stream.start_worker()
     stream.wait(lambda: stream.received() == stream.sent - (after - lost) + 1, "what lies behind it to be counted")
     assert (damages(stream, "fetched_again"), damages(stream, "passed_over")) == (len(PAUSES_S), 1)
     stream.wait(lambda: bool(stream.dead_letters()), "the letter")
     (letter,) = stream.dead_letters()
     assert (letter["topic"], letter["partition"], letter["offset"]) == (topic, 0, lost)
+    eaten, start = eat(stream, worker, rows[1_090:1_130])
+    stream.wait(lambda: stream.received() == stream.sent - (after - lost) + 1 - (start - eaten), "what is left")
+    stream.wait(lambda: "retention" in told(stream), "it to be told")
     stream.stop()
-    found = map(json.loads, stream.command("incidents", "--json").splitlines())
-    (incident,) = [one for one in found if one["rules"] == [RULE]]
-    assert (incident["detector"], incident["severity"]) == ("damaged", "critical")
+    incident = told(stream)["retention"]
+    assert f"{topic}/0: retention has deleted the offsets {eaten:,} to {start:,} before" in incident["summary"]
+    incident = told(stream)["damaged"]
+    assert incident["severity"] == "critical"
     assert f"{topic}/0: the batch at offset {lost:,} cannot be taken apart" in incident["summary"]
     assert f"reading goes on at {after:,}" in incident["summary"]
-    check_other_readers(stream, lost, after)
 
 
-def check_other_readers(stream: Stream, lost: int, after: int) -> None:
-    """The trainer passes over the batch too, and a command that would need all of it says where it is."""
+def test_what_is_damaged_stops_neither_the_trainer_nor_a_command(
+    stream: Stream, kafka_node: ApacheKafka, example: Path
+) -> None:
+    """The one passes over it, and the other, which would need all of it, says where it is."""
+    rows = stream.rows(example)
+    lost = send(stream, with_mark(rows[1_000:1_010], MARK))
+    after = send(stream, rows[1_010:1_020])
+    Segment(kafka_node, stream.config.topics.events).flip(MARK)
     topic, client = stream.config.topics.events, client_settings(stream.config.kafka)
     end = log_ends(stream.config, client)[0]
     part = OffsetRange(topic=topic, partition=0, start=0, end=end, start_ms=0, end_ms=10**14)

@@ -100,6 +100,23 @@ def test_what_retention_has_deleted_before_it_was_read_is_said_with_its_number(
     assert worker.pipeline.score_states[0].next_offset == 460
 
 
+def test_what_retention_deletes_under_a_worker_that_reads_on_is_said_and_its_state_is_kept_anew(
+    worker: Worker, logs: Logs, config: Config, source: TopicPartition
+) -> None:
+    logs.note_gone(source, 450, 460)  # up to 450 all was handed out, and is under way
+    (told,) = incidents(logs, config)
+    assert (told.severity, told.detector, told.events) == ("critical", "retention", 10)
+    assert "retention has deleted the offsets 450 to 460 before they were read" in told.summary
+    budget = worker._partitions._kept[source].budget
+    logs.compare({source: (440, 470)}, {}, 0.0)
+    assert (budget.forced, worker._partitions.next_offset(source)) == (False, 400), "else what is under way was lost"
+    worker.pipeline.score_states[0].next_offset = 450
+    logs.compare({source: (460, 470)}, {}, 0.0)
+    assert (budget.forced, worker._partitions.next_offset(source)) == (True, 460)
+    assert not logs.check(source, Log(FIRST, 460), 460)
+    assert incidents(logs, config) == []
+
+
 def test_a_batch_that_was_passed_over_is_an_incident_once_however_often_it_is_met(
     worker: Worker, logs: Logs, config: Config, source: TopicPartition
 ) -> None:
