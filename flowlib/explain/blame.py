@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flowlib.density import Density, Scores
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
@@ -44,7 +45,7 @@ class _Rows:
         """Copies of some rows, in order."""
         return _Rows(*(array[rows] for array in self.arrays()))
 
-    def arrays(self) -> tuple[Singles, Singles, Floats, Floats, Objects]:
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
         """The fields in order."""
         return self.features, self.context, self.tail_nats, self.category_log_prob, self.categories
 
@@ -210,7 +211,7 @@ def _recategorised(density: Density, table: Table, rows: _Rows, categories: Obje
 
 def _overlay(below: _Rows, above: _Rows, rows: Ints, places: Ints | None = None) -> _Rows:
     """``below`` with some rows taken from ``above``, where they stand at the same places or at others."""
-    arrays: Any = tuple(array.copy() for array in below.arrays())
+    arrays = tuple(array.copy() for array in below.arrays())
     for array, other in zip(arrays, above.arrays(), strict=True):
         array[rows] = other[rows if places is None else places]
     return _Rows(*arrays)
