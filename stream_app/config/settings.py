@@ -22,7 +22,7 @@ from stream_app.config.registries import (
     StoreName,
 )
 from stream_app.config.schema_registry import SchemaRegistryConfig
-from stream_app.config.types import Duration, Name, Positive, Section, Share, days, read_secret
+from stream_app.config.types import Duration, Name, Positive, PromotionName, Section, Share, days, read_secret
 from stream_app.config.windows import WindowsConfig
 
 
@@ -204,6 +204,14 @@ class TrainerConfig(Section, frozen=True):
     deleted it, or where as much of the time between its first row and its last has no rows."""
     budget_per_day: Positive = 24
     """Models promoted within a day of event time; requests beyond are refused."""
+    promotion: PromotionName = "shadow"
+    """How a model that has passed its gates enters service: ``auto``, at once; ``shadow``, after it was better on live
+    events than the model in service; ``approve``, after that and a person's ``driftflow models approve``. A first model
+    enters at once."""
+    shadow_events: Annotated[int, Meta(ge=100)] = 200_000
+    """After so many live events that have not decided between a candidate and the model in service it is given up."""
+    shadow_patience: Duration = days(1)
+    """The same after so much time, by the clock."""
 
 
 class SinkConfig(Section, frozen=True):

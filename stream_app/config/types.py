@@ -23,6 +23,8 @@ Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 RoleName = Literal["trainer", "worker", "operator"]
 """Whose key it is."""
+PromotionName = Literal["auto", "shadow", "approve"]
+"""How a model enters service."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
