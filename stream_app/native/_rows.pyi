@@ -1,4 +1,4 @@
-"""Bodies in JSON as columns; see ``rows/module.cpp``."""
+"""Bodies as columns; see ``rows/module.cpp``."""
 
 from collections.abc import Sequence
 
@@ -32,3 +32,18 @@ class Reader:
     ) -> tuple[int, list[bytes], list[bytes]]: ...
 
 def plain_texts(buffer: bytes, first: Ints, size: Ints, /) -> tuple[list[str | None], list[tuple[int, bytes]]]: ...
+def read_fixed(
+    buffer: bytes,
+    first: Ints,
+    size: Ints,
+    body: int,
+    numbers: Ints,
+    texts: Ints,
+    end_ms: int,
+    seed: int,
+    read: Bools,
+    time_ms: Ints,
+    numeric: Floats,
+    codes: Ints,
+    /,
+) -> list[bytes]: ...

@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "fixed.h"
 #include "reader.h"
 
 namespace {
@@ -282,7 +283,45 @@ PyObject* plain_texts(PyObject*, PyObject* args) {
     });
 }
 
+PyObject* read_fixed(PyObject*, PyObject* args) {
+    PyObject *whole, *firsts, *sizes, *of_numbers, *of_texts, *reads, *times, *numerics, *all_codes;
+    long long body, end_ms;
+    unsigned long long seed;
+    if (!PyArg_ParseTuple(args, "OOOLOOLKOOOO", &whole, &firsts, &sizes, &body, &of_numbers, &of_texts, &end_ms, &seed,
+                          &reads, &times, &numerics, &all_codes))
+        return nullptr;
+    return guarded([&]() -> PyObject* {
+        View buffer(whole, "", 1, false, "buffer"), first(firsts, "lq", 8, false, "first"), size(sizes, "lq", 8, false, "size");
+        View numbers(of_numbers, "lq", 8, false, "numbers"), texts(of_texts, "lq", 8, false, "texts");
+        View read(reads, "?", 1, true, "read"), time_ms(times, "lq", 8, true, "time_ms");
+        View numeric(numerics, "d", 8, true, "numeric"), codes(all_codes, "lq", 8, true, "codes");
+        const Py_ssize_t n = first.size(), d = numbers.size(), k = texts.size();
+        size.expect(n, "size"), read.expect(n, "read"), time_ms.expect(n, "time_ms");
+        numeric.expect(n * d, "numeric"), codes.expect(k * n, "codes");
+        for (const View* words : {&numbers, &texts})
+            for (Py_ssize_t i = 0; i < words->size(); ++i)
+                if (words->as<std::int64_t>()[i] < 0 || 4 * words->as<std::int64_t>()[i] > body - 4)
+                    throw std::invalid_argument("words must lie within a body");
+        if (body >= 0 && body < 8) throw std::invalid_argument("a body must have room for its time");
+        const rows::Fixed bodies{buffer.as<const Byte>(),  buffer.size(), first.as<std::int64_t>(), size.as<std::int64_t>(), n,
+                                 body, numbers.as<std::int64_t>(), texts.as<std::int64_t>(), d, k, end_ms, seed};
+        std::vector<std::vector<std::int32_t>> different;
+        Py_BEGIN_ALLOW_THREADS
+        different = rows::read_fixed(bodies, {read.as<bool>(), time_ms.as<std::int64_t>(), numeric.as<double>(),
+                                              codes.as<std::int64_t>()});
+        Py_END_ALLOW_THREADS
+        Owned list(PyList_New(k));
+        for (Py_ssize_t i = 0; i < k; ++i)
+            put(list.object, i, PyBytes_FromStringAndSize(reinterpret_cast<const char*>(different[i].data()),
+                                                          static_cast<Py_ssize_t>(4 * different[i].size())));
+        return list.release();
+    });
+}
+
 PyMethodDef functions[] = {
+    {"read_fixed", read_fixed, METH_VARARGS,
+     "read_fixed(buffer, first, size, body, numbers, texts, end_ms, seed, read, time_ms, numeric, codes): fill the columns "
+     "of\nbodies of one length. Return of each text column its different whole numbers, as int32."},
     {"plain_texts", plain_texts, METH_VARARGS,
      "plain_texts(buffer, first, size): values of JSON as texts, None for null, for a negative size, and for those\nthat "
      "have to be read; and the rows and the bytes of these."},

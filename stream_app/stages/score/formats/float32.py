@@ -7,7 +7,9 @@ are rejected.
 
 from __future__ import annotations
 
+import secrets
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +24,11 @@ from stream_app.stages.score.columns import Columns
 from stream_app.stages.score.event_time import TIME_MAX_MS
 from stream_app.stages.score.formats.fields import Fields
 from stream_app.stages.score.rejects import Undecodable
+
+try:
+    from stream_app.native import _rows
+except ImportError:  # no compiler when driftflow was installed
+    _rows = None  # type: ignore[assignment]
 
 MISSING = -(2**31)
 """The int32 that says that there is no text."""
@@ -77,11 +84,30 @@ class Float32Columns:
         layout, d = _Layout(event, texts), len(event.numeric)
         self._size = layout.packed.size if layout.packed.size <= event.max_bytes else -2
         words = [place + 1 for place in layout.places]  # of four bytes; the time takes two
-        self._numeric = _part(words[1 : d + 1])
+        self._numbers, self._numeric = np.array(words[1 : d + 1], dtype=np.int64), _part(words[1 : d + 1])
         self._texts, self._id = words[d + 1 : d + 1 + len(texts)], words[d + 1 + len(texts) :]
+        self._seed = secrets.randbits(64)
 
     def read(self, bodies: Bodies) -> Columns:
         """Read a batch."""
+        return self._read(bodies) if _rows is None or sys.byteorder == "big" else self._read_at_once(bodies)
+
+    def _read_at_once(self, bodies: Bodies) -> Columns:
+        n, d, texts = len(bodies), len(self._numbers), [*self._texts, *self._id]
+        read, time_ms, numeric = np.empty(n, bool), np.empty(n, np.int64), np.empty((n, d))
+        codes, first, size = (
+            np.empty((len(texts), n), np.int64),
+            *map(np.ascontiguousarray, (bodies.first, bodies.size)),
+        )
+        places = self._numbers, np.array(texts, dtype=np.int64)
+        given = bodies.buffer, first, size, self._size, *places, TIME_MAX_MS, self._seed
+        different = _rows.read_fixed(*given, read, time_ms, numeric, codes)
+        coded = [Coded(*of_one) for of_one in zip(codes, map(_names, map(_whole, different)), strict=True)]
+        ids = coded[-1].objects().tolist() if self._id and read.any() else [None] * n if self._id else None
+        return Columns(read, time_ms, numeric, coded[: len(self._texts)], ids)
+
+    def _read(self, bodies: Bodies) -> Columns:
+        """The same."""
         fits = bodies.size == self._size
         words = self._words(bodies, fits)
         time_ms = np.ascontiguousarray(words[:, :2]).view("<i8")[:, 0].astype(np.int64)
@@ -114,4 +140,13 @@ def _part(places: list[int]) -> slice | list[int]:
 def _coded(numbers: npt.NDArray[np.int32]) -> Coded:
     """Numbers as the texts of their digits."""
     different, codes = np.unique(numbers, return_inverse=True)
-    return Coded(codes.astype(np.int64), [None if n == MISSING else str(n) for n in different.tolist()])
+    return Coded(codes.astype(np.int64), _names(different.tolist()))
+
+
+def _names(numbers: list[int]) -> list[str | None]:
+    return [None if number == MISSING else str(number) for number in numbers]
+
+
+def _whole(data: bytes) -> list[int]:
+    numbers: list[int] = np.frombuffer(data, dtype="<i4").tolist()
+    return numbers
