@@ -270,4 +270,4 @@ class Demo:
         registry = Registry(self.config)
         answers = {notice.model_id for notice in registry.notices() if notice.status != "covered"}
         shown = {model["model_id"] for model in self._facts.models}
-        return answers <= shown and not self._facts.out_of_service(registry.history()[-1].model_id)
+        return answers <= shown and not self._facts.out_of_service(registry.in_service())

@@ -21,11 +21,11 @@ def list_models(config: Config) -> list[dict[str, Any]]:
         DriftflowError: what the registry holds of decisions or promotions is damaged.
     """
     registry = Registry(ordered(config))
-    current = [entry.model_id for entry in registry.history()][-1:]
+    current = registry.in_service()
     return [
         {
             "model_id": notice.model_id,
-            "status": "in service" if [notice.model_id] == current else notice.status,
+            "status": "in service" if notice.status == "promoted" and notice.model_id == current else notice.status,
             "verified": _verified(registry, notice),
             "trained_until": utc(notice.created_ms),
             "train_rows": notice.train_rows,

@@ -14,6 +14,7 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.disk import append_locked, create_durably, locked, read_lines, writing
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry, anchor, in_service
 from stream_app.models.keys import trusted_keys
 from stream_app.models.loading import check_stream, columns_of, read_model, verified
 from stream_app.stages.columns import in_order_of
@@ -31,13 +32,8 @@ _FILE_REMEDY = (
 _SETTINGS_REMEDY = "use the settings it was made with, or train another with --bootstrap-until DATE"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One promotion or roll-back, in order."""
-
-    model_id: str
-    request_id: str
-    promoted_ms: int
-    """Event time of the request, no later than events that were seen."""
+FINAL = ("promoted", "refused", "covered")
+"""Statuses that answer a request; ``candidate`` and ``waiting`` are news on the way there."""
 
 
 _ENTRIES, _NOTICES = msgspec.json.Decoder(Entry), msgspec.json.Decoder(ModelNotice)
@@ -61,13 +57,25 @@ class Registry:
         self._notices = self._dir / f"{config.stream}.notices.jsonl"
 
     def history(self) -> list[Entry]:
-        """Promotions, oldest first; raises DriftflowError where the log is damaged."""
+        """What has changed the model in service, oldest first; raises DriftflowError where the log is damaged."""
         return read_lines(self._log, _ENTRIES, _LOG_REMEDY)
+
+    def promotions(self) -> list[Entry]:
+        """Promotions alone, oldest first; raises what :meth:`history` raises."""
+        return [entry for entry in self.history() if entry.verb == "promotion"]
+
+    def in_service(self) -> str:
+        """Id of the model in service; "" before the first promotion. Raises what :meth:`history` raises."""
+        return in_service(self.history())
+
+    def anchor(self) -> str:
+        """Id of the model that none may leave far behind without a person; raises what :meth:`history` raises."""
+        return anchor(self.history())
 
     def current(self) -> Density | None:
         """The model in service, ready to score; None before the first promotion. Raises what :meth:`load` raises."""
-        history = self.history()
-        return self.load(history[-1].model_id) if history else None
+        model_id = self.in_service()
+        return self.load(model_id) if model_id else None
 
     def load(self, model_id: str) -> Density:
         """A model by id, verified and ready to score.
@@ -136,21 +144,21 @@ class Registry:
             above: a number that has been given elsewhere: this one's is larger, and larger than all that are kept.
 
         Returns:
-            the notice with its number, as it is kept: what was decided before about this request and model stays.
+            the notice with its number, as it is kept: what was decided before about this request and model stays, and
+            of an answer what was answered first.
 
         Raises:
             DriftflowError: the file is damaged, or cannot be written.
         """
-        asked = (notice.request_id, notice.model_id)
 
         def new(kept: list[ModelNotice]) -> ModelNotice | None:
-            if any((earlier.request_id, earlier.model_id) == asked for earlier in kept):
+            if any(_decides_alike(earlier, notice) for earlier in kept):
                 return None
             number = max([above, *(earlier.sequence for earlier in kept)]) + 1
             return msgspec.structs.replace(without_bytes(notice), sequence=number)
 
         _append(self._notices, self.notices, new)
-        return next(kept for kept in self.notices() if (kept.request_id, kept.model_id) == asked)
+        return next(kept for kept in self.notices() if _decides_alike(kept, notice))
 
     def notices(self) -> list[ModelNotice]:
         """What was decided so far, oldest first; raises DriftflowError where the file is damaged, or holds notices
@@ -164,8 +172,9 @@ class Registry:
         return kept
 
     def answer_to(self, request_id: str) -> ModelNotice | None:
-        """What was decided last about a request, None where nothing was."""
-        return next((notice for notice in reversed(self.notices()) if notice.request_id == request_id), None)
+        """What was decided about a request, None where nothing was yet."""
+        answers = (notice for notice in reversed(self.notices()) if notice.status in FINAL)
+        return next((notice for notice in answers if notice.request_id == request_id), None)
 
     def whole(self, notice: ModelNotice) -> ModelNotice:
         """A notice with the model's bytes, not yet verified; raises ModelError where they cannot be read."""
@@ -178,10 +187,14 @@ class Registry:
 
     def promote(self, entry: Entry) -> None:
         """Append that a model is in service from now on, once; its bytes must have been saved before."""
-        pair = (entry.model_id, entry.request_id)
+        self.change(entry)
+
+    def change(self, entry: Entry) -> None:
+        """Append what changes the model in service, or the anchor, once."""
+        name = (entry.verb, entry.model_id, entry.request_id)
 
         def new(kept: list[Entry]) -> Entry | None:
-            return None if pair in {(earlier.model_id, earlier.request_id) for earlier in kept} else entry
+            return None if name in {(earlier.verb, earlier.model_id, earlier.request_id) for earlier in kept} else entry
 
         _append(self._log, self.history, new)
 
@@ -198,11 +211,17 @@ def ordered(config: Config, model_id: str | None = None) -> Config:
     """
     try:
         registry = Registry(config)
-        history = registry.history() if model_id is None else []
-        model_id = history[-1].model_id if history else model_id
+        model_id = registry.in_service() if model_id is None else model_id
         return in_order_of(config, *columns_of(registry.read(model_id))) if model_id else config
     except ModelError:
         return config
+
+
+def _decides_alike(one: ModelNotice, other: ModelNotice) -> bool:
+    """Whether two notices are of one decision: a request has one answer, and one notice of each other status."""
+    if one.request_id != other.request_id:
+        return False
+    return {one.status, other.status} <= set(FINAL) if one.status in FINAL else one.status == other.status
 
 
 def without_bytes(notice: ModelNotice) -> ModelNotice:

@@ -20,9 +20,10 @@ from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.event_files import of_files
 from stream_app.incident_lines import newest, show, story
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
-from stream_app.models.registry import Entry, Registry, ordered
+from stream_app.models.registry import Registry, ordered
 from stream_app.offline.fields import check_fields
 from stream_app.offline.reading import Reading
 from stream_app.offline.replay import LocalRun
@@ -122,13 +123,7 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
         if later:
             reading.dropped.add("not before --bootstrap-until", "", until, later)
         outcome = answer(
-            config,
-            request,
-            rows,
-            None,
-            key,
-            lambda p: bar.update(task, completed=p.step),
-            seen_ms=newest_ms,
+            config, request, rows, None, key, lambda p: bar.update(task, completed=p.step), seen_ms=newest_ms
         )
     if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")

@@ -16,7 +16,8 @@ from flowlib.table import DAY_MS
 from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.history import Entry
+from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
 from stream_app.monitor.metrics import REQUESTS
 from stream_app.trainer.delivery import Delivery

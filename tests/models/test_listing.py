@@ -8,9 +8,10 @@ import pytest
 
 from flowlib import artifact
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.listing import check_listed, list_models
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from tests.models.streams import config_in, density, notice_of
 
 

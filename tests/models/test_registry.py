@@ -16,8 +16,9 @@ import pytest
 from flowlib import artifact
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key, trusted_keys
-from stream_app.models.registry import Entry, Registry, ordered
+from stream_app.models.registry import Registry, ordered
 from tests.models.streams import config_in, density, notice_of
 from tests.worker.making import make_config
 
@@ -79,6 +80,46 @@ def test_a_notice_is_kept_once_under_its_number(tmp_path: Path) -> None:
     assert registry.notices() == [first]
     assert registry.answer_to("r-m") == first
     assert registry.answer_to("r-n") is None
+
+
+def test_what_is_on_its_way_is_no_answer_yet_and_a_request_has_one(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    registry, model = Registry(config), notice_of("m", "candidate")
+    for status in ("candidate", "waiting", "candidate"):
+        registry.record(msgspec.structs.replace(model, status=status))
+    assert registry.answer_to("r-m") is None
+    promoted = registry.record(msgspec.structs.replace(model, status="promoted", model_id="m-calibrated"))
+    assert registry.record(msgspec.structs.replace(model, status="refused", model_id="refused-m")) == promoted
+    assert registry.answer_to("r-m") == promoted
+    assert [(notice.status, notice.sequence) for notice in registry.notices()] == [
+        ("candidate", 1),
+        ("waiting", 2),
+        ("promoted", 3),
+    ]
+
+
+def test_the_model_in_service_is_what_the_recorded_decisions_say(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    signing_key(config)
+    registry = Registry(config)
+    for number, model_id in enumerate("abc"):
+        registry.promote(Entry(model_id, f"r-{model_id}", number))
+    said = [
+        (Entry("c", "x1", 4, "rollback", "b"), "b"),
+        (Entry("c", "x1", 4, "rollback", "b"), "b"),
+        (Entry("a", "x2", 5, "pin"), "a"),
+        (Entry("d", "r-d", 6), "a"),
+        (Entry("", "x3", 7, "unpin"), "d"),
+        (Entry("d", "x4", 8, "rollback", "b"), "b"),
+    ]
+    for entry, current in said:
+        registry.change(entry)
+        assert Registry(config).in_service() == current
+    assert len(registry.history()) == 8, "what comes twice counts once"
+    assert registry.anchor() == "a", "the first that was promoted"
+    registry.change(Entry("b", "action", 9, "anchor"))
+    assert (registry.anchor(), registry.in_service()) == ("b", "b")
 
 
 def test_numbers_rise_above_all_that_are_known(tmp_path: Path) -> None:

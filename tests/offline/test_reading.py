@@ -20,8 +20,9 @@ from flowlib.density import Density
 from stream_app.cli import main
 from stream_app.config import Config
 from stream_app.errors import ModelError, TooManyDropped
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from stream_app.offline.score import ScoreOptions, bootstrap, run_score
 from tests.damages import overwrite
 from tests.stages.streams import bodies, config

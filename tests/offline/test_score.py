@@ -18,8 +18,9 @@ from schemas.codecs import Envelope, encode_event
 from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from stream_app.offline import replay
 from stream_app.offline.score import ScoreOptions, _ends, run_score, write_signals
 from stream_app.stages.decisions import Activated, encode

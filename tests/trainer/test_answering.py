@@ -14,8 +14,9 @@ from flowlib.table import DAY_MS, Table
 from schemas.records import MODEL_BYTES_MAX, OffsetRange, RetrainRequest
 from stream_app.config import Config, EventConfig, ModelConfig, TopicsConfig, TrainerConfig
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from stream_app.trainer import training
 from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.outcome import Outcome

@@ -13,7 +13,8 @@ from schemas.codecs import decode_event
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.history import Entry
+from stream_app.models.registry import Registry
 from stream_app.monitor.metrics import REQUESTS
 from stream_app.trainer.trainer import Trainer
 from tests.trainer.asking import LATER, WRITER, ask, asked, batches, seen

@@ -204,8 +204,8 @@ def _signed_models(config: Config, name: str) -> tuple[list[str], str]:
     if promoted is None or not present(promoted):
         return [], ""
     registry = Registry(config)
-    ids = list(dict.fromkeys(entry.model_id for entry in registry.history()))
-    return [model for model in ids if _signer(registry, model) == name], registry.history()[-1].model_id
+    ids = list(dict.fromkeys(entry.model_id for entry in registry.promotions()))
+    return [model for model in ids if _signer(registry, model) == name], registry.in_service()
 
 
 def _signer(registry: Registry, model_id: str) -> str:

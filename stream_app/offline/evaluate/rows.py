@@ -15,11 +15,14 @@ from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.models.registry import Registry
 from stream_app.offline.reading import Reading
-from stream_app.trainer import dataset
+from stream_app.trainer.data.admit import thin, unusable
+from stream_app.trainer.data.rows import gather
+from stream_app.trainer.data.spans import cuts
 
 SEED = 0
 _ROWS_MIN = 100
 _BASELINE_ROWS = 20_000
+_FOLDS = 5
 _EVER_MS = 1 << 62
 
 
@@ -65,10 +68,9 @@ def read_subject(config: Config, model: str | None) -> Subject:
         registry = Registry(config)
     except ModelError as error:
         raise ModelError(f"{error}; or add --bootstrap-until DATE to train a model on the file's first part") from None
-    history = registry.history()
-    if model is None and not history:
+    model_id = model or registry.in_service()
+    if not model_id:
         raise ModelError("there is no model yet: add --bootstrap-until DATE to train one on the file's first part")
-    model_id = model or history[-1].model_id
     notices = [notice for notice in registry.notices() if notice.model_id == model_id]
     if not notices:
         path = config.path(config.trainer.registry) / f"{config.stream}.notices.jsonl"
@@ -86,7 +88,7 @@ def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
         ModelError: the file has too few events that the model has not seen.
         DriftflowError: the file cannot be read.
     """
-    file, rows = reading.file, dataset.gather(reading.events(), 0, _EVER_MS)
+    file, rows = reading.file, gather(reading.events(), 0, _EVER_MS).table
     if not len(rows):
         raise ModelError(f"{file} has no events that can be decoded: {reading.dropped.says() or 'it has no rows'}")
     unit, (judging, training) = units(rows), _held_out(config, rows, subject)
@@ -105,12 +107,12 @@ def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
 
 
 def _held_out(config: Config, rows: Table, subject: Subject) -> tuple[Bools, Bools]:
-    """Rows of the days that judged the model at its gates, and rows that may have trained it."""
+    """Rows that judged the model at its gates, and rows that may have trained it."""
     before = rows.time_ms < subject.until_ms
-    fold = rows.time_ms // DAY_MS % dataset.FOLDS
-    newest = before & (subject.is_first | (rows.time_ms >= subject.until_ms - config.retrain.calibration))
-    gate, calibration = newest & (fold == dataset.GATE), newest & (fold == dataset.CALIBRATION)
-    return gate, before & ~gate & ~calibration
+    calibrate_from_ms = 0 if subject.is_first else subject.until_ms - config.retrain.calibration
+    where = cuts(config, rows.take(before), calibrate_from_ms, 0, subject.until_ms)
+    training, _, judging = where.spans(rows)
+    return before & judging & (not where.fault), before & (training | bool(where.fault))
 
 
 def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, Floats], dict[str, str]]:
@@ -120,10 +122,10 @@ def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, 
     """
     if len(train) < _ROWS_MIN:
         return {}, {}
-    train = dataset.thin(dataset.without_unusable(train), _BASELINE_ROWS)
-    stop = train.time_ms // DAY_MS % dataset.FOLDS == dataset.VALIDATION
+    train = thin(train.take(~unusable(train)), _BASELINE_ROWS)
+    stop = train.time_ms // DAY_MS % _FOLDS == 0
     if not stop.any() or stop.all():
-        stop = np.arange(len(train)) % dataset.FOLDS == 0
+        stop = np.arange(len(train)) % _FOLDS == 0
     mixture = Density.fit(
         density.spec,
         train.take(~stop),

@@ -12,11 +12,12 @@ from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import Trust, signing_key
 from stream_app.models.keys import files as key_files
 from stream_app.models.keys.commands import new_key, revoke_key, rotate_key
 from stream_app.models.keys.listing import KnownKey, list_keys
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from tests.models.keys.asking import EACH_ROLE, FILES, ROLES, TRUSTS, listed, name_of, trusted, with_settings
 from tests.models.streams import config_in, density
 

@@ -11,9 +11,10 @@ import pytest
 from flowlib.artifact import Ed25519PrivateKey
 from stream_app.config import Config
 from stream_app.errors import ModelError
+from stream_app.models.history import Entry
 from stream_app.models.keys import Trust, request_key, signing_key, trusted_keys
 from stream_app.models.keys import files as key_files
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from tests.models.keys.asking import EACH_ROLE, FILES, ROLES, TRUSTS, name_of, with_settings
 from tests.models.streams import config_in
 

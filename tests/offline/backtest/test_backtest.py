@@ -17,9 +17,10 @@ from schemas.codecs import decode_event
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
 from stream_app.errors import ConfigError, DriftflowError
+from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
-from stream_app.models.registry import Entry, Registry
+from stream_app.models.registry import Registry
 from stream_app.offline.backtest.compare import Comparison
 from stream_app.offline.backtest.page import sentences
 from stream_app.offline.backtest.run import BacktestOptions, of_file, run_backtest
