@@ -9,14 +9,17 @@ from collections import Counter
 from contextlib import closing
 from typing import Any
 
+import numpy as np
+
 from flowlib.intervals import wilson
-from flowlib.table import DAY_MS
+from flowlib.table import Table
 from schemas.incidents import Incident
+from stream_app.config import Config
 from stream_app.demo.facts import Facts, points, readable
 from stream_app.demo.progress import Progress
 from stream_app.incident_lines import is_over, is_silenced, messages_a_week, newest, open_first
 from stream_app.stages.score.state import COUNTERS
-from stream_app.trainer.dataset import FOLDS, GATE
+from stream_app.trainer.data.spans import cuts
 
 Row = dict[str, Any]
 
@@ -61,7 +64,7 @@ def _stored(facts: Facts, progress: Progress) -> Row:
             "models_refused": _models(facts, "refused"),
             "swaps": len({activation["model_id"] for activation in activations}) - 1,
             "activations": [{k: row[k] for k in ("partition", "time_ms", "model_id")} for row in activations],
-            "alarm_rate": alarm_rates(panes, facts.messages, progress.season.live_ms),
+            "alarm_rate": alarm_rates(panes, facts.messages, facts.config, progress.season.live_ms),
             "models": [_model(model) for model in facts.models],
         }
 
@@ -104,22 +107,23 @@ def _model(model: Row) -> Row:
     return {name: model[name] for name in names} | {"gates": json.loads(model["gates"])}
 
 
-def alarm_rates(panes: list[Row], messages: list[Incident], history_end_ms: int) -> Row:
+def alarm_rates(panes: list[Row], messages: list[Incident], config: Config, history_end_ms: int) -> Row:
     """Share of events with p <= 0.01 in three periods, with their intervals.
 
-    ``reference``: the days of the history that neither trained nor calibrated the first model. ``drift``: from the
+    ``reference``: the newest part of the history, which judged the first model at its gates. ``drift``: from the
     beginning of the first drift to the swap. ``after_swap``: everything scored by the last model.
 
     Args:
         panes: windows of one pane, oldest first.
         messages: every message of an incident.
+        config: the stream.
         history_end_ms: end of the history.
     """
     models = list(dict.fromkeys(pane["model_id"] for pane in panes))
     first = [pane for pane in panes if pane["model_id"] == models[0]]
     opened = [message.opened_pane_ms for message in messages if message.kind == "drift"]
     parts = {
-        "reference": [pane for pane in first if pane["time_ms"] <= history_end_ms and _is_gate_day(pane)],
+        "reference": _of_gate([pane for pane in first if pane["time_ms"] <= history_end_ms], config, history_end_ms),
         "drift": [pane for pane in first if opened and pane["time_ms"] > min(opened)],
         "after_swap": [pane for pane in panes if len(models) > 1 and pane["model_id"] == models[-1]],
     }
@@ -131,8 +135,12 @@ def alarm_rates(panes: list[Row], messages: list[Incident], history_end_ms: int)
     }
 
 
-def _is_gate_day(pane: Row) -> bool:
-    return int(pane["time_ms"] - 1) // DAY_MS % FOLDS == GATE
+def _of_gate(history: list[Row], config: Config, end_ms: int) -> list[Row]:
+    """The panes of the history that lie in the gate's span."""
+    times = [pane["time_ms"] - 1 for pane in history]
+    table = Table.of(np.zeros((len(times), 1)), time_ms=times)
+    where = cuts(config, table, 0, 0, end_ms)
+    return [] if where.fault else [pane for pane, inside in zip(history, where.spans(table)[2], strict=True) if inside]
 
 
 def _rate(panes: list[Row]) -> tuple[float | None, list[float] | None]:

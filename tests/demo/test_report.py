@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from flowlib.table import DAY_MS
+from stream_app.config import parse
 from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Progress, Season
 from stream_app.demo.report import alarm_rates, make_report
 from stream_app.stages.points import incident_point, strange_point
-from stream_app.trainer.dataset import FOLDS, GATE
 from tests.demo import storing
 from tests.people import incident, silenced, strange
 
-GATE_DAY = (10 * FOLDS + GATE) * DAY_MS
-HISTORY_END = GATE_DAY + 2 * DAY_MS
+CONFIG = parse({"stream": "s", "topics": {"events": "e"}, "event": {"time_field": "t", "numeric": ["x"]}})
+HISTORY_END = 100 * DAY_MS
+GATE_FROM = 86 * DAY_MS
+"""Of a hundred days the last 28 calibrate and judge, and the later half of them judges."""
 
 
 def pane(time_ms: int, model_id: str, scored: int, alarms: int) -> dict[str, Any]:
@@ -27,22 +29,22 @@ def pane(time_ms: int, model_id: str, scored: int, alarms: int) -> dict[str, Any
 
 
 PANES = [
-    pane(GATE_DAY, "m0", 1_000, 500),  # ends as the gate day begins: it lies in the day before
-    pane(GATE_DAY + 1, "m0", 100, 1),
-    pane(GATE_DAY + DAY_MS, "m0", 300, 3),
-    pane(GATE_DAY + DAY_MS + 1, "m0", 1_000, 500),
-    pane(GATE_DAY + FOLDS * DAY_MS + 1, "m0", 50, 10),  # a gate day of live traffic
-    pane(GATE_DAY + FOLDS * DAY_MS + 2, "m0", 50, 20),
-    pane(GATE_DAY + FOLDS * DAY_MS + 3, "m1", 200, 4),
-    pane(GATE_DAY + FOLDS * DAY_MS + 4, "m2", 400, 4),
-    pane(GATE_DAY + FOLDS * DAY_MS + 5, "m2", 400, 4),
+    *(pane(day * DAY_MS, "m0", 1_000, 500) for day in range(1, 87)),  # the last one ends as the gate begins
+    pane(GATE_FROM + 1, "m0", 100, 1),
+    *(pane(day * DAY_MS, "m0", 0, 0) for day in range(87, 100)),
+    pane(HISTORY_END, "m0", 300, 3),
+    pane(HISTORY_END + 1, "m0", 50, 10),
+    pane(HISTORY_END + 2, "m0", 50, 20),
+    pane(HISTORY_END + 3, "m1", 200, 4),
+    pane(HISTORY_END + 4, "m2", 400, 4),
+    pane(HISTORY_END + 5, "m2", 400, 4),
 ]
-DRIFT_MS = GATE_DAY + FOLDS * DAY_MS + 1
+DRIFT_MS = HISTORY_END + 1
 
 
 def test_each_period_counts_its_own_panes() -> None:
     messages = [incident(opened_pane_ms=DRIFT_MS + more) for more in (1, 0)]
-    rates = alarm_rates(PANES, [incident(kind="fault", opened_pane_ms=0), *messages], HISTORY_END)
+    rates = alarm_rates(PANES, [incident(kind="fault", opened_pane_ms=0), *messages], CONFIG, HISTORY_END)
     assert rates["events"] == {"reference": 400, "drift": 50, "after_swap": 800}
     assert (rates["reference"], rates["drift"], rates["after_swap"]) == (0.01, 0.4, 0.01)
     for name, (low, high) in rates["interval_95"].items():
@@ -50,7 +52,7 @@ def test_each_period_counts_its_own_panes() -> None:
 
 
 def test_periods_that_did_not_come_have_no_rate() -> None:
-    rates = alarm_rates(PANES[:4], [], HISTORY_END)
+    rates = alarm_rates(PANES[:101], [], CONFIG, HISTORY_END)
     assert rates["reference"] == 0.01
     assert rates["drift"] is rates["after_swap"] is rates["interval_95"]["drift"] is None
     assert rates["events"] == {"reference": 400, "drift": 0, "after_swap": 0}

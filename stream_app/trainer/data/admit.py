@@ -63,7 +63,7 @@ def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Densi
     rows = _without(rows, unusable(rows.table), dropped, "unscorable", _UNUSABLE)
     bursts = _bursts(config, request, rows.table)
     rows = _without(rows, within(rows.table, request.unjudged, config), dropped, "unjudged", _unjudged(request))
-    known, where = rows.table, cuts(config, request, rows.table)
+    known, where = rows.table, _cuts(config, request, rows.table)
     training, calibrating, judging = where.spans(known)
     if where.fault or private:
         return Prepared(_cut(known, training, calibrating, judging, where, folds), known, where.fault, bursts)
@@ -76,6 +76,11 @@ def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Densi
     training = _capped(rows, training, where, folds, dropped)
     split = _cut(known, training, calibrating & once, judging & once, where, folds)
     return Prepared(replace(_thinned(split, config), held_out=known.take(held)), known, bursts=bursts)
+
+
+def _cuts(config: Config, request: RetrainRequest, table: Table) -> Cuts:
+    start_ms, end_ms = min(part.start_ms for part in request.train), max(part.end_ms for part in request.train)
+    return cuts(config, table, request.calibrate_from_ms, max(start_ms, 0), end_ms)
 
 
 def _bursts(config: Config, request: RetrainRequest, table: Table) -> dict[str, Table]:

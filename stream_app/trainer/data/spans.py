@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flowlib.table import DAY_MS, Bools, Floats, Ints, Table
-from schemas.records import RetrainRequest
 from stream_app.config import Config
 
 HOUR_MS = 3_600_000
@@ -112,16 +111,20 @@ class Cuts:
         return block < self.calibrate, (block >= self.calibrate) & (block < self.gate), block >= self.gate
 
 
-def cuts(config: Config, request: RetrainRequest, table: Table) -> Cuts:
+def cuts(config: Config, table: Table, calibrate_from_ms: int, start_ms: int, end_ms: int) -> Cuts:
     """Where to cut the rows of a request.
 
     Privately, the cuts follow from the request and the settings alone. Else the span that calibrates and judges begins
-    at ``request.calibrate_from_ms``, where that leaves the training span 60 % of the blocks (a first request says
-    nothing: ``retrain.calibration`` counts), and has ``trainer.min_blocks`` for both at least.
+    at ``calibrate_from_ms``, where that leaves the training span 60 % of the blocks (a first request says nothing:
+    ``retrain.calibration`` counts), and has ``trainer.min_blocks`` for both at least.
+
+    Args:
+        config: the stream.
+        table: the rows, in order of time.
+        calibrate_from_ms: from when on rows may calibrate and judge; at or before the first row it says nothing.
+        start_ms, end_ms: event times that are asked for.
     """
-    start_ms = max(min(part.start_ms for part in request.train), 0)
-    end_ms = max(part.end_ms for part in request.train)
-    asked_ms = request.calibrate_from_ms
+    asked_ms = calibrate_from_ms
     if config.privacy.enabled:
         blocks = _blocks(config, end_ms - start_ms)
         held_ms = asked_ms if asked_ms > start_ms else end_ms - config.retrain.calibration

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flowlib.table import Bools, Floats, Table
+from flowlib.table import Bools, Ints, Table
 from stream_app.trainer.data.caps import CAP, within_caps
 from stream_app.trainer.data.rows import Rows
 from tests.trainer.data.worlds import changed, day_of, iid, prepared
@@ -20,7 +20,7 @@ def flooded(seed: int, share: float, from_day: int, a_day: int = 60) -> tuple[Ta
     return changed(table, flood, w=0.1, x=0.2, y=1.1, z=0.3, c="a", s="s0"), flood
 
 
-def kept_of(table: Table, keys: Floats | None = None, seed: int = 0) -> Bools:
+def kept_of(table: Table, keys: Ints | None = None, seed: int = 0) -> Bools:
     names = None if keys is None else keys.astype(object)
     return within_caps(table, day_of(table), names, np.random.default_rng(seed).random(len(table)))
 

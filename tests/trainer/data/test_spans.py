@@ -58,7 +58,7 @@ def test_a_first_request_says_nothing_and_holds_the_newest_weeks_out() -> None:
 ])  # fmt: skip
 def test_blocks_are_days_or_hours_or_panes(n: int, step_ms: int, name: str, length_ms: int) -> None:
     table = spread(n, step_ms)
-    blocks = cuts(CONFIG, request(table), table).blocks
+    blocks = cuts(CONFIG, table, START_MS, START_MS, int(table.time_ms[-1])).blocks
     assert (blocks.name, blocks.length_ms) == (name, length_ms)
 
 
@@ -122,9 +122,9 @@ def test_privately_the_parts_of_rows_do_not_depend_on_the_others(seed: int) -> N
     """Any half of the rows lies in the same parts as among all, copies and all."""
     table = iid(seed, 100, 8)
     table = table.take(np.sort(np.concatenate([np.arange(len(table)), np.arange(0, len(table), 7)])))
-    made = request(table)
+    times = START_MS, START_MS, request(table).train[0].end_ms
     half = np.random.default_rng(seed).random(len(table)) < 0.5
-    where, where_half = cuts(PRIVATE, made, table), cuts(PRIVATE, made, table.take(half))
+    where, where_half = cuts(PRIVATE, table, *times), cuts(PRIVATE, table.take(half), *times)
     assert where == where_half
     for every, some in zip(where.spans(table), where_half.spans(table.take(half)), strict=True):
         assert (every[half] == some).all()
