@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import lt
 
 import numpy as np
 
@@ -66,6 +67,8 @@ def merge_blocks(
     and in the windows the one with more rows stays.
     """
     blocks = [block for _, of_pane in panes for block in of_pane]
+    if (plain := _plain(layout, slicing, panes, blocks, kept)) is not None:
+        return plain
     keys = [
         (k, name if name in kept else OTHER, block.model_id)
         for k, (_, of_pane) in enumerate(panes)
@@ -81,6 +84,30 @@ def merge_blocks(
     models, whole = _one_model_each(layout, keys, cells, rows)
     edges, names = _edges([k for k, _ in cells], len(panes)), [name for _, name in cells]
     return SlicingPanes(slicing, starts, edges, names, models, whole, _parts(keys, cells, rows, len(panes)), others)
+
+
+def _plain(
+    layout: PaneLayout,
+    slicing: str,
+    panes: Sequence[tuple[int, list[PaneBlock]]],
+    blocks: list[PaneBlock],
+    kept: Collection[str],
+) -> SlicingPanes | None:
+    """Panes that one source partition has sent, under one model, of slices that are all kept: as they come. None where
+    they are not like this.
+    """
+    names, edges, models = list[str](), [0], {block.model_id for block in blocks}
+    for _, of_pane in panes:
+        own = [name for block in of_pane for name in block.slices]
+        if not all(map(lt, own, own[1:])):
+            return None
+        names += own
+        edges.append(len(names))
+    if len(models) != 1 or not all(map(kept.__contains__, names)):
+        return None
+    model, rows, starts = *models, _rows(layout, blocks), [start for start, _ in panes]
+    parts = [ModelPart(model, np.arange(len(names)), rows, edges)]
+    return SlicingPanes(slicing, starts, edges, names, [model] * len(names), rows, parts, [[] for _ in panes])
 
 
 def _rows(layout: PaneLayout, blocks: list[PaneBlock]) -> Ints:
@@ -154,6 +181,8 @@ def kept_names(
     """Names that keep windows of their own: those known, then new ones in order as long as there is room, the ``usual``
     ones first; ``__other__`` is none.
     """
-    names = {name for block in blocks for name in block.slices} - {OTHER}
+    names = set[str]().union(*(block.slices for block in blocks)) - {OTHER}
+    if names <= known.keys():
+        return names
     room = max(slices_max - len(known), 0)
     return (names & known.keys()) | set(sorted(names - known.keys(), key=lambda name: (name not in usual, name))[:room])

@@ -77,6 +77,7 @@ class Mixture:
     Attributes:
         detectors: the simplest explanation first.
         groups: whether it has a word for the sums over many slices.
+        everywhere: whether it looks at slices without events too.
     """
 
     def __init__(self, config: Config, rule: RuleConfig, layout: PaneLayout, floor: float) -> None:
@@ -85,6 +86,7 @@ class Mixture:
         self.detectors: list[Detector] = [detector for detector in made if detector.channels]
         self._is_drift = all(detector.kind == "drift" for detector in self.detectors)
         self.groups = any(detector.groups for detector in self.detectors)
+        self.everywhere = any(detector.everywhere for detector in self.detectors)
         total = sum(detector.weight for detector in self.detectors) or 1.0
         # Those that look at a pane's own slices first, so that each kind is one run of columns.
         ordered = sorted(self.detectors, key=lambda detector: detector.everywhere)
@@ -122,18 +124,23 @@ class Mixture:
         """Numbers of the slices whose evidence has come to the floor, and is not over."""
         return self._peaks.numbers
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int) -> Iterator[bool]:
+    def update(
+        self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, panes: int | None = None
+    ) -> Iterator[bool]:
         """Take panes in, one at each step; False where :meth:`settle` has then nothing to say.
 
         Args:
             parts: the slices of the panes, model by model.
-            everywhere: all known slices in each of the panes, those without events too.
+            everywhere: all known slices in each of the panes, those without events too; asked for where a detector
+                looks at them.
             slices: how many slices are known.
+            panes: how many there are; None for as many as the parts have.
         """
         both = (parts, everywhere)
         self._grow(slices)
         self._parts, self._sums = both, {}
-        panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
+        if panes is None:
+            panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
         given: Iterable[_Given] = (
             _Given(run, piece, [d.evidence(piece) for d in self._of_run[run]])
             for run in (0, 1)
@@ -317,8 +324,8 @@ class Mixture:
     def _grow(self, m: int) -> None:
         more = m - len(self._steps)
         if more > 0:
-            self._steps = np.pad(self._steps, ((0, more), (0, 0)))
-            self._calm = np.pad(self._calm, ((0, more), (0, 0)))
+            self._steps = _longer(self._steps, m)
+            self._calm = _longer(self._calm, m)
             self._seen = np.pad(self._seen, (0, more))
 
     def restart(self, numbers: Ints) -> None:
@@ -355,6 +362,18 @@ class Mixture:
         self._peaks.restore(state["peaks"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
+
+
+def _longer(table: Steps, m: int) -> Steps:
+    """The first m rows of a table, blank where they are new; with some room behind them, of which nothing is taken
+    before it is used.
+    """
+    room = table.base
+    if isinstance(room, np.ndarray) and room.shape[1:] == table.shape[1:] and len(room) >= m:
+        return room[:m]
+    room = np.zeros((m + m // 4, table.shape[1]), dtype=table.dtype)
+    room[: len(table)] = table
+    return room[:m]
 
 
 def _joined(evidence: list[Evidence]) -> tuple[Floats, Bools]:

@@ -35,7 +35,7 @@ def make_ready(config: Config) -> None:
 class PaneStatistic:
     """State of a rule with one of river's detectors."""
 
-    groups = False
+    groups = everywhere = False
 
     def __init__(self, config: Config, rule: RuleConfig, layout: PaneLayout) -> None:
         self._rule, self._layout, self._name = rule, layout, rule.detectors[0]
@@ -56,10 +56,14 @@ class PaneStatistic:
         """See :class:`~stream_app.stages.watch.judging.RuleState`."""
         return np.array(sorted(self._followed), dtype=np.int64)
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int) -> Iterator[bool]:
+    def update(
+        self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, panes: int | None = None
+    ) -> Iterator[bool]:
         """See :class:`~stream_app.stages.watch.judging.RuleState`."""
         self._slices = slices
-        for pane in range(max((len(part.spans) for part in (*parts, *everywhere)), default=1)):
+        if panes is None:
+            panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
+        for pane in range(panes):
             self._events = {}
             for part in parts:
                 self._take(part, *part.spans[pane])

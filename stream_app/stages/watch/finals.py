@@ -164,7 +164,8 @@ class FinalPanes:
         for slicing, own in blocks.items():
             windows = self._state.windows[slicing]
             kept = self._kept(slicing, own)
-            self._restart(slicing, windows.admit(dict.fromkeys(sorted(kept), model_id)))
+            ordered = kept if kept <= windows.index.keys() else sorted(kept)
+            self._restart(slicing, windows.admit(dict.fromkeys(ordered, model_id)))
 
     def _kept(self, slicing: str, blocks: list[PaneBlock]) -> set[str]:
         """Names that keep windows of their own; those that the model knows before those that it does not."""
@@ -201,7 +202,8 @@ class FinalPanes:
         if not (windows.index or any(blocks for _, blocks in of_panes)):
             return None
         # Where a pane is of several models, only its merged rows tell whose each slice is.
-        kept = windows.index.keys() | self._kept(slicing, of_panes[0][1])
+        names = self._kept(slicing, of_panes[0][1])
+        kept = windows.index.keys() if names <= windows.index.keys() else windows.index.keys() | names
         panes = merge_blocks(layout, slicing, of_panes, kept)
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
@@ -209,16 +211,17 @@ class FinalPanes:
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
-        parts, everywhere = known.parts(layout, panes, numbers, windows, references)
+        own = {name: rule for (name, of), rule in state.rules.items() if of == slicing}
+        silent = any(rule.everywhere for rule in own.values())
+        parts, everywhere = known.parts(layout, panes, numbers, windows, references, silent)
         rules = [
             _Rule(
                 name,
                 rule,
                 config.rules[name].together and rule.groups and self._fields[slicing] != [],
-                rule.update(parts, everywhere, len(windows.index)),
+                rule.update(parts, everywhere, len(windows.index), len(waiting)),
             )
-            for (name, of), rule in state.rules.items()
-            if of == slicing
+            for name, rule in own.items()
         ]
         return _Run(panes, self._events(panes), list(windows.index), points, rules)
 

@@ -30,12 +30,16 @@ class RuleState(Protocol):
 
     groups: bool
     """Whether it has a word for the sums over many slices."""
+    everywhere: bool
+    """Whether it looks at slices without events too."""
 
     @property
     def followed(self) -> Ints:
         """Numbers of the slices that it has found, and that are not over."""
 
-    def update(self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int) -> Iterator[bool]:
+    def update(
+        self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, panes: int | None = None
+    ) -> Iterator[bool]:
         """Take panes in, one at each step; False where :meth:`settle` has then nothing to say. See
         :meth:`Mixture.update`.
         """
@@ -109,19 +113,27 @@ class Known:
         for model_id in set(panes.models):
             reference = references[model_id][self._slicing]
             known = self.rows(model_id, reference, list(windows.index))
-            of_all = self._notices.get(model_id)
-            if of_all is None or len(of_all["day"]) < len(known):
-                of_all = self._notices[model_id] = smallest(config, reference, known)
+            of_all = self._notices.get(model_id) or {name: np.zeros(0) for name in DAYS}
+            if new := len(known) - len(of_all["day"]):
+                more = smallest(config, reference, known[-new:])
+                of_all = {name: np.concatenate([of_all[name], more[name]]) for name in DAYS}
+                self._notices[model_id] = of_all
             here = np.array([model == model_id for model in panes.models], dtype=bool)
             for name in DAYS:
                 out[f"smallest_shift_{name}"][here] = of_all[name][numbers[here]]
         return out
 
     def parts(
-        self, layout: PaneLayout, panes: SlicingPanes, numbers: Ints, windows: SlicingWindows, references: References
+        self,
+        layout: PaneLayout,
+        panes: SlicingPanes,
+        numbers: Ints,
+        windows: SlicingWindows,
+        references: References,
+        silent: bool,
     ) -> tuple[list[Part], list[Part]]:
         """The panes model by model, and all known slices in each pane model by model, those without events with blank
-        rows.
+        rows; none of these where nobody looks at the ``silent`` ones.
         """
         names, n, s = list(windows.index), len(panes.starts_ms), len(windows.index)
         starts = np.array(panes.starts_ms, dtype=np.int64)
@@ -133,6 +145,8 @@ class Known:
             return Part(layout, starts[at], reference, known, slices, rows, edges)
 
         parts = [part(own.model_id, pane[own.at], numbers[own.at], own.rows, own.edges) for own in panes.parts]
+        if not silent:
+            return parts, []
         everything = panes.rows
         if len(everything) != n * s or (numbers.reshape(n, s) != np.arange(s)).any():
             everything = layout.blank(n * s)
