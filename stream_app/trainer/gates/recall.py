@@ -8,6 +8,7 @@ import numpy as np
 
 from flowlib import bootstrap
 from flowlib.evaluation import ALARM_ALPHA
+from flowlib.intervals import wilson
 from flowlib.table import Ints
 from stream_app.trainer.gates.faults import FAULTS, faulty
 from stream_app.trainer.gates.gate import Gate
@@ -34,42 +35,44 @@ class _Found:
 
 
 def recall(trial: Trial) -> Gate:
-    """Share of the faults of each kind with p ≤ .01, both models on the same rows; fails where a candidate surely finds
-    over :data:`LOST` less of one.
+    """Share of the faults of each kind that are found, both models on the same rows and each from the p-value on with
+    which it raises as many alarms on the gate rows; fails where a candidate surely finds over :data:`LOST` less of one.
 
-    The champion gets no more alarms to find them with than the candidate, or than nominal: one that alarms at every
-    eighth event finds a good part of all faults by that alone, and would never be replaced.
+    At one p-value for both the calibrations would be compared: a champion that alarms at every eighth event finds a
+    good part of all faults by that alone, and would never be replaced.
     """
     if trial.champion is None or trial.old is None:
         return Gate("recall", True, "there is no model in service to compare with")
     rows = _rows(trial)
     if not len(rows):
         return Gate("recall", False, "there are no held-out events that both models can score")
-    table, blocks, level = trial.rows.take(rows), trial.blocks[rows], champion_level(trial)
+    table, blocks, (ours, theirs) = trial.rows.take(rows), trial.blocks[rows], levels(trial)
     found = []
     for kind, changed, where in faulty(table, trial.seed):
         if where.any():
             some = changed.take(where)
-            new, old = flags(trial.candidate.score(some), ALARM_ALPHA), flags(trial.champion.score(some), level)
+            new, old = flags(trial.candidate.score(some), ours), flags(trial.champion.score(some), theirs)
             more = bootstrap.difference(new, old, blocks[where])
             found.append(_Found(kind, float(new.mean()), float(old.mean()), more))
     worst = min(found, key=lambda one: (not one.failed, one.more.value))
-    low, high = worst.more.interval()
     failed = [one.kind for one in found if one.failed]
-    says = _says(worst, failed)
     kinds = {one.kind: {"candidate": one.candidate, "in_service": one.in_service} for one in found}
-    detail = {"kind": worst.kind, "failed": failed, "kinds": kinds, "rows": len(rows), "in_service_level": level}
-    return Gate("recall", not failed, says, worst.more.value, (low, high), -LOST, detail=detail)
+    detail = {"kind": worst.kind, "failed": failed, "kinds": kinds, "rows": len(rows), "levels": [ours, theirs]}
+    says = _says(worst, failed)
+    return Gate("recall", not failed, says, worst.more.value, worst.more.interval(), -LOST, detail=detail)
 
 
-def champion_level(trial: Trial) -> float:
-    """The p-value from which on the champion flags here: so that it raises no more alarms on the gate rows than the
-    candidate, and .01 at most.
+def levels(trial: Trial) -> tuple[float, float]:
+    """The p-values from which on candidate and champion flag here: with them both raise as many alarms on the gate
+    rows, as many as the candidate does at .01 or .01 of them. A quantile of few rows is not sure: the doubt is the
+    candidate's gain.
     """
     assert trial.old is not None
     both = trial.new.scorable & trial.old.scorable
-    budget = max(ALARM_ALPHA, float(np.mean(trial.new.p_value[both] <= ALARM_ALPHA)))
-    return min(ALARM_ALPHA, float(np.quantile(trial.old.p_value[both], budget)))
+    new, old = trial.new.p_value[both], trial.old.p_value[both]
+    alarms = max(ALARM_ALPHA, float(np.mean(new <= ALARM_ALPHA)))
+    fewest, most = wilson(alarms * len(new), len(new))
+    return float(np.quantile(new, float(most))), float(np.quantile(old, float(fewest)))
 
 
 def _rows(trial: Trial) -> Ints:

@@ -63,9 +63,12 @@ class Trial:
 
     @cached_property
     def once(self) -> Bools:
-        """``(n,)`` the newest of each row and its copies: a flood of equal rows says once what it says."""
-        found = np.zeros(len(self.rows), dtype=bool)
-        found[newest(units(self.rows, states=False))] = True
+        """``(n,)`` the newest of each row and its copies, whatever their slices and categories: a flood of equal rows
+        says once what it says.
+        """
+        n, found = len(self.rows), np.zeros(len(self.rows), dtype=bool)
+        numbers = Table(self.rows.numeric, np.empty((n, 0), object), np.full(n, "", object), self.rows.time_ms)
+        found[newest(units(numbers, states=False))] = True
         return found
 
     @property
