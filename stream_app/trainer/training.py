@@ -79,10 +79,10 @@ def answer(
         DriftflowError: the privacy ledger is damaged.
     """
     retrain = Retrain(config, request, in_service, seen_ms)
-    prepared = prepare(config, request, rows, in_service, Folds(fold_secret(key), request.id))
+    prepared = prepare(config, request, rows, in_service, Folds(fold_secret(key), str(retrain.seed)))
     if fault := prepared.fault or _too_few(config, prepared.split, rows):
         return retrain.refused(len(prepared.known), fault)
-    sheet = make_sheet(prepared.split, rows, in_service, config)
+    sheet = make_sheet(prepared.split, rows, in_service, config, request.accepted)
     if sheet.severe:
         grave = data([finding.says for finding in sheet.severe])
         return replace(retrain.refused(len(prepared.known), summary([grave]), [grave]), sheet=sheet)
@@ -119,7 +119,7 @@ def _judge(
         config.trainer,
         config.event_rule.alpha,
         known.anchor,
-        known.bursts,
+        {**prepared.bursts, **known.bursts},
         known.canaries,
         members=None if others is None else _leave_out(retrain, parts)[1],
         others=others,
