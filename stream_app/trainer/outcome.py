@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
 
 from flowlib.artifact import Artifact
 from flowlib.density import Density
@@ -33,6 +36,10 @@ class Outcome:
     findings: tuple[str, ...] = ()
     verdict: Verdict = "refuse"
     sheet: DataSheet | None = None
+
+    def coming_from(self, provenance: dict[str, Any]) -> Outcome:
+        """The same, with where the model comes from."""
+        return replace(self, notice=msgspec.structs.replace(self.notice, provenance=provenance))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,12 @@ from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.data.sheet import make_sheet
 from stream_app.trainer.data.spans import Folds, Split, fold_secret
 from stream_app.trainer.gates.fitness import data
-from stream_app.trainer.gates.gate import Gate, summary, verdict
+from stream_app.trainer.gates.gate import Gate, figures, summary, verdict
 from stream_app.trainer.gates.running import run_gates
 from stream_app.trainer.gates.trial import Trial
 from stream_app.trainer.ledger import OverBudget
 from stream_app.trainer.outcome import Outcome, Retrain
+from stream_app.trainer.provenance import provenance
 from stream_app.trainer.recalibrating import recalibrated
 
 PUBLISHABLE_BYTES = MODEL_BYTES_MAX // 4 * 3 - 64 * 1024
@@ -86,6 +87,7 @@ def answer(
     if sheet.severe:
         grave = data([finding.says for finding in sheet.severe])
         return replace(retrain.refused(len(prepared.known), summary([grave]), [grave]), sheet=sheet)
+    about = provenance(retrain, rows, prepared, sheet, (known.anchor.model_id if known and known.anchor else ""))
     others = None
     if config.privacy.enabled or config.trainer.membership_gate:
         members, others = _leave_out(retrain, prepared.split)
@@ -93,9 +95,9 @@ def answer(
     try:
         candidate = _fit(retrain, prepared.split, progress, checkpoint)
     except OverBudget as error:
-        return retrain.refused(len(prepared.known), str(error))
+        return retrain.refused(len(prepared.known), str(error)).coming_from(about)
     trial, found = _judge(retrain, candidate, prepared, others, known or Known())
-    return replace(_signed(retrain, trial, found, prepared, rows.table, key), sheet=sheet)
+    return replace(_signed(retrain, trial, found, prepared, rows.table, about, key), sheet=sheet)
 
 
 def _judge(
@@ -135,14 +137,22 @@ def _judge(
 
 
 def _signed(
-    retrain: Retrain, trial: Trial, found: list[Gate], prepared: Prepared, arrivals: Table, key: Ed25519PrivateKey
+    retrain: Retrain,
+    trial: Trial,
+    found: list[Gate],
+    prepared: Prepared,
+    arrivals: Table,
+    about: dict[str, Any],
+    key: Ed25519PrivateKey,
 ) -> Outcome:
     """The outcome of the gates: a model is signed where it passes or waits, with what is normal in panes beside it."""
     config, candidate, rows = retrain.config, trial.candidate, len(prepared.known)
+    about = {**about, "gates": figures(found)}
     candidate = _discreet(candidate, config.event.sensitive)
     findings = tuple(finding.says for finding in candidate.encoder.findings)
     if verdict(found) == "refuse":
-        return retrain.refused(rows, summary(found), found, findings)
+        return retrain.refused(rows, summary(found), found, findings).coming_from(about)
+    candidate = replace(candidate, manifest={**candidate.manifest, "provenance": about})
     candidate = candidate.with_reference(
         prepared.split.held_out, int(config.windows.pane), arrivals, prepared.known, retrain.request.calibrate_from_ms
     )
@@ -150,9 +160,9 @@ def _signed(
         model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)
     except ArtifactError as error:
         found = [*found, Gate("size", False, str(error), threshold=float(PUBLISHABLE_BYTES))]
-        return retrain.refused(rows, str(error), found, findings)
+        return retrain.refused(rows, str(error), found, findings).coming_from(about)
     trained = 0 if trial.is_recalibrated else len(prepared.split.train)
-    return retrain.judged(model, trained, found, findings)
+    return retrain.judged(model, trained, found, findings).coming_from(about)
 
 
 def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
