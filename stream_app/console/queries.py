@@ -14,6 +14,7 @@ from schemas.bounds import MILLIS_MAX
 from stream_app.console.rows import MEASUREMENTS, Row, row_of
 from stream_app.console.shapes import span_ms
 from stream_app.console.window_rows import Found, WindowRows
+from stream_app.sinks.upgrade import FORMER
 from stream_app.sinks.window_table import series_of
 
 POINTS_MAX = 2_000
@@ -58,7 +59,8 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     """Open read-only, with one picture of the store for all that is asked of it.
 
     Raises:
-        sqlite3.DatabaseError: there is no such file or no table in it yet, or somebody has locked it.
+        sqlite3.DatabaseError: there is no such file or no table in it yet, somebody has locked it, or it is of the
+            former layout.
     """
     # Reading beside a writer needs the writer's -wal and -shm files or the right to make them. In a folder that is
     # read-only (a volume mounted so) they are missing only when nobody writes: then the file alone is the whole store.
@@ -68,6 +70,10 @@ def open_store(path: Path) -> Iterator[sqlite3.Connection]:
     link.text_factory = lambda text: text.decode(errors="replace")  # a row is damaged then, not the whole answer
     try:
         link.execute("BEGIN")
+        if link.execute("PRAGMA user_version").fetchone()[0] == FORMER:
+            raise sqlite3.DatabaseError(
+                "it has the former layout, start a worker of this version to bring it up to date"
+            )
         yield link
     finally:
         link.close()

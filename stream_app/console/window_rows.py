@@ -37,20 +37,20 @@ CROSS JOIN windows AS w ON w.time_ms = ? AND w.series_id = wanted.value
 """
 
 
-def _times(pick: str, follows: str) -> str:
-    """From one time to the next of all series inside SQLite, until the series has a row."""
+def _times(pick: str, rest: str) -> str:
+    """From one time to the next of all series inside SQLite, until the series has a row. Each is found by one bound."""
     return f"""
     WITH RECURSIVE at(t) AS (
         SELECT {pick}(time_ms) FROM windows WHERE time_ms BETWEEN :from AND :to
         UNION ALL
-        SELECT (SELECT {pick}(time_ms) FROM windows WHERE time_ms BETWEEN :from AND :to AND time_ms {follows} at.t)
-        FROM at WHERE at.t IS NOT NULL
+        SELECT (SELECT {pick}(time_ms) FROM windows WHERE {rest}) FROM at WHERE at.t IS NOT NULL
     )
     SELECT w.time_ms, w.fields FROM at CROSS JOIN windows AS w ON w.time_ms = at.t AND w.series_id = :id LIMIT 1
     """  # noqa: S608
 
 
-_NEWEST, _OLDEST = _times("max", "<"), _times("min", ">")
+_NEWEST = _times("max", "time_ms >= :from AND time_ms < at.t")
+_OLDEST = _times("min", "time_ms > at.t AND time_ms <= :to")
 
 
 class WindowRows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from stream_app.sinks.base import Sink
+from stream_app.sinks.base import Batch, Sink
 from stream_app.stages.outputs import Point
 
 Row = tuple[str, int, float]
@@ -47,6 +47,9 @@ def check_sink(sink: Sink, read: Read) -> None:
     _check_stored("points of another measurement have changed what is stored", expected, read())
     sink.write([])
     _check_stored("writing no points has changed what is stored", expected, read())
+    sink.write(Batch([_point("a", 1_000), _Several(range(1_001, 1_004))]))
+    expected |= {("a", _START_MS + i, float(i)) for i in range(1_000, 1_004)}
+    _check_stored("a block of points between points is not what is stored", expected, read())
     _check_apart(sink, read)
     sink.close()
 
@@ -59,6 +62,22 @@ def _check_apart(sink: Sink, read: Read) -> None:
         stored
     ):
         raise AssertionError(f"of {len(_ALIKE)} slices whose names look alike these are stored: {stored}")
+
+
+class _Several:
+    """A block of points of a kind that no sink knows."""
+
+    def __init__(self, places: range) -> None:
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def points(self) -> list[Point]:
+        return [_point("a", i) for i in self._places]
+
+    def packed(self) -> bytes:
+        raise NotImplementedError
 
 
 def _point(slice_: str, i: int, measurement: str = "windows", x: float | None = None) -> Point:

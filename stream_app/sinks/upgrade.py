@@ -10,7 +10,9 @@ from stream_app.sinks.files import transaction
 
 log = logging.getLogger(__name__)
 
-_FORMER = 1
+FORMER = 1
+"""Number of that layout."""
+
 _WINDOWS = "measurement = 'windows' AND substr(series, 1, 6) = 'slice=' AND typeof(time_ms) = 'integer'"
 # Series are numbered by name, and the index of the former table has its rows by time and then by name: nothing has to
 # be sorted, which would need as much room again.
@@ -32,12 +34,12 @@ def upgrade(db: sqlite3.Connection, path: Path, schema: str, version: int) -> No
 
     It needs as much room on the disk as the file has, which is free again for points to come.
     """
-    if _layout(db) != _FORMER:
+    if _layout(db) != FORMER:
         return
     megabytes = path.stat().st_size // 2**20
     log.warning("Bringing %s (%d MiB) to a new layout, once: a minute for each 1,000 MiB, or less", path, megabytes)
     with transaction(db):
-        if _layout(db) == _FORMER:  # no other worker was first
+        if _layout(db) == FORMER:  # no other worker was first
             db.execute("ALTER TABLE points RENAME TO former")
             for statement in (*schema.split(";"), *_MOVE, f"PRAGMA user_version = {version}"):
                 db.execute(statement)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream_app.sinks.base import Sink
+from stream_app.sinks.base import Sink, parts_of
 from stream_app.sinks.checks import check_sink
 from stream_app.stages.outputs import Point
 
@@ -113,6 +113,13 @@ class Empties(Memory):
         super().write(batch)
 
 
+class Overlooks(Memory):
+    """Writes what it finds in a batch, but for blocks."""
+
+    def write(self, batch: Sequence[Point]) -> None:
+        super().write([part for part in parts_of(batch) if isinstance(part, Point)])
+
+
 class Filled(Memory):
     """Is not empty at the start."""
 
@@ -130,6 +137,7 @@ FAULTS: dict[type[Memory], str] = {
     Rounds: "what was written is not what is stored: .* missing",
     Truncates: "what was written is not what is stored: 3 missing",
     Empties: "writing no points has changed what is stored: 303 missing",
+    Overlooks: "a block of points between points is not what is stored: 3 missing",
     Tidies: "of 10 slices whose names look alike these are stored",
     Composes: "of 10 slices whose names look alike these are stored",
     Filled: "the store was not empty at the start: 1 unexpected",
