@@ -31,6 +31,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
 from stream_app.worker.health import Telling
+from stream_app.worker.memory import keep_flat
 from stream_app.worker.monitoring import Monitoring
 from stream_app.worker.noticing import Noticing
 from stream_app.worker.opening import open_state
@@ -75,6 +76,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
         DriftflowError: the worker cannot start, or has failed; the message says why.
     """
     prepare_process()
+    keep_flat()
     with Guard(config.worker.stop_within.seconds) as guard, _late_collector():
         require_keys(config, "worker")
         with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
