@@ -17,8 +17,10 @@ from stream_app.kafka.types import TopicPartition
 from stream_app.worker.fetching import Columns, hand_out_columns
 from stream_app.worker.membership import replaced, watch
 
-FETCH_BYTES_MAX = 8 * 1024 * 1024
-"""What a fetch brings of all partitions together at most: the memory that it takes must not grow with their number."""
+FETCH_BYTES_MAX = 4 * 1024 * 1024
+"""What a fetch brings of all partitions together at most: the memory that it takes, several times its size, must not
+grow with their number.
+"""
 PARTITION_BYTES_MIN = 1024 * 1024
 """What it brings of one of them at least, so that composites come full; where all of them fit in, they keep in step."""
 FETCH_WAIT_MS = 200

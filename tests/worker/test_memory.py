@@ -31,4 +31,5 @@ def test_all_threads_share_one_arena_and_large_pieces_have_none() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.count("<heap nr=") == 1, done.stdout
     mapped = [line for line in done.stdout.splitlines() if 'type="mmap"' in line]
-    assert mapped and 'count="0"' not in mapped[0], done.stdout
+    assert mapped
+    assert 'count="0"' not in mapped[0], done.stdout
