@@ -18,10 +18,8 @@ def imbalance(m: Material) -> Iterator[Finding]:
     """Of slices and of the levels of each categorical column: the largest share, and what held-out rows have that
     training rows have not. That is severe where much more is new than was new within the training span.
     """
-    yield from _of(m, "slices", (), m.train.slices, m.split.held_out.slices)
-    for name, train, held in zip(
-        m.config.event.categorical, m.train.categories.T, m.split.held_out.categories.T, strict=True
-    ):
+    yield from _of(m, "slices", (), m.train.slices, m.held.slices)
+    for name, train, held in zip(m.config.event.categorical, m.train.categories.T, m.held.categories.T, strict=True):
         yield from _of(m, f"levels of {name}", (name,), train, held)
 
 

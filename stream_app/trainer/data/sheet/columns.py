@@ -20,7 +20,7 @@ _ROWS_MAX = 5_000
 
 def constants(m: Material) -> Iterator[Finding]:
     """Columns that are constant in training: severe where held-out rows have other values."""
-    for name, train, held in zip(m.names, m.train.numeric.T, m.split.held_out.numeric.T, strict=True):
+    for name, train, held in zip(m.names, m.train.numeric.T, m.held.numeric.T, strict=True):
         train, held = train[~np.isnan(train)], held[~np.isnan(held)]
         if len(train) and train.min() == train.max():
             share = float(np.mean(held != train[0])) if len(held) else 0.0
@@ -37,14 +37,15 @@ def constants(m: Material) -> Iterator[Finding]:
 
 def missing(m: Material) -> Iterator[Finding]:
     """Columns that are there in training and gone in the gate, or the other way round."""
-    if not len(m.split.gate) or not len(m.train):
+    gate = m.strange_only(m.split.gate)
+    if not len(gate) or not len(m.train):
         return
-    shares = (np.isnan(table.numeric).mean(axis=0) for table in (m.train, m.split.gate))
-    for name, train, gate in zip(m.names, *shares, strict=True):
-        if abs(gate - train) > m.config.trainer.max_missing_share:
-            severe = max(gate, train) >= GONE
-            says = f"{name} is missing in {train:.0%} of the training rows and in {gate:.0%} of those of the gate"
-            figure = {"train_share": float(train), "gate_share": float(gate)}
+    shares = (np.isnan(table.numeric).mean(axis=0) for table in (m.train, gate))
+    for name, train, judged in zip(m.names, *shares, strict=True):
+        if abs(judged - train) > m.config.trainer.max_missing_share:
+            severe = max(judged, train) >= GONE
+            says = f"{name} is missing in {train:.0%} of the training rows and in {judged:.0%} of those of the gate"
+            figure = {"train_share": float(train), "gate_share": float(judged)}
             yield Finding("missing", "severe" if severe else "warning", (name,), figure, says)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from flowlib.table import Floats, Ints, Table
-from stream_app.trainer.data.admit import within
 from stream_app.trainer.data.sheet.findings import Finding, Material, Severity
 
 TOLD_SHARE, CONTAMINATION_MAX = 0.005, 0.03
@@ -26,7 +25,7 @@ def contamination(m: Material) -> Iterator[Finding]:
     if m.champion is None:
         return
     for name, table in (("training", m.looked_at(m.train)), ("held-out", m.looked_at(m.split.held_out))):
-        yield from _of(m, name, table.take(~within(table, m.accepted, m.config)))
+        yield from _of(m, name, m.strange_only(table))
 
 
 def _of(m: Material, name: str, table: Table) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from flowlib.density import Density
 from flowlib.table import Floats, Ints, Table
 from schemas.records import IncidentSpan
 from stream_app.config import Config
+from stream_app.trainer.data.admit import within
 from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.data.spans import Blocks, Split
 
@@ -113,6 +114,15 @@ class Material:
     def train(self) -> Table:
         """Rows of the training span, in order of time."""
         return joined(self.split.train, self.split.validation)
+
+    @cached_property
+    def held(self) -> Table:
+        """Rows that calibrate or judge, with their copies, less those that a person has called the new normal."""
+        return self.strange_only(self.split.held_out)
+
+    def strange_only(self, table: Table) -> Table:
+        """The rows outside of what a person has called the new normal."""
+        return table.take(~within(table, self.accepted, self.config)) if self.accepted else table
 
     @cached_property
     def every(self) -> Table:

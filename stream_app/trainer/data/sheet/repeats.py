@@ -9,7 +9,6 @@ import numpy as np
 from flowlib.copies import contents, newest, units
 from flowlib.density import Density
 from flowlib.table import Bools, Ints, Table
-from stream_app.trainer.data.admit import within
 from stream_app.trainer.data.caps import CAP
 from stream_app.trainer.data.sheet.findings import Finding, Material, Severity, joined
 
@@ -48,8 +47,7 @@ def floods(m: Material) -> Iterator[Finding]:
     more than :data:`~stream_app.trainer.data.caps.CAP` times what was usual in the older half of the training blocks,
     or the model in service gives it no more than it gives ordinary rows, though rows agree in it by no chance.
     """
-    both = joined(m.train, m.split.held_out)
-    both = both.take(~within(both, m.accepted, m.config))
+    both = m.strange_only(joined(m.train, m.split.held_out))
     if not len(both) or not len(m.split.held_out):
         return
     content, held = contents(both), both.time_ms >= m.split.held_out.time_ms[0]

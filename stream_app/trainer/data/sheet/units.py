@@ -22,6 +22,9 @@ NEAR = 0.1
 APART = 0.98
 """2 AUC − 1 of values after the jump against those before, of a factor below :data:`SURE`."""
 SURE = 5.0
+_IQR_ERRORS = 3.0
+"""Of the logarithm of a spread's ratio: 2.5 standard errors of quartiles (1.17 / √n of a normal column)."""
+_SLACK_MAX = 0.35
 _AROUND, _AFTER_MIN, _ROWS_MIN, _SLICES_MAX = 7, 3, 40, 32
 
 
@@ -40,7 +43,8 @@ def unit_changes(m: Material) -> Iterator[Finding]:
     if len(np.unique(table.slices.astype(str))) > 1:
         parts += slices_of(table, 2 * _ROWS_MIN, _SLICES_MAX)
     for name, x in zip(m.names, table.numeric.T, strict=True):
-        found = [(where, jump) for where, rows in parts if (jump := _jump(x[rows], block[rows])) is not None]
+        jumps = ((where, _jump(x[rows], block[rows])) for where, rows in parts)
+        found = [(where, jump) for where, jump in jumps if jump is not None and not _is_accepted(m, jump)]
         if not found:
             continue
         where, jump = found[0]
@@ -52,6 +56,12 @@ def unit_changes(m: Material) -> Iterator[Finding]:
         )
         figure = {"factor": jump.factor, "from_ms": jump.at * m.blocks.length_ms, "slices": slices}
         yield Finding("unit change", "severe", (name,), figure, says)
+
+
+def _is_accepted(m: Material, jump: _Jump) -> bool:
+    """Whether a person has called the new normal what begins there."""
+    from_ms, to_ms = jump.at * m.blocks.length_ms, (jump.at + 1) * m.blocks.length_ms
+    return any(span.from_ms < to_ms and span.to_ms > from_ms for span in m.accepted)
 
 
 def _jump(x: Floats, block: Ints) -> _Jump | None:
@@ -95,23 +105,26 @@ def _moved(x: Floats, block: Ints, first: Ints) -> Floats:
 
 def _unit(before: Floats, after: Floats, near_before: Floats, near_after: Floats) -> tuple[float, str] | None:
     """``(factor, what it looks like)`` where both all values and those around the jump say the same."""
-    if min(len(before), len(after), len(near_before), len(near_after)) < _ROWS_MIN:
+    pairs = (before, after), (near_before, near_after)
+    if min(len(part) for pair in pairs for part in pair) < _ROWS_MIN or any(_spread(one) <= 0 for one, _ in pairs):
         return None
-    ratios = [
-        _spread(b) / _spread(a) if _spread(a) > 0 < _spread(b) else 1.0
-        for a, b in ((before, after), (near_before, near_after))
-    ]
+    ratios = [_spread(two) / _spread(one) for one, two in pairs]
+    if min(ratios) <= 0:
+        return None
     apart = abs(2 * auc(near_before, near_after) - 1)
-    for factor in (*FACTORS, *(1 / f for f in FACTORS)):
-        off = max(abs(np.log(ratio / factor)) for ratio in ratios)
+    errors = NEAR + _IQR_ERRORS * np.sqrt(1 / len(near_before) + 1 / len(near_after))
+    known = [(factor, 0.0) for f in FACTORS for factor in (f, 1 / f)]
+    known += [one for scale, offset in SHIFTS for one in ((scale, offset), (1 / scale, -offset / scale))]
+    for factor, offset in known:
         sure = max(factor, 1 / factor) >= SURE
-        slack = 3.5 * NEAR if sure else NEAR
-        if off <= slack and _is_scaled(near_before, near_after, factor, 0.0) and (sure or apart >= APART):
-            return ratios[0], f"its values are {factor:.6g} times what they were"
-    for scale, offset in (*SHIFTS, *((1 / s, -o / s) for s, o in SHIFTS)):
-        off = max(abs(np.log(ratio / scale)) for ratio in ratios)
-        if off <= 4 * NEAR and apart >= APART and _is_scaled(near_before, near_after, scale, offset):
-            return ratios[0], f"its values are {scale:.3g} times what they were, plus {offset:.5g}"
+        off, slack = (
+            max(abs(np.log(ratio / factor)) for ratio in ratios),
+            _SLACK_MAX if sure else min(errors, _SLACK_MAX),
+        )
+        is_near = off <= slack and (sure or apart >= APART)
+        if is_near and _is_scaled(near_before, near_after, factor, offset):
+            plus = f", plus {offset:.5g}" if offset else ""
+            return ratios[0], f"its values are {factor:.6g} times what they were{plus}"
     jump = min(max(ratio, 1 / ratio) for ratio in ratios)
     if jump >= JUMP_MAX and _is_scaled(near_before, near_after, ratios[1], 0.0):
         return ratios[0], f"its values are about {ratios[1]:.3g} times what they were"
