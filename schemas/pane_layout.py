@@ -166,12 +166,17 @@ class PaneLayout:
     def decode(self, columns: dict[str, bytes], m: int) -> Ints:
         """Rows ``(m, w)`` from bytes; raises ValueError when a column is missing or of another shape."""
         rows = np.empty((m, self.width), dtype=np.int64)
+        self.decode_into(rows, columns)
+        return rows
+
+    def decode_into(self, rows: Ints, columns: dict[str, bytes]) -> None:
+        """:meth:`decode` into rows ``(m, w)``."""
+        m = len(rows)
         for name, place in self.columns.items():
             values = np.frombuffer(columns.get(name, b""), dtype="<i8")
             if len(values) != m * self.shapes[name]:
                 raise ValueError(f"column {name!r} has {len(values)} values, expected {m} x {self.shapes[name]}")
             rows[:, place] = values.reshape(m, self.shapes[name])
-        return rows
 
 
 def fixed_sum(values: Floats) -> Ints:

@@ -13,6 +13,9 @@ from flowlib.table import Ints, Objects
 from schemas.pane_layout import OTHER, PaneLayout
 from schemas.records import PaneBlock
 
+_LARGE = 64
+"""Slices of a block from which on, on average, blocks are decoded one by one."""
+
 Key = tuple[int, str, str]
 """Number of the pane, slice, model."""
 
@@ -115,8 +118,14 @@ def _rows(layout: PaneLayout, blocks: list[PaneBlock]) -> Ints:
     m = sum([len(block.slices) for block in blocks])
     if m == 1:  # its columns one behind the other are the row
         return np.frombuffer(b"".join([blocks[0].columns[name] for name in layout.columns]), dtype="<i8")[None]
-    columns = {name: b"".join([block.columns[name] for block in blocks]) for name in layout.columns}
-    return layout.decode(columns, m)
+    if m < _LARGE * len(blocks):
+        columns = {name: b"".join([block.columns[name] for block in blocks]) for name in layout.columns}
+        return layout.decode(columns, m)
+    rows, first = np.empty((m, layout.width), dtype=np.int64), 0
+    for block in blocks:  # each by itself stays in the cache
+        layout.decode_into(rows[first : first + len(block.slices)], block.columns)
+        first += len(block.slices)
+    return rows
 
 
 def _in_order(layout: PaneLayout, keys: list[Key], rows: Ints) -> tuple[list[Key], Ints]:

@@ -13,6 +13,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
+
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
+
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -42,6 +49,18 @@ def partition_for(key: bytes | None, n: int, row: int = 0) -> int:
 def slice_partition(slicing: str, name: str, n: int) -> int:
     """The partials partition, of n, that looks after a slice: a stable hash."""
     return partition_for(f"{slicing}\0{name}".encode(), n)
+
+
+def slice_partitions(slicing: str, names: list[str], n: int) -> list[int]:
+    """:func:`slice_partition` of many slices."""
+    if n == 1:
+        return [0] * len(names)
+    if _panes is None:
+        return [slice_partition(slicing, name, n) for name in names]
+    hashes = np.empty(len(names), dtype=np.int64)
+    _panes.hash_names(f"{slicing}\0".encode(), names, hashes)
+    places: list[int] = ((hashes & 0x7FFFFFFF) % n).tolist()
+    return places
 
 
 def score_signals(source: int, width: int) -> int:

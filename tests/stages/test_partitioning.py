@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stream_app.stages.partitioning import judge_signals, score_signals, signals_size, trainer_signals
+from stream_app.stages.partitioning import (
+    judge_signals,
+    score_signals,
+    signals_size,
+    slice_partition,
+    slice_partitions,
+    trainer_signals,
+)
 
 
 def places(sources: int, width: int) -> list[int]:
@@ -21,3 +30,8 @@ def test_no_writer_moves_when_the_events_topic_grows() -> None:
     for sources in range(2, 9):
         grown = places(sources + 1, 2)
         assert [grown.pop(sources), grown] == [sources + 2, places(sources, 2)]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=20), st.integers(1, 9))
+def test_many_slices_go_where_each_goes(names: list[str], n: int) -> None:
+    assert slice_partitions("k", names, n) == [slice_partition("k", name, n) for name in names]

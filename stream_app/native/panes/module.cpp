@@ -257,6 +257,45 @@ PyObject* mix(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
+// Kafka's 32-bit murmur2 of a text in UTF-8 behind another one, unsigned.
+std::uint32_t murmur2(const std::string& key) {
+    constexpr std::uint32_t kMix = 0x5BD1E995;
+    const auto* at = reinterpret_cast<const unsigned char*>(key.data());
+    const std::size_t size = key.size(), whole = size & ~std::size_t{3};
+    std::uint32_t hash = 0x9747B28C ^ static_cast<std::uint32_t>(size);
+    for (std::size_t i = 0; i < whole; i += 4) {
+        std::uint32_t word = (at[i] | at[i + 1] << 8 | at[i + 2] << 16 | std::uint32_t{at[i + 3]} << 24) * kMix;
+        hash = hash * kMix ^ (word ^ word >> 24) * kMix;
+    }
+    std::uint32_t rest = 0;
+    for (std::size_t i = size; i > whole; --i) rest = rest << 8 | at[i - 1];
+    if (size != whole) hash = (hash ^ rest) * kMix;
+    hash = (hash ^ hash >> 13) * kMix;
+    return hash ^ hash >> 15;
+}
+
+PyObject* hash_names(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 3, [&] {
+        char* bytes;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(args[0], &bytes, &size) < 0 || !PyList_Check(args[1])) {
+            PyErr_Clear();
+            throw std::invalid_argument("hash_names takes bytes, a list of texts and an array");
+        }
+        Ints hashes(args[2], "hashes", true);
+        hashes.expect(PyList_Size(args[1]));
+        const std::string before(bytes, static_cast<std::size_t>(size));
+        for (std::int64_t i = 0; i < hashes.size(); ++i) {
+            const char* name = PyUnicode_AsUTF8AndSize(PyList_GetItem(args[1], i), &size);
+            if (!name) {
+                PyErr_Clear();
+                throw std::invalid_argument("a name is no text");
+            }
+            hashes.data()[i] = murmur2(before + std::string(name, static_cast<std::size_t>(size)));
+        }
+    });
+}
+
 template <PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)>
 constexpr PyCFunction fast() {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -268,6 +307,7 @@ PyMethodDef functions[] = {
     {"moments", fast<moments>(), METH_FASTCALL, "Log e-values of some moment channels."},
     {"count", fast<count_>(), METH_FASTCALL, "Log e-values of hits among trials."},
     {"mix", fast<mix>(), METH_FASTCALL, "Take log e-values into the sums of a rule."},
+    {"hash_names", fast<hash_names>(), METH_FASTCALL, "murmur2 of each of some names behind a prefix."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module = {PyModuleDef_HEAD_INIT, "_panes", "Columns of panes, and evidence of them.", -1, functions,

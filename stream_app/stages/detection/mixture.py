@@ -36,7 +36,7 @@ try:
 except ImportError:  # no compiler when driftflow was installed
     _panes = None  # type: ignore[assignment]
 
-_TOGETHER = 1 << 17
+_TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""

@@ -14,7 +14,7 @@ from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
-from stream_app.stages.partitioning import slice_partition
+from stream_app.stages.partitioning import slice_partitions
 from stream_app.stages.score.panes import Closing, Pane
 from stream_app.stages.score.top import Top, of_block
 
@@ -59,6 +59,9 @@ def partials(
 
 def _chunks(names: list[str], slices_max: int) -> Iterator[list[str]]:
     """The names of one block after the other."""
+    if 4 * slices_max * max(map(len, names)) <= NAMES_BYTES:  # as bytes they are no longer than this
+        yield from (names[first : first + slices_max] for first in range(0, len(names), slices_max))
+        return
     chunk: list[str] = []
     room = NAMES_BYTES
     for name in names:
@@ -86,12 +89,12 @@ class _Writer:
         """The blocks of a pane, one Pane for each slicing; their columns are filled in at the end."""
         blocks = defaultdict[int, int](int)
         for slicing, pane in zip(self._slicings, panes, strict=True):
-            routes = defaultdict[int, list[str]](list)
-            for name in sorted(pane.slices):
-                routes[slice_partition(slicing, name, self._targets)].append(name)
+            routes, names = defaultdict[int, list[str]](list), sorted(pane.slices)
+            for target, name in zip(slice_partitions(slicing, names, self._targets), names, strict=True):
+                routes[target].append(name)
             for target, names in sorted(routes.items()):
                 for chunk in _chunks(names, self._slices_max):
-                    rows = [pane.slices[name] for name in chunk]
+                    rows = list(map(pane.slices.__getitem__, chunk))
                     block = PaneBlock(
                         stream=self._stream,
                         partition=self._partition,
