@@ -78,7 +78,11 @@ class FakeConsumer:
             if tp in self.paused or not values:
                 continue
             self.positions[tp] = start + len(values)
-            records = [SimpleNamespace(offset=start + i, value=value) for i, value in enumerate(values) if value]
+            records = [
+                SimpleNamespace(offset=start + i, value=value, key=b"k%d" % (start + i))
+                for i, value in enumerate(values)
+                if value
+            ]
             if records:
                 out[tp] = records
         return out

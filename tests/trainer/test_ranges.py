@@ -11,6 +11,7 @@ from schemas.records import OffsetRange
 from stream_app.config import Config, EventConfig, TopicsConfig
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer import ranges
+from stream_app.trainer.data.rows import RecordKeys, gather
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.stopping import Stopped, Stopping
 from tests.trainer.fakes import FakeConsumer
@@ -54,6 +55,33 @@ def test_what_retention_has_left_is_read(monkeypatch: pytest.MonkeyPatch, caplog
     consumer = FakeConsumer(LOG, beginning={0: 6, 1: 12})
     assert read(monkeypatch, consumer, {0: (2, 9), 1: (0, 12)}) == {0: [6, 7, 8]}
     assert "e/1: retention has deleted every offset asked for (below 12)" in caplog.text
+
+
+def test_offsets_that_retention_has_deleted_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the reading begins, and while it goes on; only those that were asked for."""
+    consumer, went = FakeConsumer(LOG, beginning={0: 6, 1: 12}), Dropped()
+    poll = consumer.poll
+
+    def shrinking(timeout_ms: int) -> Any:
+        fetched = poll(timeout_ms)
+        consumer.beginning = {0: 15}
+        return fetched
+
+    monkeypatch.setattr(consumer, "poll", shrinking)
+    monkeypatch.setattr(ranges, "KafkaConsumer", lambda **_: consumer)
+    asked = [range_of(0, 2, 20), range_of(1, 0, 12)]
+    assert sum(map(len, read_ranges(CONFIG, asked, {}, None, went))) == 3 + 5
+    assert [(reason.name, reason.rows) for reason in went] == [("deleted", 4 + 12 + 6)]
+    assert "e/0 up to offset 6" in went.says()
+
+
+def test_record_keys_of_what_was_decoded_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: dict[int, list[bytes | None]] = {0: [LOG[0][0], b"nonsense", None, LOG[0][3]]}
+    monkeypatch.setattr(ranges, "KafkaConsumer", lambda **_: FakeConsumer(log))
+    keys = RecordKeys()
+    rows = gather(read_ranges(CONFIG, [range_of(0, 0, 4)], {}, keys=keys), 0, 100, keys)
+    assert rows.keys is not None
+    assert rows.keys.tolist() == [b"k0", b"k3"]
 
 
 def test_rows_that_cannot_be_decoded_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
