@@ -15,8 +15,8 @@ from stream_app.terminal import Seldom
 
 log = logging.getLogger(__name__)
 
-BATCH_POINTS = 10_000
-"""Points of one write; a block more where the last one has more."""
+BATCH_POINTS, _POINTS_LEAST = 10_000, 100
+"""Points of one write, as whole blocks; after a failure half as many, which may be too many for the time it has."""
 
 STOP_S = 5.0
 """How long the write in hand may take when the drainer is stopped."""
@@ -67,7 +67,7 @@ class Drainer:
         self._delivery = Delivery(spool, sink, self._say_aside, lambda: self._stopping.is_set())
         self._emptied = threading.Condition()
         self._asked, self._answered, self._ended = 0, 0, False
-        self._errors = 0
+        self._errors, self._most = 0, BATCH_POINTS
 
     @property
     def state(self) -> DrainerState:
@@ -104,12 +104,14 @@ class Drainer:
         while not self._stopping.is_set():
             asked = self._asked
             try:
-                batch = self._spool.rows(BATCH_POINTS)
+                batch = self._spool.rows(self._most)
                 self._delivery.deliver(batch)
             except Exception as error:
+                self._most = max(self._most // 2, _POINTS_LEAST)
                 self._stopping.wait(self._failed(error))
                 continue
             self._state = DrainerState(alive=True)
+            self._most = min(self._most + self._most // 8, BATCH_POINTS)
             if not batch:
                 self._answer(asked)
                 self._stopping.wait(_IDLE_S)

@@ -280,3 +280,21 @@ def test_points_leave_in_the_order_in_which_they_came(spool: Spool) -> None:
     drained(spool, sink)
     assert [p.time_ms for p in sink.taken.values()] == [point(n).time_ms for n in range(3 * BATCH_POINTS)]
     assert sink.writes == 3
+
+
+def test_a_sink_that_is_too_slow_for_a_whole_batch_gets_smaller_ones(spool: Spool) -> None:
+    sizes = list[int]()
+
+    class Slow(RecordingSink):
+        def write(self, batch: Sequence[Point]) -> None:
+            sizes.append(len(batch))
+            if len(batch) > BATCH_POINTS // 3:
+                raise SinkError("the server has not answered in time")
+            super().write(batch)
+
+    sink = Slow()
+    spool.append([point(n) for n in range(BATCH_POINTS)])
+    drained(spool, sink)
+    assert sizes[:3] == [BATCH_POINTS, BATCH_POINTS // 2, BATCH_POINTS // 4]
+    assert sizes[3] > sizes[2], "they grow again"
+    assert [p.time_ms for p in sink.taken.values()] == [point(n).time_ms for n in range(BATCH_POINTS)]
