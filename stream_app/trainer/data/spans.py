@@ -132,7 +132,8 @@ def cuts(config: Config, table: Table, calibrate_from_ms: int, start_ms: int, en
         return Cuts(blocks, first, end - (end - first) // 2)
     if not len(table):
         return Cuts(_blocks(config, 0), fault="no rows")
-    blocks = _blocks(config, int(table.time_ms[-1] - table.time_ms[0]))
+    first_ms, last_ms = main_span(table.time_ms)
+    blocks = _blocks(config, last_ms - first_ms)
     there = np.unique(blocks.of(table))
     held_ms = asked_ms if asked_ms > table.time_ms[0] else int(table.time_ms[-1]) - config.retrain.calibration
     most, least = int(len(there) * HELD_SHARE_MAX), 2 * config.trainer.min_blocks
@@ -141,6 +142,14 @@ def cuts(config: Config, table: Table, calibrate_from_ms: int, start_ms: int, en
     if held < least:
         return Cuts(blocks, fault=_too_few_blocks(config, blocks, len(there)))
     return Cuts(blocks, int(there[-held]), int(there[-(held // 2)]))
+
+
+def main_span(time_ms: Ints) -> tuple[int, int]:
+    """The times ``(n,)``, ascending, between which all rows but one in a thousand at each end lie: a stray event of
+    long ago is no history.
+    """
+    stray = len(time_ms) // 1_000
+    return int(time_ms[stray]), int(time_ms[len(time_ms) - 1 - stray])
 
 
 def _too_few_blocks(config: Config, blocks: Blocks, n: int) -> str:

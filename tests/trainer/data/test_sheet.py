@@ -218,6 +218,16 @@ def test_a_range_that_retention_has_deleted_is_said(gone: int, severity: str | N
     assert sheet.left_out.get(DELETED, 0) == gone
 
 
+def test_a_stray_event_of_long_ago_is_no_history() -> None:
+    """One in a thousand rows: it makes no gap, and no days of hours."""
+    table = iid(0)
+    table.time_ms[0] = 0
+    assert not sheet_of(table).severe
+    hours = replace(table, time_ms=START_MS + (table.time_ms - START_MS) // 50)
+    hours.time_ms[0] = 0
+    assert sheet_of(hours).block == "hour"
+
+
 def test_a_sheet_says_what_the_parts_are() -> None:
     table = iid(0)
     rows = Rows.of(changed(table, np.arange(len(table)) == 0, w=np.inf))

@@ -52,6 +52,8 @@ def missing(m: Material) -> Iterator[Finding]:
 def near_duplicates(m: Material) -> Iterator[Finding]:
     """Pairs of columns with |r| > :data:`ALIKE` in training, exact copies up to their units among them."""
     numeric = m.looked_at(m.train).numeric
+    if len(numeric) < _ROWS_MIN:
+        return
     exact = {(a, b) for a, b, _ in exact_copies(numeric)}
     r = np.abs(_correlations(numeric))
     for a, b in np.argwhere(np.triu(r > ALIKE, 1)).tolist():

@@ -9,6 +9,7 @@ import numpy as np
 from flowlib.table import Ints
 from stream_app.terminal import utc
 from stream_app.trainer.data.sheet.findings import Finding, Material, Severity, slices_of
+from stream_app.trainer.data.spans import main_span
 
 _USUAL = 10.0
 """Rows a block on average from which on an empty block is no chance: e⁻¹⁰."""
@@ -18,7 +19,9 @@ _NAMED = 3
 
 def gaps(m: Material) -> Iterator[Finding]:
     """Blocks without a row between the first row and the last one, of all rows and of each slice."""
-    block, most = m.blocks.of(m.rows.table), m.config.trainer.max_missing_share
+    first_ms, last_ms = main_span(m.rows.table.time_ms)
+    table = m.rows.table.take((m.rows.table.time_ms >= first_ms) & (m.rows.table.time_ms <= last_ms))
+    block, most = m.blocks.of(table), m.config.trainer.max_missing_share
     missing, total, at = _empty(block)
     if missing:
         share, unusual = missing / total, len(block) >= _USUAL * (total - missing)
@@ -29,7 +32,7 @@ def gaps(m: Material) -> Iterator[Finding]:
         )
         yield Finding("gap", severity, (), {"missing": missing, "blocks": total, "share": share}, says)
     there, holes = np.unique(block), []
-    for name, rows in slices_of(m.rows.table, int(_USUAL), _SLICES_MAX):
+    for name, rows in slices_of(table, int(_USUAL), _SLICES_MAX):
         missing, total, _ = _empty(np.searchsorted(there, block[rows]))
         if missing and len(rows) >= _USUAL * (total - missing):
             holes.append((missing / total, name))
