@@ -137,9 +137,7 @@ class Calibration:
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
         """``(n,)`` ≥ 0, larger is stranger; raises ValueError on a value that is not finite."""
-        if not (np.isfinite(log_prob).all() and np.isfinite(distance).all()):
-            raise ValueError("p-values need finite log-likelihoods and distances")
-        nll, distance = self._nll.of(-log_prob), self._distance.of(distance)
+        nll, distance = self._nll.of(log_prob, -1.0), self._distance.of(distance)
         return np.asarray(np.hypot(nll, distance), dtype=np.float64)
 
     @cached_property
@@ -165,27 +163,29 @@ class Calibration:
     def _rarity(self, surprise: Floats, draw: Draw | None) -> Floats:
         """``(n,)`` minus the logarithm of the p-value among all rows, growing on beyond the largest of them."""
         n, scores = len(self.scores), self.scores
-        rarity, beyond, tied, below = self._found(surprise)
+        rarity, beyond, tied, below, above = self._found(surprise)
         if len(tied):
-            above = n - np.searchsorted(scores, surprise[tied], side="right")
             among = 0.5 if draw is None else draw(tied)
             rarity[tied] = -np.log((1 + above + among * (n - below - above)) / (n + 1))
-        rarity[beyond] += (surprise[beyond] - scores[-1]) / self._scale
+        if len(beyond):
+            rarity[beyond] += (surprise[beyond] - scores[-1]) / self._scale
         return rarity
 
-    def _found(self, surprise: Floats) -> tuple[Floats, Ints, Ints, Ints]:
-        """By the number of reference rows below each surprise its rarity ``(n,)``; which are beyond all of them, which
-        are those of some, and how many are below the latter.
+    def _found(self, surprise: Floats) -> tuple[Floats, Ints, Ints, Ints, Ints]:
+        """By the number of reference rows below each surprise its rarity ``(n,)``; which are beyond all of them; which
+        are those of some, and how many are below the latter, and above.
         """
+        n = len(self.scores)
         if native.loops is not None:
-            rarity = np.empty(len(surprise))
-            below, beyond, tied = np.empty((3, len(surprise)), dtype=np.int64)
-            surprise = np.ascontiguousarray(surprise)
-            far, same = native.loops.among(*self._places.buffers, surprise, self._rarities, rarity, below, beyond, tied)
-            return rarity, beyond[:far], tied[:same], below[:same]
-        below = self._places.below(surprise[:, None])[:, 0].astype(np.int64)
-        tied = np.flatnonzero(self.scores[np.minimum(below, len(self.scores) - 1)] == surprise)
-        return self._rarities[below], np.flatnonzero(below == len(self.scores)), tied, below[tied]
+            surprise, rarity = np.ascontiguousarray(surprise), np.empty(len(surprise))
+            beyond, *of_tied = np.empty((4, len(surprise)), dtype=np.int64)
+            far, same = native.loops.among(*self._places.buffers, surprise, self._rarities, rarity, beyond, *of_tied)
+            tied, below, above = (of_one[:same] for of_one in of_tied)
+            return rarity, beyond[:far], tied, below, above
+        place = self._places.below(surprise[:, None])[:, 0].astype(np.int64)
+        tied = np.flatnonzero(self.scores[np.minimum(place, n - 1)] == surprise)
+        above = n - np.searchsorted(self.scores, surprise[tied], side="right")
+        return self._rarities[place], np.flatnonzero(place == n), tied, place[tied], above
 
     @cached_property
     def _places(self) -> Ladders:
@@ -348,15 +348,21 @@ class _Rarities:
         n = len(reference)
         return cls(reference, Ladders(reference[None]), 0.0 - np.log(np.arange(n + 1, 0, -1) / (n + 1)))
 
-    def of(self, values: Floats) -> Floats:
+    def of(self, values: Floats, sign: float = 1.0) -> Floats:
+        """``(n,)`` of values, or of minus them; raises ValueError on one that is not finite."""
         if native.loops is not None:
-            values = np.ascontiguousarray(values)
-            rarity, rows = np.empty(len(values)), np.empty(len(values), dtype=np.int64)
-            beyond = rows[: native.loops.rarities(*self.places.buffers, values, self.by_place, rarity, rows)]
+            values, n = np.ascontiguousarray(values), len(values)
+            rarity, rows = np.empty(n), np.empty(n, dtype=np.int64)
+            far = native.loops.rarities(*self.places.buffers, values, sign, self.by_place, rarity, rows)
+            beyond, finite = rows[: max(far, 0)], far >= 0
         else:
-            places = self.places.upto(values[:, None])[:, 0]
+            finite = bool(np.isfinite(values).all())
+            places = self.places.upto(np.where(np.isfinite(values), sign * values, 0.0)[:, None])[:, 0]
             rarity, beyond = self.by_place[places], np.flatnonzero(places == len(self.reference))
-        rarity[beyond] = _rarity(values[beyond], self.reference)
+        if not finite:
+            raise ValueError("p-values need finite log-likelihoods and distances")
+        if len(beyond):
+            rarity[beyond] = _rarity(sign * values[beyond], self.reference)
         return rarity
 
 

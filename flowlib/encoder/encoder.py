@@ -29,7 +29,7 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
-_CHUNK_VALUES = 32_768
+_CHUNK_VALUES = 131_072
 """Values encoded at a time: larger intermediate arrays cost more in allocation than they save in calls."""
 
 _CONTEXT_VALUES = 1 << 20

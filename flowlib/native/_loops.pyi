@@ -13,6 +13,7 @@ def rarities(
     scale: Values,
     until: Values,
     values: Floats,
+    sign: float,
     by_place: Floats,
     out: Floats,
     beyond: Ints,
@@ -26,9 +27,10 @@ def among(
     values: Floats,
     by_place: Floats,
     out: Floats,
-    below: Ints,
     beyond: Ints,
     tied: Ints,
+    below: Ints,
+    above: Ints,
     /,
 ) -> tuple[int, int]: ...
 def event_scores(

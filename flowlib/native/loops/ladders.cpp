@@ -1,3 +1,4 @@
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -15,10 +16,16 @@ inline std::int32_t place(const Ladders<T>& ladders, Size j, T value, bool upto)
     T cell = (value - ladders.low[j]) * ladders.scale[j];
     cell = cell > T(0) ? cell : T(0);
     const Size at = j * (ladders.cells + 2) + static_cast<std::int32_t>(cell < last_cell ? cell : last_cell);
-    std::int32_t first = ladders.until ? ladders.until[at] : ladders.wide[at];
-    std::int32_t last = ladders.until ? ladders.until[at + 1] : ladders.wide[at + 1];
     const T* edges = ladders.edges + j * ladders.b;
-    while (first < last) {
+    std::int32_t first = ladders.until ? ladders.until[at] : ladders.wide[at];
+    const std::int32_t end = static_cast<std::int32_t>(ladders.b) - 1;
+    if (end < 0) return 0;
+    // Most cells have one edge or none: a step without a jump, which would be guessed wrong as often as right.
+    const T near = edges[first < end ? first : end];
+    first += (first <= end) & (upto ? near <= value : near < value);
+    if (first > end || !(upto ? edges[first] <= value : edges[first] < value)) return first;
+    std::int32_t last = ladders.until ? ladders.until[at + 1] : ladders.wide[at + 1];
+    for (++first; first < last;) {
         const std::int32_t middle = (first + last) >> 1;
         if (upto ? edges[middle] <= value : edges[middle] < value)
             first = middle + 1;
@@ -26,6 +33,31 @@ inline std::int32_t place(const Ladders<T>& ladders, Size j, T value, bool upto)
             last = middle;
     }
     return first;
+}
+
+}  // namespace
+
+namespace {
+
+// Asks for a table before it is looked at here and there: what the flow had in the cache has driven it out by then, and
+// lines that are fetched one after the other wait for each other.
+void fetch(const void* table, Size bytes) {
+#if defined(__GNUC__) || defined(__clang__)
+    const char* from = static_cast<const char*>(table);
+    for (Size at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
+#endif
+}
+
+constexpr Size kMany = 1'000;  // values that are worth a table
+
+void fetch(const Ladders<double>& ladders, const double* by_place, Size n) {
+    if (n < kMany) return;
+    if (ladders.until)
+        fetch(ladders.until, (ladders.cells + 2) * sizeof(std::uint16_t));
+    else
+        fetch(ladders.wide, (ladders.cells + 2) * sizeof(std::int32_t));
+    fetch(ladders.edges, ladders.b * sizeof(double));
+    fetch(by_place, ladders.b * sizeof(double));
 }
 
 }  // namespace
@@ -39,21 +71,26 @@ void places(const Ladders<T>& ladders, const T* values, Size n, bool upto, std::
 template void places(const Ladders<float>&, const float*, Size, bool, std::int32_t*);
 template void places(const Ladders<double>&, const double*, Size, bool, std::int32_t*);
 
-Size looked_up(const Ladders<double>& ladders, const double* values, Size n, const double* by_place, double* out,
-               std::int64_t* beyond) {
+Size looked_up(const Ladders<double>& ladders, const double* values, Size n, double sign, const double* by_place,
+               double* out, std::int64_t* beyond) {
     Size far = 0;
+    bool finite = true;
+    fetch(ladders, by_place, n);
     for (Size i = 0; i < n; ++i) {
-        const std::int32_t at = place(ladders, 0, values[i], true);
+        const double value = sign * values[i];
+        finite &= std::isfinite(value);
+        const std::int32_t at = place(ladders, 0, value, true);
         out[i] = by_place[at];
         beyond[far] = i;
         far += at == ladders.b;
     }
-    return far;
+    return finite ? far : -1;
 }
 
 Among looked_up(const Ladders<double>& ladders, const double* values, Size n, const double* by_place, double* out,
-                std::int64_t* below, std::int64_t* beyond, std::int64_t* tied) {
+                std::int64_t* beyond, std::int64_t* tied, std::int64_t* below, std::int64_t* above) {
     Among found{0, 0};
+    fetch(ladders, by_place, n);
     for (Size i = 0; i < n; ++i) {
         const std::int32_t at = place(ladders, 0, values[i], false);
         out[i] = by_place[at];
@@ -61,7 +98,8 @@ Among looked_up(const Ladders<double>& ladders, const double* values, Size n, co
         found.beyond += at == ladders.b;
         if (at < ladders.b && ladders.edges[at] == values[i]) {
             tied[found.tied] = i;
-            below[found.tied++] = at;
+            below[found.tied] = at;
+            above[found.tied++] = ladders.b - place(ladders, 0, values[i], true);
         }
     }
     return found;

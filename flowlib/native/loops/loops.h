@@ -23,17 +23,18 @@ struct Ladders {
 template <class T>
 void places(const Ladders<T>& ladders, const T* values, Size n, bool upto, std::int32_t* out);
 
-// by_place[place of each value up to it among the edges of one column]. Returns how many values lie beyond all edges;
-// their rows are in `beyond`, which has room for n.
-Size looked_up(const Ladders<double>& ladders, const double* values, Size n, const double* by_place, double* out,
-               std::int64_t* beyond);
+// by_place[place of each value, times sign, up to it among the edges of one column]. Returns how many values lie beyond
+// all edges, or -1 where one is not finite; their rows are in `beyond`, which has room for n.
+Size looked_up(const Ladders<double>& ladders, const double* values, Size n, double sign, const double* by_place,
+               double* out, std::int64_t* beyond);
 
-// The same by the place below. `tied` has room for n rows: those of values that are an edge; their number is returned.
+// The same by the place below. `tied` has room for n rows: those of values that are an edge, in order; `below` and
+// `above` are how many edges lie on either side of each of these.
 struct Among {
     Size beyond, tied;
 };
 Among looked_up(const Ladders<double>& ladders, const double* values, Size n, const double* by_place, double* out,
-                std::int64_t* below, std::int64_t* beyond, std::int64_t* tied);
+                std::int64_t* beyond, std::int64_t* tied, std::int64_t* below, std::int64_t* above);
 
 // Scores of events, see flowlib.channels.Channels.of, by the steps of c = d + 1 columns.
 struct Steps {

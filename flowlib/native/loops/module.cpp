@@ -165,33 +165,35 @@ PyObject* places(PyObject*, PyObject* const* args, Py_ssize_t count) {
 }
 
 PyObject* rarities(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return guarded(count, 8, [&]() -> PyObject* {
+    return guarded(count, 9, [&]() -> PyObject* {
         Table<double> table(args);
         const loops::Ladders<double> ladders = table.ladders();
-        View<double> values(args[4], "values"), by_place(args[5], "by_place"), out(args[6], "out", true);
-        View<std::int64_t> beyond(args[7], "beyond", true);
+        View<double> values(args[4], "values"), by_place(args[6], "by_place"), out(args[7], "out", true);
+        View<std::int64_t> beyond(args[8], "beyond", true);
+        const double sign = number(args[5]);
         const Size n = values.size();
         const double* from = by_place.of(ladders.b + 1);
         double* to = out.of(n);
         std::int64_t* far = beyond.of(n);
         Size found = 0;
-        unlocked([&] { found = loops::looked_up(ladders, values.data(), n, from, to, far); });
+        unlocked([&] { found = loops::looked_up(ladders, values.data(), n, sign, from, to, far); });
         return PyLong_FromSsize_t(found);
     });
 }
 
 PyObject* among(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return guarded(count, 10, [&]() -> PyObject* {
+    return guarded(count, 11, [&]() -> PyObject* {
         Table<double> table(args);
         const loops::Ladders<double> ladders = table.ladders();
         View<double> values(args[4], "values"), by_place(args[5], "by_place"), out(args[6], "out", true);
-        View<std::int64_t> below(args[7], "below", true), beyond(args[8], "beyond", true), tied(args[9], "tied", true);
+        View<std::int64_t> beyond(args[7], "beyond", true), tied(args[8], "tied", true);
+        View<std::int64_t> below(args[9], "below", true), above(args[10], "above", true);
         const Size n = values.size();
         const double* from = by_place.of(ladders.b + 1);
         double* to = out.of(n);
-        std::int64_t *under = below.of(n), *far = beyond.of(n), *same = tied.of(n);
+        std::int64_t *far = beyond.of(n), *same = tied.of(n), *under = below.of(n), *over = above.of(n);
         loops::Among found{0, 0};
-        unlocked([&] { found = loops::looked_up(ladders, values.data(), n, from, to, under, far, same); });
+        unlocked([&] { found = loops::looked_up(ladders, values.data(), n, from, to, far, same, under, over); });
         return Py_BuildValue("nn", found.beyond, found.tied);
     });
 }
@@ -325,7 +327,7 @@ PyObject* draws(PyObject*, PyObject* const* args, Py_ssize_t count) {
 
 PyMethodDef functions[] = {
     METHOD(places, "Places of values (n, c) among the edges of their columns."),
-    METHOD(rarities, "by_place at the place of each value up to it; how many are beyond all edges, and their rows."),
+    METHOD(rarities, "by_place at the place of each value, times a sign, up to it; how many are beyond all edges, -1: not all finite."),
     METHOD(among, "by_place at the place below each value; how many are beyond all edges or equal to one, their rows."),
     METHOD(event_scores, "Base scores and bins of a PIT histogram of base coordinates and surprises."),
     METHOD(standardised, "(x - shift) / scale; False where a value is not finite or beyond its limit."),

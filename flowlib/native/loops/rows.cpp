@@ -112,13 +112,13 @@ WIDE void add_parts(const Parts& rows, Size n, Size d, Size k) {
     }
 }
 
-void within_slices(const double* rarity, const std::int64_t* codes, const double* edges, const double* hazard,
-                   Size levels, double step, Size n, double* out) {
+WIDE void within_slices(const double* rarity, const std::int64_t* codes, const double* edges, const double* hazard,
+                        Size levels, double step, Size n, double* out) {
     for (Size i = 0; i < n; ++i) {
         const double* edge = edges + codes[i] * levels;
         const double value = rarity[i];
-        Size level = 0;
-        while (level + 1 < levels && value >= edge[level + 1]) ++level;
+        std::int64_t level = 0;  // edges ascend: no jump at the first that lies beyond
+        for (Size l = 1; l < levels; ++l) level += value >= edge[l];
         out[i] = step * static_cast<double>(level) + (value - edge[level]) * hazard[codes[i] * levels + level];
     }
 }

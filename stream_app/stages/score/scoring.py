@@ -51,13 +51,14 @@ def score_events(
         scores = density.score(table if of_all else table.take(index))
         scored = _filled(scored, index, model_id, density, scores)
         usable = index[scores.scorable]
-        scored.level[usable] = alpha
+        all_usable = len(usable) == len(events)  # as in most batches
+        place: Ints | slice = slice(None) if all_usable else usable
+        scored.level[place] = alpha
         gone = [(int(np.searchsorted(usable, row)), name) for row, name in seating.gone]
-        scored.adaptive[usable], level = adaptive.judge(
-            model_id, scored.p_value[usable], seating.names[0].take(usable), alpha, gone
-        )
+        slices = seating.names[0] if all_usable else seating.names[0].take(usable)
+        scored.adaptive[place], level = adaptive.judge(model_id, scored.p_value[place], slices, alpha, gone)
         if config.event_rule.follow == "adaptive":
-            scored.level[usable], flagged = level, scored.adaptive[index]
+            scored.level[place], flagged = level, scored.adaptive[index]
         else:
             flagged = scores.scorable & (scores.p_value <= alpha)
         scored.flagged[index] = flagged

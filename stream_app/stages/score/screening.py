@@ -139,10 +139,12 @@ def _clocks(state: Timing, windows: WindowsConfig, seen: Ints) -> tuple[Ints, In
     """``(n + 1,)`` clock before each event and after the last, and up to when an event would vote then."""
     size = windows.clock
     last = size - 1
-    votes = sliding_window_view(seen, size)
+    places, n = (last // 2, last // 4, 0), len(seen) - last
     if np.any(seen[1:] < seen[:-1]):
-        votes = np.sort(votes, axis=1)
-    median, low, lowest = votes[:, last // 2], votes[:, last // 4], votes[:, 0]
+        votes = np.sort(sliding_window_view(seen, size), axis=1)
+        median, low, lowest = (votes[:, place] for place in places)
+    else:
+        median, low, lowest = (seen[place : place + n] for place in places)
     clock = np.maximum(np.maximum.accumulate(median), state.clock_ms)
     idle = HALVES * (median - lowest - int(windows.lateness) - int(windows.pane))
     sparse = np.maximum(QUARTERS * (median - low), idle)

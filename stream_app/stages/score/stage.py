@@ -115,7 +115,7 @@ class ScoreStage:
         applies to.
         """
         starts, published = timing.pane_start_ms, anomalies if self.config.event_rule.publish else {}
-        rows, at = set(published), scored.events.rows.tolist()
+        rows, at = set(published), scored.events.rows
         for start, _ in state.activations[state.announced :]:
             rows.update(np.flatnonzero(scored.scorable & (starts >= start))[:1].tolist())
         records: list[tuple[int, Signal]] = []
@@ -123,11 +123,11 @@ class ScoreStage:
             for start, model_id in state.activations[state.announced :]:
                 if start > starts[row]:
                     break
-                records.append((at[row], messages.activation(self.config, raw, start, model_id)))
+                records.append((int(at[row]), messages.activation(self.config, raw, start, model_id)))
                 out.points.append(activation_point(self.config, raw.partition, start, model_id))
                 state.announced += 1
             if row in published:
-                records.append((at[row], published[row]))
+                records.append((int(at[row]), published[row]))
         records = sorted([*records, *((one.row, one.incident) for one in told)], key=itemgetter(0))
         out.messages += messages.signals(self.config, raw.partition, [record for _, record in records])
         out.points += [one.point for one in told]
