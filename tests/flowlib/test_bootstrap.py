@@ -39,8 +39,8 @@ def test_of_independent_days_too_much_is_promised_hardly_more_often_than_stated(
 
 @pytest.mark.parametrize("number", [5, 8, 12, 20, 28])
 def test_where_nothing_has_changed_hardly_any_gain_is_found(number: int) -> None:
-    """Days follow each other by half, a gain of .01 nats is asked for and none is there: found in .9 % (28 days) to 3.0 %
-    (five), and surely in less than 5 %.
+    """Days follow each other by half, a gain of .01 nats is asked for and none is there: found in .9 % (28 days) to
+    3.0 % (five), and surely in less than 5 %.
     """
     rng = np.random.default_rng(seed_of(f"bootstrap/null/{number}"))
     found = int((lows(days(rng, number, 0.5, 0.03, 0.3), 0.0) >= 0.01).sum())

@@ -18,6 +18,7 @@ from stream_app.models.keys import signing_key
 from stream_app.trainer import privacy as private
 from stream_app.trainer.data.admit import leave_out
 from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.gates.fitness import membership
 from stream_app.trainer.ledger import Ledger
 from stream_app.trainer.training import answer
 from tests.trainer.test_answering import config_in, load, request, rows
@@ -122,11 +123,9 @@ def test_the_membership_gate_refuses_what_remembers_its_rows(tmp_path: Path) -> 
 
     left, others = leave_out(rows(), 0)
     members = left.take(np.arange(len(others)))
-    from stream_app.trainer import gates
-
-    figures = gates.membership(Remembers(), members, others, config.trainer)  # type: ignore[arg-type]
-    assert not figures["passed"]
-    assert "guessing which rows trained it gains 0." in figures["says"]
+    gate = membership(Remembers(), members, others, config.trainer)  # type: ignore[arg-type]
+    assert not gate.passed
+    assert "guessing which events trained the model gains 0." in gate.says
 
 
 def test_rows_left_out_are_drawn_at_random_and_train_nothing() -> None:

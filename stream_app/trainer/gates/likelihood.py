@@ -28,9 +28,8 @@ def likelihood(trial: Trial) -> Gate:
     low, high = gain.interval()
     if gain.blocks:
         says = (
-            f"the new model explains unseen events {'better' if gain.value >= 0 else 'worse'} by {abs(gain.value):.3f} "
-            f"nats an event (95 % interval {low:+.3f} to {high:+.3f} over {gain.blocks} blocks of time; its lower end "
-            f"must reach {least:+.3f} against the model in service)"
+            f"{_told(gain.value)} (95 % interval {low:+.3f} to {high:+.3f} over {gain.blocks} blocks of time; its "
+            f"lower end must reach {least:+.3f})"
         )
     else:
         says = "the model in service can score none of the held-out events: there is nothing to compare"
@@ -51,6 +50,13 @@ def differences(trial: Trial) -> Floats:
         return np.zeros(len(trial.rows))
     gain = np.clip(trial.new.log_prob - trial.old.log_prob, -CLIP, CLIP)
     return np.where(trial.new.scorable, gain, -CLIP)
+
+
+def _told(gain: float) -> str:
+    if gain == 0.0:
+        return "the new model explains unseen events exactly as well as the model in service"
+    better = "better" if gain > 0 else "worse"
+    return f"the new model explains unseen events {better} than the model in service, by {abs(gain):.3f} nats an event"
 
 
 def _detail(trial: Trial) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Where nothing has changed hardly any candidate passes, and one that is better does: claims about the gates as a whole.
+"""Where nothing has changed hardly any candidate passes, and one that is better does: claims about all gates together.
 
 What the interval alone promises stands in ``tests/flowlib/test_bootstrap.py``.
 """
