@@ -22,7 +22,7 @@ from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer.checkpoint import CheckpointFile
-from stream_app.trainer.data.rows import Rows, gather
+from stream_app.trainer.data.rows import RecordKeys, Rows, gather
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.requests import checking
@@ -30,7 +30,7 @@ from stream_app.trainer.requests.answers import Answers
 from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.requests.checking import Seen
 from stream_app.trainer.stopping import Stopping, persistently
-from stream_app.trainer.training import answer
+from stream_app.trainer.training import Known, answer
 
 TRIES = 2
 """So often a training may fail, or end the process, before its request is refused."""
@@ -113,33 +113,34 @@ class Trying:
             self._config,
             request,
             rows,
-            self._in_service(request),
+            self._or_none(request, self._registry.in_service()),
             self._key,
             self._stopping.check,
             CheckpointFile(self._config),
             newest_ms,
+            Known(self._or_none(request, self._registry.anchor())),
         )
         for finding in outcome.findings:
             self._say(f"found: {finding}")
         return outcome
 
     def _read(self, request: RetrainRequest) -> Rows:
-        """What the request names, and what of it cannot be decoded."""
-        dropped, start_ms = Dropped(), min(part.start_ms for part in request.train)
-        batches = read_ranges(self._config, request.train, self._client, self._stopping, dropped)
-        asked = sum(part.end - part.start for part in request.train)
-        return gather(batches, start_ms, max(part.end_ms for part in request.train), rejected=dropped, asked=asked)
+        """What the request names, with its record keys, and what of it cannot be used."""
+        dropped, keys, ranges = Dropped(), RecordKeys(), request.train
+        start_ms, end_ms = min(part.start_ms for part in ranges), max(part.end_ms for part in ranges)
+        batches = read_ranges(self._config, ranges, self._client, self._stopping, dropped, keys)
+        return gather(batches, start_ms, end_ms, keys, dropped, sum(part.end - part.start for part in ranges))
 
-    def _in_service(self, request: RetrainRequest) -> Density | None:
-        """The model that a candidate must beat. A bootstrap is the way out where that one cannot be used any more,
-        because the features have changed, say; any other request ends in the ModelError that says so.
+    def _or_none(self, request: RetrainRequest, model_id: str) -> Density | None:
+        """A model that a candidate is compared with, None before the first. A bootstrap is the way out where it cannot
+        be used any more, because the features have changed, say; any other request ends in the ModelError that says so.
         """
         try:
-            return self._registry.current()
+            return self._registry.load(model_id) if model_id else None
         except ModelError as error:
             if request.reason != "bootstrap":
                 raise
-            self._say(f"the model in service is not compared with: {error}")
+            self._say(f"model {model_id} is not compared with: {error}")
             return None
 
 
