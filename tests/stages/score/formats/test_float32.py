@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 
 from stream_app.stages.batches import Bodies, RawBatch
 from stream_app.stages.columns import in_order_of
@@ -83,3 +84,46 @@ def test_columns_take_rows_wherever_they_lie() -> None:
     assert columns.texts[1].objects().tolist() == [str(i % 3) for i in range(100)]
     assert columns.ids == ["7"] * 100
     assert not Float32Columns(stream, TEXTS).read(Bodies.of([b"", None, b"x"])).read.any()
+
+
+def test_columns_in_one_pass_are_those_of_numpy() -> None:
+    pytest.importorskip("stream_app.native._rows")
+    rng = np.random.default_rng(0)
+    odd = [
+        b"",
+        None,
+        b"x" * 27,
+        b"x" * 29,
+        struct.pack("<q2f3i", -1, 1, 1, 1, 1, 1),
+        struct.pack("<q2f3i", 2**62, 1, 1, 1, 1, 1),
+    ]
+    numbers = [0.0, -0.0, 1e-45, 3.4e38, float("nan"), float("inf"), float("-inf")]
+    bodies = list(odd)
+    for _ in range(3_000):
+        texts = rng.choice([MISSING, -1, 0, 7, 2**31 - 1, int(rng.integers(0, 400))], 3).tolist()
+        bodies.append(
+            struct.pack(
+                "<q2f3i", T0 + len(bodies), *rng.choice(numbers, 2, p=[0.3, 0.1, 0.2, 0.2, 0.1, 0.05, 0.05]), *texts
+            )
+        )
+    reader, given = Float32Columns(config("float32").event, TEXTS), Bodies.of(bodies)
+    ours, plain = reader._read_at_once(given), reader._read(given)
+    assert ours.read.tolist() == plain.read.tolist()
+    read = np.flatnonzero(ours.read)
+    assert 0 < len(read) < len(bodies)
+    assert ours.time_ms[read].tolist() == plain.time_ms[read].tolist()
+    assert ours.numeric[read].view(np.int64).tolist() == plain.numeric[read].view(np.int64).tolist()
+    for mine, theirs in zip(ours.texts, plain.texts, strict=True):
+        assert mine.take(read).objects().tolist() == theirs.take(read).objects().tolist()
+    assert ours.ids is not None
+    assert plain.ids is not None
+    assert [ours.ids[i] for i in read] == [plain.ids[i] for i in read]
+
+
+def test_no_byte_outside_of_the_buffer_is_read() -> None:
+    pytest.importorskip("stream_app.native._rows")
+    reader = Float32Columns(config("float32").event, TEXTS)
+    for first in (-1, 1, 2**62):
+        beyond = Bodies(GOLDEN, np.array([first]), np.array([len(GOLDEN)]))
+        assert not reader._read_at_once(beyond).read.any()
+    assert reader._read_at_once(Bodies(GOLDEN, np.array([0]), np.array([len(GOLDEN)]))).read.all()
