@@ -79,8 +79,15 @@ class Ring:
         """Make room for m slices."""
         have = self.counts.shape[1]
         if m > have:
-            more = ((0, 0), (0, max(m, have + have // 8, 16) - have), (0, 0))
-            self.counts, self.sums = np.pad(self.counts, more), np.pad(self.sums, more)
+            room = max(m, have + have // 8, 16)
+            self.counts, self.sums = self._longer(self.counts, room), self._longer(self.sums, room)
+
+    def _longer(self, table: npt.NDArray[Any], m: int) -> npt.NDArray[Any]:
+        """With room for m slices; buckets that hold nothing take no memory."""
+        longer = np.zeros((len(table), m, table.shape[2]), dtype=table.dtype)
+        for place in np.flatnonzero(self.bucket != _EMPTY).tolist():
+            longer[place, : table.shape[1]] = table[place]
+        return longer
 
     def rows(self, places: Any, slices: Any) -> Ints:
         """Summaries ``(…, 16)`` at some places."""
@@ -206,33 +213,33 @@ class SlicingWindows:
             {span: length for span, (length, _) in chosen.items()},
         )
 
-    def ensure(self, name: str, model_id: str) -> int:
-        """Index of a slice, made when it is new."""
-        index = self.index.get(name)
-        if index is None:
-            index = self.index[name] = len(self.index)
-            self.model.append(model_id)
-            if index >= len(self.last):
-                self.last = np.pad(self.last, (0, max(index, 16)), constant_values=_NEVER)
-            for ring in self.rings.values():
-                ring.grow(index + 1)
-        return index
-
     def admit(self, models: Mapping[str, str]) -> Ints:
         """Make room for slices that are to be entered, by the model of each. Where it is another than in its last pane,
         what depends on the model is forgotten; the numbers of these slices.
         """
         if len({*self.model, *models.values()}) == 1 and models.keys() <= self.index.keys():  # as nearly always
             return np.zeros(0, dtype=np.int64)
-        index = [self.ensure(name, model) for name, model in models.items()]
-        fresh = [i for i, model in zip(index, models.values(), strict=True) if self.model[i] != model]
-        for i, model in zip(index, models.values(), strict=True):
-            self.model[i] = model
+        index, fresh = self.index, list[int]()
+        for name, model in models.items():
+            i = index.setdefault(name, len(index))
+            if i == len(self.model):
+                self.model.append(model)
+            elif self.model[i] != model:
+                self.model[i] = model
+                fresh.append(i)
+        self._make_room(len(index))
         numbers = np.array(fresh, dtype=np.int64)
         if fresh:
             for ring in self.rings.values():
                 ring.forget_model(numbers)
         return numbers
+
+    def _make_room(self, m: int) -> None:
+        """For m slices."""
+        if m > len(self.last):
+            self.last = np.pad(self.last, (0, max(m, 16, 2 * len(self.last)) - len(self.last)), constant_values=_NEVER)
+        for ring in self.rings.values():
+            ring.grow(m)
 
     def has_room(self, names: Collection[str], model_id: str, slices_max: int) -> bool:
         """Whether slices that have events change nothing here: they are known, and their model was this one in their

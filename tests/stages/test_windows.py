@@ -200,9 +200,11 @@ def test_restored_windows_go_on_the_same(before: Panes, after: Panes) -> None:
     assert (back.index, back.model) == (windows.index, windows.model)
 
 
-def test_ensure_gives_each_slice_one_index_for_good() -> None:
+def test_each_slice_has_one_number_for_good() -> None:
     windows = windows_of(2)
-    assert [windows.ensure(name, "m") for name in ("b", "a", "b", "c", "a")] == [0, 1, 0, 2, 1]
+    for name in ("b", "a", "b", "c", "a"):
+        windows.admit({name: "m"})
+    assert windows.index == {"b": 0, "a": 1, "c": 2}
     assert windows.model == ["m", "m", "m"]
     assert all(ring.counts.shape[1] >= 3 for ring in windows.rings.values())
 
