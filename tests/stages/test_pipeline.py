@@ -306,8 +306,11 @@ def test_anomalies_are_the_rows_with_a_small_p(model: Density) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found[0]))["slice"] == "north"
 
 
+@pytest.mark.parametrize(
+    "most", [{"EVENTS_BLAMED_MAX": 2}, {"EVENTS_BLAMED_LEAST": 2, "_COLUMNS": 0}], ids=["few", "wide"]
+)
 def test_the_first_flagged_events_of_a_pane_are_explained_whatever_the_batches(
-    model: Density, monkeypatch: pytest.MonkeyPatch
+    model: Density, monkeypatch: pytest.MonkeyPatch, most: dict[str, int]
 ) -> None:
     asked: list[int] = []
 
@@ -316,7 +319,8 @@ def test_the_first_flagged_events_of_a_pane_are_explained_whatever_the_batches(
         return blame(density, table)
 
     monkeypatch.setattr(scoring, "blame", counting)
-    monkeypatch.setattr(scoring, "EVENTS_BLAMED_MAX", 2)
+    for name, number in most.items():
+        monkeypatch.setattr(scoring, name, number)
     values = [event(at, x=30.0 + i) for at in (100, 1_100) for i in range(5)]
     made = [pipeline(config(event_rule=PUBLISHED), [model]) for _ in range(2)]
     whole, single = (score_all(made[i], 0, values, [size]) for i, size in enumerate((1_000, 1)))

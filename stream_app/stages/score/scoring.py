@@ -19,6 +19,11 @@ from stream_app.stages.score.admission import Seating
 EVENTS_BLAMED_MAX = 50
 """Flagged events of a pane and source partition whose blame is worked out; beyond, it is read off the likelihood."""
 
+EVENTS_BLAMED_LEAST, _COLUMNS = 10, 400
+"""The same of events of many columns, and how many columns of events are looked at together: blame tries three values
+of each column up to three times, and one try costs more the more columns there are.
+"""
+
 
 def score_events(
     events: EventBatch,
@@ -108,12 +113,14 @@ def blame_flagged(
     flagged = np.flatnonzero(scored.flagged)
     if not len(flagged):
         return
+    columns = scored.events.numeric.shape[1] + scored.events.categorical.shape[1]
+    most = min(max(_COLUMNS // columns, EVENTS_BLAMED_LEAST), EVENTS_BLAMED_MAX)
     chosen: dict[int, list[int]] = {}
     of_flagged = zip(
         flagged.tolist(), pane_start_ms[flagged].tolist(), scored.model.codes[flagged].tolist(), strict=True
     )
     for i, start, code in of_flagged:
-        if blamed.get(start, 0) < EVENTS_BLAMED_MAX:
+        if blamed.get(start, 0) < most:
             blamed[start] = blamed.get(start, 0) + 1
             chosen.setdefault(code, []).append(i)
     table = scored.events.table()
