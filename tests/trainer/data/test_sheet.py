@@ -179,6 +179,20 @@ def test_garbage_is_estimated_beside_a_drift(power: float, share: float, severit
         assert low - 0.02 < share < high + 0.02
 
 
+def test_garbage_that_is_not_far_out_is_estimated_too(seed: int) -> None:
+    """Its p-values lie above alpha: three in ten rows of it are severe all the same."""
+    table = iid(seed, DAYS, 300)
+    table = changed(table, since(table, CALIBRATE) & some(table, np.random.default_rng(seed), 0.3), w=50.0)
+
+    def p_value(rows: Table) -> Floats:
+        u = np.random.default_rng(len(rows)).random(len(rows))
+        return np.asarray(np.where(rows.numeric[:, 0] == 50.0, 0.003 + 0.017 * u, u))
+
+    (finding,) = sheet_of(table, told(p_value), calibrate_from_day=CALIBRATE).severe
+    assert finding.kind == "contamination"
+    assert abs(finding.figure["share"] - 0.3) < 0.05
+
+
 def test_what_a_person_has_accepted_is_no_contamination() -> None:
     table = iid(0, DAYS, 300)
     table = changed(table, since(table, 70), w=50.0)
