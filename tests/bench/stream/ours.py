@@ -45,6 +45,24 @@ def measure(world: World, workers: int = 1) -> Took:
         stop(running)
 
 
+def first_score(world: World) -> tuple[float, float]:
+    """Seconds on the clock, and of a processor, from the start of a worker to the first event that it has scored.
+
+    Raises:
+        RuntimeError: the worker has ended, or scores none in time.
+    """
+    began, [worker], spent = time.time(), start(world), [(0.0, 0.0)]
+    try:
+        while (at := _read(world).get("first_score_at")) is None:
+            if worker.poll() is not None or time.time() - began > PATIENCE_S:
+                raise RuntimeError(f"nothing was scored: {_end_of(world.folder / 'worker.log')}")
+            spent.append((time.time(), _cpu_s(worker.pid)))
+            time.sleep(POLL_S)
+    finally:
+        stop([worker])
+    return at - began, max(cpu_s for when, cpu_s in spent if when <= at)
+
+
 def start(world: World, workers: int = 1) -> list[Worker]:
     """Workers of a stream, each with one thread for what computes."""
     command = [sys.executable, "-m", "stream_app.cli", "worker", "-c", str(world.toml)]
@@ -79,11 +97,14 @@ def _watch(world: World, running: list[Worker]) -> Took:
 
 
 def _received(world: World) -> int:
+    return int(_read(world).get("received", 0))
+
+
+def _read(world: World) -> dict[str, Any]:
     try:
-        status: dict[str, Any] = read_status(world.config)
+        return dict(read_status(world.config))
     except (OSError, msgspec.DecodeError):
-        return 0
-    return int(status.get("received", 0))
+        return {}
 
 
 def _end_of(path: Path) -> str:

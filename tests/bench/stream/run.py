@@ -2,11 +2,13 @@
 
     {"rows": [{"path", "format", "d", "slices", "partitions", "workers", "events_per_s", "cpu_us_per_event", "rss_mib",
                "grown_mib", "spread"}], "ratios": {…}, "stages": {…},
-     "latency": [{"share", "events_per_s", "signals", "unread", "p50_ms", "p99_ms"}]}
+     "latency": [{"share", "events_per_s", "signals", "unread", "p50_ms", "p99_ms"}],
+     "first_score_s": {"clock", "cpu", "of"}}
 
 Every path is a process that reads the same topic on one Apache Kafka from its beginning. The paths of a case take
 turns, round after round, so that what else the machine does meets all of them; figures are medians over the rounds,
-``spread`` is the largest over the smallest. Ratios are of one run and one machine; microseconds are of a machine.
+``spread`` is the largest over the smallest, ``first_score_s`` is the median of three starts that meet a
+topic full of events. Ratios are of one run and one machine; microseconds are of a machine.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ FORMATS = ("json", "float32", "avro")
 SHARES = {"Faust": 0.03, "Faust take(512)": 0.05, "Quix Streams": 0.1, "Quix Streams batched": 0.5}
 """Of the events that a slow path reads, so that it takes about as long as the others."""
 ROUNDS_MAX_S = 200
+STARTS, FIRST_START = 3, 1_000
 LATENCY_SHARES = (0.1, 0.5, 0.9)
 """Of what one worker takes."""
 
@@ -81,7 +84,7 @@ def main() -> None:
     home = Path(os.environ.get("KAFKA_HOME", ""))
     if not (home / "bin" / "kafka-server-start.sh").exists():
         raise SystemExit("bench-stream measures on Apache Kafka: set KAFKA_HOME to a distribution of it")
-    rows = []
+    rows, first_scores = [], {}
     with tempfile.TemporaryDirectory(prefix="bench-stream-") as folder:
         (Path(folder) / "kafka").mkdir()
         broker = ApacheKafka(home, Path(folder) / "kafka").start()
@@ -96,14 +99,26 @@ def main() -> None:
                         case.partitions, args.events, case.format,
                     )  # fmt: skip
                     rows += measured(world, case, args.rounds)
+                    first_scores = first_scores or _first_scores(world)
             for share in LATENCY_SHARES if rows else ():
                 latencies.append({"share": share, **_latency(Path(folder), broker, rows, share)})
         finally:
             broker.stop()
         found = {"rows": rows, "ratios": ratios.of(rows), "stages": stages.measure(Path(folder)), "latency": latencies}
+        found["first_score_s"] = first_scores
     args.out.write_text(json.dumps(found, indent=1) + "\n")
     for line in ratios.table(found["ratios"]):
         print(line)
+
+
+def _first_scores(world: World) -> dict[str, Any]:
+    took = []
+    for number in range(STARTS):
+        world.begin(FIRST_START + number)
+        took.append(ours.first_score(world))
+    clock, cpu = (round(statistics.median(seconds), 2) for seconds in zip(*took, strict=True))
+    print(f"  first score after {clock} s, {cpu} s of a processor", flush=True)
+    return {"clock": clock, "cpu": cpu, "of": STARTS}
 
 
 def _latency(folder: Path, broker: ApacheKafka, rows: list[dict[str, Any]], share: float) -> dict[str, float]:
