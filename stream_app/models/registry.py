@@ -185,12 +185,10 @@ class Registry:
             notice, manifest=model.manifest, tensors=model.tensors, signature=model.signature, key_id=model.key_id
         )
 
-    def promote(self, entry: Entry) -> None:
-        """Append that a model is in service from now on, once; its bytes must have been saved before."""
-        self.change(entry)
-
     def change(self, entry: Entry) -> None:
-        """Append what changes the model in service, or the anchor, once."""
+        """Append what changes the model in service, or the anchor, once; a promoted model's bytes must have been saved
+        before.
+        """
         name = (entry.verb, entry.model_id, entry.request_id)
 
         def new(kept: list[Entry]) -> Entry | None:

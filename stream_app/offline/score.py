@@ -129,7 +129,7 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
         raise ModelError(f"no model: {outcome.notice.reason}")
     registry.save(outcome.model)
     registry.record(outcome.notice)
-    registry.promote(Entry(outcome.model.model_id, request.id, outcome.notice.created_ms))
+    registry.change(Entry(outcome.model.model_id, request.id, outcome.notice.created_ms))
     err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}", markup=False)
     return registry.load(outcome.model.model_id)
 

@@ -1,36 +1,37 @@
 """Answers a request: looks whether it can be right, trains, writes down what was decided, and only then sends it.
 
 Whatever happens in between, the next try goes on from what is written down: a request is trained twice at most, and
-answered once.
+answered once. A model that its gates have let through may be compared on live events first, or wait for a person: its
+request is answered then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import msgspec
 
 from flowlib.artifact import Ed25519PrivateKey
 from flowlib.table import DAY_MS
-from schemas.records import ModelNotice, RetrainRequest
+from schemas.incidents import Action
+from schemas.records import ModelNotice, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
-from stream_app.models.history import Entry
+from stream_app.models.history import Entry, Verb
 from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
-from stream_app.monitor.metrics import REQUESTS
 from stream_app.trainer.delivery import Delivery
+from stream_app.trainer.keeping import Keeping
 from stream_app.trainer.outcome import Outcome, Retrain
 from stream_app.trainer.requests import checking
-from stream_app.trainer.requests.answers import Answers, Step
 from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.requests.checking import Seen
 from stream_app.trainer.requests.looking import look
+from stream_app.trainer.shadow.candidates import Candidates
 from stream_app.trainer.stopping import Stopping, persistently
 from stream_app.trainer.trying import Trying
-
-_REASON_MAX = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Answering:
         say: takes a line for the person who watches.
         meter: counts what was decided, and measures trainings.
 
+    Attributes:
+        candidates: what is not decided yet: the shadow, and what waits for a person.
+
     Raises:
         DriftflowError: the registry is damaged.
     """
@@ -67,18 +71,18 @@ class Answering:
         say: Callable[[str], None],
         meter: Meter,
     ) -> None:
-        self._meter = meter
-        self._config, self._client, self._key = config, client, key
+        self._config, self._client = config, client
         self._delivery, self._stopping, self._say = delivery, stopping, say
-        self._registry, self._answers = Registry(config), Answers(config)
+        self._registry = Registry(config)
+        self._keeping = Keeping(config, self._registry, delivery, say, meter)
+        self._answers = self._keeping.answers
         self._trying = Trying(config, client, key, self._registry, self._answers, stopping, say, meter)
+        self.candidates = Candidates(config, client, key, self._registry, self._keeping, stopping, say)
 
     def finish_earlier(self) -> None:
-        """Send what an earlier process has decided and not sent."""
-        notices = {notice.sequence: notice for notice in self._registry.notices()}
-        for step in self._answers.unsent():
-            if step.sequence in notices:
-                self._deliver(step, notices[step.sequence])
+        """Send what an earlier process has decided and not sent, and go on with its candidate."""
+        self._keeping.finish_earlier()
+        self.candidates.resume()
 
     def release(self) -> None:
         """The attempt in hand does not count: the process was told to stop. May be called from any thread."""
@@ -92,50 +96,68 @@ class Answering:
             local: asked for on this machine, by whoever started the trainer: it may come again, for any date.
 
         Returns:
-            what was decided; None where the answer is on the topic, and what was decided is not kept here.
+            what was decided, or that there is a candidate now; None where the answer is on the topic, and what was
+            decided is not kept here, and where its candidate is not decided yet.
 
         Raises:
             DriftflowError: the registry, a key or the disk needs mending; nothing was decided.
             KafkaError: the broker refuses.
             Stopped: told to.
         """
-        request = asked.request
+        request, current = asked.request, self.candidates.current
+        if current is not None and current.request.id == request.id:
+            return None
         kept = self._registry.answer_to(request.id)
-        if kept is None and self._delivery.is_told(request.id):
+        if kept is not None:
+            self._keeping.send(asked, kept)
+            return kept
+        if self._delivery.is_told(request.id):
             self._say(f"request {request.id[:8]} has been answered already")
             return None
-        dated = True
-        if kept is None:
-            decision = self._decide(asked, local)
-            kept, dated = self._keep(decision), decision.dated
-            self._meter.count(REQUESTS, kept.status)
-            self._say(_line(kept))
-        step = self._answers.answered(request.id) or self._answers.answer(asked, kept.sequence, dated)
-        if step.state != "sent":
-            self._deliver(step, kept)
-        return kept
+        self._keeping.note("request", request.id, _facts(asked))
+        return self._follow(asked, self._decide(asked, local))
 
-    def _keep(self, decision: Decision) -> ModelNotice:
+    def change(self, change: ServiceChange) -> None:
+        """Take in that another model is in service by now; what comes twice counts once."""
+        body = msgspec.to_builtins(change)
+        self._keeping.note(change.verb, change.id, body)
+        entry = Entry(change.model_id, change.id, change.pane_end_ms, cast(Verb, change.verb), change.returns_to)
+        before = self._registry.in_service()
+        self._registry.change(entry)
+        after = self._registry.in_service()
+        if after != before:
+            self._say(f"model {after or 'none'} is in service in place of {before} ({change.verb}: {change.why})")
+
+    def act(self, action: Action) -> None:
+        """Take in what a person says of a model; what comes twice counts once."""
+        if action.verb != "anchor":
+            self.candidates.act(action)
+            return
+        promoted = {entry.model_id: entry.promoted_ms for entry in self._registry.promotions()}
+        if action.model not in promoted:
+            self._say(f"{action.by} names model {action.model} as the anchor, and no such model was promoted here")
+            return
+        self._keeping.note("anchor", action.id, {"model": action.model, "by": action.by, "why": action.why})
+        self._registry.change(Entry(action.model, action.id, promoted[action.model], "anchor"))
+
+    def _follow(self, asked: Asked, decision: Decision) -> ModelNotice:
         outcome = decision.outcome
-        if outcome.model is not None:
-            self._registry.save(outcome.model)
-        notice = msgspec.structs.replace(outcome.notice, reason=outcome.notice.reason[:_REASON_MAX])
-        return self._registry.record(notice, self._delivery.highest)
-
-    def _deliver(self, step: Step, notice: ModelNotice) -> None:
-        if notice.status == "promoted":
-            self._registry.check(notice.model_id)
-        self._delivery.deliver(self._registry.whole(notice))
-        if notice.status == "promoted":
-            self._registry.promote(Entry(notice.model_id, notice.request_id, notice.created_ms))
-        self._answers.sent(step)
+        if outcome.verdict != "refuse" or outcome.notice.gates:
+            request_id, facts = asked.request.id, _of_training(outcome)
+            self._keeping.note("training", request_id, facts)
+            self._keeping.note("gates", request_id, {"verdict": outcome.verdict, "gates": outcome.notice.gates})
+        if outcome.model is None:
+            return self._keeping.answer(asked, outcome, decision.dated)
+        if not self.candidates.is_at_once(outcome):
+            return self.candidates.enter(asked, outcome)
+        self.candidates.replace(outcome.notice.model_id)
+        return self._keeping.answer(asked, outcome, decision.dated)
 
     # What to decide -------------------------------------------------------------------------------------------------
 
     def _decide(self, asked: Asked, local: bool) -> Decision:
-        request, history = asked.request, self._registry.history()
-        parent_id = history[-1].model_id if history else ""
-        known = Retrain(self._config, request, None, max((entry.promoted_ms for entry in history), default=None))
+        request, parent_id, promotions = asked.request, self._registry.in_service(), self._registry.promotions()
+        known = Retrain(self._config, request, None, max((entry.promoted_ms for entry in promotions), default=None))
 
         def refused(reason: str, retrain: Retrain = known, dated: bool = False) -> Decision:
             outcome = retrain.refused(0, reason)
@@ -156,6 +178,10 @@ class Answering:
         if covering and (not local or self._registry.is_usable(covering.model_id)):
             outcome = retrain.covered(covering.model_id, covering.request_id)
             return Decision(_of_parent(outcome, parent_id), True)
+        if not local and (waiting := self.candidates.covers(request)):
+            return Decision(_of_parent(retrain.covered_by(waiting), parent_id), True)
+        if not local and (fault := self._beaten(request)):
+            return refused(fault, retrain, dated=True)
         if fault := self._spent(retrain):
             return refused(fault, retrain, dated=True)
         return Decision(self._trying.train(asked, seen, retrain), True)
@@ -170,15 +196,34 @@ class Answering:
         """The promotion that answers a request too: it has replaced the model that the request finds too old, and is
         not older than a cooldown itself.
         """
-        history = self._registry.history()
-        if not history or request.requested_pane_ms >= history[-1].promoted_ms + int(self._config.retrain.cooldown):
+        promotions = self._registry.promotions()
+        if not promotions or promotions[-1].model_id != self._registry.in_service():
             return None
-        return history[-1] if request.model_id != history[-1].model_id else None
+        newest = promotions[-1]
+        if request.requested_pane_ms >= newest.promoted_ms + int(self._config.retrain.cooldown):
+            return None
+        return newest if request.model_id != newest.model_id else None
+
+    def _beaten(self, request: RetrainRequest) -> str:
+        """Why a request needs no training: what was trained for another, not a cooldown before, was refused by live
+        events or by a person, and the model in service is the same. "" where there is none such.
+        """
+        refused = [notice for notice in self._registry.notices() if _was_beaten(notice)]
+        cooldown = int(self._config.retrain.cooldown)
+        if not refused or refused[-1].parent_id != request.model_id:
+            return ""
+        last = refused[-1]
+        if request.requested_pane_ms >= last.created_ms + cooldown:
+            return ""
+        return (
+            f"a model was trained for request {last.request_id} within a cooldown before (retrain.cooldown), and "
+            f"refused: {last.reason}"
+        )
 
     def _spent(self, retrain: Retrain) -> str:
         """Why the budget allows no model more, or "". Days are of event time that was seen, whatever requests say."""
         budget = self._config.trainer.budget_per_day
-        day = [entry for entry in self._registry.history() if entry.promoted_ms > retrain.dated_ms - DAY_MS]
+        day = [entry for entry in self._registry.promotions() if entry.promoted_ms > retrain.dated_ms - DAY_MS]
         return f"the budget of {budget} models a day is spent (trainer.budget_per_day)" if len(day) >= budget else ""
 
 
@@ -186,7 +231,29 @@ def _of_parent(outcome: Outcome, parent_id: str) -> Outcome:
     return replace(outcome, notice=msgspec.structs.replace(outcome.notice, parent_id=parent_id))
 
 
-def _line(notice: ModelNotice) -> str:
-    if notice.status == "covered":
-        return f"request {notice.request_id[:8]} needs no new model: {notice.reason}"
-    return f"model {notice.model_id} {notice.status}: {notice.reason}"
+def _was_beaten(notice: ModelNotice) -> bool:
+    """Whether the gates had let it through, and nothing came of it."""
+    return notice.status == "refused" and bool(notice.provenance.get("candidate"))
+
+
+def _facts(asked: Asked) -> dict[str, Any]:
+    """A request, for the audit log."""
+    request = asked.request
+    ranges = [{"partition": part.partition, "start": part.start, "end": part.end} for part in request.train]
+    return {
+        "by": asked.writer,
+        "reason": request.reason,
+        "incidents": request.alerts,
+        "model": request.model_id,
+        "pane_ms": request.requested_pane_ms,
+        "ranges": ranges,
+        "unjudged": len(request.unjudged),
+        "accepted": len(request.accepted),
+    }
+
+
+def _of_training(outcome: Outcome) -> dict[str, Any]:
+    """A training, for the audit log."""
+    notice = outcome.notice
+    facts = {name: value for name, value in notice.provenance.items() if name not in ("gates", "settings")}
+    return {"model": notice.model_id if outcome.model else "", "train_rows": notice.train_rows, **facts}

@@ -17,6 +17,7 @@ from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched
 from stream_app.models.keys import Trust
+from stream_app.models.registry import FINAL
 from stream_app.models.signing import signature_fault
 from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.partitioning import trainer_signals
@@ -56,6 +57,7 @@ class Delivery:
         self._next: dict[str, int] = {}
         self._published: set[int] = set()
         self._told: set[str] = set()
+        self._told_numbers: set[int] = set()
         self.highest = 0
 
     def catch_up(self) -> None:
@@ -67,14 +69,14 @@ class Delivery:
         topics = self._config.topics
         self._read("models", topics.models, 0, lambda notice: self._published.add(notice.sequence))
         own = trainer_signals(topics.partitions)
-        self._read("signals", topics.signals, own, lambda notice: self._told.add(notice.request_id))
+        self._read("signals", topics.signals, own, self._tells)
 
     def is_told(self, request_id: str) -> bool:
         """Whether a request has its answer on the signals topic."""
         return request_id in self._told
 
     def deliver(self, notice: ModelNotice) -> None:
-        """Put an answer on its topics where it is not there yet. That an earlier model covers a request is news for the
+        """Put a notice on its topics where it is not there yet. That an earlier model covers a request is news for the
         signals topic only.
 
         Args:
@@ -90,10 +92,8 @@ class Delivery:
                 lambda: notice.sequence in self._published,
             )
             self._published.add(notice.sequence)
-        self._once(
-            lambda: tell(self._producer, self._config, notice, self._key), lambda: self.is_told(notice.request_id)
-        )
-        self._told.add(notice.request_id)
+        self._once(lambda: tell(self._producer, self._config, notice, self._key), lambda: self._is_there(notice))
+        self._tells(notice)
 
     def bury(self, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None) -> None:
         """Put a message that cannot be used on the dead-letter topic; raises what :meth:`deliver` raises."""
@@ -109,6 +109,15 @@ class Delivery:
     def close(self) -> None:
         """Let the connection go."""
         self._producer.close(timeout=1)
+
+    def _tells(self, notice: ModelNotice) -> None:
+        self._told_numbers.add(notice.sequence)
+        if notice.status in FINAL:
+            self._told.add(notice.request_id)
+
+    def _is_there(self, notice: ModelNotice) -> bool:
+        """Whether the signals topic has a notice, or the answer to its request, where it is one."""
+        return self.is_told(notice.request_id) if notice.status in FINAL else notice.sequence in self._told_numbers
 
     def _once(self, send: Callable[[], None], is_there: Callable[[], bool]) -> None:
         """Send; where the acknowledgement did not come, look whether it is there before sending it again."""

@@ -99,7 +99,11 @@ class Retrain:
 
     def covered(self, model_id: str, request_id: str) -> Outcome:
         """No model is needed: an earlier one, trained for another request, answers this one too."""
-        return Outcome(self._without_model("covered", 0, f"covered by {model_id} (request {request_id})"), None)
+        return self.covered_by(f"covered by {model_id} (request {request_id})")
+
+    def covered_by(self, says: str) -> Outcome:
+        """No model is needed, for a reason in a sentence."""
+        return Outcome(self._without_model("covered", 0, says), None)
 
     def _without_model(self, status: str, rows: int, reason: str, found: Sequence[Gate] = ()) -> ModelNotice:
         return ModelNotice(

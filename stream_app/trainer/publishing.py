@@ -40,7 +40,7 @@ def make_producer(client: ClientSettings) -> KafkaProducer:
 
 def notice_message(config: Config, notice: ModelNotice, key: Ed25519PrivateKey) -> WireMessage:
     """A notice as a signed CloudEvent; the same notice and key give the same bytes."""
-    event_id = record_id("model-notice", notice.model_id, notice.request_id)
+    event_id = record_id("model-notice", notice.model_id, notice.request_id, notice.status)
     source = f"/driftflow/{config.stream}/trainer"
     return sign(encode_event(Envelope(notice, event_id, source, notice.created_ms, notice.model_id)), key)
 

@@ -16,7 +16,7 @@ from kafka.errors import AuthorizationError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from schemas.intake import Refusal
-from schemas.records import ModelNotice, RetrainRequest, record_id
+from schemas.records import ModelNotice, RetrainRequest, ServiceChange, record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.isolation import reading
@@ -29,16 +29,21 @@ from stream_app.terminal import Seldom
 from stream_app.trainer.answering import Answering
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.requests.believing import Asked, believed
+from stream_app.trainer.requests.saying import Saying
 from stream_app.trainer.stopping import Stopped, Stopping, persistently
 
 STRANGERS_MAX = 100
 """Requests of keys that are not trusted are kept, the latest of them, in case their keys are trusted later."""
 
+WAITING_MAX = 1_000
+"""Requests that wait while a candidate is in the shadow; of more the partition is not read on meanwhile."""
+
 _POLL_MS = 300
+_SHADOW_MS, _BUSY_MS = 200, 20
 _COMMIT_MS = 10_000
 _CLOSE_MS = 2_000
 
-Taken = tuple[ConsumerRecord, Asked | Refusal | None]
+Taken = tuple[ConsumerRecord, Asked | ServiceChange | Refusal | None]
 """A record and what it is to the trainer."""
 
 
@@ -66,6 +71,13 @@ class Trainer:
         key = signing_key(config)
         self._delivery = Delivery(config, client, key, self._stopping, tell)
         self._answering = Answering(config, client, key, self._delivery, self._stopping, tell, self.meter)
+        self._saying = Saying(config, client, tell)
+        self._waiting: dict[tuple[str, int, int], Asked] = {}
+        """Requests that came while a candidate was in the shadow, by topic, partition and offset, oldest first."""
+        self._held: set[Any] = set()
+        """Partitions that are not read on."""
+        self._seen: dict[tuple[str, int], int] = {}
+        """Up to which offset each partition was taken."""
         self.refused: Counter[str] = Counter()
         self._say_refused = Seldom(tell)
         self._trusted = self._trust.keys()
@@ -84,12 +96,22 @@ class Trainer:
         return time.monotonic() - self._stopping.asked_s
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Let the connections go."""
+        self._answering.candidates.close()
+        self._saying.close()
         self._delivery.close()
 
     def handle(self, asked: Asked) -> ModelNotice | None:
-        """Answer a request; what was decided, None where it is not kept here."""
+        """Answer a request, or make a candidate for it; what was decided, None where it is not kept here."""
         return self._answering.answer(asked)
+
+    def go_on(self, timeout_ms: int = _SHADOW_MS) -> bool:
+        """Take in what people say, and compare the candidate on live events for a moment; whether it is in the shadow
+        still.
+        """
+        for action in self._saying.poll():
+            self._answering.act(action)
+        return self._answering.candidates.go_on(timeout_ms)
 
     def bootstrap(self, request: RetrainRequest) -> ModelNotice | None:
         """Answer a request that was made on this machine; where the same one was refused before, or its model cannot be
@@ -106,8 +128,7 @@ class Trainer:
         earlier = registry.answer_to(request_id)
         if earlier is None:
             return self._delivery.is_told(request_id)
-        history = registry.history()
-        model_id = history[-1].model_id if earlier.status == "covered" and history else earlier.model_id
+        model_id = registry.in_service() if earlier.status == "covered" else earlier.model_id
         return not registry.is_usable(model_id)
 
     def run(self) -> None:
@@ -146,7 +167,9 @@ class Trainer:
         for record, taken in self.in_turn(fetched):
             if isinstance(taken, Asked):
                 self._commit(consumer, done)  # what came before it is not taken again, however this one ends
-                self._answering.answer(taken)
+                self._answer_in_turn(record, taken)
+            elif isinstance(taken, ServiceChange):
+                self._answering.change(taken)
             elif taken is not None:
                 self._refuse(record.topic, record.partition, record.offset, taken, record.value)
                 self._strangers += [record] if taken.reason == "untrusted_key" else []
@@ -154,6 +177,34 @@ class Trainer:
             if isinstance(taken, Asked):
                 self._commit(consumer, done)
         self._commit(consumer, done)
+        if not self.go_on():
+            self._answer_waiting(consumer)
+        self._hold(consumer)
+
+    def _answer_in_turn(self, record: ConsumerRecord, asked: Asked) -> None:
+        """Answer a request, or let it wait for the end of the shadow; what nobody has judged is known at once."""
+        if self._answering.candidates.is_busy:
+            self._answering.candidates.remember(asked.request.unjudged)
+            self._waiting[record.topic, record.partition, record.offset] = asked
+        else:
+            self._answering.answer(asked)
+
+    def _answer_waiting(self, consumer: Any) -> None:
+        """Answer what has waited, oldest first, until one of them has a candidate that is compared."""
+        while self._waiting and not self._answering.candidates.is_busy:
+            place, asked = next(iter(self._waiting.items()))
+            self._answering.answer(asked)
+            del self._waiting[place]
+            topic, partition, offset = place
+            self._commit(consumer, {Partition(topic, partition): offset + 1})
+
+    def _hold(self, consumer: Any) -> None:
+        """Read no more of the partitions of requests that wait where those are many."""
+        full = {Partition(*place[:2]) for place in self._waiting} if len(self._waiting) >= WAITING_MAX else set()
+        if full != self._held:
+            consumer.resume(*(self._held - full))
+            consumer.pause(*full)
+            self._held = full
 
     def _answer_strangers(self) -> None:
         """Where the trusted keys have changed, answer what was refused for want of the key that had signed it."""
@@ -162,10 +213,14 @@ class Trainer:
             self._trusted = trusted
             return
         again = {str(i): [record] for i, record in enumerate(self._strangers)}
-        asked = [(record, taken) for record, taken in self.in_turn(again) if isinstance(taken, Asked)]
-        for record, taken in asked:
-            self._tell(f"request {taken.request.id[:8]} is trusted now")
-            self._answering.answer(taken)
+        for record, taken in list(self.in_turn(again)):
+            if isinstance(taken, ServiceChange):
+                self._answering.change(taken)
+            elif isinstance(taken, Asked):
+                self._tell(f"request {taken.request.id[:8]} is trusted now")
+                self._answer_in_turn(record, taken)
+            else:
+                continue
             self._strangers.remove(record)
         self._trusted = trusted
 
@@ -176,9 +231,14 @@ class Trainer:
             done[tp] = offset + 1
 
         fetched: dict[Any, list[ConsumerRecord]] = poll_past(
-            lambda: consumer.poll(timeout_ms=_POLL_MS), consumer, self._client, skip
+            lambda: consumer.poll(timeout_ms=self._pause_ms), consumer, self._client, skip
         )
         return fetched
+
+    @property
+    def _pause_ms(self) -> int:
+        """How long to wait for requests: a shadow has events to read meanwhile."""
+        return _BUSY_MS if self._answering.candidates.is_busy else _POLL_MS
 
     def in_turn(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[Taken]:
         """Records in the order of each partition; of the next ones of all partitions, the request of the earliest pane
@@ -197,11 +257,16 @@ class Trainer:
         self._say_refused(f"{where} is no request and goes to the dead letters ({refusal.reason}): {refusal.detail}")
         self._delivery.bury(topic, partition, offset, refusal, value)
 
+    def _before_waiting(self, tp: Any, offset: int) -> int:
+        """How far a partition is done with: up to the first request that waits."""
+        self._seen[tp[:2]] = max(self._seen.get(tp[:2], 0), offset)
+        return min([self._seen[tp[:2]], *(place[2] for place in self._waiting if place[:2] == tp[:2])])
+
     def _commit(self, consumer: Any, done: dict[Any, int]) -> None:
         """Commit and forget; a commit that comes too late for the group is none: what it was of is read again, and is
         answered already.
         """
-        offsets = {tp: OffsetAndMetadata(offset) for tp, offset in done.items()}
+        offsets = {tp: OffsetAndMetadata(self._before_waiting(tp, offset)) for tp, offset in done.items()}
         done.clear()
         if not offsets:
             return

@@ -25,13 +25,13 @@ def test_each_notice_is_a_row_and_the_last_promotion_is_in_service(tmp_path: Pat
     for notice in (notice_of("older"), notice_of("refused-1", "refused"), covered, notice_of(model.model_id)):
         registry.record(notice)
     for number, model_id in enumerate(("older", model.model_id)):
-        registry.promote(Entry(model_id, f"r-{model_id}", number))
+        registry.change(Entry(model_id, f"r-{model_id}", number))
     older, refused, newest = list_models(config)
     assert [row["status"] for row in (older, refused, newest)] == ["promoted", "refused", "in service"]
     assert (refused["verified"], newest["verified"]) == ("–", "yes")
     assert older["verified"].startswith("NO: no model older in ")
     assert (newest["trained_until"], newest["train_rows"]) == ("1970-01-01 00:00", 200)
     check_listed([older, refused, newest])  # one that was replaced may be of other columns, or signed by an older key
-    registry.promote(Entry("older", "back", 2))
+    registry.change(Entry("older", "back", 2))
     with pytest.raises(ModelError, match="the model in service cannot be used: no model older in "):
         check_listed(list_models(config))

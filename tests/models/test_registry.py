@@ -50,11 +50,11 @@ def test_a_line_cut_short_by_a_crash_spoils_nothing(tmp_path: Path) -> None:
     signing_key(config)
     registry = Registry(config)
     first, second = Entry("m1", "r1", 1), Entry("m2", "r2", 2)
-    registry.promote(first)
+    registry.change(first)
     path = tmp_path / "models" / "s.jsonl"
     path.write_bytes(path.read_bytes() + b'{"model_id":"m9"')
     assert Registry(config).history() == [first]
-    registry.promote(second)
+    registry.change(second)
     assert Registry(config).history() == [first, second]
 
 
@@ -104,7 +104,7 @@ def test_the_model_in_service_is_what_the_recorded_decisions_say(tmp_path: Path)
     signing_key(config)
     registry = Registry(config)
     for number, model_id in enumerate("abc"):
-        registry.promote(Entry(model_id, f"r-{model_id}", number))
+        registry.change(Entry(model_id, f"r-{model_id}", number))
     said = [
         (Entry("c", "x1", 4, "rollback", "b"), "b"),
         (Entry("c", "x1", 4, "rollback", "b"), "b"),
@@ -144,7 +144,7 @@ def test_a_promotion_is_written_once_whatever_its_time(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     signing_key(config)
     for entry in [Entry("m1", "r1", 1), Entry("m2", "r2", 2), Entry("m1", "r1", 1), Entry("m2", "r2", 3)]:
-        Registry(config).promote(entry)
+        Registry(config).change(entry)
     assert Registry(config).history() == [Entry("m1", "r1", 1), Entry("m2", "r2", 2)]
 
 
@@ -174,7 +174,7 @@ def test_a_models_bytes_and_name_are_on_disk_before_its_promotion_is(
     registry, calls = Registry(config), Calls(monkeypatch)
     registry.save(model)
     assert calls.done == [f"sync {model.model_id}", f"rename {model.model_id}", "sync models"]
-    registry.promote(Entry(model.model_id, "r", 1))
+    registry.change(Entry(model.model_id, "r", 1))
     assert calls.done[3:] == ["sync s", "sync models"]
     current = Registry(config).current()
     assert current is not None
@@ -205,7 +205,7 @@ def test_what_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     registry = Registry(config)
     (tmp_path / "models" / "s.jsonl").mkdir()
     with pytest.raises(DriftflowError, match=r"s\.jsonl cannot be written, is a directory"):
-        registry.promote(Entry("m", "r", 1))
+        registry.change(Entry("m", "r", 1))
     (tmp_path / "models" / "s.jsonl").rmdir()
     (tmp_path / "models").rmdir()
     (tmp_path / "models").write_text("a file")
@@ -254,7 +254,7 @@ def test_a_configuration_is_brought_into_the_order_of_a_model(tmp_path: Path) ->
     registry.save(made)
     assert ordered(moved) is moved, "none is in service"
     assert ordered(moved, made.model_id) == config
-    registry.promote(Entry(made.model_id, "r", 1))
+    registry.change(Entry(made.model_id, "r", 1))
     assert ordered(moved) == config
     assert Registry(ordered(moved)).current() is not None
     others = config_in(tmp_path, numeric=("y", "z"))

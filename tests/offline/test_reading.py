@@ -37,7 +37,7 @@ def cfg(tmp_path: Path, model: Density) -> Config:
     signed = artifact.pack(model, signing_key(cfg))
     registry = Registry(cfg)
     registry.save(signed)
-    registry.promote(Entry(signed.model_id, "r", 0))
+    registry.change(Entry(signed.model_id, "r", 0))
     return cfg
 
 

@@ -36,7 +36,7 @@ def stream(tmp_path: Path, model: Density) -> tuple[Config, str]:
     signed = artifact.pack(model, signing_key(cfg))
     registry = Registry(cfg)
     registry.save(signed)
-    registry.promote(Entry(signed.model_id, "r", 0))
+    registry.change(Entry(signed.model_id, "r", 0))
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(bodies(5, 600, 30_000)) + b"\n")
     return cfg, signed.model_id
 
@@ -88,7 +88,7 @@ def test_the_store_holds_the_points_and_the_spool_is_empty(stream: tuple[Config,
 
 def test_the_models_that_decisions_name_score_whatever_is_in_service(stream: tuple[Config, str]) -> None:
     cfg, model_id = stream
-    Registry(cfg).promote(Entry("gone", "r2", 1))
+    Registry(cfg).change(Entry("gone", "r2", 1))
     with pytest.raises(ModelError, match="no model gone"):
         score(cfg)
     assert score(cfg, model=model_id)

@@ -14,9 +14,10 @@ from schemas.records import DeadLetter, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.trainer import answering, delivery, stopping, trying
 from stream_app.trainer.delivery import Delivery
+from stream_app.trainer.requests import saying
 from stream_app.trainer.trainer import Trainer
 from tests.trainer.asking import asked, batches, seen, stream_in
-from tests.trainer.fakes import FakeProducer
+from tests.trainer.fakes import FakeConsumer, FakeProducer
 
 
 class Topics:
@@ -29,6 +30,7 @@ class Topics:
         monkeypatch.setattr(Delivery, "_read", self._read)
         monkeypatch.setattr(trying, "read_ranges", lambda *given: self.read(*given))
         monkeypatch.setattr(answering, "look", lambda *_: self.seen)
+        monkeypatch.setattr(saying, "KafkaConsumer", lambda **_: FakeConsumer({}))  # nobody says anything
         monkeypatch.setattr(stopping, "FIRST_PAUSE_S", 0.001)
 
     def _read(self, kind: str, topic: str, _: int, take: Callable[[ModelNotice], None]) -> None:

@@ -114,11 +114,11 @@ def test_an_answer_without_an_acknowledgement_is_looked_for_before_it_is_sent_ag
     assert losing.closed
 
 
-@pytest.mark.parametrize("crash", ["record", "publish", "tell", "promote"])
+@pytest.mark.parametrize("crash", ["record", "publish", "tell", "change"])
 def test_a_crash_on_the_way_to_the_topics_changes_nothing(
     topics: Topics, start: Any, config: Config, monkeypatch: pytest.MonkeyPatch, crash: str
 ) -> None:
-    owner = Registry if crash in ("record", "promote") else delivery
+    owner = Registry if crash in ("record", "change") else delivery
     done = getattr(owner, crash)
     with monkeypatch.context() as patch:
 

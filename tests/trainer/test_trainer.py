@@ -25,14 +25,14 @@ def test_a_promoted_model_is_saved_published_told_and_only_then_promoted(
     config: Config, topics: Topics, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    for name in ("save", "record", "promote"):
+    for name in ("save", "record", "change"):
         done = getattr(Registry, name)
         monkeypatch.setattr(Registry, name, lambda *a, name=name, done=done: (steps.append(name), done(*a))[1])
     send = topics.producer.send
     monkeypatch.setattr(topics.producer, "send", lambda topic, **rest: (steps.append(topic), send(topic, **rest))[1])
     notice = start().handle(asked(ask()))
     assert (notice.status, notice.sequence) == ("promoted", 1), notice.reason
-    assert steps == ["save", "record", "s.models", "s.signals", "promote"]
+    assert steps == ["save", "record", "s.models", "s.signals", "change"]
     whole, brief = (decode_event(sent.value, sent.headers) for sent in topics.producer.sent)
     assert isinstance(whole, ModelNotice)
     assert whole.tensors
@@ -84,7 +84,7 @@ def test_only_what_was_promoted_counts_against_the_budget(config: Config, topics
     topics.seen = seen(newest_ms)
     registry = Registry(config)
     for number in range(2):
-        registry.promote(Entry(f"m{number}", f"r{number}", newest_ms - number))
+        registry.change(Entry(f"m{number}", f"r{number}", newest_ms - number))
     spent = "the budget of 2 models a day is spent (trainer.budget_per_day)"
     assert refusing(trainer, ask(1, newest_ms + DAY_MS - 1, model_id="m1")) == spent
     assert topics.told()[-1].created_ms == newest_ms, "dated by what was seen, whatever the request says"

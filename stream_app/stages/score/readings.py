@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +14,14 @@ _BEFORE = 16
 
 
 class LocalTimes:
-    """Reads times as SCORE does: of two readings the one that is nearer to what came before on the partition."""
+    """Reads times as SCORE does: of two readings the one that is nearer to what came before on the partition.
 
-    def __init__(self) -> None:
-        self._before: dict[int, list[int]] = {}
+    Args:
+        before: partition to the last event times, where reading goes on.
+    """
+
+    def __init__(self, before: Mapping[int, list[int]] | None = None) -> None:
+        self._before: dict[int, list[int]] = dict(before or {})
 
     def read(self, events: EventBatch) -> EventBatch:
         """The events with their times; those of a partition must come in the order of their offsets."""

@@ -1,5 +1,5 @@
-"""Which message of the signals topic is a request that the trainer answers: one that a trusted key has signed whole,
-on the partition of whoever it says it is from.
+"""Which message of the signals topic the trainer acts on: a request, or the news that another model is in service. A
+trusted key has signed it whole, and it is on the partition of whoever it says it is from.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flowlib.artifact import Ed25519PublicKey
 from schemas.intake import RawHeaders, Refusal, header_map, take_in
-from schemas.records import RetrainRequest
+from schemas.records import RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.shape import shape_path
 from stream_app.kafka.types import ConsumerRecord
@@ -33,8 +33,11 @@ class Asked:
     writer: str
 
 
-def believed(config: Config, trusted: Mapping[str, Ed25519PublicKey], record: ConsumerRecord) -> Asked | Refusal | None:
-    """What a message of the signals topic asks for; why it is not believed; None where it is not for the trainer.
+def believed(
+    config: Config, trusted: Mapping[str, Ed25519PublicKey], record: ConsumerRecord
+) -> Asked | ServiceChange | Refusal | None:
+    """What a message of the signals topic asks for, or says of the model in service; why it is not believed; None where
+    it is not for the trainer.
 
     Args:
         config: the stream, with the number of partials partitions that it really has.
@@ -44,13 +47,16 @@ def believed(config: Config, trusted: Mapping[str, Ed25519PublicKey], record: Co
     taken = take_in("signals", config.stream, record.value, record.headers)
     if isinstance(taken, Refusal):
         return taken
-    if not isinstance(taken, RetrainRequest) or record.value is None:
+    if not isinstance(taken, RetrainRequest | ServiceChange) or record.value is None:
         return None
     fault = signature_fault(record.value, record.headers or (), trusted)
     if fault is not None:
         return fault
     writer = _source(record.headers)
-    return _stranger(config, writer, record.partition) or Asked(taken, writer)
+    refusal = _stranger(config, writer, record.partition)
+    if refusal is not None:
+        return refusal
+    return Asked(taken, writer) if isinstance(taken, RetrainRequest) else taken
 
 
 def _source(headers: RawHeaders) -> str:

@@ -26,7 +26,7 @@ def promote(config: Config) -> str:
     """Put a model in service that the trainer's key has signed."""
     model, registry = artifact.pack(density(), signing_key(config)), Registry(config)
     registry.save(model)
-    registry.promote(Entry(model.model_id, "r", 1))
+    registry.change(Entry(model.model_id, "r", 1))
     return model.model_id
 
 

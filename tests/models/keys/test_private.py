@@ -64,7 +64,7 @@ def test_the_trainers_key_is_lost_where_any_file_of_trusted_keys_is_there(tmp_pa
 
 def test_the_trainers_key_is_lost_where_models_have_been_promoted(config: Config, keys: Path) -> None:
     signing_key(config)
-    Registry(config).promote(Entry("m", "r", 1))
+    Registry(config).change(Entry("m", "r", 1))
     shutil.rmtree(keys)
     with pytest.raises(ModelError, match=r"is missing, but .*s\.jsonl names models that it has signed"):
         signing_key(config)

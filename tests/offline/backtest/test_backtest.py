@@ -40,7 +40,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory, model: Density) -> Config:
     cfg = msgspec.structs.replace(config(), root=str(folder))
     signed, registry = artifact.pack(model, signing_key(cfg)), Registry(cfg)
     registry.save(signed)
-    registry.promote(Entry(signed.model_id, "r", 0))
+    registry.change(Entry(signed.model_id, "r", 0))
     (folder / "events.jsonl").write_bytes(b"\n".join(bodies(5, 4_000, 200_000)) + b"\n")
     return cfg
 
