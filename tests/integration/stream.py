@@ -71,6 +71,7 @@ detectors = ["adwin"]
 max_steps = 200
 warm_steps = 50
 [trainer]
+promotion = "{promotion}"
 max_alarm_ratio = 50.0
 [retrain]
 cooldown = "14d"
@@ -136,11 +137,21 @@ def lines_of(path: Path) -> Lines:
 class Stream:
     """A stream in a folder of its own, on a broker."""
 
-    def __init__(self, folder: Path, bootstrap: str, name: str, idle_after: str = "600s", extra: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        name: str,
+        idle_after: str = "600s",
+        extra: str = "",
+        promotion: str = "auto",
+    ) -> None:
         self.folder, self.name = folder, name
         folder.mkdir(parents=True, exist_ok=True)
         self.toml = folder / "driftflow.toml"
-        self.toml.write_text(_TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after) + extra)
+        self.toml.write_text(
+            _TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after, promotion=promotion) + extra
+        )
         self.config: Config = load(self.toml)
         self.workers: list[Forked] = []
         self.sent = 0

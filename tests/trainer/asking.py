@@ -30,7 +30,7 @@ LATER = DAYS * DAY_MS + 28 * DAY_MS + 1
 
 def stream_in(folder: Path, **trainer: Any) -> Config:
     """A stream with names for its topics; the events topic is ``e``."""
-    config = config_in(folder, **{"budget_per_day": 2, **trainer})
+    config = config_in(folder, **{"budget_per_day": 2, "promotion": "auto", **trainer})
     names = {"signals": "s.signals", "models": "s.models", "dead_letters": "s.dead-letters", "partitions": WIDTH}
     return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, **names))
 

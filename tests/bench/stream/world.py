@@ -67,6 +67,7 @@ detectors = ["unit", "missing", "stuck"]
 [model]
 max_steps = 20
 [trainer]
+promotion = "auto"
 min_rows = 200
 max_alarm_ratio = 50.0
 {extra}"""
