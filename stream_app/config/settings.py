@@ -148,7 +148,8 @@ class RetrainConfig(Section, frozen=True):
     reference: Duration = days(400)
     """How far back training rows may lie."""
     calibration: Duration = days(28)
-    """The newest part, of which whole days are held out for calibration and gates."""
+    """The newest part, which does not train: its older half calibrates, its newer half judges at the gates. It is 40 %
+    of the days at most, and never less than ``trainer.min_blocks`` of them for each half."""
 
 
 class WorkerConfig(Section, frozen=True):

@@ -82,7 +82,7 @@ class Folds:
 
     def generator(self, purpose: str) -> np.random.Generator:
         """A stream of chance for one purpose."""
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(self._digest(purpose, 0)[:16])))
+        return np.random.default_rng(int.from_bytes(self._digest(purpose, 0)))
 
     def _digest(self, purpose: str, number: int) -> bytes:
         return hmac.digest(self.secret, f"{purpose}|{int(number)}|{self.name}".encode(), hashlib.sha256)

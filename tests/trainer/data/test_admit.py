@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.table import DAY_MS, Table
-from stream_app.config import ModelConfig
+from stream_app.config import ModelConfig, PrivacyConfig
 from stream_app.trainer.data import admit
 from stream_app.trainer.data.admit import leave_out, within
 from stream_app.trainer.data.rows import Rows
@@ -42,6 +42,14 @@ def test_flagged_rows_train_nothing_and_stay_where_models_are_calibrated_and_jud
     assert strange(made.split.train) == strange(made.split.validation) == 0
     assert left_out(rows).get("quarantined", 0) == (some & ~held).sum()
     assert strange(made.split.calibration) + strange(made.split.gate) == (some & held).sum()
+
+
+def test_privately_nothing_leaves_by_what_the_model_in_service_or_other_rows_say() -> None:
+    table = changed(iid(0, 100), np.arange(4_000) % 3 == 0, w=GARBAGE, x=0.0, y=1.0, z=0.0, c="a", s="s0")
+    rows = Rows.of(table)
+    made = prepared(rows, CHAMPION, msgspec.structs.replace(CONFIG, privacy=PrivacyConfig(enabled=True)))
+    assert left_out(rows) == {}
+    assert sum(map(len, made.split.parts().values())) == len(table)
 
 
 def test_what_a_person_has_called_the_new_normal_trains_however_strange() -> None:

@@ -70,7 +70,7 @@ def test_false_alarms_stay_nominal_over_ten_rounds(cuts_before: bool, seed: int)
     that are counted, the mean of ten of .035. Both bounds of [.8, 1.25] lie more than five of those away.
     """
     g, champion, found = np.random.default_rng(seed), None, []
-    for number in range(ROUNDS):
+    for number in range(3 if cuts_before else ROUNDS):
         table = world(g)
         table = cut(table, champion) if cuts_before else table
         made = prepared(table, champion, SETTINGS, name=str(number), calibrate_from_day=CALIBRATE)
