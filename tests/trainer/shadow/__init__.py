@@ -1,0 +1,1 @@
+"""The shadow: two models beside each other on live events."""
