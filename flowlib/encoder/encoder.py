@@ -29,8 +29,11 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
-_CHUNK_VALUES = 131_072
-"""Values encoded at a time: larger intermediate arrays cost more in allocation than they save in calls."""
+_CHUNK_VALUES = 1 << 18
+"""Values encoded at a time, 2 MiB."""
+
+_MAPPED_VALUES = 1 << 15
+"""Values mapped at a time: larger intermediate arrays cost more in allocation than they save in calls."""
 
 _CONTEXT_VALUES = 1 << 20
 """Context values made at a time, 4 MiB: categories of many levels are wide."""
@@ -163,6 +166,14 @@ class Encoder:
 
     def _numbers(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools]:
         """``features``, ``ladj``, ``tail_nats``, ``missing`` and ``scorable`` of :class:`Encoded`."""
+        rows = max(_MAPPED_VALUES // max(numeric.shape[1], 1), 1)
+        if len(numeric) <= rows:
+            return self._few_numbers(numeric)
+        parts = [self._few_numbers(numeric[start : start + rows]) for start in range(0, len(numeric), rows)]
+        features, ladj, tails, missing, scorable = map(np.concatenate, zip(*parts, strict=True))
+        return features, ladj, tails, missing, scorable
+
+    def _few_numbers(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools]:
         missing = np.isnan(numeric)
         value, ladj, scorable = self._mapped(numeric, missing)
         features = np.clip(value, -self.limit, self.limit).astype(np.float32)
