@@ -296,6 +296,26 @@ PyObject* hash_names(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
+// Every text is an object somewhere in memory: those that come next are fetched meanwhile.
+PyObject* look_up(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 4, [&] {
+        if (!PyDict_Check(args[0]) || !PyList_Check(args[1]))
+            throw std::invalid_argument("look_up takes a dict, a list of texts, a number and an array");
+        Ints found(args[3], "found", true);
+        found.expect(PyList_Size(args[1]));
+        const std::int64_t none = PyLong_AsLongLong(args[2]), n = found.size();
+        for (std::int64_t i = 0; i < n && !PyErr_Occurred(); ++i) {
+            if (i + 8 < n) __builtin_prefetch(PyList_GetItem(args[1], i + 8));
+            PyObject* number = PyDict_GetItemWithError(args[0], PyList_GetItem(args[1], i));
+            found.data()[i] = number ? PyLong_AsLongLong(number) : none;
+        }
+        if (PyErr_Occurred()) {
+            PyErr_Clear();
+            throw std::invalid_argument("look_up takes texts and whole numbers");
+        }
+    });
+}
+
 template <PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)>
 constexpr PyCFunction fast() {
     return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
@@ -308,6 +328,7 @@ PyMethodDef functions[] = {
     {"count", fast<count_>(), METH_FASTCALL, "Log e-values of hits among trials."},
     {"mix", fast<mix>(), METH_FASTCALL, "Take log e-values into the sums of a rule."},
     {"hash_names", fast<hash_names>(), METH_FASTCALL, "murmur2 of each of some names behind a prefix."},
+    {"look_up", fast<look_up>(), METH_FASTCALL, "Of some texts the whole numbers that a dict has, or another one."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module = {PyModuleDef_HEAD_INIT, "_panes", "Columns of panes, and evidence of them.", -1, functions,

@@ -27,7 +27,7 @@ from schemas.names import EVERYTHING
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
 from stream_app.config import Config
-from stream_app.stages.score.places import Places, Table
+from stream_app.stages.score.places import Places, Table, looked_up
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.sketch import Newcomers
 from stream_app.stages.score.strangers import Crowd
@@ -163,6 +163,7 @@ class _Desk:
         self._codes = names.codes[way.rows]
         self._models, self._j = models, j
         self._sets: dict[str, frozenset[str]] = {}
+        self._half, self._one_model = int(config.windows.max_slices) // 2, len(way.model.names) == 1
         self._odd, self._has_news = np.zeros(len(names.names), dtype=bool), False
         self._others: list[int] = []
         self.gone: list[tuple[int, str]] = []
@@ -182,7 +183,7 @@ class _Desk:
             return
         codes, names, places, since = self._codes[first:last], self._names.names, self._table.places, self._table.since
         newest_ms = _newest(codes, self._way.target_ms[first:last], len(self._odd))
-        known_ms = self._names.looked_up(places, _NEVER)
+        known_ms = looked_up(self._names, places, _NEVER)
         self._odd = (newest_ms > _NEVER) & (known_ms == _NEVER)
         if since:
             self._odd[[code for code, name in enumerate(names) if name in since and newest_ms[code] > _NEVER]] = True
@@ -207,24 +208,26 @@ class _Desk:
                     break
 
     def _let_in(self, name: str, at: int, start: int) -> None:
-        places = self._table.places
-        if not self._is_seated(name, at, start):
-            self._others.append(at)
-        if name in places:
-            places[name] = max(places[name], start)
-
-    def _is_seated(self, name: str, at: int, start: int) -> bool:
-        """Whether an event is counted in its own slice."""
         table = self._table
-        if name in table.places:
-            return table.since.get(name, start) <= start
-        if self._enters(name, at):
-            return self._take(name, start)
+        newest_ms = table.places.get(name)
+        if newest_ms is not None:
+            if start > newest_ms:
+                table.places[name] = start
+            if table.since.get(name, start) > start:
+                self._others.append(at)
+        elif not (self._enters(name, at) and self._take(name, start)):
+            self._others.append(at)
+            if name not in table.places:
+                self._turn_away(name, start)
+
+    def _turn_away(self, name: str, start: int) -> None:
+        """An event of a name without a place."""
+        table = self._table
         table.newcomers.add(name, start)
-        if start not in table.crowds:
-            table.crowds[start] = Crowd()
-        table.crowds[start].add(name, table.values)
-        return False
+        crowd = table.crowds.get(start)
+        if crowd is None:
+            crowd = table.crowds[start] = Crowd()
+        crowd.add(name, table.values)
 
     def _take(self, name: str, start: int) -> bool:
         """Give it a place at once; from the next pane on where others of its events are among those of no place."""
@@ -238,12 +241,18 @@ class _Desk:
 
     def _enters(self, name: str, at: int) -> bool:
         """Whether it gets a place at once."""
-        model = self._way.model
-        known = self._known(model.names[model.codes[at]])
+        known = self._known_always if self._one_model else self._known_at(at)
         if name in known:
             return self._make_room(known, int(self._way.rows[at]))
-        is_free = self._way.early[at] or not known
-        return is_free and len(self._table.places) < int(self._windows.max_slices) // 2
+        return len(self._table.places) < self._half and (not known or bool(self._way.early[at]))
+
+    @cached_property
+    def _known_always(self) -> frozenset[str]:
+        return self._known(self._way.model.names[0])
+
+    def _known_at(self, at: int) -> frozenset[str]:
+        model = self._way.model
+        return self._known(model.names[model.codes[at]])
 
     def _known(self, model_id: str) -> frozenset[str]:
         if model_id not in self._sets:

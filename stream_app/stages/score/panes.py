@@ -18,6 +18,7 @@ from flowlib.table import Bools, Coded, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
+from stream_app.stages.score.places import looked_up
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.sums import Groups, add_events, odd_sums
 
@@ -150,7 +151,7 @@ def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
 
 def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
     """By code the row of each slice that the events have, made where it is new, in the order in which they come."""
-    known, place = pane.slices, slices.looked_up(pane.slices, -1)
+    known, place = pane.slices, looked_up(slices, pane.slices, -1)
     if (place < 0).any():
         have = len(known)
         # Of the events of a slice the one that is written last stays: the first.

@@ -8,8 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.table import Coded, Ints
 from stream_app.stages.score.sketch import Newcomers
 from stream_app.stages.score.strangers import Crowd, parts_of
+
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
+
+
+def looked_up(names: Coded, known: dict[str, int], none: int) -> Ints:
+    """:meth:`Coded.looked_up` in a dict."""
+    if _panes is None:
+        return names.looked_up(known, none)
+    found = np.empty(len(names.names), dtype=np.int64)
+    _panes.look_up(known, names.names, none, found)
+    return found
 
 
 @dataclass(slots=True)

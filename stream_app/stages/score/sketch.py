@@ -119,7 +119,11 @@ class Newcomers:
                 known.panes, known.last_ms = known.panes + 1, pane_ms
         if known.panes >= self._lasting:
             self.lasted.add(name)
-        self._put_in(name, known.count)
+        same = self._by_count.get(known.count)
+        if same is None or self._least not in self._by_count:
+            self._put_in(name, known.count)
+        else:  # it is not below the least
+            same[name] = None
 
     def remove(self, name: str) -> None:
         """Follow a name no longer."""
@@ -144,7 +148,8 @@ class Newcomers:
         if not same:
             del self._by_count[least]
         del self._names[name]
-        self.lasted.discard(name)
+        if self.lasted:
+            self.lasted.discard(name)
         return least
 
     def _put_in(self, name: str, count: int) -> None:

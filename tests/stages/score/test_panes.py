@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -56,7 +57,11 @@ def scored(seed: int, n: int) -> ScoredBatch:
 
 def part_of(batch: ScoredBatch, rows: np.ndarray) -> ScoredBatch:
     """Some rows of a batch, in this order."""
-    names = [one.name for one in fields(ScoredBatch) if one.name not in ("events", "pairs")]
+    names = [
+        one.name
+        for one in fields(ScoredBatch)
+        if one.name != "events" and not isinstance(getattr(batch, one.name), Mapping)
+    ]
     return replace(
         batch, events=batch.events.take(rows), **{name: column_of(getattr(batch, name), rows) for name in names}
     )
