@@ -174,7 +174,7 @@ class Worker:
         with self.meter.step("watch", len(partials), partition=tp.partition):
             outs = [self._steps.watch(tp, partials, False, SLICE_PANES_MAX)]
             if outs[0].unknown:
-                self._decider.learn(surely=True)
+                self._decider.learn(surely=True, stranger_at=tp.partition)
                 outs.append(self._steps.watch(tp, partials, True, SLICE_PANES_MAX))
         for offset, why in (refusal for out in outs for refusal in out.refused):
             where = f"{tp.topic}/{tp.partition}@{offset}"
@@ -278,8 +278,7 @@ class Worker:
                     continue
                 await self.judging.look_first(tp)
                 self._logs.check(tp, logs.get(tp))
-                if self._partitions.stage_of(tp) != "watch":
-                    self._decider.gained(tp)
+                self._decider.gained(tp)
             self._decider.join()
 
     def _sources_that_exist(self) -> set[int]:

@@ -44,6 +44,7 @@ class Decider:
         replays: Callable[[TopicPartition], bool] = lambda tp: False,
     ) -> None:
         self._config, self._store, self._pipeline, self._replays = config, store, pipeline, replays
+        self._events, self._partials = config.topics.events, config.topics.partials
         self._evidence = TopicPartition(config.topics.evidence, 0)
         self._catching_up: dict[TopicPartition, int | None] = {}
         """Partitions taken over, to where their log ended then; None as long as that is not known."""
@@ -54,9 +55,9 @@ class Decider:
     # Catching up ---------------------------------------------------------------------------------------------------
 
     def gained(self, tp: TopicPartition) -> None:
-        """A source partition, or that of the evidence, was taken over; its state is loaded."""
+        """A partition was taken over; its state is loaded."""
         self._catching_up[tp] = None
-        if tp != self._evidence:
+        if tp.topic == self._events:
             self.activate(tp.partition)
 
     def lost(self, tp: TopicPartition) -> None:
@@ -64,8 +65,8 @@ class Decider:
         self._catching_up.pop(tp, None)
 
     def end_catching_up(self, progress: Progress) -> None:
-        """Let the partitions take a new model, or an action, that have come to where their log ended when they were
-        taken over.
+        """Let the partitions take a new model, a new source partition or an action that have come to where their log
+        ended when they were taken over.
 
         A worker that was killed may have processed the rows before, and sent what came of them. After another decision
         it would come out differently.
@@ -75,7 +76,7 @@ class Decider:
                 end = self._catching_up[tp] = self._catching_up[tp] or high
                 if end is not None and (settled or 0) >= end:
                     del self._catching_up[tp]
-                    if tp.topic == self._config.topics.events and tp.partition in self._pipeline.score_states:
+                    if tp.topic == self._events and tp.partition in self._pipeline.score_states:
                         self.activate(tp.partition)
 
     # Models --------------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class Decider:
     def activate(self, partition: int) -> None:
         """Put the model in service on one source partition, unless it is still catching up or this worker is behind."""
         before = self._pipeline.score_states[partition].activations
-        source = TopicPartition(self._config.topics.events, partition)
+        source = TopicPartition(self._events, partition)
         if not self.service or (before and (source in self._catching_up or self._replays(source))):
             return
         # Its former owner has read on in the models topic: the model in service here is older than the partition's.
@@ -107,20 +108,26 @@ class Decider:
 
     # New sources ---------------------------------------------------------------------------------------------------
 
-    def learn(self, surely: bool = False) -> None:
+    def learn(self, surely: bool = False, stranger_at: int | None = None) -> None:
         """Take over what other workers have decided since this was last called, and wait for the source partitions that
         it names: their owners write down that they score them before they send anything.
 
         Args:
             surely: read the file even where it seems unchanged: a network's file system may say so for a while.
+            stranger_at: a partials partition whose next message is of a source partition that is not known there.
         """
         if surely or self._store.has_news():
             self._pipeline.reload(self._store.decisions())
-        self.join()
+        self.join(stranger_at)
 
-    def join(self) -> None:
-        """Let WATCH wait for every source partition that is known, from the first pane on that is not final."""
+    def join(self, stranger_at: int | None = None) -> None:
+        """Let WATCH wait for every source partition that is known, from the first pane on that is not final; where it
+        has caught up, or has come to what a former owner cannot have taken without such a decision.
+        """
         for partials_partition in self._present():
+            behind = TopicPartition(self._partials, partials_partition) in self._catching_up
+            if behind and partials_partition != stranger_at:
+                continue
             for decision in self._pipeline.decide_joins(partials_partition):
                 self._apply(decision)
                 log.info(
@@ -132,8 +139,8 @@ class Decider:
 
     def _present(self) -> list[int]:
         """Partials partitions that may be decided about."""
-        topic = self._config.topics.partials
-        return [n for n in sorted(self._pipeline.watch_states) if not self._replays(TopicPartition(topic, n))]
+        here = sorted(self._pipeline.watch_states)
+        return [n for n in here if not self._replays(TopicPartition(self._partials, n))]
 
     # Idle sources --------------------------------------------------------------------------------------------------
 
@@ -143,7 +150,7 @@ class Decider:
         One is idle that holds others up and has closed no pane for ``windows.idle_after``, where WATCH has taken in all
         that was sent and the owner of the source partition has nothing left to read: with rows to read it is slow.
         """
-        now_s, lags, outputs = time.monotonic(), lags_of(progress, self._config.topics.partials), []
+        now_s, lags, outputs = time.monotonic(), lags_of(progress, self._partials), []
         for partials_partition in self._present():
             silent = self._silent(partials_partition, now_s)
             if lags.get(partials_partition) == 0:

@@ -50,6 +50,7 @@ class Acting:
             "swap": self._swap,
             "junk_between_stages": self._put_junk,
             "actions": self._speak,
+            "topics_store": self._compact,
         }
 
     async def act(self) -> None:
@@ -125,6 +126,10 @@ class Acting:
             value, headers = chance.choice(_STRANGE)
             place = TopicPartition(topic, chance.randrange(len(self._world.broker.partitions(topic))))
             self._world.junk.append((*place, self._world.append(*place, value, headers)))
+
+    def _compact(self, chance: random.Random) -> None:
+        self._world.broker.compact(self._world.config.topics.state)
+        self._world.say("the state topic is compacted")
 
     def _speak(self, chance: random.Random) -> None:
         world, topic = self._world, self._world.config.topics.actions

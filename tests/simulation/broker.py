@@ -42,10 +42,12 @@ class PartitionLog:
     Attributes:
         records: all that were ever appended, by offset.
         start: first offset that retention has left.
+        compacted: offsets of records that compaction has dropped.
     """
 
     records: list[Record] = field(default_factory=list)
     start: int = 0
+    compacted: set[int] = field(default_factory=set)
 
     @property
     def end(self) -> int:
@@ -62,6 +64,7 @@ class Broker:
     Attributes:
         committed: the group's offsets.
         taken: records of all topics so far.
+        withheld: topics of which no fetch brings anything now.
         former: logs of topics that were deleted, by partition, oldest first.
     """
 
@@ -71,6 +74,7 @@ class Broker:
         self.committed: dict[TopicPartition, int] = {}
         self.former: dict[TopicPartition, list[PartitionLog]] = defaultdict(list)
         self.taken = 0
+        self.withheld: set[str] = set()
         self._waiting: list[Any] = []
 
     def partitions(self, topic: str) -> list[TopicPartition]:
@@ -90,10 +94,14 @@ class Broker:
         record = Record(*tp, log.end, key, value, tuple(headers), self.taken, producer=producer)
         self.taken += 1
         log.records.append(record)
+        self.wake_all()
+        return record
+
+    def wake_all(self) -> None:
+        """There is something to fetch."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             event.set()
-        return record
 
     def wake(self, event: Any) -> None:
         """Set an event at the next record, of whatever partition."""
@@ -102,9 +110,12 @@ class Broker:
     def fetch(self, tp: TopicPartition, offset: int, most: int) -> list[Record]:
         """Records from an offset on; from the start of the log where there is no such offset."""
         log = self.logs[tp]
+        if tp.topic in self.withheld:
+            return []
         if not log.start <= offset <= log.end:
             offset = log.start
-        return log.records[offset : offset + most]
+        records = log.records[offset : offset + most]
+        return [record for record in records if record.offset not in log.compacted] if log.compacted else records
 
     def look(self, partitions: Any) -> dict[TopicPartition, KnownLog]:
         """What :func:`stream_app.kafka.logs.look` says."""
@@ -117,6 +128,17 @@ class Broker:
     def expire(self, tp: TopicPartition, start: int) -> None:
         """Retention deletes what is below an offset."""
         self.logs[tp].start = start
+
+    def grow(self, topic: str) -> None:
+        """Give a topic one more partition."""
+        self.logs[TopicPartition(topic, len(self.partitions(topic)))] = PartitionLog()
+
+    def compact(self, topic: str) -> None:
+        """Drop all but the newest record of each key, but for the last one of a partition."""
+        for tp in self.partitions(topic):
+            records = self.logs[tp].records
+            newest = {record.key: record.offset for record in records}
+            self.logs[tp].compacted |= {one.offset for one in records[:-1] if newest[one.key] != one.offset}
 
     def make_anew(self, topic: str, forget_commits: bool) -> None:
         """Delete a topic, and make one of the same name."""

@@ -16,7 +16,7 @@ from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import judge_signals
 from stream_app.worker.losses import SEVERITIES
 from tests.simulation.broker import Record
-from tests.simulation.cast import SOURCES, WIDTH
+from tests.simulation.cast import WIDTH
 from tests.simulation.consumer import BUFFERED
 from tests.simulation.producer import PENDING_MAX
 from tests.simulation.reference import Reference, reference
@@ -34,7 +34,8 @@ def drains(world: World, _: Reference) -> Found:
 
 def ends_for_a_reason(world: World, _: Reference) -> Found:
     """No worker ends by itself unless something was wrong with its disk or its broker, or it was believed dead."""
-    known = ("no space left", "cannot be written", "has not acknowledged", "not whole any more", "has taken")
+    disk, broker = ("no space left", "cannot be written"), ("has not acknowledged", "check the broker")
+    known = (*disk, *broker, "not whole any more", "has taken")
     for machine in world.machines:
         if machine.ended and not any(why in machine.ended.lower() for why in known):
             yield f"{machine.name} has ended: {machine.ended}"
@@ -42,7 +43,8 @@ def ends_for_a_reason(world: World, _: Reference) -> Found:
 
 def conservation(world: World, _: Reference) -> Found:
     """Each event that there was to score is counted once."""
-    for partition in range(SOURCES):
+    for partition in range(len(world.segments) if world.final else 0):
+        assert world.final is not None
         there = sum(len(segment.values) for segment in world.segments[partition])
         counters = world.final.score_states[partition].counters
         if counters["received"] != there:
@@ -53,7 +55,8 @@ def conservation(world: World, _: Reference) -> Found:
 
 def state(world: World, expected: Reference) -> Found:
     """A worker that started now would go on from the very state of the run in which nothing went wrong."""
-    for partition in range(SOURCES):
+    for partition in range(len(world.segments) if world.final else 0):
+        assert world.final is not None
         if world.final.snapshot_score(partition) != expected.pipeline.snapshot_score(partition):
             yield f"the state of source partition {partition} is another one"
 
@@ -213,8 +216,9 @@ def losses(world: World, _: Reference) -> Found:
             yield f"nobody says that {tp.topic}/{tp.partition} has lost {first} to {end}: {said}"
         if not any(one.detector == "retention" for one in incidents):
             yield f"no incident tells that {tp.topic}/{tp.partition} has lost something: {said}"
-    if any(one.detector == "made_anew" for one in incidents) != (world.scenario.interlude == "made_anew"):
-        yield f"an incident tells that the topic was made anew, or does not: {said}"
+    for what in ("made_anew", "grown"):
+        if any(one.detector == what for one in incidents) != (world.scenario.interlude == what):
+            yield f"an incident tells that the topic is {what}, or does not: {said}"
 
 
 def bounds(world: World, _: Reference) -> Found:

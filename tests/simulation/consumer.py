@@ -122,7 +122,16 @@ class SimConsumer:
         return order
 
     def _rows(self, tp: TopicPartition) -> list[Record]:
+        if self._positions[tp] < (start := self._broker.logs[tp].start) and tp.topic not in self._broker.withheld:
+            self._jump(tp, start)
         return self._broker.fetch(tp, self._positions[tp], self._chance.randint(1, CHUNK_MAX))
+
+    def _jump(self, tp: TopicPartition, start: int) -> None:
+        """Retention has passed the position: reading goes on where the log begins, and that is told."""
+        first = max(self._positions[tp], self.machine.next_offset(tp) or 0)
+        self._positions[tp] = start
+        if first < start:
+            self.machine.app.hooks["on_gone"](tp, first, start)
 
     def seek_anew(self) -> None:
         """Let the next fetch begin with :meth:`perform_seek`; what was handed out before is dead at once."""

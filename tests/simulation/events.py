@@ -54,10 +54,12 @@ class Workload:
     bodies: list[list[Body]] = field(default_factory=list)
 
 
-def workload(seed: int, chance: random.Random, traits: Traits, rows: int, span_ms: int) -> Workload:
+def workload(
+    seed: int, chance: random.Random, traits: Traits, rows: int, span_ms: int, sources: int = SOURCES
+) -> Workload:
     """So many events on each source partition, over a span of event time."""
     made = Workload(span_ms)
-    for partition in range(SOURCES):
+    for partition in range(sources):
         draws = np.random.default_rng([seed, partition])
         made.bodies.append(_partition(partition, draws, chance, traits, rows, span_ms))
     return made

@@ -30,6 +30,10 @@ class Group:
         self.expelled = 0
         self._changed = asyncio.Event()
 
+    def changes(self) -> None:
+        """There is something else to hand out."""
+        self._changed.set()
+
     def join(self, machine: Machine) -> None:
         """Ask for a part of the work."""
         if machine not in self._members:

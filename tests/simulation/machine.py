@@ -26,6 +26,7 @@ from stream_app.worker.supervision import Parts
 from tests.simulation.consumer import SimConsumer
 from tests.simulation.group import HEARTBEAT_S
 from tests.simulation.producer import SimProducer
+from tests.simulation.topics_store import TopicsStore
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -86,7 +87,7 @@ class Machine:
     async def run(self) -> None:
         """Start the worker, and join the group."""
         try:
-            store = SimStore(self)
+            store = store_of(self.world, self)
             self.worker = Worker(self.world.config, store, MachineSpool(self), SimParts(self))  # type: ignore[arg-type]
         except Exception as error:
             self.end(f"it cannot start: {described(error)}")
@@ -195,6 +196,13 @@ class SimStore(FileStore):
         """All that came of a partition's input so far is known to have been sent."""
         super().put_head(name, head)
         self._world.heads.append((name, self._machine, self._world.broker.taken))
+
+
+def store_of(world: World, machine: Machine | None) -> FileStore | TopicsStore:
+    """Where the state of a run is kept, for a process; or to be looked at, once all is over."""
+    if world.config.state.store == "kafka":
+        return TopicsStore(world, machine)
+    return FileStore(world.config) if machine is None else SimStore(machine)
 
 
 class SimParts(Parts):

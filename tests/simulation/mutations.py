@@ -17,7 +17,9 @@ from stream_app.stages.score.state import ScoreState
 from stream_app.stages.score.timing import Timing
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
+from stream_app.worker import kafka_state
 from stream_app.worker.deciding import Decider
+from stream_app.worker.journal import Journal
 from stream_app.worker.logs import Logs
 from stream_app.worker.outbox import Outbox
 from stream_app.worker.partitions import Partitions
@@ -137,6 +139,18 @@ def _never(_: Any) -> Any:
     return lambda *args, **kwargs: None
 
 
+def _all_alike(key: Any) -> Any:
+    return lambda name, epoch, rest: key(name, 0, rest)
+
+
+def _know_no_ids(take: Any) -> Any:
+    def instead(self: Journal, record: Any) -> None:
+        self._ids.clear()
+        take(self, record)
+
+    return instead
+
+
 def _always(value: Any) -> Callable[[Any], Any]:
     return lambda _: lambda *args, **kwargs: value
 
@@ -159,6 +173,10 @@ MUTATIONS = [
     Mutation("hides bad events", messages, "dead_letters", _always([]), "", "dead_letters"),
     Mutation("drops what no sink took", Delivery, "_refusal", _take_for_written, "sink_fails", "points"),
     Mutation("says no loss", Logs, "_say_gone", _never, "retention", "losses"),
+    Mutation("hears of no gap", Logs, "note_gone", _never, "eaten", "losses"),
+    Mutation("waits for no new source", Decider, "join", _never, "grown", "losses"),
+    Mutation("writes as former owners do", kafka_state, "_key", _all_alike, "topics_store kill", "recovery"),
+    Mutation("counts lines twice", Journal, "_take", _know_no_ids, "topics_store sent_twice", "decisions"),
     Mutation("sees no other topic", Logs, "check", _always(False), "made_anew", "losses"),
     Mutation("takes markers twice", WatchState, "mark", _always(True), "", "evidence"),
     Mutation("fails at junk", WatchStage, "_refuse", _break, "junk_between_stages", "ends_for_a_reason"),

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import stream_app.disk
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.partitioning import signals_size
 from stream_app.worker import (
     actions_feed,
     agents,
@@ -19,17 +20,22 @@ from stream_app.worker import (
     deciding,
     feeds,
     files,
+    growth,
     header_names,
+    journal,
     judging,
+    kafka_state,
     logs,
     models_feed,
     partitions,
+    sending,
     told,
 )
 from stream_app.worker.status import FRESH_S
 from tests.simulation.broker import FeedReader, Reader
-from tests.simulation.cast import cast
+from tests.simulation.cast import WIDTH, cast
 from tests.simulation.full_disk import SimOs
+from tests.simulation.topics_store import SimSecrets, SimUnread, StateProducer, StateReader
 from tests.simulation.virtual import CURRENT, Clock
 
 
@@ -66,6 +72,17 @@ def _unread(config: Any) -> dict[int, int | None]:
     return {partition: lag for status in fresh for partition, lag in status.unread.items()}
 
 
+async def _known(app: Any, topic: str) -> set[int]:
+    return {tp.partition for tp in _world().broker.partitions(topic)}
+
+
+def _enlarge(config: Any) -> None:
+    """As :func:`stream_app.kafka.topics.ensure_topics`: a signals partition for each source partition."""
+    broker, topics = _world().broker, config.topics
+    while len(broker.partitions(topics.signals)) < signals_size(len(broker.partitions(topics.events)), WIDTH):
+        broker.grow(topics.signals)
+
+
 @contextlib.contextmanager
 def patched() -> Iterator[None]:
     """For as long as the block runs, whatever number of runs there are in it."""
@@ -86,6 +103,13 @@ def patched() -> Iterator[None]:
             (told, "look", _look),
             (actions_feed, "look", _look),
             (told, "reader", _reader),
+            (sending, "known_to_producer", _known),
+            (growth, "ensure_topics", _enlarge),
+            *((place, "AIOKafkaProducer", StateProducer) for place in (kafka_state, journal)),
+            *((place, "AIOKafkaConsumer", StateReader) for place in (kafka_state, journal)),
+            (kafka_state, "Unread", SimUnread),
+            (kafka_state, "CHUNK_BYTES", 1_500),
+            (journal, "secrets", SimSecrets()),
             (judging, "_WAIT_S", 0.3),
             (partitions.Partitions.__init__, "__defaults__", (Clock().monotonic,)),
         ]:

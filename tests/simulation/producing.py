@@ -39,7 +39,11 @@ class Producing:
     def __init__(self, world: World) -> None:
         self._world, self._scenario = world, world.scenario
         bodies = world.scenario.workload.bodies
-        self._halves = [[rows[: len(rows) // 2] for rows in bodies], [rows[len(rows) // 2 :] for rows in bodies]]
+        at = [0 if partition >= SOURCES else len(rows) // 2 for partition, rows in enumerate(bodies)]
+        self._halves = [
+            [rows[:half] for rows, half in zip(bodies, at, strict=True)],
+            [rows[half:] for rows, half in zip(bodies, at, strict=True)],
+        ]
         if world.scenario.idle >= 0:
             self._halves[1][world.scenario.idle] = []
 
@@ -51,17 +55,28 @@ class Producing:
             await self._lose_some()
         elif self._scenario.interlude == "made_anew":
             await self._make_anew()
+        elif self._scenario.interlude == "eaten":
+            await self._eat()
         else:
+            if self._scenario.interlude == "grown":
+                self._grow()
             await self._spread(self._halves[1])
-            for partition in range(SOURCES):
+            for partition in range(len(self._halves[1])):
                 self._note(partition, 0)
 
+    def _grow(self) -> None:
+        """The topic gets a partition; the group notices that a little later."""
+        world = self._world
+        world.broker.grow(world.config.topics.events)
+        world.say("the events topic has another partition")
+        world.loop.call_later(world.chance.uniform(0.0, 2.0), world.group.changes)
+
     async def _spread(self, rows: list[list[Body]]) -> None:
-        """Rows of both partitions, a few at a time."""
-        world, at = self._world, [0] * SOURCES
+        """Rows of all partitions, a few at a time."""
+        world, at = self._world, [0] * len(rows)
         left = sum(map(len, rows))
         while left:
-            partition = world.chance.choice([p for p in range(SOURCES) if at[p] < len(rows[p])])
+            partition = world.chance.choice([p for p in range(len(rows)) if at[p] < len(rows[p])])
             some = rows[partition][at[partition] : at[partition] + world.chance.randint(1, 14)]
             self._append(partition, some)
             at[partition] += len(some)
@@ -90,22 +105,48 @@ class Producing:
 
     async def _lose_some(self) -> None:
         """While no worker runs, events come, and the first of them are deleted."""
-        world, topic = self._world, self._world.config.topics.events
         wanted = await self._all_done()
+        firsts = self._append_and_expire()
+        self._world.wanted = wanted
+        await self._go_on_from(firsts)
+
+    async def _eat(self) -> None:
+        """The same under the feet of workers, one of which may be killed soon after."""
+        world, topic = self._world, self._world.config.topics.events
+        world.wanted = await self._all_done()
+        await world.until(lambda: bool(world.living()) and world.is_quiet(), "workers are back", 2.0)
+        world.broker.withheld.add(topic)
+        firsts = self._append_and_expire()
+        world.say(f"retention has passed the workers: the log begins at {firsts}")
+        await asyncio.sleep(world.chance.uniform(0.0, NOTICED_S) if world.chance.random() < 0.3 else 0.0)
+        world.broker.withheld.clear()
+        world.broker.wake_all()
+        if world.chance.random() < 0.5:
+            world.loop.call_later(world.chance.uniform(0.0, NOTICED_S), self._kill_one)
+        await self._go_on_from(firsts)
+
+    def _kill_one(self) -> None:
+        if living := self._world.living():
+            self._world.chance.choice(living).kill()
+
+    def _append_and_expire(self) -> list[int]:
+        """The first events of the second half come, and the first ones of these are deleted; where the logs begin."""
+        world, firsts = self._world, list[int]()
         for partition, rows in enumerate(self._halves[1]):
-            tp, half = TopicPartition(topic, partition), len(rows) // 2
+            tp, half = TopicPartition(world.config.topics.events, partition), len(rows) // 2
             end = world.broker.logs[tp].end
             self._note(partition, 0)
             self._append(partition, rows[:half])
-            start = end + world.chance.randint(0, half)
-            world.broker.expire(tp, start)
-            if start > end:
-                world.lost.append((tp, end, start))
-        world.wanted = wanted
-        firsts = [world.broker.logs[TopicPartition(topic, partition)].start for partition in range(SOURCES)]
+            firsts.append(end + world.chance.randint(0, half))
+            world.broker.expire(tp, firsts[-1])
+            if firsts[-1] > end:
+                world.lost.append((tp, end, firsts[-1]))
+        return firsts
+
+    async def _go_on_from(self, firsts: list[int]) -> None:
         await self._spread([rows[len(rows) // 2 :] for rows in self._halves[1]])
-        for partition in range(SOURCES):
-            self._note(partition, firsts[partition])
+        for partition, first in enumerate(firsts):
+            self._note(partition, first)
 
     async def _make_anew(self) -> None:
         """The topic is deleted and made again: while no worker runs, or under their feet."""

@@ -48,7 +48,7 @@ def reference(config: Config, decisions: list[Decision], segments: list[list[Seg
     for model in cast().models.values():
         pipeline.models.add(model)
     made = Reference(pipeline)
-    for partition in range(SOURCES):
+    for partition in range(len(segments)):
         pipeline.open_score(partition)
         if first := pipeline.decide_activation(partition, MODELS[0]):  # none was written down
             pipeline.apply(first)

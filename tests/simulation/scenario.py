@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from tests.simulation.cast import SOURCES
 from tests.simulation.events import Traits, Workload, workload
 
 KINDS = (
@@ -23,11 +24,19 @@ KINDS = (
     "actions",
     "retention",
     "made_anew",
+    "eaten",
+    "grown",
+    "topics_store",
 )
-"""What may go wrong."""
+"""What may go wrong; or how the state is kept."""
+
+INTERLUDES = ("retention", "made_anew", "eaten", "grown")
+"""Those that are done to the events topic, of which a run has one at most."""
 
 EFFECTS = ("produce", "acknowledged", "spool append", "disk", "disk rename", "ack", "commit", "spool drop", "")
-"""Kinds of effects that a process is killed before; "" is any."""
+"""Kinds of effects that a process is killed before; "" is any. Where the state is kept in topics, what is written there
+stands for the disk.
+"""
 
 BEGIN_S, LENGTH_S = 1.0, 6.0
 """When events begin to come, and for how long they do."""
@@ -51,7 +60,8 @@ class Scenario:
         config: name of the configuration.
         workers: how many there are from the start.
         acts: what happens beside the events, in order of time.
-        interlude: what is done to the topic between the two halves of the events, while nothing is under way.
+        interlude: what is done to the topic between the two halves of the events, while nothing is under way, but for
+            one that is "grown".
         idle: the source partition that gets no events in the second half; -1 for none.
     """
 
@@ -74,16 +84,17 @@ def draw(seed: int, only: set[str] | None = None) -> Scenario:
     """
     chance = random.Random(seed)
     kinds = {kind for kind in KINDS if chance.random() < 0.18} if only is None else set(only)
-    if {"retention", "made_anew"} <= kinds:
-        kinds.discard(chance.choice(["made_anew", "retention"]))
+    interludes = [kind for kind in INTERLUDES if kind in kinds]
+    interlude = chance.choice(interludes) if interludes else ""
+    kinds -= {*interludes} - {interlude}
     rows, span_ms = chance.randint(14, 24), chance.randint(3_000, 5_500)
     made = Scenario(
         seed,
         kinds,
         config=chance.choice(["newest", "median"]),
         workers=chance.randint(1, 2),
-        workload=workload(seed, chance, _traits(chance), rows, span_ms),
-        interlude=next((kind for kind in ("retention", "made_anew") if kind in kinds), ""),
+        workload=workload(seed, chance, _traits(chance), rows, span_ms, SOURCES + (interlude == "grown")),
+        interlude=interlude,
         idle=chance.randrange(2) if "idle" in kinds else -1,
     )
     for kind in sorted(kinds):

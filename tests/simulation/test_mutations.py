@@ -30,6 +30,6 @@ def test_a_fault_in_the_code_is_found(mutation: Mutation) -> None:
 
 
 def test_every_checker_is_proven_to_fail() -> None:
-    live = {"conservation", "watermark", "bounds"}
+    live = {"conservation", "watermark", "bounds", "recovery"}
     proven = {name for mutation in MUTATIONS for name in mutation.found_by.split()}
     assert {checker.__name__ for checker in CHECKERS} | live <= proven

@@ -18,22 +18,23 @@ import msgspec
 
 from schemas.codecs import WireMessage
 from schemas.signing import KEY_ID, SIGNATURE
-from stream_app.errors import SinkError
+from stream_app.errors import DriftflowError, SinkError
 from stream_app.kafka.types import TopicPartition
 from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import Decision
 from stream_app.stages.outputs import Field, Point, Points
 from stream_app.stages.partitioning import judge_signals, signals_size
-from stream_app.worker.files import FileStore
+from stream_app.stages.pipeline import Pipeline
 from tests.simulation.acting import Acting
 from tests.simulation.broker import Broker
 from tests.simulation.cast import SOURCES, WIDTH, cast
 from tests.simulation.full_disk import Disk
 from tests.simulation.group import Group
-from tests.simulation.machine import Machine
+from tests.simulation.machine import Machine, store_of
 from tests.simulation.producing import Producing, Segment
 from tests.simulation.recovering import recovered
 from tests.simulation.scenario import BEGIN_S, LENGTH_S, Scenario
+from tests.simulation.topics_store import SimBridge
 from tests.simulation.virtual import CURRENT, VirtualLoop
 from tests.simulation.watching import Watching
 
@@ -93,7 +94,7 @@ class World:
         lost: what retention has deleted before it was read.
         anew_at: how many records the broker had when the events topic was made anew; 0 where it was not.
         segments: by source partition, what was there to be scored.
-        decisions: in the end.
+        decisions, final: in the end; None where no worker can start any more.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -101,6 +102,9 @@ class World:
         self.loop = VirtualLoop()
         self.folder = Path(tempfile.mkdtemp(prefix="driftflow-run-", dir=_fast_folder()))
         self.config = msgspec.structs.replace(cast().configs[scenario.config], root=str(self.folder))
+        if "topics_store" in scenario.kinds:
+            state = msgspec.structs.replace(self.config.state, store="kafka")
+            self.config = msgspec.structs.replace(self.config, state=state)
         topics = self.config.topics
         sizes = {
             topics.events: SOURCES,
@@ -110,6 +114,8 @@ class World:
             topics.dead_letters: 1,
             topics.models: 1,
             topics.actions: 1,
+            topics.state: WIDTH,
+            topics.decisions: 1,
         }
         self.broker, self.disk, self.sink, self.faults = Broker(sizes), Disk(self), Store(self), Faults()
         self.spool = Spool(self.folder / "spool.sqlite", 100_000)
@@ -120,13 +126,15 @@ class World:
         self.junk: list[tuple[str, int, int]] = []
         self.actions: list[str] = []
         self.trouble: list[tuple[str, str]] = []
-        self.segments: list[list[Segment]] = [[] for _ in range(SOURCES)]
+        self.segments: list[list[Segment]] = [[] for _ in scenario.workload.bodies]
         self.heads: list[tuple[str, str, int]] = []
         self.lost: list[tuple[TopicPartition, int, int]] = []
         self.anew_at = 0
         self.decisions: list[Decision] = []
+        self.final: Pipeline | None = None
         self.statuses: dict[str, tuple[float, Any]] = {}
         self.machines: list[Machine] = []
+        self.bridges: list[SimBridge] = []
         self.history: list[str] = []
         self.effects: Counter[str] = Counter()
         self._digest = hashlib.sha256()
@@ -181,9 +189,12 @@ class World:
 
     def _look_at_the_end(self) -> None:
         """What a worker would find that were started now."""
-        store = FileStore(self.config)
+        store = store_of(self, None)
         self.decisions = store.decisions()
-        self.final = recovered(self, store)
+        try:
+            self.final = recovered(self, store)
+        except DriftflowError as error:
+            self.blame("recovery", f"a worker that were started now would end: {error}")
 
     def _clear_up(self) -> None:
         for machine in self.machines:
@@ -191,6 +202,8 @@ class World:
                 machine.kill()
         self.loop.run_until_complete(self._end_all())
         self.loop.close()
+        for bridge in self.bridges:
+            bridge.close()
         self.spool.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
