@@ -10,6 +10,9 @@ from typing import Any, Literal
 Verdict = Literal["pass", "wait", "refuse"]
 """``pass``: into service, or into the shadow; ``wait``: a person has to say; ``refuse``: never."""
 
+CHIEF = ("likelihood", "calibration_high")
+"""Gates that tell most of a model that has passed."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -63,9 +66,11 @@ def verdict(gates: Iterable[Gate]) -> Verdict:
 
 
 def summary(gates: Sequence[Gate]) -> str:
-    """The sentences of the gates that failed, each with its name; of all where none did."""
-    said = [gate for gate in gates if not gate.passed] or gates
-    return "; ".join(f"{gate.name}: {gate.says}" for gate in said)
+    """The sentences of the gates that failed, each with its name; where none did, those of :data:`CHIEF`."""
+    failed = [gate for gate in gates if not gate.passed]
+    said = failed or [gate for gate in gates if gate.name in CHIEF]
+    begin = "" if failed else f"all {len(gates)} gates passed; "
+    return begin + "; ".join(f"{gate.name}: {gate.says}" for gate in said)
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from stream_app.trainer.gates.running import run_gates
 from tests.seeds import seed_of
 from tests.trainer.gates.worlds import fit, rows, trial
 
-REFITS, REQUESTS = 40, 400
+REFITS, REQUESTS = 40, 1_000
 
 
 class Says:
@@ -81,7 +81,7 @@ def test_a_world_that_has_moved_gets_its_model(champion: Density) -> None:
     """Through all gates; a candidate may fail by chance, most do not."""
     found = []
     for number in range(0, 15, 3):
-        candidate = fit(rows(1_500, 100 + number), rows(2_000, 101 + number), steps=60)
+        candidate = fit(rows(2_000, 100 + number), rows(2_000, 101 + number), steps=60, warm=champion)
         gates = run_gates(trial(candidate, champion, rows(3_000, 102 + number, day=40), anchor=champion))
         found.append(verdict(gates))
     assert found.count("pass") >= 3, found
