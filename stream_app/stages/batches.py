@@ -191,20 +191,27 @@ class ScoredBatch:
     pairs: Mapping[str, Ints] = field(default_factory=dict)
 
     @classmethod
-    def unscored(cls, events: EventBatch, model: Coded) -> ScoredBatch:
-        """Neutral values for every event, to be filled in."""
+    def unscored(cls, events: EventBatch, model: Coded, replaced: bool = False) -> ScoredBatch:
+        """Neutral values for every event, to be filled in; ``replaced``: columns that a model makes will be others, and
+        cannot be written to.
+        """
         (n, d), k = events.numeric.shape, events.categorical.shape[1]
+
+        def zeros(width: int) -> Ints:
+            zero = np.zeros((1 if replaced else n, width), dtype=np.int64)
+            return np.broadcast_to(zero, (n, width)) if replaced else zero
+
         return cls(
             events=events,
             model=model,
             log_prob=np.zeros(n),
             p_value=np.ones(n),
             pooled=np.zeros(n, bool),
-            pit=np.zeros((n, d), dtype=np.int64),
+            pit=zeros(d),
             missing=np.isnan(events.numeric),
-            base=np.zeros((n, d + 1), dtype=np.int64),
-            group=np.zeros((n, k), dtype=np.int64),
-            value=np.zeros((n, d), dtype=np.int64),
+            base=zeros(d + 1),
+            group=zeros(k),
+            value=zeros(d),
             contributions={},
             scorable=np.zeros(n, bool),
             flagged=np.zeros(n, bool),

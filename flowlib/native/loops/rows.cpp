@@ -157,12 +157,19 @@ WIDE bool within(const double* x, Size n, double smallest, double largest) {
 
 void draws(const std::int64_t* rows, Size m, std::uint64_t key, const std::int64_t* time_ms,
            const std::uint64_t* words, const double* numeric, Size d, double* out) {
-    for (Size i = 0; i < m; ++i) {
-        const Size row = rows[i];
-        std::uint64_t word = mixed(key * 3 + static_cast<std::uint64_t>(time_ms[row]));
-        word = mixed(word * 3 + words[i]);
-        for (Size j = 0; j < d; ++j) word = mixed(word * 3 + bits_of(numeric[row * d + j]));
-        out[i] = (static_cast<double>(word >> 11) + 0.5) * 0x1p-53;
+    constexpr Size kTogether = 4;  // rows that are mixed side by side: one by one each step would wait for the last
+    for (Size start = 0; start < m; start += kTogether) {
+        const Size some = m - start < kTogether ? m - start : kTogether;
+        std::uint64_t word[kTogether];
+        const double* x[kTogether];
+        for (Size i = 0; i < kTogether; ++i) {
+            const Size at = start + (i < some ? i : 0), row = rows[at];
+            word[i] = mixed(mixed(key * 3 + static_cast<std::uint64_t>(time_ms[row])) * 3 + words[at]);
+            x[i] = numeric + row * d;
+        }
+        for (Size j = 0; j < d; ++j)
+            for (Size i = 0; i < kTogether; ++i) word[i] = mixed(word[i] * 3 + bits_of(x[i][j]));
+        for (Size i = 0; i < some; ++i) out[start + i] = (static_cast<double>(word[i] >> 11) + 0.5) * 0x1p-53;
     }
 }
 

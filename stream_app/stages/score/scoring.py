@@ -47,7 +47,8 @@ def score_events(
         seating: the slices that have a place, and with it a level of their own.
     """
     alpha, in_use = config.event_rule.alpha, _in_use(model.codes[wanted])
-    scored, table = ScoredBatch.unscored(events, model), events.table()
+    whole = len(in_use) == 1 and bool(wanted.all())  # as in most batches
+    scored, table = ScoredBatch.unscored(events, model, replaced=whole), events.table()
     adaptive.forget((name for _, name in seating.gone), but=[model.names[code] for code in in_use])
     for code in in_use:
         index, model_id = np.flatnonzero(wanted & (model.codes == code)), model.names[code]
