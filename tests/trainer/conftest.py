@@ -27,7 +27,6 @@ class Topics:
         self.producer, self.seen = FakeProducer(), seen()
         self.read: Callable[..., Any] = lambda *_: batches()
         monkeypatch.setattr(delivery, "make_producer", lambda _: self.producer)
-        monkeypatch.setattr(Delivery, "_read", self._read)
         monkeypatch.setattr(trying, "read_ranges", lambda *given: self.read(*given))
         monkeypatch.setattr(answering, "look", lambda *_: self.seen)
         monkeypatch.setattr(saying, "KafkaConsumer", lambda **_: FakeConsumer({}))  # nobody says anything
@@ -38,6 +37,10 @@ class Topics:
         for sent in self.producer.sent:
             if sent.topic == topic:
                 take(decode_event(sent.value, sent.headers))  # type: ignore[arg-type]
+
+    def connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the trainer's deliveries read here: a method, so that the fake takes the place of its function."""
+        monkeypatch.setattr(Delivery, "_read", lambda _, *given: self._read(*given))
 
     def told(self) -> list[ModelNotice]:
         """Answers on the signals topic, in order."""
@@ -53,8 +56,7 @@ class Topics:
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> Topics:
     topics = Topics(monkeypatch)
-    # Delivery._read is a method: the fake takes the place of its function
-    monkeypatch.setattr(Delivery, "_read", lambda _, *given: topics._read(*given))
+    topics.connect(monkeypatch)
     return topics
 
 

@@ -142,7 +142,7 @@ class Candidates:
 
     def replace(self, by: str) -> None:
         """Another model takes the place of the candidate that is not decided, if there is one."""
-        if self.current is not None and self.current.model_id != by:
+        if self.current is not None:
             why = f"model {by}, trained for a later request, has taken its place before anything was decided"
             self._close(self.current, "reject", why)
 
