@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from stream_app import __version__, actions_cli, history_cli, letters_cli, state_cli
+from stream_app import __version__, actions_cli, history_cli, letters_cli, models_cli, state_cli
 from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
@@ -190,32 +190,6 @@ def status(config: Config, as_json: bool) -> None:
     show_status(config, out, as_json)
 
 
-@main.command(short_help="List and verify the models.")
-@online
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON, gates included.")
-@click.option(
-    "--publish", is_flag=True, help="Put every promoted model on the models topic again (a new cluster, a replay)."
-)
-def models(config: Config, as_json: bool, publish: bool) -> None:
-    """List the models of the registry, oldest first, with what was decided and why; verify each."""
-    if publish:
-        from stream_app.trainer.publishing import publish_models
-
-        publish_models(config, err)
-        return
-    from stream_app.models.listing import check_listed, list_models
-
-    listed = list_models(config)
-    if as_json:
-        click.echo(json.dumps(listed))
-    for model in listed if not as_json else ():
-        out.print(f"[bold]{model['model_id']}[/]  {model['status']}, signature verified: {plain(model['verified'])}")
-        out.print(f"  trained on {model['train_rows']:,} rows up to {model['trained_until']}; {plain(model['reason'])}")
-    if not listed:
-        err.print("No models yet: `driftflow trainer --bootstrap-until DATE` makes the first.")
-    check_listed(listed)
-
-
 @main.group(short_help="Points that a sink has refused.")
 def sink() -> None:
     """Look after the points that a sink has refused and that were set aside."""
@@ -344,7 +318,13 @@ def broker(port: int) -> None:
     run_broker(port, out)
 
 
-for _command in (*actions_cli.COMMANDS, *history_cli.COMMANDS, *letters_cli.COMMANDS, *state_cli.COMMANDS):
+for _command in (
+    *actions_cli.COMMANDS,
+    *history_cli.COMMANDS,
+    *letters_cli.COMMANDS,
+    *models_cli.COMMANDS,
+    *state_cli.COMMANDS,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

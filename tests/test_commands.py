@@ -62,7 +62,7 @@ def command(folder: Path, name: str) -> list[str]:
         "score": ["score", str(folder / "events.csv")],
         "evaluate": ["evaluate", str(folder / "events.csv"), "--out", str(folder / "report.html")],
         "export": ["export", model_id, "--format", "torchscript", "--out", str(folder / "flow.pt")],
-        "models": ["models"],
+        "models": ["models", "list"],
         "trainer": ["trainer"],
         "produce": ["produce", str(folder / "events.csv")],
         "signals": ["signals", "--no-follow"],
@@ -154,7 +154,7 @@ def test_whatever_bit_of_a_models_head_changes_it_is_an_error_of_ours_or_none(fo
 
 
 @pytest.mark.parametrize(
-    "words", [["trainer"], ["produce"], ["signals"], ["incidents"], ["worker"], ["models", "--publish"]], ids=str
+    "words", [["trainer"], ["produce"], ["signals"], ["incidents"], ["worker"], ["models", "publish"]], ids=str
 )
 def test_no_broker(folder: Path, words: list[str]) -> None:
     """In a process of its own: clients that fail to connect leave sockets and threads behind."""
@@ -203,7 +203,7 @@ def test_a_number_that_means_nothing_is_refused(words: list[str]) -> None:
 def test_a_name_is_said_as_it_is_written(tmp_path: Path) -> None:
     """No brackets are taken for markup, and no colons for a picture."""
     path = tmp_path / "a[bold]b:smile:c:-1:d\\[x]\\[.toml"
-    run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, ["models", "-c", str(path)])
+    run = CliRunner(env={"COLUMNS": "2000"}).invoke(main, ["models", "list", "-c", str(path)])
     assert (run.exit_code, str(path) in run.output) == (1, True), run.output
 
 

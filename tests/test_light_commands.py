@@ -36,7 +36,7 @@ COMMANDS = {
     "status": ["status"],
     "keys list": ["keys", "list"],
     "keys new": ["keys", "new", "operator"],
-    "models": ["models"],
+    "models": ["models", "list"],
     "sink list": ["sink", "list"],
     "incidents": ["incidents"],
     "accept": ["accept", "x"],

@@ -1,4 +1,4 @@
-"""``driftflow models``: every model of a registry, with what was decided and why."""
+"""``driftflow models list``: every model of a registry, with what was decided and why."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.incidents import Action
 from schemas.intake import RawHeaders
-from schemas.records import ModelNotice, Record, RetrainRequest
+from schemas.records import ModelNotice, Record, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.errors import ModelError
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Marks:
-    """Says of notices, requests and actions whether they are signed by a key trusted here; of other records, that they
+    """Says of notices, requests, changes of the model in service and actions whether they are signed by a key trusted here; of other records, that they
     need not be.
 
     Args:
@@ -29,7 +29,7 @@ class Marks:
 
     def is_trusted(self, record: Record, value: bytes, headers: RawHeaders) -> bool:
         """Whether a message, which holds this record, may be believed."""
-        if not isinstance(record, (ModelNotice, RetrainRequest, Action)):
+        if not isinstance(record, (ModelNotice, RetrainRequest, ServiceChange, Action)):
             return True
         # Loads torch, which takes seconds: incidents alone have no use for it.
         from stream_app.models.signing import signature_fault
@@ -43,6 +43,7 @@ class Marks:
             of: dict[type[Record], Callable[[Config], Trust]] = {
                 ModelNotice: Trust.of_models,
                 RetrainRequest: Trust.of_requests,
+                ServiceChange: Trust.of_requests,
                 Action: Trust.of_actions,
             }
             try:

@@ -39,7 +39,7 @@ def who(by: str) -> str:
 
 def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
     """Say of an open incident that this is the new normal."""
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     incident = desk.open_incident(prefix)
     desk.send("accept", incident_id=incident.id, why=why)
     return [
@@ -50,7 +50,7 @@ def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
 
 def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
     """Say of an open incident that somebody sees to it."""
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     incident = desk.open_incident(prefix)
     desk.send("ack", incident_id=incident.id, why=why)
     return [
@@ -62,7 +62,7 @@ def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
 
 def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -> list[str]:
     """Judge an incident, or a message about strange events, open or over."""
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     told = read_told(config)
     records: dict[str, Incident | StrangeEvents] = {one.id: one for one in open_first(told.incidents.values())}
     record = chosen(records | told.strange, prefix, "incident", words_of, INCIDENTS)
@@ -77,7 +77,7 @@ def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -
 def run_silence(config: Config, options: SilenceOptions, by: str) -> list[str]:
     """Keep incidents of some slices, channels, directions or sizes from people for a time."""
     span = checked_span(config, options)
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     action = desk.send(
         "silence",
         why=options.why,
@@ -96,7 +96,7 @@ def run_silence(config: Config, options: SilenceOptions, by: str) -> list[str]:
 
 def run_unsilence(config: Config, prefix: str, by: str, why: str) -> list[str]:
     """Take a silence back."""
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     found = {action.id: action for action in silences(read_actions(config, Marks(config).is_trusted))}
     action = chosen(found, prefix, "silence", silence_words, _SILENCES)
     desk.send("unsilence", incident_id=action.id, why=why)
@@ -114,7 +114,7 @@ def run_mark(config: Config, text: str, at: str, by: str) -> list[str]:
         at_ms = moment_ms(config, at)
     except ValueError as error:
         raise DriftflowError(f"--at: {error}") from None
-    desk = _Desk(config, by)
+    desk = Desk(config, by)
     desk.send("mark", at_ms=at_ms, why=text)
     return [
         f"{desk.by} marks {utc(at_ms)}: {bounded(text)}",
@@ -135,7 +135,7 @@ def words_of(record: Incident | StrangeEvents) -> str:
     return f"{utc(record.pane_end_ms)}  {bounded(record.summary)}"
 
 
-class _Desk:
+class Desk:
     """Where a person's actions are made, signed and sent; without a key or a name there is none."""
 
     def __init__(self, config: Config, by: str) -> None:

@@ -213,7 +213,7 @@ def test_a_broker_that_never_answers_ends_commands_with_a_sentence(
     assert own_broker.pid
     os.kill(own_broker.pid, signal.SIGSTOP)
     call, toml = [sys.executable, "-m", "stream_app.cli"], ["-c", str(frozen_later.toml)]
-    commands = ["worker", "worker --skip-preflight", "signals --no-follow", "models --publish"]
+    commands = ["worker", "worker --skip-preflight", "signals --no-follow", "models publish"]
     running = [  # all at once: they do nothing but wait
         subprocess.Popen([*call, *words.split(), *toml], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for words in commands

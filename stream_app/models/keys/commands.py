@@ -209,7 +209,7 @@ def _signed_models(config: Config, name: str) -> tuple[list[str], str]:
 
 
 def _signer(registry: Registry, model_id: str) -> str:
-    """Id of the key that signed a model; "" where its file is damaged or missing, which `driftflow models` says."""
+    """Id of the key that signed a model; "" where its file is damaged or missing, which `driftflow models list` says."""
     try:
         return registry.read(model_id).key_id
     except ModelError:
