@@ -252,6 +252,8 @@ def test_a_sheet_says_what_the_parts_are() -> None:
     assert (sheet.block, sheet.slices, sum(sheet.blocks.values())) == ("day", 3, 60)
     assert (sheet.from_ms, sheet.to_ms) == (table.time_ms[0], table.time_ms[-1])
     assert sheet.left_out == {"unscorable": 1}
+    assert sheet.times_ms["calibration"][1] < sheet.times_ms["gate"][0]
+    assert sheet.times_ms["gate"][1] == table.time_ms[-1]
 
 
 def test_no_rows_have_a_sheet_too() -> None:

@@ -52,6 +52,7 @@ class DataSheet:
         rows: rows of each part.
         blocks: blocks of each part that have rows.
         block: what a block is: day, hour or pane.
+        times_ms: event times of the first row and of the last one of each part that has rows.
         from_ms, to_ms: event times of the first row and of the last one.
         slices: slices of the first slicing.
         findings: the most severe first.
@@ -61,6 +62,7 @@ class DataSheet:
     rows: dict[str, int]
     blocks: dict[str, int]
     block: str
+    times_ms: dict[str, tuple[int, int]]
     from_ms: int
     to_ms: int
     slices: int

@@ -60,6 +60,7 @@ def make_sheet(
         rows={name: len(part) for name, part in parts.items()},
         blocks={name: split.blocks.count(part) for name, part in parts.items()},
         block=split.blocks.name,
+        times_ms={name: (int(part.time_ms[0]), int(part.time_ms[-1])) for name, part in parts.items() if len(part)},
         from_ms=int(times[0]) if len(rows) else 0,
         to_ms=int(times[-1]) if len(rows) else 0,
         slices=len(set(rows.table.slices.tolist())),
