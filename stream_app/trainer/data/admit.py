@@ -15,6 +15,7 @@ import numpy as np
 from flowlib.copies import newest, units
 from flowlib.density import Density
 from flowlib.table import Bools, Ints, Table
+from schemas.pane_layout import OTHER, TOGETHER
 from schemas.records import IncidentSpan, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.dropped import Dropped
@@ -98,14 +99,21 @@ def unusable(table: Table) -> Bools:
 
 
 def within(table: Table, spans: Sequence[IncidentSpan], config: Config) -> Bools:
-    """Rows ``(n,)`` in one of the spans. A span of a slicing that the stream has not is one of all slices."""
+    """Rows ``(n,)`` in one of the spans.
+
+    A span of a slicing that the stream has not is one of all slices, and so is one of all slices together. Events
+    without a place of their own are taken to be those of slices that had no row before the span.
+    """
     inside = np.zeros(len(table), dtype=bool)
     numbers = {name: number for number, name in enumerate(config.slicing_names)}
     for span in spans:
         there = (table.time_ms >= span.from_ms) & (table.time_ms < span.to_ms)
-        if span.slices and span.slicing in numbers and there.any():
-            names = table.in_slicing(numbers[span.slicing])[there]
-            there[there] = np.isin(names.astype(str), np.array(span.slices, dtype=str))
+        if span.slices and TOGETHER not in span.slices and span.slicing in numbers and there.any():
+            names = table.in_slicing(numbers[span.slicing]).astype(str)
+            meant = np.isin(names[there], np.array(span.slices, dtype=str))
+            if OTHER in span.slices:
+                meant |= ~np.isin(names[there], np.unique(names[table.time_ms < span.from_ms]))
+            there[there] = meant
         inside |= there
     return inside
 

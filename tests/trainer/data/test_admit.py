@@ -97,6 +97,15 @@ def test_a_span_is_of_its_slices_in_its_slicing() -> None:
     assert (within(table, [other], CONFIG) == (day_of(table) < 9)).all(), "of a slicing that is not known: all slices"
 
 
+def test_all_slices_together_are_all_and_events_without_a_place_those_of_new_slices() -> None:
+    table = changed(iid(0), np.arange(2_400) % 5 == 0, s="early")
+    table = changed(table, (day_of(table) >= 30) & (np.arange(2_400) % 7 == 0), s="late")
+    assert (within(table, [span("i", 30, 40, ["__all__"])], CONFIG) == within(table, [span("i", 30, 40)], CONFIG)).all()
+    others = within(table, [span("i", 30, 40, ["__other__", "s2"])], CONFIG)
+    assert set(table.slices[others]) == {"late", "s2"}
+    assert set(day_of(table)[others].tolist()) == set(range(30, 40))
+
+
 def test_rows_that_no_model_could_score_are_counted() -> None:
     table = iid(0, 100)
     table = changed(table, np.arange(len(table)) == 5, w=np.inf)
