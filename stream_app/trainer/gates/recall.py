@@ -7,21 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib import bootstrap
+from flowlib.density import Scores
 from flowlib.evaluation import ALARM_ALPHA
 from flowlib.intervals import wilson
-from flowlib.table import Ints
+from flowlib.table import Bools, Floats, Ints
 from stream_app.trainer.gates.faults import FAULTS, faulty
 from stream_app.trainer.gates.gate import Gate
-from stream_app.trainer.gates.trial import Trial, flags
+from stream_app.trainer.gates.trial import Trial
 
 LOST = 0.05
 """Share of a kind of fault that a candidate may miss more than the champion."""
 
 ROWS_MAX = 1_000
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Kind:
     """Of one kind: shares that both models find, and the difference with its interval."""
 
     kind: str
@@ -51,9 +53,9 @@ def recall(trial: Trial) -> Gate:
     for kind, changed, where in faulty(table, trial.seed):
         if where.any():
             some = changed.take(where)
-            new, old = flags(trial.candidate.score(some), ours), flags(trial.champion.score(some), theirs)
+            new, old = _found(trial.candidate.score(some), ours), _found(trial.champion.score(some), theirs)
             more = bootstrap.difference(new, old, blocks[where])
-            found.append(_Found(kind, float(new.mean()), float(old.mean()), more))
+            found.append(_Kind(kind, float(new.mean()), float(old.mean()), more))
     worst = min(found, key=lambda one: (not one.failed, one.more.value))
     failed = [one.kind for one in found if one.failed]
     kinds = {one.kind: {"candidate": one.candidate, "in_service": one.in_service} for one in found}
@@ -69,10 +71,20 @@ def levels(trial: Trial) -> tuple[float, float]:
     """
     assert trial.old is not None
     both = trial.new.scorable & trial.old.scorable
-    new, old = trial.new.p_value[both], trial.old.p_value[both]
-    alarms = max(ALARM_ALPHA, float(np.mean(new <= ALARM_ALPHA)))
+    new, old = _order(trial.new)[both], _order(trial.old)[both]
+    alarms = max(ALARM_ALPHA, float(np.mean(trial.new.p_value[both] <= ALARM_ALPHA)))
     fewest, most = wilson(alarms * len(new), len(new))
     return float(np.quantile(new, float(most))), float(np.quantile(old, float(fewest)))
+
+
+def _order(scores: Scores) -> Floats:
+    """``(n,)`` p-values; of rows beyond all calibration rows, which share the smallest, the stranger ones first."""
+    return scores.p_value - _TINY * scores.surprise / (1.0 + scores.surprise)
+
+
+def _found(scores: Scores, level: float) -> Bools:
+    """``(n,)`` rows that are found, or that cannot be scored, which is told as well."""
+    return np.asarray(~scores.scorable | (_order(scores) <= level))
 
 
 def _rows(trial: Trial) -> Ints:
@@ -83,7 +95,7 @@ def _rows(trial: Trial) -> Ints:
     return rows[few] if len(rows) else rows
 
 
-def _says(worst: _Found, failed: list[str]) -> str:
+def _says(worst: _Kind, failed: list[str]) -> str:
     low, high = worst.more.interval()
     begin = f"of {len(failed)} kinds of fault" if len(failed) > 1 else "of one kind of fault"
     verb = f"{begin} the new model misses too many" if failed else "the new model finds faults as well as before"

@@ -11,7 +11,7 @@ import numpy as np
 from flowlib.copies import newest, units
 from flowlib.density import Density, Scores
 from flowlib.evaluation import ALARM_ALPHA
-from flowlib.table import Bools, Floats, Ints, Table
+from flowlib.table import Bools, Ints, Table
 from stream_app.config import TrainerConfig
 
 
@@ -77,6 +77,6 @@ class Trial:
         return ALARM_ALPHA, self.event_alpha
 
 
-def flags(scores: Scores, alpha: float | Floats) -> Bools:
+def flags(scores: Scores, alpha: float) -> Bools:
     """``(n,)`` rows that a model flags, or that it cannot score, which is told as well."""
     return np.asarray(~scores.scorable | (scores.p_value <= alpha))
