@@ -32,6 +32,7 @@ from flowlib.ladder import Ladders
 from flowlib.margins import Margins
 from flowlib.pit import PIT_BINS, pit_histogram, pit_of
 from flowlib.pooling import Tails, rarities
+from flowlib.rarity import Rarities, own_rarity
 from flowlib.table import Bools, Coded, Floats, Ints, Objects, Singles
 from flowlib.ties import MIDDLE
 
@@ -119,7 +120,7 @@ class Calibration:
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
         nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance)
-        joint = np.hypot(_own_rarity(-log_prob, nll_sorted), _own_rarity(distance, distance_sorted))
+        joint = np.hypot(own_rarity(-log_prob, nll_sorted), own_rarity(distance, distance_sorted))
         spread = (np.arange(len(joint)) + 0.5) / len(joint) if draws is None else draws
         return cls(
             margins,
@@ -141,12 +142,12 @@ class Calibration:
         return np.asarray(np.hypot(nll, distance), dtype=np.float64)
 
     @cached_property
-    def _nll(self) -> _Rarities:
-        return _Rarities.among(self.nll)
+    def _nll(self) -> Rarities:
+        return Rarities.among(self.nll)
 
     @cached_property
-    def _distance(self) -> _Rarities:
-        return _Rarities.among(self.distance)
+    def _distance(self) -> Rarities:
+        return Rarities.among(self.distance)
 
     def p_values(self, surprise: Floats, slices: Objects | Coded, draw: Draw | None = None) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` of surprises, monotone in them, and where all rows together say more than the slice's own
@@ -321,56 +322,3 @@ def _ordinary(features: Singles, missing: Bools) -> Floats:
     columns = [features[~missing[:, j], j] for j in range(features.shape[1])]
     quantiles = [np.quantile(column, ORDINARY) if len(column) else np.zeros(len(ORDINARY)) for column in columns]
     return np.array(quantiles, dtype=np.float64).reshape(-1, len(ORDINARY)).T.copy()
-
-
-def _rarity(values: Floats, reference: Floats) -> Floats:
-    """Minus the logarithm of the share of the reference above each value, itself counted in.
-
-    Beyond the largest value it grows by log(1 + excess), the excess in units of largest less median.
-    """
-    n = len(reference)
-    above = n - np.searchsorted(reference, values, side="right")
-    span = float(reference[-1] - reference[n // 2])
-    excess = np.maximum(values - reference[-1], 0.0) / (span if span > 0 else 1.0)
-    return np.asarray(np.log1p(excess) - np.log((1 + above) / (n + 1)), dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class _Rarities:
-    """:func:`_rarity` of any values among the same ones."""
-
-    reference: Floats
-    places: Ladders
-    by_place: Floats
-
-    @classmethod
-    def among(cls, reference: Floats) -> _Rarities:
-        n = len(reference)
-        return cls(reference, Ladders(reference[None]), 0.0 - np.log(np.arange(n + 1, 0, -1) / (n + 1)))
-
-    def of(self, values: Floats, sign: float = 1.0) -> Floats:
-        """``(n,)`` of values, or of minus them; raises ValueError on one that is not finite."""
-        if native.loops is not None:
-            values, n = np.ascontiguousarray(values), len(values)
-            rarity, rows = np.empty(n), np.empty(n, dtype=np.int64)
-            far = native.loops.rarities(*self.places.buffers, values, sign, self.by_place, rarity, rows)
-            beyond, finite = rows[: max(far, 0)], far >= 0
-        else:
-            finite = bool(np.isfinite(values).all())
-            places = self.places.upto(np.where(np.isfinite(values), sign * values, 0.0)[:, None])[:, 0]
-            rarity, beyond = self.by_place[places], np.flatnonzero(places == len(self.reference))
-        if not finite:
-            raise ValueError("p-values need finite log-likelihoods and distances")
-        if len(beyond):
-            rarity[beyond] = _rarity(sign * values[beyond], self.reference)
-        return rarity
-
-
-def _own_rarity(values: Floats, reference: Floats) -> Floats:
-    """Rarity of the reference rows themselves; the largest is measured against the others, as a new row would be."""
-    rarity = _rarity(values, reference)
-    if len(reference) > 1:
-        largest = values == reference[-1]
-        beyond = _rarity(reference[-1:], reference[:-1]) - _rarity(reference[-2:-1], reference[:-1])
-        rarity[largest] += beyond
-    return rarity
