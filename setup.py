@@ -8,7 +8,7 @@ NATIVE = {
     "flowlib.native._loops": Path("flowlib/native/loops"),  # loops over rows that take NumPy many passes
     "flowlib.engines._fused": Path("flowlib/engines/native"),
     "stream_app.native._records": Path("stream_app/native/records"),  # Kafka's record batches as columns
-    "stream_app.native._rows": Path("stream_app/native/rows"),  # JSON bodies as columns
+    "stream_app.native._rows": Path("stream_app/native/rows"),  # bodies of JSON and float32 as columns
     "stream_app.native._panes": Path("stream_app/native/panes"),  # columns of panes, and evidence of them
 }
 """Module to the folder of its sources. Each has a form in Python that gives the same, slower."""

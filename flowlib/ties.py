@@ -45,7 +45,10 @@ def draws(table: Table, key: int, rows: Ints | None = None) -> Floats:
     if native.loops is not None:
         rows = np.arange(len(table)) if rows is None else rows
         out, words = np.empty(len(rows)), _of_names(table.slices[rows])
-        times, numeric = np.ascontiguousarray(table.time_ms, dtype=np.int64), np.ascontiguousarray(table.numeric)
+        times, numeric = (
+            np.ascontiguousarray(table.time_ms, dtype=np.int64),
+            np.ascontiguousarray(table.numeric, np.float64),
+        )
         native.loops.draws(np.ascontiguousarray(rows), key, times, words, numeric, out)
         return out
     table = table if rows is None else table.take(rows)

@@ -187,7 +187,7 @@ class Encoder:
             return None
         (shift, scale, slope, limit), n = self._shift_scale, len(numeric)
         features = np.empty(numeric.shape, dtype=np.float32)
-        if not native.loops.standardised(np.ascontiguousarray(numeric), shift, scale, limit, features):
+        if not native.loops.standardised(np.ascontiguousarray(numeric, np.float64), shift, scale, limit, features):
             return None
         ladj, tails = np.broadcast_to(slope, numeric.shape), np.broadcast_to(0.0, numeric.shape)
         return features, ladj, tails, np.zeros(numeric.shape, dtype=bool), np.ones(n, dtype=bool)

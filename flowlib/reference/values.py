@@ -36,7 +36,7 @@ def value_counts(numeric: Floats, centre: Floats, scale: Floats) -> Ints:
     """
     if native.loops is not None:
         counted = np.empty(numeric.shape, dtype=np.int64)
-        given = (np.ascontiguousarray(values) for values in (numeric, centre, scale))
+        given = (np.ascontiguousarray(values, np.float64) for values in (numeric, centre, scale))
         native.loops.counts(*given, VALUE_MOST, VALUE_UNIT, counted)
         return counted
     missing = np.isnan(numeric)
