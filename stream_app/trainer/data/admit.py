@@ -67,7 +67,7 @@ def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Densi
     known, where = rows.table, _cuts(config, request, rows.table)
     training, calibrating, judging = where.spans(known)
     if where.fault or private:
-        return Prepared(_cut(known, training, calibrating, judging, where, folds), known, where.fault, bursts)
+        return Prepared(_cut(known, training, calibrating, judging, where, folds, private), known, where.fault, bursts)
     if champion is not None:
         strange = _flagged(known, training, champion, config) & ~within(known, request.accepted, config)
         dropped.add("quarantined", "", "strange to the model in service: they train nothing", int(strange.sum()))
@@ -193,9 +193,11 @@ def _capped(rows: Rows, training: Bools, where: Cuts, folds: Folds, dropped: Dro
     return training
 
 
-def _cut(table: Table, training: Bools, calibrating: Bools, judging: Bools, where: Cuts, folds: Folds) -> Split:
+def _cut(
+    table: Table, training: Bools, calibrating: Bools, judging: Bools, where: Cuts, folds: Folds, alone: bool = False
+) -> Split:
     stops = np.zeros(len(table), dtype=bool)
-    stops[training] = validates(where.blocks.of(table.take(training)), folds)
+    stops[training] = validates(where.blocks.of(table.take(training)), folds, alone)
     parts = [table.take(part) for part in (training & ~stops, training & stops, calibrating, judging)]
     return Split(parts[0], parts[1], parts[2], parts[3], table.take(calibrating | judging), where.blocks)
 

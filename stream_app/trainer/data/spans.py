@@ -173,11 +173,15 @@ def _ceil(time_ms: int, length_ms: int) -> int:
     return -(-int(time_ms) // length_ms)
 
 
-def validates(block: Ints, folds: Folds) -> Bools:
-    """Which rows ``(n,)`` of the training span lie in validation blocks; one block at least where there are two."""
+def validates(block: Ints, folds: Folds, alone: bool = False) -> Bools:
+    """Which rows ``(n,)`` of the training span lie in validation blocks: a fifth of the blocks, one at least where
+    there are two. ``alone``: each block by its own draw, whatever the others; a fifth on average then.
+    """
     there, of_row = np.unique(block, return_inverse=True)
     draw = folds.draws(there.tolist())
     chosen = draw < VALIDATION_SHARE
+    if not alone:
+        chosen = np.argsort(np.argsort(draw)) < round(VALIDATION_SHARE * len(there))
     if len(there) > 1 and chosen.all():
         chosen[draw.argmax()] = False
     elif len(there) > 1 and not chosen.any():

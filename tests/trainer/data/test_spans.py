@@ -107,8 +107,10 @@ def test_nobody_without_the_key_can_tell_validation_blocks(seed: int) -> None:
 def test_one_block_at_least_validates_and_one_trains() -> None:
     for number in range(200):
         for blocks in (2, 3):
-            chosen = validates(np.arange(blocks), Folds(SECRET, str(number)))
-            assert 0 < chosen.sum() < blocks
+            for alone in (False, True):
+                chosen = validates(np.arange(blocks), Folds(SECRET, str(number)), alone)
+                assert 0 < chosen.sum() < blocks
+        assert validates(np.arange(36), Folds(SECRET, str(number))).sum() == 7, "a fifth, whatever the key"
 
 
 def test_the_secret_follows_from_the_private_key_and_is_not_it() -> None:
