@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Registry
 from stream_app.trainer import training
-from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.data.rows import DELETED, Rows
 from stream_app.trainer.outcome import Outcome
-from stream_app.trainer.training import answer
+from stream_app.trainer.training import Known, answer
 
 DAYS = 60
 
@@ -181,3 +182,28 @@ def test_a_line_cut_short_by_a_crash_is_no_promotion(tmp_path: Path, first: Outc
     with open(tmp_path / "models" / "s.jsonl", "ab") as log:
         log.write(msgspec.json.encode(Entry("two", "r2", 2))[:-5])
     assert [entry.model_id for entry in registry.history()] == ["one"]
+
+
+def test_a_model_that_has_left_the_anchor_waits_for_a_person(tmp_path: Path, first: Outcome) -> None:
+    """Better than the model in service it is, and far from the one that a person has last agreed to."""
+    old, config = load(tmp_path, first), config_in(tmp_path)
+    moved, known = Rows.of(rows(shift=2.0, seed=5)), Known(anchor=old)
+    outcome = answer(config, request(old.model_id), moved, old, signing_key(config), known=known)
+    assert (outcome.notice.status, outcome.verdict) == ("waiting", "wait")
+    assert outcome.model is not None, "its bytes are kept"
+    assert outcome.notice.model_id == outcome.model.model_id
+    assert outcome.notice.reason.startswith("anchor: ")
+    assert "a person must say whether the world has changed so much" in outcome.notice.reason
+    assert load(tmp_path, outcome).references, "complete, so that a person's word is enough"
+
+
+def test_grave_findings_in_the_rows_train_nothing(tmp_path: Path) -> None:
+    """Retention has deleted half of what was asked for."""
+    config, table = config_in(tmp_path), rows()
+    read = replace(Rows.of(table), asked=2 * len(table))
+    read.rejected.add(DELETED, "", "e/0@0", len(table))
+    outcome = answer(config, request(), read, None, signing_key(config))
+    assert (outcome.notice.status, outcome.verdict, list(outcome.notice.gates)) == ("refused", "refuse", ["data"])
+    assert outcome.sheet is not None
+    assert [finding.severity for finding in outcome.sheet.severe] == ["severe"]
+    assert outcome.notice.reason == f"data: {outcome.notice.gates['data']['says']}"
