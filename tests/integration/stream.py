@@ -71,7 +71,8 @@ detectors = ["adwin"]
 max_steps = 200
 warm_steps = 50
 [trainer]
-promotion = "{promotion}"
+{trainer}
+min_blocks = 4
 max_alarm_ratio = 50.0
 [retrain]
 cooldown = "14d"
@@ -80,6 +81,10 @@ publish = true
 [alerts]
 false_incidents_per_month = 20.0
 """
+
+
+AT_ONCE = 'promotion = "auto"'
+"""A model enters service once its gates are passed."""
 
 
 def write_example(path: Path, until: str, hotter_from: str = "9999") -> Path:
@@ -138,19 +143,13 @@ class Stream:
     """A stream in a folder of its own, on a broker."""
 
     def __init__(
-        self,
-        folder: Path,
-        bootstrap: str,
-        name: str,
-        idle_after: str = "600s",
-        extra: str = "",
-        promotion: str = "auto",
+        self, folder: Path, bootstrap: str, name: str, idle_after: str = "600s", extra: str = "", trainer: str = AT_ONCE
     ) -> None:
         self.folder, self.name = folder, name
         folder.mkdir(parents=True, exist_ok=True)
         self.toml = folder / "driftflow.toml"
         self.toml.write_text(
-            _TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after, promotion=promotion) + extra
+            _TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after, trainer=trainer) + extra
         )
         self.config: Config = load(self.toml)
         self.workers: list[Forked] = []
