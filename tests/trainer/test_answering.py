@@ -186,7 +186,7 @@ def test_a_line_cut_short_by_a_crash_is_no_promotion(tmp_path: Path, first: Outc
 
 def test_a_model_that_has_left_the_anchor_waits_for_a_person(tmp_path: Path, first: Outcome) -> None:
     """Better than the model in service it is, and far from the one that a person has last agreed to."""
-    old, config = load(tmp_path, first), config_in(tmp_path)
+    old, config = load(tmp_path, first), config_in(tmp_path, anchor_budget=0.001)
     moved, known = Rows.of(rows(shift=2.0, seed=5)), Known(anchor=old)
     outcome = answer(config, request(old.model_id), moved, old, signing_key(config), known=known)
     assert (outcome.notice.status, outcome.verdict) == ("waiting", "wait")
