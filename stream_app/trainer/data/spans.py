@@ -135,7 +135,7 @@ def cuts(config: Config, table: Table, calibrate_from_ms: int, start_ms: int, en
     first_ms, last_ms = main_span(table.time_ms)
     blocks = _blocks(config, last_ms - first_ms)
     there = np.unique(blocks.of(table))
-    held_ms = asked_ms if asked_ms > table.time_ms[0] else int(table.time_ms[-1]) - config.retrain.calibration
+    held_ms = asked_ms if asked_ms > table.time_ms[0] else last_ms - config.retrain.calibration
     most, least = int(len(there) * HELD_SHARE_MAX), 2 * config.trainer.min_blocks
     held = len(there) - int(np.searchsorted(there, _ceil(held_ms, blocks.length_ms)))
     held = min(max(held, least), most)
