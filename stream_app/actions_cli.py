@@ -57,7 +57,7 @@ def accept(config: Config, name: str, why: str, by: str) -> None:
 @WHY
 @BY
 def ack(config: Config, name: str, why: str, by: str) -> None:
-    """Acknowledge incident ID: it stays open, and reminds nobody any more."""
+    """Acknowledge incident ID: it stays open, and reminds nobody any more; one about a log is over with it."""
     from stream_app.operators.acting import run_ack
 
     _tell(run_ack(config, name, by, why))

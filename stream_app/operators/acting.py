@@ -22,6 +22,8 @@ from stream_app.terminal import utc
 INCIDENTS = "`driftflow incidents --all` lists them"
 """Where to look for ids."""
 _SILENCES = "`driftflow incidents --silences` lists them"
+LOGS = "log"
+"""Rule of the incidents about logs (:data:`stream_app.worker.losses.RULE`)."""
 _WORKER = "a worker takes it in at once, or when it runs again"
 
 
@@ -53,11 +55,13 @@ def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
     desk = Desk(config, by)
     incident = desk.open_incident(prefix)
     desk.send("ack", incident_id=incident.id, why=why)
-    return [
-        f"{desk.by} sees to incident {short(incident.id)}: {bounded(incident.summary)}",
-        "It stays open, and reminds nobody any more; it is told again when it becomes more severe, when its kind or "
-        f"members change, and when it ends; {_WORKER}.",
-    ]
+    after = (
+        "It is about a log, and what is gone of that does not come back: it is over with this"
+        if incident.rules == [LOGS]
+        else "It stays open, and reminds nobody any more; it is told again when it becomes more severe, when its kind "
+        "or members change, and when it ends"
+    )
+    return [f"{desk.by} sees to incident {short(incident.id)}: {bounded(incident.summary)}", f"{after}; {_WORKER}."]
 
 
 def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from stream_app.kafka.actions import action_message, read_actions, send_action
 from stream_app.kafka.topics import ensure_topics
 from stream_app.models.keys import operator_key
 from stream_app.models.marks import Marks
+from stream_app.operators import acting
+from stream_app.worker.losses import RULE
 from tests.brokers import EMBEDDED
 from tests.people import HOUR_MS, action, incident, member, silenced, strange
 
@@ -130,6 +133,25 @@ def test_an_incident_is_accepted_and_acknowledged_by_the_beginning_of_its_id(con
     assert last(config, "verb", "incident_id", "why") == {"verb": "ack", "incident_id": LIKE, "why": ""}
     assert len({one.id for one in actions(config)}) == 2
     assert operator_key(config)
+
+
+def test_what_an_acknowledgement_does_is_said_of_incidents_about_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Desk:
+        by = "anna"
+
+        def __init__(self, *_: object) -> None: ...
+
+        def send(self, *_: object, **__: object) -> None: ...
+
+        def open_incident(self, rule: str) -> object:
+            return SimpleNamespace(id=OPEN, summary="what has happened", rules=[rule])
+
+    monkeypatch.setattr(acting, "Desk", Desk)
+    config: Any = None
+    assert "It stays open" in acting.run_ack(config, "drift", "anna", "")[1]
+    (_, says) = acting.run_ack(config, RULE, "anna", "")
+    assert says.startswith("It is about a log")
+    assert "stays open" not in says
 
 
 @EMBEDDED

@@ -32,11 +32,12 @@ class Draft:
             attributes: categorical or slicing field to its attribute in the bodies of the row decoder, the texts first.
         """
         n, self._attributes, self._read = len(columns.read), attributes, columns.read
+        numeric = _with_one_nan(columns.numeric)
         numbers = [int(attribute[1:]) for attribute in attributes.values() if attribute[0] == "n"]
-        coded = [*columns.texts, *(_digits(columns.numeric[:, j]) for j in numbers)]
+        coded = [*columns.texts, *(_digits(numeric[:, j]) for j in numbers)]
         if self._read.all():  # else it is done once the others are there
             coded = [_in_order(column) for column in coded]
-        self.rows, self.numeric, self.named = np.arange(n), columns.numeric, dict(zip(attributes, coded, strict=True))
+        self.rows, self.numeric, self.named = np.arange(n), numeric, dict(zip(attributes, coded, strict=True))
         self.ids, self.coerced = columns.ids, np.zeros(n, np.int64)
         self.time_ms = self.later_ms = columns.time_ms
 
@@ -66,6 +67,12 @@ class Draft:
         self.time_ms, self.later_ms = self.time_ms[rows], self.later_ms[rows]
         self.named = {name: _in_order(column.take(rows)) for name, column in self.named.items()}
         self.ids = None if self.ids is None else [self.ids[row] for row in rows.tolist()]
+
+
+def _with_one_nan(values: Floats) -> Floats:
+    """Numbers whose NaN has the bits of NumPy's: a sender's own sign and payload would be in states and partials."""
+    missing = np.isnan(values)
+    return np.where(missing, np.nan, values) if missing.any() else values
 
 
 def _digits(values: Floats) -> Coded:

@@ -6,12 +6,15 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_app.stages.batches import Bodies, RawBatch
 from stream_app.stages.columns import in_order_of
 from stream_app.stages.score.checks import check_decoder
 from stream_app.stages.score.decoding import Decoder
 from stream_app.stages.score.formats.float32 import Float32Columns, float32_decoder
+from tests.stages.score.bodies import decoded_both_ways
 from tests.stages.score.formats.making import GOOD, MISSING, T0, TEXTS, config, of_float32
 
 GOLDEN = bytes.fromhex("008c3f233d01000000001041000000bf030000000c00000007000000")
@@ -52,6 +55,19 @@ def test_missing_values_and_times_that_are_none() -> None:
     assert events.coerced is not None
     assert (events.slices[0].objects().tolist(), events.ids, events.coerced.tolist()) == (["(none)"], [""], [0])
     assert [reject.reason for reject in rejects] == ["bad_time", "bad_time"]
+
+
+@given(st.integers(1, 2**22 - 1), st.booleans(), st.booleans())
+def test_no_number_has_the_same_bits_whatever_its_sender_has_put_into_it(
+    payload: int, quiet: bool, negative: bool
+) -> None:
+    """A NaN has a sign and a payload: states and partials are compared bit by bit."""
+    nan = struct.pack("<I", 0x7F80_0000 | quiet << 22 | negative << 31 | payload)
+    body = of_float32(GOOD)[:8] + nan + of_float32(GOOD)[12:]
+    values = [body, of_float32(GOOD)]
+    events, rejects = decoded_both_ways(config("float32"), RawBatch("e", 0, np.arange(2), values))
+    assert not rejects
+    assert events.numeric[0, 0].tobytes() == np.float64("nan").tobytes()
 
 
 def test_the_layout_stays_when_columns_are_reordered() -> None:
