@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
@@ -30,18 +29,12 @@ from stream_app.config import Config, RuleConfig
 from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
-
-try:
-    from stream_app.native import _panes
-except ImportError:  # no compiler when driftflow was installed
-    _panes = None  # type: ignore[assignment]
+from stream_app.stages.detection.tables import Steps, joined, longer, mixed
 
 _TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""
-
-Steps = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,15 +210,9 @@ class Mixture:
         if not self._seen[at].all():
             new = at[~self._seen[at]]
             self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
-        if _panes is None:
-            self._add_plainly(run, at, *_joined(evidence), number & LARGEST)
-            return
-        first, at, ready = self._runs[run].start, np.ascontiguousarray(at), np.ascontiguousarray
-        for of in evidence:
-            bets = of.log_e.shape[2]
-            place = np.array([self._steps.shape[1], first, bets, number & LARGEST, _CALM], dtype=np.int64)
-            _panes.mix(self._steps, self._calm, at, place, ready(of.log_e), ready(of.news))
-            first += of.news.shape[1] * bets
+        first = self._runs[run].start
+        if not mixed(self._steps, self._calm, at, evidence, first, (number & LARGEST, _CALM)):
+            self._add_plainly(run, at, *joined(evidence), number & LARGEST)
 
     def _add_plainly(self, run: int, at: Ints, log_e: Floats, news: Bools, number: int) -> None:
         columns = self._runs[run]
@@ -324,8 +311,8 @@ class Mixture:
     def _grow(self, m: int) -> None:
         more = m - len(self._steps)
         if more > 0:
-            self._steps = _longer(self._steps, m)
-            self._calm = _longer(self._calm, m)
+            self._steps = longer(self._steps, m)
+            self._calm = longer(self._calm, m)
             self._seen = np.pad(self._seen, (0, more))
 
     def restart(self, numbers: Ints) -> None:
@@ -362,22 +349,3 @@ class Mixture:
         self._peaks.restore(state["peaks"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
-
-
-def _longer(table: Steps, m: int) -> Steps:
-    """The first m rows of a table, blank where they are new; with some room behind them, of which nothing is taken
-    before it is used.
-    """
-    room = table.base
-    if isinstance(room, np.ndarray) and room.shape[1:] == table.shape[1:] and len(room) >= m:
-        return room[:m]
-    room = np.zeros((m + m // 4, table.shape[1]), dtype=table.dtype)
-    room[: len(table)] = table
-    return room[:m]
-
-
-def _joined(evidence: list[Evidence]) -> tuple[Floats, Bools]:
-    """Log e-values and news ``(p, w)`` of every bet of some detectors."""
-    log_e = [of.log_e.reshape(len(of.log_e), of.news.shape[1] * of.log_e.shape[2]) for of in evidence]
-    news = [np.repeat(of.news, of.log_e.shape[2], axis=1) for of in evidence]
-    return np.concatenate(log_e, axis=1), np.concatenate(news, axis=1)

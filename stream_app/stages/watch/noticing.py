@@ -11,7 +11,7 @@ from flowlib.table import DAY_MS, Floats, Ints
 from stream_app.config import Config
 from stream_app.config.promise import floor
 from stream_app.stages.detection.detectors import DETECTORS
-from stream_app.stages.detection.detectors.base import ZONE
+from stream_app.stages.detection.detectors.fast import ZONE
 
 DAYS = {"day": 1, "week": 7}
 """Times that it is worked out for."""

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.table import Floats
-from stream_app.stages.detection import mixture
-from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part, base, counting
+from stream_app.stages.detection import tables
+from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part, counting, fast
 from stream_app.stages.detection.detectors.simulated import CHANGES, World, with_events
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import LARGEST, STEPS, steps_of
@@ -29,7 +29,7 @@ NATIVE = pytest.importorskip("stream_app.native._panes")
 def plainly(do: Callable[[], Any]) -> Any:
     """What comes of something without the C++."""
     with ExitStack() as patched:
-        for module in (mixture, base, counting):
+        for module in (tables, fast, counting):
             patched.enter_context(mock.patch.object(module, "_panes", None))
         return do()
 
@@ -58,9 +58,9 @@ def copied(part: Part) -> Part:
 @pytest.mark.parametrize("world", WORLDS, ids=["two columns", "five columns"])
 def test_deviations(world: World) -> None:
     for part in world.parts(4, 9):
-        fast, plain = copied(part), copied(part)
+        quick, plain = copied(part), copied(part)
         plainly(partial(getattr, plain, "deviations"))
-        for one, other in zip(fast.deviations, plain.deviations, strict=True):
+        for one, other in zip(quick.deviations, plain.deviations, strict=True):
             assert one.tobytes() == other.tobytes()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -20,11 +20,8 @@ from flowlib.reference.reference import LAMBDAS, VARIES, Reference, hour_of_week
 from flowlib.table import Bools, Floats, Ints
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config
-
-try:
-    from stream_app.native import _panes
-except ImportError:  # no compiler when driftflow was installed
-    _panes = None  # type: ignore[assignment]
+from stream_app.stages.detection.detectors import fast
+from stream_app.stages.detection.detectors.fast import ZONE
 
 Kind = Literal["drift", "fault"]
 """``drift``: the world has changed, a model may be asked for; ``fault``: the data have, and a model would learn it."""
@@ -33,8 +30,6 @@ Direction = Literal["up", "down", ""]
 
 _BETS = np.array(LAMBDAS)
 _T = TypeVar("_T")
-ZONE = 0.1
-"""Changes of a mean below so many standard deviations of one event are nobody's business."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +107,7 @@ class Part:
         """What ``make`` gives of the reference, and of nothing else: of all its rows, of which ``known`` are those that
         are asked about. It is kept under a name of its own.
         """
-        kept = self.reference.worked_out
-        if name not in kept:
-            kept[name] = make(self.reference)
-        made: _T = kept[name]
-        return made
+        return fast.once(self.reference, name, make)
 
     @cached_property
     def spans(self) -> list[tuple[int, int]]:
@@ -139,8 +130,8 @@ class Part:
     def deviations(self) -> tuple[Floats, Floats]:
         """Events and deviations ``(p, c)`` of the moment channels; see :mod:`flowlib.reference.moments`."""
         layout, rows = self.layout, self.rows
-        if _panes is not None:
-            return self._deviations_fast()
+        if fast.is_there():
+            return fast.deviations(self.reference, layout, rows, self.known)
         scored = layout.get(rows, "scored")[:, None].astype(np.float64)
         sums = Sums(
             np.concatenate([self.present, scored], axis=1),
@@ -149,14 +140,6 @@ class Part:
             layout.get(rows, "product") / UNIT**2,
         )
         return deviations(sums, self.reference.normal().take(self.known))
-
-    def _deviations_fast(self) -> tuple[Floats, Floats]:
-        """The same in C++."""
-        normal, ready = self.once("normal", _normal), np.ascontiguousarray
-        shape = len(self.rows), self.reference.inflation.shape[1]
-        n, deviation = np.empty(shape), np.empty(shape)
-        _panes.deviate(ready(self.rows), ready(self.known), _places(self.layout), normal, _UNITS, n, deviation)
-        return n, deviation
 
     def moments(self, first: int, channels: int, used: tuple[int, ...]) -> Evidence:
         """Evidence of some moment channels, for some bets upward, then downward: ``(p, channels, 2 · b)``.
@@ -167,17 +150,12 @@ class Part:
             used: ``b`` of :data:`~flowlib.reference.reference.LAMBDAS`.
         """
         n, deviation = self.deviations
-        slack, inflation = self.once("slack", _slack)
-        if _panes is None:
-            place, known = slice(first, first + channels), self.known
-            cumulants = self.reference.cumulants[place][:, :, list(used)]
-            of = n[:, place], deviation[:, place], slack[known, place], cumulants, inflation[known, place]
-            return moment_evidence(*of, _BETS[list(used)])
-        bet, up, down = self.once(f"moments {used}", lambda reference: _cumulants(reference, used))
-        log_e, news = np.empty((len(n), channels, 2 * len(used))), np.empty((len(n), channels), dtype=bool)
-        place, known = np.array([first, channels, n.shape[1]]), np.ascontiguousarray(self.known)
-        _panes.moments(n, deviation, known, place, bet, up, down, slack, inflation, log_e, news)
-        return Evidence(log_e, news)
+        if fast.is_there():
+            return Evidence(*fast.moments(self.reference, self.known, n, deviation, (first, channels), used))
+        place, known = slice(first, first + channels), self.known
+        slack, cumulants = fast.slack(self.reference)[known, place], self.reference.cumulants[place][:, :, list(used)]
+        inflation = self.reference.inflation[known, place]
+        return moment_evidence(n[:, place], deviation[:, place], slack, cumulants, inflation, _BETS[list(used)])
 
     @cached_property
     def unknown(self) -> Floats:
@@ -233,32 +211,6 @@ def shares(hits: Floats | Ints, trials: Floats | Ints, share: Floats) -> Floats:
     """Figures ``(n, 4)`` of hits among trials ``(n,)`` where a share is usual."""
     trials = trials.astype(np.float64)
     return np.stack([trials, hits.astype(np.float64), trials * share, np.sqrt(share * (1.0 - share))], axis=1)
-
-
-def _normal(reference: Reference) -> tuple[Any, ...]:
-    """What ``native/panes`` takes of it, in its order."""
-    normal = reference.normal()
-    figures = normal.mean, normal.sd, normal.product, normal.square_sd, normal.product_sd
-    return tuple(np.ascontiguousarray(one) for one in (normal.pairs, reference.kind == VARIES, *figures))
-
-
-def _slack(reference: Reference) -> tuple[Floats, Floats]:
-    return ZONE + 2.0 * reference.standard_error, np.ascontiguousarray(reference.inflation)
-
-
-def _cumulants(reference: Reference, used: tuple[int, ...]) -> list[Floats]:
-    """Some bets, and their cumulants upward and downward."""
-    up, down = (reference.cumulants[:, side][:, list(used)] for side in (0, 1))
-    return [np.ascontiguousarray(one) for one in (_BETS[list(used)], up, down)]
-
-
-@cache
-def _places(layout: PaneLayout) -> Ints:
-    """Where the columns begin that ``native/panes`` makes deviations of, in its order."""
-    return np.array([layout.columns[name].start for name in ("missing", "scored", "base", "square", "product")])
-
-
-_UNITS = np.array([float(UNIT)])
 
 
 def moment_evidence(

@@ -18,7 +18,8 @@ import numpy as np
 
 from flowlib.reference.reference import LAMBDAS, Reference
 from flowlib.table import Floats
-from stream_app.stages.detection.detectors.base import ZONE, Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Stateless
+from stream_app.stages.detection.detectors.fast import ZONE
 
 _BETS = np.array(LAMBDAS)
 
