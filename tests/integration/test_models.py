@@ -126,7 +126,8 @@ def test_a_request_is_answered_once_with_its_figures(
     make_stream: MakeStream, example: Path, gain: float, status: str
 ) -> None:
     stream = make_stream()
-    trainer_settings = msgspec.structs.replace(stream.config.trainer, min_gain_nats=gain)
+    far = {"anchor_budget": 0.9, "anchor_nats": 100.0}  # these three weeks are from winter to spring
+    trainer_settings = msgspec.structs.replace(stream.config.trainer, promotion="auto", min_gain_nats=gain, **far)
     stream.config = prepare(msgspec.structs.replace(stream.config, trainer=trainer_settings))
     stream.produce(stream.rows(example)[:12_000])
     before = Registry(stream.config).history()

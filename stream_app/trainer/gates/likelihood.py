@@ -54,7 +54,7 @@ def differences(trial: Trial) -> Floats:
 
 def _told(gain: float) -> str:
     if gain == 0.0:
-        return "the new model explains unseen events exactly as well as the model in service"
+        return "the new model explains unseen events exactly as well as the model in service, by 0 nats an event more"
     better = "better" if gain > 0 else "worse"
     return f"the new model explains unseen events {better} than the model in service, by {abs(gain):.3f} nats an event"
 
