@@ -153,8 +153,9 @@ def _signed(
     if verdict(found) == "refuse":
         return retrain.refused(rows, summary(found), found, findings).coming_from(about)
     candidate = replace(candidate, manifest={**candidate.manifest, "provenance": about})
+    ordinary = prepared.ordinary(first=retrain.in_service is None)
     candidate = candidate.with_reference(
-        prepared.split.held_out, int(config.windows.pane), arrivals, prepared.known, retrain.request.calibrate_from_ms
+        ordinary, int(config.windows.pane), arrivals, prepared.known, retrain.request.calibrate_from_ms
     )
     try:
         model = artifact.pack(candidate, key, PUBLISHABLE_BYTES)

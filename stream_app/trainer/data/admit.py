@@ -20,7 +20,7 @@ from schemas.records import IncidentSpan, RetrainRequest
 from stream_app.config import Config
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer.data.caps import within_caps
-from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.data.rows import Rows, joined
 from stream_app.trainer.data.spans import Cuts, Folds, Split, cuts, validates
 
 HELD_MAX = 100_000
@@ -45,6 +45,12 @@ class Prepared:
     known: Table
     fault: str = ""
     bursts: Mapping[str, Table] = field(default_factory=dict)
+
+    def ordinary(self, first: bool) -> Table:
+        """Rows that say what is normal in panes, in order of time: none of them has set a weight. For a first model all
+        seasons of its training span too, by the rows that said when to stop: its history is scored under it.
+        """
+        return joined(self.split.validation, self.split.held_out) if first else self.split.held_out
 
 
 def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Density | None, folds: Folds) -> Prepared:

@@ -122,3 +122,20 @@ def gather(
     partitions, offsets = partitions[order], offsets[order]
     found = keys.of(partitions, offsets) if keys else None
     return Rows(table, partitions, offsets, found, rejected, asked, start_ms, end_ms)
+
+
+def joined(first: Table, second: Table) -> Table:
+    """The rows of both, in order of time."""
+    if not len(first) or not len(second):
+        return first if len(first) else second
+    others = None
+    if first.others is not None and second.others is not None:
+        others = np.concatenate([first.others, second.others])
+    table = Table(
+        np.concatenate([first.numeric, second.numeric]),
+        np.concatenate([first.categories, second.categories]),
+        np.concatenate([first.slices, second.slices]),
+        np.concatenate([first.time_ms, second.time_ms]),
+        others,
+    )
+    return table.take(np.argsort(table.time_ms, kind="stable"))

@@ -15,7 +15,7 @@ from flowlib.table import Floats, Ints, Table
 from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.trainer.data.admit import within
-from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.data.rows import Rows, joined
 from stream_app.trainer.data.spans import Blocks, Split
 
 Severity = Literal["info", "warning", "severe"]
@@ -140,23 +140,6 @@ class Material:
     def looked_at(table: Table) -> Table:
         """At most :data:`LOOKED_AT` rows, evenly over time."""
         return table if len(table) <= LOOKED_AT else table.take(np.linspace(0, len(table) - 1, LOOKED_AT).astype(int))
-
-
-def joined(first: Table, second: Table) -> Table:
-    """The rows of both, in order of time."""
-    if not len(first) or not len(second):
-        return first if len(first) else second
-    others = None
-    if first.others is not None and second.others is not None:
-        others = np.concatenate([first.others, second.others])
-    table = Table(
-        np.concatenate([first.numeric, second.numeric]),
-        np.concatenate([first.categories, second.categories]),
-        np.concatenate([first.slices, second.slices]),
-        np.concatenate([first.time_ms, second.time_ms]),
-        others,
-    )
-    return table.take(np.argsort(table.time_ms, kind="stable"))
 
 
 def auc(low: Floats, high: Floats) -> float:

@@ -10,7 +10,8 @@ from flowlib.copies import contents, newest, units
 from flowlib.density import Density
 from flowlib.table import Bools, Ints, Table
 from stream_app.trainer.data.caps import CAP
-from stream_app.trainer.data.sheet.findings import Finding, Material, Severity, joined
+from stream_app.trainer.data.rows import joined
+from stream_app.trainer.data.sheet.findings import Finding, Material, Severity
 
 TOLD_SHARE = 0.01
 COPIES_MAX = 0.5
