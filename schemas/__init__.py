@@ -22,7 +22,7 @@ from schemas.codecs import (
     encode_events,
     encode_partials,
 )
-from schemas.evidence import EvidenceClosed, EvidenceColumns, GroupSums, OtherRow, PaneEvidence, SourceMark
+from schemas.evidence import EvidenceClosed, EvidenceColumns, GroupSums, ModelPane, OtherRow, PaneEvidence, SourceMark
 from schemas.incidents import Action, Example, Finding, Incident, Mark, Member, SilencedIncident, StrangeEvents
 from schemas.intake import TYPES, Refusal, header_map, take_in
 from schemas.pane_layout import PaneLayout
@@ -66,6 +66,7 @@ __all__ = [
     "Mark",
     "Member",
     "ModelNotice",
+    "ModelPane",
     "OffsetRange",
     "OtherRow",
     "PaneBlock",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from schemas.bounds import Count, Id, Millis, Name, Number
+from schemas.bounds import Count, Finite, Id, Millis, Name, Number
 from schemas.records import MANY, Record, Strangers, TopEvent
 
 CAUSES_MAX = 3
@@ -23,6 +23,9 @@ CAUSES_MAX = 3
 FIGURES = ("events", "seen", "expected", "sd")
 """Of a channel in a pane: sums that add up over panes, but for ``sd``, that of one event. ``seen / events`` against
 ``expected / events`` is the channel's measure, in its unit. NaN where there is none."""
+
+ALARM = 0.01
+"""An event with a p-value at or below it is an *alarm* here: one in a hundred, while a model and its data agree."""
 
 
 class PaneEvidence(Record, frozen=True):
@@ -43,6 +46,10 @@ class PaneEvidence(Record, frozen=True):
     slices: Annotated[list[Name], Meta(max_length=MANY)]
     models: Annotated[list[Id], Meta(max_length=MANY)]
     """Of each slice, the model that scored it."""
+    scored: Annotated[list[Count], Meta(max_length=MANY)]
+    """Of each slice, its events in the pane that the model could score."""
+    alarms: Annotated[list[Count], Meta(max_length=MANY)]
+    """Of each slice, those of them with a p-value at or below :data:`ALARM`."""
     columns: dict[str, bytes]
 
 
@@ -77,6 +84,20 @@ class SourceMark(Record, frozen=True):
     offset_end: Count
 
 
+class ModelPane(Record, frozen=True):
+    """What came of the events of a pane under one model, in the first slicing, ``__other__`` included."""
+
+    model_id: Id
+    seen: Count
+    """Those that it scored, and those that it could not."""
+    scored: Count
+    unscorable: Count
+    alarms: Count
+    """Events with a p-value at or below :data:`ALARM`."""
+    log_prob_sum: Finite
+    """Nats, over those scored."""
+
+
 class EvidenceClosed(Record, frozen=True):
     """The marker after the evidence of a pane: nothing of this partials partition follows for panes that end at or
     before ``pane_end_ms``. Panes between that of the marker before and this one held nothing."""
@@ -91,6 +112,8 @@ class EvidenceClosed(Record, frozen=True):
     """Events of the pane, in the first slicing, ``__other__`` included."""
     service: Id
     """The model that most slices were scored by; "" where there were none."""
+    models: Annotated[list[ModelPane], Meta(max_length=MANY)]
+    """Every model of the pane, in the order of their ids."""
     groups: Annotated[list[GroupSums], Meta(max_length=MANY)]
     other: Annotated[list[OtherRow], Meta(max_length=MANY)]
     top: Annotated[list[TopEvent], Meta(max_length=MANY)]

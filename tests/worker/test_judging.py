@@ -53,7 +53,7 @@ def judging(worker: Worker, evidence: TopicPartition, monkeypatch: pytest.Monkey
 def marker(partition: int, end: int) -> EvidenceClosed:
     """All of a partials partition up to then, and nothing in it."""
     panes = {"pane_start_ms": end - PANE, "pane_end_ms": end}
-    nothing: dict[str, list[Any]] = {"groups": [], "other": [], "top": [], "marks": [], "strangers": []}
+    nothing: dict[str, list[Any]] = {"groups": [], "models": [], "other": [], "top": [], "marks": [], "strangers": []}
     return EvidenceClosed(stream="s", partition=partition, slices={}, events=0, service="", **panes, **nothing)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import gt
+
 import numpy as np
 
-from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, PaneEvidence
-from schemas.pane_layout import PaneLayout
+from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, ModelPane, PaneEvidence
+from schemas.pane_layout import LOG_PROB_CLIP, PaneLayout
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
 from stream_app.stages.detection.detectors import DETECTORS
@@ -48,6 +51,12 @@ class EvidenceChecker:
             return f"it has {m} slices and {len(message.models)} models: one model for each slice, each slice once"
         if "" in message.models:
             return "a slice has no model"
+        if not len(message.scored) == len(message.alarms) == m:
+            return (
+                f"it has {m} slices, {len(message.scored)} counts of scored events and {len(message.alarms)} of alarms"
+            )
+        if max(message.scored) > _EVENTS_MAX or any(map(gt, message.alarms, message.scored)):
+            return f"a slice has more than {_EVENTS_MAX} scored events, or more alarms than those"
         try:
             columns = EvidenceColumns.decode(message.columns, m)
         except ValueError as error:
@@ -83,6 +92,8 @@ class EvidenceChecker:
             return f"it has more than {_EVENTS_MAX} events, or slices"
         if "" in {*(of.model_id for of in message.groups), *(of.model_id for of in message.other)}:
             return "a group, or a row of __other__, has no model"
+        if fault := _models_fault(message.models):
+            return fault
         for group in message.groups:
             if group.rule not in self._of_rule:
                 return f"rule {group.rule!r} is none of {', '.join(self._of_rule)}"
@@ -96,6 +107,19 @@ class EvidenceChecker:
             if not 0 <= self._layout.get(np.frombuffer(other.row, dtype="<i8"), "seen") <= _EVENTS_MAX:
                 return f"the events of __other__ are not within 0 and {_EVENTS_MAX}"
         return ""
+
+
+def _models_fault(models: Sequence[ModelPane]) -> str:
+    """What is wrong with the sums of the models of a pane; "" where nothing is."""
+    names = [of.model_id for of in models]
+    if "" in names or names != sorted({*names}):
+        return "the models of a pane are not named one by one in order"
+    for of in models:
+        if of.seen > _EVENTS_MAX or of.scored + of.unscorable != of.seen or of.alarms > of.scored:
+            return f"the events of model {of.model_id!r} do not add up, or are more than {_EVENTS_MAX}"
+        if abs(of.log_prob_sum) > LOG_PROB_CLIP * of.scored:
+            return f"the log-likelihood of model {of.model_id!r} is beyond what its events can have"
+    return ""
 
 
 def _too_large(columns: EvidenceColumns) -> str:

@@ -27,7 +27,7 @@ def models_in(message: Evidence) -> set[str]:
     if isinstance(message, PaneEvidence):
         return set(message.models) - {""}
     of_sums = [*(of.model_id for of in message.groups), *(of.model_id for of in message.other)]
-    return {*of_sums, message.service} - {""}
+    return {*of_sums, *(of.model_id for of in message.models), message.service} - {""}
 
 
 @dataclass(slots=True)

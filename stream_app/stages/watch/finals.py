@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.table import Ints
+from schemas.evidence import ModelPane
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
@@ -26,6 +27,7 @@ from stream_app.stages.watch import messages
 from stream_app.stages.watch.judging import References, RuleState
 from stream_app.stages.watch.sending import PaneMessages
 from stream_app.stages.watch.state import WatchState
+from stream_app.stages.watch.totals import model_panes, scored_and_alarms
 
 TOGETHER_MAX = 200_000
 """Numbers in the rows of panes that wait for each other: what evidence is made of at a time stays in the cache."""
@@ -55,9 +57,12 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Panes of one slicing, merged: the events of each and what is to be said of it; what slices are called."""
+    """Panes of one slicing, merged: the events of each and what is to be said of it; what slices are called, and the
+    number of the slice of each cell.
+    """
 
     panes: SlicingPanes
+    numbers: Ints
     events: list[int]
     names: list[str]
     points: list[Points]
@@ -207,7 +212,8 @@ class FinalPanes:
         panes = merge_blocks(layout, slicing, of_panes, kept)
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
-            return _Run(panes, self._events(panes), [], [Points() for _ in waiting], [])
+            none = np.zeros(0, dtype=np.int64)
+            return _Run(panes, none, self._events(panes), [], [Points() for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
@@ -223,7 +229,7 @@ class FinalPanes:
             )
             for name, rule in own.items()
         ]
-        return _Run(panes, self._events(panes), list(windows.index), points, rules)
+        return _Run(panes, numbers, self._events(panes), list(windows.index), points, rules)
 
     def _events(self, panes: SlicingPanes) -> list[int]:
         """Of each pane, those without a slice of their own too."""
@@ -234,25 +240,27 @@ class FinalPanes:
     def _go_on(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
         """Let every rule look at the next pane, and send what it says."""
         send = PaneMessages(self._config, self._partition, pane.start_ms)
-        events, models = 0, list[str]()
+        events, models, totals = 0, list[str](), list[ModelPane]()
         for run in runs:
             panes, a, b = run.panes, run.panes.edges[k], run.panes.edges[k + 1]
             self._out.points += run.points[k]
             models += panes.models[a:b]
             if panes.slicing == self._first:
-                events = run.events[k]
+                events, totals = run.events[k], model_panes(self._layout, panes, k)
             for model_id, row in panes.others[k]:
                 send.other(panes.slicing, model_id, row)
             for rule in run.rules:
-                self._look(rule, run, send)
+                self._look(rule, run, k, send)
         blocks = [block for own in pane.blocks.values() for block in own]
-        self._out.messages += send.close(slices, events, models, blocks, pane.markers)
+        self._out.messages += send.close(slices, events, models, blocks, pane.markers, totals)
 
-    def _look(self, rule: _Rule, run: _Run, send: PaneMessages) -> None:
+    def _look(self, rule: _Rule, run: _Run, k: int, send: PaneMessages) -> None:
         slicing, speaks = run.panes.slicing, next(rule.panes)
         if rule.grouped:
             for part, sums in zip(run.panes.parts, rule.state.group_sums(), strict=True):
                 if sums is not None:
                     send.group(rule.name, slicing, part.model_id, sums)
         if speaks:
-            send.found(rule.name, slicing, rule.state.settle(), run.names, self._state.windows[slicing].model)
+            found, models = rule.state.settle(), self._state.windows[slicing].model
+            counts = scored_and_alarms(self._layout, run.panes, k, run.numbers, len(run.names))[found.numbers]
+            send.found(rule.name, slicing, found, run.names, models, counts)

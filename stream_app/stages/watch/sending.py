@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from flowlib.table import Ints
 from schemas.codecs import encode_partials
-from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, OtherRow, PaneEvidence, SourceMark
+from schemas.evidence import (
+    Evidence,
+    EvidenceClosed,
+    EvidenceColumns,
+    GroupSums,
+    ModelPane,
+    OtherRow,
+    PaneEvidence,
+    SourceMark,
+)
 from schemas.records import TOP_MAX, PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.config import Config
 from stream_app.stages.detection import detectors
@@ -39,8 +48,14 @@ class PaneMessages:
         self._groups: list[GroupSums] = []
         self._other: list[OtherRow] = []
 
-    def found(self, rule: str, slicing: str, found: Found, names: Sequence[str], models: Sequence[str]) -> None:
-        """What a rule says of slices, which have names and models by number."""
+    def found(
+        self, rule: str, slicing: str, found: Found, names: Sequence[str], models: Sequence[str], counts: Ints
+    ) -> None:
+        """What a rule says of slices, which have names and models by number.
+
+        Args:
+            counts: ``(m, 2)`` of each slice that it speaks of, events that were scored, and alarms.
+        """
         for first in range(0, len(found.numbers), SLICES_MAX):
             part = slice(first, first + SLICES_MAX)
             numbers = found.numbers[part].tolist()
@@ -56,6 +71,8 @@ class PaneMessages:
                     index=len(self._evidence),
                     slices=[names[i] for i in numbers],
                     models=[models[i] for i in numbers],
+                    scored=counts[part, 0].tolist(),
+                    alarms=counts[part, 1].tolist(),
                     columns=EvidenceColumns(**columns).encode(),
                 )
             )
@@ -80,6 +97,7 @@ class PaneMessages:
         models: Sequence[str],
         blocks: Iterable[PaneBlock] = (),
         markers: Sequence[PaneClosed] = (),
+        totals: Sequence[ModelPane] = (),
     ) -> list[Outgoing]:
         """All messages, the marker last.
 
@@ -89,6 +107,7 @@ class PaneMessages:
             models: of each slice that has events.
             blocks: what the pane was made of.
             markers: of the source partitions, those that are sent on with the pane.
+            totals: of each model, over the slices of the first slicing.
         """
         first = self._partition == 0  # on all partials partitions they are the same
         marker = EvidenceClosed(
@@ -99,6 +118,7 @@ class PaneMessages:
             slices=slices,
             events=events,
             service=min(set(models), key=lambda model: (-models.count(model), model), default=""),
+            models=list(totals),
             groups=self._groups,
             other=self._other,
             top=_strangest(blocks),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from schemas.codecs import decode_evidence, encode_partials
-from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, OtherRow, PaneEvidence
+from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, ModelPane, OtherRow, PaneEvidence
 from stream_app.stages.detection.detectors.simulated import CHANGES, World
 from stream_app.stages.outputs import Outgoing
 from tests.stages.judge.judging import Judging, evidence, interleaved, spread
@@ -82,6 +82,20 @@ def group(model: str) -> list[GroupSums]:
     return [msgspec.structs.replace(first.groups[0], model_id=model)]
 
 
+def totals(model: str, **changes: Any) -> ModelPane:
+    """Ten events under a model, of which it could not score one."""
+    of = ModelPane(model_id=model, seen=10, scored=9, unscorable=1, alarms=9, log_prob_sum=-20.0)
+    return msgspec.structs.replace(of, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"scored": [6, 6]}, {"alarms": []}, {"scored": [2**41]}, {"alarms": [7]}])
+def test_evidence_is_refused_whose_counts_do_not_fit_its_slices(changes: dict[str, list[int]]) -> None:
+    of_one = next(of for message in SENT if isinstance(of := record_of(message), PaneEvidence) and len(of.slices) == 1)
+    (wire,) = encode_partials([msgspec.structs.replace(of_one, **{"scored": [6], "alarms": [6]} | changes)])
+    judging = Judging(CONFIG, {"m": WORLD.fitted[1]}).feed([Outgoing("evidence", 0, None, wire.value, wire.headers)])
+    assert len(judging.out.refused) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "refused"),
     [
@@ -95,6 +109,14 @@ def group(model: str) -> list[GroupSums]:
         ({"other": row(5, "")}, True),
         ({"groups": group("m")}, False),
         ({"groups": group("")}, True),
+        ({"models": [totals("m")]}, False),
+        ({"models": [totals("m", log_prob_sum=-9.0 * 32_768)]}, False),
+        ({"models": [totals("m", log_prob_sum=-1e9)]}, True),
+        ({"models": [totals("")]}, True),
+        ({"models": [totals("m"), totals("m")]}, True),
+        ({"models": [totals("m", alarms=10)]}, True),
+        ({"models": [totals("m", unscorable=2)]}, True),
+        ({"models": [totals("m", seen=2**62, scored=2**62 - 1)]}, True),
     ],
 )
 def test_a_marker_is_refused_that_counts_without_end_or_names_no_model(changes: dict[str, Any], refused: bool) -> None:

@@ -122,6 +122,7 @@ def of_strangers(k: int, row: Ints | None, service: str) -> EvidenceClosed:
         slices={"slice": 9},
         events=5,
         service=service,
+        models=[],
         groups=[],
         other=other,
         top=[],

@@ -191,9 +191,51 @@ def test_evidence_fits_into_a_message_whatever_slices_are_called() -> None:
     )
     names = [slice_name([f"{i:05d}" + "\U0001f600" * 300]) for i in range(SLICES_MAX)]
     send = PaneMessages(CONFIG, 0, START_MS)
-    send.found("drift", "slice", Found(np.arange(SLICES_MAX), columns), names, ["m" * 64] * SLICES_MAX)
+    send.found(
+        "drift",
+        "slice",
+        Found(np.arange(SLICES_MAX), columns),
+        names,
+        ["m" * 64] * SLICES_MAX,
+        np.zeros((SLICES_MAX, 2), dtype=np.int64),
+    )
     evidence, _ = send.close({"slice": SLICES_MAX}, 1, ["m"])
     assert len(evidence.value) < 2**20
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_the_totals_of_each_model_are_those_of_its_rows(most: int) -> None:
+    """Two sources are scored by two models; with room for two slices the third shares a row with others."""
+    config = msgspec.structs.replace(CONFIG, windows=msgspec.structs.replace(CONFIG.windows, max_slices=most))
+    stage, state = WatchStage(config), WatchState.empty(config, 2)
+    partials: list[Partial] = []
+    for p, model in ((0, "m"), (1, "n")):
+        partials += [block(WORLD, 0, ROWS[0], model, partition=p), closing(0, p)]
+    messages = [PartialMessage(i, m.value, m.headers) for i, m in enumerate(encode_partials(partials))]
+    out = stage.step(state, 0, messages, Known({"m": [WORLD.fitted[1]], "n": [WORLD.fitted[1]]}))
+    (closed,) = words_of(out.messages)[1]
+    rows, layout = ROWS[0], WORLD.layout
+    scored, alarms = int(layout.get(rows, "scored").sum()), int(layout.get(rows, "p_le")[:, 4].sum())
+    log_prob = layout.get(rows, "log_prob_sum").sum() / 2**16
+    for model, of in zip(("m", "n"), closed.models, strict=True):
+        assert (of.model_id, of.seen, of.scored, of.unscorable, of.alarms) == (model, scored, scored, 0, alarms)
+        assert of.log_prob_sum == pytest.approx(log_prob)
+
+
+def test_evidence_says_how_many_events_were_scored_and_are_alarms() -> None:
+    partials = [
+        part for k in range(12) for part in (block(WORLD, k, ROWS[k]), *(closing(k, p) for p in range(SOURCES)))
+    ]
+    _, out = watched(partials)
+    evidence, _ = words_of(out.messages)
+    layout, seen = WORLD.layout, 0
+    for of in evidence:
+        rows = dict(zip(WORLD.names, ROWS[(of.pane_start_ms - START_MS) // PANE_MS], strict=True))
+        for name, scored, alarms in zip(of.slices, of.scored, of.alarms, strict=True):
+            assert scored == layout.get(rows[name], "scored")
+            assert alarms == layout.get(rows[name], "p_le")[4]
+            seen += scored
+    assert seen or not evidence
 
 
 @pytest.mark.parametrize("seed", range(3))
