@@ -46,7 +46,7 @@ class RegistryError(DriftflowError):
 
 
 class UnknownSchema(DriftflowError):
-    """The registry says that there is no such thing."""
+    """The registry says that there is no such thing; or it is one that is not read, and the words say why."""
 
 
 class _Answer(msgspec.Struct):
@@ -126,8 +126,8 @@ class Registry:
             texts: dict[tuple[str, int], str] = {}
             self._add_references(answer, texts, [])
             return (*texts.values(), answer.schema)
-        except UnknownSchema:
-            return not_known(self.url)
+        except UnknownSchema as error:
+            return str(error) or not_known(self.url)
 
     def _add_references(self, answer: _Answer, texts: dict[tuple[str, int], str], way: list[tuple[str, int]]) -> None:
         """Add the schemas that one names types of, those that they name first."""
@@ -135,8 +135,11 @@ class Registry:
             place = (reference.subject, reference.version)
             if place in texts or place in way:
                 continue
+            # An answer, and not an error, after which events would wait for another one for ever.
             if len(texts) + len(way) >= _REFERENCES_MAX:
-                raise RegistryError(f"{self.url} has a schema that names more than {_REFERENCES_MAX} others")
+                raise UnknownSchema(f"of {self.url} names more than {_REFERENCES_MAX} others, and is not read")
+            if sum(map(len, texts.values())) + len(answer.schema) > TEXT_MAX:
+                raise UnknownSchema(f"of {self.url} has more than {TEXT_MAX:,} characters with those that it names")
             found = self._get(f"subjects/{quote(place[0], safe='')}/versions/{place[1]}", _Answer)
             self._add_references(found, texts, [*way, place])
             texts[place] = found.schema
@@ -165,6 +168,8 @@ class Registry:
             raise UnknownSchema
         if status != 200:
             raise RegistryError(f"{self.url} answers {status}, {_REMEDIES.get(status, 'it has a problem')}")
+        if len(body) > _ANSWER_MAX:
+            raise UnknownSchema(f"of {self.url} is larger than {_ANSWER_MAX:,} bytes, and is not read")
         try:
             return msgspec.json.decode(body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -19,7 +19,7 @@ class FakeRegistry:
         schemas: id to what is answered.
         subjects: subject and version to the same.
         login: the header that it wants, "" for none.
-        mode: ``well``, ``500``, ``404`` (as a server that is none), ``nonsense``, ``large``, or ``hang``.
+        mode: ``well``, ``500``, ``404`` (as a server that is none), ``nonsense``, or ``hang``.
         asked: paths that were asked for.
         released: let those that hang go on.
     """
@@ -42,8 +42,8 @@ class FakeRegistry:
             self.released.wait(60)
         if self.mode in ("500", "404"):
             return int(self.mode), b"<html>no</html>"
-        if self.mode in ("nonsense", "large"):
-            return 200, b"<html>" if self.mode == "nonsense" else b'{"schema": "' + b"x" * 3_000_000 + b'"}'
+        if self.mode == "nonsense":
+            return 200, b"<html>"
         if self.login and login != self.login:
             return 401, b'{"error_code": 401, "message": "Unauthorized"}'
         if path == "/schemas/types":

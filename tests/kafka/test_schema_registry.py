@@ -60,6 +60,22 @@ def test_schemas_are_fetched_once_and_kept_over_a_restart(fake: FakeRegistry, tm
     assert (len(events), fake.asked) == (1, ["/schemas/ids/7"])
 
 
+@pytest.mark.parametrize("hostile", ["one is large", "all are large", "they are many"])
+def test_a_schema_that_is_too_large_with_all_that_it_names_is_an_answer_and_nobody_waits_for_another(
+    hostile: str, fake: FakeRegistry, tmp_path: Path
+) -> None:
+    n, pad = {"one is large": (0, 600_000), "all are large": (3, 100_000), "they are many": (150, 0)}[hostile]
+    names = [{"name": f"r{i}", "subject": f"s{i}", "version": 1} for i in range(n)]
+    for i in range(n):
+        part = {"type": "fixed", "name": f"r{i}", "size": 1, "doc": "x" * pad}
+        fake.subjects[f"/subjects/s{i}/versions/1"] = {"schema": json.dumps(part)}
+    fake.add(9, {"type": "string", "doc": "x" * (0 if n else pad)}, references=names)
+    _, (reject,) = decode(stream(fake, tmp_path), Registry(stream(fake, tmp_path)), framed(9, BODY))
+    assert reject.reason == "unknown_schema"
+    says = {"one is large": "is larger than", "all are large": "characters", "they are many": "more than 100 others"}
+    assert says[hostile] in reject.detail
+
+
 def test_an_id_that_is_not_known_makes_dead_letters_and_is_asked_for_again_later(
     fake: FakeRegistry, tmp_path: Path
 ) -> None:
@@ -103,7 +119,6 @@ def test_ids_made_up_are_not_asked_for_without_end(
         ("500", "answers 500, it has a problem"),
         ("404", "answers 404, there is no registry at this address: see schema_registry.url"),
         ("nonsense", "gives an answer that makes no sense"),
-        ("large", "gives an answer that makes no sense"),
     ],
 )
 def test_a_registry_that_fails_is_no_answer(fake: FakeRegistry, tmp_path: Path, mode: str, says: str) -> None:
