@@ -109,7 +109,7 @@ class Demo:
     def __init__(self, options: dict[str, Any], stack: ExitStack, season: Season | None = None) -> None:
         self._options, self._stack, self._season = options, stack, season or Season()
         self._began = time.time()
-        self._phase, self._produced, self._requests_answered = "starting", 0, 0
+        self._phase, self._produced = "starting", 0
         self._failure: BaseException | None = None
         self._folder = self._make_folder()
         if options["report"]:
@@ -258,11 +258,8 @@ class Demo:
         """Wait until everything that the events sent so far have brought about is done."""
         facts = self._facts
         self._waiting.wait("the worker to take in every event", lambda: (facts.settled or 0) >= self._produced)
-        asked = len(facts.retrains) - self._requests_answered
-        if asked:
-            self._requests_answered += asked
-            trainer.ask()
-            self._waiting.wait(f"the trainer to answer {asked} request{'s'[: asked > 1]}", trainer.replied)
+        trainer.ask()
+        self._waiting.wait("the trainer to compare and to answer", trainer.replied)
         self._waiting.wait("the newest model to be in service", self._newest_model_is_in_service)
 
     def _newest_model_is_in_service(self) -> bool:

@@ -1,9 +1,10 @@
-"""The demo's trainer: that of the product, but it answers when it is told to.
+"""The demo's trainer: that of the product, but it goes on when it is told to.
 
-``driftflow trainer`` answers requests as it polls them, and a model is in service as soon as it is there: which request
-comes first, and how far the traffic has come, then depends on the machine. Here the traffic stands meanwhile. For each
-line on standard input every request that has been made until then is answered, in order of event time, and a line on
-standard output says so. It ends where standard input does.
+``driftflow trainer`` answers requests as it polls them, compares a candidate on live events as they come, and a model
+is in service as soon as it is there: which request comes first, and how far the traffic has come, then depends on the
+machine. Here the traffic stands meanwhile. For each line on standard input the candidate is compared on all events that
+are there, then every request that has been made until then is answered, in order of event time, unless a candidate is
+compared still; and a line on standard output says so. It ends where standard input does.
 """
 
 from __future__ import annotations
@@ -44,12 +45,23 @@ def _answer(config: Config, until_ms: int) -> None:
     _reply()
     answered: set[str] = set()
     for _ in sys.stdin:
+        ends = log_ends(config, client)
+        compared = _compare(trainer, ends)
         for asked in sorted(_requests(config), key=lambda asked: (asked.request.requested_pane_ms, asked.request.id)):
-            if asked.request.id not in answered:
+            if compared and asked.request.id not in answered:
                 trainer.handle(asked)
                 answered.add(asked.request.id)
+                compared = _compare(trainer, ends)
         _reply()
     trainer.close()
+
+
+def _compare(trainer: Trainer, ends: dict[int, int]) -> bool:
+    """Compare the candidate, where there is one, on the events up to these offsets; whether none is left to compare."""
+    while trainer.go_on():
+        if trainer.has_compared(ends):
+            return False
+    return True
 
 
 def _requests(config: Config) -> Iterator[Asked]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from textwrap import shorten
 from typing import Any
 
 from rich.columns import Columns
@@ -20,6 +21,7 @@ from stream_app.incident_lines import STYLES, bounded, is_over, newest, open_fir
 from stream_app.terminal import utc
 
 _INCIDENTS_SHOWN = 8
+_REASON_MAX = 120
 _DAY = "%d %b"
 _MARKS = {"drift": "▲", "fault": "◆"}
 
@@ -110,10 +112,11 @@ def _models(models: list[dict[str, Any]], service: str) -> RenderableType:
 
 
 def _judged(model: dict[str, Any]) -> str:
-    """The figures of the gates in brief; a refusal's reason as it is."""
+    """The figures of the gates in brief; the beginning of a refusal's reason."""
     gates = json.loads(model["gates"])
-    if model["status"] != "promoted" or "calibration_high" not in gates:
-        return str(model["reason"])
+    if model["status"] in ("refused", "waiting") or "calibration_high" not in gates:
+        return shorten(str(model["reason"]), _REASON_MAX, placeholder=" …")
     gain = gates.get("likelihood", {}).get("gain_nats")
     better = "" if gain is None else f", {gain:+.1f} nats"
-    return f"{gates['calibration_high']['candidate']:.1%} strange{better}"
+    brief = f"{gates['calibration_high']['candidate']:.1%} strange{better}"
+    return f"{brief}; compared on live events" if model["status"] == "candidate" else brief

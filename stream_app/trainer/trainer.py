@@ -113,6 +113,16 @@ class Trainer:
             self._answering.act(action)
         return self._answering.candidates.go_on(timeout_ms)
 
+    def has_compared(self, ends: Mapping[int, int]) -> bool:
+        """Whether the candidate was compared on every event below an offset of each source partition."""
+        candidate = self._answering.candidates.current
+        return candidate is None or all(candidate.offsets.get(p, 0) >= end for p, end in ends.items())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a candidate is in the shadow: requests wait for its end."""
+        return self._answering.candidates.is_busy
+
     def bootstrap(self, request: RetrainRequest) -> ModelNotice | None:
         """Answer a request that was made on this machine; where the same one was refused before, or its model cannot be
         used any more or is lost, it is asked anew.
@@ -183,7 +193,7 @@ class Trainer:
 
     def _answer_in_turn(self, record: ConsumerRecord, asked: Asked) -> None:
         """Answer a request, or let it wait for the end of the shadow; what nobody has judged is known at once."""
-        if self._answering.candidates.is_busy:
+        if self.is_busy:
             self._answering.candidates.remember(asked.request.unjudged)
             self._waiting[record.topic, record.partition, record.offset] = asked
         else:
@@ -191,7 +201,7 @@ class Trainer:
 
     def _answer_waiting(self, consumer: Any) -> None:
         """Answer what has waited, oldest first, until one of them has a candidate that is compared."""
-        while self._waiting and not self._answering.candidates.is_busy:
+        while self._waiting and not self.is_busy:
             place, asked = next(iter(self._waiting.items()))
             self._answering.answer(asked)
             del self._waiting[place]
@@ -238,7 +248,7 @@ class Trainer:
     @property
     def _pause_ms(self) -> int:
         """How long to wait for requests: a shadow has events to read meanwhile."""
-        return _BUSY_MS if self._answering.candidates.is_busy else _POLL_MS
+        return _BUSY_MS if self.is_busy else _POLL_MS
 
     def in_turn(self, fetched: Mapping[Any, list[ConsumerRecord]]) -> Iterator[Taken]:
         """Records in the order of each partition; of the next ones of all partitions, the request of the earliest pane

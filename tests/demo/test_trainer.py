@@ -38,6 +38,8 @@ def request(name: str, pane_ms: int, stream: str = "s") -> RetrainRequest:
 
 
 KEY = Ed25519PrivateKey.generate()
+SHADOW: list[bool] = []
+"""What the trainer says next of whether its candidate is compared still."""
 
 
 def message(record: RetrainRequest, key: Ed25519PrivateKey | None = KEY) -> Any:
@@ -76,6 +78,13 @@ def handled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
             ids.append(record.id)
             return SimpleNamespace(status="promoted" if record.reason != "refused" else "refused", reason="too strange")
 
+        def go_on(self) -> bool:
+            return bool(SHADOW) and SHADOW.pop(0)
+
+        def has_compared(self, ends: dict[int, int]) -> bool:
+            assert ends == {0: 5}
+            return not SHADOW or not SHADOW[0]
+
         def close(self) -> None:
             ids.append("closed")
 
@@ -106,6 +115,14 @@ def test_requests_are_answered_by_event_time(monkeypatch: pytest.MonkeyPatch, ha
     replies = run(monkeypatch, [[late, early, tie, request("other", 1, stream="another")], [], [request("n", 20)]])
     assert handled == ["first", "a", "e", "l", "n", "closed"]
     assert replies == "answered\n" * 4, "one for the first model, one for each word"
+
+
+def test_requests_wait_for_a_candidate_that_is_compared(monkeypatch: pytest.MonkeyPatch, handled: list[str]) -> None:
+    SHADOW[:] = [True, True, False, True, False]  # all there is, and not decided; then more, and it is
+    replies = run(monkeypatch, [[request("e", 10)], [], []])
+    assert handled == ["first", "e", "closed"]
+    assert replies == "answered\n" * 4
+    assert SHADOW == []
 
 
 def test_without_a_first_model_there_is_no_demo(monkeypatch: pytest.MonkeyPatch, handled: list[str]) -> None:
