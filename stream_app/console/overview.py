@@ -48,12 +48,19 @@ def overview_of(points: Points) -> Row | None:
         "counters": _counters(points),
         "retrains": points.count("retrains"),
         "swaps": shapes.swap_count(activations),
-        "models": points.newest("models", MODELS_MAX),
+        "models": _models(points.newest("models", MODELS_MAX)),
         "service": activations[-1]["model_id"] if activations else "",
         "features": _features(points),
         "health": failing(points),
         "left_out": points.left_out,
     }
+
+
+def _models(models: list[Row]) -> list[Row]:
+    """What was decided of models; of a candidate whose request has its answer only that."""
+    on_the_way = ("candidate", "waiting")
+    answered = {model.get("request_id") for model in models if model["status"] not in on_the_way}
+    return [model for model in models if model["status"] not in on_the_way or model.get("request_id") not in answered]
 
 
 def _told(points: Points, heads: list[Row], open_heads: list[Row], time_ms: int) -> Row:

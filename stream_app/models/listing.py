@@ -7,21 +7,23 @@ from typing import Any
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import ModelError
-from stream_app.models.registry import Registry, ordered
+from stream_app.models.registry import FINAL, Registry, ordered
 from stream_app.terminal import utc
 
+LISTED = ("promoted", "refused")
 _YES, _NOT_ASKED = "yes", "–"
 
 
 def list_models(config: Config) -> list[dict[str, Any]]:
     """Every model notice of the registry, oldest first, each promoted one verified anew. That an earlier model covers a
-    request is about no model of its own.
+    request is about no model of its own; of a candidate that is decided only the decision is listed.
 
     Raises:
         DriftflowError: what the registry holds of decisions or promotions is damaged.
     """
     registry = Registry(ordered(config))
-    current = registry.in_service()
+    current, notices = registry.in_service(), registry.notices()
+    answered = {notice.request_id for notice in notices if notice.status in FINAL}
     return [
         {
             "model_id": notice.model_id,
@@ -34,8 +36,8 @@ def list_models(config: Config) -> list[dict[str, Any]]:
             "reason": notice.reason,
             "gates": notice.gates,
         }
-        for notice in registry.notices()
-        if notice.status != "covered"
+        for notice in notices
+        if notice.status in LISTED or (notice.status not in FINAL and notice.request_id not in answered)
     ]
 
 

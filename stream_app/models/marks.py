@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Marks:
-    """Says of notices, requests, changes of the model in service and actions whether they are signed by a key trusted here; of other records, that they
-    need not be.
+    """Says of notices, requests, changes of the model in service and actions whether they are signed by a key trusted
+    here; of other records, that they need not be.
 
     Args:
         config: the stream, with where the keys lie.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from flowlib import artifact
@@ -31,6 +32,11 @@ def test_each_notice_is_a_row_and_the_last_promotion_is_in_service(tmp_path: Pat
     assert (refused["verified"], newest["verified"]) == ("–", "yes")
     assert older["verified"].startswith("NO: no model older in ")
     assert (newest["trained_until"], newest["train_rows"]) == ("1970-01-01 00:00", 200)
+    for status in ("candidate", "waiting"):
+        registry.record(notice_of(f"{status}-1", status))
+    assert [row["status"] for row in list_models(config)[3:]] == ["candidate", "waiting"]
+    registry.record(msgspec.structs.replace(notice_of("waiting-1", "refused"), model_id="waiting-1"))
+    assert [row["status"] for row in list_models(config)[3:]] == ["candidate", "refused"], "what was decided counts"
     check_listed([older, refused, newest])  # one that was replaced may be of other columns, or signed by an older key
     registry.change(Entry("older", "back", 2))
     with pytest.raises(ModelError, match="the model in service cannot be used: no model older in "):

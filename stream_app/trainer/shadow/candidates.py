@@ -261,6 +261,7 @@ class Candidates:
         refused = Retrain(self._config, candidate.request).refused(0, candidate.why).notice
         notice = msgspec.structs.replace(
             refused,
+            model_id=candidate.model_id,
             parent_id=candidate.notice.parent_id,
             created_ms=candidate.notice.created_ms,
             train_rows=candidate.notice.train_rows,
