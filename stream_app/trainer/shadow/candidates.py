@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import msgspec
 
 from flowlib.artifact import Artifact, Ed25519PrivateKey
 from schemas.incidents import Action
 from schemas.records import IncidentSpan, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
-from stream_app.models.registry import Registry
+from stream_app.models.registry import Registry, without_bytes
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer.data.rows import Rows, gather
 from stream_app.trainer.keeping import Keeping
-from stream_app.trainer.outcome import Outcome, Retrain
+from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.requests.believing import Asked
+from stream_app.trainer.shadow import notices
 from stream_app.trainer.shadow.calibrating import calibrated, ranges_of
 from stream_app.trainer.shadow.comparing import Comparing
 from stream_app.trainer.shadow.deciding import ShadowTest, Verdict
@@ -100,7 +98,7 @@ class Candidates:
         self.current = Candidate(
             request=asked.request,
             writer=asked.writer,
-            notice=_plain(outcome.notice),
+            notice=without_bytes(outcome.notice),
             waits=waits,
             champion=self._registry.in_service(),
             phase="waiting" if waits else "shadow",
@@ -207,7 +205,8 @@ class Candidates:
         """Answer the request of a candidate that is decided; what was kept of that by an earlier process counts."""
         kept = self._registry.answer_to(candidate.request.id)
         if kept is None:
-            outcome = self._promoted(candidate) if candidate.verdict == "promote" else self._refused(candidate)
+            is_promoted = candidate.verdict == "promote"
+            outcome = self._promoted(candidate) if is_promoted else Outcome(notices.refused(candidate), None)
             self._keeping.answer(candidate.asked, outcome)
         else:
             self._keeping.send(candidate.asked, kept)
@@ -218,73 +217,13 @@ class Candidates:
     # What people are told -------------------------------------------------------------------------------------------
 
     def _announce(self, candidate: Candidate) -> ModelNotice:
-        waits = candidate.phase == "waiting"
-        gates = candidate.notice.reason
-        command = f"driftflow models approve {candidate.model_id}"
-        if waits:
-            reason = f"{candidate.why or gates}; a person has to say: `{command}`, or reject"
-        else:
-            reason = f"{gates}; it is compared with {candidate.champion} on live events"
-        notice = msgspec.structs.replace(
-            candidate.notice,
-            status="waiting" if waits else "candidate",
-            gates=self._gates(candidate),
-            reason=reason,
-            provenance=candidate.notice.provenance | self._about(candidate),
-        )
-        kept = self._keeping.announce(Outcome(notice, None))
+        kept = self._keeping.announce(Outcome(notices.announced(candidate), None))
         self._say(f"model {kept.model_id} {kept.status}: {kept.reason}")
         return kept
 
     def _promoted(self, candidate: Candidate) -> Outcome:
         model = self._calibrated(candidate) or self._registry.read(candidate.model_id)
-        is_new = model.model_id != candidate.model_id
-        said = "calibrated on the newest rows" if is_new else "with the calibration that its gates saw"
-        by = f"; approved by {candidate.approved['by']}" if candidate.approved else ""
-        now_ms = candidate.panes.now_ms or 0
-        notice = msgspec.structs.replace(
-            candidate.notice,
-            status="promoted",
-            model_id=model.model_id,
-            created_ms=max(candidate.notice.created_ms, now_ms),
-            gates=self._gates(candidate),
-            reason=f"{candidate.why or candidate.notice.reason}{by}; {said}",
-            manifest=model.manifest,
-            tensors=model.tensors,
-            signature=model.signature,
-            key_id=model.key_id,
-            provenance=candidate.notice.provenance | self._about(candidate),
-        )
-        return Outcome(notice, model, verdict="pass")
-
-    def _refused(self, candidate: Candidate) -> Outcome:
-        refused = Retrain(self._config, candidate.request).refused(0, candidate.why).notice
-        notice = msgspec.structs.replace(
-            refused,
-            model_id=candidate.model_id,
-            parent_id=candidate.notice.parent_id,
-            created_ms=candidate.notice.created_ms,
-            train_rows=candidate.notice.train_rows,
-            gates=self._gates(candidate),
-            provenance=candidate.notice.provenance | self._about(candidate),
-        )
-        return Outcome(notice, None)
-
-    def _gates(self, candidate: Candidate) -> dict[str, Any]:
-        if not candidate.shadow:
-            return candidate.notice.gates
-        verdict = candidate.shadow["verdict"]
-        shadow = {"passed": verdict == "promote", **candidate.shadow, "says": candidate.test.says(verdict)}
-        return {**candidate.notice.gates, "shadow": shadow}
-
-    def _about(self, candidate: Candidate) -> dict[str, Any]:
-        """What a model's manifest and notices say of what came after the gates."""
-        return {
-            "candidate": candidate.model_id,
-            "shadow": candidate.shadow,
-            "approved_by": candidate.approved.get("by", ""),
-            "approval": candidate.approved,
-        }
+        return Outcome(notices.promoted(candidate, model), model, verdict="pass")
 
     def _calibrated(self, candidate: Candidate) -> Artifact | None:
         """The candidate with the calibration of now; None where its own has to do, which is said."""
@@ -294,14 +233,10 @@ class Candidates:
             self._say(f"model {candidate.model_id} keeps its calibration: {error}")
             return None
         density = self._comparing.model(candidate.model_id)
-        return calibrated(self._config, candidate, density, rows, self._about(candidate), self._key)
+        return calibrated(self._config, candidate, density, rows, notices.about(candidate), self._key)
 
     def _read(self, candidate: Candidate) -> Rows:
         ranges, dropped = ranges_of(candidate), Dropped()
         batches = read_ranges(self._config, ranges, self._client, self._stopping, dropped)
         start_ms = min(part.start_ms for part in ranges)
         return gather(batches, start_ms, ranges[0].end_ms, rejected=dropped)
-
-
-def _plain(notice: ModelNotice) -> ModelNotice:
-    return msgspec.structs.replace(notice, manifest=b"", tensors=b"", signature=b"", key_id="")
