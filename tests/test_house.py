@@ -52,7 +52,9 @@ MAY_DRAW_SEEDS = {
 SEEDED = {"default_rng", "Generator", "SeedSequence", "PCG64", "BitGenerator"}
 PURE = ("stream_app/stages/", "flowlib/", "schemas/")
 BROKER_CLIENTS = {"kafka", "faust", "aiokafka", "influxdb_client", "mode"}
-FAUST_FILES = {f"stream_app/worker/{name}.py" for name in ("app", "batch_transport", "isolation", "sending")}
+FAUST_FILES = {
+    f"stream_app/worker/{name}.py" for name in ("app", "batch_transport", "isolation", "positions", "sending")
+}
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

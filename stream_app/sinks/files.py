@@ -35,10 +35,12 @@ _REMEDIES_OF_SYSTEM = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BRO
 _REMEDY = "look at that file and at the disk it is on, or name another {setting}"
 
 
-class DamagedError(sqlite3.DatabaseError):
-    """A file holds what SQLite has nothing against and we have never written; for :func:`sentences` to be told."""
-
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+def damaged(what: str) -> sqlite3.DatabaseError:
+    """For a file that holds what SQLite has nothing against and we have never written: raise it, and
+    :func:`sentences` says it as it does what SQLite finds."""
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 @contextmanager

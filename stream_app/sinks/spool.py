@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from stream_app.errors import SinkError
-from stream_app.sinks.files import DamagedError, open_database, sentences, transaction
+from stream_app.sinks.files import damaged, open_database, sentences, transaction
 from stream_app.stages.outputs import Block, Point, Points
 from stream_app.stages.point_blocks import WindowBlock
 
@@ -141,7 +141,7 @@ class Spool:
                 return parts
             if not odd or not before.isdisjoint(odd):  # nothing has gone: it would be so for ever
                 with sentences(self.path, "read", _SETTING):
-                    raise DamagedError("its rows are not in order")
+                    raise damaged("its rows are not in order")
             before.update(odd)
 
     def read(self, n: int, after: int = 0) -> list[tuple[int, Point]]:
@@ -176,7 +176,7 @@ class Spool:
             with self._reading() as db:
                 rows = db.execute(page, (last, _PAGE)).fetchall()
                 if rows and rows[-1][0] <= last:
-                    raise DamagedError("its rows are not in order")
+                    raise damaged("its rows are not in order")
             if not rows:
                 return
             last = rows[-1][0]
@@ -257,7 +257,7 @@ def _insert(db: sqlite3.Connection, rows: Sequence[tuple[bytes, int]]) -> None:
     """Rows at the end of the queue, each with how many points it holds: their ids follow those that were ever there."""
     last = db.execute(f"SELECT coalesce(({_SEQUENCE}'queue'), 0)").fetchone()[0]
     if not isinstance(last, int) or not 0 <= last <= _INT64_MAX // 2:
-        raise DamagedError("the last id that was given out is none")
+        raise damaged("the last id that was given out is none")
     ids = accumulate((size for _, size in rows), initial=last)
     next(ids)
     db.executemany(
@@ -305,7 +305,7 @@ def _delete(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     db.executemany("DELETE FROM queue WHERE id = ?", [row for row in there if row[0] in wanted])
     for (number,) in db.execute("SELECT id FROM queue ORDER BY id LIMIT ?", (len(ids) + _PAGE,)):
         if number in wanted:  # read, and not found: it would be read for ever
-            raise DamagedError("its rows are not in order")
+            raise damaged("its rows are not in order")
         if number > newest:
             return
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from flowlib.table import DAY_MS
-from stream_app.sinks.files import DamagedError
+from stream_app.sinks.files import damaged
 from stream_app.stages.outputs import Field, Point
 from stream_app.stages.point_blocks import WindowBlock
 from stream_app.stages.points import window_groups
@@ -161,6 +161,6 @@ class _Ids(dict[str, int]):
         self._db.execute("INSERT OR IGNORE INTO series (series, tags) VALUES (?, ?)", (series, object_of(tags)))
         found = self._db.execute("SELECT id FROM series WHERE series = ?", (series,)).fetchone()
         if found is None:
-            raise DamagedError("a series that is in it is not found")
+            raise damaged("a series that is in it is not found")
         number = self[slice_] = int(found[0])
         return number
