@@ -10,7 +10,10 @@ import pytest
 
 from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
+from schemas.codecs import Envelope, encode_event
 from schemas.intake import Refusal
+from schemas.records import ServiceChange
+from stream_app.models.signing import sign
 from stream_app.trainer.requests.believing import Asked, believed
 from tests.trainer.asking import WIDTH, WRITER, ask, message, record, stream_in
 
@@ -91,3 +94,21 @@ def test_other_signals_are_not_for_the_trainer(tmp_path: Path) -> None:
     said = b'{"stream":"s","topic":"e","partition":0,"pane_start_ms":0,"model_id":"m"}'
     fetched = record(said, [("ce_type", b"driftflow.activation.v1")])
     assert believed(stream_in(tmp_path), TRUSTED, fetched) is None
+
+
+def changed(key: Ed25519PrivateKey | None, source: str = WRITER, partition: int = WIDTH) -> Any:
+    change = ServiceChange(
+        id="c", stream="s", verb="rollback", model_id="m", returns_to="n", by="ann", pane_end_ms=5, why="bad"
+    )
+    wire = encode_event(Envelope(change, change.id, source, 5))
+    wire = wire if key is None else sign(wire, key)
+    return record(wire.value, list(wire.headers), partition)
+
+
+def test_that_another_model_is_in_service_is_believed_of_the_worker_that_judges(tmp_path: Path) -> None:
+    found = believed(stream_in(tmp_path), TRUSTED, changed(KEY))
+    assert isinstance(found, ServiceChange)
+    assert (found.verb, found.model_id) == ("rollback", "m")
+    assert reason(tmp_path, changed(None)) == "unsigned"
+    assert reason(tmp_path, changed(STRANGER)) == "untrusted_key"
+    assert reason(tmp_path, changed(KEY, partition=WIDTH + 1)) == "not_accepted"
