@@ -157,14 +157,26 @@ def mean(values: Floats, groups: Ints) -> Estimate:
     return Estimate(centre, centre - NORMAL_95 * error, centre + NORMAL_95 * error)
 
 
-def share(hits: Bools, groups: Ints) -> Estimate:
-    """Share with Wilson's interval for as many rows as the groups are worth (Kish's design effect)."""
+def share(hits: Bools, groups: Ints, design: float = 1.0) -> Estimate:
+    """Share with Wilson's interval for as many rows as the groups are worth (Kish's design effect).
+
+    Args:
+        hits: ``(n,)``.
+        groups: ``(n,)`` the unit of each.
+        design: the least design effect, where it is known from other rows: few hits do not tell it.
+    """
+    n, p = len(hits), float(hits.mean())
+    effective = n / max(design, design_effect(hits, groups))
+    low, high = wilson(p * effective, effective)
+    return Estimate(p, float(low), float(high))
+
+
+def design_effect(hits: Bools, groups: Ints) -> float:
+    """How many rows count as one independent one (Kish 1965), 1 or more: hits come in clumps within groups."""
     normal = mean(hits.astype(np.float64), groups)
     n, p = len(hits), normal.value
     error, binomial = (normal.high - p) / NORMAL_95, np.sqrt(max(p * (1 - p), 1e-12) / n)
-    effective = n / max(1.0, (error / binomial) ** 2)
-    low, high = wilson(p * effective, effective)
-    return Estimate(p, float(low), float(high))
+    return max(1.0, float((error / binomial) ** 2))
 
 
 def curve(p_value: Floats) -> Floats:

@@ -126,6 +126,7 @@ def _judge(
         members=None if others is None else _leave_out(retrain, parts)[1],
         others=others,
         seed=retrain.seed,
+        calibration=(parts.calibration, parts.blocks.of(parts.calibration)),
     )
     found = run_gates(trial)
     is_better = all(gate.passed for gate in found if gate.name == "likelihood")

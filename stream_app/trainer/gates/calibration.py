@@ -55,7 +55,11 @@ def _high(trial: Trial, alpha: float) -> Gate:
 
 
 def calibration_low(trial: Trial) -> Gate:
-    """Alarms below nominal: fails where they are surely less than :data:`LOW` times nominal, at either level."""
+    """Alarms below nominal: fails where they are surely less than :data:`LOW` times nominal, at either level.
+
+    None at all do not tell whether alarms come in clumps, and a quiet week has none: how far they do is taken from the
+    rows that calibrated the candidate.
+    """
     found = [_low(trial, alpha) for alpha in trial.levels]
     return next((gate for gate in found if not gate.passed), found[0])
 
@@ -63,14 +67,14 @@ def calibration_low(trial: Trial) -> Gate:
 def _low(trial: Trial, alpha: float) -> Gate:
     if not trial.new.scorable.any():
         return Gate("calibration_low", False, _NONE)
-    figure, floor = _alarms(trial, alpha), LOW * alpha
+    figure, floor = _alarms(trial, alpha, trial.design(alpha)), LOW * alpha
     says = f"{_told(figure, alpha)}; a model that surely raises less than {floor:.3%} is as good as switched off"
     return _gate("calibration_low", figure.high >= floor, says, figure, floor, _detail(trial, alpha, figure))
 
 
-def _alarms(trial: Trial, alpha: float) -> Estimate:
+def _alarms(trial: Trial, alpha: float, design: float = 1.0) -> Estimate:
     rows = trial.new.scorable
-    return share(trial.new.p_value[rows] <= alpha, trial.blocks[rows])
+    return share(trial.new.p_value[rows] <= alpha, trial.blocks[rows], design)
 
 
 def _told(figure: Estimate, alpha: float) -> str:

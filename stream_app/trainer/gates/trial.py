@@ -10,7 +10,7 @@ import numpy as np
 
 from flowlib.copies import newest, units
 from flowlib.density import Density, Scores
-from flowlib.evaluation import ALARM_ALPHA
+from flowlib.evaluation import ALARM_ALPHA, design_effect
 from flowlib.table import Bools, Ints, Table
 from stream_app.config import TrainerConfig
 
@@ -34,6 +34,8 @@ class Trial:
             the membership attack; None where it is not asked for.
         is_recalibrated: the candidate is the champion with another calibration.
         seed: of drawn faults and samples.
+        calibration: the rows that calibrated the candidate, and the block of each: they tell how far alarms come in
+            clumps. None where that is not known.
     """
 
     candidate: Density
@@ -50,6 +52,7 @@ class Trial:
     others: Table | None = None
     is_recalibrated: bool = False
     seed: int = 0
+    calibration: tuple[Table, Ints] | None = None
 
     @cached_property
     def new(self) -> Scores:
@@ -70,6 +73,16 @@ class Trial:
         numbers = Table(self.rows.numeric, np.empty((n, 0), object), np.full(n, "", object), self.rows.time_ms)
         found[newest(units(numbers, states=False))] = True
         return found
+
+    def design(self, alpha: float) -> float:
+        """How many rows count as one where alarms are counted, by the rows that calibrated the candidate; 1 or more."""
+        if self.calibration is None:
+            return 1.0
+        rows, blocks = self.calibration
+        scores = self.candidate.score(rows)
+        if not scores.scorable.any():
+            return 1.0
+        return design_effect(scores.p_value[scores.scorable] <= alpha, blocks[scores.scorable])
 
     @property
     def levels(self) -> tuple[float, float]:
