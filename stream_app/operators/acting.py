@@ -24,6 +24,12 @@ INCIDENTS = "`driftflow incidents --all` lists them"
 _SILENCES = "`driftflow incidents --silences` lists them"
 LOGS = "log"
 """Rule of the incidents about logs (:data:`stream_app.worker.losses.RULE`)."""
+_LEARNS = {
+    "drift": "where it hurts the model in service, a new one is asked for once `retrain.cooldown` is over, and learns "
+    "these events however strange they are",
+    "fault": "no model is asked for",
+}
+"""What follows from accepting an incident, by its kind."""
 _WORKER = "a worker takes it in at once, or when it runs again"
 
 
@@ -46,7 +52,7 @@ def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
     desk.send("accept", incident_id=incident.id, why=why)
     return [
         f"{desk.by} takes for normal what incident {short(incident.id)} tells of: {bounded(incident.summary)}",
-        f"It ends as `accepted`, and asks for no model any more; {_WORKER}.",
+        f"It ends as `accepted`; {_LEARNS[incident.kind]}; {_WORKER}.",
     ]
 
 

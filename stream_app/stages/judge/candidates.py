@@ -73,6 +73,7 @@ class Candidate:
         since_ms: since when nothing spoke against a change.
         events: of the slice in the pane.
         causes: what speaks for it, the one to name first; three at most, one at least.
+        scored, alarms: events of the slice that the model could score, and those with a small p-value.
     """
 
     rule: str
@@ -87,6 +88,8 @@ class Candidate:
     since_ms: int
     events: int
     causes: tuple[Cause, ...]
+    scored: int = 0
+    alarms: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,9 +42,10 @@ class Findings:
         columns = EvidenceColumns.decode(message.columns, len(message.slices))
         for i, name in enumerate(message.slices):
             reference = references[message.models[i]][self._slicings.index(message.slicing)]
-            yield self.candidate(
+            found = self.candidate(
                 message.rule, message.slicing, name, message.models[i], columns, i, reference, shares[message.rule]
             )
+            yield replace(found, scored=message.scored[i], alarms=message.alarms[i])
 
     def candidate(
         self,

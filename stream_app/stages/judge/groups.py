@@ -14,8 +14,8 @@ import numpy as np
 
 from flowlib.table import Floats
 from schemas import evidence
-from schemas.evidence import EvidenceColumns
-from schemas.pane_layout import OTHER, TOGETHER
+from schemas.evidence import ALARM, EvidenceColumns
+from schemas.pane_layout import ALPHAS, OTHER, TOGETHER
 from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.config.promise import floor
@@ -133,7 +133,19 @@ class Groups:
             reference = references[model][self._slicing(slicing)]
             share = counts.group_shares[rule] if number == _ALL else counts.slice_shares[rule]
             candidate = self._findings.candidate(rule, slicing, _NAMES[number], model, columns, i, reference, share)
-            yield replace(candidate, events=pane.events) if number == _ALL else candidate
+            scored, alarms = self._counts(slicing, number, pane)
+            events = pane.events if number == _ALL else candidate.events
+            yield replace(candidate, events=events, scored=scored, alarms=alarms)
+
+    def _counts(self, slicing: str, number: int, pane: JudgedPane) -> tuple[int, int]:
+        """Events that were scored, and alarms: every slicing has the same ones together."""
+        if number == _ALL:
+            models = pane.models().values()
+            return sum(of.scored for of in models), sum(of.alarms for of in models)
+        rows = [of for (name, _), of in pane.others().items() if name == slicing]
+        scored = sum(int(self._layout.get(of, "scored").sum()) for of in rows)
+        alarms = sum(int(self._layout.get(of, "p_le")[:, ALPHAS.index(ALARM)].sum()) for of in rows)
+        return max(scored, 0), min(max(alarms, 0), max(scored, 0))
 
     def _sums(self, pane: JudgedPane, rule: str, slicing: str) -> list[_Sums]:
         """Of each model, sums over the partitions in their order."""

@@ -8,6 +8,7 @@ import msgspec
 
 from stream_app.config.registries import DETECTOR_KINDS, SPOILING
 from stream_app.stages.judge.candidates import Candidate, Cause, Figures
+from stream_app.stages.judge.harm import Tally
 
 CAUSES_KEPT = 8
 """Causes of a candidate whose figures are kept."""
@@ -103,6 +104,7 @@ class Heard(msgspec.Struct):
         still_ms: end of the last pane in which its evidence was as large as ever: the change was still there.
         settled: causes that a person has accepted: nothing more is said of them while its evidence lasts.
         settled_columns: columns of the accepted drift.
+        tally: its alarms under what scored it last.
     """
 
     rule: str
@@ -129,6 +131,7 @@ class Heard(msgspec.Struct):
     still_ms: int = 0
     settled: list[str] = msgspec.field(default_factory=list)
     settled_columns: list[str] = msgspec.field(default_factory=list)
+    tally: Tally = msgspec.field(default_factory=Tally)
 
     @classmethod
     def of(cls, candidate: Candidate, start_ms: int) -> Heard:
@@ -160,6 +163,9 @@ class Heard(msgspec.Struct):
             total: events that the stream has in the pane, or should have.
         """
         causes, before_ms = self.fresh(candidate), self.heard_ms
+        if candidate.model_id != self.newest_model:
+            self.tally = Tally()
+        self.tally.take(candidate.alarms, candidate.scored)
         self.heard_ms, self.over, self.newest_model = end_ms, candidate.over, candidate.model_id
         self.events += candidate.events
         self.events_ms = end_ms if candidate.events else self.events_ms

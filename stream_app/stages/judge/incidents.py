@@ -20,6 +20,7 @@ import msgspec
 from schemas.incidents import Action, Incident
 from schemas.names import EVERYTHING
 from schemas.pane_layout import TOGETHER
+from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.config.promise import alpha
 from stream_app.stages.judge.candidates import Candidate
@@ -31,6 +32,7 @@ from stream_app.stages.judge.joining import Threads, in_order
 from stream_app.stages.judge.sentences import has_promise
 from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
 from stream_app.stages.judge.silences import Marks, Silences
+from stream_app.stages.judge.spans import Spans
 from stream_app.stages.judge.telling import Standing, has_rested, note, reason
 from stream_app.stages.judge.threads import Thread
 
@@ -47,7 +49,7 @@ class Incidents:
         self._first_slicing = config.slicing_names[0]
         self._threads = Threads(config.stream, int(config.alerts.join_within))
         self._heard: dict[Key, Heard] = {}
-        self._silences, self._marks = Silences(), Marks()
+        self._silences, self._marks, self.spans = Silences(), Marks(), Spans(config)
         self._facts = _NO_PANE
 
     @property
@@ -73,6 +75,7 @@ class Incidents:
             candidates: at most one for each rule and slice, each with what the control over slices allows it.
         """
         self._facts = facts
+        self.spans.serve(facts.service, facts.end_ms)
         ordered = in_order(candidates)
         self._hear(facts, [candidate for candidate, _ in ordered])
         again = self._join(facts, ordered)
@@ -81,6 +84,7 @@ class Incidents:
         for thread in self._threads.open:
             self._take_examples(thread, facts)
             self._weigh(thread)
+            thread.weigh_harm()
             thread.asks = bool(thread.asking(self._retraining, spoilt))
             over_ms = thread.over_ms if thread.over_ms >= 0 else facts.end_ms
             thread.over_ms = -1 if thread.live else over_ms
@@ -125,6 +129,7 @@ class Incidents:
             thread = self._threads.route(heard, causes, allowed, facts.end_ms)
             if thread is not None and thread.ended_ms >= 0:
                 self._threads.reopen(thread, candidate.model_id, facts.end_ms)
+                self.spans.go_on(thread)
                 again.add(thread.id)
             elif thread is None and allowed == "open":
                 threshold = self._threshold(candidate, facts)
@@ -191,7 +196,8 @@ class Incidents:
         """Whether a model that may end an incident can still be on its way: one is asked for once a cooldown, and as
         soon as no fault is found any more of the values that it would learn, which has an incident of its own.
         """
-        drifts = self._config.retrain.enabled and thread.kind == "drift" and self._asks(thread)
+        harms = thread.hurt and not thread.is_unjudged
+        drifts = self._config.retrain.enabled and harms and self._asks(thread)
         due_ms = thread.begun_ms + int(self._config.retrain.cooldown) + int(self._alerts.gather)
         return drifts and self._facts.end_ms <= due_ms
 
@@ -200,6 +206,10 @@ class Incidents:
         learned = self._asks(thread) and bool(successor(thread))
         silence = now.silence or (thread.silenced_by if thread.people is None else "")
         thread.ended_ms = now.now_ms
+        if learned:
+            self.spans.go_on(thread)
+        else:
+            self.spans.end(thread, now.now_ms)
         message = self._say(thread, "handover" if learned else "resolve", "ended", now, silence)
         self._threads.end(thread, now.now_ms, keep=True)
         return message
@@ -235,6 +245,7 @@ class Incidents:
         now, thread.acked_by = self._standing(thread, time_ms), action.by
         if action.verb == "ack":
             return self._say(thread, "update", "action", now, now.silence)
+        self._judge_as_normal(thread, now.now_ms)
         for member in thread.live:
             self._heard[member.key] = member.settle()
             member.over = True
@@ -242,6 +253,19 @@ class Incidents:
         message = self._say(thread, "accepted", "action", now, now.silence)
         self._threads.end(thread, now.now_ms, keep=False)
         return message
+
+    def _judge_as_normal(self, thread: Thread, now_ms: int) -> None:
+        """A person has said that a model may learn it; one that is hurt by it is asked for."""
+        asks = {of.slice for of in thread.live if of.kind == "drift" and of.rule in self._retraining}
+        harms = thread.kind == "drift" and (thread.hurt or thread.burst)
+        thread.called = self._config.retrain.enabled and harms and bool(asks)
+        if harms:
+            pairs = [(slice_, thread.id) for slice_ in sorted(asks)] if thread.called else []
+            self.spans.accept(thread, now_ms, self._facts.service, pairs)
+
+    def of_request(self, end_ms: int) -> tuple[list[IncidentSpan], list[IncidentSpan]]:
+        """Spans of events for a request: those that were accepted, and those that nobody has judged."""
+        return self.spans.of_request(self._threads.open, end_ms)
 
     def asking(self, rules: set[str]) -> list[tuple[str, str]]:
         """(slice, incident id) that ask for a model, sorted: drift of these rules on slices that have events, and of
@@ -266,6 +290,7 @@ class Incidents:
             "places": self._threads.places(),
             "silences": self._silences.to_state(),
             "marks": self._marks.to_state(),
+            "spans": self.spans.to_state(),
             "pane": [self._facts.start_ms, self._facts.end_ms, self._facts.events, dict(self._facts.slices)],
         }
 
@@ -278,6 +303,7 @@ class Incidents:
         self._heard = {of.key: of for of in [*alone, *live]}
         self._silences.restore(state["silences"])
         self._marks.restore(state["marks"])
+        self.spans.restore(state["spans"])
         start_ms, end_ms, events, slices = state["pane"]
         self._facts = replace(_NO_PANE, start_ms=start_ms, end_ms=end_ms, events=events, slices=slices)
 

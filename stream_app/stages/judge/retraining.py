@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from schemas.records import OffsetRange, RetrainRequest, record_id
+from schemas.records import IncidentSpan, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS
 
@@ -80,19 +80,30 @@ class Retraining:
         return settings.enabled and now_ms - self._asked_ms >= settings.cooldown
 
     def ask(
-        self, now_ms: int, alerts: list[tuple[str, str]], model_id: str, offset_marks: dict[int, OffsetMarks]
+        self,
+        now_ms: int,
+        alerts: list[tuple[str, str]],
+        model_id: str,
+        offset_marks: dict[int, OffsetMarks],
+        accepted: Sequence[tuple[str, str]] = (),
+        spans: tuple[list[IncidentSpan], list[IncidentSpan]] = ([], []),
     ) -> RetrainRequest | None:
-        """A request when enough slices have an open alert and the last request is long enough ago.
+        """A request when enough slices have an open alert, or a person has accepted one, and the last request is long
+        enough ago.
 
         Args:
             now_ms: end of the pane just finalised.
             alerts: (slice, alert id) that are open.
             model_id: the model in service.
             offset_marks: by source partition.
+            accepted: (slice, alert id) that a person has accepted since the last request.
+            spans: of what was accepted, and of what nobody has judged.
         """
         settings = self._config.retrain
+        enough = bool(accepted) or len({name for name, _ in alerts}) >= settings.min_slices
+        alerts = sorted({*alerts, *accepted})
         slices = sorted({name for name, _ in alerts})
-        if len(slices) < settings.min_slices or not self.is_due(now_ms):
+        if not enough or not self.is_due(now_ms):
             return None
         self._asked_ms = now_ms
         start_ms = max(now_ms - settings.reference, 0)
@@ -108,7 +119,7 @@ class Retraining:
             )
             for partition, marks in sorted(offset_marks.items())
         ]
-        ids = sorted(alert_id for _, alert_id in alerts)
+        ids = sorted({alert_id for _, alert_id in alerts})
         return RetrainRequest(
             id=record_id("retrain", self._config.stream, now_ms, model_id, ids),
             stream=self._config.stream,
@@ -119,6 +130,8 @@ class Retraining:
             requested_pane_ms=now_ms,
             train=train,
             calibrate_from_ms=max(now_ms - settings.calibration, start_ms),
+            accepted=spans[0],
+            unjudged=spans[1],
         )
 
     @property

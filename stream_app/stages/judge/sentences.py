@@ -135,6 +135,8 @@ def asks(config: Config, thread: Thread) -> bool:
 def _outlook(config: Config, thread: Thread) -> str:
     if asks(config, thread):
         return "a new model is asked for"
+    if thread.burst and thread.kind == "drift":
+        return "no model learns it until somebody accepts it"
     return "this looks like a fault of the data" if thread.kind == "fault" else "no model is asked for"
 
 
@@ -145,8 +147,10 @@ def next_steps(config: Config, thread: Thread, state: str) -> str:
     if state == "handover":
         return "Nothing: what the new model has learned is normal from now on."
     if state == "accepted":
-        return "Nothing more is said of this change. Another one on the same slices is an incident of its own."
-    can = [f"driftflow accept {thread.id} (it is to stay like this)"]
+        asked = "A new model is asked for, and may learn these events. " if thread.called else ""
+        return f"{asked}Nothing more is said of this change. Another one on the same slices is an incident of its own."
+    learns = ", and a new model may learn it" if config.retrain.enabled and thread.burst and _is_drift(thread) else ""
+    can = [f"driftflow accept {thread.id} (it is to stay like this{learns})"]
     if not thread.acked_by:
         can.append(f"driftflow ack {thread.id} (you look after it: no reminders)")
     looks = f" {thread.acked_by} looks after it." if thread.acked_by else ""
@@ -156,6 +160,20 @@ def next_steps(config: Config, thread: Thread, state: str) -> str:
 def _course(config: Config, thread: Thread) -> str:
     if asks(config, thread):
         return "A new model is asked for. It ends by itself once a model takes this for normal, or all is as before."
+    ends = "It ends by itself once all is as before."
     if thread.kind == "fault":
-        return "No model is asked for, it would learn the fault. It ends by itself once all is as before."
-    return "No model is asked for. It ends by itself once all is as before."
+        return f"No model is asked for, it would learn the fault. None learns these events until {_ACCEPT}. {ends}"
+    if thread.burst:
+        return (
+            "No model is asked for: far more of these events than usual are strange, which may be a fault or an "
+            f"attack. None learns these events until {_ACCEPT}. {ends}"
+        )
+    why = "" if thread.hurt or not config.retrain.enabled else ", the one in service is not hurt by it so far"
+    return f"No model is asked for{why}. {ends}"
+
+
+_ACCEPT = "somebody says that they are to be normal (`driftflow accept`)"
+
+
+def _is_drift(thread: Thread) -> bool:
+    return thread.kind == "drift"

@@ -187,8 +187,13 @@ class JudgeStage:
         """A retrain request, where open incidents call for one and none was made for a while."""
         if not state.retraining.is_due(end_ms):
             return
-        asking = state.incidents.asking(state.retraining.rules)
-        request = state.retraining.ask(end_ms, asking, state.service, state.offset_marks) if asking else None
+        asking, spans = state.incidents.asking(state.retraining.rules), state.incidents.spans
+        accepted = spans.asking
+        if not (asking or accepted):
+            return
+        of_request = state.incidents.of_request(end_ms)
+        request = state.retraining.ask(end_ms, asking, state.service, state.offset_marks, accepted, of_request)
         if request is not None:
+            spans.asked()
             out.messages.append(messages.request(self.config, request))
             out.points.append(retrain_point(request))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from stream_app.stages.judge.harm import is_hurt, tally
 from stream_app.stages.judge.heard import Heard, Key
 
 
@@ -45,6 +46,9 @@ class Thread(msgspec.Struct):
         people, audit: what people, and what anybody, was told last.
         silenced_by: the silence that kept the last message from people.
         asks: whether a member asks for a model.
+        hurt: whether the model in service is hurt by it.
+        burst: whether far more of its events than should be were alarms, at any time.
+        called: whether a model is asked for because a person has accepted it.
         severity, worst: numbers of it, now and at its worst.
         slices: how many ever were members.
         dropped: members that are over and were forgotten.
@@ -73,6 +77,9 @@ class Thread(msgspec.Struct):
     audit: Said | None = None
     silenced_by: str = ""
     asks: bool = False
+    hurt: bool = False
+    burst: bool = False
+    called: bool = False
     severity: int = 0
     worst: int = 0
     slices: int = 0
@@ -85,10 +92,24 @@ class Thread(msgspec.Struct):
         return [of for of in self.members.values() if not of.over]
 
     def asking(self, rules: Collection[str], spoilt: Collection[tuple[str, str]]) -> list[Heard]:
-        """Members of these rules that ask for a model: drift, but of slices of whose values a fault is found, which a
-        model would learn.
+        """Members of these rules that ask for a model: drift that hurts the one in service, but of slices of whose
+        values a fault is found, which a model would learn. While nobody has judged it, a burst or a fault asks for
+        none.
         """
+        if self.is_unjudged or not self.hurt:
+            return []
         return [of for of in self.live if of.kind == "drift" and of.rule in rules and of.key[1:] not in spoilt]
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether no model may learn its events until a person has accepted them."""
+        return self.burst or self.kind == "fault"
+
+    def weigh_harm(self) -> None:
+        """Look whether the model in service is hurt, by those of its members that are not over."""
+        if members := self.live:
+            self.hurt = is_hurt(members)
+            self.burst |= tally(members).is_burst
 
     @property
     def told_of(self) -> list[Heard]:

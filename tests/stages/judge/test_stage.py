@@ -55,12 +55,53 @@ def test_what_comes_out_does_not_depend_on_how_partitions_interleave_nor_on_cras
     assert other.out.points == plain().out.points
 
 
-def test_a_model_is_asked_for_once_and_by_the_incident() -> None:
-    (request,) = plain().requests
-    assert request.alerts == [plain().incidents[0].id]
-    assert request.model_id == "m"
-    assert request.requested_pane_ms >= plain().incidents[0].pane_end_ms
+def accepting(panes: int) -> Acted:
+    """A person takes the incident for normal, so many panes after it opened."""
+    first = plain().incidents[0]
+    accepted = Action(id="a", stream="s", verb="accept", by="Li", at_ms=1, incident_id=first.id)
+    return Acted(first.pane_end_ms + panes * PANE_MS, 0, accepted)
+
+
+def test_far_too_many_alarms_ask_for_no_model_until_a_person_has_accepted_them() -> None:
+    assert plain().requests == []
+    assert "until somebody says" in plain().incidents[-2].next
+    judging, decision = Judging(CONFIG, REFERENCES), accepting(20)
+    judging.state.acts = [decision]
+    judging.feed(interleaved(sent(), 0), size=30)
+    (ended,) = [incident for incident in judging.incidents if incident.state == "accepted"]
+    (request,) = judging.requests
+    assert ended.next.startswith("A new model is asked for")
+    assert (request.alerts, request.model_id, request.unjudged) == ([ended.id], "m", [])
+    assert request.requested_pane_ms == decision.at_ms + PANE_MS
     assert [part.partition for part in request.train] == [0]
+    (span,) = request.accepted
+    assert (span.incident_id, span.kind, span.slicing) == (ended.id, "burst", "slice")
+    assert {*span.slices} >= {WORLD.names[i] for i in MOVED}
+    assert (span.from_ms, span.to_ms) == (ended.since_ms, request.requested_pane_ms)
+
+
+def test_a_request_leaves_out_what_nobody_has_judged() -> None:
+    """The first burst is over and was not accepted; another change on the same stream is, later."""
+    moved, wider = {2: CHANGES["location"]}, {5: CHANGES["scale"]}
+    spans = [(20, {}), (40, moved), (80, {}), (40, wider)]
+    config = spread(WORLD, 1, false_incidents_per_month=20.0)
+    every = interleaved(evidence(WORLD, config, spans, seed=3), 0)
+    before = Judging(config, REFERENCES).feed(every)
+    first, second = (next(of for of in before.incidents if of.id == id_) for id_ in _ids(before))
+    judging = Judging(config, REFERENCES)
+    action = Action(id="a", stream="s", verb="accept", by="Li", at_ms=1, incident_id=second.id)
+    judging.state.acts = [Acted(second.pane_end_ms + 20 * PANE_MS, 0, action)]
+    judging.feed(every, size=30)
+    (request,) = judging.requests
+    assert {span.incident_id for span in request.accepted} == {second.id}
+    (unjudged,) = request.unjudged
+    ended = next(of for of in judging.incidents if of.id == first.id and of.state == "resolve")
+    assert (unjudged.incident_id, unjudged.kind, unjudged.slices) == (first.id, "burst", [WORLD.names[2]])
+    assert (unjudged.from_ms, unjudged.to_ms) == (ended.since_ms, ended.pane_end_ms)
+
+
+def _ids(judging: Judging) -> list[str]:
+    return list(dict.fromkeys(incident.id for incident in judging.incidents))
 
 
 def test_a_pane_waits_for_a_model_that_is_not_here_and_is_then_judged_the_same() -> None:
@@ -84,9 +125,7 @@ def test_what_is_no_evidence_is_a_dead_letter_and_holds_nobody_up() -> None:
 
 
 def test_what_people_say_counts_from_its_time_on_live_and_in_a_replay() -> None:
-    first = plain().incidents[0]
-    accepted = Action(id="a", stream="s", verb="accept", by="Li", at_ms=1, incident_id=first.id)
-    decision = Acted(first.pane_end_ms + 3 * PANE_MS, 0, accepted)
+    first, decision = plain().incidents[0], accepting(3)
     replay = Judging(CONFIG, REFERENCES)
     replay.state.acts = [decision]
     replay.feed(interleaved(sent(), 0))
