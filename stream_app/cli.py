@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from stream_app import __version__, actions_cli, history_cli, letters_cli, models_cli, state_cli
+from stream_app import __version__, actions_cli, audit_cli, history_cli, letters_cli, models_cli, state_cli
 from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
@@ -320,6 +320,7 @@ def broker(port: int) -> None:
 
 for _command in (
     *actions_cli.COMMANDS,
+    *audit_cli.COMMANDS,
     *history_cli.COMMANDS,
     *letters_cli.COMMANDS,
     *models_cli.COMMANDS,

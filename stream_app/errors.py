@@ -9,6 +9,7 @@
     ├── SnapshotError          a snapshot cannot be read, or belongs to another configuration
     ├── TakenOver              another worker has taken a partition over, and this one may write nothing of it any more
     ├── ModelError             a model or a key is missing or not accepted
+    ├── AuditError             what the record says is not as it was written
     ├── OverBudget             a private training would cost more than is left
     ├── RangesGone             the broker answers, and hands out no more of the offsets that were asked for
     ├── TooManyDropped         more rows of a file came to nothing than may
@@ -74,6 +75,10 @@ class TooManyDropped(DriftflowError):
 
 class ModelError(DriftflowError):
     """A model or a key is missing or not accepted: altered, unsigned, of another stream, or failing parity."""
+
+
+class AuditError(DriftflowError):
+    """What the record says is not as it was written: one line for each fault."""
 
 
 class SinkError(DriftflowError):

@@ -37,6 +37,8 @@ COMMANDS = {
     "keys list": ["keys", "list"],
     "keys new": ["keys", "new", "operator"],
     "models": ["models", "list"],
+    "audit verify": ["audit", "verify"],
+    "audit trace": ["audit", "trace", "x"],
     "sink list": ["sink", "list"],
     "incidents": ["incidents"],
     "accept": ["accept", "x"],

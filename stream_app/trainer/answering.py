@@ -19,6 +19,7 @@ from schemas.incidents import Action
 from schemas.records import ModelNotice, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
+from stream_app.models import audit_lines
 from stream_app.models.history import Entry, Verb
 from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
@@ -119,8 +120,7 @@ class Answering:
 
     def change(self, change: ServiceChange) -> None:
         """Take in that another model is in service by now; what comes twice counts once."""
-        body = msgspec.to_builtins(change)
-        self._keeping.note(change.verb, change.id, body)
+        self._keeping.note(*audit_lines.of_change(change))
         entry = Entry(change.model_id, change.id, change.pane_end_ms, cast(Verb, change.verb), change.returns_to)
         before = self._registry.in_service()
         self._registry.change(entry)
@@ -129,15 +129,20 @@ class Answering:
             self._say(f"model {after or 'none'} is in service in place of {before} ({change.verb}: {change.why})")
 
     def act(self, action: Action) -> None:
-        """Take in what a person says of a model; what comes twice counts once."""
-        if action.verb != "anchor":
+        """Take in what a person says of a model, and write down what is said of all else; what comes twice counts
+        once.
+        """
+        if action.verb in ("approve", "reject"):
             self.candidates.act(action)
+            return
+        if action.verb != "anchor":
+            self._keeping.note_said(action)
             return
         promoted = {entry.model_id: entry.promoted_ms for entry in self._registry.promotions()}
         if action.model not in promoted:
             self._say(f"{action.by} names model {action.model} as the anchor, and no such model was promoted here")
             return
-        self._keeping.note("anchor", action.id, {"model": action.model, "by": action.by, "why": action.why})
+        self._keeping.note(*audit_lines.of_action(action))
         self._registry.change(Entry(action.model, action.id, promoted[action.model], "anchor"))
 
     def _follow(self, asked: Asked, decision: Decision) -> ModelNotice:

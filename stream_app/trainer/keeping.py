@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from schemas.incidents import Action
 from schemas.records import ModelNotice
 from stream_app.config import Config
+from stream_app.models import audit_lines
 from stream_app.models.audit import AuditLog
 from stream_app.models.history import Entry
 from stream_app.models.registry import Registry
@@ -22,14 +24,6 @@ from stream_app.trainer.requests.answers import Answers, Step
 from stream_app.trainer.requests.believing import Asked
 
 _REASON_MAX = 4_000
-_EVENTS = {
-    "promoted": "promotion",
-    "refused": "refusal",
-    "covered": "covered",
-    "candidate": "shadow",
-    "waiting": "wait",
-}
-"""Status of a notice to the event of the audit log."""
 
 
 class Keeping:
@@ -55,6 +49,7 @@ class Keeping:
     ) -> None:
         self.answers, self.audit = Answers(config), AuditLog(config)
         self._registry, self._delivery, self._say, self._meter = registry, delivery, say, meter
+        self._said: set[str] | None = None
 
     def finish_earlier(self) -> None:
         """Send what an earlier process has decided and not sent."""
@@ -66,6 +61,14 @@ class Keeping:
     def note(self, event: str, about: str, body: Mapping[str, Any]) -> None:
         """Add to the audit log that something happened, once."""
         self.audit.append(event, about, body)
+
+    def note_said(self, action: Action) -> None:
+        """Add what a person has said, once. All of it is read anew at every start: the log is looked at once."""
+        if self._said is None:
+            self._said = {entry.about for entry in self.audit.entries()}
+        if action.id not in self._said:
+            self.note(*audit_lines.of_action(action))
+            self._said.add(action.id)
 
     def answer(self, asked: Asked, outcome: Outcome, dated: bool = True) -> ModelNotice:
         """A request is answered.
@@ -115,17 +118,7 @@ class Keeping:
         self.answers.sent(step)
 
     def _note_of(self, notice: ModelNotice) -> None:
-        """The line of a notice in the audit log; its number tells which notice it is about."""
-        about = notice.model_id if notice.status in ("promoted", "candidate", "waiting") else notice.request_id
-        body = {
-            "model": notice.model_id,
-            "request": notice.request_id,
-            "parent": notice.parent_id,
-            "sequence": notice.sequence,
-            "reason": notice.reason,
-            "approved_by": notice.provenance.get("approved_by", ""),
-        }
-        self.note(_EVENTS[notice.status], about, body)
+        self.note(*audit_lines.of_notice(notice))
 
 
 def _line(notice: ModelNotice) -> str:

@@ -14,6 +14,8 @@ from stream_app.config import Config
 from stream_app.config.types import RoleName
 from stream_app.disk import write_durably, writing
 from stream_app.errors import ModelError
+from stream_app.models.audit import AuditLog
+from stream_app.models.audit_lines import KeyEvent, of_key
 from stream_app.models.keys import files
 from stream_app.models.keys.files import present
 from stream_app.models.keys.private import private_key, traces
@@ -41,6 +43,8 @@ def new_key(config: Config, name: RoleName, encrypt: bool = False) -> list[str]:
     _check_passphrase(role, encrypt)
     existed = present(role.private)
     public = private_key(role).public_key()
+    if not existed:
+        _note(config, name, key_id(public), "new")
     _check_encrypted(role.private, encrypt, f"`driftflow keys rotate {name} --encrypt` replaces it")
     said = "is there already" if existed else "is made"
     return [f"the {name}'s key {key_id(public)} {said}: {role.private}", *_to_copy(role)]
@@ -73,8 +77,10 @@ def rotate_key(config: Config, name: RoleName, encrypt: bool = False, prepare: b
     for path in _files_to_change(config, role, former):
         files.put_first(path, public)
     if prepare:
+        _note(config, name, key_id(public), "next")
         again = f"then `driftflow keys rotate {name}` completes it"
         return [f"the {name}'s next key is {key_id(public)}, and does not sign yet", *_to_copy(role), again]
+    _note(config, name, key_id(public), "rotated")
     _take(role.waiting, role.private)
     return [f"the {name}'s key is now {key_id(public)}: {role.private}", *_kept(former), *_to_copy(role, restart=True)]
 
@@ -103,6 +109,7 @@ def revoke_key(config: Config, name: str, sure: bool = False) -> list[str]:
             "or revoke it all the same with --yes"
         )
     lists = _put_on_lists(places, name)
+    _note(config, " and ".join(current), name, "revoked")
     for path in (path for paths in places.values() for path in paths if present(path)):
         files.remove(path, name)
     which = f"the models {', '.join(models)}" if models else "no model"
@@ -128,6 +135,15 @@ def _check_passphrase(role: Role, encrypt: bool) -> None:
 def _check_encrypted(path: Path, encrypt: bool, remedy: str) -> None:
     if encrypt and not files.is_encrypted(path):
         raise ModelError(f"{path} is there already, not encrypted: {remedy}")
+
+
+def _note(config: Config, role: str, key: str, event: KeyEvent) -> None:
+    """Write a change of keys into the audit log, once: before the step after which the command does nothing more.
+
+    Raises:
+        DriftflowError: the log is damaged or cannot be written.
+    """
+    AuditLog(config).append(*of_key(role, key, event))
 
 
 def _held(path: Path) -> dict[str, Ed25519PublicKey]:
@@ -209,7 +225,7 @@ def _signed_models(config: Config, name: str) -> tuple[list[str], str]:
 
 
 def _signer(registry: Registry, model_id: str) -> str:
-    """Id of the key that signed a model; "" where its file is damaged or missing, which `driftflow models list` says."""
+    """Id of the key that signed a model; "" where its file is damaged or missing, as `driftflow models list` says."""
     try:
         return registry.read(model_id).key_id
     except ModelError:

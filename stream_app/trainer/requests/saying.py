@@ -1,4 +1,5 @@
-"""What people say of models, from the actions topic: approve, reject, and which model is the anchor.
+"""What people say, from the actions topic: the trainer acts on what they say of models (approve, reject, and which is
+the anchor), and writes down all of it.
 
 It is read from its beginning at every start, outside any group: what was acted on before is known by what followed from
 it. Messages that cannot be used go to the dead letters of the worker that reads the topic too.
@@ -23,9 +24,6 @@ from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, ConsumerRecord
 from stream_app.models.keys import Trust
 from stream_app.models.signing import signature_fault
-
-VERBS = ("approve", "reject", "anchor")
-"""What the trainer acts on."""
 
 _LOOK_S = 30.0
 
@@ -90,7 +88,7 @@ class Saying:
 
     def _action(self, record: ConsumerRecord) -> Action | None:
         action = take_in("actions", self._config.stream, record.value, record.headers)
-        if not isinstance(action, Action) or action.verb not in VERBS or record.value is None:
+        if not isinstance(action, Action) or record.value is None:
             return None
         trusted = self._trust.steady_keys(self._say)
         fault = signature_fault(record.value, record.headers, trusted)
