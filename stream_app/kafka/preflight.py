@@ -63,7 +63,7 @@ def _topics_read(config: Config, role: Role) -> list[str]:
             *(names.events, names.partials, names.evidence, names.signals, names.models, names.actions),
             *_of_state(config),
         ],
-        "trainer": [names.events, names.signals],
+        "trainer": [names.events, names.signals, names.models, names.actions],
     }
     return reads.get(role, [])
 

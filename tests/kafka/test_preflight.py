@@ -97,12 +97,13 @@ def allow_all_but(rights: Rights, left_out: str) -> None:
 
 
 def test_the_rights_of_a_trainer_are_named(secure_kafka: ApacheKafka, rights: Rights) -> None:
-    """It joins a group of its own, and writes dead letters."""
+    """It joins a group of its own, looks at what it has published, hears what people say, and writes dead letters."""
     rights.topics()
     topics, group = rights.config.topics, f"{rights.config.kafka.group}-trainer"
     rights.allow(ResourceType.TOPIC, topics.events, ACLOperation.READ)
     rights.allow(ResourceType.TOPIC, topics.signals, ACLOperation.READ, ACLOperation.WRITE)
-    rights.allow(ResourceType.TOPIC, topics.models, ACLOperation.WRITE)
+    rights.allow(ResourceType.TOPIC, topics.models, ACLOperation.READ, ACLOperation.WRITE)
+    rights.allow(ResourceType.TOPIC, topics.actions, ACLOperation.READ)
     rights.allow(ResourceType.TOPIC, topics.dead_letters, ACLOperation.DESCRIBE)
     trainer = worker(rights, secure_kafka)
     assert failing(preflight(trainer, "trainer")) == [f"may join group {group}", f"may write {topics.dead_letters}"]
