@@ -154,6 +154,7 @@ class Answering:
         if outcome.model is None:
             return self._keeping.answer(asked, outcome, decision.dated)
         if not self.candidates.is_at_once(outcome):
+            self._answers.over()
             return self.candidates.enter(asked, outcome)
         self.candidates.replace(outcome.notice.model_id)
         return self._keeping.answer(asked, outcome, decision.dated)

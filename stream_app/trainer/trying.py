@@ -88,7 +88,7 @@ class Trying:
                     outcome = self._train(request, seen)
                 return _less(outcome, checking.shortfall(request, seen))
             except (RangesGone, FlowlibError) as error:
-                self._answers.failed()
+                self._answers.over()
                 return retrain.refused(0, str(error))
             except OSError as error:
                 self._answers.release()
@@ -97,7 +97,7 @@ class Trying:
                 self._answers.release()
                 raise
             except Exception as error:
-                self._answers.failed()
+                self._answers.over()
                 why = described(error)
                 self._say(f"request {request.id[:8]}: training ended in an error: {why}")
         return retrain.refused(0, f"training was tried {TRIES} times: {why}")

@@ -84,8 +84,8 @@ class Answers:
                 self._steps.remove(step)
                 _take_back(self.path, _line(step))
 
-    def failed(self) -> None:
-        """The attempt in hand has failed by itself: it goes on counting."""
+    def over(self) -> None:
+        """The attempt in hand has ended by itself, whatever came of it: it goes on counting."""
         with self._lock:
             self._in_hand = None
 

@@ -19,7 +19,7 @@ ALPHA = 0.025
 CLIP_NATS = 1.0
 """An event counts for or against a candidate with so many nats at most: a few far out would decide alone."""
 DESIGN = 4.0
-"""Alarms come in clumps: so many events of a pane count as one independent one."""
+"""Alarms come in clumps: so many events count as one independent one, or more where panes differ more (Kish)."""
 SILENT = 0.2
 """Times the nominal share of alarms below which a model never alarms."""
 BAND = (0.5, 2.0)
@@ -53,29 +53,61 @@ class PaneSums(msgspec.Struct):
         self.old_alarms += other.old_alarms
 
 
+class Alarms(msgspec.Struct):
+    """Alarms of one model, over panes.
+
+    Attributes:
+        hits, events: in all.
+        squares: sum of hits² / events of each pane.
+        panes: with events.
+    """
+
+    hits: int = 0
+    events: int = 0
+    squares: float = 0.0
+    panes: int = 0
+
+    def take(self, hits: int, events: int) -> None:
+        """One more pane."""
+        if events:
+            self.hits, self.events, self.panes = self.hits + hits, self.events + events, self.panes + 1
+            self.squares += hits * hits / events
+
+    @property
+    def design(self) -> float:
+        """How many events count as one independent one, by how much more panes differ than chance would have it."""
+        rate = self.hits / self.events if self.events else 0.0
+        if self.panes < 2 or not 0.0 < rate < 1.0:
+            return DESIGN
+        between = (self.squares - self.hits * rate) / (self.panes - 1)
+        return max(DESIGN, between / (rate * (1.0 - rate)))
+
+    def e_value(self, null: float, side: str, design: float) -> float:
+        """Of the bet that they come more often (``side = "high"``) or more rarely than a rate."""
+        return RateBet(null, side, 1.0, self.hits / design, self.events / design).e_value
+
+
 class ShadowTest(msgspec.Struct):
     """The test of one candidate.
 
     Attributes:
         kind: ``model``, or ``recalibration`` where only the calibration is new.
         min_gain: nats an event that a new model has to gain.
-        most: times the nominal share of alarms that a new model may have.
+        few, most: times the nominal share of alarms that the candidate may have.
         better, worse: bets that the gain of a pane is above, and below, ``min_gain``.
-        loud, silent: bets that the candidate alarms too often, and too seldom.
-        old_loud, old_silent: the same of the champion.
+        new, old: alarms of the candidate and of the champion.
         total: sums of all panes.
         panes: how many.
     """
 
     kind: str
     min_gain: float
+    few: float
     most: float
     better: MeanBet
     worse: MeanBet
-    loud: RateBet
-    silent: RateBet
-    old_loud: RateBet
-    old_silent: RateBet
+    new: Alarms = msgspec.field(default_factory=Alarms)
+    old: Alarms = msgspec.field(default_factory=Alarms)
     total: PaneSums = msgspec.field(default_factory=PaneSums)
     panes: int = 0
 
@@ -89,17 +121,8 @@ class ShadowTest(msgspec.Struct):
         """
         few, many = BAND if kind == "recalibration" else (SILENT, max_alarm_ratio)
         gain = min(max(min_gain, -CLIP_NATS / 2), CLIP_NATS / 2)
-        return cls(
-            kind,
-            gain,
-            many,
-            MeanBet(-CLIP_NATS, CLIP_NATS, gain),
-            MeanBet(-CLIP_NATS, CLIP_NATS, -gain),
-            RateBet(many * ALARM_ALPHA, "high", DESIGN),
-            RateBet(few * ALARM_ALPHA, "low", DESIGN),
-            RateBet(BAND[1] * ALARM_ALPHA, "high", DESIGN),
-            RateBet(BAND[0] * ALARM_ALPHA, "low", DESIGN),
-        )
+        bets = MeanBet(-CLIP_NATS, CLIP_NATS, gain), MeanBet(-CLIP_NATS, CLIP_NATS, -gain)
+        return cls(kind, gain, few, many, *bets)
 
     def take(self, pane: PaneSums) -> None:
         """One more pane that is over."""
@@ -109,21 +132,41 @@ class ShadowTest(msgspec.Struct):
             gain = pane.gain / pane.compared
             self.better.take(gain)
             self.worse.take(-gain)
-        for bet in (self.loud, self.silent):
-            bet.take(pane.alarms, pane.scored)
-        for bet in (self.old_loud, self.old_silent):
-            bet.take(pane.old_alarms, pane.compared)
+        self.new.take(pane.alarms, pane.scored)
+        self.old.take(pane.old_alarms, pane.compared)
 
     @property
     def verdict(self) -> Verdict:
         """``promote`` or ``reject`` once that is sure, "" before."""
-        if _sure(self.silent) or (_sure(self.loud) and self._is_louder):
+        if self._is_silent or self._is_loud:
             return "reject"
         if self.kind == "recalibration":
-            return "promote" if _sure(self.old_loud) or _sure(self.old_silent) else ""
-        if _sure(self.better):
+            return "promote" if self._is_needed else ""
+        if _sure(self.better.e_value):
             return "promote"
-        return "reject" if _sure(self.worse) else ""
+        return "reject" if _sure(self.worse.e_value) else ""
+
+    @property
+    def _design(self) -> float:
+        """Of both models: one without alarms does not tell how they clump."""
+        return max(self.new.design, self.old.design)
+
+    @property
+    def _is_silent(self) -> bool:
+        """Never alarms, though the champion does on the same events: else it may be a quiet week."""
+        is_quieter = self.new.hits < self.old.hits
+        return is_quieter and _sure(self.new.e_value(self.few * ALARM_ALPHA, "low", self._design))
+
+    @property
+    def _is_loud(self) -> bool:
+        return self._is_louder and _sure(self.new.e_value(self.most * ALARM_ALPHA, "high", self._design))
+
+    @property
+    def _is_needed(self) -> bool:
+        """Whether the champion's share is surely out of the band that calls for a calibration."""
+        low = self.old.e_value(BAND[0] * ALARM_ALPHA, "low", self._design)
+        high = self.old.e_value(BAND[1] * ALARM_ALPHA, "high", self._design)
+        return _sure(max(low, high))
 
     @property
     def _is_louder(self) -> bool:
@@ -146,8 +189,9 @@ class ShadowTest(msgspec.Struct):
             "unscorable": total.events - total.scored,
             "e_better": self.better.e_value,
             "e_worse": self.worse.e_value,
-            "e_loud": self.loud.e_value,
-            "e_silent": self.silent.e_value,
+            "e_loud": self.new.e_value(self.most * ALARM_ALPHA, "high", self._design),
+            "e_silent": self.new.e_value(self.few * ALARM_ALPHA, "low", self._design),
+            "events_as_one": self._design,
             "e_needed": 1.0 / ALPHA,
         }
 
@@ -167,15 +211,15 @@ class ShadowTest(msgspec.Struct):
         nats = f"{gain:+.3f} nats an event, each counted with {CLIP_NATS:g} at most ({self.min_gain:+.3f} asked for)"
         if verdict == "promote":
             return f"the new model is better {seen}: {nats}; {alarms}"
-        if verdict == "reject" and _sure(self.worse):
+        if verdict == "reject" and _sure(self.worse.e_value):
             return f"the new model is not better by what is asked for {seen}: {nats}; {alarms}"
         if verdict == "reject":
-            return f"the new model alarms too {'seldom' if _sure(self.silent) else 'often'} {seen}: {alarms}; {nats}"
+            return f"the new model alarms too {'seldom' if self._is_silent else 'often'} {seen}: {alarms}; {nats}"
         return f"the shadow could not tell which model is better {seen}: {nats}; {alarms}"
 
 
-def _sure(bet: MeanBet | RateBet) -> bool:
-    return bet.e_value >= 1.0 / ALPHA
+def _sure(e_value: float) -> bool:
+    return e_value >= 1.0 / ALPHA
 
 
 def _share(hits: int, n: int) -> str:

@@ -29,7 +29,7 @@ def test_attempts_count_unless_they_are_released(folder: Path) -> None:
     assert Answers(config).attempts("request-1") == 0
     answers.begin(one)
     assert Answers(config).attempts("request-1") == 1, "as a process sees it that comes after a kill"
-    answers.failed()
+    answers.over()
     answers.release()
     assert Answers(config).attempts("request-1") == 1, "what has failed by itself is not released by the end"
     assert Answers(config).attempts("request-2") == 0
@@ -39,7 +39,7 @@ def test_an_attempt_is_taken_back_on_a_full_disk_too(folder: Path, monkeypatch: 
     config = stream_in(folder)
     answers = Answers(config)
     answers.begin(asked(ask(1)))
-    answers.failed()
+    answers.over()
     before = answers.path.read_bytes()
     answers.begin(asked(ask(1)))
     monkeypatch.setattr(disk, "append_locked", lambda *_: pytest.fail("there is no room for another line"))

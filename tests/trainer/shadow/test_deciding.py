@@ -85,6 +85,7 @@ def test_a_model_that_never_alarms_is_rejected(seed: int) -> None:
     g = np.random.default_rng(seed)
     for _ in range(5):
         assert decide(g, 2_000, 0.0, share=0.0)[0] == "reject"
+        assert decide(g, 400, 0.001, share=0.0, old_share=0.0, kind="recalibration")[0] != "reject"
 
 
 def test_a_model_that_alarms_too_often_is_rejected_unless_the_one_in_service_does_too(seed: int) -> None:
@@ -101,6 +102,16 @@ def test_a_calibration_is_judged_by_alarms_alone(seed: int) -> None:
     assert decide(g, 2_000, 0.0, share=0.05, old_share=0.01, kind="recalibration")[0] == "reject"
     found = Counter(decide(g, 150, 0.0, kind="recalibration")[0] for _ in range(100))
     assert is_at_most(found["promote"], 100, 2 * ALPHA), found
+
+
+def test_a_quiet_week_is_no_model_that_never_alarms() -> None:
+    """Alarms of both come in clumps, of some panes of many."""
+    test = ShadowTest.of("model", 0.01, 3.0)
+    for number in range(400):
+        clump = 240 if number % 40 == 39 else 0
+        test.take(PaneSums(600, 600, 6.0, 600, clump, clump))
+        assert test.verdict == "", test.figures()
+    assert test.figures()["events_as_one"] > 100
 
 
 def test_what_the_verdict_says_has_its_figures() -> None:
