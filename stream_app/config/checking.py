@@ -163,6 +163,8 @@ def _rule_faults(config: Config) -> list[str]:
     faults = []
     if "intake" in config.rules:
         faults.append("rules.intake: the rule of what becomes of events, see event.tolerated; use another name")
+    if "model" in config.rules:
+        faults.append("rules.model: the rule of what models in service do; use another name")
     if "log" in config.rules:
         faults.append("rules.log: the rule of what a topic has lost; use another name")
     for name, rule in config.rules.items():

@@ -213,6 +213,9 @@ class TrainerConfig(Section, frozen=True):
     """After so many live events that have not decided between a candidate and the model in service it is given up."""
     shadow_patience: Duration = days(1)
     """The same after so much time, by the clock."""
+    probation: Duration = days(7)
+    """So long, in event time, a model is watched from its first pane in service on: one that is silent, alarms too
+    often or cannot score is rolled back, and the former returns. Workers go by it."""
 
 
 class SinkConfig(Section, frozen=True):
