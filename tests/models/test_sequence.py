@@ -94,3 +94,12 @@ def test_signed_by_another_key_it_is_the_same_notice() -> None:
 def test_only_a_promotion_puts_a_model_in_service(status: str) -> None:
     notices, reasons = enter_all([of(notice("m", sequence=1)), of(notice("n", status, sequence=2))])
     assert (notices.model_id, notices.sequence, reasons) == ("m", 1, [])
+
+
+@pytest.mark.parametrize("status", ["candidate", "waiting"])
+def test_a_model_that_is_on_its_way_takes_nothing_over(status: str) -> None:
+    on_its_way, promoted = notice("b", status, sequence=2), notice("b", sequence=3)
+    notices, reasons = enter_all([of(notice("a", sequence=1)), of(on_its_way)])
+    assert (notices.model_id, reasons) == ("a", [])
+    assert not notices.is_newest(on_its_way)
+    assert enter_all([of(on_its_way), of(promoted), of(on_its_way)])[0].model_id == "b"
