@@ -27,6 +27,7 @@ from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
 from stream_app.terminal import Seldom
 from stream_app.trainer.answering import Answering
+from stream_app.trainer.canaries.gathering import Gathering
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.requests.saying import Saying
@@ -71,7 +72,7 @@ class Trainer:
         key = signing_key(config)
         self._delivery = Delivery(config, client, key, self._stopping, tell)
         self._answering = Answering(config, client, key, self._delivery, self._stopping, tell, self.meter)
-        self._saying = Saying(config, client, tell)
+        self._saying, self._canaries = Saying(config, client, tell), Gathering(config, client, self._stopping, tell)
         self._waiting: dict[tuple[str, int, int], Asked] = {}
         """Requests that came while a candidate was in the shadow, by topic, partition and offset, oldest first."""
         self._held: set[Any] = set()
@@ -111,6 +112,8 @@ class Trainer:
         """
         for action in self._saying.poll():
             self._answering.act(action)
+            self._canaries.hear(action)
+        self._canaries.gather()
         return self._answering.candidates.go_on(timeout_ms)
 
     def has_compared(self, ends: Mapping[int, int]) -> bool:

@@ -44,12 +44,12 @@ class Known:
     Attributes:
         anchor: the model that none may leave far behind without a person; None for none.
         bursts: id of each incident that nobody has judged to its rows.
-        canaries: rows of incidents that people have confirmed.
+        canaries: id of each incident that people have confirmed to its rows.
     """
 
     anchor: Density | None = None
     bursts: Mapping[str, Table] = field(default_factory=dict)
-    canaries: Table | None = None
+    canaries: Mapping[str, Table] = field(default_factory=dict)
 
 
 def answer(

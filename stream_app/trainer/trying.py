@@ -21,6 +21,7 @@ from stream_app.kafka.types import ClientSettings
 from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
 from stream_app.stages.dropped import Dropped
+from stream_app.trainer.canaries.file import CanaryFile
 from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.data.rows import RecordKeys, Rows, gather
 from stream_app.trainer.outcome import Outcome, Retrain
@@ -118,7 +119,7 @@ class Trying:
             self._stopping.check,
             CheckpointFile(self._config),
             newest_ms,
-            Known(self._or_none(request, self._registry.anchor())),
+            Known(self._or_none(request, self._registry.anchor()), canaries=CanaryFile(self._config).load().tables()),
         )
         for finding in outcome.findings:
             self._say(f"found: {finding}")

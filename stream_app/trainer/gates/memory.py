@@ -51,12 +51,14 @@ def bursts(trial: Trial) -> Gate:
 
 
 def canaries(trial: Trial) -> Gate:
-    """Events of confirmed incidents must still be flagged."""
-    if trial.canaries is None or not len(trial.canaries):
+    """Of every incident that a person has confirmed, the events must still be flagged."""
+    found = []
+    for name, rows in sorted(trial.canaries.items()):
+        after = flags(trial.candidate.score(rows), trial.event_alpha)
+        found += [_Kept(name, len(after), int(after.sum()))] if len(after) else []
+    if not found:
         return Gate("canaries", True, "no incident has been confirmed by a person yet", threshold=KEPT)
-    after = flags(trial.candidate.score(trial.canaries), trial.event_alpha)
-    kept = _Kept("confirmed", len(after), int(after.sum()))
-    return _memory("canaries", [kept], "incidents that people have confirmed")
+    return _memory("canaries", found, "incidents that people have confirmed")
 
 
 def _memory(name: str, found: list[_Kept], what: str) -> Gate:
@@ -65,9 +67,8 @@ def _memory(name: str, found: list[_Kept], what: str) -> Gate:
     worst = min(found, key=lambda one: one.share)
     low, high = (float(end) for end in wilson(worst.kept, worst.flagged))
     failed = [one for one in found if one.share < KEPT]
-    about = f" in incident {worst.name}" if name == "bursts" else ""
     says = (
-        f"of {worst.flagged:,} events of {what}{about} the new model still flags {worst.share:.1%} "
+        f"of {worst.flagged:,} events in incident {worst.name} ({what}) the new model still flags {worst.share:.1%} "
         f"(95 % interval {low:.1%} to {high:.1%}; {KEPT:.0%} wanted"
     )
     says += "); a person must say whether they are the new normal" if failed else ")"

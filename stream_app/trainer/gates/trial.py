@@ -28,7 +28,7 @@ class Trial:
         event_alpha: level of the event rule.
         anchor: the model that no later one may leave far behind without a person, None for none.
         bursts: id of each incident that nobody has judged to its rows.
-        canaries: rows of incidents that people have confirmed; each was flagged when it happened.
+        canaries: id of each incident that people have confirmed to rows of it that were flagged then.
         findings: sentences on what is gravely wrong with the rows of the training.
         members, others: rows that trained the candidate, and rows of the same days that were kept back from it, for
             the membership attack; None where it is not asked for.
@@ -46,7 +46,7 @@ class Trial:
     event_alpha: float
     anchor: Density | None = None
     bursts: Mapping[str, Table] = field(default_factory=dict)
-    canaries: Table | None = None
+    canaries: Mapping[str, Table] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     members: Table | None = None
     others: Table | None = None

@@ -160,12 +160,15 @@ def test_one_that_learned_an_attack_waits_for_a_person(world: World) -> None:
     burst = burst.with_numeric(attack(200))
     verdict_of, names = judged(world, candidate, attacked(world.gate), bursts={"incident-7": burst})
     assert (verdict_of, names) == ("wait", {"bursts", "anchor"})
-    assert judged(world, candidate, attacked(world.gate), canaries=burst) == ("wait", {"canaries", "anchor"})
+    assert judged(world, candidate, attacked(world.gate), canaries={"incident-7": burst}) == (
+        "wait",
+        {"canaries", "anchor"},
+    )
     found = run_gates(trial(candidate, world.champion, attacked(world.gate), bursts={"incident-7": burst}))
     says = next(gate.says for gate in found if gate.name == "bursts")
     assert "in incident incident-7" in says
     assert "a person must say whether they are the new normal" in says
-    still = judged(world, world.good, bursts={"incident-7": burst}, canaries=burst)
+    still = judged(world, world.good, bursts={"incident-7": burst}, canaries={"incident-7": burst})
     assert still == ("pass", set()), "a good model flags it all"
 
 

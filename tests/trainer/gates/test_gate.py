@@ -55,7 +55,9 @@ def test_the_summary_names_the_gates_that_failed() -> None:
 
 def test_every_gate_says_its_figure_for_people(model: Density) -> None:
     burst = rows(50, 3).with_numeric(np.full((50, 3), 30.0))
-    found = run_gates(trial(model, model, rows(2_000, 4, day=40), anchor=model, bursts={"i": burst}, canaries=burst))
+    found = run_gates(
+        trial(model, model, rows(2_000, 4, day=40), anchor=model, bursts={"i": burst}, canaries={"c": burst})
+    )
     assert [gate.name for gate in found] == NAMES
     for gate in found:
         assert not any(word in gate.says for word in JARGON), gate.says

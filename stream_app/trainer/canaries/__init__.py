@@ -1,0 +1,1 @@
+"""Canaries: events of incidents that people have confirmed, which no later model may take for normal unseen."""
