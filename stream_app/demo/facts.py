@@ -17,6 +17,7 @@ from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from stream_app.config import Config
 from stream_app.disk import read_lines
 from stream_app.errors import DriftflowError
+from stream_app.incident_lines import is_over, newest
 from stream_app.stages.decisions import DECODER, REMEDY, activations_of
 from stream_app.worker.status import read_status
 
@@ -128,6 +129,12 @@ class Facts:
                 self.slices = {row["slice"]: row for row in rows if row["span"] == SHOWN_SPAN} or self.slices
         finally:
             link.close()
+
+    def lasting(self, least_ms: int) -> list[Incident]:
+        """Open incidents about drift that have been open for so long, oldest first."""
+        known = sorted(newest(self.messages).values(), key=lambda incident: (incident.opened_pane_ms, incident.id))
+        drifts = [incident for incident in known if incident.kind == "drift" and not is_over(incident)]
+        return [incident for incident in drifts if incident.opened_pane_ms + least_ms <= self.event_time_ms]
 
     def out_of_service(self, model_id: str) -> list[int]:
         """Source partitions on which a model has not been put in service."""

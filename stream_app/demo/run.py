@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from flowlib.table import DAY_MS
 from stream_app.config import Config, load
-from stream_app.console.acting import Desk
+from stream_app.console.acting import Answer, Desk
 from stream_app.console.answers import Store
 from stream_app.console.server import start_in_thread
 from stream_app.demo.children import Children, TrainerLine
@@ -33,7 +35,7 @@ from stream_app.demo.view import render
 from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
-from stream_app.incident_lines import newest, reaching, show, story
+from stream_app.incident_lines import is_over, newest, reaching, show, story
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.preflight import preflight, require
@@ -48,6 +50,9 @@ DATA = "beijing_air_2013.csv.gz"
 
 _REFRESH_S = 0.3
 _INCIDENTS_TOLD = 12
+_LASTS_MS = 40 * DAY_MS
+"""A drift that has been open for so long is called the new normal, as a person would who knows of the seasons."""
+_WHY = "it has lasted for weeks, and is the season"
 _SETTINGS = (
     ("[windows]\n", '[windows]\nidle_after = "52w"\n'),  # nobody is idle because the traffic stands at a mark
     ("[model]\n", '[model]\nengine = "fused"\n'),  # "auto" measures which is faster: the answer may differ by run
@@ -167,8 +172,8 @@ class Demo:
 
     def _start_console(self) -> None:
         new_key(self.config, "operator")  # the page takes answers then, as a person's own console does
-        desk = Desk(self.config)
-        handle = start_in_thread(Store.of(self.config), port=self._options["console_port"], desk=desk)
+        self._desk = Desk(self.config)
+        handle = start_in_thread(Store.of(self.config), port=self._options["console_port"], desk=self._desk)
         self._stack.callback(handle.stop)
         self.console_url = handle.url
 
@@ -261,6 +266,16 @@ class Demo:
         trainer.ask()
         self._waiting.wait("the trainer to compare and to answer", trainer.replied)
         self._waiting.wait("the newest model to be in service", self._newest_model_is_in_service)
+        self._accept()
+
+    def _accept(self) -> None:
+        """Do what a person would: say of a drift that has lasted that it is the new normal."""
+        for incident in self._facts.lasting(_LASTS_MS):
+            self._desk.send(Answer("accept", incident.id, by="the demo", why=_WHY))
+            self._waiting.wait("the worker to take in that a drift is accepted", partial(self._is_over, incident.id))
+
+    def _is_over(self, incident_id: str) -> bool:
+        return is_over(newest(self._facts.messages)[incident_id])
 
     def _newest_model_is_in_service(self) -> bool:
         """On every source partition; and the store shows it, and all that were refused."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -124,6 +125,21 @@ def test_at_a_mark_events_come_before_answers_and_answers_before_service(
     assert demo._waiting.what == ""
     demo._stand(line(trainer))
     assert trainer.asked == 2, "a candidate may have new events to be compared on, whether or not anything was asked"
+
+
+def test_a_drift_that_has_lasted_is_accepted_once(demo: Demo) -> None:
+    facts, sent, day_ms = demo._facts, list[Any](), 86_400_000
+    old, young = (incident(name, opened_pane_ms=ms) for name, ms in (("a", 0), ("b", day_ms)))
+    facts.messages, facts.event_time_ms = [old, young], 40 * day_ms
+
+    def send(answer: Any) -> None:
+        sent.append((answer.verb, answer.incident_id))
+        facts.messages.append(msgspec.structs.replace(old, number=2, state="accepted"))
+
+    demo._desk = cast(Any, SimpleNamespace(send=send))
+    demo._accept()
+    demo._accept()
+    assert sent == [("accept", "a")]
 
 
 def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
