@@ -87,14 +87,16 @@ def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: d
     return _html(title, f"{_head(title, about, evaluation)}{''.join(sections)}")
 
 
-def document(title: str, said: Sequence[str], about: str, sections: Iterable[str]) -> str:
-    """A page of the report's style: its title, what it says first, what it is about, and sections of HTML."""
+def document(title: str, said: Sequence[str], about: str, sections: Iterable[str], more: str = "") -> str:
+    """A page of the report's style: its title, what it says first, what it is about, and sections of HTML; ``more`` is
+    CSS of its own.
+    """
     head = f"<h1>{escape(title)}</h1><p class=verdict>{escape(' '.join(said))}</p><p class=muted>{escape(about)}</p>"
-    return _html(title, f"{head}{''.join(sections)}")
+    return _html(title, f"{head}{''.join(sections)}", more)
 
 
-def _html(title: str, body: str) -> str:
-    style = files("stream_app.offline.evaluate").joinpath("page.css").read_text()
+def _html(title: str, body: str, more: str = "") -> str:
+    style = files("stream_app.offline.evaluate").joinpath("page.css").read_text() + more
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -1,0 +1,169 @@
+"""The dossier of a real model: every section, for people and as text; and whom the model calls strange too often."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowlib.intervals import wilson
+from stream_app.audit.dossier.fairness import Day, figures, groups
+from stream_app.audit.dossier.standards import ISO_42001, NIST, NOT_COVERED
+from stream_app.audit.dossier.store import DAYS_MAX, realised
+from stream_app.audit.dossier.subject import find
+from stream_app.audit.dossier.writing import make_dossier, write_dossier
+from stream_app.audit.verify import verify
+from stream_app.errors import DriftflowError
+from tests.audit.stored import DAYS, PANES, store_windows
+from tests.audit.stories import Story
+
+SECTIONS = {
+    "card", "limits", "gates", "shadow", "people", "service", "incidents", "fairness", "data", "privacy", "training",
+    "record", "nist", "iso42001",
+}  # fmt: skip
+FAIR = {"Dongsi": 0.01, "Wanliu": 0.01, "Huairou": 0.01, "Shunyi": 0.05}
+
+
+class Page(HTMLParser):
+    """What a page names and links to, and what it loads."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.loads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.ids |= {named["id"] or ""} if "id" in named else set()
+        self.links |= {(named["href"] or "")[1:]} if tag == "a" else set()
+        self.loads += [tag] if tag in ("script", "img", "link", "iframe") else []
+
+
+def test_it_is_one_page_with_every_section(told: Story, tmp_path: Path) -> None:
+    store_windows(told.config, told.second, "station", FAIR)
+    html, markdown = (path.read_text() for path in write_dossier(told.config, told.second[:8], tmp_path / "out"))
+    page = Page(html)
+    assert page.ids == SECTIONS
+    assert page.links <= page.ids
+    assert page.loads == []
+    for text in (html, markdown):
+        for words in (
+            "rolled back",
+            "the new model is better over",
+            "SHA-256",
+            "Nothing was changed",
+            "Over-alarmed: Shunyi",
+        ):
+            assert words in text, words
+    assert set(re.findall(r'<a id="(\w+)">', markdown)) == SECTIONS
+    assert "too loud" in markdown
+    assert "anchor" in markdown
+
+
+def test_markup_in_what_people_say_is_text(told: Story, tmp_path: Path) -> None:
+    told.actions[4] = told.actions[4].__class__(**{
+        **{name: getattr(told.actions[4], name) for name in told.actions[4].__struct_fields__},
+        "verb": "pin", "why": "<script>alert(1)</script> | [x](y)", "model": told.second,
+    })  # fmt: skip
+    html, markdown = (path.read_text() for path in write_dossier(told.config, told.second, tmp_path))
+    assert "<script" not in html
+    assert r"\<script\>alert(1)\</script\> \| \[x\](y)" in markdown
+
+
+def test_each_row_of_both_standards_has_evidence_or_is_not_covered(told: Story) -> None:
+    assert [len(rows) for rows in NIST.groups.values()] == [19, 18, 22, 13]
+    assert (len(ISO_42001.groups), len(ISO_42001.rows)) == (9, 38)
+    dossier = make_dossier(find(told.config, told.second), verify(told.config))
+    sections = {section.id: section for section in dossier.sections}
+    for standard in (NIST, ISO_42001):
+        rows = sections[standard.id].parts[1].rows  # type: ignore[union-attr]
+        assert [row[0] for row in rows] == [number for number, _, _ in standard.rows]
+        for row in rows:
+            linked = [name for name, _ in row[2].to] if row[2] != NOT_COVERED else []
+            assert all(sections[name].is_evidence for name in linked)
+            assert bool(linked) != (row[2] == NOT_COVERED)
+    known = {row[0]: row[2] for row in sections["nist"].parts[1].rows}  # type: ignore[union-attr]
+    assert known["MEASURE 2.11"] == NOT_COVERED, "there is no store here"
+    assert known["GOVERN 1.1"] == NOT_COVERED
+
+
+def test_a_first_model_and_no_broker(told: Story, silent: None, tmp_path: Path) -> None:
+    html, _ = (path.read_text() for path in write_dossier(told.config, told.first, tmp_path))
+    assert "It is in service." in html
+    assert "Not known: topic s.signals cannot be read: no broker" in html
+    with pytest.raises(DriftflowError, match="no model has an id that begins with 'nothing'"):
+        write_dossier(told.config, "nothing", tmp_path)
+
+
+# Fairness -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_store_is_summed_by_slice_and_day(told: Story) -> None:
+    store_windows(told.config, told.second, "station", FAIR)
+    known = realised(told.config, told.second)
+    assert set(known.days) == {("station", name) for name in FAIR}
+    days = known.days["station", "Shunyi"]
+    assert [day.day for day in days] == list(range(DAYS))
+    assert {day.scored for day in days} == {400 * PANES}
+    assert {day.unscorable for day in days} == {PANES}
+    assert DAYS < DAYS_MAX
+    assert "no windows that this model has scored" in realised(told.config, "another").says
+
+
+def simulated(
+    seed: int, rates: dict[str, float], days: int = 20, events: int = 500
+) -> dict[tuple[str, str], list[Day]]:
+    rng = np.random.default_rng(seed)
+    return {
+        ("station", name): [Day(day, events, int(rng.binomial(events, rate)), -3.0 * events) for day in range(days)]
+        for name, rate in rates.items()
+    }
+
+
+def test_who_is_over_alarmed_is_named_with_how_much() -> None:
+    found = figures(simulated(1, FAIR))
+    assert [one.name for one in found if one.is_over] == ["Shunyi"]
+    shunyi = found[0]
+    assert (shunyi.scored, shunyi.slices) == (10_000, 1)
+    assert shunyi.low < 0.05 < shunyi.high
+    assert shunyi.others == pytest.approx(0.01, abs=0.004)
+    assert shunyi.excess == pytest.approx(400, abs=100)
+
+
+def test_where_all_are_alike_none_is_over_alarmed() -> None:
+    """Of 100 fair slices one is named in few of 40 draws: the level is 2.5 % for all of them together, about."""
+    named = [
+        any(one.is_over for one in figures(simulated(seed, {f"s{i}": 0.01 for i in range(100)}))) for seed in range(40)
+    ]
+    assert sum(named) <= 6
+
+
+def test_days_that_differ_widen_the_interval() -> None:
+    bad = [Day(day, 500, 60 if day % 10 == 0 else 0, 0.0) for day in range(20)]
+    even = [Day(day, 500, 6, 0.0) for day in range(20)]
+    loud, calm = (figures({("all", "all"): days})[0] for days in (bad, even))
+    assert loud.alarms == calm.alarms
+    assert loud.high - loud.low > 2 * (calm.high - calm.low)
+    assert (calm.low, calm.high) == pytest.approx([float(end) for end in wilson(120, 10_000)])
+
+
+def test_groups_are_values_of_fields_and_quarters_by_traffic() -> None:
+    some = {("country+device", f"{country}|{device}"): [Day(day, 500, 5 + 20 * (country == "DE"), -1.0) for day in range(9)]
+            for country in ("DE", "FR") for device in ("a", "b")}  # fmt: skip
+    found = {(one.of, one.name): one for one in groups(some)}
+    assert set(found) == {
+        (f"{of} (country+device)", name)
+        for of, name in [("country", "DE"), ("country", "FR"), ("device", "a"), ("device", "b")]
+    }
+    assert found["country (country+device)", "DE"].is_over
+    assert found["country (country+device)", "DE"].slices == 2
+    assert not found["device (country+device)", "a"].is_over
+    sizes = {("station", f"s{i}"): [Day(day, 10 * (i + 1), 1, -1.0) for day in range(9)] for i in range(8)}
+    quarters = {one.name: one for one in groups(sizes)}
+    assert [quarters[name].slices for name in quarters] == [2, 4, 2]
+    assert quarters["the quarter of slices with least"].scored == 9 * 30
