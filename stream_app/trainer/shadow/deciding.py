@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from flowlib.anytime import MeanBet, RateBet
+from flowlib.anytime import RateBet
 from flowlib.evaluation import ALARM_ALPHA
+from stream_app.trainer.shadow.bets import BlockBet
 
 ALPHA = 0.025
 """Level of each verdict, however often somebody looks."""
@@ -104,8 +105,8 @@ class ShadowTest(msgspec.Struct):
     min_gain: float
     few: float
     most: float
-    better: MeanBet
-    worse: MeanBet
+    better: BlockBet
+    worse: BlockBet
     new: Alarms = msgspec.field(default_factory=Alarms)
     old: Alarms = msgspec.field(default_factory=Alarms)
     total: PaneSums = msgspec.field(default_factory=PaneSums)
@@ -121,8 +122,7 @@ class ShadowTest(msgspec.Struct):
         """
         few, many = BAND if kind == "recalibration" else (SILENT, max_alarm_ratio)
         gain = min(max(min_gain, -CLIP_NATS / 2), CLIP_NATS / 2)
-        bets = MeanBet(-CLIP_NATS, CLIP_NATS, gain), MeanBet(-CLIP_NATS, CLIP_NATS, -gain)
-        return cls(kind, gain, few, many, *bets)
+        return cls(kind, gain, few, many, BlockBet.of(CLIP_NATS, gain), BlockBet.of(CLIP_NATS, -gain))
 
     def take(self, pane: PaneSums) -> None:
         """One more pane that is over."""
@@ -193,6 +193,7 @@ class ShadowTest(msgspec.Struct):
             "e_silent": self.new.e_value(self.few * ALARM_ALPHA, "low", self._design),
             "events_as_one": self._design,
             "e_needed": 1.0 / ALPHA,
+            "panes_as_one": self.better.length,
         }
 
     def says(self, verdict: Verdict) -> str:
