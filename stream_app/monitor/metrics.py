@@ -199,6 +199,14 @@ METRICS = (
         ("trainer",),
     ),
     Metric(
+        "driftflow_trainer_candidates",
+        "gauge",
+        "models",
+        ("phase",),
+        "Models that are not decided: shadow, compared on live events; waiting, for a person.",
+        ("trainer",),
+    ),
+    Metric(
         "driftflow_trainer_sign_seconds",
         "gauge",
         "seconds",

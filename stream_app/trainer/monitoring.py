@@ -67,6 +67,7 @@ class Monitoring:
             "driftflow_info": {(version(), "trainer", self._config.stream): 1.0},
             "driftflow_ready": {(): float(not self.not_ready())},
             "driftflow_trainer_sign_seconds": {(): self._trainer.silent_s()},
+            "driftflow_trainer_candidates": {(phase,): n for phase, n in self._trainer.candidates().items()},
             DEAD_LETTERS: {(reason,): float(n) for reason, n in list(self._trainer.refused.items())},
             REQUESTS: meter.counts(REQUESTS),
         }

@@ -121,6 +121,12 @@ class Trainer:
         candidate = self._answering.candidates.current
         return candidate is None or all(candidate.offsets.get(p, 0) >= end for p, end in ends.items())
 
+    def candidates(self) -> dict[str, float]:
+        """How many models are in the shadow, and how many wait for a person. May be called from any thread."""
+        candidate = self._answering.candidates.current
+        waits = candidate is not None and candidate.phase == "waiting"
+        return {"shadow": float(candidate is not None and not waits), "waiting": float(waits)}
+
     @property
     def is_busy(self) -> bool:
         """Whether a candidate is in the shadow: requests wait for its end."""
