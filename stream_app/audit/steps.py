@@ -24,10 +24,11 @@ class Step:
     Attributes:
         kind: such as ``training``.
         id: of what it is about; with the kind its name.
-        at_ms: when, event time where there is one; 0 where that is not known.
+        at_ms: when, event time; 0 where there is none.
         says: a sentence.
         facts: JSON.
         is_missing: whether it ought to have a record, and has none.
+        written_ms: when it was written down or said, by the clock; 0 where that is not known.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Step:
     says: str
     facts: dict[str, Any] = field(default_factory=dict)
     is_missing: bool = False
+    written_ms: int = 0
 
 
 @dataclass
@@ -60,13 +62,19 @@ class Traced:
         return {**asdict(self), "complete": not self.missing and not self.unasked}
 
     def says(self) -> Iterator[str]:
-        """A line a step."""
+        """A line a step; its event time, or in brackets when it was written down, by the clock."""
         yield f"{self.kind} {self.id}"
         for step in self.steps:
-            yield f"  {utc(step.at_ms) if step.at_ms else '–':<20}  {step.kind:<14}  {bounded(step.says)}"
+            yield f"  {_when(step):<20}  {step.kind:<14}  {bounded(step.says)}"
         yield from (f"  not asked: {why}" for why in self.unasked)
         if self.missing:
             yield f"  without a record: {len(self.missing):,} steps"
+
+
+def _when(step: Step) -> str:
+    if step.at_ms:
+        return utc(step.at_ms)
+    return f"({utc(step.written_ms)})" if step.written_ms else "–"
 
 
 # What was told --------------------------------------------------------------------------------------------------------
@@ -108,7 +116,7 @@ def action(record: Action) -> Step:
     about = record.incident_id or record.model or ", ".join(record.slices)
     says = " ".join(filter(None, [f"{record.by}: {record.verb}", record.verdict, short(about), record.why]))
     facts = {"by": record.by, "verb": record.verb, "about": about, "verdict": record.verdict, "why": record.why}
-    return Step("action", record.id, record.at_ms, says, facts)
+    return Step("action", record.id, 0, says, facts, written_ms=record.at_ms)
 
 
 # From a request to its answer -----------------------------------------------------------------------------------------
@@ -153,7 +161,8 @@ def training(records: Records, name: str) -> Iterator[Step]:
         f"{about['rows']:,} rows of {about['topic']}, {offsets(about['ranges'])}, from {utc(about['first_ms'])} to "
         f"{utc(about['last_ms'])}, SHA-256 {about['rows_sha256'][:16]}…; code {about.get('code', '')}"
     )
-    yield Step("training", name, line.at_ms if line else 0, says, {**facts, "audit_line": line.n if line else None})
+    facts["audit_line"] = line.n if line else None
+    yield Step("training", name, 0, says, facts, written_ms=line.at_ms if line else 0)
 
 
 def offsets(ranges: Iterable[dict[str, Any]]) -> str:
@@ -178,7 +187,7 @@ def gates(records: Records, name: str) -> Iterator[Step]:
     says = f"{len(found) - len(failed)} of {len(found)} passed" + (f" ({verdict})" if verdict else "")
     if failed:
         says += "; failed: " + "; ".join(f"{gate}: {found[gate].get('says', '')}" for gate in failed)
-    yield Step("gates", name, line.at_ms if line else 0, says, {"verdict": verdict, "gates": found})
+    yield Step("gates", name, 0, says, {"verdict": verdict, "gates": found}, written_ms=line.at_ms if line else 0)
 
 
 def shadow(records: Records, name: str) -> Iterator[Step]:
@@ -190,7 +199,7 @@ def shadow(records: Records, name: str) -> Iterator[Step]:
         return
     gate = notices[-1].gates.get("shadow", {}) if notices else {}
     says = gate.get("says") or f"{figures.get('verdict')} after {figures.get('events', 0):,} live events"
-    yield Step("shadow", name, lines[-1].at_ms if lines else 0, says, figures)
+    yield Step("shadow", name, 0, says, figures, written_ms=lines[-1].at_ms if lines else 0)
 
 
 def answers_of_people(records: Records, models: list[str]) -> Iterator[Step]:
@@ -198,7 +207,7 @@ def answers_of_people(records: Records, models: list[str]) -> Iterator[Step]:
     for line in records.lines:
         if line.event in ("approval", "rejection", "anchor") and line.body.get("model") in models:
             says = f"{line.body.get('by', '')} ({line.event} of {line.body['model']}): {line.body.get('why', '')}"
-            yield Step(line.event, line.about, line.at_ms, says, line.body)
+            yield Step(line.event, line.about, 0, says, line.body, written_ms=line.at_ms)
 
 
 def notice(records: Records, record: ModelNotice) -> Step:

@@ -161,7 +161,8 @@ def _of_action(records: Records, name: str) -> Iterator[Step]:
     yield steps.action(action)
     line = next((line for line in records.lines if line.about == name), None)
     if line is not None:
-        yield Step("audit line", str(line.n), line.at_ms, f"line {line.n} of the audit log: {line.event}", line.body)
+        says = f"line {line.n} of the audit log: {line.event}"
+        yield Step("audit line", str(line.n), 0, says, line.body, written_ms=line.at_ms)
     if action.incident_id in records.incidents:
         yield from _of_incident(records, action.incident_id)
     elif action.incident_id in records.strange:

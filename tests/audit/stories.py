@@ -164,7 +164,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def copied(story: Story, folder: Path) -> Story:
     """The same record in a folder of its own."""
     shutil.copytree(story.folder, folder)
-    return Story(folder, story.signals, story.models, story.actions, story.first, story.second)
+    return Story(folder, list(story.signals), story.models, list(story.actions), story.first, story.second)
 
 
 def registry(story: Story) -> Registry:

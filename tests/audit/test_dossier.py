@@ -153,16 +153,19 @@ def test_days_that_differ_widen_the_interval() -> None:
 
 
 def test_groups_are_values_of_fields_and_quarters_by_traffic() -> None:
-    some = {("country+device", f"{country}|{device}"): [Day(day, 500, 5 + 20 * (country == "DE"), -1.0) for day in range(9)]
-            for country in ("DE", "FR") for device in ("a", "b")}  # fmt: skip
+    some = {
+        ("country+device", f"{country}|{device}"): [Day(day, 500, alarms, -1.0) for day in range(9)]
+        for country, alarms in (("DE", 25), ("FR", 5))
+        for device in ("a", "b")
+    }
     found = {(one.of, one.name): one for one in groups(some)}
     assert set(found) == {
-        (f"{of} (country+device)", name)
+        (f"{of} of country+device", name)
         for of, name in [("country", "DE"), ("country", "FR"), ("device", "a"), ("device", "b")]
     }
-    assert found["country (country+device)", "DE"].is_over
-    assert found["country (country+device)", "DE"].slices == 2
-    assert not found["device (country+device)", "a"].is_over
+    assert found["country of country+device", "DE"].is_over
+    assert found["country of country+device", "DE"].slices == 2
+    assert not found["device of country+device", "a"].is_over
     sizes = {("station", f"s{i}"): [Day(day, 10 * (i + 1), 1, -1.0) for day in range(9)] for i in range(8)}
     quarters = {one.name: one for one in groups(sizes)}
     assert [quarters[name].slices for name in quarters] == [2, 4, 2]

@@ -104,7 +104,7 @@ def groups(days: Mapping[Key, Sequence[Day]]) -> list[Figures]:
         fields, values = slicing.split("+"), name.split("|")
         if len(fields) == len(values) > 1:
             for field_name, value in zip(fields, values, strict=True):
-                members[f"{field_name} ({slicing})", value].append((slicing, name))
+                members[f"{field_name} of {slicing}", value].append((slicing, name))
     for slicing, keys in of_slicing.items():
         if len(keys) >= QUARTERS_MIN:
             keys = sorted(keys, key=lambda key: sum(day.scored for day in days[key]))

@@ -45,7 +45,8 @@ def _part(part: Part) -> str:
             pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in part.pairs)
             return f"<dl>{pairs}</dl>"
         case Table():
-            return f"<div class={'prose' if part.prose else 'plain'}>{_table(part)}</div>"
+            body = f"<div class={'prose' if part.prose else 'plain'}>{_table(part)}</div>"
+            return f"<details><summary>{escape(part.folded)}</summary>{body}</details>" if part.folded else body
         case Bars():
             return _bars(part)
 

@@ -89,9 +89,10 @@ def fairness(subject: Subject) -> Section:
     bars = Bars([Bar(one.name, one.share, one.low, one.high, one.is_over) for one in by_traffic], ALARM_ALPHA)
     intro = (
         f"Of ordinary events {ALARM_ALPHA:.0%} are meant to have p ≤ {ALARM_ALPHA:g}. This is {known.says}: "
-        f"{len(slices):,} slices. The line is the 95 % interval, the dashed mark is what is meant."
+        f"{len(slices):,} slices. The line is the 95 % interval, the dashed mark what is meant; in the tables "
+        "intervals stand in brackets."
     )
-    head = ("slice", "events", "called strange", "95 %", "others", "too many", "nats an event", "95 % ", "not scored")
+    head = ("slice", "events", "called strange", "others", "too many", "nats an event", "not scored")
     content: list[Part] = [Text(intro), *map(Text, says), bars]
     if groups:
         content += [Text("By groups of slices:"), Table(head, [_row(one) for one in groups[:_ROWS_MAX]])]
@@ -119,12 +120,10 @@ def _row(one: fair.Figures) -> tuple[str, ...]:
     return (
         name,
         f"{one.scored:,}",
-        f"{one.share:.2%}" + (" (over)" if one.is_over else ""),
-        f"{one.low:.2%} to {one.high:.2%}",
+        f"{'over: ' if one.is_over else ''}{one.share:.2%} ({one.low:.2%} to {one.high:.2%})",
         "–" if one.others is None else f"{one.others:.2%}",
         f"{one.excess:+,.0f}",
-        f"{one.nats:.3f}",
-        f"{one.nats_low:.3f} to {one.nats_high:.3f}",
+        f"{one.nats:.3f} ({one.nats_low:.3f} to {one.nats_high:.3f})",
         f"{one.unscorable:,}",
     )
 

@@ -134,5 +134,12 @@ def training(subject: Subject) -> Section:
         is_remark=True,
     )
     return Section(
-        "training", title, [Facts(pairs), again, Table(("setting", "value"), settings)], brief="rows, code, settings"
+        "training",
+        title,
+        [
+            Facts(pairs),
+            again,
+            Table(("setting", "value"), settings, folded="All settings that make and judge a model (times in ms)"),
+        ],
+        brief="rows, code, settings",
     )

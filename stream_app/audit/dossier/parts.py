@@ -31,11 +31,14 @@ class Links:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts, or of :class:`Links`; where ``prose`` the last column is sentences."""
+    """Rows of texts, or of :class:`Links`; where ``prose`` the last column is sentences; ``folded`` is the title
+    of one that is shown on demand.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str | Links]]
     prose: bool = False
+    folded: str = ""
 
 
 @dataclass(frozen=True)
