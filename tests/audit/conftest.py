@@ -17,14 +17,14 @@ _TOLD: list[Story] = []
 
 
 @pytest.fixture
-def told(
-    world: World,
-    topics: Topics,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    answering: Callable[[Story], Story],
-) -> Story:
-    """The story with its topics."""
+def once(world: World, topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The story, not to be changed."""
     if not _TOLD:
         _TOLD.append(copied(tell(world, topics), tmp_path_factory.mktemp("told") / "stream"))
-    return answering(copied(_TOLD[0], tmp_path / "record"))
+    return _TOLD[0]
+
+
+@pytest.fixture
+def told(once: Story, tmp_path: Path, answering: Callable[[Story], Story]) -> Story:
+    """The story with its topics."""
+    return answering(copied(once, tmp_path / "record"))

@@ -18,10 +18,10 @@ from stream_app.audit.dossier.writing import make_dossier, write_dossier
 from stream_app.audit.verify import verify
 from stream_app.errors import DriftflowError
 from tests.audit.stored import DAYS, PANES, store_windows
-from tests.audit.stories import Story
+from tests.audit.stories import INCIDENT, Story
 
 SECTIONS = {
-    "card", "limits", "gates", "shadow", "people", "service", "incidents", "fairness", "data", "privacy", "training",
+    "card", "limits", "gates", "shadow", "people", "service", "incidents", "feedback", "fairness", "data", "privacy", "training",
     "record", "nist", "iso42001",
 }  # fmt: skip
 FAIR = {"Dongsi": 0.01, "Wanliu": 0.01, "Huairou": 0.01, "Shunyi": 0.05}
@@ -170,3 +170,10 @@ def test_groups_are_values_of_fields_and_quarters_by_traffic() -> None:
     quarters = {one.name: one for one in groups(sizes)}
     assert [quarters[name].slices for name in quarters] == [2, 4, 2]
     assert quarters["the quarter of slices with least"].scored == 9 * 30
+
+
+def test_what_people_made_of_it_is_counted(told: Story, tmp_path: Path) -> None:
+    _, markdown = (path.read_text() for path in write_dossier(told.config, told.first, tmp_path))
+    assert "Of 1 incidents and messages 1 were judged: 1 useful." in markdown
+    assert f"{INCIDENT[:8]}, ann: the new normal" in markdown
+    assert "strange events: 25" in markdown

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from flowlib.evaluation import ALARM_ALPHA
+from schemas.incidents import Incident
 from stream_app.audit.dossier import fairness as fair
 from stream_app.audit.dossier.parts import Bar, Bars, Facts, Part, Section, Table, Text, nothing
 from stream_app.audit.dossier.store import realised
@@ -38,41 +39,59 @@ def service(subject: Subject) -> Section:
 
 
 def incidents(subject: Subject) -> Section:
-    """What was told under it, and what people found of that."""
-    title, records = "What it told people, and what they made of it", subject.records
+    """What was told under it."""
+    title, records = "What it told people", subject.records
     if not records.asked:
         return nothing("incidents", title, f"Not known: {'; '.join(records.unasked)}")
     found, verdicts = subject.incidents, last_verdicts(records.actions.values())
-    told = [*(one.id for one in found), *(one.id for one in subject.strange)]
-    judged = Counter(verdicts[name] for name in told if name in verdicts)
-    words = ", ".join(f"{n:,} {verdict}" for verdict, n in sorted(judged.items())) or "none"
     pairs = [
         ("incidents", f"{len(found):,}"),
+        ("accepted as new normal", f"{sum(one.state == 'accepted' for one in found):,}"),
         ("messages about single events", f"{len(subject.strange):,}"),
         ("strange events", f"{subject.under.anomalies:,}"),
-        ("judged by people", words),
-        ("accepted as new normal", f"{sum(one.state == 'accepted' for one in found):,}"),
     ]
+    parts: list[Part] = [Facts(pairs)]
+    if found:
+        rows = [_incident(one, verdicts.get(one.id, "–")) for one in found[:_ROWS_MAX]]
+        parts.append(Table(("opened", "what", "state", "verdict", "in words"), rows, prose=True))
+    if len(found) > _ROWS_MAX:
+        parts.append(Text(f"… and {len(found) - _ROWS_MAX:,} more"))
+    if subject.under.first:
+        places = [
+            (utc(one.event_time_ms), f"{one.topic}/{one.partition}@{one.offset}", one.slice, f"{one.p_value:.2g}")
+            for one in subject.under.first
+        ]
+        parts += [Text(f"The first {NAMED_MAX} strange events:"), Table(("when", "where", "slice", "p"), places)]
+    brief = f"{len(found):,} incidents, {subject.under.anomalies:,} strange events"
+    return Section("incidents", title, parts, brief=brief)
+
+
+def _incident(one: Incident, verdict: str) -> tuple[str, ...]:
+    what = f"{one.severity} {KINDS[one.kind]}"
+    return utc(one.opened_pane_ms), what, one.state, verdict, f"{short(one.id)}: {one.summary}"
+
+
+def feedback(subject: Subject) -> Section:
+    """What people made of what they were told."""
+    title, records = "What people made of it", subject.records
+    told = {*(one.id for one in subject.incidents), *(one.id for one in subject.strange)}
+    said = [action for action in records.actions.values() if action.incident_id in told]
+    if not said:
+        why = "Nobody has judged, accepted or acknowledged anything that it told."
+        return nothing("feedback", title, why if records.asked else f"Not known: {'; '.join(records.unasked)}")
+    verdicts = last_verdicts(said)
+    judged = Counter(verdicts.values())
+    words = ", ".join(f"{n:,} {verdict}" for verdict, n in sorted(judged.items())) or "no verdicts"
     rows = [
         (
-            utc(one.opened_pane_ms),
-            f"{one.severity} {KINDS[one.kind]}",
-            one.state,
-            verdicts.get(one.id, "–"),
-            f"{short(one.id)}: {one.summary}",
+            utc(one.at_ms),
+            " ".join(filter(None, [one.verb, one.verdict])),
+            f"{short(one.incident_id)}, {one.by}: {one.why}",
         )
-        for one in found[:_ROWS_MAX]
+        for one in sorted(said, key=lambda one: one.at_ms)[-_ROWS_MAX:]
     ]
-    more: list[Part] = [Text(f"… and {len(found) - len(rows):,} more")] if len(found) > len(rows) else []
-    table: list[Part] = [Table(("opened", "what", "state", "verdict", "in words"), rows, True)] if rows else []
-    named = [
-        (utc(one.event_time_ms), f"{one.topic}/{one.partition}@{one.offset}", one.slice, f"{one.p_value:.2g}")
-        for one in subject.under.first
-    ]
-    events: list[Part] = []
-    if named:
-        events = [Text(f"The first {NAMED_MAX} strange events:"), Table(("when", "where", "slice", "p"), named)]
-    return Section("incidents", title, [Facts(pairs), *table, *more, *events], brief=f"{len(found)} incidents, {words}")
+    intro = Text(f"Of {len(told):,} incidents and messages {len(verdicts):,} were judged: {words}.")
+    return Section("feedback", title, [intro, Table(("said", "what", "in words"), rows, prose=True)], brief=words)
 
 
 def fairness(subject: Subject) -> Section:

@@ -46,6 +46,7 @@ def make_dossier(subject: Subject, verified: Verified) -> Dossier:
         judging.people(subject),
         living.service(subject),
         living.incidents(subject),
+        living.feedback(subject),
         living.fairness(subject),
         making.data(subject),
         living.privacy(subject),
