@@ -6,6 +6,7 @@ A replay that is given the decisions repeats the run byte for byte; one without 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -57,7 +58,25 @@ class Acted(msgspec.Struct, frozen=True, tag="act"):
     action: Action
 
 
-Decision = Activated | PassedOver | Joined | Acted
+class Service(msgspec.Struct, frozen=True, tag="service"):
+    """Another model is in service, and not because it is new: by JUDGE's finding, or a person's word.
+
+    Attributes:
+        at_ms: end of the pane that it follows from, or was said after.
+        verb: ``rollback``, ``pin`` or ``unpin``.
+        model_id: that is rolled back or pinned.
+        returns_to: in service then, as far as JUDGE knows; newer models may have been promoted.
+        id: of the message that tells it.
+    """
+
+    at_ms: int
+    verb: Literal["rollback", "pin", "unpin"]
+    model_id: str
+    returns_to: str
+    id: str
+
+
+Decision = Activated | PassedOver | Joined | Acted | Service
 
 DECODER: msgspec.json.Decoder[Decision] = msgspec.json.Decoder(Decision)
 REMEDY = "restore the file from a backup; without it the run cannot be repeated"
@@ -107,3 +126,8 @@ def watched_of(decisions: Iterable[Decision], partials_partition: int) -> list[P
 def actions_of(decisions: Iterable[Decision]) -> list[Acted]:
     """What people said, in order."""
     return [d for d in decisions if isinstance(d, Acted)]
+
+
+def services_of(decisions: Iterable[Decision]) -> list[Service]:
+    """What has changed the model in service beside promotions, in order, each once."""
+    return list({d.id: d for d in reversed([*decisions]) if isinstance(d, Service)}.values())[::-1]

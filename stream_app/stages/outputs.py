@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from schemas.intake import Refusal
+from schemas.records import ServiceChange
 
 Field = int | float | str
 
@@ -109,6 +110,7 @@ class Outputs:
         unknown: WATCH has stopped before a message that names a source partition or a model of which it knows no
             decision.
         unfinished: WATCH has stopped because the step has done as much as it may: hand in the same messages again.
+        changes: which model is in service changes: a decision, which is written down before the messages are sent.
         first_dropped: offset of the first event that was ``late``, and of the first ``duplicate``, where there are any.
     """
 
@@ -117,4 +119,5 @@ class Outputs:
     refused: list[tuple[int, Refusal]] = field(default_factory=list)
     unknown: bool = False
     unfinished: bool = False
+    changes: list[ServiceChange] = field(default_factory=list)
     first_dropped: dict[str, int] = field(default_factory=dict)

@@ -17,8 +17,12 @@ before it is applied here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
 
 from schemas.incidents import Action
+from schemas.records import ServiceChange
 from stream_app.config import Config
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import (
@@ -27,10 +31,12 @@ from stream_app.stages.decisions import (
     Decision,
     Joined,
     PassedOver,
+    Service,
     actions_of,
     activations_of,
     engines_of,
     models_of,
+    services_of,
     sources_of,
     watched_of,
 )
@@ -204,7 +210,11 @@ class Pipeline:
             self._judge.act(self.judge_state, act, self.models.references)
             for act in actions_of(self.decisions)[decided:]
         ]
-        return Outputs([m for out in outs for m in out.messages], Points(p for out in outs for p in out.points))
+        return Outputs(
+            [m for out in outs for m in out.messages],
+            Points(p for out in outs for p in out.points),
+            changes=[change for out in outs for change in out.changes],
+        )
 
     def reload(self, decisions: Iterable[Decision]) -> None:
         """Take over every decision of the stream; partitions that are opened from now on follow them."""
@@ -270,6 +280,15 @@ class Pipeline:
         last = max((act.offset for act in state.acts), default=state.acted_offset)
         return Acted(state.final_ms, offset, action) if offset > last else None
 
+    def decide_service(self, change: ServiceChange) -> Service | None:
+        """The decision that another model is in service, as JUDGE says; None where it was made before, or where
+        decisions are given.
+        """
+        if not self.make_decisions or any(one.id == change.id for one in services_of(self.decisions)):
+            return None
+        verb = msgspec.convert(change.verb, Literal["rollback", "pin", "unpin"])
+        return Service(change.pane_end_ms, verb, change.model_id, change.returns_to, change.id)
+
     def apply(self, decision: Decision) -> Outputs:
         """Let a decision that has been written down take effect."""
         self.decisions.append(decision)
@@ -279,6 +298,8 @@ class Pipeline:
             score_state = self.score_states[decision.partition]
             score_state.activate(decision.pane_start_ms, decision.model_id)
             score_state.engines = engines_of(self.decisions, decision.partition)
+            return Outputs()
+        if isinstance(decision, Service):  # what scores a partition is a decision of its own
             return Outputs()
         if isinstance(decision, Acted):
             assert self.judge_state is not None

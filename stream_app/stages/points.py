@@ -11,7 +11,7 @@ import numpy as np
 from flowlib.table import Floats, Ints
 from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
 from schemas.pane_layout import ALPHAS, log_prob_mean_sd
-from schemas.records import EventAnomaly, ModelNotice, RetrainRequest
+from schemas.records import EventAnomaly, ModelNotice, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.stages.outputs import Field, Point
 from stream_app.stages.summary import COLUMNS
@@ -212,6 +212,18 @@ def retrain_point(request: RetrainRequest) -> Point:
         ("model_id", request.model_id),
     )
     return Point("retrains", (("stream", request.stream),), request.requested_pane_ms, fields)
+
+
+def service_point(change: ServiceChange) -> Point:
+    """Another model is in service."""
+    tags = (("id", change.id), ("stream", change.stream), ("verb", change.verb))
+    fields: tuple[tuple[str, Field], ...] = (
+        ("model_id", change.model_id),
+        ("returns_to", change.returns_to),
+        ("by", change.by),
+        ("why", change.why),
+    )
+    return Point("service", tags, change.pane_end_ms, fields)
 
 
 def activation_point(config: Config, partition: int, pane_start_ms: int, model_id: str) -> Point:

@@ -235,6 +235,7 @@ class Worker:
                 await self._outbox.put(out, TopicPartition(self._config.topics.partials, partition))
             await self.judging.judge_waiting()
             for tp, out in self._steps.catch_up():
+                self._decider.serve(out.changes)
                 await self._outbox.put(out, tp)
         await self.checkpoint()
         self._log_substitutes()
@@ -350,7 +351,7 @@ class Worker:
             closed_early=sum(state.closed_early for state in pipeline.score_states.values()),
             lags={f"{tp.topic}/{tp.partition}": lag_of({tp: offsets}) for tp, offsets in progress.items()},
             event_time_ms=max(clocks, default=None),
-            service_ms=self.modelling.service_ms,
+            service_ms=self._decider.service_ms,
             waits_for=sorted(set[str]().union(*map(self._partitions.missing_models, progress))),
             incidents={} if pipeline.judge_state is None else pipeline.judge_state.incidents.open_counts,
             dead_letters={reason: int(n) for (reason,), n in self.meter.counts(DEAD_LETTERS).items()},

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from schemas.incidents import Action
+from schemas.records import ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Decision, actions_of
+from stream_app.models.history import Entry, in_service
+from stream_app.stages.decisions import Decision, actions_of, services_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.progress import Progress, lags_of
@@ -32,8 +34,6 @@ class Decider:
         replays: whether a partition has not come yet to where it had been before it was taken over: what is decided now
             would be decided in the past.
 
-    Attributes:
-        service: the model that new panes are to be scored with; empty as long as there is none.
     """
 
     def __init__(
@@ -50,7 +50,10 @@ class Decider:
         """Partitions taken over, to where their log ended then; None as long as that is not known."""
         self._moved: dict[tuple[int, int], tuple[int, float]] = {}
         """Partials and source partition to the time up to which the source has closed, and when that was first seen."""
-        self.service = ""
+        self._promoted: dict[int, tuple[str, int]] = {}
+        """Models that are here, and the newest event that each was trained on, by the sequence of their notices."""
+        self._put = ""
+        """The model that was put in service last, wherever it could be."""
 
     # Catching up ---------------------------------------------------------------------------------------------------
 
@@ -81,8 +84,49 @@ class Decider:
 
     # Models --------------------------------------------------------------------------------------------------------
 
+    def promoted(self, model_id: str, sequence: int, created_ms: int) -> None:
+        """A promoted model is here; what comes again is no news.
+
+        Args:
+            sequence: of its notice: a larger one is newer.
+            created_ms: the newest event that it was trained on.
+        """
+        self._promoted[sequence] = model_id, created_ms
+
+    @property
+    def service(self) -> str:
+        """The model that new panes are to be scored with, empty as long as there is none: the one that is pinned, else
+        the newest that was promoted and not rolled back, of those that are here.
+        """
+        promotions = [Entry(model_id, "", ms) for _, (model_id, ms) in sorted(self._promoted.items())]
+        changes = [
+            Entry(one.model_id, one.id, one.at_ms, one.verb, one.returns_to)
+            for one in services_of(self._pipeline.decisions)
+        ]
+        here = {entry.model_id for entry in promotions}
+        chosen = in_service([*promotions, *changes])
+        if chosen in here:
+            return chosen
+        return in_service([*promotions, *(entry for entry in changes if entry.verb == "rollback")]) if here else ""
+
+    @property
+    def service_ms(self) -> int | None:
+        """The newest event that the model in service was trained on."""
+        return dict(self._promoted.values()).get(self.service)
+
+    def serve(self, changes: Sequence[ServiceChange]) -> None:
+        """Write down that another model is in service, before anybody is told, and put it there."""
+        for change in changes:
+            decision = self._pipeline.decide_service(change)
+            if decision is not None:
+                self._apply(decision)
+                log.warning("Model in service: %s %s by %s: %s", change.verb, change.model_id, change.by, change.why)
+        if changes:
+            self.activate_all()
+
     def activate_all(self) -> None:
         """Put the model in service on every source partition that may take it now."""
+        self._put = self.service
         for partition in sorted(self._pipeline.score_states):
             self.activate(partition)
 
@@ -118,6 +162,8 @@ class Decider:
         """
         if surely or self._store.has_news():
             self._pipeline.reload(self._store.decisions())
+            if self._put not in ("", self.service):  # the worker that has JUDGE has decided so
+                self.activate_all()
         self.join(stranger_at)
 
     def join(self, stranger_at: int | None = None) -> None:

@@ -23,7 +23,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError, TakenOver
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.types import AsyncConsumer, ConsumerRecord
-from stream_app.stages.decisions import Acted, Activated, Decision, Joined, PassedOver
+from stream_app.stages.decisions import Acted, Activated, Decision, Joined, PassedOver, Service
 from stream_app.terminal import Seldom
 from stream_app.worker.damages import all_of
 from stream_app.worker.state import name_of
@@ -76,7 +76,7 @@ class Claimed(msgspec.Struct, frozen=True, tag="claim"):
     by: str
 
 
-Entry = Activated | PassedOver | Joined | Acted | Shaped | Housed | Claimed
+Entry = Activated | PassedOver | Joined | Acted | Service | Shaped | Housed | Claimed
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -92,7 +92,7 @@ class Judging:
                 if is_current(event) and tp in self.partitions:
                     messages = event.value.partials()
                     for out in self._judged(messages):
-                        await self.outbox.put(out, tp)
+                        await self._put(out)
                     self.partitions.took(tp, messages)
                     await self.outbox.put(Outputs(), tp, event)
                 elif is_current(event) and self.partitions.is_spare(tp):
@@ -118,7 +118,12 @@ class Judging:
         """Judge panes whose models have come meanwhile; called within a turn."""
         state = self.pipeline.judge_state
         if state is not None and state.due() and not self.pipeline.missing_for_judge():
-            await self.outbox.put(self.steps.judge(self._evidence), self._evidence)
+            await self._put(self.steps.judge(self._evidence))
+
+    async def _put(self, out: Outputs) -> None:
+        """Send what JUDGE says; which model is in service is written down before."""
+        self.decider.serve(out.changes)
+        await self.outbox.put(out, self._evidence)
 
     async def follow_actions(self) -> None:
         """Follow what people say for as long as JUDGE is here, and wait until it is."""
@@ -137,7 +142,7 @@ class Judging:
                 if self.pipeline.judge_state is None:
                     return False
                 if self.decider.may_act():
-                    await self.outbox.put(self.decider.act(offset, action), self._evidence)
+                    await self._put(self.decider.act(offset, action))
                     return True
             self.parts.beat(PART)
             await asyncio.sleep(_WAIT_S)

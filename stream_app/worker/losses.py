@@ -17,10 +17,10 @@ from schemas.incidents import Finding, Incident
 from schemas.records import record_id
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
+from stream_app.stages.links import links
 from stream_app.stages.outputs import Outgoing, Outputs, Points
 from stream_app.stages.partitioning import trainer_signals
 from stream_app.stages.points import incident_point
-from stream_app.stages.score.intake_words import links
 
 RULE = "log"
 """Rule of these incidents; no rule of a configuration has its name."""

@@ -48,8 +48,6 @@ class Modelling:
     ready: asyncio.Event
     turn: Callable[[], AbstractAsyncContextManager[None]]
     feed: ModelsFeed = field(init=False)
-    service_ms: int | None = field(default=None, init=False)
-    """The newest event that the model in service was trained on."""
 
     def __post_init__(self) -> None:
         self.feed = ModelsFeed(self.config, self.take_model, self.put_aside, lambda: self.parts.beat(PART))
@@ -82,15 +80,14 @@ class Modelling:
         missing = self.pipeline.models.missing(models_of(self.pipeline.decisions))
         return bool(self.decider.service) and self.feed.caught_up.is_set() and not missing
 
-    async def take_model(self, notice: ModelNotice, density: Density | None, newest: bool) -> None:
-        """Note a genuine notice; make its model available where it has one, and put the newest in service."""
+    async def take_model(self, notice: ModelNotice, density: Density | None) -> None:
+        """Note a genuine notice; make its model available where it has one, and put in service what is to be."""
         async with self.turn():
             if notice.status != "covered":
                 self.outbox.add_point(model_point(notice))
             if density is not None:
                 self.pipeline.models.add(density)
-            if density is not None and newest:
-                self.decider.service, self.service_ms = density.model_id, notice.created_ms
+                self.decider.promoted(density.model_id, notice.sequence, notice.created_ms)
             if density is not None and self.ready.is_set():  # an older one too: a partition may have waited for it
                 self.decider.activate_all()
 

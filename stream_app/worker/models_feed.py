@@ -19,7 +19,7 @@ from stream_app.stages.points import model_point
 from stream_app.worker.feeds import Feed, OnRefused
 from stream_app.worker.reports import Reports
 
-OnNotice = Callable[[ModelNotice, Density | None, bool], Awaitable[None]]
+OnNotice = Callable[[ModelNotice, Density | None], Awaitable[None]]
 
 
 class ModelsFeed(Feed):
@@ -27,8 +27,7 @@ class ModelsFeed(Feed):
 
     Args:
         config: the stream.
-        on_notice: awaited for each notice that is genuine and news, with its model (None for a refused candidate) and
-            whether that is to be in service.
+        on_notice: awaited for each notice that is genuine and news, with its model (None for a refused candidate).
         on_refused, beat: see :class:`~stream_app.worker.feeds.Feed`.
 
     Attributes:
@@ -58,7 +57,7 @@ class ModelsFeed(Feed):
             return self._refused(notice, f"model {notice.model_id}: {what}")
         if density is not None and self._notices.is_newest(notice):
             self.unusable = ""
-        await self._on_notice(notice, density, self._notices.is_newest(notice))
+        await self._on_notice(notice, density)
         self._notices.enter(notice)
         return notice
 

@@ -20,8 +20,8 @@ from stream_app.worker.told import Told
 GAPS = ("processed", "acknowledged", "spooled", "base kept", "saved", "acked")
 """Between two steps of a checkpoint, in order, what has just been done: where a test may let a worker end."""
 
-_REQUEST = ("ce_type", b"driftflow.retrain-request.v1")
-"""Header of the messages that are signed: a trainer believes no others."""
+_SIGNED = {("ce_type", b"driftflow.retrain-request.v1"), ("ce_type", b"driftflow.service-change.v1")}
+"""Headers of the messages that are signed: a trainer believes no others."""
 
 
 class Send(Protocol):
@@ -46,7 +46,7 @@ class Outbox:
         topics: names of the topics.
         spool: durable queue of points.
         partitions: writes bases and heads.
-        key: signs retrain requests.
+        key: signs retrain requests, and changes of the model in service.
         told: what JUDGE has said already, and the broker has: it is not sent again.
         at: called in each of the :data:`GAPS`.
 
@@ -102,7 +102,7 @@ class Outbox:
 
     def _signed(self, message: Outgoing) -> Headers:
         """The headers of a message; those of a signature come last, outside what a replay compares."""
-        if _REQUEST not in message.headers:
+        if _SIGNED.isdisjoint(message.headers):
             return message.headers
         return sign(WireMessage(message.value, message.headers), self._key).headers
 

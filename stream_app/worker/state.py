@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from stream_app.stages.decisions import Acted, Activated, Decision
+from stream_app.stages.decisions import Acted, Activated, Decision, Service
 from stream_app.worker.heads import Head, Saved
 
 
@@ -73,4 +73,4 @@ def name_of(decision: Decision) -> str:
     """The name of the partition that a decision is about: its owner alone may make it."""
     if isinstance(decision, Activated):
         return f"source-{decision.partition}"
-    return "judge-0" if isinstance(decision, Acted) else f"watch-{decision.partials_partition}"
+    return "judge-0" if isinstance(decision, Acted | Service) else f"watch-{decision.partials_partition}"

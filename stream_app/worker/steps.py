@@ -77,6 +77,7 @@ class Steps:
             return Outputs(unknown=replayed.unknown, unfinished=replayed.unfinished)
         followed, out = follow(self._partitions.decided(tp)), run(messages)
         out.messages[:0], out.points = followed.messages, followed.points + out.points
+        out.changes[:0] = followed.changes
         return out
 
     def catch_up(self) -> list[tuple[TopicPartition, Outputs]]:

@@ -50,7 +50,7 @@ class Feed:
         taken: set[int] = set()
         noted: list[ModelNotice] = []
 
-        async def on_notice(notice: ModelNotice, density: Density | None, in_service: bool) -> None:
+        async def on_notice(notice: ModelNotice, density: Density | None) -> None:
             assert (density is not None) == (notice.status == "promoted")
             noted.append(notice)
 

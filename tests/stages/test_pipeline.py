@@ -114,8 +114,8 @@ def test_judge_finds_the_drift(model: Density) -> None:
     assert (finding.feature, finding.direction, finding.measure) == ("x", "up", "mean")
     assert finding.seen == pytest.approx(3.0, abs=1.0), "in the column's own unit"
     assert finding.expected == pytest.approx(0.0, abs=0.5)
-    assert any(isinstance(record, RetrainRequest) for record in records(out.messages))
-    assert {point.measurement for point in out.points} >= {"windows", "incidents", "retrains"}
+    assert not any(isinstance(record, RetrainRequest) for record in records(out.messages)), "nobody has accepted it"
+    assert {point.measurement for point in out.points} >= {"windows", "incidents"}
 
 
 @FEW

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from flowlib.density import Density
-from schemas.incidents import Incident, StrangeEvents
+from schemas.incidents import Action, Incident, StrangeEvents
 from schemas.records import Activation, EventAnomaly, ModelNotice, RetrainRequest, record_id
 from stream_app.sinks.sqlite import SQLiteSink
-from stream_app.stages.outputs import Outgoing, Point
+from stream_app.stages.decisions import Acted
+from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.stages.pipeline import Pipeline
 from stream_app.stages.points import anomaly_points, model_point
 from stream_app.stages.score.state import ScoreState
 from tests.stages.streams import bodies, config, cut, event, judge_all, pipeline, raw, score_all
@@ -29,18 +31,28 @@ def stored(folder: Path, points: list[Point]) -> Counter[str]:
 
 
 def story(model: Density, seed: int) -> tuple[list[Point], list[Outgoing]]:
-    """What two source partitions of a stream that drifts come to: all points and signals. It has no gaps, or it would
-    be a fault of the data as well, and no model would be asked for.
+    """What two source partitions of a stream that drifts come to, which a person accepts: all points and signals. It
+    has no gaps, or it would be a fault of the data as well, and no model would be asked for.
     """
     cfg = config(topics={"partitions": 4}, retrain={"min_slices": 1}, event_rule={"alpha": 0.01, "publish": True})
     made, points, messages = pipeline(cfg, [model], sources=2), list[Point](), list[Outgoing]()
+    before = judge_all(made, [m for p in range(2) for m in _scored(made, seed, p).messages])
+    first = next(
+        record for record in records(before.messages) if isinstance(record, Incident) and record.kind == "drift"
+    )
+    action = Action(id="a", stream=cfg.stream, verb="accept", by="Li", at_ms=0, incident_id=first.id)
+    made = pipeline(cfg, [model], 2, [*made.decisions, Acted(35_000, 0, action)])
     for p in range(2):
-        out = score_all(made, p, bodies(seed + p, 3_000, 40_000, gaps=False), [400])
+        out = _scored(made, seed, p)
         points += out.points
         messages += out.messages
     out = judge_all(made, messages)
     messages += out.messages
     return [*points, *out.points], [message for message in messages if message.role == "signals"]
+
+
+def _scored(made: Pipeline, seed: int, partition: int) -> Outputs:
+    return score_all(made, partition, bodies(seed + partition, 3_000, 40_000, gaps=False), [400])
 
 
 def test_a_store_holds_every_signal_and_every_point_of_a_run(model: Density, tmp_path: Path, seed: int) -> None:

@@ -323,13 +323,13 @@ async def test_what_is_kept_of_a_partition_that_is_given_away_is_whole(
 async def test_a_promoted_model_is_put_in_service_and_noted(worker: Worker, store: FileStore, spool: Any) -> None:
     model: Any = SimpleNamespace(model_id="m", engine=SimpleNamespace(name="fused"))
     worker.pipeline.models.add = lambda density: arrive(worker, density.model_id)  # type: ignore[method-assign]
-    await worker.modelling.take_model(notice("c", "refused"), None, False)
+    await worker.modelling.take_model(notice("c", "refused"), None)
     assert worker.status().service == ""
-    await worker.modelling.take_model(notice("m"), model, True)
+    await worker.modelling.take_model(notice("m"), model)
     assert worker.status().service == "m"
     assert not store.decisions(), "nothing is put in service before every known model is here"
     worker.ready.set()
-    await worker.modelling.take_model(notice("m"), model, True)
+    await worker.modelling.take_model(notice("m"), model)
     assert store.decisions() == [Activated(0, 0, "m", "fused")]
     await worker.checkpoint()
     assert [dict(point.tags)["model_id"] for _, point in spool.read(9)] == ["c", "m", "m"]
@@ -341,9 +341,9 @@ async def test_an_older_model_is_available_and_does_not_take_over(
 ) -> None:
     monkeypatch.setattr(worker.pipeline.models, "add", lambda density: arrive(worker, density.model_id))
     worker.ready.set()
-    for name, newest in (("new", True), ("old", False)):
+    for name, number in (("new", 2), ("old", 1)):
         model: Any = SimpleNamespace(model_id=name, engine=SimpleNamespace(name="fused"))
-        await worker.modelling.take_model(notice(name), model, newest)
+        await worker.modelling.take_model(msgspec.structs.replace(notice(name), sequence=number), model)
     assert worker.status().service == "new"
     assert store.decisions() == [Activated(0, 0, "new", "fused")]
     assert worker.pipeline.models.missing(["old", "new"]) == set()
@@ -356,15 +356,15 @@ async def test_a_partition_takes_the_newest_model_once_the_one_it_was_scored_by_
     monkeypatch.setattr(worker.pipeline.models, "add", lambda density: arrive(worker, density.model_id))
     worker.pipeline.score_states[0].activate(0, "old")
     worker.ready.set()
-    for name, newest, decided in (("new", True, []), ("old", False, [Activated(0, 0, "new", "fused")])):
+    for name, number, decided in (("new", 2, []), ("old", 1, [Activated(0, 0, "new", "fused")])):
         model: Any = SimpleNamespace(model_id=name, engine=SimpleNamespace(name="fused"))
-        await worker.modelling.take_model(notice(name), model, newest)
+        await worker.modelling.take_model(msgspec.structs.replace(notice(name), sequence=number), model)
         assert store.decisions() == decided
 
 
 @in_a_loop
 async def test_an_answer_that_an_earlier_model_gives_is_no_row_among_the_models(worker: Worker, spool: Spool) -> None:
-    await worker.modelling.take_model(notice("m", "covered"), None, False)
+    await worker.modelling.take_model(notice("m", "covered"), None)
     await worker.checkpoint()
     assert not spool.read(9)
 

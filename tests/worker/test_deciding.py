@@ -8,9 +8,10 @@ from typing import Any, cast
 import pytest
 
 from flowlib.density import Density
+from schemas.records import ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Activated, PassedOver
+from stream_app.stages.decisions import Activated, PassedOver, Service
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.deciding import Decider
 from stream_app.worker.files import FileStore
@@ -27,12 +28,14 @@ class Rig:
         self.pipeline.open_score(0)
         self.pipeline.open_watch(0)
         self.decider = Decider(config, store, self.pipeline)
+        self._sequence = 0
 
     def put_in_service(self, model_id: str) -> None:
         """A model that has arrived; what scores it is written down with the decision."""
         density = SimpleNamespace(engine=SimpleNamespace(name="fused"))
         self.pipeline.models.densities[model_id] = cast(Density, density)
-        self.decider.service = model_id
+        self._sequence += 1
+        self.decider.promoted(model_id, self._sequence, 0)
 
     def catch_up(self, settled: int, high: int | None) -> None:
         """The source partition has come so far."""
@@ -170,3 +173,72 @@ def test_the_first_model_need_not_wait(rig: Rig) -> None:
     assert rig.store.decisions() == [Activated(0, 0, "first", "fused")]
     rig.decider.activate(0)
     assert rig.activated == ["first"], "it is in service already"
+
+
+def change(verb: str, model_id: str, returns_to: str, number: int) -> ServiceChange:
+    return ServiceChange(
+        id=f"change-{number}",
+        stream="s",
+        verb=verb,
+        model_id=model_id,
+        returns_to=returns_to,
+        by="ann",
+        pane_end_ms=9_000,
+        why="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "service"),
+    [
+        ([], "c"),
+        ([("rollback", "c", "b")], "b"),
+        ([("rollback", "b", "c")], "c"),
+        ([("rollback", "c", "b"), ("rollback", "b", "a")], "a"),
+        ([("pin", "a", "a")], "a"),
+        ([("pin", "a", "a"), ("unpin", "", "c")], "c"),
+        ([("rollback", "c", "b"), ("pin", "c", "c")], "c"),
+        ([("rollback", "c", "b"), ("pin", "c", "c"), ("unpin", "", "b")], "b"),
+        ([("pin", "unknown", "unknown")], "c"),
+        ([("rollback", "c", "b"), ("pin", "unknown", "unknown")], "b"),
+    ],
+)
+def test_what_is_in_service_follows_from_the_decisions_whatever_comes_again(
+    rig: Rig, changes: list[tuple[str, str, str]], service: str
+) -> None:
+    rig.pipeline.open_judge()
+    rig.decider.gained(TopicPartition(rig.config.topics.evidence, 0))
+    for model in ("a", "b", "c"):
+        rig.put_in_service(model)
+    made = [change(*of, number) for number, of in enumerate(changes)]
+    rig.decider.serve(made)
+    rig.decider.serve(made)
+    assert rig.decider.service == service
+    assert [d.id for d in rig.store.decisions() if isinstance(d, Service)] == [of.id for of in made]
+    rig.decider.promoted("c", 3, 0)  # its notice is read again, as after the topic was copied
+    rig.decider.activate_all()
+    assert rig.decider.service == service
+    rig.put_in_service("d")
+    pinned = [model for verb, model, _ in changes if verb in ("pin", "unpin")][-1:]
+    assert rig.decider.service == ("d" if pinned in ([], [""], ["unknown"]) else service)
+
+
+def test_another_worker_takes_over_what_was_decided(config: Config, store: FileStore) -> None:
+    rig = Rig(config, store)
+    rig.put_in_service("old")
+    rig.put_in_service("new")
+    rig.decider.activate_all()
+    other = Rig(config, store)
+    other.pipeline.open_judge()
+    other.decider.serve([change("rollback", "new", "old", 1)])
+    rig.decider.learn(surely=True)
+    assert rig.activated == ["new", "old"]
+    rig.decider.learn(surely=True)
+    assert rig.activated == ["new", "old"], "once"
+
+
+def test_a_replay_decides_nothing_of_its_own(config: Config, store: FileStore) -> None:
+    rig = Rig(config, store)
+    rig.pipeline.make_decisions = False
+    rig.decider.serve([change("rollback", "new", "old", 1)])
+    assert store.decisions() == []

@@ -82,19 +82,21 @@ class Rig:
     """A feed with a consumer of its own; the bytes of models are "verified" unless their signature says otherwise.
 
     Attributes:
-        taken: model and status of each notice handed over, whether it came with a model, and whether that is to be in
-            service.
+        taken: model and status of each notice handed over, and whether it came with a model.
         letters: offset and reason of each dead letter.
     """
 
     def __init__(self, config: Config, consumer: Consumer) -> None:
         self.consumer = consumer
-        self.taken: list[tuple[str, str, bool, bool]] = []
+        self.taken: list[tuple[str, str, bool]] = []
+        self._promoted: dict[int, str] = {}
         self.letters: list[tuple[int, str]] = []
         self.feed = ModelsFeed(config, self._take, self._refuse)
 
-    async def _take(self, sent: ModelNotice, density: Any, newest: bool) -> None:
-        self.taken.append((sent.model_id, sent.status, density is not None, newest))
+    async def _take(self, sent: ModelNotice, density: Any) -> None:
+        self.taken.append((sent.model_id, sent.status, density is not None))
+        if density is not None:
+            self._promoted[sent.sequence] = sent.model_id
 
     async def _refuse(self, letter: Outgoing, reports: Reports) -> None:
         read = take_in("dead_letters", "s", letter.value, letter.headers)
@@ -104,8 +106,8 @@ class Rig:
 
     @property
     def service(self) -> str:
-        """The model that was last said to be in service."""
-        return ([model for model, _, _, newest in self.taken if newest] or [""])[-1]
+        """The newest of the models that were handed over."""
+        return self._promoted[max(self._promoted)] if self._promoted else ""
 
     async def to_the_end(self) -> None:
         """Take all that there is."""
@@ -177,7 +179,7 @@ async def test_models_are_handed_over_in_order(make_rig: MakeRig) -> None:
         ]
     )
     await rig.to_the_end()
-    assert rig.taken == [("a", "promoted", True, True), ("b", "refused", False, False), ("c", "promoted", True, True)]
+    assert rig.taken == [("a", "promoted", True), ("b", "refused", False), ("c", "promoted", True)]
     assert (rig.feed.taken, rig.feed.refused) == (3, 0)
 
 
@@ -219,7 +221,7 @@ async def test_what_is_altered_or_not_ours_is_refused_and_the_next_one_is_taken(
     assert line.endswith("The model in service stays.")
     assert (rig.feed.taken, rig.feed.refused) == (1, 1)
     assert rig.letters == [(0, reason)]
-    assert rig.taken == [("good", "promoted", True, True)]
+    assert rig.taken == [("good", "promoted", True)]
 
 
 @in_a_loop
@@ -229,7 +231,7 @@ async def test_a_signature_covers_the_figures_too(make_rig: MakeRig) -> None:
     rig = make_rig(forged, genuine)
     await rig.to_the_end()
     assert rig.letters == [(0, "bad_signature")]
-    assert rig.taken == [("m", "promoted", True, True)]
+    assert rig.taken == [("m", "promoted", True)]
 
 
 @in_a_loop
@@ -279,11 +281,7 @@ async def test_an_older_model_that_is_published_again_is_there_and_does_not_take
         notice_record(MODELS, 5, third),
     )
     await rig.to_the_end()
-    assert rig.taken == [
-        ("second", "promoted", True, True),
-        ("third", "promoted", True, True),
-        ("first", "promoted", True, False),
-    ]
+    assert rig.taken == [("second", "promoted", True), ("third", "promoted", True), ("first", "promoted", True)]
     assert (rig.service, rig.feed.taken, rig.feed.refused) == ("third", 5, 0)
 
 
@@ -312,7 +310,7 @@ async def test_a_notice_waits_for_the_key_that_is_trusted_later(make_rig: MakeRi
         trust(config, STRANGER)
         while rig.service != "b":
             await asyncio.sleep(0.01)
-    assert rig.taken == [("a", "promoted", True, True), ("b", "promoted", True, True)]
+    assert rig.taken == [("a", "promoted", True), ("b", "promoted", True)]
 
 
 @in_a_loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.codecs import Envelope, encode_event
 from schemas.incidents import Incident, StrangeEvents
-from schemas.records import RetrainRequest, record_id
+from schemas.records import RetrainRequest, ServiceChange, record_id
 from stream_app.config import Config
 from stream_app.stages.outputs import Outgoing
 from stream_app.stages.partitioning import judge_signals
@@ -30,6 +30,12 @@ def request(config: Config, record: RetrainRequest) -> Outgoing:
     subject = ",".join(record.slices[:_SUBJECT_MAX])
     envelope = Envelope(record, record.id, _source(config), record.requested_pane_ms, subject)
     return _signal(config, envelope, subject)
+
+
+def service_change(config: Config, record: ServiceChange) -> Outgoing:
+    """Another model is in service."""
+    envelope = Envelope(record, record.id, _source(config), record.pane_end_ms, record.model_id)
+    return _signal(config, envelope, record.id)
 
 
 def _source(config: Config) -> str:

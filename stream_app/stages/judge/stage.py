@@ -27,12 +27,13 @@ from stream_app.stages.judge.checking import EvidenceChecker
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.findings import Findings, References
 from stream_app.stages.judge.pane import JudgedPane
+from stream_app.stages.judge.probation import Said
 from stream_app.stages.judge.retraining import thin
 from stream_app.stages.judge.state import JudgeState, models_in
 from stream_app.stages.judge.streams import Counts, Streams
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs, Point
-from stream_app.stages.points import action_point, incident_point, retrain_point, strange_point
+from stream_app.stages.points import action_point, incident_point, retrain_point, service_point, strange_point
 
 
 class JudgeStage:
@@ -131,6 +132,7 @@ class JudgeStage:
             state.acted_offset = decision.offset
             out.points.append(action_point(decision.action, decision.at_ms))
             self._tell(state.incidents.act(decision.action, decision.at_ms), out)
+            self._serve(state.probation.act(decision.action, decision.at_ms), out)
 
     def _judge_pane(self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs) -> None:
         """One pane that all partials partitions have closed."""
@@ -143,6 +145,8 @@ class JudgeStage:
         for strange in state.singles.judge(facts, self._taken(state, facts)):
             out.messages.append(messages.strange_events(self.config, strange))
             out.points.append(strange_point(strange))
+        explained = bool(state.incidents.open_counts)
+        self._serve(state.probation.take(pane.start_ms, pane.end_ms, pane.models(), explained), out)
         self._ask(state, pane.end_ms, out)
         thin(state.offset_marks.values(), pane.end_ms)
 
@@ -182,6 +186,14 @@ class JudgeStage:
         for incident in incidents:
             out.messages.append(messages.incident(self.config, incident))
             out.points.append(incident_point(incident))
+
+    def _serve(self, said: Said, out: Outputs) -> None:
+        """Which model is in service changes."""
+        for change in said.changes:
+            out.changes.append(change)
+            out.messages.append(messages.service_change(self.config, change))
+            out.points.append(service_point(change))
+        self._tell(said.incidents, out)
 
     def _ask(self, state: JudgeState, end_ms: int, out: Outputs) -> None:
         """A retrain request, where open incidents call for one and none was made for a while."""

@@ -12,6 +12,7 @@ from stream_app.stages.decisions import Acted
 from stream_app.stages.judge.groups import Groups
 from stream_app.stages.judge.incidents import Incidents
 from stream_app.stages.judge.pane import JudgedPane
+from stream_app.stages.judge.probation import Probation
 from stream_app.stages.judge.retraining import OffsetMarks, Retraining
 from stream_app.stages.judge.singles import Singles
 from stream_app.stages.judge.strangers import StrangerWatch
@@ -40,6 +41,7 @@ class JudgeState:
         groups, strangers: the evidence that only JUDGE can make.
         incidents, singles: what people were told.
         retraining: when a model was last asked for.
+        probation: which model is in service, and how it does.
         offset_marks: source partition to where its panes end in its log.
         next_offset: messages below it are done with.
         taken, refused: how many of them were evidence of this stream, and how many were not.
@@ -57,6 +59,7 @@ class JudgeState:
     incidents: Incidents
     singles: Singles
     retraining: Retraining
+    probation: Probation
     slices: dict[int, dict[str, int]] = field(default_factory=dict)
     offset_marks: dict[int, OffsetMarks] = field(default_factory=dict)
     next_offset: int = 0
@@ -79,6 +82,7 @@ class JudgeState:
             Incidents(config),
             Singles(config),
             Retraining(config),
+            Probation(config),
         )
 
     def note(self, pane: JudgedPane) -> None:
@@ -137,6 +141,7 @@ class JudgeState:
             "incidents": self.incidents.to_state(),
             "singles": self.singles.to_state(),
             "retraining": self.retraining.to_state(),
+            "probation": self.probation.to_state(),
             "offset_marks": [[partition, marks.marks] for partition, marks in self.offset_marks.items()],
             "next_offset": self.next_offset,
             "taken": self.taken,
@@ -155,7 +160,7 @@ class JudgeState:
         for name in ("next_offset", "taken", "refused", "late", "final_ms", "acted_offset", "service"):
             setattr(restored, name, state[name])
         restored.closed_ms, restored.slices = dict(state["closed_ms"]), dict(state["slices"])
-        for name in ("groups", "strangers", "incidents", "singles", "retraining"):
+        for name in ("groups", "strangers", "incidents", "singles", "retraining", "probation"):
             getattr(restored, name).restore(state[name])
         restored.offset_marks = {
             p: OffsetMarks([(end, offset) for end, offset in marks]) for p, marks in state["offset_marks"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
 
-from flowlib.table import DAY_MS
 from schemas.incidents import EXAMPLES_MAX, Example, Finding, Incident
 from schemas.names import text_name
 from schemas.records import Blame, record_id
 from stream_app.config import Config
+from stream_app.stages.links import links
 from stream_app.stages.score.intake import JUMP, NO_TIME, RULE, Recent, Told
 from stream_app.stages.score.shares import OPEN
 
@@ -130,17 +129,6 @@ def _example_of(topic: str, partition: int, told: Told, bad: Recent) -> Example:
         p_value=1.0,
         blame=[Blame(feature=bad.field, weight=1.0)] if bad.field else [],
     )
-
-
-def links(config: Config, incident_id: str, from_ms: int, to_ms: int) -> dict[str, str]:
-    """Where to look at an incident, as far as the configuration says where that is."""
-    alerts, links = config.alerts, {}
-    if alerts.console_url:
-        links["console"] = f"{alerts.console_url.rstrip('/')}/#incident={incident_id}"
-    if alerts.grafana_url:
-        query = urlencode({"var-stream": config.stream, "from": max(from_ms - DAY_MS, 0), "to": to_ms})
-        links["grafana"] = f"{alerts.grafana_url}?{query}"
-    return links
 
 
 def sentence(config: Config, topic: str, partition: int, told: Told) -> str:

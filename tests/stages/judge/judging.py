@@ -113,6 +113,7 @@ class Judging:
         self.out.messages += out.messages
         self.out.points += out.points
         self.out.refused += out.refused
+        self.out.changes += out.changes
 
     @property
     def records(self) -> list[object]:
