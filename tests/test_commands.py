@@ -63,6 +63,7 @@ def command(folder: Path, name: str) -> list[str]:
         "evaluate": ["evaluate", str(folder / "events.csv"), "--out", str(folder / "report.html")],
         "export": ["export", model_id, "--format", "torchscript", "--out", str(folder / "flow.pt")],
         "models": ["models", "list"],
+        "publish": ["models", "publish"],
         "trainer": ["trainer"],
         "produce": ["produce", str(folder / "events.csv")],
         "signals": ["signals", "--no-follow"],
@@ -154,7 +155,7 @@ def test_whatever_bit_of_a_models_head_changes_it_is_an_error_of_ours_or_none(fo
 
 
 @pytest.mark.parametrize(
-    "words", [["trainer"], ["produce"], ["signals"], ["incidents"], ["worker"], ["models", "publish"]], ids=str
+    "words", [["trainer"], ["produce"], ["signals"], ["incidents"], ["worker"], ["publish"]], ids=str
 )
 def test_no_broker(folder: Path, words: list[str]) -> None:
     """In a process of its own: clients that fail to connect leave sockets and threads behind."""
