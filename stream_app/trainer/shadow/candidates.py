@@ -99,7 +99,6 @@ class Candidates:
             request=asked.request,
             writer=asked.writer,
             notice=without_bytes(outcome.notice),
-            waits=waits,
             champion=self._registry.in_service(),
             phase="waiting" if waits else "shadow",
             offsets={part.partition: part.end for part in asked.request.train},

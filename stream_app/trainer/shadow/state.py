@@ -29,7 +29,6 @@ class Candidate(msgspec.Struct):
     Attributes:
         request, writer: what it was trained for, and who asked.
         notice: what its gates found, without the model's bytes and without a number.
-        waits: whether the gates want a person.
         champion: id of the model in service that it is compared with.
         phase: what happens to it now.
         offsets: partition of the events topic to the next offset to read.
@@ -45,7 +44,6 @@ class Candidate(msgspec.Struct):
     request: RetrainRequest
     writer: str
     notice: ModelNotice
-    waits: bool
     champion: str
     phase: Phase
     offsets: dict[int, int]
