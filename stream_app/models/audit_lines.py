@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.incidents import Action
-from schemas.records import ModelNotice, ServiceChange
+from schemas.records import ModelNotice, RetrainRequest, ServiceChange
 from stream_app.models.history import Entry
 
 Line = tuple[str, str, dict[str, Any]]
@@ -23,6 +23,34 @@ OF_STATUS = {
 """Status of a notice to the event."""
 
 KeyEvent = Literal["new", "next", "rotated", "revoked"]
+
+
+def of_request(request: RetrainRequest, by: str) -> Line:
+    """The line of a request; ``by``: who has asked."""
+    ranges = [{"partition": part.partition, "start": part.start, "end": part.end} for part in request.train]
+    body = {
+        "by": by,
+        "reason": request.reason,
+        "incidents": request.alerts,
+        "model": request.model_id,
+        "pane_ms": request.requested_pane_ms,
+        "ranges": ranges,
+        "unjudged": len(request.unjudged),
+        "accepted": len(request.accepted),
+    }
+    return "request", request.id, body
+
+
+def of_training(notice: ModelNotice) -> Line:
+    """The line of a training: what it used, from the notice of what came of it."""
+    facts = {name: value for name, value in notice.provenance.items() if name not in ("gates", "settings")}
+    model_id = "" if notice.status == "refused" else notice.model_id
+    return "training", notice.request_id, {"model": model_id, "train_rows": notice.train_rows, **facts}
+
+
+def of_gates(notice: ModelNotice, verdict: str) -> Line:
+    """The line of the gates."""
+    return "gates", notice.request_id, {"verdict": verdict, "gates": notice.gates}
 
 
 def of_notice(notice: ModelNotice) -> Line:

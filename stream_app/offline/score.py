@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +21,8 @@ from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.event_files import of_files
 from stream_app.incident_lines import newest, show, story
+from stream_app.models import audit_lines
+from stream_app.models.audit import AuditLog
 from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
@@ -37,6 +40,7 @@ from stream_app.stages.score.state import COUNTERS
 from stream_app.terminal import prepare_process, progress_bar, utc
 from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
 from stream_app.trainer.data.rows import gather
+from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.training import answer
 
 _DRAIN_S = 600.0
@@ -127,11 +131,26 @@ def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
         )
     if outcome.model is None:
         raise ModelError(f"no model: {outcome.notice.reason}")
-    registry.save(outcome.model)
-    registry.record(outcome.notice)
-    registry.change(Entry(outcome.model.model_id, request.id, outcome.notice.created_ms))
+    _keep(config, registry, request, outcome)
     err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}", markup=False)
     return registry.load(outcome.model.model_id)
+
+
+def _keep(config: Config, registry: Registry, request: RetrainRequest, outcome: Outcome) -> None:
+    """Put a model into the registry and its story into the audit log, as the trainer does."""
+    assert outcome.model is not None
+    log, notice = AuditLog(config), outcome.notice
+    registry.save(outcome.model)
+    for line in (
+        audit_lines.of_request(request, f"/driftflow/{config.stream}/offline"),
+        audit_lines.of_training(notice),
+        audit_lines.of_gates(notice, outcome.verdict),
+    ):
+        log.append(*line)
+    said = {**notice.provenance, "audit_head": log.head}
+    kept = registry.record(msgspec.structs.replace(notice, provenance=said))
+    log.append(*audit_lines.of_notice(kept))
+    registry.change(Entry(kept.model_id, request.id, kept.created_ms))
 
 
 def _ends(config: Config, events: Iterable[EventBatch], until_ms: int) -> dict[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -115,7 +115,7 @@ class Answering:
         if self._delivery.is_told(request.id):
             self._say(f"request {request.id[:8]} has been answered already")
             return None
-        self._keeping.note("request", request.id, _facts(asked))
+        self._keeping.note(*audit_lines.of_request(request, asked.writer))
         return self._follow(asked, self._decide(asked, local))
 
     def change(self, change: ServiceChange) -> None:
@@ -148,9 +148,8 @@ class Answering:
     def _follow(self, asked: Asked, decision: Decision) -> ModelNotice:
         outcome = decision.outcome
         if outcome.verdict != "refuse" or outcome.notice.gates:
-            request_id, facts = asked.request.id, _of_training(outcome)
-            self._keeping.note("training", request_id, facts)
-            self._keeping.note("gates", request_id, {"verdict": outcome.verdict, "gates": outcome.notice.gates})
+            self._keeping.note(*audit_lines.of_training(outcome.notice))
+            self._keeping.note(*audit_lines.of_gates(outcome.notice, outcome.verdict))
         if outcome.model is None:
             return self._keeping.answer(asked, outcome, decision.dated)
         if not self.candidates.is_at_once(outcome):
@@ -240,26 +239,3 @@ def _of_parent(outcome: Outcome, parent_id: str) -> Outcome:
 def _was_beaten(notice: ModelNotice) -> bool:
     """Whether the gates had let it through, and nothing came of it."""
     return notice.status == "refused" and bool(notice.provenance.get("candidate"))
-
-
-def _facts(asked: Asked) -> dict[str, Any]:
-    """A request, for the audit log."""
-    request = asked.request
-    ranges = [{"partition": part.partition, "start": part.start, "end": part.end} for part in request.train]
-    return {
-        "by": asked.writer,
-        "reason": request.reason,
-        "incidents": request.alerts,
-        "model": request.model_id,
-        "pane_ms": request.requested_pane_ms,
-        "ranges": ranges,
-        "unjudged": len(request.unjudged),
-        "accepted": len(request.accepted),
-    }
-
-
-def _of_training(outcome: Outcome) -> dict[str, Any]:
-    """A training, for the audit log."""
-    notice = outcome.notice
-    facts = {name: value for name, value in notice.provenance.items() if name not in ("gates", "settings")}
-    return {"model": notice.model_id if outcome.model else "", "train_rows": notice.train_rows, **facts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -135,3 +136,9 @@ def test_people_approve_and_reject_by_the_command_and_the_trainer_follows_what_i
     assert answers == [request.id, second.id], "each once"
     said = stream.command("models", "diff", waiting.model_id, promoted.model_id)
     assert "approved_by:  → ann" in said
+    assert "Nothing was changed, taken out, moved or cut." in stream.command("audit", "verify")
+    traced = json.loads(stream.command("audit", "trace", promoted.model_id, "--json"))
+    assert traced["complete"], traced["missing"]
+    assert {"request", "training", "gates", "shadow", "approval", "promotion", "change"} <= {
+        step["kind"] for step in traced["steps"]
+    }
