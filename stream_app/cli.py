@@ -34,6 +34,7 @@ from stream_app.config import Config
 from stream_app.config.types import RoleName
 
 ROLE = click.argument("role", type=click.Choice(get_args(RoleName)))
+BUDGET = "By so many standard deviations each value may be changed; may be repeated (default: 0.5)."
 ENCRYPT = click.option("--encrypt", is_flag=True, help="Insist that it is encrypted, with the role's passphrase.")
 
 
@@ -151,16 +152,31 @@ def score(config: Config, file: Path, **options: Any) -> None:
 @click.option("--model", help="Model id to evaluate (default: the registry's newest).")
 @click.option("--out", "page", type=NEW_FILE, default="report.html", show_default=True, help="Write the page here.")
 @click.option("--png", type=NEW_FOLDER, help="Write each plot as a PNG here too.")
+@click.option("--attack", is_flag=True, help="Also: what slips through when somebody who knows it changes events.")
+@click.option("--attack-budget", "budgets", type=float, multiple=True, default=(0.5,), metavar="SD", help=BUDGET)
+@click.option("--attack-features", "columns", multiple=True, metavar="FIELD", help="Only this one; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @MAX_DROPPED
-def evaluate(config: Config, file: Path, page: Path, max_dropped: float, **options: Any) -> None:
-    """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices."""
+def evaluate(
+    config: Config, file: Path, page: Path, max_dropped: float, as_json: bool, attack: bool, **options: Any
+) -> None:
+    """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices, and
+    with --attack what gets past it.
+    """
     from stream_app.event_files import Report
+    from stream_app.offline.evaluate.evasion import Plan, words
     from stream_app.offline.evaluate.page import verdict
     from stream_app.offline.evaluate.run import run_evaluate
 
-    report = Report()
-    evaluation = run_evaluate(config, file, page, err, report=report, **options)
-    out.print("\n".join(plain(sentence) for sentence in verdict(evaluation)))
+    report, plan = Report(), Plan(options.pop("budgets"), options.pop("columns"))
+    plan.check(config.event.numeric)
+    found = run_evaluate(config, file, page, err, report=report, plan=plan if attack else None, **options)
+    if as_json:
+        click.echo(json.dumps(found.to_json()))
+        report.check(file, max_dropped)
+        return
+    said = [*verdict(found.evaluation), *(words(found.attack, plan) if attack else [])]
+    out.print("\n".join(plain(sentence) for sentence in said))
     out.print(f"[bold]{plain(page)}[/]")
     report.tell(out)
     report.check(file, max_dropped)

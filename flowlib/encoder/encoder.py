@@ -156,7 +156,7 @@ class Encoder:
         return Encoded(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Encoded)))
 
     def _encode(self, table: Table) -> Encoded:
-        features, ladj, tails, missing, scorable = self._plain(table.numeric) or self._numbers(table.numeric)
+        features, ladj, tails, missing, scorable = self.numbers(table.numeric)
         levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table)
         blocks = clock_columns(self.config.context, table.time_ms, self.config.zone)
@@ -164,8 +164,13 @@ class Encoder:
         context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
         return Encoded(features, context, ladj, tails, category_log_prob, levels, codes, missing, scorable)
 
+    def numbers(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools]:
+        """``features``, ``ladj``, ``tail_nats``, ``missing`` and ``scorable`` of :class:`Encoded`, which raw values
+        ``(n, d)`` decide alone, column by column.
+        """
+        return self._plain(numeric) or self._numbers(numeric)
+
     def _numbers(self, numeric: Floats) -> tuple[Singles, Floats, Floats, Bools, Bools]:
-        """``features``, ``ladj``, ``tail_nats``, ``missing`` and ``scorable`` of :class:`Encoded`."""
         rows = max(_MAPPED_VALUES // max(numeric.shape[1], 1), 1)
         if len(numeric) <= rows:
             return self._few_numbers(numeric)

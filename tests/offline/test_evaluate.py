@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -173,6 +174,23 @@ def test_values_of_sensitive_columns_are_in_no_plot(made: tuple[Path, str]) -> N
     assert run.exit_code == 0, run.output
     kinds = [picture.name.split("-")[0] for picture in out.glob("*.png")]
     assert (kinds.count("marginals"), kinds.count("pairs"), kinds.count("pit")) == (2, 1, 3)
+
+
+def test_an_attack_is_told_on_the_page_in_a_plot_and_as_json(made: tuple[Path, str]) -> None:
+    folder = made[0]
+    command = ["evaluate", str(folder / "orders.csv"), "-c", str(folder / "driftflow.toml"), "--json", "--attack"]
+    files = ["--out", str(folder / "attack.html"), "--png", str(folder / "attack")]
+    run = CliRunner().invoke(main, [*command, "--attack-features", "amount", *files])
+    assert run.exit_code == 0, run.output
+    told = json.loads(run.stdout)
+    assert {"stream", "model", "log_prob", "alarms", "attack"} <= told.keys()
+    assert {slip["budget"] for slip in told["attack"]} == {0.5}
+    assert all(slip["transferred"] for slip in told["attack"])
+    assert all(slip["before"]["value"] <= slip["after"]["value"] for slip in told["attack"])
+    text = (folder / "attack.html").read_text()
+    assert "Events that are made to look ordinary" in text
+    assert "may move the values of amount by 0.5 standard deviations" in text
+    assert (folder / "attack" / "attack-00.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_names_with_dollars_are_no_formulas() -> None:

@@ -66,8 +66,14 @@ def verdict(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: dict[str, list[str]]) -> str:
-    """The whole document; ``plots`` are inline SVG by section."""
+def page(
+    about: About,
+    evaluation: Evaluation,
+    months: Sequence[Month],
+    plots: dict[str, list[str]],
+    further: Iterable[str] = (),
+) -> str:
+    """The whole document; ``plots`` are inline SVG by section, ``further`` sections come last."""
     sections = [
         section("Likelihood on events it has never seen", _likelihood(evaluation)),
         section(
@@ -82,6 +88,7 @@ def page(about: About, evaluation: Evaluation, months: Sequence[Month], plots: d
         ),
         section("Slices", _slices(evaluation)),
         section("Columns", _columns(about, evaluation)),
+        *further,
     ]
     title = f"{about.stream}: how good is model {about.model_id}?"
     return _html(title, f"{_head(title, about, evaluation)}{''.join(sections)}")

@@ -153,6 +153,22 @@ def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Fi
     return figure
 
 
+def slipping(
+    kinds: Sequence[str], before: Sequence[float], after: Sequence[Sequence[float]], budgets: Sequence[float]
+) -> Figure:
+    """Share of each kind that slips through as it is, and after an attack within each budget; one bar a kind."""
+    figure, axes = axes_of((6.4, 1.2 + 0.3 * len(kinds)), "Share of strange events that slips through, %")
+    places = np.arange(len(kinds))[::-1]
+    for number, (budget, shares) in reversed(list(enumerate(zip(budgets, after, strict=True)))):
+        strength = 0.85 - 0.6 * number / max(len(budgets), 1)
+        axes.barh(places, 100 * np.array(shares), color=MODEL, alpha=strength, label=f"moved by {budget:g} sd")
+    axes.barh(places, 100 * np.array(before), color=DATA, label="as they are")
+    axes.set(xlim=(0, 100), ylim=(-0.6, len(kinds) - 0.4))
+    axes.set_yticks(places, [kind.replace("_", " ") for kind in kinds], **_PLAIN)
+    figure.legend(loc="outside lower center", ncols=len(budgets) + 1, fontsize=8, frameon=False, labelcolor=INK)
+    return figure
+
+
 def _range(real: Floats, drawn: Floats) -> tuple[float, float]:
     values = np.concatenate([real[np.isfinite(real)], drawn[np.isfinite(drawn)]])
     if not len(values):

@@ -21,6 +21,8 @@ from stream_app.trainer.data.spans import cuts
 
 SEED = 0
 _ROWS_MIN = 100
+BASELINE_ROWS_MIN = 100
+"""Training rows that a simpler model is fitted on at least."""
 _BASELINE_ROWS = 20_000
 _FOLDS = 5
 _EVER_MS = 1 << 62
@@ -120,23 +122,23 @@ def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, 
 
     And why one of them could not be fitted.
     """
-    if len(train) < _ROWS_MIN:
+    if len(train) < BASELINE_ROWS_MIN:
         return {}, {}
+    mixture = simple_model(density, train)
     train = thin(train.take(~unusable(train)), _BASELINE_ROWS)
-    stop = train.time_ms // DAY_MS % _FOLDS == 0
-    if not stop.any() or stop.all():
-        stop = np.arange(len(train)) % _FOLDS == 0
-    mixture = Density.fit(
-        density.spec,
-        train.take(~stop),
-        train.take(stop),
-        train.take(stop),
-        SEED,
-        FitConfig("mixture", encoder=replace(density.encoder.config, context=())),
-    )
     fitted, left_out = {}, {}
     try:
         fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)
     except ValueError as error:
         left_out["one Gaussian"] = str(error)
     return fitted | {"a Gaussian mixture": mixture.score(judged).log_prob}, left_out
+
+
+def simple_model(density: Density, train: Table) -> Density:
+    """A mixture of Gaussians over the same columns, fitted on training rows and calibrated on some of them."""
+    train = thin(train.take(~unusable(train)), _BASELINE_ROWS)
+    stop = train.time_ms // DAY_MS % _FOLDS == 0
+    if not stop.any() or stop.all():
+        stop = np.arange(len(train)) % _FOLDS == 0
+    config = FitConfig("mixture", encoder=replace(density.encoder.config, context=()))
+    return Density.fit(density.spec, train.take(~stop), train.take(stop), train.take(stop), SEED, config)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -17,8 +19,18 @@ from stream_app.disk import check_writable, writing
 from stream_app.event_files import Report, of_files
 from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
+from stream_app.offline.evaluate.evasion import Plan, Slip, attacked, evasion_section
 from stream_app.offline.evaluate.page import About, Month, page
-from stream_app.offline.evaluate.rows import SEED, Chosen, Subject, baselines, choose_rows, read_subject
+from stream_app.offline.evaluate.rows import (
+    BASELINE_ROWS_MIN,
+    SEED,
+    Chosen,
+    Subject,
+    baselines,
+    choose_rows,
+    read_subject,
+    simple_model,
+)
 from stream_app.offline.fields import check_fields
 from stream_app.offline.reading import Reading
 from stream_app.offline.score import bootstrap
@@ -36,8 +48,10 @@ def run_evaluate(
     model: str | None = None,
     bootstrap_until: str | None = None,
     report: Report | None = None,
-) -> Evaluation:
-    """Write the report on a model over a file's events; see the command's help. ``report`` tells of the file's rows.
+    plan: Plan | None = None,
+) -> Evaluated:
+    """Write the report on a model over a file's events; see the command's help. ``report`` tells of the file's rows,
+    ``plan`` what an attacker may do, None for no attack.
 
     Raises:
         FieldsMissing: none of the file's first events has a field that the configuration names.
@@ -63,9 +77,66 @@ def run_evaluate(
     months = _months(subject, chosen)
     about = About(config.stream, density.model_id, chosen.kind, _span(judged), density.spec.numeric)
     drawings = _drawings(density, config.event.sensitive, judged, evaluation, months, png)
+    found = _attacked(config, density, chosen, plan, err) if plan is not None else []
+    further = [evasion_section(found, plan, _slipping(found, png))] if plan is not None else []
     with writing(out):
-        out.write_text(page(about, evaluation, months, drawings), encoding="utf-8")
-    return evaluation
+        out.write_text(page(about, evaluation, months, drawings, further), encoding="utf-8")
+    return Evaluated(about, evaluation, found)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a report says.
+
+    Attributes:
+        about: what it is about.
+        evaluation: the figures.
+        attack: what slips through, by kind and budget; empty where no attack was asked for.
+    """
+
+    about: About
+    evaluation: Evaluation
+    attack: list[Slip]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures that the page begins with, and those of the attack."""
+        e = self.evaluation
+        return {
+            "stream": self.about.stream,
+            "model": self.about.model_id,
+            "rows": e.rows,
+            "scorable": e.scorable,
+            "kind": self.about.rows,
+            "span": self.about.span,
+            "log_prob": asdict(e.log_prob),
+            "over": {name: asdict(gain) for name, gain in e.over.items()},
+            "alarms": asdict(e.alarms),
+            "two_sample": asdict(e.two_sample),
+            "attack": [slip.to_json() for slip in self.attack],
+        }
+
+
+def _attacked(config: Config, density: Density, chosen: Chosen, plan: Plan, err: Console) -> list[Slip]:
+    judged, train = chosen.rows.take(chosen.judging), chosen.rows.take(chosen.training)
+    err.print(f"attacking it within {' and '.join(f'{budget:g}' for budget in plan.budgets)} standard deviations")
+    simple = simple_model(density, train) if len(train) >= BASELINE_ROWS_MIN else None
+    return attacked(config, density, judged, plan, simple)
+
+
+def _slipping(found: list[Slip], png: Path | None) -> str:
+    """The plot of the attack as SVG; "" where there is nothing to show."""
+    if not found:
+        return ""
+    budgets = sorted({slip.budget for slip in found})
+    of = {budget: [slip for slip in found if slip.budget == budget] for budget in budgets}
+    first = of[budgets[0]]
+    after = [[slip.after.value for slip in of[budget]] for budget in budgets]
+    figure = plots.slipping([slip.kind for slip in first], [slip.before.value for slip in first], after, budgets)
+    drawing = plots.svg(figure)
+    if png is not None:
+        with writing(png / "attack-00.png"):
+            (png / "attack-00.png").write_bytes(plots.png(figure))
+    return drawing
 
 
 def _months(subject: Subject, chosen: Chosen) -> list[Month]:
