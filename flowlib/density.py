@@ -25,7 +25,7 @@ from flowlib.margins import Margins
 from flowlib.pit import pit_of
 from flowlib.reference.fit import column_kinds, fit_reference
 from flowlib.reference.reference import VARIES, Reference
-from flowlib.sampling import draw, draw_given
+from flowlib.sampling import draw, draw_given, push_out
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.ties import draws, key_for
 from flowlib.training import TrainingRows
@@ -228,6 +228,10 @@ class Density:
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""
         return draw_given(self.encoder, self.flow, table, seed)
+
+    def pushed_out(self, table: Table, by: float) -> Table:
+        """The rows so many times as far from the middle of the model, each in the direction in which it lies."""
+        return push_out(self.encoder, self.flow, table, self.score(table).z, by)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 
 from flowlib.encoder.encoder import Encoder
 from flowlib.flows import Flow
-from flowlib.table import DAY_MS, Bools, Ints, Objects, Table
+from flowlib.table import DAY_MS, Bools, Ints, Objects, Singles, Table
 
 RARE = "(rare)"
 """Stands in drawn rows for any level beyond those that the encoder keeps apart."""
@@ -55,6 +55,28 @@ def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
     ]
     features = np.concatenate(drawn) if drawn else np.zeros(missing.shape)
     return rows.with_numeric(np.where(missing, np.nan, encoder.decode(features)))
+
+
+def push_out(encoder: Encoder, flow: Flow, rows: Table, z: Singles, by: float) -> Table:
+    """The rows so many times as far out in the base, with their gaps, categories, slices and times.
+
+    Args:
+        encoder, flow: the model.
+        rows: n rows.
+        z: ``(n, d)`` their base coordinates.
+        by: factor.
+    """
+    context = encoder.encode(rows).context
+    with torch.no_grad():
+        features = [
+            flow.inverse(
+                torch.tensor(by * z[start : start + _ROWS]), torch.tensor(context[start : start + _ROWS])
+            ).numpy()
+            for start in range(0, len(rows), _ROWS)
+        ]
+    missing = np.isnan(rows.numeric)
+    numeric = encoder.decode(np.concatenate(features)) if features else rows.numeric
+    return rows.with_numeric(np.where(missing, np.nan, numeric))
 
 
 def _categories(encoder: Encoder, n: int, rng: np.random.Generator) -> Objects:

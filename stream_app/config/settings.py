@@ -186,7 +186,8 @@ class TrainerConfig(Section, frozen=True):
     where a slice's is, and above that of the model in service."""
     anchor_budget: Share = 0.02
     """Of what a candidate takes for ordinary, this share more than usual may be strange to the anchor, the first model
-    or one that a person has named; beyond it a person has to approve the candidate."""
+    or one that a person has named; of what lies far beyond the anchor's edge a quarter of it may be ordinary to the
+    candidate. Beyond it a person has to approve the candidate."""
     anchor_nats: Annotated[float, Meta(gt=0.0)] = 1.0
     """So many nats an event a candidate may lose on what the anchor takes for ordinary; beyond it a person has to
     approve the candidate."""

@@ -31,3 +31,14 @@ def test_samples_given_rows_keep_their_gaps_and_categories(density: Density) -> 
     np.testing.assert_array_equal(np.isnan(made.numeric), np.isnan(rows.numeric))
     np.testing.assert_array_equal(made.categories, rows.categories)
     assert density.score(made).log_prob.mean() == pytest.approx(density.score(rows).log_prob.mean(), abs=0.2)
+
+
+def test_rows_that_are_pushed_out_lie_so_many_times_as_far_in_the_same_direction(density: Density) -> None:
+    rows = draw(300, 54)
+    rows = rows.take(np.abs(density.score(rows).z).max(axis=1) < 1.5)
+    made, before = density.pushed_out(rows, 1.5), density.score(rows)
+    after = density.score(made)
+    np.testing.assert_array_equal(made.numeric.shape, rows.numeric.shape)
+    np.testing.assert_array_equal(np.isnan(made.numeric), np.isnan(rows.numeric))
+    np.testing.assert_allclose(after.z, 1.5 * before.z, atol=2e-2)
+    assert len(density.pushed_out(rows.take(np.arange(0)), 1.5)) == 0

@@ -13,7 +13,7 @@ import numpy as np
 from flowlib.density import Density
 from flowlib.evaluation import ALARM_ALPHA
 from flowlib.intervals import wilson
-from flowlib.table import Table
+from flowlib.table import Ints, Table
 from stream_app.trainer.gates.gate import Gate
 from stream_app.trainer.gates.likelihood import CLIP
 from stream_app.trainer.gates.trial import Trial, flags
@@ -22,6 +22,9 @@ KEPT = 0.95
 """Share of what was flagged that must still be flagged."""
 
 SAMPLES = 4_000
+BEYOND_SAMPLES, EDGE, BEYOND = 16_000, 2 * ALARM_ALPHA, 1.75
+"""Of so many samples of a candidate those with a p-value of the anchor up to this lie at its edge; so many times as far
+out nobody has seen an event."""
 _SHOWN = 3
 
 
@@ -77,8 +80,12 @@ def _memory(name: str, found: list[_Kept], what: str) -> Gate:
 
 
 def anchor(trial: Trial) -> Gate:
-    """How far a candidate lies from the anchor: what it thinks ordinary must not be strange to the anchor, and what the
-    anchor thinks ordinary must not be unlikely to it. A chain of small steps is seen here, which no single step shows.
+    """How far a candidate lies from the anchor: what it thinks ordinary must not be strange to the anchor, what the
+    anchor thinks ordinary must not be unlikely to it, and what lies far beyond the edge of the anchor must be strange
+    to it as well. A chain of small steps is seen here, which no single step shows.
+
+    The last asks for what an attacker wants. A few events at the edge of a model are hardly strange to it, and one that
+    is trained with them may take for ordinary what lies behind them, where it has not seen any.
     """
     far = trial.anchor
     if far is None:
@@ -91,16 +98,40 @@ def anchor(trial: Trial) -> Gate:
     strange, usual = _strange(far, ours), _strange(far, theirs)
     limit = max(ALARM_ALPHA, usual) + settings.anchor_budget
     low, high = (float(end) for end in wilson(strange * SAMPLES, SAMPLES))
-    loss = _loss(far, trial.candidate, theirs)
+    loss, beyond, most = (
+        _loss(far, trial.candidate, theirs),
+        _beyond(far, trial, times),
+        _most_beyond(settings.anchor_budget),
+    )
     says = (
         f"{strange:.1%} of what the new model takes for ordinary is strange to the anchor (95 % interval {low:.1%} to "
-        f"{high:.1%}; at most {limit:.1%}), and what the anchor takes for ordinary is less likely to it by "
-        f"{loss:.2f} nats an event (at most {settings.anchor_nats:g})"
+        f"{high:.1%}; at most {limit:.1%}), what the anchor takes for ordinary is less likely to it by {loss:.2f} nats "
+        f"an event (at most {settings.anchor_nats:g}), and it would not flag {beyond:.2%} of what lies far beyond the "
+        f"edge of the anchor (at most {most:.2%})"
     )
-    passed = strange <= limit and loss <= settings.anchor_nats
+    passed = strange <= limit and loss <= settings.anchor_nats and beyond <= most
     says += "" if passed else ": a person must say whether the world has changed so much"
     detail = {"loss_nats": loss, "loss_threshold": settings.anchor_nats, "usual": usual, "anchor": far.model_id}
+    detail |= {"beyond": beyond, "beyond_threshold": most}
     return Gate("anchor", passed, says, strange, (low, high), limit, waits=True, detail=detail)
+
+
+def _most_beyond(budget: float) -> float:
+    """A quarter of the budget's odds: .5 % of the default's, and no limit towards a budget of everything."""
+    return min(budget / max(1.0 - budget, 1e-9) / 4.0, 1.0)
+
+
+def _beyond(far: Density, trial: Trial, times: Ints | None) -> float:
+    """Share of rows far beyond the edge of the anchor that a candidate would not flag, and the anchor flags; in the
+    directions in which the candidate has events at that edge.
+    """
+    ours = trial.candidate.sample(BEYOND_SAMPLES, trial.seed, times)
+    edge = ours.take(flags(far.score(ours), EDGE))
+    if not len(edge):
+        return 0.0
+    rows = far.pushed_out(edge, BEYOND)
+    rows = rows.take(flags(far.score(rows), trial.event_alpha))
+    return float(np.mean(~flags(trial.candidate.score(rows), trial.event_alpha))) if len(rows) else 0.0
 
 
 def _strange(model: Density, rows: Table) -> float:

@@ -172,6 +172,31 @@ def test_one_that_learned_an_attack_waits_for_a_person(world: World) -> None:
     assert still == ("pass", set()), "a good model flags it all"
 
 
+def test_one_that_takes_for_ordinary_what_lies_behind_the_edge_waits_for_a_person() -> None:
+    """Five events in a hundred lie at the champion's edge, where it lets them pass: they are hardly strange to it, and
+    what lies behind them is not strange to the candidate any more.
+    """
+    champion = fit(rows(4_000, 1, moved=0.0), rows(4_000, 2, moved=0.0))
+    behind = np.array([1.5, -2.0, 1.5])
+    edge = champion.pushed_out(rows(2, 3).with_numeric(np.tile(behind, (2, 1))), 0.55).numeric[0]
+    g = np.random.default_rng(4)
+
+    def edged(table: Table) -> Table:
+        return mixed(table, np.asarray(edge + 0.05 * g.standard_normal((len(table), 3))), 0.05)
+
+    candidate = fit(edged(rows(4_000, 5, moved=0.0)), edged(rows(4_000, 6, moved=0.0)))
+    honest = fit(rows(4_000, 7, moved=0.0), rows(4_000, 8, moved=0.0))
+    gate = edged(rows(GATE_ROWS, 9, moved=0.0, day=100))
+    found = {gate.name: gate for gate in run_gates(trial(candidate, champion, gate, anchor=champion))}
+    print(found["anchor"].says)
+    assert not found["anchor"].passed
+    assert found["anchor"].waits
+    assert found["anchor"].detail["beyond"] > found["anchor"].detail["beyond_threshold"]
+    assert (found["anchor"].figure or 0.0) <= (found["anchor"].threshold or 0.0), "by its mass it is hardly seen"
+    again = {gate.name: gate for gate in run_gates(trial(honest, champion, gate, anchor=champion))}
+    assert again["anchor"].detail["beyond"] == 0.0
+
+
 def test_one_that_learned_equal_rows_is_refused(world: World) -> None:
     """Three in ten are one and the same row: a spike of the density there pays, and the others lose."""
 
