@@ -1,0 +1,215 @@
+"""An attacker who boils the frog: whose model comes to take the attack for ordinary, and after how many rounds.
+
+White box: in each round the attacker looks at the model in service and at the days that will train, and sends rows
+with every one of them, as far on the way from ordinary events to the target as the model still lets pass; where a
+round ends without another model, it takes smaller steps. The target stands fixed beforehand. ``kind``:
+
+- ``frog``: 5 % of all events, about one place;
+- ``flood``: 30 % of all events, equal ones;
+- ``unit``: all events have the first field in a unit that changes a little each round, ten times as large at the end.
+
+Each against ``quarantine`` (rows that the model in service flags do not train, a candidate has to be better; no data
+sheet, no bursts, canaries, anchor or recall: a switch of this bench) and against ``all`` gates. A candidate that waits
+for a person waits for ever. ``survived``: rounds in which the model in service flagged at least 95 % of the target, of
+the share that the first one flagged; ``swaps``: models that entered; ``waited``: candidates that waited.
+
+``frog`` of the file: ``{rounds, undefeated, rows, cost}``. ``undefeated``: none of the attacks got through all gates.
+``cost``: a true and lasting drift of so many standard deviations begins, and a request comes every week for the ten
+weeks before it; ``days``: until a candidate passed or waited for a person, with what that person reads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowlib.density import Density
+from flowlib.evaluation import ALARM_ALPHA
+from flowlib.table import Floats, Table
+from stream_app.trainer import training
+from stream_app.trainer.data.rows import joined
+from tests.bench.loop.worlds import ATTACK, Loop, day_of, failed, mixed, ordinary, stream_in, without_gates
+
+ROUNDS, DAYS, A_DAY = 100, 40, 150
+MODEL = {"max_steps": 400, "warm_steps": 150}
+KEPT = 0.95
+LEFT_OUT = ("bursts", "canaries", "anchor", "recall", "slices")
+KINDS, GATES = ("frog", "flood", "unit"), ("quarantine", "all")
+SHARES = {"frog": 0.05, "flood": 0.30}
+PASSES = 0.98
+"""The attacker goes as far as the model lets this share of its rows pass."""
+UNIT = 10.0
+SMALLEST = 1 / 16
+MOVED, WEEKS = (0.25, 0.5, 1.0, 2.0, 4.0), 12
+Chance = np.random.Generator
+
+
+def measure(args: Namespace) -> dict[str, Any]:
+    """See above."""
+    rounds = 4 if args.quick else ROUNDS
+    rows = [_played(kind, gates, rounds, args.seed) for kind in KINDS for gates in GATES]
+    undefeated = all(row["survived"] == rounds for row in rows if row["gates"] == "all")
+    moved = MOVED[1:4:2] if args.quick else MOVED
+    cost = [_waited(by, gates, args.seed, WEEKS) for by in moved for gates in GATES]
+    return {"frog": {"rounds": rounds, "undefeated": undefeated, "rows": rows, "cost": cost}}
+
+
+@contextmanager
+def quarantine_alone() -> Iterator[None]:
+    """Leave out all that holds a candidate to what was known before, and the data sheet."""
+    kept = training.make_sheet
+
+    def silent(*given: Any, **named: Any) -> Any:
+        return replace(kept(*given, **named), findings=())
+
+    with without_gates(*LEFT_OUT):
+        training.make_sheet = silent
+        try:
+            yield
+        finally:
+            training.make_sheet = kept
+
+
+@contextmanager
+def guarded_by(gates: str) -> Iterator[None]:
+    """``quarantine`` or ``all``."""
+    with ExitStack() as stack:
+        if gates == "quarantine":
+            stack.enter_context(quarantine_alone())
+        yield
+
+
+# The attacks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Attacker:
+    """What it does, and how bold it is by now."""
+
+    kind: str
+    step: float = 1.0
+    reached: float = 0.0
+
+    def sends(self, g: Chance, table: Table, model: Density, alpha: float) -> Table:
+        """The rows of a round with its own among them."""
+        if self.kind == "unit":
+            return _in_unit(table, UNIT ** min(self.reached + self.step * 0.02, 1.0))
+        far = self._farthest(model, alpha)
+        self.at = self.reached + (far - self.reached) * self.step if far > self.reached else far
+        return mixed(table, self._rows(g, len(table), self.at), g.random(len(table)) < SHARES[self.kind])
+
+    def learns(self, swapped: bool) -> None:
+        """Whether another model entered after its round."""
+        if self.kind == "unit":  # the world's own clock: it does not wait for a model
+            self.reached = min(self.reached + 0.02, 1.0)
+            return
+        self.reached = self.at if swapped else self.reached
+        self.step = min(self.step * 2.0, 1.0) if swapped else max(self.step / 2.0, SMALLEST)
+
+    def _farthest(self, model: Density, alpha: float) -> float:
+        """How far on the way, in [0, 1], the model lets its rows pass."""
+        g, low, high = np.random.default_rng(3), 0.0, 1.0
+        for _ in range(12):
+            middle = (low + high) / 2.0
+            passed = 1.0 - share_flagged(model, self._rows(g, 500, middle), alpha) >= PASSES
+            low, high = (middle, high) if passed else (low, middle)
+        return low
+
+    def _rows(self, g: Chance, n: int, at: float) -> Floats:
+        spread = 0.0 if self.kind == "flood" else 0.1
+        return np.asarray(START + at * (ATTACK - START) + spread * g.standard_normal((n, 4)))
+
+    def target(self, g: Chance) -> Floats:
+        """Numbers that are to pass in the end."""
+        if self.kind == "unit":
+            return _in_unit(ordinary(g, 2, 1_000), UNIT).numeric
+        return self._rows(g, 2_000, 1.0)
+
+
+START = np.array([0.4, 0.3, 1.0, 0.0])
+"""Where the attack begins: an ordinary event."""
+
+
+def _in_unit(table: Table, factor: float) -> Table:
+    numeric = table.numeric.copy()
+    numeric[:, 0] *= factor
+    return table.with_numeric(numeric)
+
+
+def share_flagged(model: Density, numeric: Floats, alpha: float) -> float:
+    """Share of rows that a model flags, or cannot score."""
+    scores = model.score(Table.of(numeric, slices=np.full(len(numeric), "north")))
+    return float(np.mean(~scores.scorable | (scores.p_value <= alpha)))
+
+
+def _played(kind: str, gates: str, rounds: int, seed: int) -> dict[str, Any]:
+    g, attacker = np.random.default_rng([seed, 5]), Attacker(kind)
+    shares, waited, reasons = [], 0, dict[str, int]()
+    with tempfile.TemporaryDirectory() as folder, guarded_by(gates):
+        loop = Loop(stream_in(Path(folder), MODEL))
+        model, alpha = loop.begin(ordinary(g, DAYS, A_DAY)), loop.config.event_rule.alpha
+        target = attacker.target(g)
+        first = share_flagged(model, target, alpha)
+        for number in range(1, rounds + 1):
+            assert loop.service is not None
+            outcome = loop.ask(attacker.sends(g, ordinary(g, DAYS, A_DAY, number * DAYS), loop.service, alpha))
+            attacker.learns(loop.take(outcome))
+            waited += outcome.verdict == "wait"
+            for name in failed(outcome):
+                reasons[name.split(" (")[0]] = reasons.get(name.split(" (")[0], 0) + 1
+            shares.append(share_flagged(loop.service, target, alpha))
+    fallen = next((number for number, share in enumerate(shares) if share < KEPT * first), rounds)
+    row = {"kind": kind, "gates": gates, "rounds": rounds, "survived": fallen, "swaps": len(loop.promoted) - 1}
+    row |= {"waited": waited, "refused_by": reasons, "flagged_at_first": first, "flagged_at_last": shares[-1]}
+    print(f"  {row}", flush=True)
+    return row
+
+
+# What it costs --------------------------------------------------------------------------------------------------------
+
+
+def _waited(moved: float, gates: str, seed: int, weeks: int) -> dict[str, Any]:
+    """A drift that begins, with a request a week, until a candidate passes or waits."""
+    g = np.random.default_rng([seed, 6])
+    row: dict[str, Any] = {"moved": moved, "gates": gates, "days": None, "verdict": "refuse"}
+    with tempfile.TemporaryDirectory() as folder, guarded_by(gates):
+        loop = Loop(stream_in(Path(folder)))
+        service = loop.begin(ordinary(g, 70, 240))
+        new = ordinary(g, 7 * weeks, 240, 140, moved=moved)
+        row["alarm_share_before"] = _alarms(service, new)
+        history = joined(ordinary(g, 70, 240, 70), new)
+        for week in range(1, weeks + 1):
+            day = day_of(history) - 70 - 7 * week
+            outcome = loop.ask(history.take((day >= 0) & (day < 70)))
+            if outcome.verdict != "refuse" and outcome.model is not None:
+                after = _alarms(loop.load(outcome.model), ordinary(g, 20, 240, 240, moved=moved))
+                row |= {"days": 7 * week, "verdict": outcome.verdict, "alarm_share_after": after}
+                break
+    row |= {"failed": failed(outcome), "says": outcome.notice.reason}
+    print(f"  {row}", flush=True)
+    return row
+
+
+def _alarms(model: Density, table: Table) -> float:
+    return float(np.mean(model.score(table).p_value <= ALARM_ALPHA))
+
+
+def lines(found: dict[str, Any]) -> list[tuple[object, ...]]:
+    """For people; the first line names the columns."""
+    part = found["frog"]
+    rows = [
+        (f"{row['kind']}, {row['gates']}", f"{row['survived']} of {row['rounds']} rounds, {row['swaps']} swaps")
+        for row in part["rows"]
+    ]
+    cost = [
+        (f"drift of {row['moved']:g} sd, {row['gates']}", f"{row['verdict']} after {row['days']} days")
+        for row in part["cost"]
+    ]
+    return [("what", "is"), ("undefeated", part["undefeated"]), *rows, *cost]

@@ -1,0 +1,86 @@
+"""``make bench-loop``: whether a model enters service only when it is better, and leaves when it is not.
+
+    {"no_gain", "calibration_after_swaps", "bad_models", "incident_training", "true_drift", "rollback_s", "frog",
+     "requests", "trace_complete", "audit_tampering_found", "left_out", "seed", ...}
+
+Each module of :data:`PARTS` says what its keys mean. All candidates are trained in the run, by the trainer's own code:
+the parts of :data:`LIVE` by the process ``driftflow trainer`` beside a worker on Apache Kafka (``KAFKA_HOME``), the
+others by the same steps without a broker. What cannot be measured here is named in ``left_out``, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import random
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from stream_app.terminal import prepare_process
+
+PURE = ("no_gain", "calibration_after_swaps", "bad_models", "incident_training", "frog", "tampering")
+LIVE = ("requests",)
+PARTS = PURE + LIVE
+"""Each is a module here with ``measure(args)``, which gives keys of the file, and ``lines(found)``, whose first line
+names the columns."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line. A part that is measured again replaces what the file has of it."""
+    args = parsed(arguments)
+    prepare_process()
+    logging.disable(logging.INFO)
+    torch.set_num_threads(1)
+    result: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    for name in args.only:
+        part = importlib.import_module(f"tests.bench.loop.{name}")
+        print(f"{name} …", flush=True)
+        left_out = {part: why for part, why in result.get("left_out", {}).items() if part != name}
+        try:
+            found = part.measure(args)
+            show(name, part.lines(found))
+        except LeftOut as why:
+            found, left_out = {}, {**left_out, name: str(why)}
+            print(f"  left out: {why}", flush=True)
+        result |= {**found, "left_out": left_out, "seed": args.seed, "quick": args.quick}
+        args.out.write_text(json.dumps(result, indent=1, ensure_ascii=False))
+
+
+class LeftOut(Exception):
+    """A part that cannot be measured here; the text says why."""
+
+
+def parsed(arguments: Sequence[str] | None) -> Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file; parts that are there already are kept")
+    parser.add_argument("--only", type=_names, default=list(PARTS), help=f"some of {','.join(PARTS)} (default: all)")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--quick", action="store_true", help="few and small runs: whether it runs, not what it says")
+    args = parser.parse_args(arguments)
+    args.seed = random.randrange(10**6) if args.seed is None else args.seed
+    return args
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = sorted(set(names) - set(PARTS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return names
+
+
+def show(title: str, lines: Sequence[Sequence[object]]) -> None:
+    """Print a table whose first line names the columns."""
+    table = Table(*map(str, lines[0]), title=title, box=None, title_justify="left")
+    for line in lines[1:]:
+        table.add_row(*map(str, line))
+    Console(width=160).print(table)
