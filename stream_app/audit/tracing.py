@@ -8,7 +8,6 @@ and to all that was said under it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from stream_app.audit import steps
 from stream_app.audit.records import NAMED_MAX, Records, gather
@@ -19,8 +18,8 @@ from stream_app.operators.reading import chosen
 
 _IDS = "`driftflow signals --all --json`, `driftflow models list` and `driftflow incidents --all` have ids"
 
-Node = tuple[str, Any]
-"""What an id means: its kind, and what is known of it."""
+Node = tuple[str, str, str]
+"""What an id means: its kind, in a few words what it is, and the id."""
 
 
 def trace(config: Config, prefix: str) -> Traced:
@@ -34,9 +33,8 @@ def trace(config: Config, prefix: str) -> Traced:
         DriftflowError: no id, or several begin so; or the registry or the audit log is damaged.
     """
     records = gather(config, prefix.lower())
-    nodes = dict(_nodes(records))
-    kind, record = chosen(nodes, prefix, "known thing", lambda node: bounded(_words(node)), _IDS)
-    name = next(name for name, node in nodes.items() if node == (kind, record))
+    nodes = {name: (kind, says, name) for name, (kind, says) in _nodes(records)}
+    kind, _, name = chosen(nodes, prefix, "known thing", _words, _IDS)
     return traced(records, kind, name)
 
 
@@ -50,7 +48,7 @@ def traced(records: Records, kind: str, name: str) -> Traced:
     return found
 
 
-def _nodes(records: Records) -> Iterator[tuple[str, Node]]:
+def _nodes(records: Records) -> Iterator[tuple[str, tuple[str, str]]]:
     """Everything that has an id; models and incidents first, which people ask for most."""
     for notice in records.notices:
         if notice.status in ("promoted", "candidate", "waiting"):
@@ -75,8 +73,8 @@ def _nodes(records: Records) -> Iterator[tuple[str, Node]]:
 
 
 def _words(node: Node) -> str:
-    kind, says = node
-    return f"{kind}: {says}"
+    kind, says, _ = node
+    return bounded(f"{kind}: {says}")
 
 
 # From each kind -------------------------------------------------------------------------------------------------------

@@ -127,6 +127,12 @@ def _notices(records: Records) -> Iterator[str]:
             yield f"notice {number} was signed and is not in the registry: its file was cut, or is of another trainer"
         elif kept is not None and kept != notice:
             yield f"notice {number} of the registry is not the one that was signed: {_difference(kept, notice)}"
+    for number in records.kept.keys() - records.signed.keys():
+        if records.signed and number > min(records.signed):
+            yield (
+                f"notice {number} of the registry is on no topic: it was put in, or it has still to be sent (start the "
+                "trainer again, or `driftflow models publish`)"
+            )
     numbers = dict[int, Line]()
     for line in records.lines:
         if line.event in audit_lines.OF_STATUS.values() and "sequence" in line.body:
@@ -154,6 +160,9 @@ def _service(records: Records) -> Iterator[str]:
         line = lines.get((event, about))
         if line is not None and line.body.get("model", line.body.get("model_id")) != entry.model_id:
             yield f"line {line.n} ({event} {about}) is of another model than the registry's history says"
+        dates = {one.created_ms for one in records.of_model(entry.model_id) if one.status == "promoted"}
+        if event == "promotion" and entry.promoted_ms not in dates:
+            yield f"the registry's history dates the promotion of {entry.model_id} otherwise than its notice"
     for change in records.changes.values():
         line = lines.get((change.verb, change.id))
         if line is not None and line.body != _plain(change):

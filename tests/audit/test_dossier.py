@@ -54,7 +54,7 @@ def test_it_is_one_page_with_every_section(told: Story, tmp_path: Path) -> None:
     for text in (html, markdown):
         for words in (
             "rolled back",
-            "the new model is better over",
+            "he new model is better over",
             "SHA-256",
             "Nothing was changed",
             "Over-alarmed: Shunyi",

@@ -54,6 +54,7 @@ def test_from_a_model_to_all_that_was_said_under_it(told: Story) -> None:
 def test_from_other_things(told: Story, prefix: str, kind: str) -> None:
     traced = trace(told.config, prefix)
     assert traced.kind == kind
+    assert traced.id.startswith(prefix)
     assert "promotion" in kinds(traced)
     assert traced.missing == []
 

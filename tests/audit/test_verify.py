@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stream_app.audit.verify import verify
+from stream_app.models import audit_lines
 from stream_app.models.audit import AuditLog
 from stream_app.models.audit import Entry as Line
 from tests.audit.stories import Story, registry
@@ -113,6 +114,15 @@ def test_a_registry_that_was_edited_is_found(told: Story) -> None:
     history = told.folder / "models" / "s.jsonl"
     history.write_bytes(b"".join(history.read_bytes().splitlines(keepends=True)[:-1]))
     assert any("the registry's history has not" in fault for fault in verify(told.config).faults)
+    history.write_bytes(history.read_bytes().replace(b'"promoted_ms":', b'"promoted_ms":1'))
+    assert any("dates the promotion" in fault for fault in verify(told.config).faults)
+
+
+def test_a_notice_that_was_put_in_with_its_line_is_found(told: Story) -> None:
+    kept = registry(told).notices()[-1]
+    registry(told).record(msgspec.structs.replace(kept, request_id="another", status="refused"))
+    AuditLog(told.config).append(*audit_lines.of_notice(registry(told).notices()[-1]))
+    assert [fault for fault in verify(told.config).faults if "is on no topic: it was put in" in fault]
 
 
 def test_a_model_that_was_altered_or_is_gone_is_found(told: Story) -> None:

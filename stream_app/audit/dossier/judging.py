@@ -86,7 +86,10 @@ def shadow(subject: Subject) -> Section:
         is_remark=True,
     )
     return Section(
-        "shadow", title, [Text(says), Facts(pairs), remark], brief=f"{figures.get('events', 0):,} live events"
+        "shadow",
+        title,
+        [Text(says[:1].upper() + says[1:]), Facts(pairs), remark],
+        brief=f"{figures.get('events', 0):,} live events",
     )
 
 

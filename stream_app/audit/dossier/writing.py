@@ -58,7 +58,13 @@ def make_dossier(subject: Subject, verified: Verified) -> Dossier:
         f"Stream {subject.config.stream}, model {subject.id}, {subject.status}; made by driftflow {__version__} from "
         "the registry, the audit log and the topics. Times are event times, UTC."
     )
-    return Dossier(f"Model {subject.id}", _said(subject, verified), about, _figures(subject, verified), shown + mapped)
+    return Dossier(
+        f"{subject.config.stream}: model {subject.id}",
+        _said(subject, verified),
+        about,
+        _figures(subject, verified),
+        shown + mapped,
+    )
 
 
 def _said(subject: Subject, verified: Verified) -> list[str]:
