@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import known, quality, speed, training
+from tests.bench import evasion, known, quality, speed, training
 
 Part = tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Part] = {
     "speed": (lambda _: speed.measure(), speed.markdown),
     "training": (lambda _: training.measure(print), training.markdown),
     "density": (lambda _: known.measure_known(), known.markdown),
+    "evasion": (evasion.measure, evasion.markdown),
     "quality": (quality.measure, quality.markdown),
 }
 """Part to what measures it, from the folder of sets, and what makes a table of it; those that take hours come last."""

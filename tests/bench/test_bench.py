@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.bench import evasion
 from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, load_case, set_names
 from tests.bench.density_sets import KNOWN
 from tests.bench.quality import half_width
@@ -79,3 +80,16 @@ def test_intervals_are_those_of_student() -> None:
     low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
     assert half_width(values) == pytest.approx((high - low) / 2)
     assert half_width(values[:1]) is None
+
+
+def test_evasion_is_measured_by_kind_flow_and_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evasion, "BUDGETS", (0.25, 0.5))
+    monkeypatch.setattr(evasion, "_STEPS_MAX", 30)
+    monkeypatch.setattr(evasion, "_ROWS_MAX", 30)
+    found = evasion.measure(stored(tmp_path, 600, 30), sets=["toy"], flows=["maf"], progress=lambda _: None)
+    assert [(row["kind"], row["budget"]) for row in found["means"]] == [
+        (kind, budget) for kind in (evasion.LABELLED, evasion.FAULTY) for budget in (0.25, 0.5)
+    ]
+    for row in found["means"]:
+        assert row["before"] <= row["after"] <= 1.0
+    assert evasion.markdown(found).count("\n") == 3 + len(found["means"])
