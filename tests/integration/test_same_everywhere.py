@@ -24,8 +24,10 @@ def score_locally(stream: Stream, example: Path, store: bool = False) -> Lines:
     return lines_of(out)
 
 
-def run_live(stream: Stream, example: Path) -> None:
-    """Half the events under the first model, the rest under the second: decisions are made as they come."""
+def run_live(stream: Stream, example: Path, last: int = 0) -> None:
+    """Half the events under the first model, the rest but the ``last`` under the second: decisions are made as they
+    come.
+    """
     rows = stream.rows(example)
     registry = stream.folder / "models" / "air.notices.jsonl"
     notices = registry.read_text()
@@ -38,13 +40,23 @@ def run_live(stream: Stream, example: Path) -> None:
     stream.publish()
     second = json.loads(notices.splitlines()[1])["model_id"]
     stream.wait(lambda: stream.status().get("service") == second, "the second model")
-    stream.produce(rows[len(rows) // 2 :])
+    stream.produce(rows[len(rows) // 2 : len(rows) - last])
 
 
 @EMBEDDED
 def test_broker_and_file_agree(make_stream: MakeStream, example: Path) -> None:
+    """A person accepts the heat, which asks for a model."""
     stream = make_stream()
-    run_live(stream, example)
+    stream.command("keys", "new", "operator")
+    run_live(stream, example, last=500)
+    stream.wait_until_done()
+    heat = [
+        line["data"] for lines in as_lines(stream.signals()).values() for line in lines if "incident" in line["ce_type"]
+    ]
+    drift = [one for one in heat if one["kind"] == "drift" and one["state"] in ("open", "update")]
+    stream.command("accept", drift[-1]["id"], "--by", "ann")
+    stream.wait(lambda: b'"accept"' in stream.decisions().read_bytes(), "the decision")
+    stream.produce(stream.rows(example)[-500:])
     stream.wait_until_done()
     stream.stop()
     live, local = as_lines(stream.signals()), score_locally(stream, example)
