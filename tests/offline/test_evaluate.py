@@ -139,6 +139,7 @@ def test_the_page_says_it_in_words_and_figures(made: tuple[Path, str]) -> None:
         "Each column",
         "Samples over events",
         "Slices",
+        "Who is called strange more often",
         "Columns",
     ):
         assert heading in text
@@ -184,6 +185,7 @@ def test_an_attack_is_told_on_the_page_in_a_plot_and_as_json(made: tuple[Path, s
     assert run.exit_code == 0, run.output
     told = json.loads(run.stdout)
     assert {"stream", "model", "log_prob", "alarms", "attack"} <= told.keys()
+    assert {(part["grouping"], part["name"]) for part in told["fairness"]} == {("shop", "<north>"), ("shop", "south")}
     assert {slip["budget"] for slip in told["attack"]} == {0.5}
     assert all(slip["transferred"] for slip in told["attack"])
     assert all(slip["before"]["value"] <= slip["after"]["value"] for slip in told["attack"])

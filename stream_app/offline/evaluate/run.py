@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from flowlib.density import Density
 from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
+from flowlib.fairness import Part
 from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
@@ -20,6 +21,7 @@ from stream_app.event_files import Report, of_files
 from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.evasion import Plan, Slip, attacked, evasion_section
+from stream_app.offline.evaluate.fair import fairness_section, parts_of
 from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import (
     BASELINE_ROWS_MIN,
@@ -78,10 +80,12 @@ def run_evaluate(
     about = About(config.stream, density.model_id, chosen.kind, _span(judged), density.spec.numeric)
     drawings = _drawings(density, config.event.sensitive, judged, evaluation, months, png)
     found = _attacked(config, density, chosen, plan, err) if plan is not None else []
-    further = [evasion_section(found, plan, _slipping(found, png))] if plan is not None else []
+    parts = parts_of(config, density, judged)
+    further = [fairness_section(parts)]
+    further += [evasion_section(found, plan, _slipping(found, png))] if plan is not None else []
     with writing(out):
         out.write_text(page(about, evaluation, months, drawings, further), encoding="utf-8")
-    return Evaluated(about, evaluation, found)
+    return Evaluated(about, evaluation, parts, found)
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,13 @@ class Evaluated:
     Attributes:
         about: what it is about.
         evaluation: the figures.
+        fairness: slices and groups of them against all others.
         attack: what slips through, by kind and budget; empty where no attack was asked for.
     """
 
     about: About
     evaluation: Evaluation
+    fairness: list[Part]
     attack: list[Slip]
 
     def to_json(self) -> dict[str, Any]:
@@ -112,6 +118,7 @@ class Evaluated:
             "over": {name: asdict(gain) for name, gain in e.over.items()},
             "alarms": asdict(e.alarms),
             "two_sample": asdict(e.two_sample),
+            "fairness": [part.to_json() for part in self.fairness],
             "attack": [slip.to_json() for slip in self.attack],
         }
 
