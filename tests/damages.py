@@ -137,7 +137,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
         "--out",
         str(folder / "flow.pt"),
     ],
-    "models": lambda folder: ["models"],
+    "models": lambda folder: ["models", "list"],
     "trainer": lambda folder: ["trainer"],
     "worker": lambda folder: ["worker"],
     "produce": lambda folder: ["produce", str(folder / "events.csv")],
