@@ -73,7 +73,14 @@ class Poisoner:
 
     def evidence(self, number: int) -> None:
         """So many messages that are no evidence."""
-        nothing: dict[str, list[Any]] = {"groups": [], "models": [], "other": [], "top": [], "marks": [], "strangers": []}
+        nothing: dict[str, list[Any]] = {
+            "groups": [],
+            "models": [],
+            "other": [],
+            "top": [],
+            "marks": [],
+            "strangers": [],
+        }
         marker = EvidenceClosed(
             stream="another",
             partition=0,
