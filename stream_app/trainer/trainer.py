@@ -110,11 +110,14 @@ class Trainer:
         """Take in what people say, and compare the candidate on live events for a moment; whether it is in the shadow
         still.
         """
+        self._listen()
+        return self._answering.candidates.go_on(timeout_ms)
+
+    def _listen(self) -> None:
         for action in self._saying.poll():
             self._answering.act(action)
             self._canaries.hear(action)
         self._canaries.gather()
-        return self._answering.candidates.go_on(timeout_ms)
 
     def has_compared(self, ends: Mapping[int, int]) -> bool:
         """Whether the candidate was compared on every event below an offset of each source partition."""
@@ -182,6 +185,7 @@ class Trainer:
     def _round(self, consumer: Any) -> None:
         done: dict[Any, int] = {}
         fetched = persistently(lambda: self._poll(consumer, done), "fetching", self._stopping, self._tell)
+        self._listen()  # what was said by now counts for what is trained now
         self._answer_strangers()
         for record, taken in self.in_turn(fetched):
             if isinstance(taken, Asked):
