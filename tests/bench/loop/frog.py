@@ -91,11 +91,19 @@ def guarded_by(gates: str) -> Iterator[None]:
 
 @dataclass
 class Attacker:
-    """What it does, and how bold it is by now."""
+    """What it does, and how bold it is by now.
+
+    Attributes:
+        kind: see above.
+        step: how much of the way that is open it goes at once.
+        reached: how far on the way a model has followed.
+        at: how far its last rows were.
+    """
 
     kind: str
     step: float = 1.0
     reached: float = 0.0
+    at: float = 0.0
 
     def sends(self, g: Chance, table: Table, model: Density, alpha: float) -> Table:
         """The rows of a round with its own among them."""
@@ -103,7 +111,7 @@ class Attacker:
             return _in_unit(table, UNIT ** min(self.reached + self.step * 0.02, 1.0))
         far = self._farthest(model, alpha)
         self.at = self.reached + (far - self.reached) * self.step if far > self.reached else far
-        return mixed(table, self._rows(g, len(table), self.at), g.random(len(table)) < SHARES[self.kind])
+        return mixed(table, self.rows(g, len(table), self.at), g.random(len(table)) < SHARES[self.kind])
 
     def learns(self, swapped: bool) -> None:
         """Whether another model entered after its round."""
@@ -118,11 +126,12 @@ class Attacker:
         g, low, high = np.random.default_rng(3), 0.0, 1.0
         for _ in range(12):
             middle = (low + high) / 2.0
-            passed = 1.0 - share_flagged(model, self._rows(g, 500, middle), alpha) >= PASSES
+            passed = 1.0 - share_flagged(model, self.rows(g, 500, middle), alpha) >= PASSES
             low, high = (middle, high) if passed else (low, middle)
         return low
 
-    def _rows(self, g: Chance, n: int, at: float) -> Floats:
+    def rows(self, g: Chance, n: int, at: float) -> Floats:
+        """Numbers of n of its events, so far on the way."""
         spread = 0.0 if self.kind == "flood" else 0.1
         return np.asarray(START + at * (ATTACK - START) + spread * g.standard_normal((n, 4)))
 
@@ -130,7 +139,7 @@ class Attacker:
         """Numbers that are to pass in the end."""
         if self.kind == "unit":
             return _in_unit(ordinary(g, 2, 1_000), UNIT).numeric
-        return self._rows(g, 2_000, 1.0)
+        return self.rows(g, 2_000, 1.0)
 
 
 START = np.array([0.4, 0.3, 1.0, 0.0])

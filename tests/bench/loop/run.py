@@ -26,8 +26,8 @@ from rich.table import Table
 
 from stream_app.terminal import prepare_process
 
-PURE = ("no_gain", "calibration_after_swaps", "bad_models", "incident_training", "frog", "tampering")
-LIVE = ("requests",)
+PURE = ("no_gain", "calibration_after_swaps", "bad_models", "incident_training", "true_drift", "frog", "tampering")
+LIVE = ("requests", "rollback_s")
 PARTS = PURE + LIVE
 """Each is a module here with ``measure(args)``, which gives keys of the file, and ``lines(found)``, whose first line
 names the columns."""
