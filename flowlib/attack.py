@@ -18,14 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
 from flowlib.margins import Margins
 from flowlib.rarity import rarity_of
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 
-STEPS, STARTS = 30, 3
-"""Of the descent: the first from the row itself, the others from anywhere in its box."""
+STEPS, STARTS = 30, 4
+"""Of the descent. The first two from the row itself, the others from anywhere in its box; every second one down the
+likelihood and the distance themselves, whose slopes do not vanish where ranks do not change any more.
+"""
 
+_AT_HOME = 2
 _LARGEST, _LEAST = 0.3, 0.02
 """First and last step, shares of the box."""
 
@@ -102,7 +106,7 @@ def descend(
     context = density.encoder.encode(rows).context
     for start in range(starts):
         active = best.active
-        x = rows.numeric[active] if start == 0 else box.anywhere(rows.numeric[active], generator)
+        x = rows.numeric[active] if start < _AT_HOME else box.anywhere(rows.numeric[active], generator)
         for step in range(steps + 1):
             around = rows.numeric[active]
             at = box.on_grid(x, around)
@@ -111,7 +115,8 @@ def descend(
             if step == steps or not len(active):
                 break
             size = _LARGEST * (1.0 - step / steps) + _LEAST
-            slope = _slope(density, at, context[active], scores.log_prob[open_], scores.distance[open_], box)
+            weights = _weights(density.calibration, scores.log_prob[open_], scores.distance[open_], start % 2 == 0)
+            slope = _slope(density, at, context[active], weights, box)
             x = box.kept(x - size * box.reach * np.sign(slope), around)
     return best.rows
 
@@ -161,14 +166,14 @@ class _Best:
         return scores, np.asarray(~slipped)
 
 
-def _slope(density: Density, numeric: Floats, context: Singles, log_prob: Floats, distance: Floats, box: Box) -> Floats:
-    """``(n, d)`` of half the squared surprise by raw values; 0 where a value is missing or may not be moved.
+def _slope(density: Density, numeric: Floats, context: Singles, weights: tuple[Floats, Floats], box: Box) -> Floats:
+    """``(n, d)`` of a weighted sum of nll and distance by raw values; 0 where one is missing or may not be moved.
 
     Args:
         density: the model.
         numeric: ``(n, d)`` raw values.
         context: ``(n, c)`` of the rows, which no number changes.
-        log_prob, distance: ``(n,)`` scores of the rows.
+        weights: ``(n,)`` each, of :func:`_weights`.
         box: how wide columns are, and which may be moved.
     """
     tiny, calibration = _TINY * box.spread, density.calibration
@@ -188,7 +193,7 @@ def _slope(density: Density, numeric: Floats, context: Singles, log_prob: Floats
         further = _wide(of_squares) * by_raw + 2.0 * tails
     else:
         further = _margins_slope(calibration.margins, numeric)
-    of_nll, of_distance = _weights(calibration.nll, -log_prob), _weights(calibration.distance, distance)
+    of_nll, of_distance = weights
     slope = of_distance[:, None] * further - of_nll[:, None] * likelihood
     return np.asarray(np.where(np.isfinite(slope) & ~missing & (box.reach > 0), slope, 0.0))
 
@@ -202,10 +207,20 @@ def _margins_slope(margins: Margins, numeric: Floats) -> Floats:
     return np.asarray(np.arcsinh(off) / (margins.scale**2 * margins.spread * np.sqrt(1.0 + off * off)))
 
 
-def _weights(reference: Floats, values: Floats) -> Floats:
-    """``(n,)`` what a unit of the value adds to half the squared surprise: rarity times its slope, never quite 0."""
+def _weights(calibration: Calibration, log_prob: Floats, distance: Floats, by_rank: bool) -> tuple[Floats, Floats]:
+    """``(n,)`` what a unit of the nll, and of the distance, adds to half the squared surprise; else to their sum, each
+    over its range.
+    """
+    pairs = (calibration.nll, -log_prob), (calibration.distance, distance)
+    of_nll, of_distance = (_weight(reference, values, by_rank) for reference, values in pairs)
+    return of_nll, of_distance
+
+
+def _weight(reference: Floats, values: Floats, by_rank: bool) -> Floats:
     low, high = np.quantile(reference, (0.05, 0.95))
-    near = max(float(high - low), 1e-12) / _STEPS_OF_RANK
+    wide = max(float(high - low), 1e-12)
+    if not by_rank:
+        return np.full(len(values), 1.0 / wide)
+    near = wide / _STEPS_OF_RANK
     slope = (rarity_of(values + near, reference) - rarity_of(values - near, reference)) / (2 * near)
-    least = 1e-3 / max(float(high - low), 1e-12)
-    return np.asarray(rarity_of(values, reference) * np.maximum(slope, least))
+    return np.asarray(rarity_of(values, reference) * np.maximum(slope, 1e-3 / wide))

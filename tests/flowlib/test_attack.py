@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowlib import Density, FeatureSpec, FitConfig, MaximumLikelihood, Table, TrainConfig
-from flowlib.attack import Box, _slope, at_random, descend, slips
+from flowlib.attack import Box, _slope, _weights, at_random, descend, slips
 from flowlib.table import Floats
 
 ALPHA = 0.01
@@ -76,7 +76,8 @@ def test_the_slope_is_that_of_the_score(distance: str, model: Density) -> None:
     rows, box = draw(300, 4), Box.of(density, draw(500, 3), 0.5)
     scores = density.score(rows)
     context = density.encoder.encode(rows).context
-    slope = _slope(density, rows.numeric, context, scores.log_prob, scores.distance, box)
+    weights = _weights(density.calibration, scores.log_prob, scores.distance, True)
+    slope = _slope(density, rows.numeric, context, weights, box)
     tiny = 0.05 * box.spread
     for j in range(5):
         ahead, behind = rows.numeric.copy(), rows.numeric.copy()
