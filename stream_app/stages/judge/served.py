@@ -95,12 +95,11 @@ class Served(msgspec.Struct):
             noisy, unscorable = max(NOISY, former.alarms), TWICE * former.unscorable + SOME
         questions = [
             Question("noisy", "high", min(noisy, _RATE_MAX)),
-            Question("silent", "low", SILENT),
             Question("unscorable", "high", min(unscorable, _RATE_MAX)),
         ]
-        if former is None:
+        if former is None:  # it scores the history that it was trained on, which is less strange to it than new events
             return cls(model_id, since_ms, "", 1.0, questions)
-        return cls(model_id, since_ms, former.model_id, former.design, questions)
+        return cls(model_id, since_ms, former.model_id, former.design, [*questions, Question("silent", "low", SILENT)])
 
     def take(self, pane: ModelPane, start_ms: int) -> None:
         """One more pane."""

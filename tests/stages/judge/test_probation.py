@@ -152,9 +152,15 @@ def test_a_model_that_alarms_no_more_than_the_former_stays() -> None:
     assert (models.changes, models.incidents) == ([], [])
 
 
-def test_the_first_model_stays_and_people_are_told() -> None:
+def test_a_first_model_may_be_silent_on_the_history_that_it_was_trained_on() -> None:
     models = Models()
     models.panes(100, "first", alarms=0.0)
+    assert (models.changes, models.incidents) == ([], [])
+
+
+def test_the_first_model_stays_and_people_are_told() -> None:
+    models = Models()
+    models.panes(100, "first", alarms=0.1)
     (incident,) = models.incidents
     assert models.changes == []
     assert "no model before it" in incident.summary
@@ -179,7 +185,7 @@ def test_of_a_first_model_nothing_is_said_while_people_know_of_a_change() -> Non
 
 def test_an_incident_about_a_model_ends_with_the_longest_window() -> None:
     models = Models()
-    models.panes(100, "first", alarms=0.0)
+    models.panes(100, "first", alarms=0.1)
     span = int(models.config.windows.spans[-1])
     models.panes(span // HOUR + 2, "first")
     assert [of.state for of in models.incidents] == ["open", "resolve"]
