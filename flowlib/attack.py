@@ -12,7 +12,7 @@ mislead is why :func:`at_random` stands beside it (Athalye, Carlini & Wagner, ar
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,14 @@ class Box:
 
 
 def descend(
-    density: Density, rows: Table, box: Box, alpha: float, seed: int = 0, steps: int = STEPS, starts: int = STARTS
+    density: Density,
+    rows: Table,
+    box: Box,
+    alpha: float,
+    seed: int = 0,
+    steps: int = STEPS,
+    starts: int = STARTS,
+    tried: Sequence[Table] = (),
 ) -> Table:
     """The rows as an attacker makes them who follows the gradient; those that slip through earlier stop there.
 
@@ -101,12 +108,15 @@ def descend(
         alpha: a row slips through where its p-value is above; 1 for as ordinary as can be.
         seed: of the starts.
         steps, starts: of the descent.
+        tried: what other attacks within the box have made of the rows: further starts, so that this one finds what
+            they do.
     """
     best, generator = _Best(density, rows, alpha), np.random.default_rng(seed)
     context = density.encoder.encode(rows).context
-    for start in range(starts):
+    begun = [rows.numeric] * _AT_HOME + [table.numeric for table in tried]
+    for start in range(starts + len(tried)):
         active = best.active
-        x = rows.numeric[active] if start < _AT_HOME else box.anywhere(rows.numeric[active], generator)
+        x = begun[start][active] if start < len(begun) else box.anywhere(rows.numeric[active], generator)
         for step in range(steps + 1):
             around = rows.numeric[active]
             at = box.on_grid(x, around)

@@ -83,10 +83,10 @@ def _cells(case: Case, flow: str) -> Iterator[dict[str, Any]]:
         for budget in BUDGETS:
             box = Box.of(density, ordinary, budget)
             found = {
-                "after": descend(density, rows, box, ALPHA),
                 "at_random": at_random(density, rows, box, ALPHA),
                 "transferred": descend(other, rows, box, 1.0, starts=1),
             }
+            found["after"] = descend(density, rows, box, ALPHA, tried=list(found.values()))
             shares = {name: float(slips(density, moved, ALPHA).mean()) for name, moved in found.items()}
             about = {"dataset": case.dataset, "flow": flow, "kind": kind, "budget": budget, "rows": len(rows)}
             yield {**about, "before": before, **shares}
