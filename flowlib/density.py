@@ -145,7 +145,7 @@ class Density:
         encoder, flow = _start(spec, train, seed, config, warm_start)
         if encoder.slice_table.size:
             attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
-        config.learn(flow, _training_rows(encoder, train, "train"), _training_rows(encoder, valid, "valid"), seed)
+        config.learn(flow, TrainingRows.of(encoder, train, "train"), TrainingRows.of(encoder, valid, "valid"), seed)
         flow.eval()
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
@@ -346,18 +346,3 @@ def _start(
         return encoder, copy.deepcopy(warm_start.flow)
     generator = torch.Generator().manual_seed(seed)
     return encoder, FLOWS[config.flow_name](len(spec.numeric), encoder.context_width, generator)
-
-
-def _training_rows(encoder: Encoder, table: Table, name: str) -> TrainingRows:
-    encoded = encoder.encode(table)
-    rows = encoded.scorable
-    if not rows.any():
-        raise ValueError(f"none of the {name} rows can be scored")
-    rounded = bool(encoder.resolution.any())
-    return TrainingRows(
-        torch.from_numpy(encoded.features[rows]),
-        torch.from_numpy(encoded.context[rows]),
-        torch.from_numpy(encoded.missing[rows]),
-        torch.from_numpy(np.stack(encoder.cells(table.take(rows)))) if rounded else None,
-        torch.from_numpy(encoded.codes[rows]) if encoder.slice_table.size else None,
-    )

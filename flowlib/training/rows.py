@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from flowlib.encoder.encoder import Encoder
+from flowlib.table import Table
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,22 @@ class TrainingRows:
     missing: Tensor
     cells: Tensor | None = None
     codes: Tensor | None = None
+
+    @classmethod
+    def of(cls, encoder: Encoder, table: Table, name: str) -> TrainingRows:
+        """The rows of a table that can be scored; raises ValueError, with the table's name, where none can."""
+        encoded = encoder.encode(table)
+        rows = encoded.scorable
+        if not rows.any():
+            raise ValueError(f"none of the {name} rows can be scored")
+        rounded = bool(encoder.resolution.any())
+        return cls(
+            torch.from_numpy(encoded.features[rows]),
+            torch.from_numpy(encoded.context[rows]),
+            torch.from_numpy(encoded.missing[rows]),
+            torch.from_numpy(np.stack(encoder.cells(table.take(rows)))) if rounded else None,
+            torch.from_numpy(encoded.codes[rows]) if encoder.slice_table.size else None,
+        )
 
     def __len__(self) -> int:
         return len(self.features)
