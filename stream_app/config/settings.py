@@ -172,6 +172,10 @@ class TrainerConfig(Section, frozen=True):
     """Folder of all models and of what was decided about them."""
     signing_key: str = "keys/signing.pem"
     """Private Ed25519 key, made on first use; keep it where only the trainer can read it."""
+    folds_file: str = ""
+    """File whose bytes draw which blocks of time say when training stops, in place of the signing key: trainers that
+    share it make the same models. Who knows it can aim at these blocks; readable by the trainer alone, at least 16
+    bytes."""
     passphrase_env: str = ""
     """Environment variable with the passphrase of this key, which is then made encrypted; or ``passphrase_file``."""
     passphrase_file: str = ""
@@ -186,8 +190,8 @@ class TrainerConfig(Section, frozen=True):
     where a slice's is, and above that of the model in service."""
     anchor_budget: Share = 0.02
     """Of what a candidate takes for ordinary, this share more than usual may be strange to the anchor, the first model
-    or one that a person has named; of what lies far beyond the anchor's edge a quarter of it may be ordinary to the
-    candidate. Beyond it a person has to approve the candidate."""
+    or one that a person has named; a fortieth of it may lie at the anchor's edge where the
+    candidate takes for ordinary what is beyond. Above it a person has to approve the candidate."""
     anchor_nats: Annotated[float, Meta(gt=0.0)] = 1.0
     """So many nats an event a candidate may lose on what the anchor takes for ordinary; beyond it a person has to
     approve the candidate."""

@@ -6,6 +6,7 @@ scored and stored, every retrain request answered, every promoted model in servi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -52,6 +53,8 @@ _REFRESH_S = 0.3
 _INCIDENTS_TOLD = 12
 _LASTS_MS = 40 * DAY_MS
 """A drift that has been open for so long is called the new normal, as a person would who knows of the seasons."""
+_FOLDS = "folds"
+"""The demo's models do not depend on its keys, which are others in every run."""
 _WHY = "it has lasted for weeks, and is the season"
 _SETTINGS = (
     ("[windows]\n", '[windows]\nidle_after = "52w"\n'),  # nobody is idle because the traffic stands at a mark
@@ -155,6 +158,8 @@ class Demo:
             assert text.count(old) == 1, f"the example's configuration has no line {old!r}"
             text = text.replace(old, new)
         text += f'\n[kafka]\nbootstrap = ["{self.bootstrap}"]\ngroup = "{stream}"\nsession_timeout = "6s"\n'
+        text += f'\n[trainer]\nfolds_file = "{_FOLDS}"\n'
+        (self._folder / _FOLDS).write_bytes(hashlib.sha256(b"the demo's, known to everybody").digest())
         path = self._folder / "driftflow.toml"
         path.write_text(text)
         return load(path)

@@ -29,7 +29,14 @@ IsTrusted = Callable[[Record, bytes, RawHeaders], bool]
 """Whether a record that has to be signed is signed by a key that is trusted here; True for every other."""
 
 _BRIEF = (StrangeEvents, RetrainRequest, ModelNotice, ServiceChange, Health)
-_STYLES = {"promoted": "bold green", "refused": "yellow", "waiting": "bold yellow", "rollback": "bold red", "failing": "bold red", "ok": "green"}
+_STYLES = {
+    "promoted": "bold green",
+    "refused": "yellow",
+    "waiting": "bold yellow",
+    "rollback": "bold red",
+    "failing": "bold red",
+    "ok": "green",
+}
 _UNTRUSTED = "(not signed by a key trusted here)"
 _JSON_MAX = 1_000_000
 _NAMED_MAX = 20

@@ -28,6 +28,7 @@ from stream_app.monitor.meter import Meter
 from stream_app.terminal import Seldom
 from stream_app.trainer.answering import Answering
 from stream_app.trainer.canaries.gathering import Gathering
+from stream_app.trainer.data.spans import fold_secret
 from stream_app.trainer.delivery import Delivery
 from stream_app.trainer.requests.believing import Asked, believed
 from stream_app.trainer.requests.saying import Saying
@@ -70,6 +71,7 @@ class Trainer:
         self.meter, self.listening = Meter(), False
         self._stopping, self._trust = Stopping(), Trust.of_requests(config)
         key = signing_key(config)
+        fold_secret(config, key)  # a file that cannot be read is told now, not after minutes of work
         self._delivery = Delivery(config, client, key, self._stopping, tell)
         self._answering = Answering(config, client, key, self._delivery, self._stopping, tell, self.meter)
         self._saying, self._canaries = Saying(config, client, tell), Gathering(config, client, self._stopping, tell)

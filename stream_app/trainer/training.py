@@ -80,7 +80,7 @@ def answer(
         DriftflowError: the privacy ledger is damaged.
     """
     retrain = Retrain(config, request, in_service, seen_ms)
-    prepared = prepare(config, request, rows, in_service, Folds(fold_secret(key), str(retrain.seed)))
+    prepared = prepare(config, request, rows, in_service, Folds(fold_secret(config, key), str(retrain.seed)))
     if fault := prepared.fault or _too_few(config, prepared.split, rows):
         return retrain.refused(len(prepared.known), fault)
     sheet = make_sheet(prepared.split, rows, in_service, config, request.accepted)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from flowlib.table import DAY_MS, Bools, Floats, Ints, Table
 from stream_app.config import Config
+from stream_app.errors import ConfigError
 
 HOUR_MS = 3_600_000
 BLOCKS_MIN = 20
@@ -27,6 +28,7 @@ HELD_SHARE_MAX = 0.4
 """Most of the blocks that calibrate and judge together."""
 VALIDATION_SHARE = 0.2
 _LABEL = b"driftflow folds"
+_SECRET_MIN = 16
 _UNIT = 2.0**-64
 
 
@@ -88,9 +90,26 @@ class Folds:
         return hmac.digest(self.secret, f"{purpose}|{int(number)}|{self.name}".encode(), hashlib.sha256)
 
 
-def fold_secret(key: Ed25519PrivateKey) -> bytes:
-    """The key of the folds, derived from the trainer's private key (HKDF, RFC 5869)."""
-    return HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(key.private_bytes_raw())
+def fold_secret(config: Config, key: Ed25519PrivateKey) -> bytes:
+    """The key of the folds, derived (HKDF, RFC 5869) from the trainer's private key or ``trainer.folds_file``.
+
+    Raises:
+        ConfigError: the file cannot be read, or is too short to be a secret.
+    """
+    return HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(_secret_of(config) or key.private_bytes_raw())
+
+
+def _secret_of(config: Config) -> bytes:
+    if not config.trainer.folds_file:
+        return b""
+    path = config.path(config.trainer.folds_file)
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        raise ConfigError("trainer.folds_file", [f"{path} cannot be read: {error.strerror}"]) from error
+    if len(secret) < _SECRET_MIN:
+        raise ConfigError("trainer.folds_file", [f"{path} holds {len(secret)} bytes, and {_SECRET_MIN} are needed"])
+    return secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ KEPT = 0.95
 """Share of what was flagged that must still be flagged."""
 
 SAMPLES = 4_000
-BEYOND_SAMPLES, EDGE, BEYOND = 16_000, 2 * ALARM_ALPHA, 1.75
+BEYOND_SAMPLES, EDGE, BEYOND = 16_000, 2 * ALARM_ALPHA, 1.5
 """Of so many samples of a candidate those with a p-value of the anchor up to this lie at its edge; so many times as far
 out nobody has seen an event."""
 _SHOWN = 3
@@ -106,8 +106,8 @@ def anchor(trial: Trial) -> Gate:
     says = (
         f"{strange:.1%} of what the new model takes for ordinary is strange to the anchor (95 % interval {low:.1%} to "
         f"{high:.1%}; at most {limit:.1%}), what the anchor takes for ordinary is less likely to it by {loss:.2f} nats "
-        f"an event (at most {settings.anchor_nats:g}), and it would not flag {beyond:.2%} of what lies far beyond the "
-        f"edge of the anchor (at most {most:.2%})"
+        f"an event (at most {settings.anchor_nats:g}), and {beyond:.3%} of what it takes for ordinary opens a way beyond the "
+        f"edge of the anchor (at most {most:.3%})"
     )
     passed = strange <= limit and loss <= settings.anchor_nats and beyond <= most
     says += "" if passed else ": a person must say whether the world has changed so much"
@@ -117,13 +117,13 @@ def anchor(trial: Trial) -> Gate:
 
 
 def _most_beyond(budget: float) -> float:
-    """A quarter of the budget's odds: .5 % of the default's, and no limit towards a budget of everything."""
-    return min(budget / max(1.0 - budget, 1e-9) / 4.0, 1.0)
+    """A fortieth of the budget's odds: .05 % by default, and no limit towards a budget of everything."""
+    return min(budget / max(1.0 - budget, 1e-9) / 40.0, 1.0)
 
 
 def _beyond(far: Density, trial: Trial, times: Ints | None) -> float:
-    """Share of rows far beyond the edge of the anchor that a candidate would not flag, and the anchor flags; in the
-    directions in which the candidate has events at that edge.
+    """Share of a candidate's samples that lie at the edge of the anchor and, moved on beyond it, where the anchor flags
+    them, are ordinary to the candidate still.
     """
     ours = trial.candidate.sample(BEYOND_SAMPLES, trial.seed, times)
     edge = ours.take(flags(far.score(ours), EDGE))
@@ -131,7 +131,7 @@ def _beyond(far: Density, trial: Trial, times: Ints | None) -> float:
         return 0.0
     rows = far.pushed_out(edge, BEYOND)
     rows = rows.take(flags(far.score(rows), trial.event_alpha))
-    return float(np.mean(~flags(trial.candidate.score(rows), trial.event_alpha))) if len(rows) else 0.0
+    return float(np.sum(~flags(trial.candidate.score(rows), trial.event_alpha))) / BEYOND_SAMPLES
 
 
 def _strange(model: Density, rows: Table) -> float:

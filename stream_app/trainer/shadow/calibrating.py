@@ -1,6 +1,6 @@
 """The model of a promotion: the candidate, calibrated on the newest rows that it was never trained on.
 
-Those are the rows that calibrated and judged it and those of the shadow, up to the offsets at which that ended. They
+Those are the rows that calibrated and judged it and those of the shadow, up to the end of the pane that decided. They
 are read from the topic again, so that nothing of them lies on this machine meanwhile. None is left out by its score.
 """
 
@@ -61,6 +61,8 @@ def calibrated(
         None where the rows are too few, or the model has become too large: then its own calibration counts. And where
         training is private: the ledger knows a model by the request that trained it, and its bytes.
     """
+    if candidate.until_ms is not None:
+        rows = rows.take(rows.table.time_ms < candidate.until_ms)
     held, known = held_out(config, candidate, density, rows.table)
     calibration = thin(known.take(_once(known, held)), 2 * HELD_MAX)
     if config.privacy.enabled or len(calibration) * 10 < config.trainer.min_rows:
@@ -72,7 +74,7 @@ def calibrated(
             "rows": len(calibration),
             "from_ms": int(calibration.time_ms[0]),
             "to_ms": int(calibration.time_ms[-1]),
-            "ranges": [{"partition": part.partition, "end": part.end} for part in ranges_of(candidate)],
+            "until_ms": candidate.until_ms,
             "rows_read_sha256": rows_sha256(rows),
         },
     }

@@ -83,6 +83,7 @@ class Comparing:
         for pane in candidate.panes.take(behind):
             candidate.test.take(pane)
             if verdict := candidate.test.verdict:
+                candidate.until_ms = (pane.number + 1) * candidate.panes.pane_ms
                 return verdict
         if time.monotonic() - self._kept_s >= KEEP_S:
             self._file.keep(candidate)

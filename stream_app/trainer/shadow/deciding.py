@@ -43,6 +43,8 @@ class PaneSums(msgspec.Struct):
     """Of these, with p ≤ .01."""
     old_alarms: int = 0
     """Events that the champion gives p ≤ .01."""
+    number: int = 0
+    """Of the pane, once it is over."""
 
     def add(self, other: PaneSums) -> None:
         """Take in the sums of more events."""

@@ -86,7 +86,7 @@ class OpenPanes(msgspec.Struct):
         self.over = max(self.over, reached)
         done = [number for number in sorted(self.open) if number < self.over]
         done += sorted(self.open.keys() - set(done))[: max(len(self.open) - len(done) - OPEN_MAX, 0)]
-        return [self.open.pop(number) for number in done]
+        return [msgspec.structs.replace(self.open.pop(number), number=number) for number in done]
 
 
 def _median(times: list[int]) -> int:

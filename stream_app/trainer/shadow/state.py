@@ -39,6 +39,8 @@ class Candidate(msgspec.Struct):
         shadow: figures of the shadow, once it has ended.
         approved: what a person has said for it, by whom and why; empty before.
         unjudged: spans that nobody has judged, of the requests that came meanwhile.
+        until_ms: end of the pane that decided; how far reading had come by then is the machine's business. None where
+            something else has decided.
     """
 
     request: RetrainRequest
@@ -55,6 +57,7 @@ class Candidate(msgspec.Struct):
     shadow: dict[str, Any] = msgspec.field(default_factory=dict)
     approved: dict[str, str] = msgspec.field(default_factory=dict)
     unjudged: list[IncidentSpan] = msgspec.field(default_factory=list)
+    until_ms: int | None = None
 
     @property
     def model_id(self) -> str:

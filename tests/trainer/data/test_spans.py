@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlib.table import DAY_MS, Table
-from stream_app.config import PrivacyConfig
+from stream_app.config import PrivacyConfig, TrainerConfig
+from stream_app.errors import ConfigError
 from stream_app.trainer.data.spans import HOUR_MS, VALIDATION_SHARE, Folds, cuts, fold_secret, validates
 from tests.trainer.data.worlds import CONFIG, SECRET, START_MS, iid, prepared, request
 
@@ -115,8 +118,21 @@ def test_one_block_at_least_validates_and_one_trains() -> None:
 
 def test_the_secret_follows_from_the_private_key_and_is_not_it() -> None:
     one, other = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
-    assert fold_secret(one) == fold_secret(one)
-    assert len({fold_secret(one), fold_secret(other), one.private_bytes_raw(), bytes(32)}) == 4
+    config = CONFIG
+    assert fold_secret(config, one) == fold_secret(config, one)
+    assert len({fold_secret(config, one), fold_secret(config, other), one.private_bytes_raw(), bytes(32)}) == 4
+
+
+def test_trainers_that_share_a_file_draw_the_same_folds(tmp_path: Path) -> None:
+    one, other = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+    config = msgspec.structs.replace(CONFIG, root=str(tmp_path), trainer=TrainerConfig(folds_file="folds"))
+    with pytest.raises(ConfigError, match="folds cannot be read: No such file"):
+        fold_secret(config, one)
+    (tmp_path / "folds").write_bytes(b"short")
+    with pytest.raises(ConfigError, match="holds 5 bytes, and 16 are needed"):
+        fold_secret(config, one)
+    (tmp_path / "folds").write_bytes(b"long enough to be a secret")
+    assert fold_secret(config, one) == fold_secret(config, other) != fold_secret(CONFIG, one)
 
 
 @given(st.integers(0, 99))
