@@ -190,8 +190,8 @@ class TrainerConfig(Section, frozen=True):
     where a slice's is, and above that of the model in service."""
     anchor_budget: Share = 0.02
     """Of what a candidate takes for ordinary, this share more than usual may be strange to the anchor, the first model
-    or one that a person has named; a fortieth of it may lie at the anchor's edge where the
-    candidate takes for ordinary what is beyond. Above it a person has to approve the candidate."""
+    or one that a person has named; a fortieth of it may lie at the anchor's edge where the candidate takes for ordinary
+    what is beyond. Above it a person has to approve the candidate."""
     anchor_nats: Annotated[float, Meta(gt=0.0)] = 1.0
     """So many nats an event a candidate may lose on what the anchor takes for ordinary; beyond it a person has to
     approve the candidate."""

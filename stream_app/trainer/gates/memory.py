@@ -106,8 +106,8 @@ def anchor(trial: Trial) -> Gate:
     says = (
         f"{strange:.1%} of what the new model takes for ordinary is strange to the anchor (95 % interval {low:.1%} to "
         f"{high:.1%}; at most {limit:.1%}), what the anchor takes for ordinary is less likely to it by {loss:.2f} nats "
-        f"an event (at most {settings.anchor_nats:g}), and {beyond:.3%} of what it takes for ordinary opens a way beyond the "
-        f"edge of the anchor (at most {most:.3%})"
+        f"an event (at most {settings.anchor_nats:g}), and {beyond:.3%} of what it takes for ordinary "
+        f"opens a way beyond the edge of the anchor (at most {most:.3%})"
     )
     passed = strange <= limit and loss <= settings.anchor_nats and beyond <= most
     says += "" if passed else ": a person must say whether the world has changed so much"

@@ -176,7 +176,13 @@ def _played(kind: str, gates: str, rounds: int, seed: int) -> dict[str, Any]:
             shares.append(share_flagged(loop.service, target, alpha))
     fallen = next((number for number, share in enumerate(shares) if share < KEPT * first), rounds)
     row = {"kind": kind, "gates": gates, "rounds": rounds, "survived": fallen, "swaps": len(loop.promoted) - 1}
-    row |= {"waited": waited, "refused_by": reasons, "flagged_at_first": first, "flagged_at_last": shares[-1]}
+    row |= {
+        "waited": waited,
+        "refused_by": reasons,
+        "flagged_at_first": first,
+        "flagged_at_least": min(shares),
+        "flagged_at_last": shares[-1],
+    }
     print(f"  {row}", flush=True)
     return row
 

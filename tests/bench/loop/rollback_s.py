@@ -44,24 +44,25 @@ def measure(args: Namespace) -> dict[str, Any]:
             _ask(stream, first)
             stream.wait(lambda: len(Registry(stream.config).history()) == 2, "the second model", PATIENCE_S)
             second = Registry(stream.config).in_service()
-            stream.start_worker()
-            _serves(stream, second)
-            bad = silent(stream, example)
-            producer = make_producer(client_settings(stream.config.kafka))
-            publish(producer, prepare(stream.config), bad)
-            producer.close()
-            _serves(stream, bad.model_id)
-            began_s = time.monotonic()
-            stream.produce(rows[12_000:])
-            _serves(stream, second)
-            alone_s = time.monotonic() - began_s
-            began_s = time.monotonic()
-            stream.command("models", "rollback", "--by", "ann", "--why", "measured")
-            _serves(stream, first)
-            command_s = time.monotonic() - began_s
+        stream.start_worker()  # the trainer is away: no other notice takes the number of the bad one
+        _serves(stream, second)
+        bad = silent(stream, example)
+        producer = make_producer(client_settings(stream.config.kafka))
+        publish(producer, prepare(stream.config), bad)
+        producer.flush()
+        producer.close()
+        _serves(stream, bad.model_id)
+        began_s = time.monotonic()
+        stream.produce(rows[12_000:])
+        _serves(stream, second)
+        alone_s = time.monotonic() - began_s
+        began_s = time.monotonic()
+        stream.command("models", "rollback", "--by", "ann", "--why", "measured")
+        _serves(stream, first)
+        command_s = time.monotonic() - began_s
+        with trainer_of(stream):
             stream.wait(lambda: Registry(stream.config).in_service() == first, "the registry", PATIENCE_S)
-            truth = stream.status().get("service") == Registry(stream.config).in_service()
-            stream.wait_until_done()
+        truth = stream.status().get("service") == Registry(stream.config).in_service()
         stream.stop()
         changes = [of for of in told(stream) if isinstance(of, ServiceChange)]
     return {

@@ -194,7 +194,7 @@ def test_one_that_takes_for_ordinary_what_lies_behind_the_edge_waits_for_a_perso
     assert found["anchor"].detail["beyond"] > found["anchor"].detail["beyond_threshold"]
     assert (found["anchor"].figure or 0.0) <= (found["anchor"].threshold or 0.0), "by its mass it is hardly seen"
     again = {gate.name: gate for gate in run_gates(trial(honest, champion, gate, anchor=champion))}
-    assert again["anchor"].detail["beyond"] == 0.0
+    assert again["anchor"].detail["beyond"] <= again["anchor"].detail["beyond_threshold"] / 2
 
 
 def test_one_that_learned_equal_rows_is_refused(world: World) -> None:
