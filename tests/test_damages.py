@@ -206,7 +206,7 @@ def test_lost_promotions_are_as_if_there_had_been_none(folder: Path) -> None:
         run = invoke(folder, *COMMANDS[command](folder))
         assert run.exit_code == 1
         assert "there is no model yet" in run.output
-    assert invoke(folder, "models").exit_code == 0
+    assert invoke(folder, "models", "list").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["models/s.jsonl", "models/s.notices.jsonl", "decisions.jsonl"])

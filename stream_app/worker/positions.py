@@ -104,7 +104,11 @@ class Positions:
         return {TP(tp.topic, tp.partition) for tp in tps if tp.topic in self._batch}
 
     def _places(self) -> dict[TopicPartition, Place]:
-        assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
+        """None as long as the consumer's thread is not up."""
+        try:
+            assignment = self._thread._ensure_consumer()._subscription.subscription.assignment
+        except ConsumerNotStarted:
+            return {}
         places = {tp: assignment.state_value(tp) for tp in self._batch_only(self.assignment())}
         return {tp: place for tp, place in places.items() if place is not None}
 

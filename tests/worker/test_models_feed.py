@@ -199,7 +199,7 @@ def unreadable(**fields: Any) -> Any:
         (unreadable(created_ms=2**62), "wrong_type", "created_ms"),
         (unreadable(created_ms=10**25), "wrong_type", "created_ms"),
         (unreadable(train_rows=2**63), "wrong_type", "train_rows"),
-        (unreadable(gates={"a": 2**63}), "wrong_type", "gates hold a number out of range"),
+        (unreadable(gates={"a": 2**63}), "wrong_type", "gates holds a number out of range"),
         (notice_record(MODELS, 0, notice("m", "refused", sequence=1), key=None), "unsigned", "it is not signed"),
         (notice_record(MODELS, 0, notice("m", sequence=1), key=STRANGER), "untrusted_key", "not trusted here"),
         (notice_record(MODELS, 0, notice("m")), "stale", "it has no number"),

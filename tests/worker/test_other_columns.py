@@ -40,8 +40,8 @@ class Service:
         self.models: list[Density] = []
         self.letters: list[str] = []
 
-    async def take(self, sent: ModelNotice, model: Density | None, newest: bool) -> None:
-        self.models += [model] if model is not None and newest else []
+    async def take(self, sent: ModelNotice, model: Density | None) -> None:
+        self.models += [model] if model is not None else []
 
     async def refuse(self, letter: Outgoing, reports: Reports) -> None:
         read = take_in("dead_letters", "s", letter.value, letter.headers)
