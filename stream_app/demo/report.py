@@ -87,6 +87,7 @@ def _told(facts: Facts, progress: Progress) -> Row:
         "incidents_open": sum(not is_over(incident) for incident in incidents),
         "incidents_resolved": states["resolve"],
         "incidents_handed_over": states["handover"],
+        "incidents_accepted": states["accepted"],
         "strange_events": sum(one.count for one in facts.strange),
         "messages": messages,
         "messages_per_week": messages_a_week(messages, played_ms(facts, progress)),

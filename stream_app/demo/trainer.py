@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from schemas.records import ServiceChange
 from stream_app.config import Config, load
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
@@ -45,9 +46,12 @@ def _answer(config: Config, until_ms: int) -> None:
     _reply()
     answered: set[str] = set()
     for _ in sys.stdin:
-        ends = log_ends(config, client)
-        compared = _compare(trainer, ends)
-        for asked in sorted(_requests(config), key=lambda asked: (asked.request.requested_pane_ms, asked.request.id)):
+        ends, taken = log_ends(config, client), list(_taken(config))
+        for change in taken:
+            if isinstance(change, ServiceChange):
+                trainer.change(change)
+        compared, requests = _compare(trainer, ends), [asked for asked in taken if isinstance(asked, Asked)]
+        for asked in sorted(requests, key=lambda asked: (asked.request.requested_pane_ms, asked.request.id)):
             if compared and asked.request.id not in answered:
                 trainer.handle(asked)
                 answered.add(asked.request.id)
@@ -64,12 +68,12 @@ def _compare(trainer: Trainer, ends: dict[int, int]) -> bool:
     return True
 
 
-def _requests(config: Config) -> Iterator[Asked]:
+def _taken(config: Config) -> Iterator[Asked | ServiceChange]:
     trusted = Trust.of_requests(config).keys()
     for message in read_signals(config):
-        asked = believed(config, trusted, message)
-        if isinstance(asked, Asked):  # anything else is not of this run: a broker that was there before may hold it
-            yield asked
+        taken = believed(config, trusted, message)
+        if isinstance(taken, Asked | ServiceChange):  # the rest is not of this run: a broker may hold it from before
+            yield taken
 
 
 def _say(line: str) -> None:

@@ -108,6 +108,10 @@ class Trainer:
         """Answer a request, or make a candidate for it; what was decided, None where it is not kept here."""
         return self._answering.answer(asked)
 
+    def change(self, change: ServiceChange) -> None:
+        """Take in that another model is in service by now; what comes twice counts once."""
+        self._answering.change(change)
+
     def go_on(self, timeout_ms: int = _SHADOW_MS) -> bool:
         """Take in what people say, and compare the candidate on live events for a moment; whether it is in the shadow
         still.
@@ -194,7 +198,7 @@ class Trainer:
                 self._commit(consumer, done)  # what came before it is not taken again, however this one ends
                 self._answer_in_turn(record, taken)
             elif isinstance(taken, ServiceChange):
-                self._answering.change(taken)
+                self.change(taken)
             elif taken is not None:
                 self._refuse(record.topic, record.partition, record.offset, taken, record.value)
                 self._strangers += [record] if taken.reason == "untrusted_key" else []

@@ -81,8 +81,9 @@ def answer(
     """
     retrain = Retrain(config, request, in_service, seen_ms)
     prepared = prepare(config, request, rows, in_service, Folds(fold_secret(config, key), str(retrain.seed)))
-    if fault := prepared.fault or _too_few(config, prepared.split, rows):
-        return retrain.refused(len(prepared.known), fault)
+    if fault := prepared.fault or _too_few(config, prepared.split):
+        went = f"; not among them: {rows.rejected.says()}" if rows.rejected.rows else ""
+        return retrain.refused(len(prepared.known), fault + went)
     sheet = make_sheet(prepared.split, rows, in_service, config, request.accepted)
     if sheet.severe:
         grave = data([finding.says for finding in sheet.severe])
@@ -184,15 +185,14 @@ def _leave_out(retrain: Retrain, parts: Split) -> tuple[Table, Table]:
     return leave_out(parts.train, retrain.seed, together=not retrain.config.privacy.enabled)
 
 
-def _too_few(config: Config, parts: Split, rows: Rows) -> str:
+def _too_few(config: Config, parts: Split) -> str:
     """Why there are too few rows, or ""."""
     least = config.trainer.min_rows
     held_out = min(len(parts.validation), len(parts.calibration), len(parts.gate))
     if min(len(parts.train), held_out * 10) >= least:
         return ""
     sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.parts().items())
-    went = f"; not among them: {rows.rejected.says()}" if rows.rejected.rows else ""
-    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part{went}"
+    return f"too few rows ({sizes}): trainer.min_rows is {least}, and a tenth of it for each held-out part"
 
 
 def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint: CheckpointFile | None) -> Density:

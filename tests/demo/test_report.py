@@ -120,6 +120,7 @@ EXPECTED = {
     "incidents_open": 1,
     "incidents_resolved": 1,
     "incidents_handed_over": 1,
+    "incidents_accepted": 0,
     "strange_events": 3,
     "messages": 5,
     "messages_per_week": 5.0,

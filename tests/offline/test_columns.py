@@ -48,7 +48,7 @@ def test_features_in_another_order_in_the_config_than_in_the_model_give_the_same
     assert score(folder, "--model", model_file(folder).stem).exit_code == first.exit_code
     assert score(folder, "--decisions", str(folder / "decisions.jsonl")).exit_code == first.exit_code
     assert (folder / "signals.jsonl").read_bytes() == signals
-    assert "in service" in invoke(folder, "models").output
+    assert "in service" in invoke(folder, "models", "list").output
 
 
 @pytest.mark.parametrize("command", [score, evaluate])

@@ -159,6 +159,6 @@ def test_too_few_rows_name_the_reason_of_those_that_went(cfg: Config) -> None:
     with pytest.raises(ModelError) as refused:
         bootstrap(cfg, cfg.path("events.jsonl"), "1970-01-01T00:00:20", Console(quiet=True))
     said = str(refused.value)
-    assert re.search(r"too few rows \(train \d+, .*\).*; not among them: 400 wrong_type in field 'y' \(line 2: ", said)
+    assert re.search(r"too few blocks: .*; not among them: 400 wrong_type in field 'y' \(line 2: ", said)
     assert re.search(r"[\d,]+ not before --bootstrap-until \(1970-01-01T00:00:20\)", said)
     assert re.search(r"\d+ unscorable \(every numeric field is missing, or one is infinite\)", said)

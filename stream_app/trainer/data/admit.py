@@ -70,7 +70,7 @@ def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Densi
     rows = _without(rows, unusable(rows.table), dropped, "unscorable", _UNUSABLE)
     bursts = _bursts(config, request, rows.table)
     rows = _without(rows, within(rows.table, request.unjudged, config), dropped, "unjudged", _unjudged(request))
-    known, where = rows.table, _cuts(config, request, rows.table)
+    known, where = rows.table, _cuts(config, request, rows.table, champion)
     training, calibrating, judging = where.spans(known)
     if where.fault or private:
         return Prepared(_cut(known, training, calibrating, judging, where, folds, private), known, where.fault, bursts)
@@ -85,9 +85,22 @@ def prepare(config: Config, request: RetrainRequest, rows: Rows, champion: Densi
     return Prepared(replace(_thinned(split, config), held_out=known.take(held)), known, bursts=bursts)
 
 
-def _cuts(config: Config, request: RetrainRequest, table: Table) -> Cuts:
-    start_ms, end_ms = min(part.start_ms for part in request.train), max(part.end_ms for part in request.train)
-    return cuts(config, table, request.calibrate_from_ms, max(start_ms, 0), end_ms)
+def _cuts(config: Config, request: RetrainRequest, table: Table, champion: Density | None) -> Cuts:
+    """Where to cut; rows that the model in service was trained on neither calibrate another one nor judge the two."""
+    start_ms, end_ms = max(min(part.start_ms for part in request.train), 0), max(part.end_ms for part in request.train)
+    where = cuts(config, table, request.calibrate_from_ms, start_ms, end_ms)
+    about = champion.manifest.get("provenance", {}) if champion is not None else {}
+    unseen_ms = about.get("held_out_from_ms", 0)
+    if where.fault or where.from_ms >= unseen_ms:
+        return where
+    where = cuts(config, table, unseen_ms, start_ms, end_ms)
+    if where.fault or where.from_ms >= unseen_ms:
+        return where
+    return replace(
+        where,
+        fault="the model in service was trained on rows of the same time: too few blocks are later than those, and "
+        f"{2 * config.trainer.min_blocks} are needed to calibrate and to judge",
+    )
 
 
 def _bursts(config: Config, request: RetrainRequest, table: Table) -> dict[str, Table]:

@@ -124,6 +124,11 @@ class Cuts:
     gate: int = 0
     fault: str = ""
 
+    @property
+    def from_ms(self) -> int:
+        """From when on rows calibrate and judge."""
+        return self.calibrate * self.blocks.length_ms
+
     def spans(self, table: Table) -> tuple[Bools, Bools, Bools]:
         """Which rows ``(n,)`` are of the training, of the calibration and of the gate span."""
         block = self.blocks.of(table)

@@ -182,3 +182,16 @@ def test_with_a_row_its_copies_are_left_out() -> None:
     assert len(left) == len(out) == 20
     assert not left & {tuple(row) for row in rest.numeric.tolist()}
     assert len(rest) == 600 - 20 * 3
+
+
+@pytest.mark.parametrize(("trained_days", "fault"), [(40, ""), (70, ""), (88, "trained on rows of the same time")])
+def test_rows_that_trained_the_model_in_service_judge_nothing(trained_days: int, fault: str) -> None:
+    seen_ms = START_MS + trained_days * DAY_MS
+    champion = told(lambda table: np.full(len(table), 0.5))
+    champion.manifest = {"provenance": {"held_out_from_ms": seen_ms}}
+    made = prepared(iid(1, 90, 20), champion, calibrate_from_day=60)
+    assert fault in made.fault
+    if fault:
+        return
+    assert made.fault == ""
+    assert made.split.held_out.time_ms[0] >= seen_ms

@@ -96,7 +96,7 @@ def told(p_value: Callable[[Table], Floats]) -> Any:
         p = np.asarray(p_value(table), dtype=float)
         return SimpleNamespace(scorable=np.ones(len(p), bool), p_value=p, log_prob=np.log(p))
 
-    return SimpleNamespace(score=score)
+    return SimpleNamespace(score=score, manifest={})
 
 
 def changed(table: Table, rows: Bools, **columns: Any) -> Table:
