@@ -29,14 +29,7 @@ def add(
     /,
 ) -> None: ...
 def deviate(
-    rows: Ints,
-    known: Ints,
-    first: Ints,
-    normal: tuple[Any, ...],
-    unit: Floats,
-    events: Floats,
-    deviation: Floats,
-    /,
+    rows: Ints, known: Ints, first: Ints, normal: tuple[Any, ...], unit: Floats, events: Floats, deviation: Floats, /
 ) -> None: ...
 def moments(
     events: Floats,

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from stream_app.config import load
-from stream_app.demo.facts import Facts
 from stream_app.demo.progress import Season
 from stream_app.demo.run import Demo
 from stream_app.stages.score.state import COUNTERS
