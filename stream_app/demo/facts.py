@@ -136,6 +136,11 @@ class Facts:
         drifts = [incident for incident in known if incident.kind == "drift" and not is_over(incident)]
         return [incident for incident in drifts if incident.opened_pane_ms + least_ms <= self.event_time_ms]
 
+    def waiting(self) -> set[str]:
+        """Models that wait for a person."""
+        last = {model["model_id"]: model["status"] for model in self.models}
+        return {model_id for model_id, status in last.items() if status == "waiting"}
+
     def out_of_service(self, model_id: str) -> list[int]:
         """Source partitions on which a model has not been put in service."""
         decisions = read_lines(self.config.path(self.config.state.dir) / "decisions.jsonl", DECODER, REMEDY)

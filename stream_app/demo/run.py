@@ -37,15 +37,17 @@ from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import is_over, newest, reaching, show, story
+from stream_app.kafka.actions import action_message, new_action, send_action
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.embedded import EmbeddedBroker
 from stream_app.kafka.preflight import preflight, require
 from stream_app.kafka.produce import produce_file
 from stream_app.kafka.reading import log_ends
 from stream_app.kafka.topics import prepare
-from stream_app.models.keys import signing_key
+from stream_app.models.keys import operator_key, signing_key
 from stream_app.models.keys.commands import new_key
 from stream_app.models.registry import Registry
+from stream_app.models.signing import sign
 
 DATA = "beijing_air_2013.csv.gz"
 
@@ -55,6 +57,9 @@ _LASTS_MS = 40 * DAY_MS
 """A drift that has been open for so long is called the new normal, as a person would who knows of the seasons."""
 _FOLDS = "folds"
 """The demo's models do not depend on its keys, which are others in every run."""
+_YOUNG_MS = 10 * DAY_MS
+"""Others that have been open for so long are called so with it."""
+_BY = "the demo"
 _WHY = "it has lasted for weeks, and is the season"
 _SETTINGS = (
     ("[windows]\n", '[windows]\nidle_after = "52w"\n'),  # nobody is idle because the traffic stands at a mark
@@ -126,6 +131,7 @@ class Demo:
         self.config = self._prepare_broker(self._configure())
         self.console_url = ""
         self._facts = Facts(self.config)
+        self._approved: set[str] = set()
         self._children = Children(self._folder, stack)
         self._waiting = Waiting(lambda: self._facts.moving, self._children.logs)
 
@@ -274,10 +280,17 @@ class Demo:
         self._accept()
 
     def _accept(self) -> None:
-        """Do what a person would: say of a drift that has lasted that it is the new normal."""
-        for incident in self._facts.lasting(_LASTS_MS):
-            self._desk.send(Answer("accept", incident.id, by="the demo", why=_WHY))
+        """Do what a person would: say of drifts, once one has lasted, that they are the new normal, and approve a model
+        that waits for somebody.
+        """
+        lasting = self._facts.lasting(_LASTS_MS)
+        for incident in self._facts.lasting(_YOUNG_MS) if lasting else ():
+            self._desk.send(Answer("accept", incident.id, by=_BY, why=_WHY))
             self._waiting.wait("the worker to take in that a drift is accepted", partial(self._is_over, incident.id))
+        for model_id in self._facts.waiting() - self._approved:
+            self._approved.add(model_id)
+            action = new_action(self.config.stream, "approve", _BY, model=model_id, why=_WHY)
+            send_action(self.config, sign(action_message(action), operator_key(self.config)))
 
     def _is_over(self, incident_id: str) -> bool:
         return is_over(newest(self._facts.messages)[incident_id])

@@ -129,7 +129,7 @@ def test_at_a_mark_events_come_before_answers_and_answers_before_service(
 
 def test_a_drift_that_has_lasted_is_accepted_once(demo: Demo) -> None:
     facts, sent, day_ms = demo._facts, list[Any](), 86_400_000
-    old, young = (incident(name, opened_pane_ms=ms) for name, ms in (("a", 0), ("b", day_ms)))
+    old, young = (incident(name, opened_pane_ms=ms) for name, ms in (("a", 0), ("b", 31 * day_ms)))
     facts.messages, facts.event_time_ms = [old, young], 40 * day_ms
 
     def send(answer: Any) -> None:

@@ -30,8 +30,7 @@ WINDOWS = 12 * (380 * 4 - 2) * 4
 """Of each station: panes of six hours but the last two, each as itself and in three spans: a clock is eight events
 behind the newest, and one partition has a single station."""
 
-WEEK_MS = 7 * 86_400_000
-SEASON_MS = {"2013-03-01": 1_362_096_000_000, "2013-11-06": 1_383_696_000_000}
+SEASON_MS = {"2013-03-01": 1_362_096_000_000, "2014-02-08": 1_391_817_600_000}
 
 TIMES = {"events_per_s", "seconds_to_first_score", "seconds_total"}
 """Figures of a report that tell of the machine."""
@@ -131,15 +130,15 @@ def check_figures(report: dict[str, Any]) -> None:
     assert 3 <= report["drift_incidents_opened"] <= 12
     assert report["incidents_opened"] == report["drift_incidents_opened"] + report["fault_incidents_opened"]
     assert len(report["incidents"]) == report["incidents_opened"]
-    assert 2 <= report["incidents_accepted"] <= report["incidents_opened"] - report["incidents_open"]
+    assert 1 <= report["incidents_accepted"] <= report["incidents_opened"] - report["incidents_open"]
     assert report["messages_per_week"] <= 2.5
-    assert 2 <= report["retrain_requests"] <= 6
-    assert 3 <= report["models_promoted"] <= 7
-    assert report["models_refused"] == 0
+    assert 2 <= report["retrain_requests"] <= 8
+    assert 2 <= report["models_promoted"] <= 5, "the first, and those that live events have found better"
+    assert report["models_refused"] <= 6
     rates = report["alarm_rate"]
-    assert 0.010 <= rates["reference"] <= 0.017
+    assert 0.0005 <= rates["reference"] <= 0.017
     assert rates["drift"] <= 0.08, "drift is found long before many events are strange"
-    assert 0.007 <= rates["after_swap"] <= 0.04
+    assert 0.004 <= rates["after_swap"] <= 0.02
 
 
 def check_marks(report: dict[str, Any]) -> None:
@@ -157,16 +156,16 @@ def check_marks(report: dict[str, Any]) -> None:
     assert report["swaps"] == len(starts) - 1 >= 1
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_two_runs_say_the_same_however_fast_the_traffic_goes(tansu: str, tmp_path: Path) -> None:
-    season = Season(start_ms=SEASON_MS["2013-03-01"], end_ms=SEASON_MS["2013-11-06"], step_ms=WEEK_MS)
+    season = Season(start_ms=SEASON_MS["2013-03-01"], end_ms=SEASON_MS["2014-02-08"])
     reports = [short_run(tmp_path / f"{seconds:g}", season, seconds) for seconds in (0.5, 5.0)]
     fast, slow = [{name: value for name, value in report.items() if name not in TIMES} for report in reports]
     assert fast == slow
     assert fast["swaps"] == 1, "a run without a retrain and a swap would say little"
     first, swapped = sorted({activation["time_ms"] for activation in fast["activations"]})
     assert (first, swapped) == (0, season.next_mark(swapped - 1)), "at a mark"
-    assert fast["events_received"] == 12 * 24 * 250
+    assert fast["events_received"] == 12 * 24 * 344
 
 
 def short_run(folder: Path, season: Season, seconds: float) -> dict[str, Any]:
