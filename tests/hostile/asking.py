@@ -119,6 +119,7 @@ class Requests:
                 "delivery.Delivery._read": lambda *_: None,
                 "answering.look": lambda *_: seen,
                 "trying.read_ranges": lambda *_: iter(()),
+                "requests.saying.Saying.poll": lambda _: [],
             }.items():
                 patches.enter_context(mock.patch(f"stream_app.trainer.{name}", value))
             yield Trainer(config, {}, lambda _: None), producer, config
