@@ -67,7 +67,11 @@ def told_by(stream: Stream) -> dict[str, float]:
     assert ask(url, "/readyz") == (200, "ok\n")
     stream.wait(lambda: stream.status()["lag"] == 0, "the status to say so")
     found = metrics(url, "worker")
-    assert missing(found, "worker") <= {"driftflow_failing", "driftflow_incidents_open"}
+    assert missing(found, "worker") <= {
+        "driftflow_damaged_batches_total",
+        "driftflow_failing",
+        "driftflow_incidents_open",
+    }
     assert found["driftflow_step_seconds_count", "step=restore"] == 9, "4 of events, 4 of partials, 1 of evidence"
     assert found["driftflow_step_messages_sum", "step=score"] == stream.sent
     outcomes = {name: sum(n for key, n in found.items() if f"outcome={name}" in key) for name in COUNTERS}

@@ -10,10 +10,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
+from schemas.codecs import Envelope, encode_event
+from schemas.records import RetrainRequest, record_id
 from stream_app.config import load
 from stream_app.disk import read_lines
+from stream_app.kafka.clients import client_settings
+from stream_app.models.keys import request_key
+from stream_app.models.signing import sign
 from stream_app.stages.decisions import DECODER, Joined
 from stream_app.stages.partitioning import judge_signals, score_signals, signals_size, trainer_signals
 from stream_app.worker.losses import RULE
@@ -151,11 +157,39 @@ def check_restart(grown: GrowingStream, example: Path) -> None:
     assert log.count("stays unused: slices are spread over the 2") == 1
 
 
+def ask(grown: GrowingStream) -> None:
+    """A request that names nothing to train on: it is answered by a refusal."""
+    request = RetrainRequest(
+        id=record_id("growth"),
+        stream="air",
+        reason="drift",
+        slices=[],
+        alerts=[],
+        model_id="",
+        requested_pane_ms=1,
+        train=[],
+        calibrate_from_ms=0,
+    )
+    unsigned = encode_event(Envelope(request, request.id, "/driftflow/air/operator/1", 1))
+    message = sign(unsigned, request_key(grown.config))
+    producer = KafkaProducer(**client_settings(grown.config.kafka))
+    sent = producer.send(
+        grown.config.topics.signals,
+        key=b"k",
+        value=message.value,
+        headers=list(message.headers),
+        partition=judge_signals(WIDTH),
+    )
+    sent.get(timeout=30)
+    producer.close()
+
+
 def check_trainer(grown: GrowingStream) -> None:
     trainer = driftflow("trainer", "-c", str(grown.toml), log=grown.folder / "worker.log")
     try:
         own = trainer_signals(WIDTH)
-        grown.wait(lambda: "/driftflow/air/trainer" in writers(grown)[own], "an answer to JUDGE's request")
+        ask(grown)
+        grown.wait(lambda: "/driftflow/air/trainer" in writers(grown)[own], "an answer to a request")
         trainer.send_signal(signal.SIGTERM)
         assert trainer.wait(60) == 0
     finally:
