@@ -151,4 +151,4 @@ def test_a_request_is_answered_once_with_its_figures(
         assert history == before
     own = trainer_signals(stream.config.topics.partitions)
     on_topic = [json.loads(value) for _, value in stream.signals()[own]]
-    assert [(n["model_id"], n["status"], n["tensors"]) for n in on_topic] == [(notice.model_id, status, "")]
+    assert [(n["model_id"], n["status"], n["tensors"]) for n in on_topic] == [(notice.model_id, notice.status, "")]
