@@ -17,7 +17,7 @@ from stream_app.audit.dossier.subject import Subject, find
 from stream_app.config import Config
 
 SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
-PRODUCER = f"https://pypi.org/project/driftflow/{__version__}/"
+PRODUCER = f"urn:driftflow:{__version__}"
 _FACETS = "https://openlineage.io/spec/facets"
 _OURS = f"{SCHEMA}#/$defs/BaseFacet"
 _FROM = ("rows", "rows_sha256", "first_ms", "last_ms", "left_out", "ranges", "unjudged", "accepted")

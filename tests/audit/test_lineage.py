@@ -32,12 +32,12 @@ def test_a_run_starts_and_completes_with_what_went_in_and_came_out(told: Story, 
     for event in events:
         assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
         assert event["schemaURL"] == f"{SCHEMA}#/$defs/RunEvent"
-        assert event["producer"].startswith("https://")
+        assert event["producer"].startswith("urn:driftflow:")
         assert (event["job"]["namespace"], event["job"]["name"]) == ("driftflow://s", "training")
         found = facets(event)
         assert len(found) >= 6
         assert all(
-            one["_producer"].startswith("https://") and one["_schemaURL"].startswith("https://") for one in found
+            one["_producer"].startswith("urn:driftflow:") and one["_schemaURL"].startswith("https://") for one in found
         )
     start, complete = events
     assert start["eventTime"] <= complete["eventTime"]
