@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from stream_app.config import Config
 from stream_app.guard import Guard
 from stream_app.kafka.embedded import BrokerError, EmbeddedBroker, free_port
 from tests.brokers import ApacheKafka
@@ -46,6 +47,26 @@ if importlib.util.find_spec("absl") is not None:
 def _guards_end_no_test_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard in this process would take pytest with it; ``tests/test_guard.py`` has processes for it to end."""
     monkeypatch.setattr(Guard, "exit", staticmethod(lambda status: None))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_folds() -> Iterator[None]:
+    """Which days validate a training follows from the trainer's key, which is another one in every run: what tests train
+    would be too. Commands that run elsewhere have a ``trainer.folds_file``.
+    """
+    if is_fresh():
+        yield
+        return
+    from stream_app.trainer import training
+
+    drawn = training.fold_secret
+
+    def same(config: Config, key: Any) -> bytes:
+        return drawn(config, key) if config.trainer.folds_file else b"the same in every run of the tests"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fold_secret", same)
+        yield
 
 
 def cannot_start(reason: str) -> None:

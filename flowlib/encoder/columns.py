@@ -23,6 +23,8 @@ _GAP_MIN = 0.01
 
 _UNIT_MIN = 1e-4
 """Least unit of asinh, in standard deviations."""
+_EXPONENT_MAX = 350.0
+"""Of a raw value and its square both are finite then: a feature pushed far out comes back as a huge number."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Log(ColumnMap):
 
     def inverse(self, value: Floats) -> Floats:
         """See :meth:`ColumnMap.inverse`."""
-        logs = value * self.scale + self.shift
+        logs = np.minimum(value * self.scale + self.shift, _EXPONENT_MAX)
         beyond = logs - np.log(self.floor)
         return np.where(beyond >= 0, np.exp(np.where(beyond >= 0, logs, 0.0)), self.floor * (1.0 + beyond))
 
@@ -169,7 +171,8 @@ class Asinh(ColumnMap):
 
     def inverse(self, value: Floats) -> Floats:
         """See :meth:`ColumnMap.inverse`."""
-        return np.sinh(value * self.scale + self.shift) * self.unit + self.centre
+        far = np.clip(value * self.scale + self.shift, -_EXPONENT_MAX, _EXPONENT_MAX)
+        return np.sinh(far) * self.unit + self.centre
 
 
 @dataclass(frozen=True)

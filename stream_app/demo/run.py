@@ -48,6 +48,7 @@ from stream_app.models.keys import operator_key, signing_key
 from stream_app.models.keys.commands import new_key
 from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
+from stream_app.trainer.shadow.state import CandidateFile
 
 DATA = "beijing_air_2013.csv.gz"
 
@@ -278,26 +279,36 @@ class Demo:
         self._waiting.wait("the trainer to compare and to answer", trainer.replied)
         self._waiting.wait("the newest model to be in service", self._newest_model_is_in_service)
         self._accept()
+        self._approve(trainer)
 
     def _accept(self) -> None:
-        """Do what a person would: say of drifts, once one has lasted, that they are the new normal, and approve a model
-        that waits for somebody.
-        """
+        """Say of drifts, as a person would once one has lasted, that they are the new normal."""
         lasting = self._facts.lasting(_LASTS_MS)
         for incident in self._facts.lasting(_YOUNG_MS) if lasting else ():
             self._desk.send(Answer("accept", incident.id, by=_BY, why=_WHY))
             self._waiting.wait("the worker to take in that a drift is accepted", partial(self._is_over, incident.id))
-        for model_id in self._facts.waiting() - self._approved:
+
+    def _approve(self, trainer: TrainerLine) -> None:
+        """Say yes to a model that waits for a person; the traffic stands until the trainer has heard of it."""
+        for model_id in sorted(self._facts.waiting() - self._approved):
             self._approved.add(model_id)
-            action = new_action(self.config.stream, "approve", _BY, model=model_id, why=_WHY)
+            at_ms = self._facts.event_time_ms  # it stands in the model, whose id does not depend on the clock
+            action = new_action(self.config.stream, "approve", _BY, at_ms, model=model_id, why=_WHY)
             send_action(self.config, sign(action_message(action), operator_key(self.config)))
+            while self._waits(model_id):
+                trainer.ask()
+                self._waiting.wait("the trainer to take in that a model is approved", trainer.replied)
+
+    def _waits(self, model_id: str) -> bool:
+        candidate = CandidateFile(self.config).load()
+        return candidate is not None and candidate.phase == "waiting" and candidate.model_id == model_id
 
     def _is_over(self, incident_id: str) -> bool:
         return is_over(newest(self._facts.messages)[incident_id])
 
     def _newest_model_is_in_service(self) -> bool:
-        """On every source partition; and the store shows it, and all that were refused."""
+        """On every source partition; and the store shows what has become of it and of every other."""
         registry = Registry(self.config)
-        answers = {notice.model_id for notice in registry.notices() if notice.status != "covered"}
-        shown = {model["model_id"] for model in self._facts.models}
-        return answers <= shown and not self._facts.out_of_service(registry.in_service())
+        said = {notice.model_id: notice.status for notice in registry.notices() if notice.status != "covered"}
+        shown = {model["model_id"]: model["status"] for model in self._facts.models}
+        return said.items() <= shown.items() and not self._facts.out_of_service(registry.in_service())

@@ -72,6 +72,7 @@ max_steps = 200
 warm_steps = 50
 [trainer]
 {trainer}
+folds_file = "folds"
 min_blocks = 4
 max_alarm_ratio = 50.0
 [retrain]
@@ -151,6 +152,7 @@ class Stream:
         self.toml.write_text(
             _TEMPLATE.format(name=name, bootstrap=bootstrap, idle_after=idle_after, trainer=trainer) + extra
         )
+        (folder / "folds").write_bytes(b"the same in every run of the tests")
         self.config: Config = load(self.toml)
         self.workers: list[Forked] = []
         self.sent = 0

@@ -23,6 +23,9 @@ LAG = 2
 OPEN_MAX = 256
 """Open panes at most; beyond, the oldest is over."""
 
+_STEPS = 2.0**20
+"""Gains are whole numbers of such parts of a nat: their sums are exact, however reading was cut into pieces."""
+
 
 class OpenPanes(msgspec.Struct):
     """Panes that are not over.
@@ -54,6 +57,7 @@ class OpenPanes(msgspec.Struct):
         """
         numbers = np.maximum(times // self.pane_ms, self.over)
         gain = np.where(new.scorable, np.clip(new.log_prob - old.log_prob, -CLIP_NATS, CLIP_NATS), -CLIP_NATS)
+        gain = np.rint(gain * _STEPS) / _STEPS
         alarms = new.scorable & (new.p_value <= ALARM_ALPHA)
         old_alarms = old.scorable & (old.p_value <= ALARM_ALPHA)
         for number in np.unique(numbers).tolist():

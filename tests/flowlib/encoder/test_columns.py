@@ -89,6 +89,13 @@ def test_the_inverse_comes_back(kind: str) -> None:
 
 
 @EVERY_KIND
+@given(FAR)
+def test_what_a_flow_puts_far_out_comes_back_as_a_number(kind: str, value: float) -> None:
+    back = FITTED[kind].inverse(np.array([[value]]))
+    assert np.isfinite(back * back).all()
+
+
+@EVERY_KIND
 @given(FAR, FAR)
 def test_more_is_never_less_however_far(kind: str, a: float, b: float) -> None:
     (low, high), _ = FITTED[kind].forward(np.array([[a], [b]]))

@@ -71,6 +71,21 @@ def test_differences_are_clipped_and_what_only_the_one_in_service_scores_counts_
     assert sums.gain == pytest.approx(4.0 - 3.0)
 
 
+def test_sums_do_not_depend_on_how_reading_was_cut(seed: int) -> None:
+    """They stand in the manifest of the model, whose id is a hash of that."""
+    g = np.random.default_rng(seed)
+    gains = g.normal(0.0, 0.5, 1_000)
+    found = set()
+    for size in (1, 7, 333, 1_000):
+        panes = OpenPanes(PANE)
+        for start in range(0, 1_000, size):
+            part = gains[start : start + size]
+            panes.add(0, np.zeros(len(part), dtype=np.int64), scores(len(part), log_prob=part), scores(len(part)))
+        found.add(panes.open[0].gain)
+    assert len(found) == 1
+    assert found.pop() == pytest.approx(np.clip(gains, -1.0, 1.0).sum(), abs=1e-3)
+
+
 def test_a_state_that_was_written_down_goes_on_as_if_it_had_not_been() -> None:
     one = OpenPanes(PANE)
     for start in range(0, 5_000, 70):
