@@ -51,8 +51,8 @@ def _guards_end_no_test_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _same_folds() -> Iterator[None]:
-    """Which days validate a training follows from the trainer's key, which is another one in every run: what tests train
-    would be too. Commands that run elsewhere have a ``trainer.folds_file``.
+    """Which days validate a training follows from the trainer's key, which is another one in every run, and so would
+    what tests train be. Commands that run elsewhere have a ``trainer.folds_file``.
     """
     if is_fresh():
         yield
