@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.audit.dossier.parts import Facts, Section, Table, Text, nothing
+from stream_app.audit.dossier.parts import Section, nothing
 from stream_app.audit.dossier.subject import Subject
+from stream_app.reporting.parts import Facts, Table, Text
 from stream_app.terminal import utc
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from flowlib.evaluation import ALARM_ALPHA
 from schemas.incidents import Incident
 from stream_app.audit.dossier import fairness as fair
-from stream_app.audit.dossier.parts import Bar, Bars, Facts, Part, Section, Table, Text, nothing
+from stream_app.audit.dossier.parts import Section, nothing
 from stream_app.audit.dossier.store import realised
 from stream_app.audit.dossier.subject import Subject
 from stream_app.audit.records import NAMED_MAX
 from stream_app.audit.verify import Verified
 from stream_app.incident_lines import KINDS, short
 from stream_app.offline.feedback import last_verdicts
+from stream_app.reporting.parts import Bar, Bars, Block, Facts, Table, Text
 from stream_app.terminal import utc
 from stream_app.trainer.ledger import Ledger
 
@@ -50,7 +51,7 @@ def incidents(subject: Subject) -> Section:
         ("messages about single events", f"{len(subject.strange):,}"),
         ("strange events", f"{subject.under.anomalies:,}"),
     ]
-    parts: list[Part] = [Facts(pairs)]
+    parts: list[Block] = [Facts(pairs)]
     if found:
         rows = [_incident(one, verdicts.get(one.id, "–")) for one in found[:_ROWS_MAX]]
         parts.append(Table(("opened", "what", "state", "verdict", "in words"), rows, prose=True))
@@ -112,7 +113,7 @@ def fairness(subject: Subject) -> Section:
         "intervals stand in brackets."
     )
     head = ("slice", "events", "called strange", "others", "too many", "nats an event", "not scored")
-    content: list[Part] = [Text(intro), *map(Text, says), bars]
+    content: list[Block] = [Text(intro), *map(Text, says), bars]
     if groups:
         content += [Text("By groups of slices:"), Table(head, [_row(one) for one in groups[:_ROWS_MAX]])]
     content += [Text("By slice:"), Table(head, [_row(one) for one in slices[:_ROWS_MAX]])]
@@ -155,7 +156,7 @@ def privacy(subject: Subject) -> Section:
     membership = subject.notice.gates.get("membership", {}).get("says", "")
     if not claim:
         why = "It was trained without differential privacy (privacy.enabled): its weights may hold traces of events."
-        parts: list[Part] = [Text(why), *([Text(f"The membership gate: {membership}.")] if membership else [])]
+        parts: list[Block] = [Text(why), *([Text(f"The membership gate: {membership}.")] if membership else [])]
         return Section("privacy", title, parts, is_evidence=bool(membership), brief="membership gate")
     pairs = [
         ("promise", f"ε = {claim['epsilon']:g}, δ = {claim['delta']:g}, for {claim['unit']}"),
@@ -167,13 +168,13 @@ def privacy(subject: Subject) -> Section:
         (one.request_id, f"{one.noise_multiplier:.3g}", f"{one.steps:,}", f"{one.epsilon_total:.3g}") for one in entries
     ]
     head = ("training", "noise", "steps", "ε so far")
-    content: list[Part] = [Facts(pairs), Table(head, rows[-_ROWS_MAX:])]
+    content: list[Block] = [Facts(pairs), Table(head, rows[-_ROWS_MAX:])]
     return Section("privacy", title, content, brief=f"ε = {claim['epsilon_total']:.3g}")
 
 
 def record(verified: Verified) -> Section:
     """Whether the record is whole."""
     verdict = "Nothing was changed, taken out, moved or cut." if not verified.faults else "THE RECORD IS NOT WHOLE:"
-    parts: list[Part] = [Text(verdict), *map(Text, verified.faults[:_ROWS_MAX])]
+    parts: list[Block] = [Text(verdict), *map(Text, verified.faults[:_ROWS_MAX])]
     parts += [Text(line, is_remark=True) for line in verified.says()]
     return Section("record", "Is this record whole", parts, bool(verified.lines), f"{verified.lines:,} lines, chained")

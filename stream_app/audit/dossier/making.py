@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from stream_app.audit.dossier.parts import Facts, Part, Section, Table, Text, nothing
+from stream_app.audit.dossier.parts import Section, nothing
 from stream_app.audit.dossier.subject import Subject
 from stream_app.audit.steps import offsets
+from stream_app.reporting.parts import Block, Facts, Table, Text
 from stream_app.terminal import utc
 
 _SETTINGS = ("event", "event_rule", "model", "privacy", "retrain", "trainer", "windows")
@@ -78,7 +79,7 @@ def data(subject: Subject) -> Section:
         (f"{one['reason']}{f' ({field})' if (field := one.get('field')) else ''}", f"{one['rows']:,}")
         for one in about.get("left_out", [])
     ]
-    content: list[Part] = [
+    content: list[Block] = [
         Facts(
             [
                 ("events", f"{about['rows']:,}, from {utc(about['first_ms'])} to {utc(about['last_ms'])}"),
@@ -101,7 +102,7 @@ def data(subject: Subject) -> Section:
     return Section("data", title, content, brief="data sheet")
 
 
-def _optional(head: str, table: Table) -> list[Part]:
+def _optional(head: str, table: Table) -> list[Block]:
     return [Text(head), table] if table.rows else []
 
 

@@ -1,66 +1,10 @@
-"""What a dossier is made of, whatever it is written as: sections of paragraphs, facts, tables and bars."""
+"""What a dossier is made of: sections, of the blocks that every report has (``reporting/parts.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph; or a remark, which is smaller."""
-
-    says: str
-    is_remark: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Names and what they are."""
-
-    pairs: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Links:
-    """Sections that a cell names: id and words of each."""
-
-    to: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of texts, or of :class:`Links`; where ``prose`` the last column is sentences; ``folded`` is the title
-    of one that is shown on demand.
-    """
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str | Links]]
-    prose: bool = False
-    folded: str = ""
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A figure with its interval, on a scale from 0 on."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    is_high: bool = False
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Figures side by side, with a mark at what is meant; values are shares."""
-
-    bars: Sequence[Bar]
-    meant: float
-
-
-Part: TypeAlias = Text | Facts | Table | Bars
+from stream_app.reporting.parts import Block, Opening, Part, Text
 
 
 @dataclass(frozen=True)
@@ -77,9 +21,13 @@ class Section:
 
     id: str
     title: str
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Block] = field(default_factory=list)
     is_evidence: bool = True
     brief: str = ""
+
+    def as_part(self) -> Part:
+        """The same on a page."""
+        return Part(self.title, self.parts, self.id, not self.is_evidence)
 
 
 @dataclass(frozen=True)
@@ -88,16 +36,12 @@ class Dossier:
 
     Attributes:
         title: heading.
-        said: first sentences, for those who read no more.
-        about: which model, when, from what.
-        figures: value, name and remark of what matters most.
+        opening: first sentences; which model, when, from what; the figures that matter most.
         sections: in order.
     """
 
     title: str
-    said: list[str]
-    about: str
-    figures: list[tuple[str, str, str]]
+    opening: Opening
     sections: list[Section]
 
 

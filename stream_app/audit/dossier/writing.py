@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stream_app import __version__
-from stream_app.audit.dossier import html, judging, living, making, markdown
-from stream_app.audit.dossier.parts import Dossier, Links, Section, Table, Text
+from stream_app.audit.dossier import judging, living, making
+from stream_app.audit.dossier.parts import Dossier, Section
 from stream_app.audit.dossier.standards import NOT_COVERED, STANDARDS, Standard
 from stream_app.audit.dossier.subject import Subject, find
 from stream_app.audit.verify import Verified, verify
 from stream_app.config import Config
 from stream_app.disk import write_durably, writing
+from stream_app.reporting.page import markdown, page
+from stream_app.reporting.parts import Links, Opening, Table, Text
 from stream_app.terminal import utc
 
 
@@ -31,8 +33,9 @@ def write_dossier(config: Config, prefix: str, folder: Path) -> list[Path]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "model.html", folder / "model.md"]
-    for path, text in zip(paths, (html.page(dossier), markdown.text(dossier)), strict=True):
-        write_durably(path, text.encode())
+    parts = [section.as_part() for section in dossier.sections]
+    for path, write in zip(paths, (page, markdown), strict=True):
+        write_durably(path, write(dossier.title, parts, dossier.opening).encode())
     return paths
 
 
@@ -60,9 +63,7 @@ def make_dossier(subject: Subject, verified: Verified) -> Dossier:
     )
     return Dossier(
         f"{subject.config.stream}: model {subject.id}",
-        _said(subject, verified),
-        about,
-        _figures(subject, verified),
+        Opening(_said(subject, verified), about, _figures(subject, verified), has_contents=True),
         shown + mapped,
     )
 
