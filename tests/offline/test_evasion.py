@@ -21,10 +21,11 @@ from stream_app.offline.evaluate.evasion import (
     Share,
     Slip,
     attacked,
-    evasion_section,
+    evasion_part,
     kinds_of,
     words,
 )
+from stream_app.reporting.page import page
 from stream_app.trainer.gates.faults import FAULTS
 from tests.offline.test_evaluate import write
 
@@ -80,7 +81,7 @@ def test_what_slips_through_is_said_by_kind_and_budget(config: Config, model: De
 
 def test_the_section_says_it_in_words() -> None:
     slip = Slip("spike", "a <spike>", 0.5, 100, Share(0.0, 0.0, 0.04), Share(0.1, 0.05, 0.15), Share(0.1, 0, 1), None)
-    html = evasion_section([slip], Plan(columns=("x",)), "")
+    html = page("", [evasion_part([slip], Plan(columns=("x",)), "")])
     assert "a &lt;spike&gt;" in html
     assert "the values of x" in html
     assert "10% of 100 events past it" in html

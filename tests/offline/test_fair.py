@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowlib.fairness import Part
-from stream_app.offline.evaluate.fair import fairness_section, said
+from flowlib.fairness import Part, said
+from stream_app.offline.evaluate.fair import fairness_part
+from stream_app.reporting.page import page
 
 NORTH = Part(
     "shop", "<north>", 500, 50, 0.1, (0.08, 0.13), 0.01, 0.09, (0.06, 0.12), 10.0, 45.0, -2.0, (-2.5, -1.5), "over"
@@ -26,9 +27,9 @@ def test_it_names_those_that_surely_differ() -> None:
 
 
 def test_the_section_shows_all_of_them() -> None:
-    html = fairness_section([NORTH, SOUTH])
+    html = page("", [fairness_part([NORTH, SOUTH])])
     assert "&lt;north&gt;" in html
     assert "<north>" not in html
     assert "<td>over</td>" in html
     assert "<td>–</td>" in html
-    assert "All are one slice." in fairness_section([])
+    assert "All are one slice." in page("", [fairness_part([])])

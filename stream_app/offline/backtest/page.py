@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from stream_app.offline.backtest.compare import Comparison, Side
 from stream_app.offline.backtest.threads import Told
-from stream_app.offline.evaluate.page import document, section, table
+from stream_app.reporting import page as reporting
+from stream_app.reporting.parts import Opening, Part, Picture, Pictures, Table, Text
 from stream_app.terminal import utc
 
 _SHOWN_MAX = 200
@@ -58,21 +59,20 @@ def page(stream: str, comparison: Comparison, picture: str) -> str:
     span = f"{utc(comparison.span_ms[0], '%Y-%m-%d')} to {utc(comparison.span_ms[1], '%Y-%m-%d')}"
     about = f"{comparison.events:,} events, {span}. The code that judged them is that of the workers."
     parts = [
-        section("Over time", f"{_LEGEND}<figure>{picture}</figure>"),
-        section("Figures", table(("", "in service", "with these rules"), _figures(comparison))),
+        Part("Over time", [Text(_OVER_TIME), Pictures([Picture(picture)], "wide")]),
+        Part("Figures", [Table(("", "in service", "with these rules"), _figures(comparison))]),
     ]
     if comparison.labels:
         parts.append(
-            section("What is known", table(("what", "from", "in service", "with these rules"), _known(comparison)))
+            Part("What is known", [Table(("what", "from", "in service", "with these rules"), _known(comparison))])
         )
     service, others = ({told.id: told for told in side.told} for side in (comparison.service, comparison.others))
     gone = [told for told in comparison.service.told if told.id not in others]
     new = [told for told in comparison.others.told if told.id not in service]
     for name, told in (("Only with these rules", new), ("Only with the rules in service", gone)):
         if told:
-            rows = table(("told", "severity", "what"), _rows(told))
-            parts.append(section(name, f"<div class=prose>{rows}</div>"))
-    return document(title, sentences(comparison), about, parts)
+            parts.append(Part(name, [Table(("told", "severity", "what"), _rows(told), prose=True)]))
+    return reporting.page(title, parts, Opening(sentences(comparison), about))
 
 
 def _figures(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -114,7 +114,7 @@ def _rows(told: Sequence[Told]) -> list[tuple[str, str, str]]:
     return [(utc(of.told_ms), of.severity, of.summary) for of in told[:_SHOWN_MAX]]
 
 
-_LEGEND = (
-    "<p>Each bar is an incident, from when it began to when it ended; the tick is when people heard of it. Bands are "
-    "what is known to matter.</p>"
+_OVER_TIME = (
+    "Each bar is an incident, from when it began to when it ended; the tick is when people heard of it. Bands are "
+    "what is known to matter."
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from flowlib.intervals import wilson
 from flowlib.table import Bools, Ints, Table
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.offline.evaluate.page import section, table
+from stream_app.reporting import parts as blocks
 from stream_app.trainer.data.admit import thin
 from stream_app.trainer.gates.faults import FAULTS, faulty
 
@@ -182,16 +181,17 @@ def words(found: Sequence[Slip], plan: Plan) -> list[str]:
     ]
 
 
-def evasion_section(found: Sequence[Slip], plan: Plan, drawing: str) -> str:
-    """The section of the page; ``drawing`` is inline SVG."""
+def evasion_part(found: Sequence[Slip], plan: Plan, drawing: str) -> blocks.Part:
+    """The part of the page; ``drawing`` is inline SVG."""
     rows = [
         (slip.what, f"{slip.budget:g} sd", f"{slip.rows:,}", *map(_cell, _shares(slip)))
         for slip in sorted(found, key=lambda slip: (slip.kind != DETECTED, slip.what, slip.budget))
     ]
     head = ("events", "moved by", "number", "slip through", "after the attack", "at random", "by another model")
-    figure = f'<div class="grid one"><figure>{drawing}</figure></div>' if drawing else ""
-    said = escape(" ".join(words(found, plan)))
-    return section("Events that are made to look ordinary", f"<p>{said}</p>{_EVASION}{figure}{table(head, rows)}")
+    pictures = [blocks.Pictures([blocks.Picture(drawing)], "half")] if drawing else []
+    said = blocks.Text(" ".join(words(found, plan)))
+    content: list[blocks.Block] = [said, blocks.Text(_EVASION), *pictures, blocks.Table(head, rows)]
+    return blocks.Part("Events that are made to look ordinary", content)
 
 
 def _shares(slip: Slip) -> tuple[Share | None, ...]:
@@ -205,8 +205,8 @@ def _cell(share: Share | None) -> str:
 
 
 _EVASION = (
-    "<p>Each event is moved within its budget, step by step along the slope of the score (projected gradient descent, "
+    "Each event is moved within its budget, step by step along the slope of the score (projected gradient descent, "
     "Madry et al. 2018), until the model no longer calls it strange at the event rule's level; every one that counts "
     "was scored as it would be on the topic. Beside it the same number of questions asked at random, and the attack of "
-    "somebody who has the data and only a simple model of their own. Texts, gaps and the time stay as they are.</p>"
+    "somebody who has the data and only a simple model of their own. Texts, gaps and the time stay as they are."
 )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from flowlib.density import Density
 from flowlib.evaluation import ALARM_ALPHA
-from flowlib.fairness import Part, fairness, slice_groups
+from flowlib.fairness import Part, fairness, said, slice_groups
 from flowlib.table import DAY_MS, Table
 from stream_app.config import Config
-from stream_app.offline.evaluate.page import section, table
+from stream_app.reporting import parts as blocks
 
 _SHOWN = 40
-_SAID = 5
+_TITLE = "Who is called strange more often"
 
 
 def parts_of(config: Config, density: Density, judged: Table) -> list[Part]:
@@ -29,17 +28,8 @@ def parts_of(config: Config, density: Density, judged: Table) -> list[Part]:
     return found
 
 
-def said(parts: Sequence[Part]) -> list[str]:
-    """Those that surely differ from all others, in sentences."""
-    sure = sorted((part for part in parts if part.judged in ("over", "under")), key=lambda part: -abs(part.excess))
-    if not sure:
-        return ["No slice or group of slices is surely called strange more often, or less, than all others."]
-    more = [f"{len(sure) - _SAID} more are in the table."] if len(sure) > _SAID else []
-    return [f"{part.grouping}, {part.says()}." for part in sure[:_SAID]] + more
-
-
-def fairness_section(parts: Sequence[Part]) -> str:
-    """The section of the page."""
+def fairness_part(parts: Sequence[Part]) -> blocks.Part:
+    """The part of the page."""
     rows = [
         (
             part.grouping,
@@ -54,8 +44,9 @@ def fairness_section(parts: Sequence[Part]) -> str:
         for part in parts[:_SHOWN]
     ]
     head = ("of", "slice or group", "events", "p ≤ 0.01", "all others", "alarms beyond", "nats", "against the others")
-    body = f"<p>{escape(' '.join(said(parts)))}</p>{_FAIR}{table(head, rows)}" if parts else "<p>All are one slice.</p>"
-    return section("Who is called strange more often", body)
+    if not parts:
+        return blocks.Part(_TITLE, [blocks.Text("All are one slice.")], is_empty=True)
+    return blocks.Part(_TITLE, [blocks.Text(" ".join(said(parts))), blocks.Text(_FAIR), blocks.Table(head, rows)])
 
 
 def _nats(part: Part) -> str:
@@ -65,7 +56,7 @@ def _nats(part: Part) -> str:
 
 
 _FAIR = (
-    "<p>Each slice, and each group of slices, against all other events, day by day. <i>over</i> and <i>under</i> are "
+    "Each slice, and each group of slices, against all other events, day by day. “Over” and “under” are "
     "said where that is sure for all parts of a grouping together (one error in twenty); of fewer than 30 events, or 5 "
-    "days, nothing is. Whether the model is to blame, or those events are stranger, no figure says: look at them.</p>"
+    "days, nothing is. Whether the model is to blame, or those events are stranger, no figure says: look at them."
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 
 from flowlib.evaluation import ALARM_ALPHA, Estimate, Evaluation
+from stream_app.reporting import page as reporting
+from stream_app.reporting.parts import Block, Bullets, Legend, Opening, Part, Picture, Pictures, Table, Text
 
 
 @dataclass(frozen=True)
@@ -71,48 +71,24 @@ def page(
     evaluation: Evaluation,
     months: Sequence[Month],
     plots: dict[str, list[str]],
-    further: Iterable[str] = (),
+    further: Iterable[Part] = (),
 ) -> str:
-    """The whole document; ``plots`` are inline SVG by section, ``further`` sections come last."""
-    sections = [
-        section("Likelihood on events it has never seen", _likelihood(evaluation)),
-        section(
-            "Calibration",
-            _CALIBRATION + _grid(plots["calibration"], "one") + f"<h3>By slice</h3>{_grid(plots['slices'])}",
-        ),
-        section("Month by month", _MONTHS + _grid(plots["months"], "one") + _months(months)) if months else "",
-        section("Each column by itself", _PIT + _grid(plots["pit"])),
-        section(
-            "Samples over events",
-            _SAMPLES + _giveaway(about, evaluation) + _grid(plots["pairs"], "pairs") + _grid(plots["marginals"]),
-        ),
-        section("Slices", _slices(evaluation)),
-        section("Columns", _columns(about, evaluation)),
+    """The whole document; ``plots`` are inline SVG by section, ``further`` parts come last."""
+    parts = [
+        Part("Likelihood on events it has never seen", _likelihood(evaluation)),
+        Part("Calibration", [Text(_CALIBRATION), _pictures(plots["calibration"], "half")]),
+        Part("Calibration by slice", [_pictures(plots["slices"])]),
+        *([Part("Month by month", _of_months(months, plots["months"]))] if months else []),
+        Part("Each column by itself", [Text(_PIT), _pictures(plots["pit"])]),
+        Part("Samples over events", _samples(about, evaluation, plots)),
+        Part("Slices", [_slices(evaluation)]),
+        Part("Columns", _columns(about, evaluation)),
         *further,
     ]
-    title = f"{about.stream}: how good is model {about.model_id}?"
-    return _html(title, f"{_head(title, about, evaluation)}{''.join(sections)}")
+    return reporting.page(f"{about.stream}: how good is model {about.model_id}?", parts, _opening(about, evaluation))
 
 
-def document(title: str, said: Sequence[str], about: str, sections: Iterable[str], more: str = "") -> str:
-    """A page of the report's style: its title, what it says first, what it is about, and sections of HTML; ``more`` is
-    CSS of its own.
-    """
-    head = f"<h1>{escape(title)}</h1><p class=verdict>{escape(' '.join(said))}</p><p class=muted>{escape(about)}</p>"
-    return _html(title, f"{head}{''.join(sections)}", more)
-
-
-def _html(title: str, body: str, more: str = "") -> str:
-    style = files("stream_app.offline.evaluate").joinpath("page.css").read_text() + more
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><style>{style}</style></head>'
-        f"<body><main>{body}</main></body></html>\n"
-    )
-
-
-def _head(title: str, about: About, evaluation: Evaluation) -> str:
+def _opening(about: About, evaluation: Evaluation) -> Opening:
     gain = next(reversed(evaluation.over.items())) if evaluation.over else ("", None)
     figures = [
         (
@@ -131,49 +107,43 @@ def _head(title: str, about: About, evaluation: Evaluation) -> str:
             f"AUC, {_between(evaluation.two_sample)}; 0.5 is best",
         ),
     ]
-    cards = "".join(
-        f"<li><b>{escape(v)}</b><span>{escape(n)}</span><small>{escape(s)}</small></li>" for n, v, s in figures
-    )
-    said = " ".join(verdict(evaluation))
     rows = (
         f"{evaluation.scorable:,} {about.rows}, {about.span}; intervals are 95 %, taken over {evaluation.groups} days"
     )
     left = evaluation.rows - evaluation.scorable
     unscored = f" {left:,} could not be scored." if left else ""
-    return (
-        f"<h1>{escape(title)}</h1><p class=verdict>{escape(said)}</p><ul class=figures>{cards}</ul>"
-        f"<p class=muted>{escape(rows)}.{unscored}</p>"
-    )
+    return Opening(verdict(evaluation), f"{rows}.{unscored}", [(value, name, said) for name, value, said in figures])
 
 
-def _likelihood(evaluation: Evaluation) -> str:
+def _likelihood(evaluation: Evaluation) -> list[Block]:
     rows = [("this model", _signed(evaluation.log_prob), "")]
     rows += [
         (name, _signed(_minus(evaluation.log_prob, gain)), f"{gain.value:+.2f} ({_unbroken(_between(gain))})")
         for name, gain in evaluation.over.items()
     ]
     rows += [(name, "left out", why) for name, why in evaluation.left_out.items()]
-    rows_of = table(("", "nats an event", "the model gains"), rows)
     bits = evaluation.bits_per_dim
-    return (
-        f"{rows_of}<p class=muted>Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its "
-        "size depends on the units; differences between models on the same columns do not.</p>"
+    remark = (
+        f"Density in raw units: {bits.value:.3f} bits per column ({_between(bits, 3)}). Its size depends on the units; "
+        "differences between models on the same columns do not."
     )
+    return [Table(("", "nats an event", "the model gains"), rows), Text(remark, is_remark=True)]
 
 
 def _minus(one: Estimate, gain: Estimate) -> Estimate:
     return Estimate(one.value - gain.value, one.low - gain.value, one.high - gain.value)
 
 
-def _months(months: Sequence[Month]) -> str:
+def _of_months(months: Sequence[Month], plots: Sequence[str]) -> list[Block]:
     rows = [
         (m.name + ("" if m.trained else " (after)"), f"{m.rows:,}", f"{m.log_prob.value:.2f}", _alarms(m.alarms))
         for m in months
     ]
-    return table(("month", "events", "nats", "p ≤ 0.01"), rows)
+    table = Table(("month", "events", "nats", "p ≤ 0.01"), rows)
+    return [Text(_MONTHS), _pictures(plots, "half"), table]
 
 
-def _slices(evaluation: Evaluation) -> str:
+def _slices(evaluation: Evaluation) -> Table:
     rows = [
         (
             s.name or "(all)",
@@ -184,41 +154,38 @@ def _slices(evaluation: Evaluation) -> str:
         )
         for s in evaluation.slices
     ]
-    return table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
+    return Table(("slice", "events", "nats", "p ≤ 0.01", "least flat column"), rows)
 
 
-def _giveaway(about: About, evaluation: Evaluation) -> str:
+def _samples(about: About, evaluation: Evaluation, plots: dict[str, list[str]]) -> list[Block]:
+    return [
+        Text(_SAMPLES),
+        Legend([("data", "events"), ("model", "samples of the model")]),
+        *_giveaway(about, evaluation),
+        _pictures(plots["pairs"], "middle"),
+        _pictures(plots["marginals"]),
+    ]
+
+
+def _giveaway(about: About, evaluation: Evaluation) -> list[Text]:
     order = [j for j in evaluation.giveaway.argsort()[::-1][:3].tolist() if evaluation.giveaway[j] > 0.01]
     if evaluation.two_sample.value < 0.55 or not order:
-        return ""
+        return []
     named = ", ".join(f"{about.columns[j]} ({evaluation.giveaway[j]:.2f})" for j in order)
-    return f"<p>A classifier tells them apart mostly by {escape(named)}: the AUC lost when the column is shuffled.</p>"
+    return [Text(f"A classifier tells them apart mostly by {named}: the AUC lost when the column is shuffled.")]
 
 
-def _columns(about: About, evaluation: Evaluation) -> str:
+def _columns(about: About, evaluation: Evaluation) -> list[Block]:
     rows = [
         (name, f"{off:.3f}", f"{before:.2%}", f"{now:.2%}")
         for name, off, (before, now) in zip(about.columns, evaluation.distance, evaluation.missing, strict=True)
     ]
-    findings = "".join(f"<li>{escape(says)}</li>" for says in evaluation.findings)
-    rows_of = table(("column", "PIT off flat", "missing in training", "missing here"), rows)
-    return f"{rows_of}{f'<ul>{findings}</ul>' if findings else ''}"
+    table = Table(("column", "PIT off flat", "missing in training", "missing here"), rows)
+    return [table, Bullets(evaluation.findings)]
 
 
-def section(title: str, body: str) -> str:
-    """A section of the page; ``body`` is HTML."""
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _grid(plots: Iterable[str], kind: str = "small") -> str:
-    return f'<div class="grid {kind}">{"".join(f"<figure>{plot}</figure>" for plot in plots)}</div>'
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class=scroll><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+def _pictures(plots: Iterable[str], size: str = "small") -> Pictures:
+    return Pictures([Picture(plot) for plot in plots], size)
 
 
 def _nats(value: float) -> str:
@@ -243,19 +210,16 @@ def _unbroken(text: str) -> str:
 
 
 _CALIBRATION = (
-    "<p>Of ordinary events one in a hundred should have a p-value at or below 0.01, one in ten at or below 0.1, and so "
+    "Of ordinary events one in a hundred should have a p-value at or below 0.01, one in ten at or below 0.1, and so "
     "on: the line should follow the dashes. Above them, more is called strange than should be. "
-    "The band is what chance would give were events independent; those of one day are not, so a line may leave it.</p>"
+    "The band is what chance would give were events independent; those of one day are not, so a line may leave it."
 )
 _MONTHS = (
-    "<p>How the model does as time goes on. The shaded months lie in its time of training, of which only days that "
-    "neither trained nor calibrated it count. A rise after that is drift.</p>"
+    "How the model does as time goes on. The shaded months lie in its time of training, of which only days that "
+    "neither trained nor calibrated it count. A rise after that is drift."
 )
 _PIT = (
-    "<p>Where each value falls in what the model expected of it, given the columns before it: flat if it knows the "
-    "column well. A hill: it expects too wide a range; a valley: too narrow; a slope: values have moved.</p>"
+    "Where each value falls in what the model expected of it, given the columns before it: flat if it knows the "
+    "column well. A hill: it expects too wide a range; a valley: too narrow; a slope: values have moved."
 )
-_SAMPLES = (
-    "<p><span class=data>Events</span> and <span class=model>samples of the model</span> with the same gaps, "
-    "categories, slices and times. They should look alike.</p>"
-)
+_SAMPLES = "Events, and samples of the model with the same gaps, categories, slices and times. They should look alike."

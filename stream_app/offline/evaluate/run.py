@@ -20,8 +20,8 @@ from stream_app.disk import check_writable, writing
 from stream_app.event_files import Report, of_files
 from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
-from stream_app.offline.evaluate.evasion import Plan, Slip, attacked, evasion_section
-from stream_app.offline.evaluate.fair import fairness_section, parts_of
+from stream_app.offline.evaluate.evasion import Plan, Slip, attacked, evasion_part
+from stream_app.offline.evaluate.fair import fairness_part, parts_of
 from stream_app.offline.evaluate.page import About, Month, page
 from stream_app.offline.evaluate.rows import (
     BASELINE_ROWS_MIN,
@@ -81,8 +81,8 @@ def run_evaluate(
     drawings = _drawings(density, config.event.sensitive, judged, evaluation, months, png)
     found = _attacked(config, density, chosen, plan, err) if plan is not None else []
     parts = parts_of(config, density, judged)
-    further = [fairness_section(parts)]
-    further += [evasion_section(found, plan, _slipping(found, png))] if plan is not None else []
+    further = [fairness_part(parts)]
+    further += [evasion_part(found, plan, _slipping(found, png))] if plan is not None else []
     with writing(out):
         out.write_text(page(about, evaluation, months, drawings, further), encoding="utf-8")
     return Evaluated(about, evaluation, parts, found)
