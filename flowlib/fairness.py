@@ -1,9 +1,14 @@
 """Who is called strange more often than others: alarm share and likelihood of parts of the events, against all others.
 
-A part is a slice, or a group of slices. Shares have Wilson's interval for as many rows as their blocks of time are
-worth; likelihoods and differences the one of :mod:`flowlib.bootstrap`. A part counts as over-alarmed or under-alarmed
-where the difference to all others surely has that sign, with one error in twenty over all parts of a grouping together
-(Bonferroni). Whether the model is to blame, or those events are stranger, no figure says: people look.
+A part is a slice, or a group of slices. Events of one block of time (a day) resemble each other: shares have Wilson's
+interval for as many events as their blocks are worth, as wide as the blocks of all parts together say where a part has
+too few of its own; likelihoods and differences the one of :mod:`flowlib.bootstrap`. A part counts as over-alarmed or
+under-alarmed where the difference to all others surely has that sign, with one error in twenty over all parts of a
+grouping together (Bonferroni). Whether the model is to blame, or those events are stranger, no figure says: people
+look.
+
+All of it follows from sums by part and block (:class:`Counts`), of rows that were scored here (:func:`fairness`) or of
+panes that somebody has kept (:func:`fairness_of`).
 """
 
 from __future__ import annotations
@@ -11,21 +16,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.stats import beta
 
-from flowlib.bootstrap import Mean, mean, variance
-from flowlib.density import Scores
+from flowlib.bootstrap import Mean, variance
 from flowlib.intervals import wilson
-from flowlib.table import Bools, Floats, Ints, Objects
+from flowlib.table import Floats, Ints, Objects
+
+if TYPE_CHECKING:  # PyTorch comes with it
+    from flowlib.density import Scores
 
 ROWS_MIN, BLOCKS_MIN = 30, 5
 """Parts of fewer rows, or on fewer blocks of time, are counted and not judged."""
 
 ERROR = 0.05
 """Chance that any part of a grouping is called over- or under-alarmed where all are alike."""
+
+SAID_MAX = 5
+"""Parts that are told of in sentences."""
 
 Judged = Literal["over", "under", "alike", "too few"]
 
@@ -42,8 +52,9 @@ class Part:
         more, more_95: ``share − others``, with the interval of a single part; None where nothing can be said.
         ratio: ``share / others``; None where the others have no alarm.
         excess: alarms beyond the share of the others, of its rows.
-        log_prob, log_prob_95: mean log-likelihood, nats; None of no rows.
+        log_prob, log_prob_95: mean log-likelihood, nats; None for what one block does not tell.
         judged: ``over`` or ``under``, surely; ``alike``, as far as can be told; ``too few`` rows or blocks.
+        unscorable: rows that cannot be scored.
     """
 
     grouping: str
@@ -60,6 +71,7 @@ class Part:
     log_prob: float | None
     log_prob_95: tuple[float, float] | None
     judged: Judged
+    unscorable: int = 0
 
     def says(self) -> str:
         """The part in a sentence."""
@@ -84,8 +96,42 @@ class Part:
         return {**asdict(self), "says": self.says()}
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What came of events, by part and block of time.
+
+    Attributes:
+        names: of K parts.
+        rows, alarms, log_prob, unscorable: ``(K, B)`` events that were scored, those of them called strange, the sum
+            of their log-likelihoods (nats), and events that could not be scored; blocks in order of time.
+    """
+
+    names: Sequence[str]
+    rows: Floats
+    alarms: Floats
+    log_prob: Floats
+    unscorable: Floats
+
+    def grouped(self, names: Sequence[str]) -> Counts:
+        """Parts that get the same name are one.
+
+        >>> one = np.array([[1.0], [2.0], [4.0]])
+        >>> Counts(["a", "b", "c"], one, one, one, one).grouped(["x", "y", "x"]).rows.tolist()
+        [[5.0], [2.0]]
+        """
+        known, code = np.unique(np.array(names, dtype=str), return_inverse=True)
+
+        def summed(values: Floats) -> Floats:
+            sums = np.zeros((len(known), values.shape[1]))
+            np.add.at(sums, code, values)
+            return sums
+
+        columns = (self.rows, self.alarms, self.log_prob, self.unscorable)
+        return Counts(known.tolist(), *(summed(column) for column in columns))
+
+
 def fairness(scores: Scores, groupings: Mapping[str, Objects], blocks: Ints, alpha: float) -> list[Part]:
-    """Parts of each grouping, the most over-alarmed first.
+    """Parts of each grouping of rows, the most over-alarmed first.
 
     Args:
         scores: of n rows that neither trained nor calibrated the model.
@@ -104,21 +150,28 @@ def fairness(scores: Scores, groupings: Mapping[str, Objects], blocks: Ints, alp
     >>> [(part.name, part.judged) for part in found]
     [('south', 'over'), ('north', 'under')]
     """
-    ok = scores.scorable
-    alarms, log_prob, blocks = scores.p_value[ok] <= alpha, scores.log_prob[ok], blocks[ok]
-    found = []
-    for grouping, names in groupings.items():
-        texts = names[ok].astype(str)
-        known, code = np.unique(texts, return_inverse=True)
-        inside = [code == i for i in range(len(known))]
-        enough = [_is_enough(rows, blocks) for rows in inside]
-        level = 1.0 - ERROR / 2 / max(sum(enough), 1)
-        found += [
-            _part(grouping, str(name), rows, alarms, log_prob, blocks, level if judge else None)
-            for name, rows, judge in zip(known, inside, enough, strict=True)
-        ]
-    order = list(groupings)
-    return sorted(found, key=lambda part: (order.index(part.grouping), part.judged == "too few", -(part.more or 0.0)))
+    return [part for name, of in groupings.items() for part in compared(name, _counts(scores, of, blocks, alpha))]
+
+
+def fairness_of(slices: Counts, fields: Sequence[str], most: int) -> list[Part]:
+    """Parts of each grouping of slices that were counted, the most over-alarmed first.
+
+    Args:
+        slices: a part each, ``value|value`` of the slicing's fields.
+        fields: of the slicing.
+        most: as :func:`slice_groups` has it.
+    """
+    found = _groupings(slices.names, slices.rows.sum(axis=1), fields, most)
+    return [part for name, of in found.items() for part in compared(name, slices.grouped(of))]
+
+
+def said(parts: Sequence[Part]) -> list[str]:
+    """Those that surely differ from all others, in sentences; one that says so where there is none."""
+    sure = sorted((part for part in parts if part.judged in ("over", "under")), key=lambda part: -abs(part.excess))
+    if not sure:
+        return ["No slice or group of slices is surely called strange more often, or less, than all others."]
+    more = [f"{len(sure) - SAID_MAX} more are in the table."] if len(sure) > SAID_MAX else []
+    return [f"{part.grouping}, {part.says()}." for part in sure[:SAID_MAX]] + more
 
 
 def slice_groups(names: Objects, fields: Sequence[str], most: int = 20) -> dict[str, Objects]:
@@ -133,16 +186,22 @@ def slice_groups(names: Objects, fields: Sequence[str], most: int = 20) -> dict[
     (['country+shop', 'country', 'shop'], ['DE', 'DE', 'FR'])
     """
     known, code, count = np.unique(names.astype(str), return_inverse=True, return_counts=True)
+    found = _groupings(known.tolist(), count.astype(np.float64), fields, most)
+    return {grouping: np.array(of, dtype=object)[code] for grouping, of in found.items()}
+
+
+def _groupings(known: Sequence[str], count: Floats, fields: Sequence[str], most: int) -> dict[str, list[str]]:
+    """Name of the part of each slice, by grouping."""
     place = np.empty(len(known), dtype=np.int64)
     place[np.argsort(-count, kind="stable")] = np.arange(len(known))
-    shown = [name if place[i] < most else "all smaller slices" for i, name in enumerate(known.tolist())]
+    shown = [name if place[i] < most else "all smaller slices" for i, name in enumerate(known)]
     groupings = {"+".join(fields) or "all": shown}
-    parts = [name.split("|") for name in known.tolist()]
+    parts = [name.split("|") for name in known]
     for j, field in enumerate(fields if len(fields) > 1 else ()):
         groupings[field] = [values[j] if len(values) == len(fields) else "others" for values in parts]
     if len(known) >= 2 * len(_SIZES):
         groupings["size of the slice"] = [_SIZES[at * len(_SIZES) // len(known)] for at in place.tolist()]
-    return {grouping: np.array(of, dtype=object)[code] for grouping, of in groupings.items()}
+    return groupings
 
 
 _SIZES = (
@@ -153,41 +212,110 @@ _SIZES = (
 )
 
 
-def _is_enough(rows: Bools, blocks: Ints) -> bool:
-    return int(rows.sum()) >= ROWS_MIN and len(np.unique(blocks[rows])) >= BLOCKS_MIN
+def _counts(scores: Scores, names: Objects, blocks: Ints, alpha: float) -> Counts:
+    known, part = np.unique(names.astype(str), return_inverse=True)
+    times, block = np.unique(blocks, return_inverse=True)
+    shape = len(known), len(times)
+
+    def summed(weights: Floats) -> Floats:
+        sums = np.bincount(part * shape[1] + block, weights=weights, minlength=shape[0] * shape[1])
+        return np.asarray(sums, dtype=np.float64).reshape(shape)
+
+    ok = scores.scorable
+    alarms, log_prob = ok & (scores.p_value <= alpha), np.where(ok, scores.log_prob, 0.0)
+    return Counts(known.tolist(), *(summed(np.asarray(of, dtype=np.float64)) for of in (ok, alarms, log_prob, ~ok)))
 
 
-def _part(
-    grouping: str, name: str, inside: Bools, alarms: Bools, log_prob: Floats, blocks: Ints, level: float | None
-) -> Part:
-    n, hits = int(inside.sum()), int(alarms[inside].sum())
-    rest = float(alarms[~inside].mean()) if n < len(inside) else None
-    share, likely = hits / n, mean(log_prob[inside], blocks[inside])
-    more = _more(inside, alarms, blocks) if rest is not None else None
+def compared(grouping: str, counts: Counts) -> list[Part]:
+    """Each part of a grouping against all others, the most over-alarmed first; parts without a scored row are left out.
+
+    Args:
+        grouping: its name.
+        counts: of parts that have no event in common.
+    """
+    some = np.flatnonzero(counts.rows.sum(axis=1))
+    of = [_Sums(*(column[i] for column in (counts.rows, counts.alarms, counts.log_prob))) for i in some]
+    if not of:
+        return []
+    total = _Sums(*(np.sum([getattr(one, name) for one in of], axis=0) for name in ("rows", "alarms", "log_prob")))
+    level = 1.0 - ERROR / 2 / max(sum(one.is_enough for one in of), 1)
+    found = [
+        _part(grouping, counts.names[i], one, total, int(counts.unscorable[i].sum()), level)
+        for i, one in zip(some.tolist(), of, strict=True)
+    ]
+    return sorted(found, key=lambda part: (part.judged == "too few", -(part.more or 0.0)))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of one part, by block ``(B,)``."""
+
+    rows: Floats
+    alarms: Floats
+    log_prob: Floats
+
+    @property
+    def n(self) -> int:
+        return int(self.rows.sum())
+
+    @property
+    def hits(self) -> int:
+        return int(self.alarms.sum())
+
+    @property
+    def is_enough(self) -> bool:
+        return self.n >= ROWS_MIN and int((self.rows > 0).sum()) >= BLOCKS_MIN
+
+    def mean(self, values: Floats) -> Mean:
+        """Of rows whose values add up to ``values`` in each block."""
+        there = self.rows > 0
+        value = float(values.sum() / self.n)
+        deviations: Floats = values[there] - value * self.rows[there]
+        error = math.sqrt(variance(deviations)) / self.n if len(deviations) > 1 else math.inf
+        return Mean(value, error, len(deviations))
+
+    @property
+    def design(self) -> float:
+        """How many rows count as one independent one where alarms are counted (Kish's design effect), 1 or more."""
+        found = self.mean(self.alarms)
+        binomial = found.value * (1.0 - found.value) / self.n
+        return max(1.0, found.error**2 / binomial) if binomial and math.isfinite(found.error) else 1.0
+
+    def less(self, other: _Sums) -> _Sums:
+        """What is left without a part of it."""
+        return _Sums(self.rows - other.rows, self.alarms - other.alarms, self.log_prob - other.log_prob)
+
+
+def _part(grouping: str, name: str, one: _Sums, total: _Sums, unscorable: int, level: float) -> Part:
+    n, hits, rest = one.n, one.hits, total.less(one)
+    share, likely = hits / n, one.mean(one.log_prob)
+    worth = n / (one.design if one.is_enough and hits else total.design)
+    others = rest.hits / rest.n if rest.n else None
+    more = _more(one, rest) if rest.n else None
+    low, high = wilson(share * worth, worth)
     return Part(
         grouping,
         name,
         n,
         hits,
         share,
-        _wilson(hits, n, _worth(alarms[inside], blocks[inside])),
-        rest,
+        (float(low), float(high)),
+        others,
         more.value if more else None,
         more.interval() if more and math.isfinite(more.error) else None,
-        share / rest if rest else None,
-        hits - n * (rest if rest is not None else share),
+        share / others if others else None,
+        hits - n * (others if others is not None else share),
         likely.value,
         likely.interval() if math.isfinite(likely.error) else None,
-        _judged(more, rest, share, _worth(alarms[inside], blocks[inside]), level),
+        _judged(more, others, share, worth, level) if one.is_enough else "too few",
+        unscorable,
     )
 
 
-def _judged(more: Mean | None, rest: float | None, share: float, worth: float, level: float | None) -> Judged:
+def _judged(more: Mean | None, rest: float | None, share: float, worth: float, level: float) -> Judged:
     """Both have to say so: the paired difference, which knows the others' error, and Clopper & Pearson's interval of
     the part, which holds for few alarms, where blocks without any say that nothing varies.
     """
-    if level is None:
-        return "too few"
     if more is None or rest is None:
         return "alike"
     hits = share * worth
@@ -198,25 +326,10 @@ def _judged(more: Mean | None, rest: float | None, share: float, worth: float, l
     return "alike"
 
 
-def _worth(hits: Bools, blocks: Ints) -> float:
-    """How many independent rows say as much of a share; no more than there are (Kish's design effect)."""
-    n, found = len(hits), mean(hits, blocks)
-    binomial = found.value * (1.0 - found.value) / n
-    effect = found.error**2 / binomial if binomial and math.isfinite(found.error) else 1.0
-    return n / max(1.0, effect)
-
-
-def _wilson(hits: int, n: int, worth: float) -> tuple[float, float]:
-    low, high = wilson(hits / n * worth, worth)
-    return float(low), float(high)
-
-
-def _more(inside: Bools, alarms: Bools, blocks: Ints) -> Mean:
+def _more(one: _Sums, rest: _Sums) -> Mean:
     """Share of a part less that of all others, paired by block."""
-    wide = alarms.astype(np.float64)
-    here, there = float(wide[inside].mean()), float(wide[~inside].mean())
-    of_row = np.where(inside, (wide - here) / inside.sum(), -(wide - there) / (~inside).sum())
-    _, code = np.unique(blocks, return_inverse=True)
-    sums: Floats = np.bincount(code, weights=of_row).astype(np.float64)
+    here, there, blocks = one.hits / one.n, rest.hits / rest.n, (one.rows + rest.rows) > 0
+    of_part: Floats = (one.alarms - here * one.rows) / one.n
+    sums: Floats = (of_part - (rest.alarms - there * rest.rows) / rest.n)[blocks]
     error = math.sqrt(variance(sums)) if len(sums) > 1 else math.inf
     return Mean(here - there, error, len(sums))

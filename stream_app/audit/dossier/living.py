@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from typing import Any
 
-from flowlib.evaluation import ALARM_ALPHA
+from flowlib import fairness as fair
+from schemas.evidence import ALARM
 from schemas.incidents import Incident
-from stream_app.audit.dossier import fairness as fair
 from stream_app.audit.dossier.parts import Section, nothing
-from stream_app.audit.dossier.store import realised
 from stream_app.audit.dossier.subject import Subject
 from stream_app.audit.records import NAMED_MAX
 from stream_app.audit.verify import Verified
+from stream_app.console.queries import open_store
 from stream_app.incident_lines import KINDS, short
 from stream_app.offline.feedback import last_verdicts
 from stream_app.reporting.parts import Bar, Bars, Block, Facts, Table, Text
+from stream_app.sinks.realised import Realised, realised
 from stream_app.terminal import utc
 from stream_app.trainer.ledger import Ledger
 
 _BARS_MAX = 12
 _ROWS_MAX = 200
+_STORED_MAX = 10_000_000
+"""Rows of the store that are looked through for a model."""
 
 
 def service(subject: Subject) -> Section:
@@ -97,54 +101,60 @@ def feedback(subject: Subject) -> Section:
 
 def fairness(subject: Subject) -> Section:
     """Who is called strange how often, and whom the model knows worse."""
-    title, known = "Fairness: who is called strange, and how often", realised(subject.config, subject.id)
-    if not known.days:
-        return nothing("fairness", title, f"Not known: {known.says}.")
-    slices, groups = fair.figures(known.days), fair.groups(known.days)
-    over = [one for one in (*slices, *groups) if one.is_over]
-    says = [_over(one) for one in over[:_BARS_MAX]] or [
-        "No slice and no group of slices is surely called strange more often than is meant and than the others are."
-    ]
-    by_traffic = sorted(slices, key=lambda one: (not one.is_over, -one.scored))[:_BARS_MAX]
-    bars = Bars([Bar(one.name, one.share, one.low, one.high, one.is_over) for one in by_traffic], ALARM_ALPHA)
+    title, known = "Fairness: who is called strange, and how often", _realised(subject)
+    if isinstance(known, str):
+        return nothing("fairness", title, f"Not known: {known}.")
+    slices, parts = sum(len(counts.names) for counts in known.slices.values()), known.parts
+    if not parts:
+        return nothing("fairness", title, "All events are one slice: there is nobody to compare with.")
+    over = [part for part in parts if part.judged == "over"]
+    widest = sorted(parts, key=lambda part: (part.judged != "over", -part.rows))[:_BARS_MAX]
+    bars = [Bar(part.name, part.share, *part.share_95, part.judged == "over") for part in widest]
     intro = (
-        f"Of ordinary events {ALARM_ALPHA:.0%} are meant to have p ≤ {ALARM_ALPHA:g}. This is {known.says}: "
-        f"{len(slices):,} slices. The line is the 95 % interval, the dashed mark what is meant; in the tables "
-        "intervals stand in brackets."
+        f"Of ordinary events {ALARM:.0%} are meant to have p ≤ {ALARM:g}. This is what it has scored from "
+        f"{utc(known.from_ms)} to {utc(known.to_ms)}: {slices:,} slices. The line is the 95 % interval, the dashed "
+        "mark what is meant; in the tables intervals stand in brackets. Each slice, and each group of slices, is held "
+        "against all other events of the same days."
     )
-    head = ("slice", "events", "called strange", "others", "too many", "nats an event", "not scored")
-    content: list[Block] = [Text(intro), *map(Text, says), bars]
-    if groups:
-        content += [Text("By groups of slices:"), Table(head, [_row(one) for one in groups[:_ROWS_MAX]])]
-    content += [Text("By slice:"), Table(head, [_row(one) for one in slices[:_ROWS_MAX]])]
-    if len(slices) > _ROWS_MAX:
-        content.append(Text(f"… and {len(slices) - _ROWS_MAX:,} slices more"))
+    head = ("", "events", "called strange", "others", "too many", "nats an event", "not scored")
+    content: list[Block] = [Text(intro), *map(Text, fair.said(parts)), Bars(bars, ALARM)]
+    for grouping in dict.fromkeys(part.grouping for part in parts):
+        rows = [_row(part) for part in parts if part.grouping == grouping]
+        content += [Text(f"By {grouping}:"), Table(head, rows[:_ROWS_MAX])]
     remark = (
         "Real faults and drift are in these figures too: a slice may be called strange often because it is. "
         "Likelihoods of slices compare only where their columns have the same units and spread."
     )
     content.append(Text(remark, is_remark=True))
-    return Section("fairness", title, content, brief=f"{len(slices)} slices, {len(over)} over-alarmed")
+    return Section("fairness", title, content, brief=f"{slices:,} slices, {len(over)} parts over-alarmed")
 
 
-def _over(one: fair.Figures) -> str:
-    others = f", {one.share / one.others:.1f} times the others" if one.others else ""
+def _realised(subject: Subject) -> Realised | str:
+    """How it has done, or why that is not known."""
+    sink = subject.config.sink
+    if sink.kind != "sqlite":
+        return f'sink.kind is "{sink.kind}": only the embedded store can be asked here'
+    path = subject.config.path(sink.path)
+    try:
+        with open_store(path) as link:
+            found = realised(link, subject.config.stream, subject.id, _STORED_MAX)
+    except sqlite3.Error as error:
+        return f"{path} cannot be read: {error}"
+    return found if found.slices else f"{path} has no windows that this model has scored"
+
+
+def _row(part: fair.Part) -> tuple[str, ...]:
+    low, high = part.share_95
+    nats = "" if part.log_prob_95 is None else f" ({part.log_prob_95[0]:.3f} to {part.log_prob_95[1]:.3f})"
+    judged = f"{part.judged}: " if part.judged in ("over", "under") else ""
     return (
-        f"Over-alarmed: {one.name} ({one.of}): {one.share:.2%} of its {one.scored:,} events ({one.low:.2%} to "
-        f"{one.high:.2%}) are called strange{others}; that is {one.excess:,.0f} events more than is meant."
-    )
-
-
-def _row(one: fair.Figures) -> tuple[str, ...]:
-    name = f"{one.name} ({one.of})" if one.slices == 1 else f"{one.name} ({one.of}, {one.slices:,} slices)"
-    return (
-        name,
-        f"{one.scored:,}",
-        f"{'over: ' if one.is_over else ''}{one.share:.2%} ({one.low:.2%} to {one.high:.2%})",
-        "–" if one.others is None else f"{one.others:.2%}",
-        f"{one.excess:+,.0f}",
-        f"{one.nats:.3f} ({one.nats_low:.3f} to {one.nats_high:.3f})",
-        f"{one.unscorable:,}",
+        part.name,
+        f"{part.rows:,}",
+        f"{judged}{part.share:.2%} ({low:.2%} to {high:.2%})",
+        "–" if part.others is None else f"{part.others:.2%}",
+        f"{part.excess:+,.0f}",
+        "–" if part.log_prob is None else f"{part.log_prob:.3f}{nats}",
+        f"{part.unscorable:,}",
     )
 
 
