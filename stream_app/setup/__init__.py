@@ -1,0 +1,1 @@
+"""From a sample of events to a configuration, and from a configuration to what is wrong with it."""

@@ -1,0 +1,154 @@
+"""How columns hang together: which tells time, which follows from another, which parts the rows into series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flowlib.table import Ints
+from stream_app.setup.columns import Column
+from stream_app.setup.times import NONE
+
+_HOUR, _DAY = 3_600_000, 86_400_000
+_EXACT = 0.999
+_REPEATS = 3.0
+"""A value of a part of time must have been seen so often before it says that a column follows from it."""
+_VALUES_MAX = 400
+_NAMES = {
+    "the hour": frozenset({"hour", "hr", "hh"}),
+    "the weekday": frozenset({"weekday", "dow", "day"}),
+    "the month": frozenset({"month", "mnth", "mon", "mm"}),
+    "the year": frozenset({"year", "yr", "yyyy"}),
+    "the day of the month": frozenset({"day", "dom", "dd"}),
+    "the day of the year": frozenset({"doy", "yearday"}),
+}
+"""What columns that repeat a part of time are called: these need not have come back to be known."""
+
+
+def codes_of(column: Column) -> Ints:
+    """``(n,)`` a number for each different value, -1 for none."""
+    known: dict[Any, int] = {}
+
+    def code(value: Any) -> int:
+        if value is None or isinstance(value, list | dict):
+            return -1
+        return known.setdefault(value.strip() if isinstance(value, str) else value, len(known))
+
+    return np.array([code(value) for value in column.values], dtype=np.int64)
+
+
+def follows(codes: Ints, of: Ints, exact: float = _EXACT) -> bool:
+    """Whether a column's value follows from another's: with each of them goes one value, but for very few rows."""
+    known = (codes >= 0) & (of >= 0)
+    if known.sum() < 20:
+        return False
+    pairs, counts = np.unique(of[known] * (int(codes.max()) + 1) + codes[known], return_counts=True)
+    group = pairs // (int(codes.max()) + 1)
+    largest = np.zeros(int(group.max()) + 1, dtype=np.int64)
+    np.maximum.at(largest, group, counts)
+    return bool(largest.sum() >= exact * known.sum())
+
+
+def part_of_time(column: Column, times: Ints) -> str:
+    """The part of the time that a column only repeats, such as ``the hour``; "" where it says something else."""
+    good = times != NONE
+    if not column.is_number and column.distinct > _VALUES_MAX:
+        return ""
+    if column.is_number and _counts_with(column, times):
+        return "how far time has come"
+    if not 2 <= column.distinct <= _VALUES_MAX:
+        return ""
+    codes = codes_of(column)
+    for name, part in _parts(times[good]).items():
+        whole = np.full(len(times), -1, dtype=np.int64)
+        whole[good] = part
+        seen = len(np.unique(part))
+        repeats = _recurrences(part)
+        named = bool(column.words & _NAMES.get(name, frozenset()))
+        if seen > 1 and column.distinct <= seen and (named or repeats >= _REPEATS) and follows(codes, whole):
+            return name
+    return ""
+
+
+def _parts(times: Ints) -> dict[str, Ints]:
+    days = times // _DAY
+    moments = times.astype("datetime64[ms]")
+    months = moments.astype("datetime64[M]").astype(np.int64)
+    years = moments.astype("datetime64[Y]")
+    return {
+        "the hour": times // _HOUR % 24,
+        "the weekday": (days + 3) % 7,
+        "the time of day": times // 60_000 % 1_440,
+        "the month": months % 12,
+        "the year": years.astype(np.int64),
+        "the day of the month": (moments.astype("datetime64[D]") - moments.astype("datetime64[M]")).astype(np.int64),
+        "the day of the year": (moments.astype("datetime64[D]") - years).astype(np.int64),
+    }
+
+
+def _recurrences(part: Ints) -> float:
+    """How often a value comes back on average after others: without that, anything follows from it."""
+    changes = np.count_nonzero(np.diff(part)) + 1
+    return changes / max(len(np.unique(part)), 1)
+
+
+def _counts_with(column: Column, times: Ints) -> bool:
+    """Whether a number only grows with time, step by step: a counter of rows, days or seconds."""
+    known = (times != NONE) & ~np.isnan(column.numbers)
+    if known.sum() < 20 or not column.is_whole:
+        return False
+    order = np.argsort(times[known], kind="stable")
+    values, when = column.numbers[known][order], times[known][order].astype(np.float64)
+    if np.any(np.diff(values) < 0) or values[0] == values[-1] or when[0] == when[-1]:
+        return False
+    return abs(float(np.corrcoef(values, when)[0, 1])) > _EXACT
+
+
+def parts_series(codes: Ints, times: Ints, runs: Ints) -> float:
+    """How surely a column parts the rows into series, 0 to 1: times that repeat over all rows do not within one value,
+    or rows that are not in order of time are so within one.
+    """
+    good = (times != NONE) & (codes >= 0)
+    if good.sum() < 20:
+        return 0.0
+    t, c, r = times[good], codes[good], runs[good]
+    repeated = 1.0 - len(np.unique(np.stack([r, t]), axis=1)[0]) / len(t)
+    within = 1.0 - len(np.unique(np.stack([r, c, t]), axis=1)[0]) / len(t)
+    backwards = float(np.mean(np.diff(t) < 0))
+    order = np.argsort(c, kind="stable")
+    same = np.diff(c[order]) == 0
+    inside = float(np.mean(np.diff(t[order])[same] < 0)) if same.any() else 1.0
+    panel = max(0.0, repeated - within) if repeated > 0.2 else 0.0
+    sequence = max(0.0, backwards - inside) / backwards if backwards > 0.0 and inside < 0.2 * backwards else 0.0
+    return max(panel / max(repeated, 1e-9), sequence if backwards > 1e-4 else 0.0)
+
+
+def same_numbers(columns: Sequence[Column]) -> dict[str, str]:
+    """Columns that are another one over again, in its unit or in another: name to the name of the first."""
+    twins: dict[str, str] = {}
+    kept: list[tuple[Column, Any]] = []
+    for column in columns:
+        known = ~np.isnan(column.numbers)
+        for other, numbers in kept:
+            both = known & ~np.isnan(numbers)
+            if (
+                both.sum() >= 20
+                and both.sum() >= 0.99 * max(known.sum(), 1)
+                and _is_line(column.numbers, numbers, both)
+            ):
+                twins[column.name] = other.name
+                break
+        else:
+            kept.append((column, column.numbers))
+    return twins
+
+
+def _is_line(one: Any, other: Any, both: Any) -> bool:
+    a, b = one[both], other[both]
+    spread_a, spread_b = float(a.std()), float(b.std())
+    if spread_a == 0.0 or spread_b == 0.0:
+        return False
+    rho = float(np.mean((a - a.mean()) * (b - b.mean())) / (spread_a * spread_b))
+    return abs(rho) > 1.0 - 1e-9
