@@ -185,11 +185,11 @@ class Disk:
         if isinstance(self.filled, str):
             return
         self.filled += 1
-        with self._ballast.open("wb") as file, suppress(OSError):
+        with suppress(OSError), self._ballast.open("wb") as file:  # what is left in its buffer does not fit either
             while True:
                 file.write(bytes(1 << 16))
                 file.flush()
         until = time.monotonic() + FULL_S
         while time.monotonic() < until and all(worker.poll() is None for worker in stream.workers):
             time.sleep(_POLL_S)
-        self._ballast.unlink()
+        self._ballast.unlink(missing_ok=True)
