@@ -13,7 +13,7 @@ from stream_app.config.field_names import literal
 from stream_app.config.formats import format_faults
 from stream_app.config.model import ModelConfig
 from stream_app.config.monitor import MonitorConfig
-from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, PRIVATE_FLOWS
+from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, EPOCHS, PRIVATE_FLOWS
 from stream_app.config.settings import Config, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
 _UNIT_MAX = 40
@@ -40,8 +40,9 @@ def faults_of(config: Config) -> list[str]:
 
 def _event_faults(event: EventConfig) -> list[str]:
     faults = []
-    if event.time_format not in ("iso8601", "epoch_ms", "epoch_s") and "%" not in event.time_format:
-        faults.append(f"event.time_format: iso8601, epoch_ms, epoch_s or a strptime pattern, got {event.time_format!r}")
+    if event.time_format not in ("iso8601", *EPOCHS) and "%" not in event.time_format:
+        known = ", ".join(("iso8601", *EPOCHS))
+        faults.append(f"event.time_format: {known} or a strptime pattern, got {event.time_format!r}")
     elif "%" in event.time_format and (why := _pattern_fault(event.time_format)):
         faults.append(f"event.time_format: {why}")
     faults += _field_faults(event)

@@ -30,7 +30,7 @@ class EventConfig(Section, frozen=True):
     """File of an Avro schema. Without ``schema_registry.url`` the bodies are written by it, and nothing stands before
     them; with one it is the reader's schema: its aliases and defaults count."""
     time_format: str = "iso8601"
-    """``iso8601``, ``epoch_ms``, ``epoch_s`` or a strptime pattern."""
+    """``iso8601``, ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns`` or a strptime pattern."""
     timezone: str = "UTC"
     """Zone of times that carry none, of the hours, weekdays and seasons that ``model.context`` tells of, and of the
     hours of the week at which events are usual."""

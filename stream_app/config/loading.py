@@ -239,4 +239,5 @@ def _decode_hook(kind: type, value: Any) -> Any:
 
 def _fill_names(config: Config) -> Config:
     topics = msgspec.structs.replace(config.topics, **topic_names(config))
-    return msgspec.structs.replace(config, topics=topics, event=with_layout(config.event))
+    kafka = msgspec.structs.replace(config.kafka, group=config.kafka.group or f"driftflow-{config.stream}")
+    return msgspec.structs.replace(config, topics=topics, kafka=kafka, event=with_layout(config.event))

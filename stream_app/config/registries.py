@@ -39,6 +39,14 @@ LevelName = Literal["fixed", "adaptive"]
 SinkName = Literal["sqlite", "influx"]
 StoreName = Literal["files", "kafka"]
 
+EPOCHS: dict[str, tuple[int, int]] = {
+    "epoch_s": (1_000, 1),
+    "epoch_ms": (1, 1),
+    "epoch_us": (1, 1_000),
+    "epoch_ns": (1, 1_000_000),
+}
+"""``event.time_format`` of times in numbers, since 1970, to what makes milliseconds of them: times, divided by."""
+
 DETECTOR_KINDS: dict[str, Literal["drift", "fault"]] = {
     "location": "drift",
     "scale": "drift",

@@ -22,7 +22,17 @@ from stream_app.config.registries import (
     StoreName,
 )
 from stream_app.config.schema_registry import SchemaRegistryConfig
-from stream_app.config.types import Duration, Name, Positive, PromotionName, Section, Share, days, read_secret
+from stream_app.config.types import (
+    Duration,
+    Name,
+    OptionalName,
+    Positive,
+    PromotionName,
+    Section,
+    Share,
+    days,
+    read_secret,
+)
 from stream_app.config.windows import WindowsConfig
 
 
@@ -31,8 +41,9 @@ class KafkaConfig(Section, frozen=True):
 
     bootstrap: Annotated[list[str], Meta(min_length=1)] = msgspec.field(default_factory=lambda: ["127.0.0.1:9092"])
     """``host:port`` of some brokers; the others are found from there."""
-    group: Name = "driftflow"
-    """Consumer group of the workers; the trainer's is this with ``-trainer``."""
+    group: OptionalName = ""
+    """Consumer group of the workers (default: ``driftflow-`` and the stream's name, so that two streams of one cluster
+    do not disturb each other); the trainer's is this with ``-trainer``."""
     security_protocol: SecurityProtocol = "PLAINTEXT"
     """Whether the connection is encrypted (``SSL``) and whether the client logs in (``SASL``)."""
     sasl_mechanism: SaslMechanism = ""
@@ -71,7 +82,7 @@ class KafkaConfig(Section, frozen=True):
 class TopicsConfig(Section, frozen=True):
     """Topic names; the empty ones are named after the stream."""
 
-    events: Name
+    events: OptionalName = ""
     """The topic that is watched."""
     partials: str = ""
     """From SCORE to WATCH: panes by slice."""
@@ -273,6 +284,9 @@ class ConsoleConfig(Section, frozen=True):
     """Port that the page listens at; 0 is any free one."""
     names: list[str] = msgspec.field(default_factory=list)
     """Host names that the page may be asked for by, beside localhost and the machine's own; addresses always may."""
+    token_file: str = ""
+    """File with the token that answers on the page need, 20 characters or more; without one the console prints another
+    at each start."""
 
 
 def _default_rules() -> dict[str, RuleConfig]:
@@ -283,12 +297,12 @@ def _default_rules() -> dict[str, RuleConfig]:
     }
 
 
-class Config(Section, frozen=True):
+class Config(Section, frozen=True, kw_only=True):
     """The whole of ``driftflow.toml``; paths in it are relative to its folder (:meth:`path`)."""
 
     stream: Name
     """Name of the stream; its topics, models and files are named after it."""
-    topics: TopicsConfig
+    topics: TopicsConfig = TopicsConfig()
     """Names of the topics."""
     event: EventConfig
     """What an event looks like."""

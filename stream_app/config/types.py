@@ -19,6 +19,8 @@ _LONGEST_MS = 2**53  # exact as a float64, and sums of two fit an int64
 _NAME = r"^[a-zA-Z0-9._-]{1,200}$"
 
 Name = Annotated[str, Meta(pattern=_NAME)]
+OptionalName = Annotated[str, Meta(pattern=_NAME.replace("{1,", "{0,"))]
+"""A name; empty, it follows from the stream's."""
 Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 RoleName = Literal["trainer", "worker", "operator"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import stream_app
 from stream_app.config import Config, Duration, KafkaConfig, SinkConfig, load, parse
+from stream_app.config.checking import topic_names
 from stream_app.errors import ConfigError
 
 EXAMPLE = Path(stream_app.__file__).parent / "demo/example/driftflow.toml"
@@ -75,6 +76,14 @@ def test_without_what_has_no_default_only_types_are_told() -> None:
     assert [fault.partition(":")[0] for fault in found] == ["event.numeric"]
 
 
+def test_two_streams_of_one_cluster_share_neither_topics_nor_a_group() -> None:
+    one, other = (parse({"stream": name, "event": MINIMAL["event"]}) for name in ("one", "other"))
+    assert (one.topics.events, one.kafka.group) == ("one.events", "driftflow-one")
+    kinds = [name for name in topic_names(one) if getattr(one.topics, name) == getattr(other.topics, name)]
+    assert (kinds, one.kafka.group == other.kafka.group) == ([], False)
+    assert parse({"stream": "one", "event": MINIMAL["event"], "kafka": {"group": "mine"}}).kafka.group == "mine"
+
+
 def test_topic_names_are_filled_in_after_the_stream() -> None:
     topics = parse(merged(MINIMAL, {"topics": {"signals": "mine"}})).topics
     assert (topics.partials, topics.signals, topics.models) == ("s.partials", "mine", "s.models")
@@ -91,7 +100,7 @@ def test_overrides_win_over_the_file() -> None:
 ONE_FAULT = [
     ({"stream": "a b"}, "stream"),
     ({"stream": 3}, "stream"),
-    ({"topics": {"events": ""}}, "topics.events"),
+    ({"topics": {"events": "a b"}}, "topics.events"),
     ({"topics": {"partitions": 0}}, "topics.partitions"),
     ({"topics": 3}, "topics"),
     ({"event": {"numeric": []}}, "event.numeric"),
@@ -153,7 +162,7 @@ def test_a_fault_is_reported_with_its_key(change: dict[str, Any], key: str) -> N
 def test_every_required_key_is_asked_for() -> None:
     with pytest.raises(ConfigError) as caught:
         parse({})
-    assert [fault.split(":")[0] for fault in caught.value.faults] == ["stream", "topics", "event"]
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["stream", "event"]
     assert all("missing" in fault for fault in caught.value.faults)
 
 
@@ -166,7 +175,7 @@ def test_all_faults_at_once() -> None:
 
 def test_the_message_lists_the_file_and_all_faults(tmp_path: Path) -> None:
     path = tmp_path / "driftflow.toml"
-    path.write_text('stream = "s"\n[topics]\nevents = ""\npartitoins = 2\n[event]\ntime_field = "at"\n')
+    path.write_text('stream = "s"\n[topics]\nevents = " "\npartitoins = 2\n[event]\ntime_field = "at"\n')
     with pytest.raises(ConfigError) as caught:
         load(path)
     text = str(caught.value)

@@ -122,6 +122,20 @@ void add_field(rows::Reader* reader, PyObject* item) {
     reader->add(field, bytes_of(name), steps);
 }
 
+bool epoch_of(const char* format, rows::Options* options) {
+    static const struct {
+        const char* name;
+        std::uint64_t times, by;
+    } epochs[] = {{"epoch_s", 1'000, 1}, {"epoch_ms", 1, 1}, {"epoch_us", 1, 1'000}, {"epoch_ns", 1, 1'000'000}};
+    for (const auto& epoch : epochs) {
+        if (std::strcmp(format, epoch.name)) continue;
+        options->times = epoch.times;
+        options->by = epoch.by;
+        return true;
+    }
+    return false;
+}
+
 PyObject* reader_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     static const char* names[] = {"fields", "numbers", "texts", "time", "utc", "max_bytes", "seed", nullptr};
     PyObject* fields;
@@ -135,8 +149,7 @@ PyObject* reader_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
         return nullptr;
     return guarded([&]() -> PyObject* {
         if (options.numbers < 0 || options.texts < 0) throw std::invalid_argument("numbers and texts must be >= 0");
-        options.seconds = !std::strcmp(time, "epoch_s");
-        options.epoch = options.seconds || !std::strcmp(time, "epoch_ms");
+        options.epoch = epoch_of(time, &options);
         options.utc = utc != 0;
         options.max_bytes = max_bytes;
         auto reader = std::make_unique<rows::Reader>(options, seed);

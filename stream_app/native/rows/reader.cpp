@@ -237,7 +237,7 @@ bool Reader::number(Field& field, Cursor& cursor) {
     if (!cursor.number(&found)) return false;
     if (field.kind == Field::kTime) {
         local_ = false;
-        timed_ = options.epoch && epoch_ms(found, options.seconds, &time_ms_);
+        timed_ = options.epoch && epoch_ms(found, options.times, options.by, &time_ms_);
         return timed_;
     }
     if (field.kind == Field::kNumber) return double_of(found, numbers_ + field.column);

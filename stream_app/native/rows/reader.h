@@ -39,7 +39,8 @@ struct Node {
 
 struct Options {
     bool epoch = false;
-    bool seconds = false;
+    std::uint64_t times = 1;  // what makes milliseconds of times in numbers: times, divided by
+    std::uint64_t by = 1;
     bool utc = true;  // times that name no zone are those of UTC
     std::int64_t max_bytes = 0;
     int numbers = 0;

@@ -44,17 +44,17 @@ inline bool double_of(const Number& number, double* value) {
 #endif
 }
 
-// A time in whole milliseconds, or in seconds.
-inline bool epoch_ms(const Number& number, bool seconds, std::int64_t* ms) {
+// A time since the epoch: the number, times, divided by, in whole milliseconds.
+inline bool epoch_ms(const Number& number, std::uint64_t times, std::uint64_t by, std::int64_t* ms) {
     if (number.negative || !number.exact) return false;
     if (number.whole) {
-        if (number.digits >= static_cast<std::uint64_t>(kTimeMaxMs)) return false;
-        *ms = static_cast<std::int64_t>(number.digits) * (seconds ? 1000 : 1);
+        if (number.digits / by >= static_cast<std::uint64_t>(kTimeMaxMs)) return false;
+        *ms = static_cast<std::int64_t>(number.digits / by * times);
         return *ms < kTimeMaxMs;
     }
     double value;
     if (!double_of(number, &value)) return false;
-    if (seconds) value *= 1000;
+    value = value * static_cast<double>(times) / static_cast<double>(by);
     if (!(value < static_cast<double>(kTimeMaxMs))) return false;
     *ms = static_cast<std::int64_t>(value);
     return true;

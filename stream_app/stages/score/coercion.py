@@ -62,7 +62,7 @@ def number(value: Any) -> Reading:
 
 
 def clock(value: Any) -> Reading:
-    """A time in numbers, or None.
+    """A time in numbers, or None; a whole one is as it should be whatever its digits: nanoseconds have nineteen.
 
     Raises:
         Misfit: it is none; a boolean is none either.
@@ -70,7 +70,7 @@ def clock(value: Any) -> Reading:
     found, as_it_should_be = number(value)
     if isinstance(value, bool) or (found is None and value is not None) or str(value).strip() in _BOOLEANS:
         raise Misfit(f"expected a time, got {kind_of(value)}")
-    return found, as_it_should_be
+    return found, as_it_should_be or isinstance(value, int)
 
 
 def text(value: Any) -> Reading:

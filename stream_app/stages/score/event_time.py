@@ -17,6 +17,7 @@ import numpy as np
 
 from flowlib.table import Bools, Ints
 from stream_app.config import EventConfig
+from stream_app.config.registries import EPOCHS
 from stream_app.stages.score.rejects import Undecodable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,6 +37,7 @@ class Millis(int):
 def time_parser(event: EventConfig) -> Callable[[Any], int]:
     """A function from a time field's value to milliseconds since the epoch; raises Undecodable."""
     zone = None if event.timezone == "UTC" else ZoneInfo(event.timezone)
+    times, by = EPOCHS.get(event.time_format, (1, 1))
 
     def from_text(text: Any) -> int:
         if not isinstance(text, str):
@@ -48,9 +50,9 @@ def time_parser(event: EventConfig) -> Callable[[Any], int]:
 
     def from_number(number: Any) -> int:
         is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or not abs(number) <= 1e17:  # catches NaN and ints of any size
+        if not is_number or not abs(number) <= 1e20:  # catches NaN and ints of any size
             raise Undecodable("bad_time", event.time_field, f"expected {event.time_format}, got {str(number)[:50]!r}")
-        return _checked(int(number * 1000) if event.time_format == "epoch_s" else int(number))
+        return _checked(number * times // by if isinstance(number, int) else int(number * times / by))
 
     def _checked(millis: int) -> int:
         if not 0 <= millis < TIME_MAX_MS:

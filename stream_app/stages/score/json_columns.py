@@ -11,6 +11,7 @@ import numpy as np
 from flowlib.table import Bools, Coded, Ints
 from stream_app.config import EventConfig
 from stream_app.config.field_names import literal, steps
+from stream_app.config.registries import EPOCHS
 from stream_app.stages.batches import Bodies
 from stream_app.stages.score.columns import Columns
 from stream_app.stages.score.event_time import shown_times
@@ -22,7 +23,7 @@ try:
 except ImportError:  # no compiler when driftflow was installed
     _rows = None  # type: ignore[assignment]
 
-_TIMES = ("iso8601", "epoch_ms", "epoch_s")
+_TIMES = ("iso8601", *EPOCHS)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 

@@ -113,8 +113,14 @@ def test_what_is_anything_else_is_left_and_costs_its_neighbours_nothing(value: b
     [
         ("epoch_ms", ["0", "1362096000000", "1362096000000.75", "1.362096e12", "32503679999999"], ["32503680000000"]),
         ("epoch_s", ["0", "1362096000", "1362096000.25", "1362096000.0015", "32503679999"], ["32503680000", "1e17"]),
+        (
+            "epoch_us",
+            ["0", "1362096000000250", "1362096000000999", "1362096000000250.5"],
+            ["32503680000000000", "1e20"],
+        ),
+        ("epoch_ns", ["0", "1362096000123456789", "1362096000000000001"], ["18446744073709551615", "-1"]),
     ],
-    ids=["milliseconds", "seconds"],
+    ids=["milliseconds", "seconds", "microseconds", "nanoseconds"],
 )
 def test_times_in_numbers(format_: str, right: list[str], wrong: list[str]) -> None:
     wrong = [*wrong, "-1", "-0", "-0.5", '"5"', "true", "null", "1e400", "9" * 30]

@@ -18,6 +18,7 @@ import numpy as np
 
 from flowlib.table import Coded
 from stream_app.config import EventConfig
+from stream_app.config.registries import EPOCHS
 from stream_app.stages.batches import Bodies
 from stream_app.stages.score.body_types import body_decoder
 from stream_app.stages.score.coercion import EXACT
@@ -70,13 +71,13 @@ class MsgpackColumns:
         self._typed, self._fields = _typed(event, texts)
         self._d, self._k, self._max_bytes = len(event.numeric), len(texts), event.max_bytes
         self._has_id = len(self._fields.names) > 1 + self._d + self._k
-        self._per = 1000 if event.time_format == "epoch_s" else 1
+        self._times, self._by = EPOCHS[event.time_format]
         self._none = SimpleNamespace(**dict.fromkeys(self._fields.attributes))
 
     def read(self, bodies: Bodies) -> Columns:
         """Read a batch."""
         made = [self._one(body) for body in bodies]
-        times = np.array([one.t for one in made], dtype=np.float64) * self._per
+        times = np.array([one.t for one in made], dtype=np.float64) * self._times / self._by
         read = (times >= 0) & (times < TIME_MAX_MS)  # NaN, of what was not read and of what has none, is neither
         numeric = np.empty((len(made), self._d))
         for column, name in enumerate(self._fields.attributes[1 : self._d + 1]):

@@ -48,7 +48,7 @@ def test_it_passes_the_generic_checks() -> None:
 
 def test_a_timestamp_is_a_time_and_nan_is_missing() -> None:
     moment = datetime.fromtimestamp(T0 / 1000, UTC)
-    for time_format in ("epoch_ms", "epoch_s", "iso8601"):
+    for time_format in ("epoch_ms", "epoch_s", "epoch_us", "epoch_ns", "iso8601"):
         events, rejects = decode(body(at=moment, TEMP=float("nan")), time_format=time_format, timezone="Europe/Berlin")
         assert not rejects
         assert events.event_time_ms.tolist() == [T0]
