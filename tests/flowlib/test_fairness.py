@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowlib.fairness import ERROR, Part, fairness, slice_groups
+from flowlib.fairness import ERROR, Counts, Part, compared, fairness, fairness_of, said, slice_groups
 from flowlib.table import Floats, Ints, Objects
 
 ALPHA = 0.01
@@ -96,3 +96,47 @@ def test_slices_are_grouped_by_field_and_by_size() -> None:
     assert set(found["size of the slice"][names == "A|5"]) == {"the largest quarter of the slices"}
     assert set(found["size of the slice"][names == "A|0"]) == {"the smallest quarter of the slices"}
     assert list(slice_groups(np.array(["all"], object), [])) == ["all"]
+
+
+def test_sums_of_panes_say_what_rows_say() -> None:
+    """Of the same events: kept by slice and day, or row by row."""
+    scores, part, blocks = world(7, 5_000, times=3.0)
+    scores.scorable[::50] = False
+    names = np.array([f"{'DE' if int(name) % 2 else 'FR'}|{name}" for name in part], dtype=object)
+    fields, known = ["country", "shop"], sorted(set(names))
+    of_rows = fairness(scores, slice_groups(names, fields, most=4), blocks, ALPHA)
+
+    def summed(values: Floats) -> Floats:
+        return np.array([[values[(names == name) & (blocks == day)].sum() for day in range(DAYS)] for name in known])
+
+    ok = scores.scorable
+    columns = (ok, ok & (scores.p_value <= ALPHA), np.where(ok, scores.log_prob, 0.0), ~ok)
+    of_sums = fairness_of(Counts(known, *(summed(column.astype(float)) for column in columns)), fields, most=4)
+    assert [(one.grouping, one.name, one.judged) for one in of_sums] == [
+        (one.grouping, one.name, one.judged) for one in of_rows
+    ]
+    for ours, theirs in zip(of_sums, of_rows, strict=True):
+        assert (ours.rows, ours.alarms, ours.unscorable) == (theirs.rows, theirs.alarms, theirs.unscorable)
+        assert ours.share_95 == pytest.approx(theirs.share_95)
+        assert (ours.more, ours.log_prob) == pytest.approx((theirs.more, theirs.log_prob))
+    assert any(one.name == "FR|2" and one.judged == "over" for one in of_sums)
+
+
+def by_day(alarms: list[int]) -> Counts:
+    """Two slices of 500 events a day: one with these alarms, one with six each day."""
+    hits = np.array([alarms, [6] * len(alarms)], dtype=float)
+    return Counts(["a", "b"], np.full(hits.shape, 500.0), hits, np.zeros(hits.shape), np.zeros(hits.shape))
+
+
+def test_days_that_differ_widen_the_interval() -> None:
+    loud, calm = ({one.name: one for one in compared("all", by_day(a))}["a"] for a in ([0] * 18 + [60] * 2, [6] * 20))
+    assert loud.alarms == calm.alarms
+    assert loud.share_95[1] - loud.share_95[0] > 2 * (calm.share_95[1] - calm.share_95[0])
+    assert calm.judged == "alike"
+
+
+def test_who_is_over_alarmed_is_said_with_how_much() -> None:
+    sentences = said(compared("shop", by_day([20 + i % 3 for i in range(20)])))
+    assert sentences[0].startswith("shop, a: 4.19% of 10,000 events are called strange (95 % interval ")
+    assert "surely more than the 1.20% of all others, 3.5 times as many: 299 alarms beyond their share." in sentences[0]
+    assert said([]) == said(compared("all", by_day([6] * 20)))
