@@ -25,8 +25,8 @@ _SILENCES = "`driftflow incidents --silences` lists them"
 LOGS = "log"
 """Rule of the incidents about logs (:data:`stream_app.worker.losses.RULE`)."""
 _LEARNS = {
-    "drift": "where it hurts the model in service, a new one is asked for once `retrain.cooldown` is over, and learns "
-    "these events however strange they are",
+    "drift": "where it hurts the model in service, a new one is asked for (at once, or where one has come since the "
+    "last request when `retrain.cooldown` is over), and learns these events however strange they are",
     "fault": "no model is asked for",
 }
 """What follows from accepting an incident, by its kind."""
@@ -46,13 +46,14 @@ def who(by: str) -> str:
 
 
 def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
-    """Say of an open incident that this is the new normal."""
+    """Say of an incident that this is the new normal: of an open one, or of one that has ended by itself."""
     desk = Desk(config, by)
-    incident = desk.open_incident(prefix)
+    incident = desk.open_incident(prefix, or_resolved=True)
     desk.send("accept", incident_id=incident.id, why=why)
+    ends = "It is over; what of it nobody had judged counts as judged" if is_over(incident) else "It ends as `accepted`"
     return [
         f"{desk.by} takes for normal what incident {short(incident.id)} tells of: {bounded(incident.summary)}",
-        f"It ends as `accepted`; {_LEARNS[incident.kind]}; {_WORKER}.",
+        f"{ends}; {_LEARNS[incident.kind]}; {_WORKER}.",
     ]
 
 
@@ -153,12 +154,15 @@ class Desk:
         self._key: Ed25519PrivateKey = operator_key(config)
         self.by = who(by)
 
-    def open_incident(self, prefix: str) -> Incident:
-        """The open incident whose id begins like this."""
+    def open_incident(self, prefix: str, or_resolved: bool = False) -> Incident:
+        """The open incident whose id begins like this; or where there is none, one that has ended by itself."""
         known = read_told(self._config).incidents
         open_ones = {one.id: one for one in open_first(known.values()) if not is_over(one)}
         past = [one for name, one in known.items() if name.startswith(prefix.lower()) and is_over(one) and prefix]
         if past and not any(name.startswith(prefix.lower()) for name in open_ones):
+            resolved = {one.id: one for one in past if or_resolved and one.state == "resolve"}
+            if resolved:
+                return chosen(resolved, prefix, "incident", words_of, INCIDENTS)
             raise DriftflowError(f"incident {short(past[0].id)} is over since {utc(past[0].pane_end_ms)} already")
         return chosen(open_ones, prefix, "open incident", words_of, INCIDENTS)
 

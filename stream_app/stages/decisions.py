@@ -51,11 +51,13 @@ class Acted(msgspec.Struct, frozen=True, tag="act"):
 
     Attributes:
         offset: of the action on its topic: one that is at or below that of the last decision has been taken.
+        refused: why nothing follows from it, in a sentence; "" where something may.
     """
 
     at_ms: int
     offset: int
     action: Action
+    refused: str = ""
 
 
 class Service(msgspec.Struct, frozen=True, tag="service"):

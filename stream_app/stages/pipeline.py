@@ -270,15 +270,15 @@ class Pipeline:
             Joined(partials_partition, partition, state.final_ms) for partition in new if partials_partition < width
         ]
 
-    def decide_action(self, offset: int, action: Action) -> Acted | None:
-        """The decision to take in what a person has said, now; None where JUDGE is not here, where it was taken in
-        before, or where decisions are given.
+    def decide_action(self, offset: int, action: Action, refused: str = "") -> Acted | None:
+        """The decision to take in what a person has said, now, or that nothing follows from it; None where JUDGE is not
+        here, where it was taken in before, or where decisions are given.
         """
         state = self.judge_state
         if state is None or not self.make_decisions:
             return None
         last = max((act.offset for act in state.acts), default=state.acted_offset)
-        return Acted(state.final_ms, offset, action) if offset > last else None
+        return Acted(state.final_ms, offset, action, refused) if offset > last else None
 
     def decide_service(self, change: ServiceChange) -> Service | None:
         """The decision that another model is in service, as JUDGE says; None where it was made before, or where

@@ -24,7 +24,7 @@ from stream_app.errors import SnapshotError
 
 _ARRAY = 1
 _LEVEL = 1
-_FORMAT = b"DFS9"
+_FORMAT = b"DFSA"
 _PIECE = 1 << 20
 """Bytes of an array that are handed over at a time."""
 _COLUMNS, _ROWS = 16, 512

@@ -59,6 +59,7 @@ def provenance(retrain: Retrain, rows: Rows, prepared: Prepared, sheet: DataShee
         "left_out": [{"reason": reason.name, "field": reason.field, "rows": reason.rows} for reason in rows.rejected],
         "unjudged": len(request.unjudged),
         "accepted": len(request.accepted),
+        "accepted_incidents": sorted({span.incident_id for span in request.accepted}),
         "parts": said["rows"],
         "blocks": {"unit": said["block"], **said["blocks"]},
         "sheet": said["findings"][:_FINDINGS_MAX],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 
 from schemas.incidents import Action
 from schemas.intake import Refusal, header_map, take_in
@@ -26,6 +26,8 @@ PART = "actions feed"
 _NAME = "actions"
 """Of the file with the id of the topic."""
 _LOOK_S = 5.0
+_OF_SERVICE = ("pin", "rollback")
+"""Verbs that may name a model which nothing is known of."""
 _SOURCE = "ce_source"
 _SHOWN_MAX = 200
 
@@ -41,7 +43,8 @@ class ActionsFeed(Feed):
 
     Args:
         config: the stream.
-        decided: ids of the actions that were taken in before; None where JUDGE is not here.
+        decided: ids of the actions that were taken in before, each with why nothing follows from it, "" where something
+            may; None where JUDGE is not here.
         on_action: awaited for each genuine action that was not.
         on_refused, beat: see :class:`~stream_app.worker.feeds.Feed`.
         mention: takes a part's name and a line for the status.
@@ -50,7 +53,7 @@ class ActionsFeed(Feed):
     def __init__(
         self,
         config: Config,
-        decided: Callable[[], Collection[str] | None],
+        decided: Callable[[], Mapping[str, str] | None],
         on_action: OnAction,
         on_refused: OnRefused,
         beat: Callable[[], None] = lambda: None,
@@ -110,7 +113,12 @@ class ActionsFeed(Feed):
         if refusal is None and action.id not in self._known and not self._left:
             self._known.add(action.id)
             self._left = not await self._on_action(record.offset, action)
-        return refusal
+        return refusal or self._without_effect(action)
+
+    def _without_effect(self, action: Action) -> Refusal | None:
+        """Why nothing follows from what an operator's key has signed: by decision, so that nothing ever will."""
+        why = (self._decided() or {}).get(action.id) if action.verb in _OF_SERVICE else None
+        return Refusal("not_accepted", "model", why) if why else None
 
     def _stranger(self, record: ConsumerRecord) -> Refusal | None:
         """Why a message is from none who may say something; a key may sign other messages too."""

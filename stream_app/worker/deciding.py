@@ -229,11 +229,26 @@ class Decider:
         here = pipeline.judge_state is not None and self._evidence not in self._catching_up
         return here and not self._replays(self._evidence) and not pipeline.missing_for_judge()
 
-    def acted(self) -> set[str] | None:
-        """Ids of the actions that were taken in; None where JUDGE is not here."""
+    def acted(self) -> dict[str, str] | None:
+        """Ids of the actions that were taken in, each with why nothing follows from it ("": something may); None where
+        JUDGE is not here.
+        """
         if self._pipeline.judge_state is None:
             return None
-        return {act.action.id for act in actions_of(self._pipeline.decisions)}
+        return {act.action.id: act.refused for act in actions_of(self._pipeline.decisions)}
+
+    def refused(self, action: Action) -> str:
+        """Why nothing follows from an action, "" where something may: a model that was never promoted for this stream,
+        as far as is known here, is put in service by no word, and taken out of it by none.
+        """
+        known = {model_id for model_id, _ in self._promoted.values()}
+        if action.verb not in ("pin", "rollback") or action.model in known:
+            return ""
+        return (
+            f"{action.by} asks to {'put' if action.verb == 'pin' else 'take'} model {action.model[:64] or '(none)'} "
+            f"{'in' if action.verb == 'pin' else 'out of'} service, and no such model was promoted for stream "
+            f"{self._config.stream}: `driftflow models list` has those that were"
+        )
 
     def act(self, offset: int, action: Action) -> Outputs:
         """Take in what a person has said; what follows, nothing where it was taken in before.
@@ -247,11 +262,14 @@ class Decider:
         if any(act.action.id == action.id for act in acts):
             return Outputs()
         number = max([offset, *(act.offset + 1 for act in acts)])
-        decision = self._pipeline.decide_action(number, action)
+        decision = self._pipeline.decide_action(number, action, self.refused(action))
         if decision is None:
             return Outputs()
         out = self._apply(decision)
-        log.info("%s says %s: taken in after the pane that ends at %s ms", action.by, action.verb, decision.at_ms)
+        if decision.refused:
+            log.error("Nothing follows from an action: %s.", decision.refused)
+        else:
+            log.info("%s says %s: taken in after the pane that ends at %s ms", action.by, action.verb, decision.at_ms)
         return out
 
     def _apply(self, decision: Decision) -> Outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from stream_app.worker.steps import Steps
 from stream_app.worker.supervision import Parts
 
 log = logging.getLogger(__name__)
+
+NOTICE_S = 5.0
+"""So long a notice of a model may take until it is here, once a person names the model."""
 
 _WAIT_S = 0.05
 _SPARE = "not_accepted", "", "all evidence is on partition 0"
@@ -136,7 +140,7 @@ class Judging:
     async def take_action(self, offset: int, action: Action) -> bool:
         """Take in what a person has said, as soon as what may have been judged before is behind; whether JUDGE is
         still here."""
-        await self._wait_for_models()
+        await self._wait_for_models(action)
         while True:
             async with self.turn():
                 if self.pipeline.judge_state is None:
@@ -147,8 +151,13 @@ class Judging:
             self.parts.beat(PART)
             await asyncio.sleep(_WAIT_S)
 
-    async def _wait_for_models(self) -> None:
+    async def _wait_for_models(self, action: Action) -> None:
+        """Until there is a model; and for a moment for the one that a person names, whose notice may be on its way."""
         while not self.ready.is_set():
+            self.parts.beat(PART)
+            await asyncio.sleep(_WAIT_S)
+        began_s = time.monotonic()
+        while self.decider.refused(action) and time.monotonic() - began_s < NOTICE_S:
             self.parts.beat(PART)
             await asyncio.sleep(_WAIT_S)
 

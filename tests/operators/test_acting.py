@@ -164,9 +164,17 @@ def test_an_id_that_names_none_or_several_is_an_error_with_candidates(config: Co
     said = say("ack", "abc", status=1).splitlines()
     assert "no open incident has an id that begins with 'abc' (`driftflow incidents --all` lists them)" in said[0]
     assert len(said) == 4, "the silenced one is open too"
-    assert "incident 99999999 is over since 1970-01-02 06:00 already" in say("accept", "9999", status=1)
+    assert "incident 99999999 is over since 1970-01-02 06:00 already" in say("ack", "9999", status=1)
     assert "no open incident" in say("accept", "", status=1)
     assert actions(config) == []
+
+
+@EMBEDDED
+@pytest.mark.usefixtures("told", "key")
+def test_what_has_ended_by_itself_can_be_accepted_still(config: Config, say: Say) -> None:
+    """Else nobody could let a model learn it, as long as training reaches back to it."""
+    assert "It is over; what of it nobody had judged counts as judged" in say("accept", "9999", "--by", "anna")
+    assert last(config, "verb", "incident_id", "by") == {"verb": "accept", "incident_id": PAST, "by": "anna"}
 
 
 @EMBEDDED

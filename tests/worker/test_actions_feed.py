@@ -49,7 +49,7 @@ class Rig:
     Attributes:
         taken: id and offset of each action.
         letters: offset and reason of each dead letter.
-        decided: ids of the actions that were taken in before; None where JUDGE is not here.
+        decided: ids of the actions that were taken in before, and why nothing follows; None where JUDGE is not here.
         here: what is answered to an action.
         said: lines for the status.
     """
@@ -58,7 +58,7 @@ class Rig:
         self.config = config
         self.taken: list[tuple[str, int]] = []
         self.letters: list[tuple[int, str]] = []
-        self.decided: set[str] | None = set()
+        self.decided: dict[str, str] | None = {}
         self.here = True
         self.said: dict[str, str] = {}
         self.feed = ActionsFeed(config, lambda: self.decided, self._take, self._refuse, mention=self.said.__setitem__)
@@ -67,7 +67,7 @@ class Rig:
         if self.here:
             assert self.decided is not None
             self.taken.append((action.id, offset))
-            self.decided.add(action.id)
+            self.decided[action.id] = "no such model was promoted" if action.model == "none" else ""
         return self.here
 
     async def _refuse(self, letter: Outgoing, reports: Reports) -> None:
@@ -138,11 +138,24 @@ async def test_genuine_actions_are_handed_over_in_order_and_the_others_are_refus
     assert rig.letters == list(enumerate(reasons, 1))
     assert (rig.feed.taken, rig.feed.refused) == (3, 5), "together they are the records of the topic"
     again = Rig(config)
-    again.decided = {"a", "b"}
+    again.decided = {"a": "", "b": ""}
     await again.to_the_end(8)
     assert (again.taken, again.letters, again.feed.refused) == ([], [], 5), (
         "a worker that starts anew says it not again"
     )
+
+
+@in_a_loop
+async def test_what_nothing_follows_from_by_decision_is_reported_once(config: Config) -> None:
+    pin = msgspec.structs.replace(action(config, "p"), verb="pin", model="none")
+    write(config, sign(action_message(pin), KEY), signed(config, "b"))
+    rig = Rig(config)
+    await rig.to_the_end(2)
+    assert (rig.letters, rig.feed.refused) == ([(0, "not_accepted")], 1)
+    again = Rig(config)
+    again.decided = rig.decided
+    await again.to_the_end(2)
+    assert (again.letters, again.taken, again.feed.refused) == ([], [], 1)
 
 
 @in_a_loop
@@ -173,7 +186,7 @@ async def test_it_ends_where_judge_goes_to_another_worker_and_begins_again_where
     rig = Rig(config)
     rig.decided = None
     await asyncio.wait_for(rig.feed.run(), 30)
-    rig.decided, rig.here = set(), False
+    rig.decided, rig.here = {}, False
     await asyncio.wait_for(rig.feed.run(), 30)
     assert not rig.taken
     rig.here, rig.feed.taken = True, 0
@@ -191,7 +204,7 @@ async def test_a_topic_that_was_made_anew_is_said_and_read_from_its_start(
     (state / "actions-reported.json").write_text('{"0": 9}')
     write(config, signed(config, "a"), signed(config, "b"), signed(config, "w", STRANGER))
     rig = Rig(config)
-    rig.decided = {"a"}
+    rig.decided = {"a": ""}
     with caplog.at_level(logging.ERROR):
         await rig.to_the_end(3)
     assert rig.taken == [("b", 1)], "what was taken in does not count twice"

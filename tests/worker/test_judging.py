@@ -16,9 +16,10 @@ from schemas.intake import take_in
 from schemas.records import DeadLetter
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
-from stream_app.stages.decisions import Acted, Activated
+from stream_app.stages.decisions import Acted, Activated, Service
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.snapshot import unpack
+from stream_app.worker import judging as judging_module
 from stream_app.worker.agents import Worker
 from stream_app.worker.files import FileStore
 from tests.stages.streams import PANE
@@ -175,6 +176,42 @@ async def test_an_action_is_written_down_once_and_taken_in_at_once(
     assert state is not None
     assert (state.acted_offset, state.acts) == (7, [])
     assert judging.status().pending == 1, "the next checkpoint saves it"
+
+
+@in_a_loop
+async def test_a_model_that_was_never_promoted_is_put_in_service_by_nobody(
+    judging: Worker, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is decided, so that a replay has it, and so that a model of that name has no effect later."""
+    monkeypatch.setattr(judging_module, "NOTICE_S", 0.0)
+    monkeypatch.setattr(judging._decider, "activate_all", lambda: None)
+    judging._decider.promoted("known", 1, 0)
+    for offset, (verb, model) in enumerate([("pin", "none"), ("rollback", "none"), ("pin", "known")]):
+        named = msgspec.structs.replace(action(f"{offset}", verb), model=model)
+        assert await judging.judging.take_action(offset, named)
+    *acts, service = store.decisions()
+    assert [bool(act.refused) for act in acts if isinstance(act, Acted)] == [True, True, False]
+    assert "ann asks to put model none in service, and no such model was promoted for stream s" in acts[0].refused
+    assert isinstance(service, Service)
+    assert (service.verb, service.model_id) == ("pin", "known")
+    judging._decider.promoted("none", 2, 0)
+    assert await judging.judging.take_action(0, msgspec.structs.replace(action("0", "pin"), model="none"))
+    assert judging._decider.service == "known"
+    assert judging._decider.acted() == {"0": acts[0].refused, "1": acts[1].refused, "2": ""}
+
+
+@in_a_loop
+async def test_the_notice_of_a_model_that_a_person_names_may_come_a_moment_later(
+    judging: Worker, store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging._decider, "activate_all", lambda: None)
+    named = msgspec.structs.replace(action("p", "pin"), model="new")
+    waiting = asyncio.ensure_future(judging.judging.take_action(0, named))
+    await asyncio.sleep(0)
+    assert not store.decisions()
+    judging._decider.promoted("new", 1, 0)
+    assert await waiting
+    assert [act.refused for act in store.decisions() if isinstance(act, Acted)] == [""]
 
 
 @in_a_loop

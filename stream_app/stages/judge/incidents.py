@@ -37,6 +37,8 @@ from stream_app.stages.judge.telling import Standing, has_rested, note, reason
 from stream_app.stages.judge.threads import Thread
 
 _NO_PANE = PaneFacts(0, 0, 0, {}, "", (), {}, {})
+_OF_PANE = ("start_ms", "end_ms", "events", "slices", "service")
+"""Of the last pane, what people's answers after it need."""
 
 
 class Incidents:
@@ -224,7 +226,9 @@ class Incidents:
         return draft(self._config, thread, self._facts, state, why, marks, silence)
 
     def act(self, action: Action, time_ms: int) -> list[Incident]:
-        """Take in what a person says, at a time of the stream. What names no open incident has no effect."""
+        """Take in what a person says, at a time of the stream. Of incidents that are over only what nobody had judged
+        can be accepted; else what names no open incident has no effect.
+        """
         if action.verb == "silence":
             self._silences.add(action)
         elif action.verb == "unsilence":
@@ -232,7 +236,10 @@ class Incidents:
         elif action.verb == "mark":
             self._marks.add(action)
         elif action.verb in ("accept", "ack"):
-            return [self._answer(of, action, time_ms) for of in self._named(action)]
+            named = self._named(action)
+            if action.verb == "accept" and not named:
+                self.spans.lift(action.incident_id, self._facts.service, self._config.retrain.enabled)
+            return [self._answer(of, action, time_ms) for of in named]
         if action.verb in ("silence", "unsilence"):
             return [message for thread in [*self._threads.open] for message in self._tell(thread, time_ms, "")]
         return []
@@ -256,6 +263,7 @@ class Incidents:
 
     def _judge_as_normal(self, thread: Thread, now_ms: int) -> None:
         """A person has said that a model may learn it; one that is hurt by it is asked for."""
+        self.spans.judge(thread.id)
         asks = {of.slice for of in thread.live if of.kind == "drift" and of.rule in self._retraining}
         harms = thread.kind == "drift" and (thread.hurt or thread.burst)
         thread.called = self._config.retrain.enabled and harms and bool(asks)
@@ -291,7 +299,7 @@ class Incidents:
             "silences": self._silences.to_state(),
             "marks": self._marks.to_state(),
             "spans": self.spans.to_state(),
-            "pane": [self._facts.start_ms, self._facts.end_ms, self._facts.events, dict(self._facts.slices)],
+            "pane": [getattr(self._facts, name) for name in _OF_PANE],
         }
 
     def restore(self, state: Any) -> None:
@@ -304,8 +312,7 @@ class Incidents:
         self._silences.restore(state["silences"])
         self._marks.restore(state["marks"])
         self.spans.restore(state["spans"])
-        start_ms, end_ms, events, slices = state["pane"]
-        self._facts = replace(_NO_PANE, start_ms=start_ms, end_ms=end_ms, events=events, slices=slices)
+        self._facts = replace(_NO_PANE, **dict(zip(_OF_PANE, state["pane"], strict=True)))
 
 
 def _cause(candidate: Candidate) -> tuple[str, str]:

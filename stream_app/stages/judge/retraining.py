@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Any
 
 from schemas.records import IncidentSpan, OffsetRange, RetrainRequest, record_id
 from stream_app.config import Config
@@ -61,23 +62,36 @@ def thin(offset_marks: Iterable[OffsetMarks], final_ms: int) -> None:
 
 
 class Retraining:
-    """Asks at most once per cooldown, in event time."""
+    """Asks at most once per cooldown, in event time; before it is over again where people have judged something since
+    that the last request could not use, and that request has brought no model: it was refused, or is not decided.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rules = {name for name, rule in config.rules.items() if rule.retrain}
         self.faults = {name for name, rule in config.rules.items() if DETECTOR_KINDS[rule.detectors[0]] == "fault"}
-        self._asked_ms = _NEVER
+        self._asked_ms, self._model_id = _NEVER, ""
+        self._unjudged: list[str] = []
+        """Incidents that nobody had judged when a model was last asked for."""
 
     @property
     def rules(self) -> set[str]:
         """Rules whose open alerts ask for a model."""
         return self._rules
 
-    def is_due(self, now_ms: int) -> bool:
-        """Whether a request may be made at all, and the last one is long enough ago."""
+    def is_due(self, now_ms: int, model_id: str, accepted: Sequence[tuple[str, str]], judged: Collection[str]) -> bool:
+        """Whether a request may be made at all, and the last one is long enough ago or was in vain.
+
+        Args:
+            now_ms: end of the pane just finalised.
+            model_id: the model in service.
+            accepted: (slice, alert id) that a person has accepted since the last request.
+            judged: ids of all incidents that people have judged since.
+        """
         settings = self._config.retrain
-        return settings.enabled and now_ms - self._asked_ms >= settings.cooldown
+        again = bool(accepted) or not set(self._unjudged).isdisjoint(judged)
+        is_over = now_ms - self._asked_ms >= settings.cooldown
+        return settings.enabled and (is_over or (again and model_id == self._model_id))
 
     def ask(
         self,
@@ -88,8 +102,8 @@ class Retraining:
         accepted: Sequence[tuple[str, str]] = (),
         spans: tuple[list[IncidentSpan], list[IncidentSpan]] = ([], []),
     ) -> RetrainRequest | None:
-        """A request when enough slices have an open alert, or a person has accepted one, and the last request is long
-        enough ago.
+        """A request when enough slices have an open alert, or a person has accepted one; whether one :meth:`is_due` the
+        caller has asked.
 
         Args:
             now_ms: end of the pane just finalised.
@@ -103,9 +117,10 @@ class Retraining:
         enough = bool(accepted) or len({name for name, _ in alerts}) >= settings.min_slices
         alerts = sorted({*alerts, *accepted})
         slices = sorted({name for name, _ in alerts})
-        if not enough or not self.is_due(now_ms):
+        if not enough:
             return None
-        self._asked_ms = now_ms
+        self._asked_ms, self._model_id = now_ms, model_id
+        self._unjudged = sorted({span.incident_id for span in spans[1]})
         start_ms = max(now_ms - settings.reference, 0)
         before, reach_ms = self._config.windows.clock - 1, start_ms - self._lead_ms
         train = [
@@ -142,10 +157,10 @@ class Retraining:
         windows = self._config.windows
         return int(windows.lateness) + (windows.ahead_ms if windows.clock > 1 else 0)
 
-    def to_state(self) -> int:
-        """Plain value for a snapshot."""
-        return self._asked_ms
+    def to_state(self) -> list[Any]:
+        """Plain values for a snapshot."""
+        return [self._asked_ms, self._model_id, self._unjudged]
 
-    def restore(self, state: int) -> None:
+    def restore(self, state: Sequence[Any]) -> None:
         """Inverse of :meth:`to_state`."""
-        self._asked_ms = state
+        self._asked_ms, self._model_id, self._unjudged = state

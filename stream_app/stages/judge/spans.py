@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.names import EVERYTHING
 from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.stages.judge.threads import Thread
@@ -48,6 +49,12 @@ class Spans:
         self._reference = int(config.retrain.reference)
         self._unjudged: list[IncidentSpan] = []
         self._accepted: list[Accepted] = []
+        self._judged: list[str] = []
+
+    @property
+    def judged(self) -> list[str]:
+        """Ids of the incidents that people have judged since a model was last asked for, the latest of them."""
+        return self._judged
 
     @property
     def asking(self) -> list[tuple[str, str]]:
@@ -56,8 +63,32 @@ class Spans:
 
     def asked(self) -> None:
         """A model was asked for."""
+        self._judged = []
         for of in self._accepted:
             of.asks = []
+
+    def judge(self, incident_id: str) -> None:
+        """A person has said what an incident is."""
+        self._judged = [*self._judged, incident_id][-SPANS_MAX:]
+
+    def lift(self, incident_id: str, model_id: str, asks: bool) -> bool:
+        """A person has accepted what an incident was about that has ended unjudged: a burst may be learned, and a model
+        is asked for; a fault is left out no more. Whether there was any such.
+
+        Args:
+            incident_id: of the incident.
+            model_id: in service.
+            asks: whether models are asked for at all.
+        """
+        named = [span for span in self._unjudged if span.incident_id == incident_id]
+        self._unjudged = [span for span in self._unjudged if span.incident_id != incident_id]
+        if bursts := [span for span in named if span.kind == "burst"]:
+            slices = sorted({name for span in bursts for name in span.slices or [EVERYTHING]})
+            pairs = [(name, incident_id) for name in slices] if asks else []
+            self._accepted = [*self._accepted, Accepted(bursts, model_id, pairs, open=False)][-SPANS_MAX:]
+        if named:
+            self.judge(incident_id)
+        return bool(named)
 
     def go_on(self, thread: Thread) -> None:
         """An incident that had ended is open again: its span is its own."""
@@ -108,11 +139,11 @@ class Spans:
 
     def to_state(self) -> Any:
         """Plain values for a snapshot."""
-        return msgspec.to_builtins([self._unjudged, self._accepted])
+        return msgspec.to_builtins([self._unjudged, self._accepted, self._judged])
 
     def restore(self, state: Any) -> None:
         """Inverse of :meth:`to_state`."""
-        unjudged, accepted = state
+        unjudged, accepted, self._judged = state
         self._unjudged = msgspec.convert(unjudged, list[IncidentSpan])
         self._accepted = msgspec.convert(accepted, list[Accepted])
 

@@ -131,8 +131,9 @@ class JudgeStage:
             decision = state.acts.pop(0)
             state.acted_offset = decision.offset
             out.points.append(action_point(decision.action, decision.at_ms))
-            self._tell(state.incidents.act(decision.action, decision.at_ms), out)
-            self._serve(state.probation.act(decision.action, decision.at_ms), out)
+            if not decision.refused:
+                self._tell(state.incidents.act(decision.action, decision.at_ms), out)
+                self._serve(state.probation.act(decision.action, decision.at_ms), out)
 
     def _judge_pane(self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs) -> None:
         """One pane that all partials partitions have closed."""
@@ -196,11 +197,12 @@ class JudgeStage:
         self._tell(said.incidents, out)
 
     def _ask(self, state: JudgeState, end_ms: int, out: Outputs) -> None:
-        """A retrain request, where open incidents call for one and none was made for a while."""
-        if not state.retraining.is_due(end_ms):
-            return
-        asking, spans = state.incidents.asking(state.retraining.rules), state.incidents.spans
+        """A retrain request, where open incidents or people call for one and it is time."""
+        spans = state.incidents.spans
         accepted = spans.asking
+        if not state.retraining.is_due(end_ms, state.service, accepted, spans.judged):
+            return
+        asking = state.incidents.asking(state.retraining.rules)
         if not (asking or accepted):
             return
         of_request = state.incidents.of_request(end_ms)

@@ -136,6 +136,35 @@ def test_what_a_person_has_accepted_asks_once_and_goes_on_until_a_newer_model_is
     assert span.to_ms == START + 7 * HOUR
 
 
+def test_what_nobody_had_judged_when_it_ended_can_be_accepted_still() -> None:
+    run = Run()
+    (burst,) = run.pane(candidate("Dongsi", **BURST))
+    run.end()
+    run.panes(3)
+    (wrong,) = run.pane(fault("Gucheng"))
+    run.end()
+    run.panes(3)
+    assert {span.incident_id for span in run.incidents.of_request(START + DAY)[1]} == {burst.id, wrong.id}
+    assert run.act("accept", wrong.id) == []
+    assert (run.incidents.spans.asking, run.incidents.spans.judged) == ([], [wrong.id])
+    run.act("accept", burst.id)
+    run.act("accept", burst.id)
+    accepted, unjudged = run.incidents.of_request(START + DAY)
+    assert ([span.incident_id for span in accepted], unjudged) == ([burst.id], [])
+    assert run.incidents.spans.asking == [("Dongsi", burst.id)]
+    assert run.incidents.spans.judged == [wrong.id, burst.id]
+
+
+def test_after_a_restart_people_answer_for_the_model_that_is_in_service() -> None:
+    run = Run()
+    (opened,) = run.pane(candidate("Dongsi", **BURST))
+    run.incidents.restore(unpack(pack(run.incidents.to_state())))
+    run.act("accept", opened.id)
+    run.panes(3)
+    (span,) = run.incidents.of_request(START + 4 * HOUR)[0]
+    assert span.to_ms == START + 4 * HOUR, "no newer model has come"
+
+
 def test_what_does_not_hurt_asks_for_no_model_when_it_is_accepted() -> None:
     run = Run()
     (opened,) = run.pane(candidate("Dongsi", **ORDINARY))
@@ -164,7 +193,7 @@ def test_however_many_bursts_nobody_judges_none_of_their_events_is_forgotten() -
         )
         for k in range(SPANS_MAX + 300)
     ]
-    spans.restore(msgspec.to_builtins([made, []]))
+    spans.restore(msgspec.to_builtins([made, [], []]))
     _, unjudged = spans.of_request((), made[-1].to_ms)
     assert len(unjudged) == SPANS_MAX
     for one in made:

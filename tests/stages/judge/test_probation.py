@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -270,3 +271,7 @@ def test_judge_says_it_once_to_the_trainer_to_people_and_as_a_decision_whatever_
     action = Action(id="p", stream="s", verb="pin", by="ann", at_ms=1, model="n")
     once.act(Acted(once.state.final_ms, 0, action))
     assert [of.verb for of in once.out.changes] == ["rollback", "pin"]
+    unpin = msgspec.structs.replace(action, id="u", verb="unpin", model="")
+    once.act(Acted(once.state.final_ms, 1, unpin, "nothing follows from it"))
+    assert [of.verb for of in once.out.changes] == ["rollback", "pin"], "it was decided so"
+    assert once.state.acted_offset == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flowlib.table import Coded
 from schemas.names import slice_name
-from schemas.records import RetrainRequest
+from schemas.records import IncidentSpan, RetrainRequest
 from stream_app.config import Duration, WindowsConfig
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.judge import messages
@@ -26,7 +26,13 @@ MARKS = {1: OffsetMarks([(1_000, 5), (5_000, 40), (9_000, 90)]), 0: OffsetMarks(
 def ask(
     of: Retraining, now_ms: int, slices: str = "a", marks: dict[int, OffsetMarks] | None = None
 ) -> RetrainRequest | None:
+    if not of.is_due(now_ms, "m", (), ()):
+        return None
     return of.ask(now_ms, [(name, f"alert-{name}") for name in slices], "m", MARKS if marks is None else marks)
+
+
+def span(incident_id: str) -> IncidentSpan:
+    return IncidentSpan(incident_id=incident_id, kind="fault", slicing="s", slices=[], from_ms=0, to_ms=1)
 
 
 def test_only_rules_that_ask_count() -> None:
@@ -68,6 +74,29 @@ def test_at_most_one_request_a_cooldown() -> None:
     of = Retraining(config(retrain={"cooldown": "10s"}))
     made = [ask(of, now) is not None for now in (1_000, 2_000, 10_999, 11_000, 12_000, 21_000)]
     assert made == [True, False, False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "accepted", "judged", "again"),
+    [
+        ("m", [], [], False),
+        ("m", [("a", "i")], ["i"], True),
+        ("m", [], ["fault"], True),
+        ("m", [], ["another"], False),
+        ("newer", [("a", "i")], ["i"], False),
+        ("newer", [], ["fault"], False),
+    ],
+)
+def test_before_the_cooldown_is_over_only_what_people_judge_asks_again_and_only_where_no_model_has_come(
+    model_id: str, accepted: list[tuple[str, str]], judged: list[str], again: bool
+) -> None:
+    of = Retraining(config(retrain={"cooldown": "10s"}))
+    assert of.ask(1_000, [("a", "alert")], "m", MARKS, (), ([], [span("fault")])) is not None
+    of.restore(unpack(pack(of.to_state())))
+    assert of.is_due(2_000, model_id, accepted, judged) == again
+    assert of.is_due(11_000, model_id, accepted, judged)
+    off = Retraining(config(retrain={"enabled": False}))
+    assert not off.is_due(2_000, "", accepted, judged)
 
 
 def test_enough_different_slices_must_have_an_alert() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import msgspec
 import pytest
 
 from flowlib.table import Ints
@@ -15,12 +16,15 @@ from schemas.records import DeadLetter
 from stream_app.config import Config
 from stream_app.stages.decisions import Acted
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, START_MS, World
+from stream_app.stages.judge.state import JudgeState
 from stream_app.stages.outputs import Outgoing
+from stream_app.stages.snapshot import pack, unpack
 from tests.stages.judge.judging import Judging, evidence, interleaved, spread
 
 WORLD = World(d=2, k=0, slices=9, seed=5)
 REFERENCES = {"m": WORLD.fitted[1]}
 CONFIG: Config = spread(WORLD, 3, false_incidents_per_month=20.0)
+ACCEPT = Action(id="a", stream="s", verb="accept", by="Li", at_ms=1)
 MOVED = {2: CHANGES["location"], 5: CHANGES["location"], 7: CHANGES["location"]}
 
 
@@ -98,6 +102,37 @@ def test_a_request_leaves_out_what_nobody_has_judged() -> None:
     ended = next(of for of in judging.incidents if of.id == first.id and of.state == "resolve")
     assert (unjudged.incident_id, unjudged.kind, unjudged.slices) == (first.id, "burst", [WORLD.names[2]])
     assert (unjudged.from_ms, unjudged.to_ms) == (ended.since_ms, ended.pane_end_ms)
+
+
+def test_what_is_accepted_after_a_request_that_brought_no_model_is_asked_for_anew_once() -> None:
+    """The first burst has ended long ago, the cooldown is not over: its events train only now."""
+    moved, wider = {2: CHANGES["location"]}, {5: CHANGES["scale"]}
+    config = spread(WORLD, 1, false_incidents_per_month=20.0)
+    every = interleaved(evidence(WORLD, config, [(20, {}), (40, moved), (80, {}), (40, wider)], seed=3), 0)
+    before = Judging(config, REFERENCES).feed(every)
+    first, second = (next(of for of in before.incidents if of.id == id_) for id_ in _ids(before))
+    acts = [
+        Acted(
+            second.pane_end_ms + after * PANE_MS, after, msgspec.structs.replace(ACCEPT, id=f"{after}", incident_id=i)
+        )
+        for after, i in ((10, second.id), (15, first.id), (16, first.id), (17, "nothing"))
+    ]
+    judging, again = Judging(config, REFERENCES), Judging(config, REFERENCES)
+    judging.state.acts, again.state.acts = [*acts], [*acts]
+    judging.feed(every, size=30)
+    one, other = judging.requests
+    assert [of.requested_pane_ms - second.pane_end_ms for of in (one, other)] == [11 * PANE_MS, 16 * PANE_MS]
+    assert other.requested_pane_ms - one.requested_pane_ms < config.retrain.cooldown
+    assert one.id != other.id
+    assert [of.incident_id for of in one.unjudged] == [first.id]
+    assert ({of.incident_id for of in other.accepted}, other.unjudged) == ({first.id, second.id}, [])
+    assert [of for of in judging.incidents if of.state == "accepted" and of.id == first.id] == [], "it was over"
+    for at in range(0, len(every), 7):  # the same after any crash
+        again.feed(every[at : at + 7])
+        state = pack(again.state.to_state())
+        again.state = JudgeState.from_state(config, unpack(state))
+        again.state.acts = [act for act in acts if act.offset > again.state.acted_offset]
+    assert again.requests == judging.requests
 
 
 def _ids(judging: Judging) -> list[str]:
