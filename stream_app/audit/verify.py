@@ -23,7 +23,7 @@ from stream_app.models.registry import Registry
 _TRAINER = "where the trainer was stopped just now, start it again, which completes what it has begun"
 _OF_SERVICE = ("promotion", "rollback", "pin", "unpin", "anchor")
 _ANSWERS = {"approve": "approval", "reject": "rejection"}
-"""Verbs whose lines say what followed, too."""
+"""Verbs whose lines say what followed from them, where anything did."""
 _SAME = ("stream", "request", "topic", "ranges", "rows", "rows_sha256", "settings_sha256", "seed", "code")
 """Of where a model comes from: what its manifest and its notice both say."""
 
@@ -40,8 +40,7 @@ class Verified:
         models: files whose signatures were verified.
         after: lines after the newest one that a notice carries away: what they say is held to registry and topics, and
             their dates to nothing yet.
-        waiting: signed actions that have no line: the trainer writes them down when it runs, those about models only
-            where something follows from them.
+        waiting: signed actions that have no line: the trainer writes them down when it runs.
         unasked: what could not be asked, in sentences.
         faults: in sentences; none where all is as it was written.
     """
@@ -178,13 +177,14 @@ def _people(records: Records) -> Iterator[str]:
             for name in ("by", "why", "model")
             if line is not None and line.body.get(name, "") != body.get(name, "")
         ]
-        if line is not None and (other or (action.verb not in _ANSWERS and line.body != _plain(body))):
+        only = line is not None and line.event not in (*_ANSWERS.values(), audit_lines.NOTHING)
+        if line is not None and (other or (only and line.body != _plain(body))):
             yield f"line {line.n} ({line.event} {line.about}) does not say what {action.by} has said and signed"
 
 
 def _line_of(records: Records, action: Action) -> Line | None:
     event, about, _ = audit_lines.of_action(action)
-    return records.line(_ANSWERS.get(event, event), about)
+    return records.line(_ANSWERS.get(event, event), about) or records.line(audit_lines.NOTHING, about)
 
 
 def _keys(records: Records) -> Iterator[str]:

@@ -81,6 +81,30 @@ def of_action(action: Action) -> Line:
     return event, action.id, {name: value for name, value in body.items() if name not in ("id", "stream", "verb")}
 
 
+NOTHING = "no effect"
+"""Event of the line of what a person has said, where nothing follows from it."""
+
+
+def of_nothing(action: Action, why: str) -> Line:
+    """The line of what a person has said and nothing follows from, with why."""
+    _, about, body = of_action(action)
+    return NOTHING, about, {**body, "verb": action.verb, "says": why}
+
+
+def of_overruled(incident_id: str, notice: ModelNotice) -> Line:
+    """The line of an incident that later models are not held to any more: a person has approved one that does not flag
+    its events, of which this is the promotion.
+    """
+    approval = notice.provenance.get("approval", {})
+    body = {
+        "incident": incident_id,
+        "model": notice.model_id,
+        "by": approval.get("by", ""),
+        "why": approval.get("why", ""),
+    }
+    return "canary overruled", f"{incident_id} {notice.model_id}", {**body, "action": approval.get("action", "")}
+
+
 def of_entry(entry: Entry) -> tuple[str, str]:
     """Event and name of the line of what has changed the model in service, or the anchor."""
     return entry.verb, entry.model_id if entry.verb == "promotion" else entry.request_id

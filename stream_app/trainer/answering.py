@@ -34,6 +34,9 @@ from stream_app.trainer.shadow.candidates import Candidates
 from stream_app.trainer.stopping import Stopping, persistently
 from stream_app.trainer.trying import Trying
 
+_SHOWN = 64
+"""Characters of a name that a person gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -130,20 +133,23 @@ class Answering:
 
     def act(self, action: Action) -> None:
         """Take in what a person says of a model, and write down what is said of all else; what comes twice counts
-        once.
+        once, and what nothing has followed from has no effect later.
         """
-        if action.verb in ("approve", "reject"):
-            self.candidates.act(action)
+        line = self._keeping.known(action)
+        if line is not None and line.event == audit_lines.NOTHING:
             return
-        if action.verb != "anchor":
-            self._keeping.note_said(action)
+        if action.verb in ("approve", "reject"):
+            if nothing := self.candidates.act(action):
+                self._keeping.note_nothing(action, nothing)
             return
         promoted = {entry.model_id: entry.promoted_ms for entry in self._registry.promotions()}
-        if action.model not in promoted:
-            self._say(f"{action.by} names model {action.model} as the anchor, and no such model was promoted here")
+        if action.verb in ("anchor", "pin", "rollback") and action.model not in promoted:
+            name = action.model[:_SHOWN] or "(none)"
+            self._keeping.note_nothing(action, f"no model {name} was promoted for stream {self._config.stream}")
             return
-        self._keeping.note(*audit_lines.of_action(action))
-        self._registry.change(Entry(action.model, action.id, promoted[action.model], "anchor"))
+        self._keeping.note_said(action)
+        if action.verb == "anchor":
+            self._registry.change(Entry(action.model, action.id, promoted[action.model], "anchor"))
 
     def _follow(self, asked: Asked, decision: Decision) -> ModelNotice:
         outcome = decision.outcome
@@ -199,7 +205,7 @@ class Answering:
 
     def _covered_by(self, request: RetrainRequest) -> Entry | None:
         """The promotion that answers a request too: it has replaced the model that the request finds too old, and is
-        not older than a cooldown itself.
+        not older than a cooldown itself, and people have accepted nothing since that it has not learned.
         """
         promotions = self._registry.promotions()
         if not promotions or promotions[-1].model_id != self._registry.in_service():
@@ -207,15 +213,19 @@ class Answering:
         newest = promotions[-1]
         if request.requested_pane_ms >= newest.promoted_ms + int(self._config.retrain.cooldown):
             return None
-        return newest if request.model_id != newest.model_id else None
+        answer = self._registry.answer_to(newest.request_id)
+        if request.model_id == newest.model_id or (answer is not None and _is_news(request, answer)):
+            return None
+        return newest
 
     def _beaten(self, request: RetrainRequest) -> str:
         """Why a request needs no training: what was trained for another, not a cooldown before, was refused by live
-        events or by a person, and the model in service is the same. "" where there is none such.
+        events or by a person, the model in service is the same, and people have accepted nothing since. "" where there
+        is none such.
         """
         refused = [notice for notice in self._registry.notices() if _was_beaten(notice)]
         cooldown = int(self._config.retrain.cooldown)
-        if not refused or refused[-1].parent_id != request.model_id:
+        if not refused or refused[-1].parent_id != request.model_id or _is_news(request, refused[-1]):
             return ""
         last = refused[-1]
         if request.requested_pane_ms >= last.created_ms + cooldown:
@@ -234,6 +244,14 @@ class Answering:
 
 def _of_parent(outcome: Outcome, parent_id: str) -> Outcome:
     return replace(outcome, notice=msgspec.structs.replace(outcome.notice, parent_id=parent_id))
+
+
+def _is_news(request: RetrainRequest, answer: ModelNotice) -> bool:
+    """Whether people have accepted incidents since an earlier request, of which this is the answer: their events train
+    only now.
+    """
+    known = answer.provenance.get("accepted_incidents", ())
+    return any(span.incident_id not in known for span in request.accepted)
 
 
 def _was_beaten(notice: ModelNotice) -> bool:

@@ -14,6 +14,7 @@ from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.models import audit_lines
 from stream_app.models.audit import AuditLog
+from stream_app.models.audit import Entry as Line
 from stream_app.models.history import Entry
 from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
@@ -49,7 +50,7 @@ class Keeping:
     ) -> None:
         self.answers, self.audit = Answers(config), AuditLog(config)
         self._registry, self._delivery, self._say, self._meter = registry, delivery, say, meter
-        self._said: set[str] | None = None
+        self._said: dict[str, Line] | None = None
 
     def finish_earlier(self) -> None:
         """Send what an earlier process has decided and not sent."""
@@ -62,13 +63,25 @@ class Keeping:
         """Add to the audit log that something happened, once."""
         self.audit.append(event, about, body)
 
-    def note_said(self, action: Action) -> None:
-        """Add what a person has said, once. All of it is read anew at every start: the log is looked at once."""
+    def known(self, action: Action) -> Line | None:
+        """The line of what a person has said; None where it is news. All of it is read anew at every start: the log is
+        looked at once.
+        """
         if self._said is None:
-            self._said = {entry.about for entry in self.audit.entries()}
-        if action.id not in self._said:
-            self.note(*audit_lines.of_action(action))
-            self._said.add(action.id)
+            self._said = {entry.about: entry for entry in self.audit.entries()}
+        return self._said.get(action.id)
+
+    def note_said(self, action: Action, line: audit_lines.Line | None = None) -> None:
+        """Add what a person has said, once; in a line of its own where that says what follows, too."""
+        if self.known(action) is None:
+            assert self._said is not None
+            self._said[action.id] = self.audit.append(*(line or audit_lines.of_action(action)))
+
+    def note_nothing(self, action: Action, why: str) -> None:
+        """Add that nothing follows from what a person has said, and why, once; nothing ever will."""
+        if self.known(action) is None:
+            self.note_said(action, audit_lines.of_nothing(action, why))
+            self._say(f"nothing follows from what {action.by} says ({action.verb}): {why}")
 
     def answer(self, asked: Asked, outcome: Outcome, dated: bool = True) -> ModelNotice:
         """A request is answered.

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 from flowlib.artifact import Ed25519PrivateKey
 from flowlib.density import Density
 from flowlib.errors import FlowlibError
+from flowlib.table import Table
 from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
@@ -22,6 +23,7 @@ from stream_app.models.registry import Registry
 from stream_app.monitor.meter import Meter
 from stream_app.stages.dropped import Dropped
 from stream_app.trainer.canaries.file import CanaryFile
+from stream_app.trainer.canaries.overruling import overruled
 from stream_app.trainer.checkpoint import CheckpointFile
 from stream_app.trainer.data.rows import RecordKeys, Rows, gather
 from stream_app.trainer.outcome import Outcome, Retrain
@@ -119,11 +121,15 @@ class Trying:
             self._stopping.check,
             CheckpointFile(self._config),
             newest_ms,
-            Known(self._or_none(request, self._registry.anchor()), canaries=CanaryFile(self._config).load().tables()),
+            Known(self._or_none(request, self._registry.anchor()), canaries=self._canaries()),
         )
         for finding in outcome.findings:
             self._say(f"found: {finding}")
         return outcome
+
+    def _canaries(self) -> dict[str, Table]:
+        """Events of the incidents that people have confirmed, and not overruled since."""
+        return CanaryFile(self._config).load().tables(overruled(self._registry.notices()))
 
     def _read(self, request: RetrainRequest) -> Rows:
         """What the request names, with its record keys, and what of it cannot be used."""

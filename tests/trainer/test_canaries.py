@@ -248,6 +248,18 @@ def test_other_columns_are_gathered_anew_and_a_damaged_file_says_what_to_do(
         CanaryFile(config).load()
 
 
+def test_what_was_overruled_counts_again_where_a_person_confirms_it_later(
+    config: Config, champion: str, signals: list[Any], making: Any
+) -> None:
+    signals += messages(incident(champion, BURST[:2].tolist()))
+    gatherer, said_ms = making(), says().at_ms
+    gatherer.hear(says())
+    gatherer.gather()
+    canaries = CanaryFile(config).load()
+    assert list(canaries.tables({})) == list(canaries.tables({INCIDENT: said_ms - 1})) == [INCIDENT]
+    assert list(canaries.tables({INCIDENT: said_ms})) == []
+
+
 def test_only_so_many_incidents_are_kept(config: Config, champion: str, signals: list[Any], making: Any) -> None:
     signals += messages(incident(champion, BURST[:2].tolist()))
     gatherer = making()

@@ -4,6 +4,7 @@ read it, and it is replaced as a whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -104,9 +105,13 @@ class Canaries(msgspec.Struct):
         self.kept = [one for one in self.kept if one.incident_id != incident_id]
         return len(self.kept) < before
 
-    def tables(self) -> dict[str, Table]:
-        """Incident to its events."""
-        return {one.incident_id: one.table() for one in self.kept}
+    def tables(self, overruled: Mapping[str, int]) -> dict[str, Table]:
+        """Incident to its events.
+
+        Args:
+            overruled: incidents to when a person has overruled them, by the clock; those confirmed later count.
+        """
+        return {one.incident_id: one.table() for one in self.kept if one.at_ms > overruled.get(one.incident_id, -1)}
 
 
 _DECODER = msgspec.msgpack.Decoder(Canaries)

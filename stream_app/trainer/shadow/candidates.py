@@ -15,8 +15,10 @@ from schemas.incidents import Action
 from schemas.records import IncidentSpan, ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.kafka.types import ClientSettings
+from stream_app.models import audit_lines
 from stream_app.models.registry import Registry, without_bytes
 from stream_app.stages.dropped import Dropped
+from stream_app.trainer.canaries.overruling import overruled_by
 from stream_app.trainer.data.rows import Rows, gather
 from stream_app.trainer.keeping import Keeping
 from stream_app.trainer.outcome import Outcome
@@ -32,6 +34,9 @@ from stream_app.trainer.stopping import Stopping, persistently
 
 UNJUDGED_MAX = 500
 """Spans that are remembered of requests that come while a candidate is in the shadow."""
+
+_SHOWN = 64
+"""Characters of a name that a person gives."""
 
 
 class Candidates:
@@ -145,30 +150,38 @@ class Candidates:
 
     def covers(self, request: RetrainRequest) -> str:
         """Why a request needs no model now: one that was trained for another, and is not older than a cooldown, waits
-        for a person; "" where it does need one.
+        for a person; "" where it does need one, as where people have accepted incidents since.
         """
         candidate = self.current
         if candidate is None or candidate.phase != "waiting":
+            return ""
+        known = {span.incident_id for span in candidate.request.accepted}
+        if any(span.incident_id not in known for span in request.accepted):
             return ""
         until_ms = candidate.request.requested_pane_ms + int(self._config.retrain.cooldown)
         if request.model_id != candidate.champion or request.requested_pane_ms >= until_ms:
             return ""
         return f"covered by {candidate.model_id} (request {candidate.request.id}), which waits for a person"
 
-    def act(self, action: Action) -> None:
-        """Take in what a person says of a model; of any but the candidate nothing follows."""
-        candidate = self.current
+    def act(self, action: Action) -> str:
+        """Take in what a person says of a model; why nothing follows from it, "" where something does, or has."""
+        candidate, line = self.current, self._keeping.known(action)
+        if line is not None and (candidate is None or line.body.get("request") != candidate.request.id):
+            return ""  # it was about an earlier candidate, which may have had the same id
         if candidate is None or action.model != candidate.model_id or candidate.phase == "closing":
-            return
+            return f"model {action.model[:_SHOWN] or '(none)'} waits for nobody: it is decided already, or is none"
         said = {"by": action.by, "why": action.why, "action": action.id}
         body = {"model": action.model, "request": candidate.request.id, **said}
         if action.verb == "reject":
-            self._keeping.note("rejection", action.id, body)
+            self._keeping.note_said(action, ("rejection", action.id, body))
             self._close(candidate, "reject", f"rejected by {action.by}{f': {action.why}' if action.why else ''}")
-        elif action.verb == "approve" and not candidate.approved:
-            self._keeping.note("approval", action.id, body)
-            candidate.approved = said
+        elif not candidate.approved:
+            self._keeping.note_said(action, ("approval", action.id, body))
+            candidate.approved = {**said, "at_ms": action.at_ms}
             self._approved(candidate)
+        elif candidate.approved["action"] != action.id:
+            return f"model {candidate.model_id} is approved by {candidate.approved['by']} already"
+        return ""
 
     # From phase to phase --------------------------------------------------------------------------------------------
 
@@ -206,9 +219,15 @@ class Candidates:
         if kept is None:
             is_promoted = candidate.verdict == "promote"
             outcome = self._promoted(candidate) if is_promoted else Outcome(notices.refused(candidate), None)
-            self._keeping.answer(candidate.asked, outcome)
+            kept = self._keeping.answer(candidate.asked, outcome)
         else:
             self._keeping.send(candidate.asked, kept)
+        for incident_id in overruled_by(kept):
+            self._keeping.note(*audit_lines.of_overruled(incident_id, kept))
+            self._say(
+                f"incident {incident_id[:8]} is no canary any more: {candidate.approved['by']} has approved model "
+                f"{kept.model_id}, which does not flag its events"
+            )
         self._file.clear()
         self._comparing.forget()
         self.current = None

@@ -37,7 +37,7 @@ class Candidate(msgspec.Struct):
         begun_s: when it came, wall clock, seconds since the epoch.
         verdict, why: what was decided, in a sentence; "" before.
         shadow: figures of the shadow, once it has ended.
-        approved: what a person has said for it, by whom and why; empty before.
+        approved: what a person has said for it, by whom, why and when; empty before.
         unjudged: spans that nobody has judged, of the requests that came meanwhile.
         until_ms: end of the pane that decided; how far reading had come by then is the machine's business. None where
             something else has decided.
@@ -55,7 +55,7 @@ class Candidate(msgspec.Struct):
     verdict: Verdict = ""
     why: str = ""
     shadow: dict[str, Any] = msgspec.field(default_factory=dict)
-    approved: dict[str, str] = msgspec.field(default_factory=dict)
+    approved: dict[str, Any] = msgspec.field(default_factory=dict)
     unjudged: list[IncidentSpan] = msgspec.field(default_factory=list)
     until_ms: int | None = None
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.incidents import Action
-from schemas.records import IncidentSpan, ServiceChange
+from schemas.records import IncidentSpan, RetrainRequest, ServiceChange
 from stream_app.kafka.actions import new_action
 from stream_app.models.audit import AuditLog
 from stream_app.models.history import Entry
+from stream_app.trainer.canaries.overruling import overruled
+from stream_app.trainer.gates.gate import Gate, figures
 from stream_app.trainer.shadow.state import CandidateFile
 from tests.trainer.asking import LATER, WRITER, ask, asked
 from tests.trainer.shadow.worlds import (
@@ -234,6 +238,74 @@ def test_a_person_may_reject_it_at_any_time(world: World, phase: str) -> None:
     assert not trainer._answering.candidates.is_busy
 
 
+def lines(world: World, *events: str) -> list[Any]:
+    return [entry for entry in AuditLog(config_in(world.folder)).entries() if entry.event in events]
+
+
+def test_what_nothing_follows_from_is_written_down_once_and_never_takes_effect(world: World) -> None:
+    trainer, first = world.start(promotion="approve"), world.registry.in_service()
+    early = [say(verb, "another") for verb in ("approve", "reject", "anchor", "pin", "rollback")]
+    for action in early * 2:
+        trainer._answering.act(action)
+    found = lines(world, "no effect")
+    assert [(line.about, line.body["verb"], line.body["by"]) for line in found] == [
+        (action.id, action.verb, "ann") for action in early
+    ]
+    assert "model another waits for nobody" in found[0].body["says"]
+    assert "no model another was promoted for stream s" in found[4].body["says"]
+    assert sum(line.startswith("nothing follows from what ann says") for line in world.said) == len(early)
+    answered(trainer, better())
+    waiting = world.answers()[-1].model_id
+    words = [say("approve", waiting), say("approve", waiting, "bob"), say("reject", waiting, "bob")]
+    for action in words:
+        trainer._answering.act(action)
+    assert [line.about for line in lines(world, "no effect")[5:]] == [words[1].id, words[2].id]
+    promoted = world.registry.in_service()
+    assert promoted != first
+    again = world.start(promotion="approve")  # reads all that was said anew
+    for action in [*early, *words]:
+        again._answering.act(action)
+    assert len(lines(world, "no effect", "approval", "rejection")) == len(early) + len(words)
+    assert (world.registry.in_service(), world.registry.anchor()) == (promoted, first)
+
+
+def test_what_was_said_of_an_earlier_candidate_does_not_decide_a_later_one_of_the_same_id(world: World) -> None:
+    trainer, first = world.start(promotion="approve"), world.registry.in_service()
+    candidate = trainer.handle(asked(accepting(1, first)))
+    assert candidate is not None
+    rejection = say("reject", candidate.model_id)
+    trainer._answering.act(rejection)
+    later = trainer.handle(asked(accepting(2, first, "b")))
+    assert later is not None
+    assert (later.model_id, later.status) == (candidate.model_id, "candidate")
+    again = world.start(promotion="approve")
+    again._answering.act(rejection)
+    assert again._answering.candidates.is_busy
+    assert [line.event for line in lines(world, "no effect", "rejection")] == ["rejection"]
+
+
+def test_a_model_that_is_approved_though_it_forgets_a_canary_overrules_it(world: World) -> None:
+    gate = Gate("canaries", False, "it forgets", waits=True, detail={"incidents": ["forgotten"]})
+    world.wait_for_a_person("canaries: it forgets")
+    notice = msgspec.structs.replace(world.outcome.notice, gates=figures([gate]))
+    world.outcome = replace(world.outcome, notice=notice)
+    trainer = world.start()
+    waiting = trainer.handle(asked(better()))
+    assert waiting is not None
+    approval = say("approve", waiting.model_id, why="it is the new normal")
+    trainer._answering.act(approval)
+    assert overruled(world.registry.notices()) == {}, "not before it is in service"
+    until_decided(trainer)
+    assert overruled(world.registry.notices()) == {"forgotten": approval.at_ms}
+    (line,) = lines(world, "canary overruled")
+    promoted = world.registry.in_service()
+    assert line.body == {
+        **{"incident": "forgotten", "model": promoted, "by": "ann", "why": "it is the new normal"},
+        "action": approval.id,
+    }
+    assert f"incident forgotte is no canary any more: ann has approved model {promoted}" in world.said[-1]
+
+
 def test_what_gates_leave_to_a_person_is_compared_after_the_approval(world: World) -> None:
     world.wait_for_a_person("bursts: it would not flag them")
     trainer = world.start()
@@ -262,6 +334,40 @@ def test_a_later_model_takes_the_place_of_one_that_waits(world: World) -> None:
         ("request-2", "candidate"),
     ]
     assert "has taken its place before anything was decided" in world.answers()[1].reason
+
+
+def accepting(number: int, model_id: str, *incidents: str) -> RetrainRequest:
+    """A request within a cooldown of the first one, with incidents that people have accepted."""
+    spans = [
+        IncidentSpan(incident_id=name, kind="burst", slicing="", slices=[], from_ms=0, to_ms=9) for name in incidents
+    ]
+    return ask(number, LATER + 10 * number, reason="drift", model_id=model_id, accepted=spans)
+
+
+def test_what_people_have_accepted_since_is_trained_though_another_model_waits(world: World) -> None:
+    """The one that waits has not learned it."""
+    world.wait_for_a_person("bursts: it would not flag them")
+    trainer, first = world.start(), world.registry.in_service()
+    trainer.handle(asked(accepting(1, first, "a")))
+    covered = trainer.handle(asked(accepting(2, first, "a")))
+    assert covered is not None
+    assert covered.status == "covered"
+    trainer.handle(asked(accepting(3, first, "a", "b")))
+    assert [(notice.request_id, notice.status) for notice in world.answers()] == [
+        ("request-1", "waiting"),
+        ("request-2", "covered"),
+        ("request-1", "refused"),
+        ("request-3", "waiting"),
+    ]
+
+
+def test_what_people_have_accepted_since_is_trained_though_another_was_refused(world: World) -> None:
+    trainer, first = world.start(promotion="approve"), world.registry.in_service()
+    candidate = trainer.handle(asked(accepting(1, first)))
+    assert candidate is not None
+    trainer._answering.act(say("reject", candidate.model_id))
+    again = [trainer.handle(asked(request)) for request in (accepting(2, first), accepting(3, first, "b"))]
+    assert [notice.status for notice in again if notice is not None] == ["refused", "candidate"]
 
 
 def test_the_anchor_is_what_a_person_names(world: World) -> None:
