@@ -2,6 +2,45 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from stream_app.command_line import BOOTSTRAP, INPUT, NEW_FILE, out
+
+if TYPE_CHECKING:
+    from stream_app.setup.proposal import Choice
+
+
+@click.command(short_help="Write a configuration for a file or a topic.")
+@click.option("--from-file", "file", type=INPUT, help="Look at this file: CSV, JSON lines or Parquet; - is a pipe.")
+@click.option("--from-topic", "topic", metavar="TOPIC", help="Look at the newest events of this topic.")
+@BOOTSTRAP
+@click.option("--stream", "name", metavar="NAME", help="Name of the stream (default: that of the file or topic).")
+@click.option("--yes", is_flag=True, help="Ask nothing: take the likeliest.")
+@click.option("--out", "path", type=NEW_FILE, default="driftflow.toml", show_default=True, help="Write it here.")
+def init(file: Path | None, topic: str | None, bootstrap: str | None, name: str | None, yes: bool, path: Path) -> None:
+    """Look at events, find out which field says when, which are numbers, what parts them, and write a configuration
+    with the reason of each line. Without a source it is a template.
+
+    Asks only what the events leave open. A file that is there stays as it is.
+    """
+    if file is not None and topic:
+        raise click.UsageError("give --from-file or --from-topic, not both")
+    from stream_app.doctor.begin import Source, run_init
+
+    may_ask = not yes and sys.stdin.isatty() and str(file) != "-"
+    run_init(Source(file, topic or "", bootstrap or ""), path, name or "", _ask if may_ask else None, out)
+
+
+def _ask(choice: Choice) -> Any:
+    values = [choice.value, *choice.others]
+    click.echo(f"{choice.unsure}  ({choice.why})")
+    for number, value in enumerate(values, 1):
+        click.echo(f"  {number}  {value}")
+    return values[click.prompt("Number", type=click.IntRange(1, len(values)), default=1) - 1]
+
+
+COMMANDS: tuple[click.Command, ...] = (init,)

@@ -22,7 +22,7 @@ from stream_app.setup import pacing, remedies
 from stream_app.setup.columns import Column, columns_of
 from stream_app.setup.pacing import Pace, in_words, written
 from stream_app.setup.proposal import Choice, LeftOut, Proposal
-from stream_app.setup.relations import codes_of
+from stream_app.setup.relations import codes_of, course
 from stream_app.setup.roles import Roles, roles_of, series_are_named
 from stream_app.setup.sampling import Sample, sample_of, sample_of_rows
 from stream_app.setup.times import NONE, TimeColumn, of_format, sortedness, time_columns
@@ -38,6 +38,8 @@ _COUNTING = frozenset(
     | {"time", "ts", "i", "n", "no"}
 )
 _ORDERED = 0.02
+_COURSE = 0.05
+"""Share of a number's variation from which on the model is told what it follows."""
 _DEFAULT_MISSING = EventConfig(time_field="-", numeric=["-"]).missing_values
 
 
@@ -106,7 +108,9 @@ def infer_sample(
     pace = pacing.pace_of(time.times_ms, codes, runs, sample.seen)
     _tell_features(draft, roles, columns, where)
     _tell_windows(draft, pace, slicing, live)
-    _tell_order(draft, pace, time, slicing, sample, where)
+    _tell_course(draft, columns, time)
+    if not live:
+        _tell_order(draft, pace, time, sample, where)
     _tell_data(draft, roles, columns, sample, time)
     left_out = [
         *(
@@ -263,7 +267,18 @@ def _tell_windows(draft: _Draft, pace: Pace, slicing: str, live: bool) -> None:
         draft.choose("windows.lateness", "0s", "rows come in no order of time that waiting could mend")
 
 
-def _tell_order(draft: _Draft, pace: Pace, time: TimeColumn, slicing: str, sample: Sample, where: str) -> None:
+def _tell_course(draft: _Draft, columns: Mapping[str, Column], time: TimeColumn) -> None:
+    """Tell the model the hour or the weekday where numbers follow it: what is usual differs by it."""
+    numbers = [columns[name] for name in _of(draft, "event.numeric") if name in columns]
+    found = {kind: of for kind, of in course(numbers, time.times_ms).items() if of[1] > _COURSE}
+    if found:
+        told = " and ".join(
+            f"the {kind} makes {share:.0%} of the variation of {of}" for kind, (of, share) in found.items()
+        )
+        draft.choose("model.context", list(found), told)
+
+
+def _tell_order(draft: _Draft, pace: Pace, time: TimeColumn, sample: Sample, where: str) -> None:
     """Say where rows would be late for good: a file of one series after the other, say."""
     pane = pacing.pane_of(pace, live=False)
     if pace.late_ms <= 32 * pane and (pace.backwards < _ORDERED or sortedness(time.times_ms) > 1 - _ORDERED):

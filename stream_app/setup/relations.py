@@ -22,7 +22,7 @@ _NAMES = {
     "the month": frozenset({"month", "mnth", "mon", "mm"}),
     "the year": frozenset({"year", "yr", "yyyy"}),
     "the day of the month": frozenset({"day", "dom", "dd"}),
-    "the day of the year": frozenset({"doy", "yearday"}),
+    "the day of the year": frozenset({"doy", "yearday", "season", "quarter", "week", "weekofyear", "semester"}),
 }
 """What columns that repeat a part of time are called: these need not have come back to be known."""
 
@@ -116,9 +116,10 @@ def parts_series(codes: Ints, times: Ints, runs: Ints) -> float:
     t, c, r = times[good], codes[good], runs[good]
     repeated = 1.0 - len(np.unique(np.stack([r, t]), axis=1)[0]) / len(t)
     within = 1.0 - len(np.unique(np.stack([r, c, t]), axis=1)[0]) / len(t)
-    backwards = float(np.mean(np.diff(t) < 0))
-    order = np.argsort(c, kind="stable")
-    same = np.diff(c[order]) == 0
+    beside = np.diff(r) == 0
+    backwards = float(np.mean(np.diff(t)[beside] < 0)) if beside.any() else 0.0
+    order = np.lexsort((c, r))
+    same = (np.diff(c[order]) == 0) & (np.diff(r[order]) == 0)
     inside = float(np.mean(np.diff(t[order])[same] < 0)) if same.any() else 1.0
     panel = max(0.0, repeated - within) if repeated > 0.2 else 0.0
     sequence = max(0.0, backwards - inside) / backwards if backwards > 0.0 and inside < 0.2 * backwards else 0.0
@@ -152,3 +153,27 @@ def _is_line(one: Any, other: Any, both: Any) -> bool:
         return False
     rho = float(np.mean((a - a.mean()) * (b - b.mean())) / (spread_a * spread_b))
     return abs(rho) > 1.0 - 1e-9
+
+
+def course(numbers: Sequence[Column], times: Ints) -> dict[str, tuple[str, float]]:
+    """How much of a number's variation follows the hour of the day and the weekday, as ``model.context`` names them:
+    the column of which it is most, and the share. Only where every value of it came back often.
+    """
+    good = times != NONE
+    found: dict[str, tuple[str, float]] = {}
+    for name, part in (("hour", times // _HOUR % 24), ("weekday", (times // _DAY + 3) % 7)):
+        if not good.any() or _recurrences(part[good]) < 2 * _REPEATS:
+            continue
+        shares = [(column.name, _explained(column.numbers, part, good)) for column in numbers]
+        found[name] = max(shares, key=lambda each: each[1], default=("", 0.0))
+    return found
+
+
+def _explained(numbers: Any, part: Ints, good: Any) -> float:
+    known = good & ~np.isnan(numbers)
+    values, group = numbers[known], part[known]
+    if len(values) < 500 or values.std() == 0.0:
+        return 0.0
+    counts = np.bincount(group)
+    means = np.bincount(group, weights=values) / np.maximum(counts, 1)
+    return float(np.var(means[group]) / np.var(values))

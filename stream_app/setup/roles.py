@@ -144,7 +144,7 @@ def _names_things(column: Column) -> bool:
 
 def _choose_series(roles: Roles, naming: list[Column], numbers: list[Column], time: TimeColumn, runs: Ints) -> None:
     """Which fields may part the rows: the one that time says so of first, then those with a telling name."""
-    surely, maybe, others = [], [], []
+    surely, maybe, others = list[Column](), list[Column](), list[Column]()
     for column in naming:
         enough = column.present >= _ROWS_A_SLICE * column.distinct
         if column.booleans or not 2 <= column.distinct <= _SLICES_MAX or column.present < 0.99 * len(column.values):
