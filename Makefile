@@ -96,7 +96,7 @@ clean:
 	@touch $@
 
 .make/dev: .make/venv pyproject.toml $(NATIVE)
-	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,dev]'
+	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,grafana,dev]'
 	@touch $@ .make/run
 
 # alibi-detect, for `peers` of bench-detect only: its licence and its numpy keep it out of the environment above.
@@ -106,5 +106,5 @@ clean:
 	@touch $@
 
 .make/bench: .make/dev
-	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,dev,bench]'
+	$(PIP) install -e '.[embedded,report,parquet,edge,private,tracing,grafana,dev,bench]'
 	@touch $@

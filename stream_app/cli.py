@@ -14,7 +14,19 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from stream_app import __version__, actions_cli, audit_cli, history_cli, letters_cli, models_cli, state_cli
+from stream_app import (
+    __version__,
+    actions_cli,
+    audit_cli,
+    dashboards_cli,
+    history_cli,
+    letters_cli,
+    models_cli,
+    notify_cli,
+    report_cli,
+    setup_cli,
+    state_cli,
+)
 from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
@@ -49,7 +61,7 @@ def main() -> None:
                          driftflow trainer --bootstrap-until 2026-01-31
                          driftflow worker
                          driftflow console
-    Without a broker:    driftflow score FILE --bootstrap-until 2026-01-31
+    Without a broker:    driftflow score FILE
     """
 
 
@@ -124,25 +136,6 @@ def produce(config: Config, file: Path, speedup: float | None, max_dropped: floa
     from stream_app.kafka.produce import run_produce
 
     run_produce(config, file, speedup, err, max_dropped)
-
-
-@main.command(short_help="Score a file, without a broker.")
-@FILE
-@offline
-@click.option("--bootstrap-until", metavar="DATE", help="First train a model on the file's events before this time.")
-@click.option("--model", help="Model id to score with (default: the registry's newest).")
-@click.option("--decisions", type=EXISTING_FILE, help="Repeat the run that wrote this file.")
-@click.option("--signals", type=NEW_FILE, help="Write the signals here, as JSON lines.")
-@click.option("--store", is_flag=True, help="Write windows and incidents to the configured sink too.")
-@MAX_DROPPED
-def score(config: Config, file: Path, **options: Any) -> None:
-    """Run all stages on FILE in this process, without a broker: the same results as on Kafka.
-
-    FILE is CSV, JSON lines or Parquet, gzipped or not; - is standard input. What was dropped is told, and why.
-    """
-    from stream_app.offline.score import ScoreOptions, run_score
-
-    run_score(config, file, ScoreOptions(**options), out, err)
 
 
 @main.command(short_help="Report how good a model is.")
@@ -337,9 +330,13 @@ def broker(port: int) -> None:
 for _command in (
     *actions_cli.COMMANDS,
     *audit_cli.COMMANDS,
+    *dashboards_cli.COMMANDS,
     *history_cli.COMMANDS,
     *letters_cli.COMMANDS,
     *models_cli.COMMANDS,
+    *notify_cli.COMMANDS,
+    *report_cli.COMMANDS,
+    *setup_cli.COMMANDS,
     *state_cli.COMMANDS,
 ):
     main.add_command(_command)

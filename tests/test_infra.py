@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -173,18 +174,28 @@ def test_manifests_run_without_rights() -> None:
     assert "driftflow-signing" not in worker, "agents never hold the private key"
 
 
-def test_grafana_files_name_each_other() -> None:
-    source = yaml.safe_load((ROOT / "infra/grafana/provisioning/datasources/driftflow.yaml").read_text())
-    dashboard = json.loads((ROOT / "infra/grafana/dashboards/driftflow.json").read_text())
-    monitor = json.loads((ROOT / "infra/grafana/dashboards/monitor.json").read_text())
-    influx, prometheus = (of["uid"] for of in source["datasources"])
-    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {influx}
-    assert {panel["datasource"]["uid"] for panel in monitor["panels"]} == {prometheus}
-    hosts = {urlsplit(of["url"]).hostname for of in source["datasources"]}
-    assert hosts <= compose()["services"].keys()
-    provider = yaml.safe_load((ROOT / "infra/grafana/provisioning/dashboards/driftflow.yaml").read_text())
-    mounts = compose()["services"]["grafana"]["volumes"]
-    assert any(mount.split(":")[1] == provider["providers"][0]["options"]["path"] for mount in mounts)
+GRAFANA = ROOT / "infra/grafana"
+
+
+def test_grafana_is_given_what_its_files_name() -> None:
+    """What they name each other by, tests/dashboards/ holds."""
+    sources = [of for path in GRAFANA.glob("provisioning/datasources/*") for of in _yaml(path)["datasources"]]
+    services = compose()["services"]
+    assert {urlsplit(of["url"]).hostname for of in sources} <= services.keys()
+    grafana = services["grafana"]
+    provider = _yaml(GRAFANA / "provisioning/dashboards/driftflow.yaml")["providers"][0]
+    mounts = dict(volume.split(":")[:2] for volume in grafana["volumes"])
+    assert mounts["./infra/grafana/dashboards"] == provider["options"]["path"]
+    assert mounts["./infra/grafana/provisioning"] == "/etc/grafana/provisioning"
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (GRAFANA / "dashboards" / home.name).exists()
+    text = "".join(path.read_text() for path in GRAFANA.glob("provisioning/*/*"))
+    assert set(re.findall(r"\$([A-Z_]{3,})", text)) <= grafana["environment"].keys()
+    assert set(re.findall(r"/run/secrets/(\w+)", text)) <= set(grafana["secrets"])
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text()))
 
 
 def ports() -> dict[str, int]:
@@ -224,8 +235,8 @@ def test_manifests_probe_the_port_of_the_monitor() -> None:
 
 
 def expressions() -> dict[str, str]:
-    """Panel and number of each query of the monitor's dashboard, with its variables filled in."""
-    dashboard = json.loads((ROOT / "infra/grafana/dashboards/monitor.json").read_text())
+    """Panel or alert, and number, of each query about the monitor, with its variables filled in."""
+    dashboard = json.loads((GRAFANA / "dashboards/monitor.json").read_text())
     names = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*"}
     found = {}
     for panel in dashboard["panels"]:
@@ -233,7 +244,16 @@ def expressions() -> dict[str, str]:
             found[f"{panel['title']} {target['refId']}"] = re.sub(
                 r"\$\w+", lambda match: names[match[0]], target["expr"]
             )
-    return found
+    return found | {name: query for name, (query, _) in alerts().items()}
+
+
+def alerts() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Alerts about the monitor: what they ask, and when they fire."""
+    (group,) = _yaml(GRAFANA / "provisioning/alerting/monitor.yaml")["groups"]
+    return {
+        rule["title"]: (rule["data"][0]["model"]["expr"], rule["data"][2]["model"]["conditions"][0]["evaluator"])
+        for rule in group["rules"]
+    }
 
 
 def every_metric(scrape: int) -> bytes:
@@ -249,8 +269,16 @@ def every_metric(scrape: int) -> bytes:
     return page
 
 
+TROUBLE = """up {up}
+driftflow_events_total{{partition="0",outcome="received"}} {received}
+driftflow_events_total{{partition="0",outcome="rejected"}} {bad}
+driftflow_lag_records{{partition="0",topic="events"}} 100000
+"""
+"""A process that does not answer in the end, a tenth of whose events cannot be read, and that is far behind."""
+
+
 def test_each_panel_of_the_monitor_shows_what_processes_expose(tmp_path: Path) -> None:
-    now_s, shown = time.time(), dict[str, int]()
+    now_s, values = time.time(), dict[str, list[float]]()
     with victoria(tmp_path) as url:
         for scrape in range(5):
             words = {
@@ -258,14 +286,28 @@ def test_each_panel_of_the_monitor_shows_what_processes_expose(tmp_path: Path) -
                 "extra_label": ["job=worker", "instance=w:1"],
             }
             where = f"{url}/api/v1/import/prometheus?{urlencode(words, doseq=True)}"
-            page = every_metric(scrape) + f"up {scrape % 2}\n".encode()
+            trouble = TROUBLE.format(up=int(scrape < 2), received=100 * scrape, bad=10 * scrape)
+            page = every_metric(scrape) + trouble.encode()
             urlopen(Request(where, data=page), timeout=10).close()
         urlopen(f"{url}/internal/force_flush", timeout=10).close()
         for name, query in expressions().items():
             with urlopen(f"{url}/api/v1/query?{urlencode({'query': query, 'time': now_s})}", timeout=10) as answer:
-                shown[name] = len(json.load(answer)["data"]["result"])
-    empty = {name for name, series in shown.items() if not series}
+                values[name] = [float(series["value"][1]) for series in json.load(answer)["data"]["result"]]
+    empty = {name for name, series in values.items() if not series}
     assert empty <= {"What fails and tries again A"}, "it shows what stands at 1 alone"
+    fires = {name for name, (_, when) in alerts().items() if any(map(_beyond(when), values[name]))}
+    assert fires == {
+        "A process does not answer",
+        "A part fails and tries again",
+        "Events cannot be read",
+        "Scoring is behind",
+        "The sink refuses points",
+    }
     named = {name for query in expressions().values() for name in re.findall(r"(?:driftflow|process)_\w+", query)}
     assert {re.sub("_(bucket|sum|count)$", "", name) for name in named} <= {metric.name for metric in METRICS}
-    assert len(shown) > 20
+    assert len(values) > 30
+
+
+def _beyond(when: dict[str, Any]) -> Callable[[float], bool]:
+    (bound,) = when["params"]
+    return (lambda value: value > bound) if when["type"] == "gt" else (lambda value: value < bound)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from stream_app.config import Config
 from stream_app.sinks.base import Rejected, Sink
-from stream_app.terminal import utc
+from stream_app.sinks.limits import limits
 
 __all__ = ["SINKS", "Rejected", "Sink", "make_sink"]
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 def _sqlite(config: Config) -> Sink:
     from stream_app.sinks.sqlite import SQLiteSink
 
+    _say_limits(config, None)
     return SQLiteSink(config.path(config.sink.path))
 
 
@@ -28,16 +29,13 @@ def _influx(config: Config) -> Sink:
     from stream_app.sinks.influx import InfluxSink
 
     sink = InfluxSink(config)
-    retention_s = sink.retention_s()
-    if retention_s:
-        oldest = utc(int(1000 * max(time.time() - retention_s, 0)), "%Y-%m-%d")
-        log.warning(
-            "Bucket %s keeps %d days: points of events before %s will be refused and set aside.",
-            config.sink.bucket,
-            retention_s // 86_400,
-            oldest,
-        )
+    _say_limits(config, sink.retention_s())
     return sink
+
+
+def _say_limits(config: Config, retention_s: int | None) -> None:
+    for line in limits(config, retention_s, time.time()):
+        log.warning(line)
 
 
 SINKS: dict[str, Callable[[Config], Sink]] = {"sqlite": _sqlite, "influx": _influx}

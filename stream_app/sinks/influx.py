@@ -1,4 +1,4 @@
-"""InfluxDB 2 (and what speaks its write API), through influxdb-client's synchronous calls.
+"""InfluxDB 2 (and what speaks its write API: 1.8, 3), through influxdb-client's synchronous calls.
 
 The client's batching writer loses points without telling the caller; this one raises, and the spool keeps the data.
 """
@@ -19,6 +19,7 @@ from stream_app.config import Config
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Rejected, encoded, parts_of
 from stream_app.sinks.deadline import Deadline, Sockets
+from stream_app.sinks.influx1 import policies_query, retention_of
 from stream_app.sinks.line_protocol import lines_of
 from stream_app.stages.outputs import Point
 
@@ -28,13 +29,16 @@ _TAKEN = 204
 _BAD_POINT = (400, 413, 422)
 """413: the batch is too large for the server; halves of it may pass."""
 
+_UNKNOWN = 404
+
 _MESSAGE_MAX = 300
 _REMEDIES = {
     401: "the token is wrong or missing: see sink.token_env and sink.token_file",
     403: "the token may not write to this bucket",
-    404: "no such organisation or bucket: create it, or see sink.org and sink.bucket",
+    404: "no such organisation or bucket: create it, or see sink.org and sink.bucket",  # it says so in JSON
     429: "the server asks for patience",
 }
+_NO_API = "there is no write API of InfluxDB 2 at this address (InfluxDB 1 has it from 1.8 on): see sink.url"
 _COMPRESSION = 1
 """A sixth of the bytes are left; the highest level would leave a seventh, and take six times as long."""
 
@@ -44,7 +48,8 @@ class InfluxSink:
 
     def __init__(self, config: Config) -> None:
         sink = config.sink
-        self._org, self._bucket, self._where = sink.org, sink.bucket, f"{sink.url} bucket {sink.bucket}"
+        self._url, self._org, self._bucket = sink.url.rstrip("/"), sink.org, sink.bucket
+        self._where = f"{sink.url} bucket {sink.bucket}"
         self._client = influxdb_client.InfluxDBClient(
             sink.url,
             token=sink.token(config.root),
@@ -77,10 +82,23 @@ class InfluxSink:
             return None
 
     def _ask_retention(self) -> int | None:
-        bucket = self._client.buckets_api().find_bucket_by_name(self._bucket)
+        try:
+            bucket = self._client.buckets_api().find_bucket_by_name(self._bucket)
+        except ApiException as error:
+            if error.status != _UNKNOWN:
+                raise
+            return self._ask_policies()
         if bucket is None:
             return None
         return max((int(rule.every_seconds) for rule in bucket.retention_rules), default=0)
+
+    def _ask_policies(self) -> int | None:
+        """The same of InfluxDB 1, which has no buckets."""
+        api = self._client.api_client
+        words = [("q", policies_query(self._bucket))]
+        headers = dict(api.default_headers)  # a copy: the client writes into it
+        answer = api.rest_client.GET(f"{self._url}/query", headers=headers, query_params=words)
+        return retention_of(answer.data, self._bucket)
 
     def _send(self, lines: bytes) -> None:
         status = self._answer(lambda: self._post(lines))
@@ -121,4 +139,12 @@ def _refusal(where: str, error: ApiException) -> SinkError:
     if error.status in _BAD_POINT:
         return Rejected(f"{where} refused points with {error.status}: {message}")
     remedy = _REMEDIES.get(error.status, "the server has a problem")
+    if error.status == _UNKNOWN and not _is_json(error.body):
+        remedy = _NO_API
     return SinkError(f"{where} answered {error.status}: {remedy} ({message})")
+
+
+def _is_json(body: bytes | str | None) -> bool:
+    """Whether it is an answer of the API, and not a page of whatever else listens there."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body or ""
+    return text.lstrip().startswith("{")

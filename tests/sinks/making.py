@@ -78,20 +78,26 @@ class RecordingSink:
 
 
 class ScriptedServer:
-    """An HTTP server that answers the write API with the given statuses in turn, then with 204."""
+    """An HTTP server that answers the write API with the given statuses in turn, then with 204.
 
-    def __init__(self, statuses: Sequence[int]) -> None:
+    Args:
+        statuses: the answers.
+        body: of each answer that is no 204.
+    """
+
+    def __init__(self, statuses: Sequence[int], body: bytes = b"{}") -> None:
         self.statuses, self.bodies = list(statuses), list[bytes]()
         script = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                script.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
                 status = script.statuses.pop(0) if script.statuses else 204
-                script.bodies.append(body)
+                said = b"" if status == 204 else body
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, *_: object) -> None: ...
 

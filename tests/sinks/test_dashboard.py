@@ -1,158 +1,180 @@
-"""Every InfluxQL query of the Grafana dashboard, on a real server that holds what the sink writes."""
+"""Every InfluxQL query of the Grafana dashboard and its alerts, on a real server that holds what the sink writes."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stream_app.config import load
-from stream_app.kafka.embedded import free_port
 from stream_app.sinks.line_protocol import line_of
 from stream_app.stages.outputs import Point
-from stream_app.stages.points import incident_point
-from tests.conftest import cannot_start
+from stream_app.stages.points import counters_points, incident_point
+from tests import influx as server
 from tests.console.storing import EXAMPLE, all_points
-from tests.console.telling import START_MS, made_incident
+from tests.console.telling import PANE_MS, START_MS, made_incident
+from tests.influx import query
 
-DASHBOARD = Path(__file__).parents[2] / "infra/grafana/dashboards/driftflow.json"
+GRAFANA = Path(__file__).parents[2] / "infra/grafana"
+DASHBOARD = GRAFANA / "dashboards/stream-beijing-air.json"
 PANES = 24
-
-_CONFIG = """
-reporting-disabled = true
-bind-address = "127.0.0.1:{rpc}"
-[meta]
-dir = "{folder}/meta"
-[data]
-dir = "{folder}/data"
-wal-dir = "{folder}/wal"
-[http]
-bind-address = "127.0.0.1:{http}"
-log-enabled = false
-[monitor]
-store-enabled = false
-"""
 
 
 @pytest.fixture(scope="module")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """InfluxDB 1.x with the points of a small stream."""
-    binary = shutil.which("influxd")
-    if binary is None:
-        cannot_start("influxd is not installed (Debian package influxdb)")
-        return
-    folder, port = tmp_path_factory.mktemp("influx"), free_port()
-    (folder / "influxdb.conf").write_text(_CONFIG.format(folder=folder, http=port, rpc=free_port()))
-    server = subprocess.Popen(
-        [binary, "-config", str(folder / "influxdb.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_and_fill(url)
+    """InfluxDB 1 with the points of a small stream."""
+    with server.influx(tmp_path_factory.mktemp("influx")) as url:
+        query(url, 'CREATE DATABASE "driftflow"', post=True)
+        server.store(url, [line_of(point) for point in [*all_points(load(EXAMPLE), PANES), *_more()]])
         yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _wait_and_fill(url: str) -> None:
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{url}/ping", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    else:
-        cannot_start("influxd did not start")
-    config = load(EXAMPLE)
-    query(url, 'CREATE DATABASE "driftflow"', post=True)
-    lines = [line_of(point) for point in [*all_points(config, PANES), *_more()]]
-    for at in range(0, len(lines), 2_000):
-        body = "\n".join(lines[at : at + 2_000]).encode()
-        urllib.request.urlopen(f"{url}/write?db=driftflow&precision=ms", body, timeout=10).close()
 
 
 def _more() -> Iterator[Point]:
-    """A small incident, and one that ends in the pane in which it was told of last."""
+    """A small incident, and one that ends in the pane in which it was told of last; running totals of the beginning."""
     small = made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, id="small-1", severity="info")
     yield incident_point(small)
     for number, state in ((10, "accepted"), (9, "update")):
         more = {"id": "twice-1", "number": number}
         yield incident_point(made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, state, **more))
+    counts = dict.fromkeys(("received", "windowed", "late", "rejected", "duplicate", "held"), 0)
+    for partition in range(2):
+        yield from counters_points(load(EXAMPLE), partition, [(START_MS + PANE_MS, counts, 0)])
 
 
-def query(url: str, text: str, post: bool = False) -> list[dict[str, Any]]:
-    """Series of an InfluxQL query; fails on an error."""
-    words = urllib.parse.urlencode({"q": text, "db": "driftflow", "epoch": "ms"})
-    body = words.encode() if post else None
-    with urllib.request.urlopen(f"{url}/query" + ("" if post else f"?{words}"), body, timeout=10) as answer:
-        (result,) = json.load(answer)["results"]
-    assert "error" not in result, f"{text}: {result}"
-    return list(result.get("series", []))
-
-
-def _filled(text: str) -> str:
-    """A query as Grafana would send it."""
-    end = START_MS + (PANES + 1) * 21_600_000
+def _filled(text: str, span: str = "7d") -> str:
+    """A query as Grafana would send it, with a span and two slices chosen."""
+    end = START_MS + (PANES + 1) * PANE_MS
     for name, value in {
         "$timeFilter": f"time >= 0ms AND time <= {end}ms",
         "$__interval": "6h",
-        "$stream": "beijing-air",
         "$slicing": "station",
         "$slice": "(Dongsi|Tiantan)",
-        "$span": "7d",
+        "$feature": "(PM2\\.5|WSPM)",
+        "${span:text}": "6h" if span == "pane" else span,
+        "$span": span,
     }.items():
         text = text.replace(name, value)
     assert "$" not in text.replace("$/", ""), text
     return text
 
 
+def _panels() -> dict[str, dict[str, Any]]:
+    return {panel["title"]: panel for panel in json.loads(DASHBOARD.read_text())["panels"]}
+
+
 def _queries() -> list[tuple[str, str]]:
     dashboard = json.loads(DASHBOARD.read_text())
     panels = [(p["title"], t["query"]) for p in dashboard["panels"] for t in p["targets"]]
-    variables = [(v["name"], v["query"]) for v in dashboard["templating"]["list"]]
-    notes = [(a["name"], a["query"]) for a in dashboard["annotations"]["list"]]
+    variables = [(v["name"], v["query"]) for v in dashboard["templating"]["list"] if v["type"] == "query"]
+    notes = [(a["name"], a["target"]["query"]) for a in dashboard["annotations"]["list"]]
     return panels + variables + notes
+
+
+def _asked(influx: str, title: str, span: str = "7d") -> list[dict[str, Any]]:
+    """Series of a panel's only query."""
+    (target,) = _panels()[title]["targets"]
+    return query(influx, _filled(target["query"], span))
 
 
 @pytest.mark.parametrize(("title", "text"), [q for q in _queries() if q[0] != "Event anomalies"])
 def test_every_query_finds_something(influx: str, title: str, text: str) -> None:
     series = query(influx, _filled(text))
     assert series, title
-    if 'sum("p_le' in text:
-        shares = [row[1] for part in series for row in part["values"] if row[1] is not None]
-        assert shares
-        assert all(0 <= share <= 1 for share in shares)
+    assert all(part["values"] for part in series)
 
 
-def test_strange_events_are_grouped_by_slice(influx: str) -> None:
-    text = next(text for title, text in _queries() if title == "Strange events per slice")
-    series = {part["tags"]["slice"]: part["values"] for part in query(influx, _filled(text))}
+def test_shares_are_shares_and_times_are_times(influx: str) -> None:
+    """Units of columns and lines, as far as a number can be wrong in them."""
+    for title, panel in _panels().items():
+        special = {
+            of["matcher"]["options"]: {p["id"]: p["value"] for p in of["properties"]}
+            for of in panel.get("fieldConfig", {}).get("overrides", [])
+        }
+        for target in panel["targets"]:
+            for part in query(influx, _filled(target["query"])):
+                columns = dict(zip(part["columns"], zip(*part["values"], strict=True), strict=True))
+                for name, values in columns.items():
+                    unit = special.get(name, {}).get("unit") or panel["fieldConfig"]["defaults"].get("unit", "")
+                    known = [value for value in values if value is not None and name != "time"]
+                    if unit == "percentunit":
+                        assert all(0 <= value <= 1 for value in known), (title, name)
+                    if unit == "dateTimeAsIso":
+                        assert all(value > START_MS - 30 * PANE_MS for value in known), (title, name)
+
+
+@pytest.mark.parametrize("title", ["Single strange events", "What people said", "Models"])
+def test_the_newest_come_first_in_one_series(influx: str, title: str) -> None:
+    (series,) = _asked(influx, title)
+    times = [row[0] for row in series["values"]]
+    assert times == sorted(times, reverse=True)
+    assert "tags" not in series, "a limit would count each series by itself"
+    assert _panels()[title]["options"]["sortBy"] == [{"displayName": "when", "desc": True}]
+
+
+@pytest.mark.parametrize("title", ["Open incidents", "All incidents"])
+def test_incidents_are_sorted_by_grafana_by_a_column_that_it_shows(title: str) -> None:
+    panel = _panels()[title]
+    (by,) = panel["options"]["sortBy"]
+    renamed = [
+        of["matcher"]["options"] for of in panel["fieldConfig"]["overrides"] if _is_called(of, by["displayName"])
+    ]
+    assert (renamed, by["desc"]) == (["Time"], True)
+
+
+def _is_called(override: dict[str, Any], name: str) -> bool:
+    return {"id": "displayName", "value": name} in override["properties"]
+
+
+@pytest.mark.parametrize("span", ["pane", "1d", "7d", "28d"])
+def test_strange_events_are_those_of_the_span_that_is_chosen(influx: str, span: str) -> None:
+    series = {part["tags"]["slice"]: part["values"] for part in _asked(influx, "Strange events per slice", span)}
     assert series.keys() == {"Dongsi", "Tiantan"}
-    assert series["Dongsi"][-1][1] > 5 * max(series["Tiantan"][-1][1], 0.001)
+    end = START_MS + PANES * PANE_MS
+    for name, values in series.items():
+        (point,) = (of for of in all_points(load(EXAMPLE), PANES) if _is_window(of, name, span, end))
+        fields = dict(point.fields)
+        last = next(row[1] for row in values if row[0] == end)
+        assert last == pytest.approx(float(fields["p_le_01"]) / float(fields["scored"]))
+
+
+def _is_window(point: Point, name: str, span: str, end: int) -> bool:
+    tags = dict(point.tags)
+    return point.measurement == "windows" and (tags["slice"], tags["span"], point.time_ms) == (name, span, end)
+
+
+def test_the_strangest_slice_is_the_one_that_drifts(influx: str) -> None:
+    (series,) = _asked(influx, "Strangest slices")
+    shares = {row[series["columns"].index("slice")]: row[1] for row in series["values"]}
+    assert len(shares) == 3
+    assert max(shares, key=shares.__getitem__) == "Dongsi"
 
 
 def test_features_move_as_far_as_their_histograms_are_from_flat(influx: str) -> None:
-    text = next(text for title, text in _queries() if title == "Which features moved")
-    series = {part["tags"]["feature"]: part["values"] for part in query(influx, _filled(text))}
-    assert len(series) == 11
-    far, near = series["PM2.5"][0][1], series["WSPM"][0][1]
-    assert far == pytest.approx(500 / 2400 - 1 / 20, abs=1e-6), "of both partitions together, that day"
-    assert near < far / 5
+    """Of both partitions together, those that are chosen, over each span: a day's histogram is of the day before."""
+    for span, most in (("1d", PANES // 4), ("7d", 2)):
+        series = {part["tags"]["feature"]: part["values"] for part in _asked(influx, "Which features moved", span)}
+        assert series.keys() == {"PM2.5", "WSPM"}
+        assert len(series["PM2.5"]) <= most, "one a span"
+        far, near = series["PM2.5"][0][1], series["WSPM"][0][1]
+        assert far == pytest.approx(500 / 2400 - 1 / 20, abs=1e-6)
+        assert near < far / 5
+    days = [row[0] for row in _of_feature(_asked(influx, "Which features moved", "1d"), "PM2.5")]
+    assert days[0] == START_MS + 1, "the first day's stands at the first day"
+
+
+def _of_feature(series: list[dict[str, Any]], name: str) -> list[list[Any]]:
+    return next(part["values"] for part in series if part["tags"]["feature"] == name)
 
 
 def _rows(influx: str, title: str) -> dict[str, list[Any]]:
-    """A table of incidents by their ids, without the time."""
-    text = next(text for name, text in _queries() if name == title)
-    return {part["tags"]["id"]: part["values"][0][1:] for part in query(influx, _filled(text))}
+    """A table of incidents by their ids, without the time: one series."""
+    (series,) = _asked(influx, title)
+    assert series["columns"][-1] == "id"
+    return {row[-1]: row[1:-1] for row in series["values"]}
 
 
 def test_open_incidents_are_those_that_have_not_ended_and_nobody_silences(influx: str) -> None:
@@ -175,6 +197,19 @@ def test_open_now_counts_them_by_severity(influx: str) -> None:
         assert n == 1
 
 
+def test_each_open_incident_is_an_alert_of_its_severity(influx: str) -> None:
+    (group,) = yaml.safe_load((GRAFANA / "provisioning/alerting/stream-beijing-air.yaml").read_text())["groups"]
+    firing = {}
+    for rule in group["rules"]:
+        asked, newest, beyond = (of["model"] for of in rule["data"])
+        assert (newest["reducer"], beyond["conditions"][0]["evaluator"]) == ("last", {"params": [0.0], "type": "gt"})
+        for part in query(influx, asked["query"]):
+            ((_, number),) = part["values"]
+            assert number > 0
+            firing[part["tags"]["id"]] = rule["labels"]["severity"]
+    assert firing == {"drift-1": "critical", "fault-2": "warning"}
+
+
 def test_all_incidents_are_their_newest_messages_whatever_came_first(influx: str) -> None:
     """Two messages of one pane have one time: the later number counts."""
     states = {name: (row[0], row[3]) for name, row in _rows(influx, "All incidents").items()}
@@ -186,6 +221,19 @@ def test_all_incidents_are_their_newest_messages_whatever_came_first(influx: str
         "hushed-1": ("open", "1"),
         "small-1": ("open", "0"),
         "twice-1": ("accepted", "0"),
+    }
+
+
+def test_what_became_of_events_is_of_all_partitions_and_the_time_between(influx: str) -> None:
+    """Running totals stand in the store; what is shown is by how much they grew."""
+    panel = _panels()["What became of events"]
+    shown = {t["alias"]: query(influx, _filled(t["query"])) for t in panel["targets"]}
+    assert {name: [row[1] for row in series[0]["values"]] for name, series in shown.items()} == {
+        "scored": [14],
+        "late": [0],
+        "rejected": [2],
+        "duplicate": [2],
+        "held": [0, 2],
     }
 
 
