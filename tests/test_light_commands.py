@@ -44,6 +44,7 @@ COMMANDS = {
     "accept": ["accept", "x"],
     "silence": ["silence"],
     "signals": ["signals", "--no-follow"],
+    "report": ["report"],
     "dead-letters list": ["dead-letters", "list"],
 }
 

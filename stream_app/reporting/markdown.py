@@ -31,7 +31,7 @@ def markdown(title: str, parts: Sequence[Part], opening: Opening = BARE) -> str:
     if opening.about:
         lines += [plain(opening.about), ""]
     if opening.figures:
-        lines += _table(("", "", ""), [(name, value, remark) for value, name, remark in opening.figures])
+        lines += [*_table(("", "", ""), [(name, value, remark) for value, name, remark in opening.figures]), ""]
     for part in parts:
         lines += _part(part)
     return "\n".join(lines).rstrip() + "\n"
@@ -49,8 +49,8 @@ def _part(part: Part) -> Iterator[str]:
     yield f"## {plain(part.heading)}"
     yield ""
     for block in part.blocks:
-        yield from _block(block)
-        yield ""
+        lines = list(_block(block))
+        yield from [*lines, ""] if lines else []
 
 
 def _block(block: Block) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _block(block: Block) -> Iterator[str]:
             rows = [(bar.name, f"{bar.value:.2%}", f"{bar.low:.2%} to {bar.high:.2%}") for bar in block.bars]
             yield from _table(("", f"share ({block.meant:.2%} is meant)", "95 %"), rows)
         case Pictures():
-            yield from (f"*{plain(picture.says)}*\n" for picture in block.pictures if picture.says)
+            yield from (f"*{plain(picture.says)}*" for picture in block.pictures if picture.says)
         case Legend():
             return
 
@@ -76,7 +76,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str | Links]]) -> Iterat
     yield f"| {' | '.join(map(plain, head))} |"
     yield f"|{' --- |' * len(head)}"
     yield from (f"| {' | '.join(map(_cell, row))} |" for row in rows)
-    yield ""
 
 
 def _cell(cell: str | Links) -> str:

@@ -93,7 +93,9 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours of the pictures mean: ``data``, ``model``, ``warning``, ``muted`` or ``band``, and words."""
+    """What the colours of the pictures mean, and words: ``data``, ``model``, ``critical``, ``warning``, ``quiet`` or
+    ``band``.
+    """
 
     colours: Sequence[tuple[str, str]]
 

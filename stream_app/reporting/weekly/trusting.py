@@ -1,0 +1,117 @@
+"""How far a week's findings can be trusted, in plain words: is what should be rare as rare as it should be, and how
+much of what came was looked at at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from flowlib.intervals import wilson
+from schemas.evidence import ALARM
+from stream_app.reporting.parts import Bar, Bars, Block, Bullets, Text
+from stream_app.reporting.weekly.counts import LOST, Counted, Share, share_of
+from stream_app.reporting.weekly.gathering import Gathered, Row
+from stream_app.reporting.weekly.words import join, many, percent, said
+
+_DAYS_MIN, _EVENTS_MIN = 3, 1_000
+"""Days with calm events, and calm events, below which nothing is said: ten of a thousand are called strange."""
+_FAILURES_MAX = 8
+_LOST = {"late": "came too late", "rejected": "could not be read", "duplicate": "had been counted before"}
+
+
+def judged(counts: Counted) -> str:
+    """``as meant``, ``more``, ``fewer``; ``unknown`` where too few days were calm, or no event was."""
+    share = share_of(counts.calm_strange, counts.calm)
+    if share.days < _DAYS_MIN or int(counts.calm.sum()) < _EVENTS_MIN:
+        return "unknown"
+    return "as meant" if share.low <= ALARM <= share.high else "more" if share.value > ALARM else "fewer"
+
+
+def verdict(counts: Counted) -> str:
+    """In one sentence."""
+    return {
+        "as meant": "The findings can be trusted: where all was calm, as few events were called strange as should be.",
+        "more": "Take single strange events with care: where all was calm, more of them were called strange than "
+        "should be.",
+        "fewer": "Small changes may have been missed: where all was calm, fewer events were called strange than "
+        "should be.",
+        "unknown": "How far to trust it cannot be said: too few of the week's events lay outside of unusual times.",
+    }[judged(counts)]
+
+
+def trust(found: Gathered) -> Iterator[Block]:
+    """The part of the page."""
+    counts = found.counts
+    share = share_of(counts.calm_strange, counts.calm)
+    yield Text(_calibration(counts, share))
+    bars = list(_days(found))
+    if bars:
+        yield Text("Day by day, with how far chance may have moved each; the dashes are what is meant.")
+        yield Bars(bars, ALARM)
+    yield Text(_looked_at(counts))
+    lost = _lost(counts)
+    if lost:
+        yield Text(lost)
+    if found.failures:
+        yield Text("driftflow itself had trouble:")
+        yield Bullets(_failures(found.failures))
+    if counts.left_out:
+        yield Text(f"{many(counts.left_out, 'row')} of the store could not be read, and count nowhere here.", True)
+
+
+def _calibration(counts: Counted, share: Share) -> str:
+    calm = int(counts.calm.sum())
+    if judged(counts) == "unknown":
+        everything = percent(share_of(counts.strange, counts.scored).value)
+        return (
+            "Of ordinary events one in a hundred is called strange when all is well. Of all events of this week it was "
+            f"{everything}, unusual times among them; outside of those lay {many(calm, 'event')} on "
+            f"{many(share.days, 'day')}, too little to tell."
+        )
+    meaning = {
+        "as meant": "1 % is among them: this is as it should be.",
+        "more": "1 % is less than that: the model calls ordinary events strange too often.",
+        "fewer": "1 % is more than that: the model is too easy to please, and may overlook small changes.",
+    }[judged(counts)]
+    return (
+        "Of ordinary events one in a hundred is called strange when all is well. This week it was "
+        f"{percent(share.value)} of the {calm:,} events outside of unusual times. A week is short: any share from "
+        f"{percent(share.low)} to {percent(share.high)} would agree with what was seen. {meaning}"
+    )
+
+
+def _days(found: Gathered) -> Iterator[Bar]:
+    counts = found.counts
+    low, high = wilson(counts.calm_strange, counts.calm)
+    for i, name in enumerate(found.week.names()):
+        n = int(counts.calm[i])
+        if n:
+            value = int(counts.calm_strange[i]) / n
+            yield Bar(name, value, float(low[i]), float(high[i]), is_high=float(low[i]) > ALARM)
+
+
+def _looked_at(counts: Counted) -> str:
+    seen, scored = int(counts.seen.sum()), int(counts.scored.sum())
+    if not seen:
+        return "No event was counted."
+    unseen = (seen - scored) / seen
+    told = f"{percent(scored / seen)} of the events were looked at"
+    told += f"; of {percent(unseen)} no model could say anything." if scored < seen else ": none was left out."
+    if counts.elsewhere:
+        told += f" {percent(counts.elsewhere / seen)} belong to groups too small or too new to be watched one by one."
+    return told
+
+
+def _lost(counts: Counted) -> str:
+    received = counts.totals.get("received", 0)
+    reasons = [
+        f"{percent(counts.totals[name] / received)} {_LOST[name]}" for name in LOST if received and counts.totals[name]
+    ]
+    return f"Of all that came in, {join(reasons)}: these count nowhere above." if reasons else ""
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    parts = {row.part: row for row in rows}
+    lines = [f"{said(part)}: {said(row.says)}" for part, row in list(parts.items())[:_FAILURES_MAX]]
+    more = len(parts) - _FAILURES_MAX
+    return [*lines, *([f"{more:,} more"] if more > 0 else [])]
