@@ -1,8 +1,9 @@
 """The audit log of a stream: what was asked, trained, judged, promoted, rolled back, approved and said, line by line.
 
 Each line holds the hash of the line before it, so that no row can be edited, deleted or moved unseen. A log that was
-cut at its end, or written anew, does not hold the heads that signed notices have carried away: :func:`faults` is told
-them.
+cut at its end, or written anew, does not hold the heads that signed notices have carried away: :meth:`AuditLog.faults`
+and :meth:`AuditLog.begin` are told them. A file appears with its first line in it, so that one without a whole line is
+always a damaged one.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from typing import Any
 import msgspec
 
 from stream_app.config import Config
-from stream_app.disk import append_locked, locked, writing
+from stream_app.disk import append_locked, create_durably, locked, writing
 from stream_app.errors import DriftflowError
 from stream_app.terminal import utc
 
 _REMEDY = "keep the file as it is for who looks into it, and restore it from a backup"
+_ANEW = (
+    "restore it from a backup; or move it away, where it stays for who looks into it, and the trainer begins a log "
+    "that says that this one is lost"
+)
+LOST = "log lost"
+"""Event of the line of a log that was begun where notices name lines of another one."""
+_CUT = "is empty or cut short within its first line"
 _START = "0" * 64
 """What the first line names as the line before it."""
 
@@ -60,6 +68,15 @@ class Entry(msgspec.Struct, frozen=True):
 _DECODER = msgspec.json.Decoder(Entry)
 
 
+def _entry(n: int, prev: str, event: str, about: str, body: Mapping[str, Any]) -> Entry:
+    return Entry(n, prev, time.time_ns() // 1_000_000, event, about, dict(body)).sealed()
+
+
+def _lost(entries: Iterable[Entry]) -> set[str]:
+    """Hashes of lines that a log says are lost."""
+    return {str(head) for entry in entries if entry.event == LOST for head in entry.body.get("missing", ())}
+
+
 class AuditLog:
     """The log of a stream, beside its models. Several processes may append; a kill in between loses no whole line."""
 
@@ -70,28 +87,65 @@ class AuditLog:
         """Add what happened, unless the same event about the same thing is there; the line that is there then.
 
         Raises:
-            DriftflowError: the file cannot be written, or its last line is damaged: nothing is added to such a log.
+            DriftflowError: the file cannot be written, has no whole line, or one that is damaged: nothing is added to
+                such a log.
         """
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                first = _entry(1, _START, event, about, body)
+                if create_durably(self.path, msgspec.json.encode(first) + b"\n"):
+                    return first
             with locked(self.path) as file:
                 entries = self.entries()
                 for entry in entries:
                     if (entry.event, entry.about) == (event, about):
                         return entry
-                prev = entries[-1].hash if entries else _START
-                fresh = Entry(len(entries) + 1, prev, time.time_ns() // 1_000_000, event, about, dict(body)).sealed()
+                fresh = _entry(len(entries) + 1, entries[-1].hash, event, about, body)
                 append_locked(file, self.path, msgspec.json.encode(fresh) + b"\n")
         return fresh
 
-    def entries(self) -> list[Entry]:
-        """All lines, oldest first; a last one that a crash cut short is left out. Hashes are not looked at.
+    def begin(self, heads: Iterable[str]) -> int:
+        """Look, before anything is added, whether this is the log of which signed notices name lines; where there is no
+        file any more, begin one that says so.
+
+        A file that lacks them is left alone, since it is evidence. One that is gone, or that a person has moved away,
+        cannot be: the stream goes on, and the loss stands in the record from then on.
+
+        Args:
+            heads: hashes of last lines, as notices have named them, oldest first.
+
+        Returns:
+            how many of them are lost with a file that is gone.
 
         Raises:
-            DriftflowError: the file cannot be read, or holds a line that is none.
+            DriftflowError: there is a file, and it is empty, damaged, cut or another one.
         """
-        found = []
-        for number, line in enumerate(self._lines(), 1):
+        is_there = self.path.exists()
+        entries = self.entries() if is_there else []
+        known = {entry.hash for entry in entries} | _lost(entries)
+        missing = [head for head in dict.fromkeys(heads) if head and head not in known]
+        if not missing:
+            return 0
+        if is_there:
+            raise DriftflowError(
+                f"{self.path} lacks {len(missing):,} lines that signed notices name, such as {missing[-1][:12]}…: it "
+                f"was cut, or made anew: {_ANEW}"
+            )
+        self.append(LOST, missing[-1], {"count": len(missing), "missing": missing})
+        return len(missing)
+
+    def entries(self) -> list[Entry]:
+        """All lines, oldest first; a last one that a crash cut short is left out. Hashes are not looked at. None where
+        there is no file.
+
+        Raises:
+            DriftflowError: the file cannot be read, has no whole line, or holds one that is none.
+        """
+        found, lines = [], self._lines()
+        if self._is_cut(lines):
+            raise DriftflowError(f"{self.path} {_CUT}: {_ANEW}")
+        for number, line in enumerate(lines, 1):
             try:
                 found.append(_DECODER.decode(line))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -113,8 +167,9 @@ class AuditLog:
         Raises:
             DriftflowError: the file cannot be read.
         """
-        found, known, prev, last_ms = list[str](), set[str](), _START, 0
-        for number, line in enumerate(self._lines(), 1):
+        lines, known, prev, last_ms = self._lines(), set[str](), _START, 0
+        found = [f"{self.path.name} {_CUT}"] if self._is_cut(lines) else []
+        for number, line in enumerate(lines, 1):
             where = f"{self.path.name}, line {number}"
             try:
                 entry = _DECODER.decode(line)
@@ -130,14 +185,23 @@ class AuditLog:
                 found.append(f"{where} does not follow the line before it: lines were taken out, put in or moved here")
             if entry.at_ms < last_ms:
                 found.append(f"{where} is dated before the line before it: a clock was set back, or lines were moved")
+            if entry.event == LOST:
+                found.append(
+                    f"{where} says that the log before it was lost: what {entry.body.get('count', 0):,} notices name "
+                    f"of it is gone (found by the trainer, {utc(entry.at_ms)})"
+                )
             prev, last_ms = entry.hash, entry.at_ms
-            known.add(entry.hash)
+            known |= {entry.hash} | _lost([entry])
         for head in heads:
             if head and head not in known:
                 found.append(
                     f"a signed notice names line {head[:12]}…, which is not here: the log was cut or made anew"
                 )
         return found
+
+    def _is_cut(self, lines: list[bytes]) -> bool:
+        """Whether there is a file without one whole line."""
+        return not lines and self.path.exists()
 
     def _lines(self) -> list[bytes]:
         try:

@@ -51,6 +51,8 @@ class Keeping:
         self.answers, self.audit = Answers(config), AuditLog(config)
         self._registry, self._delivery, self._say, self._meter = registry, delivery, say, meter
         self._said: dict[str, Line] | None = None
+        if lost := self.audit.begin(notice.provenance.get("audit_head", "") for notice in registry.notices()):
+            say(f"{self.audit.path} is gone, and {lost:,} notices name lines of it: a log is begun that says so")
 
     def finish_earlier(self) -> None:
         """Send what an earlier process has decided and not sent."""

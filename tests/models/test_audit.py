@@ -81,6 +81,48 @@ def test_a_line_that_a_crash_cut_short_is_written_again(log: AuditLog) -> None:
     assert (len(log.entries()), log.faults()) == (6, [])
 
 
+@pytest.mark.parametrize("left", [b"", b'{"n":1,"prev":"0'], ids=["empty", "torn"])
+def test_a_file_without_a_whole_line_is_no_new_log(log: AuditLog, left: bytes) -> None:
+    """A new one appears with its first line in it."""
+    head = log.head
+    log.path.write_bytes(left)
+    for attempt in (log.entries, lambda: log.append("request", "r9", {}), lambda: log.begin([])):
+        with pytest.raises(DriftflowError, match=r"s\.audit\.jsonl is empty or cut short .* or move it away"):
+            attempt()
+    assert log.path.read_bytes() == left
+    found = log.faults([head])
+    assert found[0] == "s.audit.jsonl is empty or cut short within its first line"
+    assert "the log was cut or made anew" in found[1]
+
+
+def test_a_log_that_lacks_what_notices_name_is_left_alone(log: AuditLog) -> None:
+    heads, lines = [entry.hash for entry in log.entries()], lines_of(log)
+    assert log.begin(["", *heads]) == 0
+    log.path.write_bytes(b"".join(lines[:-2]))
+    with pytest.raises(DriftflowError, match=f"lacks 2 lines that signed notices name, such as {heads[-1][:12]}"):
+        log.begin(heads)
+    assert log.path.read_bytes() == b"".join(lines[:-2])
+
+
+def test_where_the_log_is_gone_another_begins_and_says_so_for_good(log: AuditLog) -> None:
+    heads = [entry.hash for entry in log.entries()]
+    log.path.unlink()
+    assert log.begin(heads) == 6
+    log.append("request", "r6", {})
+    assert log.begin(heads) == 0, "it is said once"
+    assert [(line.n, line.event) for line in log.entries()] == [(1, "log lost"), (2, "request")]
+    (fault,) = log.faults(heads)
+    assert "line 1 says that the log before it was lost: what 6 notices name of it is gone" in fault
+    with pytest.raises(DriftflowError, match="lacks 1 lines"):
+        log.begin([*heads, "f" * 64])
+
+
+def test_a_stream_that_begins_has_no_log_and_misses_none(tmp_path: Path) -> None:
+    log = AuditLog(config_in(tmp_path))
+    assert log.begin([]) == log.begin([""]) == 0
+    assert (log.path.exists(), log.entries(), log.faults()) == (False, [], [])
+
+
 def test_nothing_is_added_to_a_damaged_log(log: AuditLog) -> None:
     log.path.write_bytes(b"garbage\n" + log.path.read_bytes())
     with pytest.raises(DriftflowError, match="line 1 is damaged"):

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.incidents import Action
 from schemas.records import IncidentSpan, RetrainRequest, ServiceChange
+from stream_app.errors import DriftflowError
 from stream_app.kafka.actions import new_action
 from stream_app.models.audit import AuditLog
 from stream_app.models.history import Entry
@@ -282,6 +283,21 @@ def test_what_was_said_of_an_earlier_candidate_does_not_decide_a_later_one_of_th
     again._answering.act(rejection)
     assert again._answering.candidates.is_busy
     assert [line.event for line in lines(world, "no effect", "rejection")] == ["rejection"]
+
+
+def test_a_trainer_goes_on_without_a_log_only_where_that_is_said(world: World) -> None:
+    answered(world.start(), better())
+    path = AuditLog(config_in(world.folder)).path
+    whole = path.read_bytes()
+    for left in (b"", whole[:30], whole[: whole.rfind(b"\n", 0, -1) // 2].rpartition(b"\n")[0] + b"\n"):
+        path.write_bytes(left)
+        with pytest.raises(DriftflowError, match="move it away, where it stays for who looks into it"):
+            world.start()
+    path.rename(path.with_suffix(".old"))
+    world.start()
+    assert [entry.event for entry in AuditLog(config_in(world.folder)).entries()] == ["log lost"]
+    assert any("audit.jsonl is gone, and 3 notices name lines of it" in line for line in world.said)
+    assert world.start().handle(asked(ask(9, 3 * LATER))) is not None
 
 
 def test_a_model_that_is_approved_though_it_forgets_a_canary_overrules_it(world: World) -> None:
