@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -117,6 +118,34 @@ def locked(path: Path, mode: int = 0o644) -> Iterator[int]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def sole(path: Path, refusal: Callable[[str], str]) -> Iterator[None]:
+    """Hold a file, made where it is missing, until the block ends, or the process does, however it ends.
+
+    Args:
+        path: the file.
+        refusal: makes the sentence where another process holds it; takes what that says of itself.
+
+    Raises:
+        DriftflowError: another process holds it; or the file cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        with writing(path):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(file, 1_000).decode("utf-8", "replace").strip() or "it does not say who"
+                raise DriftflowError(refusal(holder)) from None
+            os.ftruncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
     finally:
         os.close(file)
 

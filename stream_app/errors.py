@@ -15,6 +15,7 @@
     ├── TooManyDropped         more rows of a file came to nothing than may
     ├── Stopped                the trainer was told to stop in the midst of something
     ├── SinkError              a sink cannot be opened, or cannot write now
+    │   ├── Busy               a receiver of notices asks for patience
     │   └── Rejected           a sink will never take this batch
     │       └── Unwritable     a point has no form that a sink could take
     ├── NotReadableError       the embedded store cannot be read now

@@ -16,12 +16,13 @@ STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 """Severity to how it is shown, the worst first."""
 KINDS = {"drift": "drift", "fault": "data fault"}
 """Kind to how people call it."""
-
-_OVER = {
+OVER = {
     "resolve": "over, as it was before",
     "handover": "over, a newer model takes it for normal",
     "accepted": "over, accepted as the new normal",
 }
+"""State of an incident that has ended to how people say so."""
+
 _REASONS = {"opened": "opened", "ended": "ended", "reminder": "reminders"}
 _ID_SHOWN = 8
 _TEXT_MAX = 2_000
@@ -41,7 +42,7 @@ def bounded(text: str) -> str:
 
 def is_over(incident: Incident) -> bool:
     """Whether its last message has said that it has ended."""
-    return incident.state in _OVER
+    return incident.state in OVER
 
 
 def is_silenced(incident: Incident) -> bool:
@@ -93,7 +94,7 @@ def paragraph(incident: Incident) -> Text:
 
 def _facts(incident: Incident) -> str:
     since, until = utc(incident.since_ms), utc(incident.pane_end_ms)
-    state = f"{since} to {until}: {_OVER[incident.state]}" if is_over(incident) else f"open since {since}"
+    state = f"{since} to {until}: {OVER[incident.state]}" if is_over(incident) else f"open since {since}"
     if incident.acked_by and not is_over(incident):
         state += f", acknowledged by {bounded(incident.acked_by)}"
     slices = incident.slice_count

@@ -39,6 +39,7 @@ MAY_READ_CLOCKS = (
     "stream_app/console/",
     "stream_app/trainer/",
     "stream_app/monitor/",
+    "stream_app/notify/",
     "stream_app/guard.py",
     "stream_app/models/audit.py",
 )

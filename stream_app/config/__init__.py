@@ -5,6 +5,7 @@ from stream_app.config.event import EventConfig
 from stream_app.config.loading import load, parse, with_rules
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.monitor import MonitorConfig
+from stream_app.config.notify import NotifyConfig
 from stream_app.config.schema_registry import SchemaRegistryConfig
 from stream_app.config.settings import (
     Config,
@@ -32,6 +33,7 @@ __all__ = [
     "KafkaConfig",
     "ModelConfig",
     "MonitorConfig",
+    "NotifyConfig",
     "PrivacyConfig",
     "RetrainConfig",
     "RuleConfig",

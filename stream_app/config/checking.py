@@ -13,6 +13,7 @@ from stream_app.config.field_names import literal
 from stream_app.config.formats import format_faults
 from stream_app.config.model import ModelConfig
 from stream_app.config.monitor import MonitorConfig
+from stream_app.config.notify_checking import notify_faults
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS, EPOCHS, PRIVATE_FLOWS
 from stream_app.config.settings import Config, KafkaConfig, RuleConfig, SinkConfig, WorkerConfig
 
@@ -35,6 +36,7 @@ def faults_of(config: Config) -> list[str]:
         *_worker_faults(config.worker),
         *_sink_faults(config.sink),
         *_monitor_faults(config.monitor),
+        *notify_faults(config.notify, [literal(name) for fields in config.event.slicings for name in fields]),
     ]
 
 

@@ -12,6 +12,7 @@ from stream_app.config.alerts import AlertsConfig
 from stream_app.config.event import EventConfig
 from stream_app.config.model import ModelConfig, PrivacyConfig
 from stream_app.config.monitor import MonitorConfig
+from stream_app.config.notify import NotifyConfig
 from stream_app.config.registries import (
     DetectorName,
     IsolationLevel,
@@ -336,6 +337,8 @@ class Config(Section, frozen=True, kw_only=True):
     """The built-in web page."""
     monitor: MonitorConfig = MonitorConfig()
     """Probes, metrics and traces."""
+    notify: NotifyConfig = NotifyConfig()
+    """Where incidents are delivered."""
     root: str = "."
     """Folder that relative paths are taken from (default: that of the file)."""
 

@@ -31,7 +31,7 @@ from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.schema_registry import RegistryError, registry_of
 from stream_app.kafka.types import Admin, TopicDescription
 
-Role = Literal["worker", "trainer", "produce"]
+Role = Literal["worker", "trainer", "produce", "notify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ def _topics_read(config: Config, role: Role) -> list[str]:
             *_of_state(config),
         ],
         "trainer": [names.events, names.signals, names.models, names.actions],
+        "notify": [names.signals],
     }
     return reads.get(role, [])
 
@@ -79,13 +80,15 @@ def _topics_written(config: Config, role: Role) -> list[str]:
         "worker": [names.partials, names.evidence, names.signals, names.dead_letters, *_of_state(config)],
         "trainer": [names.models, names.signals, names.dead_letters],
         "produce": [names.events],
+        "notify": [],
     }
     return writes[role]
 
 
 def _group_joined(config: Config, role: Role) -> str | None:
     """The consumer group of a role; None for one that reads nothing."""
-    return {"worker": config.kafka.group, "trainer": f"{config.kafka.group}-trainer"}.get(role)
+    groups = {"worker": "", "trainer": "-trainer", "notify": "-notify"}
+    return f"{config.kafka.group}{groups[role]}" if role in groups else None
 
 
 def preflight(config: Config, role: Role) -> list[Check]:
@@ -188,7 +191,8 @@ def _permission_checks(config: Config, role: Role, admin: Admin) -> Iterator[Che
     except Exception as error:
         yield _unanswered("topics", error)
         return
-    yield _answered("topics", lambda: _topics_check(config, names, described, admin))
+    if role != "notify":  # it makes none, and waits for those that the others make
+        yield _answered("topics", lambda: _topics_check(config, names, described, admin))
     for name in _topics_read(config, role):
         yield _right_check("read", "READ", described[name])
     group = _group_joined(config, role)

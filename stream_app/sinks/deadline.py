@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
@@ -22,6 +22,19 @@ T = TypeVar("T")
 
 _GRACE_S = 1.0
 """How long a thread may take to end once its sockets are shut down."""
+
+
+class Line(Protocol):
+    """What a call goes over, where another thread can cut it."""
+
+    def begin(self) -> None:
+        """A call begins."""
+
+    def end(self) -> None:
+        """A call has ended by itself."""
+
+    def shut(self) -> None:
+        """End whatever is going on."""
 
 
 class Sockets:
@@ -97,7 +110,7 @@ class Deadline:
         sockets: what it uses.
     """
 
-    def __init__(self, where: str, seconds: float, sockets: Sockets) -> None:
+    def __init__(self, where: str, seconds: float, sockets: Line) -> None:
         self._where, self._seconds, self._sockets = where, seconds, sockets
         self._thread: threading.Thread | None = None
 

@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stream_app.config import alerts, event, model, monitor, schema_registry, settings, windows
+from stream_app.config import alerts, event, model, monitor, notify, schema_registry, settings, windows
 from stream_app.config.types import Section
 
-KINDS = [kind for kind in vars(settings).values() if isinstance(kind, type)]
-SECTIONS = [kind for kind in KINDS if issubclass(kind, Section) and kind is not Section]
-NAMES = [f"{kind.__name__}.{field.name}" for kind in SECTIONS for field in fields(kind)]
+
+def own(kind: type[Section]) -> set[str]:
+    """Names of the fields that a section has not from the one that it is made of."""
+    return {field.name for field in fields(kind)} - {name for base in kind.__bases__ for name in base.__struct_fields__}
+
+
+KINDS = [kind for part in (settings, notify) for kind in vars(part).values() if isinstance(kind, type)]
+SECTIONS = list(dict.fromkeys(kind for kind in KINDS if issubclass(kind, Section) and kind is not Section))
+NAMES = [f"{kind.__name__}.{field.name}" for kind in SECTIONS for field in fields(kind) if field.name in own(kind)]
 
 
 def documented(source: str) -> Iterator[tuple[str, str]]:
@@ -27,7 +33,7 @@ def documented(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{kind.name}.{ast.unparse(field.target)}", text.value
 
 
-PARTS = (settings, event, model, windows, alerts, monitor, schema_registry)
+PARTS = (settings, event, model, windows, alerts, monitor, notify, schema_registry)
 WORDS = {k: v for part in PARTS for k, v in documented(Path(part.__file__).read_text())}
 
 
