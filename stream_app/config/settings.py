@@ -232,7 +232,8 @@ class TrainerConfig(Section, frozen=True):
     """The same after so much time, by the clock."""
     probation: Duration = days(7)
     """So long, in event time, a model is watched from its first pane in service on: one that is silent, alarms too
-    often or cannot score is rolled back, and the former returns. Workers go by it."""
+    often or cannot score is rolled back, and the former returns. Whether it is silent is watched for longer where too
+    few events have come to tell. Workers go by it."""
 
 
 class SinkConfig(Section, frozen=True):

@@ -5,7 +5,8 @@ is *noisy*, more than 1.25 % of its events being alarms, and more than under the
 less than .8 %; that it cannot score more than twice as many events as the former. Each is wrong about a model that is
 in order with probability 10⁻³ at most, however often somebody looks. One that is silent for good is noticed after 900
 to 1,300 events, one with 4.9 % alarms after some 220, where alarms come independently; where those of the former came
-in clumps, after as many times more as its clumps are large. A first model is not asked whether it is silent: it scores
+in clumps, after as many times more as its clumps are large: where the stream has too few events for that within
+``trainer.probation``, this question alone stays open until it has had them. A first model is not asked whether it is silent: it scores
 the history that it was trained on first, and its gates have asked.
 
 When one is won the former model returns: a decision like that of a person, who may also pin a model, which is then left
@@ -83,7 +84,7 @@ class Probation:
                 of.begin_anew()
         for of in self._state.served:
             if end_ms - of.since_ms > self._probation_ms:
-                of.questions = []
+                of.outlast_probation()
         current = next(iter(self._left()[::-1]), None)
         found = current.found() if current is not None else None
         if current is not None and found is not None:

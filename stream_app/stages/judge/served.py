@@ -21,6 +21,8 @@ DESIGN_MAX = 10.0
 """No more events than this count as one: a model that does badly says little about how alarms clump."""
 PANES_MIN = 24
 """Panes of a model from which on they say how its alarms clump."""
+ENOUGH = 1_300.0
+"""Independent events after which a model that is silent for good has been noticed."""
 RUNS = 10.0
 """Events that cannot be scored come in runs: so many count as one."""
 _KNOWN = 1_000
@@ -71,7 +73,7 @@ class Served(msgspec.Struct):
         since_ms: start of that pane.
         former: the model before it; "" of the first.
         clumps: the design of the former.
-        questions: none any more when its probation is over.
+        questions: those that are still open; when its probation is over, none but whether it is silent.
         days: the last :data:`WEEK` that had events.
     """
 
@@ -111,6 +113,13 @@ class Served(msgspec.Struct):
         day.tally.take(pane.alarms, pane.scored)
         for question in self.questions:
             question.take(pane)
+
+    def outlast_probation(self) -> None:
+        """The time of its probation is over. Whether it is silent stays open until enough events could have told, for
+        nothing else ever notices that: a stream of few events has not had them by then.
+        """
+        enough = ENOUGH * self.design
+        self.questions = [of for of in self.questions if of.name == "silent" and of.events < enough]
 
     def begin_anew(self) -> None:
         """What it has done so far says nothing about it."""

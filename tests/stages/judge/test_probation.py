@@ -144,6 +144,18 @@ def test_after_its_probation_a_model_is_left_alone() -> None:
     assert models.changes == []
 
 
+def test_a_silent_model_is_noticed_on_a_stream_of_few_events_too() -> None:
+    """Two days of it have a fifth of the events that tell."""
+    models = Models(trainer={"probation": "2d"})
+    for number in range(400):
+        models.pane({"good": (6, int(number % 17 == 0), 0)})
+    for _ in range(400):
+        models.pane({"mute": (6, 0, 0)})
+    (change,) = models.changes
+    assert (change.model_id, change.returns_to, change.figures["found"]) == ("mute", "good", "silent")
+    assert 800 < change.figures["events"] < 1_300
+
+
 def test_a_model_that_alarms_no_more_than_the_former_stays() -> None:
     """The world has changed, and both alarm on 4 %."""
     models = Models()
