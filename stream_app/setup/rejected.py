@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 import numpy as np
 
@@ -22,8 +23,16 @@ from stream_app.terminal import utc
 
 MOST = 0.5
 """Above this share of rejected rows it is the configuration, and not some rows."""
+FIRST = 1_000
+"""Rows that are tried."""
+_COUNTED = 200_000
+"""Most rows that are counted where these were no good."""
 _KEPT = 400
 _OLD_MS, _LATE_MS = 631_152_000_000, 4_102_444_800_000  # 1990 to 2100
+_NO_EVENTS = frozenset(
+    {"bad_time", "missing_time", "wrong_type", "not_json", "not_msgpack", "not_avro", "wrong_length", "too_large"}
+    | {"unknown_schema", "nameless"}
+)
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.){1,80})'")
 _SHOWN = 60
 
@@ -113,7 +122,7 @@ class Tried:
 
     def _hint(self, reason: str, name: str) -> str:
         event, columns = self._config.event, self._columns()
-        if reason in ("bad_time", "missing_time"):
+        if name == event.time_field or reason in ("bad_time", "missing_time"):
             return time_hint(event, columns)
         if reason == "wrong_type" and name in columns:
             return number_hint(event, columns[name])
@@ -127,6 +136,19 @@ class Tried:
             except Undecodable:
                 continue
         return columns_of(found)
+
+
+def check_first(config: Config, bodies: Iterable[bytes]) -> None:
+    """Decode the first rows of a source, and where most of these are rejected the others too, to say how many.
+
+    Raises:
+        Rejected: most rows are: how many, why, and what would be right.
+    """
+    tried, rest = Tried(config), iter(bodies)
+    tried.take(islice(rest, FIRST))
+    while tried.is_broken and tried.rows < _COUNTED and (more := list(islice(rest, FIRST))):
+        tried.take(more)
+    tried.check()
 
 
 def time_hint(event: EventConfig, columns: dict[str, Column]) -> str:
@@ -159,14 +181,15 @@ def number_hint(event: EventConfig, column: Column) -> str:
 
 
 def of_dropped(dropped: Dropped, kept: int, event: EventConfig) -> str:
-    """The same of a tally: where most rows came to nothing, how many of how many, why, and what a time looks like; ""
-    where most were of use.
+    """The same of a tally of what was asked for: where more was no event than was one, how many of how many, why, and
+    what a time looks like; "" else.
     """
-    if dropped.rows <= MOST * (dropped.rows + kept):
+    bad = [reason for reason in dropped if reason.name in _NO_EVENTS]
+    n = sum(reason.rows for reason in bad)
+    if n <= MOST * (n + kept):
         return ""
-    said = f"{dropped.rows:,} of {dropped.rows + kept:,} rows rejected: {dropped.says()}"
-    first = next(iter(dropped), None)
-    if first is not None and first.name == "bad_time" and (quoted := _QUOTED.search(first.example)):
+    said = f"{n:,} of {n + kept:,} rows rejected: {', '.join(map(str, bad[:3]))}"
+    if bad[0].name == "bad_time" and (quoted := _QUOTED.search(bad[0].example)):
         column = columns_of([{"-": quoted[1]}])["-"]
         formats = formats_of(column, is_table=True) if column.present else []
         if formats and formats[0] != event.time_format:

@@ -15,6 +15,7 @@ from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
 from schemas.records import MODEL_BYTES_MAX, RetrainRequest
 from stream_app.config import Config
+from stream_app.setup.rejected import of_dropped
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer import privacy
 from stream_app.trainer.checkpoint import CheckpointFile
@@ -82,6 +83,8 @@ def answer(
     retrain = Retrain(config, request, in_service, seen_ms)
     prepared = prepare(config, request, rows, in_service, Folds(fold_secret(config, key), str(retrain.seed)))
     if fault := prepared.fault or _too_few(config, prepared.split):
+        if said := of_dropped(rows.rejected, len(rows), config.event):
+            return retrain.refused(len(prepared.known), f"{said}; so there are {fault}")
         went = f"; not among them: {rows.rejected.says()}" if rows.rejected.rows else ""
         return retrain.refused(len(prepared.known), fault + went)
     sheet = make_sheet(prepared.split, rows, in_service, config, request.accepted)
