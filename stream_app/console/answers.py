@@ -5,26 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
-import time
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from schemas.incidents import Incident
 from stream_app.config import Config
-from stream_app.console import picture
+from stream_app.console import arriving, listing, picture
+from stream_app.console.asked import Incidents
 from stream_app.console.detail import detail_of
+from stream_app.console.fair import fair_of
+from stream_app.console.kept import Kept
 from stream_app.console.overview import failing, overview_of
 from stream_app.console.queries import Points, open_store
+from stream_app.console.roster import roster_of
 from stream_app.console.rows import Row
+from stream_app.console.watched import watched_of
 from stream_app.errors import DriftflowError
-
-SLICES_MAX = 120
-"""Slices that are sent at once, the worst first; the others are found by name."""
-
-_REST = 9
-"""An overview that took s seconds to make is good for 9 s: pages cost at most a tenth of one core."""
 
 T = TypeVar("T")
 
@@ -39,13 +36,16 @@ class Store:
     Args:
         path: the SQLite file; it need not exist yet.
         stream: the stream's name; one file may hold several.
+        config: the stream's configuration, where there is one: its registry knows more of models than the store.
     """
 
-    def __init__(self, path: Path, stream: str) -> None:
-        self.path, self.stream = path, stream
-        self._lock = threading.Lock()
-        self._cached: Row | None = None
-        self._cached_version, self._cached_until = "", 0.0
+    def __init__(self, path: Path, stream: str, config: Config | None = None) -> None:
+        self.path, self.stream, self._config = path, stream, config
+        self._tolerated = arriving.TOLERATED if config is None else config.event.tolerated
+        self._overview = self._kept(lambda points: overview_of(points, self._tolerated))
+        self._watched = self._kept(lambda points: watched_of(points, self._config, self._tolerated))
+        self._models = self._kept(lambda points: roster_of(points, self._config))
+        self._fairness = self._kept(fair_of)
 
     @classmethod
     def of(cls, config: Config) -> Store:
@@ -59,27 +59,53 @@ class Store:
                 f'the console reads the embedded store, but sink.kind is "{config.sink.kind}": use Grafana '
                 '(infra/grafana), or run a second worker with sink.kind = "sqlite" (infra/docker/console.toml)'
             )
-        return cls(config.path(config.sink.path), config.stream)
+        return cls(config.path(config.sink.path), config.stream, config)
 
-    def overview(self, find: str = "") -> tuple[str, Row | None]:
-        """Incidents, slices with their state, counters and models, and which version of the store this is.
+    def overview(self, live: Row | None = None) -> tuple[str, Row | None]:
+        """Incidents, slices with their state, counters, the sentence above them, and which version of the store this
+        is.
 
         Args:
-            find: part of the name of the slices to list.
+            live: what the processes say of themselves (:class:`~stream_app.console.live.Live`).
 
         Returns:
-            The row is None while the store holds no window and no incident of this stream.
+            The row is None while the store holds no window, no incident and no report of events of this stream.
 
         Raises:
             NotReadableError: there is no store yet, or it is locked or no store at all.
         """
-        with self._lock:
-            version, began = self._version(), time.monotonic()
-            if self._cached is None or (version != self._cached_version and began >= self._cached_until):
-                self._cached = self._ask(overview_of)
-                self._cached_version = version
-                self._cached_until = time.monotonic() + _REST * (time.monotonic() - began)
-            return self._cached_version, self._cached and _matching(self._cached, find)
+        version, whole = self._overview.get()
+        return version, None if whole is None else whole.answer(live)
+
+    def slices(self, find: str = "", page: int = 0) -> Row:
+        """A page of the slices with a part in their names, the worst first; raises what :meth:`overview` raises."""
+        _, whole = self._overview.get()
+        return listing.slices(whole.slices if whole else [], find, page)
+
+    def incidents(self, asked: Incidents) -> Row:
+        """A page of the incidents that are meant; raises what :meth:`overview` raises."""
+        _, whole = self._overview.get()
+        verdicts = whole.page["verdicts"] if whole else {}
+        return listing.incidents(whole.lines if whole else [], asked) | {
+            "verdicts": verdicts,
+            "time_ms": whole.page["time_ms"] if whole else 0,
+        }
+
+    def watched(self) -> Row:
+        """What the store tells of the watcher itself; raises what :meth:`overview` raises."""
+        written_s, size = self.written()
+        return self._watched.get()[1] | {
+            "written_ms": None if written_s is None else int(written_s * 1_000),
+            "bytes": size,
+        }
+
+    def models(self) -> Row:
+        """What was decided of models, and what may be said of them; raises what :meth:`overview` raises."""
+        return self._models.get()[1]
+
+    def fairness(self) -> Row:
+        """Who is called strange more often than others; raises what :meth:`overview` raises."""
+        return self._fairness.get()[1]
 
     def detail(self, slicing: str, name: str, span: str = "") -> Row | None:
         """Curves, calibration and incidents of one slice; None when there is no such slice.
@@ -87,7 +113,9 @@ class Store:
         Raises:
             NotReadableError: see :meth:`overview`.
         """
-        return self._ask(lambda points: detail_of(points, slicing, name, span))
+        _, whole = self._overview.get()
+        windows = whole.windows if whole else 1
+        return self._ask(lambda points: detail_of(points, slicing, name, span, windows))
 
     def incident(self, incident_id: str) -> Row | None:
         """All about one incident; None when there is no such incident.
@@ -104,6 +132,17 @@ class Store:
             NotReadableError: see :meth:`overview`.
         """
         return self._ask(lambda points: picture.state_of(points, record_id))
+
+    def last_message(self, incident_id: str) -> tuple[Incident, int]:
+        """The last message of an open incident, and how far the stream has come, event time.
+
+        Raises:
+            NotReadableError: see :meth:`overview`.
+            LookupError: there is no such incident.
+        """
+        record: Incident = self._ask(lambda points: points.thread(incident_id))[-1]["record"]
+        _, whole = self._overview.get()
+        return record, whole.page["time_ms"] if whole else record.pane_end_ms
 
     def trouble(self) -> str:
         """What fails in a process, where there are no windows yet to show it beside.
@@ -148,6 +187,9 @@ class Store:
                 stamps.append("0")
         return "-".join(stamps)
 
+    def _kept(self, question: Callable[[Points], T]) -> Kept[T]:
+        return Kept(lambda: self._ask(question), self._version)
+
     def _ask(self, question: Callable[[Points], T]) -> T:
         try:
             with open_store(self.path) as link:
@@ -165,10 +207,3 @@ class Store:
             return ""
         except OSError as error:
             return (error.strerror or str(error)).lower()
-
-
-def _matching(overview: Row, find: str) -> Row:
-    """An overview with the slices that were looked for, as many as are shown at once."""
-    part = unicodedata.normalize("NFC", find).casefold()  # as names are (schemas/names.py)
-    rows = [row for row in overview["slices"] if part in row["slice"].casefold()]
-    return {**overview, "slices": rows[:SLICES_MAX], "found": len(rows)}

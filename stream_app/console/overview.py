@@ -1,77 +1,114 @@
-"""What the page shows at once: what people are told, slices, models, counters."""
+"""What the page shows at once: what people are told, slices, features, and the sentence above them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from flowlib.flatness import distance
 from flowlib.pit import PIT_BINS
 from flowlib.table import DAY_MS, Ints
-from stream_app.console import people, picture, shapes, threads
+from stream_app.console import arriving, listing, people, picture, rates, shapes, threads, verdict
 from stream_app.console.queries import Points
 from stream_app.console.rows import SHIFTS, Row, counted
 
-OPEN_MAX = 60
-PAST_MAX = 300
-"""Incidents that are listed: open ones, the worst first, and past ones, the newest first."""
+OPEN_MAX = 20
+"""Open incidents that are shown whole, the worst first; the list has all."""
 
-MODELS_MAX = 50
 FEATURE_DAYS = 7
 """Days that the histograms of the features are of, at most."""
+
+FAR = 0.25
+"""How far from flat a histogram is said to be elsewhere than predicted."""
+
+_TIED = 0.5
+"""Where a bin has more of the values than this, most are equal, and a hump says nothing."""
 
 _HEALTH_MAX = 50
 _PIT_MAX = 10_000
 _ACTIVATIONS_MAX = 2_000
 
 
-def overview_of(points: Points) -> Row | None:
-    """The whole page but for what is chosen on it; None while there is no window and no incident."""
-    windows, heads = _last_windows(points), points.heads()
-    if not windows and not heads:
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Everything that is asked for again and again, from one look at the store.
+
+    Attributes:
+        page: what is shown at once, but for the slices.
+        incidents: what the open incidents say in a sentence.
+        signs: what else is in colour.
+        slices: all of them, the worst first.
+        lines: all incidents.
+        windows: newest windows of slices and spans.
+    """
+
+    page: Row
+    incidents: Row
+    signs: list[verdict.Sign]
+    slices: list[Row]
+    lines: list[Row]
+    windows: int
+
+    def answer(self, live: Row | None) -> Row:
+        """The overview as it is sent, with the sentence that follows from all of it."""
+        signs = [*self.signs, *verdict.of_processes(live), *verdict.of_health(_failing(self.page["health"], live))]
+        first = listing.slices(self.slices, "", 0)
+        return {**self.page, **first, "verdict": verdict.verdict(self.incidents, signs)}
+
+
+def _failing(stored: list[Row], live: Row | None) -> list[Row]:
+    """Parts that fail, by what the store has been told and by what the workers say now, each once."""
+    known = {row["part"] for row in stored}
+    return [*stored, *({"part": part} for part in (live or {}).get("failing", {}) if part not in known)]
+
+
+def overview_of(points: Points, tolerated: float) -> Whole | None:
+    """Look at the store; None while there is no window, no incident and no report of events.
+
+    Args:
+        points: the store.
+        tolerated: share of events that may be dropped.
+    """
+    windows, heads, reports = points.last_windows(), points.heads(), points.newest("counters", arriving.REPORTS_MAX)
+    if not windows and not heads and not reports:
         return None
     open_heads = threads.worst_first(head for head in heads if threads.is_open(head))
-    of_slice = threads.by_slice(open_heads)
-    slices = [_slice(row, of_slice.get(key, [])) for key, row in windows.items()]
+    slices = _slices(windows, open_heads)
     states = Counter(row["state"] for row in slices)
     activations = points.newest("activations", _ACTIVATIONS_MAX)
-    time_ms = max(row["time_ms"] for row in windows.values() or heads)
-    return {
+    partitions = arriving.partitions(reversed(reports), tolerated)
+    features, time_ms = _features(points), max(row["time_ms"] for row in windows or heads or reports)
+    page = {
         "stream": points.stream,
         "time_ms": time_ms,
         **_told(points, heads, open_heads, time_ms),
-        "headline": _headline(heads, open_heads, states),
-        "slices": sorted(slices, key=shapes.worst_first),
         "states": states,
+        "tones": Counter(row["tone"] for row in slices),
         "slicings": len({row["slicing"] for row in slices}),
-        "counters": _counters(points),
+        "counters": counters(points),
+        "arrivals": threads.worst(row["tone"] for row in partitions),
         "retrains": points.count("retrains"),
         "swaps": shapes.swap_count(activations),
-        "models": _models(points.newest("models", MODELS_MAX)),
         "service": activations[-1]["model_id"] if activations else "",
-        "features": _features(points),
+        "features": features,
         "health": failing(points),
         "left_out": points.left_out,
     }
-
-
-def _models(models: list[Row]) -> list[Row]:
-    """What was decided of models; of a candidate whose request has its answer only that."""
-    on_the_way = ("candidate", "waiting")
-    answered = {model.get("request_id") for model in models if model["status"] not in on_the_way}
-    return [model for model in models if model["status"] not in on_the_way or model.get("request_id") not in answered]
+    signs = [*verdict.of_slices(slices), *verdict.of_features(features["entries"]), *verdict.of_arrivals(partitions)]
+    past = [head for head in heads if not threads.is_open(head)][::-1]
+    lines = [threads.line(head) for head in [*open_heads, *past]]
+    return Whole(page, _headline(heads, open_heads, states), signs, slices, lines, len(windows))
 
 
 def _told(points: Points, heads: list[Row], open_heads: list[Row], time_ms: int) -> Row:
     """What people are told, and what they answered."""
     actions = points.newest("actions", picture.ACTIONS_MAX)
-    past = [head for head in heads if not threads.is_open(head)][::-1]
     return {
         "open": [threads.card(head) for head in open_heads[:OPEN_MAX]],
         "open_count": len(open_heads),
-        "past": [threads.line(head) for head in past[:PAST_MAX]],
-        "past_count": len(past),
+        "past_count": len(heads) - len(open_heads),
         "verdicts": people.verdicts(actions),
         "unlisted": threads.unlisted(open_heads),
         "last_ended": threads.last_ended(heads),
@@ -96,31 +133,44 @@ def failing(points: Points) -> list[Row]:
     ]
 
 
-def _last_windows(points: Points) -> dict[tuple[str, str], Row]:
-    """The newest window of the longest span of each slice."""
-    last: dict[tuple[str, str], Row] = {}
-    for row in points.last_windows():
-        key = (row["slicing"], row["slice"])
-        if key not in last or shapes.span_ms(row["span"]) > shapes.span_ms(last[key]["span"]):
-            last[key] = row
-    return last
+def _slices(windows: list[Row], open_heads: list[Row]) -> list[Row]:
+    """Every slice with its rate in the longest span, what is off in any span, and what open incidents say of it."""
+    of_slice, found = threads.by_slice(open_heads), rates.sides(windows, rates.error_of(len(windows)))
+    places: dict[threads.Slice, list[int]] = {}
+    for at, row in enumerate(windows):
+        places.setdefault((row["slicing"], row["slice"]), []).append(at)
+    lengths = {span: shapes.span_ms(span) for span in {row["span"] for row in windows}}
+    is_off, intervals, made = (found != rates.AS_PROMISED).any(axis=1), rates.intervals(windows), list[Row]()
+    for key, rows in places.items():
+        longest = max(rows, key=lambda at: lengths[windows[at]["span"]])
+        bad = [at for at in rows if is_off[at]]
+        off = rates.off([windows[at] for at in bad], found[bad]) if bad else []
+        made.append(_slice(windows[longest], intervals[longest], of_slice.get(key, []), off))
+    return sorted(made, key=shapes.worst_first)
 
 
-def _slice(row: Row, heads: list[Row]) -> Row:
-    """A slice, and what the open incidents that name it say."""
+def _slice(row: Row, interval: list[float] | None, heads: list[Row], off: list[Row]) -> Row:
+    state = threads.worst(map(threads.severity, heads))
+    rate = threads.hushed(threads.worst(one["tone"] for one in off), state)
     return {
         "slicing": row["slicing"],
         "slice": row["slice"],
+        "folded": listing.folded(row["slice"]),
         "span": row["span"],
         "incidents": [threads.span(head) for head in heads],
-        "state": threads.worst(threads.severity(head) for head in heads),
+        "state": state,
+        "rate_tone": rate,
+        "tone": threads.worst((state, rate)),
+        "off": off[:2],
         "share": shapes.share(row, "p_le_01"),
+        "interval": interval,
         "scored": row.get("scored", 0),
         "shifts": [row.get(name) for name in SHIFTS],
     }
 
 
-def _counters(points: Points) -> dict[str, int]:
+def counters(points: Points) -> dict[str, int]:
+    """Totals of all source partitions, by name."""
     total: Counter[str] = Counter()
     for row in points.lasts("counters"):
         total.update({name: row[name] for name in counted(row)})
@@ -132,14 +182,25 @@ def _features(points: Points) -> Row:
     rows = shapes.newest_days(points.newest("pit", _PIT_MAX)[::-1], FEATURE_DAYS)
     counts: dict[str, Ints] = {}
     for row in rows:
-        bins = np.array([row[f"h{b:02d}"] for b in range(PIT_BINS)], dtype=np.int64)
-        counts[row["feature"]] = counts.get(row["feature"], 0) + bins
+        counts[row["feature"]] = counts.get(row["feature"], 0) + bins_of(row)
     moved = distance(np.stack(list(counts.values()))).tolist() if counts else []
     entries = [
-        {"feature": feature, "moved": off, "counts": bins.tolist()}
+        {"feature": feature, "moved": off, "counts": bins.tolist(), "tone": _tone(off, bins)}
         for (feature, bins), off in zip(counts.items(), moved, strict=True)
     ]
     return {
         "entries": sorted(entries, key=lambda entry: (-entry["moved"], entry["feature"])),
         "from_ms": min(((row["time_ms"] - 1) // DAY_MS * DAY_MS for row in rows), default=0),
     }
+
+
+def bins_of(row: Row) -> Ints:
+    """The histogram ``(20,)`` of a row of ``pit``."""
+    return np.array([row[f"h{b:02d}"] for b in range(PIT_BINS)], dtype=np.int64)
+
+
+def _tone(moved: float, bins: Ints) -> str:
+    """``info`` where values fall elsewhere; where most of them are equal nothing can be said."""
+    total = int(bins.sum())
+    tied = bool(total) and bool((bins[1:-1] > _TIED * total).any())
+    return "info" if moved >= FAR and not tied else "ok"

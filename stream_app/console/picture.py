@@ -8,7 +8,7 @@ from itertools import islice
 from flowlib.table import DAY_MS
 from schemas.bounds import MILLIS_MAX
 from schemas.incidents import Incident
-from stream_app.console import people, threads
+from stream_app.console import blamed, people, story, threads
 from stream_app.console.queries import Points
 from stream_app.console.rows import Row
 
@@ -19,6 +19,9 @@ CURVES_MAX = 5
 """Slices of an incident that are drawn."""
 
 ACTIONS_MAX = 2_000
+MESSAGES_MAX = 200
+"""Messages of a thread that are told, the newest."""
+
 STRANGE_MAX = 20
 """Messages of single strange events that are shown."""
 
@@ -35,12 +38,17 @@ def incident(points: Points, incident_id: str) -> Row | None:
     record: Incident = last["record"]
     actions = points.newest("actions", ACTIONS_MAX)
     from_ms, to_ms = _period(record)
+    silence, words = story.silence_of(record)
     curves = _curves(points, record, from_ms, to_ms)
     return {
         "line": threads.line(last),
         "record": threads.builtins(record),
         "span": threads.span(last),
-        "thread": [threads.message(row) for row in messages],
+        "thread": [threads.message(row) for row in messages[-MESSAGES_MAX:]],
+        "earlier": max(len(messages) - MESSAGES_MAX, 0),
+        "story": story.story_of(points, record, threads.is_open(last)),
+        "blamed": blamed.plots_of(points, messages, from_ms, to_ms),
+        "silence": {"possible": bool(silence), "says": words},
         "answers": people.answers_to(actions, incident_id),
         "marks": [mark for mark in people.marks(actions) if from_ms <= mark["at_ms"] <= to_ms],
         "curves": curves,

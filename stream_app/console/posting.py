@@ -13,21 +13,26 @@ from stream_app.console.answers import Store
 from stream_app.errors import DriftflowError
 
 _ONLY_SHOWS = "This console only shows: it was started without a configuration to send by."
-_FOREIGN = "this was not sent by the console's own page, or the console was started anew: load the page again"
+_FOREIGN = "this was not sent by the console's own page"
+_UNKNOWN = "answers need the token that the console has printed at its start, or that lies in console.token_file"
 
 
 def answering(store: Store, desk: Desk | None) -> list[Route]:
     """The routes; without a desk they say that nothing can be sent from here."""
 
-    def acting(_: Request) -> Response:
+    def acting(request: Request) -> Response:
+        """``ready``: whether answers can be sent from here; ``known``: whether the request has the token for it."""
         why = desk.fault() if desk else _ONLY_SHOWS
-        return JSONResponse({"ready": not why, "token": desk.token if desk and not why else "", "why": why})
+        known = desk is not None and desk.is_known(request.headers)
+        return JSONResponse({"ready": not why, "known": known, "why": why or ("" if known else _UNKNOWN)})
 
     async def act(request: Request) -> Response:
         if desk is None:
             return _refused(403, _ONLY_SHOWS)
         if not desk.is_ours(request.headers):
             return _refused(403, _FOREIGN)
+        if not desk.is_known(request.headers):
+            return _refused(403, _UNKNOWN)
         body = await _body(request)
         if body is None:
             return _refused(413, f"an answer has at most {BODY_MAX:,} bytes")
@@ -42,14 +47,29 @@ def answering(store: Store, desk: Desk | None) -> list[Route]:
 
 def _send(store: Store, desk: Desk, answer: Answer) -> Response:
     try:
-        state = store.state_of(answer.incident_id)
-        if state is None:
-            return _refused(404, "no such incident, or nothing stored of it yet")
-        if state == "over" and answer.verb != "feedback":
-            return _refused(409, "it is over already")
-        return JSONResponse({"sent": desk.send(answer).id}, status_code=202)
+        if answer.is_of_model:
+            return JSONResponse({"says": desk.say_of_model(answer)}, status_code=202)
+        return _to_incident(store, desk, answer)
     except DriftflowError as error:
         return _refused(503, str(error))
+
+
+def _to_incident(store: Store, desk: Desk, answer: Answer) -> Response:
+    if answer.verb == "unsilence":
+        return _sent(desk.send(answer).id)
+    state = store.state_of(answer.incident_id)
+    if state is None:
+        return _refused(404, "no such incident, or nothing stored of it yet")
+    if state == "over" and answer.verb != "feedback":
+        return _refused(409, "it is over already")
+    if answer.verb != "silence":
+        return _sent(desk.send(answer).id)
+    record, now_ms = store.last_message(answer.incident_id)
+    return _sent(desk.silence(answer, record, now_ms).id)
+
+
+def _sent(action_id: str) -> Response:
+    return JSONResponse({"sent": action_id}, status_code=202)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -31,6 +31,10 @@ _NEXT = "SELECT min(series) FROM others WHERE measurement = ? AND series > ?"
 _NEWEST = f"""
 {_POINT} AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END ORDER BY time_ms DESC LIMIT ?
 """
+_BETWEEN = f"""
+{_POINT} AND time_ms BETWEEN ? AND ? AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END
+ORDER BY time_ms DESC LIMIT ?
+"""
 _MESSAGES = f"{_POINT} AND (series = ? OR series > ? AND series < ?)"
 
 _TAGGED = f" AND CASE WHEN {_READABLE} THEN json_extract(tags, ?) = ? ELSE 0 END"
@@ -90,18 +94,18 @@ class Points:
     """
 
     def __init__(self, link: sqlite3.Connection, stream: str) -> None:
-        self._link, self.stream = link, stream
+        self.link, self.stream = link, stream
         self._windows = WindowRows(link)
         self._left_out: set[int] = set()
 
     @property
     def left_out(self) -> int:
         """Points that were left out so far, each once, and those of our measurements whose time is none."""
-        timeless = [self._link.execute(_TIMELESS, {"measurement": name}).fetchone()[0] for name in MEASUREMENTS]
+        timeless = [self.link.execute(_TIMELESS, {"measurement": name}).fetchone()[0] for name in MEASUREMENTS]
         return len(self._left_out) + int(sum(timeless)) + self._windows.timeless()
 
     def _rows(self, sql: str, names: Mapping[str, object] | tuple[object, ...]) -> list[Row]:
-        return self._read(self._link.execute(sql, names))
+        return self._read(self.link.execute(sql, names))
 
     def _of_windows(self, found: Iterable[Found]) -> list[Row]:
         return self._read(("windows", *row) for row in found)
@@ -136,12 +140,16 @@ class Points:
         """The newest points of a measurement, oldest first."""
         return self._rows(_NEWEST, (measurement, self.stream, limit))[::-1]
 
+    def between(self, measurement: str, from_ms: int, to_ms: int, limit: int) -> list[Row]:
+        """The newest points of a measurement between two times, both included, oldest first."""
+        return self._rows(_BETWEEN, (measurement, from_ms, to_ms, self.stream, limit))[::-1]
+
     def count(self, measurement: str, **tags: str) -> int:
         """How many points of a measurement have these tags. Reads them all: for requests and the like."""
         pairs = {"stream": self.stream, **tags}
         sql = "SELECT count(*) FROM others WHERE measurement = ?" + _TAGGED * len(pairs)  # noqa: S608 - no values
         values = [part for name, value in pairs.items() for part in (f"$.{name}", value)]
-        return int(self._link.execute(sql, (measurement, *values)).fetchone()[0])
+        return int(self.link.execute(sql, (measurement, *values)).fetchone()[0])
 
     def spans(self, slicing: str, name: str) -> list[str]:
         """Spans of a slice's windows, shortest first."""
@@ -187,5 +195,5 @@ class Points:
 
     def _next(self, measurement: str, after: str) -> str | None:
         """The next series by name; None after the last one, and where what follows is no text."""
-        series = self._link.execute(_NEXT, (measurement, after)).fetchone()[0]
+        series = self.link.execute(_NEXT, (measurement, after)).fetchone()[0]
         return series if isinstance(series, str) and series.encode() > after.encode() else None

@@ -29,9 +29,16 @@ class _Timed(TypedDict):
     time_ms: Millis
 
 
-class _Gate(TypedDict):
+class _GateWords(TypedDict):
     passed: bool
     says: str
+
+
+class _Gate(_GateWords, total=False):
+    waits: bool
+    figure: float | None
+    interval_95: list[float] | None
+    threshold: float | None
 
 
 class _Incident(_Timed):
@@ -46,12 +53,40 @@ class _Told(_Timed):
 
 class _Model(_Timed):
     model_id: str
-    status: str
+    status: Literal["promoted", "refused", "covered", "candidate", "waiting"]
     train_rows: Count
+    request_id: str
+    parent_id: str
+    reason: str
 
 
 class _Activation(_Timed):
     partition: str
+    model_id: str
+
+
+class _Counters(_Timed):
+    partition: str
+    received: Count
+    windowed: Count
+    late: Count
+    rejected: Count
+    duplicate: Count
+    held: Count
+
+
+class _Service(_Timed):
+    verb: Literal["rollback", "pin", "unpin"]
+    id: str
+    model_id: str
+    returns_to: str
+    by: str
+    why: str
+
+
+class _Retrain(_Timed):
+    id: str
+    reason: str
     model_id: str
 
 
@@ -83,7 +118,9 @@ _TYPES: dict[str, type] = {
     "models": _Model,
     "activations": _Activation,
     "health": _Health,
-    "counters": _Timed,
+    "counters": _Counters,
+    "service": _Service,
+    "retrains": _Retrain,
     "pit": _Pit,
 }
 MEASUREMENTS = tuple(_TYPES)

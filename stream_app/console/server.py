@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,18 +15,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from stream_app.console.acting import Desk
-from stream_app.console.answers import NotReadableError, Store
+from stream_app.console.answers import Store
+from stream_app.console.asking import asking
+from stream_app.console.live import Live
 from stream_app.console.monitoring import Monitoring
 from stream_app.console.posting import answering
-from stream_app.console.rows import Row
 from stream_app.errors import DriftflowError
-from stream_app.guard import described
 
 _STATIC = Path(__file__).parent / "static"
 _STRANGE_HOST = "Unknown host name: ask by address or localhost, or add the name to console.names.\n"
@@ -49,31 +49,6 @@ def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = No
         desk: by which people answer on the page; without one it only shows.
     """
 
-    def overview(request: Request) -> Response:
-        try:
-            version, answer = store.overview(request.query_params.get("find", ""))
-            why = "" if answer else store.trouble()
-        except NotReadableError as error:  # no version: the page asks again, whether or not the file changes
-            return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
-        except Exception as error:
-            return JSONResponse({"overview": None, "stream": store.stream, "why": _unforeseen(error)})
-        tag = {"ETag": f'"{version}"'}
-        if request.headers.get("if-none-match") == tag["ETag"]:
-            return Response(status_code=304, headers=tag)
-        return JSONResponse({"overview": answer, "stream": store.stream, "why": why}, headers=tag)
-
-    def detail(request: Request) -> Response:
-        asked = request.query_params
-        return _found(
-            lambda: store.detail(asked.get("slicing", ""), asked.get("slice", ""), asked.get("span", "")),
-            "no such slice, or nothing stored of it yet",
-        )
-
-    def incident(request: Request) -> Response:
-        return _found(
-            lambda: store.incident(request.query_params.get("id", "")), "no such incident, or nothing stored of it yet"
-        )
-
     def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
 
@@ -87,9 +62,7 @@ def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = No
     app = Starlette(
         routes=[
             Route("/", page),
-            Route("/api/overview", overview),
-            Route("/api/slice", detail),
-            Route("/api/incident", incident),
+            *asking(store, Live(desk.config) if desk else None),
             *answering(store, desk),
             *monitoring.routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
@@ -97,21 +70,6 @@ def create_app(store: Store, names: Collection[str] = (), desk: Desk | None = No
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
     )
     return monitoring.counted(app)
-
-
-def _found(ask: Callable[[], Row | None], missing: str) -> Response:
-    """An answer; 404 with a sentence where there is none, 503 where the store says nothing now."""
-    try:
-        answer = ask()
-    except NotReadableError as error:
-        return JSONResponse({"error": str(error)}, status_code=503)
-    except Exception as error:
-        return JSONResponse({"error": _unforeseen(error)}, status_code=503)
-    return JSONResponse({"error": missing}, status_code=404) if answer is None else JSONResponse(answer)
-
-
-def _unforeseen(error: Exception) -> str:
-    return f"an error that nobody foresaw: {described(error)}; report it. The page asks again"
 
 
 def _is_allowed(host: str, names: Collection[str]) -> bool:
@@ -162,7 +120,10 @@ def serve(store: Store, *, host: str, port: int, names: Collection[str] = (), de
     with _listen(host, port) as listener:
         if not store.path.exists():
             print(f"{store.path} does not exist yet: the page fills as soon as a worker writes it")  # noqa: T201
-        print(f"console of {store.stream} at {_url(host, listener)} (Ctrl-C stops it)")  # noqa: T201
+        url = _url(host, listener)
+        print(f"console of {store.stream} at {url} (Ctrl-C stops it)")  # noqa: T201
+        if desk:
+            print(desk.way_in(url))  # noqa: T201
         _server(store, host, names, desk).run(sockets=[listener])
 
 

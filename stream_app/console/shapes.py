@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from scipy.stats import binom
-
 from flowlib.table import DAY_MS
 from stream_app.config import Duration
 from stream_app.console import threads
@@ -23,7 +21,7 @@ def span_ms(span: str) -> int:
 
 def worst_first(row: Row) -> tuple[int, str, str]:
     """Sort key of the slices."""
-    return -threads.rank(row["state"]), row["slicing"], row["slice"]
+    return -threads.rank(row["tone"]), row["slicing"], row["slice"]
 
 
 def newest_days(rows: Iterable[Row], days: int) -> list[Row]:
@@ -59,13 +57,3 @@ def share(row: Row, name: str) -> float | None:
     """
     scored = row.get("scored", 0)
     return row[name] / scored if scored > 0 else None
-
-
-def by_chance(alpha: float, scored: int) -> tuple[float, float]:
-    """Between which shares 95 % of samples lie when ``scored`` independent events have p-values that hold.
-
-    The central interval of the binomial distribution; of 2³¹ for more, where SciPy finds none and it is but a line.
-    """
-    scored = min(scored, 2**31)
-    low, high = binom.interval(0.95, scored, alpha)
-    return float(low) / scored, float(high) / scored

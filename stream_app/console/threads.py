@@ -52,6 +52,11 @@ def worst(severities: Iterable[str]) -> str:
     return max(severities, key=_SEVERITY.__getitem__, default="ok")
 
 
+def hushed(tone: str, state: str) -> str:
+    """The tone of something at a slice in a state: a silence hushes it, since a person knows of it already."""
+    return "silenced" if state == "silenced" and tone != "ok" else tone
+
+
 def rank(state: str) -> int:
     """Larger is worse."""
     return _SEVERITY[state]

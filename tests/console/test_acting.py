@@ -9,27 +9,38 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from stream_app.config import Config
 from stream_app.console import acting
 from stream_app.console.acting import BODY_MAX, TOKEN, Desk
 from stream_app.console.answers import Store
 from stream_app.console.server import Handle, start_in_thread
+from stream_app.errors import DriftflowError
 from stream_app.kafka.actions import read_actions
 from stream_app.kafka.embedded import free_port
 from stream_app.kafka.topics import ensure_topics
 from stream_app.models.marks import Marks
 from tests.brokers import EMBEDDED
-from tests.console.telling import made
+from tests.console.telling import DRIFTED, PANE_MS, START_MS, made
 
 ACK = {"verb": "ack", "incident_id": "drift-1", "why": "on it", "by": "Li"}
 
 
 @pytest.fixture
 def config(broker: tuple[str, str], unique: Callable[[str], str], tmp_path: Path) -> Config:
-    config = made(tmp_path, unique("air"), broker[1])
+    config = with_token(made(tmp_path, unique("air"), broker[1]))
     ensure_topics(config)
     return config
+
+
+def with_token(config: Config) -> Config:
+    """The configuration with a token in a file."""
+    config.path("console.token").write_text(f"{SECRET}\n")
+    return replace(config, console=replace(config.console, token_file="console.token"))
+
+
+SECRET = "a-token-that-nobody-guesses-0123456789"
 
 
 @pytest.fixture
@@ -47,14 +58,14 @@ def client(handle: Handle) -> Iterator[httpx.Client]:
 
 def post(client: httpx.Client, answer: Any = ACK, **headers: str) -> httpx.Response:
     """As the page would, but for the headers that are given; without those that are empty."""
-    ours = {"origin": str(client.base_url).rstrip("/"), TOKEN: client.get("/api/acting").json()["token"]}
+    ours = {"origin": str(client.base_url).rstrip("/"), TOKEN: SECRET}
     sent = {name: value.encode("latin-1") for name, value in (ours | headers).items() if value}
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     return client.post("/api/act", content=body, headers=sent)
 
 
 def test_an_answer_is_an_action_that_is_believed(client: httpx.Client, config: Config) -> None:
-    assert client.get("/api/acting").json() | {"token": ""} == {"ready": True, "token": "", "why": ""}
+    assert client.get("/api/acting", headers={TOKEN: SECRET}).json() == {"ready": True, "known": True, "why": ""}
     answers = [
         ACK,
         {"verb": "feedback", "incident_id": "drift-0", "verdict": "noise"},
@@ -103,7 +114,14 @@ def test_what_is_no_answer_or_about_nothing_is_not_sent(client: httpx.Client, co
         (b"", 400, "this is no answer"),
         (b"\xff", 400, "this is no answer"),
         (b"[" * 20_000, 400, "this is no answer"),
-        ({"verb": "silence", "incident_id": "drift-1"}, 400, "silence"),
+        ({"verb": "mark", "incident_id": "drift-1"}, 400, "mark"),
+        ({"verb": "silence", "incident_id": "drift-1", "why": "x"}, 400, "lasts from 1 to 744 hours"),
+        ({"verb": "silence", "incident_id": "drift-1", "hours": 745, "why": "x"}, 400, "lasts from 1 to 744 hours"),
+        ({"verb": "silence", "incident_id": "drift-1", "hours": 1}, 400, "has a reason"),
+        (ACK | {"hours": 1}, 400, "nothing else lasts"),
+        (ACK | {"model": "m"}, 400, "names it"),
+        ({"verb": "approve"}, 400, "names it"),
+        ({"verb": "pin", "model": "m", "incident_id": "drift-1"}, 400, "names it"),
         (ACK | {"verdict": "useful"}, 400, "nothing else has one"),
         ({"verb": "feedback", "incident_id": "drift-1"}, 400, "feedback has a verdict"),
         (ACK | {"incident_id": "x" * 300}, 400, "incident_id"),
@@ -137,7 +155,7 @@ def test_without_a_broker_that_is_said_and_looked_at_again(tmp_path: Path, monke
 
 
 def test_where_the_broker_does_not_take_it_the_page_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = made(tmp_path, "air", f"127.0.0.1:{free_port()}")
+    config = with_token(made(tmp_path, "air", f"127.0.0.1:{free_port()}"))
     monkeypatch.setattr(acting, "tcp_fault", lambda _: None)  # it was there a moment ago
     handle = start_in_thread(Store.of(config), desk=Desk(config))
     try:
@@ -155,7 +173,61 @@ def test_a_console_without_a_configuration_only_shows(tmp_path: Path) -> None:
     try:
         with httpx.Client(base_url=handle.url, trust_env=False) as client:
             said = client.get("/api/acting").json()
-            assert (said["ready"], said["token"]) == (False, "")
+            assert (said["ready"], said["known"]) == (False, False)
             assert client.post("/api/act", content=b"{}").status_code == 403
     finally:
         handle.stop()
+
+
+@EMBEDDED
+def test_a_silence_covers_what_the_incident_is_about_from_its_last_message_on(
+    client: httpx.Client, config: Config
+) -> None:
+    """Of the slice, for so many hours of the stream's time; and it can be taken back."""
+    asked = {"verb": "silence", "incident_id": "drift-1", "hours": 8, "why": "sensor is exchanged", "by": "Li"}
+    silence_id = post(client, asked).json()["sent"]
+    assert post(client, {"verb": "unsilence", "incident_id": silence_id, "by": "Li"}).status_code == 202
+    silence, lifted = read_actions(config, Marks(config).is_trusted)
+    end_ms = START_MS + 8 * PANE_MS
+    assert (silence.verb, silence.slices, silence.channel) == ("silence", [f"station={DRIFTED}"], "")
+    assert (silence.from_ms, silence.to_ms, silence.why) == (end_ms, end_ms + 8 * 3_600_000, "sensor is exchanged")
+    assert (lifted.verb, lifted.incident_id) == ("unsilence", silence_id)
+
+
+@EMBEDDED
+def test_what_is_said_of_models_goes_the_way_of_the_command(client: httpx.Client) -> None:
+    """By what stands on the signals topic: there is none here, and the sentence of the command says so."""
+    for verb in ("approve", "reject", "pin", "rollback"):
+        refused = post(client, {"verb": verb, "model": "nowhere"})
+        assert refused.status_code == 503
+        assert "model" in refused.json()["error"], refused.text
+    said = post(client, {"verb": "unpin", "by": "Li"})
+    assert said.status_code == 202
+    assert said.json()["says"][0].startswith("Li lets the newest promoted model be in service again")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "cannot be read"),
+        ("short", "holds no token"),
+        ("a token with spaces in it", "holds no token"),
+        ("", "holds"),
+    ],
+    ids=["missing", "short", "spaces", "empty"],
+)
+def test_a_token_that_is_none_is_said_at_the_start(tmp_path: Path, text: str | None, why: str) -> None:
+    config = made(tmp_path, "air", "127.0.0.1:1", key=False)
+    if text is not None:
+        config.path("console.token").write_text(text)
+    config = replace(config, console=replace(config.console, token_file="console.token"))
+    with pytest.raises(DriftflowError, match=why):
+        Desk(config)
+
+
+def test_without_a_file_the_token_is_another_at_each_start_and_is_told(tmp_path: Path) -> None:
+    config = made(tmp_path, "air", "127.0.0.1:1", key=False)
+    one, other = Desk(config), Desk(config)
+    assert one.token != other.token
+    assert one.way_in("http://127.0.0.1:8765") == f"to answer there too: http://127.0.0.1:8765/#token={one.token}"
+    assert SECRET not in Desk(with_token(config)).way_in("http://127.0.0.1:8765")

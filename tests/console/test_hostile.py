@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from schemas.bounds import MILLIS_MAX
 from stream_app.console.answers import NotReadableError, Store
+from stream_app.console.asked import Incidents
 from stream_app.console.server import Handle, start_in_thread
 from tests.console.storing import write_store
 from tests.console.telling import DRIFTED, START_MS
@@ -78,7 +79,25 @@ ESCAPED = VALUES.map(quote_from_bytes).map(str.encode)
 BAD_ESCAPES = st.sampled_from(
     [b"%", b"%z", b"%00", b"%ff", b"%ed%a0%80", b"%u1234", b"%%%", b"+", b"%0d%0a", b";", b"#"]
 )
-NAMES = st.sampled_from([b"find", b"slicing", b"slice", b"span", b"id", b"x", b"find[]", b""])
+NAMES = st.sampled_from(
+    [
+        b"state",
+        b"severity",
+        b"kind",
+        b"page",
+        b"from",
+        b"to",
+        b"silenced",
+        b"find",
+        b"slicing",
+        b"slice",
+        b"span",
+        b"id",
+        b"x",
+        b"find[]",
+        b"",
+    ]
+)
 PARAMETERS = st.lists(
     st.tuples(NAMES, st.one_of(ESCAPED, BAD_ESCAPES)).map(lambda pair: b"=".join(pair)), max_size=12
 ).map(b"&".join)
@@ -89,6 +108,7 @@ PATHS = st.one_of(
             b"/api/overview",
             b"/api/slice",
             b"/api/incident",
+            *(b"/api/slices", b"/api/incidents", b"/api/watcher", b"/api/models", b"/api/fairness"),
             b"/api/acting",
             b"/api/act",
             b"/static/app.js",
@@ -198,7 +218,7 @@ TIMES = st.one_of(
 MEASUREMENTS = st.sampled_from(
     [
         *("windows", "incidents", "strange_events", "actions", "models", "activations", "counters", "pit"),
-        *("retrains", "health"),
+        *("retrains", "health", "service"),
     ]
 )
 
@@ -255,9 +275,11 @@ def answers(path: Path) -> dict[str, Any]:
     for row in overview["slices"]:
         detail = store.detail(row["slicing"], row["slice"])
         json.dumps(detail, allow_nan=False, ensure_ascii=False).encode()
-    for row in [*overview["open"], *overview["past"]]:
+    listed = store.incidents(Incidents())
+    for row in listed["incidents"]:
         json.dumps(store.incident(row["id"]), allow_nan=False, ensure_ascii=False).encode()
-    json.dumps(overview, allow_nan=False, ensure_ascii=False).encode()
+    for answer in (overview, listed, store.watched(), store.models(), store.fairness()):
+        json.dumps(answer, allow_nan=False, ensure_ascii=False).encode()
     return overview
 
 

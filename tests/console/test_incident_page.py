@@ -50,7 +50,7 @@ def test_an_incident_has_a_view_of_its_own(
     wait(browser, "document.getElementById('picture-title').textContent", "Events a pane")
     ask("history.back()")
     wait(browser, "document.getElementById('incident').hidden && !document.getElementById('main').hidden", True)
-    wait(browser, DRAWN, 4)
+    wait(browser, DRAWN, 8)
 
 
 def test_an_incident_that_is_not_there_is_said_not_to_be(
@@ -59,28 +59,36 @@ def test_an_incident_that_is_not_there_is_said_not_to_be(
     open_page(browser, serve(store), address="/#incident=nowhere")
     wait(browser, "document.querySelector('#incident-head h2')?.textContent", "No such incident")
     browser.find_element("css selector", ".back").click()
+    wait(browser, "document.querySelectorAll('#list tbody a.sentence').length", 5)
+    browser.find_element("css selector", "#list a[href*=slice]").click()
     wait(browser, TITLE, DRIFTED)
 
 
-def test_incidents_are_filtered(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
-    open_page(browser, serve(store))
-    wait(browser, DRAWN, 3)
+def test_incidents_are_filtered_by_the_server_and_the_address_says_how(
+    browser: Any, serve: Callable[[Path], Handle], store: Path
+) -> None:
+    open_page(browser, serve(store), address="/#view=incidents")
+    rows = "[...document.querySelectorAll('#list tbody a.sentence')].map((a) => a.hash.split('=')[1]).join()"
+    wait(browser, rows, "drift-1,fault-2,hushed-1,drift-0,fault-1")
     ask = browser.execute_script
-    cards = "[...document.querySelectorAll('#open article')].map((node) => node.dataset.id).join()"
-    rows = "document.getElementById('past-part').hidden ? 0 : document.querySelectorAll('#past tbody tr a').length"
-    wait(browser, f"[{cards}, {rows}]", ["drift-1,fault-2", 2])
-    ask("document.querySelector('#filter-silenced').click()")
-    wait(browser, cards, "drift-1,fault-2,hushed-1")
-    assert float(ask("return getComputedStyle(document.querySelector('article.silenced')).opacity")) < 0.8
-    ask("document.querySelector('#filter-state button:nth-child(2)').click()")
-    wait(browser, rows, 0)
-    browser.find_element("id", "filter-slice").send_keys("tian")
-    wait(browser, cards, "hushed-1")
-    ask("document.querySelector('#filter-silenced').click()")
-    wait(browser, "document.getElementById('open').innerText", "None is open but 1 that is silenced.")
-    ask("document.querySelector('#filter-state button:nth-child(1)').click()")
-    ask("const kind = document.querySelector('#filter-kind'); kind.value = 'drift'; kind.onchange()")
-    wait(browser, "document.querySelector('#past tbody').innerText", "None of them fits.")
+    choose = "const f = document.getElementById('filters'); f.{0}.value = '{1}'; f.oninput()"
+    ask(choose.format("state", "open"))
+    wait(browser, rows, "drift-1,fault-2,hushed-1")
+    ask(choose.format("silenced", "0"))
+    wait(browser, rows, "drift-1,fault-2")
+    ask(choose.format("severity", "warning"))
+    wait(browser, rows, "fault-2")
+    wait(browser, "location.hash", "#view=incidents&state=open&severity=warning&silenced=0")
+    ask("document.getElementById('filters').reset()")
+    wait(browser, rows, "drift-1,fault-2,hushed-1,drift-0,fault-1")
+    browser.find_element("css selector", "#filters [name=slice]").send_keys("tian")
+    wait(browser, rows, "hushed-1,fault-1")
+    ask(choose.format("kind", "fault"))
+    wait(browser, rows, "fault-1")
+    ask(choose.format("to", "2013-02-01"))
+    wait(browser, "document.querySelector('#list tbody').innerText", "None fits: clear a filter.")
+    ask(choose.format("from", "2014-02-01"))
+    wait(browser, "document.getElementById('list-count').innerText.includes('is not later than from=')", True)
 
 
 def test_links_lead_to_pages_only(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
@@ -96,7 +104,7 @@ def test_answers_that_may_be_given_only_after_all_is_drawn_are_there(
 ) -> None:
     open_page(browser, serve(store))
     wait(browser, "document.querySelectorAll('.answering details').length > 0", True)
-    ready = "{ ok: true, json: async () => ({ ready: true, token: 't' }) }"
+    ready = "{ ok: true, json: async () => ({ ready: true, known: true }) }"
     asked = f"window.fetch = async (url, how) => url === '/api/acting' ? {ready} : fetched(url, how)"
     browser.execute_script(f"const fetched = window.fetch; {asked}; followActing()")
     wait(browser, "document.querySelectorAll('article button[title]').length > 0", True)
@@ -108,10 +116,12 @@ def test_people_answer_on_the_page(
 ) -> None:
     config = made(tmp_path, unique("air"), broker[1])
     ensure_topics(config)
-    handle = start_in_thread(Store.of(config), desk=Desk(config))
+    desk = Desk(config)
+    handle = start_in_thread(Store.of(config), desk=desk)
     try:
-        open_page(browser, handle, 390)
-        wait(browser, "document.getElementById('by').hidden", False)
+        open_page(browser, handle, 390, address=f"/#token={desk.token}")
+        wait(browser, "document.getElementById('answers-fields').hidden", False)
+        assert browser.execute_script("return location.hash") == "", "the token does not stay in the address"
         browser.find_element("id", "by").send_keys("Li")
         wait(browser, "document.querySelectorAll('article button[title]').length > 0", True)
         browser.find_element("css selector", "article[data-id=fault-2] [data-key='driftflow ack fault-2']").click()

@@ -43,6 +43,12 @@ def overview(path: Path) -> dict[str, Any]:
     return found
 
 
+def said(found: dict[str, Any]) -> dict[str, str]:
+    """The sentence at the top."""
+    assert found["verdict"]["signs"] == []
+    return {name: found["verdict"][name] for name in ("tone", "says")}
+
+
 def opened(**more: Any) -> Incident:
     """An incident at the first of many devices."""
     return made_incident(STREAM, "device-000", START_MS, START_MS + PANE_MS, **more)
@@ -63,7 +69,7 @@ def many(tmp_path: Path) -> Path:
 
 def test_without_an_open_incident_nothing_is_said_to_be_wrong_and_when_the_last_one_ended(many: Path) -> None:
     found = overview(many)
-    assert found["headline"] == {"tone": "ok", "says": "No incident is open in any of the 12 slices."}
+    assert said(found) == {"tone": "ok", "says": "No incident is open in any of the 12 slices."}
     assert (found["last_ended"]["end_ms"], found["last_ended"]["ended"]) == (START_MS + PANE_MS, "as before")
     assert found["states"] == {"ok": 12}
 
@@ -74,7 +80,7 @@ def test_where_there_has_never_been_one_that_is_said(tmp_path: Path) -> None:
     tell(tmp_path / "store.sqlite", replace(opened(), stream="another"))
     found = overview(tmp_path / "store.sqlite")
     words = "No incident is open in the only slice. None has been opened so far."
-    assert found["headline"] == {"tone": "ok", "says": words}
+    assert said(found) == {"tone": "ok", "says": words}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,7 @@ def test_where_there_has_never_been_one_that_is_said(tmp_path: Path) -> None:
 def test_the_sentence_follows_from_what_is_open(many: Path, more: dict[str, Any], tone: str, words: str) -> None:
     tell(many, opened(**more))
     found = overview(many)
-    assert found["headline"] == {"tone": tone, "says": words}
+    assert said(found) == {"tone": tone, "says": words}
 
 
 @pytest.mark.parametrize("state", ["open", "update", "resolve", "handover", "accepted"])
@@ -111,10 +117,11 @@ def test_no_quiet_sentence_stands_above_a_slice_that_is_named(many: Path, state:
     tell(many, silenced(record) if hushed else record)
     found = overview(many)
     named = [row for row in found["slices"] if row["incidents"]]
-    quiet = found["headline"]["says"] == "No incident is open in any of the 12 slices."
+    quiet = found["verdict"]["says"] == "No incident is open in any of the 12 slices."
     assert quiet == (not named) == (state not in ("open", "update"))
     if not quiet and hushed:
-        assert found["headline"] == {"tone": "silenced", "says": "No incident is open but 1 that is silenced."}
+        assert found["verdict"]["tone"] == "silenced"
+        assert found["verdict"]["says"] == "No incident is open but 1 that is silenced."
         assert [row["state"] for row in named] == ["silenced"]
 
 
@@ -156,7 +163,7 @@ def test_an_open_incident_is_its_last_message_with_figures(client: httpx.Client)
 
 
 def test_past_incidents_say_how_they_ended_the_newest_first(client: httpx.Client) -> None:
-    past = client.get("/api/overview").json()["overview"]["past"]
+    past = client.get("/api/incidents", params={"state": "past"}).json()["incidents"]
     assert [(entry["id"], entry["ended"], entry["end_ms"]) for entry in past] == [
         ("drift-0", "a newer model takes it for normal", START_MS + 3 * PANE_MS),
         ("fault-1", "as before", START_MS + 2 * PANE_MS),
@@ -176,7 +183,7 @@ def test_what_was_read_as_it_arrived_is_told_before_any_pane_has_been_closed(tmp
     tell(path, made_incident(STREAM, "", START_MS, START_MS + 1, id="in-1", **late))
     found = overview(path)
     assert (found["slices"], found["time_ms"]) == ([], START_MS + 1)
-    assert found["headline"]["says"] == "1 incident is open: 1 critical."
+    assert found["verdict"]["says"] == "1 incident is open: 1 critical."
     assert found["open"][0]["names"] == [{"slicing": "", "slice": ""}]
 
 

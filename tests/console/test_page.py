@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_app.console.answers import SLICES_MAX
+from stream_app.console.listing import SLICES_A_PAGE
 from stream_app.console.server import Handle
 from tests.console.browsing import DRAWN, INK, LIVE, TITLE, open_page, wait
 from tests.console.storing import write_store, write_wide_store
@@ -39,12 +39,11 @@ def test_the_page_is_readable(
         assert ask(INK, chart, name) > least, f"{name} is drawn on {chart}"
     dark = ask("return getComputedStyle(document.body).backgroundColor").startswith("rgb(16,")
     assert dark == (scheme == "dark")
-    verdict = ask("return document.getElementById('verdict').textContent")
+    verdict = ask("return document.getElementById('verdict-says').textContent")
     assert verdict == ("2 incidents are open: 1 critical, 1 warning. 2 of 3 slices are concerned. 1 more is silenced.")
-    for selector, wanted in (("article.incident", _OPEN), ("#past tbody tr", _PAST)):
-        shown = ask(f"return [...document.querySelectorAll('{selector}')].map((node) => node.innerText)")
-        for text, words in zip(shown, wanted, strict=True):
-            assert all(word in text for word in words), (text, words)
+    shown = ask("return [...document.querySelectorAll('#open article')].map((node) => node.innerText)")
+    for text, words in zip(shown, _OPEN, strict=True):
+        assert all(word in text for word in words), (text, words)
     tiles = ask("return [...document.querySelectorAll('.slice')].map((tile) => tile.innerText)")
     assert "▲ critical: TEMP 4.1 σ higher" in tiles[0]
     assert "◆ warning: <img" in tiles[1]
@@ -52,7 +51,6 @@ def test_the_page_is_readable(
     assert ["notices 1.40 / 0.55 sd" in tile for tile in tiles] == [True, False, True]
     assert "notices – / 0.55 sd" in tiles[1]
     assert "in a day / a week" in ask("return document.querySelector('.shifts').title")
-    assert ask("return document.querySelectorAll('.model li.fail').length") == 1
     assert ask("return document.querySelectorAll('.feature').length") == 11
     assert ask("return document.title") == "driftflow – beijing-air", "a hostile slice name stays text"
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -72,6 +70,7 @@ _OPEN = [
         *("A new model is asked for", "Answer from the command line"),
     ),
     ("warning", "◆ data fault", f"{HOSTILE} sends fewer events than usual."),
+    ("silenced", "▲ drift", "At Tiantan it is warmer and drier"),
 ]
 _PAST = [
     (
@@ -84,6 +83,22 @@ _PAST = [
     ),
     ("as before", "◆ data fault", "Tiantan", "O3 does not change any more"),
 ]
+
+
+def test_past_incidents_and_models_have_views(browser: Any, serve: Callable[[Path], Handle], store: Path) -> None:
+    open_page(browser, serve(store), address="/#view=incidents&state=past")
+    wait(browser, "document.querySelectorAll('#list tbody tr').length", 2)
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('#list tbody tr')].map((row) => row.innerText)"
+    )
+    for text, words in zip(shown, _PAST, strict=True):
+        assert all(word in text for word in words), (text, words)
+    browser.execute_script("document.querySelector('[data-view=models]').click()")
+    wait(browser, "document.querySelectorAll('.model').length", 3)
+    assert browser.execute_script("return document.querySelectorAll('.model li.fail').length") == 1
+    assert "in service" in browser.execute_script("return document.querySelector('.model').innerText")
+    wait(browser, "document.querySelectorAll('#fair tbody tr').length", 3)
+
 
 _PICTURE = "document.querySelector('#likelihood canvas').toDataURL()"
 
@@ -150,17 +165,17 @@ def test_what_is_written_meanwhile_appears(browser: Any, serve: Callable[[Path],
 
 
 def test_one_slice_of_many_is_found_by_name(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
-    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(SLICES_MAX + 80)])
+    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(SLICES_A_PAGE + 80)])
     open_page(browser, serve(tmp_path / "store.sqlite"), 390)
     wait(browser, TITLE, "device-199")  # the one that has drifted
-    assert browser.execute_script("return document.querySelectorAll('.slice').length") == SLICES_MAX
+    assert browser.execute_script("return document.querySelectorAll('.slice').length") == SLICES_A_PAGE
     browser.find_element("id", "find").send_keys("ice-17")
     wait(browser, "document.querySelectorAll('.slice').length", 10)
     assert browser.execute_script(f"return {TITLE}") == "device-199", "what is looked at stays"
     browser.find_element("css selector", "[data-slice=device-175]").click()
     wait(browser, TITLE, "device-175")
     browser.find_element("id", "find").send_keys("x")
-    wait(browser, "document.getElementById('slices-more').textContent", "No slice has that in its name.")
+    wait(browser, "document.getElementById('slices').textContent", "No slice has that in its name.")
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, "many words " * 500, "<script>document.title = 1</script>" * 9])
@@ -172,7 +187,7 @@ def test_a_long_name_does_not_break_the_page(
     wait(browser, TITLE, name)
     wait(browser, DRAWN, 3)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
-    assert browser.execute_script("return document.querySelector('.slice').offsetHeight") < 160
+    assert browser.execute_script("return document.querySelector('.slice').offsetHeight") < 200
     assert browser.execute_script("return document.documentElement.scrollHeight") < 4_500
     for chart, ink in (("likelihood", "--accent"), ("strange", "--strange")):
         assert browser.execute_script(INK, chart, ink) > 8, f"a single pane is a dot on {chart}"
@@ -185,7 +200,7 @@ def test_damaged_points_are_counted_on_the_page(
     path = Path(shutil.copy(store, tmp_path / "store.sqlite"))
     text = "document.getElementById('left-out').textContent"
     open_page(browser, serve(store))
-    wait(browser, "document.getElementById('main').hidden || document.getElementById('left-out').hidden", True)
+    wait(browser, "document.getElementById('left-out').hidden", True)
     with sqlite3.connect(path) as link:
         insert(link, [("windows", "x", 1, "{", "{}"), ("incidents", "x", 9e18, "{}", "{}")])
     link.close()

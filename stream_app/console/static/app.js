@@ -1,8 +1,9 @@
 "use strict";
 // Asks every two seconds whether there is something new, and shows it.
 
-const state = { etag: "", overview: null, detail: null, incident: null, chosen: null, span: "", find: "", polled: 0, asked: 0, text: "" };
+const state = { etag: "", overview: null, listed: null, detail: null, incident: null, chosen: null, span: "", find: "", page: 0, polled: 0, asked: 0, text: "", reveal: "" };
 const POLL_MS = 2000;
+const VIEWS = { overview: "main", incidents: "incidents", incident: "incident", watcher: "watcher", models: "models-view" };
 
 async function poll() {
   await refresh();
@@ -12,13 +13,13 @@ async function poll() {
 async function refresh() {
   const number = ++state.polled;
   try {
-    const query = new URLSearchParams({ find: state.find });
-    const answer = await fetch(`/api/overview?${query}`, { headers: state.etag ? { "If-None-Match": state.etag } : {}, cache: "no-store" });
+    const answer = await fetch("/api/overview", { headers: state.etag ? { "If-None-Match": state.etag } : {}, cache: "no-store" });
     if (answer.status !== 200 && answer.status !== 304) throw new Error(`HTTP ${answer.status}`);
     const body = answer.status === 200 ? await answer.json() : null;
-    if (number !== state.polled) return; // something else was looked for meanwhile
+    if (number !== state.polled) return;
     if (body) await take(body, answer.headers.get("ETag") ?? "");
     else live("on", upTo());
+    if (!body && viewOf() === "watcher") await showWatcher(); // it tells of now, whether or not the store has changed
   } catch (error) {
     failed(error);
   }
@@ -26,10 +27,11 @@ async function refresh() {
 
 async function take({ overview, stream, why }, etag) {
   $("stream").textContent = stream;
-  document.title = `driftflow – ${stream}`;
-  if (overview) await show(overview);
-  state.etag = overview ? etag : ""; // only now: what could not be shown is asked for again
   $("why").textContent = why;
+  state.overview = overview ?? state.overview;
+  if (overview) await show(overview);
+  else await showView();
+  state.etag = overview ? etag : ""; // only now: what could not be shown is asked for again
   if (why && state.overview) live("off", why);
   else live("on", upTo());
 }
@@ -37,39 +39,57 @@ async function take({ overview, stream, why }, etag) {
 const upTo = () => (state.overview ? `events up to ${moment(state.overview.time_ms)} UTC` : "waiting for the first windows");
 
 function live(kind, text) {
-  $("live").className = kind;
-  $("live-text").textContent = text;
+  if ($("live").className !== kind) $("live").className = kind;
+  if ($("live-text").textContent !== text) $("live-text").textContent = text;
 }
 
 function failed(error) {
   state.etag = ""; // so that everything is asked for again
-  if (error instanceof TypeError && error.message.includes("fetch")) live("off", "the console does not answer; trying again");
+  if (error.said) live("off", error.message);
+  else if (error instanceof TypeError && error.message.includes("fetch")) live("off", "the console does not answer; trying again");
   else { live("off", `this page failed: ${error.message}; trying again`); console.error(error); }
 }
 
 const isChosen = (s) => Boolean(state.chosen) && s.slice === state.chosen.slice && s.slicing === state.chosen.slicing;
 
 async function show(overview) {
-  state.overview = overview;
-  $("waiting").hidden = true;
-  state.chosen ??= overview.slices[0]; // the worst comes first
+  state.chosen = named() ?? state.chosen ?? overview.slices[0]; // the worst comes first
+  if (!state.find && !state.page) state.listed = overview;
   showVerdict(overview);
-  keepingKey(() => showIncidents(overview, choose));
+  keepingKey(() => showOpen(overview, choose));
   showTiles(overview);
   showLeftOut(overview);
   showHealth(overview);
-  showSlices(overview, isChosen, choose);
   showFeatures(overview.features);
-  showModels(overview);
-  showView();
-  if (opened()) await showIncident();
-  else if (state.chosen) await showDetail();
+  keepingKey(() => { showStrange(overview); showSilences(overview); });
+  drawList();
+  if (state.find || state.page) await look();
+  await showView();
 }
 
-// Which of the two views: the page, or one incident, as the address says.
-function showView() {
-  $("main").hidden = Boolean(opened());
-  $("incident").hidden = !opened();
+// A slice that the address names.
+function named() {
+  const at = address();
+  return at.has("slice") ? { slice: at.get("slice"), slicing: at.get("slicing") ?? "" } : null;
+}
+
+// Which view, as the address says; what it needs is asked for.
+async function showView() {
+  const view = viewOf(), can = Boolean(state.overview);
+  for (const [name, id] of Object.entries(VIEWS)) $(id).hidden = name !== view || (!can && !["watcher", "models"].includes(name));
+  $("waiting").hidden = can || ["watcher", "models"].includes(view);
+  $("answers-part").hidden = view === "watcher";
+  for (const a of $("nav").querySelectorAll("a")) {
+    if (a.dataset.view === view || (view === "incident" && a.dataset.view === "incidents")) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
+  const stream = $("stream").textContent;
+  document.title = ["driftflow", stream, ...(view === "overview" ? [] : [view])].filter(Boolean).join(" – ");
+  if (view === "watcher") await showWatcher();
+  else if (view === "models") await showModelsView();
+  else if (can && view === "incidents") await showList();
+  else if (can && view === "incident") await showIncident();
+  else if (can && state.chosen) await showDetail();
 }
 
 async function showIncident() {
@@ -84,19 +104,36 @@ async function showIncident() {
 
 function choose({ slicing, slice }) {
   state.chosen = { slicing, slice };
-  if (opened()) { location.hash = ""; return; }
-  showSlices(state.overview, isChosen, choose);
+  const hash = hashOf({ slice, slicing });
+  if (viewOf() !== "overview") { location.hash = hash; return; }
+  history.replaceState(null, "", hash);
+  drawList();
   showDetail().catch(failed);
 }
 
+function drawList() {
+  if (state.listed) showSlices(state.overview, state.listed, isChosen, choose, (page) => { state.page = page; look().catch(failed); });
+}
+
+// A page of the slices that the server has found.
+async function look() {
+  const number = ++state.looked, asked = `${state.find} ${state.page}`;
+  const found = await ask("/api/slices", { find: state.find, page: state.page });
+  if (asked !== `${state.find} ${state.page}` || number !== state.looked) return;
+  state.listed = found;
+  drawList();
+}
+
 async function showDetail() {
-  const query = new URLSearchParams({ slicing: state.chosen.slicing, slice: state.chosen.slice, span: state.span });
+  const query = { slicing: state.chosen.slicing, slice: state.chosen.slice, span: state.span };
   const number = ++state.asked;
-  const answer = await fetch(`/api/slice?${query}`, { cache: "no-store" });
+  const answer = await fetch(`/api/slice?${new URLSearchParams(query)}`, { cache: "no-store" });
   const text = await answer.text();
   if (number !== state.asked) return; // another slice was chosen meanwhile
-  if (!answer.ok) throw new Error(JSON.parse(text).error);
-  if (text === state.text) return;
+  if (!answer.ok) {
+    $("slice-title").textContent = `${state.chosen.slice || "all"}: ${JSON.parse(text).error}`;
+    return;
+  }
   state.text = text;
   state.detail = JSON.parse(text);
   $("slice-title").textContent = nameOf(state.detail);
@@ -107,11 +144,12 @@ async function showDetail() {
 }
 
 function draw() {
-  if (opened()) {
-    if (state.incident) drawPicture(state.incident, state.overview.time_ms);
-    return;
+  const view = viewOf();
+  if (view === "incident" && state.incident) {
+    drawPicture(state.incident, state.overview.time_ms);
+    drawBlamed(state.incident);
   }
-  if (!state.detail) return;
+  if (view !== "overview" || !state.detail) return;
   drawLikelihood(state.detail, state.overview.time_ms);
   drawStrange(state.detail, state.overview.time_ms);
   drawCalibration(state.detail);
@@ -120,19 +158,28 @@ function draw() {
 let resizing = 0, finding = 0;
 addEventListener("resize", () => { clearTimeout(resizing); resizing = setTimeout(draw, 150); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+state.looked = 0;
 $("find").addEventListener("input", () => {
   clearTimeout(finding);
-  finding = setTimeout(() => { state.find = $("find").value; state.etag = ""; refresh(); }, 200);
+  finding = setTimeout(() => {
+    state.find = $("find").value;
+    state.page = 0;
+    look().catch(failed);
+  }, 200);
 });
 function showAgain() {
-  if (state.overview) (opened() ? showIncident() : show(state.overview)).catch(failed);
+  if (state.overview) show(state.overview).catch(failed);
+  else showView().catch(failed);
 }
+$("skip").onclick = () => { $("content").focus(); return false; };
 addEventListener("hashchange", () => {
-  if (!state.overview) return;
-  showView();
+  if (address().has("token")) { rememberToken(); followActing(); }
   scrollTo(0, 0);
-  showAgain();
+  if (named()) state.chosen = named();
+  drawList();
+  showView().then(revealed).catch(failed);
 });
-rememberName();
+rememberToken();
+followFilters();
 followActing();
 poll();

@@ -198,48 +198,23 @@ function drawStrange(detail, end) {
   (k) => (share[k] === null ? "" : `${moments(xs[k])} UTC · ${percent(share[k])} strange${nameIncidents(detail, xs[k])}`));
 }
 
+// The band is what is allowed; a point beyond it has the colour that the sentence at the top has for it.
 function drawCalibration(detail) {
-  const { alpha, share, chance } = detail.calibration;
+  const { alpha, share, allowed, tones } = detail.calibration;
   const floor = 1e-4, decades = [1e-4, 1e-3, 1e-2, 1e-1, 1];
   const labels = (_, ticks) => ticks.map((v) => `${+(v * 100).toFixed(2)} %`);
   const log = { distr: 3, range: [floor * 0.7, 1.3] };
   const seen = (values) => values.map((s) => (s > 0 ? Math.max(s, floor * 0.7) : null));
   const edge = { stroke: "transparent", points: { show: false } };
+  const of = (tone) => seen(share.map((s, k) => (tones[k] === tone ? s : null)));
+  const points = (name) => ({ stroke: "transparent", points: { show: true, size: 9, fill: colour(name), stroke: colour(name) } });
   put("calibration", {
     cursor: { show: false },
     scales: { x: { ...log, time: false }, y: log },
     axes: [axis({ splits: () => decades, values: labels }), axis({ size: 58, splits: () => decades, values: labels })],
     series: [{}, edge, edge, { stroke: colour("--soft"), width: 1, dash: [4, 4], points: { show: false } },
-      { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }],
+      { stroke: colour("--accent"), width: 2, points: { show: true, size: 7, fill: colour("--accent") } }, points("--warn"), points("--info"), points("--soft")],
     bands: [{ series: [2, 1], fill: colour("--chance") }],
-  }, [alpha, chance.map(([low]) => Math.max(low, floor * 0.7)), chance.map(([, high]) => Math.max(high, floor * 0.7)), alpha, seen(share)]);
-}
-
-const MEASURES = {
-  log_prob: ["How likely its events are", "Average log-likelihood of the events of each pane, in nats: lower means stranger. The curve breaks where a new model takes over."],
-  events: ["Events a pane", "Events of each pane."],
-  missing: ["Missing values", "Missing values an event, pane by pane."],
-};
-const CURVES = ["--accent", "--bad", "--swap", "--warn", "--good"];
-
-// An incident: its slices before, in and after it; when it began, opened and ended; what people did meanwhile.
-function drawPicture(found, end) {
-  const { span, curves, marks, measure } = found;
-  drawn.get("picture")?.destroy();
-  drawn.delete("picture");
-  if (!curves.length) return;
-  const tables = curves.map((c) => (measure === "log_prob" ? broken(c) : [c.t.map((ms) => ms / 1000), c[measure]]));
-  const data = uPlot.join(tables), xs = data[0];
-  const edges = [{ at: Math.max(span.since_ms / 1000, xs[0]), text: span.since_ms / 1000 < xs[0] ? "since earlier" : "since", stroke: colour("--soft"), dash: [2, 3] },
-    { at: span.opened_ms / 1000, text: "opened", stroke: colour("--bad"), dash: [] },
-    ...(span.end_ms === null ? [] : [{ at: span.end_ms / 1000, text: "ended", stroke: colour("--good"), dash: [] }])];
-  const range = measure === "log_prob" ? heights(data.slice(1).flat().filter((y) => y !== undefined))
-    : [0, Math.max(0.05, ...data.slice(1).flat().filter((y) => y !== undefined && y !== null)) * 1.15];
-  put("picture", {
-    scales: { x: { range: period(xs) }, y: { range } },
-    axes: [timeAxis(), axis({ size: 52 })],
-    series: [{}, ...curves.map((_, k) => ({ stroke: colour(CURVES[k]), width: 1.4, spanGaps: false, points: dots(xs, colour(CURVES[k])) }))],
-    hooks: { drawClear: [(u) => { drawBands(u, [span], end); }], draw: [(u) => flags(u, [...edges, ...markFlags(marks)])] },
-  }, data, (k) => `${moments(xs[k])} UTC · ${curves.map((c, n) => [c, data[n + 1][k]]).filter(([, y]) => y !== null && y !== undefined)
-    .map(([c, y]) => `${nameOf(c)}: ${figure(y)}`).join(" · ")}`);
+  }, [alpha, allowed.map(([low]) => Math.max(low, floor * 0.7)), allowed.map(([, high]) => Math.max(high, floor * 0.7)), alpha, seen(share),
+    of("warning"), of("info"), of("silenced")]);
 }

@@ -6,7 +6,9 @@ const REASONS = { opened: "opened", again: "came back", severity: "severity chan
 
 function showMissing(why) {
   $("incident-head").replaceChildren(make("h2", {}, "No such incident"), make("p", {}, why));
-  for (const id of ["thread", "measures", "picture-legend"]) $(id).replaceChildren();
+  $("incident-head").className = "panel";
+  $("blamed-part").hidden = true;
+  for (const id of ["thread", "measures", "picture-legend", "blamed"]) $(id).replaceChildren();
   for (const id of ["examples", "members"]) $(id).tBodies[0].replaceChildren();
 }
 
@@ -14,12 +16,13 @@ function showWhole(found, overview, choose) {
   found.measure = state.measures?.[found.line.id] ?? found.measure;
   showHead(found, overview, choose);
   showThread(found);
+  showBlamed(found);
   showPicture(found);
   showExamples(found.record);
   showMembers(found.record, choose);
 }
 
-function showHead({ line: i, record: r }, overview, choose) {
+function showHead({ line: i, record: r, silence }, overview, choose) {
   const fact = (name, ...words) => make("div", {}, make("dt", {}, name), make("dd", {}, ...words));
   const wide = (name, words) => make("div", { class: "wide" }, make("dt", {}, name), make("dd", {}, words));
   const lasted = i.end_ms === null ? `open for ${ageWords(overview.time_ms - i.opened_pane_ms)}` : `${i.ended}, ${moment(i.end_ms)} UTC`;
@@ -31,22 +34,33 @@ function showHead({ line: i, record: r }, overview, choose) {
       fact("Began", `${moment(r.since_ms)} UTC`), fact("Opened", `${moment(r.opened_pane_ms)} UTC`),
       fact("Acknowledged", r.acked_by ? `by ${r.acked_by}` : "by nobody"),
       ...(r.silenced_by ? [fact("Silenced", `by silence ${shortId(r.silenced_by)}`)] : []),
-      fact("Rules", r.rules.join(", ")), fact("Model", r.model_id || "none", ...(r.successor_id ? [`, then ${r.successor_id}`] : [])),
+      fact("Rules", r.rules.join(", ")), fact("Model", r.model_id ? make("a", { href: hashOf({ view: "models" }) }, r.model_id) : "none", ...(r.successor_id ? [`, then ${r.successor_id}`] : [])),
       wide("Evidence", `${r.evidence ? `${r.evidence}: ` : ""}${figure(r.statistic)}; it opened at ${figure(r.threshold)}`), fact("Events since", count(r.events)),
       wide("Promise", r.promise || "none"), ...(r.next ? [wide("What happens next", r.next)] : []),
       ...(r.marks.length ? [fact("Near its beginning", r.marks.map((m) => `${m.text} (${m.by}, ${moment(m.at_ms)})`).join("; "))] : []),
       fact("Id", make("code", {}, r.id))),
-    answering(i, links(r.links)));
+    answering({ ...i, silence }, [...links(r.links), make("small", { class: "soft" }, i.end_ms === null && !silence.possible ? silence.says : "")]));
 }
 
-function showThread({ thread, answers }) {
+function showThread({ thread, answers, story, earlier }) {
   const said = answers.map((a) => ({ time_ms: a.time_ms, order: 1, node: make("li", { class: "person" },
     make("span", { class: "soft" }, `${moment(a.time_ms)} · `), make("b", {}, `${a.by}: ${a.verdict ? VERDICTS[a.verdict] ?? a.verdict : VERBS[a.verb] ?? a.verb}`),
     a.why ? ` – ${a.why}` : "") }));
   const told = thread.map((m) => ({ time_ms: m.time_ms, order: 0, node: make("li", { class: m.silenced ? "silenced" : m.severity },
     make("span", { class: "soft" }, `${moment(m.time_ms)} · `), make("b", {}, REASONS[m.reason] ?? m.reason), ` · ${m.silenced ? "silenced" : m.severity} · ${count(m.slice_count)} slice${m.slice_count === 1 ? "" : "s"}`,
     make("div", {}, m.summary)) }));
-  $("thread").replaceChildren(...[...told, ...said].sort((a, b) => a.time_ms - b.time_ms || a.order - b.order).map(({ node }) => node));
+  const happened = story.map((s) => ({ time_ms: s.time_ms, order: 2, node: make("li", { class: "step" }, make("span", { class: "soft" }, `${moment(s.time_ms)} · `), s.says) }));
+  $("thread").replaceChildren(...(earlier ? [make("li", {}, `${many(earlier, "earlier message")} not shown here`)] : []), ...[...told, ...said, ...happened].sort((a, b) => a.time_ms - b.time_ms || a.order - b.order).map(({ node }) => node));
+}
+
+// A plot or two of each blamed column; what no plot can show stays in words.
+function showBlamed({ blamed }) {
+  $("blamed-part").hidden = !blamed.length;
+  replaceKeepingFocus($("blamed"), blamed.map((b, k) => make("figure", {}, make("figcaption", {}, make("b", {}, b.feature), ` ${b.says || b.measure}`),
+    ...(b.told.t.length ? [make("div", { id: `told-${k}`, class: "chart low", role: "img", "aria-label": `${b.feature}: seen and usual ${b.measure}, message by message` }),
+      make("ul", { class: "legend" }, make("li", {}, swatch("--bad"), `seen${b.unit ? `, ${b.unit}` : ""}`), make("li", {}, swatch("--soft"), "usual"))] : []),
+    ...(b.places.t.length ? [make("div", { id: `places-${k}`, class: "chart low", role: "img", "aria-label": `${b.feature}: where its values fell in what the model predicted, day by day` })]
+      : [make("p", { class: "hint" }, "No histograms of these days are stored: the first come after a full day of events.")]))));
 }
 
 function showPicture(found) {
@@ -71,9 +85,9 @@ function swatch(name) {
 
 function showExamples({ examples }) {
   const rows = examples.map((e) => make("tr", {}, make("td", { class: "when" }, moment(e.event_time_ms)), make("td", {}, nameOf({ slicing: "x", slice: e.slice })),
-    make("td", {}, place(e)), make("td", { class: "tight" }, `p = ${e.p_value.toPrecision(2)}`),
+    make("td", { class: "wrap" }, place(e)), make("td", { class: "tight" }, `p = ${e.p_value.toPrecision(2)}`),
     make("td", {}, e.blame.map((b) => `${b.feature} ${percent(b.weight, 0)}`).join(", "))));
-  $("examples").tBodies[0].replaceChildren(...(rows.length ? rows : [make("tr", {}, make("td", { colspan: "5" }, "None was kept."))]));
+  $("examples").tBodies[0].replaceChildren(...(rows.length ? rows : [make("tr", {}, make("td", { colspan: "5" }, "None was kept: it is about a change of many events, none of which is strange by itself."))]));
 }
 
 function showMembers({ members: all, member_count: n }, choose) {

@@ -1,23 +1,5 @@
 "use strict";
-// What people are told: open incidents, past ones, single strange events, silences.
-
-const DAY_MS = 86_400_000;
-const filters = { state: "all", kind: "", slice: "", silenced: false };
-const STATES = { all: "all", open: "open", past: "past" };
-
-// The incident that the address names, "" for none.
-const opened = () => new URLSearchParams(location.hash.slice(1)).get("incident") ?? "";
-
-function figure(x) {
-  if (x === null || x === undefined) return "–";
-  const size = Math.abs(x);
-  if (size >= 1e7) {
-    const [digits, power] = x.toExponential(1).split("e+");
-    return `${digits} · 10${[...power].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}`;
-  }
-  if (size >= 1000) return Math.round(x).toLocaleString("en");
-  return String(Number(x.toPrecision(3)));
-}
+// What people are told: open incidents on the overview, the list of all, single strange events, silences.
 
 function measured(finding, x) {
   if (x === null || x === undefined) return "–";
@@ -25,52 +7,21 @@ function measured(finding, x) {
   return finding.unit ? `${figure(x)} ${finding.unit}` : figure(x);
 }
 
-function ageWords(ms) {
-  const hours = Math.max(ms, 0) / 3_600_000;
-  const [n, word] = hours >= 48 ? [hours / 24, "day"] : hours >= 1 ? [hours, "hour"] : [hours * 60, "minute"];
-  return `${Math.round(n)} ${word}${Math.round(n) === 1 ? "" : "s"}`;
-}
-
 const badge = ({ severity, silenced }) => make("span", { class: `severity ${silenced ? "silenced" : severity}` }, silenced ? "silenced" : severity);
 const kindWords = ({ kind }) => `${MARK[kind]} ${KIND[kind]}`;
-const link = ({ id, summary }) => make("a", { href: `#${new URLSearchParams({ incident: id })}`, class: "sentence", "data-key": `read ${id}` }, summary || id);
+const link = ({ id, summary }) => make("a", { href: hashOf({ incident: id }), class: "sentence", "data-key": `read ${id}` }, summary || id);
 
-const isMeant = (i) => (!filters.kind || i.kind === filters.kind) && (!filters.slice
-  || i.names.some((place) => nameOf(place).toLowerCase().includes(filters.slice.toLowerCase())));
-
-function showIncidents(o, choose) {
-  const meant = o.open.filter(isMeant), hushed = meant.filter((i) => i.silenced);
-  const open = meant.filter((i) => filters.silenced || !i.silenced), past = o.past.filter((i) => isMeant(i) && (filters.silenced || !i.silenced));
-  showFilters(o, choose, hushed.length + o.past.filter((i) => isMeant(i) && i.silenced).length);
-  $("incidents-hint").textContent = "Drift: the world has changed, and a newer model may learn it. Data fault: values are missing or stuck, events are "
-    + "too few or too many, or cannot be used as they arrive; no model is asked for. The worst first, then the oldest.";
-  $("open").hidden = filters.state === "past";
-  $("open").replaceChildren(...(open.length ? open.map((i) => card(i, o, choose)) : [make("p", { class: "none" }, noneWords(o, meant.length - open.length))]),
-    ...(o.open_count > o.open.length ? [make("p", { class: "hint" }, `The worst ${count(o.open.length)} of ${count(o.open_count)}.`)] : []));
-  $("past-part").hidden = filters.state === "open";
-  $("past").tBodies[0].replaceChildren(...(past.length ? past.map((i) => pastRow(i, o, choose))
-    : [make("tr", {}, make("td", { colspan: "5" }, o.past_count ? "None of them fits." : "None so far."))]));
-  $("past-more").textContent = o.past_count > o.past.length ? `The newest ${count(o.past.length)} of ${count(o.past_count)}.` : "";
-  showStrange(o);
-  showSilences(o);
+function showOpen(o, choose) {
+  $("open").replaceChildren(...(o.open.length ? o.open.map((i) => card(i, o, choose)) : [make("p", { class: "none" }, noneWords(o))]));
+  const more = o.open_count - o.open.length;
+  $("open-more").replaceChildren(...(more > 0 ? [`The worst ${count(o.open.length)} of ${count(o.open_count)}. `] : []),
+    ...(o.open_count + o.past_count ? [make("a", { href: "#view=incidents" }, `All ${many(o.open_count + o.past_count, "incident")}, with filters`)] : []));
 }
 
-function noneWords(o, hidden) {
-  if (hidden) return `None is open but ${count(hidden)} that ${hidden === 1 ? "is" : "are"} silenced.`;
-  if (o.open.length) return "None that is open fits.";
+function noneWords(o) {
   const ended = o.last_ended;
-  return ended ? `None open. The last one ended on ${moment(ended.end_ms)} UTC, ${ageWords(o.time_ms - ended.end_ms)} ago: ${ended.ended}.` : "None open, and none so far.";
-}
-
-function showFilters(o, choose, hushed) {
-  const again = () => showIncidents(o, choose);
-  replaceKeepingFocus($("filter-state"), Object.entries(STATES).map(([name, word]) => make("button",
-    { type: "button", "aria-pressed": String(filters.state === name), onclick: () => { filters.state = name; again(); } }, word)));
-  $("filter-silenced-label").hidden = !hushed && !filters.silenced;
-  $("filter-silenced-text").textContent = `show silenced (${count(hushed)})`;
-  $("filter-kind").onchange = () => { filters.kind = $("filter-kind").value; again(); };
-  $("filter-slice").oninput = () => { filters.slice = $("filter-slice").value; again(); };
-  $("filter-silenced").onchange = () => { filters.silenced = $("filter-silenced").checked; again(); };
+  return ended ? `None open. The last one ended on ${moment(ended.end_ms)} UTC, ${ageWords(o.time_ms - ended.end_ms)} ago: ${ended.ended}.`
+    : "None open, and none so far. What is found here opens by itself; thresholds and the promise stand under [alerts] of driftflow.toml.";
 }
 
 function card(i, o, choose) {
@@ -102,7 +53,7 @@ function figures(findings, more = 0) {
       : [make("td", { class: "number" }, measured(f, f.seen)), make("td", { class: "number" }, measured(f, f.expected)),
         make("td", { class: "number" }, f.size_sd === null ? "–" : `${f.size_sd > 0 ? "+" : ""}${figure(f.size_sd)} σ`)]),
     make("td", { class: "number soft" }, percent(f.weight, 0))));
-  const head = ["", "seen", "usual", "size", "evidence"].map((word, k) => make("th", k ? { class: "number" } : {}, word));
+  const head = ["what", "seen", "usual", "size", "evidence"].map((word, k) => make("th", k ? { class: "number" } : {}, word));
   return [make("table", { class: "figures" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)),
     ...(more ? [make("p", { class: "hint" }, `and ${count(more)} more`)] : [])];
 }
@@ -113,16 +64,56 @@ function links(table) {
     .map(([name, url]) => make("a", { href: url, rel: "noreferrer", target: "_blank" }, name[0].toUpperCase() + name.slice(1)));
 }
 
-function pastRow(i, o, choose) {
-  const [place] = i.names, more = i.slices - 1;
+// The list: what is meant stands in the address, so that it can be sent to others; the server looks for it.
+const FILTERS = ["state", "severity", "kind", "silenced", "slice", "find", "from", "to"];
+
+async function showList() {
+  const at = address(), query = Object.fromEntries([...FILTERS, "page"].map((name) => [name, at.get(name) ?? ""]).filter(([, value]) => value));
+  for (const name of FILTERS) {
+    const field = $("filters").elements[name];
+    if (document.activeElement !== field) field.value = query[name] ?? (name === "state" ? "all" : "");
+  }
+  const number = ++state.asked;
+  let found;
+  try { found = await ask("/api/incidents", query); } catch (error) {
+    if (!error.said) throw error;
+    found = { incidents: [], found: 0, page: 0, pages: 1, why: error.message };
+  }
+  if (number !== state.asked || viewOf() !== "incidents") return; // something else was asked for meanwhile
+  const filtered = Object.keys(query).some((name) => name !== "page" && !(name === "state" && query[name] === "all"));
+  $("list-count").textContent = found.why ?? `${many(found.found, "incident")}${filtered ? " that fit" : ""}: open ones first, the worst of these first; then the newest.`;
+  $("list-count").className = found.why ? "hint wrong" : "hint";
+  const none = found.why ? "" : filtered ? "None fits: clear a filter." : "None so far. What is found opens by itself, and stays here after it has ended.";
+  keepingKey(() => $("list").tBodies[0].replaceChildren(...(found.incidents.length ? found.incidents.map((i) => listRow(i, found))
+    : [make("tr", {}, make("td", { colspan: "5" }, none))])));
+  pager($("list-pager"), found, (page) => { location.hash = hashOf({ view: "incidents", ...query, page }); });
+}
+
+function listRow(i, found) {
+  const [place] = i.names, more = i.slices - 1, open = i.end_ms === null, verdict = found.verdicts[i.id];
   const where = !place ? "" : place.slicing && !(place.slice in NO_SLICE)
-    ? make("button", { type: "button", class: "link", onclick: () => choose(place) }, nameOf(place)) : nameOf(place);
-  const verdict = o.verdicts[i.id];
-  return make("tr", { class: i.silenced ? "silenced" : "" }, make("td", { class: "when" }, moment(i.since_ms), make("small", {}, ageWords(i.end_ms - i.since_ms))),
-    make("td", { class: "until" }, i.ended, make("small", {}, moment(i.end_ms))),
+    ? make("a", { href: hashOf({ slice: place.slice, slicing: place.slicing }) }, nameOf(place)) : nameOf(place);
+  return make("tr", { class: i.silenced ? "silenced" : "" },
+    make("td", { class: "when" }, moment(i.since_ms), make("small", {}, ageWords((open ? found.time_ms : i.end_ms) - i.since_ms))),
+    make("td", { class: "until" }, open ? make("b", {}, "open") : i.ended, make("small", {}, open ? (i.acked_by ? `acknowledged by ${i.acked_by}` : "") : moment(i.end_ms))),
     make("td", { class: "tight" }, badge(i), make("small", {}, kindWords(i))),
     make("td", { class: "tight" }, where, ...(more > 0 ? [make("small", {}, `and ${count(more)} more`)] : [])),
     make("td", { class: "says" }, link(i), ...(verdict ? [make("small", {}, `said to be ${VERDICTS[verdict] ?? verdict}`)] : [])));
+}
+
+// Typed or chosen: the address says it a moment later.
+function followFilters() {
+  let waiting = 0;
+  const say = () => {
+    const fields = new FormData($("filters"));
+    const chosen = Object.fromEntries(FILTERS.map((name) => [name, String(fields.get(name) ?? "")]).filter(([name, value]) => value && !(name === "state" && value === "all")));
+    history.replaceState(null, "", hashOf({ view: "incidents", ...chosen }));
+    showList().catch(failed);
+  };
+  const soon = () => { clearTimeout(waiting); waiting = setTimeout(say, 200); };
+  $("filters").oninput = soon;
+  $("filters").onreset = () => setTimeout(say, 0);
+  $("filters").onsubmit = (event) => { event.preventDefault(); say(); };
 }
 
 function showStrange({ strange }) {
@@ -131,7 +122,7 @@ function showStrange({ strange }) {
   $("strange-hint").textContent = `In no incident. While nothing changes ${figure(strange[0].per_day)} a day are expected to be told, or fewer.`;
   $("strange-events").replaceChildren(...strange.map((s) => make("li", {}, make("span", { class: "soft" }, `${moment(s.pane_end_ms)} · `), s.summary,
     ...s.events.slice(0, 3).map((e) => make("small", {}, `${nameOf({ slicing: "x", slice: e.slice })}, ${moment(e.event_time_ms)}: ${place(e)}, p = ${e.p_value.toPrecision(2)}`)),
-    acting.ready ? answering({ id: s.id, end_ms: s.pane_end_ms, acked_by: "" }, []) : make("small", {}, make("code", {}, `driftflow feedback ${shortId(s.id)} useful|noise`)))));
+    mayAct() ? answering({ id: s.id, end_ms: s.pane_end_ms, acked_by: "" }, []) : make("small", {}, make("code", {}, `driftflow feedback ${shortId(s.id)} useful|noise`)))));
 }
 
 const place = ({ topic, partition, offset }) => `${topic}, partition ${partition}, offset ${offset}`;
@@ -140,7 +131,9 @@ function showSilences({ silences, time_ms: now }) {
   $("silences-part").hidden = !silences.length;
   $("silences").replaceChildren(...silences.map((s) => make("li", {}, make("b", {}, silenced(s)),
     ` ${s.from_ms <= now ? "until" : `from ${moment(s.from_ms)} to`} ${moment(s.to_ms)} UTC, by ${s.by}${s.why ? `: ${s.why}` : ""} `,
-    make("small", {}, `driftflow unsilence ${shortId(s.id)}`))));
+    mayAct() ? make("div", { class: "answering choice" }, make("button", { type: "button", "data-key": `unsilence ${s.id}`, onclick: () => decide("unsilence",
+      { incident_id: s.id }, "Take it back", "Incidents that it has covered, and that are open, reach people again.") }, "Take it back"), note(s.id))
+      : make("small", {}, make("code", {}, `driftflow unsilence ${shortId(s.id)}`)))));
 }
 
 function silenced({ slices, channel, direction, below_sd: below }) {
