@@ -6,8 +6,8 @@ less than .8 %; that it cannot score more than twice as many events as the forme
 in order with probability 10⁻³ at most, however often somebody looks. One that is silent for good is noticed after 900
 to 1,300 events, one with 4.9 % alarms after some 220, where alarms come independently; where those of the former came
 in clumps, after as many times more as its clumps are large: where the stream has too few events for that within
-``trainer.probation``, this question alone stays open until it has had them. A first model is not asked whether it is silent: it scores
-the history that it was trained on first, and its gates have asked.
+``trainer.probation``, this question alone stays open until it has had them. A first model is not asked whether it is
+silent: it scores the history that it was trained on first, and its gates have asked.
 
 When one is won the former model returns: a decision like that of a person, who may also pin a model, which is then left
 in service whatever is found. There is no bet on the likelihood: what the world does moves it as much as a model does,
