@@ -14,6 +14,8 @@ from stream_app.errors import ModelError
 
 log = logging.getLogger(__name__)
 
+_SIGNED = (ModelNotice, RetrainRequest, ServiceChange, Action)
+
 
 class Marks:
     """Says of notices, requests, changes of the model in service and actions whether they are signed by a key trusted
@@ -27,9 +29,13 @@ class Marks:
         self._config = config
         self._trusted: dict[type[Record], dict[str, Any]] = {}
 
+    def can_tell(self, record: Record) -> bool:
+        """Whether such a record has to be signed, and a key is known here that may have signed it."""
+        return isinstance(record, _SIGNED) and bool(self._keys(type(record)))
+
     def is_trusted(self, record: Record, value: bytes, headers: RawHeaders) -> bool:
         """Whether a message, which holds this record, may be believed."""
-        if not isinstance(record, (ModelNotice, RetrainRequest, ServiceChange, Action)):
+        if not isinstance(record, _SIGNED):
             return True
         # Loads torch, which takes seconds: incidents alone have no use for it.
         from stream_app.models.signing import signature_fault
