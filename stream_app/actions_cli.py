@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_app.command_line import NEW_FILE, Factor, online, out, plain
+from stream_app.command_line import FORMAT, NEW_FILE, Factor, online, out, plain
 from stream_app.config import Config
+
+if TYPE_CHECKING:
+    from stream_app.incident_lines import Form
 
 ID = click.argument("name", metavar="ID")
 BY = click.option("--by", default="", metavar="NAME", help="Who says so (default: the name of your login).")
@@ -20,20 +23,20 @@ WHY = click.option("--why", default="", metavar="TEXT", help="Why, for those who
 @online
 @click.option("--all", "everything", is_flag=True, help="Past and silenced ones too, and single strange events.")
 @click.option("--silences", is_flag=True, help="List what is silenced instead.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def incidents(config: Config, name: str | None, everything: bool, silences: bool, as_json: bool) -> None:
-    """List the open incidents in sentences, the severest first; or tell all of the one with this ID.
+@FORMAT
+def incidents(config: Config, name: str | None, everything: bool, silences: bool, form: Form | None) -> None:
+    """List the open incidents in paragraphs, the severest first; or tell all of the one with this ID.
 
     The first characters of an id will do, here and to answer it: accept, ack, feedback.
     """
     from stream_app.operators.showing import show_incident, show_incidents, show_silences
 
     if name is not None:
-        show_incident(config, name, out, as_json)
+        show_incident(config, name, out, form)
     elif silences:
-        show_silences(config, out, as_json)
+        show_silences(config, out, form)
     else:
-        show_incidents(config, out, everything, as_json)
+        show_incidents(config, out, everything, form)
 
 
 @click.command(short_help="Say: this is the new normal.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import msgspec
@@ -31,6 +31,7 @@ from stream_app.command_line import (
     BOOTSTRAP,
     EXISTING_FILE,
     FILE,
+    FORMAT,
     MAX_DROPPED,
     NEW_FILE,
     NEW_FOLDER,
@@ -44,6 +45,9 @@ from stream_app.command_line import (
 )
 from stream_app.config import Config
 from stream_app.config.types import RoleName
+
+if TYPE_CHECKING:
+    from stream_app.incident_lines import Form
 
 ROLE = click.argument("role", type=click.Choice(get_args(RoleName)))
 BUDGET = "By so many standard deviations each value may be changed; may be repeated (default: 0.5)."
@@ -156,6 +160,9 @@ def evaluate(
     """Report how good a model is on events of FILE that it has not seen: likelihood, calibration, samples, slices, and
     with --attack what gets past it.
     """
+    from stream_app.offline.fields import check_fields
+
+    check_fields(config, file)  # faults of the file are told without what computes
     from stream_app.event_files import Report
     from stream_app.offline.evaluate.evasion import Plan, words
     from stream_app.offline.evaluate.page import verdict
@@ -178,15 +185,15 @@ def evaluate(
 @main.command(short_help="Tail incidents, requests and models.")
 @online
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Wait for more.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@FORMAT
 @click.option("--all", "everything", is_flag=True, help="Reminders, silenced incidents, anomalies and swaps too.")
-def signals(config: Config, follow: bool, as_json: bool, everything: bool) -> None:
+def signals(config: Config, follow: bool, form: Form | None, everything: bool) -> None:
     """Tail the signals topic readably: incidents, strange events, retrain requests, models."""
     from stream_app.kafka.signals import tail_signals
     from stream_app.models.marks import Marks
 
     is_trusted = Marks(config).is_trusted
-    tail_signals(config, out, is_trusted, follow=follow, as_json=as_json, everything=everything)
+    tail_signals(config, out, is_trusted, follow=follow, form=form or "table", everything=everything)
 
 
 @main.command(short_help="How the workers are.")

@@ -74,6 +74,12 @@ MAX_DROPPED = click.option(
     show_default=True,
     help="End with status 3 where a larger share of the rows was dropped.",
 )
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "line"]),
+    help="One line each, never wrapped in a pipe: columns, an object, or a sentence.",
+)
 BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT", help="Broker to use instead of kafka.bootstrap.")
 CONFIG = click.option(
     "-c",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.padding import Padding
@@ -11,6 +12,9 @@ from rich.text import Text
 
 from schemas.incidents import Incident, SilencedIncident, StrangeEvents
 from stream_app.terminal import printable, utc
+
+Form = Literal["table", "json", "line"]
+"""How incidents and signals are listed: columns, an object each, or a sentence each."""
 
 STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 """Severity to how it is shown, the worst first."""
@@ -101,6 +105,25 @@ def _facts(incident: Incident) -> str:
     size = "events as they arrive" if not slices else f"{slices:,} slices" if slices != 1 else "1 slice"
     silenced = f", silenced ({short(incident.silenced_by)})" if is_silenced(incident) else ""
     return f"{state}; {KINDS[incident.kind]}, {size}{silenced}"
+
+
+def row(incident: Incident) -> Text:
+    """An incident as a row of a table: severity, id, state, since when, kind, slices, and what has happened."""
+    style = "green" if is_over(incident) else STYLES[incident.severity]
+    state = "silenced" if is_silenced(incident) else "over" if is_over(incident) else "open"
+    return Text.assemble(
+        (f"{incident.severity:<8}", style),
+        "  ",
+        (short(incident.id), "bold"),
+        f"  {state:<8}  {utc(incident.since_ms)}  {KINDS[incident.kind]:<10}  {incident.slice_count:>6,}  ",
+        bounded(incident.summary),
+    )
+
+
+def sentence(incident: Incident) -> Text:
+    """An incident as one sentence."""
+    words = f"{incident.severity.capitalize()} {short(incident.id)}, {_facts(incident)}: {bounded(incident.summary)}"
+    return Text(words if words.endswith(".") else f"{words}.")
 
 
 def story(incidents: Iterable[Incident], strange: Sequence[StrangeEvents], most: int) -> Iterator[Text]:

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stream_app.incident_lines import messages_a_week, newest, open_first, paragraph, reaching, show, story
+from schemas.incidents import Incident
+from stream_app.incident_lines import (
+    messages_a_week,
+    newest,
+    open_first,
+    paragraph,
+    reaching,
+    row,
+    sentence,
+    show,
+    story,
+)
 from tests.people import HOUR_MS, incident, silenced, strange
 
 WEEK_MS = 7 * 24 * HOUR_MS
@@ -51,6 +62,25 @@ def test_what_happens_next_is_said_of_what_is_open() -> None:
     said = {"next": "A model is asked for on 3 January."}
     assert paragraph(incident(**said)).plain.splitlines()[2] == "  A model is asked for on 3 January."
     assert len(paragraph(incident(state="resolve", **said)).plain.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "as_row", "as_sentence"),
+    [
+        (
+            incident(),
+            "critical  0f1e2d3c  open      1970-01-01 06:00  drift            1  Dongsi: TEMP is lower",
+            "Critical 0f1e2d3c, open since 1970-01-01 06:00; drift, 1 slice: Dongsi: TEMP is lower.",
+        ),
+        (
+            silenced(incident(kind="fault", severity="info", slice_count=1_200, summary="As it was.")),
+            "info      0f1e2d3c  silenced  1970-01-01 06:00  data fault   1,200  As it was.",
+            "Info 0f1e2d3c, open since 1970-01-01 06:00; data fault, 1,200 slices, silenced (abcdefgh): As it was.",
+        ),
+    ],
+)
+def test_an_incident_is_a_row_or_a_sentence(told: Incident, as_row: str, as_sentence: str) -> None:
+    assert (row(told).plain, sentence(told).plain) == (as_row, as_sentence)
 
 
 def test_nothing_in_a_paragraph_moves_the_cursor_or_begins_a_line() -> None:

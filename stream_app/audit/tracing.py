@@ -16,7 +16,7 @@ from stream_app.config import Config
 from stream_app.incident_lines import bounded
 from stream_app.operators.reading import chosen
 
-_IDS = "`driftflow signals --all --json`, `driftflow models list` and `driftflow incidents --all` have ids"
+_IDS = "`driftflow signals --all --format json`, `driftflow models list` and `driftflow incidents --all` have ids"
 
 Node = tuple[str, str, str]
 """What an id means: its kind, in a few words what it is, and the id."""

@@ -14,10 +14,8 @@ import ssl
 import threading
 import time
 
-from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
-
 from stream_app.config import KafkaConfig
+from stream_app.errors import DriftflowError
 from stream_app.kafka.types import ClientSettings
 
 Fault = tuple[str, str]
@@ -38,17 +36,34 @@ def address_of(bootstrap: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def tcp_fault(bootstrap: str) -> Fault | None:
+def tcp_fault(bootstrap: str, timeout_s: float = TIMEOUT_S) -> Fault | None:
     """Can a TCP connection be opened? None where it can, as in all the probes."""
     try:
-        with socket.create_connection(address_of(bootstrap), timeout=TIMEOUT_S):
+        with socket.create_connection(address_of(bootstrap), timeout=timeout_s):
             return None
     except (socket.gaierror, UnicodeError) as error:  # UnicodeError: no name that DNS could hold
         return f"{bootstrap}: the name does not resolve ({error.args[-1]})", "check kafka.bootstrap and DNS"
     except TimeoutError:
-        return f"{bootstrap}: no answer in {TIMEOUT_S:.0f} s", "check kafka.bootstrap, the network and firewalls"
+        return f"{bootstrap}: no answer in {timeout_s:.0f} s", "check kafka.bootstrap, the network and firewalls"
     except OSError as error:
         return f"{bootstrap}: {error.strerror or error}", "check kafka.bootstrap, and that the broker runs"
+
+
+def require_reachable(kafka: KafkaConfig) -> None:
+    """Check that one of the brokers at least takes a connection: some seconds at most, where a client would take longer
+    and could not say why not.
+
+    Raises:
+        DriftflowError: none does.
+    """
+    faults, each_s = list[Fault](), max(TIMEOUT_S / len(kafka.bootstrap), _GLANCE_S)
+    for address in kafka.bootstrap:
+        fault = tcp_fault(address, each_s)
+        if fault is None:
+            return
+        faults.append(fault)
+    what = "; ".join(said for said, _ in faults)
+    raise DriftflowError(f"the broker cannot be reached: {what}; {faults[0][1]}")
 
 
 def tls_fault(bootstrap: str, context: ssl.SSLContext) -> Fault | None:
@@ -134,6 +149,9 @@ def login_fault(bootstrap: str, kafka: KafkaConfig, password: str, context: ssl.
     """Does SASL accept the user, and does Kafka answer behind it?"""
     if kafka.security_protocol.startswith("SASL") and not password:
         return "the password is empty", "set the variable in kafka.sasl_password_env, or kafka.sasl_password_file"
+    # Takes a sixth of a second: who only asks whether somebody listens does not wait for it.
+    from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+
     try:
         asyncio.run(_connect(bootstrap, kafka, password, context))
     except SaslAuthenticationFailed:
@@ -157,6 +175,8 @@ async def _connect(bootstrap: str, kafka: KafkaConfig, password: str, context: s
             "sasl_plain_username": kafka.sasl_username,
             "sasl_plain_password": password,
         }
+    from aiokafka.conn import AIOKafkaConnection  # as above
+
     logging.getLogger("aiokafka.conn").setLevel(logging.CRITICAL)
     connection = AIOKafkaConnection(
         host,

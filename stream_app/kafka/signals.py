@@ -15,9 +15,10 @@ from schemas.pane_layout import TOGETHER
 from schemas.records import Activation, EventAnomaly, Health, ModelNotice, Record, RetrainRequest, ServiceChange
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
-from stream_app.incident_lines import KINDS, STYLES, bounded, is_over, short
+from stream_app.incident_lines import KINDS, OVER, STYLES, Form, bounded, is_over, short
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import follow as follow_on
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
@@ -37,6 +38,9 @@ _STYLES = {
     "failing": "bold red",
     "ok": "green",
 }
+_SAID = {"open": "has opened", "update": "goes on", "strange": "tells of strange events"}
+_SAID |= {state: f"is {words}" for state, words in OVER.items()}
+"""State to how a sentence has it, where it has it in other words."""
 _UNTRUSTED = "(not signed by a key trusted here)"
 _JSON_MAX = 1_000_000
 _NAMED_MAX = 20
@@ -48,7 +52,7 @@ def tail_signals(
     is_trusted: IsTrusted = lambda *_: True,
     *,
     follow: bool = True,
-    as_json: bool = False,
+    form: Form = "table",
     everything: bool = False,
 ) -> None:
     """Print the signals from the topic's beginning; Ctrl-C ends it. What is no signal is a line too.
@@ -58,16 +62,20 @@ def tail_signals(
         out: where to print.
         is_trusted: what is not is marked.
         follow: go on with what comes, after the topic's end.
-        as_json: one JSON object a line, in place of text for people; ``refused`` in it is why a message is no signal.
+        form: ``table``, columns for people; ``line``, a sentence each; ``json``, an object a line, where ``refused`` is
+            why a message is no signal. Each is one line for whatever reads a pipe.
         everything: reminders, silenced incidents, event anomalies and activations too, and that there are signals of a
             kind not known here.
     """
-    put = _put_json if as_json else _put_text
     try:
         for message in read_signals(config, follow):
             signal = take_in("signals", config.stream, message.value, message.headers)
-            if everything or _is_news(message, signal):
-                put(out, message, signal, is_trusted)
+            if not (everything or _is_news(message, signal)):
+                continue
+            if form == "json":
+                _put_json(out, message, signal, is_trusted)
+            else:
+                _put_text(out, message, signal, is_trusted, describe if form == "table" else sentence)
     except KeyboardInterrupt:
         return
 
@@ -97,6 +105,7 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
         DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
     """
     topic = config.topics.signals
+    require_reachable(config.kafka)
     client = client_settings(config.kafka, config.root) | reading(config.kafka)
     with reader(client, topic) as (consumer, partitions):
         if not partitions:
@@ -107,12 +116,18 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
             yield from follow_on(consumer, log.warning)
 
 
-def _put_text(out: Console, message: ConsumerRecord, signal: Record | Refusal, is_trusted: IsTrusted) -> None:
+def _put_text(
+    out: Console,
+    message: ConsumerRecord,
+    signal: Record | Refusal,
+    is_trusted: IsTrusted,
+    words: Callable[[Record], Text],
+) -> None:
     if isinstance(signal, Refusal):
         place = f"{message.topic}/{message.partition}@{message.offset}"
         line = Text(bounded(f"{place} is not a signal of ours: {signal.detail}"), "red")
     else:
-        line = describe(signal)
+        line = words(signal)
         if not is_trusted(signal, message.value or b"", message.headers):
             line.append(f"  {_UNTRUSTED}", "red")
     out.print(line, soft_wrap=not out.is_terminal)  # one line each for whatever reads the pipe
@@ -140,6 +155,14 @@ def describe(signal: Record) -> Text:
     what = bounded(what)
     line = Text.assemble((f"{when}  ", "dim"), (f"{state:<9}", _style(signal, state)), " ", (what, "bold"))
     return line.append(f"  {bounded(rest)}") if rest else line
+
+
+def sentence(signal: Record) -> Text:
+    """The same as a sentence."""
+    when, state, what, rest = _parts(signal)
+    head = " ".join(filter(None, [what, _SAID.get(state, state)]))
+    words = ": ".join(bounded(part) for part in (f"{when} UTC" if when else "", head, rest) if part)
+    return Text(words if words.endswith((".", "!", "?", ")")) else f"{words}.")
 
 
 def _style(signal: Record, state: str) -> str:

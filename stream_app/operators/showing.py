@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
-from stream_app.incident_lines import bounded, is_over, is_silenced, open_first, short, show, story
+from stream_app.incident_lines import Form, bounded, is_over, is_silenced, open_first, row, sentence, short, show, story
 from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
 from stream_app.operators.acting import INCIDENTS, silence_words, words_of
@@ -19,14 +19,15 @@ from stream_app.operators.reading import chosen, read_told
 from stream_app.terminal import utc
 
 
-def show_incidents(config: Config, out: Console, everything: bool = False, as_json: bool = False) -> None:
+def show_incidents(config: Config, out: Console, everything: bool = False, form: Form | None = None) -> None:
     """Print the incidents, open ones first, the severest of these first, and what processes say that fails.
 
     Args:
         config: the stream.
         out: where to print.
         everything: those that are over or silenced too, and single strange events.
-        as_json: each as one JSON object a line, as its last message has it.
+        form: ``table`` or ``line``, one line each; ``json``, an object a line, as its last message has it; None is
+            paragraphs.
 
     Raises:
         DriftflowError: there is no such topic, or the broker does not answer.
@@ -34,8 +35,8 @@ def show_incidents(config: Config, out: Console, everything: bool = False, as_js
     told = read_told(config)
     known = open_first(told.incidents.values())
     shown = [one for one in known if everything or not (is_over(one) or is_silenced(one))]
-    if as_json:
-        _print_json(out, shown)
+    if form is not None:
+        _list(out, shown, form)
         return
     for part in story(shown, list(told.strange.values()) if everything else [], most=len(shown)):
         show(out, part)
@@ -55,7 +56,7 @@ def _are(n: int) -> str:
     return "1 is" if n == 1 else f"{n:,} are"
 
 
-def show_incident(config: Config, prefix: str, out: Console, as_json: bool = False) -> None:
+def show_incident(config: Config, prefix: str, out: Console, form: Form | None = None) -> None:
     """Print one incident with all that its last message carries.
 
     Raises:
@@ -63,22 +64,22 @@ def show_incident(config: Config, prefix: str, out: Console, as_json: bool = Fal
     """
     known = {one.id: one for one in open_first(read_told(config).incidents.values())}
     incident = chosen(known, prefix, "incident", words_of, INCIDENTS)
-    if as_json:
-        _print_json(out, [incident])
+    if form is not None:
+        _list(out, [incident], form)
         return
     for part in detail(incident):
         if part:
             show(out, part)
 
 
-def show_silences(config: Config, out: Console, as_json: bool = False) -> None:
+def show_silences(config: Config, out: Console, form: Form | None = None) -> None:
     """Print the silences that nobody has taken back, past ones last.
 
     Raises:
         DriftflowError: there is no such topic, or the broker does not answer.
     """
     known = silences(read_actions(config, Marks(config).is_trusted))
-    if as_json:
+    if form == "json":
         _print_json(out, known)
         return
     now_ms = read_told(config).newest_ms
@@ -89,6 +90,14 @@ def show_silences(config: Config, out: Console, as_json: bool = False) -> None:
         out.print(line.append(f"  {silence_words(silence)}"), soft_wrap=not out.is_terminal)
     if not known:
         out.print("Nothing is silenced.")
+
+
+def _list(out: Console, incidents: Iterable[Incident], form: Form) -> None:
+    if form == "json":
+        _print_json(out, incidents)
+        return
+    for incident in incidents:
+        out.print(row(incident) if form == "table" else sentence(incident), soft_wrap=not out.is_terminal)
 
 
 def _print_json(out: Console, records: Iterable[Incident | Action]) -> None:

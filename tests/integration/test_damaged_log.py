@@ -72,7 +72,7 @@ def with_mark(rows: list[Row], mark: bytes) -> list[Row]:
 
 def told(stream: Stream) -> dict[str, Any]:
     """What has been told of logs, by what has happened."""
-    found = map(json.loads, stream.command("incidents", "--json").splitlines())
+    found = map(json.loads, stream.command("incidents", "--format", "json").splitlines())
     return {one["detector"]: one for one in found if one["rules"] == [RULE]}
 
 
@@ -148,4 +148,4 @@ def test_what_is_damaged_stops_neither_the_trainer_nor_a_command(
         past_of(stream.config) as past,
         pytest.raises(DriftflowError, match=f"the record at {topic}/0@{lost} cannot be read.*kafka-delete-records"),
     ):
-        list(past.batches)
+        list(past.batches())

@@ -113,7 +113,7 @@ def test_new_partitions_are_taken_up_and_stay_so(grown: GrowingStream, example: 
     grown.check_conservation()
     assert {(join.partials_partition, join.partition) for join in grown.joins()} == {(0, 2), (0, 3), (1, 2), (1, 3)}
     assert all(join.from_ms > 0 for join in grown.joins())
-    told = [json.loads(line) for line in grown.command("incidents", "--all", "--json").splitlines()]
+    told = [json.loads(line) for line in grown.command("incidents", "--all", "--format", "json").splitlines()]
     assert {one["detector"] for one in told if one["rules"] == [RULE]} == {"grown"}
     assert "ERROR" not in grown.log()
     score = {score_signals(p, WIDTH): {f"/driftflow/air/score/{p}"} for p in range(GROWN)}

@@ -53,7 +53,7 @@ def _is_made(stream: Stream) -> bool:
 
 def incidents(stream: Stream, *words: str) -> list[dict[str, Any]]:
     """What ``driftflow incidents`` lists of the logs."""
-    records = [json.loads(line) for line in stream.command("incidents", "--json", *words).splitlines()]
+    records = [json.loads(line) for line in stream.command("incidents", "--format", "json", *words).splitlines()]
     return [record for record in records if record["rules"] == [RULE]]
 
 

@@ -21,4 +21,5 @@ def consumer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Consumer:
     """The consumer that readers get."""
     fake = Consumer(clock)
     monkeypatch.setattr("stream_app.kafka.reading.KafkaConsumer", lambda **_: fake)
+    monkeypatch.setattr("stream_app.kafka.signals.require_reachable", lambda _: None)
     return fake

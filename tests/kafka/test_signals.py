@@ -15,9 +15,9 @@ from schemas.incidents import Incident, StrangeEvents
 from schemas.intake import TYPES, take_in
 from schemas.pane_layout import TOGETHER
 from schemas.records import Activation, Blame, DeadLetter, EventAnomaly, OffsetRange, Record, RetrainRequest
-from stream_app.config import Config
+from stream_app.config import Config, KafkaConfig
 from stream_app.errors import DriftflowError
-from stream_app.kafka.signals import describe, read_signals, tail_signals
+from stream_app.kafka.signals import describe, read_signals, sentence, tail_signals
 from tests.kafka.fakes import Consumer
 from tests.people import HOUR_MS, incident, silenced, strange
 from tests.worker.making import make_config, notice, record
@@ -129,7 +129,7 @@ def test_everything_is_everything(stream: Consumer, config: Config) -> None:
 
 
 def test_programs_read_lines_of_json(stream: Consumer, config: Config) -> None:
-    lines = [json.loads(line) for line in printed(config, as_json=True).splitlines()]
+    lines = [json.loads(line) for line in printed(config, form="json").splitlines()]
     assert [(line["type"], line["id"], line["trusted"]) for line in lines[:3]] == [
         (NAMES[Incident], "id-0", True),
         (NAMES[RetrainRequest], "id-1", True),
@@ -142,8 +142,34 @@ def test_programs_read_lines_of_json(stream: Consumer, config: Config) -> None:
     ]
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_what_no_key_trusted_here_has_signed_is_marked(stream: Consumer, config: Config, as_json: bool) -> None:
+@pytest.mark.parametrize(
+    ("signal", "line"),
+    [
+        (INCIDENT, "1970-01-02 06:00 UTC: critical drift 0f1e2d3c has opened: Dongsi: TEMP is lower."),
+        (FAULT, "1970-01-02 06:00 UTC: info data fault 0f1e2d3c is over, as it was before: Dongsi: PM2.5 is back."),
+        (SWAP, "1970-01-01 02:00 UTC: m1 swap: scores partition 3 from here on."),
+        (ANOMALY, "1970-01-01 01:00 UTC: Dongsi anomaly: p = 0.00012: CO 75% (7 sd above)"),
+    ],
+)
+def test_every_record_has_a_sentence(signal: Record, line: str) -> None:
+    assert sentence(signal).plain == line
+
+
+@pytest.mark.parametrize("form", ["table", "line", "json"])
+def test_no_line_is_wrapped_in_a_pipe(stream: Consumer, config: Config, form: Any) -> None:
+    text = io.StringIO()
+    tail_signals(config, Console(file=text, width=20), follow=False, form=form)
+    assert len(text.getvalue().splitlines()) == 5
+
+
+def test_a_broker_that_is_not_there_is_said_at_once(config: Config, port: int) -> None:
+    dead = msgspec.structs.replace(config, kafka=KafkaConfig(bootstrap=[f"127.0.0.1:{port}"]))
+    with pytest.raises(DriftflowError, match=rf"cannot be reached: 127.0.0.1:{port}: Connection refused; check kafka"):
+        list(read_signals(dead))
+
+
+@pytest.mark.parametrize("form", ["table", "line", "json"])
+def test_what_no_key_trusted_here_has_signed_is_marked(stream: Consumer, config: Config, form: Any) -> None:
     asked: list[type[Record]] = []
 
     def is_trusted(signal: Record, value: bytes, headers: Any) -> bool:
@@ -151,7 +177,7 @@ def test_what_no_key_trusted_here_has_signed_is_marked(stream: Consumer, config:
         asked.append(type(signal))
         return not isinstance(signal, RetrainRequest)
 
-    lines = printed(config, is_trusted=is_trusted, as_json=as_json).splitlines()
+    lines = printed(config, is_trusted=is_trusted, form=form).splitlines()
     marked = [line for line in lines if "(not signed by a key trusted here)" in line or '"trusted":false' in line]
     assert asked == [Incident, RetrainRequest, type(MODEL), StrangeEvents]
     assert len(marked) == 1
@@ -174,7 +200,7 @@ GARBAGE: list[tuple[bytes | None, Headers | None]] = [
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"as_json": True}, {"everything": True}, {"as_json": True, "everything": True}]
+    "options", [{}, {"form": "json"}, {"form": "line"}, {"everything": True}, {"form": "json", "everything": True}]
 )
 @pytest.mark.parametrize(("value", "headers"), GARBAGE)
 def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
@@ -187,7 +213,7 @@ def test_garbage_is_one_line_and_what_is_behind_it_is_printed(
     first, second = printed(config, **options).splitlines()
     assert len(first) < 1_000
     assert "TEMP is lower" in second
-    if "as_json" in options:
+    if options.get("form") == "json":
         assert json.loads(first)["refused"]
 
 
@@ -208,7 +234,7 @@ def test_a_line_of_json_is_whole_or_says_why_it_is_not_there(consumer: Consumer,
     huge = msgspec.json.encode(msgspec.structs.replace(RETRAIN, slices=["n" * 900] * 5_000))
     row = record(tp, 0, huge, [("ce_type", NAMES[RetrainRequest].encode())])
     consumer.polls, consumer.ends = [{tp: [row]}], {tp: 1}
-    line = json.loads(printed(config, as_json=True))
+    line = json.loads(printed(config, form="json"))
     assert (line["refused"], line["offset"]) == ("too_large", 0)
 
 

@@ -194,7 +194,7 @@ def test_silences_are_listed_and_taken_back_by_id(config: Config, say: Say) -> N
     listed = say("incidents", "--silences").splitlines()
     assert [line.split("  ")[0].strip() for line in listed] == ["in force", "to come", "over"]
     assert words in listed[0]
-    assert len(say("incidents", "--silences", "--json").splitlines()) == 3
+    assert len(say("incidents", "--silences", "--format", "json").splitlines()) == 3
     assert f"bo takes a silence back: {words}" in say("unsilence", silence.id[:8], "--by", "bo")
     assert len(say("incidents", "--silences").splitlines()) == 2
     assert "no silence has an id" in say("unsilence", silence.id[:8], status=1)
@@ -254,7 +254,7 @@ def test_incidents_are_told_open_ones_first_the_severest_of_these_first(say: Say
     assert "Gucheng: PRES is back" in everything
     assert "silenced (abcdefgh)" in everything
     assert "3 single strange events, in 1 message:" in everything
-    rows = [json.loads(line) for line in say("incidents", "--all", "--json").splitlines()]
+    rows = [json.loads(line) for line in say("incidents", "--all", "--format", "json").splitlines()]
     assert [row["id"][:4] for row in rows] == ["1111", "7777", "1111", "9999"]
 
 
@@ -301,7 +301,7 @@ def test_one_incident_is_told_with_all_that_it_carries(config: Config, say: Say)
         "  A model is asked for.",
     ):
         assert line in lines, lines
-    assert json.loads(say("incidents", OPEN[:4], "--json"))["id"] == OPEN
+    assert json.loads(say("incidents", OPEN[:4], "--format", "json"))["id"] == OPEN
     assert "Links:" not in say("incidents", PAST[:4])
     assert "no incident has an id that begins with 'x'" in say("incidents", "x", status=1)
 
