@@ -121,8 +121,8 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "score": lambda folder: ["score", str(folder / "events.csv")],
     "score --store": lambda folder: ["score", str(folder / "events.csv"), "--store"],
     "score --bootstrap-until": lambda folder: ["score", str(folder / "events.csv"), "--bootstrap-until", "2026-02-20"],
-    "score --decisions": lambda folder: [
-        "score",
+    "replay": lambda folder: [
+        "replay",
         str(folder / "events.csv"),
         "--decisions",
         str(folder / "decisions.jsonl"),

@@ -136,7 +136,7 @@ def test_nowhere_to_write(folder: Path, name: str, option: str, path: str) -> No
 @pytest.mark.parametrize("blob", [b'{"type":"activation"}\n', b"\xff\n", b"[]\n"])
 def test_damaged_decisions(folder: Path, blob: bytes) -> None:
     path = overwrite(folder / "decisions.jsonl", blob)
-    said = ends_in_a_sentence(folder, [*command(folder, "score"), "--decisions", str(path)], path)
+    said = ends_in_a_sentence(folder, ["replay", str(folder / "events.csv"), "--decisions", str(path)], path)
     assert "line 1 is damaged" in said
 
 

@@ -34,11 +34,11 @@ from tests.damages import (
 Names = frozenset[str]
 
 ALL = frozenset(COMMANDS)
-SCORE = frozenset(name for name in COMMANDS if name.startswith("score"))
+SCORE = frozenset(name for name in COMMANDS if name.startswith(("score", "replay")))
 OFFLINE = SCORE | {"evaluate"}
 EXPORT = frozenset({"export", "export FILE"})
 MODEL = (OFFLINE | EXPORT | {"models", "trainer"}) - {"score --bootstrap-until"}
-LOG = (OFFLINE | {"models", "trainer"}) - {"score --decisions"}
+LOG = (OFFLINE | {"models", "trainer"}) - {"replay"}
 SIGNING = frozenset({"score --bootstrap-until", "trainer"})
 
 DAMAGES: dict[str, Callable[[Path], Path]] = {
@@ -112,7 +112,7 @@ FILES = {
     "events": File(named("events.csv"), OFFLINE, {"half": frozenset()}),
     "decisions": File(
         named("decisions.jsonl"),
-        frozenset({"score --decisions"}),
+        frozenset({"replay"}),
         {"half": frozenset()},  # two lines: a last one that is cut short is one that never was
         more={"a line": lambda path: overwrite(path, b'{"type":"activation"}\n' + path.read_bytes())},
     ),
@@ -213,7 +213,7 @@ def test_lost_promotions_are_as_if_there_had_been_none(folder: Path) -> None:
 def test_a_last_line_cut_short_by_a_crash_is_one_that_never_was(folder: Path, name: str) -> None:
     with (folder / name).open("ab") as file:
         file.write(b'{"model_id": "9396')
-    for command in ("score", "score --decisions", "evaluate", "models"):
+    for command in ("score", "replay", "evaluate", "models"):
         goes_on(command, folder, COMMANDS[command](folder))
 
 

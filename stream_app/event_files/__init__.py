@@ -112,6 +112,7 @@ def _events(path: str | Path, event: EventConfig, report: Report | None) -> Iter
     told = report if report is not None else Report()
     try:
         opened = open_events(path)
+        told.taken = opened.taken
         with opened.stream:
             for row in _rows(opened, path, event, told):
                 if report is None:

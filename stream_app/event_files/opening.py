@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,20 @@ class Opened:
         stream: its bytes, unpacked, after a byte-order mark.
         encoding: of its text; "" for a Parquet file.
         head: its first characters.
+        packed: the file itself, whose position says how far it was read.
     """
 
     stream: IO[bytes]
     encoding: str
     head: str
+    packed: io.FileIO
+
+    def taken(self) -> float | None:
+        """How much of the file was read, packed as it is; None of one without an end."""
+        if self.packed.closed:
+            return 1.0
+        size = os.fstat(self.packed.fileno()).st_size
+        return min(self.packed.tell() / size, 1.0) if size else None
 
     def text(self) -> IO[str]:
         """Its characters, line ends as they are; bytes that are none become lone surrogates."""
@@ -86,23 +96,26 @@ def open_events(path: str | Path) -> Opened:
         DriftflowError: it is empty, or what it is cannot be read; a sentence with what it is.
         OSError, EOFError, zlib.error: it cannot be read.
     """
-    stream: io.BufferedReader[Any] = io.BufferedReader(io.FileIO(path), _HEAD)
+    file = io.FileIO(path)
+    stream: io.BufferedReader[Any] = io.BufferedReader(file, _HEAD)
     try:
         packed = stream.peek(len(_GZIP)).startswith(_GZIP)
         if packed:
             stream = io.BufferedReader(_Unpacked(stream), _HEAD)
-        return _look(path, stream, packed)
+        encoding, head = _look(path, stream, packed)
+        return Opened(stream, encoding, head, file)
     except BaseException:
         stream.close()
         raise
 
 
-def _look(path: str | Path, stream: io.BufferedReader[Any], packed: bool) -> Opened:
+def _look(path: str | Path, stream: io.BufferedReader[Any], packed: bool) -> tuple[str, str]:
+    """The encoding of a text, "" of a Parquet file, and how it begins."""
     head = stream.peek(_HEAD)[:_HEAD]
     if head.startswith(b"PAR1"):
         if packed:
             raise DriftflowError(f"{path} is a gzipped Parquet file: unpack it first (gunzip)")
-        return Opened(stream, "", "")
+        return "", ""
     for magic, what in _PACKED.items():
         if head.startswith(magic):
             raise DriftflowError(f"{path} is {what}")
@@ -117,7 +130,7 @@ def _look(path: str | Path, stream: io.BufferedReader[Any], packed: bool) -> Ope
     text = head.decode(encoding, errors="replace")
     if not text.strip():
         raise DriftflowError(f"{path} is empty: name a file of events")
-    return Opened(stream, encoding, text)
+    return encoding, text
 
 
 def _refuse_other_encodings(path: str | Path, head: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from stream_app.terminal import printable
 _SHOWN = 20
 
 
+def _nobody_knows() -> None:
+    return None
+
+
 @dataclass(slots=True)
 class Report:
     """Filled while a file is read.
@@ -27,6 +32,7 @@ class Report:
         lost: rows that cannot be read.
         dropped: rows that came to nothing, by what is wrong with them; whoever uses the rows adds to it.
         ends_early: why the file was not read to its end, or "".
+        taken: says how much of the file was taken so far, None where nobody knows.
     """
 
     unit: str = "line"
@@ -35,6 +41,7 @@ class Report:
     lost: int = 0
     dropped: Dropped = field(default_factory=Dropped)
     ends_early: str = ""
+    taken: Callable[[], float | None] = _nobody_knows
 
     @property
     def total(self) -> int:
@@ -56,25 +63,25 @@ class Report:
         self.lost += 1
         self.dropped.add(f"unreadable: {what}", "", f"{self.place(number)}: {why}")
 
-    def tell(self, out: Console) -> None:
-        """Print what was dropped and why, if anything."""
+    def tell(self, out: Console, most: int = _SHOWN) -> None:
+        """Print what was dropped and why, if anything: so many reasons at most."""
         if not self.dropped.rows:
             return
         table = Table("dropped", "rows", "share", "the first of them", box=None)
         reasons = list(self.dropped)
-        for reason in reasons[:_SHOWN]:
+        for reason in reasons[:most]:
             name = f"{reason.name} ({reason.field})" if reason.field else reason.name
             cells = name, f"{reason.rows:,}", f"{reason.rows / self.total:.2%}", reason.example
             table.add_row(*(Text(printable(cell)) for cell in cells))
         out.print(table)
-        if len(reasons) > _SHOWN:
-            out.print(f"and {len(reasons) - _SHOWN:,} reasons more")
+        if len(reasons) > most:
+            out.print(f"and {len(reasons) - most:,} reasons more")
 
     def check(self, path: str | Path, max_dropped: float) -> None:
         """To be called once all that could be read has been used.
 
         Args:
-            path: the file.
+            path: the file, or what else was read.
             max_dropped: share of its rows that may be dropped.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from kafka import KafkaConsumer
@@ -64,18 +64,23 @@ def reader(client: ClientSettings, topic: str) -> Iterator[tuple[Consumer, list[
         ) from error
 
 
-def read_to_end(consumer: Consumer, ask: Callable[[Consumer], Fetched] | None = None) -> Iterator[ConsumerRecord]:
+def read_to_end(
+    consumer: Consumer,
+    ask: Callable[[Consumer], Fetched] | None = None,
+    until: Mapping[TopicPartition, int] | None = None,
+) -> Iterator[ConsumerRecord]:
     """Records of the partitions assigned to a kafka-python consumer, from its positions to where they ended when the
     broker first told; partitions in turn. What is appended meanwhile may come too.
 
     Args:
         consumer: with its partitions assigned.
         ask: brings the next records, if any (default: :func:`fetch`).
+        until: partition to an offset at which it may end before; what was fetched beyond it comes too.
 
     Raises:
         DriftflowError: the broker does not answer for ``PATIENCE_S``, or a record cannot be read.
     """
-    ends: dict[TopicPartition, int] = {}
+    ends: dict[TopicPartition, int] = dict(until or {})
     patience = _Patience(consumer)
     while True:
         fetched = (ask or fetch)(consumer)

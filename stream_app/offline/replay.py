@@ -16,7 +16,7 @@ from stream_app.errors import DriftflowError
 from stream_app.kafka.schema_registry import registry_of
 from stream_app.stages.batches import PartialMessage, RawBatch
 from stream_app.stages.decisions import Decision, width_of
-from stream_app.stages.outputs import Outgoing, Outputs, Point
+from stream_app.stages.outputs import Outgoing, Outputs, Points
 from stream_app.stages.partitioning import partition_for
 from stream_app.stages.pipeline import Pipeline
 
@@ -37,29 +37,35 @@ class Downstream:
         self._partials_ends = [0] * pipeline.config.topics.partitions
         self._evidence_end = 0
 
-    def take(self, sent: Iterable[Outgoing]) -> list[Point]:
+    def take(self, sent: Iterable[Outgoing]) -> Points:
         """Messages of SCORE, those that are no partials among them; returns the points."""
         by_partition: dict[int, list[Outgoing]] = defaultdict(list)
         for message in sent:
             if message.role == "partials":
                 by_partition[message.partition].append(message)
-        return [point for q, partials in sorted(by_partition.items()) for point in self._watch(q, partials)]
+        points = Points()
+        for q, partials in sorted(by_partition.items()):
+            points += self._watch(q, partials)
+        return points
 
-    def _watch(self, partition: int, sent: list[Outgoing]) -> list[Point]:
+    def _watch(self, partition: int, sent: list[Outgoing]) -> Points:
         first = self._partials_ends[partition]
         self._partials_ends[partition] += len(sent)
-        out = self._pipeline.watch(partition, _fetched(first, sent))
-        return [*self._kept(out), *self._judge([message for message in out.messages if message.role == "evidence"])]
+        return self.watched(self._pipeline.watch(partition, _fetched(first, sent)))
 
-    def _judge(self, sent: list[Outgoing]) -> list[Point]:
+    def watched(self, out: Outputs) -> Points:
+        """What a partials partition has come to; returns the points, those of JUDGE among them."""
+        return self._kept(out) + self._judge([message for message in out.messages if message.role == "evidence"])
+
+    def _judge(self, sent: list[Outgoing]) -> Points:
         first = self._evidence_end
         self._evidence_end += len(sent)
         return self._kept(self._pipeline.judge(_fetched(first, sent)))
 
-    def _kept(self, out: Outputs) -> list[Point]:
+    def _kept(self, out: Outputs) -> Points:
         for message in out.messages:
             self._keep(message)
-        return list(out.points)
+        return out.points
 
 
 def _fetched(first: int, sent: list[Outgoing]) -> list[PartialMessage]:
@@ -73,16 +79,23 @@ class LocalRun:
         config: the stream.
         decisions: the decisions to repeat; without any the run makes its own.
         sources: partitions of the events, where they are read from a topic that may have more than partials partitions.
+        keep: takes each message that is sent, where ``sent`` would grow too long.
 
     Attributes:
-        sent: what was sent, by role and partition, in order.
+        sent: what was sent, by role and partition, in order; nothing where ``keep`` takes it.
         scored: what the last step of SCORE wanted done.
 
     Raises:
         DriftflowError: the decisions are of a run whose events topic had more partitions than its partials topic.
     """
 
-    def __init__(self, config: Config, decisions: Iterable[Decision] = (), sources: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        decisions: Iterable[Decision] = (),
+        sources: int | None = None,
+        keep: Callable[[Outgoing], None] | None = None,
+    ) -> None:
         repeated = list(decisions)
         if sources is None and width_of(repeated) is not None:
             raise DriftflowError(
@@ -94,6 +107,7 @@ class LocalRun:
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
+        self._keep = keep or self._remember
         self._downstream, self._registry = Downstream(self.pipeline, self._keep), registry_of(config)
 
     def start(self, model_id: str) -> None:
@@ -108,7 +122,7 @@ class LocalRun:
             if decision is not None:
                 self.pipeline.apply(decision)
 
-    def feed(self, raw: RawBatch) -> list[Point]:
+    def feed(self, raw: RawBatch) -> Points:
         """Score a batch, and let WATCH and JUDGE see what comes of it; returns the points.
 
         Raises:
@@ -119,9 +133,21 @@ class LocalRun:
         out = self.scored = self.pipeline.score(raw)
         for message in out.messages:
             self._keep(message)
-        return [*out.points, *self._downstream.take(out.messages)]
+        return out.points + self._downstream.take(out.messages)
 
-    def _keep(self, message: Outgoing) -> None:
+    def pass_over(self, idle: Iterable[int]) -> Points:
+        """Wait no longer for source partitions of which nothing more comes, as workers decide after a while; nothing
+        where the decisions of a run are repeated. Returns the points.
+        """
+        points, idle = Points(), sorted(idle)
+        for partials_partition in range(self.config.topics.partitions):
+            for partition in idle:
+                decision = self.pipeline.decide_pass_over(partials_partition, partition)
+                if decision is not None:
+                    points += self._downstream.watched(self.pipeline.apply(decision))
+        return points
+
+    def _remember(self, message: Outgoing) -> None:
         self.sent[message.role, message.partition].append(message)
 
 
@@ -138,7 +164,7 @@ def numbered_batches(
     waiting: dict[int, tuple[list[int], list[bytes | None]]] = defaultdict(lambda: ([], []))
     ends = [0] * n
     for place, (number, key, value) in enumerate(rows):
-        partition = partition_for(key, n, place)
+        partition = partition_for(key, n, place) if n > 1 else 0
         numbers, values = waiting[partition]
         numbers.append(number)
         values.append(value)

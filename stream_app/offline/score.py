@@ -1,54 +1,40 @@
-"""``driftflow score``: both stages over a file, in this process."""
+"""``driftflow score`` and ``driftflow replay``: all stages over a file or a topic, in this process."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
-from rich.text import Text
 
 from flowlib.density import Density
-from schemas.codecs import decode_event
-from schemas.incidents import Incident, StrangeEvents
-from schemas.records import RetrainRequest
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
 from stream_app.errors import ModelError
 from stream_app.event_files import of_files
-from stream_app.incident_lines import newest, show, story
-from stream_app.models import audit_lines
-from stream_app.models.audit import AuditLog
-from stream_app.models.history import Entry
-from stream_app.models.keys import signing_key
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Registry, ordered
 from stream_app.offline.fields import check_fields
-from stream_app.offline.reading import Reading
+from stream_app.offline.first_model import bootstrap, has_model
+from stream_app.offline.reading import Between, Reading
 from stream_app.offline.replay import LocalRun
-from stream_app.sinks import make_sink
-from stream_app.sinks.drainer import Drainer
-from stream_app.sinks.spool import Spool
-from stream_app.stages.batches import EventBatch
+from stream_app.offline.report.curves import curves_of
+from stream_app.offline.report.page import Found, incidents_drawn, report_page
+from stream_app.offline.report.rates import Rates
+from stream_app.offline.signals import Signals, signals_to
+from stream_app.offline.store import Store, store_of
+from stream_app.offline.summary import Scored, tell
+from stream_app.progress import Progressing
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
-from stream_app.stages.outputs import Outgoing
-from stream_app.stages.score.state import COUNTERS
-from stream_app.terminal import prepare_process, progress_bar, utc
-from stream_app.trainer.bootstrap import bootstrap_request, bootstrap_until_ms
-from stream_app.trainer.data.rows import gather
-from stream_app.trainer.outcome import Outcome
-from stream_app.trainer.training import answer
+from stream_app.stages.outputs import Points
+from stream_app.stages.point_blocks import WindowBlock
+from stream_app.terminal import prepare_process
 
-_DRAIN_S = 600.0
-_INCIDENTS_TOLD = 20
-"""The others are among the signals (``--signals``)."""
-
-Sent = dict[tuple[str, int], list[Outgoing]]
-"""Messages by role and partition, in order."""
+if TYPE_CHECKING:
+    from stream_app.kafka.history import Past
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +42,13 @@ class ScoreOptions:
     """What the command was asked for.
 
     Attributes:
-        bootstrap_until: train a first model on the events before this time.
+        bootstrap_until: train a first model on the events before this time; None is no training where there is a
+            model, else the first share of the events' time that suffices.
         model: id of the model to score with; None is the one in service.
         decisions: file of the decisions to repeat.
+        between: event times that are wanted.
         signals: file to write the signals to.
+        report: file to write the page to.
         store: whether windows and incidents go to the configured sink too.
         max_dropped: share of the rows that may be dropped.
     """
@@ -67,107 +56,64 @@ class ScoreOptions:
     bootstrap_until: str | None = None
     model: str | None = None
     decisions: Path | None = None
+    between: Between | None = None
     signals: Path | None = None
+    report: Path | None = None
     store: bool = False
     max_dropped: float = 0.01
 
 
-def run_score(config: Config, file: Path, options: ScoreOptions, out: Console, err: Console) -> None:
-    """Score a file with both stages; results go to ``out``, progress and warnings to ``err``.
+def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: Console, err: Console) -> None:
+    """Score a file or a topic with all stages; results go to ``out``, progress and warnings to ``err``.
 
     Raises:
-        FieldsMissing: none of the file's first events has a field that the configuration names.
+        FieldsMissing: none of the first events has a field that the configuration names.
         ModelError: there is no model, or it is not accepted.
-        TooManyDropped: of the file's rows; all else is done.
-        DriftflowError: a file cannot be read or written.
+        TooManyDropped: of the rows; all else is done.
+        DriftflowError: a file or the topic cannot be read, or a file cannot be written.
     """
-    if options.signals:
-        check_writable(options.signals)
+    for path in filter(None, (options.signals, options.report)):
+        check_writable(path)
     prepare_process()
-    config = of_files(config)
-    if options.bootstrap_until:
-        bootstrap(config, file, options.bootstrap_until, err)
-    run, reading = _make_run(config, options), Reading(config, file)
-    if options.store:
-        with _store(config, err) as spool:
-            _feed(run, reading, err, spool)
+    config = of_files(config) if isinstance(source, Path) else config
+    if isinstance(source, Path) and not options.decisions:
+        config = _in_order(config)
+    if options.bootstrap_until or not (options.model or options.decisions or has_model(config)):
+        bootstrap(config, source, options.bootstrap_until, err)
     else:
-        _feed(run, reading, err)
-    if options.signals:
-        write_signals(run.sent, options.signals)
+        check_fields(config, source)
+    reading = Reading(config, source, between=options.between)
+    with signals_to(options.signals) as signals:
+        run = _make_run(config, options, reading, signals)
+        rates = Rates(_trained_until(run)) if options.report else None
+        with _store(config, options, err) as store:
+            scored = _feed(run, reading, _Takers(signals, store, rates), err)
+    if options.report and rates:
+        _write_report(run, reading, scored, signals, rates, options.report)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
         err.print(
             f"model {model_id} is not scored by {engine}, as the decisions say, but within 1e-4 nats of it: {reason}",
             markup=False,
         )
-    _print_results(run, out)
-    reading.report.tell(out)
-    reading.report.check(file, options.max_dropped)
+    tell(out, scored, signals, reading.report, _look_next(config, options))
+    reading.report.check(reading.name, options.max_dropped)
 
 
-def bootstrap(config: Config, file: Path, until: str, err: Console) -> Density:
-    """Train the first model on the file's events before a time, and put it into the registry.
-
-    Raises:
-        FieldsMissing: none of the file's first events has a field that the configuration names.
-        ModelError: the model was refused, with the reason.
-        DriftflowError: the file cannot be read, or the registry cannot be written.
-    """
-    config = of_files(config)
-    check_fields(config, file)
-    key, registry, until_ms = signing_key(config), Registry(config), bootstrap_until_ms(config, until)
-    reading = Reading(config, file)
-    events = list(reading.events())
-    request = bootstrap_request(config, _ends(config, events, until_ms), 0, until_ms)
-    with progress_bar(err) as bar:
-        task = bar.add_task("training", total=config.model.max_steps)
-        rows = gather(events, 0, until_ms, rejected=reading.dropped)
-        newest_ms = int(rows.table.time_ms[-1]) if len(rows) else 0
-        later = sum(map(len, events)) - len(rows)
-        if later:
-            reading.dropped.add("not before --bootstrap-until", "", until, later)
-        outcome = answer(
-            config, request, rows, None, key, lambda p: bar.update(task, completed=p.step), seen_ms=newest_ms
-        )
-    if outcome.model is None:
-        raise ModelError(f"no model: {outcome.notice.reason}")
-    _keep(config, registry, request, outcome)
-    err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}", markup=False)
-    return registry.load(outcome.model.model_id)
+def _in_order(config: Config) -> Config:
+    """One partition: a file is one log, in the order of its rows, whatever a topic would be parted by."""
+    return msgspec.structs.replace(config, topics=msgspec.structs.replace(config.topics, partitions=1))
 
 
-def _keep(config: Config, registry: Registry, request: RetrainRequest, outcome: Outcome) -> None:
-    """Put a model into the registry and its story into the audit log, as the trainer does."""
-    assert outcome.model is not None
-    log, notice = AuditLog(config), outcome.notice
-    registry.save(outcome.model)
-    for line in (
-        audit_lines.of_request(request, f"/driftflow/{config.stream}/offline"),
-        audit_lines.of_training(notice),
-        audit_lines.of_gates(notice, outcome.verdict),
-    ):
-        log.append(*line)
-    said = {**notice.provenance, "audit_head": log.head}
-    kept = registry.record(msgspec.structs.replace(notice, provenance=said))
-    log.append(*audit_lines.of_notice(kept))
-    registry.change(Entry(kept.model_id, request.id, kept.created_ms))
+def _store(config: Config, options: ScoreOptions, err: Console) -> AbstractContextManager[Store | None]:
+    whole = options.decisions is not None  # a run that is repeated leaves what it left
+    return store_of(config, err, whole) if options.store else nullcontext()
 
 
-def _ends(config: Config, events: Iterable[EventBatch], until_ms: int) -> dict[int, int]:
-    """Offset after the last event before a time, by partition: what the broker would hold had it been sent no more."""
-    ends = dict.fromkeys(range(config.topics.partitions), 0)
-    for batch in events:
-        before = batch.offsets[batch.event_time_ms < until_ms]
-        if len(before):
-            ends[batch.partition] = max(ends[batch.partition], int(before.max()) + 1)
-    return ends
-
-
-def _make_run(config: Config, options: ScoreOptions) -> LocalRun:
+def _make_run(config: Config, options: ScoreOptions, reading: Reading, signals: Signals) -> LocalRun:
     """A run with its models, ready for the first batch."""
     decisions = read_lines(options.decisions, DECODER, REMEDY) if options.decisions else []
     config = ordered(config, options.model or min(models_of(decisions), default=None))
-    run = LocalRun(config, decisions)
+    run = LocalRun(config, decisions, reading.sources, signals.take)
     for density in load_models(Registry(config), models_of(decisions), options.model):
         run.pipeline.models.add(scored_by(config, density))
     run.start(options.model or next(iter(run.pipeline.models.densities)))
@@ -190,73 +136,76 @@ def load_models(registry: Registry, decided: set[str], model: str | None) -> lis
     return [current]
 
 
-def _feed(run: LocalRun, reading: Reading, err: Console, spool: Spool | None = None) -> None:
-    check_fields(run.config, reading.file)
-    states = run.pipeline.score_states
-    with progress_bar(err) as bar:
-        task = bar.add_task("scoring", total=reading.count())
+@dataclass(frozen=True, slots=True)
+class _Takers:
+    """What takes in what comes of a run, batch by batch."""
+
+    signals: Signals
+    store: Store | None
+    rates: Rates | None
+
+    def take(self, points: Points) -> None:
+        """Points of a batch, whose signals were taken already."""
+        self.signals.flush()
+        if self.store is not None:
+            self.store.take(points)
+        if self.rates is not None:
+            self.rates.take(points)
+
+
+def _feed(run: LocalRun, reading: Reading, takers: _Takers, err: Console) -> Scored:
+    """Feed all of it; signals and points go out batch by batch."""
+    states, rows, first_ms = run.pipeline.score_states, 0, 0
+    if takers.store is not None and run.pipeline.make_decisions:
+        takers.store.add_models({*run.pipeline.models.densities})
+    with Progressing(err, "scoring", "rows") as told:
         for raw in reading.batches():
-            points = run.feed(raw)
+            points = run.feed(raw) + run.pass_over(reading.done())
+            takers.take(points)
             reading.scored(run.scored, states[raw.partition])
-            if spool is not None and points:
-                spool.append(points)
-            bar.advance(task, len(raw))
+            first_ms = first_ms or _first_end(points)
+            rows += len(raw)
+            told(rows, reading.report.taken())
+    takers.take(run.pass_over(states))
+    if takers.store is not None:
+        takers.store.finish()
     reading.finish(states)
+    return _scored(run, reading, first_ms, told.rate)
 
 
-@contextmanager
-def _store(config: Config, err: Console) -> Iterator[Spool]:
-    """The spool of the configured sink; what is appended to it has been written when the block ends.
-
-    Raises:
-        SinkError: the spool or the sink cannot be opened, or the spool cannot be written.
-    """
-    spool = Spool(config.path(config.sink.spool), config.sink.spool_max_points)
-    try:
-        drainer = Drainer(spool, make_sink(config))
-        drainer.start()
-        try:
-            yield spool
-            if not drainer.drain(_DRAIN_S):
-                why = drainer.state.error or "the sink takes none now"
-                waiting = f"{len(spool):,} points wait in {spool.path}, the next run hands them on: {why}"
-                err.print(waiting, markup=False, soft_wrap=True)
-        finally:
-            drainer.stop()
-    finally:
-        spool.close()
+def _trained_until(run: LocalRun) -> int:
+    """Event time at which the training of the oldest model ended; 0 where nobody knows."""
+    ids, notices = {*run.pipeline.models.densities}, Registry(run.config).notices()
+    return min((notice.created_ms for notice in notices if notice.model_id in ids), default=0)
 
 
-def _signals(sent: Sent) -> Iterator[tuple[int, Outgoing]]:
-    """``(partition, message)`` of the signals, partition by partition, each in order."""
-    for (role, partition), messages in sorted(sent.items()):
-        if role == "signals":
-            yield from ((partition, message) for message in messages)
+def _write_report(run: LocalRun, reading: Reading, scored: Scored, signals: Signals, rates: Rates, path: Path) -> None:
+    drawn, densities = incidents_drawn(signals), run.pipeline.models.densities
+    curves = curves_of(run.config, reading.again(), densities, drawn, scored.last_ms)
+    found = Found(run.config.stream, scored, signals, rates, reading.report, curves)
+    with writing(path):
+        path.write_text(report_page(found), encoding="utf-8")
 
 
-def write_signals(sent: Sent, path: Path) -> None:
-    """Write the signals as JSON lines, partition by partition, each in order.
-
-    Raises:
-        DriftflowError: the file cannot be written.
-    """
-    with writing(path), open(path, "w", encoding="utf-8") as file:
-        for partition, message in _signals(sent):
-            headers = {name: value.decode() for name, value in message.headers}
-            line = {"partition": partition, **headers, "data": json.loads(message.value)}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+def _first_end(points: Points) -> int:
+    """End of the first pane that points are of; 0 where none has closed."""
+    return min((part.first_end_ms for part in points.parts if isinstance(part, WindowBlock)), default=0)
 
 
-def _print_results(run: LocalRun, out: Console) -> None:
-    states = run.pipeline.score_states.values()
-    totals = {name: sum(state.counters[name] for state in states) for name in COUNTERS}
-    out.print("  ".join(f"{name} [bold]{n:,}[/]" for name, n in totals.items()))
-    told = [decode_event(message.value, message.headers) for _, message in _signals(run.sent)]
-    incidents = newest(record for record in told if isinstance(record, Incident))
-    strange = [record for record in told if isinstance(record, StrangeEvents)]
-    for part in story(incidents.values(), strange, _INCIDENTS_TOLD):
-        show(out, part)
-    requests = [record for record in told if isinstance(record, RetrainRequest)]
-    if requests:
-        days = ", ".join(utc(request.requested_pane_ms, "%Y-%m-%d") for request in requests)
-        out.print(Text(f"A model is asked for, and not trained here: {days}"))
+def _scored(run: LocalRun, reading: Reading, first_ms: int, rate: float) -> Scored:
+    states, judged = run.pipeline.score_states.values(), run.pipeline.judge_state
+    received, windowed = (sum(state.counters[name] for state in states) for name in ("received", "windowed"))
+    last_ms = judged.final_ms if judged is not None else 0
+    return Scored(reading.name, received, windowed, first_ms, last_ms, sorted(run.pipeline.models.densities), rate)
+
+
+def _look_next(config: Config, options: ScoreOptions) -> list[str]:
+    """Where there is more to see, of what was asked for; else how to ask for it."""
+    places = []
+    if options.report:
+        places.append(f"{options.report}, the same with pictures")
+    if options.signals:
+        places.append(f"{options.signals}, every message")
+    if options.store and config.sink.kind == "sqlite":
+        places.append("`driftflow console`, the page")
+    return places or ["add --report report.html for pictures, --signals signals.jsonl for every message"]

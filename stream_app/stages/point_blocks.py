@@ -66,6 +66,11 @@ class WindowBlock(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         block._check()
         return block
 
+    @property
+    def first_end_ms(self) -> int:
+        """End of the first cell's pane; a stage makes blocks of one pane each."""
+        return int.from_bytes(self.ends[:8], "little", signed=True)
+
     def packed(self) -> bytes:
         """As bytes, for a file."""
         return msgspec.msgpack.encode(self)

@@ -38,7 +38,7 @@ from typing import Any
 from rich.console import Console
 
 from stream_app.kafka.embedded import EmbeddedBroker
-from stream_app.offline.score import bootstrap
+from stream_app.offline.first_model import bootstrap
 from tests.brokers import ApacheKafka
 from tests.hostile.asking import Requests, Tail, for_people
 from tests.hostile.awkward import Stops

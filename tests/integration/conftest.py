@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stream_app.offline.score import bootstrap
+from stream_app.offline.first_model import bootstrap
 from tests.integration.stream import Stream, write_example
 
 MakeStream = Callable[..., Stream]

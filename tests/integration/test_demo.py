@@ -97,7 +97,7 @@ def score_again(folder: Path) -> Lines:
                 sys.executable,
                 "-m",
                 "stream_app.cli",
-                "score",
+                "replay",
                 str(path),
                 "-c",
                 str(folder / "driftflow.toml"),

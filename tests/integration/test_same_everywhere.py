@@ -20,7 +20,7 @@ def score_locally(stream: Stream, example: Path, store: bool = False) -> Lines:
     """The same file with the stream's decisions, without a broker."""
     out = stream.folder / "local.jsonl"
     words = ["--decisions", str(stream.decisions()), "--signals", str(out)]
-    stream.command("score", str(example), *words, *(["--store"] if store else []))
+    stream.command("replay", str(example), *words, *(["--store"] if store else []))
     return lines_of(out)
 
 

@@ -66,7 +66,7 @@ def check(first: Stream, second: Stream, example: Path, words: str) -> None:
     assert len(told) == len(set(told)), words
     (first.folder / "driftflow.sqlite").unlink()
     out = first.folder / "local.jsonl"
-    first.command("score", str(example), "--decisions", str(decisions), "--signals", str(out), "--store")
+    first.command("replay", str(example), "--decisions", str(decisions), "--signals", str(out), "--store")
     assert as_lines(first.signals()) == lines_of(out), words
     assert stored == points(first), words
 

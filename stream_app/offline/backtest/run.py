@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from stream_app.offline.backtest.threads import read_labels
 from stream_app.offline.evaluate import plots
 from stream_app.offline.reading import Reading
 from stream_app.offline.score import load_models
-from stream_app.stages.batches import RawBatch
+from stream_app.progress import Progressing
 from stream_app.stages.decisions import DECODER, REMEDY, Decision, models_of
-from stream_app.terminal import prepare_process, progress_bar
+from stream_app.terminal import prepare_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,7 @@ class BacktestOptions:
     figures: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
-    """Events of a file or a topic.
-
-    Attributes:
-        batches: consecutive events of each partition.
-        count: how many there are; None where nobody knows.
-        sources: partitions of the topic; None for a file.
-    """
-
-    batches: Iterable[RawBatch]
-    count: int | None
-    sources: int | None = None
-
-
-def of_file(reading: Reading) -> History:
-    """The history that a file holds; raises DriftflowError where it cannot be read."""
-    return History(reading.batches(), reading.count())
-
-
-def run_backtest(config: Config, history: History, options: BacktestOptions, err: Console) -> Comparison:
+def run_backtest(config: Config, reading: Reading, options: BacktestOptions, err: Console) -> Comparison:
     """Judge a history by the rules in service and by others, and write the report.
 
     Raises:
@@ -86,12 +66,11 @@ def run_backtest(config: Config, history: History, options: BacktestOptions, err
     decisions = read_lines(options.decisions, DECODER, REMEDY) if options.decisions else []
     first = options.model or min(models_of(decisions), default=None)
     config, rules = ordered(config, first), ordered(rules, first)
-    sides = Sides(config, rules, decisions, _models(config, decisions, options.model), history.sources)
-    with progress_bar(err) as bar:
-        task = bar.add_task("judging twice", total=history.count)
-        for raw in history.batches:
+    sides = Sides(config, rules, decisions, _models(config, decisions, options.model), reading.sources)
+    with Progressing(err, "judging twice", "rows") as told:
+        for raw in reading.batches():
             sides.feed(raw)
-            bar.advance(task, len(raw))
+            told(sides.events, reading.report.taken())
     comparison = compared(sides, decisions, labels)
     _write(config, comparison, options)
     return comparison

@@ -12,7 +12,7 @@ from stream_app.config import Config
 from stream_app.offline.replay import Downstream, LocalRun
 from stream_app.stages.batches import RawBatch
 from stream_app.stages.decisions import Activated, Decision
-from stream_app.stages.outputs import Outgoing
+from stream_app.stages.outputs import Outgoing, Points
 from stream_app.stages.pipeline import Pipeline
 
 
@@ -105,13 +105,10 @@ class _Run(LocalRun):
     """A run that keeps what people are told, and nothing else: a history may be long."""
 
     def __init__(self, config: Config, decisions: Sequence[Decision], sources: int | None, heard: Heard) -> None:
-        super().__init__(config, decisions, sources)
-        self._heard, self.first_ms = heard, 0
+        super().__init__(config, decisions, sources, heard.take)
+        self.first_ms = 0
 
-    def _keep(self, message: Outgoing) -> None:
-        self._heard.take(message)
-
-    def feed(self, raw: RawBatch) -> list:  # type: ignore[type-arg]
+    def feed(self, raw: RawBatch) -> Points:
         points = super().feed(raw)
         if not self.first_ms and points:
             self.first_ms = min(point.time_ms for point in points)

@@ -90,9 +90,9 @@ def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
         ModelError: the file has too few events that the model has not seen.
         DriftflowError: the file cannot be read.
     """
-    file, rows = reading.file, gather(reading.events(), 0, _EVER_MS).table
+    name, rows = reading.name, gather(reading.events(), 0, _EVER_MS).table
     if not len(rows):
-        raise ModelError(f"{file} has no events that can be decoded: {reading.dropped.says() or 'it has no rows'}")
+        raise ModelError(f"{name} has no events that can be decoded: {reading.dropped.says() or 'it has no rows'}")
     unit, (judging, training) = units(rows), _held_out(config, rows, subject)
     # A copy of a row that trained is not new to the model, whenever it comes.
     judging &= ~np.isin(unit, unit[training])
@@ -102,7 +102,7 @@ def choose_rows(reading: Reading, config: Config, subject: Subject) -> Chosen:
         judging, kind = later & ~np.isin(unit, unit[~later]), "events after its training"
     if judging.sum() < _ROWS_MIN:
         raise ModelError(
-            f"{file} has {int(judging.sum())} events that model {subject.density.model_id} has not seen; "
+            f"{name} has {int(judging.sum())} events that model {subject.density.model_id} has not seen; "
             f"{_ROWS_MIN} are needed{f'; dropped: {reading.dropped.says()}' if reading.dropped.rows else ''}"
         )
     return Chosen(rows, judging, training, kind)

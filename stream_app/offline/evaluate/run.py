@@ -34,8 +34,8 @@ from stream_app.offline.evaluate.rows import (
     simple_model,
 )
 from stream_app.offline.fields import check_fields
+from stream_app.offline.first_model import bootstrap
 from stream_app.offline.reading import Reading
-from stream_app.offline.score import bootstrap
 from stream_app.terminal import prepare_process, utc
 
 _PAIRS, _SLICES, _POINTS = 8, 24, 5_000

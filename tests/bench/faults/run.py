@@ -34,7 +34,7 @@ from rich.console import Console
 
 from stream_app.config import load
 from stream_app.kafka.signals import read_signals
-from stream_app.offline.score import bootstrap
+from stream_app.offline.first_model import bootstrap
 from tests.bench.faults.driver import INSTANCE, Driver
 from tests.bench.faults.gateway import Gateway, exported
 from tests.bench.incidents.kill import faulty

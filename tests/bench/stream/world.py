@@ -25,7 +25,7 @@ from rich.console import Console
 from stream_app.config import Config, load
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.topics import prepare
-from stream_app.offline.score import bootstrap
+from stream_app.offline.first_model import bootstrap
 from stream_app.trainer.publishing import publish_registry
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

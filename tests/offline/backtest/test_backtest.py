@@ -23,7 +23,7 @@ from stream_app.models.loading import scored_by
 from stream_app.models.registry import Registry
 from stream_app.offline.backtest.compare import Comparison
 from stream_app.offline.backtest.page import sentences
-from stream_app.offline.backtest.run import BacktestOptions, of_file, run_backtest
+from stream_app.offline.backtest.run import BacktestOptions, run_backtest
 from stream_app.offline.backtest.threads import folded, from_feedback, read_labels
 from stream_app.offline.reading import Reading
 from stream_app.offline.replay import LocalRun
@@ -65,7 +65,7 @@ def backtest(cfg: Config, rules: str, **options: Any) -> Comparison:
     path = cfg.path("rules.toml")
     path.write_text(rules)
     given = BacktestOptions(rules=path, out=cfg.path("page.html"), **options)
-    history = of_file(Reading(cfg, cfg.path("events.jsonl")))
+    history = Reading(cfg, cfg.path("events.jsonl"))
     return run_backtest(cfg, history, given, Console(file=io.StringIO()))
 
 

@@ -1,0 +1,1 @@
+"""``driftflow score --report``: what a run has found, as a page for people who would rather look."""
