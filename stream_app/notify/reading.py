@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from kafka.errors import AuthorizationError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from schemas.intake import Refusal, take_in
+from schemas.records import record_id
 from stream_app.config import Config
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.stepping import Place, poll_past
@@ -35,6 +37,13 @@ Take = Callable[[Sequence[Notice]], None]
 def group_of(config: Config) -> str:
     """The consumer group of those who notify."""
     return f"{config.kafka.group}-notify"
+
+
+def _instance_of(config: Config) -> str:
+    """The name of this process in its group: started again after a kill it has its partitions back at once. There is
+    one process for each outbox.
+    """
+    return record_id("notify", socket.gethostname(), str(config.path(config.notify.spool).resolve()))
 
 
 class Reader:
@@ -78,6 +87,7 @@ class Reader:
             **self._client,
             **reading(self._config.kafka),
             group_id=group_of(self._config),
+            group_instance_id=_instance_of(self._config),
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             allow_auto_create_topics=False,
