@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,16 +47,40 @@ COMMANDS = {
     "signals": ["signals", "--no-follow"],
     "report": ["report"],
     "dead-letters list": ["dead-letters", "list"],
+    "init": ["init"],
+    "init from a file": ["init", "--from-file", "events.csv", "--yes", "--out", "found.toml"],
+    "score of a file in another format": ["score", "events.csv"],
+    "evaluate of a file in another format": ["evaluate", "events.csv"],
 }
+
+CSV = "time,x\n" + "".join(f"{day:02}.{month:02}.2026,{day * month % 7}\n" for month in (1, 2) for day in range(1, 29))
+
+BROKEN = [["signals", "--no-follow"], ["dead-letters", "list"], ["score", "--topic"], ["state", "claim"], ["incidents"]]
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
 def test_a_command_leaves_what_computes_alone(words: list[str], tansu: str, tmp_path: Path) -> None:
     (tmp_path / "driftflow.toml").write_text(TOML.format(bootstrap=tansu))
     (tmp_path / "faulty.toml").write_text(TOML.format(bootstrap=tansu) + "gruop = 1\n")
+    (tmp_path / "events.csv").write_text(CSV)
     done = subprocess.run(
         [sys.executable, "-c", CODE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
+    assert ("56 of 56 rows rejected" in done.stderr) == (words[-1] == "events.csv"), done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     assert ("fault in the configuration" in done.stderr) == ("faulty.toml" in words), done.stderr
     assert done.stdout.splitlines()[-1] == "imported:", (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("words", BROKEN, ids=[" ".join(words) for words in BROKEN])
+def test_a_broker_that_is_not_there_is_said_at_once(words: list[str], tmp_path: Path) -> None:
+    """In one sentence, before a client has tried for its ten seconds."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (tmp_path / "driftflow.toml").write_text(TOML.format(bootstrap=address))
+        done = subprocess.run(
+            [sys.executable, "-c", CODE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+    assert done.stderr.startswith(f"driftflow: the broker cannot be reached: {address}: Connection refused; ")
+    assert len(done.stderr.splitlines()) == 1

@@ -13,6 +13,7 @@ from stream_app.config import KafkaConfig
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import end_of, read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
 from stream_app.setup.sampling import Sample, is_json_object
@@ -52,6 +53,7 @@ def sample_topic(kafka: KafkaConfig, root: str, topic: str, most: int = RECORDS)
         DriftflowError: there is no such topic, or the broker refuses or does not answer.
     """
     client = client_settings(kafka, root) | reading(kafka)
+    require_reachable(kafka)
     with reader(client, topic) as (consumer, partitions):
         if not partitions:
             raise DriftflowError(f"topic {topic} does not exist: look at its name, and at kafka.bootstrap")

@@ -19,6 +19,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.retrying import told
 
@@ -67,6 +68,7 @@ def send_action(config: Config, message: WireMessage) -> None:
         DriftflowError: there is no such topic, or the broker does not take it.
     """
     topic, client = config.topics.actions, client_settings(config.kafka, config.root)
+    require_reachable(config.kafka)
     with reader(client, topic) as (_, partitions):  # a producer would wait for a topic that is not there
         if not partitions:
             raise _no_topic(topic)

@@ -23,6 +23,7 @@ from schemas.records import MODEL_BYTES_MAX
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.retrying import retried, told
 from stream_app.kafka.shape import recorded_width
 from stream_app.kafka.types import Admin, TopicAnswer, TopicDescription
@@ -227,6 +228,7 @@ def ensure_decisions(config: Config) -> None:
 
 @contextmanager
 def _administering(config: Config) -> Iterator[Admin]:
+    require_reachable(config.kafka)
     try:
         admin = KafkaAdminClient(
             **client_settings(config.kafka, config.root), bootstrap_timeout_ms=10_000, request_timeout_ms=10_000

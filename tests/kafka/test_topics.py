@@ -103,6 +103,9 @@ def test_a_broker_that_is_not_there_ends_in_a_sentence(monkeypatch: pytest.Monke
     def unreachable(**_: object) -> None:
         raise KafkaTimeoutError("Unable to bootstrap")
 
+    with pytest.raises(DriftflowError, match=r"the broker cannot be reached: 127.0.0.1:9: Connection refused; check "):
+        ensure_topics(make_config("127.0.0.1:9", "nowhere"))
+    monkeypatch.setattr("stream_app.kafka.topics.require_reachable", lambda kafka: None)
     monkeypatch.setattr("stream_app.kafka.topics.KafkaAdminClient", unreachable)
     with pytest.raises(DriftflowError, match=r"cannot use the broker at 127.0.0.1:9: .*Unable to bootstrap"):
         ensure_topics(make_config("127.0.0.1:9", "nowhere"))

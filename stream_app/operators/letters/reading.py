@@ -14,6 +14,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import read_to_end, reader
 from stream_app.kafka.types import ConsumerRecord
 
@@ -153,6 +154,7 @@ def one_letter(config: Config, name: str) -> tuple[Found, Letters]:
 def _records(config: Config) -> Iterator[ConsumerRecord]:
     topic = config.topics.dead_letters
     client = client_settings(config.kafka, config.root) | reading(config.kafka)
+    require_reachable(config.kafka)
     with reader(client, topic) as (consumer, partitions):
         if not partitions:
             raise DriftflowError(f"topic {topic} does not exist: start `driftflow worker` once, it creates the topics")
