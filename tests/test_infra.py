@@ -36,7 +36,7 @@ def test_compose_is_valid(tmp_path: Path) -> None:
         cannot_start("docker-compose is not installed (Debian package docker-compose)")
         return
     done = subprocess.run(
-        [tool, "-f", str(ROOT / "docker-compose.yml"), "--profile", "console", "config"],
+        [tool, "-f", str(ROOT / "docker-compose.yml"), "--profile", "console", "--profile", "notify", "config"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -57,6 +57,15 @@ def test_services_are_pinned_local_and_without_rights() -> None:
             assert "password" not in str(value).lower() or "/run/secrets/" in str(value), (
                 f"{name}: a secret in the open"
             )
+
+
+def test_each_service_that_stays_says_whether_it_is_well_and_waits_for_those_that_do() -> None:
+    services = compose()["services"]
+    for name, service in services.items():
+        assert ("healthcheck" in service) == (name not in ("produce", "operator")), name
+        for other, how in service.get("depends_on", {}).items():
+            if "healthcheck" in services[other] and other != "trainer":  # it is well once it has trained
+                assert how["condition"] == "service_healthy", (name, other)
 
 
 def test_mounted_files_exist() -> None:
@@ -117,7 +126,7 @@ def test_each_private_key_is_where_it_signs_and_each_public_one_is_read_only_at_
     assert where == {
         "signing": {"trainer": "signing"},
         "requesting": {"worker": "requesting", "console-worker": "console-requesting"},
-        "keys": {"trainer": "keys", "worker": "keys:ro", "console-worker": "keys:ro"},
+        "keys": {"trainer": "keys", "worker": "keys:ro", "console-worker": "keys:ro", "notify": "keys:ro"},
         "request-keys": {"worker": "request-keys", "trainer": "request-keys:ro"},
     }
 
@@ -131,47 +140,6 @@ def test_the_image_has_every_folder_that_is_mounted() -> None:
     text = (ROOT / "infra/docker/Dockerfile").read_text()
     for folder in key_folders().values():
         assert len(re.findall(rf"{folder}\b(?!-)", text)) == 2, f"{folder} is made for the user, and is a volume"
-
-
-def test_manifests_mount_the_keys_where_the_configuration_has_them() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
-    found = {}
-    for pod in (d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("StatefulSet", "Deployment")):
-        (container,) = pod["containers"]
-        secrets = {volume["name"]: volume.get("secret", {}) for volume in pod["volumes"]}
-        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-        for part, folder in key_folders().items():
-            if folder in mounts:
-                assert mounts[folder]["readOnly"]
-                secret = secrets[mounts[folder]["name"]]
-                found[container["name"], part] = (secret["secretName"], secret.get("defaultMode"))
-    assert found == {
-        ("worker", "keys"): ("driftflow-trusted", None),
-        ("worker", "requesting"): ("driftflow-requesting", 0o440),
-        ("worker", "request-keys"): ("driftflow-request-keys", None),
-        ("trainer", "signing"): ("driftflow-signing", 0o440),
-        ("trainer", "keys"): ("driftflow-trusted", None),
-        ("trainer", "request-keys"): ("driftflow-request-keys", None),
-    }
-
-
-def test_manifests_run_without_rights() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
-    pods = [d["spec"]["template"]["spec"] for d in documents if d["kind"] in ("Deployment", "StatefulSet")]
-    assert len(pods) == 2
-    claims = {d["metadata"]["name"] for d in documents if d["kind"] == "PersistentVolumeClaim"}
-    for pod in pods:
-        assert pod["securityContext"]["runAsNonRoot"]
-        names = {volume["name"] for volume in pod["volumes"]}
-        used = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
-        assert used <= claims
-        for container in pod["containers"]:
-            assert container["securityContext"]["readOnlyRootFilesystem"]
-            assert not container["image"].endswith(":latest")
-            assert {mount["name"] for mount in container["volumeMounts"]} <= names
-    worker = json.dumps(pods[0])
-    assert "signing.pem" not in worker
-    assert "driftflow-signing" not in worker, "agents never hold the private key"
 
 
 GRAFANA = ROOT / "infra/grafana"
@@ -206,7 +174,8 @@ def ports() -> dict[str, int]:
         assert config.monitor.host == config.console.host or name == "driftflow.toml"
         prefix = "" if name == "driftflow.toml" else "console-"
         found |= {f"{prefix}worker": config.monitor.worker_port, "console": config.console.port}
-    return found | {"trainer": load(ROOT / "infra/docker/driftflow.toml").monitor.trainer_port}
+    monitor = load(ROOT / "infra/docker/driftflow.toml").monitor
+    return found | {"trainer": monitor.trainer_port, "notify": monitor.notify_port}
 
 
 def test_prometheus_and_the_health_checks_ask_each_process_where_it_answers() -> None:
@@ -219,19 +188,6 @@ def test_prometheus_and_the_health_checks_ask_each_process_where_it_answers() ->
         assert f"127.0.0.1:{port}/livez" in service["healthcheck"]["test"][-1], name
         published = [f"127.0.0.1:{port}:{port}"] if name == "console" else []
         assert service.get("ports", []) == published, f"{name}: metrics are not for the network"
-
-
-def test_manifests_probe_the_port_of_the_monitor() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "infra/k8s/driftflow.yaml").read_text()))
-    for document in (d for d in documents if d["kind"] in ("StatefulSet", "Deployment")):
-        template = document["spec"]["template"]
-        (container,) = template["spec"]["containers"]
-        port = ports()[container["name"]]
-        assert container["ports"] == [{"name": "monitor", "containerPort": port}]
-        assert template["metadata"]["annotations"]["prometheus.io/port"] == str(port)
-        asked = {kind: container[kind]["httpGet"] for kind in ("startupProbe", "livenessProbe", "readinessProbe")}
-        assert {of["port"] for of in asked.values()} == {"monitor"}
-        assert [of["path"] for of in asked.values()] == ["/livez", "/livez", "/readyz"]
 
 
 def expressions() -> dict[str, str]:
