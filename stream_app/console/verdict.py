@@ -47,12 +47,12 @@ def verdict(incidents: Row, signs: Iterable[Sign]) -> Row:
         signs: everything else that is shown in colour.
 
     >>> verdict({"tone": "ok", "says": "No incident is open."}, [Sign("warning", "slices", "One slice …")])["says"]
-    'No incident is open, but not all is as it should be.'
+    'No incident is open. But not all is as it should be.'
     """
     listed = sorted(signs, key=lambda sign: -threads.rank(sign.tone))
     tone, says = threads.worst([incidents["tone"], *(sign.tone for sign in listed)]), incidents["says"]
     if listed and incidents["tone"] in ("ok", "silenced"):
-        says = f"{says.rstrip('.')}, but not all is as it should be."
+        says = f"{says} But not all is as it should be."
     return {"tone": tone, "says": says, "signs": [sign.row() for sign in listed]}
 
 
