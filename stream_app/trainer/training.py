@@ -19,7 +19,7 @@ from stream_app.setup.rejected import of_dropped
 from stream_app.trainer import checkpoint as resuming
 from stream_app.trainer import privacy
 from stream_app.trainer.checkpoint import CheckpointFile
-from stream_app.trainer.data.admit import Prepared, leave_out, prepare
+from stream_app.trainer.data.admit import Prepared, leave_out, prepare, within
 from stream_app.trainer.data.rows import Rows
 from stream_app.trainer.data.sheet import make_sheet
 from stream_app.trainer.data.spans import Folds, Split, fold_secret
@@ -131,6 +131,7 @@ def _judge(
         others=others,
         seed=retrain.seed,
         calibration=(parts.calibration, parts.blocks.of(parts.calibration)),
+        settled=within(parts.gate, retrain.request.accepted, config),
     )
     found = run_gates(trial)
     is_better = all(gate.passed for gate in found if gate.name == "likelihood")

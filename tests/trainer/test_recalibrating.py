@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from flowlib import Density, Table
 from stream_app.models.keys import signing_key
 from stream_app.trainer.data.rows import Rows
+from stream_app.trainer.gates.memory import anchor
 from stream_app.trainer.recalibrating import recalibrated
 from stream_app.trainer.training import answer
 from tests.trainer.gates.worlds import fit, trial
@@ -52,6 +54,29 @@ def test_it_is_proposed_where_it_mends_what_the_model_in_service_has() -> None:
     blank = calibration.with_numeric(np.full_like(calibration.numeric, np.nan))
     assert recalibrated(trial(good, bad, gate), blank) is None
     assert recalibrated(trial(good, None, gate), calibration) is None
+
+
+@pytest.mark.parametrize(
+    ("moved", "accepted", "within"), [(1.1, False, True), (1.3, False, False), (2.0, False, False), (1.3, True, True)]
+)
+def test_a_person_is_asked_before_a_calibration_takes_a_world_far_away_for_ordinary(
+    moved: float, accepted: bool, within: bool
+) -> None:
+    """The density is the anchor's own; so are its samples."""
+    calibration, gate = world(3_000, 7, moved=moved), world(3_000, 5, moved=moved, day=60)
+    champion = fit(world(3_000, 1), world(3_000, 2), steps=150)
+    settled = np.ones(len(gate), dtype=bool) if accepted else None
+    mended = recalibrated(trial(champion, champion, gate, anchor=champion, settled=settled), calibration)
+    assert mended is not None
+    found = anchor(mended)
+    assert found.threshold is not None
+    assert (found.detail["unflagged"] <= found.threshold) == within
+    assert not found.passed or within
+    assert found.waits
+    assert "and not to the new calibration" in found.says
+    assert found.figure is not None
+    assert found.figure <= found.threshold, "of the density nothing has changed"
+    assert (found.detail["unflagged"] > 0.1) == (moved == 2.0)
 
 
 def test_a_request_gets_a_calibration_where_that_is_all_it_needs(tmp_path: Path) -> None:

@@ -86,6 +86,10 @@ def anchor(trial: Trial) -> Gate:
 
     The last asks for what an attacker wants. A few events at the edge of a model are hardly strange to it, and one that
     is trained with them may take for ordinary what lies behind them, where it has not seen any.
+
+    A calibration moves no density, so that its samples do not show what it has learned: of the held-out events that no
+    person has accepted, as few may be strange to the anchor that it flags no more. Else it would take a world two
+    standard deviations away, at which every seventh event is an alarm, for ordinary without asking anybody.
     """
     far = trial.anchor
     if far is None:
@@ -109,10 +113,16 @@ def anchor(trial: Trial) -> Gate:
         f"an event (at most {settings.anchor_nats:g}), and {beyond:.3%} of what it takes for ordinary "
         f"opens a way beyond the edge of the anchor (at most {most:.3%})"
     )
-    passed = strange <= limit and loss <= settings.anchor_nats and beyond <= most
+    unflagged = _unflagged(far, trial) if trial.is_recalibrated else 0.0
+    if trial.is_recalibrated:
+        says += (
+            f"; {unflagged:.1%} of the held-out events that nobody has accepted are strange to the anchor and not to "
+            f"the new calibration (at most {limit:.1%})"
+        )
+    passed = max(strange, unflagged) <= limit and loss <= settings.anchor_nats and beyond <= most
     says += "" if passed else ": a person must say whether the world has changed so much"
     detail = {"loss_nats": loss, "loss_threshold": settings.anchor_nats, "usual": usual, "anchor": far.model_id}
-    detail |= {"beyond": beyond, "beyond_threshold": most}
+    detail |= {"beyond": beyond, "beyond_threshold": most, "unflagged": unflagged}
     return Gate("anchor", passed, says, strange, (low, high), limit, waits=True, detail=detail)
 
 
@@ -132,6 +142,15 @@ def _beyond(far: Density, trial: Trial, times: Ints | None) -> float:
     rows = far.pushed_out(edge, BEYOND)
     rows = rows.take(flags(far.score(rows), trial.event_alpha))
     return float(np.sum(~flags(trial.candidate.score(rows), trial.event_alpha))) / BEYOND_SAMPLES
+
+
+def _unflagged(far: Density, trial: Trial) -> float:
+    """Share of the rows that a person has not accepted which the anchor finds strange and the candidate does not."""
+    rows = trial.rows if trial.settled is None else trial.rows.take(~trial.settled)
+    if not len(rows):
+        return 0.0
+    before, after = flags(far.score(rows), ALARM_ALPHA), flags(trial.candidate.score(rows), ALARM_ALPHA)
+    return float(np.mean(before & ~after))
 
 
 def _strange(model: Density, rows: Table) -> float:

@@ -36,6 +36,7 @@ class Trial:
         seed: of drawn faults and samples.
         calibration: the rows that calibrated the candidate, and the block of each: they tell how far alarms come in
             clumps. None where that is not known.
+        settled: ``(n,)`` which of the rows are of what a person has accepted; None for none.
     """
 
     candidate: Density
@@ -53,6 +54,7 @@ class Trial:
     is_recalibrated: bool = False
     seed: int = 0
     calibration: tuple[Table, Ints] | None = None
+    settled: Bools | None = None
 
     @cached_property
     def new(self) -> Scores:

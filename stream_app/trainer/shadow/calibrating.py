@@ -16,7 +16,8 @@ from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError, Ed25519PrivateKey
 from flowlib.copies import newest, units
 from flowlib.density import Density
-from flowlib.table import Bools, Ints, Table
+from flowlib.evaluation import ALARM_ALPHA, share
+from flowlib.table import DAY_MS, Bools, Ints, Table
 from schemas.records import IncidentSpan, OffsetRange
 from stream_app.config import Config
 from stream_app.trainer.data.admit import HELD_MAX, thin, unusable, within
@@ -87,6 +88,28 @@ def calibrated(
         return artifact.pack(fresh, key, PUBLISHABLE_BYTES)
     except (ArtifactError, ValueError):  # too large for a message, or none of the rows can be scored
         return None
+
+
+def is_flooded(config: Config, candidate: Candidate, density: Density, table: Table) -> bool:
+    """Whether so many live events are alarms to a candidate, surely, that they may be a flood. They calibrate nothing
+    then, as those of a burst do that nobody has judged: as many are left alone as the anchor's budget allows a
+    calibration to unlearn. What a person has accepted does not count.
+
+    Args:
+        config: the stream.
+        candidate: what was decided to be promoted.
+        density: its model.
+        table: rows of :func:`ranges_of`.
+    """
+    held, known = held_out(config, candidate, density, table)
+    settled = within(known, candidate.request.accepted, config)
+    live = known.take(held & ~settled & (known.time_ms >= candidate.request.requested_pane_ms))
+    scores = density.score(live)
+    if not scores.scorable.any():
+        return False
+    alarms = scores.p_value[scores.scorable] <= ALARM_ALPHA
+    low = share(alarms, live.time_ms[scores.scorable] // DAY_MS).low
+    return low > 2 * ALARM_ALPHA + config.trainer.anchor_budget
 
 
 def held_out(config: Config, candidate: Candidate, density: Density, table: Table) -> tuple[Bools, Table]:

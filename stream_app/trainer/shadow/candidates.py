@@ -25,7 +25,7 @@ from stream_app.trainer.outcome import Outcome
 from stream_app.trainer.ranges import RangesGone, read_ranges
 from stream_app.trainer.requests.believing import Asked
 from stream_app.trainer.shadow import notices
-from stream_app.trainer.shadow.calibrating import calibrated, ranges_of
+from stream_app.trainer.shadow.calibrating import calibrated, is_flooded, ranges_of
 from stream_app.trainer.shadow.comparing import Comparing
 from stream_app.trainer.shadow.deciding import ShadowTest, Verdict
 from stream_app.trainer.shadow.panes import OpenPanes
@@ -251,6 +251,12 @@ class Candidates:
             self._say(f"model {candidate.model_id} keeps its calibration: {error}")
             return None
         density = self._comparing.model(candidate.model_id)
+        if is_flooded(self._config, candidate, density, rows.table):
+            self._say(
+                f"model {candidate.model_id} keeps its calibration: far more of the live events than should be are "
+                "strange to it, and nobody has judged them"
+            )
+            return None
         return calibrated(self._config, candidate, density, rows, notices.about(candidate), self._key)
 
     def _read(self, candidate: Candidate) -> Rows:

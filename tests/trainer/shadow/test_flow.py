@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas.incidents import Action
@@ -352,10 +353,11 @@ def test_a_later_model_takes_the_place_of_one_that_waits(world: World) -> None:
     assert "has taken its place before anything was decided" in world.answers()[1].reason
 
 
-def accepting(number: int, model_id: str, *incidents: str) -> RetrainRequest:
+def accepting(number: int, model_id: str, *incidents: str, until: int = 9) -> RetrainRequest:
     """A request within a cooldown of the first one, with incidents that people have accepted."""
     spans = [
-        IncidentSpan(incident_id=name, kind="burst", slicing="", slices=[], from_ms=0, to_ms=9) for name in incidents
+        IncidentSpan(incident_id=name, kind="burst", slicing="", slices=[], from_ms=0, to_ms=until)
+        for name in incidents
     ]
     return ask(number, LATER + 10 * number, reason="drift", model_id=model_id, accepted=spans)
 
@@ -434,6 +436,27 @@ def test_where_the_model_in_service_changes_the_shadow_begins_anew(world: World)
     assert current is not None
     assert current.champion == first
     assert any("the shadow begins anew" in line for line in world.said)
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_flood_in_the_shadow_does_not_calibrate_unless_a_person_has_accepted_it(world: World, accepted: bool) -> None:
+    """Every tenth live event lies far from all that was ever there."""
+    table = live()
+    numeric = table.numeric.copy()
+    numeric[::10] += [9.0, -9.0]
+    flood = table.with_numeric(numeric)
+    world.log, world.live = as_log(flood), flood
+    trainer, first = world.start(), world.registry.in_service()
+    trainer.handle(asked(accepting(1, first, *(["i"] if accepted else []), until=10 * LATER)))
+    until_decided(trainer)
+    promoted = world.answers()[-1]
+    assert promoted.status == "promoted", promoted.reason
+    kept = "with the calibration that its gates saw" in promoted.reason
+    assert kept == (not accepted)
+    assert any("keeps its calibration: far more" in line for line in world.said) == (not accepted)
+    if kept:
+        scores = world.registry.load(promoted.model_id).score(flood.take(np.arange(len(flood)) % 10 == 0))
+        assert np.mean(scores.p_value <= 0.01) > 0.99
 
 
 def test_spans_that_nobody_has_judged_do_not_calibrate(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class World:
         said: lines for the person who watches.
         outcome: of the gates, for any request.
         log: bodies of the events topic.
+        live: the live events among them.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class World:
     said: list[str]
     outcome: Outcome
     log: list[bytes | None]
+    live: Table = field(default_factory=lambda: live())
 
     def start(self, **trainer: Any) -> Trainer:
         """A new process on the same files."""
@@ -113,7 +115,7 @@ class World:
         """The topic, as :func:`read_ranges` hands it out, up to the ends of the ranges."""
         extra = ranges[0].end - HOURS
         shifted = batch_of(rows(SHIFT, seed=5))
-        return [shifted, batch_of(live().span(0, extra), HOURS)] if extra else [shifted]
+        return [shifted, batch_of(self.live.span(0, extra), HOURS)] if extra else [shifted]
 
 
 def answered(trainer: Trainer, made: RetrainRequest) -> None:
