@@ -46,6 +46,7 @@ COMMANDS = {
     "silence": ["silence"],
     "signals": ["signals", "--no-follow"],
     "report": ["report"],
+    "dashboards": ["dashboards", "--out", "grafana"],
     "dead-letters list": ["dead-letters", "list"],
     "init": ["init"],
     "init from a file": ["init", "--from-file", "events.csv", "--yes", "--out", "found.toml"],

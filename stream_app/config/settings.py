@@ -240,7 +240,8 @@ class SinkConfig(Section, frozen=True):
     """Where windows, alerts and counters go."""
 
     kind: SinkName = "sqlite"
-    """``sqlite``, the embedded store that the console reads, or ``influx``, an InfluxDB 2 server."""
+    """``sqlite``, the embedded store that the console reads, or ``influx``, an InfluxDB 2 server, or what takes its
+    write API: InfluxDB 1.8 and newer 1.x, 3 (``infra/influxdb``)."""
     path: str = "driftflow.sqlite"
     """The file of the embedded store."""
     spool: str = "spool.sqlite"
@@ -252,11 +253,11 @@ class SinkConfig(Section, frozen=True):
     url: str = "http://127.0.0.1:8086"
     """InfluxDB's address."""
     org: str = "driftflow"
-    """InfluxDB's organisation."""
+    """InfluxDB's organisation; without effect on 1.x and 3."""
     bucket: str = "driftflow"
-    """InfluxDB's bucket; it must exist."""
+    """InfluxDB's bucket; it must exist. Of 1.x a database, or ``DATABASE/POLICY``; of 3 a database."""
     token_env: str = ""
-    """Environment variable that holds InfluxDB's token; or give ``token_file``."""
+    """Environment variable that holds InfluxDB's token, of 1.x ``USER:PASSWORD``; or give ``token_file``."""
     token_file: str = ""
     """File that holds InfluxDB's token; where both are given, the file counts."""
 
