@@ -17,11 +17,12 @@ from stream_app.console.detail import detail_of
 from stream_app.console.fair import fair_of
 from stream_app.console.kept import Kept
 from stream_app.console.overview import failing, overview_of
-from stream_app.console.queries import Points, open_store
+from stream_app.console.queries import Points
 from stream_app.console.roster import roster_of
 from stream_app.console.rows import Row
 from stream_app.console.watched import watched_of
 from stream_app.errors import DriftflowError
+from stream_app.sinks.reading import open_store
 
 T = TypeVar("T")
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from schemas.bounds import MILLIS_MAX
 from stream_app.console.rows import MEASUREMENTS, Row, row_of
 from stream_app.console.shapes import span_ms
 from stream_app.console.window_rows import Found, WindowRows
-from stream_app.sinks.upgrade import FORMER
 from stream_app.sinks.window_table import series_of
 
 POINTS_MAX = 2_000
@@ -56,31 +52,6 @@ FROM found JOIN others p ON p.measurement = :measurement AND p.series = found.se
                      WHERE measurement = :measurement AND series = found.series AND {_WHEN})
 WHERE CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = :stream ELSE 1 END
 """  # noqa: S608
-
-
-@contextmanager
-def open_store(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open read-only, with one picture of the store for all that is asked of it.
-
-    Raises:
-        sqlite3.DatabaseError: there is no such file or no table in it yet, somebody has locked it, or it is of the
-            former layout.
-    """
-    # Reading beside a writer needs the writer's -wal and -shm files or the right to make them. In a folder that is
-    # read-only (a volume mounted so) they are missing only when nobody writes: then the file alone is the whole store.
-    alone = not path.with_name(path.name + "-wal").exists() and not os.access(path.parent, os.W_OK)
-    uri = f"{path.absolute().as_uri()}?mode=ro" + ("&immutable=1" if alone else "")
-    link = sqlite3.connect(uri, uri=True, timeout=1.0)
-    link.text_factory = lambda text: text.decode(errors="replace")  # a row is damaged then, not the whole answer
-    try:
-        link.execute("BEGIN")
-        if link.execute("PRAGMA user_version").fetchone()[0] == FORMER:
-            raise sqlite3.DatabaseError(
-                "it has the former layout, start a worker of this version to bring it up to date"
-            )
-        yield link
-    finally:
-        link.close()
 
 
 def _time_ms(row: Row) -> int:

@@ -20,9 +20,10 @@ from stream_app.console import queries, shapes
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.console.listing import SLICES_A_PAGE
 from stream_app.console.overview import FEATURE_DAYS
-from stream_app.console.queries import POINTS_MAX, Points, open_store
+from stream_app.console.queries import POINTS_MAX, Points
 from stream_app.console.server import start_in_thread
 from stream_app.errors import DriftflowError
+from stream_app.sinks.reading import open_store
 from tests.console.storing import EXAMPLE, write_long_store, write_store, write_wide_store
 from tests.console.telling import DRIFTED, HOSTILE, PANE_MS, START_MS, made_incident, tell
 

@@ -13,10 +13,10 @@ from stream_app.audit.dossier.parts import Section, nothing
 from stream_app.audit.dossier.subject import Subject
 from stream_app.audit.records import NAMED_MAX
 from stream_app.audit.verify import Verified
-from stream_app.console.queries import open_store
 from stream_app.incident_lines import KINDS, short
 from stream_app.offline.feedback import last_verdicts
 from stream_app.reporting.parts import Bar, Bars, Block, Facts, Table, Text
+from stream_app.sinks.reading import open_store
 from stream_app.sinks.realised import Realised, realised
 from stream_app.terminal import utc
 from stream_app.trainer.ledger import Ledger

@@ -6,12 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from stream_app.config import Config
-from stream_app.console.queries import open_store
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
 from stream_app.reporting.page import markdown, page
 from stream_app.reporting.weekly.gathering import Gathered, gathered
 from stream_app.reporting.weekly.telling import opening, parts, title
+from stream_app.sinks.reading import open_store
 
 
 def read_week(config: Config, day: str = "") -> Gathered:
