@@ -30,6 +30,7 @@ from stream_app.sinks.drainer import Drainer
 from stream_app.sinks.spool import Spool
 from stream_app.stages.decisions import DECODER, REMEDY
 from stream_app.terminal import prepare_process
+from stream_app.worker.breaks import Breaks
 from stream_app.worker.health import Telling
 from stream_app.worker.memory import keep_flat
 from stream_app.worker.monitoring import Monitoring
@@ -160,6 +161,7 @@ class _Run:
         self._file = StatusFile(config)
         self._config, self._telling = config, Telling(config, f"worker {socket.gethostname()}-{os.getpid()}")
         self._noticing, self._noticed = Noticing(config.topics.events), set[str]()
+        self._breaks = Breaks(config.topics.events)
 
     async def until_the_end(self) -> None:
         """Run until a signal comes or something fails, then stop the app."""
@@ -261,6 +263,7 @@ class _Run:
             await asyncio.sleep(STATUS_S)
             self._parts.expire()
             wrong = self._noticing.look(self._worker.progress(), self._worker.written_ends(), time.monotonic())
+            wrong |= self._breaks.look(self._status().counters)
             for part in self._noticed - wrong.keys():
                 self._parts.note(part, "")
             for part, text in wrong.items():
