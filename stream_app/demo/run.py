@@ -91,6 +91,7 @@ def run_demo(options: dict[str, Any]) -> int:
             watched = sys.stdout.isatty() and not options["exit_when_done"]
             if options["keep"] or watched:
                 err.print(f"Broker {demo.bootstrap}, console {demo.console_url}. Ctrl-C ends the demo.")
+                err.print(demo.way_in, soft_wrap=True)
                 threading.Event().wait()
             return 0
         except Stopped:
@@ -130,7 +131,7 @@ class Demo:
             check_writable(Path(options["report"]))
         self.bootstrap = self._start_broker()
         self.config = self._prepare_broker(self._configure())
-        self.console_url = ""
+        self.console_url = self.way_in = ""
         self._facts = Facts(self.config)
         self._approved: set[str] = set()
         self._children = Children(self._folder, stack)
@@ -187,7 +188,7 @@ class Demo:
         self._desk = Desk(self.config)
         handle = start_in_thread(Store.of(self.config), port=self._options["console_port"], desk=self._desk)
         self._stack.callback(handle.stop)
-        self.console_url = handle.url
+        self.console_url, self.way_in = handle.url, self._desk.way_in(handle.url)
 
     # The run -------------------------------------------------------------------------------------------------------
 
