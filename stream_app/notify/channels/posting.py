@@ -117,6 +117,8 @@ class Poster:
             with response:
                 answer = response.read(ANSWER_MAX, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            if _is_late(error):
+                raise SinkError(f"{self.where} has not answered within {self._timeout_s:g} s in all") from None
             raise SinkError(f"{self.where} cannot be reached: {self.hidden(_reason(error))}") from None
         return self._settled(response.status, answer, response.headers.get("Retry-After", ""))
 
@@ -143,6 +145,11 @@ def patience_s(retry_after: str) -> float:
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return min(max(0.0, seconds), PATIENCE_MAX_S)  # in this order NaN is 0
+
+
+def _is_late(error: Exception) -> bool:
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # a kind of time-out, says the client
+    return isinstance(error, urllib3.exceptions.TimeoutError) and not refused
 
 
 def _reason(error: Exception) -> str:
