@@ -18,8 +18,10 @@ from stream_app.kafka.signals import read_signals
 from stream_app.models.history import Entry, Verb, in_service
 from stream_app.models.marks import Marks
 from stream_app.models.registry import FINAL
+from stream_app.models.waiting import if_approved, if_rejected
 from stream_app.operators.acting import Desk
 from stream_app.operators.reading import chosen
+from stream_app.operators.waiting import Waits, waits_of
 from stream_app.terminal import utc
 
 MODELS = "`driftflow signals` lists what was decided"
@@ -35,11 +37,13 @@ class Decided:
         notices: of each model, oldest first, by its id.
         history: what has changed the model in service, oldest first.
         answered: ids of the requests that have their answer.
+        said_ms: when each notice was sent, by the clock, by its number; 0 where that is not known.
     """
 
     notices: dict[str, list[ModelNotice]] = field(default_factory=dict)
     history: list[Entry] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)
+    said_ms: dict[int, int] = field(default_factory=dict)
 
     @property
     def open(self) -> dict[str, ModelNotice]:
@@ -69,6 +73,7 @@ def read_decided(config: Config) -> Decided:
         ):
             if isinstance(record, ModelNotice):
                 notices.setdefault(record.sequence, record)
+                decided.said_ms.setdefault(record.sequence, message.timestamp or 0)
             else:
                 changes.setdefault(record.id, record)
     for _, notice in sorted(notices.items()):
@@ -89,7 +94,23 @@ def run_on_waiting(config: Config, verb: str, prefix: str, by: str, why: str) ->
     notice = chosen(read_decided(config).open, prefix, "model that waits", _words, MODELS)
     desk.send(verb, model=notice.model_id, why=why)
     said = {"approve": "lets it go on", "reject": "refuses it"}[verb]
-    return [f"model {notice.model_id} {notice.status}: {bounded(notice.reason)}", f"{desk.by} {said}; {_TRAINER}."]
+    follows = if_approved(notice, config.trainer.promotion) if verb == "approve" else if_rejected(notice)
+    return [
+        f"model {notice.model_id} {notice.status}: {bounded(notice.reason)}",
+        f"{desk.by} {said}; {_TRAINER}.",
+        f"Then {follows}.",
+    ]
+
+
+def waiting(config: Config) -> list[Waits]:
+    """What waits for a person, newest first, with what there is to know before one decides.
+
+    Raises:
+        DriftflowError: as :func:`read_decided`.
+    """
+    decided = read_decided(config)
+    open_ones = [notice for notice in decided.open.values() if notice.status == "waiting"]
+    return [waits_of(config, notice, decided.said_ms.get(notice.sequence, 0)) for notice in open_ones]
 
 
 def run_on_promoted(config: Config, verb: str, prefix: str, by: str, why: str) -> list[str]:
@@ -136,6 +157,8 @@ def show_model(config: Config, prefix: str, as_json: bool) -> list[str]:
     last = notices[-1]
     status = "in service" if in_service(decided.history) == last.model_id else last.status
     lines = [f"model {last.model_id}: {status}", f"  request {last.request_id}, parent {last.parent_id or 'none'}"]
+    if last.status == "waiting" and last.model_id in decided.open:
+        lines += [f"  {line}" for line in waits_of(config, last, decided.said_ms.get(last.sequence, 0)).says()]
     lines += [f"  {utc(one.created_ms)}  {one.status}: {one.reason}" for one in notices]
     lines += [f"  {_gate(name, gate)}" for name, gate in last.gates.items()]
     return [*lines, *(f"  {line}" for line in _origin(last.provenance))]

@@ -106,7 +106,7 @@ def realised(link: sqlite3.Connection, stream: str, model_id: str = "", rows_max
         if len(days) == DAYS_MAX or (days and rows + len(of_day) > rows_max):
             break
         rows += len(of_day)
-        for number, text in of_day:
+        for _, number, text in of_day:
             one = _fields(text)
             left_out += one is None
             if one is not None and one.model_id == model_id:
@@ -119,6 +119,35 @@ def realised(link: sqlite3.Connection, stream: str, model_id: str = "", rows_max
         return Realised(model_id, left_out=left_out)
     days.sort()
     return Realised(model_id, days[0] * DAY_MS, (days[-1] + 1) * DAY_MS, _counts(sums, days), left_out)
+
+
+def alarms_since(
+    link: sqlite3.Connection, stream: str, model_id: str, from_ms: int, rows_max: int = ROWS_MAX
+) -> tuple[int, int, int]:
+    """Events that a model has scored since a time, of these the alarms, and the end of the newest pane among them; each
+    event once, by the slicing that has counted most.
+
+    Args:
+        link, stream: as of :func:`realised`.
+        model_id: of the model.
+        from_ms: panes that end later count.
+        rows_max: of more rows the newest days count, one at least.
+
+    Raises:
+        sqlite3.Error: the store cannot be read, or has no windows yet.
+    """
+    panes, sums, until_ms, rows = dict(_panes(link, stream)), defaultdict[str, list[int]](lambda: [0, 0]), 0, 0
+    for day, of_day in _days(link, msgspec.json.encode(list(panes)).decode()):
+        if (day + 1) * DAY_MS <= from_ms or (rows and rows + len(of_day) > rows_max):
+            break
+        rows += len(of_day)
+        for time_ms, number, text in of_day:
+            one = _fields(text) if time_ms > from_ms else None
+            if one is not None and one.model_id == model_id:
+                of_slicing, until_ms = sums[panes[number][0]], max(until_ms, time_ms)
+                of_slicing[0], of_slicing[1] = of_slicing[0] + one.scored, of_slicing[1] + one.p_le_01
+    scored, alarms = max(sums.values(), default=[0, 0])
+    return scored, alarms, until_ms
 
 
 def _panes(link: sqlite3.Connection, stream: str) -> Iterator[tuple[int, _Place]]:
@@ -141,15 +170,14 @@ def _newest(link: sqlite3.Connection, panes: Mapping[int, _Place]) -> str:
     return ""
 
 
-def _days(link: sqlite3.Connection, wanted: str) -> Iterator[tuple[int, list[tuple[int, str]]]]:
-    """Days that have rows, the newest first, each with its rows: series and fields. A pane belongs to the day in which
-    it ends, at midnight to the one before.
+def _days(link: sqlite3.Connection, wanted: str) -> Iterator[tuple[int, list[tuple[int, int, str]]]]:
+    """Days that have rows, the newest first, each with its rows: time, series and fields. A pane belongs to the day in
+    which it ends, at midnight to the one before.
     """
     newest = link.execute(_DAY_BEFORE, (MILLIS_MAX,)).fetchone()[0]
     while newest is not None:
         day = (newest - 1) // DAY_MS
-        found = link.execute(_DAY, (day * DAY_MS, (day + 1) * DAY_MS, wanted))
-        yield day, [(number, text) for _, number, text in found]
+        yield day, link.execute(_DAY, (day * DAY_MS, (day + 1) * DAY_MS, wanted)).fetchall()
         newest = link.execute(_DAY_BEFORE, (day * DAY_MS,)).fetchone()[0]
 
 

@@ -17,9 +17,12 @@ from stream_app.errors import DriftflowError
 from stream_app.models.keys import request_key, signing_key
 from stream_app.models.keys.commands import new_key
 from stream_app.models.signing import sign
-from stream_app.operators import acting, models
+from stream_app.operators import acting, models, waiting
 from stream_app.trainer.publishing import notice_message
+from tests.audit.stored import DAYS, PANES, store_windows
 from tests.models.streams import config_in, notice_of
+
+SAID_MS = 1_700_000_000_000
 
 
 class Signals:
@@ -50,7 +53,7 @@ class Signals:
         self._add(sign(encode_event(Envelope(made, made.id, "/driftflow/s/judge", 1)), request_key(self._config)))
 
     def _add(self, message: Any) -> None:
-        self.messages.append(SimpleNamespace(value=message.value, headers=list(message.headers)))
+        self.messages.append(SimpleNamespace(value=message.value, headers=list(message.headers), timestamp=SAID_MS))
 
 
 @pytest.fixture
@@ -123,6 +126,38 @@ def test_a_model_is_shown_with_all_that_was_decided(config: Config, signals: Sig
     assert models.show_model(config, "aaa", as_json=False)[0] == "model aaa1: in service"
     notices = [msgspec.json.decode(line) for line in models.show_model(config, "ddd", as_json=True)]
     assert [notice["status"] for notice in notices] == ["candidate", "refused"]
+
+
+def test_who_decides_sees_how_long_it_waits_what_came_meanwhile_and_what_follows(
+    config: Config, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = {
+        "canaries": {"passed": False, "waits": True, "says": "it forgets", "incidents": ["i1"]},
+        "calibration_high": {"passed": True, "says": "as it should be", "in_service": 0.141},
+    }
+    monkeypatch.setattr(waiting.time, "time_ns", lambda: (SAID_MS + 5 * 3_600_000) * 1_000_000)
+    signals.notice("eee1", "waiting", "r5", gates=gates, parent_id="bbb1")
+    before = models.show_model(config, "eee", as_json=False)[2:5]
+    assert before == [
+        "  waits for a person for 5 hours; what has come of the events meanwhile is not known here: the embedded store "
+        "has no pane since",
+        "  yes (driftflow models approve eee1): it is compared with model bbb1 on live events, and enters service "
+        "where it is surely better there; nobody is asked again; no later model is held to what it does not flag any more: "
+        "incident i1",
+        "  no (driftflow models reject eee1): model bbb1 stays in service, which finds 14.10% of the newest events as "
+        "strange as 1% should be; another one is asked for when retrain.cooldown is over, or at once where somebody "
+        "accepts an incident",
+    ]
+    store_windows(config, "bbb1", "station", {"Dongsi": 0.14, "Wanliu": 0.14})
+    (eee, ccc) = models.waiting(config)
+    assert (eee.notice.model_id, eee.waited_ms, ccc.meanwhile) == ("eee1", 5 * 3_600_000, None)
+    assert eee.meanwhile is not None
+    assert eee.meanwhile.scored == 2 * 400 * PANES * DAYS
+    assert eee.meanwhile.alarms / eee.meanwhile.scored == pytest.approx(0.14, abs=0.01)
+    assert "the model in service has found 1" in eee.says()[0]
+    lines = models.run_on_waiting(config, "approve", "eee", "ann", "")
+    assert lines[-1] == f"Then {eee.yes}."
+    assert models.run_on_waiting(config, "reject", "eee", "ann", "")[-1] == f"Then {eee.no}."
 
 
 def test_two_models_differ_in_what_the_lines_say(config: Config, signals: Signals) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flowlib.fairness import said
 from flowlib.table import DAY_MS
 from stream_app.config import Config
-from stream_app.sinks.realised import DAYS_MAX, realised
+from stream_app.sinks.realised import DAYS_MAX, alarms_since, realised
 from tests.audit.stored import DAYS, PANES, store_windows
 from tests.models.streams import config_in
 
@@ -63,6 +63,17 @@ def test_further_days_are_not_looked_at_than_rows_allow(config: Config, link: sq
     found = realised(link, config.stream, rows_max=3 * PANES * len(FAIR))
     assert (found.from_ms, found.to_ms) == ((DAYS - 3) * DAY_MS, DAYS * DAY_MS)
     assert realised(link, config.stream, rows_max=1).from_ms == (DAYS - 1) * DAY_MS
+
+
+def test_alarms_since_a_time_count_each_event_once(config: Config, link: sqlite3.Connection) -> None:
+    half = DAYS // 2 * DAY_MS
+    scored, alarms, until_ms = alarms_since(link, config.stream, "new", half)
+    assert (scored, until_ms) == (len(FAIR) * 400 * PANES * DAYS // 2, DAYS * DAY_MS)
+    assert alarms / scored == pytest.approx(0.02, abs=0.005)
+    store_windows(config, "new", "all", {"all": 0.02}, events=100)
+    assert alarms_since(link, config.stream, "new", half) == (scored, alarms, until_ms)
+    assert alarms_since(link, config.stream, "new", DAYS * DAY_MS) == (0, 0, 0)
+    assert alarms_since(link, config.stream, "former", 0) == (0, 0, 0)
 
 
 def test_damaged_rows_are_left_out_and_counted(config: Config, link: sqlite3.Connection) -> None:

@@ -7,17 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.records import ModelNotice
-
-GATE = "canaries"
-"""The gate that holds a model to confirmed incidents."""
+from stream_app.models.waiting import GATE, incidents_of
 
 
 def overruled_by(notice: ModelNotice) -> list[str]:
     """Incidents whose events a model does not flag that entered service by a person's word; none of any other."""
-    gate = notice.gates.get(GATE)
-    if notice.status != "promoted" or not notice.provenance.get("approval") or not isinstance(gate, dict):
+    if notice.status != "promoted" or not notice.provenance.get("approval"):
         return []
-    return [] if gate.get("passed") else list(gate.get("incidents", ()))
+    return incidents_of(notice, GATE)
 
 
 def overruled(notices: Iterable[ModelNotice]) -> dict[str, int]:

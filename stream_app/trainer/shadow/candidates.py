@@ -235,7 +235,7 @@ class Candidates:
     # What people are told -------------------------------------------------------------------------------------------
 
     def _announce(self, candidate: Candidate) -> ModelNotice:
-        kept = self._keeping.announce(Outcome(notices.announced(candidate), None))
+        kept = self._keeping.announce(Outcome(notices.announced(candidate, self._config.trainer.promotion), None))
         self._say(f"model {kept.model_id} {kept.status}: {kept.reason}")
         return kept
 

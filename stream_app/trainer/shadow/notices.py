@@ -8,19 +8,29 @@ import msgspec
 
 from flowlib.artifact import Artifact
 from schemas.records import ModelNotice
+from stream_app.config.types import PromotionName
+from stream_app.models.waiting import if_approved, if_rejected
 from stream_app.trainer.shadow.state import Candidate
 
+_WHY_MAX = 2_500
+"""Characters of why it waits: what follows has to have room too."""
 
-def announced(candidate: Candidate) -> ModelNotice:
-    """That it is in the shadow, or waits for a person, who is told what to say."""
-    if candidate.phase == "waiting":
-        status = "waiting"
-        command = f"`driftflow models approve {candidate.model_id}`"
-        reason = f"{candidate.why or candidate.notice.reason}; a person has to say: {command}, or reject"
-    else:
-        status = "candidate"
+
+def announced(candidate: Candidate, promotion: PromotionName) -> ModelNotice:
+    """That it is in the shadow, or waits for a person, who is told what to say and what follows.
+
+    Args:
+        candidate: it.
+        promotion: ``trainer.promotion``.
+    """
+    if candidate.phase != "waiting":
         reason = f"{candidate.notice.reason}; it is compared with {candidate.champion} on live events"
-    return _decided(candidate, status=status, reason=reason)
+        return _decided(candidate, status="candidate", reason=reason)
+    command = f"`driftflow models approve {candidate.model_id}`"
+    why = (candidate.why or candidate.notice.reason)[:_WHY_MAX]
+    waits = _decided(candidate, status="waiting")
+    follows = f"If yes, {if_approved(waits, promotion)}. If no, {if_rejected(waits)}"
+    return msgspec.structs.replace(waits, reason=f"{why}; a person has to say: {command}, or reject. {follows}")
 
 
 def promoted(candidate: Candidate, model: Artifact) -> ModelNotice:

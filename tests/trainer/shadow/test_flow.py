@@ -205,7 +205,11 @@ def test_with_approve_a_person_has_the_last_word(world: World) -> None:
     answered(trainer, better())
     assert statuses(world) == ["candidate", "waiting"]
     waiting = world.answers()[-1]
-    assert f"`driftflow models approve {waiting.model_id}`, or reject" in waiting.reason
+    assert (
+        f"`driftflow models approve {waiting.model_id}`, or reject. If yes, it enters service at once."
+        in waiting.reason
+    )
+    assert f"If no, model {first} stays in service, which finds " in waiting.reason
     assert world.registry.in_service() == first
     trainer = world.start(promotion="approve")  # it waits on in the next process
     covered = trainer.handle(asked(ask(5, LATER + 50, model_id=first)))
@@ -330,6 +334,7 @@ def test_what_gates_leave_to_a_person_is_compared_after_the_approval(world: Worl
     assert waiting is not None
     assert (waiting.status, trainer._answering.candidates.is_busy) == ("waiting", False)
     assert waiting.reason.startswith("bursts: it would not flag them; a person has to say")
+    assert "on live events, and enters service where it is surely better there; nobody is asked again" in waiting.reason
     trainer._answering.act(say("approve", waiting.model_id))
     assert trainer._answering.candidates.is_busy
     until_decided(trainer)
