@@ -142,8 +142,8 @@ def test_who_decides_sees_how_long_it_waits_what_came_meanwhile_and_what_follows
         "  waits for a person for 5 hours; what has come of the events meanwhile is not known here: the embedded store "
         "has no pane since",
         "  yes (driftflow models approve eee1): it is compared with model bbb1 on live events, and enters service "
-        "where it is surely better there; nobody is asked again; no later model is held to what it does not flag any more: "
-        "incident i1",
+        "where it is surely better there; nobody is asked again; no later model is held to what it does not flag any "
+        "more: incident i1",
         "  no (driftflow models reject eee1): model bbb1 stays in service, which finds 14.10% of the newest events as "
         "strange as 1% should be; another one is asked for when retrain.cooldown is over, or at once where somebody "
         "accepts an incident",
