@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_app.command_line import BOOTSTRAP, INPUT, NEW_FILE, out
+from stream_app.command_line import BOOTSTRAP, CONFIG, INPUT, NEW_FILE, out
+from stream_app.config import load
 
 if TYPE_CHECKING:
     from stream_app.setup.proposal import Choice
@@ -43,4 +45,21 @@ def _ask(choice: Choice) -> Any:
     return values[click.prompt("Number", type=click.IntRange(1, len(values)), default=1) - 1]
 
 
-COMMANDS: tuple[click.Command, ...] = (init,)
+@click.command(short_help="Find out what is wrong with a stream.")
+@CONFIG
+@BOOTSTRAP
+@click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
+def doctor(path: Path, bootstrap: str | None, as_json: bool) -> None:
+    """Go through configuration, disk, keys, model, sink, broker, rights, topics, a sample of real events, clock, lag
+    and workers, and say of each how it stands and what to do; at last, why there is no alert.
+
+    Ends with status 1 where something is at fault. Nothing is changed, on this machine or on the broker.
+    """
+    config = load(path, {"kafka.bootstrap": [bootstrap]} if bootstrap else None)
+    from stream_app.doctor.run import run_doctor
+
+    named = tomllib.loads(path.read_text(encoding="utf-8-sig")).keys() & {"kafka", "topics"}
+    run_doctor(config, path, out, as_json, has_broker=bool(bootstrap or named))
+
+
+COMMANDS: tuple[click.Command, ...] = (init, doctor)

@@ -65,10 +65,11 @@ def infer(
 def stream_name(text: str) -> str:
     """A name for a stream, of a file's or a topic's.
 
-    >>> stream_name("Air Quality 2013.csv.gz"), stream_name("orders.v1")
-    ('air-quality-2013', 'orders.v1')
+    >>> stream_name("Air Quality 2013.csv.gz"), stream_name("orders.events")
+    ('air-quality-2013', 'orders')
     """
     stem = re.sub(r"\.(csv|tsv|txt|json|jsonl|ndjson|parquet|pq)(\.gz)?$|\.gz$", "", text, flags=re.IGNORECASE)
+    stem = re.sub(r"(?<=.)[._-]events?$", "", stem, flags=re.IGNORECASE)
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.")[:100] or "events"
 
 
@@ -105,7 +106,7 @@ def infer_sample(
     roles = roles_of(columns, time, others, runs, is_table)
     slicing = _slicing(draft, roles, columns)
     codes = codes_of(columns[slicing]) if slicing else np.zeros(len(runs), np.int64)
-    pace = pacing.pace_of(time.times_ms, codes, runs, sample.seen)
+    pace = pacing.pace_of(time.times_ms, codes, runs, sample.seen, live)
     _tell_features(draft, roles, columns, where)
     _tell_windows(draft, pace, slicing, live)
     _tell_course(draft, columns, time)

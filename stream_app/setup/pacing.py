@@ -52,12 +52,13 @@ class Pace:
         return self.to_ms - self.from_ms
 
 
-def pace_of(times: Ints, codes: Ints, runs: Ints, seen: int) -> Pace:
+def pace_of(times: Ints, codes: Ints, runs: Ints, seen: int, live: bool = False) -> Pace:
     """Look at the pace of a sample.
 
     Args:
         times, codes, runs: ``(n,)`` of its rows: time, number of its slice, run of neighbours.
         seen: rows that it stands for.
+        live: whether the runs are partitions, which go side by side, and no parts of one sequence.
     """
     good = times != NONE
     t, c, r = times[good], codes[good], runs[good]
@@ -67,7 +68,7 @@ def pace_of(times: Ints, codes: Ints, runs: Ints, seen: int) -> Pace:
     return Pace(
         from_ms=int(t.min()),
         to_ms=int(t.max()),
-        step_ms=_step(t, c, r, span, slices, seen),
+        step_ms=_step(t, c, np.zeros_like(r) if live else r, span, slices, seen),
         slices=slices,
         late_ms=int(np.quantile(behind, 0.999)) if len(behind) else 0,
         backwards=float(np.mean(np.diff(t) < 0)) if len(t) > 1 else 0.0,

@@ -69,7 +69,7 @@ class Tried:
         """Whether it is the configuration that is wrong."""
         return self.rejected > MOST * self.rows or bool(self._unit())
 
-    def take(self, bodies: Iterable[bytes]) -> None:
+    def take(self, bodies: Iterable[bytes | None]) -> None:
         """Decode some more."""
         values = list(bodies)
         if not values:
@@ -83,7 +83,7 @@ class Tried:
         for reject in rejects:
             self.rejects[reject.reason, reject.field] += 1
             self._first.setdefault((reject.reason, reject.field), reject)
-        self._bodies += values[: max(_KEPT - len(self._bodies), 0)]
+        self._bodies += [body for body in values[: max(_KEPT - len(self._bodies), 0)] if body is not None]
 
     def says(self, what: str = "rows") -> str:
         """How many are rejected, why, and what would be right; "" where none is."""
