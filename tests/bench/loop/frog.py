@@ -9,13 +9,13 @@ round ends without another model, it takes smaller steps. The target stands fixe
 - ``unit``: all events have the first field in a unit that changes a little each round, ten times as large at the end.
 
 Each against ``quarantine`` (rows that the model in service flags do not train, a candidate has to be better; no data
-sheet, no bursts, canaries, anchor or recall: a switch of this bench) and against ``all`` gates. A candidate that waits
-for a person waits for ever. ``survived``: rounds in which the model in service flagged at least 95 % of the target, of
-the share that the first one flagged; ``swaps``: models that entered; ``waited``: candidates that waited.
+sheet, no bursts, canaries, anchor or recall: a switch of this bench; it ends with its fall) and against ``all`` gates.
+A candidate that waits for a person waits for ever. ``survived``: rounds in which the model in service flagged at least
+95 % of the target, of the share that the first one flagged; ``swaps``: models that entered; ``waited``: candidates that
+waited.
 
-``frog`` of the file: ``{rounds, undefeated, rows, cost}``. ``undefeated``: none of the attacks got through all gates.
-``cost``: a true and lasting drift of so many standard deviations begins, and a request comes every week for the ten
-weeks before it; ``days``: until a candidate passed or waited for a person, with what that person reads.
+``frog`` of the file: ``{rounds, undefeated, rows}``. ``undefeated``: none of the attacks got through all gates, null
+before all three were played. What the gates cost where a drift is true: :mod:`tests.bench.loop.true_drift`.
 """
 
 from __future__ import annotations
@@ -31,34 +31,37 @@ from typing import Any
 import numpy as np
 
 from flowlib.density import Density
-from flowlib.evaluation import ALARM_ALPHA
 from flowlib.table import Floats, Table
 from stream_app.trainer import training
-from stream_app.trainer.data.rows import joined
-from tests.bench.loop.worlds import ATTACK, Loop, day_of, failed, mixed, ordinary, stream_in, without_gates
+from tests.bench.loop.worlds import ATTACK, Loop, failed, mixed, ordinary, stream_in, without_gates
 
 ROUNDS, DAYS, A_DAY = 100, 40, 150
 MODEL = {"max_steps": 400, "warm_steps": 150}
 KEPT = 0.95
 LEFT_OUT = ("bursts", "canaries", "anchor", "recall", "slices")
-KINDS, GATES = ("frog", "flood", "unit"), ("quarantine", "all")
+KINDS, GATES = ("frog", "flood", "unit"), ("all", "quarantine")
 SHARES = {"frog": 0.05, "flood": 0.30}
 PASSES = 0.98
 """The attacker goes as far as the model lets this share of its rows pass."""
 UNIT = 10.0
 SMALLEST = 1 / 16
-MOVED, WEEKS = (0.25, 0.5, 1.0, 2.0, 4.0), 12
 Chance = np.random.Generator
 
 
 def measure(args: Namespace) -> dict[str, Any]:
     """See above."""
-    rounds = 4 if args.quick else ROUNDS
-    rows = [_played(kind, gates, rounds, args.seed) for kind in KINDS for gates in GATES]
-    undefeated = all(row["survived"] == rounds for row in rows if row["gates"] == "all")
-    moved = MOVED[1:4:2] if args.quick else MOVED
-    cost = [_waited(by, gates, args.seed, WEEKS) for by in moved for gates in GATES]
-    return {"frog": {"rounds": rounds, "undefeated": undefeated, "rows": rows, "cost": cost}}
+    rounds, rows = 4 if args.quick else ROUNDS, list[dict[str, Any]]()
+
+    def found() -> dict[str, Any]:
+        played = [row for row in rows if row["gates"] == "all"]
+        undefeated = all(row["survived"] == rounds for row in played) if len(played) == len(KINDS) else None
+        return {"frog": {"rounds": rounds, "undefeated": undefeated, "rows": rows}}
+
+    for gates in GATES:
+        for kind in KINDS:
+            rows.append(_played(kind, gates, rounds, args.seed))
+            args.keep(found())
+    return found()
 
 
 @contextmanager
@@ -174,8 +177,12 @@ def _played(kind: str, gates: str, rounds: int, seed: int) -> dict[str, Any]:
             for name in failed(outcome):
                 reasons[name.split(" (")[0]] = reasons.get(name.split(" (")[0], 0) + 1
             shares.append(share_flagged(loop.service, target, alpha))
-    fallen = next((number for number, share in enumerate(shares) if share < KEPT * first), rounds)
-    row = {"kind": kind, "gates": gates, "rounds": rounds, "survived": fallen, "swaps": len(loop.promoted) - 1}
+            if number % 10 == 0:
+                print(f"    {kind}, {gates}: round {number}, {shares[-1]:.1%} flagged", flush=True)
+            if gates == "quarantine" and shares[-1] < KEPT * first:
+                break
+    fallen = next((number for number, share in enumerate(shares) if share < KEPT * first), len(shares))
+    row = {"kind": kind, "gates": gates, "rounds": len(shares), "survived": fallen, "swaps": len(loop.promoted) - 1}
     row |= {
         "waited": waited,
         "refused_by": reasons,
@@ -187,35 +194,6 @@ def _played(kind: str, gates: str, rounds: int, seed: int) -> dict[str, Any]:
     return row
 
 
-# What it costs --------------------------------------------------------------------------------------------------------
-
-
-def _waited(moved: float, gates: str, seed: int, weeks: int) -> dict[str, Any]:
-    """A drift that begins, with a request a week, until a candidate passes or waits."""
-    g = np.random.default_rng([seed, 6])
-    row: dict[str, Any] = {"moved": moved, "gates": gates, "days": None, "verdict": "refuse"}
-    with tempfile.TemporaryDirectory() as folder, guarded_by(gates):
-        loop = Loop(stream_in(Path(folder)))
-        service = loop.begin(ordinary(g, 70, 240))
-        new = ordinary(g, 7 * weeks, 240, 140, moved=moved)
-        row["alarm_share_before"] = _alarms(service, new)
-        history = joined(ordinary(g, 70, 240, 70), new)
-        for week in range(1, weeks + 1):
-            day = day_of(history) - 70 - 7 * week
-            outcome = loop.ask(history.take((day >= 0) & (day < 70)))
-            if outcome.verdict != "refuse" and outcome.model is not None:
-                after = _alarms(loop.load(outcome.model), ordinary(g, 20, 240, 240, moved=moved))
-                row |= {"days": 7 * week, "verdict": outcome.verdict, "alarm_share_after": after}
-                break
-    row |= {"failed": failed(outcome), "says": outcome.notice.reason}
-    print(f"  {row}", flush=True)
-    return row
-
-
-def _alarms(model: Density, table: Table) -> float:
-    return float(np.mean(model.score(table).p_value <= ALARM_ALPHA))
-
-
 def lines(found: dict[str, Any]) -> list[tuple[object, ...]]:
     """For people; the first line names the columns."""
     part = found["frog"]
@@ -223,8 +201,4 @@ def lines(found: dict[str, Any]) -> list[tuple[object, ...]]:
         (f"{row['kind']}, {row['gates']}", f"{row['survived']} of {row['rounds']} rounds, {row['swaps']} swaps")
         for row in part["rows"]
     ]
-    cost = [
-        (f"drift of {row['moved']:g} sd, {row['gates']}", f"{row['verdict']} after {row['days']} days")
-        for row in part["cost"]
-    ]
-    return [("what", "is"), ("undefeated", part["undefeated"]), *rows, *cost]
+    return [("what", "is"), ("undefeated", part["undefeated"]), *rows]

@@ -1,11 +1,13 @@
 """``make bench-loop``: whether a model enters service only when it is better, and leaves when it is not.
 
     {"no_gain", "calibration_after_swaps", "bad_models", "incident_training", "true_drift", "rollback_s", "frog",
-     "requests", "trace_complete", "audit_tampering_found", "left_out", "seed", ...}
+     "requests", "trace_complete", "audit_tampering_found", "measured", "left_out", ...}
 
 Each module of :data:`PARTS` says what its keys mean. All candidates are trained in the run, by the trainer's own code:
 the parts of :data:`LIVE` by the process ``driftflow trainer`` beside a worker on Apache Kafka (``KAFKA_HOME``), the
-others by the same steps without a broker. What cannot be measured here is named in ``left_out``, with the reason.
+others by the same steps without a broker. ``trace_complete``: whether ``driftflow audit trace`` finds all steps of all
+that happened in the live parts, ``traces`` says of how many. What cannot be measured here is named in ``left_out``,
+with the reason. A file may be made part by part: ``measured`` says of each when, for how long, with which seed.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import importlib
 import json
 import logging
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +26,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from stream_app.terminal import prepare_process
+from stream_app.terminal import prepare_process, utc
 
 PURE = ("no_gain", "calibration_after_swaps", "bad_models", "incident_training", "true_drift", "frog", "tampering")
-LIVE = ("requests", "rollback_s")
+LIVE = ("requests", "rollback_s", "true_drift_live", "incident_training_live")
 PARTS = PURE + LIVE
 """Each is a module here with ``measure(args)``, which gives keys of the file, and ``lines(found)``, whose first line
 names the columns."""
@@ -38,19 +41,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_process()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
-    result: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
     for name in args.only:
-        part = importlib.import_module(f"tests.bench.loop.{name}")
-        print(f"{name} …", flush=True)
-        left_out = {part: why for part, why in result.get("left_out", {}).items() if part != name}
-        try:
-            found = part.measure(args)
-            show(name, part.lines(found))
-        except LeftOut as why:
-            found, left_out = {}, {**left_out, name: str(why)}
-            print(f"  left out: {why}", flush=True)
-        result |= {**found, "left_out": left_out, "seed": args.seed, "quick": args.quick}
-        args.out.write_text(json.dumps(result, indent=1, ensure_ascii=False))
+        measure(name, args)
+
+
+def measure(name: str, args: Namespace) -> None:
+    """Measure a part, print it, and put it into the file, as far as it has come, and whole in the end."""
+    part, began_s = importlib.import_module(f"tests.bench.loop.{name}"), time.time()
+    print(f"{name} …", flush=True)
+
+    def keep(found: dict[str, Any], is_whole: bool = False) -> None:
+        about = {"at": utc(int(began_s * 1_000)), "took_s": round(time.time() - began_s), "whole": is_whole}
+        enter(args.out, name, found, {**about, "seed": args.seed, "quick": args.quick})
+
+    args.keep = keep
+    try:
+        found = part.measure(args)
+    except LeftOut as why:
+        print(f"  left out: {why}", flush=True)
+        enter(args.out, name, {}, str(why))
+        return
+    keep(found, is_whole=True)
+    show(name, part.lines(found))
+
+
+def enter(out: Path, name: str, found: dict[str, Any], about: dict[str, Any] | str) -> None:
+    """Put what a part has found into the file; ``about`` says when it was measured, or why it was not."""
+    result: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+    if isinstance(about, str):
+        result["left_out"] = {**result.get("left_out", {}), name: about}
+    else:
+        result["left_out"] = {part: why for part, why in result.get("left_out", {}).items() if part != name}
+        result["measured"] = {**result.get("measured", {}), name: about}
+    traces = {**result.get("traces", {}), **found.get("traces", {})}
+    result |= {
+        **found,
+        "traces": traces,
+        "trace_complete": bool(traces) and all(of["complete"] for of in traces.values()),
+    }
+    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
 
 
 class LeftOut(Exception):

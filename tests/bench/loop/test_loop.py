@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bench.loop import bad_models, frog, run, tampering
+from tests.bench.loop import bad_models, frog, kills, run, tampering
 from tests.bench.loop.frog import Attacker
 from tests.bench.loop.worlds import Loop, attack, burst, failed, flagged, ordinary, poisoned, stream_in
 
@@ -25,7 +25,9 @@ def test_what_was_done_to_a_log_is_found_and_told_in_the_file(tmp_path: Path) ->
     out = tmp_path / "loop.json"
     run.main(["--out", str(out), "--only", "tampering", "--quick", "--seed", "3"])
     found = json.loads(out.read_text())
-    assert (found["audit_tampering_found"], found["left_out"], found["seed"]) == (True, {}, 3)
+    assert (found["audit_tampering_found"], found["left_out"]) == (True, {})
+    about = found["measured"]["tampering"]
+    assert (about["seed"], about["quick"], about["whole"]) == (3, True, True)
     assert {row["kind"] for row in found["audit_tampering"]} == set(tampering.KINDS)
 
 
@@ -34,6 +36,22 @@ def test_what_cannot_be_measured_is_left_out_with_a_sentence(tmp_path: Path, mon
     out = tmp_path / "loop.json"
     run.main(["--out", str(out), "--only", "requests", "--quick", "--seed", "3"])
     assert json.loads(out.read_text())["left_out"] == {"requests": "KAFKA_HOME names no Apache Kafka"}
+
+
+def test_a_file_is_made_part_by_part(tmp_path: Path) -> None:
+    out, about = tmp_path / "loop.json", {"at": "2026-01-01", "whole": True}
+    run.enter(out, "requests", {}, "there is no broker")
+    run.enter(out, "rollback_s", {"rollback_s": 2.0, "traces": {"rollback_s": {"complete": True}}}, about)
+    assert json.loads(out.read_text())["trace_complete"]
+    run.enter(out, "requests", {"traces": {"requests": {"complete": False}}}, about)
+    found = json.loads(out.read_text())
+    assert (found["rollback_s"], found["trace_complete"], found["left_out"]) == (2.0, False, {})
+    assert found["measured"].keys() == {"requests", "rollback_s"}
+
+
+def test_the_places_where_the_trainer_is_killed_are_there() -> None:
+    for place in kills.PLACES:
+        assert callable(getattr(kills.owner_of(place), place.name)), place.step
 
 
 def test_a_world_without_change_gains_no_model_and_an_attack_none_either(tmp_path: Path, seed: int) -> None:
