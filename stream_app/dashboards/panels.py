@@ -159,6 +159,12 @@ def shown(name: str = "", unit: str = "", width: int = 0, hidden: bool = False) 
     return [DynamicConfigValue(key, value) for key, value in special.items() if value]
 
 
+def linked(name: str, url: str) -> list[DynamicConfigValue]:
+    """A column whose values lead somewhere: ``${__value.text}`` is the value; nowhere where there is no address."""
+    link = [DynamicConfigValue("links", [{"title": "Open", "url": url, "targetBlank": True}])] if url else []
+    return [*shown(name), *link]
+
+
 def coloured(colour: str) -> list[DynamicConfigValue]:
     """One colour for a series."""
     return [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})]

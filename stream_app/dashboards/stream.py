@@ -31,6 +31,7 @@ from stream_app.dashboards.panels import (
     gauges,
     influx,
     lines,
+    linked,
     placed,
     rows,
     shown,
@@ -73,6 +74,8 @@ class _About:
 
     def __init__(self, config: Config, source: DataSourceRef, ask: Queries) -> None:
         self._source, self._ask = source, ask
+        console = config.alerts.console_url.rstrip("/")
+        self._thread = {"id": linked("incident", console and f"{console}/#incident=${{__value.text}}")}
         self._pane, self._longest = span_name(int(config.windows.pane)), span_name(max(config.windows.spans))
 
     def incidents(self) -> list[AnyPanel]:
@@ -94,7 +97,7 @@ class _About:
                 influx_of({severity: ask.open_count(severity) for severity in SEVERITIES}),
             ),
             placed(
-                rows({**_WHEN, **_SINCE, **_SHARE, "summary": _WORDS}, "when"),
+                rows({**_WHEN, **_SINCE, **_SHARE, **self._thread, "summary": _WORDS}, "when"),
                 self._source,
                 ("Open incidents", f"The newest message of each, the newest first, whatever the time above. {drift}"),
                 (20, 8),
@@ -115,7 +118,7 @@ class _About:
                 self._table(ask.newest("strange_events", ("count", "summary"))),
             ),
             placed(
-                rows({**_WHEN, **_SINCE, "summary": _WORDS}, "when"),
+                rows({**_WHEN, **_SINCE, **self._thread, "summary": _WORDS}, "when"),
                 self._source,
                 ("All incidents", f"The newest message of each, the newest first. {how} silenced 1: kept from people."),
                 (24, 8),

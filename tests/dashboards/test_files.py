@@ -99,6 +99,13 @@ def test_the_dashboard_is_of_the_own_stream(tmp_path: Path) -> None:
     assert {panel["interval"] for panel in lines} == {"15m"}, "no finer than panes: what is between has no points"
 
 
+def test_an_incident_leads_to_its_page(tmp_path: Path) -> None:
+    own(tmp_path).write_text(TOML.format(kind="influx") + '[alerts]\nconsole_url = "https://drift.example/"\n')
+    write_dashboards(load(tmp_path / "driftflow.toml"), tmp_path / "out", Options())
+    text = (tmp_path / "out/dashboards/stream-orders.eu.json").read_text()
+    assert text.count('"url": "https://drift.example/#incident=${__value.text}"') == 2
+
+
 def test_no_table_shows_what_is_for_machines(tmp_path: Path) -> None:
     for text in queries_of(written(tmp_path)["dashboards/stream-orders.eu.json"]):
         assert not re.search(r'"(record|gates|blame)"', text), text
