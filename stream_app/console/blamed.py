@@ -30,18 +30,26 @@ def plots_of(points: Points, messages: Sequence[Row], from_ms: int, to_ms: int) 
         from_ms, to_ms: the time that is drawn.
     """
     record: Incident = messages[-1]["record"]
-    findings = {finding.feature: finding for finding in reversed(record.findings) if finding.feature}
-    chosen = sorted(findings.values(), key=lambda finding: -finding.weight)[:FEATURES_MAX]
-    days = _days(points, {finding.feature for finding in chosen}, from_ms, to_ms) if chosen else {}
-    return [_plot(finding, messages, days.get(finding.feature, {})) for finding in chosen]
+    chosen = columns_of(record.findings)
+    days = _days(points, set(chosen), from_ms, to_ms) if chosen else {}
+    return [_plot(column, finding, messages, days.get(column, {})) for column, finding in chosen.items()]
 
 
-def _plot(finding: Finding, messages: Sequence[Row], days: dict[int, Ints]) -> Row:
+def columns_of(findings: Sequence[Finding]) -> dict[str, Finding]:
+    """The columns that are blamed most, each with what is said of it by itself, else of it and another one."""
+    found: dict[str, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: (", " in finding.feature, -finding.weight)):
+        for column in filter(None, finding.feature.split(", ")):
+            found.setdefault(column, finding)
+    return dict(sorted(found.items(), key=lambda item: -item[1].weight)[:FEATURES_MAX])
+
+
+def _plot(column: str, finding: Finding, messages: Sequence[Row], days: dict[int, Ints]) -> Row:
     told = [(row["time_ms"], _same(row["record"], finding)) for row in messages]
     figures = [(at, one) for at, one in told if one is not None and one.seen is not None]
     kept = sorted(days.items())[-DAYS_MAX:]
     return {
-        "feature": finding.feature,
+        "feature": column,
         "detector": finding.detector,
         "measure": finding.measure,
         "unit": finding.unit,

@@ -203,4 +203,4 @@ def _tone(moved: float, bins: Ints) -> str:
     """``info`` where values fall elsewhere; where most of them are equal nothing can be said."""
     total = int(bins.sum())
     tied = bool(total) and bool((bins[1:-1] > _TIED * total).any())
-    return "info" if moved >= FAR and not tied else "ok"
+    return "info" if round(moved, 2) >= FAR and not tied else "ok"

@@ -58,20 +58,25 @@ def verdict(incidents: Row, signs: Iterable[Sign]) -> Row:
 
 def of_slices(slices: Sequence[Row]) -> list[Sign]:
     """Slices that raise more alarms than promised, or fewer."""
-    found = []
-    for side, tone, words in ((1, "warning", "more"), (-1, "info", "fewer")):
-        rows = [row for row in slices if row["rate_tone"] == tone and row["off"][0]["side"] == side]
-        if rows:
-            rows = sorted(rows, key=lambda row: -abs(row["off"][0]["times"] - 1))
-            names = _named([_slice_words(row) for row in rows])
-            many = f"{len(rows):,} slices raise" if len(rows) > 1 else "One slice raises"
-            found.append(Sign(tone, "slices", f"{many} {words} alarms than promised: {names}."))
+    more, fewer = (
+        sorted((row for row in slices if row["rate_tone"] == tone), key=lambda row: -float(row["off"][0]["times"]))
+        for tone in ("warning", "info")
+    )
+    found = list[Sign]()
+    if more:
+        many = f"{len(more):,} slices raise" if len(more) > 1 else "One slice raises"
+        names = _named([_slice_words(row) for row in more])
+        found.append(Sign("warning", "slices", f"{many} more alarms than promised: {names}."))
+    if fewer:
+        many = f"{len(fewer):,} slices raise" if len(fewer) > 1 else "One slice raises"
+        names = _named([_short(row["slice"] or "all") for row in fewer])
+        found.append(Sign("info", "slices", f"{many} less than half of what was promised at some level: {names}."))
     return found
 
 
 def _slice_words(row: Row) -> str:
     worst = row["off"][0]
-    level = "" if worst["alpha"] == 0.01 else f" at a level of {worst['alpha']:.2%}"
+    level = "" if worst["alpha"] == 0.01 else f" at p ≤ {100 * worst['alpha']:g} %"
     return f"{_short(row['slice'] or 'all')} {times(worst['times'])} times as many in {_span(worst['span'])}{level}"
 
 

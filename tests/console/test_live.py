@@ -17,7 +17,9 @@ from stream_app.console.answers import Store
 from stream_app.console.live import Live
 from stream_app.console.server import start_in_thread
 from stream_app.worker.status import Status, folder_of
+from tests.console.browsing import open_page, wait
 from tests.console.telling import made
+from tests.console.test_access import violations
 
 
 @pytest.fixture
@@ -103,5 +105,24 @@ def test_the_watchers_view_has_both_sides_and_the_page_changes_with_either(confi
             assert "One part of the processes fails" not in again.text
             models = client.get("/api/models").json()
             assert models["candidate"] is None
+    finally:
+        handle.stop()
+
+
+def test_a_break_is_red_in_the_browser_and_can_be_read_by_everybody(browser: Any, config: Config) -> None:
+    write(config, time.time() - 30, 1_000_000, 0)
+    handle = start_in_thread(Store.of(config), desk=Desk(config))
+    try:
+        open_page(browser, handle, 390, "dark", "/#view=watcher")
+        wait(browser, "document.querySelector('#watcher .tiles')?.innerText.includes('alive')", True)
+        write(config, time.time(), 1_000_400, 400, dead_letters={"not_json": 400}, waits_for=["model-x"], set_aside=2)
+        wait(browser, "document.getElementById('verdict').className", "critical")
+        wait(browser, "document.querySelector('.alarm')?.className", "alarm critical")
+        text = browser.execute_script("return document.getElementById('watcher').innerText")
+        assert "100 % of the last 400 events are dropped" in text
+        assert "not_json 400 since the workers started, 400 in the last minute" in text
+        shade = "getComputedStyle(document.querySelector('.alarm')).color"
+        assert browser.execute_script(f"return {shade}") == "rgb(255, 122, 98)"
+        assert violations(browser) == []
     finally:
         handle.stop()

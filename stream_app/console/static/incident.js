@@ -56,7 +56,7 @@ function showThread({ thread, answers, story, earlier }) {
 // A plot or two of each blamed column; what no plot can show stays in words.
 function showBlamed({ blamed }) {
   $("blamed-part").hidden = !blamed.length;
-  replaceKeepingFocus($("blamed"), blamed.map((b, k) => make("figure", {}, make("figcaption", {}, make("b", {}, b.feature), ` ${b.says || b.measure}`),
+  replaceKeepingFocus($("blamed"), blamed.map((b, k) => make("figure", {}, make("figcaption", {}, ...(b.says.startsWith(b.feature) ? [] : [make("b", {}, `${b.feature}: `)]), b.says || b.measure),
     ...(b.told.t.length ? [make("div", { id: `told-${k}`, class: "chart low", role: "img", "aria-label": `${b.feature}: seen and usual ${b.measure}, message by message` }),
       make("ul", { class: "legend" }, make("li", {}, swatch("--bad"), `seen${b.unit ? `, ${b.unit}` : ""}`), make("li", {}, swatch("--soft"), "usual"))] : []),
     ...(b.places.t.length ? [make("div", { id: `places-${k}`, class: "chart low", role: "img", "aria-label": `${b.feature}: where its values fell in what the model predicted, day by day` })]

@@ -27,7 +27,7 @@ function modelCard(m, found) {
     make("p", { class: "facts" }, make("span", { class: "badge" }, m.pinned ? "in service, pinned" : m.status), " ", make("code", {}, m.model_id)),
     make("p", { class: "hint" }, `${m.train_rows ? `trained on ${count(m.train_rows)} events` : "made"} for events up to ${moment(m.time_ms).slice(0, 10)}${m.parent_id ? `, after ${m.parent_id}` : ""}`),
     ...(m.reason ? [make("p", { class: "reason" }, m.reason)] : []), ...shadow,
-    ...(m.gates.length ? [gateList(m, waits || m.status === "in service")] : []), ways(m));
+    ...(m.gates.length ? [gateList(m, waits)] : []), ways(m));
 }
 
 function gateList(m, open) {

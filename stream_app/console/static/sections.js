@@ -72,9 +72,9 @@ function sliceCard(s, o, chosen, choose) {
 }
 
 function offWords({ span, alpha, times, side }) {
-  const level = alpha === 0.01 ? "" : ` at ${+(100 * alpha).toFixed(2)} %`;
-  const ratio = times >= 10 ? count(Math.round(times)) : times.toFixed(1);
-  return `${side > 0 ? "↑" : "↓"} ${ratio} × the alarms promised in ${lasting(span)}${level}`;
+  const level = alpha === 0.01 ? "" : ` at p ≤ ${+(100 * alpha).toFixed(2)} %`;
+  if (side < 0) return `↓ less than half of what was promised in ${lasting(span)}${level}`;
+  return `↑ ${times >= 10 ? count(Math.round(times)) : times.toFixed(1)} × what was promised in ${lasting(span)}${level}`;
 }
 
 const SHIFTS_TITLE = "Smallest shift noticed in a day / a week: how far the mean of one feature has to move, in standard deviations "
