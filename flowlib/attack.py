@@ -22,6 +22,7 @@ from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
 from flowlib.margins import Margins
 from flowlib.rarity import rarity_of
+from flowlib.surroundings import undisturbed
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 
 STEPS, STARTS = 30, 4
@@ -89,6 +90,7 @@ class Box:
         )
 
 
+@undisturbed()
 def descend(
     density: Density,
     rows: Table,

@@ -26,6 +26,7 @@ from flowlib.pit import pit_of
 from flowlib.reference.fit import column_kinds, fit_reference
 from flowlib.reference.reference import VARIES, Reference
 from flowlib.sampling import draw, draw_given, push_out
+from flowlib.surroundings import undisturbed
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.ties import draws, key_for
 from flowlib.training import TrainingRows
@@ -115,6 +116,7 @@ class Density:
         return self.encoder.spec
 
     @classmethod
+    @undisturbed()
     def fit(
         cls,
         spec: FeatureSpec,
@@ -220,11 +222,13 @@ class Density:
             raw.log_prob, raw.parts, raw.z, raw.features, raw.levels, raw.distance, surprise, p, pooled, ok, raw.missing
         )
 
+    @undisturbed()
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, see :func:`flowlib.sampling.draw`; gaps only where calibration rows had some."""
         whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
         return draw(self.encoder, self.flow, n, seed, whole, times)
 
+    @undisturbed()
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""
         return draw_given(self.encoder, self.flow, table, seed)

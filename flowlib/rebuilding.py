@@ -14,8 +14,10 @@ from flowlib.density import Density
 from flowlib.encoder.encoder import Encoder
 from flowlib.flows import FLOWS, Flow
 from flowlib.reference.reference import Reference
+from flowlib.surroundings import undisturbed
 
 
+@undisturbed()
 def rebuild(manifest: dict[str, Any], tensors: bytes, model_id: str) -> Density:
     """A density, ready for scoring, of what :func:`flowlib.artifact.pack` wrote.
 

@@ -13,6 +13,7 @@ from flowlib.engines import cuda, exported, fused, onnx, torchscript
 from flowlib.engines.base import PARITY_NATS, ROWS, Engine, check, example_rows
 from flowlib.errors import EngineError
 from flowlib.flows import Flow
+from flowlib.surroundings import undisturbed
 
 __all__ = ["AUTO", "ENGINES", "PARITY_NATS", "ROWS", "Builder", "Clock", "Engine", "EngineError", "build"]
 
@@ -41,6 +42,7 @@ _TIMED_ROWS = (1, ROWS)
 _TIMED_CALLS = 5
 
 
+@undisturbed()
 def build(flow: Flow, name: str = "auto", clock: Clock | None = None) -> Engine:
     """Make a flow ready for scoring, and compare its results with eager PyTorch.
 

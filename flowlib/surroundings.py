@@ -1,0 +1,31 @@
+"""What else a process does with PyTorch does not change a model, and making a model changes nothing of that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+# OpenMP's threads do not come along into a forked child, where the first call that is shared out among them would wait
+# for them for ever: a child of a process that has fitted or scored anything computes with its one thread.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Gradients are recorded and numbers are float32, whatever the caller has set; torch's global random state (first
+    weights are drawn from it before ours are) is afterwards as it was. A context, or a decorator.
+
+    >>> with torch.inference_mode(), undisturbed():
+    ...     torch.ones(1, requires_grad=True).sum().requires_grad
+    True
+    """
+    dtype = torch.get_default_dtype()
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
