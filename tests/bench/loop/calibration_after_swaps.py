@@ -29,7 +29,14 @@ MUST = (0.8, 1.25)
 def measure(args: Namespace) -> dict[str, Any]:
     """``{calibration_after_swaps: rows of {round, alpha, ratio}, calibration_ratio: rows of {alpha, …}}``."""
     seeds, rounds, a_day = (1, 2, 600) if args.quick else (SEEDS, ROUNDS, A_DAY)
-    found = np.array([_ratios([args.seed, 2, seed], rounds, a_day) for seed in range(seeds)])
+    ratios = list[Floats]()
+    for seed in range(seeds):
+        ratios.append(_ratios([args.seed, 2, seed], rounds, a_day))
+        args.keep(_found(np.array(ratios), rounds, a_day))
+    return _found(np.array(ratios), rounds, a_day)
+
+
+def _found(found: Floats, rounds: int, a_day: int) -> dict[str, Any]:
     by_round = found.mean(axis=0)
     rows = [
         {
