@@ -18,6 +18,7 @@ from stream_app import (
     __version__,
     actions_cli,
     audit_cli,
+    completion_cli,
     dashboards_cli,
     history_cli,
     letters_cli,
@@ -337,6 +338,7 @@ def broker(port: int) -> None:
 for _command in (
     *actions_cli.COMMANDS,
     *audit_cli.COMMANDS,
+    *completion_cli.COMMANDS,
     *dashboards_cli.COMMANDS,
     *history_cli.COMMANDS,
     *letters_cli.COMMANDS,

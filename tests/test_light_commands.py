@@ -46,6 +46,7 @@ COMMANDS = {
     "silence": ["silence"],
     "signals": ["signals", "--no-follow"],
     "report": ["report"],
+    "completion": ["completion", "bash"],
     "dashboards": ["dashboards", "--out", "grafana"],
     "dead-letters list": ["dead-letters", "list"],
     "init": ["init"],
