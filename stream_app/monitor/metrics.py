@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Role = Literal["worker", "trainer", "console"]
+Role = Literal["worker", "trainer", "console", "notify"]
 
 Labels = tuple[str, ...]
 """Values of a metric's labels, in their order."""
@@ -37,6 +37,7 @@ class Metric:
     roles: tuple[Role, ...] = ("worker",)
 
 
+_ALL: tuple[Role, ...] = ("worker", "trainer", "console", "notify")
 _STEPS = "score, watch, judge, checkpoint, restore, training"
 
 DAMAGED, DEAD_LETTERS, REQUESTS, PAGES = (
@@ -47,14 +48,7 @@ DAMAGED, DEAD_LETTERS, REQUESTS, PAGES = (
 )
 
 METRICS = (
-    Metric(
-        "driftflow_info",
-        "gauge",
-        "1",
-        ("version", "role", "stream"),
-        "Which process this is.",
-        ("worker", "trainer", "console"),
-    ),
+    Metric("driftflow_info", "gauge", "1", ("version", "role", "stream"), "Which process this is.", _ALL),
     Metric(
         "driftflow_events_total",
         "counter",
@@ -189,7 +183,7 @@ METRICS = (
         "Open incidents; none where JUDGE is elsewhere.",
     ),
     Metric("driftflow_failing", "gauge", "1", ("part",), "A part that cannot do its work now and tries again."),
-    Metric("driftflow_ready", "gauge", "0 or 1", (), "Whether /readyz says yes.", ("worker", "trainer", "console")),
+    Metric("driftflow_ready", "gauge", "0 or 1", (), "Whether /readyz says yes.", _ALL),
     Metric(
         "driftflow_trainer_requests_total",
         "counter",
@@ -234,31 +228,34 @@ METRICS = (
         "driftflow_console_store_bytes", "gauge", "bytes", (), "Size of the store's file and its log.", ("console",)
     ),
     Metric(
-        "process_cpu_seconds_total",
+        "driftflow_notify_messages_total",
         "counter",
-        "seconds",
-        (),
-        "CPU time, user and system.",
-        ("worker", "trainer", "console"),
+        "messages",
+        ("channel", "outcome"),
+        "Messages to people since the start: delivered, or refused for good and set aside.",
+        ("notify",),
     ),
     Metric(
-        "process_resident_memory_bytes",
+        "driftflow_notify_waiting_messages",
         "gauge",
-        "bytes",
-        (),
-        "Memory that is in RAM.",
-        ("worker", "trainer", "console"),
+        "messages",
+        ("channel",),
+        "Messages that wait for a channel to take them.",
+        ("notify",),
     ),
-    Metric("process_virtual_memory_bytes", "gauge", "bytes", (), "Address space.", ("worker", "trainer", "console")),
     Metric(
-        "process_start_time_seconds",
+        "driftflow_notify_failing",
         "gauge",
-        "seconds since the epoch",
-        (),
-        "When the process was started.",
-        ("worker", "trainer", "console"),
+        "0 or 1",
+        ("channel",),
+        "Whether a channel takes nothing now, and is tried again.",
+        ("notify",),
     ),
-    Metric("process_open_fds", "gauge", "files", (), "Open file descriptors.", ("worker", "trainer", "console")),
-    Metric("process_max_fds", "gauge", "files", (), "Most file descriptors.", ("worker", "trainer", "console")),
+    Metric("process_cpu_seconds_total", "counter", "seconds", (), "CPU time, user and system.", _ALL),
+    Metric("process_resident_memory_bytes", "gauge", "bytes", (), "Memory that is in RAM.", _ALL),
+    Metric("process_virtual_memory_bytes", "gauge", "bytes", (), "Address space.", _ALL),
+    Metric("process_start_time_seconds", "gauge", "seconds since the epoch", (), "When the process was started.", _ALL),
+    Metric("process_open_fds", "gauge", "files", (), "Open file descriptors.", _ALL),
+    Metric("process_max_fds", "gauge", "files", (), "Most file descriptors.", _ALL),
 )
 """Those of the process itself (``process_…``) are prometheus-client's own."""

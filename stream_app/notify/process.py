@@ -20,6 +20,7 @@ from stream_app.guard import Guard
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
 from stream_app.notify.courier import Courier
+from stream_app.notify.monitoring import Monitoring
 from stream_app.notify.notices import Notice
 from stream_app.notify.opening import opened
 from stream_app.notify.outbox import Outbox
@@ -98,9 +99,11 @@ def _run(config: Config, outbox: Outbox, couriers: dict[str, Courier], guard: Gu
     guard.on_end(stopping.set)
     for courier in couriers.values():
         courier.start()
-    tell(f"delivers {config.topics.signals} to {', '.join(couriers)}, as group {group_of(config)}")
     try:
-        Reader(config, client_settings(config.kafka, config.root), take, stopping, pulse.beat).run()
+        with Monitoring(config, guard, outbox, couriers).serving() as url:
+            where = f"; probes and metrics at {url}" if url else ""
+            tell(f"delivers {config.topics.signals} to {', '.join(couriers)}, as group {group_of(config)}{where}")
+            Reader(config, client_settings(config.kafka, config.root), take, stopping, pulse.beat).run()
     finally:
         until_s = time.monotonic() + _COURIER_S
         for courier in couriers.values():

@@ -1,4 +1,4 @@
-"""``driftflow notify`` on a broker, killed while it delivers: nothing is lost, a repeat has the same key, threads go on."""
+"""``driftflow notify`` killed while it delivers: nothing is lost, repeats have the same key, threads go on."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kafka.admin._topics import NewTopic
 from schemas.incidents import Incident
 from tests.brokers import APACHE, EMBEDDED
 from tests.forked import Forked, driftflow
+from tests.integration.monitored import ask, metrics, missing
 from tests.notify.receivers import A, B, Receiver, Reply, Sent, message_of, slack_like, told, wait_for
 from tests.people import incident
 
@@ -159,5 +160,10 @@ def test_a_second_one_on_the_same_outbox_is_refused_and_the_first_goes_on(statio
     assert "is held by another `driftflow notify`" in (station.folder / "second").read_text()
     station.say(station.of(A, 2, state="resolve"))
     station.receiver.wait(lambda sent: len(sent) == 4)
+    url = station.log.partition("probes and metrics at ")[2].split()[0]
+    assert [ask(url, path)[0] for path in ("/livez", "/readyz")] == [200, 200]
+    found = metrics(url, "notify")
+    assert missing(found, "notify") == set()
+    assert found["driftflow_notify_messages_total", "channel=slack.team", "outcome=delivered"] >= 1
     assert station.stop() == 0, station.log
     assert "Traceback" not in station.log
