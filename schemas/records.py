@@ -148,13 +148,16 @@ class ModelNotice(Record, frozen=True):
 
 
 class ServiceChange(Record, frozen=True):
-    """Which model is in service changes, and not by a new one: signed by a worker, on the signals topic."""
+    """Which model is in service changes, and not by a new one, or on how many partitions one is: signed by a worker, on
+    the signals topic.
+    """
 
     id: Id
     stream: Name
-    verb: Annotated[str, Meta(pattern="^(rollback|pin|unpin)$")]
+    verb: Annotated[str, Meta(pattern="^(rollback|pin|unpin|extend)$")]
+    """``extend``: a model that has begun on a share of the source partitions scores the others too."""
     model_id: Id
-    """The model that is rolled back, or pinned; "" of ``unpin``."""
+    """The model that is rolled back, pinned or extended; "" of ``unpin``."""
     returns_to: Id
     """The model that is in service from then on, as far as it is known here."""
     by: Name

@@ -245,7 +245,7 @@ def changes(records: Records) -> Iterator[Step]:
     """Roll-backs, pins and their ends: signed on their topic, or as the audit log has them."""
     known = dict(records.changes)
     for line in records.lines:
-        if line.event in ("rollback", "pin", "unpin"):
+        if line.event in ("rollback", "pin", "unpin", "extend"):
             known.setdefault(line.about, msgspec.convert(line.body, ServiceChange))
     for one in known.values():
         says = f"{one.verb} {one.model_id} by {one.by}: {one.why}"

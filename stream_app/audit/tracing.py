@@ -62,7 +62,7 @@ def _nodes(records: Records) -> Iterator[tuple[str, tuple[str, str]]]:
     for change in records.changes.values():
         yield change.id, ("change", change.why)
     for line in records.lines:
-        if line.event in ("rollback", "pin", "unpin"):
+        if line.event in ("rollback", "pin", "unpin", "extend"):
             yield line.about, ("change", line.body.get("why", ""))
     for action in records.actions.values():
         yield action.id, ("action", f"{action.verb} {action.why}")

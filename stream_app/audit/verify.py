@@ -21,7 +21,7 @@ from stream_app.models.keys.roles import roles_of
 from stream_app.models.registry import Registry
 
 _TRAINER = "where the trainer was stopped just now, start it again, which completes what it has begun"
-_OF_SERVICE = ("promotion", "rollback", "pin", "unpin", "anchor")
+_OF_SERVICE = ("promotion", "rollback", "pin", "unpin", "extend", "anchor")
 _ANSWERS = {"approve": "approval", "reject": "rejection"}
 """Verbs whose lines say what followed from them, where anything did."""
 _SAME = ("stream", "request", "topic", "ranges", "rows", "rows_sha256", "settings_sha256", "seed", "code")

@@ -230,6 +230,11 @@ class TrainerConfig(Section, frozen=True):
     """After so many live events that have not decided between a candidate and the model in service it is given up."""
     shadow_patience: Duration = days(1)
     """The same after so much time, by the clock."""
+    canary_share: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
+    """A new model scores this share of the source partitions first, one at least, and the others once it has scored
+    enough events there and nothing was found against it; what is found takes it out of service there. 0 lets it score
+    all at once, as it does where there is one partition. For streams whose records are keyed by slice: of a slice that
+    two models score, what was found begins anew whenever the other one scores more of it. Workers go by it."""
     probation: Duration = days(7)
     """So long, in event time, a model is watched from its first pane in service on: one that is silent, alarms too
     often or cannot score is rolled back, and the former returns. Whether it is silent is watched for longer where too

@@ -76,7 +76,7 @@ class _Counters(_Timed):
 
 
 class _Service(_Timed):
-    verb: Literal["rollback", "pin", "unpin"]
+    verb: Literal["rollback", "pin", "unpin", "extend"]
     id: str
     model_id: str
     returns_to: str

@@ -54,6 +54,8 @@ def _changed(row: Row) -> str:
         return (
             f"{row['by']} took model {row['model_id']} out of service, {row['returns_to'] or 'no model'} returns{why}"
         )
+    if row["verb"] == "extend":
+        return f"Model {row['model_id']} scores all source partitions from here on{why}"
     if row["verb"] == "pin":
         return f"{row['by']} put model {row['model_id']} in service for good{why}"
     return f"{row['by']} let the newest promoted model be in service again{why}"

@@ -7,14 +7,15 @@ from typing import Literal
 
 import msgspec
 
-Verb = Literal["promotion", "rollback", "pin", "unpin", "anchor"]
+Verb = Literal["promotion", "rollback", "pin", "unpin", "extend", "anchor"]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One promotion, roll-back, pin or anchor, in order.
+    """One promotion, roll-back, pin, extension or anchor, in order.
 
     Attributes:
-        model_id: that is promoted, rolled back, pinned, or the anchor from now on; "" of ``unpin``.
+        model_id: that is promoted, rolled back, pinned, extended to all source partitions, or the anchor from now on;
+            "" of ``unpin``.
         request_id: that the promotion answers; of the others the id of the decision or action.
         promoted_ms: event time, no later than events that were seen.
         verb: what happens to the model.

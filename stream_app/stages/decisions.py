@@ -12,6 +12,8 @@ import msgspec
 
 from schemas.incidents import Action
 
+ServiceVerb = Literal["rollback", "pin", "unpin", "extend"]
+
 
 class Activated(msgspec.Struct, frozen=True, tag="activation"):
     """From ``pane_start_ms`` on, a source partition is scored by ``model_id``, run by ``engine``.
@@ -65,14 +67,14 @@ class Service(msgspec.Struct, frozen=True, tag="service"):
 
     Attributes:
         at_ms: end of the pane that it follows from, or was said after.
-        verb: ``rollback``, ``pin`` or ``unpin``.
-        model_id: that is rolled back or pinned.
+        verb: ``rollback``, ``pin``, ``unpin``, or ``extend`` of one that has begun on a share of the source partitions.
+        model_id: that is rolled back, pinned or extended.
         returns_to: in service then, as far as JUDGE knows; newer models may have been promoted.
         id: of the message that tells it.
     """
 
     at_ms: int
-    verb: Literal["rollback", "pin", "unpin"]
+    verb: ServiceVerb
     model_id: str
     returns_to: str
     id: str

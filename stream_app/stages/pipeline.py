@@ -17,7 +17,6 @@ before it is applied here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -32,6 +31,7 @@ from stream_app.stages.decisions import (
     Joined,
     PassedOver,
     Service,
+    ServiceVerb,
     actions_of,
     activations_of,
     engines_of,
@@ -286,7 +286,7 @@ class Pipeline:
         """
         if not self.make_decisions or any(one.id == change.id for one in services_of(self.decisions)):
             return None
-        verb = msgspec.convert(change.verb, Literal["rollback", "pin", "unpin"])
+        verb = msgspec.convert(change.verb, ServiceVerb)
         return Service(change.pane_end_ms, verb, change.model_id, change.returns_to, change.id)
 
     def apply(self, decision: Decision) -> Outputs:

@@ -15,7 +15,7 @@ from schemas.records import ServiceChange
 from stream_app.config import Config
 from stream_app.kafka.types import TopicPartition
 from stream_app.models.history import Entry, in_service
-from stream_app.stages.decisions import Decision, actions_of, services_of
+from stream_app.stages.decisions import Activated, Decision, actions_of, services_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
 from stream_app.worker.progress import Progress, lags_of
@@ -52,8 +52,8 @@ class Decider:
         """Partials and source partition to the time up to which the source has closed, and when that was first seen."""
         self._promoted: dict[int, tuple[str, int]] = {}
         """Models that are here, and the newest event that each was trained on, by the sequence of their notices."""
-        self._put = ""
-        """The model that was put in service last, wherever it could be."""
+        self._put = ("", False)
+        """The model that was put in service last, wherever it could be, and whether it was on trial then."""
 
     # Catching up ---------------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Decider:
 
     def activate_all(self) -> None:
         """Put the model in service on every source partition that may take it now."""
-        self._put = self.service
+        self._put = self.service, self._on_trial
         for partition in sorted(self._pipeline.score_states):
             self.activate(partition)
 
@@ -139,6 +139,8 @@ class Decider:
         # Its former owner has read on in the models topic: the model in service here is older than the partition's.
         if before and self._pipeline.models.missing([before[-1][1]]):
             return
+        if before and self._holds_back(partition, before[-1][1]):
+            return
         decision = self._pipeline.decide_activation(partition, self.service)
         if decision is not None:
             self._apply(decision)
@@ -149,6 +151,32 @@ class Decider:
                 decision.pane_start_ms,
                 decision.engine,
             )
+
+    @property
+    def _on_trial(self) -> bool:
+        """Whether the model in service scores a share of the source partitions only: it has come after another one, and
+        neither has JUDGE extended it nor a person pinned it.
+        """
+        if not self._config.trainer.canary_share:
+            return False
+        chosen, decisions = self.service, self._pipeline.decisions
+        first = next((of.model_id for of in decisions if isinstance(of, Activated)), chosen)
+        changes = services_of(decisions)
+        return chosen != first and not any(of.verb in ("extend", "pin") and of.model_id == chosen for of in changes)
+
+    def _holds_back(self, partition: int, scored_by: str) -> bool:
+        """Whether a source partition stays with its model while the one in service is tried on others; never with one
+        that was rolled back.
+        """
+        if scored_by == self.service or not self._on_trial or partition in self._canaries():
+            return False
+        changes = services_of(self._pipeline.decisions)
+        return not any(of.verb == "rollback" and of.model_id == scored_by for of in changes)
+
+    def _canaries(self) -> list[int]:
+        """The source partitions on which a new model is tried: the first ones, one at least, all where there is one."""
+        sources = sorted(self._pipeline.sources)
+        return sources[: max(int(self._config.trainer.canary_share * len(sources)), 1)]
 
     # New sources ---------------------------------------------------------------------------------------------------
 
@@ -162,7 +190,7 @@ class Decider:
         """
         if surely or self._store.has_news():
             self._pipeline.reload(self._store.decisions())
-            if self._put not in ("", self.service):  # the worker that has JUDGE has decided so
+            if self._put[0] and self._put != (self.service, self._on_trial):  # the worker that has JUDGE has decided so
                 self.activate_all()
         self.join(stranger_at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from flowlib.density import Density
@@ -235,6 +236,80 @@ def test_another_worker_takes_over_what_was_decided(config: Config, store: FileS
     assert rig.activated == ["new", "old"]
     rig.decider.learn(surely=True)
     assert rig.activated == ["new", "old"], "once"
+
+
+class Canary(Rig):
+    """Four source partitions on the model ``a``; a new one begins on one of them."""
+
+    def __init__(self, config: Config, store: FileStore, share: float = 0.25) -> None:
+        trainer = msgspec.structs.replace(config.trainer, canary_share=share)
+        super().__init__(msgspec.structs.replace(config, trainer=trainer), store)
+        for partition in range(1, 4):
+            self.pipeline.open_score(partition)
+        self.put_in_service("a")
+        self.decider.activate_all()
+
+    def arrives(self, model_id: str) -> None:
+        """A new model is promoted."""
+        self.put_in_service(model_id)
+        self.decider.activate_all()
+
+    @property
+    def scored_by(self) -> str:
+        """The model of each source partition."""
+        return "".join(state.activations[-1][1] for _, state in sorted(self.pipeline.score_states.items()))
+
+
+@pytest.mark.parametrize(
+    ("share", "said", "scored_by"),
+    [
+        (0.25, [], "baaa"),
+        (0.5, [], "bbaa"),
+        (0.01, [], "baaa"),
+        (0.0, [], "bbbb"),
+        (0.25, [("extend", "b", "b")], "bbbb"),
+        (0.25, [("rollback", "b", "a")], "aaaa"),
+        (0.25, [("pin", "b", "b")], "bbbb"),
+        (0.25, [("rollback", "a", "b")], "bbbb"),
+        (0.25, [("pin", "a", "a"), ("unpin", "", "b")], "baaa"),
+    ],
+)
+def test_a_new_model_begins_on_a_share_of_the_partitions_until_that_is_decided(
+    config: Config, store: FileStore, share: float, said: list[tuple[str, str, str]], scored_by: str
+) -> None:
+    rig = Canary(config, store, share)
+    assert rig.scored_by == "aaaa", "a first model is tried on nobody"
+    rig.arrives("b")
+    rig.pipeline.open_judge()
+    for number, of in enumerate(said):
+        rig.decider.serve([change(*of, number)])
+    assert rig.scored_by == scored_by
+    again = Canary(config, store, share)  # another worker, or this one after a crash
+    again.arrives("b")
+    assert again.scored_by == scored_by
+    assert again.activated == rig.activated, "and decides nothing anew"
+
+
+def test_one_model_after_the_other_is_tried_and_the_others_wait(config: Config, store: FileStore) -> None:
+    rig = Canary(config, store)
+    for model_id in ("b", "c"):
+        rig.arrives(model_id)
+    assert rig.scored_by == "caaa"
+    rig.pipeline.open_judge()
+    rig.decider.serve([change("rollback", "c", "b", 1)])
+    assert rig.scored_by == "baaa"
+    rig.decider.serve([change("extend", "b", "b", 2)])
+    assert rig.scored_by == "bbbb"
+
+
+def test_another_worker_follows_where_a_model_is_extended(config: Config, store: FileStore) -> None:
+    rig, other = Canary(config, store), Canary(config, store)
+    rig.arrives("b")
+    other.pipeline.open_judge()
+    other.decider.serve([change("extend", "b", "b", 1)])
+    assert rig.scored_by == "baaa"
+    rig.decider.learn(surely=True)
+    assert rig.scored_by == "bbbb"
 
 
 def test_a_replay_decides_nothing_of_its_own(config: Config, store: FileStore) -> None:

@@ -9,6 +9,9 @@ in clumps, after as many times more as its clumps are large: where the stream ha
 ``trainer.probation``, this question alone stays open until it has had them. A first model is not asked whether it is
 silent: it scores the history that it was trained on first, and its gates have asked.
 
+With ``trainer.canary_share`` a model begins on a share of the source partitions, and these bets are about what it does
+there; once they have had events enough, and none was won, the others follow (``extend``).
+
 When one is won the former model returns: a decision like that of a person, who may also pin a model, which is then left
 in service whatever is found. There is no bet on the likelihood: what the world does moves it as much as a model does,
 and no bound on it would be fair to a model that came because the world had changed.
@@ -48,6 +51,7 @@ class _State(msgspec.Struct):
     served: list[Served] = msgspec.field(default_factory=list)
     rolled_back: list[str] = msgspec.field(default_factory=list)
     pinned: str = ""
+    extended: list[str] = msgspec.field(default_factory=list)
     open: list[ModelIncident] = msgspec.field(default_factory=list)
 
 
@@ -89,6 +93,9 @@ class Probation:
         found = current.found() if current is not None else None
         if current is not None and found is not None:
             self._find(current, found, end_ms, said)
+        elif current is not None and self._is_to_extend(current, end_ms):
+            self._state.extended = [*self._state.extended, current.model_id][-ROLLED_MAX:]
+            said.changes.append(serving.extension(self._config, current, end_ms))
         for one in [*self._state.open]:
             if end_ms - one.opened_ms > self._longest_ms:
                 said.incidents.append(self._end(one, end_ms, ""))
@@ -117,6 +124,13 @@ class Probation:
         one = ModelIncident.of(self._config, current, question, why, returns_to, self._state.pinned, end_ms)
         self._state.open.append(one)
         said.incidents.append(serving.incident(self._config, one, end_ms, None))
+
+    def _is_to_extend(self, current: Served, end_ms: int) -> bool:
+        """Whether a model that has begun on a share of the source partitions has done well there for long enough."""
+        is_canary = self._config.trainer.canary_share > 0 and current.former and not self._state.pinned
+        if not is_canary or current.model_id in self._state.extended:
+            return False
+        return current.is_tried or end_ms - current.since_ms > self._probation_ms
 
     def _returns_to(self, model_id: str) -> str:
         return next((of.model_id for of in reversed(self._left()) if of.model_id != model_id), "")

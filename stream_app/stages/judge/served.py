@@ -75,6 +75,7 @@ class Served(msgspec.Struct):
         clumps: the design of the former.
         questions: those that are still open; when its probation is over, none but whether it is silent.
         days: the last :data:`WEEK` that had events.
+        scored: events, in all.
     """
 
     model_id: str
@@ -83,6 +84,7 @@ class Served(msgspec.Struct):
     clumps: float
     questions: list[Question]
     days: list[Day] = msgspec.field(default_factory=list)
+    scored: int = 0
 
     @classmethod
     def after(cls, model_id: str, since_ms: int, former: Served | None, tolerated: float) -> Served:
@@ -111,6 +113,7 @@ class Served(msgspec.Struct):
         day = self.days[-1]
         day.seen, day.unscorable = day.seen + pane.seen, day.unscorable + pane.unscorable
         day.tally.take(pane.alarms, pane.scored)
+        self.scored += pane.scored
         for question in self.questions:
             question.take(pane)
 
@@ -120,6 +123,11 @@ class Served(msgspec.Struct):
         """
         enough = ENOUGH * self.design
         self.questions = [of for of in self.questions if of.name == "silent" and of.events < enough]
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether it has scored so many events that what is wrong with it would have been found."""
+        return self.scored >= ENOUGH * self.design
 
     def begin_anew(self) -> None:
         """What it has done so far says nothing about it."""

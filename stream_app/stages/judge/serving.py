@@ -143,6 +143,17 @@ def change(
     )
 
 
+def extension(config: Config, of: Served, end_ms: int) -> ServiceChange:
+    """A model that has begun on a share of the source partitions scores the others too."""
+    since = words.when(of.since_ms, config.event.timezone)
+    why = (
+        f"model {of.model_id[:_SHORT]} has scored {of.scored:,} events since {since} on a share of the source "
+        "partitions, and nothing was found against it"
+    )
+    found = {"events": of.scored, "alarm_share": of.alarms, "design": of.design, "since_ms": of.since_ms}
+    return change(config, "extend", of.model_id, of.model_id, BY, end_ms, why, figures=found)
+
+
 def incident(config: Config, one: ModelIncident, end_ms: int, by: str | None) -> Incident:
     """A message of an incident about a model.
 

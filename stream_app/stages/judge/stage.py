@@ -137,7 +137,7 @@ class JudgeStage:
 
     def _judge_pane(self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs) -> None:
         """One pane that all partials partitions have closed."""
-        state.note(pane)
+        state.note(pane, self.config.trainer.canary_share > 0)
         counts = self._streams.count(state.slice_counts())
         candidates, out_points = self._candidates(state, pane, references, counts)
         out.points += out_points

@@ -85,15 +85,21 @@ class JudgeState:
             Probation(config),
         )
 
-    def note(self, pane: JudgedPane) -> None:
-        """Take in what the markers of a pane say beside evidence."""
+    def note(self, pane: JudgedPane, is_canary: bool = False) -> None:
+        """Take in what the markers of a pane say beside evidence.
+
+        Args:
+            pane: that is judged.
+            is_canary: whether models begin on a share of the source partitions: the former is in service as long as it
+                scores any, so that two that score as much do not take turns.
+        """
         for marker in pane.closed:
             self.slices[marker.partition] = marker.slices
             for mark in marker.marks:
                 marks = self.offset_marks.setdefault(mark.partition, OffsetMarks())
                 marks.add([(mark.pane_end_ms, mark.offset_end)])
         named = [marker for marker in pane.closed if marker.service]
-        if named:
+        if named and not (is_canary and self.service in pane.models()):
             self.service = max(named, key=lambda marker: (sum(marker.slices.values()), marker.service)).service
 
     def slice_counts(self) -> dict[str, int]:

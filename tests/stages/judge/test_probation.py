@@ -136,6 +136,60 @@ def test_alarms_that_come_in_clumps_take_longer_to_say_the_same() -> None:
         assert (models.changes, models.incidents) == ([], [])
 
 
+def beside(models: Models, panes: int, alarms: float = 0.01, scored: int = 90) -> int:
+    """Panes that a new model scores a part of, until something changes; how many."""
+    for k in range(panes):
+        before = len(models.changes)
+        hits = int(models.rng.binomial(scored, alarms))
+        models.pane({"good": (270, int(models.rng.binomial(270, 0.01)), 0), "new": (scored, hits, 0)})
+        if len(models.changes) > before:
+            return k + 1
+    return panes
+
+
+def test_a_model_that_begins_on_a_share_is_extended_once_enough_events_spoke_for_it() -> None:
+    models = Models(trainer={"canary_share": 0.25})
+    models.panes(168, "good")
+    assert models.changes == [], "a first model is on all"
+    assert 1_300 / 90 <= beside(models, 168) <= 13_000 / 90
+    (change,) = models.changes
+    assert (change.verb, change.model_id, change.returns_to, change.by) == ("extend", "new", "new", "driftflow")
+    assert "on a share of the source partitions, and nothing was found against it" in change.why
+    assert change.figures["events"] >= 1_300
+    models.restart()
+    beside(models, 50)
+    assert (models.changes, models.incidents) == ([change], [])
+    assert models.probation.service == "new"
+
+
+def test_a_bad_model_that_begins_on_a_share_leaves_before_the_others_follow() -> None:
+    for alarms in (0.0, 0.06):
+        models = Models(trainer={"canary_share": 0.25})
+        models.panes(168, "good")
+        beside(models, 168, alarms)
+        (change,) = models.changes
+        assert (change.verb, change.model_id, change.returns_to) == ("rollback", "new", "good")
+        models.panes(100, "good")
+        assert models.changes == [change]
+
+
+def test_of_a_quiet_stream_a_model_is_extended_when_its_probation_is_over() -> None:
+    models = Models(trainer={"canary_share": 0.25, "probation": "2d"})
+    models.panes(168, "good")
+    assert beside(models, 168, scored=1) == 49
+    assert [of.verb for of in models.changes] == ["extend"]
+
+
+@pytest.mark.parametrize(("share", "pin"), [(0.0, False), (0.25, True)])
+def test_nothing_is_extended_where_models_begin_everywhere_or_a_person_has_chosen(share: float, pin: bool) -> None:
+    models = Models(trainer={"canary_share": share})
+    models.panes(168, "good")
+    if pin:
+        models.act("pin", "new")
+    beside(models, 168)
+    assert [of.verb for of in models.changes] == ["pin"] * pin
+
+
 def test_after_its_probation_a_model_is_left_alone() -> None:
     models = Models(trainer={"probation": "2d"})
     models.panes(48, "good")

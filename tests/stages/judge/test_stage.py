@@ -9,7 +9,7 @@ import pytest
 
 from flowlib.table import Ints
 from schemas.codecs import encode_partials
-from schemas.evidence import EvidenceClosed, OtherRow
+from schemas.evidence import EvidenceClosed, ModelPane, OtherRow
 from schemas.incidents import Action
 from schemas.pane_layout import TOGETHER
 from schemas.records import DeadLetter
@@ -203,6 +203,24 @@ def of_strangers(k: int, row: Ints | None, service: str) -> EvidenceClosed:
         marks=[],
         strangers=[],
     )
+
+
+def test_while_a_model_is_tried_on_a_share_the_former_is_in_service_as_long_as_it_scores() -> None:
+    """Else two that score about as many slices would take turns, and what was found would begin anew each time."""
+
+    def closed(k: int, service: str, *models: str) -> EvidenceClosed:
+        seen = [ModelPane(model_id=name, seen=9, scored=9, unscorable=0, alarms=0, log_prob_sum=0.0) for name in models]
+        return msgspec.structs.replace(of_strangers(k, None, service), models=seen)
+
+    for share, expected in ((0.5, ["m", "m", "n"]), (0.0, ["n", "n", "n"])):
+        config = spread(WORLD, 1, false_incidents_per_month=20.0)
+        config = msgspec.structs.replace(config, trainer=msgspec.structs.replace(config.trainer, canary_share=share))
+        judging, found = Judging(config, {"m": REFERENCES["m"], "n": REFERENCES["m"]}), []
+        panes = [closed(0, "m", "m"), closed(1, "n", "m", "n"), closed(2, "n", "m", "n"), closed(3, "n", "n")]
+        for message in encode_partials([*panes]):
+            judging.feed([Outgoing("evidence", 0, None, message.value, message.headers)])
+            found.append(judging.state.service)
+        assert found == ["m", *expected]
 
 
 def test_what_was_found_of_strangers_waits_after_a_restart_for_the_model_that_it_was_found_under() -> None:
