@@ -62,4 +62,21 @@ def doctor(path: Path, bootstrap: str | None, as_json: bool) -> None:
     run_doctor(config, path, out, as_json, has_broker=bool(bootstrap or named))
 
 
-COMMANDS: tuple[click.Command, ...] = (init, doctor)
+@click.command("explain-config", short_help="Say what each setting does and leads to.")
+@click.argument("keys", nargs=-1)
+@CONFIG
+@click.option("--all", "everything", is_flag=True, help="Those that have their defaults too.")
+@click.option("--json", "as_json", is_flag=True, help="Print as one JSON object.")
+def explain_config(path: Path, keys: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Print each setting in force: its value, whether it is the file's own, a default, or follows from the stream's
+    name, and what it does; then what all of them lead to: windows, warm-up, delay, memory.
+
+    KEYS are settings or sections, such as windows or alerts.gather; of these all is said.
+    """
+    config = load(path)
+    from stream_app.setup.printing import print_settings
+
+    print_settings(config, path, keys, everything, as_json, out)
+
+
+COMMANDS: tuple[click.Command, ...] = (init, doctor, explain_config)

@@ -26,6 +26,8 @@ SAMPLE = 2_000
 _AHEAD_MS = 60_000
 _OLD_PANES = 24
 _LAG_S = 60.0
+_LAST = 20
+"""So many events of each partition, all rejected, are an upstream that is broken."""
 
 
 def look_at_broker(config: Config) -> Iterator[Finding]:
@@ -85,7 +87,9 @@ def look_at_events(config: Config, found: Sampled) -> Iterator[Finding]:
             first.check()
         except DriftflowError as error:
             yield fault("fields", str(error))
-    if tried.rejected > config.event.tolerated * tried.rows:
+    if (lost := _newest_lost(config, found)) and tried.rejected:
+        yield fault("events", lost, "mend the producer: `driftflow dead-letters list` shows what arrives")
+    elif tried.rejected > config.event.tolerated * tried.rows:
         yield warning("events", tried.says("of the newest events"), "`driftflow dead-letters list` shows them")
     elif tried.coerced > config.event.tolerated * tried.rows:
         says = f"{tried.coerced:,} of {rows} are read leniently: numbers as text, say"
@@ -94,6 +98,17 @@ def look_at_events(config: Config, found: Sampled) -> Iterator[Finding]:
         few = f", {tried.rejected} of them rejected" if tried.rejected else ""
         yield ok("events", f"{rows} can be read{few}")
     yield from _clock(config, found)
+
+
+def _newest_lost(config: Config, found: Sampled) -> str:
+    """What is wrong with the last events of every partition, where all of them are rejected; "" else."""
+    by_partition: dict[int, list[bytes | None]] = {}
+    for record in found.records:
+        by_partition.setdefault(record.partition, []).append(record.value)
+    last = Tried(config)
+    for bodies in by_partition.values():
+        last.take(bodies[-_LAST:])
+    return last.says("of the last events of each partition") if last.rejected == last.rows else ""
 
 
 def _clock(config: Config, found: Sampled) -> Iterator[Finding]:

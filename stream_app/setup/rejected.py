@@ -96,7 +96,8 @@ class Tried:
             first = self._first[reason, name]
             where = f" in field {name!r}" if name else ""
             parts.append(f"{n:,} {reason}{where} ({_short(first.detail)})")
-        hints = list(dict.fromkeys(filter(None, (self._hint(*of) for of, _ in self.rejects.most_common(3)))))
+        common = self.rejects.most_common(3) if self.is_broken else []
+        hints = list(dict.fromkeys(filter(None, (self._hint(*of) for of, _ in common))))
         told = "".join(f"; {hint}" for hint in hints)
         return f"{self.rejected:,} of {self.rows:,} {what} rejected: {', '.join(parts)}{told}"
 
