@@ -9,7 +9,8 @@ to score by the second one again:
   ``events`` of them, ``panes`` panes, it was noticed. ``design``: how many alarms of this stream count as one.
 - ``by_command_s``: a person says ``driftflow models rollback``; the start of the command is within.
 
-``one_truth``: worker, registry and ``driftflow models list`` name the same model afterwards.
+``one_truth``: worker, registry and ``driftflow models list`` name the same model afterwards; and once the notice of the
+first model was sent again, by hand and signed (``after_an_old_notice``).
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ import numpy as np
 
 from flowlib.density import Density
 from schemas.records import ServiceChange
+from stream_app.kafka.clients import client_settings
+from stream_app.kafka.topics import prepare
 from stream_app.models.registry import Registry
 from stream_app.trainer import training
+from stream_app.trainer.publishing import make_producer, publish
 from tests.bench.loop import live
 from tests.integration.faulty_trainer import lenient
 from tests.integration.stream import Stream
@@ -71,9 +75,13 @@ def measure(args: Namespace) -> dict[str, Any]:
         asking.close()
         stream.wait_until_done()
         truth = _one_truth(stream, second)
+        _send_again(stream)
+        stream.produce(rows[sent + alone["fed"] :][:A_DAY])
+        stream.wait_until_done()
+        again = _one_truth(stream, second)
         stream.stop()
         changes = [{"by": of.by, "why": of.why} for of in live.said(stream, ServiceChange)]
-        found = {**alone, **spoken, "one_truth": truth, "changes": changes}
+        found = {**alone, **spoken, "one_truth": truth, "after_an_old_notice": again, "changes": changes}
         seconds = [value for value in (found["by_itself_s"], found["by_command_s"]) if value is not None]
         longest = max(seconds) if len(seconds) == 2 else None
         return {"rollback_s": longest, "rollback": found, "traces": {"rollback_s": live.traces(stream)}}
@@ -136,6 +144,21 @@ def _by_command(stream: Stream, asking: Asking, second: str) -> dict[str, Any]:
     stream.wait(lambda: live.scores_everywhere(stream, second), "the second model", every_s=0.02)
     ended_s = time.monotonic()
     return {"by_command_s": round(ended_s - began_s, 2), "command_to_service_s": round(ended_s - said_s, 2)}
+
+
+def _send_again(stream: Stream) -> None:
+    """The notice of the first model, whole, and until the worker has taken it in."""
+
+    def seen() -> int:
+        status = stream.status()
+        return int(status["taken"].get("models", 0) + status["refused"].get("models", 0))
+
+    before, registry = seen(), Registry(stream.config)
+    first = next(of for of in registry.notices() if of.status == "promoted")
+    producer = make_producer(client_settings(stream.config.kafka))
+    publish(producer, prepare(stream.config), registry.whole(first))
+    producer.close()
+    live.wait(stream, lambda: seen() > before, "the worker to take the old notice in")
 
 
 def _one_truth(stream: Stream, second: str) -> bool:
