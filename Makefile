@@ -9,6 +9,7 @@
 # make bench-stream OUT=stream.json   events a second beside agents and loops written by hand, on Apache Kafka (KAFKA_HOME)
 # make bench-faults OUT=faults.json   workers, broker, sink and disk fail at random: what is lost or doubled (KAFKA_HOME)
 # make bench-loop OUT=loop.json   whether a model enters service only when it is better, and leaves when it is not (KAFKA_HOME)
+# make bench-newcomer OUT=newcomer.json   from a file or a topic that nobody prepared to the first incident (KAFKA_HOME)
 # make soak SEEDS=100000   the stages and workers in a simulation with seeded faults; stops at the first seed that fails
 # make check  types, lint, import rule, published schemas
 
@@ -25,7 +26,7 @@ JOBS ?= 2
 NATIVE := setup.py $(wildcard flowlib/engines/native/* flowlib/native/*/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults bench-loop soak check format schemas clean
+.PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults bench-loop bench-newcomer soak check format schemas clean
 
 demo: .make/run
 	$(BIN)/driftflow demo $(ARGS)
@@ -60,6 +61,9 @@ bench-faults: .make/dev
 
 bench-loop: .make/dev
 	$(BIN)/python -m tests.bench.loop --out $(OUT) $(ARGS)
+
+bench-newcomer: .make/dev
+	$(BIN)/python -m tests.bench.newcomer --out $(OUT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 bench-incidents: .make/dev
 	$(BIN)/python -m tests.bench.incidents --data $(DATA) --out $(OUT) $(ARGS)

@@ -23,12 +23,14 @@ from stream_app.stages.points import model_point
 
 RECENT_PANES = 250
 """Newest panes whose windows are all stored; before them as many are for each doubling of how long the run is."""
+ANOMALIES = 5_000
+"""Strange events that are stored whenever they were; those beyond are where their pane is."""
 
 _DRAIN_S = 600.0
 
 
 class Thinned:
-    """Lets points through, windows and counters only where their pane is one that is stored.
+    """Lets points through; windows, counters and the strange events beyond some only of panes that are stored.
 
     Args:
         pane_ms: length of a pane.
@@ -38,13 +40,13 @@ class Thinned:
         self._pane_ms = pane_ms
         self._waiting: dict[int, list[Point | Block]] = {}
         self._order: list[int] = []
-        self._gone = 0
+        self._gone, self._anomalies = 0, 0
 
     def take(self, points: Points) -> Points:
         """What is to be stored now."""
         out = Points()
         for part in points.parts:
-            end_ms = _pane_of(part)
+            end_ms = self._pane_of(part)
             if end_ms is None:
                 out += [part]
                 continue
@@ -68,17 +70,22 @@ class Thinned:
         self._order.clear()
         return out
 
+    def _pane_of(self, part: Point | Block) -> int | None:
+        """End of the pane that decides whether a part is stored; None for one that always is."""
+        if isinstance(part, WindowBlock):
+            return part.first_end_ms
+        if not isinstance(part, Point) or part.measurement not in ("counters", "anomalies"):
+            return None
+        if part.measurement == "anomalies":
+            self._anomalies += 1
+            if self._anomalies <= ANOMALIES:
+                return None
+        return -(-part.time_ms // self._pane_ms) * self._pane_ms
+
     @property
     def _step(self) -> int:
         """Of so many old panes one is stored."""
         return 1 << (self._gone // RECENT_PANES).bit_length()
-
-
-def _pane_of(part: Point | Block) -> int | None:
-    """End of the pane that a part is about, where there is one for every pane."""
-    if isinstance(part, WindowBlock):
-        return part.first_end_ms
-    return part.time_ms if isinstance(part, Point) and part.measurement == "counters" else None
 
 
 class Store:

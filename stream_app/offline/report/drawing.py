@@ -44,8 +44,8 @@ def curve(
     if expected is not None:
         parts.append(frame.line(middle, expected, "var(--data)", 'stroke-dasharray="5 4"'))
     parts.append(frame.line(middle, seen, "var(--model)", ""))
-    top, bottom = (_share(high), _share(low)) if as_share else (brief(high), brief(low))
-    return _svg(frame, "".join(parts), top, bottom)
+    low_text, high_text = (_share(low), _share(high)) if as_share else (brief(low), brief(high))
+    return _svg(frame, "".join(parts), f"{low_text} to {high_text}")
 
 
 class _Frame:
@@ -92,14 +92,14 @@ class _Frame:
         )
 
 
-def _svg(frame: _Frame, body: str, top: str, bottom: str) -> str:
+def _svg(frame: _Frame, body: str, scale: str) -> str:
     height = _TOP + _HEIGHT + _BOTTOM
     return (
         f'<svg width="100%" height="{height}" style="height:{height}px" aria-hidden="true">'
         f'<svg y="{_TOP}" width="100%" height="{_HEIGHT}" viewBox="0 0 {_WIDE:.0f} {_HEIGHT}" '
         f'preserveAspectRatio="none" style="height:{_HEIGHT}px">{body}</svg>'
         f'<line x1="0" x2="100%" y1="{_TOP + _HEIGHT}" y2="{_TOP + _HEIGHT}" stroke="var(--line)"/>'
-        f"{_text('0', 11, 'start', top)}{_text('0', _TOP + _HEIGHT - 4, 'start', bottom)}{''.join(_dates(frame))}</svg>"
+        f"{_text('0', 11, 'start', scale)}{''.join(_dates(frame))}</svg>"
     )
 
 

@@ -24,6 +24,7 @@ from stream_app.terminal import utc
 
 INCIDENTS_DRAWN = 12
 _LISTED = 200
+_FINDINGS = 5
 _BARS = 24
 _REASONS = 20
 _WEEKS_FROM_DAYS = 120
