@@ -31,7 +31,9 @@ _BETWEEN = f"""
 {_POINT} AND time_ms BETWEEN ? AND ? AND CASE WHEN {_READABLE} THEN json_extract(tags, '$.stream') = ? ELSE 1 END
 ORDER BY time_ms DESC LIMIT ?
 """
-_MESSAGES = f"{_POINT} AND (series = ? OR series > ? AND series < ?)"
+# The plus keeps SQLite from going by time through the messages of all incidents for those of each.
+_OF_SERIES = f"SELECT measurement, time_ms, tags, fields FROM others WHERE measurement = ? AND +{_WHEN}"  # noqa: S608
+_MESSAGES = f"{_OF_SERIES} AND series = ? UNION ALL {_OF_SERIES} AND series > ? AND series < ?"
 
 _TAGGED = f" AND CASE WHEN {_READABLE} THEN json_extract(tags, ?) = ? ELSE 0 END"
 _TIMELESS = f"""
@@ -142,7 +144,8 @@ class Points:
         return self._messages(series_of((("id", incident_id),)))
 
     def _messages(self, first: str) -> list[Row]:
-        rows = self._rows(_MESSAGES, ("incidents", first, first + ",", first + "-"))  # a hyphen is the next character
+        values = ("incidents", first, "incidents", first + ",", first + "-")  # a hyphen is the next character
+        rows = self._rows(_MESSAGES, values)
         own = (row for row in rows if row["stream"] == self.stream)
         return sorted(own, key=lambda row: (row["record"].number, int(row["time_ms"])))
 

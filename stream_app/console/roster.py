@@ -123,7 +123,7 @@ def _pinned(changes: Sequence[Row]) -> bool:
     for row in changes:
         if row["verb"] in ("pin", "unpin"):
             pinned = row["model_id"]
-        elif row["model_id"] == pinned:
+        elif row["verb"] == "rollback" and row["model_id"] == pinned:
             pinned = ""
     return bool(pinned)
 

@@ -16,13 +16,14 @@ from msgspec.structs import replace
 
 from flowlib.table import DAY_MS
 from stream_app.config import load
-from stream_app.console import queries, shapes
+from stream_app.console import shapes
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.console.listing import SLICES_A_PAGE
 from stream_app.console.overview import FEATURE_DAYS
 from stream_app.console.queries import POINTS_MAX, Points
 from stream_app.console.server import start_in_thread
 from stream_app.errors import DriftflowError
+from stream_app.sinks import reading
 from stream_app.sinks.reading import open_store
 from tests.console.storing import EXAMPLE, write_long_store, write_store, write_wide_store
 from tests.console.telling import DRIFTED, HOSTILE, PANE_MS, START_MS, made_incident, tell
@@ -200,7 +201,7 @@ def test_a_folder_that_may_not_be_written_is_read_all_the_same(
     """Reading a WAL file makes two more beside it, which a read-only volume does not allow."""
     copy = tmp_path / "store.sqlite"
     shutil.copy(path, copy)
-    monkeypatch.setattr(queries.os, "access", lambda *_: False)
+    monkeypatch.setattr(reading.os, "access", lambda *_: False)
     assert _store(copy).overview()[1] is not None
     assert [file.name for file in tmp_path.iterdir()] == ["store.sqlite"]
 
@@ -219,6 +220,20 @@ def test_long_series_are_thinned_without_being_read(tmp_path: Path) -> None:
         assert curve[-1]["time_ms"] == START_MS + panes * PANE_MS
         steps[panes] = len(done)
     assert steps[10 * POINTS_MAX] < 1.2 * steps[POINTS_MAX]
+
+
+def test_the_work_for_incidents_grows_with_their_number_alone(tmp_path: Path) -> None:
+    """Each thread is looked up by itself: going through all of them for each took minutes for two thousand."""
+    steps = {}
+    for n in (100, 800):
+        records = [made_incident("beijing-air", "a", START_MS, START_MS + PANE_MS, id=f"i-{k}") for k in range(n)]
+        tell(tmp_path / f"{n}.sqlite", *records)
+        done = []
+        with open_store(tmp_path / f"{n}.sqlite") as link:
+            link.set_progress_handler(lambda done=done: done.append(1), 10)
+            assert len(Points(link, "beijing-air").heads()) == n
+        steps[n] = len(done)
+    assert steps[800] < 12 * steps[100]
 
 
 def test_of_ten_thousand_slices_the_worst_are_sent_and_the_others_found(tmp_path: Path) -> None:
