@@ -255,6 +255,7 @@ def test_each_panel_of_the_monitor_shows_what_processes_expose(tmp_path: Path) -
     assert fires == {
         "A process does not answer",
         "A part fails and tries again",
+        "A channel takes no incidents",
         "Events cannot be read",
         "Scoring is behind",
         "The sink refuses points",

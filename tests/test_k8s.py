@@ -248,12 +248,14 @@ def test_keda_scales_the_workers_of_the_configurations_group_by_its_topic() -> N
     assert target["apiVersion"] == spec["scaleTargetRef"]["apiVersion"]
     assert "replicas" not in target["spec"], "each `kubectl apply` would undo what it has done"
     assert spec["maxReplicaCount"] == config.topics.partitions
-    (trigger,) = spec["triggers"]
-    said = trigger["metadata"]
-    assert trigger["type"] == "kafka"
-    assert said["bootstrapServers"].split(",") == config.kafka.bootstrap
-    assert (said["consumerGroup"], said["topic"]) == (config.kafka.group, config.topics.events)
-    assert all(isinstance(value, str) for value in said.values()), "KEDA takes texts"
+    for trigger in spec["triggers"]:
+        said = trigger["metadata"]
+        assert trigger["type"] == "kafka"
+        assert said["bootstrapServers"].split(",") == config.kafka.bootstrap
+        assert said["consumerGroup"] == config.kafka.group
+        assert all(isinstance(value, str) for value in said.values()), "KEDA takes texts"
+    topics = [trigger["metadata"]["topic"] for trigger in spec["triggers"]]
+    assert topics == [config.topics.events, config.topics.partials]
 
 
 def test_workers_that_scale_share_no_files_and_keep_their_names() -> None:

@@ -194,6 +194,11 @@ def _processes() -> list[AnyPanel]:
     process = "{{job}} {{instance}}"
     requests = f"driftflow_trainer_requests_total{{{OF}}}"
     pages = f"driftflow_console_requests_total{{{OF}}}"
+    delivered = f"driftflow_notify_messages_total{{{OF}}}"
+    channels = {
+        "{{channel}} {{outcome}}": f"sum by (channel, outcome) (increase({delivered}[{_RATE}]))",
+        "{{channel}} wait": f"max by (channel) (driftflow_notify_waiting_messages{{{OF}}})",
+    }
     signs = {
         "trainer: since it came round": f"max(driftflow_trainer_sign_seconds{{{OF}}})",
         "console: since the store was written": f"max(driftflow_console_store_age_seconds{{{OF}}})",
@@ -209,15 +214,16 @@ def _processes() -> list[AnyPanel]:
         _lines(("Signs of life", "How long ago."), 8, signs, unit="s"),
         _lines(
             ("Trainer", "Requests that were decided."),
-            12,
+            8,
             {"{{outcome}}": f"sum by (outcome) (increase({requests}[{_RATE}]))"},
         ),
         _lines(
             ("Console", "Requests of the page a second."),
-            12,
+            8,
             {"{{path}} {{status}}": f"sum by (path, status) (rate({pages}[{_RATE}]))"},
             unit="reqps",
         ),
+        _lines(("Notify", "Messages that a channel has taken or refused, and how many wait for it."), 8, channels),
     ]
 
 

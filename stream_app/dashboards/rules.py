@@ -159,6 +159,13 @@ def monitor_rules(config: Config) -> Iterable[Rule]:
         "warning",
     )
     yield _rule(
+        "notify",
+        "A channel takes no incidents",
+        "{{ .Labels.channel }}: `driftflow notify --list` says what waits and why, `driftflow notify --test` tries it.",
+        "max by (channel) (driftflow_notify_failing)",
+        "critical",
+    )
+    yield _rule(
         "spool",
         "The spool fills",
         f"More than {full:,} points wait for the sink; beyond twice as many the oldest are given up.",
