@@ -48,6 +48,7 @@ COMMANDS = {
     "report": ["report"],
     "completion": ["completion", "bash"],
     "dashboards": ["dashboards", "--out", "grafana"],
+    "notify": ["notify", "--test"],
     "dead-letters list": ["dead-letters", "list"],
     "init": ["init"],
     "init from a file": ["init", "--from-file", "events.csv", "--yes", "--out", "found.toml"],

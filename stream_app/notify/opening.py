@@ -16,7 +16,7 @@ from stream_app.config.notify import (
     WebhookConfig,
 )
 from stream_app.config.notify_checking import url_fault
-from stream_app.errors import ConfigError, SinkError
+from stream_app.errors import ConfigError, DriftflowError, SinkError
 from stream_app.notify.channels.alertmanager import Alertmanager
 from stream_app.notify.channels.base import Channel
 from stream_app.notify.channels.mail import Mail, Server
@@ -33,7 +33,8 @@ def opened(config: Config) -> dict[str, Channel]:
     """Every channel, by ``kind.name``.
 
     Raises:
-        ConfigError: with all that is missing or cannot be read, one line each; or there is no channel.
+        ConfigError: with all that is missing or cannot be read, one line each.
+        DriftflowError: there is no channel.
     """
     made, faults = dict[str, Channel](), list[str]()
     for name, channel in config.notify.channels().items():
@@ -43,8 +44,8 @@ def opened(config: Config) -> dict[str, Channel]:
             faults.append(f"notify.{name}: {error}")
         except OSError as error:
             faults.append(f"notify.{name}: {error.filename} cannot be read: {error.strerror}")
-    if not made and not faults:
-        faults.append("notify: there is no channel; [notify.mail.NAME], [notify.slack.NAME] and so on make one")
+    if not config.notify.channels():
+        raise DriftflowError("[notify] has no channel: add one, such as [notify.mail.NAME] or [notify.slack.NAME]")
     if faults:
         for each in made.values():
             each.close()
