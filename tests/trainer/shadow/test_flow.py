@@ -428,6 +428,17 @@ def test_a_roll_back_is_known_to_the_trainer_and_no_request_is_covered_by_what_w
     assert (notice.status, notice.parent_id) == ("candidate", first)
 
 
+def test_that_a_model_scores_all_partitions_by_now_is_written_down_and_changes_nothing_else(world: World) -> None:
+    trainer = world.start()
+    answered(trainer, better())
+    newest = world.registry.in_service()
+    for _ in range(2):
+        trainer._answering.change(changed("extend", newest, newest))
+    assert world.registry.in_service() == newest
+    assert [(line.about, line.body["model_id"]) for line in lines(world, "extend")] == [("change", newest)]
+    assert [entry.verb for entry in world.registry.history()] == ["promotion", "promotion", "extend"]
+
+
 def test_where_the_model_in_service_changes_the_shadow_begins_anew(world: World) -> None:
     trainer, first = world.start(), world.registry.in_service()
     answered(trainer, better())
