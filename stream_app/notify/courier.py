@@ -95,9 +95,7 @@ class Courier:
             return True
         forgets = row.notice.state == "once" or (row.notice.about == "health" and row.notice.state == "over")
         self._outbox.settle(self.name, row, None if forgets else receipt.ref)
-        if self.state.failing:
-            log.info("%s takes messages again", self.name)
-        self.state = CourierState(self.state.delivered + 1, self.state.refused)
+        self._note(1)
         return True
 
     def _set_aside(self, row: Row, error: Rejected) -> None:
@@ -112,7 +110,14 @@ class Courier:
         if self._channel.resend_s is not None and self._idle_s() <= 0:
             self._channel.resend(self._outbox.refs(self.name).values())
             self._resent_s = time.monotonic()
+            self._note(0)
         return False
+
+    def _note(self, delivered: int) -> None:
+        """It takes messages."""
+        if self.state.failing:
+            log.info("%s takes messages again", self.name)
+        self.state = CourierState(self.state.delivered + delivered, self.state.refused)
 
     def _idle_s(self) -> float:
         if self._channel.resend_s is None:

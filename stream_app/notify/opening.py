@@ -37,20 +37,33 @@ def opened(config: Config) -> dict[str, Channel]:
         DriftflowError: there is no channel.
     """
     made, faults = dict[str, Channel](), list[str]()
-    for name, channel in config.notify.channels().items():
-        try:
-            made[name] = _opened(config, channel)
-        except (SinkError, ValueError) as error:
-            faults.append(f"notify.{name}: {error}")
-        except OSError as error:
-            faults.append(f"notify.{name}: {error.filename} cannot be read: {error.strerror}")
     if not config.notify.channels():
         raise DriftflowError("[notify] has no channel: add one, such as [notify.mail.NAME] or [notify.slack.NAME]")
+    for name, channel in config.notify.channels().items():
+        try:
+            made[name] = opened_one(config, name, channel)
+        except ConfigError as error:
+            faults += error.faults
     if faults:
         for each in made.values():
             each.close()
         raise ConfigError("driftflow.toml", faults)
     return made
+
+
+def opened_one(config: Config, name: str, channel: ChannelConfig) -> Channel:
+    """One channel.
+
+    Raises:
+        ConfigError: a secret or a file is missing or cannot be read.
+    """
+    try:
+        return _opened(config, channel)
+    except (SinkError, ValueError) as error:
+        fault = str(error)
+    except OSError as error:
+        fault = f"{error.filename} cannot be read: {error.strerror}"
+    raise ConfigError("driftflow.toml", [f"notify.{name}: {fault}"])
 
 
 def _opened(config: Config, channel: ChannelConfig) -> Channel:

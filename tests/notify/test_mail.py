@@ -15,8 +15,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from stream_app.errors import SinkError
+from stream_app.config import parse
+from stream_app.errors import ConfigError, SinkError
 from stream_app.kafka.embedded import free_port
+from stream_app.notify import send_page
 from stream_app.notify.channels.mail import Mail, Server
 from stream_app.sinks.base import Rejected
 from tests.certificates import write_certificates
@@ -193,6 +195,18 @@ def test_a_server_that_hangs_is_let_go_of_in_time(behaviour: Any) -> None:
         channel.send(FIRST, "")
     channel.close()
     server.close()
+
+
+def test_a_page_is_mailed_outside_any_thread(port: int, box: Box, tmp_path: Path) -> None:
+    raw = {"stream": "s", "topics": {"events": "s.events"}, "event": {"time_field": "time", "numeric": ["x"]}}
+    owners = {"host": "127.0.0.1", "port": port, "tls": "none", "sender": SENDER, "to": TO}
+    config = parse({**raw, "notify": {"mail": {"owners": owners}}})
+    said = send_page(config, "owners", "A week of s", "In sentences.", "<!doctype html><p>In sentences.</p>")
+    assert said == "taken for 2 of 2 addresses"
+    (letter,) = box.letters
+    assert (letter["Subject"], letter["In-Reply-To"]) == ("A week of s", None)
+    with pytest.raises(ConfigError, match=r"notify.mail: there is no channel 'ops' \(owners\)"):
+        send_page(config, "ops", "", "", "")
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

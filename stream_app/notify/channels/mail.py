@@ -13,7 +13,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import formatdate
+from email.utils import formatdate, make_msgid
 from html import escape
 from pathlib import Path
 
@@ -75,9 +75,24 @@ class Mail:
     def send(self, notice: Notice, ref: str) -> Receipt:
         """See the class."""
         message, ref = letter(notice, ref, self._sender, self._to)
+        return Receipt(self.post(message), ref)
+
+    def post(self, message: EmailMessage) -> str:
+        """Hand a message in; how many addresses it was taken for. Raises as :meth:`send` does."""
         refused = self._deadline.run(lambda: self._hand_in(message))
         says = f"taken for {len(self._to) - len(refused)} of {len(self._to)} addresses"
-        return Receipt(f"{says}, refused: {', '.join(refused)}" if refused else says, ref)
+        return f"{says}, refused: {', '.join(refused)}" if refused else says
+
+    def written(self, subject: str, text: str, page: str) -> EmailMessage:
+        """A message of its own, outside any thread: plain text, and HTML."""
+        message = EmailMessage(policy=email.policy.SMTP)
+        message["From"], message["To"] = self._sender, ", ".join(self._to)
+        message["Date"] = formatdate(localtime=False)
+        message["Message-ID"] = make_msgid(domain=_domain(self._sender))
+        message["Auto-Submitted"], message["Subject"] = "auto-generated", printable(subject)[:_SUBJECT_MAX]
+        message.set_content(text)
+        message.add_alternative(page, subtype="html")
+        return message
 
     def resend(self, refs: Collection[str]) -> None:
         """Mail is kept by those who have it."""
@@ -182,7 +197,7 @@ def letter(notice: Notice, ref: str, sender: str, to: list[str]) -> tuple[EmailM
         ref: what was remembered before.
         sender, to: addresses.
     """
-    own = f"<{notice.key}@{sender.rpartition('@')[2].strip('[]')}>"
+    own = f"<{notice.key}@{_domain(sender)}>"
     thread = msgspec.json.decode(ref, type=_Thread) if ref else None
     message = EmailMessage(policy=email.policy.SMTP)
     message["From"], message["To"] = sender, ", ".join(to)
@@ -197,6 +212,10 @@ def letter(notice: Notice, ref: str, sender: str, to: list[str]) -> tuple[EmailM
     message.set_content(_plain(notice))
     message.add_alternative(_html(notice), subtype="html")
     return message, msgspec.json.encode(thread).decode()
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2].strip("[]")
 
 
 def _plain(notice: Notice) -> str:
