@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flowlib import native
+from flowlib import native, notebook
 from flowlib.calibration import Calibration, Draw
 from flowlib.channels import Channels
 from flowlib.encoder.context import attach, detach
@@ -109,6 +109,10 @@ class Density:
         other = copy.copy(self)
         object.__setattr__(other, "engine", build(self.flow, name, clock))
         return other
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook.of_density(self)
 
     @property
     def spec(self) -> FeatureSpec:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowlib import notebook
 from flowlib.copies import newest, units
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder
@@ -89,6 +90,10 @@ class Evaluation:
     missing: Floats
     findings: list[str]
     left_out: dict[str, str]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook.of_evaluation(self)
 
 
 def evaluate(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowlib import notebook
 from flowlib.density import Density
 from flowlib.explain.blame import blame
 from flowlib.explain.conditional import conditional
@@ -115,6 +116,10 @@ class Explanation:
     blame: dict[str, float]
     sentences: tuple[str, ...]
     nearest: Nearest
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook.of_explanation(self)
 
 
 def _written(*values: float) -> list[str]:
