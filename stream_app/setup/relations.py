@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from flowlib.table import Ints
+from flowlib.table import Floats, Ints
 from stream_app.setup.columns import Column
 from stream_app.setup.times import NONE
 
@@ -51,9 +52,39 @@ def follows(codes: Ints, of: Ints, exact: float = _EXACT) -> bool:
     return bool(largest.sum() >= exact * known.sum())
 
 
-def part_of_time(column: Column, times: Ints) -> str:
-    """The part of the time that a column only repeats, such as ``the hour``; "" where it says something else."""
-    good = times != NONE
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the time, row by row.
+
+    Attributes:
+        codes: ``(n,)`` its number, -1 where there is no time.
+        seen: different ones.
+        recurs: whether each came back often enough to say that something follows from it.
+    """
+
+    codes: Ints
+    seen: int
+    recurs: bool
+
+
+def parts_of(times: Ints) -> dict[str, Part]:
+    """The parts of times that columns like to repeat, such as ``the hour``."""
+    good, made = times != NONE, dict[str, Part]()
+    for name, part in _parts(times[good]).items():
+        whole = np.full(len(times), -1, dtype=np.int64)
+        whole[good] = part
+        made[name] = Part(whole, len(np.unique(part)), _recurrences(part) >= _REPEATS)
+    return made
+
+
+def part_of_time(column: Column, times: Ints, parts: Mapping[str, Part]) -> str:
+    """The part of the time that a column only repeats; "" where it says something else.
+
+    Args:
+        column: of the rows.
+        times: ``(n,)`` of the rows.
+        parts: of these times.
+    """
     if not column.is_number and column.distinct > _VALUES_MAX:
         return ""
     if column.is_number and _counts_with(column, times):
@@ -61,13 +92,9 @@ def part_of_time(column: Column, times: Ints) -> str:
     if not 2 <= column.distinct <= _VALUES_MAX:
         return ""
     codes = codes_of(column)
-    for name, part in _parts(times[good]).items():
-        whole = np.full(len(times), -1, dtype=np.int64)
-        whole[good] = part
-        seen = len(np.unique(part))
-        repeats = _recurrences(part)
+    for name, part in parts.items():
         named = bool(column.words & _NAMES.get(name, frozenset()))
-        if seen > 1 and column.distinct <= seen and (named or repeats >= _REPEATS) and follows(codes, whole):
+        if column.distinct <= part.seen and (named or part.recurs) and follows(codes, part.codes):
             return name
     return ""
 
@@ -129,24 +156,31 @@ def parts_series(codes: Ints, times: Ints, runs: Ints) -> float:
 def same_numbers(columns: Sequence[Column]) -> dict[str, str]:
     """Columns that are another one over again, in its unit or in another: name to the name of the first."""
     twins: dict[str, str] = {}
-    kept: list[tuple[Column, Any]] = []
+    kept: dict[tuple[float, ...], list[Column]] = {}
     for column in columns:
-        known = ~np.isnan(column.numbers)
-        for other, numbers in kept:
-            both = known & ~np.isnan(numbers)
-            if (
-                both.sum() >= 20
-                and both.sum() >= 0.99 * max(known.sum(), 1)
-                and _is_line(column.numbers, numbers, both)
-            ):
-                twins[column.name] = other.name
-                break
+        alike = kept.setdefault(_signature(column.numbers), [])
+        first = next((other for other in alike if _is_line(column.numbers, other.numbers)), None)
+        if first is None:
+            alike.append(column)
         else:
-            kept.append((column, column.numbers))
+            twins[column.name] = first.name
     return twins
 
 
-def _is_line(one: Any, other: Any, both: Any) -> bool:
+def _signature(numbers: Floats) -> tuple[float, ...]:
+    """The same for columns that are on one line: where they stand in some rows, without their unit."""
+    known = numbers[~np.isnan(numbers)]
+    spread = float(known.std()) if len(known) else 0.0
+    if spread == 0.0:
+        return ()
+    few = (known[:: max(1, len(known) // 4)][:4] - known.mean()) / spread
+    return (float(len(known)), *np.round(few * (np.sign(few[np.argmax(np.abs(few))]) or 1.0), 4).tolist())
+
+
+def _is_line(one: Floats, other: Floats) -> bool:
+    both = ~np.isnan(one) & ~np.isnan(other)
+    if both.sum() < 20:
+        return False
     a, b = one[both], other[both]
     spread_a, spread_b = float(a.std()), float(b.std())
     if spread_a == 0.0 or spread_b == 0.0:

@@ -11,7 +11,7 @@ import numpy as np
 from flowlib.table import Ints
 from stream_app.setup.columns import Column
 from stream_app.setup.proposal import LeftOut
-from stream_app.setup.relations import codes_of, follows, part_of_time, parts_series, same_numbers
+from stream_app.setup.relations import codes_of, follows, part_of_time, parts_of, parts_series, same_numbers
 from stream_app.setup.times import NONE, TimeColumn
 
 CATEGORIES_MAX, NUMBERS_MAX = 40, 60
@@ -69,7 +69,12 @@ class Roles:
 
 
 def roles_of(
-    columns: Mapping[str, Column], time: TimeColumn, others: list[TimeColumn], runs: Ints, is_table: bool
+    columns: Mapping[str, Column],
+    time: TimeColumn,
+    others: list[TimeColumn],
+    runs: Ints,
+    is_table: bool,
+    sliced: str | None = None,
 ) -> Roles:
     """Give each column its role.
 
@@ -79,9 +84,11 @@ def roles_of(
         others: other columns that hold times.
         runs: ``(n,)`` of the rows.
         is_table: whether values are cells of text.
+        sliced: the field that somebody has said to part the rows by, "" for none; None where nobody has.
     """
     roles, naming = Roles(), list[Column]()
     numbers: list[Column] = []
+    parts = parts_of(time.times_ms)
     times = {each.name for each in others if not each.format.startswith("epoch") or each.score > 1.5}
     for name, column in columns.items():
         if name == time.name:
@@ -92,7 +99,7 @@ def roles_of(
             roles.labels.append(name)
         elif _is_id(column) and not roles.id_field:
             roles.id_field = name
-        elif part := part_of_time(column, time.times_ms):
+        elif part := part_of_time(column, time.times_ms, parts):
             roles.leave(name, f"only repeats {part}")
         elif column.is_number and not _names_things(column):
             numbers.append(column)
@@ -100,7 +107,9 @@ def roles_of(
             naming.append(column)
     _choose_series(roles, naming, numbers, time, runs)
     _keep_numbers(roles, numbers, columns, time, is_table)
-    _keep_texts(roles, naming, columns)
+    if sliced is None:
+        sliced = next(iter(roles.series), "") if roles.sure or series_are_named(roles, columns) else ""
+    _keep_texts(roles, naming, columns, sliced)
     return roles
 
 
@@ -222,9 +231,8 @@ def _only_grows(column: Column, series: Ints | None, times: Ints) -> bool:
     return bool(same.any() and np.mean(steps[same] >= 0) > 0.999 and np.mean(steps[same] > 0) > 0.2)
 
 
-def _keep_texts(roles: Roles, naming: list[Column], columns: Mapping[str, Column]) -> None:
-    first = next(iter(roles.series), None) if roles.sure or series_are_named(roles, columns) else None
-    by_first = codes_of(columns[first]) if first is not None else None
+def _keep_texts(roles: Roles, naming: list[Column], columns: Mapping[str, Column], first: str) -> None:
+    by_first = codes_of(columns[first]) if first in columns else None
     for column in naming:
         if column.name == first:
             continue

@@ -223,7 +223,7 @@ def delimiter_of(head: str) -> str:
 def _check_names(names: list[str], path: Path, delimiter: str) -> None:
     """Raise DriftflowError where the first line holds values."""
     given = [name for name in names if name]
-    numbers = [name for name in given if _is_number(name)]
+    numbers = [name for name in given if _is_value(name)]
     counted = numbers and all(name.isdecimal() for name in numbers)
     in_turn = counted and [int(name) for name in numbers] in (
         list(range(len(numbers))),
@@ -243,11 +243,12 @@ def _check_names(names: list[str], path: Path, delimiter: str) -> None:
         )
 
 
-def _is_number(text: str) -> bool:
+def _is_value(text: str) -> bool:
+    """Whether a text is a number or a date, which names of columns are not."""
     try:
         float(text.replace(",", "."))
     except ValueError:
-        return False
+        return re.fullmatch(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?", text) is not None
     return True
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,13 @@ _CLOCKS = (
     *("%H%M%S", "%H%M", "%H.%M.%S", "%H.%M", "%H"),
 )
 _BETWEEN = (" ", "T", ":", ", ", "-", "_", "  ")
-_ZONES = ("", " %z", "%z", "Z", " UTC", " GMT")
+_ZONES = ("", "%z", " %z", "Z", " UTC", " GMT")
+_OFFSET = re.compile(r"(?<=[\d ])[+-]\d\d:?\d\d$")
+_EXAMPLES = {
+    **dict.fromkeys(("%d", "%m", "%Y", "%y", "%H", "%M", "%S", "%f", "%I"), "9"),
+    **dict.fromkeys(("%b", "%B", "%a", "%p"), "a"),
+}
+"""Directive to a sign of its kind."""
 _LIKE_TIME = re.compile(r"\d.*[-/.:, ].*\d|\d{8}")
 _BEST = frozenset({"timestamp", "time", "datetime", "ts", "date"})
 _WORDS = _BEST | {
@@ -184,16 +191,36 @@ def _of_numbers(column: Column, tried: list[str], is_table: bool) -> list[str]:
 
 
 def _patterns(text: str) -> list[str]:
-    """Every strptime pattern that fits a text."""
-    found = []
-    for date in _DATES:
-        for zone in _ZONES:
-            if _fits(text, date + zone):
-                found.append(date + zone)
-    for date, between, clock in itertools.product(_DATES, _BETWEEN, _CLOCKS):
-        head = date + between + clock
-        if between in text and any(_fits(text, head + zone) for zone in _ZONES):
-            found += [head + zone for zone in _ZONES if _fits(text, head + zone)]
+    """Every strptime pattern that fits a text. Those of another shape are not tried: each costs its regular expression.
+
+    >>> _patterns("31.12.2026 23:59")
+    ['%d.%m.%Y %H:%M']
+    """
+    shape = _shape(_OFFSET.sub("%z", text))
+    return [pattern for pattern in _by_shape().get(shape, ()) if _fits(text, pattern)]
+
+
+def _shape(text: str) -> str:
+    """Digits, letters and an offset from UTC by one sign each, however many they are; what stands between stays."""
+    parts = text.replace("%z", "\0")
+    return re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "9", parts)).replace("\0", "z")
+
+
+@cache
+def _by_shape() -> dict[str, list[str]]:
+    """Shape to the patterns that have it, in the order in which they are tried."""
+    dates = [date + zone for date in _DATES for zone in _ZONES]
+    moments = [
+        date + between + clock + zone
+        for date, between, clock in itertools.product(_DATES, _BETWEEN, _CLOCKS)
+        for zone in _ZONES
+    ]
+    found: dict[str, list[str]] = {}
+    for pattern in (*dates, *moments):
+        example = pattern
+        for directive, stands in _EXAMPLES.items():
+            example = example.replace(directive, stands)
+        found.setdefault(_shape(example), []).append(pattern)
     return found
 
 

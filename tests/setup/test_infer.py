@@ -1,0 +1,197 @@
+"""A configuration of what a file holds: for files of many kinds the right one, which their rows are read by."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_app.config import parse
+from stream_app.errors import DriftflowError
+from stream_app.event_files import Report, of_files, read_rows
+from stream_app.setup.infer import infer
+from stream_app.setup.proposal import Proposal
+from stream_app.setup.rejected import Tried
+from tests.setup.making import START, rows, table
+
+Way = Callable[[datetime], Any]
+
+WAYS: dict[str, tuple[Way, str]] = {
+    "iso": (datetime.isoformat, "iso8601"),
+    "iso with a blank": (lambda t: t.strftime("%Y-%m-%d %H:%M:%S"), "iso8601"),
+    "seconds": (lambda t: int(t.timestamp()), "epoch_s"),
+    "seconds with a fraction": (lambda t: t.timestamp() + 0.5, "epoch_s"),
+    "milliseconds": (lambda t: int(t.timestamp() * 1_000), "epoch_ms"),
+    "microseconds": (lambda t: int(t.timestamp() * 1_000_000), "epoch_us"),
+    "nanoseconds": (lambda t: int(t.timestamp()) * 1_000_000_000 + 123_456_789, "epoch_ns"),
+    "German": (lambda t: t.strftime("%d.%m.%Y %H:%M"), "%d.%m.%Y %H:%M"),
+    "British": (lambda t: t.strftime("%d/%m/%Y %H:%M:%S"), "%d/%m/%Y %H:%M:%S"),
+    "American": (lambda t: t.strftime("%m/%d/%Y %I:%M %p"), "%m/%d/%Y %I:%M %p"),
+    "of a log": (lambda t: t.strftime("%d/%b/%Y:%H:%M:%S +0000"), "%d/%b/%Y:%H:%M:%S %z"),
+    "of mail": (lambda t: t.strftime("%a, %d %b %Y %H:%M:%S +0000"), "%a, %d %b %Y %H:%M:%S %z"),
+    "compact": (lambda t: t.strftime("%Y%m%d%H%M"), "%Y%m%d%H%M"),
+}
+
+
+def tried(found: Proposal, path: Path) -> Tried:
+    """What becomes of the file's rows by the configuration."""
+    config = of_files(found.config(str(path.parent)))
+    result = Tried(config)
+    result.take(value for _, value in islice(read_rows(path, config, Report()), 2_000))
+    return result
+
+
+def proposed(path: Path, content: str | bytes) -> Proposal:
+    """The proposal for a file, whose rows can all be read by it."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    found = infer(path)
+    result = tried(found, path)
+    assert (result.rejected, result.is_broken) == (0, False), result.says()
+    assert result.rows > 0
+    return found
+
+
+@pytest.mark.parametrize(("way", "expected"), WAYS.values(), ids=WAYS.keys())
+def test_a_time_is_found_however_it_is_written(way: Way, expected: str, tmp_path: Path) -> None:
+    made = rows(time=way)
+    found = proposed(tmp_path / "prices.csv", table(made))
+    assert (found.of("event.time_field"), found.of("event.time_format")) == ("when", expected)
+    assert found.of("event.numeric") == ["price", "demand"]
+    assert found.of("event.categorical") == ["weather", "aisle"]
+    assert (found.of("windows.pane"), found.of("windows.spans")) == ("1h", ["1d", "7d"])
+    assert not found.unsure
+    if expected in ("iso8601", "epoch_us"):
+        lines = "\n".join(map(json.dumps, made))
+        assert proposed(tmp_path / "prices.jsonl", lines).of("event.time_format") == expected
+
+
+def test_tables_of_every_make_are_read_alike(tmp_path: Path) -> None:
+    made = rows()
+    kinds = {
+        "semicolons": table(made, ";"),
+        "tabs": table(made, "\t"),
+        "bars": table(made, "|"),
+        "mark": "\ufeff" + table(made),
+        "windows": table(made).replace("\n", "\r\n"),
+        "packed": gzip.compress(table(made).encode()),
+        "wide": table(made).encode("utf-16"),
+        "blanks": table(made).replace(",", ", "),
+        "quoted": table([{**row, "weather": f"{row['weather']}, so"} for row in made]),
+    }
+    expected = infer(made, name="x").raw()
+    for name, content in kinds.items():
+        found = proposed(tmp_path / f"{name}.csv", content)
+        assert found.raw() == {**expected, "stream": name}, name
+
+
+def test_names_with_blanks_dots_and_levels_are_written_as_the_reader_wants_them(tmp_path: Path) -> None:
+    flat = [{"Date Time": r["when"], "PM2.5": r["price"], "Flow Rate (l/s)": r["demand"]} for r in rows()]
+    assert proposed(tmp_path / "flat.csv", table(flat)).of("event.numeric") == ["PM2.5", "Flow Rate (l/s)"]
+    deep = [{"meta": {"at": r["when"]}, "payload": {"amount": r["price"], "a.b": {"c": r["demand"]}}} for r in rows()]
+    found = proposed(tmp_path / "deep.jsonl", "\n".join(map(json.dumps, deep)))
+    assert found.of("event.time_field") == "meta.at"
+    assert found.of("event.numeric") == ["payload.amount", "payload.a\\.b.c"]
+
+
+def test_decimal_commas_and_words_for_missing_numbers_are_read(tmp_path: Path) -> None:
+    made = [{**row, "price": str(row["price"]).replace(".", ",")} for row in rows()]
+    for i in range(0, 700, 9):
+        made[i]["demand"] = "ERR"
+    found = proposed(tmp_path / "prices.csv", table(made, ";"))
+    assert found.of("event.numeric") == ["price", "demand"]
+    assert found.of("event.missing_values")[-1] == "ERR"
+
+
+def test_columns_that_say_nothing_are_left_out_each_with_its_reason(tmp_path: Path) -> None:
+    made = []
+    for i, row in enumerate(rows(2_000)):
+        moment = START + timedelta(minutes=30 * i)
+        more = {"hour": moment.hour, "weekday": moment.weekday(), "unit": "MW", "note": None, "row": i}
+        more |= {"half": row["price"] / 2, "is_anomaly": int(i % 97 == 0), "loaded_at": moment.isoformat()}
+        made.append({**row, **more, "uid": f"{i * 7919:032x}", "comment": f"say {i * 31 % 1999}"})
+    found = proposed(tmp_path / "prices.jsonl", "\n".join(map(json.dumps, made)))
+    assert found.of("event.time_field") == "when"
+    assert found.of("event.numeric") == ["price", "demand"]
+    assert found.of("event.id_field") == "uid"
+    why = {each.name: each.why for each in found.left_out}
+    assert (why["hour"], why["weekday"], why["unit"]) == (
+        "only repeats the hour",
+        "only repeats the weekday",
+        "is always MW",
+    )
+    assert (why["note"], why["loaded_at"]) == ("has no value", "another time")
+    assert (why["row"], why["half"]) == ("only repeats how far time has come", "says the same as price")
+    assert "somebody has found" in why["is_anomaly"]
+    assert why["comment"].startswith("is another text in nearly every row")
+
+
+def test_series_are_watched_each_by_itself(tmp_path: Path) -> None:
+    made = [{**r, "site": s, "lat": len(s)} for r in rows(300) for s in ("a", "bb", "ccc")]
+    found = proposed(tmp_path / "panel.csv", table(made))
+    assert (found.of("event.slicings"), found.of("event.categorical")) == ([["site"]], ["weather", "aisle"])
+    assert "lat" in [each.name for each in found.left_out]
+    one_by_one = [{**r, "batch": s} for s in ("a", "bb", "ccc") for r in rows(300)]
+    found = infer(one_by_one)
+    assert found.of("event.slicings") == [["batch"]]
+    assert any("not in order of time" in note for note in found.notes)
+
+
+def test_what_is_open_is_asked_and_an_answer_decides_the_rest() -> None:
+    made = [{"created": r["when"], "occurred": r["when"][:-6], "x": r["price"], "host": r["weather"]} for r in rows()]
+    found = infer(made)
+    assert [choice.key for choice in found.unsure] == ["event.time_field", "event.slicings"]
+    given = {"event.time_field": "occurred", "event.slicings": [[]]}
+    answered = infer(made, given=given)
+    assert (answered.unsure, answered.of("event.time_field")) == ([], "occurred")
+    assert answered.of("event.categorical") == ["host"]
+
+
+def test_thousands_of_columns_are_no_model(tmp_path: Path) -> None:
+    made = [
+        {"when": r["when"], **{f"s{j}": (i * (j + 3)) % 101 for j in range(2_000)}} for i, r in enumerate(rows(220))
+    ]
+    found = proposed(tmp_path / "wide.csv", table(made))
+    assert len(found.of("event.numeric")) == 60
+    assert len(found.left_out) == 1_940
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("x,y\n" + "1,2\n3,5\n" * 30, "no field that holds a time"),
+        ("2024-01-01,1.5\n2024-01-02,1.7\n2024-01-03,2.1\n", "no line of names"),
+        ("time,name\n2024-01-01,a\n2024-01-02,b\n", "no field with numbers"),
+        ("time,x\n", "no row that has as many cells"),
+        ("", "is empty"),
+        ("  time   x   y\n2024-01-01 1 2\n", "no delimiter"),
+        ('[{"time": "2024-01-01", "x": 1}]', "jq -c"),
+        (
+            "year,month,day,hour,x\n" + "".join(f"2024,1,{d},{h},{d * h % 7}\n" for d in (1, 2) for h in range(24)),
+            "join",
+        ),
+    ],
+    ids=["no time", "no names", "no numbers", "no rows", "empty", "blanks", "document", "parts"],
+)
+def test_what_is_no_stream_ends_in_a_sentence_that_says_what_to_do(content: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(content)
+    with pytest.raises(DriftflowError, match=says):
+        infer(tmp_path / "events.csv")
+
+
+def test_rows_that_only_count_are_taken_for_seconds_and_that_is_said(tmp_path: Path) -> None:
+    made = [{"index": i, "x": r["price"]} for i, r in enumerate(rows())]
+    found = proposed(tmp_path / "digits.csv", table(made))
+    assert (found.of("event.time_field"), found.of("event.time_format")) == ("index", "epoch_s")
+    assert "no field holds a time of day" in found.notes[0]
+
+
+def test_a_proposal_is_a_configuration_with_topics_of_its_own() -> None:
+    config = infer(rows(), name="prices").config()
+    assert (config.topics.events, config.kafka.group) == ("prices.events", "driftflow-prices")
+    assert parse(infer(rows(), name="prices").raw()).event == config.event
