@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 
+from schemas.records import ModelNotice
 from stream_app.console.acting import Desk
 from stream_app.console.answers import Store
 from stream_app.console.server import Handle, start_in_thread
 from stream_app.kafka.actions import read_actions
 from stream_app.kafka.topics import ensure_topics
 from stream_app.models.marks import Marks
+from stream_app.sinks.sqlite import SQLiteSink
+from stream_app.stages import points
 from tests.brokers import EMBEDDED
 from tests.console.browsing import DRAWN, open_page, wait
-from tests.console.telling import DRIFTED, made
+from tests.console.telling import DRIFTED, START_MS, made
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 """axe-core as its project publishes it on npm (MPL-2.0, its licence beside it); for tests only."""
@@ -121,9 +124,13 @@ def test_with_the_keyboard_alone_one_comes_to_an_incident_its_slice_and_back(
 def answered(
     browser: Any, broker: tuple[str, str], unique: Callable[[str], str], tmp_path: Path
 ) -> Iterator[Callable[[], list[Any]]]:
-    """The page of an incident that is open, with the token; what has been said so far."""
+    """The page of an incident that is open, with the token, and a model that waits; what has been said so far."""
     config = made(tmp_path, unique("air"), broker[1])
     ensure_topics(config)
+    sink = SQLiteSink(config.path(config.sink.path))
+    waits = ModelNotice("m-7", config.stream, "waiting", "", "r-7", START_MS, 1_000, {}, "a person has to say")
+    sink.write([points.model_point(waits)])
+    sink.close()
     desk = Desk(config)
     handle = start_in_thread(Store.of(config), desk=desk)
     open_page(browser, handle, 390, "dark", f"/#token={desk.token}")
@@ -157,3 +164,20 @@ def test_a_silence_says_first_what_it_covers_and_is_given_with_the_keyboard(
     wait(browser, f"{sent}.startsWith('Sent.') || {sent}", True, seconds=90)
     (action,) = answered()
     assert (action.verb, action.why, action.slices) == ("silence", "moved", [f"station={DRIFTED}"])
+
+
+@EMBEDDED
+def test_what_is_said_of_a_model_is_asked_first_and_answered_beside_it(
+    browser: Any, answered: Callable[[], list[Any]]
+) -> None:
+    """The store's candidate is on no signals topic here: the sentence of the command says so, beside the model."""
+    browser.execute_script("location.hash = 'view=models'")
+    wait(browser, "document.querySelectorAll('.model button').length", 2)
+    browser.execute_script("document.querySelector('.model button').click()")
+    wait(browser, "document.getElementById('ask').open", True)
+    assert "It goes on: into service" in browser.execute_script("return document.getElementById('ask-says').innerText")
+    press(browser, "enter")
+    told = "document.querySelector('.model .sent').textContent"
+    wait(browser, f"/sending/.test({told}) || {told}.includes('no model that waits')", True)
+    wait(browser, f"{told}.includes('no model that waits')", True, seconds=60)
+    assert answered() == []

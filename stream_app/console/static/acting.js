@@ -64,9 +64,9 @@ function sent(id, words) {
 }
 
 // Before what cannot be taken back lightly, what follows from it is said, and a reason is asked for.
-async function decide(verb, fields, words, says) {
+async function decide(verb, fields, words, says, about = fields.incident_id ?? fields.model) {
   const answer = ASKED.has(verb) ? await asked(verb, words, says) : {};
-  if (answer) await act({ verb, ...fields, ...answer });
+  if (answer) await act({ verb, ...fields, ...answer }, about);
 }
 
 function asked(verb, words, says) {
@@ -86,8 +86,8 @@ function asked(verb, words, says) {
   });
 }
 
-async function act(answer) {
-  const id = answer.incident_id || answer.model || "service";
+// What comes of it stands beside what it is about.
+async function act(answer, id) {
   sent(id, "sending …");
   try {
     const reply = await fetch("/api/act", { method: "POST", headers: { "Content-Type": "application/json", "X-Driftflow-Token": plain(acting.token) },

@@ -66,7 +66,7 @@ function ways(m) {
     return make("details", { class: "answering" }, make("summary", { "data-key": `ways ${m.model_id}` }, "What may be said of it"), ...typed);
   }
   return make("div", { class: "answering choice" }, ...m.may.map(({ verb, says }) => make("button", { type: "button", title: says, "data-key": `${verb} ${m.model_id}`,
-    onclick: () => decide(verb, verb === "unpin" ? {} : { model: m.model_id }, MODEL_WAYS[verb], says) }, MODEL_WAYS[verb])), note(m.model_id));
+    onclick: () => decide(verb, verb === "unpin" ? {} : { model: m.model_id }, MODEL_WAYS[verb], says, m.model_id) }, MODEL_WAYS[verb])), note(m.model_id));
 }
 
 async function showFairness(service) {

@@ -73,8 +73,8 @@ function sliceCard(s, o, chosen, choose) {
 
 function offWords({ span, alpha, times, side }) {
   const level = alpha === 0.01 ? "" : ` at p ≤ ${+(100 * alpha).toFixed(2)} %`;
-  if (side < 0) return `↓ less than half of what was promised in ${lasting(span)}${level}`;
-  return `↑ ${times >= 10 ? count(Math.round(times)) : times.toFixed(1)} × what was promised in ${lasting(span)}${level}`;
+  if (side < 0) return `↓ less than half of what was promised in ${spanWords(span)}${level}`;
+  return `↑ ${times >= 10 ? count(Math.round(times)) : times.toFixed(1)} × what was promised in ${spanWords(span)}${level}`;
 }
 
 const SHIFTS_TITLE = "Smallest shift noticed in a day / a week: how far the mean of one feature has to move, in standard deviations "
