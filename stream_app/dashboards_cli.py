@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,8 +31,15 @@ from stream_app.config import Config
     show_default=True,
     help="Where Grafana finds dashboards/.",
 )
+@click.option(
+    "--language",
+    type=click.Choice(["influxql", "metricsql"]),
+    default="influxql",
+    show_default=True,
+    help="metricsql where the points are in VictoriaMetrics, which keeps no texts.",
+)
 @offline
-def dashboards(config: Config, folder: Path, **options: str) -> None:
+def dashboards(config: Config, folder: Path, **options: Any) -> None:
     """Write dashboards of this stream and of the monitor itself, alert rules, a contact point and data sources: the
     files that Grafana is provisioned from. Those of other streams in the folder stay.
     """

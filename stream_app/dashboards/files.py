@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stream_app.config import Config
 from stream_app.dashboards.names import CONTACT, FOLDER, MONITOR_UID, influx_uid
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MONITOR = "monitor"
 """Name of the files about the processes; those of a stream begin with ``stream-``."""
+
+Language = Literal["influxql", "metricsql"]
 
 _HEAD = "# Written by `driftflow dashboards`: give it again where the configuration changes.\n"
 _BOARDS = "/var/lib/grafana/dashboards"
@@ -33,12 +35,14 @@ class Options:
         alerts_to: whom alerts go to: addresses of e-mail, or an URL that takes a POST. ``$NAME`` is taken from
             Grafana's environment, ``$__file{PATH}`` from a file.
         boards: folder of the dashboards as Grafana sees it.
+        language: in which the points are asked for: ``influxql``, or ``metricsql`` where they are in VictoriaMetrics.
     """
 
     influx: str = ""
     prometheus: str = "http://prometheus:9090"
     alerts_to: str = "$DRIFTFLOW_ALERTS_TO"
     boards: str = _BOARDS
+    language: Language = "influxql"
 
 
 def write_dashboards(config: Config, folder: Path, options: Options) -> list[Path]:
@@ -75,12 +79,13 @@ def _of_stream(config: Config, options: Options) -> dict[str, str]:
     from stream_app.dashboards.stream import stream_dashboard
 
     name = f"stream-{config.stream}"
-    rules = _rules(config.stream, incident_rules(config), place_of(config))
+    numbers_only = options.language == "metricsql"
+    rules = _rules(config.stream, incident_rules(config, numbers_only), place_of(config))
     files = {f"provisioning/alerting/{name}.yaml": _yaml({"apiVersion": 1, "groups": [rules]})}
     if config.sink.kind != "influx":
         return files
     return files | {
-        f"dashboards/{name}.json": _json(stream_dashboard(config).build()),
+        f"dashboards/{name}.json": _json(stream_dashboard(config, numbers_only).build()),
         f"provisioning/datasources/{name}.yaml": _sources(_influx_source(config, options)),
     }
 
@@ -107,10 +112,12 @@ def _influx_source(config: Config, options: Options) -> dict[str, Any]:
     """A bucket is a database to InfluxQL. 1.8 takes ``Token USER:PASSWORD`` in the same header."""
     sink, uid = config.sink, influx_uid(config)
     token = f"$__file{{{sink.token_file}}}" if sink.token_file else f"${sink.token_env}" if sink.token_env else ""
-    source = {"name": uid, "uid": uid, "type": "influxdb", "access": "proxy", "url": options.influx or sink.url}
+    source = {"name": uid, "uid": uid, "access": "proxy", "url": options.influx or sink.url}
+    if options.language == "metricsql":
+        return source | {"type": "prometheus", "jsonData": {"httpMethod": "POST"}}
     login = {"httpHeaderName1": "Authorization"} if token else {}
     secret = {"secureJsonData": {"httpHeaderValue1": f"Token {token}"}} if token else {}
-    return source | {"jsonData": {"dbName": sink.bucket, "httpMode": "GET", **login}} | secret
+    return source | {"type": "influxdb", "jsonData": {"dbName": sink.bucket, "httpMode": "GET", **login}} | secret
 
 
 def _contact(to: str) -> dict[str, Any]:

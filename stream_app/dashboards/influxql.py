@@ -115,9 +115,10 @@ class Queries:
         """Moments of the chosen time, with a text."""
         return f'SELECT "{field}" FROM {self._where(measurement, condition)}'
 
-    def values_of(self, tag: str, condition: str = "") -> str:
-        """Values of a tag of the windows, for a variable."""
-        return f'SHOW TAG VALUES FROM "windows" WITH KEY = "{tag}" WHERE {self._of}{condition and f" AND {condition}"}'
+    def values_of(self, tag: str, among: str = "") -> str:
+        """Values of a tag of the windows, for a variable; those beside the chosen value of another tag."""
+        beside = f' AND "{among}" =~ /^${among}$/' if among else ""
+        return f'SHOW TAG VALUES FROM "windows" WITH KEY = "{tag}" WHERE {self._of}{beside}'
 
     def _by_slice(self, what: str, span: str) -> str:
         where = self._where("windows", f"""{_SLICES} AND "span" = '{span}'""")

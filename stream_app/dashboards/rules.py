@@ -14,6 +14,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 from stream_app.config import Config
 from stream_app.dashboards.influxql import Queries
+from stream_app.dashboards.metricsql import Numbers
 from stream_app.dashboards.names import CONTACT, MONITOR_UID, influx_uid, stream_uid, uid_of
 from stream_app.dashboards.panels import InfluxQL, promql
 
@@ -82,17 +83,23 @@ def _beyond(of: str, beyond: Beyond, bound: float) -> Builder[Any]:
     return expr.TypeThreshold().ref_id("C").expression(of).conditions(list(conditions))
 
 
-def incident_rules(config: Config) -> Iterable[Rule]:
-    """Of a stream: one alert for each open incident, which ends with it. Without InfluxDB one for each kind, from what
-    the worker tells Prometheus.
+def incident_rules(config: Config, numbers_only: bool = False) -> Iterable[Rule]:
+    """Of a stream: one alert for each open incident, which ends with it. Where points are in the embedded store one for
+    each kind, from what the worker tells Prometheus.
+
+    Args:
+        config: the stream.
+        numbers_only: its points are in VictoriaMetrics.
     """
-    ask, stream = Queries(config.stream), config.stream
+    stream = config.stream
     for severity in _TOLD:
         name, title = uid_of("driftflow", severity, stream), f"{severity.capitalize()} incident on {stream}"
         if config.sink.kind == "influx":
             says = "Incident {{ .Labels.id }} is open: `driftflow incidents` and the dashboard say what it is about."
             source = influx_uid(config)
-            query: Builder[Dataquery] = InfluxQL(DataSourceRef("influxdb", source), ask.open_each(severity))
+            query = _prometheus(Numbers(stream).open_each(severity))
+            if not numbers_only:
+                query = InfluxQL(DataSourceRef("influxdb", source), Queries(stream).open_each(severity))
         else:
             says = "One of kind {{ .Labels.kind }} is open: `driftflow incidents` and the console say which."
             opened = f'driftflow_incidents_open{{severity="{severity}"}}'

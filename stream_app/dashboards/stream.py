@@ -1,13 +1,13 @@
-"""The dashboard of one stream: what is open, what was told, how far the model is right, which features moved."""
+"""The dashboard of one stream. Its points are in InfluxDB, or in VictoriaMetrics, which keeps numbers only: there are
+no panels of texts then.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models.common import VisibilityMode
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     VariableModel,
@@ -16,46 +16,39 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from schemas.pane_layout import ALPHAS
 from stream_app.config import Config
-from stream_app.dashboards.influxql import MOST_LINES, Queries
+from stream_app.dashboards.influxql import Queries
+from stream_app.dashboards.metricsql import Numbers
 from stream_app.dashboards.names import influx_uid, stream_uid
-from stream_app.dashboards.panels import (
-    INK,
-    AnyPanel,
-    Note,
-    bars,
-    board,
-    coloured,
-    figures,
-    gauges,
-    influx,
-    lines,
-    linked,
-    placed,
-    rows,
-    shown,
-)
-from stream_app.stages.points import ALPHA_FIELDS
+from stream_app.dashboards.panels import board
+from stream_app.dashboards.stream_panels import About
+from stream_app.dashboards.stream_texts import Texts
 from stream_app.stages.windows import span_name
 
-SEVERITIES = ("critical", "warning", "info")
-
-_WHEN = {"Time": shown("when", width=180)}
-_WORDS = shown(width=640)
-_SINCE = {"since_ms": shown("since", "dateTimeAsIso", 180)}
-_SHARE = {"share": shown("share of events", "percentunit", 130)}
-_MOST = f" The first {MOST_LINES} of the slices that are chosen above."
-_OUTCOMES = {"windowed": "scored", "late": "late", "rejected": "rejected", "duplicate": "duplicate"}
+_TOLD_AT = 3
+"""Panels of texts stand behind so many others."""
 
 
-def stream_dashboard(config: Config) -> dashboard.Dashboard:
-    """Of the configuration's stream, in the bucket of its sink."""
-    source = DataSourceRef("influxdb", influx_uid(config))
-    about = _About(config, source, Queries(config.stream))
-    panels = [*about.incidents(), *about.slices(), *about.events(), *about.models()]
-    made = board(f"driftflow: {config.stream}", stream_uid(config), panels, f"now-{_range(config)}", "30s")
-    return made.variables(list(_variables(config, source))).annotations(list(about.notes()))
+def stream_dashboard(config: Config, numbers_only: bool = False) -> dashboard.Dashboard:
+    """Of the configuration's stream, in the bucket of its sink.
+
+    Args:
+        config: the stream.
+        numbers_only: its points are in VictoriaMetrics.
+    """
+    source = DataSourceRef("prometheus" if numbers_only else "influxdb", influx_uid(config))
+    title, since = f"driftflow: {config.stream}", f"now-{_range(config)}"
+    if numbers_only:
+        numbers = Numbers(config.stream)
+        about = About(config, source, numbers)
+        made = board(title, stream_uid(config), about.panels(), since, "30s")
+        return made.variables(list(_variables(config, source, numbers)))
+    ask = Queries(config.stream)
+    texts = Texts(config, source, ask)
+    panels = texts.panels()
+    panels = [*panels[:_TOLD_AT], *texts.told(), *panels[_TOLD_AT:], *texts.models()]
+    made = board(title, stream_uid(config), panels, since, "30s")
+    return made.variables(list(_variables(config, source, ask))).annotations(list(texts.notes()))
 
 
 def _range(config: Config) -> str:
@@ -63,196 +56,12 @@ def _range(config: Config) -> str:
     return span_name(2 * max(config.windows.spans))
 
 
-class _About:
-    """The panels of a stream.
-
-    Args:
-        config: the stream.
-        source: where its points are.
-        ask: the queries about it.
-    """
-
-    def __init__(self, config: Config, source: DataSourceRef, ask: Queries) -> None:
-        self._source, self._ask = source, ask
-        console = config.alerts.console_url.rstrip("/")
-        self._thread = {"id": linked("incident", console and f"{console}/#incident=${{__value.text}}")}
-        self._pane, self._longest = span_name(int(config.windows.pane)), span_name(max(config.windows.spans))
-
-    def incidents(self) -> list[AnyPanel]:
-        """What people are told, and what they answered."""
-        ask, influx_of = self._ask, self._influx
-        count = figures().no_value("0").unit("short")
-        for severity in SEVERITIES:
-            count.override_by_name(severity, coloured(INK[severity]))
-        drift = "drift: the world has changed; fault: the data have."
-        how = "resolve: as before; handover: a newer model takes it for normal; accepted: a person does."
-        single = {**_WHEN, "count": shown("events", width=90), "summary": _WORDS}
-        said = {**_WHEN, "incident_id": shown("incident", width=220), "why": shown(width=420)}
-        return [
-            placed(
-                count,
-                self._source,
-                ("Open now", "Incidents that have not ended and are not silenced, whatever the time above."),
-                (4, 8),
-                influx_of({severity: ask.open_count(severity) for severity in SEVERITIES}),
-            ),
-            placed(
-                rows({**_WHEN, **_SINCE, **_SHARE, **self._thread, "summary": _WORDS}, "when"),
-                self._source,
-                ("Open incidents", f"The newest message of each, the newest first, whatever the time above. {drift}"),
-                (20, 8),
-                self._table(ask.open_incidents()),
-            ),
-            placed(
-                bars(),
-                self._source,
-                ("Incidents opened", "By severity and kind; silenced ones aside."),
-                (12, 7),
-                influx_of({"$tag_severity $tag_kind": ask.opened()}),
-            ).interval(self._pane),
-            placed(
-                rows(single, "when"),
-                self._source,
-                ("Single strange events", "Strange one by one, in no incident: a message, and how many it counts."),
-                (12, 7),
-                self._table(ask.newest("strange_events", ("count", "summary"))),
-            ),
-            placed(
-                rows({**_WHEN, **_SINCE, **self._thread, "summary": _WORDS}, "when"),
-                self._source,
-                ("All incidents", f"The newest message of each, the newest first. {how} silenced 1: kept from people."),
-                (24, 8),
-                self._table(ask.all_incidents()),
-            ),
-            placed(
-                rows(said, "when"),
-                self._source,
-                ("What people said", "Acknowledged, accepted, silenced, marked, useful or noise; the newest first."),
-                (24, 6),
-                self._table(ask.newest("actions", ("verb", "by", "why", "verdict", "incident_id"))),
-            ),
-        ]
-
-    def slices(self) -> list[AnyPanel]:
-        """How strange and how likely events are, slice by slice."""
-        ask = self._ask
-        strange = "Share of events with p ≤ 0.01 in the span that is chosen above. About 1 % is normal."
-        likely = "Mean log-likelihood of the span, nats. Not comparable from one model to the next."
-        shift = "How far the mean of one feature has to move, in standard deviations of one event, to be found within "
-        calibration = {
-            f"α = {100 * alpha:g} %": ask.whole_share(field, "scored")
-            for alpha, field in zip(ALPHAS, ALPHA_FIELDS, strict=True)
-        }
-        top = {"Time": shown(hidden=True), "share": shown("share of strange events", "percentunit")}
-        return [
-            self._lines("Strange events per slice", strange + _MOST, "percentunit", 16, ask.share("p_le_01", "scored")),
-            placed(
-                rows(top, "share of strange events"),
-                self._source,
-                ("Strangest slices", "Share of events with p ≤ 0.01 over the time above; about 1 % is normal."),
-                (8, 9),
-                self._table(ask.strangest()),
-            ),
-            self._lines("How likely events are", likely + _MOST, "none", 16, ask.level("log_prob_mean", "mean")),
-            placed(
-                gauges("percentunit"),
-                self._source,
-                (
-                    "Calibration",
-                    "How often p ≤ α happened, in all chosen slices and the time above. Each bar should be its own α.",
-                ),
-                (8, 9),
-                self._influx(calibration),
-            ),
-            self._lines("Missing values", "Of an event." + _MOST, "none", 12, ask.share("missing", "seen")),
-            self._lines(
-                "Smallest shift noticed in a week",
-                f"{shift}a week at the slice's rate. Nothing: no shift would be.{_MOST}",
-                "none",
-                12,
-                ask.level("smallest_shift_week", "min", self._longest),
-            ),
-            placed(
-                lines().show_points(VisibilityMode.ALWAYS).min(0.0).max(1.0),
-                self._source,
-                (
-                    "Which features moved",
-                    "How far the histogram of each feature's place in the model's prediction is from flat, over each "
-                    "span of the length that is chosen above (a day at least), of all slices together: 0 as predicted, "
-                    "1 nothing in common.",
-                ),
-                (24, 9),
-                self._influx({"$tag_feature": ask.moved()}),
-            ),
-        ]
-
-    def events(self) -> list[AnyPanel]:
-        """What became of events."""
-        ask = self._ask
-        went = {said: ask.counted(counter) for counter, said in _OUTCOMES.items()}
-        return [
-            placed(
-                bars(),
-                self._source,
-                (
-                    "What became of events",
-                    "How many were scored, came too late, could not be read, or came twice; and how many wait now.",
-                ),
-                (12, 8),
-                self._influx({**went, "held": ask.held()}),
-            ).interval(self._pane),
-            placed(
-                bars(),
-                self._source,
-                ("Event anomalies", f"Events at or below the event rule.{_MOST}"),
-                (12, 8),
-                self._influx({"$tag_slice": ask.anomalies()}),
-            ).interval(self._pane),
-        ]
-
-    def models(self) -> list[AnyPanel]:
-        """Every candidate."""
-        columns = {**_WHEN, "reason": _WORDS, "train_rows": shown("rows trained on", width=130)}
-        return [
-            placed(
-                rows(columns, "when"),
-                self._source,
-                ("Models", "Every candidate with what the gates said, the newest first."),
-                (24, 8),
-                self._table(self._ask.newest("models", ("status", "model_id", "train_rows", "reason", "parent_id"))),
-            )
-        ]
-
-    def notes(self) -> Iterable[Note]:
-        """What is marked on every panel over the time."""
-        opened = """"state" = 'open' AND "silenced" = '0' AND "severity" """
-        marks = (
-            ("New model", INK["info"], "activations", "model_id", """"partition" = '0'"""),
-            ("Critical incident", INK["critical"], "incidents", "summary", opened + "= 'critical'"),
-            ("Other incident", INK["warning"], "incidents", "summary", opened + "!= 'critical'"),
-            ("What people did", INK["people"], "actions", "why", """"verb" = 'mark'"""),
-        )
-        for name, colour, measurement, field, condition in marks:
-            query = self._ask.notes(measurement, field, condition)
-            yield Note(name, colour, self._source, query, field)
-
-    def _lines(self, title: str, says: str, unit: str, width: int, query: str) -> AnyPanel:
-        panel = placed(lines(unit), self._source, (title, says), (width, 9), self._influx({"$tag_slice": query}))
-        return panel.interval(self._pane)
-
-    def _influx(self, texts: dict[str, str]) -> list[Builder[Any]]:
-        return list(influx(self._source, texts))
-
-    def _table(self, text: str) -> list[Builder[Any]]:
-        return list(influx(self._source, {"": text}, "table"))
-
-
-def _variables(config: Config, source: DataSourceRef) -> Iterable[Builder[VariableModel]]:
-    ask, first = Queries(config.stream), config.slicing_names[0]
+def _variables(config: Config, source: DataSourceRef, ask: Queries | Numbers) -> Iterable[Builder[VariableModel]]:
+    first = config.slicing_names[0]
     every = VariableOption(text=["All"], value=["$__all"])
     tags = (
         ("slicing", ask.values_of("slicing"), VariableOption(text=first, value=first), False),
-        ("slice", ask.values_of("slice", '"slicing" =~ /^$slicing$/'), every, True),
+        ("slice", ask.values_of("slice", "slicing"), every, True),
     )
     for name, query, current, several in tags:
         of = dashboard.QueryVariable(name).query(query).datasource(source).current(current).multi(several)

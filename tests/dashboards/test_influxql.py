@@ -10,18 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from stream_app.config import load
-from stream_app.sinks.line_protocol import line_of
-from stream_app.stages.outputs import Point
-from stream_app.stages.points import counters_points, incident_point
 from tests import influx as server
-from tests.console.storing import EXAMPLE, all_points
-from tests.console.telling import PANE_MS, START_MS, made_incident
+from tests.console.telling import PANE_MS, START_MS
+from tests.dashboards.stored import END_MS, FAR, PANES, stored_lines, strange_share
 from tests.influx import query
 
 GRAFANA = Path(__file__).parents[2] / "infra/grafana"
 DASHBOARD = GRAFANA / "dashboards/stream-beijing-air.json"
-PANES = 24
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +24,14 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """InfluxDB 1 with the points of a small stream."""
     with server.influx(tmp_path_factory.mktemp("influx")) as url:
         query(url, 'CREATE DATABASE "driftflow"', post=True)
-        server.store(url, [line_of(point) for point in [*all_points(load(EXAMPLE), PANES), *_more()]])
+        server.store(url, stored_lines())
         yield url
-
-
-def _more() -> Iterator[Point]:
-    """A small incident, and one that ends in the pane in which it was told of last; running totals of the beginning."""
-    small = made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, id="small-1", severity="info")
-    yield incident_point(small)
-    for number, state in ((10, "accepted"), (9, "update")):
-        more = {"id": "twice-1", "number": number}
-        yield incident_point(made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, state, **more))
-    counts = dict.fromkeys(("received", "windowed", "late", "rejected", "duplicate", "held"), 0)
-    for partition in range(2):
-        yield from counters_points(load(EXAMPLE), partition, [(START_MS + PANE_MS, counts, 0)])
 
 
 def _filled(text: str, span: str = "7d") -> str:
     """A query as Grafana would send it, with a span and two slices chosen."""
-    end = START_MS + (PANES + 1) * PANE_MS
     for name, value in {
-        "$timeFilter": f"time >= 0ms AND time <= {end}ms",
+        "$timeFilter": f"time >= 0ms AND time <= {END_MS + PANE_MS}ms",
         "$__interval": "6h",
         "$slicing": "station",
         "$slice": "(Dongsi|Tiantan)",
@@ -133,17 +115,9 @@ def _is_called(override: dict[str, Any], name: str) -> bool:
 def test_strange_events_are_those_of_the_span_that_is_chosen(influx: str, span: str) -> None:
     series = {part["tags"]["slice"]: part["values"] for part in _asked(influx, "Strange events per slice", span)}
     assert series.keys() == {"Dongsi", "Tiantan"}
-    end = START_MS + PANES * PANE_MS
     for name, values in series.items():
-        (point,) = (of for of in all_points(load(EXAMPLE), PANES) if _is_window(of, name, span, end))
-        fields = dict(point.fields)
-        last = next(row[1] for row in values if row[0] == end)
-        assert last == pytest.approx(float(fields["p_le_01"]) / float(fields["scored"]))
-
-
-def _is_window(point: Point, name: str, span: str, end: int) -> bool:
-    tags = dict(point.tags)
-    return point.measurement == "windows" and (tags["slice"], tags["span"], point.time_ms) == (name, span, end)
+        last = next(row[1] for row in values if row[0] == END_MS)
+        assert last == pytest.approx(strange_share(name, span))
 
 
 def test_the_strangest_slice_is_the_one_that_drifts(influx: str) -> None:
@@ -160,7 +134,7 @@ def test_features_move_as_far_as_their_histograms_are_from_flat(influx: str) -> 
         assert series.keys() == {"PM2.5", "WSPM"}
         assert len(series["PM2.5"]) <= most, "one a span"
         far, near = series["PM2.5"][0][1], series["WSPM"][0][1]
-        assert far == pytest.approx(500 / 2400 - 1 / 20, abs=1e-6)
+        assert far == pytest.approx(FAR, abs=1e-6)
         assert near < far / 5
     days = [row[0] for row in _of_feature(_asked(influx, "Which features moved", "1d"), "PM2.5")]
     assert days[0] == START_MS + 1, "the first day's stands at the first day"
