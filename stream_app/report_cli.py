@@ -15,18 +15,21 @@ from stream_app.config import Config
 @click.option("--week", "day", is_flag=False, flag_value="", default="", metavar="[DATE]", help="Its last day (UTC).")
 @click.option("--out", "path_out", type=NEW_FILE, default="report.html", show_default=True, help="Write the page here.")
 @click.option("--markdown", "text", type=NEW_FILE, help="Write the same as Markdown here.")
-def report(config: Config, day: str, path_out: Path, text: Path | None) -> None:
+@click.option("--mail", "channel", metavar="NAME", help="Also mail it, through [notify.mail.NAME].")
+def report(config: Config, day: str, path_out: Path, text: Path | None, channel: str | None) -> None:
     """Write what was unusual in a week, what changed, what was done, and how far to trust it: three minutes to read.
 
     The week is the newest whole one in the embedded store, or the one that ends with DATE. No broker is needed.
     """
     from stream_app.reporting.weekly.telling import opening
-    from stream_app.reporting.weekly.writing import write_report
+    from stream_app.reporting.weekly.writing import mail_report, write_report
 
     week = write_report(config, day, path_out, text)
     out.print("\n".join(plain(sentence) for sentence in opening(week).said))
     for path in filter(None, (path_out, text)):
         out.print(f"[bold]{plain(path)}[/]", soft_wrap=True)
+    if channel:
+        out.print(f"mail.{plain(channel)}: {plain(mail_report(config, week, channel))}", soft_wrap=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (report,)

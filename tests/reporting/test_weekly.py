@@ -22,6 +22,7 @@ from stream_app.sinks.sqlite import SQLiteSink
 from stream_app.stages import points
 from stream_app.stages.outputs import Point
 from tests.console.telling import HOSTILE, made_incident, silenced
+from tests.notify.test_mail import Box, mail_server
 
 PANES = 4
 FIRST_DAY = 16_000  # of the epoch: 22 October 2013
@@ -188,6 +189,26 @@ def test_the_command_writes_both(config: Config) -> None:
         assert "Nothing unusual was found this week." in done.output
         assert page.read_text().startswith("<!doctype html>")
         assert text.read_text().startswith("# s: the week of 29 October to 4 November 2013\n")
+
+
+def test_it_is_mailed_through_a_channel(config: Config) -> None:
+    store(config, windows(0.01))
+    box, file = Box(), config.path("driftflow.toml")
+    with mail_server(box) as port:
+        channel = (
+            f'host = "127.0.0.1"\nport = {port}\ntls = "none"\nsender = "d@example.com"\nto = ["anna@example.com"]'
+        )
+        file.write_text(f"{TOML}\n[notify.mail.owners]\n{channel}\n")
+        words = ["report", "-c", str(file), "--out", str(config.path("r.html")), "--mail"]
+        done = CliRunner().invoke(main, [*words, "owners"])
+        assert done.exit_code == 0, done.output
+        assert "mail.owners: taken for 1 of 1 addresses" in done.output
+        assert "no channel 'ops'" in CliRunner().invoke(main, [*words, "ops"]).output
+    (letter,) = box.letters
+    assert letter["Subject"] == "s: the week of 29 October to 4 November 2013"
+    parts = {part.get_content_type(): part.get_content() for part in letter.iter_parts()}
+    assert "Nothing unusual was found this week." in parts["text/plain"]
+    assert "prefers-color-scheme" in parts["text/html"]
 
 
 def test_shares_are_covered_where_events_come_in_clumps(seed: int) -> None:

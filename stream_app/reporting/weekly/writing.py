@@ -45,6 +45,18 @@ def as_markdown(week: Gathered) -> str:
     return markdown(title(week), parts(week), opening(week))
 
 
+def mail_report(config: Config, week: Gathered, channel: str) -> str:
+    """Mail the report through a channel of ``[notify.mail]``; what became of it.
+
+    Raises:
+        ConfigError: there is no such channel, or its secrets are not there.
+        SinkError: the server does not take it.
+    """
+    from stream_app.notify import send_page  # smtplib and ssl are for those who mail
+
+    return send_page(config, channel, title(week), as_markdown(week), as_html(week))
+
+
 def write_report(config: Config, day: str, out: Path, text: Path | None) -> Gathered:
     """Write the report of a week.
 
