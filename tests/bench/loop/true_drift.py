@@ -4,7 +4,7 @@ The first number of all events moves by so many standard deviations and stays th
 for the ten weeks before it; a candidate that passes its gates is compared with the model in service on the events that
 come next, hour by hour, as the shadow does. ``recovered_panes``: hours from the drift to the promotion, at the worst
 of the drifts that need no person; ``alarm_share_after``: share of p ≤ .01 of what comes afterwards, there. ``rows``:
-each drift; ``verdict`` is ``wait`` where the first candidate that is not refused needs a person's word, ``says`` is
+each drift; with a worker and a trainer as processes: :mod:`tests.bench.loop.true_drift_live`. ``verdict`` is ``wait`` where the first candidate that is not refused needs a person's word, ``says`` is
 what that person reads, ``alarm_share_before`` what they live with meanwhile.
 """
 
@@ -31,11 +31,18 @@ DAY_HOURS = 24
 
 def measure(args: Namespace) -> dict[str, Any]:
     """See above."""
-    rows = [_played(moved, args.seed) for moved in (MOVED[:2] if args.quick else MOVED)]
+    rows = list[dict[str, Any]]()
+    for moved in MOVED[:2] if args.quick else MOVED:
+        rows.append(_played(moved, args.seed))
+        args.keep(_found(rows))
+    return _found(rows)
+
+
+def _found(rows: list[dict[str, Any]]) -> dict[str, Any]:
     alone = [row for row in rows if row["verdict"] == "promoted"]
     worst: dict[str, Any] = max(alone, key=lambda row: row["panes"], default={})
-    found = {"recovered_panes": worst.get("panes"), "alarm_share_after": worst.get("alarm_share_after"), "rows": rows}
-    return {"true_drift": found}
+    figures = {"recovered_panes": worst.get("panes"), "alarm_share_after": worst.get("alarm_share_after")}
+    return {"true_drift": {**figures, "rows": rows}}
 
 
 def _played(moved: float, seed: int) -> dict[str, Any]:

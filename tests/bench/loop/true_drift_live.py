@@ -8,7 +8,7 @@ source partition, at the worst drift that harms the model; ``alarm_share_after``
 the model in service. ``verdict``: ``no harm`` where JUDGE asks for none though the drift is accepted: the alarms
 are within half and twice what they should be, and the likelihood is what it was.
 ``rows`` of each drift: ``told_panes``, until people were told; ``person_panes``, what it waited for a person;
-``requests``, what was asked and decided; ``incident``, what the person reads.
+``requests``, what was asked and decided; ``incident``, what the person reads who accepts it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from flowlib.evaluation import ALARM_ALPHA
 from flowlib.table import DAY_MS
+from schemas.incidents import Incident
 from stream_app.trainer.data.rows import joined
 from tests.bench.loop import live
 from tests.bench.loop.days import HOUR_MS, Days, first_model
@@ -82,7 +83,7 @@ def _until_recovered(world: Days, first: str) -> dict[str, Any]:
         world.step(day)
         if row["told_panes"] is None and (open_ := world.open()):
             row["told_panes"] = (open_[0].opened_pane_ms - _BEGINS_MS) // HOUR_MS
-            row["incident"] = {"summary": open_[0].summary, "next": open_[0].next}
+            row["incident"] = _read(open_[0])
         if world.model().model_id != first:
             row |= {"verdict": "recovered", "recovered_panes": _scores_from(world)}
             break
@@ -104,9 +105,14 @@ def _say(world: Days, days: int, row: dict[str, Any]) -> None:
     elif days >= ACCEPTS_DAYS and (days - ACCEPTS_DAYS) % 7 == 0 and candidate is None:
         for incident in world.open():
             if incident.kind == "drift":
+                row["incident"] = _read(incident)
                 world.stream.command("accept", incident.id, "--by", "ann", "--why", "it has lasted")
                 row["accepted"].append(days)
     world.settle()
+
+
+def _read(incident: Incident) -> dict[str, str]:
+    return {"summary": incident.summary, "next": incident.next}
 
 
 def _waits(world: Days) -> bool:
