@@ -4,8 +4,9 @@ The first number of all events moves by so many standard deviations and stays th
 for the ten weeks before it; a candidate that passes its gates is compared with the model in service on the events that
 come next, hour by hour, as the shadow does. ``recovered_panes``: hours from the drift to the promotion, at the worst
 of the drifts that need no person; ``alarm_share_after``: share of p ≤ .01 of what comes afterwards, there. ``rows``:
-each drift; with a worker and a trainer as processes: :mod:`tests.bench.loop.true_drift_live`. ``verdict`` is ``wait`` where the first candidate that is not refused needs a person's word, ``says`` is
-what that person reads, ``alarm_share_before`` what they live with meanwhile.
+each drift; ``verdict`` is ``wait`` where the first candidate that is not refused needs a person's word, ``says`` is
+what that person reads, ``alarm_share_before`` what they live with meanwhile. With a worker and a trainer as processes:
+:mod:`tests.bench.loop.true_drift_live`.
 """
 
 from __future__ import annotations
