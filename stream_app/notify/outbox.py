@@ -30,6 +30,7 @@ CREATE TABLE messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, key TEXT NOT NULL, notice BLOB NOT NULL,
     state TEXT NOT NULL DEFAULT 'waiting', reason TEXT NOT NULL DEFAULT '', UNIQUE (channel, key)
 );
+CREATE INDEX keys ON messages (key);
 CREATE INDEX queue ON messages (channel, state, id);
 CREATE TABLE threads (
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, thread TEXT NOT NULL, ref TEXT NOT NULL DEFAULT '',
@@ -132,6 +133,11 @@ class Outbox:
         with self._reading() as db:
             asked = "SELECT 1 FROM threads WHERE channel = ? AND thread = ?"
             return db.execute(asked, (channel, thread)).fetchone() is not None
+
+    def has(self, key: str) -> bool:
+        """Whether this message was ever there for any channel."""
+        with self._reading() as db:
+            return db.execute("SELECT 1 FROM messages WHERE key = ?", (key,)).fetchone() is not None
 
     def settle(self, channel: str, row: Row, ref: str | None) -> None:
         """Note that a message was taken, and what the channel remembers of its thread from now on: None is nothing, and
