@@ -17,9 +17,9 @@ from stream_app.config.settings import (
     SinkConfig,
     StateConfig,
     TopicsConfig,
-    TrainerConfig,
     WorkerConfig,
 )
+from stream_app.config.trainer import TrainerConfig
 from stream_app.config.types import Duration
 from stream_app.config.windows import WindowsConfig
 
