@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from stream_app.config import alerts, event, model, monitor, notify, schema_registry, settings, windows
+from stream_app.config import alerts, event, model, monitor, notify, schema_registry, settings, trainer, windows
 from stream_app.config.types import Section
 
 
@@ -33,7 +33,7 @@ def documented(source: str) -> Iterator[tuple[str, str]]:
                     yield f"{kind.name}.{ast.unparse(field.target)}", text.value
 
 
-PARTS = (settings, event, model, windows, alerts, monitor, notify, schema_registry)
+PARTS = (settings, trainer, event, model, windows, alerts, monitor, notify, schema_registry)
 WORDS = {k: v for part in PARTS for k, v in documented(Path(part.__file__).read_text())}
 
 
