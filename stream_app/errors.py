@@ -27,6 +27,8 @@
     ├── ChecksumError          a batch of records has arrived damaged
     ├── RegistryError          the schema registry does not answer, or not as one does
     ├── UnknownSchema          the schema registry does not know a schema
+    ├── MostRejected           most rows of a source are no events by the configuration
+    ├── Unwell                 the doctor has found faults
     └── Undecodable            a body is not an event
 
 Errors of flowlib, of a broker's client and of the operating system become one of these where they enter a command.

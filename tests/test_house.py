@@ -35,6 +35,7 @@ MAY_READ_CLOCKS = (
     "stream_app/kafka/",
     "stream_app/operators/",
     "stream_app/demo/",
+    "stream_app/doctor/",
     "stream_app/sinks/",
     "stream_app/console/",
     "stream_app/trainer/",

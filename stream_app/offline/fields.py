@@ -19,7 +19,7 @@ def check_fields(config: Config, source: Path | Past) -> None:
 
     Raises:
         FieldsMissing: none of them has one of the fields.
-        Rejected: most rows of a file are no events by this configuration: why, and what would be right.
+        MostRejected: most rows of a file are no events by this configuration: why, and what would be right.
         DriftflowError: it is no file of events, or the broker does not answer.
     """
     if not isinstance(source, Path):

@@ -37,7 +37,7 @@ _QUOTED = re.compile(r"'((?:[^'\\]|\\.){1,80})'")
 _SHOWN = 60
 
 
-class Rejected(DriftflowError):
+class MostRejected(DriftflowError):
     """Nearly all rows are rejected: how many, why, and what would be right."""
 
 
@@ -102,9 +102,9 @@ class Tried:
         return f"{self.rejected:,} of {self.rows:,} {what} rejected: {', '.join(parts)}{told}"
 
     def check(self, what: str = "rows") -> None:
-        """Raise Rejected where most of them are."""
+        """Raise MostRejected where most of them are."""
         if self.rows and self.is_broken:
-            raise Rejected(self.says(what))
+            raise MostRejected(self.says(what))
 
     def _unit(self) -> str:
         """What is wrong with times that are all of 1970, where another unit makes times of today of them."""
@@ -143,7 +143,7 @@ def check_first(config: Config, bodies: Iterable[bytes]) -> None:
     """Decode the first rows of a source, and where most of these are rejected the others too, to say how many.
 
     Raises:
-        Rejected: most rows are: how many, why, and what would be right.
+        MostRejected: most rows are: how many, why, and what would be right.
     """
     tried, rest = Tried(config), iter(bodies)
     tried.take(islice(rest, FIRST))

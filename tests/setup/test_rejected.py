@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stream_app.config import parse
-from stream_app.setup.rejected import Rejected, Tried, check_first, of_dropped
+from stream_app.setup.rejected import MostRejected, Tried, check_first, of_dropped
 from stream_app.stages.dropped import Dropped
 
 BODIES = [
@@ -22,7 +22,7 @@ BODIES = [
 def tried(**event: Any) -> str:
     """What is said of the bodies by a configuration."""
     config = parse({"stream": "s", "event": {"time_field": "ts", "time_format": "epoch_s", "numeric": ["x"], **event}})
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(MostRejected) as caught:
         check_first(config, BODIES)
     return str(caught.value)
 
