@@ -9,8 +9,9 @@ import msgspec
 
 from schemas.incidents import Finding, Incident, Member, StrangeEvents
 from schemas.intake import RawHeaders, header_map
+from schemas.pane_layout import TOGETHER
 from schemas.records import Health, Record, record_id
-from stream_app.incident_lines import KINDS, OVER, bounded, is_over, is_silenced, short
+from stream_app.incident_lines import KINDS, bounded, is_over, is_silenced, short
 from stream_app.terminal import printable, utc
 
 LINES_MAX = 12
@@ -18,13 +19,7 @@ LINES_MAX = 12
 
 _KEY = re.compile(r"[A-Za-z0-9-]{1,100}")
 _ATTRIBUTE = "ce_"
-_REASONS = {
-    "opened": "",
-    "again": "has come again",
-    "severity": "is graver",
-    "kind": "has changed its kind",
-    "members": "has spread",
-}
+_SHARE_LEAST = 0.01
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,11 +119,10 @@ def _of_incident(incident: Incident, common: dict[str, Any]) -> Notice:
 
 
 def _title(incident: Incident) -> str:
-    word = OVER[incident.state] if is_over(incident) else _REASONS.get(incident.reason, "goes on")
-    if incident.acked_by and not is_over(incident):
-        word = f"{word}, acknowledged by {incident.acked_by}".lstrip(" ,")
-    name = f"{incident.stream}: {incident.severity} {KINDS[incident.kind]} {short(incident.id)}"
-    return printable(f"{name} {word}".strip())
+    """Which incident; what has become of it the summary says."""
+    acked = f", acknowledged by {incident.acked_by}" if incident.acked_by else ""
+    state = " is over" if is_over(incident) else acked
+    return printable(f"{incident.stream}: {incident.severity} {KINDS[incident.kind]} {short(incident.id)}{state}")
 
 
 def _lines(incident: Incident) -> list[str]:
@@ -141,12 +135,14 @@ def _lines(incident: Incident) -> list[str]:
 
 
 def _finding(finding: Finding) -> str:
-    return f"{finding.says} ({finding.weight:.0%} of the evidence)"
+    share = f" ({finding.weight:.0%} of the evidence)" if finding.weight >= _SHARE_LEAST else ""
+    return f"{finding.says}{share}"
 
 
 def _member(member: Member) -> str:
     channel = " ".join(filter(None, [member.detector, member.feature, member.direction]))
-    return f"{member.slice} ({member.slicing}): {channel} since {utc(member.since_ms)}{', over' if member.over else ''}"
+    where = "all slices together" if member.slice == TOGETHER else member.slice
+    return f"{where} ({member.slicing}): {channel} since {utc(member.since_ms)}{', over' if member.over else ''}"
 
 
 def _of_strange(strange: StrangeEvents, common: dict[str, Any]) -> Notice:

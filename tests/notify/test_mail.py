@@ -139,7 +139,7 @@ def test_nothing_of_others_becomes_a_header(port: int, box: Box) -> None:
     mail(port).send(wild, "")
     (letter,) = box.letters
     assert letter["Bcc"] is None
-    assert len(letter["Subject"]) <= 150
+    assert len(letter["Subject"]) <= 120
 
 
 def test_with_starttls_it_logs_in_behind_tls_and_checks_the_certificate(tmp_path: Path, box: Box) -> None:

@@ -26,7 +26,7 @@ from stream_app.sinks.base import Rejected
 from stream_app.sinks.deadline import Deadline
 from stream_app.terminal import printable, utc
 
-_SUBJECT_MAX = 150
+_SUBJECT_MAX = 120
 _COLOURS = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#175cd3"}
 _OVER = "#1b7f3b"
 _SHOWN_MAX = 300
@@ -204,7 +204,8 @@ def letter(notice: Notice, ref: str, sender: str, to: list[str]) -> tuple[EmailM
     message["Date"], message["Message-ID"] = formatdate(localtime=False), own
     message["X-Driftflow-Thread"], message["Auto-Submitted"] = notice.thread, "auto-generated"
     if thread is None:
-        thread = _Thread(own, printable(f"{notice.title}: {notice.text}")[:_SUBJECT_MAX])
+        subject = printable(f"{notice.title}: {notice.text}")
+        thread = _Thread(own, subject if len(subject) <= _SUBJECT_MAX else f"{subject[: _SUBJECT_MAX - 1]}…")
         message["Subject"] = thread.subject
     else:
         message["Subject"] = f"Re: {thread.subject}"

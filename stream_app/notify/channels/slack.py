@@ -132,7 +132,7 @@ def message(notice: Notice) -> dict[str, Any]:
     mark = _OVER if notice.state == "over" else _MARKS.get(notice.severity, _MARKS["info"])
     head = f"{mark} *{_escaped(notice.title)}*\n{_escaped(notice.text)}"
     if notice.next:
-        head += f"\n_{_escaped(notice.next)}_"
+        head += f"\n{_escaped(notice.next)}"
     blocks = [_section(head)]
     if notice.lines:
         blocks.append(_section("\n".join(f"• {_escaped(line)}" for line in notice.lines)))
