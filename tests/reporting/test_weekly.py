@@ -91,6 +91,14 @@ def test_what_should_be_rare_and_is_not_is_said(config: Config, rate: float, ver
     assert judged(read_week(config).counts) == verdict
 
 
+def test_one_bad_day_is_no_proof_that_all_is_well(config: Config) -> None:
+    bad = [p for p in windows(0.3) if WEEK.day_of(p.time_ms) == 3]
+    store(config, windows(0.01), bad)
+    week = read_week(config)
+    assert judged(week.counts) == "unsteady"
+    assert "on some days far more events than on others" in as_markdown(week)
+
+
 def test_events_of_an_incident_say_nothing_of_the_calibration(config: Config) -> None:
     """One shop is strange throughout, and an incident says so: the other one tells."""
     quiet = [p for p in windows(0.01) if p.tags[0][1] == "south"]

@@ -15,16 +15,21 @@ from stream_app.reporting.weekly.words import join, many, percent, said
 
 _DAYS_MIN, _EVENTS_MIN = 3, 1_000
 """Days with calm events, and calm events, below which nothing is said: ten of a thousand are called strange."""
+_HIGH_MAX = 5 * ALARM
+"""End of the interval beyond which one says that nothing can be said: a day or two were far from the others."""
+
 _FAILURES_MAX = 8
 _LOST = {"late": "came too late", "rejected": "could not be read", "duplicate": "had been counted before"}
 
 
 def judged(counts: Counted) -> str:
-    """``as meant``, ``more``, ``fewer``; ``unknown`` where too few days were calm, or no event was."""
+    """``as meant``, ``more``, ``fewer``; ``unsteady`` where days differ too much, ``unknown`` where too few count."""
     share = share_of(counts.calm_strange, counts.calm)
     if share.days < _DAYS_MIN or int(counts.calm.sum()) < _EVENTS_MIN:
         return "unknown"
-    return "as meant" if share.low <= ALARM <= share.high else "more" if share.value > ALARM else "fewer"
+    if share.low <= ALARM <= share.high:
+        return "as meant" if share.high <= _HIGH_MAX else "unsteady"
+    return "more" if share.value > ALARM else "fewer"
 
 
 def verdict(counts: Counted) -> str:
@@ -35,6 +40,8 @@ def verdict(counts: Counted) -> str:
         "should be.",
         "fewer": "Small changes may have been missed: where all was calm, fewer events were called strange than "
         "should be.",
+        "unsteady": "How far to trust it cannot be said: on some days far more events than on others were called "
+        "strange, though all seemed calm.",
         "unknown": "How far to trust it cannot be said: too few of the week's events lay outside of unusual times.",
     }[judged(counts)]
 
@@ -70,6 +77,7 @@ def _calibration(counts: Counted, share: Share) -> str:
         )
     meaning = {
         "as meant": "1 % is among them: this is as it should be.",
+        "unsteady": "1 % is among them, and far more too: look at the days below.",
         "more": "1 % is less than that: the model calls ordinary events strange too often.",
         "fewer": "1 % is more than that: the model is too easy to please, and may overlook small changes.",
     }[judged(counts)]
