@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,11 @@ class Mixture:
         """Numbers of the slices whose evidence has come to the floor, and is not over."""
         return self._peaks.numbers
 
+    @property
+    def speaks(self) -> bool:
+        """Whether :meth:`settle` may have anything to say of the pane that was taken in last."""
+        return bool(self._hot or len(self._peaks.numbers))
+
     def update(
         self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, panes: int | None = None
     ) -> Iterator[bool]:
@@ -152,7 +158,7 @@ class Mixture:
                     self._add(of_part.run, at, of_part.of_rows(a, b))
                 if of_part.run == self._last_run:
                     self._look(at)
-            yield bool(self._hot or len(self._peaks.numbers))
+            yield self.speaks
 
     def _pieces(self, part: Part) -> Iterator[Part]:
         """A part, or where it is a pane of very many slices, one after the other some of them."""
@@ -268,6 +274,8 @@ class Mixture:
         if not speak.all():
             at, steps, parts, now = at[speak], steps[speak], parts[speak], now[speak]
             statistic, before = statistic[speak], before[speak]
+        if not len(at):  # as in most panes: near the floor, and not there
+            return self._nothing
         peaks.add(at[~before])
         remaining = peaks.remaining(now, parts, steps)
         found = Found(at, self._columns(at, statistic, remaining, now, steps))
@@ -275,6 +283,13 @@ class Mixture:
         self._lower(~over & (steps.max(axis=1, initial=0) > HIGH))
         self._forget(over)
         return found
+
+    @cached_property
+    def _nothing(self) -> Found:
+        """Of no slice."""
+        none, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
+        parts, now = self._peaks.parts(np.zeros((0, len(self._weights)), dtype=np.int64))
+        return Found(none, self._columns(none, floats, floats, now, np.zeros(parts.shape, dtype=np.int64)))
 
     def _columns(self, at: Ints, statistic: Floats, remaining: Floats, now: Floats, steps: Ints) -> EvidenceColumns:
         rows = self._rows(0, at), self._rows(1, at)

@@ -51,9 +51,9 @@ class Groups:
     def __init__(self, config: Config) -> None:
         self._config, self._layout = config, layout_of(config)
         self._findings = Findings(config, self._layout)
-        self._service = ""
-        self._windows = {name: SlicingWindows.empty(config.windows) for name in config.slicing_names}
-        fields = dict(zip(config.slicing_names, config.event.slicings, strict=True))
+        self._service, self._names = "", config.slicing_names
+        self._windows = {name: SlicingWindows.empty(config.windows) for name in self._names}
+        fields = dict(zip(self._names, config.event.slicings, strict=True))
         self._mixtures = {
             (name, slicing): Mixture(config, rule, self._layout, floor(config, name))
             for name, rule in config.rules.items()
@@ -87,14 +87,15 @@ class Groups:
             service: the model in service.
         """
         candidates, points = list[Candidate](), list[Point]()
-        panes = {slicing: self._other_panes(slicing, pane) for slicing in self._windows}
+        slicings = self._windows if pane.others() else ()
+        panes = {slicing: self._other_panes(slicing, pane) for slicing in slicings}
         for of in panes.values():
             if of.names:
                 points += self._enter(of, pane.end_ms)
         self._restart(service)
         for (rule, slicing), mixture in self._mixtures.items():
             sums = self._sums(pane, rule, slicing) if slicing in counts.groups[rule] else []
-            parts = self._parts(panes[slicing], references)
+            parts = self._parts(panes[slicing], references) if slicing in panes else []
             if not (sums or parts or len(mixture.followed)):
                 continue
             for _ in mixture.update(parts, parts, len(_NAMES)):
@@ -102,6 +103,8 @@ class Groups:
             for of_model in sums:
                 reference = references[of_model.model_id][self._slicing(slicing)]
                 mixture.add_group(_ALL, reference, of_model.sums, pane.end_ms)
+            if not mixture.speaks:
+                continue
             model = max((of.model_id for of in sums), default=service)
             candidates += self._candidates(rule, slicing, mixture, pane, references, counts, model)
         return candidates, points
@@ -114,7 +117,7 @@ class Groups:
         self._service = service
 
     def _slicing(self, name: str) -> int:
-        return self._config.slicing_names.index(name)
+        return self._names.index(name)
 
     def _candidates(
         self,
@@ -231,4 +234,4 @@ class Groups:
 
 def _added(columns: Iterator[bytes]) -> Floats:
     arrays: Sequence[Floats] = [np.frombuffer(column, dtype="<f8") for column in columns]
-    return np.asarray(np.sum(arrays, axis=0))
+    return np.asarray(np.sum(arrays, axis=0)) if len(arrays) > 1 else arrays[0]
