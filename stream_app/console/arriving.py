@@ -28,7 +28,7 @@ _TOTALS = ("received", "windowed", "late", "rejected", "duplicate", "held")
 def tone_of(dropped: int, events: int, tolerated: float = TOLERATED) -> str:
     """How severe it is that so many of some events are dropped: nothing is said unless it is surely too many.
 
-    >>> tone_of(200, 200), tone_of(30, 200), tone_of(10, 200), tone_of(1, 200), tone_of(1, 1)
+    >>> tone_of(200, 200), tone_of(30, 200), tone_of(15, 200), tone_of(1, 200), tone_of(1, 1)
     ('critical', 'warning', 'info', 'ok', 'ok')
     """
     if not dropped or betainc(dropped, events - dropped + 1, tolerated) > _ERROR:

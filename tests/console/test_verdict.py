@@ -111,7 +111,7 @@ def live_of(drawn: dict[str, Any] | None) -> dict[str, Any] | None:
     return {**drawn, "at_ms": END_MS, "recent": recent | {"reasons": {"not_json": recent["rejected"]}}}
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(WINDOWS, INCIDENTS, COUNTS, st.sampled_from([0, 100, 5_000]), st.booleans(), LIVE)
 def test_no_colour_is_worse_than_the_sentence_and_no_sentence_worse_than_the_colours(
     windows: list[tuple[str, str, int, float]],
