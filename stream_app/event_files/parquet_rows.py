@@ -49,10 +49,10 @@ def parquet_rows(
         check_names(names, event, path)
         rows = file.metadata.num_rows
         report.taken = lambda: report.number / rows if rows else None  # its columns are not read in the order of bytes
-        time_of, time_name = _time_maker(event), literal(event.time_field)
+        time_of, time_name = time_maker(event), literal(event.time_field)
         for batch in file.iter_batches(_BATCH_ROWS):
             for cells in _readable(list(zip(*(_column(pa, column) for column in batch.columns), strict=True)), report):
-                fields = dict(zip(names, map(_value, cells), strict=True))
+                fields = dict(zip(names, map(json_value, cells), strict=True))
                 fields[time_name] = time_of(fields[time_name], cells[names.index(time_name)])
                 yield fields, encode(fields)
     except (pa.ArrowException, OSError) as error:
@@ -91,7 +91,7 @@ def _readable(rows: list[tuple[Any, ...]], report: Report) -> Iterator[tuple[Any
             report.unreadable(report.number, "a value out of range", why)
 
 
-def _value(cell: Any) -> Any:
+def json_value(cell: Any) -> Any:
     """A value as JSON has it."""
     make = _MAKERS.get(type(cell))
     return cell if make is None else make(cell)
@@ -122,13 +122,13 @@ _MAKERS: dict[type, Callable[[Any], Any]] = {
     date: date.isoformat,
     time: time.isoformat,
     timedelta: timedelta.total_seconds,
-    list: lambda cell: [_value(item) for item in cell],
-    tuple: lambda cell: [_value(item) for item in cell],
-    dict: lambda cell: {name: _value(item) for name, item in cell.items()},
+    list: lambda cell: [json_value(item) for item in cell],
+    tuple: lambda cell: [json_value(item) for item in cell],
+    dict: lambda cell: {name: json_value(item) for name, item in cell.items()},
 }
 
 
-def _time_maker(event: EventConfig) -> Callable[[Any, Any], Any]:
+def time_maker(event: EventConfig) -> Callable[[Any, Any], Any]:
     """A function from a time, as JSON has it and as it was, to what ``event.time_format`` expects of a moment."""
     if event.time_format == "iso8601":
         return lambda value, cell: value

@@ -211,7 +211,10 @@ def test_the_same_run_writes_the_same_bytes(made: tuple[Path, str]) -> None:
     config = load(str(folder / "driftflow.toml"))
     from rich.console import Console
 
-    run_evaluate(config, folder / "orders.csv", folder / "again.html", Console(stderr=True))
+    found = run_evaluate(config, folder / "orders.csv", folder / "again.html", Console(stderr=True))
+    shown = found._repr_html_()
+    assert shown.count("<table>") == 2
+    assert "Its samples" in shown
     assert (folder / "again.html").read_bytes() == (folder / "report.html").read_bytes()
 
 

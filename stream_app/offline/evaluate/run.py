@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from flowlib.density import Density
 from flowlib.evaluation import ALARM_ALPHA, Evaluation, evaluate, mean, share
 from flowlib.fairness import Part
+from flowlib.notebook import of_evaluation, table
 from flowlib.table import DAY_MS, Floats, Table
 from stream_app.config import Config
 from stream_app.disk import check_writable, writing
@@ -22,7 +23,7 @@ from stream_app.models.registry import ordered
 from stream_app.offline.evaluate import plots
 from stream_app.offline.evaluate.evasion import Plan, Slip, attacked, evasion_part
 from stream_app.offline.evaluate.fair import fairness_part, parts_of
-from stream_app.offline.evaluate.page import About, Month, page
+from stream_app.offline.evaluate.page import About, Month, page, verdict
 from stream_app.offline.evaluate.rows import (
     BASELINE_ROWS_MIN,
     SEED,
@@ -103,6 +104,11 @@ class Evaluated:
     evaluation: Evaluation
     fairness: list[Part]
     attack: list[Slip]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what the page says first, and where its rows come from."""
+        about = [("model", self.about.model_id), ("events", f"{self.about.rows}, {self.about.span}")]
+        return table(self.about.stream, about, verdict(self.evaluation)) + of_evaluation(self.evaluation)
 
     def to_json(self) -> dict[str, Any]:
         """The figures that the page begins with, and those of the attack."""
