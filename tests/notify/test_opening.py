@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from stream_app import notify
 from stream_app.cli import main
 from stream_app.config import load
 from stream_app.config.notify import NotifyConfig
@@ -203,6 +205,11 @@ def test_a_made_up_incident_is_one_that_can_be_told(tmp_path: Path) -> None:
     assert (begun.thread, begun.state, ended.state) == (ended.thread, "open", "over")
     assert begun.key != ended.key
     assert begun.title.startswith("TEST s: critical data fault")
+
+
+def test_the_face_of_the_room_is_exactly_what_is_public() -> None:
+    public = {name for name, value in vars(notify).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert public == set(notify.__all__)
 
 
 def test_every_channel_has_a_name_by_its_kind() -> None:
