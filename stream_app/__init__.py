@@ -16,6 +16,7 @@ import typing
 if typing.TYPE_CHECKING:
     from stream_app.config import Config, load, parse
     from stream_app.errors import DriftflowError
+    from stream_app.offline.frames import score_frame
     from stream_app.offline.replay import LocalRun, batches
     from stream_app.stages.batches import PartialMessage, RawBatch
     from stream_app.stages.outputs import Outgoing, Outputs, Point
@@ -36,11 +37,13 @@ __all__ = [
     "batches",
     "load",
     "parse",
+    "score_frame",
 ]
 
 _MODULES = {
     "config": ("Config", "load", "parse"),
     "errors": ("DriftflowError",),
+    "offline.frames": ("score_frame",),
     "offline.replay": ("LocalRun", "batches"),
     "stages.batches": ("PartialMessage", "RawBatch"),
     "stages.outputs": ("Outgoing", "Outputs", "Point"),
