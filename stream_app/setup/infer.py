@@ -25,7 +25,7 @@ from stream_app.setup.proposal import Choice, LeftOut, Proposal
 from stream_app.setup.relations import codes_of, course
 from stream_app.setup.roles import Roles, roles_of, series_are_named
 from stream_app.setup.sampling import Sample, sample_of, sample_of_rows
-from stream_app.setup.times import NONE, TimeColumn, of_format, sortedness, time_columns
+from stream_app.setup.times import NONE, TimeColumn, is_clock, of_format, sortedness, time_columns
 from stream_app.terminal import utc
 
 __all__ = ["Choice", "LeftOut", "Proposal", "infer", "infer_sample", "stream_name"]
@@ -136,7 +136,9 @@ def _time(
     chosen = draft.given.get("event.time_field")
     if chosen is not None and chosen not in columns:
         raise DriftflowError(f"{where} has no field {chosen!r}; it has {remedies.names_of(list(columns))}")
-    time = next((each for each in found if chosen in (None, each.name)), None) or _counted(columns, chosen)
+    time = next((each for each in found if chosen in (None, each.name)), None)
+    if time is None and (chosen or not remedies.split_time(list(columns))):
+        time = _counted(columns, chosen)
     if time is None:
         raise DriftflowError(remedies.no_time(columns, where, sample))
     if "event.time_format" in draft.given:
@@ -184,7 +186,7 @@ def _counted(columns: Mapping[str, Column], chosen: str | None) -> TimeColumn | 
     best: TimeColumn | None = None
     for name, column in columns.items():
         numbers = column.numbers
-        usable = column.is_number and not np.isnan(numbers).any() and len(numbers) > 20 and numbers[0] >= 0
+        usable = column.is_whole and not np.isnan(numbers).any() and len(numbers) > 20 and numbers[0] >= 0
         if not usable or (chosen or name) != name or not (chosen or column.words & _COUNTING):
             continue
         grows = bool(np.all(np.diff(numbers) >= 0)) and numbers[-1] < 4e9 and column.distinct > 0.05 * len(numbers)
@@ -288,7 +290,7 @@ def _tell_order(draft: _Draft, pace: Pace, time: TimeColumn, sample: Sample, whe
         behind = np.maximum.accumulate(time.times_ms) - time.times_ms
         if not len(behind) or float(np.mean(behind > 32 * pane)) < _ORDERED:
             return
-    how = remedies.sorting(time.name, sample, where)
+    how = remedies.sorting(time.name, time.format, sample, where)
     draft.notes.append(f"the rows are not in order of time, so that many would come too late to count: {how}")
 
 
@@ -311,7 +313,7 @@ def _tell_data(draft: _Draft, roles: Roles, columns: Mapping[str, Column], sampl
             f"{remedies.names_of(roles.ambiguous)} hold numbers such as 1,234, which may be a thousand or have a "
             "decimal comma: their events are rejected; write them with a point"
         )
-    hours = [name for name, column in columns.items() if column.words & {"hour", "hr", "h", "hh"}]
+    hours = [name for name, column in columns.items() if column.words & {"hour", "hr", "h", "hh"} or is_clock(column)]
     if not time.has_clock and hours:
         draft.notes.append(
             f"{time.name} has the day only, and the hour stands in {hours[0]}: "

@@ -23,7 +23,7 @@ def no_time(columns: Mapping[str, Column], where: str, sample: Sample) -> str:
     said = f"{where} has no field that holds a time; it has {names_of(list(columns))}: "
     if sample.kind != "CSV":
         return said + "let the producer send one, as ISO 8601 or as seconds or milliseconds since 1970"
-    split = _split_time(list(columns))
+    split = split_time(list(columns))
     if split:
         return (
             f"{said}its parts stand in {', '.join(split)}: join them, {_joining(split, list(columns), where, sample)}"
@@ -37,17 +37,17 @@ def no_time(columns: Mapping[str, Column], where: str, sample: Sample) -> str:
     )
 
 
-def sorting(time_field: str, sample: Sample, where: str) -> str:
-    """How to bring the rows into the order of their time."""
+def sorting(time_field: str, time_format: str, sample: Sample, where: str) -> str:
+    """How to bring the rows into the order of their time: a command where texts in order are times in order."""
     how = f"sort the rows by {time_field} first"
-    if sample.kind != "CSV":
+    if sample.kind != "CSV" or not time_format.startswith(("iso8601", "epoch", "%Y")):
         return how
     number, read = list(sample.rows[0]).index(time_field) + 1, _reading(where)
     order = f"sort -s -t'{sample.delimiter}' -k{number},{number}"
     return f"{how}, ({read} | head -1; {read} | tail -n +2 | {order}) > sorted.csv"
 
 
-def _split_time(names: list[str]) -> list[str]:
+def split_time(names: list[str]) -> list[str]:
     """The columns of year, month, day and, where there is one, hour."""
     by_word = {name.lower(): name for name in names}
     found = [by_word[part] for part in _PARTS if part in by_word]

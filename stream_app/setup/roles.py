@@ -12,7 +12,7 @@ from flowlib.table import Ints
 from stream_app.setup.columns import Column
 from stream_app.setup.proposal import LeftOut
 from stream_app.setup.relations import codes_of, follows, part_of_time, parts_of, parts_series, same_numbers
-from stream_app.setup.times import NONE, TimeColumn
+from stream_app.setup.times import NONE, TimeColumn, is_clock
 
 CATEGORIES_MAX, NUMBERS_MAX = 40, 60
 _SLICES_MAX, _ROWS_A_SLICE = 10_000, 10
@@ -93,7 +93,7 @@ def roles_of(
     for name, column in columns.items():
         if name == time.name:
             continue
-        if why := _useless(column) or ("another time" if name in times else ""):
+        if why := _useless(column) or ("another time" if name in times or is_clock(column) else ""):
             roles.leave(name, why)
         elif column.words & _LABELS and column.distinct <= 50:
             roles.labels.append(name)

@@ -236,6 +236,8 @@ def _check_names(names: list[str], path: Path, delimiter: str) -> None:
             f"{path} has no line of names, its first line is {quoted!r}: put one before it, such as "
             f"(echo '{made}'; cat {path.name}) > named.csv, with the column of the time called time"
         )
+    if names[0].startswith("#"):
+        raise DriftflowError(f"{path} begins with a comment: take such lines out, grep -v '^#' {path.name} > plain.csv")
     if len(names) == 1 and len(names[0].split()) > 2:
         raise DriftflowError(
             f"{path} has no delimiter between its cells ({names[0][:80]!r}): write it with commas, such as "

@@ -28,7 +28,7 @@ _DATES = (
     *("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%Y.%m.%d", "%Y%m%d"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%y/%m/%d", "%y-%m-%d"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%y", "%d %B %Y", "%B %d, %Y", "%B %d %Y"),
-    *("%a, %d %b %Y", "%a %d %b %Y", "%a %b %d, %Y"),
+    *("%a, %d %b %Y", "%a %d %b %Y", "%a %b %d, %Y", "%Y-%m", "%m/%Y", "%b %Y", "%B %Y"),
 )
 _CLOCKS = (
     *("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S.%f %p"),
@@ -43,6 +43,7 @@ _EXAMPLES = {
 }
 """Directive to a sign of its kind."""
 _LIKE_TIME = re.compile(r"\d.*[-/.:, ].*\d|\d{8}")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
 _BEST = frozenset({"timestamp", "time", "datetime", "ts", "date"})
 _WORDS = _BEST | {
     "when",
@@ -141,6 +142,11 @@ def _ordered(column: Column, formats: list[str]) -> list[str]:
     orders = {each: sortedness(of_format(column, each)) for each in formats}
     best = sorted(formats, key=lambda each: -orders[each])
     return best[:1] if orders[best[0]] > orders[best[1]] + 0.02 else formats
+
+
+def is_clock(column: Column) -> bool:
+    """Whether its texts are times of day without a date."""
+    return column.n_numbers == 0 and bool(column.texts) and all(map(_CLOCK.fullmatch, list(column.texts)[:_TRIED]))
 
 
 def sortedness(times: Ints) -> float:

@@ -131,6 +131,13 @@ def test_columns_that_say_nothing_are_left_out_each_with_its_reason(tmp_path: Pa
     assert why["comment"].startswith("is another text in nearly every row")
 
 
+def test_a_day_and_a_clock_in_two_columns_are_days_and_that_is_said(tmp_path: Path) -> None:
+    made = [{"day": r["when"][:10], "at": r["when"][11:16], "x": r["price"]} for r in rows()]
+    found = proposed(tmp_path / "split.csv", table(made))
+    assert (found.of("event.time_field"), found.of("event.slicings"), found.of("event.numeric")) == ("day", [[]], ["x"])
+    assert "the hour stands in at: join them" in found.notes[0]
+
+
 def test_series_are_watched_each_by_itself(tmp_path: Path) -> None:
     made = [{**r, "site": s, "lat": len(s)} for r in rows(300) for s in ("a", "bb", "ccc")]
     found = proposed(tmp_path / "panel.csv", table(made))
@@ -169,6 +176,7 @@ def test_thousands_of_columns_are_no_model(tmp_path: Path) -> None:
         ("time,name\n2024-01-01,a\n2024-01-02,b\n", "no field with numbers"),
         ("time,x\n", "no row that has as many cells"),
         ("", "is empty"),
+        ("# of the plant\ntime,x\n2024-01-01,1\n", "begins with a comment"),
         ("  time   x   y\n2024-01-01 1 2\n", "no delimiter"),
         ('[{"time": "2024-01-01", "x": 1}]', "jq -c"),
         (
@@ -176,7 +184,7 @@ def test_thousands_of_columns_are_no_model(tmp_path: Path) -> None:
             "join",
         ),
     ],
-    ids=["no time", "no names", "no numbers", "no rows", "empty", "blanks", "document", "parts"],
+    ids=["no time", "no names", "no numbers", "no rows", "empty", "comment", "blanks", "document", "parts"],
 )
 def test_what_is_no_stream_ends_in_a_sentence_that_says_what_to_do(content: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text(content)
