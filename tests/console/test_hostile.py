@@ -394,7 +394,7 @@ def test_a_damaged_file_is_said_to_be_one_and_a_whole_one_in_its_place_is_read(
         damage(path)
         with pytest.raises(NotReadableError, match=f"{path} cannot be read: "):
             store.detail("station", DRIFTED)
-        store._cached_until = 0.0
+        store._overview._until_s = 0.0
         with pytest.raises(NotReadableError, match=f"{path} cannot be read: "):
             store.overview()
         if path.is_dir():
