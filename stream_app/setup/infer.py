@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_app.config import EventConfig
+from stream_app.config import EventConfig, TrainerConfig
 from stream_app.errors import DriftflowError
 from stream_app.setup import pacing, remedies
 from stream_app.setup.columns import Column, columns_of
@@ -38,6 +38,7 @@ _COUNTING = frozenset(
     | {"time", "ts", "i", "n", "no"}
 )
 _ORDERED = 0.02
+_FEW = TrainerConfig().min_rows
 _COURSE = 0.05
 """Share of a number's variation from which on the model is told what it follows."""
 _DEFAULT_MISSING = EventConfig(time_field="-", numeric=["-"]).missing_values
@@ -301,6 +302,8 @@ def _tell_data(draft: _Draft, roles: Roles, columns: Mapping[str, Column], sampl
         draft.notes.append(
             f"{bad:,} of {n:,} rows looked at have no {time.name} that can be read: they will be rejected"
         )
+    if sample.whole and sample.seen < _FEW:
+        draft.notes.append(f"{sample.seen:,} rows are few: a first model takes {_FEW:,} (trainer.min_rows)")
     if sample.unreadable:
         draft.notes.append(f"{sample.unreadable:,} lines cannot be read: they will be counted and left out")
     if roles.as_text:

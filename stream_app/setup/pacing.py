@@ -34,6 +34,7 @@ class Pace:
     Attributes:
         from_ms, to_ms: its first and last time.
         step_ms: time between two events of a slice, as far as it is known.
+        grain_ms: time between two different times of a slice: no pane is shorter.
         slices: of the first slicing.
         late_ms: how far behind the newest an event comes, one in a thousand more.
         backwards: share of the rows that are earlier than the one before them.
@@ -42,6 +43,7 @@ class Pace:
     from_ms: int
     to_ms: int
     step_ms: float
+    grain_ms: float
     slices: int
     late_ms: int
     backwards: float
@@ -65,25 +67,28 @@ def pace_of(times: Ints, codes: Ints, runs: Ints, seen: int, live: bool = False)
     slices = max(1, len(np.unique(c)))
     span = int(t.max() - t.min())
     behind = _behind(t, r)
+    step_ms, grain_ms = _step(t, c, np.zeros_like(r) if live else r, span, slices, seen)
     return Pace(
         from_ms=int(t.min()),
         to_ms=int(t.max()),
-        step_ms=_step(t, c, np.zeros_like(r) if live else r, span, slices, seen),
+        step_ms=step_ms,
+        grain_ms=grain_ms,
         slices=slices,
         late_ms=int(np.quantile(behind, 0.999)) if len(behind) else 0,
         backwards=float(np.mean(np.diff(t) < 0)) if len(t) > 1 else 0.0,
     )
 
 
-def _step(t: Ints, c: Ints, r: Ints, span: int, slices: int, seen: int) -> float:
-    """Time between two events of a slice: of neighbours where there are enough, else on average."""
+def _step(t: Ints, c: Ints, r: Ints, span: int, slices: int, seen: int) -> tuple[float, float]:
+    """Time between two events of a slice, and between two of its times: of neighbours where there are enough, else on
+    average."""
     order = np.lexsort((t, c, r))
     same = (np.diff(c[order]) == 0) & (np.diff(r[order]) == 0)
     gaps = np.diff(t[order])[same].astype(np.float64)
-    if len(gaps) >= 50:
-        usual = max(float(np.median(gaps)), 1.0)
-        return max(float(np.mean(np.minimum(gaps, 20 * usual))), 1.0)
-    return max(span * slices / max(seen, 1), 1.0)
+    if len(gaps) < 50 or not gaps.any():
+        return max(span * slices / max(seen, 1), 1.0), 0.0
+    usual = float(np.median(gaps[gaps > 0]))
+    return max(float(np.mean(np.minimum(gaps, 20 * usual))), 1.0), usual
 
 
 def _behind(t: Ints, r: Ints) -> Ints:
@@ -94,9 +99,9 @@ def _behind(t: Ints, r: Ints) -> Ints:
 
 def pane_of(pace: Pace, live: bool) -> int:
     """The length of a pane in ms."""
-    wanted = _EVENTS * pace.step_ms
+    wanted = max(_EVENTS * pace.step_ms, pace.grain_ms)
     if not live:
-        wanted = max(min(wanted, pace.span_ms / _PANES_MIN), pace.span_ms / _PANES_MAX)
+        wanted = max(min(wanted, pace.span_ms / _PANES_MIN), pace.grain_ms, pace.span_ms / _PANES_MAX)
         wanted = max(wanted, pace.span_ms * pace.slices / _ROWS_MAX)
     else:
         wanted = max(wanted, _LIVE_MIN)

@@ -135,6 +135,7 @@ def test_a_day_and_a_clock_in_two_columns_are_days_and_that_is_said(tmp_path: Pa
     made = [{"day": r["when"][:10], "at": r["when"][11:16], "x": r["price"]} for r in rows()]
     found = proposed(tmp_path / "split.csv", table(made))
     assert (found.of("event.time_field"), found.of("event.slicings"), found.of("event.numeric")) == ("day", [[]], ["x"])
+    assert found.of("windows.pane") == "1d"
     assert "the hour stands in at: join them" in found.notes[0]
 
 
