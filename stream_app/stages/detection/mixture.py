@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -30,33 +29,12 @@ from stream_app.config import Config, RuleConfig
 from stream_app.stages.detection.causes import Channels, Found, Rows
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
-from stream_app.stages.detection.tables import Steps, joined, longer, mixed
+from stream_app.stages.detection.tables import Given, Steps, joined, longer, mixed
 
 _TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """Evidence of one part for one run of columns.
-
-    Attributes:
-        run: of the columns.
-        part: the panes.
-        evidence: of each detector of the run.
-    """
-
-    run: int
-    part: Part
-    evidence: list[Evidence]
-
-    def of_rows(self, a: int, b: int) -> list[Evidence]:
-        """Of some rows."""
-        if b - a == len(self.part.rows):
-            return self.evidence
-        return [Evidence(of.log_e[a:b], of.news[a:b]) for of in self.evidence]
 
 
 class Mixture:
@@ -140,8 +118,8 @@ class Mixture:
         self._parts, self._sums = both, {}
         if panes is None:
             panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
-        given: Iterable[_Given] = (
-            _Given(run, piece, [d.evidence(piece) for d in self._of_run[run]])
+        given: Iterable[Given] = (
+            Given(run, piece, [d.evidence(piece) for d in self._of_run[run]])
             for run in (0, 1)
             if self._of_run[run]
             for part in both[run]

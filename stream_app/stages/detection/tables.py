@@ -1,12 +1,14 @@
-"""Tables of the bets of slices: longer ones, and evidence side by side."""
+"""Tables of the bets of slices: longer ones, and evidence side by side, of a pane at a time."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from flowlib.table import Bools, Floats, Ints
-from stream_app.stages.detection.detectors import Evidence
+from stream_app.stages.detection.detectors import Evidence, Part
 
 try:
     from stream_app.native import _panes
@@ -14,6 +16,27 @@ except ImportError:  # no compiler when driftflow was installed
     _panes = None  # type: ignore[assignment]
 
 Steps = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Evidence of one part for one run of columns.
+
+    Attributes:
+        run: of the columns.
+        part: the panes.
+        evidence: of each detector of the run.
+    """
+
+    run: int
+    part: Part
+    evidence: list[Evidence]
+
+    def of_rows(self, a: int, b: int) -> list[Evidence]:
+        """Of some rows."""
+        if b - a == len(self.part.rows):
+            return self.evidence
+        return [Evidence(of.log_e[a:b], of.news[a:b]) for of in self.evidence]
 
 
 def longer(table: Steps, m: int) -> Steps:
