@@ -74,6 +74,10 @@ def test_an_empty_store_has_nothing_to_mend_and_says_what_to_do(
     open_page(browser, serve(tmp_path / "none.sqlite"), 390)
     wait(browser, "document.getElementById('waiting').innerText.includes('driftflow worker')", True)
     assert violations(browser) == []
+    for view, words in (("models", "driftflow trainer --bootstrap-until"), ("watcher", "driftflow doctor")):
+        browser.execute_script(f"location.hash = 'view={view}'")
+        wait(browser, f"document.getElementById('content').innerText.includes({words!r})", True)
+        assert violations(browser) == []
 
 
 KEYS = {"tab": "\ue004", "enter": "\ue007", "escape": "\ue00c"}

@@ -4,7 +4,13 @@
 const MODEL_WAYS = { approve: "Approve", reject: "Reject", rollback: "Roll back", pin: "Pin", unpin: "Unpin" };
 
 async function showModelsView() {
-  const found = await ask("/api/models");
+  let found;
+  try { found = await ask("/api/models"); } catch (error) {
+    if (!error.said) throw error;
+    $("models").replaceChildren(make("p", {}, error.message), noModels());
+    $("fair-hint").textContent = "Figures come with the first panes that a model has scored.";
+    return;
+  }
   if (viewOf() !== "models") return;
   keepingKey(() => {
     $("models").replaceChildren(...(found.models.length ? found.models.map((m) => modelCard(m, found)) : [noModels()]));

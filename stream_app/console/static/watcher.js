@@ -2,7 +2,13 @@
 // The watcher itself: what arrives and what becomes of it, how far behind it is, what waits, what fails.
 
 async function showWatcher() {
-  const w = await ask("/api/watcher");
+  let w;
+  try { w = await ask("/api/watcher"); } catch (error) {
+    if (!error.said) throw error;
+    $("watcher").replaceChildren(panel("Nothing to show yet", make("p", {}, error.message), make("p", { class: "hint" }, "It comes with the first pane that a worker closes. ",
+      make("code", {}, "driftflow status"), " says what the workers do, ", make("code", {}, "driftflow doctor"), " what stands in the way.")));
+    return;
+  }
   if (viewOf() !== "watcher") return;
   const live = w.live, recent = live?.recent;
   const parts = [nowPart(w, live, recent), droppedPart(w, live, recent), partitionPart(w), sinkPart(w, live), requestPart(w), failingPart(w, live)];
@@ -49,9 +55,9 @@ function droppedPart(w, live, recent) {
 
 function partitionPart(w) {
   const rows = w.partitions.map((p) => make("tr", { class: p.tone }, make("td", {}, p.partition), make("td", { class: "number" }, count(p.totals.received)),
-    make("td", { class: "number" }, count(p.totals.windowed)), make("td", { class: "number" }, `${count(p.rejected)} + ${count(p.late)} of ${count(p.events)}`),
+    make("td", { class: "number" }, count(p.totals.windowed)), make("td", { class: "number" }, `${count(p.rejected + p.late)} of ${count(p.events)}`),
     make("td", { class: "number" }, percent(p.share), p.tone === "ok" ? "" : make("b", { class: "tone" }, ` ${p.tone}`)), make("td", { class: "when" }, moment(p.time_ms))));
-  const head = ["Partition", "Received", "In windows", "Rejected + late, of the last", "Dropped", "As of (UTC)"].map((word, k) => make("th", k && k < 5 ? { class: "number" } : {}, word));
+  const head = ["Partition", "Received", "In windows", "Dropped lately", "Share", "As of (UTC)"].map((word, k) => make("th", k && k < 5 ? { class: "number" } : {}, word));
   return panel("Source partitions, by the store", rows.length
     ? make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Source partitions" }, make("table", { id: "partitions" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)))
     : make("p", { class: "hint" }, "None has reported yet: that comes with the first pane that closes, or after 1,000 events that are in none."),
