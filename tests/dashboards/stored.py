@@ -17,9 +17,20 @@ FAR = 500 / 2400 - 1 / 20
 """How far the histogram of PM2.5 is from flat, of both partitions together, in every day."""
 
 
+def stored_points() -> list[Point]:
+    """All of them."""
+    return [*all_points(load(EXAMPLE), PANES), *_more()]
+
+
 def stored_lines() -> list[str]:
     """Line protocol."""
-    return [line_of(point) for point in [*all_points(load(EXAMPLE), PANES), *_more()]]
+    return [line_of(point) for point in stored_points()]
+
+
+def sample_count() -> int:
+    """How many samples VictoriaMetrics makes of them, but for that of 1970: by field, tags and time; a text is a 0."""
+    points = [point for point in stored_points() if point.time_ms > 0]
+    return len({(of.measurement, of.tags, of.time_ms, name) for of in points for name, _ in of.fields})
 
 
 def _more() -> Iterator[Point]:

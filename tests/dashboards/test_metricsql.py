@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from stream_app.config import load
 from stream_app.dashboards import Options, write_dashboards
 from tests import victoria as server
 from tests.console.telling import PANE_MS, START_MS
-from tests.dashboards.stored import END_MS, FAR, PANES, stored_lines, strange_share
+from tests.dashboards.stored import END_MS, FAR, PANES, sample_count, stored_lines, strange_share
 
 SHIPPED = Path(__file__).parents[2] / "infra/docker/driftflow.toml"
 DAY_MS = 86_400_000
@@ -28,8 +29,17 @@ def victoria(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with server.victoria(tmp_path_factory.mktemp("victoria")) as url:
         body = "\n".join(stored_lines()).encode()
         urllib.request.urlopen(f"{url}/api/v2/write?precision=ms", body, timeout=10).close()
-        urllib.request.urlopen(f"{url}/internal/force_flush", timeout=10).close()
+        _wait_for(url, sample_count())
         yield url
+
+
+def _wait_for(url: str, samples: int) -> None:
+    """A flush makes samples seen, those of new series by and by."""
+    seen, end = 0.0, time.monotonic() + 20
+    while seen != samples and time.monotonic() < end:
+        urllib.request.urlopen(f"{url}/internal/force_flush", timeout=10).close()
+        seen = sum(float(of["value"][1]) for of in ask(url, 'sum(count_over_time({__name__!=""}[20y]))'))
+    assert seen == samples
 
 
 @pytest.fixture(scope="module")
