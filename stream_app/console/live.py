@@ -100,7 +100,9 @@ class Live:
         """The model that is compared or waits for a person, with what has been seen so far; None where there is none,
         or nobody may know here: the file is the trainer's.
         """
-        from stream_app.trainer.shadow.state import CandidateFile
+        if not (self._config.path(self._config.state.dir) / f"{self._config.stream}.shadow").exists():
+            return None
+        from stream_app.trainer.shadow.state import CandidateFile  # loads torch, which takes seconds
 
         try:
             found = CandidateFile(self._config).load()

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 
+from schemas.records import ModelNotice, RetrainRequest
 from stream_app.config import Config
 from stream_app.console import live as module
 from stream_app.console.acting import Desk
@@ -126,3 +127,24 @@ def test_a_break_is_red_in_the_browser_and_can_be_read_by_everybody(browser: Any
         assert violations(browser) == []
     finally:
         handle.stop()
+
+
+def test_a_candidate_is_told_with_how_far_it_has_come(config: Config) -> None:
+    """From the trainer's own file; one that is damaged says nothing here, whoever needs it says what is wrong."""
+    from stream_app.trainer.shadow.deciding import PaneSums, ShadowTest
+    from stream_app.trainer.shadow.panes import OpenPanes
+    from stream_app.trainer.shadow.state import Candidate, CandidateFile
+
+    shadow = ShadowTest.of("model", 0.01, 3.0)
+    shadow.take(PaneSums(events=200, scored=200, compared=200, gain=20.0, alarms=2, old_alarms=3))
+    request = RetrainRequest("r-1", "air", "drift", [], [], "m-1", 0, [], 0)
+    waits = ModelNotice("m-2", "air", "candidate", "m-1", "r-1", 0, 1_000, {}, "all gates passed")
+    file = CandidateFile(config)
+    assert Live(config).candidate() is None
+    file.keep(Candidate(request, "w", waits, "m-1", "shadow", {}, OpenPanes(1_000), shadow, 5.0))
+    found = Live(config).candidate()
+    assert found is not None
+    assert (found["model_id"], found["champion"], found["phase"]) == ("m-2", "m-1", "shadow")
+    assert (found["figures"]["events"], found["events_max"]) == (200, config.trainer.shadow_events)
+    file.path.write_bytes(b"damaged")
+    assert Live(config).candidate() is None
