@@ -151,19 +151,20 @@ def _history(
         from stream_app.offline.fields import check_fields
 
         check_fields(config, file)
-    from stream_app.offline.reading import Between  # what computes: faults of the file are told without it
-
     (from_ms, start), (to_ms, end) = _when(config, "--from", first), _when(config, "--to", last)
-    between = Between(from_ms, to_ms)
     if file is not None:
         if start is not None or end is not None:
             raise click.UsageError("a file has no offsets: give --from and --to as times, such as 2026-01-31")
-        yield file, between
+        from stream_app.offline.reading import Between  # what computes: faults of the file are told without it
+
+        yield file, Between(from_ms, to_ms)
         return
     from stream_app.kafka.history import past_of
 
     with past_of(config, start or 0, end) as past:
-        yield past, between
+        from stream_app.offline.reading import Between  # as above, of the broker
+
+        yield past, Between(from_ms, to_ms)
 
 
 def _when(config: Config, option: str, text: str | None) -> tuple[int | None, int | None]:

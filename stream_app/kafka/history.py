@@ -11,6 +11,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.isolation import reading
+from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import end_of, read_to_end, reader
 from stream_app.kafka.types import Consumer, ConsumerRecord, TopicPartition
 from stream_app.stages.batches import RawBatch
@@ -100,6 +101,7 @@ def past_of(config: Config, first: int = 0, end: int | None = None) -> Iterator[
     """
     topic = config.topics.events
     client = client_settings(config.kafka, config.root) | reading(config.kafka)
+    require_reachable(config.kafka)
     with reader(client, topic) as (consumer, partitions):
         if not partitions:
             raise DriftflowError(f"topic {topic} does not exist: look at topics.events and at kafka.bootstrap")
