@@ -62,7 +62,7 @@ def main() -> None:
 
     \b
     See it work:         driftflow demo
-    On your own topic:   write driftflow.toml, then in three terminals
+    On your own topic:   driftflow init --from-topic T, then in three terminals
                          driftflow trainer --bootstrap-until 2026-01-31
                          driftflow worker
                          driftflow console
@@ -122,6 +122,9 @@ def worker(config: Config, only: str | None, decisions: Path | None, skip_prefli
 @click.option("--bootstrap-until", metavar="DATE", help="First train a model on the topic's events before this time.")
 def trainer(config: Config, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
+    from stream_app.kafka.probes import require_reachable
+
+    require_reachable(config.kafka)  # that none is there is said without what computes
     from stream_app.trainer.process import run_trainer
 
     run_trainer(config, bootstrap_until, lambda line: err.print(plain(line), soft_wrap=True))

@@ -58,7 +58,14 @@ COMMANDS = {
 
 CSV = "time,x\n" + "".join(f"{day:02}.{month:02}.2026,{day * month % 7}\n" for month in (1, 2) for day in range(1, 29))
 
-BROKEN = [["signals", "--no-follow"], ["dead-letters", "list"], ["score", "--topic"], ["state", "claim"], ["incidents"]]
+BROKEN = [
+    ["trainer"],
+    ["signals", "--no-follow"],
+    ["dead-letters", "list"],
+    ["score", "--topic"],
+    ["state", "claim"],
+    ["incidents"],
+]
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
