@@ -121,12 +121,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "score": lambda folder: ["score", str(folder / "events.csv")],
     "score --store": lambda folder: ["score", str(folder / "events.csv"), "--store"],
     "score --bootstrap-until": lambda folder: ["score", str(folder / "events.csv"), "--bootstrap-until", "2026-02-20"],
-    "replay": lambda folder: [
-        "replay",
-        str(folder / "events.csv"),
-        "--decisions",
-        str(folder / "decisions.jsonl"),
-    ],
+    "replay": lambda folder: ["replay", str(folder / "events.csv"), "--decisions", str(folder / "decisions.jsonl")],
     "evaluate": lambda folder: ["evaluate", str(folder / "events.csv"), "--out", str(folder / "report.html")],
     "export": lambda folder: ["export", model_id(folder), "--format", "torchscript", "--out", str(folder / "flow.pt")],
     "export FILE": lambda folder: [
