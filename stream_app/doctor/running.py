@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_app.config import Config
 from stream_app.doctor.findings import Finding, fault, ok, warning
+from stream_app.incident_lines import is_over
 from stream_app.operators.reading import Told
 from stream_app.setup.pacing import in_words
 from stream_app.terminal import utc
@@ -55,7 +56,7 @@ def why_no_alert(config: Config, findings: list[Finding], heard: Told | None, si
         silences: how many are in force.
     """
     about, status = "alerts", read_status(config)
-    still = [one for one in (heard.incidents.values() if heard else ()) if one.state != "resolve"]
+    still = [one for one in (heard.incidents.values() if heard else ()) if not is_over(one)]
     if still:
         says = (
             f"{len(still):,} incident{'s are' if len(still) > 1 else ' is'} open; the newest: {still[-1].summary[:200]}"
@@ -69,7 +70,7 @@ def why_no_alert(config: Config, findings: list[Finding], heard: Told | None, si
         return fault(about, "there can be none: no worker is alive", "start `driftflow worker`")
     if any(one.about == "events" and one.state == "fault" for one in findings) or "events" in status["failing"]:
         return fault(about, "there can be none: what arrives is no event any more, see events")
-    if not status["received"]:
+    if not status["received"] and not status["lag"]:
         return warning(
             about, f"there can be none: no event has arrived on {config.topics.events}", "look at the producer"
         )

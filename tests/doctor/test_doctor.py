@@ -15,9 +15,11 @@ from kafka import KafkaProducer
 from stream_app.cli import main
 from stream_app.config import Config, load
 from stream_app.doctor.running import look_at_workers, why_no_alert
+from stream_app.incident_lines import OVER
 from stream_app.operators.reading import Told
 from stream_app.stages.score.state import COUNTERS
 from stream_app.worker.status import Status, StatusFile
+from tests.people import incident
 
 TOML = """
 stream = "{name}"
@@ -106,8 +108,13 @@ GOOD: dict[str, Any] = {
             "warning",
             "there can be none: no event has arrived on s.events",
         ),
+        (
+            {"counters": {0: dict.fromkeys(COUNTERS, 0)}, "service": "", "lag": 50_000},
+            "warning",
+            "there can be none of values: no model is in service",
+        ),
     ],
-    ids=["ordinary", "no model", "warm-up", "behind", "broken", "nothing"],
+    ids=["ordinary", "no model", "warm-up", "behind", "broken", "nothing", "waiting"],
 )
 def test_why_there_is_no_alert_is_the_first_reason_that_holds(
     changed: dict[str, Any], state: str, says: str, tmp_path: Path
@@ -117,6 +124,16 @@ def test_why_there_is_no_alert_is_the_first_reason_that_holds(
     found = why_no_alert(config, [], Told(), 2)
     assert (found.state, found.says[: len(says)]) == (state, says)
     assert (state != "ok") or "; 2 silences hold some back" in found.says
+
+
+@pytest.mark.parametrize("state", sorted(OVER))
+def test_what_is_over_in_any_way_is_not_open(state: str, tmp_path: Path) -> None:
+    config = config_of(tmp_path)
+    StatusFile(config).write(Status(**GOOD))
+    ended = incident(state=state)
+    assert "1 were told and are over" in why_no_alert(config, [], Told({ended.id: ended}), 0).says
+    still = incident(state="update")
+    assert why_no_alert(config, [], Told({still.id: still}), 0).says.startswith("1 incident is open; the newest: ")
 
 
 def test_what_workers_say_of_themselves_is_said(tmp_path: Path) -> None:
