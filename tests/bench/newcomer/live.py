@@ -1,7 +1,8 @@
-"""The same on Apache Kafka: a topic with a history, three commands, and events that go on."""
+"""The same on Apache Kafka: a topic with a history, three commands, and events that go on in another unit."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _TOPIC, _SIGNALS = "prices", "prices.signals"
 _LIMIT_S = 600.0
+_AFTER = 2_000
+"""Events that come after the history."""
 _TRAINER = re.compile(r"^\s*(driftflow trainer .*)$", re.MULTILINE)
 
 
@@ -35,8 +38,9 @@ def on_kafka(typed: Typed, data: Path | None) -> dict[str, Any]:
         start = time.monotonic()
         printed = typed.run(f"driftflow init --from-topic {_TOPIC} --bootstrap {node.bootstrap} --yes")
         running.append(typed.begin(_TRAINER.findall(printed)[0]))
+        _wait_for_key(typed.folder / "keys" / "signing.pub")
         running.append(typed.begin("driftflow worker"))
-        _send(node.bootstrap, rows[BEFORE:])
+        _send(node.bootstrap, [_in_cents(row) for row in rows[BEFORE : BEFORE + _AFTER]])
         _wait_for_incident(node.bootstrap, typed, running)
         return typed.figures(time.monotonic() - start)
     finally:
@@ -45,6 +49,19 @@ def on_kafka(typed: Typed, data: Path | None) -> dict[str, Any]:
         for process in running:
             process.wait()
         node.stop()
+
+
+def _in_cents(row: bytes) -> bytes:
+    """Somebody upstream has changed a unit: what there is to find."""
+    event = json.loads(row)
+    return json.dumps(event | {"nswprice": event["nswprice"] * 100}).encode()
+
+
+def _wait_for_key(path: Path) -> None:
+    """The trainer writes its key within seconds; a worker that is started before ends with a sentence that says so."""
+    deadline = time.monotonic() + _LIMIT_S
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _send(bootstrap: str, rows: list[bytes], make: bool = False) -> None:
