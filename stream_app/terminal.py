@@ -23,7 +23,8 @@ def prepare_process() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("kafka.coordinator.heartbeat").setLevel(logging.ERROR)
+    for quiet in ("kafka.coordinator", "kafka.net.selector", "mode.timers"):  # busy processors, topics that come later
+        logging.getLogger(quiet).setLevel(logging.ERROR)
     logging.getLogger("stream_app").setLevel(logging.INFO)
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch looks here when it is imported
     if "torch" in sys.modules:

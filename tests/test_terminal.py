@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stream_app.terminal import Seldom, _Lines, utc
+from stream_app.terminal import Seldom, _Lines, prepare_process, utc
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,12 @@ def test_what_happens_for_ever_does_not_fill_the_log() -> None:
     said = "is none of ours ({:,} so far; one in 1,000 is said)"
     assert lines[9:] == [f"record {number - 1} {said.format(number)}" for number in (10, 1_000, 2_000)]
     assert seldom.count == 2_500
+
+
+def test_what_clients_say_of_themselves_is_left_out_and_errors_are_not() -> None:
+    prepare_process()
+    for name in ("kafka.net.selector", "kafka.coordinator.assignors.range", "mode.timers"):
+        assert logging.getLogger(name).getEffectiveLevel() == logging.ERROR
 
 
 def test_a_log_has_a_line_for_each_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,8 @@ def _read(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(Path(path).read_bytes()))
     except FileNotFoundError:
-        raise ConfigError(str(path), ["the file does not exist: write one, or name it with --config"]) from None
+        fault = "the file does not exist: `driftflow init` writes one, or name it with --config"
+        raise ConfigError(str(path), [fault]) from None
     except OSError as error:
         raise ConfigError(str(path), [f"the file cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:

@@ -159,7 +159,8 @@ def look_at_group(config: Config, found: Sampled) -> Finding:
         return warning("lag", f"the broker does not say how far group {group} is: {told(error)}")
     done = {tp.partition: max(meta.offset, 0) for tp, meta in offsets.items() if tp.topic == topic}
     if not done:
-        return warning("lag", f"group {group} has read nothing of {topic} yet", "start `driftflow worker`")
+        remedy = "start `driftflow worker`; one that runs reads on once there is a model"
+        return warning("lag", f"group {group} has read nothing of {topic} yet", remedy)
     lag = sum(max(end - max(done.get(p, 0), found.begins[p]), 0) for p, end in found.ends.items())
     says = f"group {group} is {lag:,} events behind on {topic}"
     recent = [record.timestamp or 0 for record in found.records]

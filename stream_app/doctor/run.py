@@ -48,8 +48,8 @@ def run_doctor(config: Config, path: Path, out: Console, as_json: bool, has_brok
         answer = {"stream": config.stream, "faults": counted["fault"], "warnings": counted["warning"]}
         out.file.write(msgspec.json.encode({**answer, "findings": findings}).decode() + "\n")
     if counted["fault"]:
-        n = counted["fault"]
-        raise Unwell(f"{n} fault{'s' if n > 1 else ''} and {counted['warning']} warnings: each line says what to do")
+        told = " and ".join(f"{n} {of}{'s' * (n != 1)}" for of in ("fault", "warning") if (n := counted[of]))
+        raise Unwell(f"{told}: each line says what to do")
 
 
 def _looks(config: Config, path: Path, has_broker: bool, so_far: list[Finding]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from stream_app.models.history import Entry, in_service
 from stream_app.stages.decisions import Activated, Decision, actions_of, services_of
 from stream_app.stages.outputs import Outputs
 from stream_app.stages.pipeline import Pipeline
+from stream_app.terminal import utc
 from stream_app.worker.progress import Progress, lags_of
 from stream_app.worker.state import StateStore
 
@@ -297,7 +298,8 @@ class Decider:
         if decision.refused:
             log.error("Nothing follows from an action: %s.", decision.refused)
         else:
-            log.info("%s says %s: taken in after the pane that ends at %s ms", action.by, action.verb, decision.at_ms)
+            after = utc(decision.at_ms)
+            log.info("%s says %s: taken in after the pane that ends at %s UTC", action.by, action.verb, after)
         return out
 
     def _apply(self, decision: Decision) -> Outputs:
