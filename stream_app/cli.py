@@ -66,7 +66,7 @@ def main() -> None:
                          driftflow trainer --bootstrap-until 2026-01-31
                          driftflow worker
                          driftflow console
-    Without a broker:    driftflow score FILE
+    Without a broker:    driftflow init --from-file F, then driftflow score F
     """
 
 

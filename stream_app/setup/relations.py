@@ -14,6 +14,9 @@ from stream_app.setup.times import NONE
 
 _HOUR, _DAY = 3_600_000, 86_400_000
 _EXACT = 0.999
+RANK_MAX = 0.99
+"""Spearman's correlation with time from which on a number tells it: the trainer refuses it from there on too."""
+_RANKS_MIN = 100
 _REPEATS = 3.0
 """A value of a part of time must have been seen so often before it says that a column follows from it."""
 _VALUES_MAX = 400
@@ -122,15 +125,26 @@ def _recurrences(part: Ints) -> float:
 
 
 def _counts_with(column: Column, times: Ints) -> bool:
-    """Whether a number only grows with time, step by step: a counter of rows, days or seconds."""
+    """Whether a number only grows with time, a counter of rows, days or seconds, or is so near to it that the trainer
+    takes it for one.
+    """
     known = (times != NONE) & ~np.isnan(column.numbers)
-    if known.sum() < 20 or not column.is_whole:
+    if known.sum() < 20:
         return False
     order = np.argsort(times[known], kind="stable")
     values, when = column.numbers[known][order], times[known][order].astype(np.float64)
-    if np.any(np.diff(values) < 0) or values[0] == values[-1] or when[0] == when[-1]:
+    if values.min() == values.max() or when[0] == when[-1]:
         return False
-    return abs(float(np.corrcoef(values, when)[0, 1])) > _EXACT
+    if column.is_whole and not np.any(np.diff(values) < 0):
+        return abs(float(np.corrcoef(values, when)[0, 1])) > _EXACT
+    return len(values) >= _RANKS_MIN and abs(_in_order(values)) >= RANK_MAX
+
+
+def _in_order(values: Floats) -> float:
+    """Spearman's correlation with the place in the row."""
+    _, level, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(count) - (count - 1) / 2
+    return float(np.corrcoef(ranks[level], np.arange(len(values)))[0, 1])
 
 
 def parts_series(codes: Ints, times: Ints, runs: Ints) -> float:

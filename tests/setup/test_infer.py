@@ -15,9 +15,11 @@ import pytest
 from stream_app.config import parse
 from stream_app.errors import DriftflowError
 from stream_app.event_files import Report, of_files, read_rows
+from stream_app.setup import relations
 from stream_app.setup.infer import infer
 from stream_app.setup.proposal import Proposal
 from stream_app.setup.rejected import Tried
+from stream_app.trainer.data.sheet import telling
 from tests.setup.making import START, rows, table
 
 Way = Callable[[datetime], Any]
@@ -114,6 +116,7 @@ def test_columns_that_say_nothing_are_left_out_each_with_its_reason(tmp_path: Pa
         moment = START + timedelta(minutes=30 * i)
         more = {"hour": moment.hour, "weekday": moment.weekday(), "unit": "MW", "note": None, "row": i}
         more |= {"half": row["price"] / 2, "is_anomaly": int(i % 97 == 0), "loaded_at": moment.isoformat()}
+        more |= {"progress": round(i / 2_000 + (i % 48 == 0) * 0.01, 4)}
         made.append({**row, **more, "uid": f"{i * 7919:032x}", "comment": f"say {i * 31 % 1999}"})
     found = proposed(tmp_path / "prices.jsonl", "\n".join(map(json.dumps, made)))
     assert found.of("event.time_field") == "when"
@@ -127,6 +130,8 @@ def test_columns_that_say_nothing_are_left_out_each_with_its_reason(tmp_path: Pa
     )
     assert (why["note"], why["loaded_at"]) == ("has no value", "another time")
     assert (why["row"], why["half"]) == ("only repeats how far time has come", "says the same as price")
+    assert why["progress"] == "only repeats how far time has come", "grows, if not in every row: the trainer refuses it"
+    assert relations.RANK_MAX == telling.RANK_MAX
     assert "somebody has found" in why["is_anomaly"]
     assert why["comment"].startswith("is another text in nearly every row")
 
