@@ -21,8 +21,12 @@ TOLERATED = 0.01
 """``event.tolerated`` where nobody has said another one."""
 
 _ERROR = 1e-6
-_DROPPED = ("rejected", "late")
-_TOTALS = ("received", "windowed", "late", "rejected", "duplicate", "held")
+
+TOTALS = ("received", "windowed", "late", "rejected", "duplicate", "held")
+"""What is counted of events."""
+
+DROPPED = ("rejected", "late")
+"""Those of them that count in no window."""
 
 
 def tone_of(dropped: int, events: int, tolerated: float = TOLERATED) -> str:
@@ -37,10 +41,23 @@ def tone_of(dropped: int, events: int, tolerated: float = TOLERATED) -> str:
     return "critical" if share >= CRITICAL else "warning" if share >= WARNING else "info"
 
 
+def newest(stored: dict[str, int], live: Row | None) -> dict[str, int]:
+    """The totals that are further: those of the store stand still while no pane closes, as where no event can be read;
+    the workers' are those of this machine alone.
+
+    >>> newest({"received": 10, "rejected": 0}, {"totals": {"received": 12, "rejected": 2}})
+    {'received': 12, 'rejected': 2}
+    >>> newest({"received": 10, "rejected": 0}, None)
+    {'received': 10, 'rejected': 0}
+    """
+    told = (live or {}).get("totals", {})
+    return dict(told) if told and told["received"] >= stored.get("received", 0) else stored
+
+
 def recent(before: Mapping[str, int], after: Mapping[str, int], tolerated: float) -> Row:
     """What became of the events between two counts."""
-    counts = {name: max(after[name] - before[name], 0) for name in ("received", *_DROPPED)}
-    dropped, events = sum(counts[name] for name in _DROPPED), counts.pop("received")
+    counts = {name: max(after[name] - before[name], 0) for name in ("received", *DROPPED)}
+    dropped, events = sum(counts[name] for name in DROPPED), counts.pop("received")
     tone = tone_of(min(dropped, events), events, tolerated) if events else "ok"
     return {**counts, "events": events, "share": dropped / events if events else 0.0, "tone": tone}
 
@@ -62,8 +79,8 @@ def partitions(reports: Iterable[Row], tolerated: float = TOLERATED) -> list[Row
 
 def _partition(kept: list[Row], tolerated: float) -> Row:
     newest = kept[0]
-    before = kept[-1] if len(kept) > 1 else dict.fromkeys(_TOTALS, 0)
-    totals = {name: newest[name] for name in _TOTALS}
+    before = kept[-1] if len(kept) > 1 else dict.fromkeys(TOTALS, 0)
+    totals = {name: newest[name] for name in TOTALS}
     return {"partition": newest["partition"], "time_ms": newest["time_ms"], "totals": totals} | recent(
         before, newest, tolerated
     )

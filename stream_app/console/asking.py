@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stream_app.console import asked
+from stream_app.console import arriving, asked
 from stream_app.console.answers import NotReadableError, Store
 from stream_app.console.live import Live
 from stream_app.console.rows import Row
@@ -36,8 +36,8 @@ def asking(store: Store, live: Live | None) -> list[Route]:
             return JSONResponse({"overview": None, "stream": store.stream, "why": str(error)})
         except Exception as error:
             return JSONResponse({"overview": None, "stream": store.stream, "why": unforeseen(error)})
-        verdict = msgspec.json.encode(answer["verdict"] if answer else "")
-        tag = {"ETag": f'"{version}-{zlib.crc32(verdict):x}"'}
+        moving = [answer["verdict"], *(answer["counters"].get(name) for name in arriving.DROPPED)] if answer else ""
+        tag = {"ETag": f'"{version}-{zlib.crc32(msgspec.json.encode(moving)):x}"'}
         if request.headers.get("if-none-match") == tag["ETag"]:
             return Response(status_code=304, headers=tag)
         return JSONResponse({"overview": answer, "stream": store.stream, "why": why}, headers=tag)
@@ -61,7 +61,7 @@ def asking(store: Store, live: Live | None) -> list[Route]:
         )
 
     def watcher(_: Request) -> Response:
-        return found(lambda: store.watched() | {"live": live.look() if live else None}, "")
+        return found(lambda: _watched(store.watched(), live.look() if live else None), "")
 
     def models(_: Request) -> Response:
         return found(lambda: store.models() | {"candidate": live.candidate() if live else None}, "")
@@ -80,6 +80,10 @@ def asking(store: Store, live: Live | None) -> list[Route]:
         "fairness": fairness,
     }
     return [Route(f"/api/{name}", question) for name, question in questions.items()]
+
+
+def _watched(stored: Row, live: Row | None) -> Row:
+    return stored | {"live": live, "counters": arriving.newest(stored["counters"], live)}
 
 
 def found(ask: Callable[[], Row | None], missing: str) -> Response:

@@ -77,6 +77,7 @@ class Live:
             return None
         return {
             **{name: status[name] for name in _SHOWN},
+            "totals": {name: status[name] for name in arriving.TOTALS},
             "alive": time.time() - status["at"] < DEAD_S,
             "at_ms": int(status["at"] * 1_000),
             "recent": self._recent(status),

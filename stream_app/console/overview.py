@@ -55,7 +55,8 @@ class Whole:
         """The overview as it is sent, with the sentence that follows from all of it."""
         signs = [*self.signs, *verdict.of_processes(live), *verdict.of_health(_failing(self.page["health"], live))]
         first = listing.slices(self.slices, "", 0)
-        return {**self.page, **first, "verdict": verdict.verdict(self.incidents, signs)}
+        counts = arriving.newest(self.page["counters"], live)
+        return {**self.page, **first, "counters": counts, "verdict": verdict.verdict(self.incidents, signs)}
 
 
 def _failing(stored: list[Row], live: Row | None) -> list[Row]:

@@ -61,7 +61,10 @@ def test_a_total_break_is_told_within_a_look(config: Config) -> None:
         {"not_json": 400},
     )
     assert found["recent"]["per_second"]["rejected"] == pytest.approx(200)
-    verdict = Store.of(config).overview(found)[1]["verdict"]  # type: ignore[index]
+    page = Store.of(config).overview(found)[1]
+    assert page is not None
+    verdict = page["verdict"]
+    assert (page["counters"]["received"], page["counters"]["rejected"]) == (1_000_400, 400)
     assert verdict["tone"] == "critical"
     assert verdict["signs"][0]["says"] == (
         "Events are dropped now: 400 rejected of the last 400 events (not_json 400)."
@@ -94,6 +97,7 @@ def test_the_watchers_view_has_both_sides_and_the_page_changes_with_either(confi
         with httpx.Client(base_url=handle.url, trust_env=False) as client:
             found = client.get("/api/watcher").json()
             assert (found["live"]["lag"], found["live"]["spooled"]) == (7, 3)
+            assert found["counters"] == max(found["counters"], found["live"]["totals"], key=lambda of: of["received"])
             assert found["bytes"] > 1_000
             first = client.get("/api/overview")
             assert "drainer" in first.text

@@ -41,7 +41,7 @@ function members(i, choose) {
   const names = shown.flatMap((place, k) => [k ? ", " : "", place.slicing && !(place.slice in NO_SLICE)
     ? make("button", { type: "button", class: "link", onclick: () => choose(place) }, nameOf(place)) : nameOf(place)]);
   const rest = more > 0 && shown.length >= NAMED ? ` and ${count(more)} more` : "";
-  const share = i.share > 0 ? ` · ${percent(i.share, 0)} of the events` : "";
+  const share = i.share > 0 ? `${names.length || rest ? " · " : ""}${percent(i.share, 0)} of the events` : "";
   return make("p", { class: "members" }, ...names, `${rest}${share}`);
 }
 
