@@ -25,8 +25,15 @@ from stream_app.terminal import printable
 
 Command = Callable[..., None]
 
-out = Console(highlight=False, emoji=False)  # a name such as a:x:b stays as it is
-err = Console(stderr=True, highlight=False, emoji=False)
+
+def _console(stderr: bool) -> Console:
+    """Sentences break at words on a terminal, and nowhere in a pipe; a name such as a:x:b stays as it is."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=stream is None or not stream.isatty())
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)

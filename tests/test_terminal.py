@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
 import pytest
 
+from stream_app import command_line
 from stream_app.terminal import Seldom, _Lines, prepare_process, utc
 
 
@@ -61,3 +63,13 @@ def test_a_log_has_a_line_for_each_message(capsys: pytest.CaptureFixture[str]) -
     assert lines[0] == "ERROR kafka.net.transport: Error receiving from a\\u000ab: ConnectionResetError('gone')"
     assert lines[1] == "ERROR stream_app.x: Error receiving from a\\u000ab"
     assert lines[2].startswith("Traceback")
+
+
+def test_what_a_command_prints_is_never_wrapped_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs read it a line at a time, and a pipe has no width."""
+    said = "a sentence " * 40
+    for name, stderr in (("stdout", False), ("stderr", True)):
+        pipe = io.StringIO()
+        monkeypatch.setattr("sys." + name, pipe)
+        command_line._console(stderr).print(said)
+        assert pipe.getvalue() == f"{said}\n"

@@ -64,11 +64,13 @@ def bootstrap(config: Config, source: Path | Past, until: str | None, err: Conso
     asked_ms = None if until is None else bootstrap_until_ms(config, until)
     reading = Reading(config, source)
     events = list(reading.events())
+    refused = ""
     for until_ms, share in [(asked_ms, 0.0)] if asked_ms is not None else _ends_of_shares(config, events):
         if share:
             err.print(
-                f"no model yet: the first {share:.0%} of the time, until {utc(until_ms)}, trains one; "
+                f"no model yet{refused}: the first {share:.0%} of the time, until {utc(until_ms)}, trains one; "
                 "--bootstrap-until DATE says otherwise",
+                markup=False,
                 soft_wrap=True,
             )
         request = bootstrap_request(config, _ends(config, events, until_ms), 0, until_ms)
@@ -77,13 +79,24 @@ def bootstrap(config: Config, source: Path | Past, until: str | None, err: Conso
             _keep(config, registry, request, outcome)
             err.print(f"model {outcome.model.model_id}: {outcome.notice.reason}", markup=False, soft_wrap=True)
             return registry.load(outcome.model.model_id)
-    raise ModelError(f"no model: {outcome.notice.reason}")
+        refused = f" ({outcome.notice.reason})"
+    raise ModelError(f"no model: {outcome.notice.reason}{_remedy(outcome.notice.reason)}")
 
 
 def has_model(config: Config) -> bool:
     """Whether a model was ever put in service; raises DriftflowError where the registry is damaged."""
     log = config.path(config.trainer.registry) / f"{config.stream}.jsonl"
     return log.exists() and bool(Registry(config).in_service())
+
+
+def _remedy(reason: str) -> str:
+    """What helps where the rows that judge a model are unlike those that train it."""
+    if not reason.startswith("calibration_high"):
+        return ""
+    return (
+        "; the last of these rows are unlike those before: leave out fields that drift, end the training where all was "
+        "calm (--bootstrap-until DATE), or allow more (trainer.max_alarm_ratio)"
+    )
 
 
 def _train(

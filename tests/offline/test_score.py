@@ -24,7 +24,7 @@ from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Registry
 from stream_app.offline import replay
-from stream_app.offline.first_model import _ends
+from stream_app.offline.first_model import _ends, _remedy
 from stream_app.offline.score import ScoreOptions, run_score
 from stream_app.offline.signals import Signals, signals_to
 from stream_app.stages.decisions import Activated, encode
@@ -149,6 +149,19 @@ def test_without_a_model_the_first_share_that_suffices_trains_one(folder: Path) 
     assert [json.loads(tags)["model_id"] for (tags,) in found] == [model_id]
     run_score(cfg, folder / "events.csv", ScoreOptions(), out, err)
     assert len(Registry(cfg).history()) == 1, "a model that is there scores"
+
+
+def test_a_first_model_that_is_refused_says_why_each_time_and_what_helps(folder: Path) -> None:
+    cfg = msgspec.structs.replace(load(folder / "driftflow.toml"), root=str(folder / "none"))
+    cfg = msgspec.structs.replace(cfg, trainer=msgspec.structs.replace(cfg.trainer, min_rows=10**9))
+    shutil.copytree(folder / "keys", folder / "none" / "keys")
+    out, err = (Console(width=300, record=True, file=io.StringIO()) for _ in range(2))
+    with pytest.raises(ModelError, match="no model: too few rows"):
+        run_score(cfg, folder / "events.csv", ScoreOptions(), out, err)
+    first, *later = [line for line in err.export_text().splitlines() if line.startswith("no model yet")]
+    assert first.startswith("no model yet: the first 30%")
+    assert [line.startswith("no model yet (too few ") for line in later] == [True, True]
+    assert "trainer.max_alarm_ratio" in _remedy("calibration_high: 9 %")
 
 
 def test_the_ends_are_those_of_a_topic_that_was_sent_no_more() -> None:

@@ -159,5 +159,6 @@ def _words(newest: records.Strangers | None) -> tuple[tuple[str, ...], str]:
     if newest is None or not newest.field:
         return (), "many events are of slices that have no place of their own"
     examples = f", such as {', '.join(newest.examples[:3])}" if newest.examples else ""
-    new = f"the field {newest.field} has about {newest.values:,} values that are new{examples}"
+    values = f"about {newest.values:,} values that are new" if newest.values != 1 else "one new value"
+    new = f"the field {newest.field} has {values}{examples}"
     return (newest.field,), f"{new}; their slices have no place of their own"

@@ -92,13 +92,15 @@ def duration(ms: int) -> str:
 def plural(slicing: str) -> str:
     """Several slices of a slicing.
 
-    >>> plural("station"), plural("country"), plural("country+city"), plural("branch")
-    ('stations', 'countries', 'slices', 'branches')
+    >>> plural("station"), plural("country"), plural("country+city"), plural("branch"), plural("series")
+    ('stations', 'countries', 'slices', 'branches', 'series')
     """
     if not (slicing.isalpha() and slicing.isascii()):
         return "slices"
     if slicing[-1] == "y" and slicing[-2:-1] not in "aeiou":
         return f"{slicing[:-1]}ies"
+    if slicing.endswith("series"):
+        return slicing
     return f"{slicing}es" if slicing.endswith(("s", "x", "ch", "sh")) else f"{slicing}s"
 
 

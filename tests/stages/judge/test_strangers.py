@@ -35,3 +35,10 @@ def test_of_several_source_partitions_the_one_counts_that_sees_most_of_them() ->
     told = [strangers("station", 300), strangers("wd", 200)]
     found = [candidate for k in range(1, 20) for candidate in watch.take(k * HOUR, {SLICING: 400}, 1_000, told, FLOOR)]
     assert {candidate.causes[0].features for candidate in found} == {("station",)}
+
+
+def test_one_new_value_is_one() -> None:
+    watch = StrangerWatch(CONFIG)
+    told = [strangers("station", 1)]
+    found = [candidate for k in range(1, 20) for candidate in watch.take(k * HOUR, {SLICING: 400}, 1_000, told, FLOOR)]
+    assert found[-1].causes[0].says.startswith("the field station has one new value, such as new station; their slices")
