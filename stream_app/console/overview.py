@@ -184,7 +184,7 @@ def _features(points: Points) -> Row:
     counts: dict[str, Ints] = {}
     for row in rows:
         counts[row["feature"]] = counts.get(row["feature"], 0) + bins_of(row)
-    moved = distance(np.stack(list(counts.values()))).tolist() if counts else []
+    moved = distance(np.stack([shapes.without_gaps(bins) for bins in counts.values()])).tolist() if counts else []
     entries = [
         {"feature": feature, "moved": off, "counts": bins.tolist(), "tone": _tone(off, bins)}
         for (feature, bins), off in zip(counts.items(), moved, strict=True)

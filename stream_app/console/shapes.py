@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from flowlib.table import DAY_MS
+import numpy as np
+
+from flowlib.table import DAY_MS, Ints
 from stream_app.config import Duration
 from stream_app.console import threads
 from stream_app.console.rows import Row
@@ -57,3 +59,30 @@ def share(row: Row, name: str) -> float | None:
     """
     scored = row.get("scored", 0)
     return row[name] / scored if scored > 0 else None
+
+
+_GAP = 0.05
+"""A bin with a smaller part than this of what a flat histogram has there is a gap."""
+
+_GAP_MIN = 20.0
+"""So many events a bin has in a flat one, that chance leaves none empty."""
+
+
+def without_gaps(bins: Ints) -> Ints:
+    """A histogram as it would be if the few values that a column takes were spread out: each takes a lump of the range,
+    and the places between them stay empty, however right the model is. Where lumps are at their places the result is
+    flat; a histogram without gaps stays as it is, and so does one with a gap over half of it: it lies at the ends.
+
+    >>> lumps = np.array([0, 50, 50, 0, 0, 0, 0, 115, 115, 20, 0, 0, 0, 0, 75, 75, 0, 0, 0, 0]) * 10
+    >>> without_gaps(lumps).tolist()
+    [250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250, 250]
+    """
+    n, flat = int(bins.sum()), bins.sum() / len(bins)
+    full = np.flatnonzero(bins > _GAP * flat)
+    gaps = [(int(a) + 1, int(b)) for a, b in pairwise(full) if b > a + 1]
+    if flat < _GAP_MIN or not gaps or max(b - a for a, b in gaps) > len(bins) / 2:
+        return bins
+    before = np.concatenate([[0], np.cumsum(bins)])
+    counts = [0, *(int(before[a]) for a, _ in gaps), n]
+    places = [0.0, *(min(max(c / flat, a), b) for c, (a, b) in zip(counts[1:-1], gaps, strict=True)), float(len(bins))]
+    return np.asarray(np.diff(np.rint(np.interp(np.arange(len(bins) + 1), places, counts))), dtype=np.int64)
