@@ -21,7 +21,7 @@ from rich.text import Text
 
 from stream_app.config import load
 from stream_app.errors import DriftflowError
-from stream_app.terminal import printable
+from stream_app.terminal import STANDARD_INPUT, printable
 
 Command = Callable[..., None]
 
@@ -47,7 +47,7 @@ class _InputFile(click.Path):
         if ctx is None or (value != "-" and not _is_pipe(Path(value))):
             return super().convert(value, param, ctx)
         folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
-        kept = Path(folder) / ("standard-input" if value == "-" else Path(value).name)
+        kept = Path(folder) / (STANDARD_INPUT if value == "-" else Path(value).name)
         with kept.open("wb") as file, nullcontext(sys.stdin.buffer) if value == "-" else open(value, "rb") as source:
             shutil.copyfileobj(source, file)
         return kept

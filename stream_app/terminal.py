@@ -9,9 +9,13 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+STANDARD_INPUT = "standard-input"
+"""Name of the file that standard input is kept in for the time of a command."""
 
 _FIRST, _EVERY = 10, 1_000
 
@@ -55,6 +59,15 @@ def printable(text: str) -> str:
     'a\\\\u001b[31m\\\\u000ab'
     """
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
+
+
+def file_name(path: Path | str) -> str:
+    """What a file is called for people, and in a command to copy; standard input is what they gave, and no file.
+
+    >>> file_name("a/events.csv"), file_name("/tmp/x/standard-input")
+    ('a/events.csv', '-')
+    """
+    return "-" if os.path.basename(path) == STANDARD_INPUT else str(path)
 
 
 def progress_bar(console: Console) -> Progress:

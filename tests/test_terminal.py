@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from stream_app import command_line
+from stream_app.cli import main
 from stream_app.terminal import Seldom, _Lines, prepare_process, utc
 
 
@@ -73,3 +76,12 @@ def test_what_a_command_prints_is_never_wrapped_in_a_pipe(monkeypatch: pytest.Mo
         monkeypatch.setattr("sys." + name, pipe)
         command_line._console(stderr).print(said)
         assert pipe.getvalue() == f"{said}\n"
+
+
+def test_standard_input_is_called_what_was_given_and_the_next_command_can_be_copied(tmp_path: Path) -> None:
+    piped = "".join(f'{{"at": {1_700_000_000 + 60 * i}, "x": {i * 7 % 11}.5}}\n' for i in range(50))
+    run = CliRunner().invoke(main, ["init", "--from-file", "-", "--out", str(tmp_path / "own.toml")], input=piped)
+    assert run.exit_code == 0, run.output
+    assert "50 rows of - (JSON lines)" in run.output
+    assert f"  driftflow score - -c {tmp_path / 'own.toml'}\n" in run.output
+    assert "/standard-input" not in run.output + (tmp_path / "own.toml").read_text()

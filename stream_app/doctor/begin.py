@@ -20,7 +20,7 @@ from stream_app.setup.proposal import Choice, Proposal
 from stream_app.setup.rejected import Tried
 from stream_app.setup.sampling import Sample, sample_of
 from stream_app.setup.writing import TEMPLATE, toml_of
-from stream_app.terminal import printable, utc
+from stream_app.terminal import file_name, printable, utc
 
 Ask = Callable[[Choice], Any]
 """Asks a person which of a choice's values is right."""
@@ -44,7 +44,7 @@ class Source:
     bootstrap: str = ""
 
     def __str__(self) -> str:
-        return f"topic {self.topic}" if self.topic else str(self.file)
+        return f"topic {self.topic}" if self.topic else file_name(self.file or "")
 
 
 def run_init(source: Source, path: Path, name: str, ask: Ask | None, out: Console) -> None:
@@ -152,7 +152,7 @@ def _next(source: Source, path: Path, proposal: Proposal) -> list[str]:
     """The commands to type next."""
     config = "" if str(path) == "driftflow.toml" else f" -c {_quoted(path)}"
     if source.file is not None:
-        return [f"driftflow score {_quoted(source.file)}{config}", f"driftflow explain-config{config}"]
+        return [f"driftflow score {_quoted(str(source))}{config}", f"driftflow explain-config{config}"]
     until = utc(proposal.to_ms, "%Y-%m-%dT%H:%M")
     return [
         f"driftflow doctor{config}",
@@ -172,10 +172,10 @@ def _brief(value: Any) -> str:
 
 
 def _shown(source: Source) -> str:
-    return str(source) if source.file is None else source.file.name
+    return str(source) if source.file is None else Path(str(source)).name
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Path | str) -> str:
     text = str(path)
     return text if re.fullmatch(r"[\w./@%+,:=-]+", text) else "'" + text.replace("'", "'\\''") + "'"
 

@@ -24,6 +24,7 @@ from stream_app.stages.score.readings import LocalTimes
 from stream_app.stages.score.rejects import Reject
 from stream_app.stages.score.state import ScoreState
 from stream_app.stages.score.timing import NOTHING
+from stream_app.terminal import file_name
 
 if TYPE_CHECKING:  # a client of a broker comes with it
     from stream_app.kafka.history import Past
@@ -73,7 +74,7 @@ class Reading:
     @property
     def name(self) -> str:
         """What is read, for people."""
-        return str(self.source) if isinstance(self.source, Path) else f"topic {self.source.topic}"
+        return file_name(self.source) if isinstance(self.source, Path) else f"topic {self.source.topic}"
 
     @property
     def sources(self) -> int | None:
