@@ -93,7 +93,7 @@ FILES = {
     ),
     "notices": File(
         named("models/s.notices.jsonl"),
-        frozenset({"score --bootstrap-until", "evaluate", "models"}),
+        frozenset({"score --store", "score --bootstrap-until", "evaluate", "models"}),
         {"removed": frozenset({"evaluate"})},
         more={"a line": lambda path: overwrite(path, b'{"model_id": 3}\n' + path.read_bytes())},
     ),
