@@ -126,7 +126,9 @@ def _title(incident: Incident) -> str:
 
 
 def _lines(incident: Incident) -> list[str]:
-    findings = [_finding(finding) for finding in incident.findings if finding.says]
+    told = [finding for finding in incident.findings if finding.says]
+    known = len(told) == 1 and told[0].says in incident.summary  # the only one: its sentence says no more
+    findings = [] if known else [_finding(finding) for finding in told]
     members = [_member(member) for member in incident.members]
     lines = [*findings[: LINES_MAX // 2], *members][:LINES_MAX]
     more = incident.member_count - (len(lines) - min(len(findings), LINES_MAX // 2))

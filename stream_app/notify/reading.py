@@ -159,7 +159,7 @@ class Reader:
         if position is None or position < self._known[tp]:
             return
         told = list(self._history.pop(tp, {}).values())
-        log.info("%s/%d is read for the first time: %d things are open there", tp.topic, tp.partition, len(told))
+        log.info("%s/%d is read for the first time, open there: %d", tp.topic, tp.partition, len(told))
         self._take(told)
         self._known[tp] = 0
         self._done[Partition(*tp)] = position

@@ -272,3 +272,17 @@ def test_no_body_holds_what_a_reader_would_not_take(receiver: Receiver) -> None:
     ):
         deliver(channel, HUGE)
     assert all(isinstance(sent, Sent) and len(sent.body) < 60_000 for sent in receiver.sent)
+
+
+def test_the_only_finding_is_not_said_again_where_the_summary_says_it() -> None:
+    first, second = (
+        Finding(detector="location", feature=name, weight=1.0, direction="up", measure="mean", says=f"{name} is higher")
+        for name in ("TEMP", "PRES")
+    )
+    summary = "At Dongsi TEMP is higher."
+    assert not any("is higher" in line for line in told(one(findings=[first], summary=summary)).lines)
+    both = told(one(findings=[first, second], summary=summary)).lines
+    assert [line for line in both if "is higher" in line] == [
+        "TEMP is higher (100% of the evidence)",
+        "PRES is higher (100% of the evidence)",
+    ]
