@@ -42,6 +42,9 @@ def look_at_workers(config: Config) -> Iterator[Finding]:
         yield warning("workers, sink", f"{status['set_aside']:,} points are set aside", "`driftflow sink list`")
 
 
+_PUBLISH = "`driftflow models publish` puts the one that is here on the topic"
+
+
 def _alive(status: dict[str, Any]) -> bool:
     return time.time() - float(status["at"]) <= FRESH_S
 
@@ -75,6 +78,8 @@ def why_no_alert(config: Config, findings: list[Finding], heard: Told | None, si
             about, f"there can be none: no event has arrived on {config.topics.events}", "look at the producer"
         )
     if not status["service"]:
+        if any(one.about == "model" and one.state == "ok" for one in findings):
+            return warning(about, "there can be none of values: no worker has a model yet", _PUBLISH)
         remedy = "`driftflow trainer --bootstrap-until DATE` trains the first"
         return warning(about, "there can be none of values: no model is in service", remedy)
     if not status["judged_ms"]:

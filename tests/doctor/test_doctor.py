@@ -14,6 +14,7 @@ from kafka import KafkaProducer
 
 from stream_app.cli import main
 from stream_app.config import Config, load
+from stream_app.doctor.findings import ok
 from stream_app.doctor.running import look_at_workers, why_no_alert
 from stream_app.incident_lines import OVER
 from stream_app.operators.reading import Told
@@ -124,6 +125,14 @@ def test_why_there_is_no_alert_is_the_first_reason_that_holds(
     found = why_no_alert(config, [], Told(), 2)
     assert (found.state, found.says[: len(says)]) == (state, says)
     assert (state != "ok") or "; 2 silences hold some back" in found.says
+
+
+def test_a_model_that_is_here_and_not_on_the_topic_is_published_not_trained_again(tmp_path: Path) -> None:
+    """As ``driftflow score`` leaves it, before the stream has a topic."""
+    config = config_of(tmp_path)
+    StatusFile(config).write(Status(**{**GOOD, "service": "", "lag": 50_000}))
+    found = why_no_alert(config, [ok("model", "m1 is in service")], Told(), 0)
+    assert "no worker has a model yet" in found.says and "driftflow models publish" in found.remedy
 
 
 @pytest.mark.parametrize("state", sorted(OVER))
