@@ -1,4 +1,4 @@
-"""Notices that nothing which arrives is an event any more: no clock moves then, no pane closes, and no rule is asked."""
+"""Notices that nothing that comes is an event any more: no clock moves then, no pane closes, and no rule is asked."""
 
 from __future__ import annotations
 
