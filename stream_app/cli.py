@@ -123,8 +123,10 @@ def worker(config: Config, only: str | None, decisions: Path | None, skip_prefli
 def trainer(config: Config, bootstrap_until: str | None) -> None:
     """Answer retrain requests: read, fit, gate, sign, publish or refuse."""
     from stream_app.kafka.probes import require_reachable
+    from stream_app.models.keys import signing_key
 
-    require_reachable(config.kafka)  # that none is there is said without what computes
+    signing_key(config)
+    require_reachable(config.kafka)  # that a key is lost, or no broker there, is said without what computes
     from stream_app.trainer.process import run_trainer
 
     run_trainer(config, bootstrap_until, lambda line: err.print(plain(line), soft_wrap=True))

@@ -138,7 +138,7 @@ def nobody_serves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def the_broker_answers_the_first_knock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trainer knocks before it looks at its files, as without a broker there is nothing to do; there is none here."""
+    """The trainer knocks before it looks at its models: without a broker there is nothing to do. None is here."""
     monkeypatch.setattr("stream_app.kafka.probes.require_reachable", lambda kafka: None)
 
 

@@ -112,7 +112,7 @@ class Outbox:
                 return None
             try:
                 return Row(found[0], _DECODER.decode(found[1]))
-            except (msgspec.MsgspecError, ValueError, TypeError):
+            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
                 log.error("Message %d of %s cannot be decoded and was set aside", found[0], self.path)
                 self.set_aside(found[0], "it cannot be decoded")
 
@@ -200,5 +200,5 @@ class Outbox:
 def _title(blob: bytes) -> str:
     try:
         return _DECODER.decode(blob).title
-    except (msgspec.MsgspecError, ValueError, TypeError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return "(damaged)"

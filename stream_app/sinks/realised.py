@@ -155,7 +155,7 @@ def _panes(link: sqlite3.Connection, stream: str) -> Iterator[tuple[int, _Place]
     for number, text in link.execute(_SERIES):
         try:
             tags = _TAGS.decode(text)
-        except (msgspec.MsgspecError, UnicodeError, TypeError):
+        except (msgspec.MsgspecError, UnicodeError, TypeError, RecursionError):
             continue
         if tags.stream == stream and tags.span == "pane":
             yield number, (tags.slicing, tags.slice)
@@ -184,7 +184,7 @@ def _days(link: sqlite3.Connection, wanted: str) -> Iterator[tuple[int, list[tup
 def _fields(text: object) -> _Fields | None:
     try:
         one = _FIELDS.decode(text) if isinstance(text, str | bytes) else None
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     return one if one is not None and 0 <= one.p_le_01 <= one.scored and one.unscorable >= 0 else None
 

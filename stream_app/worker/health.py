@@ -106,7 +106,9 @@ class Telling:
 
 def health_message(config: Config, health: Health) -> Outgoing:
     """A health message as a signal."""
-    event_id = record_id("health", health.stream, health.source, health.part, health.state, health.since_ms)
+    event_id = record_id(
+        "health", health
+    )  # of all that it says: one that was sent unacknowledged may be said otherwise
     envelope = Envelope(health, event_id, f"/driftflow/{config.stream}/worker", health.since_ms, health.part)
     message = encode_event(envelope)
     partition = trainer_signals(config.topics.partitions)

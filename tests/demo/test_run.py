@@ -151,11 +151,13 @@ def test_a_model_counts_once_it_is_in_service_everywhere_and_in_the_store(
     monkeypatch.setattr("stream_app.demo.run.Registry", lambda _: registry)
     left = {"m0": [0, 1, 2, 3], "m1": [2]}
     monkeypatch.setattr(type(demo._facts), "out_of_service", lambda _, model_id: left[model_id])
-    demo._facts.models = [{"model_id": "m0"}, {"model_id": "m1"}]
+    demo._facts.models = [{"model_id": name, "status": "promoted"} for name in ("m0", "m1")]
     assert not demo._newest_model_is_in_service()
     left["m1"] = []
     assert not demo._newest_model_is_in_service(), "the store does not show the one that was refused"
-    demo._facts.models.append({"model_id": "refused-1"})
+    demo._facts.models.append({"model_id": "refused-1", "status": "waiting"})
+    assert not demo._newest_model_is_in_service(), "it shows what had become of it before"
+    demo._facts.models[-1]["status"] = "refused"
     assert demo._newest_model_is_in_service()
 
 

@@ -126,7 +126,7 @@ class Requests:
 
 
 class Tail:
-    """Messages of the signals topic to ``driftflow signals``, as JSON and for people: a line each."""
+    """Messages of the signals topic to ``driftflow signals``, in each form: a line each."""
 
     partition, first = 1, 11
 
@@ -139,17 +139,18 @@ class Tail:
         """See :class:`~tests.hostile.checker.Consumer`. What it refuses stands in a line, and in no dead letter."""
         values = [*((case.value, case.headers) for case in cases), (self._behind.value, self._behind.headers)]
         records = [record(self.topic, n, *one, partition=self.partition) for n, one in enumerate(values, self.first)]
-        lines = [msgspec.json.decode(line) for line in self._said(records, as_json=True).splitlines()]
+        lines = [msgspec.json.decode(line) for line in self._said(records, "json").splitlines()]
         assert len(lines) == len(records)
-        assert len(self._said(records, as_json=False).splitlines()) == len(records), "not one line for each"
+        for form in ("table", "line"):
+            assert len(self._said(records, form).splitlines()) == len(records), f"not one line for each: {form}"
         assert lines[-1].get("type") == "driftflow.incident.v1", lines[-1]
         return {place: self._letter(line, records[place]) for place, line in enumerate(lines[: len(cases)])}
 
-    def _said(self, records: list[Any], as_json: bool) -> str:
+    def _said(self, records: list[Any], form: Any) -> str:
         out = Console(file=io.StringIO(), width=120, color_system=None, force_terminal=False)
         with mock.patch.object(signals, "read_signals", return_value=iter(records)):
             signals.tail_signals(
-                self._world.config, out, Marks(self._world.config).is_trusted, as_json=as_json, everything=True
+                self._world.config, out, Marks(self._world.config).is_trusted, form=form, everything=True
             )
         said: str = out.file.getvalue()  # type: ignore[attr-defined]
         return said

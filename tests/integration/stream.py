@@ -111,7 +111,8 @@ def signals_of(config: Config) -> dict[int, list[Signal]]:
         headers = tuple((name, value or b"") for name, value in message.headers if not is_signature(name))
         signal_ = (headers, message.value)
         event_id = dict(headers)["ce_id"].decode()
-        assert table[message.partition].setdefault(event_id, signal_) == signal_, "one id, two contents"
+        first = table[message.partition].setdefault(event_id, signal_)
+        assert first == signal_, f"one id, two contents: {first} and {signal_}"
     return {partition: list(signals.values()) for partition, signals in sorted(table.items())}
 
 

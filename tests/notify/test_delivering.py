@@ -126,7 +126,7 @@ def test_a_receiver_that_asks_for_patience_is_not_asked_before(receiver: Receive
     ("header", "least", "most"),
     [
         ("7", 7, 7),
-        (formatdate(time.time() + 90, usegmt=True), 60, 95),
+        ("in 90 s", 60, 95),
         (formatdate(0, usegmt=True), 0, 0),
         ("1e300", 3600, 3600),
         ("-5", 0, 0),
@@ -137,6 +137,8 @@ def test_a_receiver_that_asks_for_patience_is_not_asked_before(receiver: Receive
     ids=["seconds", "a date", "a past date", "for ever", "negative", "nan", "a word", "nothing"],
 )
 def test_patience_is_a_number_or_a_date_within_bounds(header: str, least: float, most: float) -> None:
+    if header == "in 90 s":
+        header = formatdate(time.time() + 90, usegmt=True)
     assert least <= patience_s(header) <= most
 
 

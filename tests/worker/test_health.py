@@ -77,6 +77,14 @@ def test_what_a_former_process_left_failing_is_well_once_it_does_not_fail_here(c
     assert told.after(2 * INHERITED_S, drainer="still away") == [], "the same file says the same for a day"
 
 
+def test_another_content_is_another_message(config: Config) -> None:
+    """The first may be on the topic although nobody acknowledged it."""
+    about = {"stream": "s", "source": "worker w-1", "part": "drainer", "state": "failing", "since_ms": 5}
+    messages = [health_message(config, Health(says=says, **about)) for says in ("503", "429", "503")]
+    first, second, third = [dict(message.headers)["ce_id"] for message in messages]
+    assert first == third != second
+
+
 @pytest.mark.parametrize("says", ["", "it has no room\x1b[2J", "x" * 100_000])
 def test_a_message_and_its_point_are_what_others_take_in(config: Config, says: str) -> None:
     failing = {"drainer" + says[:20]: says}

@@ -117,7 +117,7 @@ class SlackBot:
         answer = self._poster.post(msgspec.json.encode(fields), self._headers)
         try:
             return msgspec.json.decode(answer.body, type=_Said)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise SinkError(f"{self._poster.where} gives an answer that makes no sense: {answer.text}") from None
 
     def _refusal(self, error: str) -> SinkError:

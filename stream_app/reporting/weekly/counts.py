@@ -188,7 +188,7 @@ def _pane(text: object) -> _Pane | None:
 def _decoded(decoder: msgspec.json.Decoder[_T], text: object) -> _T | None:
     try:
         return decoder.decode(text) if isinstance(text, str) else None
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 
