@@ -15,6 +15,8 @@ import numpy as np
 ROWS = 45_312
 BEFORE = 16_000
 """Rows before the first change, in the real file and in the one that is made up."""
+_IN_CENTS = 34_000
+"""Rows before a unit changes in the one that is made up: late enough whatever part a first model takes."""
 _BEGIN = datetime(1996, 5, 7, tzinfo=UTC)
 _HALF_HOURS = 48
 _NUMBERS = ("nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
@@ -38,7 +40,9 @@ def _real(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _made_up(seed: int) -> Iterator[dict[str, Any]]:
-    """Demand with its hours and weekdays, prices that follow it; the second place, still at first, begins to move."""
+    """Demand with its hours and weekdays, prices that follow it; the second place, still at first, begins to move, and
+    in the end the prices of the first come in cents.
+    """
     rng, noise, last = np.random.default_rng(seed), 0.0, 0.0
     for i in range(ROWS):
         hour, weekday = i % _HALF_HOURS / 2, i // _HALF_HOURS % 7
@@ -47,7 +51,7 @@ def _made_up(seed: int) -> Iterator[dict[str, Any]]:
         price = 0.05 + 0.06 * demand**2 + 0.004 * abs(float(rng.normal()))
         moves = i >= BEFORE + 500
         values = (
-            price,
+            price * 100.0 if i >= _IN_CENTS else price,
             demand,
             0.003467 + (0.0006 * float(rng.normal()) if moves else 0.0),
             0.422915 + (0.1 * float(rng.normal()) if moves else 0.0),
