@@ -118,7 +118,7 @@ def _without_faults(stream: Stream, rows: Any, expected: str, store: str) -> Lin
     try:
         words = ["--decisions", str(decisions), "--signals", str(out), "--store"]
         subprocess.run(
-            [sys.executable, "-m", "stream_app.cli", "score", "-c", str(stream.toml), str(file), *words],
+            [sys.executable, "-m", "stream_app.cli", "replay", "-c", str(stream.toml), str(file), *words],
             check=True,
             stdout=subprocess.DEVNULL,
             timeout=PATIENCE_S,
