@@ -6,7 +6,7 @@
 
 A worker as a process of its own on an Apache Kafka, the example's rows with faults of their own, so that incidents
 open and end all the time; its points go to a VictoriaMetrics through a gateway that fails. What came of it is compared
-with what ``driftflow score`` makes of the same rows and decisions, without a broker and without a fault, into a store
+with what ``driftflow replay`` makes of the same rows and decisions, without a broker and without a fault, into a store
 of its own.
 
 ``lost`` counts signals and rows that are missing, ``duplicated_effects`` what is there and should not be: signals that
@@ -104,7 +104,7 @@ def measure(home: Path, kills: int, seed: int, store: str) -> dict[str, Any]:
 
 
 def _without_faults(stream: Stream, rows: Any, expected: str, store: str) -> Lines:
-    """The same rows with the run's decisions, by ``driftflow score``, into a server of its own."""
+    """The same rows with the run's decisions, by ``driftflow replay``, into a server of its own."""
     file, out = stream.folder / "rows.jsonl", stream.folder / "local.jsonl"
     file.write_bytes(b"\n".join(value for _, value in rows if value is not None) + b"\n")
     decisions = stream.folder / "decisions.jsonl"
