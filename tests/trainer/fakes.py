@@ -57,6 +57,9 @@ class FakeConsumer:
     def beginning_offsets(self, partitions: list[Any], timeout_ms: int | None = None) -> dict[Any, int]:
         return {tp: self.beginning.get(tp.partition, 0) for tp in partitions}
 
+    def end_offsets(self, partitions: list[Any], timeout_ms: int | None = None) -> dict[Any, int]:
+        return {tp: len(self.log.get(tp.partition, [])) for tp in partitions}
+
     def seek(self, tp: Any, offset: int) -> None:
         self.positions[tp] = offset
 

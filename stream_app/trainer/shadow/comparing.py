@@ -82,7 +82,7 @@ class Comparing:
             return self._given_up(candidate)
         for pane in candidate.panes.take(behind):
             candidate.test.take(pane)
-            if verdict := candidate.test.verdict:
+            if verdict := candidate.test.verdict or self._after_enough(candidate):
                 candidate.until_ms = (pane.number + 1) * candidate.panes.pane_ms
                 return verdict
         if time.monotonic() - self._kept_s >= KEEP_S:
@@ -133,8 +133,10 @@ class Comparing:
         candidate.panes = OpenPanes(candidate.panes.pane_ms, clocks=candidate.panes.clocks)
         self._file.keep(candidate)
 
+    def _after_enough(self, candidate: Candidate) -> Verdict:
+        """Asked after each pane: the events decide where it ends, and not how many come at a time."""
+        return "give up" if candidate.test.total.events >= self._config.trainer.shadow_events else ""
+
     def _given_up(self, candidate: Candidate) -> Verdict:
-        settings = self._config.trainer
-        too_many = candidate.test.total.events >= settings.shadow_events
         waited_s = time.time() - candidate.begun_s
-        return "give up" if too_many or waited_s * 1_000 >= int(settings.shadow_patience) else ""
+        return "give up" if waited_s * 1_000 >= int(self._config.trainer.shadow_patience) else ""

@@ -34,13 +34,11 @@ class Step:
         partition: of the events topic.
         events: what could be decoded, in order of offsets; None where there was no record.
         next: offset from which on to read.
-        is_behind: whether there is more to read now.
     """
 
     partition: int
     events: EventBatch | None
     next: int
-    is_behind: bool
 
 
 class ShadowReader:
@@ -95,13 +93,17 @@ class ShadowReader:
             records = fetched.get(place)
             events = self._decoded(place, records) if records else None
             self._places[place] = after
-            end = self._consumer.highwater(place)
-            yield Step(place.partition, events, after, end is not None and after < end)
+            yield Step(place.partition, events, after)
 
     def is_behind(self) -> list[int]:
-        """Partitions that have more to read now, or of which nobody knows yet."""
-        ends = {place: self._consumer.highwater(place) for place in self._places}
-        return [place.partition for place, at in self._places.items() if ends[place] is None or at < ends[place]]
+        """Partitions that have more to read now. The broker is asked: what came with the last fetch of a partition may
+        be older than what was read of another, and panes would close over events that stand on the topic already.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        ends = self._consumer.end_offsets(list(self._places), timeout_ms=_ANSWER_MS)
+        return [place.partition for place, at in self._places.items() if at < ends[place]]
 
     def close(self) -> None:
         """Let the connection go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,8 +18,10 @@ from stream_app.models.audit import AuditLog
 from stream_app.models.history import Entry
 from stream_app.trainer.canaries.overruling import overruled
 from stream_app.trainer.gates.gate import Gate, figures
+from stream_app.trainer.shadow import reading
 from stream_app.trainer.shadow.state import CandidateFile
 from tests.trainer.asking import LATER, WRITER, ask, asked
+from tests.trainer.fakes import FakeConsumer
 from tests.trainer.shadow.worlds import (
     World,
     answered,
@@ -138,6 +141,22 @@ def test_what_cannot_be_told_is_given_up(world: World) -> None:
     refused = world.answers()[-1]
     assert (refused.request_id, refused.status) == ("request-7", "refused")
     assert "the shadow could not tell which model is better" in refused.reason
+
+
+def test_what_is_given_up_does_not_depend_on_how_many_events_come_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    for number, a_poll in ((1, 7), (2, 10_000)):
+        made = partial(FakeConsumer, {0: world.log}, a_poll=a_poll)
+        monkeypatch.setattr(reading, "KafkaConsumer", lambda made=made, **_: made())
+        trainer = world.start(shadow_events=100, min_gain_nats=0.45)
+        trainer.handle(asked(ask(number, 3 * number * LATER)))
+        until_decided(trainer)
+        shadow = world.answers()[-1].gates["shadow"]
+        figures.append({name: shadow[name] for name in ("verdict", "events", "panes", "gain_nats", "e_better")})
+    assert figures[0] == figures[1]
+    assert figures[0]["verdict"] == "give up"
 
 
 @pytest.mark.parametrize("place", list(places()), ids=lambda place: place[0])

@@ -34,7 +34,7 @@ def read(monkeypatch: pytest.MonkeyPatch, consumer: FakeConsumer, offsets: dict[
     for _ in range(20):
         for step in reader.poll(0):
             known = [] if step.events is None else step.events.offsets.tolist()
-            found.append((step.partition, known, step.next, step.is_behind))
+            found.append((step.partition, known, step.next, step.partition in reader.is_behind()))
     assert reader.is_behind() == []
     reader.close()
     assert consumer.closed
@@ -46,6 +46,24 @@ def test_each_partition_is_read_on_from_its_offset_over_what_is_no_event(monkeyp
     found, said = read(monkeypatch, FakeConsumer(log, a_poll=2), {0: 3, 1: 1})
     assert found == [(0, [3, 4], 5, False), (1, [], 3, True), (1, [4], 5, False)]
     assert said == []
+
+
+def test_a_partition_whose_new_events_no_fetch_has_told_of_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader stays open while the traffic stands, and goes on with one partition before it hears of the other."""
+    log: dict[int, list[bytes | None]] = {0: [body(0)], 1: [body(0)]}
+    consumer = FakeConsumer(log)
+    monkeypatch.setattr(reading, "KafkaConsumer", lambda **_: consumer)
+    reader = ShadowReader(CONFIG, {}, {0: 0, 1: 0}, {}, print)
+    old = {0: 1, 1: 1}
+    monkeypatch.setattr(consumer, "highwater", lambda tp: old[tp.partition])
+    assert [step.partition for step in reader.poll(0)] == [0, 1]
+    assert reader.is_behind() == []
+    for bodies in log.values():
+        bodies.append(body(1))
+    consumer.pause(*(place for place in consumer.assignment() if place.partition == 1))
+    old[0] = 2
+    assert [step.partition for step in reader.poll(0)] == [0]
+    assert reader.is_behind() == [1]
 
 
 def test_what_retention_has_deleted_meanwhile_is_said_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
