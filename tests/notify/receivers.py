@@ -58,7 +58,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed in the middle of it
+                    self.close_connection = True
+                    return
                 reply = receiver._take(Sent(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 if reply.hangs:
                     receiver._closing.wait()
