@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from stream_app.config import load
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, Interrupted
 from stream_app.terminal import STANDARD_INPUT, printable
 
 Command = Callable[..., None]
@@ -107,6 +107,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except DriftflowError as error:
             _fail(error, error.status)
+        except (KeyboardInterrupt, click.Abort):  # of commands that have nothing to say about how far they came
+            _fail("interrupted, and not done: the same command begins anew", Interrupted.status)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # whoever read our output has gone: click ends quietly

@@ -14,6 +14,7 @@
     ├── RangesGone             the broker answers, and hands out no more of the offsets that were asked for
     ├── TooManyDropped         more rows of a file came to nothing than may
     ├── Stopped                the trainer was told to stop in the midst of something
+    ├── Interrupted            somebody has pressed Ctrl-C in the midst of something
     ├── SinkError              a sink cannot be opened, or cannot write now
     │   ├── Busy               a receiver of notices asks for patience
     │   └── Rejected           a sink will never take this batch
@@ -74,6 +75,12 @@ class TooManyDropped(DriftflowError):
     """More rows of a file came to nothing than may; all that could be done with the others has been done."""
 
     status = 3
+
+
+class Interrupted(DriftflowError):
+    """Somebody has pressed Ctrl-C: how far it came, what is written, and how to go on."""
+
+    status = 130  # 128 + SIGINT, as shells have it
 
 
 class ModelError(DriftflowError):

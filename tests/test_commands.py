@@ -248,3 +248,12 @@ def test_a_model_file_that_is_deeply_nested_is_refused(tmp_path: Path) -> None:
     path = overwrite(tmp_path / "x.model", b"DFM1" + len(head).to_bytes(4, "little") + head)
     with pytest.raises(ArtifactError, match="is not a model file"):
         artifact.read(path)
+
+
+def test_ctrl_c_ends_in_a_sentence_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stream_app.doctor.begin.run_init", interrupted)
+    run = CliRunner().invoke(main, ["init", "--out", str(tmp_path / "new.toml")])
+    assert (run.exit_code, run.output) == (130, "driftflow: interrupted, and not done: the same command begins anew\n")

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from rich.console import Console
 
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, Interrupted
 from stream_app.event_files import Report, read_rows, read_timed_rows
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
@@ -107,18 +107,35 @@ def run_produce(config: Config, file: Path, speedup: float | None, err: Console,
         DriftflowError: the file cannot be read, or ends early, or the broker did not take an event.
     """
     require(preflight(config, "produce"))
-    total, report = sum(1 for _ in read_rows(file, config, Report())), Report()
+    total, report, sent = sum(1 for _ in read_rows(file, config, Report())), Report(), 0
     with progress_bar(err) as bar:
         task = bar.add_task("sending", total=total)
-        counts = produce_file(
-            config, file, speedup=speedup, progress=lambda n: bar.update(task, completed=n), report=report
-        )
+
+        def progress(n: int) -> None:
+            nonlocal sent
+            sent = n
+            bar.update(task, completed=n)
+
+        try:
+            counts = produce_file(config, file, speedup=speedup, progress=progress, report=report)
+        except KeyboardInterrupt:
+            raise Interrupted(_how_far(config, sent, total)) from None
     err.print(
         f"{sum(counts.values()):,} events on {config.topics.events}: "
         + ", ".join(f"partition {p}: {n:,}" for p, n in sorted(counts.items()))
     )
     report.tell(err)
     report.check(file, max_dropped)
+
+
+def _how_far(config: Config, sent: int, total: int) -> str:
+    """What is on the topic after Ctrl-C."""
+    once = (
+        f"the same command sends them again, as duplicates (event.id_field = {config.event.id_field})"
+        if config.event.id_field
+        else "sent again they count twice, since no event.id_field tells events apart: send the rest of the file"
+    )
+    return f"interrupted: {sent:,} of {total:,} rows are on {config.topics.events}; {once}"
 
 
 def produce_file(
@@ -191,11 +208,13 @@ def _encoded(rows: Iterable[_Row], encode: Encode, path: str | Path, report: Rep
 
 def _send_all(sender: _Sender, rows: Iterable[_Row], pace: _Pace, progress: Progress) -> None:
     sent, reported_s = 0, time.monotonic()
-    for row in rows:
-        pace.wait(row.event_ms)
-        sender.send(row)
-        sent += 1
-        if sent % 256 == 0 and time.monotonic() - reported_s > _PROGRESS_S:
-            reported_s = time.monotonic()
-            progress(sent)
-    progress(sent)
+    try:
+        for row in rows:
+            pace.wait(row.event_ms)
+            sender.send(row)
+            sent += 1
+            if sent % 256 == 0 and time.monotonic() - reported_s > _PROGRESS_S:
+                reported_s = time.monotonic()
+                progress(sent)
+    finally:
+        progress(sent)

@@ -13,7 +13,7 @@ from rich.console import Console
 from flowlib.density import Density
 from stream_app.config import Config
 from stream_app.disk import check_writable, read_lines, writing
-from stream_app.errors import ModelError
+from stream_app.errors import Interrupted, ModelError
 from stream_app.event_files import of_files
 from stream_app.models.loading import scored_by
 from stream_app.models.registry import Registry, ordered
@@ -31,7 +31,7 @@ from stream_app.progress import Progressing
 from stream_app.stages.decisions import DECODER, REMEDY, models_of
 from stream_app.stages.outputs import Points
 from stream_app.stages.point_blocks import WindowBlock
-from stream_app.terminal import prepare_process
+from stream_app.terminal import prepare_process, utc
 
 if TYPE_CHECKING:
     from stream_app.kafka.history import Past
@@ -70,6 +70,7 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
         FieldsMissing: none of the first events has a field that the configuration names.
         ModelError: there is no model, or it is not accepted.
         TooManyDropped: of the rows; all else is done.
+        Interrupted: by Ctrl-C: what is written, and how to go on.
         DriftflowError: a file or the topic cannot be read, or a file cannot be written.
     """
     for path in filter(None, (options.signals, options.report)):
@@ -79,7 +80,7 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
     if isinstance(source, Path) and not options.decisions:
         config = _in_order(config)
     if options.bootstrap_until or not (options.model or options.decisions or has_model(config)):
-        bootstrap(config, source, options.bootstrap_until, err)
+        _train(config, source, options.bootstrap_until, err)
     else:
         check_fields(config, source)
     reading = Reading(config, source, between=options.between)
@@ -87,7 +88,10 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
         run = _make_run(config, options, reading, signals)
         rates = Rates(_trained_until(run)) if options.report else None
         with _store(config, options, err) as store:
-            scored = _feed(run, reading, _Takers(signals, store, rates), err)
+            try:
+                scored = _feed(run, reading, _Takers(signals, store, rates), err)
+            except KeyboardInterrupt:
+                raise Interrupted(_how_far(run, reading, signals, options)) from None
     if options.report and rates:
         _write_report(run, reading, scored, signals, rates, options.report)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
@@ -97,6 +101,35 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
         )
     tell(out, scored, signals, reading.report, _look_next(config, options))
     reading.report.check(reading.name, options.max_dropped)
+
+
+def _train(config: Config, source: Path | Past, until: str | None, err: Console) -> None:
+    """A first model; raises as :func:`run_score` does."""
+    try:
+        bootstrap(config, source, until, err)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted while a first model was trained, before any row was scored: nothing is written; the same "
+            "command begins anew, and --bootstrap-until DATE trains on less"
+        ) from None
+
+
+def _how_far(run: LocalRun, reading: Reading, signals: Signals, options: ScoreOptions) -> str:
+    """What a run leaves that was interrupted, and how to go on."""
+    share, judged = reading.report.taken(), run.pipeline.judge_state
+    part = f" ({share:.0%})" if share is not None else ""
+    until = f", judged up to {utc(judged.final_ms)} UTC" if judged is not None and judged.final_ms else ""
+    left = []
+    if options.signals:
+        left.append(f"{options.signals} holds their {signals.lines:,} signals, in whole lines")
+    if options.store:
+        sink = run.config.sink
+        left.append(f"the sink has their windows but for the newest; what it has not taken waits in {sink.spool}")
+    if options.report:
+        left.append(f"{options.report} is not written")
+    told = "".join(f"; {one}" for one in left) or "; nothing is written"
+    again = "the same command begins at the first row again, without training, and says the same; --to ends sooner"
+    return f"interrupted after {reading.report.rows:,} rows of {reading.name}{part}{until}{told}. To go on: {again}"
 
 
 def _in_order(config: Config) -> Config:

@@ -24,6 +24,7 @@ from stream_app.errors import DriftflowError, SinkError
 from stream_app.guard import Guard, described
 from stream_app.kafka.preflight import preflight, require
 from stream_app.models.keys.checks import require_keys
+from stream_app.models.keys.waiting import wait_for_trusted
 from stream_app.monitor.tracing import traced
 from stream_app.sinks import make_sink
 from stream_app.sinks.drainer import Drainer
@@ -79,6 +80,7 @@ def run_worker(config: Config, only: str | None = None, decisions: Path | None =
     prepare_process()
     keep_flat()
     with Guard(config.worker.stop_within.seconds) as guard, _late_collector():
+        wait_for_trusted(config)
         require_keys(config, "worker")
         with guard.limit(f"the broker at {', '.join(config.kafka.bootstrap)} has not answered", _START_S):
             if checked:

@@ -16,7 +16,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from rich.console import Console
 
 from stream_app.config import Config
-from stream_app.errors import DriftflowError, TooManyDropped
+from stream_app.errors import DriftflowError, Interrupted, TooManyDropped
 from stream_app.kafka.produce import produce_file, run_produce
 from stream_app.stages.partitioning import partition_for
 from tests.kafka.fakes import Clock
@@ -125,6 +125,25 @@ def test_event_time_runs_as_fast_as_it_is_told(config: Config, producer: Produce
     produce_file(config, file, speedup=2.0)
     times = [round(time_s, 3) for x, time_s in producer.sent if x != 3]
     assert times == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
+
+
+@pytest.mark.parametrize(("id_field", "then"), [("", "they count twice, since no event"), ("x", "as duplicates")])
+def test_ctrl_c_says_how_many_are_sent_and_what_sending_again_does(
+    producer: Producer, file: Path, monkeypatch: pytest.MonkeyPatch, id_field: str, then: str
+) -> None:
+    config = make_config("127.0.0.1:9092", "s", event=EVENT | {"id_field": id_field})
+    send = producer.send
+
+    def interrupted(topic: str, key: Any, value: bytes, partition: int) -> Pending:
+        if len(producer.sent) == 4:
+            raise KeyboardInterrupt
+        return send(topic, key, value, partition)
+
+    monkeypatch.setattr(producer, "send", interrupted)
+    monkeypatch.setattr("stream_app.kafka.produce.preflight", lambda *_: [])
+    with pytest.raises(Interrupted, match=rf"^interrupted: 4 of 10 rows are on s\..*; .*{then}"):
+        run_produce(config, file, None, Console(quiet=True))
+    assert producer.closed
 
 
 def test_without_pace_nothing_waits(config: Config, producer: Producer, file: Path) -> None:

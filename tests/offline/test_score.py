@@ -19,7 +19,7 @@ from flowlib.density import Density
 from schemas.codecs import Envelope, encode_event
 from schemas.records import RetrainRequest
 from stream_app.config import Config, load
-from stream_app.errors import ModelError
+from stream_app.errors import Interrupted, ModelError
 from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Registry
@@ -86,9 +86,13 @@ def test_a_run_that_is_interrupted_leaves_whole_lines(
         return feed(run, raw)
 
     monkeypatch.setattr(replay.LocalRun, "feed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        score(cfg, signals=path)
+    with pytest.raises(Interrupted) as told:
+        score(cfg, signals=path, report=cfg.path("page.html"))
     left = path.read_text()
+    lines = len(left.splitlines())
+    assert re.match(r"interrupted after \d+ rows of .*events.jsonl \(100%\), judged up to 1970-", str(told.value))
+    assert f"; {path} holds their {lines} signals, in whole lines; " in str(told.value)
+    assert f"{cfg.path('page.html')} is not written. To go on: the same command" in str(told.value)
     assert left
     assert left.endswith("\n")
     assert whole.read_text().startswith(left)

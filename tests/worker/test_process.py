@@ -104,6 +104,7 @@ class Rig:
         self.patch = monkeypatch
         monkeypatch.setattr("stream_app.worker.process.open_state", lambda config: (config, FileStore(config)))
         monkeypatch.setattr("stream_app.worker.process.require_keys", lambda config, role: None)
+        monkeypatch.setattr("stream_app.worker.process.wait_for_trusted", lambda config: None)
         monkeypatch.setattr("stream_app.worker.process.STATUS_S", 0.01)
 
     def run(self, play: Play, **options: Any) -> None:
@@ -263,6 +264,7 @@ def test_a_run_is_repeated_with_the_decisions_given(rig: Rig, tmp_path: Any) -> 
 def test_nothing_starts_on_a_broker_that_cannot_be_used(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [Check("login", False, "user 'x' was refused", "check the password")]
     monkeypatch.setattr("stream_app.worker.process.require_keys", lambda config, role: None)
+    monkeypatch.setattr("stream_app.worker.process.wait_for_trusted", lambda config: None)
     monkeypatch.setattr("stream_app.worker.process.preflight", lambda config, role: checks)
     with pytest.raises(PreflightError, match="FAILED login: user 'x' was refused; check the password"):
         run_worker(config)
