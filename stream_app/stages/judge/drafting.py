@@ -13,7 +13,7 @@ from schemas.records import Blame, TopEvent
 from stream_app.config import Config
 from stream_app.stages.judge import words
 from stream_app.stages.judge.facts import PaneFacts
-from stream_app.stages.judge.figures import Pooled, pool, traffic
+from stream_app.stages.judge.figures import Pooled, traffic
 from stream_app.stages.judge.heard import Heard
 from stream_app.stages.judge.sentences import EVIDENCE, NO_EVIDENCE, has_promise, next_steps, promise, summary
 from stream_app.stages.judge.severity import SEVERITIES
@@ -33,9 +33,9 @@ def draft(
         silence: what keeps it from people, or "".
     """
     members = thread.told_of
-    found = pool(members)
     events, share = traffic(members)
-    first = found[0] if found else None
+    first = thread.about[0].found if thread.about else None
+    ended = state not in ("open", "update")
     content: dict[str, Any] = {
         "id": thread.id,
         "stream": config.stream,
@@ -60,7 +60,7 @@ def draft(
         "threshold": _finite(thread.threshold),
         "evidence": EVIDENCE if has_promise(config, thread.opener) else NO_EVIDENCE,
         "promise": promise(config, thread),
-        "findings": [finding_of(of, config) for of in found],
+        "findings": [finding_of(of.found, config, past=ended or not of.still) for of in thread.about],
         "examples": [example(of, config) for of in examples_of(thread)],
         "marks": marks,
         "model_id": thread.model_id,
@@ -69,7 +69,7 @@ def draft(
         "acked_by": thread.acked_by,
         "silenced_by": silence,
         "next": next_steps(config, thread, state),
-        "summary": summary(config, thread, found, state, reason, share, facts, marks),
+        "summary": summary(config, thread, state, reason, share, facts, marks),
     }
     return SilencedIncident(**content) if silence else Incident(**content)
 
@@ -106,8 +106,8 @@ def _finite(value: float) -> float:
     return min(value, _LARGEST) if not math.isnan(value) else 0.0
 
 
-def finding_of(of: Pooled, config: Config) -> Finding:
-    """A finding as it may be told: of a sensitive column no value."""
+def finding_of(of: Pooled, config: Config, past: bool = False) -> Finding:
+    """A finding as it may be told: of a sensitive column no value; ``past`` where it is so no longer."""
     sensitive = frozenset(config.event.sensitive)
     hidden = not sensitive.isdisjoint(of.features)
     return Finding(
@@ -121,7 +121,7 @@ def finding_of(of: Pooled, config: Config) -> Finding:
         expected=None if hidden or of.expected is None else of.expected,
         size_sd=of.size_sd,
         events=of.events,
-        says=words.finding(of, sensitive, int(config.windows.pane)),
+        says=words.finding(of, sensitive, int(config.windows.pane), past),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from stream_app.stages.judge.heard import MEAN, Heard, Sums, size_sd
@@ -18,6 +19,7 @@ class Pooled:
     """What members have in common: a cause, its direction, and the figures of all of them.
 
     Attributes:
+        channel: of the detector.
         weight: share of the evidence.
         seen, expected: means over all events; None where there are none.
         size_sd: how far apart they are, in standard deviations of one event; None where that means nothing.
@@ -26,6 +28,7 @@ class Pooled:
     """
 
     detector: str
+    channel: int
     features: tuple[str, ...]
     direction: str
     measure: str
@@ -38,12 +41,21 @@ class Pooled:
     events: int
     slices: int
 
+    @property
+    def key(self) -> CauseKey:
+        """What tells causes apart."""
+        return self.detector, self.channel, self.features, self.direction
+
+
+CauseKey = tuple[str, int, tuple[str, ...], str]
+"""Detector, channel, columns and direction."""
+
 
 def pool(members: Iterable[Heard]) -> list[Pooled]:
     """The main causes of all members, :data:`FINDINGS_MAX` at most: those that members name first, then the largest."""
-    found: dict[_Cause, Sums] = {}
-    slices: dict[_Cause, set[tuple[str, str]]] = {}
-    first: dict[_Cause, float] = {}
+    found: dict[CauseKey, Sums] = {}
+    slices: dict[CauseKey, set[tuple[str, str]]] = {}
+    first: dict[CauseKey, float] = {}
     for member in members:
         for cause in member.main:
             key = (*cause.key, cause.direction)
@@ -55,7 +67,17 @@ def pool(members: Iterable[Heard]) -> list[Pooled]:
     return [_pooled(found[key], total, len(slices[key])) for key in largest]
 
 
-_Cause = tuple[str, int, tuple[str, ...], str]
+def pool_of(members: Iterable[Heard], keys: Collection[CauseKey]) -> dict[CauseKey, Pooled]:
+    """Some causes with their figures, as far as members have any, whether main ones or not: of no weight."""
+    found: dict[CauseKey, Sums] = {}
+    slices: dict[CauseKey, set[tuple[str, str]]] = {}
+    for member in members:
+        for cause in member.causes:
+            key = (*cause.key, cause.direction)
+            if key in keys:
+                _add(found.setdefault(key, _none_of(cause)), cause)
+                slices.setdefault(key, set()).add(member.key[1:])
+    return {key: _pooled(of, math.inf, len(slices[key])) for key, of in found.items()}
 
 
 def _none_of(cause: Sums) -> Sums:
@@ -77,6 +99,7 @@ def _pooled(of: Sums, total: float, slices: int) -> Pooled:
             seen, expected = max(seen, 0.0) ** 0.5, max(expected, 0.0) ** 0.5
     return Pooled(
         of.detector,
+        of.channel,
         of.features,
         of.direction,
         of.measure,

@@ -16,9 +16,10 @@ NAMES_MAX = 100
 """Causes that an incident is known by."""
 
 _STILL = 0.1
-"""Share of the evidence that is left while a pane counts for the figures; those after it wait until it is so again, for
-they may be after the change."""
+"""Share of the evidence that is left while a pane counts for what is said."""
 _PEAK = 0.999
+"""The same while it counts for the figures; those after it wait until it is so again, for they may be after the change.
+"""
 _MAIN = 0.5
 _QUIET_MS = 86_400_000
 _LOG_MAX = 600.0
@@ -62,11 +63,12 @@ class Sums(msgspec.Struct):
             return Figures(0.0, float("nan"), float("nan"), float("nan"))
         return Figures(events, seen, expected, (squares / events) ** 0.5 if squares > 0 else float("nan"))
 
-    def take(self, cause: Cause, counts: bool, adds: bool) -> None:
+    def take(self, cause: Cause, counts: bool, settles: bool, adds: bool) -> None:
         """A pane in which the cause was named.
 
         Args:
-            counts: the change is still there.
+            counts: the change is still there, so that what is said of the cause is of now.
+            settles: its figures count, and so do those that wait.
             adds: the cause is one of the main ones; of others the pane has no figures, for all may be as usual there.
         """
         if counts:
@@ -77,7 +79,7 @@ class Sums(msgspec.Struct):
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
             for i, value in enumerate((figures.events, figures.seen, figures.expected, squares)):
                 self.waiting[i] += value
-        if counts:
+        if settles:
             self.counted = [a + b for a, b in zip(self.counted, self.waiting, strict=True)]
             self.waiting = [0.0] * 4
 
@@ -182,7 +184,7 @@ class Heard(msgspec.Struct):
         if causes and not candidate.over:
             if self.settled and not self.causes:
                 self.since_ms = before_ms  # what was accepted had begun before
-            self._take_causes(causes, candidate.remaining >= _STILL)
+            self._take_causes(causes, candidate.remaining)
 
     def _statistic(self, candidate: Candidate, causes: list[Cause]) -> float:
         """The evidence; where a person has accepted a part of it the largest of the rest."""
@@ -220,7 +222,8 @@ class Heard(msgspec.Struct):
         """Whether nothing but what was accepted has spoken for a day: how much remains of the rest nobody says."""
         return bool(self.settled) and bool(self.names) and end_ms - self.fresh_ms > _QUIET_MS
 
-    def _take_causes(self, causes: list[Cause], counts: bool) -> None:
+    def _take_causes(self, causes: list[Cause], remaining: float) -> None:
+        counts = remaining >= _STILL
         if counts:
             first = causes[0]
             self.detector, self.features, self.direction = first.detector, first.features, first.direction
@@ -230,7 +233,8 @@ class Heard(msgspec.Struct):
                 known.weight, known.first = 0.0, False
         least = _MAIN * max(of.weight for of in causes)
         for cause in causes:
-            self._sums(cause).take(cause, counts, adds=cause is causes[0] or cause.weight >= least)
+            adds = cause is causes[0] or cause.weight >= least
+            self._sums(cause).take(cause, counts, settles=remaining >= _PEAK, adds=adds)
         if counts:
             self._sums(causes[0]).first = True
         self.causes = sorted(self.causes, key=lambda of: (not of.first, -of.weight, of.key))[:CAUSES_KEPT]

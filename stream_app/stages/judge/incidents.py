@@ -29,6 +29,7 @@ from stream_app.stages.judge.facts import Allowed, PaneFacts
 from stream_app.stages.judge.figures import largest_sd, pool, traffic
 from stream_app.stages.judge.heard import Heard, Key, usual
 from stream_app.stages.judge.joining import Threads, in_order
+from stream_app.stages.judge.naming import renamed
 from stream_app.stages.judge.sentences import has_promise
 from stream_app.stages.judge.severity import SEVERITIES, effect, grave, kind_of, severity
 from stream_app.stages.judge.silences import Marks, Silences
@@ -222,6 +223,7 @@ class Incidents:
 
     def _say(self, thread: Thread, state: str, why: str, now: Standing, silence: str) -> Incident:
         note(self._alerts, thread, now, silence)
+        thread.about = renamed(thread.about, thread.told_of)
         marks = self._marks.near(thread.since_ms)
         return draft(self._config, thread, self._facts, state, why, marks, silence)
 

@@ -173,6 +173,7 @@ class Threads:
         self.ended.remove(thread)
         thread.ended_ms, thread.begun_ms, thread.model_id, thread.acked_by = -1, end_ms, model_id, ""
         thread.comebacks += 1
+        thread.about = []
         self.open.append(thread)
         thread.members = {key: of for key, of in thread.members.items() if key[1:] not in self._of_slice}
         self._of_slice.update(dict.fromkeys((key[1:] for key in thread.members), thread))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import msgspec
 
 from flowlib.table import DAY_MS
 from schemas.incidents import Mark
@@ -16,6 +18,7 @@ from stream_app.stages.judge.candidates import OTHER_RULE
 from stream_app.stages.judge.checking import makes_evidence
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.figures import Pooled
+from stream_app.stages.judge.naming import Named
 from stream_app.stages.judge.threads import Thread
 
 EVIDENCE = (
@@ -56,29 +59,32 @@ def _be(n: float) -> str:
 
 
 def summary(
-    config: Config,
-    thread: Thread,
-    found: list[Pooled],
-    state: str,
-    reason: str,
-    share: float,
-    facts: PaneFacts,
-    marks: Sequence[Mark],
+    config: Config, thread: Thread, state: str, reason: str, share: float, facts: PaneFacts, marks: Sequence[Mark]
 ) -> str:
     """One sentence for an operator who is no statistician."""
     members = thread.told_of
     slices = len({of.key[1:] for of in members})
     subject = words.subject(members, slices, facts.slices.get(members[0].slicing, 0))
-    ended = state not in ("open", "update")
-    what = what_words(config, found, ended)
-    since, now = (words.when(ms, config.event.timezone) for ms in (thread.since_ms, facts.end_ms))
-    if ended:
+    if state not in ("open", "update"):
+        what, later = what_words(config, thread.about, past=True)
         began = words.when(thread.since_ms, config.event.timezone, named=False)
         now = words.when(_until_ms(thread, state, facts), config.event.timezone)
-        return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}."
+        return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}{later}."
     traffic = "" if members[0].slicing == EVERYTHING else f"; {words.share(share)} of all events"
     near = _near(thread.since_ms, marks) + _outlook(config, thread)
-    return f"{_lead(thread, reason, facts.end_ms)}{subject}: {what} since {since}{traffic}; {near}."
+    return f"{_lead(thread, reason, facts.end_ms)}{subject}: {_course_words(config, thread)}{traffic}; {near}."
+
+
+def _course_words(config: Config, thread: Thread) -> str:
+    """What it opened with and since when, and what was added; where that is so no longer, what is so instead."""
+    since = words.when(thread.since_ms, config.event.timezone)
+    if not thread.about or thread.about[0].still or not any(of.still for of in thread.about):
+        what, later = what_words(config, thread.about)
+        return f"{what} since {since}{later}"
+    now = sorted((of for of in thread.about if of.still), key=lambda of: -of.found.weight)
+    what, _ = what_words(config, [msgspec.structs.replace(of, at_first=True) for of in now])
+    was, _ = what_words(config, thread.about[:1], past=True)
+    return f"{what}; it began {since}, when {was}"
 
 
 def _until_ms(thread: Thread, state: str, facts: PaneFacts) -> int:
@@ -114,17 +120,37 @@ def _over(thread: Thread, state: str) -> str:
     return "Over, the new model takes it for normal" if state == "handover" else "Over, all is as before"
 
 
-def what_words(config: Config, found: list[Pooled], past: bool = False) -> str:
-    """What has changed: the first finding; a fault of values that is not the first; the names of the other columns."""
-    if not found:
-        return "something has changed"
+def what_words(config: Config, about: Sequence[Named], past: bool = False) -> tuple[str, str]:
+    """What has changed: what an incident opened with, and what was added later, if with words before it. Of both the
+    first finding, a fault of values that is not the first, and the names of the other columns are told.
+    """
+    first = [of.found for of in about if of.at_first]
+    if not first:
+        return "something has changed", ""
+    named = {feature for of in first for feature in of.features}
+    later = [of.found for of in about if not of.at_first and not named.issuperset(of.found.features)]
+    faults = [of for of in later if of.detector in SPOILING]
+    added = _told(config, faults[:1], past)
+    columns = dict.fromkeys(name for of in later for name in of.features if name not in named)
+    added += [_columns([*columns], {*(name for of in faults[:1] for name in of.features)})]
+    also = "; ".join(filter(None, added))
+    return "; ".join(_opening(config, first, past)), f"; later also {also}" if also else ""
+
+
+def _opening(config: Config, found: Sequence[Pooled], past: bool) -> list[str]:
+    told = [found[0], *[of for of in found[1:] if of.detector in SPOILING][:1]]
+    others = _columns([name for of in found for name in of.features], {name for of in told for name in of.features})
+    return [*_told(config, told, past), *([f"also {others}"] if others else [])]
+
+
+def _told(config: Config, found: Sequence[Pooled], past: bool) -> list[str]:
     sensitive, pane_ms = frozenset(config.event.sensitive), int(config.windows.pane)
-    spoilt = [of for of in found[1:] if of.detector in SPOILING][:1]
-    told = [words.finding(of, sensitive, pane_ms, past) for of in [found[0], *spoilt]]
-    named = {feature for of in [found[0], *spoilt] for feature in of.features}
-    others = list(dict.fromkeys(of for finding in found for of in finding.features if of not in named))
-    also = f"; also {words.listed(others[: words.NAMED_MAX], 0, '')}" if others else ""
-    return f"{'; '.join(told)}{also}"
+    return [words.finding(of, sensitive, pane_ms, past) for of in found]
+
+
+def _columns(names: Sequence[str], but: Collection[str]) -> str:
+    """The first few columns, but those that are named already."""
+    return words.listed(list(dict.fromkeys(name for name in names if name not in but))[: words.NAMED_MAX], 0, "")
 
 
 def asks(config: Config, thread: Thread) -> bool:

@@ -3,8 +3,9 @@
 People are told when it opens; at once when its severity has risen above all they were told; at most once in
 ``alerts.gather`` when its kind has changed, or its slices have at least doubled or grown by half of all there are;
 else at the times of ``alerts.reminders`` after it opened and then every ``alerts.repeat``, as long as it waits for a
-person and goes on: nobody has acknowledged it, no new model is due that may end it by itself, and its evidence has
-grown since it was told last; and when it ends. So of an incident that lasts for t there are at most
+person and goes on: nobody has acknowledged it, no new model is due that may end it by itself, and its evidence is as
+large as ever in that pane (else it says so once it is); and when it ends. So of an incident that lasts for t there are
+at most
 
     1 + 2 + t / gather + reminders until t + 1
 
@@ -80,9 +81,10 @@ def has_rested(alerts: AlertsConfig, thread: Thread, now: Standing) -> bool:
 
 
 def _waits(thread: Thread, now: Standing) -> bool:
-    """Whether it goes on, and a person has to do something."""
-    told_ms = thread.people.ms if thread.people else 0
-    return not (now.silence or thread.acked_by or now.due) and now.still_ms > told_ms
+    """Whether it goes on, and a person has to do something. Evidence turns slowly: what has only grown since the last
+    message may be over for long.
+    """
+    return not (now.silence or thread.acked_by or now.due) and now.still_ms >= now.now_ms
 
 
 def _is_time(alerts: AlertsConfig, thread: Thread, said: Said, now_ms: int) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from stream_app.stages.judge.harm import is_hurt, tally
 from stream_app.stages.judge.heard import Heard, Key
+from stream_app.stages.judge.naming import Named
 
 
 class Said(msgspec.Struct):
@@ -42,6 +43,7 @@ class Thread(msgspec.Struct):
             rule was shared; candidates of the rule that could open one in that pane.
         opener: rule that opened it.
         names: causes that its members came with.
+        about: what its messages have named, with the figures of the last one.
         number: messages so far.
         people, audit: what people, and what anybody, was told last.
         silenced_by: the silence that kept the last message from people.
@@ -67,6 +69,7 @@ class Thread(msgspec.Struct):
     parts: float
     together: int
     names: list[str] = msgspec.field(default_factory=list)
+    about: list[Named] = msgspec.field(default_factory=list)
     members: dict[Key, Heard] = msgspec.field(default_factory=dict)
     number: int = 0
     ended_ms: int = -1
