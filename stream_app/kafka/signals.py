@@ -17,6 +17,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import KINDS, OVER, STYLES, Form, bounded, is_over, short
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.in_time import in_time
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.probes import require_reachable
 from stream_app.kafka.reading import follow as follow_on
@@ -99,7 +100,8 @@ def _of_later(message: ConsumerRecord) -> bool:
 
 
 def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecord]:
-    """Every record of the signals topic, outside any consumer group; partitions in turn, each in order.
+    """Every record of the signals topic, outside any consumer group: those that are there in the order of their times,
+    each partition's in its own; then, where it is to ``follow``, as they come.
 
     Raises:
         DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
@@ -111,7 +113,7 @@ def read_signals(config: Config, follow: bool = False) -> Iterator[ConsumerRecor
         if not partitions:
             raise DriftflowError(f"topic {topic} does not exist: start `driftflow worker` once, it creates the topics")
         consumer.assign(partitions)
-        yield from read_to_end(consumer)
+        yield from in_time(read_to_end(consumer))
         if follow:
             yield from follow_on(consumer, log.warning)
 
