@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 INPUT_FILE = click.argument("file", required=False, type=INPUT)
 TOPIC = click.option("--topic", is_flag=True, help="Take the events topic, in place of a file.")
+SORT = click.option(
+    "--sort/--no-sort",
+    default=None,
+    help="Take the rows of FILE in the order of their times (default: where many would come too late as they are).",
+)
 MODEL = click.option("--model", help="Model id to score with (default: the one in service).")
 
 
@@ -55,6 +60,7 @@ def _results(command: Command) -> Command:
     help="First train a model on the events before this time (where there is none: on as much as it takes).",
 )
 @MODEL
+@SORT
 @_results
 def score(config: Config, file: Path | None, topic: bool, first: str | None, last: str | None, **options: Any) -> None:
     """Run all stages on FILE, or on what is on the topic, in this process: the same results as on Kafka.
@@ -102,6 +108,7 @@ def replay(
 @click.option("--out", "page", type=NEW_FILE, default="backtest.html", show_default=True, help="Write the page here.")
 @click.option("--png", type=NEW_FILE, help="Write the picture here too.")
 @click.option("--json", "figures", type=NEW_FILE, help="Write the figures here, as JSON.")
+@SORT
 @MAX_DROPPED
 def backtest(
     config: Config,
@@ -110,6 +117,7 @@ def backtest(
     first: str | None,
     last: str | None,
     page: Path,
+    sort: bool | None,
     max_dropped: float,
     **options: Any,
 ) -> None:
@@ -124,12 +132,14 @@ def backtest(
     from stream_app.offline.backtest.page import sentences
     from stream_app.offline.backtest.run import BacktestOptions, run_backtest
     from stream_app.offline.fields import check_fields
+    from stream_app.offline.ordering import is_to_be_sorted
     from stream_app.offline.reading import Reading
 
     config = of_files(config) if file is not None else config
     with _history(config, file, first, last) as (source, between):
         check_fields(config, source)
-        reading = Reading(config, source, between=between)
+        sort = is_to_be_sorted(config, source, sort, max_dropped, err)
+        reading = Reading(config, source, between=between, sort=sort)
         comparison = run_backtest(config, reading, BacktestOptions(out=page, **options), err)
     out.print("\n".join(plain(sentence) for sentence in sentences(comparison)))
     out.print(f"[bold]{plain(page)}[/]")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import truediv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from schemas.records import DeadLetter
 from stream_app.config import Config
 from stream_app.event_files import Report, read_rows
 from stream_app.kafka.schema_registry import registry_of
+from stream_app.offline.ordering import in_order, placed
 from stream_app.offline.replay import numbered_batches
 from stream_app.stages.batches import EventBatch, RawBatch
 from stream_app.stages.dropped import Dropped
@@ -33,6 +36,7 @@ _SHOWN_CHARS = 100
 
 _Where = tuple[int, str]
 """The number of a line, row or offset, and how the body begins that it became."""
+_Numbered = tuple[int, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Reading:
         source: the file; or what is on the topic.
         report: takes note of rows that come to nothing.
         between: events of other times are left out, and not counted; those whose time cannot be read stay.
+        sort: the rows of a file come in the order of their times.
 
     Attributes:
         source: which.
@@ -61,9 +66,14 @@ class Reading:
     """
 
     def __init__(
-        self, config: Config, source: Path | Past, report: Report | None = None, between: Between | None = None
+        self,
+        config: Config,
+        source: Path | Past,
+        report: Report | None = None,
+        between: Between | None = None,
+        sort: bool = False,
     ) -> None:
-        self._config, self.source, self._between = config, source, between
+        self._config, self.source, self._between, self._sort = config, source, between, sort
         self.report = report if report is not None else Report()
         if not isinstance(source, Path):
             self.report.unit, self.report.taken = "offset", lambda: source.share
@@ -92,7 +102,7 @@ class Reading:
 
     def again(self) -> Reading:
         """Another reading of the same, with a report of its own."""
-        return Reading(self._config, self.source, None, self._between)
+        return Reading(self._config, self.source, None, self._between, self._sort)
 
     def batches(self) -> Iterator[RawBatch]:
         """The rows as batches of consecutive offsets per partition, in their order; raises DriftflowError."""
@@ -102,12 +112,21 @@ class Reading:
 
     def _numbered(self) -> Iterator[tuple[RawBatch, Sequence[int]]]:
         if isinstance(self.source, Path):
-            rows = read_rows(self.source, self._config, self.report)
-            yield from numbered_batches(self._config, ((self.report.number, key, value) for key, value in rows))
+            rows = self._sorted(self.source) if self._sort else self._as_it_is(self.source)
+            yield from numbered_batches(self._config, rows)
             return
         for raw in self.source.batches():
             self.report.rows += len(raw)
             yield raw, raw.offsets.tolist()
+
+    def _as_it_is(self, path: Path) -> Iterator[_Numbered]:
+        for key, value in read_rows(path, self._config, self.report):
+            yield self.report.number, key, value
+
+    def _sorted(self, path: Path) -> Iterator[_Numbered]:
+        for given, row in enumerate(in_order(placed(path, self._config, self.report)), 1):
+            self.report.taken = partial(truediv, given, self.report.rows)  # of rows: the file was read to its end
+            yield row.number, row.key, row.value
 
     def events(self) -> Iterator[EventBatch]:
         """The events of each batch; what cannot be decoded is counted. Raises DriftflowError."""

@@ -19,6 +19,7 @@ from stream_app.models.loading import scored_by
 from stream_app.models.registry import Registry, ordered
 from stream_app.offline.fields import check_fields
 from stream_app.offline.first_model import bootstrap, has_model
+from stream_app.offline.ordering import is_to_be_sorted
 from stream_app.offline.reading import Between, Reading
 from stream_app.offline.replay import LocalRun
 from stream_app.offline.report.curves import curves_of
@@ -51,6 +52,7 @@ class ScoreOptions:
         report: file to write the page to.
         store: whether windows and incidents go to the configured sink too.
         max_dropped: share of the rows that may be dropped.
+        sort: bring the rows of a file into the order of their times; None where more than that would come too late.
     """
 
     bootstrap_until: str | None = None
@@ -61,6 +63,7 @@ class ScoreOptions:
     report: Path | None = None
     store: bool = False
     max_dropped: float = 0.01
+    sort: bool | None = None
 
 
 def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: Console, err: Console) -> None:
@@ -83,7 +86,9 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
         _train(config, source, options.bootstrap_until, err)
     else:
         check_fields(config, source)
-    reading = Reading(config, source, between=options.between)
+    asked = False if options.decisions else options.sort  # a run that is repeated had its order
+    sort = is_to_be_sorted(config, source, asked, options.max_dropped, err)
+    reading = Reading(config, source, between=options.between, sort=sort)
     with signals_to(options.signals) as signals:
         run = _make_run(config, options, reading, signals)
         rates = Rates(_trained_until(run)) if options.report else None
@@ -238,7 +243,7 @@ def _look_next(config: Config, options: ScoreOptions) -> list[str]:
     if options.report:
         places.append(f"{options.report}, the same with pictures")
     if options.signals:
-        places.append(f"{options.signals}, every message")
+        places.append(f"{options.signals}, every message (`driftflow incidents --from-file {options.signals}`)")
     if options.store and config.sink.kind == "sqlite":
         places.append("`driftflow console`, the page")
     return places or ["add --report report.html for pictures, --signals signals.jsonl for every message"]

@@ -62,7 +62,7 @@ def test_score_says_what_was_dropped_why_and_where(cfg: Config) -> None:
     cfg.path("events.jsonl").write_text("\n".join(lines) + "\n")
     out = Console(width=400, record=True, file=io.StringIO())
     with pytest.raises(TooManyDropped, match=r"\d+ of 602 rows of .*events\.jsonl were dropped, .* --max-dropped"):
-        run_score(cfg, cfg.path("events.jsonl"), ScoreOptions(), out, Console(quiet=True))
+        run_score(cfg, cfg.path("events.jsonl"), ScoreOptions(sort=False), out, Console(quiet=True))
     printed = out.export_text()
     received, windowed = re.findall(r"(\d+) (?:rows|scored)", printed.splitlines()[0])
     told = table(printed)
