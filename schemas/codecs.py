@@ -18,6 +18,7 @@ from cloudevents.core.v1.event import CloudEvent
 
 from schemas import records
 from schemas.evidence import Evidence
+from schemas.framing import unframed
 from schemas.intake import EVIDENCE_KINDS, PARTIAL_KINDS, TYPES, RawHeaders, Refusal, decode, header_map
 from schemas.records import Record
 
@@ -102,14 +103,15 @@ def encode_events(envelopes: Sequence[Envelope]) -> list[WireMessage]:
 
 def decode_event(value: bytes | None, headers: RawHeaders | None) -> Record | None:
     """Decode a CloudEvent of ours, for a subscriber; None when its type is not one of :data:`TYPES` (a newer version's,
-    say). driftflow's own consumers use :func:`schemas.intake.take_in`.
+    say). The header of a schema registry before it does not matter. driftflow's own consumers use
+    :func:`schemas.intake.take_in`.
 
     Raises:
         DecodeError: the type is ours and the bytes are not.
     """
     name = header_map(headers).get("ce_type", b"").decode("utf-8", "replace")
     kind = TYPES.get(name)
-    return None if kind is None else _decode(msgspec.json.Decoder(kind), value, name)
+    return None if kind is None else _decode(msgspec.json.Decoder(kind), value and unframed(value), name)
 
 
 def encode_partials(partials: Sequence[Partial | Evidence]) -> list[WireMessage]:

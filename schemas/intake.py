@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas import evidence, incidents, records
+from schemas.framing import unframed
 from schemas.records import MODEL_BYTES_MAX, Record
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
@@ -48,12 +49,16 @@ EVIDENCE_KINDS: dict[str, type[Record]] = {"evidence": evidence.PaneEvidence, "j
 _JSON = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
 _MSGPACK = {name: msgspec.msgpack.Decoder(kind) for name, kind in PARTIAL_KINDS.items()}
 _EVIDENCE = {name: msgspec.msgpack.Decoder(kind) for name, kind in EVIDENCE_KINDS.items()}
-_NOT_SIGNALS = ("driftflow.dead-letter.v1", "driftflow.action.v1")
+SIGNALS: tuple[str, ...] = tuple(
+    name for name in TYPES if name not in ("driftflow.dead-letter.v1", "driftflow.action.v1")
+)
+"""CloudEvents types of the signals topic."""
+
 _ADMITTED: dict[str, tuple[str, Mapping[str, Any]]] = {
     "partials": ("kind", _MSGPACK),
     "evidence": ("kind", _EVIDENCE),
     "actions": ("ce_type", {"driftflow.action.v1": _JSON["driftflow.action.v1"]}),
-    "signals": ("ce_type", {name: decoder for name, decoder in _JSON.items() if name not in _NOT_SIGNALS}),
+    "signals": ("ce_type", {name: _JSON[name] for name in SIGNALS}),
     "models": ("ce_type", {"driftflow.model-notice.v1": _JSON["driftflow.model-notice.v1"]}),
     "dead_letters": ("ce_type", {"driftflow.dead-letter.v1": _JSON["driftflow.dead-letter.v1"]}),
 }
@@ -94,7 +99,8 @@ def take_in(topic: Topic, stream: str, value: bytes | None, headers: RawHeaders 
     Args:
         topic: which of our topics it came on: each has its kinds of records.
         stream: records of any other stream are refused.
-        value, headers: of the message. They are not to be trusted: a signature is checked elsewhere.
+        value, headers: of the message. They are not to be trusted: a signature is checked elsewhere. A signal may have
+            the header of a schema registry.
     """
     if value is None:
         return Refusal("tombstone", "", "it has no value")
@@ -107,7 +113,7 @@ def take_in(topic: Topic, stream: str, value: bytes | None, headers: RawHeaders 
     decoder = decoders.get(kind.decode("utf-8", "replace"))
     if decoder is None:
         return Refusal("not_ours", header, f"header {header} is {kind[:_SHOWN_MAX]!r}: none of the kinds known here")
-    return _decoded(decoder, stream, value)
+    return _decoded(decoder, stream, unframed(value) if topic == "signals" else value)
 
 
 def _decoded(decoder: Any, stream: str, value: bytes) -> Record | Refusal:

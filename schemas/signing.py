@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from schemas.framing import unframed
+
 SIGNATURE, KEY_ID = "df-signature", "df-key"
 """Headers of the signature (Ed25519, in hex) and of the id of the key."""
 
@@ -18,17 +20,17 @@ _COVERED = ("ce_", "content-type")
 
 def digest(value: bytes, headers: Mapping[str, bytes]) -> bytes:
     """SHA-256 of a message: its value, and its headers of CloudEvents, each with its length before it. Headers that
-    others add on the way (tracing, say) do not count.
+    others add on the way (tracing, say) do not count, nor does the header of a schema registry before the value.
 
     Args:
-        value: of the message.
+        value: of the message, which is JSON.
         headers: by name, without null ones.
     """
     hashed = hashlib.sha256(_CONTEXT)
     for name in sorted(name for name in headers if name.startswith(_COVERED)):
         for part in (name.encode(), headers[name]):
             hashed.update(len(part).to_bytes(8, "little") + part)
-    hashed.update(hashlib.sha256(value).digest())
+    hashed.update(hashlib.sha256(unframed(value)).digest())
     return hashed.digest()
 
 

@@ -35,8 +35,11 @@ def format_faults(config: Config) -> list[str]:
         faults.append(f'event.layout: only with event.format = "float32", which is {event.format!r}')
     if event.avro_schema and event.format != "avro":
         faults.append(f'event.avro_schema: only with event.format = "avro", which is {event.format!r}')
-    if registry.url and event.format != "avro":
-        faults.append(f'schema_registry.url: only with event.format = "avro", which is {event.format!r}')
+    if registry.url and event.format != "avro" and not registry.signals:
+        faults.append(
+            'schema_registry.url: only with event.format = "avro", which is '
+            f"{event.format!r}, or with schema_registry.signals = true"
+        )
     if event.format == "avro" and not event.avro_schema and not registry.url:
         faults.append("event.avro_schema or schema_registry.url: needed with Avro, which says nothing of its fields")
     if event.avro_schema and (why := _unreadable(Path(config.root) / event.avro_schema)):
@@ -70,6 +73,8 @@ def _layout_faults(event: EventConfig) -> list[str]:
 
 def _registry_faults(registry: SchemaRegistryConfig) -> list[str]:
     faults = []
+    if registry.signals and not registry.url:
+        faults.append("schema_registry.url: needed with schema_registry.signals = true")
     if registry.url and not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", registry.url):
         faults.append(f"schema_registry.url: expected http(s)://HOST:PORT without user or query, got {registry.url!r}")
     has_token = bool(registry.token_env or registry.token_file)

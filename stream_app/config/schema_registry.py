@@ -8,12 +8,16 @@ from stream_app.config.types import Duration, Section, read_secret
 
 
 class SchemaRegistryConfig(Section, frozen=True):
-    """Confluent's, or one that speaks its API, for ``event.format = "avro"``. Secrets come from the environment or a
-    file, never from this file."""
+    """Confluent's, or one that speaks its API: for ``event.format = "avro"``, and for signals. Secrets come from the
+    environment or a file, never from this file."""
 
     url: str = ""
-    """Its address, such as ``https://registry:8081``. Bodies then begin with its header, a zero byte and the id of the
-    schema in four bytes. Each schema is fetched once and kept in ``state.dir``: a restart does without the registry."""
+    """Its address, such as ``https://registry:8081``. Avro bodies then begin with its header, a zero byte and the id of
+    the schema in four bytes. Each schema is fetched once and kept in ``state.dir``: a restart does without the
+    registry."""
+    signals: bool = False
+    """Whether signals begin with that header too, for Confluent's JSON deserializers: worker and trainer register their
+    JSON Schemas at each start, as subjects ``SIGNALS-TOPIC-TYPE``. driftflow reads signals with and without it."""
     username: str = ""
     """Who logs in (basic authentication)."""
     password_env: str = ""

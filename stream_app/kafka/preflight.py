@@ -28,7 +28,7 @@ from stream_app.kafka import probes, topics
 from stream_app.kafka.clients import client_settings, ssl_context
 from stream_app.kafka.compression import missing_codecs
 from stream_app.kafka.retrying import retried, told
-from stream_app.kafka.schema_registry import RegistryError, registry_of
+from stream_app.kafka.schema_registry import Registry, RegistryError
 from stream_app.kafka.types import Admin, TopicDescription
 
 Role = Literal["worker", "trainer", "produce", "notify"]
@@ -127,12 +127,12 @@ def _local_checks(config: Config, role: Role) -> list[Check]:
 
 def _registry_checks(config: Config) -> Iterator[Check]:
     """One that is away is no reason not to start: schemas are kept, and events of others wait for it."""
+    if not config.schema_registry.url:
+        return
     try:
-        registry = registry_of(config)
-        if registry is not None:
-            yield Check("schema registry", True, registry.check())
+        yield Check("schema registry", True, Registry(config).check())
     except RegistryError as error:
-        waits = "events whose schema is not kept in state.dir wait for it"
+        waits = "what is not kept of it in state.dir waits for it"
         yield Check("schema registry", True, f"does not answer now, {waits}: {error}")
     except DriftflowError as error:
         yield Check("schema registry", False, str(error), "check [schema_registry]")

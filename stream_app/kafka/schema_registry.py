@@ -1,4 +1,4 @@
-"""Asks a schema registry (Confluent's API) for schemas by id.
+"""Asks a schema registry (Confluent's API) for schemas by id, and registers those of signals.
 
 A registry that is away, refuses or makes no sense is a :class:`RegistryError`: whoever asks tries again later. That an
 id is unknown is an answer.
@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -32,11 +33,15 @@ T = TypeVar("T")
 _ANSWER_MAX = 2 * TEXT_MAX
 _REFERENCES_MAX = 100
 _TOKEN = re.compile(r"[!-~]+")
+_SENT_AS = "application/vnd.schemaregistry.v1+json"
 _NOT_FOUND = frozenset({40401, 40402, 40403})
 _REMEDIES = {
     401: "the user or the token is wrong or missing: see schema_registry.username and its secrets",
-    403: "this user may not read schemas",
+    403: "this user may not read its schemas, or not register any",
     404: "there is no registry at this address: see schema_registry.url",
+    409: "the schema does not go with the one before: an open JSON Schema with one more field is incompatible, unless the "
+    "subject's compatibility is FORWARD or NONE",
+    422: "it takes no such schema: JSON Schema 2020-12 needs Confluent Platform 7.5, or its like",
     429: "the registry asks for patience",
 }
 
@@ -53,6 +58,10 @@ class _Answer(msgspec.Struct):
     schema: str
     schemaType: str = "AVRO"
     references: list[_Reference] = []
+
+
+class _Registered(msgspec.Struct):
+    id: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
 class _Reference(msgspec.Struct):
@@ -105,8 +114,26 @@ class Registry:
 
     def check(self) -> str:
         """Ask for something that every registry has; raises RegistryError."""
-        kinds = self.wait(self._begun(lambda: self._get("schemas/types", list[str])))
+        kinds = self.wait(self._begun(lambda: self._answer_to("schemas/types", list[str])))
         return f"{self.url} has {', '.join(kinds)}"
+
+    def register(self, schemas: Mapping[str, str]) -> dict[str, int]:
+        """Subject to the id of its JSON Schema, which the registry has from now on; the same ones at each call.
+
+        Raises:
+            RegistryError: it does not answer, or refuses one: the subject is named.
+        """
+        return {
+            subject: self.wait(self._begun(partial(self._entered, subject, schemas[subject]))) for subject in schemas
+        }
+
+    def _entered(self, subject: str, schema: str) -> int:
+        path = f"subjects/{quote(subject, safe='')}/versions"
+        body = msgspec.json.encode({"schemaType": "JSON", "schema": schema})
+        try:
+            return self._answer_to(path, _Registered, body).id
+        except DriftflowError as error:
+            raise RegistryError(f"subject {subject}: {error or 'the registry has no place for it'}") from error
 
     def _begun(self, call: Callable[[], T]) -> Future[T]:
         """A thread that no process waits for at its end; never more than one, however long a server makes it hang."""
@@ -120,7 +147,7 @@ class Registry:
 
     def _found(self, schema_id: int) -> Found:
         try:
-            answer = self._get(f"schemas/ids/{schema_id}", _Answer)
+            answer = self._answer_to(f"schemas/ids/{schema_id}", _Answer)
             if answer.schemaType != "AVRO":
                 return f"of {self.url} is {answer.schemaType[:40]} and no Avro: see event.format"
             texts: dict[tuple[str, int], str] = {}
@@ -140,18 +167,20 @@ class Registry:
                 raise UnknownSchema(f"of {self.url} names more than {_REFERENCES_MAX} others, and is not read")
             if sum(map(len, texts.values())) + len(answer.schema) > TEXT_MAX:
                 raise UnknownSchema(f"of {self.url} has more than {TEXT_MAX:,} characters with those that it names")
-            found = self._get(f"subjects/{quote(place[0], safe='')}/versions/{place[1]}", _Answer)
+            found = self._answer_to(f"subjects/{quote(place[0], safe='')}/versions/{place[1]}", _Answer)
             self._add_references(found, texts, [*way, place])
             texts[place] = found.schema
 
-    def _get(self, path: str, kind: type[T]) -> T:
+    def _answer_to(self, path: str, kind: type[T], posted: bytes | None = None) -> T:
+        """What is at a path; with a body, what comes of posting it there."""
         import urllib3  # as below
 
         try:
             response = self._http.request(
-                "GET",
+                "GET" if posted is None else "POST",
                 f"{self.url}/{path}",
-                headers=self._headers,
+                body=posted,
+                headers=self._headers if posted is None else {**self._headers, "Content-Type": _SENT_AS},
                 timeout=urllib3.Timeout(total=self.timeout_s),
                 retries=False,
                 preload_content=False,
@@ -177,8 +206,8 @@ class Registry:
 
 
 def registry_of(config: Config) -> Registry | None:
-    """The registry of a stream; None where it has none. Raises DriftflowError."""
-    return Registry(config) if config.schema_registry.url else None
+    """The registry of a stream's events; None where they need none. Raises DriftflowError."""
+    return Registry(config) if config.schema_registry.url and config.event.format == "avro" else None
 
 
 def _code(body: bytes) -> Any:

@@ -13,6 +13,7 @@ from kafka import TopicPartition as Partition
 from kafka.errors import AuthorizationError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
+from schemas.framing import unframed
 from schemas.intake import Refusal, take_in
 from schemas.records import record_id
 from stream_app.config import Config
@@ -169,7 +170,7 @@ class Reader:
         if isinstance(signal, Refusal):
             return None  # SCORE and the trainer say what is no signal; `driftflow signals` shows it
         place = f"{record.topic}/{record.partition}@{record.offset}"
-        return notice_of(signal, record.value or b"", record.headers, place)
+        return notice_of(signal, unframed(record.value or b""), record.headers, place)
 
     def _skip(self, place: Place) -> None:
         tp, offset, why = place

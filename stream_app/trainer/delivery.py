@@ -14,6 +14,7 @@ from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.isolation import reading
 from stream_app.kafka.reading import read_to_end, reader
+from stream_app.kafka.signal_schemas import signal_frames
 from stream_app.kafka.stepping import Place, poll_past
 from stream_app.kafka.types import ClientSettings, Consumer, ConsumerRecord, Fetched
 from stream_app.models.keys import Trust
@@ -53,6 +54,7 @@ class Delivery:
         self._stopping, self._say = stopping, say
         public = key.public_key()
         self._genuine = {**Trust.of_models(config).keys(), artifact.key_id(public): public}
+        self._frames = signal_frames(config)
         self._producer = make_producer(client)
         self._next: dict[str, int] = {}
         self._published: set[int] = set()
@@ -92,7 +94,8 @@ class Delivery:
                 lambda: notice.sequence in self._published,
             )
             self._published.add(notice.sequence)
-        self._once(lambda: tell(self._producer, self._config, notice, self._key), lambda: self._is_there(notice))
+        said = (self._producer, self._config, notice, self._key, self._frames)
+        self._once(lambda: tell(*said), lambda: self._is_there(notice))
         self._tells(notice)
 
     def bury(self, topic: str, partition: int, offset: int, refusal: Refusal, value: bytes | None) -> None:

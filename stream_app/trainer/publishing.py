@@ -12,6 +12,7 @@ from schemas.records import ModelNotice, record_id
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.kafka.clients import client_settings
+from stream_app.kafka.signal_schemas import SignalFrames
 from stream_app.kafka.topics import prepare
 from stream_app.kafka.types import ClientSettings
 from stream_app.models.keys import signing_key
@@ -60,10 +61,13 @@ def publish(producer: KafkaProducer, config: Config, notice: ModelNotice, key: E
     _send(producer, config.topics.models, 0, notice, notice_message(config, notice, key or signing_key(config)))
 
 
-def tell(producer: KafkaProducer, config: Config, notice: ModelNotice, key: Ed25519PrivateKey) -> None:
+def tell(
+    producer: KafkaProducer, config: Config, notice: ModelNotice, key: Ed25519PrivateKey, frames: SignalFrames
+) -> None:
     """Put a notice, without the model's bytes, on the trainer's partition of the signals topic; raises KafkaError."""
-    message = notice_message(config, without_bytes(notice), key)
-    _send(producer, config.topics.signals, trainer_signals(config.topics.partitions), notice, message)
+    message, topic = notice_message(config, without_bytes(notice), key), config.topics.signals
+    sent = WireMessage(frames.value(topic, message.value, message.headers), message.headers)
+    _send(producer, topic, trainer_signals(config.topics.partitions), notice, sent)
 
 
 def _send(producer: KafkaProducer, topic: str, partition: int, notice: ModelNotice, message: WireMessage) -> None:

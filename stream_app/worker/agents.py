@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from schemas.records import Health
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.kafka.signal_schemas import signal_frames
 from stream_app.kafka.types import Headers, Sent, TopicPartition
 from stream_app.models.keys import request_key
 from stream_app.monitor.meter import Meter
@@ -84,7 +85,7 @@ class Worker:
         header_names.take_any()
         self.app = make_app(config)
         self.pipeline = Pipeline(config, config.topics.partitions, store.decisions(), make_decisions=not replay)
-        self.ready, self.meter = asyncio.Event(), Meter()
+        self.ready, self.meter, self._frames = asyncio.Event(), Meter(), signal_frames(config)
         self.schemas = SchemaFeed(config, self.pipeline.schemas, parts)
         self._partitions = Partitions(config, store, self.pipeline)
         self._steps = Steps(self.pipeline, self._partitions)
@@ -219,7 +220,8 @@ class Worker:
     ) -> asyncio.Future[Sent]:
         if topic == self._config.topics.dead_letters:
             self.meter.count(DEAD_LETTERS, dict(headers).get("ce_subject", b"").decode())
-        return await sending.send(self.app, topic, key, value, partition=partition, headers=headers)
+        sent = value and self._frames.value(topic, value, headers)
+        return await sending.send(self.app, topic, key, sent, partition=partition, headers=headers)
 
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -314,9 +316,8 @@ class Worker:
     async def tell_health(self, health: Health, within_s: float) -> bool:
         """Send a health message, and store it at the next checkpoint; whether the broker has taken it in time."""
         self._outbox.add_point(health_point(health))
-        return await sending.taken_within(
-            self.app, self._config.topics.signals, health_message(self._config, health), within_s
-        )
+        message = health_message(self._config, health)
+        return await sending.taken_within(self._send, self._config.topics.signals, message, within_s)
 
     def poke(self) -> None:
         """Ask the thread of Kafka's consumer for a sign of life."""

@@ -15,6 +15,7 @@ from stream_app.sinks.spool import Spool
 from stream_app.stages.outputs import Block, Outgoing, Outputs, Point
 from stream_app.worker.heads import NOTHING_TOLD
 from stream_app.worker.partitions import Partitions
+from stream_app.worker.sending import Send
 from stream_app.worker.told import Told
 
 GAPS = ("processed", "acknowledged", "spooled", "base kept", "saved", "acked")
@@ -22,14 +23,6 @@ GAPS = ("processed", "acknowledged", "spooled", "base kept", "saved", "acked")
 
 _SIGNED = {("ce_type", b"driftflow.retrain-request.v1"), ("ce_type", b"driftflow.service-change.v1")}
 """Headers of the messages that are signed: a trainer believes no others."""
-
-
-class Send(Protocol):
-    """Hands a message to the producer: :func:`stream_app.worker.sending.send` of an app."""
-
-    async def __call__(
-        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None, headers: Headers
-    ) -> asyncio.Future[Sent]: ...
 
 
 class Acked(Protocol):

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 import faust
 
 from stream_app.kafka.types import Headers, Sent
 from stream_app.stages.outputs import Outgoing
+
+
+class Send(Protocol):
+    """Hands a message to the producer: :func:`send` of an app."""
+
+    async def __call__(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None, headers: Headers
+    ) -> asyncio.Future[Sent]: ...
 
 
 async def send(
@@ -31,11 +40,11 @@ async def send(
     return pending
 
 
-async def taken_within(app: faust.App, topic: str, message: Outgoing, within_s: float) -> bool:
+async def taken_within(send_it: Send, topic: str, message: Outgoing, within_s: float) -> bool:
     """Send a message that nothing depends on; whether the broker has taken it within a time. Nothing is raised."""
 
     async def taken() -> None:
-        await (await send(app, topic, message.key, message.value, partition=message.partition, headers=message.headers))
+        await (await send_it(topic, message.key, message.value, partition=message.partition, headers=message.headers))
 
     sending = asyncio.ensure_future(taken())
     await asyncio.wait({sending}, timeout=within_s)

@@ -41,6 +41,14 @@ def test_avro_needs_a_schema_or_a_registry_and_only_avro_has_them(tmp_path: Path
     assert "bad.avsc is no schema in JSON" in fault
 
 
+def test_a_registry_of_signals_goes_with_every_format() -> None:
+    sections = {"stream": "s", "topics": {"events": "e"}, "event": EVENT}
+    assert parse({**sections, "schema_registry": {"url": "http://registry:8081", "signals": True}})
+    assert faults({}, schema_registry={"signals": True}) == [
+        "schema_registry.url: needed with schema_registry.signals = true"
+    ]
+
+
 def test_float32_has_times_in_milliseconds_and_each_field_once() -> None:
     found = faults({"format": "float32", "time_format": "iso8601", "layout": ["x", "x", "station", "z"]})
     assert found == [

@@ -18,11 +18,11 @@ _GOES_ON = re.compile(r"tried (again|twice)|sent again|goes on|asks again|set as
 _ENDS = re.compile(r"\bends\b|the checkpoint fails")
 _NOT_PUT = {
     *("any other thread", "first events", "schemas", "ledger", "trainer: a message that is no request"),
-    *("notify: a delivery", "notify: reading the topic"),
+    *("notify: a delivery", "notify: reading the topic", "schemas of signals"),
 }
 """Rows without a fault here: tests/test_guard.py, tests/worker/test_first_events.py (they are looked at before a fault
-could be put in), tests/worker/test_schemas.py, tests/trainer/test_ledger.py, the hostile messages and tests/notify/
-have them.
+could be put in), tests/worker/test_schemas.py, tests/kafka/test_signal_schemas.py, tests/trainer/test_ledger.py, the
+hostile messages and tests/notify/ have them.
 """
 
 Cells = dict[str, tuple[str, str]]

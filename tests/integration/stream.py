@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from schemas.framing import unframed
 from schemas.signing import is_signature
 from stream_app.config import Config, load
 from stream_app.disk import read_lines
@@ -125,7 +126,11 @@ def as_lines(signals: dict[int, list[Signal]]) -> Lines:
     """The workers' signals as ``driftflow score --signals`` writes them: of a stream with four partials partitions."""
     return {
         partition: [
-            {"partition": partition, **{name: text.decode() for name, text in headers}, "data": json.loads(value)}
+            {
+                "partition": partition,
+                **{name: text.decode() for name, text in headers},
+                "data": json.loads(unframed(value)),
+            }
             for headers, value in signals[partition]
         ]
         for partition in signals

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 from kafka import KafkaProducer
 
 from stream_app.disk import read_lines
@@ -23,10 +27,20 @@ from tests.integration.faulty import run
 from tests.integration.stream import Stream, as_lines
 from tests.integration.test_conservation import records_of
 from tests.integration.test_same_everywhere import score_locally
+from tests.kafka.fake_registry import FakeRegistry, registry_runs
 
 DIES = "dies between telling and saving"
 PARTS = tuple(0.6 + 0.03 * part for part in range(14))
 """Where the example is cut into parts: JUDGE tells something in some of them, whatever the model is."""
+
+
+CONTEXT = SerializationContext("signals", MessageField.VALUE)
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with registry_runs() as running:
+        yield running
 
 
 def start(stream: Stream) -> Forked:
@@ -79,8 +93,11 @@ def say_again(stream: Stream, records: list[Any]) -> None:
 
 @EMBEDDED
 @pytest.mark.timeout(400)
-def test_what_people_say_counts_once_and_a_replay_repeats_it(make_stream: MakeStream, example: Path) -> None:
-    stream = make_stream()
+def test_what_people_say_counts_once_and_a_replay_repeats_it(
+    make_stream: MakeStream, example: Path, registry: FakeRegistry
+) -> None:
+    """With a schema registry's header before each signal, which changes nothing of this."""
+    stream = make_stream(extra=f'[schema_registry]\nurl = "{registry.url}"\nsignals = true\n')
     stream.publish()
     new_key(stream.config, "operator")
     rows = stream.rows(example)
@@ -105,3 +122,6 @@ def test_what_people_say_counts_once_and_a_replay_repeats_it(make_stream: MakeSt
     assert len(told) == len(set(told))
     assert as_lines(stream.signals()) == score_locally(stream, example)
     assert json.dumps(incidents(stream)).count("accepted") == 1
+    values = [value for part in stream.signals().values() for _, value in part]
+    read = JSONDeserializer(None, schema_registry_client=SchemaRegistryClient({"url": registry.url}))
+    assert [read(value, CONTEXT) for value in values] == [json.loads(value[5:]) for value in values]

@@ -240,7 +240,7 @@ def test_preflight_says_whether_it_answers(fake: FakeRegistry, tmp_path: Path) -
     fake.mode = "500"
     (away,) = preflight._registry_checks(stream(fake, tmp_path))
     assert away.ok
-    assert "does not answer now, events whose schema is not kept in state.dir wait for it" in away.detail
+    assert "does not answer now, what is not kept of it in state.dir waits for it" in away.detail
     (bad,) = preflight._registry_checks(stream(fake, tmp_path, token_file="missing"))
     assert not bad.ok
 

@@ -11,6 +11,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
+from schemas.framing import framed
 from stream_app.config import Config
 from stream_app.errors import SinkError
 from stream_app.notify import reading
@@ -117,6 +118,13 @@ def test_history_tells_the_newest_message_of_what_is_open(log: Log) -> None:
     told = read(log)
     assert [(notice.thread, notice.silenced) for notice in told] == [(A, True), ("c" * 8, True)]
     assert log.commits == [6], "nothing of a history that is not read whole"
+
+
+def test_what_is_passed_on_has_no_header_of_a_registry(log: Log) -> None:
+    log.add(incident(A))
+    log.records[0].value = framed(7, log.records[0].value)
+    (notice,) = read(log)
+    assert notice.data == message_of(incident(A)).value
 
 
 def test_an_empty_partition_has_no_history_and_all_that_comes_is_told(log: Log) -> None:

@@ -11,16 +11,19 @@ from kafka.errors import KafkaTimeoutError
 
 from flowlib import artifact
 from schemas.codecs import decode_event
+from schemas.framing import framed, unframed
+from schemas.intake import take_in
 from schemas.records import ModelNotice
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError
+from stream_app.kafka.signal_schemas import SignalFrames
 from stream_app.models.keys import signing_key, trusted_keys
 from stream_app.models.keys.commands import revoke_key, rotate_key
 from stream_app.models.loading import artifact_of
 from stream_app.models.registry import Registry
 from stream_app.models.signing import signature_fault
 from stream_app.trainer import publishing
-from stream_app.trainer.publishing import notice_message, publish, publish_registry
+from stream_app.trainer.publishing import notice_message, publish, publish_registry, tell
 from tests.models.streams import ABOUT, config_in, density, notice_of
 from tests.trainer.fakes import FakeProducer
 
@@ -45,6 +48,17 @@ def kept(config: Config, number: int) -> artifact.Artifact:
     registry.save(model)
     registry.record(msgspec.structs.replace(notice_of(model.model_id), key_id=model.key_id, created_ms=number))
     return model
+
+
+def test_a_notice_is_told_behind_a_registrys_header_where_it_has_one(config: Config) -> None:
+    producer, notice, key = FakeProducer(), notice_of(kept(config, 1).model_id), signing_key(config)
+    tell(producer, config, notice, key, SignalFrames(config.topics.signals, {"driftflow.model-notice.v1": 9}))
+    publish(producer, config, notice, key)
+    told, published = producer.sent
+    assert told.value == framed(9, unframed(told.value))
+    assert published.value == unframed(published.value)
+    assert take_in("signals", config.stream, told.value, told.headers) == notice
+    assert signature_fault(told.value, told.headers, trusted_keys(config)) is None
 
 
 def test_a_notice_travels_whole_under_the_models_id(config: Config) -> None:

@@ -37,7 +37,8 @@ class Schemas:
     """
 
     def __init__(self, config: Config) -> None:
-        self.framed, self.own = bool(config.schema_registry.url), _own(config)
+        self.framed = config.event.format == "avro" and bool(config.schema_registry.url)
+        self.own = _own(config)
         self._registry = config.schema_registry.url
         self._known: dict[int, Type | str] = {}
 
