@@ -39,8 +39,8 @@ _REMEDIES = {
     401: "the user or the token is wrong or missing: see schema_registry.username and its secrets",
     403: "this user may not read its schemas, or not register any",
     404: "there is no registry at this address: see schema_registry.url",
-    409: "the schema does not go with the one before: an open JSON Schema with one more field is incompatible, unless the "
-    "subject's compatibility is FORWARD or NONE",
+    409: "the schema does not go with the one before: an open JSON Schema with one more field is incompatible, unless "
+    "the subject's compatibility is FORWARD or NONE",
     422: "it takes no such schema: JSON Schema 2020-12 needs Confluent Platform 7.5, or its like",
     429: "the registry asks for patience",
 }
