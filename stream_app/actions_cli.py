@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_app.command_line import FORMAT, NEW_FILE, Factor, online, out, plain
+from stream_app.command_line import EXISTING_FILE, FORMAT, NEW_FILE, Factor, err, online, out, plain
 from stream_app.config import Config
 
 if TYPE_CHECKING:
     from stream_app.incident_lines import Form
+    from stream_app.operators.reading import Told
 
 ID = click.argument("name", metavar="ID")
 BY = click.option("--by", default="", metavar="NAME", help="Who says so (default: the name of your login).")
@@ -23,20 +25,43 @@ WHY = click.option("--why", default="", metavar="TEXT", help="Why, for those who
 @online
 @click.option("--all", "everything", is_flag=True, help="Past and silenced ones too, and single strange events.")
 @click.option("--silences", is_flag=True, help="List what is silenced instead.")
+@click.option(
+    "--from-file", "file", type=EXISTING_FILE, help="Read these signals, as `score --signals` writes them, not a topic."
+)
 @FORMAT
-def incidents(config: Config, name: str | None, everything: bool, silences: bool, form: Form | None) -> None:
+def incidents(
+    config: Config, name: str | None, everything: bool, silences: bool, file: Path | None, form: Form | None
+) -> None:
     """List the open incidents in paragraphs, the severest first; or tell all of the one with this ID.
 
-    The first characters of an id will do, here and to answer it: accept, ack, feedback.
+    The first characters of an id will do, here and to answer it: accept, ack, feedback. Without a broker it reads what
+    `score --store` has left, and with --from-file what `score --signals` has written.
     """
     from stream_app.operators.showing import show_incident, show_incidents, show_silences
 
-    if name is not None:
-        show_incident(config, name, out, form)
-    elif silences:
+    if silences and name is None:
         show_silences(config, out, form)
+        return
+    told = _told(config, file)
+    if name is not None:
+        show_incident(told, name, out, form)
     else:
-        show_incidents(config, out, everything, form)
+        show_incidents(told, out, everything, form)
+
+
+def _told(config: Config, file: Path | None) -> Told:
+    from stream_app.operators.reading import told_of
+    from stream_app.operators.stored import told_anywhere
+
+    if file is not None:
+        from schemas.records import Record
+        from stream_app.client import signals
+
+        return told_of(signal.record for signal in signals(config, file=file, of=(Record,)))
+    told, instead = told_anywhere(config)
+    if instead:
+        err.print(plain(f"{instead}."), soft_wrap=True)
+    return told
 
 
 @click.command(short_help="Say: this is the new normal.")
@@ -51,7 +76,7 @@ def accept(config: Config, name: str, why: str, by: str) -> None:
     """
     from stream_app.operators.acting import run_accept
 
-    _tell(run_accept(config, name, by, why))
+    _say(run_accept(config, name, by, why))
 
 
 @click.command(short_help="Say: I see to it.")
@@ -63,7 +88,7 @@ def ack(config: Config, name: str, why: str, by: str) -> None:
     """Acknowledge incident ID: it stays open, and reminds nobody any more; one about a log is over with it."""
     from stream_app.operators.acting import run_ack
 
-    _tell(run_ack(config, name, by, why))
+    _say(run_ack(config, name, by, why))
 
 
 @click.command(short_help="Keep incidents from people for a time.")
@@ -89,7 +114,7 @@ def silence(config: Config, by: str, direction: str | None, **options: Any) -> N
     from stream_app.operators.acting import run_silence
     from stream_app.operators.silencing import SilenceOptions
 
-    _tell(run_silence(config, SilenceOptions(direction=direction or "", **options), by))
+    _say(run_silence(config, SilenceOptions(direction=direction or "", **options), by))
 
 
 @click.command(short_help="Take a silence back.")
@@ -101,7 +126,7 @@ def unsilence(config: Config, name: str, why: str, by: str) -> None:
     """Take silence ID back (`driftflow incidents --silences` lists them)."""
     from stream_app.operators.acting import run_unsilence
 
-    _tell(run_unsilence(config, name, by, why))
+    _say(run_unsilence(config, name, by, why))
 
 
 @click.command(short_help="Mark a release on the stream.")
@@ -113,7 +138,7 @@ def mark(config: Config, text: str, at: str, by: str) -> None:
     """Mark a time with TEXT, such as 'release 4.2': it stands on plots, and in incidents that begin near it."""
     from stream_app.operators.acting import run_mark
 
-    _tell(run_mark(config, text, at, by))
+    _say(run_mark(config, text, at, by))
 
 
 @click.command(short_help="Judge incidents; see how precise they are.")
@@ -136,7 +161,7 @@ def feedback(config: Config, name: str | None, verdict: str | None, why: str, by
         return
     from stream_app.operators.acting import run_feedback
 
-    _tell(run_feedback(config, name, _verdict(verdict), by, why))
+    _say(run_feedback(config, name, _verdict(verdict), by, why))
 
 
 def _verdict(verdict: str | None) -> str:
@@ -147,7 +172,7 @@ def _verdict(verdict: str | None) -> str:
     return verdict
 
 
-def _tell(lines: Sequence[str]) -> None:
+def _say(lines: Sequence[str]) -> None:
     for line in lines:
         out.print(plain(line), soft_wrap=True)
 

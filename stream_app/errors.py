@@ -5,6 +5,7 @@
     DriftflowError
     ├── ConfigError            the configuration has faults
     ├── PreflightError         the broker cannot be used as configured
+    ├── Unreachable            none of the brokers takes a connection
     ├── BrokerError            the embedded broker is not installed or does not start
     ├── SnapshotError          a snapshot cannot be read, or belongs to another configuration
     ├── TakenOver              another worker has taken a partition over, and this one may write nothing of it any more
@@ -55,6 +56,10 @@ class ConfigError(DriftflowError):
 
 class PreflightError(DriftflowError):
     """The broker cannot be used as configured; the message has one line for each check that fails."""
+
+
+class Unreachable(DriftflowError):
+    """None of the brokers takes a connection."""
 
 
 class SnapshotError(DriftflowError):

@@ -183,7 +183,9 @@ def _open_words(loud: Sequence[Incident], hush: int, slices: int, named: int) ->
             f" {least.capitalize()}{named:,} of {slices:,} slice{_s(slices)} {'is' if named == 1 else 'are'} concerned."
         )
     silent = f" {hush:,} more {_is(hush)} silenced." if hush else ""
-    return f"{len(loud):,} incident{_s(len(loud))} {_is(len(loud))} open: {', '.join(counted)}.{where}{silent}"
+    many = f"incident{_s(len(loud))} {_is(len(loud))} open"
+    says = f"{counted[0]} {many}" if len(counted) == 1 else f"{len(loud):,} {many}: {', '.join(counted)}"
+    return f"{says}.{where}{silent}"
 
 
 def _quiet_words(hush: int, slices: int, ended: Row | None) -> str:

@@ -15,7 +15,7 @@ import threading
 import time
 
 from stream_app.config import KafkaConfig
-from stream_app.errors import DriftflowError
+from stream_app.errors import Unreachable
 from stream_app.kafka.types import ClientSettings
 
 Fault = tuple[str, str]
@@ -54,7 +54,7 @@ def require_reachable(kafka: KafkaConfig) -> None:
     and could not say why not.
 
     Raises:
-        DriftflowError: none does.
+        Unreachable: none does.
     """
     faults, each_s = list[Fault](), max(TIMEOUT_S / len(kafka.bootstrap), _GLANCE_S)
     for address in kafka.bootstrap:
@@ -63,7 +63,7 @@ def require_reachable(kafka: KafkaConfig) -> None:
             return
         faults.append(fault)
     what = "; ".join(said for said, _ in faults)
-    raise DriftflowError(f"the broker cannot be reached: {what}; {faults[0][1]}")
+    raise Unreachable(f"the broker cannot be reached: {what}; {faults[0][1]}")
 
 
 def tls_fault(bootstrap: str, context: ssl.SSLContext) -> Fault | None:

@@ -4,19 +4,23 @@ and answers in sentences: what was said, and what follows from it."""
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flowlib.artifact import Ed25519PrivateKey
 from schemas.incidents import Action, Incident, StrangeEvents
 from stream_app.config import Config
-from stream_app.errors import DriftflowError
+from stream_app.errors import DriftflowError, ModelError, Unreachable
 from stream_app.incident_lines import bounded, is_over, open_first, short
 from stream_app.kafka.actions import action_message, new_action, read_actions, send_action, silences
+from stream_app.kafka.probes import require_reachable
 from stream_app.models.keys import operator_key
 from stream_app.models.marks import Marks
 from stream_app.models.signing import sign
-from stream_app.operators.reading import chosen, read_told
+from stream_app.operators.reading import Told, chosen, read_told
 from stream_app.operators.silencing import SilenceOptions, checked_span, moment_ms
+from stream_app.operators.stored import NOT_ASKED
 from stream_app.terminal import utc
 
 INCIDENTS = "`driftflow incidents --all` lists them"
@@ -74,7 +78,7 @@ def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
 def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -> list[str]:
     """Judge an incident, or a message about strange events, open or over."""
     desk = Desk(config, by)
-    told = read_told(config)
+    told = desk.told()
     records: dict[str, Incident | StrangeEvents] = {one.id: one for one in open_first(told.incidents.values())}
     record = chosen(records | told.strange, prefix, "incident", words_of, INCIDENTS)
     desk.send("feedback", incident_id=record.id, verdict=verdict, why=why)
@@ -146,17 +150,35 @@ def words_of(record: Incident | StrangeEvents) -> str:
     return f"{utc(record.pane_end_ms)}  {bounded(record.summary)}"
 
 
+def _key_of(config: Config) -> Ed25519PrivateKey:
+    """The operator's key. Who has none and no broker either needs no key."""
+    try:
+        return operator_key(config)
+    except ModelError:
+        with _answers_need_workers():
+            require_reachable(config.kafka)
+        raise
+
+
+@contextmanager
+def _answers_need_workers() -> Iterator[None]:
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(f"{error}; {NOT_ASKED}") from None
+
+
 class Desk:
     """Where a person's actions are made, signed and sent; without a key or a name there is none."""
 
     def __init__(self, config: Config, by: str) -> None:
         self._config = config
-        self._key: Ed25519PrivateKey = operator_key(config)
+        self._key: Ed25519PrivateKey = _key_of(config)
         self.by = who(by)
 
     def open_incident(self, prefix: str, or_resolved: bool = False) -> Incident:
         """The open incident whose id begins like this; or where there is none, one that has ended by itself."""
-        known = read_told(self._config).incidents
+        known = self.told().incidents
         open_ones = {one.id: one for one in open_first(known.values()) if not is_over(one)}
         past = [one for name, one in known.items() if name.startswith(prefix.lower()) and is_over(one) and prefix]
         if past and not any(name.startswith(prefix.lower()) for name in open_ones):
@@ -165,6 +187,11 @@ class Desk:
                 return chosen(resolved, prefix, "incident", words_of, INCIDENTS)
             raise DriftflowError(f"incident {short(past[0].id)} is over since {utc(past[0].pane_end_ms)} already")
         return chosen(open_ones, prefix, "open incident", words_of, INCIDENTS)
+
+    def told(self) -> Told:
+        """What the stream has told people; raises Unreachable where there is no broker, which says what then."""
+        with _answers_need_workers():
+            return read_told(self._config)
 
     def send(self, verb: str, at_ms: int | None = None, **fields: Any) -> Action:
         """Make an action, sign it, send it."""

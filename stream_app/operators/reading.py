@@ -3,13 +3,13 @@ of its id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from schemas.incidents import Incident, StrangeEvents
-from schemas.intake import TYPES, header_map, take_in
-from schemas.records import Health
+from schemas.intake import TYPES, Refusal, header_map, take_in
+from schemas.records import Health, Record
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.incident_lines import newest, oldest
@@ -44,13 +44,17 @@ def read_told(config: Config) -> Told:
     """Read the signals topic; what cannot be used there is passed over, `driftflow signals` shows it.
 
     Raises:
+        Unreachable: there is no broker.
         DriftflowError: there is no such topic, the broker does not answer, or a record cannot be read.
     """
+    messages = (one for one in read_signals(config) if header_map(one.headers).get("ce_type") in _KINDS)
+    return told_of(take_in("signals", config.stream, one.value, one.headers) for one in messages)
+
+
+def told_of(records: Iterable[Record | Refusal]) -> Told:
+    """What some records have told, in their order; others than those of :class:`Told` are passed over."""
     told, incidents = Told(), list[Incident]()
-    for message in read_signals(config):
-        if header_map(message.headers).get("ce_type") not in _KINDS:
-            continue
-        record = take_in("signals", config.stream, message.value, message.headers)
+    for record in records:
         if isinstance(record, Incident):
             incidents.append(record)
         elif isinstance(record, StrangeEvents):

@@ -15,24 +15,20 @@ from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
 from stream_app.operators.acting import INCIDENTS, silence_words, words_of
 from stream_app.operators.detail import detail
-from stream_app.operators.reading import chosen, read_told
+from stream_app.operators.reading import Told, chosen, read_told
 from stream_app.terminal import utc
 
 
-def show_incidents(config: Config, out: Console, everything: bool = False, form: Form | None = None) -> None:
+def show_incidents(told: Told, out: Console, everything: bool = False, form: Form | None = None) -> None:
     """Print the incidents, open ones first, the severest of these first, and what processes say that fails.
 
     Args:
-        config: the stream.
+        told: what there is.
         out: where to print.
         everything: those that are over or silenced too, and single strange events.
         form: ``table`` or ``line``, one line each; ``json``, an object a line, as its last message has it; None is
             paragraphs.
-
-    Raises:
-        DriftflowError: there is no such topic, or the broker does not answer.
     """
-    told = read_told(config)
     known = open_first(told.incidents.values())
     shown = [one for one in known if everything or not (is_over(one) or is_silenced(one))]
     if form is not None:
@@ -56,13 +52,13 @@ def _are(n: int) -> str:
     return "1 is" if n == 1 else f"{n:,} are"
 
 
-def show_incident(config: Config, prefix: str, out: Console, form: Form | None = None) -> None:
+def show_incident(told: Told, prefix: str, out: Console, form: Form | None = None) -> None:
     """Print one incident with all that its last message carries.
 
     Raises:
-        DriftflowError: no incident has such an id, or several have; or what :func:`show_incidents` raises.
+        DriftflowError: no incident has such an id, or several have.
     """
-    known = {one.id: one for one in open_first(read_told(config).incidents.values())}
+    known = {one.id: one for one in open_first(told.incidents.values())}
     incident = chosen(known, prefix, "incident", words_of, INCIDENTS)
     if form is not None:
         _list(out, [incident], form)

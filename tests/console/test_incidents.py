@@ -86,22 +86,22 @@ def test_where_there_has_never_been_one_that_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "tone", "words"),
     [
-        ({}, "critical", "1 incident is open: 1 critical. 1 of 12 slices is concerned."),
-        ({"severity": "info"}, "info", "1 incident is open: 1 info. 1 of 12 slices is concerned."),
+        ({}, "critical", "1 critical incident is open. 1 of 12 slices is concerned."),
+        ({"severity": "info"}, "info", "1 info incident is open. 1 of 12 slices is concerned."),
         (
             {"slices": ["device-000", "device-001"]},
             "critical",
-            "1 incident is open: 1 critical. 2 of 12 slices are concerned.",
+            "1 critical incident is open. 2 of 12 slices are concerned.",
         ),
-        ({"slices": ["__all__"]}, "critical", "1 incident is open: 1 critical."),
-        ({"slices": ["__other__"]}, "critical", "1 incident is open: 1 critical."),
-        ({"slices": [""], "rules": ["intake"]}, "critical", "1 incident is open: 1 critical."),
+        ({"slices": ["__all__"]}, "critical", "1 critical incident is open."),
+        ({"slices": ["__other__"]}, "critical", "1 critical incident is open."),
+        ({"slices": [""], "rules": ["intake"]}, "critical", "1 critical incident is open."),
         (
             {"member_count": 900, "slice_count": 900},
             "critical",
-            "1 incident is open: 1 critical. At least 1 of 12 slices is concerned.",
+            "1 critical incident is open. At least 1 of 12 slices is concerned.",
         ),
-        ({"state": "update", "number": 3}, "critical", "1 incident is open: 1 critical. 1 of 12 slices is concerned."),
+        ({"state": "update", "number": 3}, "critical", "1 critical incident is open. 1 of 12 slices is concerned."),
     ],
 )
 def test_the_sentence_follows_from_what_is_open(many: Path, more: dict[str, Any], tone: str, words: str) -> None:
@@ -183,7 +183,7 @@ def test_what_was_read_as_it_arrived_is_told_before_any_pane_has_been_closed(tmp
     tell(path, made_incident(STREAM, "", START_MS, START_MS + 1, id="in-1", **late))
     found = overview(path)
     assert (found["slices"], found["time_ms"]) == ([], START_MS + 1)
-    assert found["verdict"]["says"] == "1 incident is open: 1 critical."
+    assert found["verdict"]["says"] == "1 critical incident is open."
     assert found["open"][0]["names"] == [{"slicing": "", "slice": ""}]
 
 
