@@ -61,6 +61,19 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of that many signs at most, cut between words where it has any near there.
+
+    >>> shortened("TEMP is 4.1 σ higher", 17), shortened("TEMP is", 7), shortened("x" * 9, 5)
+    ('TEMP is 4.1 σ…', 'TEMP is', 'xxxx…')
+    """
+    if len(text) <= most:
+        return text
+    cut = text[:most]
+    end = max(cut.rfind(" "), cut.rfind("\n"))
+    return f"{cut[: end if 2 * end > most else most - 1].rstrip(' ,;:.')}…"
+
+
 def file_name(path: Path | str) -> str:
     """What a file is called for people, and in a command to copy; standard input is what they gave, and no file.
 

@@ -67,6 +67,11 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     slices: list[tuple[str, str]] = []
 
     @property
+    def rests(self) -> bool:
+        """Whether nobody is to be bothered by it from now on: it is over, or silenced."""
+        return self.state == "over" or self.silenced
+
+    @property
     def is_grave(self) -> bool:
         """Whether all should see it who see only the beginnings of threads."""
         return self.state in ("open", "over", "once") or self.reason in ("severity", "again")

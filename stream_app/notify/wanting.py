@@ -37,8 +37,8 @@ def addressed(
 def wants(channel: ChannelConfig, notice: Notice, knows: Callable[[], bool]) -> bool:
     """Whether a channel is told.
 
-    Of what it was told the beginning of, it is told the rest. What a silence hides it is not told, but that something
-    is over which would else last for ever.
+    Of what it was told the beginning of, it is told the rest. What a silence hides it is not told, but where an
+    incident lasts until it is told otherwise: there it ends as the silence begins, and begins anew as that ends.
 
     Args:
         channel: its settings.
@@ -48,7 +48,7 @@ def wants(channel: ChannelConfig, notice: Notice, knows: Callable[[], bool]) -> 
     if notice.about not in channel.tell or (notice.reason == "reminder" and not channel.reminders):
         return False
     if notice.silenced:
-        return isinstance(channel, _LASTING) and notice.state == "over" and knows()
+        return isinstance(channel, _LASTING) and knows()
     return _is_meant(channel, notice) or knows()
 
 

@@ -17,7 +17,7 @@ from stream_app.notify.channels.alertmanager import Alertmanager
 from stream_app.notify.channels.posting import Poster
 from tests.conftest import cannot_start
 from tests.notify.receivers import A, B, Receiver, told, wait_for
-from tests.people import incident
+from tests.people import incident, silenced
 
 CONFIG = """
 route:
@@ -95,9 +95,15 @@ def test_what_is_open_is_shown_graver_is_another_alert_and_the_end_ends_it(
         lambda: [alert["labels"]["severity"] for alert in shown(alertmanager)] == ["critical"] * 2, "the graver one"
     )
 
+    hushed = channel.send(told(silenced(incident(A, number=3, state="update", reason="action"))), graver.ref)
+    wait_for(lambda: [alert["labels"]["incident"] for alert in shown(alertmanager)] == [B], "the silence")
+    assert hushed.ref == "", "it is not sent again meanwhile"
+    graver = channel.send(told(incident(A, number=4, state="update", reason="action")), hushed.ref)
+    wait_for(lambda: len(shown(alertmanager)) == 2, "the end of the silence")
+
     channel.resend([graver.ref, other.ref])
     assert len(shown(alertmanager)) == 2, "what is sent again is the same alert"
-    channel.send(told(incident(A, number=3, state="resolve", reason="ended")), graver.ref)
+    channel.send(told(incident(A, number=5, state="resolve", reason="ended")), graver.ref)
     wait_for(lambda: [alert["labels"]["incident"] for alert in shown(alertmanager)] == [B], "the end")
     channel.close()
 

@@ -25,7 +25,7 @@ from stream_app.notify.channels.slack import SlackBot, SlackWebhook
 from stream_app.notify.channels.webhook import Webhook, key_of
 from stream_app.notify.notices import Notice
 from tests.notify.receivers import A, Receiver, Reply, Sent, slack_like, told
-from tests.people import HOUR_MS, incident, member
+from tests.people import HOUR_MS, incident, member, silenced
 
 TEXT, TIME = {"type": "string", "minLength": 1}, {"type": "string", "format": "date-time"}
 LABELS = {"type": "object", "propertyNames": {"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"}, "additionalProperties": TEXT}
@@ -170,6 +170,13 @@ def test_pagerduty_triggers_acknowledges_and_resolves_one_alert(receiver: Receiv
 def test_what_was_acknowledged_before_it_was_told_is_triggered_first(receiver: Receiver) -> None:
     deliver(PagerDuty(poster(receiver), KEY), ACKED)
     assert [sent.json["event_action"] for sent in receiver.sent] == ["trigger", "acknowledge"]
+
+
+def test_a_silence_resolves_at_pagerduty_and_its_end_triggers_again(receiver: Receiver) -> None:
+    hushed = told(silenced(incident(A, number=2, state="update", reason="action")))
+    goes_on = told(incident(A, number=3, state="update", reason="action"))
+    assert deliver(PagerDuty(poster(receiver), KEY), OPEN, hushed, goes_on) == ["triggered", "", "triggered"]
+    assert [sent.json["event_action"] for sent in receiver.sent] == ["trigger", "resolve", "trigger"]
 
 
 def test_slack_has_one_thread_an_incident_whose_end_all_see(receiver: Receiver) -> None:

@@ -142,6 +142,17 @@ def test_nothing_of_others_becomes_a_header(port: int, box: Box) -> None:
     assert len(letter["Subject"]) <= 120
 
 
+def test_a_subject_ends_with_a_whole_word(port: int, box: Box) -> None:
+    words = "All 12 stations of the city: " + "TEMP is considerably higher than usual; " * 9
+    mail(port).send(told(incident(A, summary=words)), "")
+    (letter,) = box.letters
+    subject = str(letter["Subject"])
+    assert 100 < len(subject) <= 120
+    assert subject.endswith("…")
+    whole = f"{told(incident(A)).title}: {words}".split()
+    assert subject.removesuffix("…").split()[-1] in [word.rstrip(";:") for word in whole]
+
+
 def test_with_starttls_it_logs_in_behind_tls_and_checks_the_certificate(tmp_path: Path, box: Box) -> None:
     write_certificates(tmp_path)
     login = {"tls": "starttls", "username": USER, "password": PASSWORD, "cafile": tmp_path / "ca.pem"}

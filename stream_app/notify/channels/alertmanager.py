@@ -2,7 +2,8 @@
 
 The labels of an alert are its identity. Those of an incident are its stream and id, which never change, and its
 severity and kind, by which alerts are routed: where one of these changes, the alert as it was ends in the same request
-that begins the new one, so that who is woken by ``critical`` is woken.
+that begins the new one, so that who is woken by ``critical`` is woken. Where a silence of driftflow covers an incident
+its alert ends, and begins again where the incident goes on after the silence.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ HOLD_MS = 86_400_000
 """An alert that is not sent again ends by itself after this time, as one of a process that is gone for good."""
 
 ALERT_NAME = "DriftflowIncident"
+_SILENCED = "in driftflow: it fires again where it goes on when the silence has ended"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -49,12 +51,11 @@ class Alertmanager:
     def send(self, notice: Notice, ref: str) -> Receipt:
         """See the class."""
         alert, before, now_ms = _alert(notice), _remembered(ref), time.time_ns() // 1_000_000
-        is_over = notice.state == "over"
-        alerts = [_until(alert, now_ms if is_over else now_ms + HOLD_MS)]
+        alerts = [_until(alert, now_ms if notice.rests else now_ms + HOLD_MS)]
         if before is not None and before.labels != alert.labels:
             alerts.append(_until(before, now_ms))
         answer = self._poster.post(msgspec.json.encode(alerts), self._headers)
-        return Receipt(f"answered {answer.status}", "" if is_over else msgspec.json.encode(alert).decode())
+        return Receipt(f"answered {answer.status}", "" if notice.rests else msgspec.json.encode(alert).decode())
 
     def resend(self, refs: Collection[str]) -> None:
         """See the class."""
@@ -75,6 +76,7 @@ def _alert(notice: Notice) -> Alert:
         "description": "\n".join([notice.text, *notice.lines]),
         "next": notice.next,
         "acknowledged_by": notice.acked_by,
+        "silenced": _SILENCED if notice.silenced else "",
         "ended": utc(notice.at_ms, _TIME) if notice.state == "over" else "",
         **{f"{name}_url": link for name, link in notice.links.items()},
     }

@@ -24,7 +24,7 @@ from stream_app.notify.channels.base import Receipt
 from stream_app.notify.notices import Notice
 from stream_app.sinks.base import Rejected
 from stream_app.sinks.deadline import Deadline
-from stream_app.terminal import printable, utc
+from stream_app.terminal import printable, shortened, utc
 
 _SUBJECT_MAX = 120
 _COLOURS = {"critical": "#b3261e", "warning": "#8a5a00", "info": "#175cd3"}
@@ -89,7 +89,7 @@ class Mail:
         message["From"], message["To"] = self._sender, ", ".join(self._to)
         message["Date"] = formatdate(localtime=False)
         message["Message-ID"] = make_msgid(domain=_domain(self._sender))
-        message["Auto-Submitted"], message["Subject"] = "auto-generated", printable(subject)[:_SUBJECT_MAX]
+        message["Auto-Submitted"], message["Subject"] = "auto-generated", shortened(printable(subject), _SUBJECT_MAX)
         message.set_content(text)
         message.add_alternative(page, subtype="html")
         return message
@@ -204,8 +204,7 @@ def letter(notice: Notice, ref: str, sender: str, to: list[str]) -> tuple[EmailM
     message["Date"], message["Message-ID"] = formatdate(localtime=False), own
     message["X-Driftflow-Thread"], message["Auto-Submitted"] = notice.thread, "auto-generated"
     if thread is None:
-        subject = printable(f"{notice.title}: {notice.text}")
-        thread = _Thread(own, subject if len(subject) <= _SUBJECT_MAX else f"{subject[: _SUBJECT_MAX - 1]}…")
+        thread = _Thread(own, shortened(printable(f"{notice.title}: {notice.text}"), _SUBJECT_MAX))
         message["Subject"] = thread.subject
     else:
         message["Subject"] = f"Re: {thread.subject}"

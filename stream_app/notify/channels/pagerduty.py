@@ -10,7 +10,7 @@ import msgspec
 from stream_app.notify.channels.base import Receipt
 from stream_app.notify.channels.posting import Poster
 from stream_app.notify.notices import Notice
-from stream_app.terminal import utc
+from stream_app.terminal import shortened, utc
 
 _SUMMARY_MAX = 1_024
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -31,10 +31,10 @@ class PagerDuty:
 
     def send(self, notice: Notice, ref: str) -> Receipt:
         """See the class. What is acknowledged in driftflow is triggered first where it was never told here."""
-        if notice.acked_by and notice.state != "over" and not ref:
+        if notice.acked_by and not notice.rests and not ref:
             self._post(_event(notice, "trigger"))
         answer = self._post(_event(notice, action_of(notice)))
-        return Receipt(answer, "" if notice.state == "over" else "triggered")
+        return Receipt(answer, "" if notice.rests else "triggered")
 
     def _post(self, event: dict[str, Any]) -> str:
         body = msgspec.json.encode({"routing_key": self._key, **event})
@@ -50,8 +50,8 @@ class PagerDuty:
 
 
 def action_of(notice: Notice) -> str:
-    """What becomes of the alert."""
-    if notice.state == "over":
+    """What becomes of the alert; while it is silenced it is over there."""
+    if notice.rests:
         return "resolve"
     return "acknowledge" if notice.acked_by else "trigger"
 
@@ -64,7 +64,7 @@ def _event(notice: Notice, action: str) -> dict[str, Any]:
     return event | {
         "client": "driftflow",
         "payload": {
-            "summary": f"{notice.title}: {notice.text}"[:_SUMMARY_MAX],
+            "summary": shortened(f"{notice.title}: {notice.text}", _SUMMARY_MAX),
             "source": f"driftflow/{notice.stream}",
             "severity": notice.severity,
             "timestamp": utc(notice.since_ms, _TIME),

@@ -17,7 +17,7 @@ from stream_app.notify.channels.base import Busy, Receipt
 from stream_app.notify.channels.posting import Poster
 from stream_app.notify.notices import Notice
 from stream_app.sinks.base import Rejected
-from stream_app.terminal import utc
+from stream_app.terminal import shortened, utc
 
 _SECTION_MAX, _FALLBACK_MAX = 2_900, 3_000
 _MARKS = {"critical": ":red_circle:", "warning": ":large_orange_circle:", "info": ":large_blue_circle:"}
@@ -149,7 +149,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def _cut(text: str, most: int = _SECTION_MAX) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return shortened(text, most)
 
 
 def _escaped(text: str) -> str:

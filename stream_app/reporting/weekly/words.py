@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from stream_app.terminal import shortened
+
 _TEXT_MAX = 400
 
 
@@ -42,4 +44,4 @@ def percent(share: float) -> str:
 def said(text: str) -> str:
     """A text of others as a part of a sentence: on one line, and no longer than one reads."""
     line = " ".join(text.split())
-    return line if len(line) <= _TEXT_MAX else f"{line[:_TEXT_MAX]}…"
+    return shortened(line, _TEXT_MAX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from textwrap import shorten
 
 import msgspec
 
@@ -98,7 +99,7 @@ def _near(since_ms: int, marks: Sequence[Mark]) -> str:
     if not marks:
         return ""
     nearest = min(marks, key=lambda of: abs(of.at_ms - since_ms))
-    return f"near its beginning: {' '.join(nearest.text.split())[:_MARK_MAX]}; "
+    return f"near its beginning: {shorten(nearest.text, _MARK_MAX, placeholder='…')}; "
 
 
 def _lead(thread: Thread, reason: str, now_ms: int) -> str:
