@@ -24,8 +24,11 @@ def detail_of(points: Points, slicing: str, name: str, span: str, windows: int) 
     window = points.last_window(slicing, name, span)
     if window is None:  # damaged
         return None
-    incidents = threads.of_slice(points.heads(), (slicing, name))
+    heads = points.heads()
+    incidents = threads.of_slice(heads, (slicing, name))
     state = threads.worst(one["severity"] for one in incidents if one["end_ms"] is None)
+    if (slicing, name, window["model_id"]) in threads.accepted(heads):
+        state = "silenced"
     return {
         "slicing": slicing,
         "slice": name,

@@ -76,7 +76,7 @@ def overview_of(points: Points, tolerated: float) -> Whole | None:
     if not windows and not heads and not reports:
         return None
     open_heads = threads.worst_first(head for head in heads if threads.is_open(head))
-    slices = _slices(windows, open_heads)
+    slices = _slices(windows, open_heads, threads.accepted(heads))
     states = Counter(row["state"] for row in slices)
     activations = points.newest("activations", _ACTIVATIONS_MAX)
     partitions = arriving.partitions(reversed(reports), tolerated)
@@ -134,7 +134,7 @@ def failing(points: Points) -> list[Row]:
     ]
 
 
-def _slices(windows: list[Row], open_heads: list[Row]) -> list[Row]:
+def _slices(windows: list[Row], open_heads: list[Row], accepted: set[tuple[str, str, str]]) -> list[Row]:
     """Every slice with its rate in the longest span, what is off in any span, and what open incidents say of it."""
     of_slice, found = threads.by_slice(open_heads), rates.sides(windows, rates.error_of(len(windows)))
     places: dict[threads.Slice, list[int]] = {}
@@ -146,13 +146,14 @@ def _slices(windows: list[Row], open_heads: list[Row]) -> list[Row]:
         longest = max(rows, key=lambda at: lengths[windows[at]["span"]])
         bad = [at for at in rows if is_off[at]]
         off = rates.off([windows[at] for at in bad], found[bad]) if bad else []
-        made.append(_slice(windows[longest], intervals[longest], of_slice.get(key, []), off))
+        known = (*key, windows[longest]["model_id"]) in accepted
+        made.append(_slice(windows[longest], intervals[longest], of_slice.get(key, []), off, known))
     return sorted(made, key=shapes.worst_first)
 
 
-def _slice(row: Row, interval: list[float] | None, heads: list[Row], off: list[Row]) -> Row:
+def _slice(row: Row, interval: list[float] | None, heads: list[Row], off: list[Row], known: bool) -> Row:
     state = threads.worst(map(threads.severity, heads))
-    rate = threads.hushed(threads.worst(one["tone"] for one in off), state)
+    rate = threads.hushed(threads.worst(one["tone"] for one in off), "silenced" if known else state)
     return {
         "slicing": row["slicing"],
         "slice": row["slice"],

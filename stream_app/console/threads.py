@@ -57,6 +57,15 @@ def hushed(tone: str, state: str) -> str:
     return "silenced" if state == "silenced" and tone != "ok" else tone
 
 
+def accepted(heads: Iterable[Row]) -> set[tuple[str, str, str]]:
+    """(slicing, slice, model) of drift that a person has accepted: events of these slices are strange to that model,
+    and stay so until another scores them.
+    """
+    records = (head["record"] for head in heads)
+    taken = [record for record in records if record.state == "accepted" and record.kind == "drift"]
+    return {(*_place(member), record.model_id) for record in taken for member in record.members}
+
+
 def rank(state: str) -> int:
     """Larger is worse."""
     return _SEVERITY[state]

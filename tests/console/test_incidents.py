@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,23 @@ def test_no_quiet_sentence_stands_above_a_slice_that_is_named(many: Path, state:
         assert found["verdict"]["tone"] == "silenced"
         assert found["verdict"]["says"] == "No incident is open but 1 that is silenced."
         assert [row["state"] for row in named] == ["silenced"]
+
+
+def test_strange_events_of_a_drift_that_was_accepted_are_no_warning_until_another_model_scores_them(
+    path: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(path, tmp_path))
+    before = {row["slice"]: row["rate_tone"] for row in overview(path)["slices"]}
+    assert before[DRIFTED] == "warning"
+    for model, tone in (("model-one", "warning"), ("model-two", "silenced")):
+        tell(path, made_incident(STREAM, DRIFTED, START_MS, END_MS, "accepted", model_id=model, number=3))
+        found = overview(path)
+        (row,) = [row for row in found["slices"] if row["slice"] == DRIFTED]
+        assert row["rate_tone"] == tone
+        assert any(DRIFTED in sign["says"] for sign in found["verdict"]["signs"]) == (tone == "warning")
+        detail = Store(path, STREAM).detail("station", DRIFTED, "28d")
+        assert detail is not None
+        assert ("warning" in detail["calibration"]["tones"]) == (tone == "warning")
 
 
 def test_a_member_that_is_over_is_no_part_of_its_open_incident_any_more(many: Path) -> None:
