@@ -26,6 +26,7 @@ from stream_app.models.registry import Registry
 from stream_app.offline.fields import check_fields
 from stream_app.offline.reading import Reading
 from stream_app.progress import Progressing
+from stream_app.setup.lifetimes import KNOWN, SHARES, Lives, lives_of
 from stream_app.stages.batches import EventBatch
 from stream_app.stages.dropped import Dropped
 from stream_app.terminal import utc
@@ -36,9 +37,6 @@ from stream_app.trainer.training import answer
 
 if TYPE_CHECKING:
     from stream_app.kafka.history import Past
-
-SHARES = (0.3, 0.5, 0.7)
-"""Of the time that events span, the first part trains where nobody says up to when: the first share that suffices."""
 
 _STRAY = 0.001
 """Share of the events at either end whose times are not believed."""
@@ -65,10 +63,10 @@ def bootstrap(config: Config, source: Path | Past, until: str | None, err: Conso
     reading = Reading(config, source)
     events = list(reading.events())
     refused = ""
-    for until_ms, share in [(asked_ms, 0.0)] if asked_ms is not None else _ends_of_shares(config, events):
+    for until_ms, share, lives in [(asked_ms, 0.0, "")] if asked_ms is not None else _parts(config, events):
         if share:
             err.print(
-                f"no model yet{refused}: the first {share:.0%} of the time, until {utc(until_ms)}, trains one; "
+                f"no model yet{refused}: the first {share:.0%} of the time, until {utc(until_ms)}, trains one{lives}; "
                 "--bootstrap-until DATE says otherwise",
                 markup=False,
                 soft_wrap=True,
@@ -119,16 +117,40 @@ def _train(
         return answer(config, request, rows, None, key, lambda p: told(p.step, p.step / steps), seen_ms=newest_ms)
 
 
-def _ends_of_shares(config: Config, events: list[EventBatch]) -> Iterator[tuple[int, float]]:
-    """Where each share of the events' time ends, at the end of a pane."""
+def _parts(config: Config, events: list[EventBatch]) -> Iterator[tuple[int, float, str]]:
+    """First parts that may train, each as its end, its share of the time, and which series it knows: the shares in
+    turn, those before which too few series have begun last.
+    """
     times = np.concatenate([batch.event_time_ms for batch in events] or [np.zeros(0, dtype=np.int64)])
     if not len(times):
-        yield 0, SHARES[0]
+        yield 0, SHARES[0], ""
         return
     first, last = _span(times)
-    pane_ms = int(config.windows.pane)
-    for share in SHARES:
-        yield -(-(first + round(share * (last - first))) // pane_ms) * pane_ms, share
+    pane_ms, codes = int(config.windows.pane), _series(config, events)
+    ends = [-(-(first + round(share * (last - first))) // pane_ms) * pane_ms for share in SHARES]
+    known = [lives_of(times, codes, end) for end in ends]
+    enough = min(KNOWN, max(one.share for one in known))
+    parts = sorted(zip(ends, SHARES, known, strict=True), key=lambda part: part[2].share < enough)
+    yield from ((end, share, _told(config, one)) for end, share, one in parts)
+
+
+def _series(config: Config, events: list[EventBatch]) -> Ints:
+    """``(n,)`` a number for the series of each event, by the first slicing."""
+    if not config.event.slicings[0]:
+        return np.zeros(sum(map(len, events)), dtype=np.int64)
+    names = np.concatenate([batch.slices[0].objects().astype(str) for batch in events])
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+
+
+def _told(config: Config, lives: Lives) -> str:
+    """Which series are known, where not most events are of those."""
+    if lives.share > 1 - KNOWN / 5:
+        return ""
+    of = "+".join(config.event.slicings[0])
+    return (
+        f" of {lives.begun:,} of {lives.series:,} values of {of}, which make {lives.share:.0%} of all events (others "
+        "begin later: they are judged by what all have in common)"
+    )
 
 
 def _span(times: Ints) -> tuple[int, int]:

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from flowlib.table import Ints
 from stream_app.config import EventConfig, TrainerConfig
 from stream_app.errors import DriftflowError
 from stream_app.setup import pacing, remedies
 from stream_app.setup.columns import Column, columns_of
+from stream_app.setup.lifetimes import KNOWN, SHARES, ends_of, lives_of
 from stream_app.setup.pacing import Pace, in_words, written
 from stream_app.setup.proposal import Choice, LeftOut, Proposal
 from stream_app.setup.relations import codes_of, course
@@ -115,6 +117,8 @@ def infer_sample(
     _tell_course(draft, columns, time)
     if not live:
         _tell_order(draft, pace, time, sample, where)
+    if slicing and not live:
+        _tell_lives(draft, time, codes, slicing)
     _tell_data(draft, roles, columns, sample, time)
     left_out = [
         *(
@@ -292,7 +296,23 @@ def _tell_order(draft: _Draft, pace: Pace, time: TimeColumn, sample: Sample, whe
         if not len(behind) or float(np.mean(behind > 32 * pane)) < _ORDERED:
             return
     how = remedies.sorting(time.name, time.format, sample, where)
-    draft.notes.append(f"the rows are not in order of time, so that many would come too late to count: {how}")
+    draft.notes.append(
+        f"the rows are not in order of time: driftflow score brings them into it; before driftflow produce, {how}"
+    )
+
+
+def _tell_lives(draft: _Draft, time: TimeColumn, codes: Ints, slicing: str) -> None:
+    """Say where the series live at other times than each other, so that a first model knows few of them."""
+    ends = ends_of(time.times_ms)
+    found = [lives_of(time.times_ms, codes, end) for end in ends]
+    if found[0].share >= KNOWN:
+        return
+    begun = ", ".join(f"{one.begun:,} in the first {share:.0%}" for share, one in zip(SHARES, found, strict=True))
+    draft.notes.append(
+        f"the {found[0].series:,} values of {slicing} begin at times of their own ({begun}): a model knows those that "
+        "it was trained on, and judges the others by what all have in common; driftflow score trains on as much of the "
+        "time as it takes to know most; where they are different things, a file and a configuration for each do better"
+    )
 
 
 def _tell_data(draft: _Draft, roles: Roles, columns: Mapping[str, Column], sample: Sample, time: TimeColumn) -> None:

@@ -39,7 +39,7 @@ def no_time(columns: Mapping[str, Column], where: str, sample: Sample) -> str:
 
 def sorting(time_field: str, time_format: str, sample: Sample, where: str) -> str:
     """How to bring the rows into the order of their time: a command where texts in order are times in order."""
-    how = f"sort the rows by {time_field} first"
+    how = f"sort the rows by {time_field}"
     if sample.kind != "CSV" or not time_format.startswith(("iso8601", "epoch", "%Y")):
         return how
     number, read = list(sample.rows[0]).index(time_field) + 1, _reading(where)

@@ -10,6 +10,7 @@ import numpy as np
 
 from flowlib.table import Ints
 from stream_app.setup.columns import Column
+from stream_app.setup.lifetimes import only_passes
 from stream_app.setup.proposal import LeftOut
 from stream_app.setup.relations import codes_of, follows, part_of_time, parts_of, parts_series, same_numbers
 from stream_app.setup.times import NONE, TimeColumn, is_clock
@@ -34,6 +35,8 @@ _SERIES = frozenset(
     | {"meter", "market", "group", "customer", "tenant", "account", "terminal", "experiment", "run", "instance"}
     | {"server", "pod", "app", "symbol", "ticker", "vehicle", "area", "building", "room", "farm", "turbine", "well"}
 )
+
+_RUNS = frozenset({"experiment", "run", "batch", "trial", "session", "cycle", "episode", "lot", "job", "trip", "test"})
 
 
 @dataclass(slots=True)
@@ -154,7 +157,7 @@ def _names_things(column: Column) -> bool:
 def _choose_series(roles: Roles, naming: list[Column], numbers: list[Column], time: TimeColumn, runs: Ints) -> None:
     """Which fields may part the rows: the one that time says so of first, then those with a telling name."""
     surely, maybe, others = list[Column](), list[Column](), list[Column]()
-    for column in naming:
+    for column in _without_passing(roles, naming, time):
         enough = column.present >= _ROWS_A_SLICE * column.distinct
         if column.booleans or not 2 <= column.distinct <= _SLICES_MAX or column.present < 0.99 * len(column.values):
             continue
@@ -178,6 +181,25 @@ def _choose_series(roles: Roles, naming: list[Column], numbers: list[Column], ti
         numbers.remove(surely[0])
         naming.append(surely[0])
     roles.series = roles.series if surely or maybe else dict(list(roles.series.items())[:5])
+
+
+def _without_passing(roles: Roles, naming: list[Column], time: TimeColumn) -> list[Column]:
+    """The columns without runs of one thing, such as experiments, of which none comes back, and without what only
+    follows from these: they are used for nothing.
+    """
+    passing = [
+        column
+        for column in naming
+        if 2 <= column.distinct <= _SLICES_MAX and only_passes(time.times_ms, codes_of(column))
+    ]
+    for run in [column for column in passing if column.words & _RUNS]:
+        roles.leave(run.name, "its values come one after the other, and none that has passed comes back")
+        naming.remove(run)
+        for column in passing:
+            if column in naming and follows(codes_of(column), codes_of(run)):
+                roles.leave(column.name, f"follows from {run.name}")
+                naming.remove(column)
+    return list(naming)
 
 
 def series_are_named(roles: Roles, columns: Mapping[str, Column]) -> bool:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from stream_app.models.history import Entry
 from stream_app.models.keys import signing_key
 from stream_app.models.registry import Registry
 from stream_app.offline import replay
-from stream_app.offline.first_model import _ends, _remedy
+from stream_app.offline.first_model import _ends, _parts, _remedy
 from stream_app.offline.score import ScoreOptions, run_score
 from stream_app.offline.signals import Signals, signals_to
 from stream_app.stages.decisions import Activated, encode
@@ -66,7 +67,7 @@ def test_the_signals_are_written_and_told(stream: tuple[Config, str]) -> None:
     assert all(message["summary"] in printed for message in last.values())
     assert re.match(rf"600 rows of .*events.jsonl, 1970-01-01 .*: \d+ scored by model {model_id}, .* a second", printed)
     assert len(printed.splitlines()) < 16, "a dozen lines, whatever there was"
-    assert printed.splitlines()[-1] == f"Look next: {path}, every message."
+    assert printed.splitlines()[-1].startswith(f"Look next: {path}, every message")
 
 
 def test_a_run_that_is_interrupted_leaves_whole_lines(
@@ -136,6 +137,24 @@ def test_the_models_that_decisions_name_score_whatever_is_in_service(stream: tup
     path = cfg.path("decisions.jsonl")
     path.write_bytes(b"".join(encode(Activated(partition, 0, model_id)) for partition in range(2)))
     assert score(cfg, decisions=path)
+
+
+def test_series_that_begin_late_are_waited_for_and_said() -> None:
+    """Six series, one after the other and each as long: half of their rows are of what has begun after half."""
+    cfg = config()
+
+    def parts(station: Callable[[int], str]) -> list[tuple[float, str]]:
+        made = [json.loads(event(i * 1_000, i)) | {"station": station(i)} for i in range(600)]
+        events, rejects = Decoder(cfg).decode(raw(0, [json.dumps(one).encode() for one in made]))
+        assert not rejects
+        return [(share, told.partition(" (")[0]) for _, share, told in _parts(cfg, [events])]
+
+    assert parts(lambda i: "abcdef"[i // 100]) == [
+        (0.5, " of 3 of 6 values of station, which make 50% of all events"),
+        (0.7, " of 5 of 6 values of station, which make 83% of all events"),
+        (0.3, " of 2 of 6 values of station, which make 33% of all events"),
+    ]
+    assert parts(lambda i: "abc"[i % 3]) == [(0.3, ""), (0.5, ""), (0.7, "")]
 
 
 def test_without_a_model_the_first_share_that_suffices_trains_one(folder: Path) -> None:

@@ -152,7 +152,24 @@ def test_series_are_watched_each_by_itself(tmp_path: Path) -> None:
     one_by_one = [{**r, "batch": s} for s in ("a", "bb", "ccc") for r in rows(300)]
     found = infer(one_by_one)
     assert found.of("event.slicings") == [["batch"]]
-    assert any("not in order of time" in note for note in found.notes)
+    assert any("not in order of time: driftflow score brings" in note for note in found.notes)
+
+
+def test_runs_of_one_thing_are_no_series_and_series_of_their_own_time_are_told() -> None:
+    """Experiments one after the other have no past to be compared with; machines that begin one by one are said."""
+    made = rows(900)
+    runs = [r | {"experiment": f"e{i // 30}"} for i, r in enumerate(made)]
+    found = infer(runs[500:] + runs[:500])
+    assert found.of("event.slicings") == [[]]
+    assert [(one.name, one.why) for one in found.left_out] == [
+        ("experiment", "its values come one after the other, and none that has passed comes back")
+    ]
+    own = [r | {"machine": f"m{i // 150}", "price": r["price"] * 10 ** (i // 150)} for i, r in enumerate(made)]
+    shifted = [r | {"demand": r["demand"] * 10 ** (i // 150)} for i, r in enumerate(own)]
+    found = infer(shifted[500:] + shifted[:500])
+    assert found.of("event.slicings") == [["machine"]]
+    (told,) = [note for note in found.notes if "begin at times of their own" in note]
+    assert told.startswith("the 6 values of machine begin at times of their own (2 in the first 30%, 3 in the ")
 
 
 def test_what_is_open_is_asked_and_an_answer_decides_the_rest() -> None:
