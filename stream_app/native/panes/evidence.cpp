@@ -150,26 +150,53 @@ PANES_INLINE void take(std::uint16_t* steps, const double* log_e, std::int64_t n
     for (; k < n; ++k) steps[k] = exact_step(steps[k], log_e[k]);
 }
 
-PANES_INLINE void mix_all(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels,
-                          std::int64_t bets, const double* log_e, const bool* news) {
-    const std::int64_t width = channels * bets;
-    for (std::size_t i = 0; i < n; ++i, log_e += width, news += channels) {
-        const std::int64_t place = at[i] * mixed.width + mixed.first;
-        std::uint16_t *steps = mixed.steps + place, *calm = mixed.calm + place;
-        // Runs of channels of which the pane says something, mostly all of them.
-        for (std::int64_t c = 0; c < channels;) {
-            const std::int64_t first = c;
-            while (c < channels && news[c]) ++c;
-            take(steps + first * bets, log_e + first * bets, (c - first) * bets);
-            while (c < channels && !news[c]) ++c;
-        }
-        for (std::int64_t k = 0; k < width; ++k) calm[k] = steps[k] <= mixed.calm_most ? mixed.number : calm[k];
+PANES_INLINE void mix(const Rule& rule, const Evidence& of, std::int64_t slice, std::int64_t row, std::uint16_t number) {
+    const std::int64_t width = of.channels * of.bets, place = slice * rule.width + of.first;
+    std::uint16_t *steps = rule.steps + place, *calm = rule.calm + place;
+    const double* log_e = of.log_e + row * width;
+    const bool* news = of.news + row * of.channels;
+    // Runs of channels of which the pane says something, mostly all of them.
+    for (std::int64_t c = 0; c < of.channels;) {
+        const std::int64_t first = c;
+        while (c < of.channels && news[c]) ++c;
+        take(steps + first * of.bets, log_e + first * of.bets, (c - first) * of.bets);
+        while (c < of.channels && !news[c]) ++c;
     }
+    for (std::int64_t k = 0; k < width; ++k) calm[k] = steps[k] <= rule.calm_most ? number : calm[k];
 }
 
-PANES_AVX2 void mix_wide(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels,
-                         std::int64_t bets, const double* log_e, const bool* news) {
-    mix_all(mixed, at, n, channels, bets, log_e, news);
+PANES_INLINE bool walk_pane(const Rule& rule, const std::vector<Given>& given, std::int64_t pane,
+                            std::uint16_t number) {
+    bool found = false;
+    for (const Given& of : given) {
+        const std::int64_t a = of.edges[pane], b = of.edges[pane + 1];
+        for (std::int64_t i = a; i < b; ++i)
+            if (!rule.seen[of.at[i]]) {
+                rule.seen[of.at[i]] = true;
+                std::fill_n(rule.calm + of.at[i] * rule.width, rule.width, static_cast<std::uint16_t>(number - 1));
+            }
+        for (const Evidence& one : of.evidence)
+            for (std::int64_t i = a; i < b; ++i) mix(rule, one, of.at[i], i, number);
+        for (std::int64_t i = a; of.looks && i < b; ++i) {
+            const std::uint16_t* steps = rule.steps + of.at[i] * rule.width;
+            std::uint16_t most = 0;
+            for (std::int64_t k = 0; k < rule.width; ++k) most = std::max(most, steps[k]);
+            found = found || (rule.width && most >= rule.least);
+        }
+    }
+    return found;
+}
+
+PANES_INLINE std::int64_t walk_all(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number,
+                                   std::int64_t pane, std::int64_t panes, bool one) {
+    for (; pane < panes; ++pane)
+        if (walk_pane(rule, given, pane, static_cast<std::uint16_t>(number[pane])) || one) return pane;
+    return panes;
+}
+
+PANES_AVX2 std::int64_t walk_wide(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number,
+                                  std::int64_t pane, std::int64_t panes, bool one) {
+    return walk_all(rule, given, number, pane, panes, one);
 }
 
 bool is_wide() {
@@ -183,12 +210,10 @@ bool is_wide() {
 
 }  // namespace
 
-void mix(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels, std::int64_t bets,
-         const double* log_e, const bool* news) {
-    if (is_wide())
-        mix_wide(mixed, at, n, channels, bets, log_e, news);
-    else
-        mix_all(mixed, at, n, channels, bets, log_e, news);
+std::int64_t walk(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number, std::int64_t pane,
+                  std::int64_t panes, bool one) {
+    return is_wide() ? walk_wide(rule, given, number, pane, panes, one)
+                     : walk_all(rule, given, number, pane, panes, one);
 }
 
 }  // namespace panes

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace panes {
 
@@ -53,15 +54,32 @@ struct Odds {
 void count(const Odds& odds, const double* hits, const double* trials, const std::int64_t* row, std::size_t n,
            double* log_e);
 
-// The columns of a rule's bets: (slices, width) steps and the last calm panes.
-struct Mixed {
+// The columns of a rule's bets: (slices, width) steps and the last calm panes; whether a slice had any evidence before.
+struct Rule {
     std::uint16_t *steps, *calm;
-    std::int64_t width, first;
-    std::uint16_t number, calm_most;
+    bool* seen;
+    std::int64_t width, least;  // steps from which on a slice may be found
+    std::uint16_t calm_most;    // steps up to which a bet says nothing
 };
 
-// log(1 + R) <- log(1 + (1 + R) e) of n slices, for `channels` of `bets` each; in steps of 1/128 nat, rounded down.
-void mix(const Mixed& mixed, const std::int64_t* at, std::size_t n, std::int64_t channels, std::int64_t bets,
-         const double* log_e, const bool* news);
+// Evidence of a detector, whose bets begin at column `first`, of `channels` of `bets` each.
+struct Evidence {
+    std::int64_t first, channels, bets;
+    const double* log_e;
+    const bool* news;
+};
+
+// What is given of panes: the slices of their rows, pane by pane, and the evidence of some detectors.
+struct Given {
+    const std::int64_t *at, *edges;
+    bool looks;  // after it a slice may be found
+    std::vector<Evidence> evidence;
+};
+
+// log(1 + R) <- log(1 + (1 + R) e) of every slice, pane by pane; in steps of 1/128 nat, rounded down. `number`: of the
+// panes. Stops after the first pane, from `pane` on, in which a slice may be found, or after one; gives which it was, or
+// `panes` where there was none.
+std::int64_t walk(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number, std::int64_t pane,
+                  std::int64_t panes, bool one);
 
 }  // namespace panes

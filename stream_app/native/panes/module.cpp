@@ -5,6 +5,7 @@
 #include <Python.h>
 
 #include <cstring>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -234,27 +235,73 @@ PyObject* count_(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
-PyObject* mix(PyObject*, PyObject* const* args, Py_ssize_t count) {
-    return called(count, 6, [&] {
+// The items of a tuple, at least so many.
+std::vector<PyObject*> items(PyObject* tuple, Py_ssize_t least, const char* name) {
+    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) < least)
+        throw std::invalid_argument(std::string(name) + " is no tuple of what it is made of");
+    std::vector<PyObject*> found;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); ++i) found.push_back(PyTuple_GetItem(tuple, i));
+    return found;
+}
+
+// The arrays of a part that is given to a rule, held until it has been gone through.
+struct Given {
+    Ints at, edges;
+    std::vector<std::unique_ptr<Floats>> log_e;
+    std::vector<std::unique_ptr<Bools>> news;
+    panes::Given given;
+
+    // `of`: slices, edges, whether slices may be found after it, and the evidence of each detector with its place:
+    // the first column and how many bets a channel has.
+    Given(const std::vector<PyObject*>& of, std::int64_t width, std::int64_t slices, std::int64_t panes)
+        : at(of[0], "at"), edges(of[1], "edges") {
+        const std::int64_t n = at.size();
+        at.within(slices);
+        edges.expect(panes + 1);
+        for (std::int64_t k = 0; k <= panes; ++k)
+            if (edges[k] < (k ? edges[k - 1] : 0) || edges[k] > n) edges.fail("are not ascending places of rows");
+        given.at = at.data();
+        given.edges = edges.data();
+        given.looks = PyObject_IsTrue(of[2]) == 1;
+        for (std::size_t i = 3; i < of.size(); ++i) add(items(of[i], 4, "evidence"), width, n);
+    }
+    void add(const std::vector<PyObject*>& of, std::int64_t width, std::int64_t n) {
+        const std::int64_t first = PyLong_AsLongLong(of[0]), bets = PyLong_AsLongLong(of[1]);
+        if (PyErr_Occurred()) PyErr_Clear();
+        log_e.push_back(std::make_unique<Floats>(of[2], "log_e"));
+        news.push_back(std::make_unique<Bools>(of[3], "news"));
+        const std::int64_t channels = n ? news.back()->size() / n : 0;
+        if (bets < 1 || first < 0 || first + channels * bets > width) at.fail("has bets beyond the row");
+        news.back()->expect(n * channels);
+        log_e.back()->expect(n * channels * bets);
+        given.evidence.push_back({first, channels, bets, log_e.back()->data(), news.back()->data()});
+    }
+};
+
+PyObject* walk(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    std::int64_t stopped = -1;
+    PyObject* done = called(count, 6, [&] {
         Shorts steps(args[0], "steps"), calm(args[1], "calm");
-        Ints at(args[2], "at"), place(args[3], "place");
-        Floats log_e(args[4], "log_e");
-        Bools news(args[5], "news");
-        place.expect(5);  // width, first column, bets of a channel, number of the pane, steps that say nothing
-        const std::int64_t n = at.size(), width = place[0], b = place[2];
-        if (width < 1 || b < 1) place.fail("must have bets");
-        const std::int64_t channels = n ? news.size() / n : 0;
-        if (place[1] < 0 || place[1] + channels * b > width) place.fail("has bets beyond the row");
-        calm.expect(steps.size());
-        news.expect(n * channels);
-        log_e.expect(n * channels * b);
-        at.within(steps.size() / width);
-        const panes::Mixed mixed{steps.data(), calm.data(), width, place[1], static_cast<std::uint16_t>(place[3]),
-                                 static_cast<std::uint16_t>(place[4])};
-        unlocked([&] {
-            panes::mix(mixed, at.data(), static_cast<std::size_t>(n), channels, b, log_e.data(), news.data());
-        });
+        Bools seen(args[2], "seen", true);
+        Ints place(args[3], "place"), number(args[4], "number");
+        place.expect(5);  // width, steps that say nothing, steps of what may be found, first pane, whether only that
+        const std::int64_t width = place[0], slices = seen.size(), panes = number.size();
+        if (width < 0 || place[3] < 0) place.fail("must not be negative");
+        steps.expect(slices * width);
+        calm.expect(slices * width);
+        std::vector<std::unique_ptr<Given>> held;
+        std::vector<panes::Given> given;
+        for (PyObject* of : items(args[5], 0, "given")) {
+            held.push_back(std::make_unique<Given>(items(of, 3, "given"), width, slices, panes));
+            given.push_back(held.back()->given);
+        }
+        const panes::Rule rule{steps.data(), calm.data(), seen.data(), width, place[2],
+                               static_cast<std::uint16_t>(place[1])};
+        unlocked([&] { stopped = panes::walk(rule, given, number.data(), place[3], panes, place[4] != 0); });
     });
+    if (!done) return nullptr;
+    Py_DECREF(done);
+    return PyLong_FromLongLong(stopped);
 }
 
 // Kafka's 32-bit murmur2 of a text in UTF-8 behind another one, unsigned.
@@ -326,7 +373,7 @@ PyMethodDef functions[] = {
     {"deviate", fast<deviate>(), METH_FASTCALL, "Events and deviations of the moment channels of rows."},
     {"moments", fast<moments>(), METH_FASTCALL, "Log e-values of some moment channels."},
     {"count", fast<count_>(), METH_FASTCALL, "Log e-values of hits among trials."},
-    {"mix", fast<mix>(), METH_FASTCALL, "Take log e-values into the sums of a rule."},
+    {"walk", fast<walk>(), METH_FASTCALL, "Take log e-values of panes into the sums of a rule."},
     {"hash_names", fast<hash_names>(), METH_FASTCALL, "murmur2 of each of some names behind a prefix."},
     {"look_up", fast<look_up>(), METH_FASTCALL, "Of some texts the whole numbers that a dict has, or another one."},
     {nullptr, nullptr, 0, nullptr}};

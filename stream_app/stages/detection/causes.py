@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +29,16 @@ class Found:
 
     Attributes:
         numbers: ``(m,)`` of the slices, ascending.
-        columns: their evidence.
+        make: gives their evidence.
     """
 
     numbers: Ints
-    columns: EvidenceColumns
+    make: Callable[[], EvidenceColumns]
+
+    @property
+    def columns(self) -> EvidenceColumns:
+        """Their evidence."""
+        return self.make()
 
 
 class Channels:

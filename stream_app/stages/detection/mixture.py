@@ -16,20 +16,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from flowlib.reference.reference import Reference
 from flowlib.table import Bools, Floats, Ints
-from schemas.evidence import EvidenceColumns
 from schemas.pane_layout import PaneLayout
 from stream_app.config import Config, RuleConfig
-from stream_app.stages.detection.causes import Channels, Found, Rows
+from stream_app.stages.detection import tables
+from stream_app.stages.detection.causes import Channels, Found
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
 from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
-from stream_app.stages.detection.tables import Given, Steps, joined, longer, mixed
+from stream_app.stages.detection.settlements import Settled, Settlements
+from stream_app.stages.detection.tables import Given, Steps, longer
 
 _TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
@@ -85,6 +85,7 @@ class Mixture:
         self._parts: tuple[Sequence[Part], Sequence[Part]] = ((), ())
         self._pane = 0
         self._sums: dict[int, list[GroupSums | None]] = {}
+        self._said = Settlements(self._parts, self._channels, self._pane_ms, 0)
 
     @property
     def slices(self) -> int:
@@ -104,7 +105,8 @@ class Mixture:
     def update(
         self, parts: Sequence[Part], everywhere: Sequence[Part], slices: int, panes: int | None = None
     ) -> Iterator[bool]:
-        """Take panes in, one at each step; False where :meth:`settle` has then nothing to say.
+        """Take panes in, one at each step; False where :meth:`settle` has then nothing to say. In such a pane only that
+        and :meth:`group_sums` are to be asked: the panes after it, up to one with something to say, are in already.
 
         Args:
             parts: the slices of the panes, model by model.
@@ -115,28 +117,81 @@ class Mixture:
         """
         both = (parts, everywhere)
         self._grow(slices)
-        self._parts, self._sums = both, {}
+        self._parts, self._sums, self._said = both, {}, Settlements(both, self._channels, self._pane_ms, self.slices)
         if panes is None:
             panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
         given: Iterable[Given] = (
-            Given(run, piece, [d.evidence(piece) for d in self._of_run[run]])
+            self._given(run, piece.slices, piece.edges, [d.evidence(piece) for d in self._of_run[run]])
             for run in (0, 1)
             if self._of_run[run]
             for part in both[run]
             for piece in self._pieces(part)
         )
-        given = given if panes == 1 else list(given)
-        for pane in range(panes):
-            self._hot, self._pane = [], pane
+        numbers = self._numbers(both, panes)
+        self._hot, self._pane = [], 0
+        if panes == 1:  # piece by piece: all of them at once may be too much
             for of_part in given:
-                a, b = of_part.part.spans[pane]
-                at = of_part.part.slices[a:b]
-                if len(at):
-                    self._end_ms = int(of_part.part.start_ms[a]) + self._pane_ms
-                    self._add(of_part.run, at, of_part.of_rows(a, b))
-                if of_part.run == self._last_run:
-                    self._look(at)
+                if self._walk([of_part], numbers, 0, False) == 0:
+                    self._look(of_part, 0)
             yield self.speaks
+        else:
+            yield from self._go_through(list(given), numbers)
+
+    def _given(self, run: int, slices: Ints, edges: Sequence[int], evidence: list[Evidence]) -> Given:
+        of_panes = np.array(edges if len(edges) else (0, len(slices)), dtype=np.int64)
+        return Given(run, self._runs[run].start, run == self._last_run, slices, of_panes, evidence)
+
+    def _go_through(self, given: list[Given], numbers: Ints) -> Iterator[bool]:
+        bare = [of.bare() for of in given] if tables.is_there() else None
+        pane = 0
+        while pane < len(numbers):
+            follows = bool(len(self._peaks.numbers))  # what it says of these ends, or not, in each pane
+            last = self._walk(given, numbers, pane, follows, bare)
+            self._hot = []
+            for calm in range(pane, last):
+                self._pane = calm
+                yield False
+            if last < len(numbers):
+                self._pane = last
+                for of_part in given:
+                    self._look(of_part, last)
+                yield self.speaks
+            pane = last + 1
+
+    def _numbers(self, both: tuple[Sequence[Part], Sequence[Part]], panes: int) -> Ints:
+        """Of panes ``(n,)``; one without rows counts as the one before it."""
+        numbers, newest = np.full(panes, self._end_ms // self._pane_ms, dtype=np.int64), np.full(panes, -1)
+        for part in (part for run in (0, 1) if self._of_run[run] for part in both[run]):
+            first, end = np.array(part.spans, dtype=np.int64).T
+            some = np.flatnonzero(end > first)
+            numbers[some], newest[some] = part.start_ms[first[some]] // self._pane_ms + 1, some
+        newest = np.maximum.accumulate(newest)
+        return np.where(newest >= 0, numbers[newest], numbers)
+
+    def _walk(
+        self, given: list[Given], numbers: Ints, pane: int, one: bool, bare: list[tuple[Any, ...]] | None = None
+    ) -> int:
+        """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news; see :func:`tables.walked`."""
+        if tables.is_there():
+            made = bare or [of.bare() for of in given]
+            table = tables.Table(self._steps, self._calm, self._seen, _CALM, self._least)
+            last = tables.walked(table, tuple(made), numbers, pane, one)
+        else:
+            last = self._walk_plainly(given, numbers, pane, one)
+        self._end_ms = int(numbers[min(last, len(numbers) - 1)]) * self._pane_ms
+        return last
+
+    def _walk_plainly(self, given: list[Given], numbers: Ints, pane: int, one: bool) -> int:
+        for k in range(pane, len(numbers)):
+            found = False
+            for of_part in given:
+                at, evidence = of_part.of_pane(k)
+                if len(at):
+                    self._add(of_part.run, at, *tables.joined(evidence), int(numbers[k]))
+                    found |= of_part.looks and self._steps[at].max(initial=0) >= self._least
+            if found or one:
+                return k
+        return len(numbers)
 
     def _pieces(self, part: Part) -> Iterator[Part]:
         """A part, or where it is a pane of very many slices, one after the other some of them."""
@@ -150,13 +205,13 @@ class Mixture:
     def release(self) -> None:
         """Forget the panes that were taken in, which may be large: nothing more is asked of them."""
         self._parts, self._sums = ((), ()), {}
+        self._said = Settlements(self._parts, self._channels, self._pane_ms, 0)
 
     def add_group(self, number: int, reference: Reference, sums: GroupSums, end_ms: int) -> None:
         """Take the sums over many slices of one model in, as the evidence of a slice of its own in the pane that was
         taken in last, and ends then.
         """
         self._grow(number + 1)
-        self._end_ms = end_ms
         of_all, at = group_evidence(reference, sums), np.array([number])
         evidence = [
             d.together(of_all, reference, number)
@@ -164,8 +219,9 @@ class Mixture:
             else Evidence(np.zeros((1, d.channels, d.bets)), np.zeros((1, d.channels), dtype=bool))
             for d in self._of_run[0]
         ]
-        self._add(0, at, evidence)
-        self._look(at)
+        given = Given(0, self._runs[0].start, True, at, np.array([0, 1]), evidence)
+        self._walk([given], np.array([end_ms // self._pane_ms]), 0, True)
+        self._look(given, 0)
 
     def group_sums(self) -> list[GroupSums | None]:
         """Of each model's part of the pane that was taken in last, the sums over its ordinary slices, which are below
@@ -188,38 +244,24 @@ class Mixture:
             self._sums[j] = part.sums_of_panes()
         return self._sums[j]
 
-    def _add(self, run: int, at: Ints, evidence: list[Evidence]) -> None:
-        """``log(1 + R) ← log(1 + (1 + R)·e)`` of slices ``(p,)`` where there is news."""
-        number = self._end_ms // self._pane_ms
-        if not self._seen[at].all():
-            new = at[~self._seen[at]]
-            self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
-        first = self._runs[run].start
-        if not mixed(self._steps, self._calm, at, evidence, first, (number & LARGEST, _CALM)):
-            self._add_plainly(run, at, *joined(evidence), number & LARGEST)
-
-    def _add_plainly(self, run: int, at: Ints, log_e: Floats, news: Bools, number: int) -> None:
-        columns = self._runs[run]
+    def _add(self, run: int, at: Ints, log_e: Floats, news: Bools, number: int) -> None:
+        columns, new = self._runs[run], at[~self._seen[at]]
+        self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
         old = self._steps[at, columns]
         log_r1 = old / STEPS
         log_r1 += log_e
         np.copyto(old, steps_of(log_r1), where=news, casting="unsafe")
         self._steps[at, columns] = old
         calm = self._calm[at, columns]
-        calm[old <= _CALM] = number
+        calm[old <= _CALM] = number & LARGEST
         self._calm[at, columns] = calm
 
-    def _look(self, at: Ints) -> None:
-        """Note which slices ``(p,)`` may have come to the floor."""
+    def _look(self, given: Given, pane: int) -> None:
+        """Note which slices of a pane may have come to the floor."""
+        at = given.slices[given.edges[pane] : given.edges[pane + 1]]
         steps = self._steps[at]
-        if steps.size and steps.max() >= self._least:
+        if given.looks and steps.size:
             self._hot += at[steps.max(axis=1) >= self._least].tolist()
-
-    def _since_ms(self, at: Ints, bet: Ints) -> Ints:
-        """End of the last pane ``(m,)`` in which the bets that lead said nothing."""
-        number = self._end_ms // self._pane_ms
-        ago = (number - self._calm[at, bet].astype(np.int64)) & LARGEST
-        return np.asarray(np.maximum(number - ago, 0) * self._pane_ms)
 
     def _sum(self, parts: Floats) -> Floats:
         """The mixture of slices ``(p,)``: summed row by row, so that it does not depend on the others."""
@@ -252,42 +294,16 @@ class Mixture:
         if not speak.all():
             at, steps, parts, now = at[speak], steps[speak], parts[speak], now[speak]
             statistic, before = statistic[speak], before[speak]
-        if not len(at):  # as in most panes: near the floor, and not there
-            return self._nothing
         peaks.add(at[~before])
-        remaining = peaks.remaining(now, parts, steps)
-        found = Found(at, self._columns(at, statistic, remaining, now, steps))
-        over = remaining < self._resolve
-        self._lower(~over & (steps.max(axis=1, initial=0) > HIGH))
-        self._forget(over)
+        remaining = peaks.remaining(now, parts, steps) if len(at) else statistic
+        number, calm = self._end_ms // self._pane_ms, self._calm[at]
+        peak = peaks.mixed.copy()  # it is changed in place
+        found = self._said.add(Settled(self._pane, number, at, statistic, remaining, now, peak, steps, calm))
+        if len(at):  # in most panes slices are near the floor, and not there
+            over = remaining < self._resolve
+            self._lower(~over & (steps.max(axis=1, initial=0) > HIGH))
+            self._forget(over)
         return found
-
-    @cached_property
-    def _nothing(self) -> Found:
-        """Of no slice."""
-        none, floats = np.zeros(0, dtype=np.int64), np.zeros(0)
-        parts, now = self._peaks.parts(np.zeros((0, len(self._weights)), dtype=np.int64))
-        return Found(none, self._columns(none, floats, floats, now, np.zeros(parts.shape, dtype=np.int64)))
-
-    def _columns(self, at: Ints, statistic: Floats, remaining: Floats, now: Floats, steps: Ints) -> EvidenceColumns:
-        rows = self._rows(0, at), self._rows(1, at)
-        events = np.zeros(len(at), dtype=np.int64)
-        for part, place in rows[0]:
-            events += np.where(place >= 0, part.layout.get(part.rows, "seen")[place], 0)
-        why: dict[str, Any] = self._channels.columns(now, self._peaks.mixed, steps, rows)
-        since_ms = self._since_ms(at, why.pop("bet"))
-        return EvidenceColumns(statistic=statistic, remaining=remaining, since_ms=since_ms, events=events, **why)
-
-    def _rows(self, run: int, at: Ints) -> Rows:
-        """Where slices ``(m,)`` are in the pane that was taken in last."""
-        out: Rows = []
-        for part in self._parts[run]:
-            a, b = part.spans[self._pane]
-            place = np.full(self.slices, -1, dtype=np.int64)
-            place[part.slices[a:b]] = np.arange(a, b)
-            if b > a:
-                out.append((part, place[at]))
-        return out
 
     def _lower(self, which: Bools) -> None:
         """Take the evidence of some slices down before it reaches the end of its scale."""

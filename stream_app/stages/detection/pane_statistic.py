@@ -119,7 +119,8 @@ class PaneStatistic:
         loud = {*np.flatnonzero(statistics > 0).tolist()}
         numbers = np.array(sorted(loud | self._followed), dtype=np.int64)
         self._followed = loud
-        return Found(numbers, self._columns(numbers, statistics[numbers]))
+        columns = self._columns(numbers, statistics[numbers])
+        return Found(numbers, lambda: columns)
 
     def _columns(self, numbers: Ints, statistic: Floats) -> EvidenceColumns:
         shape = len(numbers), CAUSES_MAX

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flowlib.table import Bools, Floats, Ints
-from stream_app.stages.detection.detectors import Evidence, Part
+from stream_app.stages.detection.detectors import Evidence
 
 try:
     from stream_app.native import _panes
@@ -20,23 +21,55 @@ Steps = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Evidence of one part for one run of columns.
+    """Evidence of some panes for one run of columns.
 
     Attributes:
         run: of the columns.
-        part: the panes.
-        evidence: of each detector of the run.
+        first: its first column.
+        looks: whether slices may be found once it is taken in.
+        slices: ``(p,)`` of the rows, pane by pane.
+        edges: ``(n + 1,)`` where each pane begins among them, and where the last one ends.
+        evidence: ``(p, …)`` of each detector of the run.
     """
 
     run: int
-    part: Part
+    first: int
+    looks: bool
+    slices: Ints
+    edges: Ints
     evidence: list[Evidence]
 
-    def of_rows(self, a: int, b: int) -> list[Evidence]:
-        """Of some rows."""
-        if b - a == len(self.part.rows):
-            return self.evidence
-        return [Evidence(of.log_e[a:b], of.news[a:b]) for of in self.evidence]
+    def of_pane(self, k: int) -> tuple[Ints, list[Evidence]]:
+        """Slices and evidence of a pane."""
+        rows = slice(*self.edges[k : k + 2].tolist())
+        return self.slices[rows], [Evidence(of.log_e[rows], of.news[rows]) for of in self.evidence]
+
+    def bare(self) -> tuple[Any, ...]:
+        """What ``native/panes`` takes of it."""
+        ready, first, found = np.ascontiguousarray, self.first, list[Any]()
+        for of in self.evidence:
+            bets = of.log_e.shape[2]
+            found.append((first, bets, ready(of.log_e), ready(of.news)))
+            first += of.news.shape[1] * bets
+        return ready(self.slices), self.edges, self.looks, *found
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a rule remembers of slices, changed in place.
+
+    Attributes:
+        steps, calm: ``(slices, w)``.
+        seen: ``(slices,)``.
+        calm_most: steps up to which a bet says nothing.
+        least: steps from which on a slice may be found.
+    """
+
+    steps: Steps
+    calm: Steps
+    seen: Bools
+    calm_most: int
+    least: int
 
 
 def longer(table: Steps, m: int) -> Steps:
@@ -58,22 +91,22 @@ def joined(evidence: list[Evidence]) -> tuple[Floats, Bools]:
     return np.concatenate(log_e, axis=1), np.concatenate(news, axis=1)
 
 
-def mixed(steps: Steps, calm: Steps, at: Ints, evidence: list[Evidence], first: int, number: tuple[int, int]) -> bool:
-    """Take evidence of slices ``(p,)`` in, in C++; False where that was not built.
+def walked(table: Table, given: tuple[Any, ...], numbers: Ints, pane: int, one: bool) -> int:
+    """Take evidence in pane by pane, in C++, up to the first pane in which a slice may be found.
 
     Args:
-        steps, calm: ``(slices, w)``, changed in place.
-        at: the slices.
-        evidence: of detectors whose bets lie one behind the other.
-        first: column of the first bet.
-        number: of the pane, and the steps up to which a bet says nothing.
+        given: of the same panes: :meth:`Given.bare`.
+        numbers: ``(n,)`` of them.
+        pane: the first that is taken in.
+        one: no other is.
+
+    Returns:
+        The last that was taken in; n where slices are found in none.
     """
-    if _panes is None:
-        return False
-    at, ready = np.ascontiguousarray(at), np.ascontiguousarray
-    for of in evidence:
-        bets = of.log_e.shape[2]
-        place = np.array([steps.shape[1], first, bets, *number], dtype=np.int64)
-        _panes.mix(steps, calm, at, place, ready(of.log_e), ready(of.news))
-        first += of.news.shape[1] * bets
-    return True
+    place = np.array([table.steps.shape[1], table.calm_most, table.least, pane, one], dtype=np.int64)
+    return _panes.walk(table.steps, table.calm, table.seen, place, numbers, given)
+
+
+def is_there() -> bool:
+    """Whether the C++ was built."""
+    return _panes is not None

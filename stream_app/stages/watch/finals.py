@@ -21,6 +21,8 @@ from schemas.evidence import ModelPane
 from schemas.pane_layout import PaneLayout
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.config import Config
+from stream_app.stages.detection.causes import Found
+from stream_app.stages.detection.detectors import GroupSums
 from stream_app.stages.merging import SlicingPanes, kept_names, merge_blocks
 from stream_app.stages.outputs import Outputs, Points
 from stream_app.stages.watch import messages
@@ -46,13 +48,20 @@ class _Final:
 
 
 @dataclass(frozen=True, slots=True)
+class _Looked:
+    """What a rule has found in a pane, if anything, and by model the sums over its ordinary slices."""
+
+    found: Found | None
+    groups: list[tuple[str, GroupSums]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Rule:
-    """A rule that goes through panes of one slicing."""
+    """What a rule has found in panes of one slicing."""
 
     name: str
     state: RuleState
-    grouped: bool
-    panes: Iterator[bool]
+    looked: list[_Looked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +204,7 @@ class FinalPanes:
         runs = [run for slicing in self._state.windows if (run := self._run(slicing, waiting))]
         slices = self._slices()
         for k, pane in enumerate(waiting):
-            self._go_on(k, pane, runs, slices)
+            self._send(k, pane, runs, slices)
         for rule in (rule for run in runs for rule in run.rules):
             rule.state.release()
 
@@ -220,13 +229,9 @@ class FinalPanes:
         own = {name: rule for (name, of), rule in state.rules.items() if of == slicing}
         silent = any(rule.everywhere for rule in own.values())
         parts, everywhere = known.parts(layout, panes, numbers, windows, references, silent)
+        n = len(waiting)
         rules = [
-            _Rule(
-                name,
-                rule,
-                config.rules[name].together and rule.groups and self._fields[slicing] != [],
-                rule.update(parts, everywhere, len(windows.index), len(waiting)),
-            )
+            _Rule(name, rule, self._look(name, rule, panes, rule.update(parts, everywhere, len(windows.index), n)))
             for name, rule in own.items()
         ]
         return _Run(panes, numbers, self._events(panes), list(windows.index), points, rules)
@@ -237,8 +242,18 @@ class FinalPanes:
         others = [sum(int(self._layout.get(row, "seen")) for _, row in of_pane) for of_pane in panes.others]
         return [own + more for own, more in zip(np.diff(until[panes.edges]).tolist(), others, strict=True)]
 
-    def _go_on(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
-        """Let every rule look at the next pane, and send what it says."""
+    def _look(self, name: str, rule: RuleState, panes: SlicingPanes, steps: Iterator[bool]) -> list[_Looked]:
+        """Let a rule look at each pane."""
+        grouped = self._config.rules[name].together and rule.groups and self._fields[panes.slicing] != []
+        looked = []
+        for speaks in steps:
+            of_parts = zip(panes.parts, rule.group_sums(), strict=True) if grouped else ()
+            groups = [(part.model_id, sums) for part, sums in of_parts if sums is not None]
+            looked.append(_Looked(rule.settle() if speaks else None, groups))
+        return looked
+
+    def _send(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
+        """Send what every rule has found in a pane."""
         send = PaneMessages(self._config, self._partition, pane.start_ms)
         events, models, totals = 0, list[str](), list[ModelPane]()
         for run in runs:
@@ -250,17 +265,14 @@ class FinalPanes:
             for model_id, row in panes.others[k]:
                 send.other(panes.slicing, model_id, row)
             for rule in run.rules:
-                self._look(rule, run, k, send)
+                self._tell(rule.name, rule.looked[k], run, k, send)
         blocks = [block for own in pane.blocks.values() for block in own]
         self._out.messages += send.close(slices, events, models, blocks, pane.markers, totals)
 
-    def _look(self, rule: _Rule, run: _Run, k: int, send: PaneMessages) -> None:
-        slicing, speaks = run.panes.slicing, next(rule.panes)
-        if rule.grouped:
-            for part, sums in zip(run.panes.parts, rule.state.group_sums(), strict=True):
-                if sums is not None:
-                    send.group(rule.name, slicing, part.model_id, sums)
-        if speaks:
-            found, models = rule.state.settle(), self._state.windows[slicing].model
+    def _tell(self, rule: str, looked: _Looked, run: _Run, k: int, send: PaneMessages) -> None:
+        slicing, found = run.panes.slicing, looked.found
+        for model_id, sums in looked.groups:
+            send.group(rule, slicing, model_id, sums)
+        if found is not None and len(found.numbers):
             counts = scored_and_alarms(self._layout, run.panes, k, run.numbers, len(run.names))[found.numbers]
-            send.found(rule.name, slicing, found, run.names, models, counts)
+            send.found(rule, slicing, found, run.names, self._state.windows[slicing].model, counts)

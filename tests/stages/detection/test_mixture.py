@@ -18,6 +18,7 @@ from stream_app.stages.detection.detectors import DETECTORS, Evidence, GroupSums
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World, some, with_events
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import STEPS
+from stream_app.stages.detection.tables import Given
 from stream_app.stages.snapshot import pack, unpack
 from tests.stages.watch.blocks import DRIFT, FAULT
 
@@ -62,6 +63,11 @@ def grouped(of: Mixture, group: Mixture, parts: list[Part]) -> list[float]:
     return out
 
 
+def of_one(evidence: list[Evidence]) -> Given:
+    """Evidence of slice 0 in a pane."""
+    return Given(0, 0, True, np.array([0]), np.array([0, 1]), evidence)
+
+
 def test_the_weights_of_a_rule_are_shares_of_one() -> None:
     for detectors in (DRIFT, FAULT, ["location"], ["missing", "silence"]):
         made = mixture(detectors)
@@ -85,12 +91,11 @@ def test_what_is_kept_is_never_above_what_it_stands_for(log_e: list[float]) -> N
     """R ← (1 + R)·e exactly, and as it is kept."""
     made = mixture(["location"], World(d=1, k=0, slices=1, panes=12))
     made._grow(1)
-    exact, at = 0.0, np.array([0])
-    detector = made.detectors[0]
+    exact, detector = 0.0, made.detectors[0]
     for value in log_e:
         exact = np.logaddexp(0.0, exact + value)
         of_all = np.full((1, detector.channels, detector.bets), value)
-        made._add(0, at, [Evidence(of_all, np.ones((1, detector.channels), dtype=bool))])
+        made._walk([of_one([Evidence(of_all, np.ones((1, detector.channels), dtype=bool))])], np.array([1]), 0, True)
         kept = made._steps[0] / STEPS
         assert (kept <= exact + 1e-9).all()
     assert (kept >= min(exact, 511.0) - len(log_e) / STEPS).all(), "and not far below"
@@ -229,7 +234,7 @@ def test_what_has_no_large_cause_opens_too() -> None:
     made._grow(1)
     log_r = np.log1p(1_000.0 * (1.0 + 0.2 * rng.random((detector.channels, detector.bets))))
     made._steps[0] = (log_r * STEPS).astype(np.uint16).reshape(-1)
-    made._look(np.array([0]))
+    made._look(of_one([]), 0)
     assert made._weights.max() < 0.01
     said = word(made.settle(), 0)
     assert said is not None

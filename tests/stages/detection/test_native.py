@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from unittest import mock
 
@@ -15,15 +16,18 @@ from hypothesis import strategies as st
 
 from flowlib.table import Floats
 from stream_app.stages.detection import tables
+from stream_app.stages.detection.causes import Found
 from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part, counting, fast
 from stream_app.stages.detection.detectors.simulated import CHANGES, World, with_events
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import LARGEST, STEPS, steps_of
+from stream_app.stages.detection.tables import Given, Steps, Table
 from stream_app.stages.snapshot import pack
 from tests.stages.detection.test_mixture import mixture as rule
 
 WORLDS = [World(slices=7, seed=3), World(d=5, k=2, slices=40, rate=0.7, seed=4)]
-NATIVE = pytest.importorskip("stream_app.native._panes")
+pytest.importorskip("stream_app.native._panes")
+NEWS = np.ones((1, 100_000), dtype=bool)
 
 
 def plainly(do: Callable[[], Any]) -> Any:
@@ -84,7 +88,7 @@ def shaken(seed: int, scale: float) -> tuple[Mixture, Evidence]:
     made, rng = rule(["location", "scale"]), np.random.default_rng(seed)
     made._grow(5)
     made._steps[:] = rng.integers(0, rng.choice([3, 400, 9_000, LARGEST + 1]), made._steps.shape)
-    made._seen[:] = True
+    made._seen[:] = rng.random(5) < 0.5
     detector = made.detectors[0]
     log_e = rng.normal(-0.1 * scale, scale, (5, detector.channels, detector.bets))
     log_e[rng.random(log_e.shape) < 0.1] = 0.0
@@ -96,10 +100,10 @@ def shaken(seed: int, scale: float) -> tuple[Mixture, Evidence]:
 def test_bets(seed: int, scale: float) -> None:
     def steps() -> bytes:
         made, evidence = shaken(seed, scale)
-        made._end_ms = 90 * made._pane_ms
         made._runs = slice(0, evidence.log_e[0].size), made._runs[1]
-        made._add(0, np.array([4, 0, 1, 3, 2]), [evidence])
-        return pack([made._steps, made._calm])
+        given = Given(0, 0, True, np.array([4, 0, 1, 3, 2]), np.array([0, 3, 3, 5]), [evidence])
+        last = made._walk([given], np.array([90, 90, 91]), 0, False)
+        return pack([last, made._steps, made._calm, made._seen])
 
     assert steps() == plainly(steps)
 
@@ -109,8 +113,7 @@ def test_steps_are_rounded_down_as_they_are_exactly() -> None:
     borders = np.arange(1, 4_000) / STEPS
     log_r = np.concatenate([np.log(np.expm1(borders)) + off for off in (-1e-9, -1e-15, 0.0, 1e-15, 1e-9)])
     steps, calm = np.zeros((1, len(log_r)), dtype=np.uint16), np.zeros((1, len(log_r)), dtype=np.uint16)
-    place = np.array([len(log_r), 0, 1, 1, 0])
-    NATIVE.mix(steps, calm, np.zeros(1, np.int64), place, log_r, np.ones(len(log_r), dtype=bool))
+    mix(steps, calm, log_r)
     exact: Floats = np.floor(np.logaddexp(0.0, log_r) * STEPS)
     assert np.array_equal(steps[0], exact)
     assert np.array_equal(steps[0], steps_of(log_r))
@@ -118,15 +121,59 @@ def test_steps_are_rounded_down_as_they_are_exactly() -> None:
 
 def test_what_is_no_number_does_no_harm() -> None:
     steps, calm = np.full((1, 9), 700, dtype=np.uint16), np.zeros((1, 9), dtype=np.uint16)
-    place = np.array([9, 0, 1, 1, 0])
-    log_e = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, 0.0, 0.0, 0.0])
-    NATIVE.mix(steps, calm, np.zeros(1, np.int64), place, log_e, np.ones(9, dtype=bool))
+    mix(steps, calm, np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, 0.0, 0.0, 0.0]))
     assert steps[0, 1:5].tolist() == [LARGEST, 0, LARGEST, 0]
 
 
-def test_a_place_that_is_not_there_is_refused() -> None:
+def mix(steps: Steps, calm: Steps, log_e: Floats) -> None:
+    """Evidence of one slice into its bets."""
+    w = steps.shape[1]
+    given = Given(0, 0, False, np.zeros(1, np.int64), np.array([0, 1]), [Evidence(log_e[None, :, None], NEWS[:, :w])])
+    tables.walked(Table(steps, calm, np.ones(1, dtype=bool), 0, 1), (given.bare(),), np.array([1]), 0, True)
+
+
+@pytest.mark.parametrize(
+    ("slices", "first", "edges", "words"),
+    [
+        ([2], 0, [0, 1], "a place that is not there"),
+        ([-1], 0, [0, 1], "a place that is not there"),
+        ([0], 1, [0, 1], "bets beyond the row"),
+        ([0], -1, [0, 1], "bets beyond the row"),
+        ([0], 0, [0, 2], "not ascending places"),
+        ([0], 0, [1, 0], "not ascending places"),
+        ([0], 0, [0], "another length"),
+    ],
+)
+def test_a_place_that_is_not_there_is_refused(slices: list[int], first: int, edges: list[int], words: str) -> None:
     steps, calm = np.zeros((2, 4), dtype=np.uint16), np.zeros((2, 4), dtype=np.uint16)
-    log_e, news = np.zeros((1, 2, 2)), np.ones((1, 2), dtype=bool)
-    for at, place in ((2, [4, 0, 2, 1, 0]), (-1, [4, 0, 2, 1, 0]), (0, [4, 1, 2, 1, 0]), (0, [4, -1, 2, 1, 0])):
-        with pytest.raises(ValueError, match=r"has a place that is not there|has bets beyond the row"):
-            NATIVE.mix(steps, calm, np.array([at]), np.array(place), log_e, news)
+    table = Table(steps, calm, np.zeros(2, dtype=bool), 0, 1)
+    given = Given(0, first, True, np.array(slices), np.array(edges), [Evidence(np.zeros((1, 2, 2)), NEWS[:, :2])])
+    with pytest.raises(ValueError, match=words):
+        tables.walked(table, (given.bare(),), np.array([1]), 0, True)
+
+
+def test_panes_together_are_as_one_by_one() -> None:
+    """In C++ and in Python, however they are cut: evidence, its end, and what is said of each pane."""
+    world = WORLDS[0]
+    parts = [with_events(part) for part in [*world.parts(30, 5, {1: CHANGES["location"]}), *world.parts(30, 6)]]
+
+    def said(cuts: list[int]) -> tuple[bytes, list[dict[str, bytes]]]:
+        made, out = rule(world=world, floor=50.0), list[Found | None]()
+        for a, b in pairwise(cuts):
+            for speaks in made.update([joined(parts[a:b])], [], 7):
+                out.append(made.settle() if speaks else None)
+        return pack(made.to_state()), [of.columns.encode() for of in out if of is not None and len(of.numbers)]
+
+    single = said(list(range(61)))
+    assert single[1], "something is found"
+    for cuts in ([0, 60], [0, 7, 8, 31, 60]):
+        assert said(cuts) == single
+        assert plainly(partial(said, cuts)) == single
+
+
+def joined(parts: list[Part]) -> Part:
+    """Panes one after the other."""
+    names = ("start_ms", "known", "slices", "rows")
+    start_ms, known, slices, rows = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    edges = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+    return Part(parts[0].layout, start_ms, parts[0].reference, known, slices, rows, edges)
