@@ -16,6 +16,8 @@ from stream_app.doctor.here import look_here
 from stream_app.doctor.running import look_at_workers, why_no_alert
 from stream_app.errors import DriftflowError
 from stream_app.kafka.probes import require_reachable
+from stream_app.setup.columns import words_of
+from stream_app.setup.roles import LABELS
 from stream_app.terminal import printable
 
 _STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
@@ -56,6 +58,9 @@ def _looks(config: Config, path: Path, has_broker: bool, so_far: list[Finding]) 
     event = config.event
     says = f"{path}: stream {config.stream}, {len(event.numeric)} numbers, {len(event.categorical)} categories"
     yield ok("configuration", f"{says}, {len(event.slicings)} slicings")
+    if labels := [name for name in (*event.numeric, *event.categorical) if words_of(name) & LABELS]:
+        says = f"{', '.join(labels[:8])}: by the name, what somebody has found of an event: the model learns the answer"
+        yield warning("labels", says, "take them out of event.numeric and event.categorical, where they are that")
     yield from look_here(config)
     try:
         require_reachable(config.kafka)

@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_app.config import EventConfig
 from stream_app.config.field_names import literal
+from stream_app.event_files.amounts import amount
 
 _INT_MAX = 2**63 - 1
 """JSON writers and readers agree on whole numbers up to here; larger ones become floats."""
@@ -36,7 +37,8 @@ def cell_maker(name: str, event: EventConfig) -> Callable[[str], Any]:
         try:
             number = float(cell)
         except ValueError:
-            return text_or_null(cell)
+            found = amount(cell)
+            return text_or_null(cell) if found is None else found
         # Left as text it is reported instead of vanishing: JSON has no infinity, and only Python reads 1_000.
         return number if math.isfinite(number) and "_" not in cell else cell
 

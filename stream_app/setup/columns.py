@@ -13,6 +13,7 @@ import numpy as np
 
 from flowlib.table import Floats
 from stream_app.config import EventConfig
+from stream_app.event_files.amounts import amount
 from stream_app.stages.score.coercion import Misfit, number, text_of
 
 _DEPTH = 4
@@ -33,6 +34,7 @@ class Column:
         written: numbers that are written as text.
         booleans, nested: values that are one, or an object or a list.
         ambiguous: texts that may be a thousand or have a decimal comma.
+        amounts: texts such as ``$1,234.50``, which are numbers in tables alone.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Column:
     booleans: int = 0
     nested: int = 0
     ambiguous: int = 0
+    amounts: int = 0
 
     @property
     def present(self) -> int:
@@ -89,15 +92,15 @@ def words_of(name: str) -> set[str]:
     return {word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word}
 
 
-def columns_of(rows: Sequence[dict[str, Any]]) -> dict[str, Column]:
-    """The columns by name, in the order in which they come first."""
+def columns_of(rows: Sequence[dict[str, Any]], is_table: bool = False) -> dict[str, Column]:
+    """The columns by name, in the order in which they come first; ``is_table``: values are cells of text."""
     values: dict[str, list[Any]] = {}
     for i, row in enumerate(rows):
         for name, value in _fields(row):
             held = values.setdefault(name, [])
             held.extend([None] * (i - len(held)))
             held.append(value)
-    return {name: _column(name, held + [None] * (len(rows) - len(held))) for name, held in values.items()}
+    return {name: _column(name, held + [None] * (len(rows) - len(held)), is_table) for name, held in values.items()}
 
 
 def _fields(row: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -113,12 +116,12 @@ def _escaped(step: str) -> str:
     return step.replace("\\", "\\\\").replace(".", "\\.")
 
 
-def _column(name: str, values: list[Any]) -> Column:
+def _column(name: str, values: list[Any], is_table: bool) -> Column:
     column = Column(name, values, np.full(len(values), np.nan))
-    known: dict[str, tuple[float, bool]] = {}
+    known: dict[str, tuple[float, bool, bool]] = {}
     for i, value in enumerate(values):
         if isinstance(value, str):
-            _take_text(column, i, value, known)
+            _take_text(column, i, value, known, is_table)
         elif isinstance(value, bool):
             column.booleans += 1
             column.counts["true" if value else "false"] += 1
@@ -137,34 +140,38 @@ def _take_number(column: Column, i: int, value: float) -> None:
         column.counts[text_of(value)] += 1
 
 
-def _take_text(column: Column, i: int, value: str, known: dict[str, tuple[float, bool]]) -> None:
+def _take_text(column: Column, i: int, value: str, known: dict[str, tuple[float, bool, bool]], is_table: bool) -> None:
     told = value.strip()
     if told in MISSING:
         column.values[i] = None
         return
     if told not in known:
         known[told] = _read(told)
-    found, ambiguous = known[told]
+    found, ambiguous, is_amount = known[told]
     column.counts[told] += 1
     column.ambiguous += ambiguous
-    if math.isnan(found):
+    column.amounts += is_amount
+    if math.isnan(found) or (is_amount and not is_table):
         column.texts[told] += 1
     else:
         column.numbers[i] = found
         column.written += 1
 
 
-def _read(told: str) -> tuple[float, bool]:
-    """A text as a number, NaN where it is none, and whether there are two ways to read it."""
+def _read(told: str) -> tuple[float, bool, bool]:
+    """A text as a number, NaN where it is none; whether there are two ways to read it; whether it is one in tables
+    alone.
+    """
     if told[0].isalpha():
-        return math.nan, False
+        return math.nan, False, False
     try:
         found = float(told) if "_" not in told else math.nan
-        return (found if math.isfinite(found) else math.nan), False
+        return (found if math.isfinite(found) else math.nan), False, False
     except ValueError:
         pass
     try:
         coerced = number(told)[0]
-        return (math.nan if coerced is None else float(coerced)), False
+        return (math.nan if coerced is None else float(coerced)), False, False
     except Misfit as error:
-        return math.nan, "thousand" in str(error)
+        shown = amount(told)
+        return (math.nan if shown is None else float(shown)), "thousand" in str(error), shown is not None

@@ -16,18 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Ints
-from stream_app.config import EventConfig, TrainerConfig
+from stream_app.config import EventConfig
 from stream_app.errors import DriftflowError
-from stream_app.setup import pacing, remedies
+from stream_app.setup import notes, pacing, remedies
 from stream_app.setup.columns import Column, columns_of
-from stream_app.setup.lifetimes import KNOWN, SHARES, ends_of, lives_of
 from stream_app.setup.pacing import Pace, in_words, written
 from stream_app.setup.proposal import Choice, LeftOut, Proposal
 from stream_app.setup.relations import codes_of, course
 from stream_app.setup.roles import Roles, roles_of, series_are_named
 from stream_app.setup.sampling import Sample, sample_of, sample_of_rows
-from stream_app.setup.times import NONE, TimeColumn, is_clock, of_format, sortedness, time_columns
+from stream_app.setup.times import NONE, TimeColumn, of_format, time_columns
 from stream_app.terminal import utc
 
 __all__ = ["Choice", "LeftOut", "Proposal", "infer", "infer_sample", "stream_name"]
@@ -39,8 +37,6 @@ _COUNTING = frozenset(
     {"index", "row", "sample", "step", "seq", "sequence", "t", "tick", "cycle", "second", "seconds", "sec", "elapsed"}
     | {"time", "ts", "i", "n", "no"}
 )
-_ORDERED = 0.02
-_FEW = TrainerConfig().min_rows
 _COURSE = 0.05
 """Share of a number's variation from which on the model is told what it follows."""
 _DEFAULT_MISSING = EventConfig(time_field="-", numeric=["-"]).missing_values
@@ -103,7 +99,7 @@ def infer_sample(
         live: whether it is a part of what comes, and not all that there is.
     """
     draft, is_table = _Draft(given or {}), sample.kind == "CSV"
-    columns, runs = columns_of(sample.rows), np.array(sample.runs, dtype=np.int64)
+    columns, runs = columns_of(sample.rows, is_table), np.array(sample.runs, dtype=np.int64)
     draft.choose("stream", name, "topics, models and files are named after it")
     time, others = _time(draft, columns, is_table, where, sample)
     told = draft.given.get("event.slicings")
@@ -112,14 +108,17 @@ def infer_sample(
     slicing = _slicing(draft, roles, columns)
     codes = codes_of(columns[slicing]) if slicing else np.zeros(len(runs), np.int64)
     pace = pacing.pace_of(time.times_ms, codes, runs, sample.seen, live)
-    _tell_features(draft, roles, columns, where)
+    _tell_features(draft, roles, columns, where, live)
     _tell_windows(draft, pace, slicing, live)
     _tell_course(draft, columns, time)
-    if not live:
-        _tell_order(draft, pace, time, sample, where)
+    if live:
+        draft.notes += notes.of_always(roles, columns)
+    else:
+        draft.notes += notes.of_order(pace, time, sample, where)
     if slicing and not live:
-        _tell_lives(draft, time, codes, slicing)
-    _tell_data(draft, roles, columns, sample, time)
+        draft.notes += notes.of_lives(time, codes, slicing)
+    draft.notes += notes.of_columns(roles, columns, sample.twice)
+    draft.notes += notes.of_rows(columns, sample, time)
     left_out = [
         *(
             LeftOut(label, "says what somebody has found: a model that sees it learns the answer")
@@ -225,7 +224,7 @@ def _slicing(draft: _Draft, roles: Roles, columns: Mapping[str, Column]) -> str:
     return field_name if field_name in columns else ""
 
 
-def _tell_features(draft: _Draft, roles: Roles, columns: Mapping[str, Column], where: str) -> None:
+def _tell_features(draft: _Draft, roles: Roles, columns: Mapping[str, Column], where: str, live: bool) -> None:
     sliced = {name for fields in _of(draft, "event.slicings") for name in fields}
     if not roles.numeric:
         flags = [name for name in roles.categorical if columns[name].is_number and name not in sliced]
@@ -236,11 +235,16 @@ def _tell_features(draft: _Draft, roles: Roles, columns: Mapping[str, Column], w
             )
         roles.numeric, roles.categorical = flags, [name for name in roles.categorical if name not in flags]
     n = len(roles.numeric)
-    draft.choose("event.numeric", roles.numeric, f"{n:,} field{'s' if n > 1 else ''} of numbers")
+    always = [name for name in roles.always if live and not columns[name].booleans]
+    numbers = [name for name in always if columns[name].is_number]
+    others = [[*roles.numeric, *numbers]] if numbers else []
+    draft.choose("event.numeric", roles.numeric, f"{n:,} field{'s' if n > 1 else ''} of numbers", "", others)
     categorical = [name for name in roles.categorical if name not in sliced]
     if categorical:
         each = ", ".join(f"{name} {columns[name].distinct}" for name in categorical[:_LISTED])
-        draft.choose("event.categorical", categorical, f"different values: {each}")
+        texts = [name for name in always if name not in numbers]
+        others = [[*categorical, *texts]] if texts else []
+        draft.choose("event.categorical", categorical, f"different values: {each}", "", others)
     if roles.id_field:
         draft.choose("event.id_field", roles.id_field, "another value in each row: one that comes again is a duplicate")
     if roles.missing:
@@ -286,59 +290,3 @@ def _tell_course(draft: _Draft, columns: Mapping[str, Column], time: TimeColumn)
             f"the {kind} makes {share:.0%} of the variation of {of}" for kind, (of, share) in found.items()
         )
         draft.choose("model.context", list(found), told)
-
-
-def _tell_order(draft: _Draft, pace: Pace, time: TimeColumn, sample: Sample, where: str) -> None:
-    """Say where rows would be late for good: a file of one series after the other, say."""
-    pane = pacing.pane_of(pace, live=False)
-    if pace.late_ms <= 32 * pane and (pace.backwards < _ORDERED or sortedness(time.times_ms) > 1 - _ORDERED):
-        behind = np.maximum.accumulate(time.times_ms) - time.times_ms
-        if not len(behind) or float(np.mean(behind > 32 * pane)) < _ORDERED:
-            return
-    how = remedies.sorting(time.name, time.format, sample, where)
-    draft.notes.append(
-        f"the rows are not in order of time: driftflow score brings them into it; before driftflow produce, {how}"
-    )
-
-
-def _tell_lives(draft: _Draft, time: TimeColumn, codes: Ints, slicing: str) -> None:
-    """Say where the series live at other times than each other, so that a first model knows few of them."""
-    ends = ends_of(time.times_ms)
-    found = [lives_of(time.times_ms, codes, end) for end in ends]
-    if found[0].share >= KNOWN:
-        return
-    begun = ", ".join(f"{one.begun:,} in the first {share:.0%}" for share, one in zip(SHARES, found, strict=True))
-    draft.notes.append(
-        f"the {found[0].series:,} values of {slicing} begin at times of their own ({begun}): a model knows those that "
-        "it was trained on, and judges the others by what all have in common; driftflow score trains on as much of the "
-        "time as it takes to know most; where they are different things, a file and a configuration for each do better"
-    )
-
-
-def _tell_data(draft: _Draft, roles: Roles, columns: Mapping[str, Column], sample: Sample, time: TimeColumn) -> None:
-    bad = int(np.count_nonzero(time.times_ms == NONE))
-    if bad:
-        n = len(time.times_ms)
-        draft.notes.append(
-            f"{bad:,} of {n:,} rows looked at have no {time.name} that can be read: they will be rejected"
-        )
-    if sample.whole and sample.seen < _FEW:
-        draft.notes.append(f"{sample.seen:,} rows are few: a first model takes {_FEW:,} (trainer.min_rows)")
-    if sample.unreadable:
-        draft.notes.append(f"{sample.unreadable:,} lines cannot be read: they will be counted and left out")
-    if roles.as_text:
-        draft.notes.append(
-            f"numbers come as text in {remedies.names_of(roles.as_text)}: they are read, and told as an incident of "
-            "events that were read leniently; let the producer send numbers"
-        )
-    if roles.ambiguous:
-        draft.notes.append(
-            f"{remedies.names_of(roles.ambiguous)} hold numbers such as 1,234, which may be a thousand or have a "
-            "decimal comma: their events are rejected; write them with a point"
-        )
-    hours = [name for name, column in columns.items() if column.words & {"hour", "hr", "h", "hh"} or is_clock(column)]
-    if not time.has_clock and hours:
-        draft.notes.append(
-            f"{time.name} has the day only, and the hour stands in {hours[0]}: "
-            "join them in one field for panes of hours"
-        )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flowlib.table import Ints
+from stream_app.event_files.amounts import amount
 from stream_app.setup.columns import Column
 from stream_app.setup.lifetimes import only_passes
 from stream_app.setup.proposal import LeftOut
@@ -16,12 +17,14 @@ from stream_app.setup.relations import codes_of, follows, part_of_time, parts_of
 from stream_app.setup.times import NONE, TimeColumn, is_clock
 
 CATEGORIES_MAX, NUMBERS_MAX = 40, 60
+_LABELS_MAX = 50
 _SLICES_MAX, _ROWS_A_SLICE = 10_000, 10
 _SURE_SERIES = 0.8
 _UNNAMED = re.compile(r'["\\\x00-\x1f]')
-_LABELS = frozenset(
+LABELS = frozenset(
     {"label", "labels", "target", "anomaly", "anomalies", "outlier", "fraud", "attack", "truth", "groundtruth"}
-    | {"changepoint", "class", "y", "intrusion"}
+    | {"changepoint", "class", "y", "intrusion", "anomalous", "abnormal", "outliers", "attacks", "fraudulent"}
+    | {"malicious", "churn", "churned", "defect", "defective", "failure", "spam"}
 )
 _IDS = frozenset({"id", "uuid", "guid", "key", "ref", "reference", "hash", "oid", "pk"})
 _NAMING = _IDS | {"code", "zip", "postcode", "postal", "number", "no", "nr", "num", "zipcode"}
@@ -49,7 +52,8 @@ class Roles:
         sure: whether the first of them parts the rows for certain.
         id_field: name of the id, or "".
         labels: columns that say what somebody has found.
-        left_out: the others.
+        always: columns that have had one value so far.
+        left_out: the others, and those too.
         missing: words that stand for a missing number.
         as_text: numbers of JSON that are written as text.
         ambiguous: columns with texts such as ``1,234``.
@@ -61,6 +65,7 @@ class Roles:
     sure: bool = False
     id_field: str = ""
     labels: list[str] = field(default_factory=list)
+    always: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     as_text: list[str] = field(default_factory=list)
@@ -96,10 +101,12 @@ def roles_of(
     for name, column in columns.items():
         if name == time.name:
             continue
-        if why := _useless(column) or ("another time" if name in times or is_clock(column) else ""):
-            roles.leave(name, why)
-        elif column.words & _LABELS and column.distinct <= 50:
+        if is_label(column):
             roles.labels.append(name)
+        elif why := _useless(column) or ("another time" if name in times or is_clock(column) else ""):
+            roles.leave(name, why)
+            if always_one(column):
+                roles.always.append(name)
         elif _is_id(column) and not roles.id_field:
             roles.id_field = name
         elif part := part_of_time(column, time.times_ms, parts):
@@ -114,6 +121,16 @@ def roles_of(
         sliced = next(iter(roles.series), "") if roles.sure or series_are_named(roles, columns) else ""
     _keep_texts(roles, naming, columns, sliced)
     return roles
+
+
+def is_label(column: Column) -> bool:
+    """Whether a column says what somebody has found of a row, by its name and its few values."""
+    return bool(column.words & LABELS) and 0 < column.distinct <= _LABELS_MAX
+
+
+def always_one(column: Column) -> bool:
+    """Whether a column has the same value in all rows so far, a text or a number."""
+    return column.distinct == 1 and column.present > 0.5 * len(column.values)
 
 
 def _useless(column: Column) -> str:
@@ -263,6 +280,9 @@ def _keep_texts(roles: Roles, naming: list[Column], columns: Mapping[str, Column
             roles.series.pop(column.name, None)
         elif column.ambiguous > 0.5 * column.present:
             roles.leave(column.name, "has numbers such as 1,234, which may be a thousand or a decimal comma")
+        elif column.amounts > 0.5 * column.present:
+            such = next(text for text in column.texts if amount(text) is not None)
+            roles.leave(column.name, f"has numbers such as {such!r} as text: let the producer send {amount(such)}")
         elif column.distinct <= CATEGORIES_MAX:
             roles.categorical.append(column.name)
         elif column.distinct > 0.9 * column.present:

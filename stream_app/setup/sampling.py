@@ -6,7 +6,7 @@ import csv
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Sample:
         kind: ``CSV``, ``JSON lines``, ``Parquet`` or ``rows``.
         unreadable: rows that could not be read.
         delimiter: of a CSV file.
+        twice: names that more than one column of a table has; no row has these columns.
     """
 
     rows: list[dict[str, Any]]
@@ -51,6 +52,7 @@ class Sample:
     kind: str
     unreadable: int = 0
     delimiter: str = ""
+    twice: tuple[str, ...] = ()
 
 
 class Thinned:
@@ -138,8 +140,12 @@ def _of_parquet(opened: Opened, path: Path) -> Sample:
         names = ["-"]  # the reader says what to install
     except Exception as error:  # pyarrow's own, of which there are many
         raise DriftflowError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-    anything = EventConfig(time_field=str(names[0]).replace("\\", "\\\\").replace(".", "\\."), numeric=["-"])
-    return _of_objects(parquet_rows(opened.stream, anything, str(path), Report()), path, "Parquet")
+    twice = _twice(names)
+    first = next((str(name) for name in names if name not in twice), "-")
+    anything = EventConfig(time_field=first.replace("\\", "\\\\").replace(".", "\\."), numeric=["-"])
+    rows = parquet_rows(opened.stream, anything, str(path), Report())
+    told = (({name: value for name, value in fields.items() if name not in twice}, body) for fields, body in rows)
+    return replace(_of_objects(told if twice else rows, path, "Parquet"), twice=twice)
 
 
 def _of_objects(rows: Iterator[tuple[dict[str, Any], bytes]], path: Path, kind: str) -> Sample:
@@ -180,7 +186,7 @@ def _of_csv(opened: Opened, path: Path) -> Sample:
         rows = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
         names = [name.strip() for name in next((row for row in rows if any(map(str.strip, row))), [])]
         _check_names(names, path, delimiter)
-        twice = {name for name in names if names.count(name) > 1}
+        twice = _twice(names)
         places = [(i, name) for i, name in enumerate(names) if name and name not in twice]
         kept, bad, most, whole = Thinned(_most(len(names))), 0, _to_read(len(names)), True
         try:
@@ -198,7 +204,12 @@ def _of_csv(opened: Opened, path: Path) -> Sample:
     if not kept.seen:
         raise DriftflowError(f"{path} has a line of names and no row that has as many cells: name a file of events")
     kept.kept = [(run, {name: cells[i] for i, name in places}) for run, cells in kept.kept]
-    return _sample(kept, "CSV", whole=whole, unreadable=bad, delimiter=delimiter)
+    return replace(_sample(kept, "CSV", whole=whole, unreadable=bad, delimiter=delimiter), twice=twice)
+
+
+def _twice(names: list[str]) -> tuple[str, ...]:
+    """Names that are there more than once, each once."""
+    return tuple(dict.fromkeys(name for name in names if name and names.count(name) > 1))
 
 
 def delimiter_of(head: str) -> str:

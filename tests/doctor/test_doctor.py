@@ -72,6 +72,17 @@ def test_a_stream_that_has_not_begun_and_one_whose_upstream_breaks(tansu: str, t
     assert "wrong_type in field 'ts' (expected a number, got the text 'soon')" in words["events"]
 
 
+def test_a_feature_that_is_called_like_a_finding_is_said(tmp_path: Path) -> None:
+    with_label = TOML.format(name="s", bootstrap="127.0.0.1:1").replace(
+        "[kafka]", 'categorical = ["is_fraud"]\n[kafka]'
+    )
+    (tmp_path / "driftflow.toml").write_text(with_label)
+    states, words, _ = examined(tmp_path)
+    assert (states["labels"], words["labels"].partition(":")[0]) == ("warning", "is_fraud")
+    (tmp_path / "driftflow.toml").write_text(plain)
+    assert "labels" not in examined(tmp_path)[0]
+
+
 def test_a_broker_that_is_away_is_a_fault_where_one_is_named(tmp_path: Path) -> None:
     text = TOML.format(name="away", bootstrap="127.0.0.1:9")
     (tmp_path / "driftflow.toml").write_text(text)

@@ -150,7 +150,10 @@ def test_where_no_row_can_be_read_the_file_is_an_error(tmp_path: Path) -> None:
         read(path)
 
 
-@pytest.mark.parametrize(("cell", "value"), [("1_000", "1_000"), ("1,5", "1,5"), (" 7 ", 7), (" NA ", None)])
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("1_000", "1_000"), ("1,234", "1,234"), ("12 apples", "12 apples"), ("1,5", 1.5), (" 7 ", 7), (" NA ", None)],
+)
 def test_what_json_would_not_take_for_a_number_stays_text(tmp_path: Path, cell: str, value: Any) -> None:
     ((event,), _) = read(write(tmp_path / "e.csv", f'at,x\n2026-01-01,"{cell}"\n'))
     assert event["x"] == value

@@ -16,9 +16,11 @@ from stream_app.config import parse
 from stream_app.errors import DriftflowError
 from stream_app.event_files import Report, of_files, read_rows
 from stream_app.setup import relations
-from stream_app.setup.infer import infer
+from stream_app.setup.infer import infer, infer_sample
 from stream_app.setup.proposal import Proposal
 from stream_app.setup.rejected import Tried
+from stream_app.setup.sampling import sample_of_rows
+from stream_app.setup.writing import toml_of
 from stream_app.trainer.data.sheet import telling
 from tests.setup.making import START, rows, table
 
@@ -170,6 +172,64 @@ def test_runs_of_one_thing_are_no_series_and_series_of_their_own_time_are_told()
     assert found.of("event.slicings") == [["machine"]]
     (told,) = [note for note in found.notes if "begin at times of their own" in note]
     assert told.startswith("the 6 values of machine begin at times of their own (2 in the first 30%, 3 in the ")
+
+
+@pytest.mark.parametrize(
+    ("write", "such"),
+    [
+        (lambda x: f"${x:,.2f}", "('$1,"),
+        (lambda x: f"{x:,.1f}".replace(",", " ").replace(".", ","), "('1 "),
+        (lambda x: f"{x:,.2f} €".translate(str.maketrans(",.", ".,")), "('1."),
+        (lambda x: f"{x / 20:.1f}%", "%' is "),
+    ],
+    ids=["dollars", "blanks and commas", "points and commas", "percent"],
+)
+def test_numbers_as_people_write_them_are_read_in_tables_and_said_in_json(
+    write: Callable[[float], str], such: str, tmp_path: Path
+) -> None:
+    made = [{"when": r["when"], "amount": write(1.0 + r["demand"] * 1.03), "x": r["price"]} for r in rows()]
+    found = proposed(tmp_path / "money.csv", table(made, ";"))
+    assert found.of("event.numeric") == ["amount", "x"]
+    (told,) = [note for note in found.notes if "written for people in amount" in note]
+    assert such in told
+    config = of_files(found.config(str(tmp_path)))
+    values = [json.loads(value)["amount"] for _, value in read_rows(tmp_path / "money.csv", config)]
+    assert all(isinstance(value, float) for value in values)
+    assert len(set(values)) > 50
+    lines = "\n".join(map(json.dumps, made))
+    (left,) = proposed(tmp_path / "money.jsonl", lines).left_out
+    assert left.why.startswith("has numbers such as ")
+    assert left.why.endswith(f"let the producer send {values[0]}")
+
+
+def test_a_name_that_two_columns_have_is_said(tmp_path: Path) -> None:
+    head, *lines = table(rows()).splitlines()
+    twice = "\n".join([f"{head},price", *(f"{line},{i}" for i, line in enumerate(lines))])
+    found = proposed(tmp_path / "twice.csv", twice)
+    assert found.of("event.numeric") == ["demand"]
+    assert "the name 'price' is there more than once: its columns are left out; give each a name of its own" in (
+        found.notes
+    )
+
+
+@pytest.mark.parametrize("name", ["is_fraud", "Anomaly", "label", "class", "groundTruth", "machineFailure"])
+@pytest.mark.parametrize("values", [(0, 1), ("normal", "bad"), (0, 0)])
+def test_what_somebody_has_found_is_no_feature(name: str, values: tuple[Any, Any]) -> None:
+    found = infer([r | {name: values[i % 50 == 0]} for i, r in enumerate(rows())])
+    assert [(one.name, one.why[:31]) for one in found.left_out] == [(name, "says what somebody has found: a")]
+    assert name not in [*found.of("event.numeric"), *found.of("event.categorical")]
+
+
+def test_what_has_always_been_the_same_on_a_topic_is_said_and_at_hand() -> None:
+    made = sample_of_rows([r | {"region": "eu", "retries": 0} for r in rows()])
+    found = infer_sample(made, "orders", live=True)
+    assert any(
+        note.startswith("always the same in the events looked at: region (eu), retries (0);") for note in (found.notes)
+    )
+    text = toml_of(found, "topic orders")
+    assert '#numeric = ["price", "demand", "retries"]' in text
+    assert '#categorical = ["weather", "aisle", "region"]' in text
+    assert not infer_sample(made, "orders").notes, "a file has all that there is"
 
 
 def test_what_is_open_is_asked_and_an_answer_decides_the_rest() -> None:
