@@ -73,10 +73,8 @@ def test_a_stream_that_has_not_begun_and_one_whose_upstream_breaks(tansu: str, t
 
 
 def test_a_feature_that_is_called_like_a_finding_is_said(tmp_path: Path) -> None:
-    with_label = TOML.format(name="s", bootstrap="127.0.0.1:1").replace(
-        "[kafka]", 'categorical = ["is_fraud"]\n[kafka]'
-    )
-    (tmp_path / "driftflow.toml").write_text(with_label)
+    plain = TOML.format(name="s", bootstrap="127.0.0.1:1")
+    (tmp_path / "driftflow.toml").write_text(plain.replace("[kafka]", 'categorical = ["is_fraud"]\n[kafka]'))
     states, words, _ = examined(tmp_path)
     assert (states["labels"], words["labels"].partition(":")[0]) == ("warning", "is_fraud")
     (tmp_path / "driftflow.toml").write_text(plain)
