@@ -23,6 +23,9 @@ from stream_app.stages.points import model_point
 
 RECENT_PANES = 250
 """Newest panes whose windows are all stored; before them as many are for each doubling of how long the run is."""
+RECENT_MS, ROWS_MAX = 15 * 86_400_000, 50_000
+"""So much time has all its panes too, the last whole week and the one before for the weekly report, as long as their
+windows are no more rows than this."""
 ANOMALIES = 5_000
 """Strange events that are stored whenever they were; those beyond are where their pane is."""
 
@@ -40,6 +43,7 @@ class Thinned:
         self._pane_ms = pane_ms
         self._waiting: dict[int, list[Point | Block]] = {}
         self._order: list[int] = []
+        self._rows, self._recent = 0, -(-RECENT_MS // pane_ms)
         self._gone, self._anomalies = 0, 0
 
     def take(self, points: Points) -> Points:
@@ -54,9 +58,11 @@ class Thinned:
                 self._waiting[end_ms] = []
                 heapq.heappush(self._order, end_ms)
             self._waiting[end_ms].append(part)
-        while len(self._order) > RECENT_PANES:
+            self._rows += _rows(part)
+        while len(self._order) > RECENT_PANES and (len(self._order) > self._recent or self._rows > ROWS_MAX):
             end_ms = heapq.heappop(self._order)
             parts = self._waiting.pop(end_ms)
+            self._rows -= sum(map(_rows, parts))
             if end_ms // self._pane_ms % self._step == 0:
                 out += parts
             self._gone += 1
@@ -86,6 +92,10 @@ class Thinned:
     def _step(self) -> int:
         """Of so many old panes one is stored."""
         return 1 << (self._gone // RECENT_PANES).bit_length()
+
+
+def _rows(part: Point | Block) -> int:
+    return len(part) if isinstance(part, WindowBlock) else 1
 
 
 class Store:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from stream_app.offline.store import ANOMALIES, RECENT_PANES, Thinned
+from stream_app.offline.store import ANOMALIES, RECENT_MS, RECENT_PANES, ROWS_MAX, Thinned
 from stream_app.stages.outputs import Block, Point, Points
 from stream_app.stages.point_blocks import WindowBlock
 from stream_app.stages.points import PaneWindows
@@ -13,9 +14,14 @@ from stream_app.stages.summary import WIDTH
 PANE_MS = 3_600_000
 
 
-def block(end_ms: int) -> WindowBlock:
-    rows = np.zeros((1, 1, WIDTH), dtype=np.int64)
-    (made,) = WindowBlock.of("s", PaneWindows("all", [end_ms], [""], ["m"], ["pane"], rows))
+Part = Point | Block
+
+
+def block(end_ms: int, slices: int = 1) -> WindowBlock:
+    """The windows of a pane."""
+    rows = np.zeros((1, slices, WIDTH), dtype=np.int64)
+    names = [str(number) for number in range(slices)]
+    (made,) = WindowBlock.of("s", PaneWindows("all", [end_ms] * slices, names, ["m"] * slices, ["pane"], rows))
     return made
 
 
@@ -23,9 +29,9 @@ def point(measurement: str, time_ms: int) -> Point:
     return Point(measurement, (("stream", "s"),), time_ms, (("n", 1),))
 
 
-def stored(panes: int, measurement: str = "") -> list[Point | Block]:
+def stored(panes: int, measurement: str = "") -> list[Part]:
     """What is left of as many panes with a block each, or a point."""
-    thinned, out = Thinned(PANE_MS), list[Point | Block]()
+    thinned, out = Thinned(PANE_MS), list[Part]()
     for number in range(1, panes + 1):
         part = point(measurement, number * PANE_MS) if measurement else block(number * PANE_MS)
         out += thinned.take(Points([part])).parts
@@ -42,10 +48,24 @@ def test_a_long_run_keeps_the_newest_panes_and_of_each_doubling_as_many() -> Non
     ends = [part.first_end_ms // PANE_MS for part in stored(40_000) if isinstance(part, WindowBlock)]
     assert ends == sorted({*ends})
     assert ends[-RECENT_PANES:] == [*range(40_001 - RECENT_PANES, 40_001)]
-    assert len(ends) < RECENT_PANES * (2 + np.log2(40_000 / RECENT_PANES))
+    assert len(ends) < RECENT_MS // PANE_MS + RECENT_PANES * (1 + np.log2(40_000 / RECENT_PANES))
     assert len(stored(20_000)) > len(ends) - 2 * RECENT_PANES
-    steps = np.diff(ends[:-RECENT_PANES])
+    steps = np.diff(ends[: -(RECENT_MS // PANE_MS)])
     assert (np.diff(steps) >= 0).all(), "steps only grow"
+
+
+@pytest.mark.parametrize(("slices", "whole"), [(1, True), (20, False)])
+def test_a_fortnight_of_short_panes_is_whole_as_long_as_it_is_not_too_large(slices: int, whole: bool) -> None:
+    """For the weekly report: of panes of five minutes 250 are less than a day."""
+    pane_ms, n = 300_000, 6_000
+    thinned, out = Thinned(pane_ms), list[Part]()
+    for number in range(1, n + 1):
+        out += thinned.take(Points([block(number * pane_ms, slices)])).parts
+    assert sum(len(parts) for parts in thinned._waiting.values()) <= max(ROWS_MAX // slices, RECENT_PANES)
+    ends = {part.first_end_ms for part in out + thinned.rest().parts if isinstance(part, WindowBlock)}
+    last = {number * pane_ms for number in range(n - 14 * 288 + 1, n + 1)}
+    assert (last <= ends) == whole
+    assert len(ends) < 5_500
 
 
 def test_counters_are_thinned_strange_events_beyond_some_and_nothing_else() -> None:
