@@ -30,6 +30,7 @@ from flowlib.surroundings import undisturbed
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.ties import draws, key_for
 from flowlib.training import TrainingRows
+from flowlib.warm_start import goes_on
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,9 @@ class Density:
             train, valid, calibration: rows.
             seed: of first weights and training; the same arguments give the same model on one machine.
             config: settings.
-            warm_start: an earlier model, to start from. Its encoder is kept where columns and encoder settings are the
-                same, its weights where the family is too; leave it out where a column's range has moved by orders of
-                magnitude.
+            warm_start: an earlier model, to start from. Its encoder is kept where :func:`flowlib.warm_start.goes_on`
+                says so, its weights where the family is the same too; leave it out where a column's range has moved by
+                orders of magnitude.
             manifest: facts to travel with the model, JSON.
 
         Raises:
@@ -348,7 +349,7 @@ def _start(
     spec: FeatureSpec, train: Table, seed: int, config: FitConfig, warm_start: Density | None
 ) -> tuple[Encoder, Flow]:
     """Encoder and flow before training: those of the warm start as far as they fit."""
-    warm = warm_start is not None and (warm_start.spec, warm_start.encoder.config) == (spec, config.encoder)
+    warm = warm_start is not None and goes_on(warm_start.encoder, spec, train, config.encoder)
     encoder = warm_start.encoder.told(train) if warm and warm_start else Encoder.fit(spec, train, config.encoder)
     if warm and warm_start and warm_start.flow_name == config.flow_name:
         return encoder, copy.deepcopy(warm_start.flow)

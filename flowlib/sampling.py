@@ -19,8 +19,8 @@ _ROWS = 4_096
 def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: Ints | None = None) -> Table:
     """n rows: gaps and categories from their own factors, the numbers given them; the same seed gives the same rows.
 
-    Slices are drawn evenly from those with codes, values of rounded columns from their cells. Rare levels come as often
-    as in training, each as :data:`RARE`; a level never seen is not drawn.
+    Slices are drawn evenly from those with codes. Rare levels come as often as in training, each as :data:`RARE`; a
+    level never seen is not drawn.
 
     Args:
         encoder, flow: the model.
@@ -44,7 +44,9 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
 
 
 def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
-    """Numbers for each row, drawn given its gaps, categories, slice and time."""
+    """Numbers for each row, drawn given its gaps, categories, slice and time, on the grids of their columns and within
+    what training rows had.
+    """
     generator = torch.Generator().manual_seed(seed)
     missing = np.isnan(rows.numeric)
     ordinary = encoder.decode(np.zeros((1, missing.shape[1])))
@@ -54,7 +56,8 @@ def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
         for start in range(0, len(rows), _ROWS)
     ]
     features = np.concatenate(drawn) if drawn else np.zeros(missing.shape)
-    return rows.with_numeric(np.where(missing, np.nan, encoder.decode(features)))
+    settled = encoder.grids.settled(encoder.decode(features), encoder.resolution, np.random.default_rng(seed))
+    return rows.with_numeric(np.where(missing, np.nan, settled))
 
 
 def push_out(encoder: Encoder, flow: Flow, rows: Table, z: Singles, by: float) -> Table:

@@ -1,8 +1,11 @@
 """Context: what a flow is conditioned on beside gaps and categories, the hour, the weekday, the season and the slice.
 
-Hour, weekday and season (the day of the year) are sines and cosines of two harmonics, on the clock of the stream's own
-zone: what people do keeps its hour when clocks change. A slice is a row of a table that is learnt with the flow; code
-0 is for slices never seen or rare, trained by hiding the slice of a few rows at each step.
+Hour, weekday and season (the day of the year) are sines and cosines on the clock of the stream's own zone: what people
+do keeps its hour when clocks change. Hour and weekday have two harmonics. The season has one: a model is used on days
+that come after those it has learnt, and a second one bends where a first year has not been. It is told once training
+rows have seen the year; a model of half a year would make up the other half (``flowlib/FINDINGS.md`` for both). A slice
+is a row of a table that is learnt with the flow; code 0 is for slices never seen or rare, trained by hiding the slice
+of a few rows at each step.
 """
 
 from __future__ import annotations
@@ -25,24 +28,28 @@ HIDDEN_SHARE = 0.05
 """Share of rows whose slice is hidden at a training step."""
 
 _MINUTE_MS = 60_000
-_HARMONICS = 2
 
 
-def _circle(n: int) -> Singles:
-    """``(n, 4)`` sines and cosines of two harmonics at n angles."""
+def _circle(n: int, harmonics: int) -> Singles:
+    """``(n, 2 · harmonics)`` sines and cosines at n angles."""
     turn = 2.0 * np.pi * np.arange(n) / n
-    waves = [wave(k * turn) for k in range(1, _HARMONICS + 1) for wave in (np.sin, np.cos)]
+    waves = [wave(k * turn) for k in range(1, harmonics + 1) for wave in (np.sin, np.cos)]
     return np.stack(waves, axis=1).astype(np.float32)
 
 
-_OF_DAY, _OF_WEEK, _OF_YEAR = _circle(1_440), _circle(7), _circle(366)
+YEAR, GAP_MAX_DAYS = 366, 60
+"""Days of the longest year; days in a row without rows, of which the season is known by those on either side."""
+
+_OF_DAY, _OF_WEEK, _OF_YEAR = _circle(1_440, 2), _circle(7, 2), _circle(YEAR, 1)
 _YEAR_DAYS = 365.2425
-CLOCK_WIDTH = dict.fromkeys(("hour", "weekday", "season"), 2 * _HARMONICS)
+CLOCK_WIDTH: dict[str, int] = {"hour": _OF_DAY.shape[1], "weekday": _OF_WEEK.shape[1], "season": _OF_YEAR.shape[1]}
 """Columns of each clock context."""
 
 
-def clock_columns(kinds: tuple[str, ...], time_ms: Ints, zone: str = "UTC") -> list[Singles]:
-    """A block ``(n, 4)`` for each of ``hour``, ``weekday`` and ``season`` asked for, on the clock of the zone."""
+def clock_columns(kinds: tuple[str, ...], time_ms: Ints, zone: str = "UTC", has_season: bool = True) -> list[Singles]:
+    """A block for each of ``hour`` and ``weekday`` ``(n, 4)`` and ``season`` ``(n, 2)`` asked for, on the clock of the
+    zone. Without ``has_season`` the season is nought for all.
+    """
     if not set(kinds) & set(CLOCK_WIDTH):
         return []
     blocks, there = [], local(zone, time_ms)
@@ -51,8 +58,37 @@ def clock_columns(kinds: tuple[str, ...], time_ms: Ints, zone: str = "UTC") -> l
     if "weekday" in kinds:
         blocks.append(_OF_WEEK[(there // DAY_MS + 3) % 7])  # the epoch was a Thursday; 0 is Monday
     if "season" in kinds:
-        blocks.append(_OF_YEAR[(there // DAY_MS % _YEAR_DAYS).astype(np.int64)])
+        blocks.append(_OF_YEAR[_day_of_year(there)] if has_season else np.zeros((len(there), 2), dtype=np.float32))
     return blocks
+
+
+def _day_of_year(there: Ints) -> Ints:
+    return (there // DAY_MS % _YEAR_DAYS).astype(np.int64)
+
+
+def seen_days(time_ms: Ints, zone: str, before: Bools | None = None) -> Bools:
+    """``(366,)`` the days of the year on which rows came.
+
+    Args:
+        time_ms: ``(n,)`` of the rows. A day with less than a twentieth of the mean is not seen.
+        zone: of the days.
+        before: such days of rows that came before; they are seen as well.
+    """
+    counts = np.bincount(_day_of_year(local(zone, time_ms)), minlength=YEAR)
+    seen = counts > 0.05 * counts.sum() / max(np.count_nonzero(counts), 1)
+    return np.asarray(seen if before is None else seen | before)
+
+
+def is_year(seen: Bools) -> bool:
+    """Whether days of the year ``(366,)`` leave no gap of more than :data:`GAP_MAX_DAYS`: over a longer one a wave is
+    not interpolated but made up.
+
+    >>> days = np.arange(YEAR)
+    >>> is_year(days >= 0), is_year(days >= 60), is_year(days >= 61), is_year(days > YEAR)
+    (True, True, False, False)
+    """
+    days = np.flatnonzero(seen)
+    return len(days) > 0 and int(np.diff(days, append=days[0] + YEAR).max()) <= GAP_MAX_DAYS + 1
 
 
 def join_context(missing: Bools, codes: Ints, sizes: list[int], blocks: list[Singles]) -> Singles:

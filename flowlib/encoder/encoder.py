@@ -21,10 +21,11 @@ import numpy as np
 from flowlib import native
 from flowlib.copies import REPEATED, repeated
 from flowlib.encoder.columns import MAPS, ColumnMap, Standard
-from flowlib.encoder.context import CLOCK_WIDTH, clock_columns, frequent_slices, join_context
+from flowlib.encoder.context import CLOCK_WIDTH, YEAR, clock_columns, frequent_slices, is_year, join_context, seen_days
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.findings import Finding, findings, many_levels, resolution, too_fine
 from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
+from flowlib.encoder.grids import Grids
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
@@ -59,6 +60,8 @@ class Encoder:
             level and of any single other one, of which there are ``rare_levels + 1``.
         slices: slices with codes of their own, from 1 on.
         slice_table: ``(slices + 1, e)`` float32 learnt rows, the first for code 0; e is 0 without that context.
+        grids: the values that columns can take, for draws.
+        days: ``(366,)`` days of the year of training rows.
         findings: peculiar columns.
         chunk: rows encoded at a time.
 
@@ -83,6 +86,8 @@ class Encoder:
     level_log_prob: tuple[Floats, ...]
     slices: tuple[str, ...]
     slice_table: Singles
+    grids: Grids
+    days: Bools
     findings: tuple[Finding, ...]
     _level_codes: tuple[dict[str | None, int], ...] = field(init=False, repr=False, compare=False)
     _slice_codes: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -107,6 +112,11 @@ class Encoder:
         one_hot = sum(len(levels) + 1 for levels in self.levels)
         clock = sum(CLOCK_WIDTH.get(kind, 0) for kind in self.config.context)
         return len(self.spec.numeric) + one_hot + clock + int(self.slice_table.shape[1])
+
+    @cached_property
+    def knows_season(self) -> bool:
+        """Whether training rows have seen the year; until then the context ``season`` says nothing."""
+        return is_year(self.days)
 
     @classmethod
     def fit(cls, spec: FeatureSpec, table: Table, config: EncoderConfig | None = None) -> Encoder:
@@ -136,6 +146,8 @@ class Encoder:
             tuple(t.log_prob for t in tables),
             slices,
             np.zeros((len(slices) + 1, config.embedding if "slice" in config.context else 0), np.float32),
+            Grids.fit(columns, steps),
+            seen_days(table.time_ms, config.zone),
             findings(spec.numeric, values, steps, [column_map.kind for column_map in chosen])
             + too_fine(spec.numeric, values, lambda rows: _mapped(maps, np.nan_to_num(rows))[0].astype(np.float32))
             + many_levels(spec.categorical, [(len(t.known), t.rare) for t in tables])
@@ -143,9 +155,11 @@ class Encoder:
         )
 
     def told(self, table: Table) -> Encoder:
-        """The same encoder for the training on other rows, with what is told of their copies."""
+        """The same encoder for the training on other rows, with what is told of their copies and their days."""
         found = tuple(finding for finding in self.findings if finding.kind != REPEATED) + repeated(table)
-        return self if found == self.findings else replace(self, findings=found)
+        days = seen_days(table.time_ms, self.config.zone, self.days)
+        is_same = found == self.findings and (days == self.days).all()
+        return self if is_same else replace(self, findings=found, days=days)
 
     def encode(self, table: Table) -> Encoded:
         """Encode rows; see :class:`Encoded`. Never returns a non-finite value; raises ValueError on a wrong shape."""
@@ -159,7 +173,7 @@ class Encoder:
         features, ladj, tails, missing, scorable = self.numbers(table.numeric)
         levels, category_log_prob = self._levels(table.categories)
         codes = self._codes(table)
-        blocks = clock_columns(self.config.context, table.time_ms, self.config.zone)
+        blocks = clock_columns(self.config.context, table.time_ms, self.config.zone, self.knows_season)
         blocks += [self.slice_table[codes]] if self.slice_table.shape[1] else []
         context = join_context(missing, levels, [len(column) + 1 for column in self.levels], blocks)
         return Encoded(features, context, ladj, tails, category_log_prob, levels, codes, missing, scorable)
@@ -211,9 +225,9 @@ class Encoder:
         """Values that are not limited and log-slopes ``(n, d)``, 0 where there are none; which rows are scorable."""
         finite = np.isfinite(numeric)
         if finite.all() and numeric.size:  # as in most batches
-            value, slope = self._map(numeric)
+            value, slope = _mapped(self.maps, numeric)
             return value, slope + self._log_present, np.ones(len(numeric), dtype=bool)
-        value, slope = self._map(np.where(finite, numeric, 0.0))
+        value, slope = _mapped(self.maps, np.where(finite, numeric, 0.0))
         scorable = np.asarray((finite | missing).all(axis=1) & ~missing.all(axis=1))
         ladj = np.where(missing, HALF_LOG_TWO_PI + self._log_missing, slope + self._log_present)
         value = np.where(missing | ~scorable[:, None], 0.0, value)
@@ -223,7 +237,7 @@ class Encoder:
         """Features at the lower and upper end of each value's cell, ``(n, d)``, equal where nothing is rounded."""
         self.spec.check(table)
         x = np.where(np.isfinite(table.numeric), table.numeric, 0.0)
-        ends = (self._map(x + side * self.resolution)[0] for side in (-0.5, 0.5))
+        ends = (_mapped(self.maps, x + side * self.resolution)[0] for side in (-0.5, 0.5))
         low, high = (np.clip(end, -self.limit, self.limit).astype(np.float32) for end in ends)
         return low, high
 
@@ -238,10 +252,6 @@ class Encoder:
         for columns, column_map in self.maps:
             raw[:, columns] = column_map.inverse(features[:, columns].astype(np.float64))
         return raw
-
-    def _map(self, x: Floats) -> tuple[Floats, Floats]:
-        """Values and log-slopes of the features, not limited, ``(n, d)``."""
-        return _mapped(self.maps, x)
 
     def _levels(self, categories: Objects) -> tuple[Ints, Floats]:
         """Codes of the levels and their log-probabilities, ``(n, k)``."""
@@ -275,7 +285,7 @@ class Encoder:
         arrays |= {f"level_log_prob.{k}": values for k, values in enumerate(self.level_log_prob)}
         for _, column_map in self.maps:
             arrays |= {f"{column_map.kind}.{name}": array for name, array in column_map.arrays().items()}
-        return meta, arrays | {"slice_table": self.slice_table}
+        return meta, arrays | self.grids.arrays() | {"slice_table": self.slice_table, "days": self.days}
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: Mapping[str, Any]) -> Encoder:
@@ -294,6 +304,8 @@ class Encoder:
             tuple(arrays[f"level_log_prob.{k}"] for k in range(len(levels))),
             tuple(meta["slices"]),
             arrays["slice_table"],
+            Grids.of_arrays(arrays, len(meta["numeric"])),
+            arrays["days"],
             tuple(Finding.from_state(state) for state in meta["findings"]),
         )
         encoder.check()
@@ -318,6 +330,8 @@ class Encoder:
         shape = (len(self.slices) + 1, self.config.embedding if "slice" in self.config.context else 0)
         if self.slice_table.shape != shape or self.slice_table.dtype != np.float32:
             raise ValueError(f"encoder: slice_table must be float32 of shape {shape}")
+        if self.days.shape != (YEAR,) or self.days.dtype != np.bool_:
+            raise ValueError(f"encoder: days must be bool of shape ({YEAR},)")
 
 
 def _grouped(chosen: list[ColumnMap]) -> tuple[tuple[Ints, ColumnMap], ...]:

@@ -13,6 +13,7 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.fit_config import FitConfig, Learn
 from flowlib.table import Table
 from flowlib.training import Progress, TrainConfig
+from flowlib.warm_start import goes_on
 from schemas.records import MODEL_BYTES_MAX, RetrainRequest
 from stream_app.config import Config
 from stream_app.setup.rejected import of_dropped
@@ -207,6 +208,11 @@ def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint
         "slicings": config.event.slicings,
         "request": retrain.request.id,
     }
+    spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
+    told, zone = tuple(config.model.context), config.event.timezone
+    encoder = EncoderConfig(context=told, embedding=config.model.embedding, zone=zone)
+    if start is not None and not goes_on(start.encoder, spec, parts.train, encoder):
+        start = None  # a new flow takes as many steps as a first one
     learn: Learn
     if config.privacy.enabled:
         rows = len(parts.train) + len(parts.validation)
@@ -216,10 +222,8 @@ def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint
             start = None  # weights that were trained without privacy would carry their rows into this model
     else:
         learn = resuming.learner(_settings(config, start), progress, checkpoint)
-    told, zone = tuple(config.model.context), config.event.timezone
-    encoder = EncoderConfig(context=told, embedding=config.model.embedding, zone=zone)
     return Density.fit(
-        FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical)),
+        spec,
         parts.train,
         valid=parts.validation,
         calibration=parts.calibration,

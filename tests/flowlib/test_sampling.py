@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from flowlib.density import Density
-from tests.flowlib.conftest import draw
+from flowlib.encoder.spec import FeatureSpec
+from flowlib.evaluation import two_sample
+from flowlib.table import Table
+from tests.flowlib.conftest import draw, trained
 
 
 def test_samples_follow_the_law(density: Density) -> None:
@@ -31,6 +34,21 @@ def test_samples_given_rows_keep_their_gaps_and_categories(density: Density) -> 
     np.testing.assert_array_equal(np.isnan(made.numeric), np.isnan(rows.numeric))
     np.testing.assert_array_equal(made.categories, rows.categories)
     assert density.score(made).log_prob.mean() == pytest.approx(density.score(rows).log_prob.mean(), abs=0.2)
+
+
+def test_draws_of_rounded_columns_are_rounded_as_they_are_and_cannot_be_told_by_it() -> None:
+    """Whole numbers among converted units, and readings from 2 on: a classifier sees both at once in a plain draw."""
+    g = np.random.default_rng(55)
+    level = np.exp(1.0 + 0.5 * g.standard_normal((6_000, 1)))
+    x = np.maximum(level * np.exp(0.3 * g.standard_normal((6_000, 2))), 2.0)
+    x[:, 0] = np.where(g.random(6_000) < 0.9, np.round(x[:, 0]), np.round(x[:, 0] / 0.2856) * 0.2856)
+    rows = Table.of(np.round(x, 4))
+    parts = [rows.take(np.arange(start, start + 2_000)) for start in (0, 2_000, 4_000)]
+    fitted = Density.fit(FeatureSpec(("sulphur", "ozone")), *parts, 0, trained(max_steps=250))
+    drawn = fitted.sample_given(parts[2], 1).numeric
+    assert drawn.min() >= x.min()
+    assert np.mean(drawn[:, 0] == np.round(drawn[:, 0])) == pytest.approx(0.9, abs=0.04)
+    assert two_sample(fitted, parts[2], np.arange(2_000) // 50)[0].value < 0.65
 
 
 def test_rows_that_are_pushed_out_lie_so_many_times_as_far_in_the_same_direction(density: Density) -> None:

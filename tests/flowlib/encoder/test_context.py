@@ -23,6 +23,8 @@ from flowlib.encoder.context import (
     detach,
     frequent_slices,
     hidden,
+    is_year,
+    seen_days,
 )
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
@@ -95,7 +97,7 @@ def test_the_season_is_slow_and_comes_again() -> None:
     assert np.abs(np.diff(season, axis=0)).max() < 0.08
     years = np.array([int(datetime(year, 7, 1, tzinfo=UTC).timestamp()) * 1_000 for year in range(1970, 2070)])
     assert np.ptp(clock_columns(("season",), years)[0], axis=0).max() < 0.1
-    assert Encoder.fit(SPEC, draw(100, 1), EncoderConfig(context=("season",))).context_width == 6
+    assert Encoder.fit(SPEC, draw(100, 1), EncoderConfig(context=("season",))).context_width == 4
 
 
 def test_a_zone_travels_with_the_encoder_and_a_wrong_one_is_refused() -> None:
@@ -218,3 +220,34 @@ def test_local_office_hours_with_context_hour_are_as_usual_after_a_clock_change(
     usual, off = ((model.score(rows).p_value <= 0.01).mean() for rows in (after, an_hour_off))
     assert usual < 0.02
     assert off > 3 * usual
+
+
+def of_days(days: np.ndarray) -> Table:
+    return Table.of(np.ones((len(days), 2)), None, None, days.astype(np.int64) * DAY_MS)
+
+
+def test_a_season_is_told_once_the_year_was_seen() -> None:
+    config = EncoderConfig(context=("season",))
+    half, whole = (Encoder.fit(SPEC, of_days(np.arange(n)), config) for n in (180, 310))
+    assert (half.knows_season, whole.knows_season) == (False, True)
+    days = of_days(np.arange(0, 365, 30))
+    assert not half.encode(days).context.any(), "it would make up the other half"
+    assert np.ptp(whole.encode(days).context[:, 2:], axis=0).min() > 1.9
+    later = half.told(of_days(np.arange(200, 330)))
+    assert later.knows_season, "days of before are still known"
+    again = Encoder.from_state(*later.to_state())
+    np.testing.assert_array_equal(again.encode(days).context, later.encode(days).context)
+
+
+def test_a_stray_row_makes_no_season_known() -> None:
+    days = np.concatenate([np.repeat(np.arange(180), 100), np.arange(180, 366, 20)])
+    assert not is_year(seen_days(days * DAY_MS, "UTC"))
+    assert not is_year(seen_days(np.arange(0), "UTC"))
+    assert is_year(seen_days(np.arange(800) * DAY_MS, "UTC"))
+
+
+def test_days_that_make_no_sense_are_refused() -> None:
+    meta, arrays = Encoder.fit(SPEC, draw(100, 1), EncoderConfig(context=("season",))).to_state()
+    for wrong in (np.ones(365, dtype=bool), np.ones(366)):
+        with pytest.raises(ValueError, match="days must be bool"):
+            Encoder.from_state(meta, arrays | {"days": wrong})

@@ -1,0 +1,122 @@
+"""The values that a column can take: what a draw is settled on, so that it looks like a value that was read.
+
+Sensors and people round: most values of a column may lie on a coarse grid and the rest on a finer one (whole numbers
+among converted units), and none lies outside of what can be read. A density knows neither; a classifier sees both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import entr
+
+from flowlib.table import LARGEST, Floats
+
+SHARE_MIN, GAIN_MIN_NATS = 0.5, 0.2
+"""A coarse grid holds this share of a column's values at least, the most frequent one left out, and makes so many nats
+less to tell a value: one that is too coarse has to tell too many on the finer one.
+"""
+
+_ROWS_MAX = 20_000
+_ROWS_MIN = 20
+_DECADES = 6
+_TOLERANCE, _FINEST = 1e-6, 1e-6
+
+
+@dataclass(frozen=True)
+class Grids:
+    """What is known of each column's values.
+
+    Attributes:
+        origin: ``(d,)`` a value on the grids.
+        coarse: ``(d,)`` step of the coarse grid, 0 for none.
+        share: ``(d,)`` share of values on it.
+        low, high: ``(d,)`` the smallest and the largest value seen.
+
+    >>> columns = [np.repeat([3.0, 4.0, 5.0, 2.25], [30, 20, 40, 10]), np.arange(50) / 10]
+    >>> grids = Grids.fit(columns, np.array([0.25, 0.1]))
+    >>> grids.coarse.tolist(), grids.share.tolist()
+    ([1.0, 0.0], [0.9, 0.0])
+    >>> grids.settled(np.array([[7.2, 1.234]]), np.array([0.25, 0.1]), np.random.default_rng(0)).round(3).tolist()
+    [[5.0, 1.2]]
+    """
+
+    origin: Floats
+    coarse: Floats
+    share: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def fit(cls, columns: Sequence[Floats], steps: Floats) -> Self:
+        """Of the finite values of each column and the step of the grid that nearly all of them lie on, 0 for none."""
+        found = [_fitted(x, float(step)) for x, step in zip(columns, steps, strict=True)]
+        return cls(*(np.array([one[k] for one in found], dtype=np.float64) for k in range(5)))
+
+    def settled(self, values: Floats, steps: Floats, rng: np.random.Generator) -> Floats:
+        """Values ``(n, d)`` at the nearest point of their column's grid, as often of the coarse one as in training, and
+        within what was seen.
+        """
+        at_coarse = rng.random(values.shape) < self.share
+        step = np.where(at_coarse, self.coarse, steps)
+        with np.errstate(invalid="ignore"):  # gaps stay gaps
+            # Counted from 0 where the origin is on the grid that 0 is on: 0.1 is then 0.1, not a sum of two others.
+            offset = self.origin - np.round(self.origin / _some(step)) * step
+            offset = np.where(np.abs(offset) < _TOLERANCE * step, 0.0, offset)
+            nearest = _multiple(np.round((values - offset) / _some(step)), step) + offset
+            return np.clip(np.where(step > 0, nearest, values), self.low, self.high)
+
+    def arrays(self) -> dict[str, Floats]:
+        """For the artifact."""
+        return {f"grid.{name}": array for name, array in vars(self).items()}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Any], d: int) -> Self:
+        """Inverse of :meth:`arrays`; raises ValueError or KeyError on parts that do not fit ``d`` columns."""
+        grids = cls(*(arrays[f"grid.{name}"] for name in cls.__dataclass_fields__))
+        if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in vars(grids).values()):
+            raise ValueError("encoder: parts of the grids must be finite float64, one for each column")
+        if not ((grids.coarse >= 0).all() and (grids.share >= 0).all() and (grids.share <= 1).all()):
+            raise ValueError("encoder: coarse grids must have steps of at least 0 and shares within [0, 1]")
+        if (grids.low > grids.high).any():
+            raise ValueError("encoder: the smallest value of a column must not be above its largest")
+        return grids
+
+
+def _some(step: Floats) -> Floats:
+    return np.where(step > 0, step, 1.0)
+
+
+def _multiple(count: Floats, step: Floats) -> Floats:
+    """``count · step`` in as few digits as the step has: thirteen tenths are 1.3, not 1.3000000000000003."""
+    whole = np.round(1.0 / _some(step))
+    is_part = (whole > 1) & (np.abs(whole * step - 1.0) < _TOLERANCE)
+    return np.where(is_part, count / np.where(is_part, whole, 1.0), count * step)
+
+
+def _fitted(x: Floats, step: float) -> tuple[float, float, float, float, float]:
+    if not len(x):
+        return 0.0, 0.0, 0.0, -LARGEST, LARGEST
+    values, counts = np.unique(x, return_counts=True)
+    origin, low, high = float(values[counts.argmax()]), float(values[0]), float(values[-1])
+    some = x[:: max(1, len(x) // _ROWS_MAX)]
+    others = some[some != origin] - origin
+    if len(others) < _ROWS_MIN or high - low < _TOLERANCE * max(abs(low), abs(high)):
+        return origin, 0.0, 0.0, low, high
+    fine = step or _FINEST * (high - low)
+    best, coarse = float(-np.log(fine)) - GAIN_MIN_NATS, 0.0
+    top = int(np.floor(np.log10(high - low)))
+    for size in (10.0**k * unit for k in range(top, top - _DECADES, -1) for unit in (5.0, 2.0, 1.0)):
+        on = _on(others, size)
+        if size > 1.5 * fine and on >= SHARE_MIN:
+            cost = -on * np.log(size) - (1.0 - on) * np.log(fine) + float(entr([on, 1.0 - on]).sum())
+            best, coarse = (cost, size) if cost < best else (best, coarse)
+    return origin, coarse, _on(some - origin, coarse) if coarse else 0.0, low, high
+
+
+def _on(values: Floats, size: float) -> float:
+    """Share of values that are multiples."""
+    return float(np.mean(np.abs(values / size - np.round(values / size)) < _TOLERANCE))
