@@ -16,6 +16,7 @@ from flowlib.encoder.encoder import Encoder
 from flowlib.flatness import distance
 from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.intervals import NORMAL_95, wilson
+from flowlib.leaning import Lean, leaning
 from flowlib.pit import pit_histogram
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
@@ -66,7 +67,9 @@ class Evaluation:
         curve: ``(61,)`` share of p ≤ α for α in :data:`ALPHAS`.
         pit: ``(d, 20)`` counts, flat where the model fits.
         distance: ``(d,)`` total variation of each PIT histogram from flat, see :func:`distance`.
+        leans: columns whose values lie elsewhere than the model expects, the furthest first.
         two_sample: AUC of a classifier between rows and samples, see :func:`two_sample`.
+        days_apart: AUC of the same classifier between rows and those of other days; None where none were given.
         giveaway: ``(d,)`` AUC lost without each column.
         slices: slices of 30 rows or more, most rows first.
         missing: ``(d, 2)`` share of gaps in training and here.
@@ -84,7 +87,9 @@ class Evaluation:
     curve: Floats
     pit: Ints
     distance: Floats
+    leans: list[Lean]
     two_sample: Estimate
+    days_apart: Estimate | None
     giveaway: Floats
     slices: list[SliceFigures]
     missing: Floats
@@ -103,6 +108,7 @@ def evaluate(
     seed: int = 0,
     baselines: dict[str, Floats] | None = None,
     left_out: dict[str, str] | None = None,
+    others: tuple[Table, Ints] | None = None,
 ) -> Evaluation:
     """Measure a model on rows that neither trained nor calibrated it.
 
@@ -113,6 +119,7 @@ def evaluate(
         seed: of samples and folds.
         baselines: name to ``(n,)`` log-likelihoods of the same rows, nats in raw space.
         left_out: name of a baseline to why it could not be fitted.
+        others: rows of other days and the group of each: how far days can be told apart bounds what samples can do.
 
     Raises:
         ValueError: none of the rows can be scored.
@@ -139,7 +146,9 @@ def evaluate(
         curve=curve(scores.p_value),
         pit=pit,
         distance=distance(pit),
+        leans=leaning(density.spec.numeric, spread, scores.missing, group),
         two_sample=auc,
+        days_apart=apart(subset, group, *others, seed) if others is not None and len(others[0]) else None,
         giveaway=giveaway,
         slices=_slices(density, scores, spread, subset.slices, group),
         missing=np.column_stack([density.encoder.missing_share, np.isnan(rows.numeric).mean(axis=0)]),
@@ -219,29 +228,46 @@ def _slices(density: Density, scores: Scores, pit: Singles, names: Objects, grou
 def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tuple[Estimate, Floats]:
     """How well gradient-boosted trees tell rows from draws with the same gaps, categories, slices and times.
 
-    Lopez-Paz & Oquab, arXiv 1610.06545. Folds are made of whole groups; rounded columns are spread over their cells on
-    both sides.
+    Lopez-Paz & Oquab, arXiv 1610.06545. Folds are made of whole groups.
 
     Returns:
         AUC over the folds held out, 0.5 where rows and draws cannot be told apart, and ``(d,)`` the AUC lost when a
         column is shuffled.
     """
+    rows, groups = _some(rows, groups, seed)
+    return _told(rows, density.sample_given(rows, seed), groups, groups, seed)
+
+
+def apart(rows: Table, groups: Ints, others: Table, of_others: Ints, seed: int = 0) -> Estimate:
+    """How well the trees of :func:`two_sample` tell rows from those of other groups: what a model that does not know
+    the groups cannot be better than.
+    """
+    (rows, groups), (others, of_others) = _some(rows, groups, seed), _some(others, of_others, seed)
+    n = min(len(rows), len(others))
+    return _told(rows.take(np.arange(n)), others.take(np.arange(n)), groups[:n], of_others[:n], seed)[0]
+
+
+def _some(rows: Table, groups: Ints, seed: int) -> tuple[Table, Ints]:
+    once = newest(units(rows))  # a copy in another fold would be recognised
+    pick = once[np.random.default_rng(seed).permutation(len(once))[:_TWO_SAMPLE_ROWS]]
+    return rows.take(pick), groups[pick]
+
+
+def _told(one: Table, other: Table, groups: Ints, of_other: Ints, seed: int) -> tuple[Estimate, Floats]:
+    """AUC of n rows against n others, and ``(d,)`` what of it is lost without each column."""
     # Half a second of imports that only this needs.
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import GroupKFold
 
-    rng, once = np.random.default_rng(seed), newest(units(rows))  # a copy in another fold would be recognised
-    pick = once[np.sort(rng.permutation(len(once))[:_TWO_SAMPLE_ROWS])]
-    rows, groups = rows.take(pick), groups[pick]
-    folds, d = min(_FOLDS, len(np.unique(groups))), rows.numeric.shape[1]
+    d, every = one.numeric.shape[1], np.concatenate([groups, of_other])
+    folds = min(_FOLDS, len(np.unique(groups)), len(np.unique(of_other)))
     if folds < 2:
         return Estimate(0.5, 0.0, 1.0), np.zeros(d)
-    real, drawn = density.encoder.dequantize(rows, rng), density.sample_given(rows, seed)
-    x = np.clip(np.concatenate([real.numeric, drawn.numeric]), -1e30, 1e30)
-    y = np.repeat([1, 0], len(rows))
+    rng, x = np.random.default_rng(seed), np.clip(np.concatenate([one.numeric, other.numeric]), -1e30, 1e30)
+    y = np.repeat([1, 0], len(one))
     probability = np.zeros((d + 1, len(y)))
-    for train, test in GroupKFold(folds).split(x, y, np.tile(groups, 2)):
+    for train, test in GroupKFold(folds).split(x, y, every):
         model = HistGradientBoostingClassifier(max_iter=60, random_state=seed, early_stopping=False)
         model.fit(x[train], y[train])
         for j in range(d + 1):  # column d does not exist: the rows as they are
@@ -250,7 +276,7 @@ def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tu
                 shuffled[:, j] = rng.permutation(shuffled[:, j])
             probability[j, test] = model.predict_proba(shuffled)[:, 1]
     auc = [float(roc_auc_score(y, row)) for row in probability]
-    return hanley_mcneil(auc[d], len(rows)), np.maximum(auc[d] - np.array(auc[:d]), 0.0)
+    return hanley_mcneil(auc[d], len(one)), np.maximum(auc[d] - np.array(auc[:d]), 0.0)
 
 
 def hanley_mcneil(auc: float, n: int) -> Estimate:

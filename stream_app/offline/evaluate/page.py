@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flowlib.evaluation import ALARM_ALPHA, Estimate, Evaluation
+from flowlib.leaning import Lean
 from stream_app.reporting import page as reporting
 from stream_app.reporting.parts import Block, Bullets, Legend, Opening, Part, Picture, Pictures, Table, Text
 
@@ -33,23 +34,71 @@ class Month:
 
 
 def verdict(evaluation: Evaluation) -> list[str]:
-    """One sentence each on calibration, likelihood and samples."""
-    alarms, auc = evaluation.alarms, evaluation.two_sample.value
+    """One sentence each on calibration, likelihood, columns that lean and samples; first of all where the model is no
+    better than a simpler one.
+    """
+    return [
+        *(_no_better(name, gain) for name, gain in evaluation.over.items() if gain.low <= 0),
+        _calibrated(evaluation.alarms),
+        _likely(evaluation),
+        leans(evaluation.leans),
+        _alike(evaluation),
+    ]
+
+
+def _no_better(name: str, gain: Estimate) -> str:
+    if gain.high < 0:
+        return f"It is worse than {name}: it loses {_nats(-gain.value)} an event ({_between(gain)} gained)."
+    return f"It is no better than {name}, as far as these days can tell: {gain.value:+.2f} nats ({_between(gain)})."
+
+
+def _calibrated(alarms: Estimate) -> str:
     if alarms.low <= ALARM_ALPHA <= alarms.high:
-        calibrated = "It calls as many ordinary events strange as it should, as far as these days can tell"
-    elif alarms.value < ALARM_ALPHA:
-        calibrated = "It calls fewer events strange than it should (careful rather than loud)"
-    else:
-        many = "somewhat more" if alarms.value <= 0.03 else "far more"
-        calibrated = f"It calls {many} events strange than it should: these rows differ from those it was calibrated on"
+        return "It calls as many ordinary events strange as it should, as far as these days can tell."
+    if alarms.value < ALARM_ALPHA:
+        return "It calls fewer events strange than it should (careful rather than loud)."
+    many = "somewhat more" if alarms.value <= 0.03 else "far more"
+    return f"It calls {many} events strange than it should: these rows differ from those it was calibrated on."
+
+
+def _likely(evaluation: Evaluation) -> str:
     gains = [
         f"{'gains' if gain.value >= 0 else 'loses'} {_nats(abs(gain.value))} an event against {name}"
         for name, gain in evaluation.over.items()
     ]
-    likely = f"It {', '.join(gains)}" if gains else "No baseline was fitted"
-    likely = ". ".join(
-        [likely, *(f"There are no figures against {name}: {why}" for name, why in evaluation.left_out.items())]
-    )
+    sentences = [f"It {', '.join(gains)}" if gains else "No baseline was fitted"]
+    sentences += [f"There are no figures against {name}: {why}" for name, why in evaluation.left_out.items()]
+    return "".join(f"{sentence}. " for sentence in sentences).strip()
+
+
+def leans(found: Sequence[Lean]) -> str:
+    """The columns that lean, in words.
+
+    >>> said = leans([Lean("TEMP", "lower", 5.0, True), Lean("SO2", "further out", 2.1, False)])
+    >>> said.split(" (×")[0], said.split("). ")[-1]
+    ('On these days columns lean: TEMP (5.0 ×) lies lower than it expects, SO2 (2.1 ×) lies further out', \
+'Beyond these days that is sure of TEMP.')
+    """
+    if not found:
+        return "No column leans: values lie where it expects them."
+    ways = dict.fromkeys(lean.way for lean in found)
+    said = []
+    for way in ways:
+        named = [f"{lean.column} ({lean.times:.1f} ×)" for lean in found if lean.way == way]
+        said.append(f"{_listed(named)} {'lies' if len(named) == 1 else 'lie'} {way}")
+    said[0] += " than it expects"
+    sure = [lean.column for lean in found if lean.is_sure]
+    beyond = f"Beyond these days that is sure of {_listed(sure)}" if sure else "Beyond these days none of it is sure"
+    most = "×: so many times as many values as there should be lie in one twentieth of what it expected"
+    return f"On these days columns lean: {', '.join(said)} ({most}). {beyond}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _alike(evaluation: Evaluation) -> str:
+    auc, others = evaluation.two_sample.value, evaluation.days_apart
     alike = (
         "cannot be told from"
         if auc < 0.55
@@ -59,11 +108,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
         if auc < 0.8
         else "are easily told from"
     )
-    return [
-        f"{calibrated}.",
-        f"{likely}.",
-        f"Its samples {alike} real events (AUC {auc:.2f}; 0.5 is indistinguishable).",
-    ]
+    days = f"; real events of its training are told from these by {others.value:.2f}" if others is not None else ""
+    return f"Its samples {alike} real events (AUC {auc:.2f}; 0.5 is indistinguishable{days})."
 
 
 def page(

@@ -27,6 +27,10 @@ _LIGHT = {INK: "#1b2430", MUTED: "#8a94a3", DATA: "#7b8794", MODEL: "#d9480f", B
 _PLAIN: dict[str, Any] = {"parse_math": False}
 """Of every text: dollars in the name of a column are not formulas."""
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ASIDE = 0.2
+"""How far from its label the month in which training ends has its two points."""
+
 _POINTS = 700
 _SMALL, _WIDE = (2.3, 1.75), (4.2, 2.8)
 
@@ -138,19 +142,45 @@ def pair(real: Floats, drawn: Floats, names: Sequence[str]) -> Figure:
 
 
 def months(names: Sequence[str], alarms: Sequence[Estimate], trained: int) -> Figure:
-    """Share of p ≤ 0.01 by month, with intervals; the first ``trained`` months lie in the time of training."""
+    """Share of p ≤ 0.01 by month, with intervals; the first ``trained`` lie in the time of training. The month in which
+    it ends is there twice, before and after its end, on either side of one label.
+
+    Args:
+        names: months as ``2014-02``, in order.
+        alarms: of each.
+        trained: how many lie before the end of training.
+    """
     figure, axes = axes_of(_WIDE)
-    places = np.arange(len(names))
+    there = list(dict.fromkeys(names))
+    places = np.array([float(there.index(name)) for name in names])
+    is_split = 0 < trained < len(names) and names[trained - 1] == names[trained]
+    if is_split:
+        places[[trained - 1, trained]] += (-_ASIDE, _ASIDE)
+    end = places[trained - 1] + (_ASIDE if is_split else 0.5) if trained else -0.5
     value = np.array([100 * alarm.value for alarm in alarms])
     error = np.array([[100 * (a.value - a.low), 100 * (a.high - a.value)] for a in alarms]).T
-    axes.axvspan(-0.5, trained - 0.5, color=BAND, linewidth=0)
+    axes.axvspan(-0.5, end, color=BAND, linewidth=0)
     axes.axhline(1.0, color=MUTED, linewidth=0.9, linestyle="--")
     axes.errorbar(places, value, yerr=np.maximum(error, 0), color=MODEL, fmt="o", markersize=4, linewidth=1.4)
-    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, None))
-    step = max(1, -(-len(names) // 7))
-    axes.set_xticks(places[::step], list(names)[::step])
+    axes.set(xlim=(-0.5, len(there) - 0.5), ylim=(0, None))
+    shown = there[:: max(1, -(-len(there) // 7))]
+    axes.set_xticks([there.index(name) for name in shown], month_labels(shown))
     axes.set_ylabel("% of events with p ≤ 0.01", fontsize=8.5, color=INK, **_PLAIN)
     return figure
+
+
+def month_labels(names: Sequence[str]) -> list[str]:
+    """Labels of an axis; the year stands below its first month.
+
+    >>> month_labels(["2013-11", "2014-01", "2014-03"])
+    ['Nov\\n2013', 'Jan\\n2014', 'Mar']
+    """
+    labels, last = [], ""
+    for name in names:
+        year, month = name.split("-")
+        labels.append(_MONTHS[int(month) - 1] + (f"\n{year}" if year != last else ""))
+        last = year
+    return labels
 
 
 def slipping(

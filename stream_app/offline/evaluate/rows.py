@@ -118,27 +118,32 @@ def _held_out(config: Config, rows: Table, subject: Subject) -> tuple[Bools, Boo
 
 
 def baselines(density: Density, train: Table, judged: Table) -> tuple[dict[str, Floats], dict[str, str]]:
-    """Log-likelihoods of the judged rows under one Gaussian and under a mixture of them, fitted on the training rows.
+    """Log-likelihoods of the judged rows under one Gaussian and under mixtures of them, one of which is told of time
+    and slice what the model is, fitted on the training rows.
 
     And why one of them could not be fitted.
     """
     if len(train) < BASELINE_ROWS_MIN:
         return {}, {}
-    mixture = simple_model(density, train)
+    told = density.encoder.config.context
+    mixtures = (
+        {f"a Gaussian mixture told the {' and the '.join(told)}": simple_model(density, train, told)} if told else {}
+    )
+    mixtures["a Gaussian mixture"] = simple_model(density, train)
     train = thin(train.take(~unusable(train)), _BASELINE_ROWS)
     fitted, left_out = {}, {}
     try:
         fitted["one Gaussian"] = gaussian_log_prob(density.encoder, train, judged)
     except ValueError as error:
         left_out["one Gaussian"] = str(error)
-    return fitted | {"a Gaussian mixture": mixture.score(judged).log_prob}, left_out
+    return fitted | {name: mixture.score(judged).log_prob for name, mixture in mixtures.items()}, left_out
 
 
-def simple_model(density: Density, train: Table) -> Density:
+def simple_model(density: Density, train: Table, context: tuple[str, ...] = ()) -> Density:
     """A mixture of Gaussians over the same columns, fitted on training rows and calibrated on some of them."""
     train = thin(train.take(~unusable(train)), _BASELINE_ROWS)
     stop = train.time_ms // DAY_MS % _FOLDS == 0
     if not stop.any() or stop.all():
         stop = np.arange(len(train)) % _FOLDS == 0
-    config = FitConfig("mixture", encoder=replace(density.encoder.config, context=()))
+    config = FitConfig("mixture", encoder=replace(density.encoder.config, context=context))
     return Density.fit(density.spec, train.take(~stop), train.take(stop), train.take(stop), SEED, config)

@@ -75,8 +75,10 @@ def run_evaluate(
     density, chosen = subject.density, choose_rows(Reading(config, file, report), config, subject)
     judged = chosen.rows.take(chosen.judging)
     err.print(f"evaluating {density.model_id} on {len(judged):,} {chosen.kind}")
-    fitted, left_out = baselines(density, chosen.rows.take(chosen.training), judged)
-    evaluation = evaluate(density, judged, judged.time_ms // DAY_MS, SEED, fitted, left_out)
+    train = chosen.rows.take(chosen.training)
+    fitted, left_out = baselines(density, train, judged)
+    others = train, train.time_ms // DAY_MS
+    evaluation = evaluate(density, judged, judged.time_ms // DAY_MS, SEED, fitted, left_out, others)
     months = _months(subject, chosen)
     about = About(config.stream, density.model_id, chosen.kind, _span(judged), density.spec.numeric)
     drawings = _drawings(density, config.event.sensitive, judged, evaluation, months, png)
@@ -188,7 +190,7 @@ def _drawings(
     figures = {
         "calibration": [plots.calibration(evaluation.curve, evaluation.scorable, wide=True)],
         "slices": [plots.calibration(s.curve, s.rows, s.name) for s in evaluation.slices[:_SLICES]],
-        "months": [plots.months([month.name[2:] for month in months], alarms, trained)],
+        "months": [plots.months([month.name for month in months], alarms, trained)],
         "pit": [plots.pit(evaluation.pit[j], name) for j, name in enumerate(names)],
         "pairs": [
             plots.pair(real[:, [i, j]], sampled[:, [i, j]], [names[i], names[j]])
