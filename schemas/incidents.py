@@ -137,6 +137,11 @@ class Incident(Record, frozen=True):
     model_id: Id
     """The model that it was found under."""
     successor_id: Id = ""
+    cause_id: Id = ""
+    """Of what a source partition tells of its own events (rule ``intake``): the same for the same fault on any of them.
+    Partitions do not know of each other, so each has an ``id`` of its own; those with one cause that are open together
+    are one to people. "" where an incident stands alone.
+    """
     links: dict[str, Text] = msgspec.field(default_factory=dict)
     """``console``, ``grafana``: where to look."""
     acked_by: Name = ""

@@ -54,6 +54,12 @@ def is_silenced(incident: Incident) -> bool:
     return isinstance(incident, SilencedIncident)
 
 
+def source_of(incident: Incident) -> str:
+    """The source partition that an incident of what becomes of events is about; "" of any other."""
+    place = incident.examples[0] if incident.cause_id and incident.examples else None
+    return f"{place.topic}/{place.partition}" if place is not None else ""
+
+
 def newest(messages: Iterable[Incident]) -> dict[str, Incident]:
     """The last message of each incident, by id; messages may come twice, and in any order."""
     threads: dict[str, Incident] = {}

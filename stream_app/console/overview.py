@@ -72,7 +72,11 @@ def overview_of(points: Points, tolerated: float) -> Whole | None:
         points: the store.
         tolerated: share of events that may be dropped.
     """
-    windows, heads, reports = points.last_windows(), points.heads(), points.newest("counters", arriving.REPORTS_MAX)
+    windows, heads, reports = (
+        points.last_windows(),
+        threads.by_cause(points.heads()),
+        points.newest("counters", arriving.REPORTS_MAX),
+    )
     if not windows and not heads and not reports:
         return None
     open_heads = threads.worst_first(head for head in heads if threads.is_open(head))

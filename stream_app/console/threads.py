@@ -10,6 +10,7 @@ import msgspec
 from schemas.incidents import Incident, Member
 from schemas.pane_layout import OTHER, TOGETHER
 from stream_app.console.rows import Row
+from stream_app.incident_causes import together
 
 ENDED = {
     "resolve": "as before",
@@ -35,6 +36,19 @@ def is_open(head: Row) -> bool:
 def is_silenced(head: Row) -> bool:
     """Whether a silence keeps it from people."""
     return bool(head["silenced"] == "1")
+
+
+def by_cause(heads: Iterable[Row]) -> list[Row]:
+    """Last messages with those of one cause as one (:func:`~stream_app.incident_causes.together`), oldest first."""
+    known = {head["record"].id: head for head in heads}
+    found = [(record.id, record) for record in together(head["record"] for head in known.values())]
+    made = [known[name] | {"record": _without_members(record)} for name, record in found]
+    return sorted(made, key=lambda head: int(head["time_ms"]))
+
+
+def _without_members(record: Incident) -> Incident:
+    """Partitions are no slices, and have no page."""
+    return msgspec.structs.replace(record, members=[], member_count=0) if record.cause_id else record
 
 
 def worst_first(heads: Iterable[Row]) -> list[Row]:

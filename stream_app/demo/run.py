@@ -36,6 +36,7 @@ from stream_app.demo.view import render
 from stream_app.demo.waiting import Waiting
 from stream_app.disk import check_writable, writing
 from stream_app.errors import DriftflowError
+from stream_app.incident_causes import together
 from stream_app.incident_lines import is_over, newest, reaching, show, story
 from stream_app.kafka.actions import action_message, new_action, send_action
 from stream_app.kafka.clients import client_settings
@@ -215,7 +216,7 @@ class Demo:
     def tell(self, err: Console) -> None:
         """Say what a person wants to know in the end: what is open, what is over, how often people heard of it."""
         facts = self._facts
-        for part in story(newest(facts.messages).values(), facts.strange, _INCIDENTS_TOLD):
+        for part in story(together(newest(facts.messages).values()), facts.strange, _INCIDENTS_TOLD):
             show(err, part)
         show(err, reaching(facts.messages, facts.strange, played_ms(facts, self._progress)))
 

@@ -12,6 +12,7 @@ from schemas.records import Health, Record
 from stream_app.client import Signal, signals
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
+from stream_app.notify.causes import Causes
 from stream_app.notify.courier import Courier
 from stream_app.notify.notices import Notice, notice_of
 from stream_app.notify.opening import opened
@@ -45,7 +46,7 @@ def run_file(config: Config, path: Path, tell: Tell) -> None:
     prepare_process()
     channels = opened(config)
     found: Sequence[Signal[Record]] = list(signals(config, file=path, of=(Incident, SilencedIncident, Health)))
-    notices = [notice for signal in found if (notice := _notice(signal)) is not None]
+    notices = Causes().fold([notice for signal in found if (notice := _notice(signal)) is not None])
     with outbox_of(config) as outbox:
         told = _to_tell(notices, outbox)
         outbox.append(addressed(config.notify.channels(), told, outbox.knows))

@@ -11,7 +11,7 @@ from schemas.incidents import Finding, Incident, Member, StrangeEvents
 from schemas.intake import RawHeaders, header_map
 from schemas.pane_layout import TOGETHER
 from schemas.records import Health, Record, record_id
-from stream_app.incident_lines import KINDS, bounded, is_over, is_silenced, short
+from stream_app.incident_lines import KINDS, bounded, is_over, is_silenced, short, source_of
 from stream_app.terminal import printable, utc
 
 LINES_MAX = 12
@@ -30,7 +30,9 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         thread: what it belongs to: the id of an incident.
         about: what it is of.
         state: ``open`` and ``update``; ``over``; ``once``, where nothing follows.
-        reason: of an incident, see :class:`~schemas.incidents.Incident`.
+        reason: of an incident, see :class:`~schemas.incidents.Incident`; ``joined`` where another partition tells the
+            same.
+        cause, source: of what a source partition tells of its events: what it shares with others, and which it is.
         silenced: a silence keeps it from people.
         title: one line.
         text: what has happened, in a sentence or two.
@@ -58,6 +60,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     event: dict[str, str]
     data: bytes
     reason: str = ""
+    cause: str = ""
+    source: str = ""
     silenced: bool = False
     acked_by: str = ""
     lines: list[str] = []
@@ -107,6 +111,8 @@ def _of_incident(incident: Incident, common: dict[str, Any]) -> Notice:
         about="incidents",
         state="over" if is_over(incident) else "open" if incident.state == "open" else "update",
         reason=incident.reason,
+        cause=incident.cause_id,
+        source=source_of(incident),
         silenced=is_silenced(incident),
         severity=incident.severity,
         acked_by=incident.acked_by,

@@ -77,18 +77,33 @@ class Outbox:
         self.path, self._most = path, most
         self._lock = threading.Lock()
         self._db = open_database(path, SETTING, _SCHEMA, _VERSION, "FULL")
+        with self._writing() as db:  # a file of an earlier version has none
+            db.execute("CREATE TABLE IF NOT EXISTS causes (id INTEGER PRIMARY KEY, known BLOB NOT NULL)")
 
-    def append(self, messages: Sequence[tuple[str, Notice]]) -> None:
-        """Add messages, each for a channel; they are durable when this returns. One that is there is not added."""
+    def append(self, messages: Sequence[tuple[str, Notice]], causes: bytes | None = None) -> None:
+        """Add messages, each for a channel; they are durable when this returns. One that is there is not added.
+
+        Args:
+            messages: in order.
+            causes: what :meth:`causes` is to be from now on; None where that stays.
+        """
         rows = [(channel, one.key, msgspec.msgpack.encode(one)) for channel, one in messages]
         threads = [(channel, one.thread) for channel, one in messages]
         with self._writing() as db:
             db.executemany("INSERT OR IGNORE INTO messages (channel, key, notice) VALUES (?, ?, ?)", rows)
             db.executemany("INSERT OR IGNORE INTO threads (channel, thread) VALUES (?, ?)", threads)
+            if causes is not None:
+                db.execute("INSERT OR REPLACE INTO causes (id, known) VALUES (1, ?)", (causes,))
             over = {channel: self._trim(db, channel) for channel in {channel for channel, _ in messages}}
         for channel, n in over.items():
             if n:
                 log.error("%s has %d messages waiting: the oldest %d were given up", channel, self._most, n)
+
+    def causes(self) -> bytes:
+        """Which faults were open when the last message was added (:class:`~stream_app.notify.causes.Causes`)."""
+        with self._reading() as db:
+            row = db.execute("SELECT known FROM causes").fetchone()
+        return bytes(row[0]) if row else b""
 
     def _trim(self, db: sqlite3.Connection, channel: str) -> int:
         """Forget what there is too much of; how many messages that waited are given up."""

@@ -19,6 +19,7 @@ from stream_app.errors import DriftflowError
 from stream_app.guard import Guard
 from stream_app.kafka.clients import client_settings
 from stream_app.kafka.preflight import preflight, require
+from stream_app.notify.causes import Causes
 from stream_app.notify.courier import Courier
 from stream_app.notify.monitoring import Monitoring
 from stream_app.notify.notices import Notice
@@ -90,9 +91,11 @@ def _run(config: Config, outbox: Outbox, couriers: dict[str, Courier], guard: Gu
     stopping, settings = threading.Event(), config.notify.channels()
     pulse = guard.watch("nothing has been read of the signals topic", _SILENT_S)
 
+    causes = Causes(outbox.causes())
+
     def take(notices: Sequence[Notice]) -> None:
-        messages = addressed(settings, notices, outbox.knows)
-        outbox.append(messages)
+        messages = addressed(settings, causes.fold(notices), outbox.knows)
+        outbox.append(messages, causes.to_bytes())
         for name in {name for name, _ in messages}:
             couriers[name].wake()
 

@@ -38,7 +38,8 @@ def wants(channel: ChannelConfig, notice: Notice, knows: Callable[[], bool]) -> 
     """Whether a channel is told.
 
     Of what it was told the beginning of, it is told the rest. What a silence hides it is not told, but where an
-    incident lasts until it is told otherwise: there it ends as the silence begins, and begins anew as that ends.
+    incident lasts until it is told otherwise: there it ends as the silence begins, and begins anew as that ends. There
+    alone it is told of each partition that joins a thread.
 
     Args:
         channel: its settings.
@@ -47,6 +48,8 @@ def wants(channel: ChannelConfig, notice: Notice, knows: Callable[[], bool]) -> 
     """
     if notice.about not in channel.tell or (notice.reason == "reminder" and not channel.reminders):
         return False
+    if notice.reason == "joined":
+        return isinstance(channel, _LASTING) and knows()
     if notice.silenced:
         return isinstance(channel, _LASTING) and knows()
     return _is_meant(channel, notice) or knows()

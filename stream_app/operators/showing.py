@@ -10,6 +10,7 @@ from rich.text import Text
 
 from schemas.incidents import Action, Incident
 from stream_app.config import Config
+from stream_app.incident_causes import together
 from stream_app.incident_lines import Form, bounded, is_over, is_silenced, open_first, row, sentence, short, show, story
 from stream_app.kafka.actions import read_actions, silences
 from stream_app.models.marks import Marks
@@ -29,7 +30,7 @@ def show_incidents(told: Told, out: Console, everything: bool = False, form: For
         form: ``table`` or ``line``, one line each; ``json``, an object a line, as its last message has it; None is
             paragraphs.
     """
-    known = open_first(told.incidents.values())
+    known = open_first(together(told.incidents.values()))
     shown = [one for one in known if everything or not (is_over(one) or is_silenced(one))]
     if form is not None:
         _list(out, shown, form)

@@ -143,6 +143,17 @@ def test_strange_events_of_a_drift_that_was_accepted_are_no_warning_until_anothe
         assert ("warning" in detail["calibration"]["tones"]) == (tone == "warning")
 
 
+def test_partitions_that_tell_of_one_fault_are_one_incident(many: Path) -> None:
+    fault = {"rules": ["intake"], "kind": "fault", "slices": [""], "cause_id": "not-json", "summary": "17 of 17."}
+    told = [opened(**fault, id=f"intake-{k}") for k in range(3)]
+    tell(many, *[replace(one, members=[], member_count=0, slice_count=0) for one in told])
+    found = overview(many)
+    assert said(found) == {"tone": "critical", "says": "1 critical incident is open."}
+    assert [(one["id"], one["members"]) for one in found["open"]] == [("intake-0", 0)]
+    assert found["open"][0]["summary"].startswith("17 of 17. The same on ")
+    assert (found["open_count"], found["unlisted"]) == (1, 0)
+
+
 def test_a_member_that_is_over_is_no_part_of_its_open_incident_any_more(many: Path) -> None:
     record = opened(slices=["device-000", "device-001"])
     over = replace(record.members[0], over=True)

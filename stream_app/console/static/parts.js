@@ -21,7 +21,7 @@ const lasting = (span) => spanWords(span).replace(/^1 /, "");
 
 function ageWords(ms) {
   const hours = Math.max(ms, 0) / 3_600_000;
-  if (hours < 1 / 60) return `${Math.round(hours * 3600)} s`;
+  if (hours < 1 / 60) return "less than a minute";
   const [n, word] = hours >= 48 ? [hours / 24, "day"] : hours >= 1 ? [hours, "hour"] : [hours * 60, "minute"];
   return many(Math.round(n), word);
 }

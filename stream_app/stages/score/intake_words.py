@@ -99,6 +99,7 @@ def incident(config: Config, topic: str, partition: int, told: Told) -> Incident
         examples=[_example_of(topic, partition, told, one) for one in reversed(told.recent[-EXAMPLES_MAX:])],
         marks=[],
         model_id="",
+        cause_id=record_id(f"{RULE}-cause", config.stream, topic, told.detector, told.reason),
         links=links(config, incident_id, opened, start + pane),
         next="" if over else "It ends by itself, by evidence, when this is no longer so; no model is asked for.",
         summary=f"all events: {says}",

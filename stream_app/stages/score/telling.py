@@ -32,6 +32,9 @@ STRAYS_TOLD = 8
 """Events in a row that are dated too far ahead: one is a mishap, those of every station are not."""
 
 
+_PLAIN = ("told_ms", "waiting", "held_ms", "leap_ms", "began_ms")
+
+
 @dataclass(slots=True)
 class Telling:
     """What is remembered of a source partition.
@@ -42,6 +45,7 @@ class Telling:
         waiting: held events since the last one that was not.
         held_ms: time of the last held event.
         leap_ms: the longest jump so far.
+        began_ms: the first time of the partition's clock.
     """
 
     intake: Intake = field(default_factory=Intake)
@@ -50,10 +54,11 @@ class Telling:
     waiting: int = 0
     held_ms: int = NOTHING
     leap_ms: int = 0
+    began_ms: int = NOTHING
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a snapshot."""
-        plain = {name: getattr(self, name) for name in ("told_ms", "waiting", "held_ms", "leap_ms")}
+        plain = {name: getattr(self, name) for name in _PLAIN}
         return {"intake": self.intake.to_state(), "renames": self.renames.to_state(), **plain}
 
     @classmethod
@@ -156,11 +161,17 @@ class Teller:
 
     def _jumps(self, state: Telling, rows: Rows) -> Bad:
         """Events with which a run is believed, told where it is twice as far as any before: a stream may sleep every
-        night.
+        night. None is told before event time has gone on for a pane: where a stream begins, a few events of its setting
+        up may lie far before the others.
         """
-        told = []
+        told, clock = [], rows.timing.clock_ms
+        if state.began_ms == NOTHING:
+            known = clock[clock != NOTHING] if rows.clock_ms == NOTHING else np.array([rows.clock_ms])
+            state.began_ms = int(known[0]) if len(known) else NOTHING
         for i in np.flatnonzero(rows.timing.leap_ms > self._config.windows.ahead_ms).tolist():
             leap_ms = int(rows.timing.leap_ms[i])
+            if int(clock[i]) - leap_ms - state.began_ms < int(self._config.windows.pane):
+                continue
             if leap_ms > 2 * state.leap_ms:
                 told.append((int(rows.events.rows[i]), _far(int(leap_ms))))
             state.leap_ms = max(state.leap_ms, leap_ms)

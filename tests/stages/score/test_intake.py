@@ -143,6 +143,15 @@ def test_an_incident_that_only_lasts_is_said_again_as_a_reminder() -> None:
     ]
 
 
+def test_partitions_with_the_same_fault_share_its_cause_and_nothing_else() -> None:
+    intake, offsets = Intake(), np.arange(40)
+    (told,) = intake.take(BETS, offsets, offsets, bad_of(rejected("not_json", 40), 0, frozenset()))
+    first, second = (incident(config(), "e", partition, told) for partition in (0, 1))
+    assert first.cause_id == second.cause_id
+    assert first.id != second.id
+    assert first.cause_id != incidents_of(config(), rejected("wrong_type", 30, "x", "text"))[0].cause_id
+
+
 def test_links_lead_to_the_incident_where_there_is_a_console() -> None:
     fates = rejected("not_json", 30)
     alerts = {"console_url": "https://drift.example/", "grafana_url": "https://grafana.example/d/x"}

@@ -159,6 +159,14 @@ def test_events_far_ahead_are_told_as_held_and_a_stream_that_slept_as_a_jump(mod
     assert made.score_states[0].counters["windowed"] == 2_300
 
 
+@pytest.mark.parametrize("sizes", [[170], [7], [2_000]])
+def test_a_few_events_of_setting_up_long_before_a_stream_begins_are_no_jump(model: Density, sizes: list[int]) -> None:
+    made = pipeline(config(), [model])
+    tried = [event(i * 10, i) for i in range(24)]
+    begun = [event(10 * DAY + i * 100, 50_000 + i) for i in range(600)]
+    assert incidents(score_all(made, 0, [*tried, *begun], sizes)) == []
+
+
 def test_one_event_of_each_station_far_ahead_is_told_though_twelve_are_few(model: Density) -> None:
     ahead = [event(29 * DAY + k, 50_000 + k, station=f"station {k}") for k in range(12)]
     made = pipeline(config(), [model])

@@ -1,0 +1,116 @@
+"""One broken producer is one thread, however many partitions it writes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.incidents import Example
+from stream_app.config.notify import AlertmanagerConfig, MailConfig
+from stream_app.notify.causes import SOURCES_MAX, Causes
+from stream_app.notify.notices import Notice
+from stream_app.notify.outbox import Outbox
+from stream_app.notify.wanting import wants
+from tests.notify.receivers import A, B, told
+from tests.people import incident
+
+
+def of(partition: int, state: str = "open", **fields: Any) -> Notice:
+    """What a partition tells of a field that is missing."""
+    example = Example(topic="orders", partition=partition, offset=7, event_time_ms=0, slice="", p_value=1.0, blame=[])
+    known = {"rules": ["intake"], "kind": "fault", "members": [], "member_count": 0, "slice_count": 0}
+    known |= {"cause_id": "missing", "examples": [example], "severity": "critical", "state": state}
+    known |= {"summary": f"all events: 17 of 17 events since orders/{partition}@5 are rejected"}
+    record = incident(fields.pop("name", f"p{partition}-incident"), **known | fields)
+    return told(record, f"key-{record.id}-{state}-{record.number}")
+
+
+def shown(notices: list[Notice]) -> list[tuple[str, str, str]]:
+    return [(one.thread, one.state, one.reason) for one in notices]
+
+
+def test_partitions_that_tell_the_same_together_are_one_message() -> None:
+    (one,) = Causes().fold([of(0), of(1), of(2)])
+    assert shown([one]) == [("p0-incident", "open", "opened")]
+    assert one.lines[0] == "The same on orders/0, orders/1, orders/2"
+    assert sum(line.startswith("The same") for line in one.lines) == 1
+
+
+def test_those_that_come_later_join_and_it_is_over_once_all_are() -> None:
+    causes = Causes()
+    assert shown(causes.fold([of(0)])) == [("p0-incident", "open", "opened")]
+    (joined,) = causes.fold([of(1)])
+    assert shown([joined]) == [("p0-incident", "update", "joined")]
+    assert not wants(MailConfig(), joined, lambda: True), "nobody reads a mail a partition"
+    assert wants(AlertmanagerConfig(), joined, lambda: True)
+    assert causes.fold([of(0, "resolve", reason="ended")]) == []
+    (over,) = causes.fold([of(1, "resolve", reason="ended")])
+    assert shown([over]) == [("p0-incident", "over", "ended")]
+    assert over.title == "s: critical data fault p0-incid is over"
+    assert over.lines[0] == "The same on orders/0, orders/1"
+    anew = causes.fold([of(1, name="p1-again")])
+    assert shown(anew) == [("p1-again", "open", "opened")], "what comes anew is a thread of its own"
+
+
+def test_reminders_are_those_of_the_first_and_graver_is_told_whoever_says_it() -> None:
+    causes = Causes()
+    causes.fold([of(0, severity="info"), of(1, severity="info")])
+    assert causes.fold([of(1, "update", reason="reminder", severity="info")]) == []
+    assert shown(causes.fold([of(0, "update", reason="reminder", severity="info")])) == [
+        ("p0-incident", "update", "reminder")
+    ]
+    causes.fold([of(0, "resolve", reason="ended", severity="info")])
+    (again,) = causes.fold([of(1, "update", reason="reminder", severity="info", number=3)])
+    assert shown([again]) == [("p0-incident", "update", "reminder")], "where the first is over the next one reminds"
+    causes.fold([of(0, severity="info")])
+    (graver,) = causes.fold([of(1, "update", reason="severity", severity="warning")])
+    assert (graver.thread, graver.reason, graver.severity) == ("p0-incident", "severity", "warning")
+    assert graver.labels["severity"] == "warning"
+    assert causes.fold([of(0, "update", reason="severity", severity="warning")])[0].severity == "warning"
+    (joined,) = causes.fold([of(2, severity="critical")])
+    assert (joined.reason, joined.severity) == ("severity", "critical")
+    assert wants(MailConfig(), joined, lambda: True)
+
+
+def test_other_faults_and_other_incidents_stand_alone() -> None:
+    found = Causes().fold([of(0), of(1, cause_id="late"), told(incident(A)), told(incident(B))])
+    assert [one.thread for one in found] == ["p0-incident", "p1-incident", A, B]
+
+
+def test_what_is_read_again_after_a_kill_is_the_same_thread(tmp_path: Path) -> None:
+    outbox, channels = Outbox(tmp_path / "o.sqlite", 100), ["mail"]
+    batches = [[of(0)], [of(1)], [of(0, "resolve", reason="ended")], [of(1, "resolve", reason="ended")]]
+
+    def take(batch: list[Notice]) -> list[tuple[str, str, str]]:
+        causes = Causes(outbox.causes())
+        folded = causes.fold(batch)
+        outbox.append([(channel, one) for channel in channels for one in folded], causes.to_bytes())
+        return shown(folded)
+
+    assert [take(batch) for batch in batches[:3]] == [
+        [("p0-incident", "open", "opened")],
+        [("p0-incident", "update", "joined")],
+        [],
+    ]
+    outbox.close()
+    outbox = Outbox(tmp_path / "o.sqlite", 100)
+    assert take(batches[3]) == [("p0-incident", "over", "ended")]
+    waiting = outbox.waiting()
+    for batch in batches:
+        take(batch)
+    assert take(batches[2]) == []
+    assert outbox.waiting() == waiting == {"mail": 3}, "what is read again is there already"
+    outbox.close()
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    causes = Causes()
+    causes.fold([of(k) for k in range(SOURCES_MAX)])
+    assert shown(causes.fold([of(SOURCES_MAX)])) == [(f"p{SOURCES_MAX}-incident", "open", "opened")]
+
+
+@pytest.mark.parametrize("state", ["resolve", "update"])
+def test_what_began_before_it_was_listened_to_is_told_as_it_is(state: str) -> None:
+    assert len(Causes().fold([of(0, state, reason="ended" if state == "resolve" else "reminder")])) == 1
