@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import functools
 import math
-import shutil
 import stat
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from rich.text import Text
 
 from stream_app.config import load
 from stream_app.errors import DriftflowError, Interrupted
+from stream_app.pipes import keep
 from stream_app.terminal import STANDARD_INPUT, printable
 
 Command = Callable[..., None]
@@ -41,15 +41,15 @@ NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _InputFile(click.Path):
-    """A file to read; a pipe, or ``-``, standard input, is kept in a temporary file: it is read more than once."""
+    """A file to read; a pipe, or ``-``, standard input, is kept in a temporary file (:mod:`stream_app.pipes`)."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if ctx is None or (value != "-" and not _is_pipe(Path(value))):
             return super().convert(value, param, ctx)
         folder = ctx.with_resource(tempfile.TemporaryDirectory(prefix="driftflow-"))
         kept = Path(folder) / (STANDARD_INPUT if value == "-" else Path(value).name)
-        with kept.open("wb") as file, nullcontext(sys.stdin.buffer) if value == "-" else open(value, "rb") as source:
-            shutil.copyfileobj(source, file)
+        with nullcontext(sys.stdin.buffer) if value == "-" else open(value, "rb") as source:
+            keep(source, kept, "standard input" if value == "-" else value, lambda line: err.print(plain(line)))
         return kept
 
 
