@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from schemas.incidents import Example
@@ -13,8 +14,12 @@ from stream_app.notify.causes import SOURCES_MAX, Causes
 from stream_app.notify.notices import Notice
 from stream_app.notify.outbox import Outbox
 from stream_app.notify.wanting import wants
+from stream_app.stages.score.intake import Bad, Intake, Sample
+from stream_app.stages.score.intake_words import incident as words_of
+from stream_app.stages.score.shares import Bets
 from tests.notify.receivers import A, B, told
 from tests.people import incident
+from tests.stages.streams import config
 
 
 def of(partition: int, state: str = "open", **fields: Any) -> Notice:
@@ -36,6 +41,19 @@ def test_partitions_that_tell_the_same_together_are_one_message() -> None:
     assert shown([one]) == [("p0-incident", "open", "opened")]
     assert one.lines[0] == "The same on orders/0, orders/1, orders/2"
     assert sum(line.startswith("The same") for line in one.lines) == 1
+
+
+def test_a_producer_that_sends_garbage_to_three_partitions_is_one_thread() -> None:
+    """As SCORE tells it, each partition for itself."""
+    said = []
+    for partition in range(3):
+        intake, offsets = Intake(), np.arange(40)
+        garbage = Bad("rejected", "not_json", offsets, lambda _: Sample("", "invalid character (byte 3)"))
+        (one,) = intake.take(Bets(0.01), offsets, offsets, [garbage])
+        said.append(told(words_of(config(), "orders", partition, one), f"key-{partition}"))
+    (thread,) = Causes().fold(said)
+    assert thread.lines[0] == "The same on orders/0, orders/1, orders/2"
+    assert "since orders/0@0 are rejected as not_json" in thread.text
 
 
 def test_those_that_come_later_join_and_it_is_over_once_all_are() -> None:
