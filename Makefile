@@ -23,7 +23,7 @@ TORCH ?= torch==2.13.0
 # Test processes side by side: most of them wait for brokers.
 JOBS ?= 2
 # What is written in C++ is built when the package is installed.
-NATIVE := setup.py $(wildcard flowlib/engines/native/* flowlib/native/*/* stream_app/native/*/*)
+NATIVE := setup.py $(wildcard flowlib/engines/native/* flowlib/training/native/* flowlib/native/*/* stream_app/native/*/*)
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: demo test bench bench-flows bench-hostile bench-detect bench-blind bench-incidents bench-stream bench-faults bench-loop bench-newcomer soak check format schemas clean

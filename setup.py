@@ -7,6 +7,7 @@ from setuptools import Extension, setup
 NATIVE = {
     "flowlib.native._loops": Path("flowlib/native/loops"),  # loops over rows that take NumPy many passes
     "flowlib.engines._fused": Path("flowlib/engines/native"),
+    "flowlib.training._gradients": Path("flowlib/training/native"),  # steps of training; vectors of the one above
     "stream_app.native._records": Path("stream_app/native/records"),  # Kafka's record batches as columns
     "stream_app.native._rows": Path("stream_app/native/rows"),  # bodies of JSON and float32 as columns
     "stream_app.native._panes": Path("stream_app/native/panes"),  # columns of panes, and evidence of them

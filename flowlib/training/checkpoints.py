@@ -35,7 +35,7 @@ class Checkpoint:
         weights: of the flow now, by name.
         average: of the weights so far, by name.
         best_weights: the averages at the best look; the result when training ends now.
-        moments: of the optimiser, ``"{parameter index}.{name}"``.
+        moments: of the optimiser, see :meth:`flowlib.training.learners.Learner.moments`.
         generator: ``(k,)`` uint8, state of the source of batches and noise.
     """
 
@@ -102,18 +102,3 @@ def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def copied(tensors: dict[str, Any]) -> dict[str, Tensor]:
     """Copies that later steps do not touch."""
     return {name: torch.clone(tensor.detach()) for name, tensor in tensors.items()}
-
-
-def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state of each parameter, by index and name."""
-    state = optimiser.state_dict()["state"]
-    return {f"{i}.{name}": torch.clone(value) for i, moments in state.items() for name, value in moments.items()}
-
-
-def restore_moments(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
-    """Inverse of :func:`moments_of`."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in moments.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = torch.clone(value)
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})

@@ -14,9 +14,11 @@ from torch import Tensor
 from flowlib.encoder.context import conditioned, hidden
 from flowlib.errors import OtherRun
 from flowlib.flows import Flow
-from flowlib.training.checkpoints import Checkpoint, copied, moments_of, restore_moments
+from flowlib.training.checkpoints import Checkpoint, copied
 from flowlib.training.config import Progress, TrainConfig
-from flowlib.training.rows import TrainingRows
+from flowlib.training.kernel import learner
+from flowlib.training.learners import Autograd, upper_mean
+from flowlib.training.rows import TrainingRows, taken
 
 
 def one_cycle(step: int, max_steps: int) -> float:
@@ -45,14 +47,6 @@ def trimmed(n: int, contamination: float) -> int:
         if contamination
         else 0
     )
-
-
-def upper_mean(values: Tensor, dropped: int) -> Tensor:
-    """Mean of log-likelihoods ``(n,)`` without the ``dropped`` lowest."""
-    if not dropped:
-        return values.mean()
-    counted = max(len(values) - dropped, 1)
-    return torch.topk(torch.nan_to_num(values, nan=-math.inf), counted, sorted=False).values.mean()
 
 
 def fit_flow(
@@ -105,8 +99,8 @@ class Run:
     def __init__(self, flow: Flow, train: TrainingRows, valid: TrainingRows, config: TrainConfig, seed: int) -> None:
         self.flow, self.train, self.valid, self.config, self.seed = flow, train, valid, config, seed
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimiser = torch.optim.AdamW(flow.parameters(), lr=config.lr, weight_decay=1e-4, fused=True)
         self.average = copy.deepcopy(flow).requires_grad_(False)
+        self.learner = learner(flow, self.average, (train.context, valid.context), train.codes is not None)
         self.digest = self._digest()
         self.steps, self.stale_looks = 0, 0
         self.floor: float | None = None
@@ -119,22 +113,16 @@ class Run:
 
     def step(self) -> None:
         """One batch, one step of the optimiser."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * one_cycle(self.steps, self.config.max_steps)
+        config = self.config
+        rate = config.lr * one_cycle(self.steps, config.max_steps)
         self.steps += 1
-        rows = torch.randint(len(self.train), (min(self.config.batch, len(self.train)),), generator=self.generator)
-        values = self.flow.objective(self.noisy(rows), self.context(rows))
-        loss = -upper_mean(values, self._dropped(values))
+        rows = torch.randint(len(self.train), (min(config.batch, len(self.train)),), generator=self.generator)
+        loss = self.learner.loss(self.noisy(rows), self.context(rows), self._dropped if config.contamination else None)
         if not torch.isfinite(loss):
             return  # one bad batch must not poison the weights; the validation rows decide what is kept
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.flow.parameters(), self.config.clip)
-        self.optimiser.step()
         # Early averages forget faster, so that the first weights do not stay in them.
-        decay = min(self.config.averaging, self.steps / (self.steps + 9.0))
-        for average, new in zip(self.average.parameters(), self.flow.parameters(), strict=True):
-            average.lerp_(new.detach(), 1.0 - decay)
+        average = min(config.averaging, self.steps / (self.steps + 9.0))
+        self.learner.step(self.steps, rate, config.clip, 1.0 - average)
 
     def noisy(self, rows: Tensor) -> Tensor:
         """Features of training rows with fresh noise."""
@@ -144,18 +132,19 @@ class Run:
     def context(self, rows: Tensor) -> Tensor:
         """Context of training rows, the slices of a few of them hidden."""
         codes = None if self.train.codes is None else hidden(self.train.codes[rows], self.generator)
-        return conditioned(self.flow, self.train.context[rows], codes)
+        return conditioned(self.flow, taken(self.train.context, rows), codes)
 
     def solved(self) -> float:
         """Fit all rows at once by the family's own solver; its mean validation log-likelihood."""
         rows = torch.arange(len(self.train))
         assert self.flow.solve is not None
         self.flow.solve(self.noisy(rows), self.context(rows), self.seed)
-        self.average = self.flow
+        self.learner = Autograd(self.flow, self.flow)
         return self._validate()
 
     def look(self) -> float:
         """Mean log-likelihood of the validation rows by the averaged weights; the best weights are kept."""
+        self.learner.store()
         if self.config.contamination and 2 * self.steps >= self.config.max_steps:
             if self.floor is None:  # from here on other rows count: the best so far is not comparable
                 self.best, self.stale_looks = -math.inf, 0
@@ -169,6 +158,7 @@ class Run:
 
     def checkpoint(self) -> Checkpoint:
         """A copy of all that :meth:`resume` needs."""
+        self.learner.store()
         return Checkpoint(
             self.digest,
             self.steps,
@@ -178,7 +168,7 @@ class Run:
             copied(self.flow.state_dict()),
             copied(self.average.state_dict()),
             self.best_weights,
-            moments_of(self.optimiser),
+            self.learner.moments(),
             self.generator.get_state(),
         )
 
@@ -193,7 +183,7 @@ class Run:
         self.best_weights = copied(checkpoint.best_weights)
         self.flow.load_state_dict(checkpoint.weights)
         self.average.load_state_dict(checkpoint.average)
-        restore_moments(self.optimiser, checkpoint.moments)
+        self.learner.resume(checkpoint.moments)
         self.generator.set_state(checkpoint.generator)
 
     def _dropped(self, values: Tensor) -> int:
@@ -217,7 +207,7 @@ class Run:
 
     def _digest(self) -> str:
         """Of configuration, seed, rows and first weights."""
-        digest = hashlib.sha256(repr((sorted(asdict(self.config).items()), self.seed)).encode())
+        digest = hashlib.sha256(repr((sorted(asdict(self.config).items()), self.seed, self.learner.name)).encode())
         rows = [tensor for part in (self.train, self.valid) for tensor in vars(part).values() if tensor is not None]
         for tensor in (*rows, *self.flow.state_dict().values()):
             digest.update(repr(tuple(tensor.shape)).encode() + tensor.detach().contiguous().numpy().tobytes())
@@ -228,6 +218,7 @@ class Run:
         normal, uniform = self.valid.draws(len(self.valid), torch.Generator().manual_seed(self.seed))
         features = self.valid.noisy(slice(None), 0.0, normal, uniform)
         with torch.no_grad():
-            values = self.average.log_prob(features, conditioned(self.average, self.valid.context, self.valid.codes))
-            value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
+            context = conditioned(self.average, self.valid.context, self.valid.codes)
+        values = self.learner.values(features, context)
+        value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
         return value if math.isfinite(value) else -math.inf

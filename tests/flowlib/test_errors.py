@@ -12,7 +12,9 @@ import flowlib
 from flowlib import errors
 
 MODULES = [
-    module.name for module in pkgutil.walk_packages(flowlib.__path__, "flowlib.") if not module.name.endswith("._fused")
+    module.name
+    for module in pkgutil.walk_packages(flowlib.__path__, "flowlib.")
+    if not module.name.endswith(("._fused", "._gradients"))
 ]
 
 

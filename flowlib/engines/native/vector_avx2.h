@@ -31,6 +31,7 @@ inline V8 absolute(V8 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v)}
 inline V8 nearest(V8 a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 inline __m256 at_least(V8 a, V8 b) { return _mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ); }
 inline V8 select(__m256 m, V8 yes, V8 no) { return {_mm256_blendv_ps(no.v, yes.v, m)}; }
+inline V8 square_root(V8 a) { return {_mm256_sqrt_ps(a.v)}; }
 
 // 2^n for an integral n in [-126, 127].
 inline V8 power_of_two(V8 n) {

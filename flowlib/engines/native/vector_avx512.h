@@ -38,6 +38,7 @@ inline V16 nearest(V16 a) {
 }
 inline __mmask16 at_least(V16 a, V16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 inline V16 select(__mmask16 m, V16 yes, V16 no) { return {_mm512_mask_blend_ps(m, no.v, yes.v)}; }
+inline V16 square_root(V16 a) { return {_mm512_sqrt_ps(a.v)}; }
 
 // 2^n for an integral n in [-126, 127].
 inline V16 power_of_two(V16 n) {

@@ -72,6 +72,12 @@ inline V8 fma(V8 a, V8 b, V8 c) { return {fma(a.lo, b.lo, c.lo), fma(a.hi, b.hi,
 #else
 inline V8 fma(V8 a, V8 b, V8 c) { return a * b + c; }
 #endif
+inline V8 square_root(V8 a) {
+    return halves(a, [](Float4 h) {
+        for (int i = 0; i < 4; ++i) h[i] = __builtin_sqrtf(h[i]);
+        return h;
+    });
+}
 
 // 2^n for an integral n in [-126, 127].
 inline V8 power_of_two(V8 n) {
