@@ -118,7 +118,7 @@ def infer_sample(
     if slicing and not live:
         draft.notes += notes.of_lives(time, codes, slicing)
     draft.notes += notes.of_columns(roles, columns, sample.twice)
-    draft.notes += notes.of_rows(columns, sample, time)
+    draft.notes += notes.of_rows(columns, sample, time, where)
     left_out = [
         *(
             LeftOut(label, "says what somebody has found: a model that sees it learns the answer")

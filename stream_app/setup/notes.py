@@ -89,7 +89,7 @@ def _amount_of(column: Column) -> str:
     return max(list(column.counts)[:200], key=lambda text: (bool(set(text) & set("$€£¥₹%' ")), len(text)))
 
 
-def of_rows(columns: Mapping[str, Column], sample: Sample, time: TimeColumn) -> list[str]:
+def of_rows(columns: Mapping[str, Column], sample: Sample, time: TimeColumn, where: str) -> list[str]:
     """About rows that come to nothing, and times that say too little."""
     notes, bad = list[str](), int(np.count_nonzero(time.times_ms == NONE))
     if bad:
@@ -101,8 +101,7 @@ def of_rows(columns: Mapping[str, Column], sample: Sample, time: TimeColumn) -> 
         notes.append(f"{sample.unreadable:,} lines cannot be read: they will be counted and left out")
     hours = [name for name, column in columns.items() if column.words & {"hour", "hr", "h", "hh"} or is_clock(column)]
     if not time.has_clock and hours:
-        notes.append(
-            f"{time.name} has the day only, and the hour stands in {hours[0]}: "
-            "join them in one field for panes of hours"
-        )
+        clock = next((name for name in hours if is_clock(columns[name])), hours[0])
+        how = remedies.joining_clock(time.name, clock, sample, where)
+        notes.append(f"{time.name} has the day only, and the hour stands in {clock}: {how}")
     return notes

@@ -47,6 +47,17 @@ def sorting(time_field: str, time_format: str, sample: Sample, where: str) -> st
     return f"{how}, ({read} | head -1; {read} | tail -n +2 | {order}) > sorted.csv"
 
 
+def joining_clock(date: str, clock: str, sample: Sample, where: str) -> str:
+    """How to join a column of days and one of times of day: a command where the file is a table."""
+    how = f"join {date} and {clock} in one field for panes of hours"
+    if sample.kind != "CSV":
+        return how
+    names, d = list(sample.rows[0]), sample.delimiter
+    cells = f'${names.index(date) + 1}" "${names.index(clock) + 1}'
+    make = f'NR==1{{print "time",$0;next}}{{print {cells},$0}}'
+    return f"{how}, {_reading(where)} | awk -F'{d}' -v OFS='{d}' '{make}' > timed.csv, and init that"
+
+
 def split_time(names: list[str]) -> list[str]:
     """The columns of year, month, day and, where there is one, hour."""
     by_word = {name.lower(): name for name in names}

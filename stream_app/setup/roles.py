@@ -18,6 +18,7 @@ from stream_app.setup.times import NONE, TimeColumn, is_clock
 
 CATEGORIES_MAX, NUMBERS_MAX = 40, 60
 _LABELS_MAX = 50
+_QUOTED_MAX = 12
 _SLICES_MAX, _ROWS_A_SLICE = 10_000, 10
 _SURE_SERIES = 0.8
 _UNNAMED = re.compile(r'["\\\x00-\x1f]')
@@ -111,7 +112,7 @@ def roles_of(
             roles.id_field = name
         elif part := part_of_time(column, time.times_ms, parts):
             roles.leave(name, f"only repeats {part}")
-        elif column.is_number and not _names_things(column):
+        elif column.is_number and not _names_things(column, is_table):
             numbers.append(column)
         else:
             naming.append(column)
@@ -160,10 +161,13 @@ def _is_id(column: Column) -> bool:
     return not column.is_number and (bool(column.words & _IDS) or looks)
 
 
-def _names_things(column: Column) -> bool:
+def _names_things(column: Column, is_table: bool) -> bool:
     """Whether whole numbers are names: of customers, of kinds."""
     if not column.is_whole or column.texts:
         return False
+    quoted = not is_table and column.written > 0.99 * column.present
+    if quoted and (column.distinct <= _QUOTED_MAX or column.words & (_SERIES | _NAMING)):
+        return True  # who writes "3" where numbers can be written, of few such or of a station, means a name
     if column.distinct == 2 and set(column.counts) <= {"0", "1"}:
         return True
     if column.words & _NAMING and len(column.words & _NAMING) and not column.words & {"amount", "price", "count"}:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice
@@ -143,7 +145,12 @@ def test_a_day_and_a_clock_in_two_columns_are_days_and_that_is_said(tmp_path: Pa
     found = proposed(tmp_path / "split.csv", table(made))
     assert (found.of("event.time_field"), found.of("event.slicings"), found.of("event.numeric")) == ("day", [[]], ["x"])
     assert found.of("windows.pane") == "1d"
-    assert "the hour stands in at: join them" in found.notes[0]
+    assert "the hour stands in at: join day and at in one field" in found.notes[0]
+    command = re.search(r"(cat split.csv .*timed.csv)", found.notes[0])
+    assert command
+    subprocess.run(command[1], shell=True, check=True, cwd=tmp_path)
+    joined = infer(tmp_path / "timed.csv")
+    assert (joined.of("event.time_field"), joined.of("windows.pane")) == ("time", "1h")
 
 
 def test_series_are_watched_each_by_itself(tmp_path: Path) -> None:
@@ -218,6 +225,16 @@ def test_what_somebody_has_found_is_no_feature(name: str, values: tuple[Any, Any
     found = infer([r | {name: values[i % 50 == 0]} for i, r in enumerate(rows())])
     assert [(one.name, one.why[:31]) for one in found.left_out] == [(name, "says what somebody has found: a")]
     assert name not in [*found.of("event.numeric"), *found.of("event.categorical")]
+
+
+def test_numbers_that_json_writes_as_text_are_names_where_they_are_few() -> None:
+    made = rows()
+    found = infer([r | {"sit": str(r["demand"] % 4), "terminal": str(r["demand"] % 50 + 100)} for r in made])
+    assert (found.of("event.numeric"), found.of("event.categorical")) == (
+        ["price", "demand"],
+        ["weather", "aisle", "sit"],
+    )
+    assert found.of("event.slicings") == [["terminal"]]
 
 
 def test_what_has_always_been_the_same_on_a_topic_is_said_and_at_hand() -> None:
