@@ -1,6 +1,7 @@
 """PIT histograms of a source partition, a day at a time: what people look at to see how a column has moved.
 
-They are of all slices together: kept for every slice they would be most of the state.
+They are of all slices together: kept for every slice they would be most of the state. A day's histogram stands at the
+day's end, however early its last pane was: whoever asks for a day's length of them finds one day, gap or not.
 """
 
 from __future__ import annotations
@@ -40,17 +41,19 @@ class DayHistograms:
             for start, panes in closing.panes:
                 day, model_id = start // DAY_MS, panes[0].model_id
                 if (day, model_id) != (self.day, self.model_id):
-                    points += self._points(config, partition)
+                    # What another model goes on with has its own end: two points of one time would be one.
+                    at_ms = self.end_ms if day == self.day else (self.day + 1) * DAY_MS
+                    points += self._points(config, partition, at_ms)
                     self.day, self.model_id, self.counts = day, model_id, np.zeros_like(panes[0].pit)
                 assert self.counts is not None
                 self.counts += panes[0].pit
                 self.end_ms = start + int(config.windows.pane)
         return points
 
-    def _points(self, config: Config, partition: int) -> list[Point]:
+    def _points(self, config: Config, partition: int, at_ms: int) -> list[Point]:
         if self.counts is None or not self.counts.any():
             return []
-        return pit_points(config, partition, self.end_ms, self.model_id, self.counts)
+        return pit_points(config, partition, at_ms, self.model_id, self.counts)
 
     def to_state(self) -> list[Any]:
         """Plain values and arrays for a snapshot."""
