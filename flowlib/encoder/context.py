@@ -37,7 +37,7 @@ def _circle(n: int, harmonics: int) -> Singles:
     return np.stack(waves, axis=1).astype(np.float32)
 
 
-YEAR, GAP_MAX_DAYS = 366, 60
+YEAR, GAP_MAX_DAYS = 366, 30
 """Days of the longest year; days in a row without rows, of which the season is known by those on either side."""
 
 _OF_DAY, _OF_WEEK, _OF_YEAR = _circle(1_440, 2), _circle(7, 2), _circle(YEAR, 1)
@@ -84,7 +84,7 @@ def is_year(seen: Bools) -> bool:
     not interpolated but made up.
 
     >>> days = np.arange(YEAR)
-    >>> is_year(days >= 0), is_year(days >= 60), is_year(days >= 61), is_year(days > YEAR)
+    >>> is_year(days >= 0), is_year(days >= 30), is_year(days >= 31), is_year(days > YEAR)
     (True, True, False, False)
     """
     days = np.flatnonzero(seen)

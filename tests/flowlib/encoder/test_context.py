@@ -228,12 +228,12 @@ def of_days(days: np.ndarray) -> Table:
 
 def test_a_season_is_told_once_the_year_was_seen() -> None:
     config = EncoderConfig(context=("season",))
-    half, whole = (Encoder.fit(SPEC, of_days(np.arange(n)), config) for n in (180, 310))
+    half, whole = (Encoder.fit(SPEC, of_days(np.arange(n)), config) for n in (180, 340))
     assert (half.knows_season, whole.knows_season) == (False, True)
     days = of_days(np.arange(0, 365, 30))
     assert not half.encode(days).context.any(), "it would make up the other half"
     assert np.ptp(whole.encode(days).context[:, 2:], axis=0).min() > 1.9
-    later = half.told(of_days(np.arange(200, 330)))
+    later = half.told(of_days(np.arange(200, 350)))
     assert later.knows_season, "days of before are still known"
     again = Encoder.from_state(*later.to_state())
     np.testing.assert_array_equal(again.encode(days).context, later.encode(days).context)
