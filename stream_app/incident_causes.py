@@ -15,9 +15,13 @@ SLICING = "partition"
 _NAMED = 5
 
 
-def together(incidents: Iterable[Incident]) -> list[Incident]:
+def together(incidents: Iterable[Incident], members: bool = True) -> list[Incident]:
     """The last messages of incidents, those of one cause as one where they were open at the same event time, or have
-    not a pane between them. It has the partitions as members, and the id of the one that began first.
+    not a pane between them. It has the id of the one that began first, and the partitions as members.
+
+    Args:
+        incidents: the last message of each.
+        members: whether it has; else none, for who takes members for slices.
     """
     alone, causes = list[Incident](), dict[str, list[Incident]]()
     for incident in incidents:
@@ -25,7 +29,7 @@ def together(incidents: Iterable[Incident]) -> list[Incident]:
             causes.setdefault(incident.cause_id, []).append(incident)
         else:
             alone.append(incident)
-    return [*alone, *(_one(group) for cause in causes.values() for group in _groups(cause))]
+    return [*alone, *(_one(group, members) for cause in causes.values() for group in _groups(cause))]
 
 
 def _groups(incidents: Sequence[Incident]) -> Iterable[list[Incident]]:
@@ -42,20 +46,20 @@ def _groups(incidents: Sequence[Incident]) -> Iterable[list[Incident]]:
         yield group
 
 
-def _one(group: Sequence[Incident]) -> Incident:
+def _one(group: Sequence[Incident], named: bool) -> Incident:
     if len(group) == 1:
         return group[0]
     severities, now = list(STYLES), [one for one in group if not is_over(one)]
     shown = min(now or group, key=lambda one: (severities.index(one.severity), -one.pane_end_ms, one.id))
     others = [source_of(one) for one in group if one is not shown]
     more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
-    members = [_member(one) for one in sorted(group, key=is_over)]
+    members = [_member(one) for one in sorted(group, key=is_over)] if named else []
     return replace(
         shown,
         id=group[0].id,
         severity=min((one.severity for one in group), key=severities.index),
         members=members[:MEMBERS_MAX],
-        member_count=len(group),
+        member_count=len(members),
         since_ms=min(one.since_ms for one in group),
         opened_pane_ms=min(one.opened_pane_ms for one in group),
         pane_end_ms=max(one.pane_end_ms for one in group),

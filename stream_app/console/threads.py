@@ -41,14 +41,8 @@ def is_silenced(head: Row) -> bool:
 def by_cause(heads: Iterable[Row]) -> list[Row]:
     """Last messages with those of one cause as one (:func:`~stream_app.incident_causes.together`), oldest first."""
     known = {head["record"].id: head for head in heads}
-    found = [(record.id, record) for record in together(head["record"] for head in known.values())]
-    made = [known[name] | {"record": _without_members(record)} for name, record in found]
-    return sorted(made, key=lambda head: int(head["time_ms"]))
-
-
-def _without_members(record: Incident) -> Incident:
-    """Partitions are no slices, and have no page."""
-    return msgspec.structs.replace(record, members=[], member_count=0) if record.cause_id else record
+    found = together((head["record"] for head in known.values()), members=False)  # partitions have no page
+    return sorted((known[one.id] | {"record": one} for one in found), key=lambda head: int(head["time_ms"]))
 
 
 def worst_first(heads: Iterable[Row]) -> list[Row]:

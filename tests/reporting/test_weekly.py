@@ -150,6 +150,15 @@ def test_the_week_is_told_as_it_was_at_its_end(config: Config) -> None:
     assert "what went on from before is over" in after
 
 
+def test_one_fault_of_several_partitions_is_one_thing(config: Config) -> None:
+    fault = {"rules": ["intake"], "kind": "fault", "cause_id": "not-json", "slices": [""]}
+    said = [replace(told("", 9.0, id=f"intake-{k}", **fault), members=[], member_count=0) for k in range(3)]
+    store(config, windows(0.01), [points.incident_point(one) for one in said])
+    text = as_markdown(read_week(config))
+    assert "1 unusual thing was found this week" in text
+    assert "The same on" in text
+
+
 def test_what_was_lost_is_said(config: Config) -> None:
     counters = {"received": 1_000, "windowed": 800, **dict.fromkeys(LOST, 50), "held": 0}
     twice = {name: 2 * n for name, n in counters.items()}

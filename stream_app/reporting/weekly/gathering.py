@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from stream_app.config import Config
 from stream_app.console.queries import Points
 from stream_app.console.threads import ENDED, places
 from stream_app.errors import DriftflowError
+from stream_app.incident_causes import together
 from stream_app.reporting.weekly.counts import WHOLE, Counted, Trouble, counted
 from stream_app.reporting.weekly.days import Week
 
@@ -148,7 +149,14 @@ def _threads(points: Points, week: Week) -> list[Thread]:
         if until:
             is_silenced = all(row["silenced"] == "1" for row in until)
             found.append(Thread(until[-1]["record"], until[0]["record"].pane_end_ms, is_silenced))
-    return found
+    return _by_cause(found)
+
+
+def _by_cause(threads: Sequence[Thread]) -> list[Thread]:
+    """With those of one cause as one (:func:`~stream_app.incident_causes.together`)."""
+    known = {thread.last.id: thread for thread in threads}
+    found = together((thread.last for thread in threads), members=False)
+    return [replace(known[last.id], last=last) for last in found]
 
 
 def _gravest(thread: Thread) -> tuple[bool, int, int, str]:
