@@ -21,6 +21,7 @@ from stream_app.models.signing import sign
 from stream_app.operators.reading import Told, chosen, read_told
 from stream_app.operators.silencing import SilenceOptions, checked_span, moment_ms
 from stream_app.operators.stored import NOT_ASKED
+from stream_app.stages.score.intake import RULE
 from stream_app.terminal import utc
 
 INCIDENTS = "`driftflow incidents --all` lists them"
@@ -52,7 +53,7 @@ def who(by: str) -> str:
 def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
     """Say of an incident that this is the new normal: of an open one, or of one that has ended by itself."""
     desk = Desk(config, by)
-    incident = desk.open_incident(prefix, or_resolved=True)
+    incident = _answerable(desk.open_incident(prefix, or_resolved=True))
     desk.send("accept", incident_id=incident.id, why=why)
     ends = "It is over; what of it nobody had judged counts as judged" if is_over(incident) else "It ends as `accepted`"
     return [
@@ -64,7 +65,7 @@ def run_accept(config: Config, prefix: str, by: str, why: str) -> list[str]:
 def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
     """Say of an open incident that somebody sees to it."""
     desk = Desk(config, by)
-    incident = desk.open_incident(prefix)
+    incident = _answerable(desk.open_incident(prefix))
     desk.send("ack", incident_id=incident.id, why=why)
     after = (
         "It is about a log, and what is gone of that does not come back: it is over with this"
@@ -73,6 +74,17 @@ def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
         "or members change, and when it ends"
     )
     return [f"{desk.by} sees to incident {short(incident.id)}: {bounded(incident.summary)}", f"{after}; {_WORKER}."]
+
+
+def _answerable(incident: Incident) -> Incident:
+    """An incident that goes on or ends as people say; raises DriftflowError where it is none."""
+    if incident.rules == [RULE]:
+        raise DriftflowError(
+            f"incident {short(incident.id)} tells what becomes of events as they arrive: it ends by itself once they "
+            "are as they should be, and no answer changes that. What is meant to be so, say in the configuration: see "
+            "event.tolerated and event.policy"
+        )
+    return incident
 
 
 def run_feedback(config: Config, prefix: str, verdict: str, by: str, why: str) -> list[str]:

@@ -109,6 +109,17 @@ def last(config: Config, *names: str) -> dict[str, Any]:
 
 
 @EMBEDDED
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("verb", ["accept", "ack"])
+def test_nobody_answers_what_becomes_of_events_and_is_told_what_to_do(config: Config, say: Say, verb: str) -> None:
+    tell(config, [incident(OPEN, rules=["intake"], kind="fault", members=[], member_count=0, slice_count=0)])
+    said = say(verb, OPEN[:6], status=1)
+    assert "it ends by itself once they are as they should be" in said
+    assert "event.tolerated" in said
+    assert actions(config) == []
+
+
+@EMBEDDED
 def test_what_a_process_says_that_fails_is_listed_until_it_works_again(config: Config, say: Say) -> None:
     health = Health(
         stream="s", source="worker a-1", part="drainer", state="failing", says="the server is away", since_ms=0

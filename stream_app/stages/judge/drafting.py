@@ -15,6 +15,7 @@ from stream_app.stages.judge import words
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.figures import Pooled, traffic
 from stream_app.stages.judge.heard import Heard
+from stream_app.stages.judge.naming import in_order
 from stream_app.stages.judge.sentences import EVIDENCE, NO_EVIDENCE, has_promise, next_steps, promise, summary
 from stream_app.stages.judge.severity import SEVERITIES
 from stream_app.stages.judge.threads import Thread
@@ -60,7 +61,7 @@ def draft(
         "threshold": _finite(thread.threshold),
         "evidence": EVIDENCE if has_promise(config, thread.opener) else NO_EVIDENCE,
         "promise": promise(config, thread),
-        "findings": [finding_of(of.found, config, past=ended or not of.still) for of in thread.about],
+        "findings": [finding_of(of.found, config, past=ended or not of.still) for of in in_order(thread.about)],
         "examples": [example(of, config) for of in examples_of(thread)],
         "marks": marks,
         "model_id": thread.model_id,

@@ -55,5 +55,10 @@ def renamed(before: Sequence[Named], members: Iterable[Heard]) -> list[Named]:
     return [*first, *later[:LATER_MAX]]
 
 
+def in_order(about: Sequence[Named]) -> list[Named]:
+    """What it opened with first; then what is so now; then what has been."""
+    return [*about[:1], *sorted(about[1:], key=lambda of: not (of.still and of.found.weight > 0))]
+
+
 def _now(of: Named, found: Pooled | None, still: bool) -> Named:
     return Named(found or replace(of.found, weight=0.0), of.at_first, still)

@@ -87,6 +87,15 @@ def test_what_it_opened_with_and_is_so_no_longer_is_said_to_have_been() -> None:
     assert said[0].findings[0].weight == 0.0, "it is no part of the evidence any more"
 
 
+def test_what_is_so_now_comes_before_what_has_been_behind_what_it_opened_with() -> None:
+    run = Run(NO_MODEL)
+    run.pane(candidate("Dongsi", *[cause("location", name, weight=14.0) for name in ("TEMP", "PRES", "DEWP")]))
+    run.pane(candidate("Dongsi", LIKELY, cause("location", "DEWP", weight=30.0)))
+    run.panes(30)
+    said = [of.says.split(" ")[0:2] for of in run.said[-1].findings]
+    assert said == [["TEMP", "was"], ["DEWP", "is"], ["events", "are"], ["PRES", "was"]]
+
+
 @pytest.mark.parametrize("verb", ["accept", "ack"])
 def test_answers_name_it_too(verb: str) -> None:
     run = after(LIKELY)
