@@ -91,6 +91,20 @@ def test_what_should_be_rare_and_is_not_is_said(config: Config, rate: float, ver
     assert judged(read_week(config).counts) == verdict
 
 
+@pytest.mark.parametrize(("rate", "verdict"), [(0.1, "unsteady"), (0.0175, "calmer"), (0.0, "fewer")])
+def test_a_week_that_is_calmer_than_the_one_before_is_no_fault_of_the_model(
+    config: Config, rate: float, verdict: str
+) -> None:
+    before = [p for p in windows(rate, events=400) if not WEEK.has(p.time_ms)]
+    store(config, before, [p for p in windows(0.0025, events=400) if WEEK.has(p.time_ms)])
+    week = read_week(config)
+    assert judged(week.counts, week.counts_before) == verdict
+    assert judged(week.counts) == "fewer"
+    text = as_markdown(week)
+    assert ("this week was calmer than the one before, and in both together as few" in text) == (verdict == "calmer")
+    assert ("Small changes may have been missed" in text) == (verdict == "fewer")
+
+
 def test_one_bad_day_is_no_proof_that_all_is_well(config: Config) -> None:
     bad = [p for p in windows(0.3) if WEEK.day_of(p.time_ms) == 3]
     store(config, windows(0.01), bad)

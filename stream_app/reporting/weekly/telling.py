@@ -43,7 +43,7 @@ def opening(found: Gathered) -> Opening:
         (percent(share.value), "called strange when all was calm", "1 % is meant"),
     ]
     about = "Days are those of UTC, and times those of the events."
-    return Opening([_unusual(found, loud), _waiting(loud), verdict(found.counts)], about, figures)
+    return Opening([_unusual(found, loud), _waiting(loud), verdict(found.counts, found.counts_before)], about, figures)
 
 
 def parts(found: Gathered) -> list[Part]:
