@@ -49,6 +49,11 @@ def is_over(incident: Incident) -> bool:
     return incident.state in OVER
 
 
+def is_answerable(incident: Incident) -> bool:
+    """Whether it goes on or ends as people say: one of what becomes of events (rule ``intake``) follows these alone."""
+    return incident.rules != ["intake"]
+
+
 def is_silenced(incident: Incident) -> bool:
     """Whether a silence keeps this message from people."""
     return isinstance(incident, SilencedIncident)

@@ -11,8 +11,9 @@ from starlette.routing import Route
 from stream_app.console.acting import BODY_MAX, Answer, Desk
 from stream_app.console.answers import Store
 from stream_app.errors import DriftflowError
+from stream_app.incident_lines import is_answerable
 
-_ONLY_SHOWS = "This console only shows: it was started without a configuration to send by."
+_ONLY_SHOWS = "The console was started without a configuration to send by."
 _FOREIGN = "this was not sent by the console's own page"
 _UNKNOWN = "answers need the token that the console has printed at its start, or that lies in console.token_file"
 
@@ -62,9 +63,13 @@ def _to_incident(store: Store, desk: Desk, answer: Answer) -> Response:
         return _refused(404, "no such incident, or nothing stored of it yet")
     if state == "over" and answer.verb != "feedback":
         return _refused(409, "it is over already")
-    if answer.verb != "silence":
+    if answer.verb == "feedback":
         return _sent(desk.send(answer).id)
     record, now_ms = store.last_message(answer.incident_id)
+    if answer.verb != "silence" and not is_answerable(record):
+        return _refused(409, "it ends by itself once events are as they should be, and no answer changes that")
+    if answer.verb != "silence":
+        return _sent(desk.send(answer).id)
     return _sent(desk.silence(answer, record, now_ms).id)
 
 

@@ -11,6 +11,7 @@ from schemas.incidents import Incident, Member
 from schemas.pane_layout import OTHER, TOGETHER
 from stream_app.console.rows import Row
 from stream_app.incident_causes import together
+from stream_app.incident_lines import is_answerable
 
 ENDED = {
     "resolve": "as before",
@@ -90,6 +91,7 @@ def line(head: Row) -> Row:
         "time_ms": head["time_ms"],
         "end_ms": None if is_open(head) else record.pane_end_ms,
         "ended": ENDED.get(record.state, ""),
+        "answerable": is_answerable(record),
         "members": record.member_count,
         "slices": record.slice_count,
         "names": [{"slicing": slicing, "slice": name} for slicing, name in list(names)[:_NAMES]],

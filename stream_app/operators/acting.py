@@ -12,7 +12,7 @@ from flowlib.artifact import Ed25519PrivateKey
 from schemas.incidents import Action, Incident, StrangeEvents
 from stream_app.config import Config
 from stream_app.errors import DriftflowError, ModelError, Unreachable
-from stream_app.incident_lines import bounded, is_over, open_first, short
+from stream_app.incident_lines import bounded, is_answerable, is_over, open_first, short
 from stream_app.kafka.actions import action_message, new_action, read_actions, send_action, silences
 from stream_app.kafka.probes import require_reachable
 from stream_app.models.keys import operator_key
@@ -21,7 +21,6 @@ from stream_app.models.signing import sign
 from stream_app.operators.reading import Told, chosen, read_told
 from stream_app.operators.silencing import SilenceOptions, checked_span, moment_ms
 from stream_app.operators.stored import NOT_ASKED
-from stream_app.stages.score.intake import RULE
 from stream_app.terminal import utc
 
 INCIDENTS = "`driftflow incidents --all` lists them"
@@ -77,8 +76,8 @@ def run_ack(config: Config, prefix: str, by: str, why: str) -> list[str]:
 
 
 def _answerable(incident: Incident) -> Incident:
-    """An incident that goes on or ends as people say; raises DriftflowError where it is none."""
-    if incident.rules == [RULE]:
+    """The incident; raises DriftflowError where no answer has an effect on it."""
+    if not is_answerable(incident):
         raise DriftflowError(
             f"incident {short(incident.id)} tells what becomes of events as they arrive: it ends by itself once they "
             "are as they should be, and no answer changes that. What is meant to be so, say in the configuration: see "

@@ -22,7 +22,7 @@ from stream_app.kafka.embedded import free_port
 from stream_app.kafka.topics import ensure_topics
 from stream_app.models.marks import Marks
 from tests.brokers import EMBEDDED
-from tests.console.telling import DRIFTED, PANE_MS, START_MS, made
+from tests.console.telling import DRIFTED, PANE_MS, START_MS, made, made_incident, tell
 
 ACK = {"verb": "ack", "incident_id": "drift-1", "why": "on it", "by": "Li"}
 
@@ -83,6 +83,17 @@ def test_an_answer_is_an_action_that_is_believed(client: httpx.Client, config: C
     ]
     assert [answer.json()["sent"] for answer in sent] == [action.id for action in actions]
     assert (actions[0].by, actions[1].by.endswith("(console)") or actions[1].by == "console") == ("Li", True)
+
+
+@EMBEDDED
+@pytest.mark.parametrize("verb", ["ack", "accept"])
+def test_nobody_answers_what_becomes_of_events(client: httpx.Client, config: Config, verb: str) -> None:
+    fault = made_incident(config.stream, "", START_MS, START_MS + PANE_MS, id="intake-1", rules=["intake"], slices=[""])
+    tell(config.path(config.sink.path), fault)
+    refused = post(client, {"verb": verb, "incident_id": "intake-1"})
+    assert (refused.status_code, refused.json()["error"][:17]) == (409, "it ends by itself")
+    (line,) = [one for one in client.get("/api/incidents").json()["incidents"] if one["id"] == "intake-1"]
+    assert line["answerable"] is False
 
 
 @EMBEDDED

@@ -38,7 +38,8 @@ async function followActing() {
 const command = (verb, verdict, id) => ["driftflow", verb, shortId(id), verdict].filter(Boolean).join(" ");
 
 function answering(i, more) {
-  const may = { ack: i.end_ms === null && !i.acked_by, accept: i.end_ms === null, silence: i.end_ms === null && Boolean(i.silence?.possible), feedback: true };
+  const goesOn = i.end_ms === null && i.answerable !== false;
+  const may = { ack: goesOn && !i.acked_by, accept: goesOn, silence: i.end_ms === null && Boolean(i.silence?.possible), feedback: true };
   const ways = ANSWERS.filter(([verb]) => may[verb]);
   if (!mayAct()) {
     return make("div", { class: "answering" }, ...more, commands(i.id, ways.filter(([verb]) => verb !== "silence")));
