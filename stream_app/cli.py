@@ -303,14 +303,15 @@ def revoke(config: Config, key: str, sure: bool) -> None:
     "--out", "path_out", type=NEW_FILE, required=True, help="The file to write; FILE.json beside it says how to use it."
 )
 @click.option("--int8", is_flag=True, help="Weights of one byte (ONNX); refused where that costs over 0.1 nats.")
-def export(config: Config, model: str, kind: str, path_out: Path, int8: bool) -> None:
+@click.option("--whole", is_flag=True, help="Encoder and calibration too (ONNX): raw numbers in, p-values out.")
+def export(config: Config, model: str, kind: str, path_out: Path, int8: bool, whole: bool) -> None:
     """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
 
     The signature is verified before, and what was written is held to the model after.
     """
     from stream_app.offline.export import export_model
 
-    exported = export_model(config, model, kind, path_out, int8)
+    exported = export_model(config, model, kind, path_out, int8, whole)
     out.print(
         f"model {exported.model_id}: {plain(exported.file)} and {plain(exported.description)}, "
         f"{'on average' if int8 else 'at most'} {exported.gap_nats:.1e} nats from it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,29 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
     Raises:
         EngineError: where onnx or onnxscript is not installed.
     """
-    _need("onnx", "onnxscript")
     example = (torch.zeros(rows or 2, d), torch.zeros(rows or 2, context))
+    return graph_of(module, example, INPUTS, OUTPUTS, fixed=rows is not None)
+
+
+def graph_of(
+    module: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    fixed: bool = False,
+) -> bytes:
+    """A module as the bytes of an ONNX graph.
+
+    Args:
+        module: in evaluation mode.
+        example: what it takes; the first dimension of each is the rows.
+        inputs, outputs: their names.
+        fixed: whether the graph takes as many rows as the example has, or any number.
+
+    Raises:
+        EngineError: where onnx or onnxscript is not installed.
+    """
+    _need("onnx", "onnxscript")
     n = torch.export.Dim("n")
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -50,12 +72,12 @@ def export_onnx(module: nn.Module, d: int, context: int, rows: int | None = ROWS
                 module.eval(),
                 example,
                 dynamo=True,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
+                input_names=list(inputs),
+                output_names=list(outputs),
                 opset_version=OPSET,
                 verbose=False,
                 external_data=False,
-                dynamic_shapes=None if rows else ({0: n}, {0: n}),
+                dynamic_shapes=None if fixed else tuple({0: n} for _ in example),
             )
     finally:
         logger.setLevel(level)

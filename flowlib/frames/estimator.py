@@ -21,6 +21,7 @@ from flowlib.flows import FLOWS
 from flowlib.frames.frames import FrameLayout, frame_of, is_frame, layout_of, table_of
 from flowlib.table import Floats, Ints, Table
 from flowlib.training import TrainConfig
+from flowlib.whole import export_density
 
 MAPS = ("quantile",)
 """Kinds of column map of an anomaly detector. Where clusters lie far apart these cost likelihood; the kinds of
@@ -166,8 +167,8 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
         """Rows drawn from the density: an array, or a DataFrame like the one that was fitted.
 
-        Integers are rounded, other rounded numbers spread over their cells; times are drawn from a thousand rows
-        fitted. Slices are missing unless ``context`` has them. Levels beyond 256 of a category are
+        Columns are rounded as they were in the rows fitted, and no value lies beyond those; times are drawn from
+        a thousand rows fitted. Slices are missing unless ``context`` has them. Levels beyond 256 of a category are
         :data:`flowlib.sampling.RARE`.
         """
         density = self._density()
@@ -185,6 +186,13 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         all thousands at 10 columns and up to millions at 120; an ordinary row ten for each column.
         """
         return explain(self._density(), self._table(X))
+
+    def to_onnx(self) -> bytes:
+        """The whole model as an ONNX graph, see :func:`flowlib.whole.export_density`; needs the ``edge`` extra.
+
+        Takes ``rows`` ``(n, d)`` float64, as skl2onnx gives them where a pipeline takes ``DoubleTensorType``.
+        """
+        return export_density(self._density())
 
     def __sklearn_tags__(self) -> Any:
         """Missing values are allowed."""

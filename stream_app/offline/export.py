@@ -1,7 +1,8 @@
 """``driftflow export``: a signed model as a file for a device that runs neither driftflow nor PyTorch.
 
-The file is the flow alone. Beside it goes a JSON file with everything else that a device needs: columns, encoder,
-calibration and how to put them together.
+The file is the flow alone, and a JSON file beside it has everything else that a device needs: columns, encoder,
+calibration and how to put them together. Or it is the whole model, from raw numbers to p-values, and the JSON file says
+what it takes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from flowlib import whole as whole_graph
 from flowlib.density import Density
 from flowlib.engines import PARITY_NATS
 from flowlib.engines.base import Engine, ModuleEngine, check, example_rows, gap_nats
@@ -47,6 +49,16 @@ _HOW_TO = [
     "scores + 1)",
 ]
 
+_HOW_TO_WHOLE = [
+    "rows (n, d), float64: the raw numbers, columns in the order of `columns`, NaN for missing",
+    "levels (n, k), int64, where it is an input: the place of each category in levels[k], or their number for others",
+    "beside (n, c), float32, where it is an input: what `context` names, hour and weekday as sines and cosines, the "
+    "learnt row of the slice, as driftflow's encoder makes them",
+    "log_prob is in nats, -Infinity where a row cannot be scored; p_value is that of all slices together",
+]
+_SAMPLED = 512
+"""Rows drawn from the model that a whole graph is held to it on."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -65,7 +77,7 @@ class Exported:
     gap_nats: float
 
 
-def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = False) -> Exported:
+def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = False, whole: bool = False) -> Exported:
     """Verify a model, export it, check the result against eager PyTorch, write it.
 
     Args:
@@ -74,6 +86,7 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
         kind: ``onnx`` or ``torchscript``.
         out: the file to write; its description goes beside it, with ``.json`` added.
         int8: quantize the weights (ONNX only); refused beyond 0.1 nats of mean error.
+        whole: encoder and calibration too (ONNX only, float32).
 
     Raises:
         ModelError: a model that is not accepted, or a file that does not compute what the model does.
@@ -82,13 +95,16 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
     check_writable(out)
     if int8 and kind != "onnx":
         raise ModelError(f"--int8 goes with --format onnx, not {kind}")
+    if whole and (kind != "onnx" or int8):
+        raise ModelError("--whole goes with --format onnx, and without --int8: its flow is in float32")
     try:
         density = _load(config, model)
-        blob, gap = _BUILDERS[kind](density, int8)
+        blob, gap = _whole(density) if whole else _BUILDERS[kind](density, int8)
     except (ModelError, EngineError) as error:
         raise ModelError(f"model {model} is not exported: {error}") from error
     description = out.with_name(out.name + ".json")
-    text = json.dumps(_describe(density, kind, int8, gap), indent=1, ensure_ascii=False)
+    told = _describe_whole(density, gap) if whole else _describe(density, kind, int8, gap)
+    text = json.dumps(told, indent=1, ensure_ascii=False)
     for path, content in ((out, blob), (description, text.encode())):
         with writing(path):
             write_durably(path, content)
@@ -112,6 +128,14 @@ def _onnx(density: Density, int8: bool) -> tuple[bytes, float]:
         return small, require_int8(Int8(flow, small), flow)
     blob = export_onnx(flow.bake(), flow.d, flow.context, rows=None)
     return blob, _gap(Onnx(flow, blob), density)
+
+
+def _whole(density: Density) -> tuple[bytes, float]:
+    graph = whole_graph.export_density(density)
+    gap = whole_graph.gap_nats(density, graph, density.sample(_SAMPLED, seed=0))
+    if not gap <= PARITY_NATS:
+        raise EngineError(f"the graph is {gap:.1e} nats off, more than {PARITY_NATS:.0e}: it is not used")
+    return graph, gap
 
 
 _BUILDERS = {"onnx": _onnx, "torchscript": _torchscript}
@@ -148,6 +172,25 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
             "log_hazard": _values(calibration.tails.log_hazard),
         },
         "how_to": _HOW_TO,
+        "about": density.manifest,
+    }
+
+
+def _describe_whole(density: Density, gap: float) -> dict[str, Any]:
+    shapes = {name: ["n", width] for name, width in zip(whole_graph.INPUTS, whole_graph.widths(density), strict=True)}
+    return {
+        "model_id": density.model_id,
+        "flow": density.flow_name,
+        "format": "onnx",
+        "whole": True,
+        "gap_nats": gap,
+        "inputs": {name: shape for name, shape in shapes.items() if shape[1]},
+        "outputs": list(whole_graph.OUTPUTS),
+        "columns": list(density.spec.numeric),
+        "categories": list(density.spec.categorical),
+        "levels": [list(of_one) for of_one in density.encoder.levels],
+        "context": list(density.encoder.config.context),
+        "how_to": _HOW_TO_WHOLE,
         "about": density.manifest,
     }
 

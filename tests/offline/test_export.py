@@ -111,6 +111,26 @@ def test_a_device_gets_the_models_scores_and_p_values(kind: str, kept: tuple[Con
     assert said["calibration"]["nll"] == density.calibration.nll.tolist()
 
 
+def test_a_whole_model_takes_raw_numbers_and_says_in_what_form(kept: tuple[Config, str], density: Density) -> None:
+    runtime = need("onnxruntime")
+    need("onnxscript")
+    config, model_id = kept
+    out = Path(config.root) / "model.onnx"
+    for kind, int8 in (("torchscript", False), ("onnx", True)):
+        with pytest.raises(ModelError, match="--whole goes with --format onnx, and without --int8"):
+            export_model(config, model_id, kind, out, int8=int8, whole=True)
+    done = export_model(config, model_id, "onnx", out, whole=True)
+    said, table = json.loads(done.description.read_text()), draw(30, 9)
+    assert done.gap_nats <= 1e-4
+    assert said["inputs"] == {"rows": ["n", 3], "levels": ["n", 1]}
+    levels = [[said["levels"][0].index(name)] for name in table.categories[:, 0]]
+    session = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    log_prob, surprise, _ = session.run(said["outputs"], {"rows": table.numeric, "levels": np.array(levels)})
+    expected = density.score(table)
+    np.testing.assert_allclose(log_prob, expected.log_prob, atol=1e-4)
+    assert np.median(np.abs(surprise - expected.surprise)) < 1e-6
+
+
 def test_a_model_that_was_altered_is_not_exported(kept: tuple[Config, str]) -> None:
     config, model_id = kept
     path = Path(config.root) / "models" / f"{model_id}.model"
