@@ -11,6 +11,7 @@ nothing is private. There is no defence against floating-point attacks on the Ga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,14 @@ import numpy as np
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
-from scipy.special import ndtri
 from torch import Tensor
 
 from flowlib.flows import Flow
-from flowlib.flows.nets import MaskedLinear
-from flowlib.privacy.clipping import clipped_sum
+from flowlib.privacy.steps import steps_of
 from flowlib.training import Progress, TrainingRows
 from flowlib.training.fit import one_cycle
+from flowlib.training.kernel import normals
+from flowlib.training.rows import taken
 
 KEY_BYTES = 32
 
@@ -163,22 +164,22 @@ class Keystream:
             raise ValueError(f"the key has {len(key)} bytes, expected {KEY_BYTES}: secrets.token_bytes({KEY_BYTES})")
         self._cipher = Cipher(ChaCha20(key, bytes(16)), mode=None).encryptor()
 
-    def uniform(self, n: int) -> Any:
-        """``(n,)`` float64 inside (0, 1), on a grid of 2⁻⁵²."""
-        words = np.frombuffer(self._cipher.update(bytes(8 * n)), dtype="<u8")
-        return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    def uniforms(self, *shape: int) -> Tensor:
+        """Independent uniforms in (0, 1), float32, on a grid of 2⁻⁵² before they are rounded."""
+        uniform = (np.frombuffer(self._words(math.prod(shape)), dtype="<u8") >> np.uint64(12)).astype(np.float64)
+        return torch.from_numpy(((uniform + 0.5) * 2.0**-52).astype(np.float32)).reshape(shape)
 
     def normals(self, *shape: int) -> Tensor:
         """Independent standard normals, float32."""
-        return torch.from_numpy(ndtri(self.uniform(int(np.prod(shape)))).astype(np.float32)).reshape(shape)
-
-    def uniforms(self, *shape: int) -> Tensor:
-        """Independent uniforms in (0, 1), float32."""
-        return torch.from_numpy(self.uniform(int(np.prod(shape))).astype(np.float32)).reshape(shape)
+        return torch.from_numpy(normals(self._words(math.prod(shape)))).reshape(shape)
 
     def rows(self, n: int, rate: float) -> Tensor:
         """Indices of a Poisson sample: each of n rows with the same chance, independently."""
-        return torch.from_numpy(np.flatnonzero(self.uniform(n) < rate))
+        words = np.frombuffer(self._words(n), dtype="<u8")
+        return torch.from_numpy(np.flatnonzero(words < np.uint64(int(rate * 2**64))) if rate < 1.0 else np.arange(n))
+
+    def _words(self, n: int) -> bytes:
+        return self._cipher.update(bytes(8 * n))
 
 
 def fit_private(
@@ -211,27 +212,18 @@ def fit_private(
         raise ValueError(
             'private training does not learn a table of slices: fit without "slice" in the context of the encoder'
         )
-    optimiser = torch.optim.Adam(flow.parameters(), lr=config.lr)
+    steps = steps_of(flow)
     every = max(config.steps // 50, 1)
-    for step in range(config.steps):
-        _private_step(flow, train, config, keystream)
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * one_cycle(step, config.steps)
-        optimiser.step()
-        if progress is not None and (step + 1) % every == 0:
-            progress(Progress(step + 1, config.steps, float("nan")))
-    return config.spent
-
-
-def _private_step(flow: Flow, train: TrainingRows, config: PrivateConfig, keystream: Keystream) -> None:
-    """Put the noised mean of the clipped gradients into ``.grad``."""
-    rows = keystream.rows(len(train), config.sampling_rate)
-    noise = keystream.normals(len(rows), train.features.shape[1])
-    features = train.noisy(rows, config.noise, noise, keystream.uniforms(*noise.shape))
     # Over the expected size: the size of the Poisson sample itself depends on which rows are in it.
     expected = config.sampling_rate * len(train)
-    masks = {id(layer.weight): layer.mask for layer in flow.modules() if isinstance(layer, MaskedLinear)}
-    for parameter, total in clipped_sum(flow, features, train.context[rows], config.clip):
-        free = masks.get(id(parameter), torch.ones_like(total)).bool()  # masked weights depend on no row: no noise
-        total[free] += keystream.normals(int(free.sum())) * (config.noise_multiplier * config.clip)
-        parameter.grad = total / expected
+    for step in range(config.steps):
+        rows = keystream.rows(len(train), config.sampling_rate)
+        normal = keystream.normals(len(rows), train.features.shape[1])
+        uniform = None if train.cells is None else keystream.uniforms(*normal.shape)
+        features = train.noisy(rows, config.noise, normal, uniform)
+        steps.noised(features, taken(train.context, rows), config.clip, config.noise_multiplier, keystream.normals)
+        steps.step(step + 1, config.lr * one_cycle(step, config.steps), expected)
+        if progress is not None and (step + 1) % every == 0:
+            progress(Progress(step + 1, config.steps, float("nan")))
+    steps.store()
+    return config.spent

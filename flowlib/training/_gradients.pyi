@@ -8,6 +8,9 @@ from flowlib.table import Singles
 def paths() -> list[str]:
     """Instruction sets that this processor has, fastest first: ``avx512``, ``avx2``, ``portable``."""
 
+def normals(words: bytes, out: Singles, /) -> None:
+    """Write a standard normal for each eight random bytes."""
+
 class Pass:
     """Likelihoods and gradients of an affine autoregressive flow of ``size`` parameters.
 

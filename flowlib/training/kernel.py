@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor, nn
 
 from flowlib.flows import Flow
 from flowlib.flows.nets import MaskedLinear
 from flowlib.flows.stack import AutoregressiveBlock, Stack
 from flowlib.flows.transforms import Affine
+from flowlib.table import Singles
 from flowlib.training.learners import WEIGHT_DECAY, Autograd, Dropped, Learner, counted, upper_mean
 from flowlib.training.rows import taken
 
@@ -64,6 +66,15 @@ def trains(flow: Flow) -> bool:
 def used(contexts: Sequence[Tensor]) -> Tensor:
     """Columns of the contexts that are not 0 in every row."""
     return torch.nonzero(torch.stack([context.any(dim=0) for context in contexts]).any(dim=0)).flatten()
+
+
+def normals(words: bytes) -> Singles:
+    """A standard normal for each eight random bytes, ``(n,)``: by the extension, where it is built, to 1e-6."""
+    if _native is None:
+        return ndtri(((np.frombuffer(words, dtype="<u8") >> np.uint64(12)) + 0.5) * 2.0**-52).astype(np.float32)
+    drawn = np.empty(len(words) // 8, np.float32)
+    _native.normals(words, drawn)
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -124,8 +135,8 @@ class Weights:
 
     @property
     def held(self) -> Tensor:
-        """Places of the vector that hold a weight; the others are padding or masked, and stay 0."""
-        return torch.cat([place.there for place in self._places])
+        """Places of the vector that hold a weight, ascending; the others are padding or masked, and stay 0."""
+        return torch.cat([place.there for place in self._places]).sort().values
 
     def of(self, flow: Flow) -> Tensor:
         """The vector of a flow."""

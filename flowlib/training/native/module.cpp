@@ -167,7 +167,23 @@ PyType_Slot pass_slots[] = {{Py_tp_new, reinterpret_cast<void*>(pass_new)},
 
 PyType_Spec pass_spec = {"flowlib.training._gradients.Pass", sizeof(PassObject), 0, Py_TPFLAGS_DEFAULT, pass_slots};
 
-PyMethodDef functions[] = {{"paths", paths, METH_NOARGS, "Instruction sets this processor has, fastest first."},
+PyObject* normals(PyObject*, PyObject* args) {
+    Py_buffer words{};
+    PyObject* out;
+    if (!PyArg_ParseTuple(args, "y*O", &words, &out)) return nullptr;
+    PyObject* done = guarded([&]() -> PyObject* {
+        View z(out, 1, 'f', true, "out");
+        if (words.len != 8 * z.shape(0)) throw std::invalid_argument("a normal takes eight bytes");
+        path_named("")->normals(static_cast<const std::uint64_t*>(words.buf), z.writable(), z.shape(0));
+        Py_INCREF(Py_None);
+        return Py_None;
+    });
+    PyBuffer_Release(&words);
+    return done;
+}
+
+PyMethodDef functions[] = {{"normals", normals, METH_VARARGS, "normals(words, out): from eight random bytes each."},
+                           {"paths", paths, METH_NOARGS, "Instruction sets this processor has, fastest first."},
                            {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module = {PyModuleDef_HEAD_INIT, "_gradients", "Likelihoods of a batch and their gradients.", -1,

@@ -19,19 +19,21 @@
 #endif
 #include "../../engines/native/vector_avx2.h"
 #include "adam.h"
+#include "normals.h"
 #include "pass.h"
 
 namespace gradients {
 static void run(const Plan& plan, const Batch& batch) { run_batch<V8, 6>(plan, batch); }
 static bool step(const Step& each) { return adam<V8>(each); }
+static void draw(const std::uint64_t* words, float* out, std::ptrdiff_t n) { normals<V8>(words, out, n); }
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif
 static bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-extern const Path kAvx2 = {"avx2", available, run, step};
+extern const Path kAvx2 = {"avx2", available, run, step, draw};
 }  // namespace gradients
 #else
 namespace gradients {
-extern const Path kAvx2 = {"avx2", [] { return false; }, nullptr, nullptr};
+extern const Path kAvx2 = {"avx2", [] { return false; }, nullptr, nullptr, nullptr};
 }
 #endif

@@ -20,11 +20,13 @@
 #endif
 #include "../../engines/native/vector_avx512.h"
 #include "adam.h"
+#include "normals.h"
 #include "pass.h"
 
 namespace gradients {
 static void run(const Plan& plan, const Batch& batch) { run_batch<V16, 12>(plan, batch); }
 static bool step(const Step& each) { return adam<V16>(each); }
+static void draw(const std::uint64_t* words, float* out, std::ptrdiff_t n) { normals<V16>(words, out, n); }
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif
@@ -33,10 +35,10 @@ static bool available() {
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-extern const Path kAvx512 = {"avx512", available, run, step};
+extern const Path kAvx512 = {"avx512", available, run, step, draw};
 }  // namespace gradients
 #else
 namespace gradients {
-extern const Path kAvx512 = {"avx512", [] { return false; }, nullptr, nullptr};
+extern const Path kAvx512 = {"avx512", [] { return false; }, nullptr, nullptr, nullptr};
 }
 #endif

@@ -1,6 +1,7 @@
 // For any processor: aarch64 gets NEON from the compiler, older x86 gets SSE.
 #include "../../engines/native/vector_portable.h"
 #include "adam.h"
+#include "normals.h"
 #include "pass.h"
 
 namespace gradients {
@@ -12,5 +13,6 @@ static void run(const Plan& plan, const Batch& batch) {
 #endif
 }
 static bool step(const Step& each) { return adam<V8>(each); }
-extern const Path kPortable = {"portable", [] { return true; }, run, step};
+static void draw(const std::uint64_t* words, float* out, std::ptrdiff_t n) { normals<V8>(words, out, n); }
+extern const Path kPortable = {"portable", [] { return true; }, run, step, draw};
 }  // namespace gradients

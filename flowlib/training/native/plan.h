@@ -71,6 +71,7 @@ struct Path {
     bool (*available)();
     void (*run)(const Plan&, const Batch&);
     bool (*step)(const Step&);  // false, and nothing is changed, where the norm is not finite
+    void (*normals)(const std::uint64_t* words, float* out, std::ptrdiff_t n);
 };
 
 extern const Path kAvx512, kAvx2, kPortable;

@@ -14,6 +14,7 @@ from flowlib.density import Density
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
+from flowlib.flows.nets import MaskedLinear
 from flowlib.privacy import (
     Keystream,
     Membership,
@@ -24,8 +25,11 @@ from flowlib.privacy import (
     membership_advantage,
     noise_for,
 )
+from flowlib.privacy.steps import AutogradSteps, KernelSteps, Steps
 from flowlib.table import Table
 from flowlib.training import TrainConfig, TrainingRows, fit_flow
+from flowlib.training.kernel import normals
+from tests.conftest import need
 from tests.flowlib.privacy.cases import maf
 
 KEY = bytes(range(32))
@@ -68,14 +72,38 @@ def test_the_keystream_is_normal_uniform_and_told_by_its_key_alone() -> None:
         Keystream(KEY[1:])
 
 
-def test_private_steps_add_the_noise_that_is_stated() -> None:
-    """Far-out rows are clipped, so what is left is the noise: its size is σ · clip over the expected batch."""
+@pytest.mark.parametrize("steps", [KernelSteps, AutogradSteps])
+def test_private_steps_add_the_noise_that_is_stated(steps: type[Steps]) -> None:
+    """Far-out rows are clipped, so what is left is the noise: its size is σ · clip, on each weight that rows move."""
+    need("flowlib.training._gradients")
     flow, features, context = maf(n=200)
-    batch = TrainingRows(features, context, torch.zeros(200, 3, dtype=torch.bool))
-    config = PrivateConfig(noise_multiplier=50.0, sampling_rate=0.5, steps=1)
-    fit_private(flow, batch, config, Keystream(KEY))
-    grads = torch.cat([p.grad[p.grad != 0] for p in flow.parameters() if p.grad is not None])
-    assert float(grads.std()) == pytest.approx(50.0 / 100, rel=0.05)
+    noised = steps(flow).noised(features, context, 2.0, 50.0, Keystream(KEY).normals)
+    masked = sum(int((layer.mask == 0).sum()) for layer in flow.modules() if isinstance(layer, MaskedLinear))
+    assert len(noised) == sum(parameter.numel() for parameter in flow.parameters()) - masked
+    assert float(noised.std()) == pytest.approx(100.0, rel=0.05)
+
+
+def test_the_kernel_steps_as_pytorch_does() -> None:
+    need("flowlib.training._gradients")
+    moved = []
+    for steps in (KernelSteps, AutogradSteps):
+        flow, features, context = maf(n=200)
+        each = steps(flow)
+        for number in range(1, 6):
+            each.noised(features, context, 1.0, 0.0, Keystream(KEY).normals)
+            each.step(number, 1e-3, 100.0)
+        each.store()
+        with torch.no_grad():
+            moved.append(flow.log_prob(features, context))
+    torch.testing.assert_close(*moved, rtol=1e-4, atol=1e-3)
+
+
+def test_normals_are_those_of_their_words_into_the_far_tails() -> None:
+    words = np.random.default_rng(0).integers(0, 2**64, 10_000, dtype=np.uint64)
+    words[:60] = (2.0 ** np.linspace(12, 63.9, 60)).astype(np.uint64)
+    words[60:120] = ~words[:60]
+    wanted = norm.ppf(((words >> np.uint64(12)) + 0.5) * 2.0**-52)
+    np.testing.assert_allclose(normals(words.tobytes()), wanted, rtol=2e-6, atol=2e-6)
 
 
 def rows_of(n: int, seed: int) -> TrainingRows:
