@@ -67,8 +67,8 @@ class Peaks:
     def parts(self, steps: Ints) -> tuple[Floats, Floats]:
         """Each bet's part of the mixture ``(m, w)`` and the log of each channel's ``(m, c)``; −inf where it is 0."""
         parts = np.expm1(steps / STEPS) * self._weights
-        with np.errstate(divide="ignore"):
-            return parts, np.log(np.add.reduceat(parts, self._first, axis=1))
+        of_channels = np.add.reduceat(parts, self._first, axis=1)
+        return parts, np.log(of_channels, out=np.full(of_channels.shape, -np.inf), where=of_channels > 0)
 
     @property
     def mixed(self) -> Floats:

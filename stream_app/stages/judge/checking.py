@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import gt
 
 import numpy as np
 
-from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, ModelPane, PaneEvidence
+from schemas.evidence import CAUSES_MAX, FIGURES, Evidence, EvidenceClosed, EvidenceColumns, ModelPane, PaneEvidence
 from schemas.pane_layout import LOG_PROB_CLIP, PaneLayout
 from stream_app.config import Config
 from stream_app.config.registries import DETECTOR_KINDS, DETECTOR_OPTIONS
 from stream_app.stages.detection.detectors import DETECTORS
 
+Columns = tuple[EvidenceColumns, int]
+"""Columns of some messages, one below the other, and the first row of one of them."""
+
 _EVENTS_MAX = 2**40
+_NONE: Columns = EvidenceColumns.decode({}, 0), 0
+_OF_CAUSES = dict.fromkeys(("detector", "channel", "weight"), 8 * CAUSES_MAX)
+_SIZES = {**dict.fromkeys(("statistic", "remaining", "since_ms", "events"), 8), **_OF_CAUSES}
+_SIZES["figures"] = 8 * CAUSES_MAX * len(FIGURES)
+"""Bytes of a slice in a column, but for the odds."""
 _FIGURE_MAX, _WEIGHT_MAX = 1e150, 1e6
 
 
@@ -32,8 +41,29 @@ class EvidenceChecker:
             name: {names.index(detector) for detector in rule.detectors} for name, rule in config.rules.items()
         }
 
+    def read(self, messages: Sequence[Evidence]) -> list[Columns | str]:
+        """Of each message its columns, those of a marker have no rows; one sentence where something is wrong with it.
+
+        Messages of one rule are looked at together, and one by one where something is wrong with any.
+        """
+        found: list[Columns | str] = [self._fault(message) or _NONE for message in messages]
+        alike: dict[tuple[str, int], list[int]] = {}
+        for k, message in enumerate(messages):
+            if found[k] is _NONE and isinstance(message, PaneEvidence):
+                alike.setdefault((message.rule, _bets(message)), []).append(k)
+        for (rule, bets), places in alike.items():
+            together = [messages[k] for k in places]
+            for k, read in zip(places, self._read(rule, bets, together), strict=True):  # type: ignore[arg-type]
+                found[k] = read
+        return found
+
     def fault(self, message: Evidence) -> str:
         """One sentence, or "" where nothing is wrong."""
+        [read] = self.read([message])
+        return read if isinstance(read, str) else ""
+
+    def _fault(self, message: Evidence) -> str:
+        """What is wrong beside columns."""
         start, end, width = message.pane_start_ms, message.pane_end_ms, self._config.topics.partitions
         if start % self._pane_ms or end - start != self._pane_ms:
             return f"[{start}, {end}) ms is no pane: they are {self._pane_ms} ms long and begin at multiples of that"
@@ -57,11 +87,24 @@ class EvidenceChecker:
             )
         if max(message.scored) > _EVENTS_MAX or any(map(gt, message.alarms, message.scored)):
             return f"a slice has more than {_EVENTS_MAX} scored events, or more alarms than those"
+        return ""
+
+    def _read(self, rule: str, bets: int, messages: list[PaneEvidence]) -> list[Columns | str]:
+        """The columns of messages of a rule that have odds of so many bets; 0 of those whose columns do not fit."""
         try:
-            columns = EvidenceColumns.decode(message.columns, m)
+            if bets or len(messages) == 1:
+                names = EvidenceColumns.__slots__
+                joined = {name: b"".join([message.columns.get(name, b"") for message in messages]) for name in names}
+                columns = EvidenceColumns.decode(joined, sum([len(message.slices) for message in messages]))
+                if not (fault := self._columns(rule, columns)):
+                    firsts = accumulate([0, *(len(message.slices) for message in messages[:-1])])
+                    return [(columns, first) for first in firsts]
+                if len(messages) == 1:
+                    return [fault]
         except ValueError as error:
-            return str(error)
-        return self._columns(message.rule, columns)
+            if len(messages) == 1:
+                return [str(error)]
+        return [read for message in messages for read in self._read(rule, 0, [message])]
 
     def _columns(self, rule: str, columns: EvidenceColumns) -> str:
         if (columns.statistic < 0).any() or (columns.remaining < 0).any() or (columns.remaining > 1).any():
@@ -107,6 +150,15 @@ class EvidenceChecker:
             if not 0 <= self._layout.get(np.frombuffer(other.row, dtype="<i8"), "seen") <= _EVENTS_MAX:
                 return f"the events of __other__ are not within 0 and {_EVENTS_MAX}"
         return ""
+
+
+def _bets(message: PaneEvidence) -> int:
+    """Of how many bets the odds are; 0 where a column does not have the length that it should have."""
+    m, columns = len(message.slices), message.columns
+    bets = len(columns.get("odds", b"")) // (8 * CAUSES_MAX * m)
+    sizes = [len(columns.get(name, b"")) // m for name in _SIZES]
+    whole = not any(len(column) % m for column in columns.values())
+    return bets if whole and sizes == list(_SIZES.values()) and len(columns["odds"]) == 8 * CAUSES_MAX * m * bets else 0
 
 
 def _models_fault(models: Sequence[ModelPane]) -> str:

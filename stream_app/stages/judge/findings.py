@@ -30,7 +30,11 @@ class Findings:
         self._detectors = {name: DETECTORS[name](config, layout) for name in DETECTORS}
 
     def candidates(
-        self, message: PaneEvidence, references: References, shares: Mapping[str, float]
+        self,
+        message: PaneEvidence,
+        references: References,
+        shares: Mapping[str, float],
+        read: tuple[EvidenceColumns, int] | None = None,
     ) -> Iterator[Candidate]:
         """The slices of a message.
 
@@ -38,12 +42,20 @@ class Findings:
             message: as WATCH sends it, checked.
             references: of every model that it names.
             shares: rule to the share of its promise that each of its slices has.
+            read: its columns, with the first row of it among them, where they were read before.
         """
-        columns = EvidenceColumns.decode(message.columns, len(message.slices))
+        columns, first = read or (EvidenceColumns.decode(message.columns, len(message.slices)), 0)
         for i, name in enumerate(message.slices):
             reference = references[message.models[i]][self._slicings.index(message.slicing)]
             found = self.candidate(
-                message.rule, message.slicing, name, message.models[i], columns, i, reference, shares[message.rule]
+                message.rule,
+                message.slicing,
+                name,
+                message.models[i],
+                columns,
+                first + i,
+                reference,
+                shares[message.rule],
             )
             yield replace(found, scored=message.scored[i], alarms=message.alarms[i])
 

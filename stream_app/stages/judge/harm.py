@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from flowlib.intervals import wilson
+from flowlib.intervals import wilson_of_one
 from schemas.evidence import ALARM
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class Tally(msgspec.Struct):
         """95 % interval of the share; everything where nothing was scored."""
         if not self.scored:
             return 0.0, 1.0
-        low, high = wilson(self.alarms / self.design, self.scored / self.design)
-        return float(low), float(high)
+        design = self.design
+        return wilson_of_one(self.alarms / design, self.scored / design)
 
     @property
     def is_burst(self) -> bool:
@@ -112,8 +112,11 @@ def tally(members: Iterable[Heard]) -> Tally:
     return max(sums.values(), key=lambda of: of.scored, default=Tally())
 
 
-def is_hurt(members: Iterable[Heard]) -> bool:
-    """Whether the model in service is hurt by what members tell of: by its alarms, or its likelihood as such."""
+def harm_of(members: Iterable[Heard]) -> tuple[bool, bool]:
+    """Whether the model in service is hurt by what members tell of: by its alarms, or its likelihood as such; and
+    whether their alarms are a burst.
+    """
     members = list(members)
     of = tally(members)
-    return of.is_burst or of.is_low or any(member.detector == _LIKELIHOOD for member in members)
+    burst = of.is_burst
+    return burst or of.is_low or any(member.detector == _LIKELIHOOD for member in members), burst

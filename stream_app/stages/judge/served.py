@@ -121,6 +121,8 @@ class Served(msgspec.Struct):
         """The time of its probation is over. Whether it is silent stays open until enough events could have told, for
         nothing else ever notices that: a stream of few events has not had them by then.
         """
+        if not self.questions:
+            return
         enough = ENOUGH * self.design
         self.questions = [of for of in self.questions if of.name == "silent" and of.events < enough]
 

@@ -10,7 +10,9 @@ partials partitions interleaved. What people say enters as a decision, at a time
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import cast
 
 from schemas.evidence import Evidence, EvidenceClosed, PaneEvidence
 from schemas.incidents import Incident
@@ -23,7 +25,7 @@ from stream_app.stages.dead_letters import dead_letter
 from stream_app.stages.decisions import Acted
 from stream_app.stages.judge import messages
 from stream_app.stages.judge.candidates import OTHER_RULE, Candidate
-from stream_app.stages.judge.checking import EvidenceChecker
+from stream_app.stages.judge.checking import Columns, EvidenceChecker
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.findings import Findings, References
 from stream_app.stages.judge.pane import JudgedPane
@@ -34,6 +36,8 @@ from stream_app.stages.judge.streams import Counts, Streams
 from stream_app.stages.layout import layout_of
 from stream_app.stages.outputs import Outputs, Point
 from stream_app.stages.points import action_point, incident_point, retrain_point, service_point, strange_point
+
+_READ_ANEW: Mapping[int, Columns] = MappingProxyType({})
 
 
 class JudgeStage:
@@ -65,11 +69,9 @@ class JudgeStage:
             informed: whether every decision is known that was made before the messages were fetched; where it is not,
                 the step stops before what it would refuse for that, and sets ``Outputs.unknown``.
         """
-        out = Outputs()
-        for message in messages:
-            if message.offset < state.next_offset:
-                continue
-            taken = self._take_in(message)
+        out, columns = Outputs(), dict[int, Columns]()
+        fresh = [message for message in messages if message.offset >= state.next_offset]
+        for message, taken in zip(fresh, self._take_in(fresh, columns), strict=True):
             unknown = set() if decided is None or isinstance(taken, Refusal) else models_in(taken).difference(decided)
             if unknown - references.keys():
                 if not informed:
@@ -82,9 +84,7 @@ class JudgeStage:
                 continue
             state.taken += 1
             state.keep(taken)
-            if isinstance(taken, EvidenceClosed):
-                self._judge(state, references, out)
-        self._judge(state, references, out)
+        self._judge(state, references, out, columns)
         return out
 
     def act(self, state: JudgeState, decision: Acted, references: References) -> Outputs:
@@ -95,13 +95,19 @@ class JudgeStage:
         self._judge(state, references, out)
         return out
 
-    def _take_in(self, message: PartialMessage) -> Evidence | Refusal:
-        taken = take_in("evidence", self.config.stream, message.value, message.headers)
-        if isinstance(taken, Refusal):
-            return taken
-        assert isinstance(taken, Evidence)
-        fault = self._checker.fault(taken)
-        return Refusal("not_accepted", "", fault) if fault else taken
+    def _take_in(self, messages: Sequence[PartialMessage], columns: dict[int, Columns]) -> list[Evidence | Refusal]:
+        """The messages as evidence, whose columns are put with the others, by the identity of each."""
+        stream = self.config.stream
+        taken = [take_in("evidence", stream, message.value, message.headers) for message in messages]
+        places = [k for k, one in enumerate(taken) if not isinstance(one, Refusal)]
+        evidence = [cast(Evidence, taken[k]) for k in places]
+        found: list[Evidence | Refusal] = cast(list[Evidence | Refusal], taken)
+        for k, one, read in zip(places, evidence, self._checker.read(evidence), strict=True):
+            if isinstance(read, str):
+                found[k] = Refusal("not_accepted", "", read)
+            else:
+                columns[id(one)] = read
+        return found
 
     def _refuse(self, state: JudgeState, message: PartialMessage, refusal: Refusal, out: Outputs) -> None:
         state.refused += 1
@@ -109,11 +115,13 @@ class JudgeStage:
         topic = self.config.topics.evidence
         out.messages.append(dead_letter(self.config, topic, 0, message.offset, refusal, message.value))
 
-    def _judge(self, state: JudgeState, references: References, out: Outputs) -> None:
+    def _judge(
+        self, state: JudgeState, references: References, out: Outputs, columns: Mapping[int, Columns] = _READ_ANEW
+    ) -> None:
         """Judge every pane that is due, and take in what people said, each at its time."""
         for end_ms in state.due():
             if not references.keys() >= state.models(end_ms):
-                return
+                break
             self._act_until(state, end_ms - 1, out)
             of_pane = sorted(state.pending.pop(end_ms).items())
             pane = JudgedPane(
@@ -122,7 +130,7 @@ class JudgeStage:
                 [message for _, message in of_pane if isinstance(message, PaneEvidence)],
                 [message for _, message in of_pane if isinstance(message, EvidenceClosed)],
             )
-            self._judge_pane(state, pane, references, out)
+            self._judge_pane(state, pane, references, out, columns)
             state.final_ms = end_ms
         self._act_until(state, state.final_ms, out)
 
@@ -135,11 +143,13 @@ class JudgeStage:
                 self._tell(state.incidents.act(decision.action, decision.at_ms), out)
                 self._serve(state.probation.act(decision.action, decision.at_ms), out)
 
-    def _judge_pane(self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs) -> None:
+    def _judge_pane(
+        self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs, columns: Mapping[int, Columns]
+    ) -> None:
         """One pane that all partials partitions have closed."""
         state.note(pane, self.config.trainer.canary_share > 0)
         counts = self._streams.count(state.slice_counts())
-        candidates, out_points = self._candidates(state, pane, references, counts)
+        candidates, out_points = self._candidates(state, pane, references, counts, columns)
         out.points += out_points
         facts = self._facts(state, pane, counts)
         self._tell(state.incidents.judge(facts, self._streams.allowed(candidates, state.incidents.members)), out)
@@ -152,12 +162,18 @@ class JudgeStage:
         thin(state.offset_marks.values(), pane.end_ms)
 
     def _candidates(
-        self, state: JudgeState, pane: JudgedPane, references: References, counts: Counts
+        self,
+        state: JudgeState,
+        pane: JudgedPane,
+        references: References,
+        counts: Counts,
+        columns: Mapping[int, Columns],
     ) -> tuple[list[Candidate], list[Point]]:
         """What WATCH sends, and what only JUDGE sees."""
         candidates, points = state.groups.take(pane, references, counts, state.service)
         for message in pane.evidence:
-            candidates += self._findings.candidates(message, references, counts.slice_shares)
+            read = columns.get(id(message))
+            candidates += self._findings.candidates(message, references, counts.slice_shares, read)
         told = [strangers for marker in pane.closed for strangers in marker.strangers]
         others, floor = pane.other_events(self._layout), 1.0 / self._streams.alpha(OTHER_RULE)
         candidates += state.strangers.take(pane.end_ms, others, pane.events, told, floor)

@@ -44,6 +44,7 @@ class Streams:
         self._alpha = {name: alpha(config, name) for name in (*config.rules, OTHER_RULE)}
         fields = zip(config.slicing_names, config.event.slicings, strict=True)
         self._of_strangers = sum(bool(of) for _, of in fields)
+        self._last: tuple[dict[str, int], Counts] | None = None
         pairs = list(zip(config.slicing_names, config.event.slicings, strict=True))
         self._slicings = {
             name: [slicing for slicing, of in pairs if rule.slicing is None or rule.slicing == of]
@@ -56,6 +57,11 @@ class Streams:
 
     def count(self, slices: Mapping[str, int]) -> Counts:
         """Streams in a pane in which slicings have so many slices; ``__other__`` of each slicing is one more."""
+        if self._last is None or self._last[0] != slices:  # mostly they are as many as in the pane before
+            self._last = dict(slices), self._count(slices)
+        return self._last[1]
+
+    def _count(self, slices: Mapping[str, int]) -> Counts:
         counts = Counts({}, {}, {}, {}, {})
         for rule, slicings in self._slicings.items():
             single = sum(slices.get(slicing, 0) + 1 for slicing in slicings)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stream_app.stages.judge.harm import is_hurt, tally
+from stream_app.stages.judge.harm import harm_of
 from stream_app.stages.judge.heard import Heard, Key
 from stream_app.stages.judge.naming import Named
 
@@ -111,8 +111,8 @@ class Thread(msgspec.Struct):
     def weigh_harm(self) -> None:
         """Look whether the model in service is hurt, by those of its members that are not over."""
         if members := self.live:
-            self.hurt = is_hurt(members)
-            self.burst |= tally(members).is_burst
+            self.hurt, burst = harm_of(members)
+            self.burst |= burst
 
     @property
     def told_of(self) -> list[Heard]:

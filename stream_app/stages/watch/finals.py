@@ -66,16 +66,23 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Panes of one slicing, merged: the events of each and what is to be said of it; what slices are called, and the
-    number of the slice of each cell.
+    """Panes of one slicing, merged: the events of each and what is to be said of it; what slices are called, the number
+    of the slice of each cell, and how many of its events were scored and are alarms.
     """
 
     panes: SlicingPanes
     numbers: Ints
+    counts: Ints
     events: list[int]
     names: list[str]
     points: list[Points]
     rules: list[_Rule]
+
+    def counts_of(self, k: int, slices: Ints) -> Ints:
+        """``(m, 2)`` of slices in a pane; 0 where they have no events."""
+        cells, found = slice(*self.panes.edges[k : k + 2]), np.zeros((len(self.names), 2), dtype=np.int64)
+        found[self.numbers[cells]] = self.counts[cells]
+        return found[slices]
 
 
 class FinalPanes:
@@ -202,9 +209,10 @@ class FinalPanes:
         if not waiting:
             return
         runs = [run for slicing in self._state.windows if (run := self._run(slicing, waiting))]
-        slices = self._slices()
+        slices, first = self._slices(), [run for run in runs if run.panes.slicing == self._first]
+        totals = model_panes(self._layout, first[0].panes) if first else [list[ModelPane]() for _ in waiting]
         for k, pane in enumerate(waiting):
-            self._send(k, pane, runs, slices)
+            self._send(k, pane, runs, slices, totals[k])
         for rule in (rule for run in runs for rule in run.rules):
             rule.state.release()
 
@@ -222,7 +230,7 @@ class FinalPanes:
         self._restart(slicing, windows.admit(dict(zip(panes.names, panes.models, strict=True))))
         if not windows.index:
             none = np.zeros(0, dtype=np.int64)
-            return _Run(panes, none, self._events(panes), [], [Points() for _ in waiting], [])
+            return _Run(panes, none, none, self._events(panes), [], [Points() for _ in waiting], [])
         numbers, rows = windows.enter(panes, layout)
         notices = known.notices(config, panes, numbers, windows, references)
         points = messages.windows(config, panes, windows.of_span, rows, notices)
@@ -234,7 +242,8 @@ class FinalPanes:
             _Rule(name, rule, self._look(name, rule, panes, rule.update(parts, everywhere, len(windows.index), n)))
             for name, rule in own.items()
         ]
-        return _Run(panes, numbers, self._events(panes), list(windows.index), points, rules)
+        counts = scored_and_alarms(layout, panes)
+        return _Run(panes, numbers, counts, self._events(panes), list(windows.index), points, rules)
 
     def _events(self, panes: SlicingPanes) -> list[int]:
         """Of each pane, those without a slice of their own too."""
@@ -252,16 +261,16 @@ class FinalPanes:
             looked.append(_Looked(rule.settle() if speaks else None, groups))
         return looked
 
-    def _send(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int]) -> None:
+    def _send(self, k: int, pane: _Final, runs: list[_Run], slices: dict[str, int], totals: list[ModelPane]) -> None:
         """Send what every rule has found in a pane."""
         send = PaneMessages(self._config, self._partition, pane.start_ms)
-        events, models, totals = 0, list[str](), list[ModelPane]()
+        events, models = 0, list[str]()
         for run in runs:
             panes, a, b = run.panes, run.panes.edges[k], run.panes.edges[k + 1]
             self._out.points += run.points[k]
             models += panes.models[a:b]
             if panes.slicing == self._first:
-                events, totals = run.events[k], model_panes(self._layout, panes, k)
+                events = run.events[k]
             for model_id, row in panes.others[k]:
                 send.other(panes.slicing, model_id, row)
             for rule in run.rules:
@@ -274,5 +283,5 @@ class FinalPanes:
         for model_id, sums in looked.groups:
             send.group(rule, slicing, model_id, sums)
         if found is not None and len(found.numbers):
-            counts = scored_and_alarms(self._layout, run.panes, k, run.numbers, len(run.names))[found.numbers]
+            counts = run.counts_of(k, found.numbers)
             send.found(rule, slicing, found, run.names, self._state.windows[slicing].model, counts)

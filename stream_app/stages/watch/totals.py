@@ -12,20 +12,23 @@ from stream_app.stages.merging import SlicingPanes
 _LEVEL = ALPHAS.index(ALARM)
 
 
-def model_panes(layout: PaneLayout, panes: SlicingPanes, k: int) -> list[ModelPane]:
-    """Sums of pane ``k`` for each model, its row of ``__other__`` included, in the order of their ids."""
-    sums: dict[str, Ints] = {}
-    rows = [(part.model_id, part.rows[part.edges[k] : part.edges[k + 1]]) for part in panes.parts]
-    rows += [(model_id, row[None]) for model_id, row in panes.others[k]]
-    for model_id, own in rows:
-        if len(own):
-            sums[model_id] = sums.get(model_id, 0) + _sums(layout, own)
-    return [_model_pane(model_id, of.tolist()) for model_id, of in sorted(sums.items())]
+def model_panes(layout: PaneLayout, panes: SlicingPanes) -> list[list[ModelPane]]:
+    """Of each pane the sums for each model, its row of ``__other__`` included, in the order of their ids."""
+    sums: list[dict[str, Ints]] = [{} for _ in panes.starts_ms]
+    for part in panes.parts:
+        until = np.concatenate([np.zeros((1, 4), dtype=np.int64), np.cumsum(_sums(layout, part.rows), axis=0)])
+        of_panes = np.diff(until[part.edges], axis=0)
+        for k in np.flatnonzero(np.diff(part.edges)).tolist():
+            sums[k][part.model_id] = of_panes[k]
+    for k, of_pane in enumerate(panes.others):
+        for model_id, row in of_pane:
+            sums[k][model_id] = sums[k].get(model_id, 0) + _sums(layout, row[None])[0]
+    return [[_model_pane(model_id, of.tolist()) for model_id, of in sorted(of_pane.items())] for of_pane in sums]
 
 
 def _sums(layout: PaneLayout, rows: Ints) -> Ints:
     columns = [layout.get(rows, name) for name in ("scored", "unscorable", "log_prob_sum")]
-    return np.array([*(column.sum() for column in columns), layout.get(rows, "p_le")[:, _LEVEL].sum()])
+    return np.stack([*columns, layout.get(rows, "p_le")[:, _LEVEL]], axis=1)
 
 
 def _model_pane(model_id: str, sums: list[int]) -> ModelPane:
@@ -41,17 +44,7 @@ def _model_pane(model_id: str, sums: list[int]) -> ModelPane:
     )
 
 
-def scored_and_alarms(layout: PaneLayout, panes: SlicingPanes, k: int, numbers: Ints, slices: int) -> Ints:
-    """``(slices, 2)`` events of pane ``k`` that were scored, and alarms among them, by number of the slice.
-
-    Args:
-        numbers: ``(m,)`` of the slice of each cell.
-        slices: how many there are.
-    """
-    counts = np.zeros((slices, 2), dtype=np.int64)
-    cells = slice(panes.edges[k], panes.edges[k + 1])
-    rows = panes.rows[cells]
-    scored = layout.get(rows, "scored")
-    counts[numbers[cells], 0] = scored
-    counts[numbers[cells], 1] = np.minimum(layout.get(rows, "p_le")[:, _LEVEL], scored)
-    return counts
+def scored_and_alarms(layout: PaneLayout, panes: SlicingPanes) -> Ints:
+    """``(m, 2)`` events of each cell that were scored, and alarms among them."""
+    scored = layout.get(panes.rows, "scored")
+    return np.stack([scored, np.minimum(layout.get(panes.rows, "p_le")[:, _LEVEL], scored)], axis=1)

@@ -13,6 +13,7 @@ import pytest
 from schemas.codecs import decode_evidence, encode_partials
 from schemas.evidence import Evidence, EvidenceClosed, EvidenceColumns, GroupSums, ModelPane, OtherRow, PaneEvidence
 from stream_app.stages.detection.detectors.simulated import CHANGES, World
+from stream_app.stages.judge.checking import Columns, EvidenceChecker
 from stream_app.stages.outputs import Outgoing
 from tests.stages.judge.judging import Judging, evidence, interleaved, spread
 
@@ -86,6 +87,32 @@ def totals(model: str, **changes: Any) -> ModelPane:
     """Ten events under a model, of which it could not score one."""
     of = ModelPane(model_id=model, seen=10, scored=9, unscorable=1, alarms=9, log_prob_sum=-20.0)
     return msgspec.structs.replace(of, **changes)
+
+
+def test_messages_together_are_read_as_one_by_one() -> None:
+    """Sound ones beside those of every fault: the same columns, the same sentence of each."""
+    faults = [all_of(statistic=-1.0), all_of(weight=np.nan), figure(0, 1e308), bets(0), bets(1), short]
+    sound = [record_of(message) for message in SENT]
+    bad = [of for changed in faults for of in map(record_of, sent(changed)) if isinstance(of, PaneEvidence)]
+    mixed = [of for pair in zip(sound, bad, strict=False) for of in pair] + sound + bad
+    checker = EvidenceChecker(CONFIG, WORLD.layout)
+    together = checker.read(mixed)
+    assert [read for of in mixed for read in map(plain, checker.read([of]), [of])] == list(map(plain, together, mixed))
+    assert {type(read) for read in together} == {tuple, str}
+    assert not any(isinstance(read, str) for read in checker.read(sound))
+
+
+def short(of: EvidenceColumns) -> EvidenceColumns:
+    """A column that has lost a number."""
+    return replace(of, weight=of.weight.ravel()[1:])
+
+
+def plain(read: Columns | str, message: Evidence) -> Any:
+    """A sentence, or the columns of a message as bytes."""
+    if isinstance(read, str) or isinstance(message, EvidenceClosed):
+        return read if isinstance(read, str) else ""
+    columns, rows = read[0], slice(read[1], read[1] + len(message.slices))
+    return {name: getattr(columns, name)[rows].tobytes() for name in EvidenceColumns.__slots__}
 
 
 @pytest.mark.parametrize("changes", [{"scored": [6, 6]}, {"alarms": []}, {"scored": [2**41]}, {"alarms": [7]}])

@@ -194,7 +194,7 @@ def test_evidence_fits_into_a_message_whatever_slices_are_called() -> None:
     send.found(
         "drift",
         "slice",
-        Found(np.arange(SLICES_MAX), columns),
+        Found(np.arange(SLICES_MAX), lambda: columns),
         names,
         ["m" * 64] * SLICES_MAX,
         np.zeros((SLICES_MAX, 2), dtype=np.int64),

@@ -35,6 +35,8 @@ class MomentDetector(Stateless):
     def __init__(self, first: int, channels: int) -> None:
         self.place, self.channels = slice(first, first + channels), channels
         self.bets = 2 * len(self.used)  # upward, then downward
+        bets = _BETS[list(self.used)]
+        self._signed = np.concatenate([bets + ZONE, -bets - ZONE])
         self._columns = [*self.used, *(len(LAMBDAS) + k for k in self.used)]
 
     def evidence(self, part: Part) -> Evidence:
@@ -49,6 +51,4 @@ class MomentDetector(Stateless):
 
     def size(self, odds: Floats) -> float:
         """The deviation that the odds of the bets ``(b,)`` speak for, in sd of one event, with its sign."""
-        bets = _BETS[list(self.used)]
-        signed = np.concatenate([bets + ZONE, -bets - ZONE])
-        return float((signed * odds).sum() / max(float(odds.sum()), 1e-300))
+        return float((self._signed * odds).sum() / max(float(odds.sum()), 1e-300))
