@@ -9,7 +9,8 @@ from typing import TypeVar
 from stream_app.console.asked import Incidents
 from stream_app.console.rows import Row
 
-SLICES_A_PAGE = 120
+SLICES_A_PAGE = 48
+"""As many as people read through on a telephone, in two columns, before what stands below."""
 INCIDENTS_A_PAGE = 50
 
 T = TypeVar("T")

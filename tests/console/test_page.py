@@ -13,7 +13,7 @@ import pytest
 from stream_app.console.listing import SLICES_A_PAGE
 from stream_app.console.server import Handle
 from tests.console.browsing import DRAWN, INK, LIVE, TITLE, open_page, wait
-from tests.console.storing import write_store, write_wide_store
+from tests.console.storing import write_long_store, write_store, write_wide_store
 from tests.console.telling import DRIFTED, HOSTILE
 from tests.sinks.making import insert
 
@@ -165,7 +165,7 @@ def test_what_is_written_meanwhile_appears(browser: Any, serve: Callable[[Path],
 
 
 def test_one_slice_of_many_is_found_by_name(browser: Any, serve: Callable[[Path], Handle], tmp_path: Path) -> None:
-    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(SLICES_A_PAGE + 80)])
+    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(200)])
     open_page(browser, serve(tmp_path / "store.sqlite"), 390)
     wait(browser, TITLE, "device-199")  # the one that has drifted
     assert browser.execute_script("return document.querySelectorAll('.slice').length") == SLICES_A_PAGE
@@ -176,6 +176,37 @@ def test_one_slice_of_many_is_found_by_name(browser: Any, serve: Callable[[Path]
     wait(browser, TITLE, "device-175")
     browser.find_element("id", "find").send_keys("x")
     wait(browser, "document.getElementById('slices').textContent", "No slice has that in its name.")
+
+
+def test_a_slice_that_is_chosen_on_a_telephone_is_in_sight(
+    browser: Any, serve: Callable[[Path], Handle], tmp_path: Path
+) -> None:
+    write_wide_store(tmp_path / "store.sqlite", [f"device-{k:03d}" for k in range(200)])
+    open_page(browser, serve(tmp_path / "store.sqlite"), 390)
+    wait(browser, TITLE, "device-199")
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.find_element("css selector", "[data-slice=device-003]").click()
+    wait(browser, TITLE, "device-003")
+    box = "document.getElementById('slice-title').getBoundingClientRect()"
+    wait(browser, f"{box}.top >= 0 && {box}.bottom <= 800", True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("is_calm", [True, False], ids=["calm", "critical"])
+def test_the_dot_has_the_colour_of_the_verdict(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, tmp_path: Path, is_calm: bool, scheme: str
+) -> None:
+    """A green dot beside a red sentence said that all was well."""
+    if is_calm:
+        write_long_store(tmp_path / "store.sqlite", 4)
+    open_page(browser, serve(tmp_path / "store.sqlite" if is_calm else store), scheme=scheme)
+    colours = (
+        "[getComputedStyle(document.querySelector('.dot')).backgroundColor,"
+        " getComputedStyle(document.getElementById('verdict')).borderLeftColor]"
+    )
+    wait(browser, f"new Set({colours}).size", 1)
+    assert (browser.execute_script("return document.getElementById('verdict').className") == "critical") is not is_calm
 
 
 @pytest.mark.parametrize("name", ["x" * 5_000, "many words " * 500, "<script>document.title = 1</script>" * 9])

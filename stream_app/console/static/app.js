@@ -3,6 +3,7 @@
 
 const state = { etag: "", overview: null, listed: null, detail: null, incident: null, chosen: null, span: "", find: "", page: 0, polled: 0, asked: 0, text: "", reveal: "" };
 const POLL_MS = 2000;
+const NARROW = matchMedia("(max-width: 900px)"); // one column: what is chosen is shown below the list, out of sight
 const VIEWS = { overview: "main", incidents: "incidents", incident: "incident", watcher: "watcher", models: "models-view" };
 
 async function poll() {
@@ -38,8 +39,10 @@ async function take({ overview, stream, why }, etag) {
 
 const upTo = () => (state.overview ? `events up to ${moment(state.overview.time_ms)} UTC` : "waiting for the first windows");
 
+// The dot has the colour of the sentence below it: a page that is up to date may tell of what is bad.
 function live(kind, text) {
-  if ($("live").className !== kind) $("live").className = kind;
+  const tone = kind === "on" ? `on ${state.overview?.verdict.tone ?? ""}` : kind;
+  if ($("live").className !== tone) $("live").className = tone;
   if ($("live-text").textContent !== text) $("live-text").textContent = text;
 }
 
@@ -108,7 +111,7 @@ function choose({ slicing, slice }) {
   if (viewOf() !== "overview") { location.hash = hash; return; }
   history.replaceState(null, "", hash);
   drawList();
-  showDetail().catch(failed);
+  showDetail().then(() => { if (NARROW.matches) $("slice-title").scrollIntoView({ block: "nearest" }); }).catch(failed);
 }
 
 function drawList() {
