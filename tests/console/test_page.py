@@ -192,6 +192,17 @@ def test_a_slice_that_is_chosen_on_a_telephone_is_in_sight(
     wait(browser, f"{box}.top >= 0 && {box}.bottom <= 800", True)
 
 
+@pytest.mark.parametrize("address", ["", "#incident=drift-1", "#view=watcher"])
+def test_a_command_within_a_sentence_looks_like_one(
+    browser: Any, serve: Callable[[Path], Handle], store: Path, address: str
+) -> None:
+    open_page(browser, serve(store), address=address)
+    wait(browser, "/driftflow (accept|dead-letters list)/.test(document.querySelector('main').innerText)", True)
+    commands = "[...document.querySelectorAll('code')].map((one) => one.textContent)"
+    wait(browser, f"{commands}.some((one) => /^driftflow (accept|dead-letters list)$/.test(one))", True)
+    assert "`" not in browser.execute_script("return document.querySelector('main').innerText")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("is_calm", [True, False], ids=["calm", "critical"])
 def test_the_dot_has_the_colour_of_the_verdict(

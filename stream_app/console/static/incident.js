@@ -24,7 +24,7 @@ function showWhole(found, overview, choose) {
 
 function showHead({ line: i, record: r, silence }, overview, choose) {
   const fact = (name, ...words) => make("div", {}, make("dt", {}, name), make("dd", {}, ...words));
-  const wide = (name, words) => make("div", { class: "wide" }, make("dt", {}, name), make("dd", {}, words));
+  const wide = (name, ...words) => make("div", { class: "wide" }, make("dt", {}, name), make("dd", {}, ...words));
   const lasted = i.end_ms === null ? `open for ${ageWords(overview.time_ms - i.opened_pane_ms)}` : `${i.ended}, ${moment(i.end_ms)} UTC`;
   $("incident-head").className = `panel incident ${i.silenced ? "silenced" : i.severity}`;
   $("incident-head").replaceChildren(
@@ -36,10 +36,10 @@ function showHead({ line: i, record: r, silence }, overview, choose) {
       ...(r.silenced_by ? [fact("Silenced", `by silence ${shortId(r.silenced_by)}`)] : []),
       fact("Rules", r.rules.join(", ")), fact("Model", r.model_id ? make("a", { href: hashOf({ view: "models" }) }, r.model_id) : "none", ...(r.successor_id ? [`, then ${r.successor_id}`] : [])),
       wide("Evidence", `${r.evidence ? `${r.evidence}: ` : ""}${figure(r.statistic)}; it opened at ${figure(r.threshold)}`), fact("Events since", count(r.events)),
-      wide("Promise", r.promise || "none"), ...(r.next ? [wide("What happens next", r.next)] : []),
+      wide("Promise", r.promise || "none"), ...(r.next ? [wide("What happens next", ...sentence(r.next))] : []),
       ...(r.marks.length ? [fact("Near its beginning", r.marks.map((m) => `${m.text} (${m.by}, ${moment(m.at_ms)})`).join("; "))] : []),
       fact("Id", make("code", {}, r.id))),
-    answering({ ...i, silence }, [...links(r.links), make("small", { class: "soft" }, i.end_ms === null && !silence.possible ? silence.says : "")]));
+    answering({ ...i, silence }, [...links(r.links), make("small", { class: "soft" }, ...sentence(i.end_ms === null && !silence.possible ? silence.says : ""))]));
 }
 
 function showThread({ thread, answers, story, earlier }) {

@@ -31,7 +31,7 @@ function card(i, o, choose) {
       ...(i.acked_by ? [make("span", { class: "soft" }, ` · acknowledged by ${i.acked_by}`)] : []),
       ...(o.verdicts[i.id] ? [make("span", { class: "soft" }, ` · said to be ${VERDICTS[o.verdicts[i.id]] ?? o.verdicts[i.id]}`)] : [])),
     make("h3", {}, link(i)), members(i, choose), ...figures(i.findings, i.more_findings),
-    ...(i.next ? [make("p", { class: "hint" }, i.next)] : []), answering(i, links(i.links)));
+    ...(i.next ? [make("p", { class: "hint" }, ...sentence(i.next))] : []), answering(i, links(i.links)));
 }
 
 const NAMED = 5;

@@ -14,7 +14,7 @@ async function showModelsView() {
   if (viewOf() !== "models") return;
   keepingKey(() => {
     $("models").replaceChildren(...(found.models.length ? found.models.map((m) => modelCard(m, found)) : [noModels()]));
-    $("models-left").textContent = found.left ? `${many(found.left, "older model")} not listed: \`driftflow models list\` has all.` : "";
+    $("models-left").replaceChildren(...sentence(found.left ? `${many(found.left, "older model")} not listed: \`driftflow models list\` has all.` : ""));
     $("changes-part").hidden = !found.changes.length;
     $("changes").replaceChildren(...found.changes.map((c) => make("li", {}, make("span", { class: "soft" }, `${moment(c.time_ms)} · `),
       make("b", {}, `${c.verb} ${c.model_id}`), ` by ${c.by}${c.returns_to ? `, ${c.returns_to} returns` : ""}${c.why ? `: ${c.why}` : ""}`)));

@@ -54,6 +54,9 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+// A sentence as parts of an element: what stands between backticks in it is a command.
+const sentence = (text) => text.split("`").map((part, k) => (k % 2 ? make("code", {}, part) : part));
+
 function svg(tag, attributes) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);

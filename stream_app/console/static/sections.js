@@ -28,7 +28,7 @@ function revealed() {
 function showHealth({ health }) {
   $("health-panel").hidden = !health.length;
   $("health").replaceChildren(...health.map((h) =>
-    make("li", {}, make("b", {}, h.part), ` since ${moment(h.time_ms)} UTC (${h.source}): ${h.says}`)));
+    make("li", {}, make("b", {}, h.part), ` since ${moment(h.time_ms)} UTC (${h.source}): `, ...sentence(h.says))));
 }
 
 function showLeftOut({ left_out: n }) {

@@ -50,7 +50,7 @@ function droppedPart(w, live, recent) {
     make("h3", {}, "Dead letters by reason"),
     letters.length ? make("ul", { class: "plain" }, ...letters.slice(0, 20).map(([reason, n]) => make("li", {}, make("b", {}, reason), ` ${count(n)} since the workers started`,
       ...(recent.reasons[reason] ? [`, ${count(recent.reasons[reason])} in the last minute`] : []), make("small", {}, make("code", {}, `driftflow dead-letters list --reason ${reason}`)))))
-      : make("p", { class: "hint" }, live ? "None since the workers started." : "Only running workers say it; `driftflow dead-letters list` reads their topic."));
+      : make("p", { class: "hint" }, ...sentence(live ? "None since the workers started." : "Only running workers say it; `driftflow dead-letters list` reads their topic.")));
 }
 
 function partitionPart(w) {
