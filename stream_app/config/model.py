@@ -28,8 +28,8 @@ class ModelConfig(Section, frozen=True):
     """Rows that train at most; of more, an even share over time is taken."""
     context: list[ContextKind] = msgspec.field(default_factory=list)
     """What the flow is told beside the values: ``hour``, ``weekday`` and ``season`` of the event time in
-    ``event.timezone``, and the event's ``slice``. The season is the day of the year: it takes a year of rows to learn
-    it."""
+    ``event.timezone``, and the event's ``slice``. The season is the day of the year: it is told
+    once training rows have seen the year, without a gap of more than a month; until then it says nothing."""
     embedding: Annotated[int, Meta(ge=1, le=64)] = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
     distance: DistanceName = "base"

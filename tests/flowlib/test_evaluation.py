@@ -14,6 +14,7 @@ from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.evaluation import (
     ALPHAS,
     Evaluation,
+    apart,
     curve,
     distance,
     evaluate,
@@ -66,6 +67,28 @@ def test_samples_of_the_model_itself_cannot_be_told(density: Density) -> None:
     auc, giveaway = two_sample(density, rows, DAYS)
     assert auc.low - 0.02 <= 0.5 <= auc.high + 0.02
     assert giveaway.max() < 0.05
+
+
+def test_columns_that_lean_are_named_and_which_way(density: Density) -> None:
+    rows = draw(3_000, 66)
+    centre = np.nanmedian(rows.numeric, axis=0)
+    lower = rows.with_numeric(rows.numeric - np.array([0.0, 0.0, 2.0]))
+    wider = rows.with_numeric(centre + (rows.numeric - centre) * np.array([1.0, 1.0, 2.0]))
+    for moved, way in ((lower, "lower"), (wider, "further out")):
+        found = evaluate(density, moved, DAYS).leans
+        assert [(lean.column, lean.way, lean.is_sure) for lean in found] == [("c", way, True)]
+        assert found[0].times > 1.5
+    day = DAYS < 1
+    assert not evaluate(density, lower.take(day), DAYS[day]).leans[0].is_sure, "one day tells nothing of others"
+
+
+def test_days_that_differ_bound_what_samples_can_do(density: Density) -> None:
+    rows, alike = draw(2_000, 67), draw(2_000, 68)
+    other = alike.with_numeric(alike.numeric + np.array([0.0, 2.0, 0.0]))
+    days = DAYS[:2_000]
+    assert apart(rows, days, alike, days + 1_000).value < 0.56
+    assert apart(rows, days, other, days + 1_000).value > 0.8
+    assert evaluate(density, rows, days, others=(other, days + 1_000)).days_apart is not None
 
 
 def test_one_group_gives_no_test(density: Density) -> None:

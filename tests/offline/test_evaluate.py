@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from flowlib.evaluation import evaluate
+from flowlib.evaluation import Estimate, evaluate
+from flowlib.leaning import Lean
 from stream_app.cli import main
 from stream_app.config import load
 from stream_app.disk import writing
 from stream_app.errors import DriftflowError
-from stream_app.offline.evaluate.page import verdict
+from stream_app.offline.evaluate.page import leans, verdict
 from stream_app.offline.evaluate.rows import baselines as fit_baselines
 from stream_app.offline.evaluate.run import run_evaluate
 from tests.conftest import need
@@ -228,6 +230,47 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_in_words() -> None:
     said = " ".join(verdict(found))
     assert "There are no figures against one Gaussian: every training row has a gap" in said
     assert "nan" not in said
+
+
+@pytest.mark.parametrize(
+    ("gain", "first"),
+    [
+        (
+            Estimate(0.07, -1.15, 1.28),
+            "It is no better than a Gaussian mixture, as far as these days can tell: +0.07 nats",
+        ),
+        (Estimate(-0.43, -0.6, -0.2), "It is worse than a Gaussian mixture: it loses 0.43 nats an event"),
+    ],
+)
+def test_a_model_that_is_no_better_than_a_mixture_says_so_first(gain: Estimate, first: str) -> None:
+    density, judged = fit(max_steps=20), draw(300, 6)
+    found = evaluate(density, judged, np.arange(300) // 30)
+    assert verdict(replace(found, over={"a Gaussian mixture": gain}))[0].startswith(first)
+    better = verdict(replace(found, over={"a Gaussian mixture": Estimate(0.5, 0.1, 0.9)}))
+    assert better[0].startswith("It calls")
+
+
+def test_columns_that_lean_are_said_at_the_top() -> None:
+    found = [
+        Lean("TEMP", "lower", 5.0, True),
+        Lean("SO2", "further out", 2.1, False),
+        Lean("PRES", "lower", 3.0, False),
+    ]
+    said = leans(found)
+    assert "TEMP (5.0 ×) and PRES (3.0 ×) lie lower than it expects, SO2 (2.1 ×) lies further out" in said
+    assert said.endswith("Beyond these days that is sure of TEMP.")
+    assert leans(found[1:]).endswith("Beyond these days none of it is sure.")
+    assert leans([]) == "No column leans: values lie where it expects them."
+
+
+def test_a_month_in_which_training_ends_has_one_label_and_two_points() -> None:
+    plots = need("stream_app.offline.evaluate.plots")
+    names = ["2013-12", "2014-01", "2014-02", "2014-02", "2014-03"]
+    (axes,) = plots.months(names, [Estimate(0.01, 0.0, 0.02)] * 5, 3).axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["Dec\n2013", "Jan\n2014", "Feb", "Mar"]
+    points = axes.lines[-1].get_xdata() if len(axes.lines[-1].get_xdata()) == 5 else axes.lines[1].get_xdata()
+    assert len(set(points)) == 5, "beside each other"
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
