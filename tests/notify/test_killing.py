@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.admin._topics import NewTopic
+from msgspec.structs import replace
 
 from schemas.incidents import Incident
 from tests.brokers import APACHE, EMBEDDED
@@ -55,12 +56,13 @@ class Station:
         self._producer = KafkaProducer(bootstrap_servers=broker)
         self.process: Forked | None = None
 
-    def say(self, *incidents: Incident) -> list[str]:
+    def say(self, *incidents: Incident, partition: int = 1) -> list[str]:
         """Put messages on the topic; their keys."""
         keys = []
         for one in incidents:
             message = message_of(one)
-            self._producer.send(f"{self.name}.signals", message.value, headers=list(message.headers), partition=1)
+            headers = list(message.headers)
+            self._producer.send(f"{self.name}.signals", message.value, headers=headers, partition=partition)
             keys.append(told(one).key)
         self._producer.flush()
         return keys
@@ -148,6 +150,29 @@ def test_whenever_it_is_killed_nothing_is_lost_and_repeats_have_the_same_key(sta
         roots = {f"1.{body['client_msg_id'][:6]}" for body in said if "thread_ts" not in body}
         assert len(roots) <= 1
         assert {body["thread_ts"] for body in said if "thread_ts" in body} <= roots
+
+
+@EMBEDDED
+def test_what_two_partitions_tell_of_one_fault_is_one_thread(station: Station) -> None:
+    station.say(station.of(A))
+    station.start()
+    station.receiver.wait(lambda sent: len(sent) == 2)
+    broken = [
+        replace(station.of(f"p{k}"), cause_id="not-json", rules=["intake"], members=[], member_count=0) for k in (0, 1)
+    ]
+    over = [replace(one, number=2, state="resolve", reason="ended") for one in broken]
+    station.say(broken[0], partition=0)
+    station.receiver.wait(lambda sent: len(sent) == 4)
+    station.say(broken[1], over[1], partition=1)
+    station.say(station.of(A, 2, state="resolve"), partition=1)
+    station.receiver.wait(lambda sent: len(sent) == 6)  # what is on the partition before it has been read
+    assert station.stop() == 0, station.log
+    station.start()
+    station.say(over[0], partition=0)
+    station.receiver.wait(lambda sent: len(sent) == 8)
+    assert station.stop() == 0, station.log
+    chat = [sent.json["metadata"]["event_payload"] for sent in station.receiver.sent if "chat" in sent.path]
+    assert [(said["thread"], said["state"]) for said in chat if said["thread"] != A] == [("p0", "open"), ("p0", "over")]
 
 
 @EMBEDDED
