@@ -72,6 +72,7 @@ class Singles:
         self._config, self._pane_ms = config, int(config.windows.pane)
         self._per_day = config.alerts.single_events_per_day
         self._state = _State()
+        self._busiest: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -120,10 +121,11 @@ class Singles:
                 state.busiest = [*state.busiest, (state.day, state.events)]
             state.busiest = [of for of in state.busiest if day - of[0] <= DAYS_KEPT]
             state.day, state.events, state.spent = day, 0, 0.0
+            self._busiest = max((of for _, of in state.busiest), default=None)
         state.events += facts.events
         n = facts.events
         panes = max(DAY_MS // self._pane_ms, 1)
-        known = max((of for _, of in state.busiest), default=n * panes)
+        known = n * panes if self._busiest is None else self._busiest
         rest = max(self._per_day - state.spent, 0.0)
         state.threshold = min(self._per_day / max(known, state.events), rest / n) if n else 0.0
         state.spent += state.threshold * n
@@ -165,3 +167,4 @@ class Singles:
     def restore(self, state: Any) -> None:
         """Inverse of :meth:`to_state`."""
         self._state = msgspec.convert(state, _State)
+        self._busiest = max((of for _, of in self._state.busiest), default=None)

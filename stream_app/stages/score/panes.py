@@ -132,6 +132,8 @@ def _enter(
             layout.merge(pane.rows, place[groups.firsts], odd_sums(layout, scored, timing, groups))
 
 
+_FEW = 64
+"""Events that are gone through one by one: arrays would take longer."""
 _NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -154,15 +156,23 @@ def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
     known, place = pane.slices, looked_up(slices, pane.slices, -1)
     if (place < 0).any():
         have = len(known)
-        # Of the events of a slice the one that is written last stays: the first.
-        first = np.full(len(place), -1, dtype=np.int64)
-        first[slices.codes[rows[::-1]]] = rows[::-1]
-        new = np.flatnonzero((place < 0) & (first >= 0))
-        new = new[np.argsort(first[new])]
+        new = _new(place, slices.codes, rows)
         place[new] = np.arange(have, have + len(new))
-        known.update(zip([slices.names[code] for code in new.tolist()], range(have, have + len(new)), strict=True))
+        known.update(zip([slices.names[code] for code in new], range(have, have + len(new)), strict=True))
         _make_room(pane, layout, have)
     return place
+
+
+def _new(place: Ints, codes: Ints, rows: Ints) -> list[int]:
+    """Codes of the events that have no place, in the order in which they come."""
+    if len(rows) <= _FEW:
+        return [code for code in dict.fromkeys(codes[rows].tolist()) if place[code] < 0]
+    # Of the events of a slice the one that is written last stays: the first.
+    first = np.full(len(place), -1, dtype=np.int64)
+    first[codes[rows[::-1]]] = rows[::-1]
+    new = np.flatnonzero((place < 0) & (first >= 0))
+    found: list[int] = new[np.argsort(first[new])].tolist()
+    return found
 
 
 def _make_room(pane: Pane, layout: PaneLayout, have: int) -> None:

@@ -12,6 +12,7 @@ marker of its own, has one marker; the others held nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 from flowlib.reference.reference import QUIET_PANES_MAX
 from schemas.codecs import Partial
@@ -31,6 +32,9 @@ from stream_app.stages.watch.state import WatchState
 
 QUIET_SLICE_PANES_MAX = 500_000
 """Of many slices fewer panes: all that a gap asks for happens in one step, and must not take minutes."""
+
+_TOGETHER_BYTES = 256 * 1024
+"""Messages that are read together have no more, but for one."""
 
 
 class WatchStage:
@@ -70,10 +74,9 @@ class WatchStage:
         finals = FinalPanes(self.config, self._layout, state, partition, known.references, out, slice_panes_max)
         partials = [message for message in partials if message.offset >= state.next_offset]
         waits = not self._finalise(state, finals, known.references)
-        for message in partials:
+        for message, partial in self._taken(partials, partition):
             if waits:
                 break
-            partial = self._take_in(message, partition)
             stranger = "" if isinstance(partial, Refusal) else self._checker.stranger(partial, state.closed_ms, known)
             if stranger and not known.informed:
                 out.unknown = True
@@ -93,15 +96,32 @@ class WatchStage:
         out.unfinished = waits and finals.full
         return out
 
-    def _take_in(self, message: PartialMessage, partition: int) -> Partial | Refusal:
-        partial = take_in("partials", self.config.stream, message.value, message.headers)
-        if isinstance(partial, Refusal):
-            return partial
-        assert isinstance(partial, Partial)
-        width = self.config.topics.partitions
+    def _taken(
+        self, messages: Sequence[PartialMessage], partition: int
+    ) -> Iterator[tuple[PartialMessage, Partial | Refusal]]:
+        """The messages with what they hold, read some at a time: where the step stops few were read for nothing."""
+        first, size = 0, 0
+        for k, message in enumerate(messages):
+            size += len(message.value or b"")
+            if size > _TOGETHER_BYTES and first < k:
+                yield from zip(messages[first:k], self._take_in(messages[first:k], partition), strict=True)
+                first, size = k, len(message.value or b"")
+        yield from zip(messages[first:], self._take_in(messages[first:], partition), strict=True)
+
+    def _take_in(self, messages: Sequence[PartialMessage], partition: int) -> list[Partial | Refusal]:
+        width, stream = self.config.topics.partitions, self.config.stream
         stray = f"slices are spread over {width} partials partitions from 0 on" if partition >= width else ""
-        fault = stray or self._checker.fault(partial)
-        return Refusal("not_accepted", "", fault) if fault else partial
+        taken = [
+            cast(Partial | Refusal, take_in("partials", stream, message.value, message.headers)) for message in messages
+        ]
+        partials = [partial for partial in taken if not isinstance(partial, Refusal)]
+        faults = iter([stray] * len(partials) if stray else self._checker.faults(partials))
+        return [
+            partial
+            if isinstance(partial, Refusal) or not (fault := next(faults))
+            else Refusal("not_accepted", "", fault)
+            for partial in taken
+        ]
 
     def _refuse(
         self, state: WatchState, partition: int, message: PartialMessage, refusal: Refusal, out: Outputs

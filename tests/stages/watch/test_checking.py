@@ -12,7 +12,7 @@ from schemas.codecs import Partial
 from schemas.pane_layout import NO_HIGH, NO_LOW, TOGETHER
 from schemas.records import PaneBlock, PaneClosed
 from stream_app.stages.decisions import PassedOver
-from stream_app.stages.watch.checking import COUNT_MAX, SUM_MAX, Known
+from stream_app.stages.watch.checking import COUNT_MAX, SUM_MAX, Known, PartialChecker
 from stream_app.stages.watch.stage import WatchStage
 from stream_app.stages.watch.state import WatchState
 from tests.stages.watch.test_stage import CONFIG, HOUR, KNOWN, LAYOUT, REFERENCES, block, close, sent
@@ -58,6 +58,17 @@ def test_it_is_refused_and_the_pane_is_finalised_without_it(bad: Partial, why: s
     assert (offset, refusal.reason) == (1, "not_accepted")
     assert why in refusal.detail
     assert (state.final_ms, state.next_offset, state.taken, state.refused) == (HOUR, 3, 2, 1)
+
+
+def test_blocks_together_are_looked_at_as_one_by_one() -> None:
+    """Sound ones of one slice and of several between those of every fault, and one whose columns are short."""
+    short = msgspec.structs.replace(block(["a"]), columns=block(["a"]).columns | {"seen": b"1234567"})
+    mixed = [of for bad, _ in FAULTS for of in (block(["a"]), bad, block(["a", "b", "c"]))] + [short, close(0)]
+    checker = PartialChecker(CONFIG, LAYOUT)
+    together = checker.faults(mixed)
+    assert together == [checker.fault(of) for of in mixed]
+    assert together[:3:2] == ["", ""]
+    assert together[-2] == "column 'seen' of a block has 7 bytes, 8 are expected"
 
 
 def test_extremes_that_may_be_are_taken() -> None:
