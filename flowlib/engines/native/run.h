@@ -17,6 +17,8 @@ using fused::Kind;
 using fused::Plan;
 using fused::Stage;
 
+constexpr int kUsualBins = 8;  // of the families' own defaults
+
 // Buffers of a thread, kept between calls.
 struct Scratch {
     fused::Floats floats;
@@ -43,8 +45,10 @@ template <class V, class Read>
 FUSED_INLINE void apply(const Block& block, const Read& parameter, V& x, V& part) {
     if (block.kind == Kind::affine)
         affine(parameter, x, part);
+    else if (block.spline.bins == kUsualBins)
+        spline<kUsualBins>(block.spline, parameter, x, part);
     else
-        spline(block.spline, parameter, x, part);
+        spline<0>(block.spline, parameter, x, part);
 }
 
 // Where the parts of row r lie.

@@ -11,10 +11,13 @@ namespace {
 // minimum. The bins' parameters begin with number `from`.
 template <class V, class Read>
 FUSED_INLINE V softmax(const Read& parameter, int from, int bins, float minimum_share, V* out) {
+#pragma GCC unroll 8
     for (int k = 0; k < bins; ++k) out[k] = parameter(from + k);
     V top = out[0];
+#pragma GCC unroll 8
     for (int k = 1; k < bins; ++k) top = maximum(top, out[k]);
     V sum = V::set(0.0f);
+#pragma GCC unroll 8
     for (int k = 0; k < bins; ++k) {
         // Less than e^-40 adds nothing to a share of at least 1e-3, and denormal numbers cost a hundred cycles each.
         out[k] = exponential(maximum(out[k] - top, V::set(-40.0f)));
@@ -23,21 +26,23 @@ FUSED_INLINE V softmax(const Read& parameter, int from, int bins, float minimum_
     return V::set(1.0f - minimum_share * static_cast<float>(bins)) / sum;
 }
 
-// Parameters: widths, heights (bins each), then bins - 1 slopes between the bins; the slope at both ends is 1.
-template <class V, class Read>
+// Parameters: widths, heights (bins each), then bins - 1 slopes between the bins; the slope at both ends is 1. With the
+// number of bins known, `Bins`, the loops are unrolled and the bins stay in registers; 0: it is that of the plan.
+template <int Bins, class V, class Read>
 FUSED_INLINE void spline(const fused::Spline& s, const Read& parameter, V& x, V& ladj) {
-    const int slopes = 2 * s.bins;
+    const int bins = Bins ? Bins : s.bins, slopes = 2 * bins;
     const V one = V::set(1.0f), bound = V::set(s.bound), span = V::set(2.0f * s.bound), low = V::set(-s.bound);
-    V width[64], height[64];
-    const V width_scale = softmax<V>(parameter, 0, s.bins, s.min_width, width);
-    const V height_scale = softmax<V>(parameter, s.bins, s.bins, s.min_height, height);
+    V width[Bins ? Bins : 64], height[Bins ? Bins : 64];
+    const V width_scale = softmax<V>(parameter, 0, bins, s.min_width, width);
+    const V height_scale = softmax<V>(parameter, bins, bins, s.min_height, height);
     const V inside = minimum(maximum(x, low), bound);
     V edge = low, level = low, left = low, bottom = low, w = span, h = span;
     V raw0 = V::set(0.0f), raw1 = raw0;
     const V first = low;  // knots of the outermost bins
     V knot0 = first, knot1 = bound;
-    for (int k = 0; k < s.bins; ++k) {
-        const bool last = k + 1 == s.bins;
+#pragma GCC unroll 8
+    for (int k = 0; k < bins; ++k) {
+        const bool last = k + 1 == bins;
         const V next_edge = last ? bound : fma(span, fma(width_scale, width[k], V::set(s.min_width)), edge);
         const V next_level = last ? bound : fma(span, fma(height_scale, height[k], V::set(s.min_height)), level);
         const auto here = at_least(inside, edge);
