@@ -21,6 +21,9 @@ def report(config: Config, day: str, path_out: Path, text: Path | None, channel:
 
     The week is the newest whole one in the embedded store, or the one that ends with DATE. No broker is needed.
     """
+    from stream_app.sinks.reading import check_store
+
+    check_store(config)  # that there is none is said without what computes
     from stream_app.reporting.weekly.telling import opening
     from stream_app.reporting.weekly.writing import mail_report, write_report
 

@@ -94,3 +94,14 @@ def test_a_broker_that_is_not_there_is_said_at_once(words: list[str], tmp_path: 
         )
     assert done.stderr.startswith(f"driftflow: the broker cannot be reached: {address}: Connection refused; ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_report_without_a_store_is_told_without_statistics(tmp_path: Path) -> None:
+    (tmp_path / "driftflow.toml").write_text(TOML.format(bootstrap="127.0.0.1:9"))
+    code = CODE.replace(repr(HEAVY), "{'scipy'}")
+    assert code != CODE
+    done = subprocess.run(
+        [sys.executable, "-c", code, "report"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert "driftflow.sqlite cannot be read, it is not there: run a worker" in done.stderr
+    assert done.stdout.splitlines()[-1] == "imported:", (done.stdout, done.stderr)

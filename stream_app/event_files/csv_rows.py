@@ -100,7 +100,8 @@ class Header:
         line = next((line for line in lines if line.strip()), "")
         header = cls._fitting(line, event)
         if header is None:
-            raise DriftflowError(no_time(cls._split(line, DELIMITERS[0]).names, event, path))
+            likely = max((cls._split(line, delimiter) for delimiter in DELIMITERS), key=lambda one: len(one.names))
+            raise DriftflowError(no_time(likely.names, event, path))
         check_names(header.names, event, path)
         return header
 

@@ -8,7 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stream_app.config import Config
+from stream_app.errors import DriftflowError
 from stream_app.sinks.upgrade import FORMER
+
+
+def check_store(config: Config) -> None:
+    """Raise DriftflowError where a stream's points are not in the embedded store, or it is not there yet."""
+    if config.sink.kind != "sqlite":
+        raise DriftflowError(
+            f'the report is made from the embedded store, but sink.kind is "{config.sink.kind}": run a second worker '
+            'with sink.kind = "sqlite" (infra/docker/console.toml)'
+        )
+    path = config.path(config.sink.path)
+    if not os.path.lexists(path):
+        raise DriftflowError(
+            f"{path} cannot be read, it is not there: has a worker, or `driftflow score --store`, run?"
+        )
 
 
 @contextmanager

@@ -193,3 +193,10 @@ def test_a_stray_quote_costs_its_row_and_no_other(
     assert [event["x"] for event in events if event["x"] in good] == good
     assert [event["shop"] for event in events if event["x"] in good] == [f"_{shops[i]}" for i in good]
     assert report.lost + len(events) >= len(shops)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_time_field_that_is_nearly_right_is_named_whatever_the_delimiter(tmp_path: Path, delimiter: str) -> None:
+    path = write(tmp_path / "e.csv", delimiter.join(["att", "x", "y"]) + "\n")
+    with pytest.raises(DriftflowError, match=r"no column 'at' \(event.time_field\); did you mean 'att'"):
+        list(read(path))

@@ -11,7 +11,7 @@ from stream_app.errors import DriftflowError
 from stream_app.reporting.page import markdown, page
 from stream_app.reporting.weekly.gathering import Gathered, gathered
 from stream_app.reporting.weekly.telling import opening, parts, title
-from stream_app.sinks.reading import open_store
+from stream_app.sinks.reading import check_store, open_store
 
 
 def read_week(config: Config, day: str = "") -> Gathered:
@@ -20,11 +20,7 @@ def read_week(config: Config, day: str = "") -> Gathered:
     Raises:
         DriftflowError: the sink is not the embedded store, it cannot be read, or it has nothing of that week.
     """
-    if config.sink.kind != "sqlite":
-        raise DriftflowError(
-            f'the report is made from the embedded store, but sink.kind is "{config.sink.kind}": run a second worker '
-            'with sink.kind = "sqlite" (infra/docker/console.toml)'
-        )
+    check_store(config)
     path = config.path(config.sink.path)
     try:
         with open_store(path) as link:
