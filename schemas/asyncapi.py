@@ -34,7 +34,7 @@ _CHANNELS = {
         "What driftflow has to say. Each partition has one writer. With W partials partitions SCORE of source partition"
         " p < W writes to p, JUDGE to W, the trainer to W + 1; SCORE of source partitions that the events topic got"
         " later, p >= W, to p + 2. Health of processes is on W + 1 too: no replay repeats it. With"
-        " schema_registry.signals each value stands behind Confluent's header: a zero byte, and its schema's id in four.",
+        " schema_registry.signals a value stands behind Confluent's header: a zero byte, and its schema's id in four.",
         _SIGNALS,
     ),
     "actions": (
