@@ -6,8 +6,8 @@ by :mod:`flowlib.ties` from the row and a recorded key, so that discrete data ha
 rows share is never rarer than the rows beyond it. The p-value within a slice follows from it by
 :mod:`flowlib.pooling`, as far as slices differ.
 
-The score, called surprise, is ``√(s(nll)² + s(distance)²)``: s is minus the logarithm of the share of reference rows at
-or beyond a value, nll the negative log-likelihood, the distance one of:
+The score, called surprise, is ``√(s(nll)² + (w · s(distance))²)``: s is minus the logarithm of the share of
+reference rows at or beyond a value, nll the negative log-likelihood, w a weight, the distance one of:
 
 - ``columns``: :mod:`flowlib.margins`, less the log-probability of each category. No training changes it: it also finds
   anomalies that were among the training rows.
@@ -63,6 +63,7 @@ class Calibration:
         parts_mean: ``(d + k,)`` nats, mean of each column's part of the log-likelihood.
         log_prob_mean, log_prob_sd: nats.
         key: of the draws among equal scores; :data:`~flowlib.ties.MIDDLE` for none.
+        weight: of the distance beside the likelihood, ≥ 0.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.standard_normal((999, 2)).astype(np.float32)
@@ -85,6 +86,7 @@ class Calibration:
     log_prob_mean: float
     log_prob_sd: float
     key: int = MIDDLE
+    weight: float = 1.0
 
     @classmethod
     def fit(
@@ -99,6 +101,7 @@ class Calibration:
         parts: Floats | None = None,
         draws: Floats | None = None,
         key: int = MIDDLE,
+        weight: float = 1.0,
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
 
@@ -113,6 +116,7 @@ class Calibration:
             parts: ``(n, d + k)`` nats; without them their means are 0.
             draws: ``(n,)`` in (0, 1) that spread equal scores; without them they are spread by their order.
             key: that they were drawn with.
+            weight: of the distance beside the likelihood.
 
         Raises:
             ValueError: no rows, or a log_prob that is not finite.
@@ -120,7 +124,7 @@ class Calibration:
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
         nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance)
-        joint = np.hypot(own_rarity(-log_prob, nll_sorted), own_rarity(distance, distance_sorted))
+        joint = np.hypot(own_rarity(-log_prob, nll_sorted), weight * own_rarity(distance, distance_sorted))
         spread = (np.arange(len(joint)) + 0.5) / len(joint) if draws is None else draws
         return cls(
             margins,
@@ -134,12 +138,13 @@ class Calibration:
             float(log_prob.mean()),
             float(log_prob.std()),
             key,
+            weight,
         )
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
         """``(n,)`` ≥ 0, larger is stranger; raises ValueError on a value that is not finite."""
         nll, distance = self._nll.of(log_prob, -1.0), self._distance.of(distance)
-        return np.asarray(np.hypot(nll, distance), dtype=np.float64)
+        return np.asarray(np.hypot(nll, self.weight * distance), dtype=np.float64)
 
     @cached_property
     def _nll(self) -> Rarities:
@@ -252,6 +257,7 @@ class Calibration:
         """JSON part and arrays, for the artifact."""
         names, tails = self.tails.to_state()
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd, "key": self.key}
+        meta["weight"] = self.weight
         arrays = {
             "nll": self.nll,
             "distance": self.distance,
@@ -281,6 +287,7 @@ class Calibration:
             float(meta["log_prob_mean"]),
             float(meta["log_prob_sd"]),
             meta["key"],
+            float(meta.get("weight", 1.0)),  # models from before there was one
         )
         calibration._check()
         return calibration
@@ -294,6 +301,8 @@ class Calibration:
         shaped = self.pit_reference.shape == (d, PIT_BINS) and self.ordinary.shape == (len(ORDINARY), d)
         if not ascending or not finite or not shaped or len(self.parts_mean) < d:
             raise ValueError("calibration arrays must be ascending, finite and fit each other")
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"calibration weight must be finite and at least 0, got {self.weight!r}")
         if not isinstance(self.key, int) or not 0 <= self.key < 1 << 64:
             raise ValueError(f"calibration key must be a whole number from 0 to 2⁶⁴, got {self.key!r}")
 

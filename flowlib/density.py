@@ -157,7 +157,8 @@ class Density:
         if encoder.slice_table.size:
             encoder = replace(encoder, slice_table=detach(flow))
         margins = Margins.fit(train.numeric) if config.distance == "columns" else None
-        reference = _reference(_Uncalibrated.of(encoder, build(flow), margins, calibration), margins, calibration, seed)
+        raw = _Uncalibrated.of(encoder, build(flow), margins, calibration)
+        reference = _reference(raw, margins, calibration, seed, config.weight)
         return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
 
     def with_reference(
@@ -204,7 +205,8 @@ class Density:
         """
         margins, other = self.calibration.margins, copy.copy(self)
         raw = _Uncalibrated.of(self.encoder, self.engine, margins, calibration)
-        changed = {"calibration": _reference(raw, margins, calibration, seed), "model_id": "unsigned"}
+        reference = _reference(raw, margins, calibration, seed, self.calibration.weight)
+        changed = {"calibration": reference, "model_id": "unsigned"}
         for name, value in {**changed, "channels": None, "references": ()}.items():
             object.__setattr__(other, name, value)
         return other
@@ -325,7 +327,7 @@ def _draw(table: Table, rows: Ints | None, key: int) -> Draw:
     return lambda index: draws(table, key, index if rows is None else rows[index])
 
 
-def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: int) -> Calibration:
+def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: int, weight: float) -> Calibration:
     """What the calibration rows look like; rows that cannot be scored are left out."""
     key = key_for(table, seed)
     usable = raw.scorable
@@ -342,6 +344,7 @@ def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: 
         parts=raw.parts[usable],
         draws=draws(table.take(usable), key),
         key=key,
+        weight=weight,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,9 +42,10 @@ class FitConfig:
         learn: trains the flow.
         encoder: settings of the encoder.
         distance: of :data:`DISTANCES`.
+        weight: of the distance beside the likelihood, ≥ 0; 0 leaves the likelihood alone.
 
     Raises:
-        ValueError: no such family or distance.
+        ValueError: no such family or distance, or a weight that is negative or not finite.
 
     >>> config = FitConfig("spline_coupling", MaximumLikelihood(TrainConfig(max_steps=300)))
     >>> config.distance
@@ -54,8 +56,11 @@ class FitConfig:
     learn: Learn = field(default_factory=MaximumLikelihood)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     distance: str = "columns"
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("flow_name", self.flow_name, FLOWS), ("distance", self.distance, DISTANCES)):
             if value not in allowed:
                 raise ValueError(f"{name}: one of {', '.join(allowed)}, got {value!r}")
+        if not 0.0 <= self.weight < math.inf:
+            raise ValueError(f"weight: expected a finite number of at least 0, got {self.weight!r}")

@@ -172,9 +172,10 @@ class _Calibrated(nn.Module):
         super().__init__()
         self.nll, self.distance = _rarity(calibration.nll), _rarity(calibration.distance)
         self.scores, self.floor = _doubles(calibration.scores), calibration.floor()
+        self.weight = calibration.weight
 
     def forward(self, log_prob: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        nll, out = self.nll(-log_prob), self.distance(distance)
+        nll, out = self.nll(-log_prob), self.weight * self.distance(distance)
         surprise = torch.sqrt(nll * nll + out * out)
         # Surprises are of a grid, ranks in ranks: equal ones may differ in their last bits here.
         n, at_most = len(self.scores), _places(self.scores, surprise * (1.0 + _ROUNDING), or_equal=True)

@@ -41,7 +41,7 @@ _HOW_TO = [
     "columns of z*z",
     "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + "
     "1)), for n ascending reference values",
-    "surprise = sqrt(rarity(-log_prob, nll)**2 + rarity(distance, distance)**2)",
+    "surprise = sqrt(rarity(-log_prob, nll)**2 + (weight * rarity(distance, distance))**2)",
     "p = (1 + number of scores at or above surprise) / (number of scores + 1); this is the p_value of a slice that is "
     "not among `slices` (of scores that equal the surprise half may count, or a share drawn for the row)",
     "of slice i with h = exp(log_hazard[i]): edges[0] = 0, edges[k + 1] = edges[k] + log(2) / h[k]; for the last k "
@@ -164,6 +164,7 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
         "calibration": {
             "nll": _values(calibration.nll),
             "distance": _values(calibration.distance),
+            "weight": calibration.weight,
             "margins": {name: _values(a) for name, a in calibration.margins.to_state().items()}
             if calibration.margins
             else None,

@@ -60,13 +60,13 @@ def set_names(folder: Path) -> list[str]:
     return names
 
 
-def load_case(folder: Path, dataset: str, setting: str, seed: int) -> Case:
+def load_case(folder: Path, dataset: str, setting: str, seed: int, rows_max: int = ROWS_MAX) -> Case:
     """Cut, split and standardise one set; the seed decides the rows."""
     (path,) = (folder / "adbench").glob(f"*_{dataset}.npz")
     with np.load(path) as arrays:
         x, y = arrays["X"].astype(np.float64), arrays["y"].astype(bool)
     generator = np.random.default_rng([seed, sum(dataset.encode())])
-    rows = _cut(y, generator)
+    rows = _cut(y, generator, rows_max)
     x, y = x[rows], y[rows]
     if setting == "unsupervised":
         x = _standardise(x, x)
@@ -79,12 +79,12 @@ def load_case(folder: Path, dataset: str, setting: str, seed: int) -> Case:
     return Case(dataset, setting, seed, _standardise(x[learn], x[learn]), _standardise(x[rest], x[learn]), y[rest])
 
 
-def _cut(y: Bools, generator: np.random.Generator) -> npt.NDArray[Any]:
-    if len(y) <= ROWS_MAX:
+def _cut(y: Bools, generator: np.random.Generator, rows_max: int) -> npt.NDArray[Any]:
+    if len(y) <= rows_max:
         return generator.permutation(len(y))
-    anomalies = min(int(y.sum()), max(ANOMALIES_MIN, round(ROWS_MAX * float(y.mean()))))
+    anomalies = min(int(y.sum()), max(ANOMALIES_MIN, round(rows_max * float(y.mean()))))
     chosen = generator.choice(np.flatnonzero(y), anomalies, replace=False)
-    normals = generator.choice(np.flatnonzero(~y), ROWS_MAX - anomalies, replace=False)
+    normals = generator.choice(np.flatnonzero(~y), rows_max - anomalies, replace=False)
     return generator.permutation(np.concatenate([chosen, normals]))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import evasion, known, quality, speed, training
+from tests.bench import carry, evasion, known, quality, speed, training
 
 Part = tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Part] = {
     "training": (lambda _: training.measure(print), training.markdown),
     "density": (lambda _: known.measure_known(), known.markdown),
     "evasion": (evasion.measure, evasion.markdown),
+    "carry": (carry.measure, carry.markdown),
     "quality": (quality.measure, quality.markdown),
 }
 """Part to what measures it, from the folder of sets, and what makes a table of it; those that take hours come last."""

@@ -70,6 +70,12 @@ def _deep_svdd(d: int, seed: int) -> Any:
     return DeepSVDD(n_features=d, random_state=seed, verbose=0)
 
 
+def _lunar(_d: int, _s: int) -> Any:
+    from pyod.models.lunar import LUNAR
+
+    return LUNAR()  # takes no seed: its scores differ from run to run
+
+
 GMM_COMPONENTS = 10
 """Full covariances; pyod's own default of one component is a plain Gaussian, which would be too easy to beat."""
 
@@ -103,6 +109,7 @@ PEERS: dict[str, Contender] = {
     "gmm": gmm,
     "hst": hst,
     "deep_svdd": _pyod(_deep_svdd),
+    "lunar": _pyod(_lunar),
 }
 
 _LIBRARY = {"gmm": "scikit-learn", "hst": "river"}

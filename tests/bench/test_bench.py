@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.bench import evasion
+from tests.bench import carry, evasion
 from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, load_case, set_names
 from tests.bench.density_sets import KNOWN
+from tests.bench.injected import anomalies, injected_score
 from tests.bench.quality import half_width
 
 
@@ -93,3 +94,33 @@ def test_evasion_is_measured_by_kind_flow_and_budget(tmp_path: Path, monkeypatch
     for row in found["means"]:
         assert row["before"] <= row["after"] <= 1.0
     assert evasion.markdown(found).count("\n") == 3 + len(found["means"])
+
+
+def test_injected_anomalies_are_of_their_kinds_and_found() -> None:
+    g = np.random.default_rng(0)
+    x = g.standard_normal((900, 1)) + 0.3 * g.standard_normal((900, 3))
+    made = anomalies(x, np.random.default_rng(1), 200)
+    assert all(rows.shape == (200, 3) and np.isfinite(rows).all() for rows in made.values())
+    here = {column.tobytes() for column in x.T[:, :, None].reshape(3, -1, 1)[0]}
+    assert all(value.tobytes() in here for value in made["dependency"][:, :1]), "each column alone is as it was"
+    assert abs(np.corrcoef(made["dependency"].T)[0, 1]) < 0.3 < np.corrcoef(x.T)[0, 1]
+    assert 0.8 < injected_score(x, ("standard",), 0) == injected_score(x, ("standard",), 0) < 1.0
+
+
+def test_what_carries_over_is_measured_on_sets_that_chose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path, 400, 40)
+    (tmp_path / "adbench" / "8_other.npz").write_bytes((tmp_path / "adbench" / "7_toy.npz").read_bytes())
+    monkeypatch.setattr(carry, "CANDIDATES", {"standard": ("standard",), "asinh": ("asinh",)})
+    monkeypatch.setattr(carry, "SHARES", (0.0, 0.1))
+    monkeypatch.setattr(carry, "PEERS", ("gmm",))
+    found = carry.measure(tmp_path, lambda _: None)
+    assert len(found["left out"]["all sets"]) == 2 * len(carry.WEIGHTS)
+    assert sum(found["left out"]["picks"].values()) == carry.SPLITS
+    assert found["contamination"].keys() == {"0%", "10%"}
+    assert all(0.5 < of["ours"][0] <= 1.0 for of in found["contamination"].values())
+    case = load_case(tmp_path, "toy", "normals", 0)
+    mixed = carry.contaminated(case, 0.1)
+    assert len(mixed.train) - len(case.train) == len(case.test) - len(mixed.test) == case.anomalous.sum() // 2
+    assert "rank correlation" in carry.markdown(found)

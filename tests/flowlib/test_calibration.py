@@ -34,6 +34,22 @@ def test_every_slice_reaches_one_in_all_rows_and_says_what_that_is_worth() -> No
     assert big.smallest == pytest.approx(1 / 2_001, rel=0.5)
 
 
+def test_the_distance_counts_by_its_weight_and_models_from_before_by_one() -> None:
+    z = np.random.default_rng(0).standard_normal((999, 2)).astype(np.float32)
+    log_prob, distance, names = -np.abs(z[:, 0]).astype(float), np.abs(z[:, 1]).astype(float), np.full(999, "")
+    made = {w: Calibration.fit(None, log_prob, distance, z, z > 9, names, weight=w) for w in (0.0, 0.5, 1.0)}
+    nll, out = np.array([-0.5, -9.0, -0.5]), np.array([0.1, 0.1, 9.0])
+    usual, beyond = made[0.0].surprise(nll, out), made[1.0].surprise(nll, out)
+    assert usual[0] == usual[2] < usual[1], "at 0 the likelihood alone ranks"
+    assert usual[2] < made[0.5].surprise(nll, out)[2] < beyond[2]
+    meta, arrays = made[0.5].to_state()
+    np.testing.assert_array_equal(Calibration.from_state(meta, arrays).surprise(nll, out), made[0.5].surprise(nll, out))
+    before = {name: value for name, value in meta.items() if name != "weight"}
+    np.testing.assert_array_equal(Calibration.from_state(before, arrays).surprise(nll, out), beyond)
+    p, _ = made[0.5].p_values(made[0.5].surprise(log_prob, distance), names)
+    assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.01)
+
+
 def test_a_slice_unlike_the_others_is_its_own() -> None:
     g = np.random.default_rng(0)
     score = np.concatenate([g.exponential(size=5_000), 5 * g.exponential(size=5_000)])
@@ -134,6 +150,9 @@ def test_a_state_with_a_bad_key_or_slices_or_values_that_are_not_finite_is_refus
     for key in (-1, 1 << 64, "1", 0.5):
         with pytest.raises(ValueError, match="key"):
             Calibration.from_state(meta | {"key": key}, arrays)
+    for weight in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="weight"):
+            Calibration.from_state(meta | {"weight": weight}, arrays)
     with pytest.raises(ValueError, match="finite"):
         Calibration.from_state(meta | {"log_prob_mean": float("nan")}, arrays)
     with pytest.raises(ValueError, match="finite log-likelihoods and distances"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,21 +23,28 @@ TABLES = (draw(300, 1), draw(100, 2), draw(200, 3))
     [
         ({"flow_name": "nope"}, "flow_name: one of maf, .*, got 'nope'"),
         ({"distance": "miles"}, "distance: one of columns, base, got 'miles'"),
+        ({"weight": -0.5}, "weight: .*at least 0, got -0.5"),
+        ({"weight": float("nan")}, "weight: expected a finite number"),
     ],
 )
-def test_a_senseless_setting_is_refused(settings: dict[str, str], says: str) -> None:
+def test_a_senseless_setting_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        FitConfig(**settings)  # type: ignore[arg-type]
+        FitConfig(**settings)
 
 
 def test_every_setting_has_its_effect() -> None:
     config = replace(
-        trained(max_steps=2), flow_name="affine_coupling", distance="base", encoder=EncoderConfig(maps=("robust",))
+        trained(max_steps=2),
+        flow_name="affine_coupling",
+        distance="base",
+        encoder=EncoderConfig(maps=("robust",)),
+        weight=0.25,
     )
     density = Density.fit(SPEC, *TABLES, 0, config)
     assert type(density.flow) is FLOWS["affine_coupling"]
     assert density.flow_name == "affine_coupling"
     assert density.calibration.margins is None
+    assert density.calibration.weight == density.recalibrated(TABLES[2], 1).calibration.weight == 0.25
     assert {column_map.kind for _, column_map in density.encoder.maps} == {"robust"}
     assert Density.fit(SPEC, *TABLES, 0, trained(max_steps=2)).calibration.margins is not None
 

@@ -90,7 +90,7 @@ def test_it_goes_behind_a_pipeline_of_scikit_learn_that_others_convert() -> None
     from sklearn.preprocessing import StandardScaler
 
     x = np.nan_to_num(rows_of(1_200, 0))
-    whole = make_pipeline(StandardScaler(), PCA(3), FlowDensity(max_steps=30)).fit(x)
+    whole = make_pipeline(StandardScaler(), PCA(3), FlowDensity(max_steps=30, maps=("quantile",))).fit(x)
     model = whole[-1]
     before = skl2onnx.convert_sklearn(
         whole[:-1], initial_types=[("x", DoubleTensorType([None, 4]))], target_opset={"": OPSET, "ai.onnx.ml": 3}

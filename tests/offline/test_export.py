@@ -68,7 +68,7 @@ def p_values(told: dict[str, Any], log_prob: Any, table: Table, category_log_pro
     centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
     far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
     distance = np.nansum(far**2, axis=1) / 2 - category_log_prob
-    surprise = np.hypot(rarity(-log_prob, told["nll"]), rarity(distance, told["distance"]))
+    surprise = np.hypot(rarity(-log_prob, told["nll"]), told["weight"] * rarity(distance, told["distance"]))
     scores = np.array(told["scores"])
     p = np.array([(1 + (scores >= s).sum()) / (len(scores) + 1) for s in surprise])
     for row, name in enumerate(table.slices):

@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from flowlib.frames.estimator import FlowDensity
+from flowlib.encoder.columns import MAPS as KINDS
+from flowlib.frames.estimator import MAPS, FlowDensity
 
 NEW_YEAR = datetime(2026, 1, 1)
 QUICK = FlowDensity(max_steps=40)
@@ -86,6 +87,17 @@ def test_the_share_called_anomalies_is_alpha(fitted: FlowDensity) -> None:
     np.testing.assert_array_equal(fitted.predict(x) == -1, fitted.p_values(x) <= 0.05)
     by_decision, by_p = fitted.decision_function(x).argsort(), fitted.p_values(x)
     assert (np.diff(by_p[by_decision]) >= 0).all(), "one order, and none of the p-values' ties"
+
+
+@pytest.mark.parametrize("maps", [MAPS, *((kind,) for kind in KINDS)])
+def test_what_lies_farther_out_is_stranger_whatever_the_map(maps: tuple[str, ...]) -> None:
+    """Ties and heavy tails: no map may be flat beyond the rows fitted."""
+    g = np.random.default_rng(0)
+    x = np.column_stack([np.round(np.exp(1.5 * g.standard_normal(800)), 1) + 0.1, g.standard_t(2, 800)])
+    out = x.max(axis=0) * np.geomspace(1.5, 1e5, 12)[:, None]
+    model = FlowDensity(max_steps=60, maps=maps).fit(x)
+    assert (np.diff(model.score_samples(out)) < 0).all()
+    assert (np.diff(model.decision_function(out)) < 0).all()
 
 
 def test_clones_repeat_and_seeds_matter() -> None:
