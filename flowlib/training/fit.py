@@ -49,6 +49,15 @@ def trimmed(n: int, contamination: float) -> int:
     )
 
 
+def far(n: int) -> int:
+    """Number of n validation rows that do not count, the least likely ones: 1 %, none of fewer than twenty.
+
+    A single row beyond all training rows may cost thousands of nats and more with every step: it alone would throw the
+    whole training away (``flowlib/FINDINGS.md``).
+    """
+    return math.ceil(0.01 * n) if n >= 20 else 0
+
+
 def fit_flow(
     flow: Flow,
     train: TrainingRows,
@@ -71,7 +80,7 @@ def fit_flow(
         keep: called with a checkpoint at each look; the caller stores it.
 
     Returns:
-        The best mean validation log-likelihood, nats, in feature space.
+        The best mean validation log-likelihood, nats, in feature space, without the rows of :func:`far`.
 
     Raises:
         OtherRun: ``resume`` belongs to another run; nothing is changed.
@@ -214,11 +223,11 @@ class Run:
         return digest.hexdigest()
 
     def _validate(self) -> float:
-        """Mean log-likelihood of the validation rows, nats; −∞ where it is not finite."""
+        """Mean log-likelihood of the validation rows less :func:`far`, nats; −∞ where it is not finite."""
         normal, uniform = self.valid.draws(len(self.valid), torch.Generator().manual_seed(self.seed))
         features = self.valid.noisy(slice(None), 0.0, normal, uniform)
         with torch.no_grad():
             context = conditioned(self.average, self.valid.context, self.valid.codes)
         values = self.learner.values(features, context)
-        value = float(upper_mean(values, trimmed(len(values), self.config.contamination)))
+        value = float(upper_mean(values, max(trimmed(len(values), self.config.contamination), far(len(values)))))
         return value if math.isfinite(value) else -math.inf
