@@ -117,7 +117,9 @@ class Mixture:
         """
         both = (parts, everywhere)
         self._grow(slices)
-        self._parts, self._sums, self._said = both, {}, Settlements(both, self._channels, self._pane_ms, self.slices)
+        self._parts, self._sums = both, {}
+        if parts or everywhere or not self._said.is_bare:
+            self._said = Settlements(both, self._channels, self._pane_ms, self.slices)
         if panes is None:
             panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
         given: Iterable[Given] = (
@@ -148,8 +150,7 @@ class Mixture:
             follows = bool(len(self._peaks.numbers))  # what it says of these ends, or not, in each pane
             last = self._walk(given, numbers, pane, follows, bare)
             self._hot = []
-            for calm in range(pane, last):
-                self._pane = calm
+            for self._pane in range(pane, last):
                 yield False
             if last < len(numbers):
                 self._pane = last
@@ -173,9 +174,8 @@ class Mixture:
     ) -> int:
         """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news; see :func:`tables.walked`."""
         if tables.is_there():
-            made = bare or [of.bare() for of in given]
             table = tables.Table(self._steps, self._calm, self._seen, _CALM, self._least)
-            last = tables.walked(table, tuple(made), numbers, pane, one)
+            last = tables.walked(table, tuple(bare or [of.bare() for of in given]), numbers, pane, one)
         else:
             last = self._walk_plainly(given, numbers, pane, one)
         self._end_ms = int(numbers[min(last, len(numbers) - 1)]) * self._pane_ms

@@ -58,6 +58,11 @@ class Settlements:
         self._waiting: list[Settled] = []
         self._made: list[EvidenceColumns] = []
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether they are of no rows of panes: then those of other panes without any may be added."""
+        return not any(map(len, self._parts))
+
     def add(self, one: Settled) -> Found:
         """What is said in a pane; its columns are made with those of the others, once any are asked for."""
         self._waiting.append(one)

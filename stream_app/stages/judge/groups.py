@@ -14,11 +14,12 @@ import numpy as np
 
 from flowlib.table import Floats
 from schemas import evidence
-from schemas.evidence import ALARM, EvidenceColumns
+from schemas.evidence import ALARM
 from schemas.pane_layout import ALPHAS, OTHER, TOGETHER
 from schemas.records import PaneBlock
 from stream_app.config import Config
 from stream_app.config.promise import floor
+from stream_app.stages.detection.causes import Found
 from stream_app.stages.detection.detectors import GroupSums, Part
 from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.judge.candidates import Candidate
@@ -43,6 +44,26 @@ class _Sums:
 
     model_id: str
     sums: GroupSums
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What a rule says of groups of a slicing in a pane, and the model of each."""
+
+    rule: str
+    slicing: str
+    found: Found
+    models: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsFound:
+    """What the rules say of groups in a pane: evidence that is put into columns with that of other panes, once it is
+    asked for; and the points of the windows of ``__other__``.
+    """
+
+    spoken: list[_Spoken]
+    points: list[Point]
 
 
 class Groups:
@@ -75,10 +96,8 @@ class Groups:
             needed |= {service} if _ALL in followed else set()
         return needed
 
-    def take(
-        self, pane: JudgedPane, references: References, counts: Counts, service: str
-    ) -> tuple[list[Candidate], list[Point]]:
-        """A pane's evidence, and the points of the windows of ``__other__``.
+    def take(self, pane: JudgedPane, references: References, counts: Counts, service: str) -> GroupsFound:
+        """Take the next pane in; what is said of it, :meth:`candidates` puts into words.
 
         Args:
             pane: of all partitions.
@@ -86,7 +105,7 @@ class Groups:
             counts: shares of the promise.
             service: the model in service.
         """
-        candidates, points = list[Candidate](), list[Point]()
+        spoken, points = list[_Spoken](), list[Point]()
         slicings = self._windows if pane.others() else ()
         panes = {slicing: self._other_panes(slicing, pane) for slicing in slicings}
         for of in panes.values():
@@ -106,8 +125,15 @@ class Groups:
             if not mixture.speaks:
                 continue
             model = max((of.model_id for of in sums), default=service)
-            candidates += self._candidates(rule, slicing, mixture, pane, references, counts, model)
-        return candidates, points
+            found, others = mixture.settle(), max(self._windows[slicing].model, default=model)
+            models = [model if number == _ALL else others for number in found.numbers.tolist()]
+            spoken.append(_Spoken(rule, slicing, found, models))
+        return GroupsFound(spoken, points)
+
+    def release(self) -> None:
+        """The panes that were taken in have no others after them for now."""
+        for mixture in self._mixtures.values():
+            mixture.release()
 
     def _restart(self, service: str) -> None:
         """Another model is in service: what all slices together are compared with is another thing."""
@@ -119,26 +145,20 @@ class Groups:
     def _slicing(self, name: str) -> int:
         return self._names.index(name)
 
-    def _candidates(
-        self,
-        rule: str,
-        slicing: str,
-        mixture: Mixture,
-        pane: JudgedPane,
-        references: References,
-        counts: Counts,
-        service: str,
+    def candidates(
+        self, found: GroupsFound, pane: JudgedPane, references: References, counts: Counts
     ) -> Iterator[Candidate]:
-        found = mixture.settle()
-        columns: EvidenceColumns = found.columns
-        for i, number in enumerate(found.numbers.tolist()):
-            model = service if number == _ALL else max(self._windows[slicing].model, default=service)
-            reference = references[model][self._slicing(slicing)]
-            share = counts.group_shares[rule] if number == _ALL else counts.slice_shares[rule]
-            candidate = self._findings.candidate(rule, slicing, _NAMES[number], model, columns, i, reference, share)
-            scored, alarms = self._counts(slicing, number, pane)
-            events = pane.events if number == _ALL else candidate.events
-            yield replace(candidate, events=events, scored=scored, alarms=alarms)
+        """The candidates of a pane that was taken in, with the same references and counts."""
+        for one in found.spoken:
+            for i, (number, model) in enumerate(zip(one.found.numbers.tolist(), one.models, strict=True)):
+                rule, slicing, of_all = one.rule, one.slicing, number == _ALL
+                reference = references[model][self._slicing(slicing)]
+                share = counts.group_shares[rule] if of_all else counts.slice_shares[rule]
+                of = rule, slicing, _NAMES[number], model, one.found.columns, i, reference, share
+                candidate = self._findings.candidate(*of)
+                scored, alarms = self._counts(slicing, number, pane)
+                events = pane.events if of_all else candidate.events
+                yield replace(candidate, events=events, scored=scored, alarms=alarms)
 
     def _counts(self, slicing: str, number: int, pane: JudgedPane) -> tuple[int, int]:
         """Events that were scored, and alarms: every slicing has the same ones together."""

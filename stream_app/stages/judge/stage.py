@@ -11,6 +11,7 @@ partials partitions interleaved. What people say enters as a decision, at a time
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
@@ -28,16 +29,28 @@ from stream_app.stages.judge.candidates import OTHER_RULE, Candidate
 from stream_app.stages.judge.checking import Columns, EvidenceChecker
 from stream_app.stages.judge.facts import PaneFacts
 from stream_app.stages.judge.findings import Findings, References
+from stream_app.stages.judge.groups import GroupsFound
 from stream_app.stages.judge.pane import JudgedPane
 from stream_app.stages.judge.probation import Said
 from stream_app.stages.judge.retraining import thin
 from stream_app.stages.judge.state import JudgeState, models_in
 from stream_app.stages.judge.streams import Counts, Streams
 from stream_app.stages.layout import layout_of
-from stream_app.stages.outputs import Outputs, Point
+from stream_app.stages.outputs import Outputs
 from stream_app.stages.points import action_point, incident_point, retrain_point, service_point, strange_point
 
 _READ_ANEW: Mapping[int, Columns] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """A pane whose markers were taken in: the slices that there are, and the model in service, as it says."""
+
+    pane: JudgedPane
+    slices: dict[str, int]
+    counts: Counts
+    service: str
+    groups: GroupsFound
 
 
 class JudgeStage:
@@ -119,10 +132,20 @@ class JudgeStage:
         self, state: JudgeState, references: References, out: Outputs, columns: Mapping[int, Columns] = _READ_ANEW
     ) -> None:
         """Judge every pane that is due, and take in what people said, each at its time."""
+        for noted in self._noted(state, references):
+            self._act_until(state, noted.pane.end_ms - 1, out)
+            self._judge_pane(state, noted, references, out, columns)
+            state.final_ms = noted.pane.end_ms
+        self._act_until(state, state.final_ms, out)
+
+    def _noted(self, state: JudgeState, references: References) -> list[_Noted]:
+        """The panes that are due, as far as their models are here. The evidence of groups goes by the panes alone, and
+        comes before all that follows from any of them.
+        """
+        noted = []
         for end_ms in state.due():
             if not references.keys() >= state.models(end_ms):
                 break
-            self._act_until(state, end_ms - 1, out)
             of_pane = sorted(state.pending.pop(end_ms).items())
             pane = JudgedPane(
                 end_ms - self._pane_ms,
@@ -130,9 +153,13 @@ class JudgeStage:
                 [message for _, message in of_pane if isinstance(message, PaneEvidence)],
                 [message for _, message in of_pane if isinstance(message, EvidenceClosed)],
             )
-            self._judge_pane(state, pane, references, out, columns)
-            state.final_ms = end_ms
-        self._act_until(state, state.final_ms, out)
+            state.note(pane, self.config.trainer.canary_share > 0)
+            slices = state.slice_counts()
+            counts = self._streams.count(slices)
+            groups = state.groups.take(pane, references, counts, state.service)
+            noted.append(_Noted(pane, slices, counts, state.service, groups))
+        state.groups.release()
+        return noted
 
     def _act_until(self, state: JudgeState, time_ms: int, out: Outputs) -> None:
         while state.acts and state.acts[0].at_ms <= time_ms:
@@ -144,51 +171,47 @@ class JudgeStage:
                 self._serve(state.probation.act(decision.action, decision.at_ms), out)
 
     def _judge_pane(
-        self, state: JudgeState, pane: JudgedPane, references: References, out: Outputs, columns: Mapping[int, Columns]
+        self, state: JudgeState, noted: _Noted, references: References, out: Outputs, columns: Mapping[int, Columns]
     ) -> None:
         """One pane that all partials partitions have closed."""
-        state.note(pane, self.config.trainer.canary_share > 0)
-        counts = self._streams.count(state.slice_counts())
-        candidates, out_points = self._candidates(state, pane, references, counts, columns)
-        out.points += out_points
-        facts = self._facts(state, pane, counts)
+        pane = noted.pane
+        state.mark(pane)
+        out.points += noted.groups.points
+        candidates, facts = self._candidates(state, noted, references, columns), self._facts(noted)
         self._tell(state.incidents.judge(facts, self._streams.allowed(candidates, state.incidents.members)), out)
         for strange in state.singles.judge(facts, self._taken(state, facts)):
             out.messages.append(messages.strange_events(self.config, strange))
             out.points.append(strange_point(strange))
         explained = bool(state.incidents.open_counts)
         self._serve(state.probation.take(pane.start_ms, pane.end_ms, pane.models(), explained), out)
-        self._ask(state, pane.end_ms, out)
+        self._ask(state, noted, out)
         thin(state.offset_marks.values(), pane.end_ms)
 
     def _candidates(
-        self,
-        state: JudgeState,
-        pane: JudgedPane,
-        references: References,
-        counts: Counts,
-        columns: Mapping[int, Columns],
-    ) -> tuple[list[Candidate], list[Point]]:
+        self, state: JudgeState, noted: _Noted, references: References, columns: Mapping[int, Columns]
+    ) -> list[Candidate]:
         """What WATCH sends, and what only JUDGE sees."""
-        candidates, points = state.groups.take(pane, references, counts, state.service)
+        pane, counts = noted.pane, noted.counts
+        candidates = [*state.groups.candidates(noted.groups, pane, references, counts)]
         for message in pane.evidence:
             read = columns.get(id(message))
             candidates += self._findings.candidates(message, references, counts.slice_shares, read)
         told = [strangers for marker in pane.closed for strangers in marker.strangers]
         others, floor = pane.other_events(self._layout), 1.0 / self._streams.alpha(OTHER_RULE)
         candidates += state.strangers.take(pane.end_ms, others, pane.events, told, floor)
-        return candidates, points
+        return candidates
 
-    def _facts(self, state: JudgeState, pane: JudgedPane, counts: Counts) -> PaneFacts:
+    def _facts(self, noted: _Noted) -> PaneFacts:
+        pane = noted.pane
         return PaneFacts(
             start_ms=pane.start_ms,
             end_ms=pane.end_ms,
             events=pane.events,
-            slices=state.slice_counts(),
-            service=state.service,
+            slices=noted.slices,
+            service=noted.service,
             top=pane.top,
-            thresholds=counts.thresholds,
-            streams=counts.streams,
+            thresholds=noted.counts.thresholds,
+            streams=noted.counts.streams,
         )
 
     def _taken(self, state: JudgeState, facts: PaneFacts) -> set[str]:
@@ -212,17 +235,17 @@ class JudgeStage:
             out.points.append(service_point(change))
         self._tell(said.incidents, out)
 
-    def _ask(self, state: JudgeState, end_ms: int, out: Outputs) -> None:
+    def _ask(self, state: JudgeState, noted: _Noted, out: Outputs) -> None:
         """A retrain request, where open incidents or people call for one and it is time."""
-        spans = state.incidents.spans
+        spans, end_ms, service = state.incidents.spans, noted.pane.end_ms, noted.service
         accepted = spans.asking
-        if not state.retraining.is_due(end_ms, state.service, accepted, spans.judged):
+        if not state.retraining.is_due(end_ms, service, accepted, spans.judged):
             return
         asking = state.incidents.asking(state.retraining.rules)
         if not (asking or accepted):
             return
         of_request = state.incidents.of_request(end_ms)
-        request = state.retraining.ask(end_ms, asking, state.service, state.offset_marks, accepted, of_request)
+        request = state.retraining.ask(end_ms, asking, service, state.offset_marks, accepted, of_request)
         if request is not None:
             spans.asked()
             out.messages.append(messages.request(self.config, request))

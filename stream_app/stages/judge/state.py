@@ -86,7 +86,7 @@ class JudgeState:
         )
 
     def note(self, pane: JudgedPane, is_canary: bool = False) -> None:
-        """Take in what the markers of a pane say beside evidence.
+        """Take in what the markers of a pane say of slices and models.
 
         Args:
             pane: that is judged.
@@ -95,12 +95,15 @@ class JudgeState:
         """
         for marker in pane.closed:
             self.slices[marker.partition] = marker.slices
-            for mark in marker.marks:
-                marks = self.offset_marks.setdefault(mark.partition, OffsetMarks())
-                marks.add([(mark.pane_end_ms, mark.offset_end)])
         named = [marker for marker in pane.closed if marker.service]
         if named and not (is_canary and self.service in pane.models()):
             self.service = max(named, key=lambda marker: (sum(marker.slices.values()), marker.service)).service
+
+    def mark(self, pane: JudgedPane) -> None:
+        """Take in where the panes of the source partitions end, as the markers of a pane say."""
+        for mark in (mark for marker in pane.closed for mark in marker.marks):
+            marks = self.offset_marks.setdefault(mark.partition, OffsetMarks())
+            marks.add([(mark.pane_end_ms, mark.offset_end)])
 
     def slice_counts(self) -> dict[str, int]:
         """How many slices each slicing has on all partials partitions."""

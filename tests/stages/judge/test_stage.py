@@ -59,6 +59,18 @@ def test_what_comes_out_does_not_depend_on_how_partitions_interleave_nor_on_cras
     assert other.out.points == plain().out.points
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_comes_out_does_not_depend_on_how_many_panes_come_at_once(size: int) -> None:
+    """Of slices that are found by themselves, and of all of them together."""
+    one, other = plain(), Judging(CONFIG, REFERENCES).feed(interleaved(sent(), 0), size=size)
+    members = {member.slice for incident in one.incidents for member in incident.members}
+    assert TOGETHER in members
+    assert len(members) > 1
+    assert other.out.messages == one.out.messages
+    assert other.out.points == one.out.points
+    assert pack(other.state.to_state()) == pack(one.state.to_state())
+
+
 def accepting(panes: int) -> Acted:
     """A person takes the incident for normal, so many panes after it opened."""
     first = plain().incidents[0]
