@@ -98,10 +98,7 @@ def run_score(config: Config, source: Path | Past, options: ScoreOptions, out: C
         run = _make_run(config, options, reading, signals)
         rates = Rates(_trained_until(run)) if options.report else None
         with _store(config, options, err) as store:
-            try:
-                scored = _feed(run, reading, _Takers(signals, store, rates), err)
-            except KeyboardInterrupt:
-                raise Interrupted(_how_far(run, reading, signals, options)) from None
+            scored = _feed(run, reading, _Takers(signals, store, rates), options, err)
     if options.report and rates:
         _write_report(run, reading, scored, signals, rates, options.report)
     for (model_id, engine), reason in run.pipeline.models.substitutes.items():
@@ -124,14 +121,16 @@ def _train(config: Config, source: Path | Past, until: str | None, err: Console)
         ) from None
 
 
-def _how_far(run: LocalRun, reading: Reading, signals: Signals, options: ScoreOptions) -> str:
-    """What a run leaves that was interrupted, and how to go on."""
-    share, judged = reading.report.taken(), run.pipeline.judge_state
+def _how_far(
+    run: LocalRun, reading: Reading, rows: int, share: float | None, signals: Signals, options: ScoreOptions
+) -> str:
+    """What a run leaves that was interrupted after so many rows, a share of all, and how to go on."""
+    judged = run.pipeline.judge_state
     part = f" ({share:.0%})" if share is not None else ""
     until = f", judged up to {utc(judged.final_ms)} UTC" if judged is not None and judged.final_ms else ""
     left = []
     if options.signals:
-        left.append(f"{options.signals} holds their {signals.lines:,} signals, in whole lines")
+        left.append(f"{options.signals} holds their signals, {signals.lines:,} whole lines")
     if options.store:
         sink = run.config.sink
         left.append(f"the sink has their windows but for the newest; what it has not taken waits in {sink.spool}")
@@ -139,7 +138,7 @@ def _how_far(run: LocalRun, reading: Reading, signals: Signals, options: ScoreOp
         left.append(f"{options.report} is not written")
     told = "".join(f"; {one}" for one in left) or "; nothing is written"
     again = "the same command begins at the first row again, without training, and says the same; --to ends sooner"
-    return f"interrupted after {reading.report.rows:,} rows of {reading.name}{part}{until}{told}. To go on: {again}"
+    return f"interrupted after {rows:,} rows of {reading.name}{part}{until}{told}. To go on: {again}"
 
 
 @contextmanager
@@ -211,19 +210,23 @@ class _Takers:
             self.rates.take(points)
 
 
-def _feed(run: LocalRun, reading: Reading, takers: _Takers, err: Console) -> Scored:
-    """Feed all of it; signals and points go out batch by batch."""
-    states, rows, first_ms = run.pipeline.score_states, 0, 0
+def _feed(run: LocalRun, reading: Reading, takers: _Takers, options: ScoreOptions, err: Console) -> Scored:
+    """Feed all of it; signals and points go out batch by batch. Raises Interrupted."""
+    states, first_ms = run.pipeline.score_states, 0
+    rows, share = 0, reading.report.taken()
     if takers.store is not None and run.pipeline.make_decisions:
         takers.store.add_models({*run.pipeline.models.densities})
     with Progressing(err, "scoring", "rows") as told:
-        for raw in reading.batches():
-            points = run.feed(raw) + run.pass_over(reading.done())
-            takers.take(points)
-            reading.scored(run.scored, states[raw.partition])
-            first_ms = first_ms or _first_end(points)
-            rows += len(raw)
-            told(rows, reading.report.taken())
+        try:
+            for raw in reading.batches():
+                points = run.feed(raw) + run.pass_over(reading.done())
+                takers.take(points)
+                reading.scored(run.scored, states[raw.partition])
+                first_ms = first_ms or _first_end(points)
+                rows, share = rows + len(raw), reading.report.taken()
+                told(rows, share)
+        except KeyboardInterrupt:
+            raise Interrupted(_how_far(run, reading, rows, share, takers.signals, options)) from None
     takers.take(run.pass_over(states))
     if takers.store is not None:
         takers.store.finish()

@@ -33,7 +33,7 @@ def no_time(columns: Mapping[str, Column], where: str, sample: Sample) -> str:
     d, make = sample.delimiter, 'NR==1{print "row",$0;next}{print NR-2,$0}'
     return (
         f"{said}add one{hint}; where the rows are in order and as far apart as each other, number them, "
-        f"{_reading(where)} | awk -v OFS='{d}' '{make}' > numbered.csv"
+        f"{_reading(where)} | awk -v OFS='{d}' '{make}' > numbered.csv, and init that"
     )
 
 

@@ -91,8 +91,8 @@ def test_a_run_that_is_interrupted_leaves_whole_lines(
         score(cfg, signals=path, report=cfg.path("page.html"))
     left = path.read_text()
     lines = len(left.splitlines())
-    assert re.match(r"interrupted after \d+ rows of .*events.jsonl \(100%\), judged up to 1970-", str(told.value))
-    assert f"; {path} holds their {lines} signals, in whole lines; " in str(told.value)
+    assert re.match(r"interrupted after 500 rows of .*events.jsonl \(\d+%\), judged up to 1970-", str(told.value))
+    assert f"; {path} holds their signals, {lines} whole lines; " in str(told.value)
     assert f"{cfg.path('page.html')} is not written. To go on: the same command" in str(told.value)
     assert left
     assert left.endswith("\n")
