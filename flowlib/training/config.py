@@ -29,7 +29,7 @@ class TrainConfig:
         ValueError: ``contamination`` is not in [0, ½).
     """
 
-    lr: float = 2e-3
+    lr: float = 3e-3
     batch: int = 256
     max_steps: int = 1_500
     clip: float = 5.0
@@ -48,7 +48,7 @@ class TrainConfig:
 
     @classmethod
     def warm(cls, max_steps: int = 400) -> TrainConfig:
-        """Fine-tuning of a trained flow: half the rate, fewer steps."""
+        """Fine-tuning of a trained flow: a third of the rate, fewer steps."""
         return replace(cls(), lr=1e-3, max_steps=max_steps, check_every=50)
 
 

@@ -54,6 +54,7 @@ def test_the_headline_name_works_in_a_fresh_process() -> None:
         ("import flowlib", {"numpy", "torch", "sklearn", "scipy"}),
         ("import flowlib.table", {"torch", "sklearn", "scipy", "narwhals"}),
         ("from flowlib import Table", {"torch", "sklearn", "scipy", "narwhals"}),
+        ("from flowlib import Density", {"sklearn", "scipy.stats", "narwhals", "pandas", "cryptography"}),
     ],
 )
 def test_a_library_is_imported_when_it_is_needed(line: str, absent: set[str]) -> None:
