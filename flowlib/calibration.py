@@ -287,7 +287,7 @@ class Calibration:
             float(meta["log_prob_mean"]),
             float(meta["log_prob_sd"]),
             meta["key"],
-            float(meta.get("weight", 1.0)),  # models from before there was one
+            float(meta["weight"]),
         )
         calibration._check()
         return calibration
