@@ -235,7 +235,11 @@ def two_sample(density: Density, rows: Table, groups: Ints, seed: int = 0) -> tu
         column is shuffled.
     """
     rows, groups = _some(rows, groups, seed)
-    return _told(rows, density.sample_given(rows, seed), groups, groups, seed)
+    encoder, drawn = density.encoder, density.sample_given(rows, seed)
+    one, other = (
+        part.with_numeric(encoder.grids.on_finest(part.numeric, encoder.resolution)) for part in (rows, drawn)
+    )
+    return _told(one, other, groups, groups, seed)
 
 
 def apart(rows: Table, groups: Ints, others: Table, of_others: Ints, seed: int = 0) -> Estimate:

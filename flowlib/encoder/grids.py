@@ -60,14 +60,22 @@ class Grids:
         """Values ``(n, d)`` at the nearest point of their column's grid, as often of the coarse one as in training, and
         within what was seen.
         """
-        at_coarse = rng.random(values.shape) < self.share
-        step = np.where(at_coarse, self.coarse, steps)
+        step = np.where(rng.random(values.shape) < self.share, self.coarse, steps)
+        return np.clip(self._nearest(values, step), self.low, self.high)
+
+    def on_finest(self, values: Floats, steps: Floats) -> Floats:
+        """Values ``(n, d)`` at the nearest point of the grid that nearly all lie on: rows and draws that mean one value
+        are one number then, to the last digit.
+        """
+        return self._nearest(values, np.broadcast_to(steps, values.shape))
+
+    def _nearest(self, values: Floats, step: Floats) -> Floats:
         with np.errstate(invalid="ignore"):  # gaps stay gaps
             # Counted from 0 where the origin is on the grid that 0 is on: 0.1 is then 0.1, not a sum of two others.
             offset = self.origin - np.round(self.origin / _some(step)) * step
             offset = np.where(np.abs(offset) < _TOLERANCE * step, 0.0, offset)
             nearest = _multiple(np.round((values - offset) / _some(step)), step) + offset
-            return np.clip(np.where(step > 0, nearest, values), self.low, self.high)
+            return np.where(step > 0, nearest, values)
 
     def arrays(self) -> dict[str, Floats]:
         """For the artifact."""

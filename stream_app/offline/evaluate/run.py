@@ -184,7 +184,7 @@ def _drawings(
     shown = [j for j, name in enumerate(names) if name not in sensitive]
     rng = np.random.default_rng(SEED)
     some = judged.take(np.sort(rng.permutation(len(judged))[:_POINTS]))
-    real = density.encoder.dequantize(some, rng).numeric
+    real = some.numeric
     sampled = density.sample_given(some, SEED).numeric
     alarms, trained = [month.alarms for month in months], sum(month.trained for month in months)
     figures = {
