@@ -57,7 +57,7 @@ def test_it_is_proposed_where_it_mends_what_the_model_in_service_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("moved", "accepted", "within"), [(1.1, False, True), (1.3, False, False), (2.0, False, False), (1.3, True, True)]
+    ("moved", "accepted", "within"), [(1.0, False, True), (1.3, False, False), (2.0, False, False), (1.3, True, True)]
 )
 def test_a_person_is_asked_before_a_calibration_takes_a_world_far_away_for_ordinary(
     moved: float, accepted: bool, within: bool
