@@ -162,12 +162,14 @@ def words_of(record: Incident | StrangeEvents) -> str:
 
 
 def _key_of(config: Config) -> Ed25519PrivateKey:
-    """The operator's key. Who has none and no broker either needs no key."""
+    """The operator's key; who has none, and no broker either, hears of both."""
     try:
         return operator_key(config)
-    except ModelError:
-        with _answers_need_workers():
+    except ModelError as error:
+        try:
             require_reachable(config.kafka)
+        except Unreachable as away:
+            raise ModelError(f"{error}. Besides, {away}; {NOT_ASKED}") from None
         raise
 
 

@@ -232,7 +232,7 @@ def test_marks_near_the_beginning_of_an_incident() -> None:
 
 def test_a_mark_cannot_break_the_sentence() -> None:
     run = Run()
-    run.act("mark", at_ms=START - 6 * HOUR, why="a\nb\tc" + "x" * 10_000)
+    run.act("mark", at_ms=START - 6 * HOUR, why="a\nb\tc " + "x" * 10_000)
     (opened,) = run.pane(candidate("Dongsi"))
     assert "near its beginning: a b c" in opened.summary
     assert len(opened.summary) < 400
