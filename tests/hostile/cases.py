@@ -20,7 +20,7 @@ _DEFAULTS = {
     *("sequence", "manifest", "tensors", "signature", "key_id", "provenance"),  # of a notice
     *("accepted", "unjudged"),  # of a request
     *("strangers", "top"),  # of partials
-    *("successor_id", "links", "acked_by", "silenced_by", "next", "summary"),  # of an incident
+    *("successor_id", "links", "acked_by", "silenced_by", "next", "summary", "cause_id"),  # of an incident
     *(
         "incident_id",
         "why",
