@@ -60,9 +60,14 @@ def test_a_file_of_series_one_after_the_other_says_what_it_says_in_order(cfg: Co
     assert "of the rows would come too late to count, since the file is not in order of t: it is brought into" in told
     assert "600 rows of" in found
     assert not re.search(r"^ *late ", found, re.MULTILINE), "no row of the table"
-    assert cfg.path("found.jsonl").read_bytes() == cfg.path("expected.jsonl").read_bytes()
+    assert said(cfg.path("found.jsonl")) == said(cfg.path("expected.jsonl"))
     assert "line 101: " in found, "the row without a time is named by its own line"
     assert "line 301: " in expected
+
+
+def said(path: Path) -> str:
+    """Its signals; where a row stood, but for its time, is left out: the one without a time stands elsewhere."""
+    return re.sub(r'"offset": \d+', "", path.read_text())
 
 
 def test_as_it_is_the_rows_are_late(cfg: Config) -> None:
