@@ -155,10 +155,11 @@ class EvidenceChecker:
 def _bets(message: PaneEvidence) -> int:
     """Of how many bets the odds are; 0 where a column does not have the length that it should have."""
     m, columns = len(message.slices), message.columns
-    bets = len(columns.get("odds", b"")) // (8 * CAUSES_MAX * m)
+    odds = len(columns.get("odds", b""))
+    bets = odds // (8 * CAUSES_MAX * m)
     sizes = [len(columns.get(name, b"")) // m for name in _SIZES]
     whole = not any(len(column) % m for column in columns.values())
-    return bets if whole and sizes == list(_SIZES.values()) and len(columns["odds"]) == 8 * CAUSES_MAX * m * bets else 0
+    return bets if whole and sizes == list(_SIZES.values()) and odds == 8 * CAUSES_MAX * m * bets else 0
 
 
 def _models_fault(models: Sequence[ModelPane]) -> str:
