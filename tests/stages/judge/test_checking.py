@@ -102,6 +102,17 @@ def test_messages_together_are_read_as_one_by_one() -> None:
     assert not any(isinstance(read, str) for read in checker.read(sound))
 
 
+@pytest.mark.parametrize("name", EvidenceColumns.__slots__)
+def test_evidence_without_a_column_is_refused_beside_what_is_sound(name: str) -> None:
+    sound = [of for message in SENT if isinstance(of := record_of(message), PaneEvidence)]
+    without = {key: column for key, column in sound[0].columns.items() if key != name}
+    checker = EvidenceChecker(CONFIG, WORLD.layout)
+    read, *others = checker.read([msgspec.structs.replace(sound[0], columns=without), *sound])
+    assert isinstance(read, str)
+    assert read
+    assert not any(isinstance(other, str) for other in others)
+
+
 def short(of: EvidenceColumns) -> EvidenceColumns:
     """A column that has lost a number."""
     return replace(of, weight=of.weight.ravel()[1:])
