@@ -7,33 +7,25 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
-from flowlib import artifact
 from flowlib.density import Density
 from stream_app.config import Config
 from stream_app.errors import DriftflowError
 from stream_app.event_files import read_rows
-from stream_app.models.history import Entry
-from stream_app.models.keys import signing_key
-from stream_app.models.registry import Registry
 from stream_app.offline.frames import score_frame
 from stream_app.offline.replay import batches
 from stream_app.stages.score.decoding import Decoder
 from tests.conftest import need
-from tests.stages.streams import bodies, config
+from tests.offline.serving import serving
+from tests.stages.streams import bodies
 
 
 @pytest.fixture
 def cfg(tmp_path: Path, model: Density) -> Config:
     """A stream with a model in service."""
-    cfg = msgspec.structs.replace(config(), root=str(tmp_path))
-    signed = artifact.pack(model, signing_key(cfg))
-    registry = Registry(cfg)
-    registry.save(signed)
-    registry.change(Entry(signed.model_id, "r", 0))
+    cfg = serving(tmp_path, model)
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(bodies(5, 300, 30_000)) + b"\n")
     return cfg
 

@@ -8,32 +8,24 @@ import random
 import re
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
-from flowlib import artifact
 from flowlib.density import Density
 from stream_app.config import Config
 from stream_app.errors import TooManyDropped
-from stream_app.models.history import Entry
-from stream_app.models.keys import signing_key
-from stream_app.models.registry import Registry
 from stream_app.offline import ordering
 from stream_app.offline.ordering import Placed, in_order
 from stream_app.offline.score import ScoreOptions, run_score
-from tests.stages.streams import bodies, config
+from tests.offline.serving import serving
+from tests.stages.streams import bodies
 
 
 @pytest.fixture
 def cfg(tmp_path: Path, model: Density) -> Config:
     """A stream with a model in service, and its events one series after the other."""
-    cfg = msgspec.structs.replace(config(), root=str(tmp_path))
-    signed = artifact.pack(model, signing_key(cfg))
-    registry = Registry(cfg)
-    registry.save(signed)
-    registry.change(Entry(signed.model_id, "r", 0))
+    cfg = serving(tmp_path, model)
     events = sorted((json.loads(body) for body in bodies(5, 600, 30_000)), key=lambda event: event["t"])
     unique = [event | {"id": f"e{i}"} for i, event in enumerate(events)]
     unique[300] |= {"t": "at some time"}

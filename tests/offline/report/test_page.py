@@ -12,16 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from flowlib import artifact
 from flowlib.density import Density
 from stream_app.config import Config
-from stream_app.models.history import Entry
-from stream_app.models.keys import signing_key
-from stream_app.models.registry import Registry
 from stream_app.offline.report import drawing
 from stream_app.offline.score import ScoreOptions, run_score
+from tests.offline.serving import serving
 from tests.stages.conftest import model
-from tests.stages.streams import bodies, config
+from tests.stages.streams import bodies
 
 __all__ = ["model"]
 
@@ -29,12 +26,7 @@ __all__ = ["model"]
 @pytest.fixture
 def cfg(tmp_path: Path, model: Density) -> Config:
     """A stream with a model in service."""
-    cfg = msgspec.structs.replace(config(), root=str(tmp_path))
-    signed = artifact.pack(model, signing_key(cfg))
-    registry = Registry(cfg)
-    registry.save(signed)
-    registry.change(Entry(signed.model_id, "r", 0))
-    return cfg
+    return serving(tmp_path, model)
 
 
 def page_of(cfg: Config, lines: list[bytes]) -> str:
