@@ -4,7 +4,7 @@ Faust races several asyncio tasks for every message, 70-80 µs each. Here a *com
 that one fetch brought for one partition (at most ``max_chunk``), so that cost is paid once for a thousand events, while
 Faust keeps group membership, rebalancing, flow control and the commit interval.
 
-What holds, and is pinned by ``tests/worker/test_batch_transport.py``:
+What holds, and is pinned by ``tests/worker/test_batch_transport.py`` and ``test_consumer.py``:
 
 1. A record is handed out in offset order, and the committed offset is never past a composite that was not acked.
 2. An ack counts only for a composite that reached an agent: Faust also "acks" what it skips while flow is suspended.

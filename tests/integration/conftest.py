@@ -9,9 +9,11 @@ import pytest
 from rich.console import Console
 
 from stream_app.offline.first_model import bootstrap
+from tests.forked import Forked, driftflow
 from tests.integration.stream import Stream, write_example
 
 MakeStream = Callable[..., Stream]
+Start = Callable[..., Forked]
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,19 @@ def make_stream(
     yield make
     for stream in streams:
         stream.kill()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the trainer of a stream; one that still runs ends with the test."""
+    running: list[Forked] = []
+
+    def start(stream: Stream, *words: str, before: Callable[[], None] | None = None) -> Forked:
+        log = stream.folder / "worker.log"  # what Stream.wait shows where it fails
+        running.append(driftflow("trainer", "-c", str(stream.toml), *words, log=log, before=before))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()

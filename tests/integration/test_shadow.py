@@ -18,10 +18,10 @@ from stream_app.models.registry import Registry
 from stream_app.models.signing import sign
 from tests.brokers import APACHE, EMBEDDED
 from tests.forked import Forked, driftflow
+from tests.integration.asking import WIDTH, Asking, end, notices, request_until, told
 from tests.integration.conftest import MakeStream
 from tests.integration.faulty_trainer import killed, lenient
 from tests.integration.stream import Stream
-from tests.integration.test_trainer import WIDTH, Asking, end, notices, request_until, told
 
 SHADOW = 'promotion = "shadow"\nmin_gain_nats = -0.45\nanchor_budget = 0.9'
 """No gain is asked for, and no distance minded: these models are trained for a moment, in winter, and spring comes."""

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
-from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient
-from kafka.structs import TopicPartition
 
 from flowlib.artifact import Ed25519PrivateKey
-from schemas.codecs import Envelope, decode_event, encode_event
-from schemas.records import ModelNotice, OffsetRange, RetrainRequest
-from stream_app.kafka.clients import client_settings
-from stream_app.kafka.signals import read_signals
-from stream_app.models.keys import request_key, trusted_keys
+from schemas.records import OffsetRange, RetrainRequest
 from stream_app.models.registry import Registry
-from stream_app.models.signing import sign, signature_fault
-from stream_app.stages.partitioning import trainer_signals
-from stream_app.trainer.ranges import read_ranges
-from stream_app.trainer.requests.looking import look
-from tests.brokers import APACHE, EMBEDDED, ApacheKafka
-from tests.forked import Forked, driftflow
-from tests.integration.conftest import MakeStream
+from tests.brokers import APACHE, EMBEDDED
+from tests.integration.asking import Asking, Unreadable, end, notices, request_until, told, wait_for
+from tests.integration.conftest import MakeStream, Start
 from tests.integration.faulty_trainer import dying, hanging, slow
 from tests.integration.stream import Stream
-from tests.integration.test_models import retrain_request
 
-Start = Callable[..., Forked]
-
-WIDTH = 4
 DAY_MS = 86_400_000
 
 
@@ -48,93 +30,6 @@ def stream(tmp_path: Path, broker: tuple[str, str], unique: Any, example: Path) 
     stream = Stream(tmp_path / "air", broker[1], unique("trainer"))
     stream.produce(stream.rows(example)[:12_000])
     return stream
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts the trainer of a stream; one that still runs ends with the test."""
-    running: list[Forked] = []
-
-    def start(stream: Stream, *words: str, before: Callable[[], None] | None = None) -> Forked:
-        log = stream.folder / "worker.log"  # what Stream.wait shows where it fails
-        running.append(driftflow("trainer", "-c", str(stream.toml), *words, log=log, before=before))
-        return running[-1]
-
-    yield start
-    for process in running:
-        process.kill()
-        process.wait()
-
-
-def notices(stream: Stream) -> list[ModelNotice]:
-    """What has been decided so far; nothing before the trainer has made its key."""
-    if not (stream.folder / "keys" / "signing.pub").exists():
-        return []
-    return Registry(stream.config).notices()
-
-
-def told(stream: Stream) -> list[ModelNotice]:
-    """The answers on the signals topic, each signed by the trainer."""
-    trusted, answers = trusted_keys(stream.config), []
-    for message in read_signals(stream.config):
-        notice = decode_event(message.value, message.headers) if message.partition == trainer_signals(WIDTH) else None
-        if isinstance(notice, ModelNotice):
-            assert signature_fault(message.value or b"", message.headers, trusted) is None
-            answers.append(notice)
-    return answers
-
-
-class Unreadable(str):
-    """The name of a header, which is no UTF-8 on the wire."""
-
-    def encode(self, *_: str) -> bytes:
-        return b"\xff\xfe"
-
-
-class Asking:
-    """Whoever writes to the signals topic, JUDGE of a stream among them."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._topic, self._key = stream.config.topics.signals, request_key(stream.config)
-        self._producer = KafkaProducer(**client_settings(stream.config.kafka))
-
-    def send(self, value: bytes | None, headers: list[Any], partition: int = WIDTH) -> None:
-        self._producer.send(self._topic, key=b"k", value=value, headers=headers, partition=partition).get(timeout=30)
-
-    def send_null_header(self, stream: Stream) -> None:
-        """A header may have no value, though kafka-python sends none such."""
-
-        async def send() -> None:
-            producer = AIOKafkaProducer(**client_settings(stream.config.kafka))
-            await producer.start()
-            await producer.send_and_wait(self._topic, b"junk", partition=WIDTH, headers=[("ce_type", None)])
-            await producer.stop()
-
-        asyncio.run(send())
-
-    def ask(self, request: RetrainRequest, number: int = 0, key: Ed25519PrivateKey | None = None) -> None:
-        """As JUDGE asks, or an operator of that number; with a key of one's own, as a stranger does."""
-        source = f"/driftflow/air/operator/{number}" if number else "/driftflow/air/judge"
-        message = sign(encode_event(Envelope(request, request.id, source, request.requested_pane_ms)), key or self._key)
-        self.send(message.value, list(message.headers), WIDTH)
-
-    def close(self) -> None:
-        self._producer.close()
-
-
-def request_until(stream: Stream, until: str, **fields: Any) -> RetrainRequest:
-    newest = Registry(stream.config).history()[-1].model_id
-    return msgspec.structs.replace(retrain_request(stream, newest, until), **fields)
-
-
-def end(trainer: Forked, stream: Stream, within_s: float = 9.5) -> None:
-    """SIGTERM, and an end in good order within the time that orchestrators allow."""
-    trainer.send_signal(signal.SIGTERM)
-    assert trainer.wait(within_s) == 0, stream.log()
-
-
-def wait_for(stream: Stream, what: str, answers: int) -> None:
-    stream.wait(lambda: len(notices(stream)) == answers, what)
 
 
 @APACHE
@@ -331,80 +226,3 @@ def test_what_does_not_end_is_ended_in_time_and_is_no_try(make_stream: MakeStrea
 
 
 # What a log can look like, on Apache Kafka ----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def on_kafka(tmp_path: Path, kafka: str, unique: Any) -> Stream:
-    """A stream with no events yet."""
-    return Stream(tmp_path / "air", kafka, unique("log"))
-
-
-def test_a_range_that_ends_in_the_marker_of_a_transaction_is_read_to_its_end(on_kafka: Stream, example: Path) -> None:
-    stream = on_kafka
-    rows = [value for key, value in stream.rows(example)[:20]]
-    stream.produce([])
-    topic = stream.config.topics.events
-    producer = KafkaProducer(**client_settings(stream.config.kafka), transactional_id=f"{stream.name}-tx")
-    producer.init_transactions()
-    producer.begin_transaction()
-    for value in rows:
-        producer.send(topic, value=value, partition=0)
-    producer.commit_transaction()
-    producer.close()
-    client = client_settings(stream.config.kafka)
-    part = OffsetRange(topic=topic, partition=0, start=0, end=21, start_ms=0, end_ms=2**45)
-    seen = look(stream.config, client, [part])
-    assert seen.held[0].end == 21, "the marker is an offset too"
-    assert seen.newest_ms is not None
-    batches = list(read_ranges(stream.config, [part], client))
-    assert sum(len(batch) for batch in batches) == 20
-
-
-def test_what_retention_has_deleted_is_seen(on_kafka: Stream, example: Path) -> None:
-    stream = on_kafka
-    stream.produce(stream.rows(example)[:400])
-    topic, client = stream.config.topics.events, client_settings(stream.config.kafka)
-    parts = [OffsetRange(topic=topic, partition=p, start=0, end=5, start_ms=0, end_ms=2**45) for p in (0, 1)]
-    before = look(stream.config, client, parts)
-    admin = KafkaAdminClient(**client)
-    admin.delete_records({TopicPartition(topic, 0): 3, TopicPartition(topic, 1): before.held[1].end})
-    admin.close()
-    seen = look(stream.config, client, parts)
-    assert (seen.held[0].first, seen.held[1].first) == (3, before.held[1].end)
-    batches = list(read_ranges(stream.config, parts, client))
-    assert [(batch.partition, batch.offsets.tolist()) for batch in batches] == [(0, [3, 4])]
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[ApacheKafka]:
-    """A node of its own, to be stopped."""
-    from tests.conftest import kafka_home
-
-    (tmp_path / "node").mkdir()
-    node = ApacheKafka(kafka_home(), tmp_path / "node").start()
-    yield node
-    node.stop()
-
-
-def test_a_broker_that_goes_and_comes_back_finds_the_trainer_there(
-    node: ApacheKafka, tmp_path: Path, models: Path, example: Path, start: Start
-) -> None:
-    stream = Stream(tmp_path / "air", node.bootstrap, "away")
-    stream.adopt(models)
-    stream.produce(stream.rows(example)[:12_000])
-    before = len(notices(stream))
-    trainer = start(stream)
-    stream.wait(lambda: "waiting for retrain requests" in stream.log(), "the trainer")
-    request = request_until(stream, "2013-04-10")
-    node.stop(hard=True)
-    time.sleep(5)  # there is nothing to wait for: the trainer has to bear it
-    assert trainer.poll() is None, stream.log()
-    node.start()
-    asking = Asking(stream)
-    asking.ask(request, 1)
-    wait_for(stream, "the answer", before + 1)
-    stream.wait(lambda: len(told(stream)) == 1, "the answer on the topic")
-    asking.close()
-    node.stop(hard=True)
-    end(trainer, stream)
-    assert "Traceback" not in stream.log()

@@ -20,7 +20,7 @@ from stream_app.trainer.data.rows import joined
 from tests.bench.loop import live
 from tests.bench.loop.days import Days, first_model
 from tests.bench.loop.worlds import day_of, ordinary, poisoned
-from tests.integration.test_trainer import Asking
+from tests.integration.asking import Asking
 
 HISTORY, BEGINS, MONTHS, AFTER, A_DAY = 70, 84, 56, 14, 240
 KEPT = 0.95

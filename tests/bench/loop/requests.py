@@ -35,8 +35,8 @@ from stream_app.models.audit import AuditLog
 from stream_app.models.registry import FINAL, Registry
 from tests.bench.loop import live
 from tests.bench.loop.kills import PLACES, Place, killer
+from tests.integration.asking import Asking
 from tests.integration.stream import Stream
-from tests.integration.test_trainer import Asking
 
 SENT, RANDOM_KILLS, WRITERS = 81, 5, 9
 FIRST_UNTIL, UNTIL, ASKED, END = "2013-04-01", "2013-04-10", "2013-04-12", "2013-06-01"

@@ -31,9 +31,9 @@ from stream_app.models.registry import Registry
 from stream_app.trainer import training
 from stream_app.trainer.publishing import make_producer, publish
 from tests.bench.loop import live
+from tests.integration.asking import Asking
 from tests.integration.faulty_trainer import lenient
 from tests.integration.stream import Stream
-from tests.integration.test_trainer import Asking
 
 END, FIRST_UNTIL, SECOND_UNTIL = "2013-08-01", "2013-03-25", "2013-04-01"
 BAD_UNTIL, LIVE = ("2013-04-12", "2013-04-13"), "2013-04-14"

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.table import Floats
-from stream_app.config import RuleConfig
-from stream_app.config.registries import DETECTOR_KINDS
-from stream_app.stages.detection.causes import Found
-from stream_app.stages.detection.detectors import DETECTORS, Evidence, GroupSums, Part
+from stream_app.stages.detection.detectors import DETECTORS, Evidence
 from stream_app.stages.detection.detectors.simulated import CHANGES, PANE_MS, Change, World, some, with_events
-from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import STEPS
 from stream_app.stages.detection.tables import Given
 from stream_app.stages.snapshot import pack, unpack
+from tests.stages.detection.mixtures import MOVED, WORLD, features, feed, mixture, settled, take, word
 from tests.stages.watch.blocks import DRIFT, FAULT
-
-WORLD = World(slices=5, seed=11)
-MOVED = 1
-
-
-def mixture(
-    detectors: list[Any] = DRIFT, world: World = WORLD, floor: float = 1_000.0, resolve: float = 1e-5
-) -> Mixture:
-    return Mixture(world.config, RuleConfig(detectors=detectors, resolve=resolve), world.layout, floor)
-
-
-def take(of: Mixture, parts: list[Part], everywhere: list[Part], slices: int) -> None:
-    """Let it take in all that is given."""
-    for _ in of.update(parts, everywhere, slices):
-        pass
-
-
-def feed(of: Mixture, parts: list[Part]) -> list[Floats]:
-    """Statistics after each pane."""
-    out = []
-    for part in parts:
-        take(of, [with_events(part)], [part], len(part.slices))
-        out.append(of.statistics())
-        of.settle()
-    return out
-
-
-def grouped(of: Mixture, group: Mixture, parts: list[Part]) -> list[float]:
-    """Statistics of all slices together after each pane: WATCH makes the sums, JUDGE the evidence."""
-    out = []
-    for part in parts:
-        take(of, [with_events(part)], [part], len(part.slices))
-        (sums,) = of.group_sums()
-        of.settle()
-        take(group, [], [], 1)
-        if sums is not None:
-            group.add_group(0, part.reference, sums, int(part.start_ms[0]) + PANE_MS)
-        out.append(float(group.statistics()[0]))
-        group.settle()
-    return out
 
 
 def of_one(evidence: list[Evidence]) -> Given:
@@ -135,55 +90,6 @@ def test_restored_it_goes_on_the_same(detectors: list[str], cut: int) -> None:
     got = feed(second, parts[cut:])
     assert all(np.array_equal(a, b) for a, b in zip(got, expected[cut:], strict=True))
     assert pack(second.to_state()) == pack(whole.to_state())
-
-
-@dataclass(frozen=True)
-class Word:
-    """What is said of one slice: its evidence, and its channels, the one to name first before the others."""
-
-    statistic: float
-    remaining: float
-    since_ms: int
-    events: int
-    detectors: list[str]
-    channels: list[int]
-    weights: list[float]
-    odds: Floats
-    figures: Floats
-
-
-def word(found: Found, number: int) -> Word | None:
-    """None where nothing is said of it."""
-    if number not in found.numbers:
-        return None
-    (i,), of = np.flatnonzero(found.numbers == number), found.columns
-    named = of.detector[i] >= 0
-    return Word(
-        float(of.statistic[i]),
-        float(of.remaining[i]),
-        int(of.since_ms[i]),
-        int(of.events[i]),
-        [list(DETECTOR_KINDS)[k] for k in of.detector[i][named].tolist()],
-        of.channel[i][named].tolist(),
-        of.weight[i][named].tolist(),
-        of.odds[i],
-        of.figures[i],
-    )
-
-
-def settled(of: Mixture, parts: list[Part]) -> list[Word | None]:
-    """What is said of the slice that moves, pane by pane."""
-    said = []
-    for part in parts:
-        take(of, [with_events(part)], [part], len(part.slices))
-        said.append(word(of.settle(), MOVED))
-    return said
-
-
-def features(of: Mixture, said: Word, world: World = WORLD) -> tuple[str, ...]:
-    """Columns that are named first."""
-    (detector,) = (each for each in of.detectors if each.name == said.detectors[0])
-    return detector.says(said.channels[0], said.odds[0][: detector.bets], world.fitted[1]).features
 
 
 @pytest.mark.parametrize("name", ["location", "scale", "missing", "categories", "stuck", "variation"])
@@ -329,57 +235,6 @@ def test_each_change_is_named_by_its_kind(
     assert (said.detectors[0], features(made, said)) == (detector, columns)
 
 
-def test_all_slices_together_are_seen_where_none_is_alone() -> None:
-    world = World(slices=40, rate=1.0, seed=5)
-    made, group = mixture(DRIFT, world), mixture(DRIFT, world)
-    statistics = grouped(made, group, world.parts(30, 8, {i: Change(shift=0.6) for i in range(40)}))
-    assert max(statistics) > 1_000 > made.statistics().max()
-    take(group, [], [], 1)
-    said = word(group.settle(), 0)
-    assert said is not None
-    assert features(group, said, world) == ("x0",)
-    assert (said.events, said.since_ms > 0) == (0, True)
-
-
-def test_what_is_followed_is_not_found_again_in_the_group() -> None:
-    made, group = mixture(), mixture()
-    statistics = grouped(made, group, WORLD.parts(60, 7, {MOVED: Change(shift=6.0)}))
-    assert made.followed.tolist() == [MOVED]
-    assert max(statistics) < 1_000
-
-
-def test_rules_beside_each_other_choose_their_own_slices_of_the_group() -> None:
-    """One rule follows a slice, another one does not: the group of each leaves out its own."""
-    change = {MOVED: Change(shift=3.0)}
-    alone = grouped(mixture(floor=1e12), mixture(floor=1e12), WORLD.parts(10, 7, change))
-    eager, patient, group, beside = mixture(floor=50.0), mixture(floor=1e12), mixture(floor=1e12), []
-    for part in WORLD.parts(10, 7, change):
-        take(eager, [with_events(part)], [part], 5)
-        assert eager.group_sums()
-        eager.settle()
-        beside += grouped(patient, group, [part])
-    assert beside == alone
-
-
-def test_sums_of_a_pane_are_the_same_however_many_panes_come_with_it() -> None:
-    single, many = mixture(), mixture()
-    parts = [with_events(part) for part in WORLD.parts(12, 7, {MOVED: Change(shift=3.0)})]
-    joined = [
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("start_ms", "known", "slices", "rows")
-    ]
-    start_ms, known, slices, rows = joined
-    edges = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
-    whole = Part(WORLD.layout, start_ms, parts[0].reference, known, slices, rows, edges)
-    expected, got = [], []
-    for part in parts:
-        take(single, [part], [], 5)
-        expected.append((*single.group_sums(), single.settle().columns.encode()))
-    for _ in many.update([whole], [], 5):
-        got.append((*many.group_sums(), many.settle().columns.encode()))
-    assert repr(got) == repr(expected)
-    assert len(many.followed), "from some pane on the sums leave a slice out"
-
-
 def test_evidence_of_two_models_adds_each_against_its_own_reference() -> None:
     """The old model's world is shifted, the new one was trained on the shift: by it nothing is strange any more."""
     old, new = WORLD, World(slices=5, seed=12)
@@ -424,25 +279,3 @@ def test_a_pane_of_many_slices_is_gone_through_piece_by_piece(monkeypatch: pytes
             take(of, [with_events(part)], [part], 40)
         states.append(pack([of.to_state(), of.statistics()]))
     assert states[0] == states[1]
-
-
-def test_sums_over_many_slices_are_the_same_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And those of a pane are, whichever panes are gone through with it."""
-    world, rng = World(slices=40, rate=6.0, seed=8), np.random.default_rng(1)
-    alone = [with_events(part) for part in world.parts(3, 0)]
-    alone[1] = some(alone[1], np.arange(5))
-    chosen, sums = np.flatnonzero(rng.random(len(alone[0].rows)) < 0.7), []
-    for piece in (1 << 20, 7):
-        monkeypatch.setattr("stream_app.stages.detection.detectors.base.PIECE", piece)
-        sums.append(parts_of(alone[0].sums(chosen)))
-    assert sums[0] == sums[1]
-    names = ("start_ms", "known", "slices", "rows")
-    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in alone]) for name in names}
-    edges = [0, *np.cumsum([len(part.rows) for part in alone]).tolist()]
-    together = replace(alone[0], **columns, edges=edges)
-    of_panes = [parts_of(one) for one in together.sums_of_panes() if one]
-    assert of_panes == [parts_of(one) for part in alone for one in part.sums_of_panes() if one]
-
-
-def parts_of(sums: GroupSums) -> list[list[float]]:
-    return [sums.events.tolist(), sums.deviations.tolist(), sums.unknown.tolist()]

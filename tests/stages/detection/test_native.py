@@ -23,7 +23,7 @@ from stream_app.stages.detection.mixture import Mixture
 from stream_app.stages.detection.peaks import LARGEST, STEPS, steps_of
 from stream_app.stages.detection.tables import Given, Steps, Table
 from stream_app.stages.snapshot import pack
-from tests.stages.detection.test_mixture import mixture as rule
+from tests.stages.detection.mixtures import mixture as rule
 
 WORLDS = [World(slices=7, seed=3), World(d=5, k=2, slices=40, rate=0.7, seed=4)]
 pytest.importorskip("stream_app.native._panes")
