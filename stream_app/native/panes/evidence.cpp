@@ -150,6 +150,23 @@ PANES_INLINE void take(std::uint16_t* steps, const double* log_e, std::int64_t n
     for (; k < n; ++k) steps[k] = exact_step(steps[k], log_e[k]);
 }
 
+// The same, and the pane becomes the last calm one of bets that rest: it spoke against them, and they fell by a step at
+// most.
+PANES_INLINE void take_calmly(const Rule& rule, std::uint16_t* steps, std::uint16_t* calm, const double* log_e,
+                              std::int64_t n, std::uint16_t number) {
+    constexpr std::int64_t kSome = 64;
+    std::uint16_t before[kSome];
+    for (std::int64_t a = 0; a < n; a += kSome) {
+        const std::int64_t some = std::min(kSome, n - a);
+        std::memcpy(before, steps + a, some * sizeof *before);
+        take(steps + a, log_e + a, some);
+        for (std::int64_t k = 0; k < some; ++k) {
+            const bool rests = steps[a + k] <= rule.rest_most && steps[a + k] + 1 >= before[k] && log_e[a + k] < 0;
+            calm[a + k] = rests ? number : calm[a + k];
+        }
+    }
+}
+
 PANES_INLINE void mix(const Rule& rule, const Evidence& of, std::int64_t slice, std::int64_t row, std::uint16_t number) {
     const std::int64_t width = of.channels * of.bets, place = slice * rule.width + of.first;
     std::uint16_t *steps = rule.steps + place, *calm = rule.calm + place;
@@ -159,7 +176,8 @@ PANES_INLINE void mix(const Rule& rule, const Evidence& of, std::int64_t slice, 
     for (std::int64_t c = 0; c < of.channels;) {
         const std::int64_t first = c;
         while (c < of.channels && news[c]) ++c;
-        take(steps + first * of.bets, log_e + first * of.bets, (c - first) * of.bets);
+        take_calmly(rule, steps + first * of.bets, calm + first * of.bets, log_e + first * of.bets,
+                    (c - first) * of.bets, number);
         while (c < of.channels && !news[c]) ++c;
     }
     for (std::int64_t k = 0; k < width; ++k) calm[k] = steps[k] <= rule.calm_most ? number : calm[k];

@@ -60,6 +60,7 @@ struct Rule {
     bool* seen;
     std::int64_t width, least;  // steps from which on a slice may be found
     std::uint16_t calm_most;    // steps up to which a bet says nothing
+    std::uint16_t rest_most;    // the same of one that rests: it loses so little that it stays above those
 };
 
 // Evidence of a detector, whose bets begin at column `first`, of `channels` of `bets` each.

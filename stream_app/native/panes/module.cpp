@@ -284,9 +284,9 @@ PyObject* walk(PyObject*, PyObject* const* args, Py_ssize_t count) {
         Shorts steps(args[0], "steps"), calm(args[1], "calm");
         Bools seen(args[2], "seen", true);
         Ints place(args[3], "place"), number(args[4], "number");
-        place.expect(5);  // width, steps that say nothing, steps of what may be found, first pane, whether only that
+        place.expect(6);  // width, steps that say nothing, the same at rest, of what may be found, first pane, only that
         const std::int64_t width = place[0], slices = seen.size(), panes = number.size();
-        if (width < 0 || place[3] < 0) place.fail("must not be negative");
+        if (width < 0 || place[4] < 0) place.fail("must not be negative");
         steps.expect(slices * width);
         calm.expect(slices * width);
         std::vector<std::unique_ptr<Given>> held;
@@ -295,9 +295,9 @@ PyObject* walk(PyObject*, PyObject* const* args, Py_ssize_t count) {
             held.push_back(std::make_unique<Given>(items(of, 3, "given"), width, slices, panes));
             given.push_back(held.back()->given);
         }
-        const panes::Rule rule{steps.data(), calm.data(), seen.data(), width, place[2],
-                               static_cast<std::uint16_t>(place[1])};
-        unlocked([&] { stopped = panes::walk(rule, given, number.data(), place[3], panes, place[4] != 0); });
+        const panes::Rule rule{steps.data(), calm.data(), seen.data(), width, place[3],
+                               static_cast<std::uint16_t>(place[1]), static_cast<std::uint16_t>(place[2])};
+        unlocked([&] { stopped = panes::walk(rule, given, number.data(), place[4], panes, place[5] != 0); });
     });
     if (!done) return nullptr;
     Py_DECREF(done);

@@ -35,6 +35,8 @@ _TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""
+_REST = math.floor(math.log1p(1_000.0) * STEPS)
+"""The same of one that rests: where an ordinary pane costs it l nats, R stays near 1 / l, above the other for ever."""
 
 
 class Mixture:
@@ -174,7 +176,7 @@ class Mixture:
     ) -> int:
         """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news; see :func:`tables.walked`."""
         if tables.is_there():
-            table = tables.Table(self._steps, self._calm, self._seen, _CALM, self._least)
+            table = tables.Table(self._steps, self._calm, self._seen, _CALM, self._least, _REST)
             last = tables.walked(table, tuple(bare or [of.bare() for of in given]), numbers, pane, one)
         else:
             last = self._walk_plainly(given, numbers, pane, one)
@@ -248,12 +250,11 @@ class Mixture:
         columns, new = self._runs[run], at[~self._seen[at]]
         self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
         old = self._steps[at, columns]
-        log_r1 = old / STEPS
-        log_r1 += log_e
+        log_r1, before = old / STEPS + log_e, old.copy()
         np.copyto(old, steps_of(log_r1), where=news, casting="unsafe")
         self._steps[at, columns] = old
         calm = self._calm[at, columns]
-        calm[old <= _CALM] = number & LARGEST
+        calm[(old <= _CALM) | (news & (log_e < 0) & (old <= _REST) & (old + 1 >= before))] = number & LARGEST
         self._calm[at, columns] = calm
 
     def _look(self, given: Given, pane: int) -> None:
@@ -283,8 +284,7 @@ class Mixture:
         """What to say, in the pane that was taken in last, of slices at or above the floor, or that were and are not
         over yet. What remains falls below ``resolve`` where the change is over; its evidence then begins anew.
         """
-        peaks = self._peaks
-        followed = {*peaks.numbers.tolist()}
+        peaks, followed = self._peaks, {*self._peaks.numbers.tolist()}
         numbers = sorted(followed.union(self._hot))
         at, before = np.array(numbers, dtype=np.int64), np.array([i in followed for i in numbers], dtype=bool)
         steps = self._steps[at].astype(np.int64)

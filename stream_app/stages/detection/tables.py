@@ -63,6 +63,8 @@ class Table:
         seen: ``(slices,)``.
         calm_most: steps up to which a bet says nothing.
         least: steps from which on a slice may be found.
+        rest_most: those up to which a bet says nothing where it rests: it loses so little that it stays above the
+            others.
     """
 
     steps: Steps
@@ -70,6 +72,7 @@ class Table:
     seen: Bools
     calm_most: int
     least: int
+    rest_most: int = 0
 
 
 def longer(table: Steps, m: int) -> Steps:
@@ -103,7 +106,8 @@ def walked(table: Table, given: tuple[Any, ...], numbers: Ints, pane: int, one: 
     Returns:
         The last that was taken in; n where slices are found in none.
     """
-    place = np.array([table.steps.shape[1], table.calm_most, table.least, pane, one], dtype=np.int64)
+    most = table.calm_most, table.rest_most, table.least
+    place = np.array([table.steps.shape[1], *most, pane, one], dtype=np.int64)
     return _panes.walk(table.steps, table.calm, table.seen, place, numbers, given)
 
 
