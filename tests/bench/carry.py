@@ -33,7 +33,8 @@ WEIGHTS = (0.0, 0.35, 0.7, 1.0)
 SHARES = (0.0, 0.01, 0.05, 0.1)
 """Of anomalies among the training rows."""
 
-PEERS = ("gmm", "knn", "lof", "iforest", "ecod")
+PEERS = ("gmm", "knn", "lof", "iforest", "ecod", "hst", "deep_svdd", "lunar", "dte_np", "icl")
+"""Of the rows with known contamination; where deepod is there, ICL alone takes an hour of a processor."""
 Pair = tuple[float, float]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,15 +16,19 @@ from tests.bench.adbench import Case, Floats
 from tests.bench.peers import Contender
 
 
-def strangeness(case: Case, flow_name: str) -> Floats:
-    """How strange the test rows are; what cannot be scored is stranger than anything that can."""
+def fitted(case: Case, flow_name: str) -> Callable[[], Floats]:
+    """What says how strange the test rows are; what cannot be scored is stranger than anything that can."""
     density = FlowDensity(flow=flow_name, random_state=case.seed).fit(case.train)
-    scores = -density.decision_function(case.test)
-    scorable = np.isfinite(scores)
-    return np.where(scorable, scores, scores[scorable].max(initial=0.0) + 1.0)
+
+    def score() -> Floats:
+        scores = -density.decision_function(case.test)
+        scorable = np.isfinite(scores)
+        return np.where(scorable, scores, scores[scorable].max(initial=0.0) + 1.0)
+
+    return score
 
 
-OURS: dict[str, Contender] = {f"ours_{name}": partial(strangeness, flow_name=name) for name in FLOWS}
+OURS: dict[str, Contender] = {f"ours_{name}": Contender(partial(fitted, flow_name=name)) for name in FLOWS}
 
 
 def _source() -> str:

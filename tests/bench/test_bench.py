@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.bench import carry, evasion
-from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, load_case, set_names
+from tests.bench import carry, evasion, peers, quality
+from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, Case, load_case, set_names
 from tests.bench.density_sets import KNOWN
 from tests.bench.injected import anomalies, injected_score
 from tests.bench.quality import half_width
@@ -124,3 +124,34 @@ def test_what_carries_over_is_measured_on_sets_that_chose_nothing(
     mixed = carry.contaminated(case, 0.1)
     assert len(mixed.train) - len(case.train) == len(case.test) - len(mixed.test) == case.anomalous.sum() // 2
     assert "rank correlation" in carry.markdown(found)
+
+
+def test_dte_np_is_the_mode_of_its_law_and_takes_rows_as_the_paper_does() -> None:
+    """Held to scipy's inverse gamma law, and to the order of the mean squared distance to five neighbours."""
+    g = np.random.default_rng(5)
+    train, test = g.standard_normal((300, 3)), np.vstack([g.standard_normal((40, 3)), np.full((1, 3), 9.0)])
+    case = Case("toy", "normals", 0, train, test, np.arange(41) == 40)
+    m = np.sort(((test[:, None] - train[None]) ** 2).sum(axis=2), axis=1)[:, :5].mean(axis=1)
+    variance = 1 - np.cumprod(1 - np.linspace(1e-4, 0.01, 300))
+    wanted = [stats.invgamma.logpdf(variance, a=0.5, scale=one / 2).argmax() for one in m]
+    found = peers.PEERS["dte_np"](case)
+    np.testing.assert_array_equal(found, wanted)
+    assert found[-1] == 299
+    assert (np.diff(found[np.argsort(m)]) >= 0).all()
+
+
+def test_a_fit_and_its_scores_are_timed_apart_and_kept(tmp_path: Path) -> None:
+    folder = stored(tmp_path, 400, 40)
+    found = [
+        quality.measure(folder, seeds=2, contenders=["gmm", "dte_np", "icl"], cache=tmp_path, progress=lambda _: None)
+        for _ in range(2)
+    ]
+    assert found[0] == found[1], "the second run takes scores and times from the cache"
+    for cell in found[0]["cells"]:
+        assert all(cell[key] >= 0 for key in quality.TIMES)
+    for sets in found[0]["sets"].values():
+        assert sets["toy"]["gmm"]["fit_s"] > 0
+    assert set(found[0]["missing"]) <= {"icl"}
+    text = quality.markdown(found[0])
+    assert "processor seconds of a fit" in text
+    assert text.count("| dte_np |") == 4
