@@ -81,6 +81,9 @@ def _field_faults(event: EventConfig) -> list[str]:
     known = {*named, event.id_field, "*"} - {""}
     for name in sorted(event.policy.keys() - known):
         faults.append(f"event.policy: {name!r} is no field named here; known are {', '.join(sorted(known))}")
+    numbers = {*event.numeric, "*"} | ({event.time_field} if event.time_format.startswith("epoch") else set())
+    for name in sorted(name for name, policy in event.policy.items() if policy == "text" and name in known - numbers):
+        faults.append(f"event.policy: {name!r} is no number, and only of numbers can it be said that they come as text")
     return faults + _telling_faults(event, known - {"*"})
 
 

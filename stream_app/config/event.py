@@ -64,7 +64,8 @@ class EventConfig(Section, frozen=True):
     """How a field is read; ``*`` is every other (default: ``lenient``). ``lenient``: numbers may come as text (``1.5``,
     ``1e3``, ``1,5``, but not ``1,234``, which may be a thousand) or as booleans, and the literals NaN and Infinity are
     no fault, nor is a whole number of more digits than a float64 holds (beyond 2⁵³); such fields are counted
-    (``coerced``). ``strict``: their events are rejected."""
+    (``coerced``). ``strict``: their events are rejected. ``text``, of a number: it comes as text, and as a number once
+    the producer sends one; neither is counted."""
     unicode: UnicodeForm = "NFC"
     """The form that texts are brought into, so that one word is one slice and one category however it is put together;
     ``NFKC`` takes wide and narrow letters for one too, and with an empty one texts stay as they come."""

@@ -12,7 +12,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 IsolationLevel = Literal["read_committed", "read_uncommitted"]
 SaslMechanism = Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 EventFormat = Literal["json", "float32", "msgpack", "avro"]
-PolicyName = Literal["lenient", "strict"]
+PolicyName = Literal["lenient", "strict", "text"]
 UnicodeForm = Literal["NFC", "NFKC", ""]
 DetectorName = Literal[
     "variation",

@@ -252,6 +252,9 @@ def _tell_features(draft: _Draft, roles: Roles, columns: Mapping[str, Column], w
         draft.choose(
             "event.missing_values", [*_DEFAULT_MISSING, *roles.missing], f"{told} stands where a number is missing"
         )
+    if roles.as_text:
+        why = "in the rows looked at these numbers come as text: so they are read, and nothing is told of it"
+        draft.choose("event.policy", dict.fromkeys(roles.as_text, "text"), why)
 
 
 def _why_none(roles: Roles) -> str:

@@ -70,9 +70,11 @@ def of_columns(roles: Roles, columns: Mapping[str, Column], twice: Sequence[str]
         told = ", ".join(f"{name} ({such!r} is {amount(such)})" for name, such in list(shown.items())[:4])
         notes.append(f"numbers are written for people in {told}: of files they are read so, from a topic they are not")
     if roles.as_text:
+        notes.append(f"numbers come as text in {remedies.names_of(roles.as_text)}: they are read so (event.policy)")
+    if roles.partly_text:
         notes.append(
-            f"numbers come as text in {remedies.names_of(roles.as_text)}: they are read, and told as an incident of "
-            "events that were read leniently; let the producer send numbers"
+            f"some numbers come as text in {remedies.names_of(roles.partly_text)}: they are read, and told as an "
+            "incident of events that were read leniently; let the producer send numbers"
         )
     if roles.ambiguous:
         notes.append(

@@ -56,7 +56,7 @@ class Roles:
         always: columns that have had one value so far.
         left_out: the others, and those too.
         missing: words that stand for a missing number.
-        as_text: numbers of JSON that are written as text.
+        as_text, partly_text: numbers of JSON that are written as text, always and at times.
         ambiguous: columns with texts such as ``1,234``.
     """
 
@@ -70,6 +70,7 @@ class Roles:
     left_out: list[LeftOut] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     as_text: list[str] = field(default_factory=list)
+    partly_text: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
 
     def leave(self, name: str, why: str) -> None:
@@ -247,7 +248,8 @@ def _keep_numbers(
         roles.numeric.append(column.name)
         roles.missing += [word for word in column.texts if word not in roles.missing]
         if column.written > 0.01 * column.present and not is_table:
-            roles.as_text.append(column.name)
+            numbers_too = column.written + sum(column.texts.values()) < 0.99 * column.present
+            (roles.partly_text if numbers_too else roles.as_text).append(column.name)
         if column.ambiguous:
             roles.ambiguous.append(column.name)
 

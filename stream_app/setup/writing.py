@@ -102,13 +102,15 @@ def _assignment(name: str, value: Any) -> list[str]:
 
 
 def value_of(value: Any) -> str:
-    """A text, number, boolean or list as TOML writes it; strings of JSON are strings of TOML.
+    """A text, number, boolean, list or table as TOML writes it; strings of JSON are strings of TOML.
 
-    >>> value_of([["a b"], []]), value_of(True), value_of('x"y')
-    ('[["a b"], []]', 'true', '"x\\\\"y"')
+    >>> value_of([["a b"], []]), value_of(True), value_of('x"y'), value_of({"a €": "text"})
+    ('[["a b"], []]', 'true', '"x\\\\"y"', '{ "a €" = "text" }')
     """
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(value_of, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{value_of(key)} = {value_of(of)}' for key, of in value.items())} }}"
     return json.dumps(value, ensure_ascii=False)
 
 

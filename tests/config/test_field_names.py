@@ -46,6 +46,7 @@ def config_of(**event: object) -> object:
     [
         ({"policy": {"y": "strict"}}, "event.policy: 'y' is no field named here; known are \\*, t, x"),
         ({"policy": {"x": "lax"}}, "event.policy"),
+        ({"policy": {"t": "text"}}, "event.policy: 't' is no number, and only of numbers"),
         ({"numeric": ["a.b", r"a\.b"]}, "'a.b' is listed twice"),
         ({"slicings": [["a.b"], [r"a\.b"]]}, "'a.b' and .* are of one field: write its name in one way"),
         ({"numeric": ["a.b"], "id_field": r"a\.b"}, "are of one field"),

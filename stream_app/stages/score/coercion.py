@@ -105,6 +105,15 @@ def text_of(value: str | float | bool) -> str:
     return format(Decimal(repr(value)), "f").removesuffix(".0") if value.is_integer() else repr(value)
 
 
+def has_digits(told: str) -> bool:
+    """Whether a text that :func:`number` takes is a number that is written out, and no word for one.
+
+    >>> has_digits(" -12.50 "), has_digits("true"), has_digits("Infinity")
+    (True, False, False)
+    """
+    return bool(_NUMBER.fullmatch(told.strip().replace(_MINUS, "-")))
+
+
 def wanted(value: Any) -> str:
     """What a number should have been instead of this value."""
     whole = isinstance(value, int) and not isinstance(value, bool)

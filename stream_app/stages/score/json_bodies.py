@@ -107,7 +107,8 @@ def _careful(event: EventConfig, fields: list[tuple[str, str, _Kind]]) -> Callab
 
 def _reader(event: EventConfig, name: str, kind: _Kind) -> coercion.Reader:
     """How a field is read under its policy."""
-    missing, strict = frozenset(event.missing_values), event.policy.get(name, event.policy.get("*")) == "strict"
+    missing, policy = frozenset(event.missing_values), event.policy.get(name, event.policy.get("*"))
+    strict, comes_as_text = policy == "strict", policy == "text" and kind.read is not coercion.text
 
     def read(value: Any) -> coercion.Reading:
         if isinstance(value, str) and value.strip() in missing:
@@ -116,6 +117,8 @@ def _reader(event: EventConfig, name: str, kind: _Kind) -> coercion.Reader:
             found, as_it_should_be = kind.read(value)
         except coercion.Misfit as fault:
             raise Undecodable("wrong_type", name, str(fault)) from None
+        if comes_as_text and isinstance(value, str):
+            return found, coercion.has_digits(value) and kind.read(found)[1]
         if strict and not as_it_should_be:
             wanted = "a text" if kind.read is coercion.text else coercion.wanted(value)
             detail = f"expected {wanted}, got {coercion.kind_of(value)}, and event.policy is strict here"

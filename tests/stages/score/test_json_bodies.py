@@ -323,3 +323,15 @@ def test_slices_that_were_one() -> None:
     assert len(set(singles)) == len({a for a, _ in stations})
     assert "__other__" not in singles
     assert all(name.isprintable() and "\\" not in name and len(name) <= 200 for name in (*pairs, *singles))
+
+
+def test_numbers_that_always_come_as_text_are_no_fault_where_it_is_said() -> None:
+    """A number that becomes one is none either; a word for one is, and what stands for another number."""
+    written = ['"12.50"', '" -3 "', '"1e3"', "7", '"true"', '"NaN"', '"Infinity"', '"9007199254740993"', "true"]
+    bodies = [body(amount=0).replace(b'"amount": 0', f'"amount": {one}'.encode()) for one in written]
+    events, rejects = decode(*bodies, policy={"amount": "text"})
+    assert not rejects
+    assert events.numeric[:4, 0].tolist() == [12.5, -3.0, 1000.0, 7.0]
+    assert coerced(events) == [0, 0, 0, 0, 1, 0, 1, 1, 1]  # NaN is among event.missing_values
+    _, (reject,) = decode(body(amount="1,234"), policy={"*": "text"})
+    assert "may be a thousand" in reject.detail
