@@ -22,6 +22,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -67,7 +68,8 @@ class Verdict(NamedTuple):
         before_ms, after_ms, due_ms: how far panes are closed before and after it, and would be by lateness alone.
         clock_ms: the clock after it.
         strays: held events that this row shows to be wrong: it is where the clock is, they were not.
-        leap_ms: how far a believed run has moved the clock at it.
+        leap_ms: how far a believed run has moved the clock at it; 0 where no two events lie half as far apart, nor
+            ``max_future``: they have only become few, which the clock lags behind.
     """
 
     source: int
@@ -235,10 +237,13 @@ class Judge:
     def _leap(self, i: int, time_ms: int, key: str, held: bool, believed: list[int], strays: int) -> None:
         """Move the clock to a believed run, whose rows are judged again as if it had always been there."""
         state, before_ms = self._state, self._state.clock_ms
+        times = sorted([before_ms, *(one for one in state.votes if one > before_ms), *believed])
+        longest_ms = max(later - one for one, later in pairwise(times))
         self._set_votes([*state.votes, *believed][-min(self._votes_max, 2 * len(believed) - 1) :])
         self._near.clear()
         self._far.clear()
-        self._settle(i, time_ms, key, held, strays, state.clock_ms - before_ms)
+        leap_ms = state.clock_ms - before_ms
+        self._settle(i, time_ms, key, held, strays, leap_ms if longest_ms >= min(leap_ms // 2, self._ahead_ms) else 0)
 
     def _settle(self, i: int, time_ms: int, key: str, held: bool, strays: int, leap_ms: int) -> None:
         """A row after which the clock stands elsewhere: what it releases, itself, and what there is no room for."""

@@ -38,7 +38,7 @@ class Screening:
         clock_ms: ``(m,)`` the clock after each, −1 before there is one.
         strays: ``(m,)`` held events that each shows to be wrong: it is where the clock is, and they came before it.
         leap_ms: ``(m,)`` how far the clock has moved at each because many events in a row, which were ahead of it, say
-            the same: the stream has slept so long. Else 0.
+            the same: the stream has slept so long. Else, and where events have only become few, 0.
         released: events that were held and are judged again.
         given_up: ``(event, held)``: held ones that there is no room for any more, at an event of the batch.
     """

@@ -167,6 +167,18 @@ def test_a_few_events_of_setting_up_long_before_a_stream_begins_are_no_jump(mode
     assert incidents(score_all(made, 0, [*tried, *begun], sizes)) == []
 
 
+def test_events_that_become_few_at_night_are_no_jump(model: Density) -> None:
+    """The clock is the middle of the last events: of few it is far behind the newest, none of which lies far behind the
+    one before it.
+    """
+    day = [event(i * 100, i) for i in range(600)]
+    night = [event(60_000 + i * 19_000, 1_000 + i) for i in range(120)]
+    for later in (night, [event(60_000 + i * i * 100, 1_000 + i) for i in range(240)]):
+        made = pipeline(config(), [model])
+        assert incidents(score_all(made, 0, [*day, *later], [170])) == []
+        assert made.score_states[0].counters["windowed"] == 600 + len(later)
+
+
 def test_one_event_of_each_station_far_ahead_is_told_though_twelve_are_few(model: Density) -> None:
     ahead = [event(29 * DAY + k, 50_000 + k, station=f"station {k}") for k in range(12)]
     made = pipeline(config(), [model])
