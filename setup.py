@@ -11,6 +11,7 @@ NATIVE = {
     "stream_app.native._records": Path("stream_app/native/records"),  # Kafka's record batches as columns
     "stream_app.native._rows": Path("stream_app/native/rows"),  # bodies of JSON and float32 as columns
     "stream_app.native._panes": Path("stream_app/native/panes"),  # columns of panes, and evidence of them
+    "stream_app.native._points": Path("stream_app/native/points"),  # columns of points as rows of text
 }
 """Module to the folder of its sources. Each has a form in Python that gives the same, slower."""
 

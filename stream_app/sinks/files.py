@@ -14,6 +14,11 @@ from stream_app.errors import SinkError
 BUSY_S = 5.0
 """How long another program may hold a file before that is an error."""
 
+_PAGE_BYTES = 16_384
+"""Of a file that is made: rows lie one behind the other, and each page of SQLite's own 4,096 bytes takes some calls to
+the system twice, in the log and in the file.
+"""
+
 _LOCKED = "another program has locked it: end that one, or wait until it is done"
 _DAMAGED = "move that file away, its content is damaged, or name another {setting}"
 _FORBIDDEN = "let driftflow write there, or name another {setting}"
@@ -126,7 +131,7 @@ def _image(script: str) -> bytes:
     """The file of a new database."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        db.executescript(script)
+        db.executescript(f"PRAGMA page_size = {_PAGE_BYTES}; {script}")
         return db.serialize()
     finally:
         db.close()

@@ -43,10 +43,11 @@ def _lines_of_block(block: WindowBlock) -> list[str]:
     windows, lines = block.windows(), list[str]()
     for group in window_groups(windows):
         heads = _heads((("slicing", windows.slicing), ("span", windows.spans[group.span]), ("stream", block.stream)))
-        fields = sorted(zip(group.names, map(_column, group.columns), strict=True))
+        fields = sorted(zip(group.names, map(_column, group.values()), strict=True))
         template = _template(tuple((name, kind) for name, (kind, _) in fields))
         columns = [values for _, (_, values) in fields]
-        columns = [[heads[windows.names[i]] for i in group.cells], *columns, [windows.ends_ms[i] for i in group.cells]]
+        cells = group.cells.tolist()
+        columns = [[heads[windows.names[i]] for i in cells], *columns, [windows.ends_ms[i] for i in cells]]
         lines += map(template.__mod__, zip(*columns, strict=True))
     return lines
 

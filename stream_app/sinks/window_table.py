@@ -9,17 +9,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
-from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
-from flowlib.table import DAY_MS
+from flowlib.table import DAY_MS, Coded, Floats, Ints, Objects
 from stream_app.sinks.files import damaged
-from stream_app.stages.outputs import Field, Point
+from stream_app.stages.outputs import Point
 from stream_app.stages.point_blocks import WindowBlock
-from stream_app.stages.points import window_groups
+from stream_app.stages.points import WindowGroup, window_groups
+
+try:
+    from stream_app.native import _points
+except ImportError:  # no compiler when driftflow was installed
+    _points = None  # type: ignore[assignment]
 
 MEASUREMENT = "windows"
 SCHEMA = """
@@ -44,6 +48,8 @@ _WRITE = "INSERT OR REPLACE INTO windows (time_ms, series_id, fields) VALUES (?,
 _WRITE_MANY = _WRITE + ", (?, ?, ?)" * (_ROWS_AT_ONCE - 1)
 _KNOWN_MAX = 1_000_000
 """Series whose ids are remembered."""
+
+_NO_DAY = np.iinfo(np.int64).min
 
 _SLICE = "slice"
 _WITHIN = str.maketrans({",": "\\,", "\\": "\\\\"})
@@ -77,8 +83,10 @@ def windows_of(block: WindowBlock) -> list[Windows]:
     check_texts([block.stream, windows.slicing, *windows.spans, *windows.names])
     for group in window_groups(windows):
         shared = (("slicing", windows.slicing), ("span", windows.spans[group.span]), ("stream", block.stream))
-        slices, times_ms = [windows.names[i] for i in group.cells], [windows.ends_ms[i] for i in group.cells]
-        made.append(Windows(shared, slices, times_ms, _objects(group.names, group.columns)))
+        every, cells = len(group.cells) == len(windows.names), group.cells.tolist()
+        slices = windows.names if every else [windows.names[i] for i in cells]
+        times_ms = windows.ends_ms if every else [windows.ends_ms[i] for i in cells]
+        made.append(Windows(shared, slices, times_ms, _objects(group)))
     return made
 
 
@@ -87,10 +95,31 @@ def check_texts(texts: Iterable[str]) -> None:
     "".join(texts).encode()
 
 
-def _objects(names: tuple[str, ...], columns: list[list[Field]]) -> list[str]:
-    """Rows of columns as JSON, each as :func:`object_of` makes it."""
-    rows = list(map(_struct(names), *columns))
-    return _ENCODER.encode_lines(rows).decode().split("\n")[:-1]
+def _objects(group: WindowGroup) -> list[str]:
+    """The fields of each cell as JSON, each as :func:`object_of` makes it."""
+    if _points is None:
+        rows = list(map(_struct(group.names), *group.values()))
+        return _ENCODER.encode_lines(rows).decode().split("\n")[:-1]
+    return _points.rows(len(group.cells), _before(group.names), [_written(column) for column in group.columns])
+
+
+def _written(column: Ints | Floats | Objects) -> Ints | bytes | tuple[Ints, list[bytes]]:
+    """A column as ``native/points`` takes it."""
+    if column.dtype == np.int64:
+        return np.ascontiguousarray(column)
+    if column.dtype == np.float64:
+        return _ENCODER.encode(column.tolist())
+    texts = column.tolist()
+    alike = texts.count(texts[0]) == len(texts)  # as nearly always
+    coded = Coded.alike(len(texts), texts[0]) if alike else Coded.of(texts)
+    return coded.codes, [_ENCODER.encode(text) for text in coded.names]
+
+
+@lru_cache(64)
+def _before(names: tuple[str, ...]) -> list[bytes]:
+    """What stands before each field of an object, and behind the last."""
+    keys = [_ENCODER.encode(name) + b":" for name in names]
+    return [b"{" + keys[0], *(b"," + key for key in keys[1:]), b"}"]
 
 
 @lru_cache(64)
@@ -121,39 +150,58 @@ class WindowTable:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._ids: dict[Tags, _Ids] = {}
-        self._days: dict[int, int] = {}
+        self._series: dict[Tags, _Series] = {}
 
     def forget(self) -> None:
         """Remember nothing of the file."""
-        self._ids.clear()
-        self._days.clear()
+        self._series.clear()
 
     def write(self, windows: Iterable[Windows]) -> None:
         """Insert windows; those of the same series and time are replaced, by the last of them."""
-        if len(self._days) > _KNOWN_MAX:
+        if sum(map(len, self._series.values())) > _KNOWN_MAX:
             self.forget()
-        rows = list[tuple[int, int, str]]()
-        for shared, slices, times_ms, fields in windows:
-            ids = self._ids.get(shared) or self._ids.setdefault(shared, _Ids(self._db, shared))
-            rows += zip(times_ms, map(ids.__getitem__, slices), fields, strict=True)
-        rows.sort(key=itemgetter(0, 1))
-        whole = len(rows) - len(rows) % _ROWS_AT_ONCE
-        for at in range(0, whole, _ROWS_AT_ONCE):
-            self._db.execute(_WRITE_MANY, list(chain.from_iterable(rows[at : at + _ROWS_AT_ONCE])))
-        self._db.executemany(_WRITE, rows[whole:])
-        known = self._days.get
-        days = sorted({(number, day) for time_ms, number, _ in rows if known(number) != (day := time_ms // DAY_MS)})
-        self._db.executemany("INSERT OR IGNORE INTO window_days (series_id, day) VALUES (?, ?)", days)
-        self._days.update(days)
+        ids, times, fields = list[Ints](), list[Ints](), list[str]()
+        for shared, slices, times_ms, own in windows:
+            series = self._series.get(shared) or self._series.setdefault(shared, _Series(self._db, shared))
+            times.append(np.array(times_ms, dtype=np.int64))
+            ids.append(series.ids(slices, times[-1]))
+            fields += own
+        if fields:
+            self._insert(np.concatenate(ids), np.concatenate(times), fields)
+
+    def _insert(self, ids: Ints, times_ms: Ints, fields: list[str]) -> None:
+        """Rows in the order in which they lie in the file; of two in one place the later one comes later."""
+        order = np.lexsort((ids, times_ms))
+        values: list[object] = [None] * (3 * len(order))
+        values[0::3], values[1::3] = times_ms[order].tolist(), ids[order].tolist()
+        values[2::3] = [fields[i] for i in order.tolist()]
+        size = 3 * _ROWS_AT_ONCE
+        whole = len(values) - len(values) % size
+        for at in range(0, whole, size):
+            self._db.execute(_WRITE_MANY, values[at : at + size])
+        rest = iter(values[whole:])
+        self._db.executemany(_WRITE, zip(rest, rest, rest, strict=True))
 
 
-class _Ids(dict[str, int]):
-    """Slice to the id of its series, which is made where there is none."""
+class _Series(dict[str, int]):
+    """Slice to the place of its series among those that are remembered; of each its id and the day that was last
+    written down for it.
+    """
 
     def __init__(self, db: sqlite3.Connection, shared: Tags) -> None:
         super().__init__()
         self._db, self._shared = db, shared
+        self._ids, self._days = np.zeros(16, dtype=np.int64), np.zeros(16, dtype=np.int64)
+
+    def ids(self, slices: Sequence[str], times_ms: Ints) -> Ints:
+        """Ids of the series of some slices, made where there is none; their days are in the file then."""
+        places, days = np.fromiter(map(self.__getitem__, slices), np.int64, len(slices)), times_ms // DAY_MS
+        ids, new = self._ids[places], np.flatnonzero(self._days[places] != days)
+        if len(new):
+            pairs = sorted({*zip(ids[new].tolist(), days[new].tolist(), strict=True)})
+            self._db.executemany("INSERT OR IGNORE INTO window_days (series_id, day) VALUES (?, ?)", pairs)
+            self._days[places[new]] = days[new]
+        return ids
 
     def __missing__(self, slice_: str) -> int:
         tags = ((_SLICE, slice_), *self._shared)
@@ -162,5 +210,9 @@ class _Ids(dict[str, int]):
         found = self._db.execute("SELECT id FROM series WHERE series = ?", (series,)).fetchone()
         if found is None:
             raise damaged("a series that is in it is not found")
-        number = self[slice_] = int(found[0])
-        return number
+        place = len(self)
+        if place == len(self._ids):
+            self._ids, self._days = np.resize(self._ids, 2 * place), np.resize(self._days, 2 * place)
+        self._ids[place], self._days[place] = int(found[0]), _NO_DAY
+        self[slice_] = place
+        return place

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from flowlib.table import Floats, Ints
+from flowlib.table import Floats, Ints, Objects
 from schemas.incidents import Action, Incident, SilencedIncident, StrangeEvents
 from schemas.pane_layout import ALPHAS, log_prob_mean_sd
 from schemas.records import EventAnomaly, ModelNotice, RetrainRequest, ServiceChange
@@ -64,13 +64,17 @@ class WindowGroup:
         span: place of the span among the spans.
         cells: places of the cells, ascending.
         names: of the fields, in order.
-        columns: for each field a value for each cell.
+        columns: for each field a value for each cell: int64, float64, or texts.
     """
 
     span: int
-    cells: list[int]
+    cells: Ints
     names: tuple[str, ...]
-    columns: list[list[Field]]
+    columns: list[Ints | Floats | Objects]
+
+    def values(self) -> list[list[Field]]:
+        """The columns as lists of what a point holds."""
+        return [column.tolist() for column in self.columns]
 
 
 def window_groups(windows: PaneWindows) -> Iterator[WindowGroup]:
@@ -86,10 +90,10 @@ def window_groups(windows: PaneWindows) -> Iterator[WindowGroup]:
             cells = np.flatnonzero(codes == code)
             found = {name: values[cells] for bit, (name, values) in enumerate(shifts.items(), 1) if code >> bit & 1}
             scored = [means[s][cells], deviations[s][cells]] if code & 1 else []
-            columns = [*rows[cells][:, _COUNT_COLUMNS].T, models[cells], *scored]
-            columns += [*rows[cells, COLUMNS["p_le"]].T, *found.values()]
+            counts = rows[cells].T.copy()  # each column in one piece
+            columns = [*counts[_COUNT_COLUMNS], models[cells], *scored, *counts[COLUMNS["p_le"]], *found.values()]
             names = (*(_FIELDS if scored else _UNSCORED), *found)
-            yield WindowGroup(s, cells.tolist(), names, [column.tolist() for column in columns])
+            yield WindowGroup(s, cells, names, columns)
 
 
 def window_points(stream: str, windows: PaneWindows) -> list[Point]:
@@ -97,7 +101,7 @@ def window_points(stream: str, windows: PaneWindows) -> list[Point]:
     made = dict[tuple[int, int], Point]()
     for group in window_groups(windows):
         shared = (("slicing", windows.slicing), ("span", windows.spans[group.span]), ("stream", stream))
-        for i, values in zip(group.cells, zip(*group.columns, strict=True), strict=True):
+        for i, values in zip(group.cells.tolist(), zip(*group.values(), strict=True), strict=True):
             tags, fields = (("slice", windows.names[i]), *shared), tuple(zip(group.names, values, strict=True))
             made[group.span, i] = Point("windows", tags, windows.ends_ms[i], fields)
     return [made[place] for place in sorted(made)]
