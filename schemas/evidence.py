@@ -7,9 +7,9 @@ and index: JUDGE goes by the content, never by the order of arrival.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
@@ -130,8 +130,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceColumns:
+class EvidenceColumns(msgspec.Struct, frozen=True):
     """The columns of :class:`PaneEvidence`, of m slices, b bets at most.
 
     Attributes:
@@ -160,7 +159,7 @@ class EvidenceColumns:
 
     def encode(self) -> dict[str, bytes]:
         """Little-endian bytes by column name."""
-        return {name: _little(getattr(self, name)) for name in self.__slots__}
+        return {name: _little(getattr(self, name)) for name in self.__struct_fields__}
 
     @classmethod
     def decode(cls, columns: dict[str, bytes], m: int) -> EvidenceColumns:

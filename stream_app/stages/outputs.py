@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from schemas.intake import Refusal
 from schemas.records import ServiceChange
 
@@ -15,8 +17,7 @@ Role = Literal["partials", "evidence", "signals", "dead_letters"]
 """Which of our topics a message goes to, as ``[topics]`` names them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(msgspec.Struct, frozen=True):
     """One row of a measurement. Same measurement, tags and time: the last write wins.
 
     Attributes:
@@ -87,8 +88,7 @@ class Points:
         return f"Points({list(self)!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A message to send: the role of its topic, its partition there, key, value and headers."""
 
     role: Role

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -34,8 +33,7 @@ WINDOW_FIELDS = frozenset(_FIELDS)
 _COUNT_COLUMNS = [COLUMNS[name].start for name in _COUNTS]
 
 
-@dataclass(frozen=True, slots=True)
-class PaneWindows:
+class PaneWindows(msgspec.Struct, frozen=True):
     """Statistics of m cells, each a slice in a pane, over the pane itself and the spans that end with it.
 
     Attributes:
@@ -53,11 +51,10 @@ class PaneWindows:
     models: list[str]
     spans: list[str]
     rows: Ints
-    notices: Mapping[str, Floats] = field(default_factory=dict)
+    notices: Mapping[str, Floats] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowGroup:
+class WindowGroup(msgspec.Struct, frozen=True):
     """Cells of one span whose points have the same fields.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from flowlib.table import Floats, Ints
@@ -23,8 +23,7 @@ Rows = list[tuple[Part, Ints]]
 """Panes, and of each of m slices its row there; −1 for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a rule says of m slices in a pane.
 
     Attributes:

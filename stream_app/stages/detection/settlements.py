@@ -77,7 +77,7 @@ class Settlements:
     def _make(self) -> None:
         waiting, self._waiting = self._waiting, []
         sizes = [len(one.at) for one in waiting]
-        whole, names = self._columns(waiting, sizes), EvidenceColumns.__slots__
+        whole, names = self._columns(waiting, sizes), EvidenceColumns.__struct_fields__
         for a, b in pairwise(np.cumsum([0, *sizes]).tolist()):
             self._made.append(EvidenceColumns(**{name: getattr(whole, name)[a:b] for name in names}))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Direction = Literal["up", "down", ""]
 
@@ -11,8 +12,7 @@ OTHER_RULE = "slices"
 """Name of JUDGE's own rule: events whose slices have no place of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """Sums over events that add up over panes; NaN where there is none. See :data:`schemas.evidence.FIGURES`.
 
     Attributes:
@@ -27,8 +27,7 @@ class Figures:
     sd: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """A channel that speaks for a change.
 
     Attributes:
@@ -58,8 +57,7 @@ class Cause:
         return " ".join([self.detector, *self.features])
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A rule's evidence on a slice in a pane, at or above the rule's floor, or that was and is not over.
 
     Attributes:

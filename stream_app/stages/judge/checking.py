@@ -93,7 +93,7 @@ class EvidenceChecker:
         """The columns of messages of a rule that have odds of so many bets; 0 of those whose columns do not fit."""
         try:
             if bets or len(messages) == 1:
-                names = EvidenceColumns.__slots__
+                names = EvidenceColumns.__struct_fields__
                 joined = {name: b"".join([message.columns.get(name, b"") for message in messages]) for name in names}
                 columns = EvidenceColumns.decode(joined, sum([len(message.slices) for message in messages]))
                 if not (fault := self._columns(rule, columns)):

@@ -6,8 +6,6 @@ import math
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
-
 from schemas.incidents import EXAMPLES_MAX, MEMBERS_MAX, Example, Finding, Incident, Mark, Member, SilencedIncident
 from schemas.records import Blame, TopEvent
 from stream_app.config import Config
@@ -62,7 +60,7 @@ def draft(
         "evidence": EVIDENCE if has_promise(config, thread.opener) else NO_EVIDENCE,
         "promise": promise(config, thread),
         "findings": [finding_of(of.found, config, past=ended or not of.still) for of in in_order(thread.about)],
-        "examples": [example(of, config) for of in examples_of(thread)],
+        "examples": [example(of, config) for of in thread.examples],
         "marks": marks,
         "model_id": thread.model_id,
         "successor_id": successor(thread) if state == "handover" else "",
@@ -148,11 +146,6 @@ def strangest(events: list[TopEvent]) -> list[TopEvent]:
     """The strangest of some events, each once."""
     each = {(of.partition, of.offset): of for of in events}
     return sorted(each.values(), key=lambda of: (of.p_value, of.log_prob, of.partition, of.offset))[:EXAMPLES_MAX]
-
-
-def examples_of(thread: Thread) -> list[TopEvent]:
-    """The events that are kept as examples."""
-    return [msgspec.convert(of, TopEvent) for of in thread.examples]
 
 
 def links(config: Config, thread: Thread, facts: PaneFacts) -> dict[str, str]:

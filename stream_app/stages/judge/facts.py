@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from schemas.records import TopEvent
 
@@ -12,8 +13,7 @@ Allowed = Literal["open", "join", ""]
 """What the control over slices allows a candidate: to open an incident (or join one), only to join one, nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaneFacts:
+class PaneFacts(msgspec.Struct, frozen=True):
     """A pane that is judged.
 
     Attributes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 
-from stream_app.stages.judge.heard import MEAN, Heard, Sums, size_sd
+import msgspec
+
+from stream_app.stages.judge.heard import Heard, Sums, size_sd
 
 FINDINGS_MAX = 5
 """Causes that a message has figures of."""
@@ -14,8 +15,7 @@ SPREAD = "spread"
 """Measure of causes that are about squares: the figure that people get is the root."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pooled:
+class Pooled(msgspec.Struct, frozen=True):
     """What members have in common: a cause, its direction, and the figures of all of them.
 
     Attributes:
@@ -53,18 +53,33 @@ CauseKey = tuple[str, int, tuple[str, ...], str]
 
 def pool(members: Iterable[Heard]) -> list[Pooled]:
     """The main causes of all members, :data:`FINDINGS_MAX` at most: those that members name first, then the largest."""
-    found: dict[CauseKey, Sums] = {}
-    slices: dict[CauseKey, set[tuple[str, str]]] = {}
+    largest = _largest(members)
+    total = sum(of.weight for of, _ in largest) or 1.0
+    return [_pooled(of, total, slices) for of, slices in largest]
+
+
+def _largest(members: Iterable[Heard]) -> list[tuple[Sums, int]]:
+    """The causes of :func:`pool`, each with the number of slices that have it."""
+    each: dict[CauseKey, list[tuple[Sums, tuple[str, str]]]] = {}
     first: dict[CauseKey, float] = {}
     for member in members:
         for cause in member.main:
             key = (*cause.key, cause.direction)
-            _add(found.setdefault(key, _none_of(cause)), cause)
-            slices.setdefault(key, set()).add(member.key[1:])
+            each.setdefault(key, []).append((cause, member.key[1:]))
             first[key] = first.get(key, 0.0) + (max(cause.weight, 1.0) if cause.first else 0.0)
-    largest = sorted(found, key=lambda key: (-first[key], -found[key].weight, key))[:FINDINGS_MAX]
-    total = sum(found[key].weight for key in largest) or 1.0
-    return [_pooled(found[key], total, len(slices[key])) for key in largest]
+    found = {key: (_total([cause for cause, _ in of]), len({place for _, place in of})) for key, of in each.items()}
+    order = sorted(found, key=lambda key: (-first[key], -found[key][0].weight, key))
+    return [found[key] for key in order[:FINDINGS_MAX]]
+
+
+def _total(causes: list[Sums]) -> Sums:
+    """One cause of some members, added up."""
+    if len(causes) == 1:  # as mostly, in every pane
+        return causes[0]
+    total = _none_of(causes[0])
+    for cause in causes:
+        _add(total, cause)
+    return total
 
 
 def pool_of(members: Iterable[Heard], keys: Collection[CauseKey]) -> dict[CauseKey, Pooled]:
@@ -114,9 +129,12 @@ def _pooled(of: Sums, total: float, slices: int) -> Pooled:
     )
 
 
-def largest_sd(found: Sequence[Pooled]) -> float | None:
-    """The largest change of a mean, in standard deviations; None where no mean has changed."""
-    return max((of.size_sd for of in found if of.measure == MEAN and of.size_sd is not None), key=abs, default=None)
+def largest_sd(members: Iterable[Heard]) -> float | None:
+    """The largest change of a mean among the main causes of all members, in standard deviations; None where no mean has
+    changed.
+    """
+    sizes = (size_sd(of) for of, _ in _largest(members))
+    return max((size for size in sizes if size is not None), key=abs, default=None)
 
 
 def traffic(members: Iterable[Heard]) -> tuple[int, float]:

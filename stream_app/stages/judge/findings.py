@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -45,19 +44,12 @@ class Findings:
             read: its columns, with the first row of it among them, where they were read before.
         """
         columns, first = read or (EvidenceColumns.decode(message.columns, len(message.slices)), 0)
-        for i, name in enumerate(message.slices):
-            reference = references[message.models[i]][self._slicings.index(message.slicing)]
-            found = self.candidate(
-                message.rule,
-                message.slicing,
-                name,
-                message.models[i],
-                columns,
-                first + i,
-                reference,
-                shares[message.rule],
-            )
-            yield replace(found, scored=message.scored[i], alarms=message.alarms[i])
+        rule, slicing, share = message.rule, message.slicing, shares[message.rule]
+        number = self._slicings.index(slicing)
+        of_slices = zip(message.slices, message.models, message.scored, message.alarms, strict=True)
+        for i, (name, model_id, scored, alarms) in enumerate(of_slices, first):
+            of = rule, slicing, name, model_id, columns, i, references[model_id][number], share
+            yield self.candidate(*of, scored, alarms)
 
     def candidate(
         self,
@@ -69,8 +61,11 @@ class Findings:
         i: int,
         reference: Reference,
         share: float,
+        scored: int,
+        alarms: int,
+        events: int | None = None,
     ) -> Candidate:
-        """Row i of some columns."""
+        """Row i of some columns; they have the events where nothing else is said."""
         settings = self._config.rules[rule]
         remaining = float(columns.remaining[i])
         return Candidate(
@@ -84,8 +79,10 @@ class Findings:
             remaining=remaining,
             over=remaining < settings.resolve,
             since_ms=int(columns.since_ms[i]),
-            events=int(columns.events[i]),
+            events=int(columns.events[i]) if events is None else events,
             causes=tuple(self._causes(columns, i, reference)),
+            scored=scored,
+            alarms=alarms,
         )
 
     def _causes(self, columns: EvidenceColumns, i: int, reference: Reference) -> Iterator[Cause]:

@@ -7,9 +7,9 @@ over all partitions; ``__other__`` by its row, against what is normal of a slice
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from flowlib.table import Floats
@@ -38,16 +38,14 @@ _ALL, _OTHER = 0, 1
 _NAMES = (TOGETHER, OTHER)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sums:
+class _Sums(msgspec.Struct, frozen=True):
     """Sums of a slicing's ordinary slices under one model, of all partitions."""
 
     model_id: str
     sums: GroupSums
 
 
-@dataclass(frozen=True, slots=True)
-class _Spoken:
+class _Spoken(msgspec.Struct, frozen=True):
     """What a rule says of groups of a slicing in a pane, and the model of each."""
 
     rule: str
@@ -56,8 +54,7 @@ class _Spoken:
     models: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupsFound:
+class GroupsFound(msgspec.Struct, frozen=True):
     """What the rules say of groups in a pane: evidence that is put into columns with that of other panes, once it is
     asked for; and the points of the windows of ``__other__``.
     """
@@ -155,10 +152,8 @@ class Groups:
                 reference = references[model][self._slicing(slicing)]
                 share = counts.group_shares[rule] if of_all else counts.slice_shares[rule]
                 of = rule, slicing, _NAMES[number], model, one.found.columns, i, reference, share
-                candidate = self._findings.candidate(*of)
-                scored, alarms = self._counts(slicing, number, pane)
-                events = pane.events if of_all else candidate.events
-                yield replace(candidate, events=events, scored=scored, alarms=alarms)
+                events = pane.events if of_all else None
+                yield self._findings.candidate(*of, *self._counts(slicing, number, pane), events)
 
     def _counts(self, slicing: str, number: int, pane: JudgedPane) -> tuple[int, int]:
         """Events that were scored, and alarms: every slicing has the same ones together."""

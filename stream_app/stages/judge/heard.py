@@ -77,8 +77,9 @@ class Sums(msgspec.Struct):
         figures = cause.figures
         if adds and figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
-            for i, value in enumerate((figures.events, figures.seen, figures.expected, squares)):
-                self.waiting[i] += value
+            events, seen, expected, before = self.waiting
+            events, seen, expected = events + figures.events, seen + figures.seen, expected + figures.expected
+            self.waiting = [events, seen, expected, before + squares]
         if settles:
             self.counted = [a + b for a, b in zip(self.counted, self.waiting, strict=True)]
             self.waiting = [0.0] * 4
@@ -265,7 +266,9 @@ MEAN = "mean"
 
 def size_sd(of: Sums) -> float | None:
     """Difference of the mean in standard deviations of one event; None where that means nothing."""
+    if of.measure != MEAN:
+        return None
     figures = of.figures
-    if of.measure != MEAN or not figures.events > 0 or not figures.sd > 0:
+    if not figures.events > 0 or not figures.sd > 0:
         return None
     return (figures.seen - figures.expected) / figures.events / figures.sd

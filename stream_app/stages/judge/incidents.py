@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -24,9 +23,9 @@ from schemas.records import IncidentSpan
 from stream_app.config import Config
 from stream_app.config.promise import alpha
 from stream_app.stages.judge.candidates import Candidate
-from stream_app.stages.judge.drafting import draft, examples_of, strangest, successor
+from stream_app.stages.judge.drafting import draft, strangest, successor
 from stream_app.stages.judge.facts import Allowed, PaneFacts
-from stream_app.stages.judge.figures import largest_sd, pool, traffic
+from stream_app.stages.judge.figures import largest_sd, traffic
 from stream_app.stages.judge.heard import Heard, Key, usual
 from stream_app.stages.judge.joining import Threads, in_order
 from stream_app.stages.judge.naming import renamed
@@ -65,6 +64,11 @@ class Incidents:
     def slices(self) -> set[tuple[str, str]]:
         """(slicing, slice) of :attr:`members`."""
         return {key[1:] for key in self.members}
+
+    @property
+    def any_open(self) -> bool:
+        """Whether one is."""
+        return bool(self._threads.open)
 
     @property
     def open_counts(self) -> dict[str, int]:
@@ -167,13 +171,13 @@ class Incidents:
         every = any(of.slice == TOGETHER or of.slicing == EVERYTHING for of in thread.live)
         new = [of for of in facts.top if every or of.slice in places]
         if new:
-            thread.examples = [msgspec.to_builtins(of) for of in strangest([*examples_of(thread), *new])]
+            thread.examples = strangest([*thread.examples, *new])
 
     def _weigh(self, thread: Thread) -> None:
         members = thread.live
         if members:
             _, share = traffic(members)
-            level = severity(effect(largest_sd(pool(members)), grave(members)), share)
+            level = severity(effect(largest_sd(members), grave(members)), share)
             thread.severity = SEVERITIES.index(level)
             thread.worst = max(thread.worst, thread.severity)
             thread.kind = kind_of(members, thread.kind)
@@ -314,7 +318,7 @@ class Incidents:
         self._silences.restore(state["silences"])
         self._marks.restore(state["marks"])
         self.spans.restore(state["spans"])
-        self._facts = replace(_NO_PANE, **dict(zip(_OF_PANE, state["pane"], strict=True)))
+        self._facts = msgspec.structs.replace(_NO_PANE, **dict(zip(_OF_PANE, state["pane"], strict=True)))
 
 
 def _cause(candidate: Candidate) -> tuple[str, str]:

@@ -9,7 +9,6 @@ that are not named any more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -61,4 +60,4 @@ def in_order(about: Sequence[Named]) -> list[Named]:
 
 
 def _now(of: Named, found: Pooled | None, still: bool) -> Named:
-    return Named(found or replace(of.found, weight=0.0), of.at_first, still)
+    return Named(found or msgspec.structs.replace(of.found, weight=0.0), of.at_first, still)

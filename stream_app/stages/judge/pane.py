@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from flowlib.table import Ints
@@ -12,8 +11,7 @@ from schemas.pane_layout import PaneLayout
 from schemas.records import TOP_MAX, TopEvent
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPane:
+class JudgedPane(msgspec.Struct, frozen=True):
     """What the partials partitions say of one pane.
 
     Attributes:

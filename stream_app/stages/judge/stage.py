@@ -11,9 +11,10 @@ partials partitions interleaved. What people say enters as a decision, at a time
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
+
+import msgspec
 
 from schemas.evidence import Evidence, EvidenceClosed, PaneEvidence
 from schemas.incidents import Incident
@@ -42,8 +43,7 @@ from stream_app.stages.points import action_point, incident_point, retrain_point
 _READ_ANEW: Mapping[int, Columns] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
+class _Noted(msgspec.Struct, frozen=True):
     """A pane whose markers were taken in: the slices that there are, and the model in service, as it says."""
 
     pane: JudgedPane
@@ -182,7 +182,7 @@ class JudgeStage:
         for strange in state.singles.judge(facts, self._taken(state, facts)):
             out.messages.append(messages.strange_events(self.config, strange))
             out.points.append(strange_point(strange))
-        explained = bool(state.incidents.open_counts)
+        explained = state.incidents.any_open
         self._serve(state.probation.take(pane.start_ms, pane.end_ms, pane.models(), explained), out)
         self._ask(state, noted, out)
         thin(state.offset_marks.values(), pane.end_ms)

@@ -85,8 +85,8 @@ class Streams:
         out: dict[tuple[str, str, str], Allowed] = {}
         for rule in sorted({candidate.rule for candidate in candidates}):
             of_rule = [c for c in candidates if c.rule == rule and c.key not in members and not c.over]
-            already = sum(key[0] == rule for key in members)
-            out |= self._allowed(rule, of_rule, already)
+            if of_rule:  # while an incident lasts most candidates are its members
+                out |= self._allowed(rule, of_rule, sum(key[0] == rule for key in members))
         return [(candidate, out.get(candidate.key, "")) for candidate in candidates]
 
     def _allowed(self, rule: str, candidates: list[Candidate], already: int) -> dict[tuple[str, str, str], Allowed]:

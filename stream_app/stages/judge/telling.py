@@ -16,7 +16,7 @@ Under a silence the same goes on in the audit, without reminders. Once the silen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from stream_app.config.alerts import AlertsConfig
 from stream_app.stages.judge.threads import Said, Thread
@@ -24,8 +24,7 @@ from stream_app.stages.judge.threads import Said, Thread
 _GROWN = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How an incident stands in a pane.
 
     Attributes:

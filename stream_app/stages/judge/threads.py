@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.records import TopEvent
 from stream_app.stages.judge.harm import harm_of
 from stream_app.stages.judge.heard import Heard, Key
 from stream_app.stages.judge.naming import Named
@@ -54,7 +55,7 @@ class Thread(msgspec.Struct):
         severity, worst: numbers of it, now and at its worst.
         slices: how many ever were members.
         dropped: members that are over and were forgotten.
-        examples: strangest events, as plain values of :class:`~schemas.records.TopEvent`.
+        examples: strangest events.
     """
 
     id: str
@@ -87,7 +88,7 @@ class Thread(msgspec.Struct):
     worst: int = 0
     slices: int = 0
     dropped: int = 0
-    examples: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    examples: list[TopEvent] = msgspec.field(default_factory=list)
 
     @property
     def live(self) -> list[Heard]:

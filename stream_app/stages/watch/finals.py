@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from flowlib.table import Ints
@@ -38,8 +39,7 @@ Blocks = dict[str, list[PaneBlock]]
 """Blocks of a pane by slicing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Final:
+class _Final(msgspec.Struct, frozen=True):
     """A final pane that waits: its blocks, and the markers of the source partitions that are sent on with it."""
 
     start_ms: int
@@ -47,8 +47,7 @@ class _Final:
     markers: list[PaneClosed]
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
+class _Looked(msgspec.Struct, frozen=True):
     """What a rule has found in a pane, if anything, and by model the sums over its ordinary slices."""
 
     found: Found | None

@@ -59,7 +59,7 @@ class PaneMessages:
         for first in range(0, len(found.numbers), SLICES_MAX):
             part = slice(first, first + SLICES_MAX)
             numbers = found.numbers[part].tolist()
-            columns = {name: getattr(found.columns, name)[part] for name in EvidenceColumns.__slots__}
+            columns = {name: getattr(found.columns, name)[part] for name in EvidenceColumns.__struct_fields__}
             self._evidence.append(
                 PaneEvidence(
                     stream=self._stream,

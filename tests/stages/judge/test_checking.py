@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -26,7 +25,9 @@ Changed = Callable[[EvidenceColumns], EvidenceColumns]
 
 def all_of(**values: Any) -> Changed:
     """Columns in which some have one value everywhere."""
-    return lambda of: replace(of, **{name: np.full_like(getattr(of, name), value) for name, value in values.items()})
+    return lambda of: msgspec.structs.replace(
+        of, **{name: np.full_like(getattr(of, name), value) for name, value in values.items()}
+    )
 
 
 def figure(place: int, value: float) -> Changed:
@@ -35,14 +36,14 @@ def figure(place: int, value: float) -> Changed:
     def changed(of: EvidenceColumns) -> EvidenceColumns:
         figures = of.figures.copy()
         figures[:, :, place] = value
-        return replace(of, figures=figures)
+        return msgspec.structs.replace(of, figures=figures)
 
     return changed
 
 
 def bets(number: int) -> Changed:
     """Columns with the odds of so many bets."""
-    return lambda of: replace(of, odds=of.odds[:, :, :number])
+    return lambda of: msgspec.structs.replace(of, odds=of.odds[:, :, :number])
 
 
 def record_of(message: Outgoing) -> Evidence:
@@ -102,7 +103,7 @@ def test_messages_together_are_read_as_one_by_one() -> None:
     assert not any(isinstance(read, str) for read in checker.read(sound))
 
 
-@pytest.mark.parametrize("name", EvidenceColumns.__slots__)
+@pytest.mark.parametrize("name", EvidenceColumns.__struct_fields__)
 def test_evidence_without_a_column_is_refused_beside_what_is_sound(name: str) -> None:
     sound = [of for message in SENT if isinstance(of := record_of(message), PaneEvidence)]
     without = {key: column for key, column in sound[0].columns.items() if key != name}
@@ -115,7 +116,7 @@ def test_evidence_without_a_column_is_refused_beside_what_is_sound(name: str) ->
 
 def short(of: EvidenceColumns) -> EvidenceColumns:
     """A column that has lost a number."""
-    return replace(of, weight=of.weight.ravel()[1:])
+    return msgspec.structs.replace(of, weight=of.weight.ravel()[1:])
 
 
 def plain(read: Columns | str, message: Evidence) -> Any:
@@ -123,7 +124,7 @@ def plain(read: Columns | str, message: Evidence) -> Any:
     if isinstance(read, str) or isinstance(message, EvidenceClosed):
         return read if isinstance(read, str) else ""
     columns, rows = read[0], slice(read[1], read[1] + len(message.slices))
-    return {name: getattr(columns, name)[rows].tobytes() for name in EvidenceColumns.__slots__}
+    return {name: getattr(columns, name)[rows].tobytes() for name in EvidenceColumns.__struct_fields__}
 
 
 @pytest.mark.parametrize("changes", [{"scored": [6, 6]}, {"alarms": []}, {"scored": [2**41]}, {"alarms": [7]}])

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 
 from flowlib.reference.moments import Sums, deviations
@@ -45,8 +46,7 @@ class Evidence:
     news: Bools
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """What the evidence of a channel says has happened.
 
     Attributes:
@@ -67,8 +67,7 @@ PIECE = 2_048
 """Rows that are worked out at a time where there are very many."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupSums:
+class GroupSums(msgspec.Struct, frozen=True):
     """Sums over slices of one model, each against its own normal; what evidence of them all together is made of.
 
     Attributes:
