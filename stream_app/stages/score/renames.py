@@ -37,6 +37,10 @@ KEYS_MAX = 256
 _BLOCK, _WHOLE, _LACKING, _LACKING_MAX = 256, 4, 6, 20
 """Rows of a block; bodies of it that are looked at, of events that lack nothing, of others, and of others while one
 after the other tells of a rename."""
+_AFTER = 1_024
+"""Bodies that lack nothing and are all looked at after one that told of a rename: by a few of each block it would take
+days until that is known to be over.
+"""
 
 _DEPTH_MAX, _LEAVES_MAX = 4, 1_000
 _SHAPES_MAX = 64
@@ -57,6 +61,7 @@ class Renames:
         present: a bit for each field that was met at all.
         block, whole, lacking: the block, and how many bodies of it were looked at.
         told: whether the last one of an event that lacks something told of a rename.
+        after: bodies of events that lack nothing which are all looked at from now on.
     """
 
     rows: int = 0
@@ -66,6 +71,7 @@ class Renames:
     whole: int = 0
     lacking: int = 0
     told: bool = False
+    after: int = 0
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, for a snapshot; bits as text: a whole number there has 64, and there may be more fields."""
@@ -83,8 +89,8 @@ class Renames:
         if row // _BLOCK != self.block:
             self.block, self.whole, self.lacking = row // _BLOCK, 0, 0
         if not lacks:
-            wanted = self.whole < _WHOLE
-            self.whole += wanted
+            wanted = self.after > 0 or self.whole < _WHOLE
+            self.whole, self.after = self.whole + wanted, max(self.after - 1, 0)
             return wanted
         wanted = self.lacking < (_LACKING_MAX if self.told else _LACKING)
         self.lacking += wanted
@@ -140,8 +146,8 @@ class Looker:
         """
         looked: list[int] = []
         found: list[tuple[int, list[tuple[str, int]]]] = []
-        candidates = [] if self._objects is nameless else _candidates(events.rows + state.rows, _lacking(events))
-        for row, lacks in candidates:
+        every = () if self._objects is nameless else _to_look_at(state, events.rows + state.rows, _lacking(events))
+        for row, lacks in every:
             row -= state.rows
             if state.wants(state.rows + row, lacks) and (body := self._object(raw.values[row])) is not None:
                 looked.append(row)
@@ -150,6 +156,7 @@ class Looker:
                 if lacks:  # of others too few are looked at for it to say how many of these are to be
                     state.told = bool(renamed)
                 if renamed:
+                    state.after = _AFTER
                     found.append((row, renamed))
         state.rows += len(raw)
         rows = np.array([row for row, _ in found], dtype=np.int64)
@@ -216,6 +223,21 @@ class Looker:
     def _likeliest(self, renamed: list[tuple[str, int]]) -> tuple[str, str]:
         pairs = [(name, key) for key, fields in renamed for i, name in enumerate(self._names) if fields >> i & 1]
         return max(pairs, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
+
+
+def _to_look_at(state: Renames, rows: Ints, lacking: Bools) -> Iterator[tuple[int, bool]]:
+    """Rows by their numbers ``(n,)`` of which no others can be looked at, and whether their events lack something: all
+    of them from one on that tells of a rename.
+    """
+    last = -1
+    for row, lacks in () if state.after else _candidates(rows, lacking):
+        yield row, lacks
+        last = row
+        if state.after:
+            break
+    if state.after:
+        first = int(np.searchsorted(rows, last, side="right"))
+        yield from zip(rows[first:].tolist(), lacking[first:].tolist(), strict=True)
 
 
 def _candidates(rows: Ints, lacking: Bools) -> list[tuple[int, bool]]:

@@ -211,10 +211,11 @@ def test_a_field_that_gets_another_name_is_told_with_the_likely_one(model: Densi
         known["x_value"] = known.pop("x")
         return json.dumps(known).encode()
 
-    values = [*good(1_500), *map(renamed, good(200, 1_500))]
-    first = incidents(score_all(pipeline(config(), [model]), 0, values, [170]))[0]
+    values = [*good(1_500), *map(renamed, good(200, 1_500)), *good(900, 1_700)]
+    first, *others = incidents(score_all(pipeline(config(), [model]), 0, values, [170]))
     assert (first.detector, first.feature) == ("unknown_field", "x")
     assert "it has no 'x', and 'x_value' in its place" in first.summary
+    assert [one.state for one in others] == ["resolve"], "it is over after as many good events as any other kind"
 
 
 def test_events_that_lack_the_time_are_told_with_the_name_it_may_have_now(model: Density) -> None:
