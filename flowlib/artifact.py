@@ -96,12 +96,12 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
         arrays |= {f"reference{i}.{name}": array for name, array in reference_arrays.items()}
     if density.channels is not None:
         arrays |= {f"channels.{name}": array for name, array in density.channels.to_state().items()}
-    arrays |= {f"flow.{name}": tensor.numpy() for name, tensor in density.flow.state_dict().items()}
+    arrays |= {f"flow.{name}": array for name, array in density.weights.arrays.items()}
     tensors = save_tensors({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
     manifest = {
         "format": FORMAT,
         "flow": density.flow_name,
-        "hyperparameters": density.flow.hyperparameters(),
+        "hyperparameters": dict(density.weights.sizes),
         "encoder": encoder_meta,
         "calibration": calibration_meta,
         "references": [meta for meta, _ in references],
@@ -117,7 +117,7 @@ def pack(density: Density, key: Ed25519PrivateKey, bytes_max: int | None = BYTES
 def _check_size(density: Density, size: int, bytes_max: int) -> None:
     remedy = "leave out columns, or categorical ones with many levels, or take a smaller flow, such as maf"
     try:
-        _check_hyperparameters(density.flow.hyperparameters())
+        _check_hyperparameters(dict(density.weights.sizes))
     except ValueError as error:
         raise ArtifactError(f"the model is too large to be loaded again: {error}; {remedy}") from None
     if size > bytes_max:
@@ -157,7 +157,7 @@ def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max:
         bytes_max: larger models are refused, and hyperparameters out of bounds; None only for bytes of one's own.
     """
     verify(artifact, trusted, bytes_max)
-    from flowlib.rebuilding import rebuild  # PyTorch takes a second: who looks at keys and signatures has no use for it
+    from flowlib.rebuilding import rebuild  # takes a while: who looks at keys and signatures has no use for it
 
     try:
         return rebuild(_opened(artifact, bounded=bytes_max is not None), artifact.tensors, artifact.model_id)

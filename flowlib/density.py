@@ -5,32 +5,28 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from flowlib import native, notebook
 from flowlib.calibration import Calibration, Draw
 from flowlib.channels import Channels
-from flowlib.encoder.context import attach, detach
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import FeatureSpec
-from flowlib.engines import ROWS, Clock, Engine, build
-from flowlib.fit_config import FitConfig
-from flowlib.flows import FLOWS, Flow
-from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.engines import ROWS, Engine, build
 from flowlib.margins import Margins
-from flowlib.pit import pit_of
+from flowlib.pit import HALF_LOG_TWO_PI, pit_of
 from flowlib.reference.fit import column_kinds, fit_reference
 from flowlib.reference.reference import VARIES, Reference
-from flowlib.sampling import draw, draw_given, push_out
-from flowlib.surroundings import undisturbed
 from flowlib.table import Bools, Floats, Ints, Singles, Table
 from flowlib.ties import draws, key_for
-from flowlib.training import TrainingRows
-from flowlib.warm_start import goes_on
+from flowlib.weights import Weights
+
+if TYPE_CHECKING:  # PyTorch comes with them: who scores stored weights by the kernel does without
+    from flowlib.fit_config import FitConfig
+    from flowlib.flows import Flow
 
 
 @dataclass(frozen=True)
@@ -74,10 +70,9 @@ class Density:
     """A fitted model, with the engine that scores it.
 
     Attributes:
-        encoder, flow, calibration: its parts.
+        encoder, weights, calibration: its parts.
         manifest: facts that travel with the model, JSON.
         model_id: of its artifact.
-        flow_name: family of the flow.
         channels, references: what drift is measured in and, for each slicing, against; None and () before
             :meth:`with_reference`.
         engine: scores; ``auto`` of :func:`flowlib.engines.build` unless :meth:`with_engine` chose another.
@@ -93,22 +88,21 @@ class Density:
     """
 
     encoder: Encoder
-    flow: Flow
+    weights: Weights
     calibration: Calibration
     manifest: dict[str, Any]
     model_id: str = "unsigned"
-    flow_name: str = "maf"
     channels: Channels | None = None
     references: tuple[Reference, ...] = ()
     engine: Engine = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "engine", build(self.flow))
+        object.__setattr__(self, "engine", build(self.weights))
 
-    def with_engine(self, name: str, clock: Clock | None = None) -> Density:
+    def with_engine(self, name: str) -> Density:
         """The same model scored by another engine; raises EngineError as :func:`flowlib.engines.build` does."""
         other = copy.copy(self)
-        object.__setattr__(other, "engine", build(self.flow, name, clock))
+        object.__setattr__(other, "engine", build(self.weights, name))
         return other
 
     def _repr_html_(self) -> str:
@@ -116,12 +110,21 @@ class Density:
         return notebook.of_density(self)
 
     @property
+    def flow(self) -> Flow:
+        """The module, by PyTorch."""
+        return self.weights.flow
+
+    @property
+    def flow_name(self) -> str:
+        """Family of the flow."""
+        return self.weights.family
+
+    @property
     def spec(self) -> FeatureSpec:
         """Column names."""
         return self.encoder.spec
 
     @classmethod
-    @undisturbed()
     def fit(
         cls,
         spec: FeatureSpec,
@@ -148,18 +151,13 @@ class Density:
         Raises:
             ValueError: no usable rows in one of the sets, or a wrong shape.
         """
-        config = config or FitConfig()
-        encoder, flow = _start(spec, train, seed, config, warm_start)
-        if encoder.slice_table.size:
-            attach(flow, encoder.slice_table, torch.Generator().manual_seed(seed))
-        config.learn(flow, TrainingRows.of(encoder, train, "train"), TrainingRows.of(encoder, valid, "valid"), seed)
-        flow.eval()
-        if encoder.slice_table.size:
-            encoder = replace(encoder, slice_table=detach(flow))
+        from flowlib import fitting
+
+        encoder, flow, config = fitting.fit(spec, train, valid, seed, config, warm_start)
         margins = Margins.fit(train.numeric) if config.distance == "columns" else None
         raw = _Uncalibrated.of(encoder, build(flow), margins, calibration)
         reference = _reference(raw, margins, calibration, seed, config.weight)
-        return cls(encoder, flow, reference, dict(manifest or {}), flow_name=config.flow_name)
+        return cls(encoder, Weights.of(config.flow_name, flow), reference, dict(manifest or {}))
 
     def with_reference(
         self,
@@ -229,19 +227,23 @@ class Density:
             raw.log_prob, raw.parts, raw.z, raw.features, raw.levels, raw.distance, surprise, p, pooled, ok, raw.missing
         )
 
-    @undisturbed()
     def sample(self, n: int, seed: int, times: Ints | None = None) -> Table:
         """n rows drawn from the model, see :func:`flowlib.sampling.draw`; gaps only where calibration rows had some."""
+        from flowlib.sampling import draw
+
         whole = self.calibration.pit_reference.sum(axis=1) == len(self.calibration.nll)
         return draw(self.encoder, self.flow, n, seed, whole, times)
 
-    @undisturbed()
     def sample_given(self, table: Table, seed: int) -> Table:
         """Numbers drawn for each row given its gaps, categories, slice and time."""
+        from flowlib.sampling import draw_given
+
         return draw_given(self.encoder, self.flow, table, seed)
 
     def pushed_out(self, table: Table, by: float) -> Table:
         """The rows so many times as far from the middle of the model, each in the direction in which it lies."""
+        from flowlib.sampling import push_out
+
         return push_out(self.encoder, self.flow, table, self.score(table).z, by)
 
 
@@ -346,15 +348,3 @@ def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: 
         key=key,
         weight=weight,
     )
-
-
-def _start(
-    spec: FeatureSpec, train: Table, seed: int, config: FitConfig, warm_start: Density | None
-) -> tuple[Encoder, Flow]:
-    """Encoder and flow before training: those of the warm start as far as they fit."""
-    warm = warm_start is not None and goes_on(warm_start.encoder, spec, train, config.encoder)
-    encoder = warm_start.encoder.told(train) if warm and warm_start else Encoder.fit(spec, train, config.encoder)
-    if warm and warm_start and warm_start.flow_name == config.flow_name:
-        return encoder, copy.deepcopy(warm_start.flow)
-    generator = torch.Generator().manual_seed(seed)
-    return encoder, FLOWS[config.flow_name](len(spec.numeric), encoder.context_width, generator)

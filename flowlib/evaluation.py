@@ -14,10 +14,9 @@ from flowlib.copies import newest, units
 from flowlib.density import Density, Scores
 from flowlib.encoder.encoder import Encoder
 from flowlib.flatness import distance
-from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.intervals import NORMAL_95, wilson
 from flowlib.leaning import Lean, leaning
-from flowlib.pit import pit_histogram
+from flowlib.pit import HALF_LOG_TWO_PI, pit_histogram
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 ALPHAS = np.geomspace(1e-3, 1.0, 61)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
 from scipy.special import ndtr
 
 from flowlib.table import Bools, Ints, Singles
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+"""Nats: minus the log-density of a standard normal at 0."""
 
 PIT_BINS = 20
 """Bins of a PIT histogram."""

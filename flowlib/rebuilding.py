@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.numpy import load
 
 from flowlib.calibration import Calibration
 from flowlib.channels import Channels
 from flowlib.density import Density
 from flowlib.encoder.encoder import Encoder
-from flowlib.flows import FLOWS, Flow
 from flowlib.reference.reference import Reference
-from flowlib.surroundings import undisturbed
+from flowlib.weights import Weights
 
 
-@undisturbed()
 def rebuild(manifest: dict[str, Any], tensors: bytes, model_id: str) -> Density:
     """A density, ready for scoring, of what :func:`flowlib.artifact.pack` wrote.
 
@@ -35,10 +32,10 @@ def rebuild(manifest: dict[str, Any], tensors: bytes, model_id: str) -> Density:
             raise ValueError(f"{name} holds values that are not finite")
     encoder = Encoder.from_state(manifest["encoder"], _part(arrays, "encoder."))
     calibration = Calibration.from_state(manifest["calibration"], _part(arrays, "calibration."))
-    flow = _flow(manifest, encoder, _part(arrays, "flow."))
+    weights = _weights(manifest, encoder, _part(arrays, "flow."))
     channels, references = _watched(manifest["references"], encoder, arrays)
     about = manifest["about"]
-    return Density(encoder, flow, calibration, about, model_id, manifest["flow"], channels, references)
+    return Density(encoder, weights, calibration, about, model_id, channels, references)
 
 
 def _watched(
@@ -58,13 +55,11 @@ def _watched(
     return channels, references
 
 
-def _flow(manifest: dict[str, Any], encoder: Encoder, weights: dict[str, Any]) -> Flow:
+def _weights(manifest: dict[str, Any], encoder: Encoder, arrays: dict[str, Any]) -> Weights:
     sizes = manifest["hyperparameters"]
     if sizes["d"] != len(encoder.spec.numeric) or sizes["context"] != encoder.context_width:
         raise ValueError("flow and encoder have different widths")
-    flow = FLOWS[manifest["flow"]](generator=torch.Generator().manual_seed(0), **sizes)
-    flow.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=True)
-    return flow.eval()
+    return Weights(manifest["flow"], sizes, arrays).check()
 
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

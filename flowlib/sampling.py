@@ -7,6 +7,7 @@ import torch
 
 from flowlib.encoder.encoder import Encoder
 from flowlib.flows import Flow
+from flowlib.surroundings import undisturbed
 from flowlib.table import DAY_MS, Bools, Ints, Objects, Singles, Table
 
 RARE = "(rare)"
@@ -16,6 +17,7 @@ _WEEK_MS = 7 * DAY_MS
 _ROWS = 4_096
 
 
+@undisturbed()
 def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: Ints | None = None) -> Table:
     """n rows: gaps and categories from their own factors, the numbers given them; the same seed gives the same rows.
 
@@ -43,6 +45,7 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
     return draw_given(encoder, flow, rows, seed)
 
 
+@undisturbed()
 def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
     """Numbers for each row, drawn given its gaps, categories, slice and time, on the grids of their columns and within
     what training rows had.

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
+
+def _one_thread() -> None:
+    if "torch" in sys.modules:  # imported here it would cost a second, and most children have no use for it
+        sys.modules["torch"].set_num_threads(1)
+
 
 # OpenMP's threads do not come along into a forked child, where the first call that is shared out among them would wait
 # for them for ever: a child of a process that has fitted or scored anything computes with its one thread.
-os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+os.register_at_fork(after_in_child=_one_thread)
 
 
 @contextmanager
@@ -18,10 +23,13 @@ def undisturbed() -> Iterator[None]:
     """Gradients are recorded and numbers are float32, whatever the caller has set; torch's global random state (first
     weights are drawn from it before ours are) is afterwards as it was. A context, or a decorator.
 
+    >>> import torch
     >>> with torch.inference_mode(), undisturbed():
     ...     torch.ones(1, requires_grad=True).sum().requires_grad
     True
     """
+    import torch
+
     dtype = torch.get_default_dtype()
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.set_default_dtype(torch.float32)

@@ -20,8 +20,8 @@ from flowlib.encoder.columns import Asinh, ColumnMap, Log, Quantile, Standard
 from flowlib.encoder.fitting import LIMIT_MAX
 from flowlib.engines.onnx import graph_of, session
 from flowlib.errors import EngineError
-from flowlib.flows.base import HALF_LOG_TWO_PI
 from flowlib.margins import Margins
+from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Ints, Singles, Table
 
 INPUTS, OUTPUTS = ("rows", "levels", "beside"), ("log_prob", "surprise", "p_value")

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowlib.checks.examples import require
 from flowlib.engines import PARITY_NATS, ROWS, Builder, Engine
-from flowlib.engines.base import FAR, eager_of, gap_nats
+from flowlib.engines.base import FAR, gap_nats
 from flowlib.flows import Flow
 from flowlib.table import Singles
 
@@ -55,7 +55,7 @@ def check_parity(engine: Engine, flow: Flow) -> None:
         require(
             gap <= PARITY_NATS, f"{n} rows differ from eager PyTorch by up to {gap:.1e} nats, more than {PARITY_NATS}"
         )
-        eager, _ = eager_of(flow, features, context)
+        eager, _ = flow.evaluate(features, context)
         gap = float((np.abs(z - eager) / np.maximum(1.0, np.abs(eager))).max(initial=0.0))
         require(gap <= Z_BOUND, f"z of {n} rows differs from eager PyTorch by up to {gap:.1e}, more than {Z_BOUND}")
 

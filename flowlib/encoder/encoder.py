@@ -27,7 +27,7 @@ from flowlib.encoder.findings import Finding, findings, many_levels, resolution,
 from flowlib.encoder.fitting import fit_column, fit_levels, limits, tail_nats
 from flowlib.encoder.grids import Grids
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
-from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Bools, Floats, Ints, Objects, Singles, Table
 
 _CHUNK_VALUES = 1 << 18

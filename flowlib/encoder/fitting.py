@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowlib.encoder.columns import MAPS, ColumnMap, Standard, moments
-from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Objects
 
 LEVELS_MAX = 256

@@ -6,91 +6,80 @@ here and one entry of :data:`ENGINES`; :func:`flowlib.checks.check_engine` then 
 
 from __future__ import annotations
 
-import math
+import importlib
 from collections.abc import Callable
+from typing import Any
 
-from flowlib.engines import cuda, exported, fused, onnx, torchscript
-from flowlib.engines.base import PARITY_NATS, ROWS, Engine, check, example_rows
+from flowlib.engines import fused
+from flowlib.engines.base import PARITY_NATS, ROWS, Engine, Source, check
 from flowlib.errors import EngineError
-from flowlib.flows import Flow
 from flowlib.surroundings import undisturbed
+from flowlib.weights import Weights
 
-__all__ = ["AUTO", "ENGINES", "PARITY_NATS", "ROWS", "Builder", "Clock", "Engine", "EngineError", "build"]
+__all__ = ["AUTO", "ENGINES", "PARITY_NATS", "ROWS", "Builder", "Engine", "EngineError", "build"]
 
-Builder = Callable[[Flow], Engine]
-Clock = Callable[[], float]
+Builder = Callable[[Any], Engine]
+"""From a :data:`Source` to an engine."""
 
 
-def _checked(make: Builder) -> Builder:
-    return lambda flow: check(make(flow), flow)
+def _kernel(source: Source) -> Engine:
+    return check(fused.fused(source), source)
+
+
+def _by_pytorch(module: str, name: str, checked: bool = True) -> Builder:
+    """An engine of a module that imports PyTorch, once it is asked for."""
+
+    def make(source: Any) -> Engine:
+        flow = source.flow if isinstance(source, Weights) else source
+        with undisturbed():
+            engine: Engine = getattr(importlib.import_module(f"flowlib.engines.{module}"), name)(flow)
+            return check(engine, flow) if checked else engine
+
+    return make
 
 
 ENGINES: dict[str, Builder] = {
-    "fused": _checked(fused.fused),
-    "torchscript": _checked(torchscript.torchscript),
-    "exported": _checked(exported.exported),
-    "onnx": _checked(onnx.onnx),
-    "int8": onnx.int8,  # held to a bound of its own
-    "cuda": _checked(cuda.cuda),
+    "fused": _kernel,
+    "torchscript": _by_pytorch("torchscript", "torchscript"),
+    "exported": _by_pytorch("exported", "exported"),
+    "onnx": _by_pytorch("onnx", "onnx"),
+    "int8": _by_pytorch("onnx", "int8", checked=False),  # held to a bound of its own
+    "cuda": _by_pytorch("cuda", "cuda"),
 }
 """Engine name to builder. Builders raise EngineError where the engine is not available here, or its results differ."""
 
 AUTO = ("fused", "torchscript")
-"""Engines that ``auto`` chooses from, in the order in which it takes them without a clock."""
+"""Of these ``auto`` takes the first that works. The kernel is never the slower one (``flowlib/FINDINGS.md``), so that
+nothing is measured: an installation always takes the same one, and where it is the kernel PyTorch is not imported.
+"""
 
-_TIMED_ROWS = (1, ROWS)
-_TIMED_CALLS = 5
 
-
-@undisturbed()
-def build(flow: Flow, name: str = "auto", clock: Clock | None = None) -> Engine:
-    """Make a flow ready for scoring, and compare its results with eager PyTorch.
+def build(flow: Source, name: str = "auto") -> Engine:
+    """Make a flow ready for scoring, and compare its results with eager PyTorch, or of stored weights with NumPy.
 
     Args:
-        flow: the flow, in evaluation mode.
+        flow: the flow in evaluation mode, or its weights as they are stored.
         name: of :data:`ENGINES`, or ``auto``.
-        clock: seconds, to measure which engine is the fastest here for one row and a full batch. Without one ``auto``
-            takes the first of :data:`AUTO` that works: always the same on the same installation.
 
     Raises:
-        EngineError: the engine is not available here, or differs from eager PyTorch by more than 1e-4 nats.
+        EngineError: the engine is not available here, or differs from the flow by more than 1e-4 nats.
     """
     if name == "auto":
-        return _auto(flow, clock)
+        return _auto(flow)
     if name not in ENGINES:
         raise EngineError(f"no engine {name!r}: one of auto, {', '.join(ENGINES)}")
     return ENGINES[name](flow)
 
 
-def _auto(flow: Flow, clock: Clock | None) -> Engine:
-    """The fastest of :data:`AUTO` by the clock, or without one the first that works."""
-    working: list[Engine] = []
+def _auto(flow: Source) -> Engine:
+    """The first of :data:`AUTO` that works."""
     dropped: dict[str, str] = {}
     for name in AUTO:
         try:
-            working.append(ENGINES[name](flow))
+            engine = ENGINES[name](flow)
         except EngineError as error:
             dropped[name] = str(error)
             continue
-        if clock is None:
-            break
-    if not working:
-        raise EngineError("no engine works: " + "; ".join(dropped.values()))
-    chosen = min(working, key=lambda engine: _log_seconds(engine, clock)) if clock is not None else working[0]
-    dropped |= {engine.name: "slower here" for engine in working if engine is not chosen}
-    chosen.dropped = dropped
-    return chosen
-
-
-def _log_seconds(engine: Engine, clock: Clock) -> float:
-    """Sum over the sizes of the log of the fastest of a few calls: other work on the machine only adds to a call."""
-    total = 0.0
-    for n in _TIMED_ROWS:
-        features, context = example_rows(engine.d, engine.context, n)
-        fastest = math.inf
-        for _ in range(_TIMED_CALLS):
-            start = clock()
-            engine(features, context)
-            fastest = min(fastest, clock() - start)
-        total += math.log(max(fastest, 1e-9))
-    return total
+        engine.dropped = dropped
+        return engine
+    raise EngineError("no engine works: " + "; ".join(dropped.values()))

@@ -1,25 +1,54 @@
-"""The interface of an engine, and its comparison with eager PyTorch before it scores anything."""
+"""The interface of an engine, and its comparison with the flow before it scores anything: with eager PyTorch where
+there is a module, with NumPy in float64 where there are stored weights.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from flowlib.errors import EngineError
-from flowlib.flows import Flow
+from flowlib.layouts import Layout
 from flowlib.table import Singles
 
 ROWS = 512
 """Rows of the fixed shape of :class:`Padded` engines."""
 
 PARITY_NATS = 1e-4
-"""Largest accepted difference from eager PyTorch in a row's log-likelihood, nats."""
+"""Largest accepted difference from the flow in a row's log-likelihood, nats."""
 
 _WARM_UP_CALLS = 6
+
+
+class Source(Protocol):
+    """What an engine is made of: a :class:`flowlib.flows.Flow`, or stored :class:`flowlib.weights.Weights`."""
+
+    @property
+    def d(self) -> int:
+        """Features."""
+
+    @property
+    def context(self) -> int:
+        """Conditioning columns."""
+
+    @property
+    def layouts(self) -> list[Layout] | None:
+        """Its blocks, where it is made of blocks."""
+
+    @property
+    def arrays(self) -> Mapping[str, Any]:
+        """Its weights."""
+
+    @property
+    def each(self) -> Sequence[Source]:
+        """Members of an ensemble."""
+
+    def evaluate(self, features: Singles, context: Singles) -> tuple[Any, Any]:
+        """z and ladj of rows."""
 
 
 class Engine(ABC):
@@ -78,19 +107,6 @@ class Padded(Engine):
         """``(ROWS, d)`` and ``(ROWS, c)`` to z and ladj."""
 
 
-class ModuleEngine(Padded):
-    """A callable on tensors, run in the fixed shape."""
-
-    def __init__(self, name: str, module: Any, d: int, context: int, device: str = "cpu") -> None:
-        super().__init__(d, context)
-        self.name, self._module, self._device = name, module, device
-
-    def _run(self, x: Singles, context: Singles) -> tuple[Singles, Singles]:
-        with torch.inference_mode():
-            z, ladj = self._module(torch.from_numpy(x).to(self._device), torch.from_numpy(context).to(self._device))
-            return z.cpu().numpy(), ladj.cpu().numpy()
-
-
 def log_prob_of(z: npt.NDArray[Any], ladj: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Log-likelihood of rows less its constant, ``(n,)`` nats."""
     total: npt.NDArray[np.float64] = (ladj.astype(np.float64) - 0.5 * z.astype(np.float64) ** 2).sum(axis=1)
@@ -99,33 +115,26 @@ def log_prob_of(z: npt.NDArray[Any], ladj: npt.NDArray[Any]) -> npt.NDArray[np.f
 
 def example_rows(d: int, context: int, n: int = ROWS) -> tuple[Singles, Singles]:
     """Seeded rows, distributed like encoded ones, ``(n, d)`` and ``(n, c)``."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(n, d, generator=generator)
-    return x.numpy(), (torch.rand(n, context, generator=generator) < 0.1).float().numpy()
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((n, d)).astype(np.float32)
+    return x, (generator.random((n, context)) < 0.1).astype(np.float32)
 
 
-def eager_of(flow: Flow, features: Singles, context: Singles) -> tuple[Singles, Singles]:
-    """z and ladj by eager PyTorch."""
-    with torch.inference_mode():
-        z, ladj = flow(torch.from_numpy(features), torch.from_numpy(context))
-        return z.numpy(), ladj.numpy()
-
-
-def gap_nats(engine: Engine, flow: Flow, features: Singles, context: Singles) -> npt.NDArray[np.float64]:
-    """Difference of each row's log-likelihood from eager PyTorch, relative where it is beyond one nat, ``(n,)``.
+def gap_nats(engine: Engine, flow: Source, features: Singles, context: Singles) -> npt.NDArray[np.float64]:
+    """Difference of each row's log-likelihood from the flow's, relative where it is beyond one nat, ``(n,)``.
 
     Far outside of the data a log-likelihood is millions of nats, of which float32 holds seven digits in any form.
     """
-    ours, eager = log_prob_of(*engine(features, context)), log_prob_of(*eager_of(flow, features, context))
-    return np.abs(ours - eager) / np.maximum(1.0, np.abs(eager))
+    ours, its = log_prob_of(*engine(features, context)), log_prob_of(*flow.evaluate(features, context))
+    return np.abs(ours - its) / np.maximum(1.0, np.abs(its))
 
 
 FAR = 50.0
 """Scale units at which an engine must still be finite: rows this far outside of the data are scored, not refused."""
 
 
-def check(engine: Engine, flow: Flow, bound: float = PARITY_NATS) -> Engine:
-    """Warm an engine up, compare it with eager PyTorch, and return it.
+def check(engine: Engine, flow: Source, bound: float = PARITY_NATS) -> Engine:
+    """Warm an engine up, compare it with the flow, and return it.
 
     Raises:
         EngineError: when it differs by more than ``bound``, or is not finite far out.
@@ -135,7 +144,7 @@ def check(engine: Engine, flow: Flow, bound: float = PARITY_NATS) -> Engine:
         engine(features, context)
     gap = float(gap_nats(engine, flow, features, context).max())
     if not gap <= bound:
-        raise EngineError(f"{engine.name} and eager differ by {gap:.2e} nats, more than {bound:.0e}: it is not used")
+        raise EngineError(f"{engine.name} and the flow differ by {gap:.2e} nats, more than {bound:.0e}: it is not used")
     far = np.where(features > 0, np.float32(FAR), np.float32(-FAR))
     if not all(np.isfinite(part).all() for part in engine(far, context)):
         raise EngineError(f"{engine.name} is not finite {FAR:.0f} scale units from the middle: it is not used")

@@ -6,7 +6,8 @@ import copy
 
 import torch
 
-from flowlib.engines.base import Engine, ModuleEngine
+from flowlib.engines.base import Engine
+from flowlib.engines.modules import ModuleEngine
 from flowlib.errors import EngineError
 from flowlib.flows import Flow
 

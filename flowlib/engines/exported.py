@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from flowlib.engines.base import ROWS, Engine, ModuleEngine
+from flowlib.engines.base import ROWS, Engine
+from flowlib.engines.modules import ModuleEngine
 from flowlib.flows import Flow
 
 

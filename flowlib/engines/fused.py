@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.engines.base import Engine
+from flowlib.engines.base import Engine, Source
 from flowlib.engines.members import Members
 from flowlib.engines.program import program
 from flowlib.errors import EngineError
-from flowlib.flows import Ensemble, Flow
 from flowlib.table import Singles
 
 try:
@@ -36,13 +35,13 @@ class Fused(Engine):
 
     name = "fused"
 
-    def __init__(self, flow: Flow, path: str = "") -> None:
+    def __init__(self, flow: Source, path: str = "") -> None:
         super().__init__(flow.d, flow.context)
         if _native is None:
             raise EngineError("fused: the kernel was not built; install a C++17 compiler and install driftflow again")
         blocks = program(flow)
         if blocks is None:
-            raise EngineError(f"fused: {type(flow).__name__} has no program for the kernel")
+            raise EngineError("fused: a flow of this family has no program for the kernel")
         self.plan: Any = _native.Plan(flow.d, flow.context, [block.packed() for block in blocks], path)
         self.path: str = self.plan.path
 
@@ -52,6 +51,6 @@ class Fused(Engine):
         return z, ladj
 
 
-def fused(flow: Flow, path: str = "") -> Engine:
+def fused(flow: Source, path: str = "") -> Engine:
     """The kernel for a flow, or for each member of an ensemble; raises EngineError (see :class:`Fused`)."""
-    return Members(flow, lambda member: Fused(member, path)) if isinstance(flow, Ensemble) else Fused(flow, path)
+    return Members(flow, lambda member: Fused(member, path)) if flow.each else Fused(flow, path)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from flowlib.engines.base import ROWS, Engine, Padded, eager_of, example_rows, log_prob_of
+from flowlib.engines.base import ROWS, Engine, Padded, example_rows, log_prob_of
 from flowlib.engines.members import Members
 from flowlib.errors import EngineError
 from flowlib.flows import Ensemble, Flow
@@ -185,7 +185,7 @@ def require_int8(engine: Engine, flow: Flow) -> float:
     """Mean error in nats over rows drawn from the flow itself; raises EngineError where it is beyond the bound."""
     _, context = example_rows(flow.d, flow.context)
     rows = flow.sample(torch.from_numpy(context), torch.Generator().manual_seed(0)).float().numpy()
-    ours, eager = log_prob_of(*engine(rows, context)), log_prob_of(*eager_of(flow, rows, context))
+    ours, eager = log_prob_of(*engine(rows, context)), log_prob_of(*flow.evaluate(rows, context))
     error = float(np.abs(ours - eager).mean())
     if not error <= INT8_NATS:
         raise EngineError(f"int8 is {error:.3f} nats off on average, more than {INT8_NATS}: it is not used")

@@ -6,17 +6,15 @@ autoregressive network is never multiplied. Any order of the hidden units is the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
-from flowlib.flows.nets import MaskedLinear
-from flowlib.flows.stack import AutoregressiveBlock, CouplingBlock, Stack
-from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib.engines.base import Source
+from flowlib.layouts import BOUND, MIN_BIN, MIN_SLOPE, SLOPE_ZERO, Layout, layer_names
 from flowlib.table import Singles
 
 Columns = npt.NDArray[np.int32]
@@ -44,10 +42,8 @@ class KernelTransform:
     min_slope: float = 0.0
     slope_shift: float = 0.0
 
-    @property
-    def parameters(self) -> int:
-        """Outputs of the network for each feature."""
-        return 2 if self.kind == "affine" else 3 * self.bins - 1
+
+_AFFINE = KernelTransform("affine")
 
 
 @dataclass(frozen=True)
@@ -72,55 +68,42 @@ class KernelBlock:
         return (t.kind, numbers, self.inputs, self.features, self.layers)
 
 
-def program(flow: nn.Module) -> list[KernelBlock] | None:
+def program(flow: Source) -> list[KernelBlock] | None:
     """The blocks of a flow, or None where its family has no program and another engine must score it."""
-    blocks = [_block(block) for block in flow.blocks] if isinstance(flow, Stack) else []
-    return cast(list[KernelBlock], blocks) if blocks and all(block is not None for block in blocks) else None
-
-
-def _block(block: nn.Module) -> KernelBlock | None:
-    if isinstance(block, AutoregressiveBlock):
-        features = np.arange(block.d)
-    elif isinstance(block, CouplingBlock):
-        features = block.changed.numpy()
-    else:
+    blocks = flow.layouts or []
+    if not blocks or any(block.bins > BINS_MAX or len(block.masks) < 2 for block in blocks):
         return None
-    transform = _transform(block.transform)
-    linears = [layer for layer in block.net if isinstance(layer, nn.Linear)]
-    return None if transform is None or len(linears) < 2 else _sorted(transform, linears, features)
+    return [_sorted(block, _layers(k, block, flow.arrays)) for k, block in enumerate(blocks)]
 
 
-def _transform(transform: nn.Module) -> KernelTransform | None:
-    if isinstance(transform, Affine):
-        return KernelTransform("affine")
-    if isinstance(transform, RationalQuadratic) and transform.bins <= BINS_MAX:
-        t = transform
-        return KernelTransform("spline", t.bins, t.bound, t.min_bin, t.min_bin, t.min_slope, t.slope_zero)
-    return None
+def _transform(bins: int) -> KernelTransform:
+    return KernelTransform("spline", bins, BOUND, MIN_BIN, MIN_BIN, MIN_SLOPE, SLOPE_ZERO) if bins else _AFFINE
 
 
-def _sorted(transform: KernelTransform, linears: list[nn.Linear], features: Any) -> KernelBlock:
+def _layers(k: int, block: Layout, arrays: Mapping[str, Any]) -> list[tuple[Singles, Singles]]:
+    """Weights, masks multiplied in, and biases."""
+    layers = []
+    for i, mask in enumerate(block.masks):
+        weight, bias = (arrays[name] for name in layer_names(k, i))
+        layers.append((weight * mask.astype(np.float32), bias))
+    return layers
+
+
+def _sorted(block: Layout, layers: list[tuple[Singles, Singles]]) -> KernelBlock:
     """Sort inputs, hidden units and features, each ascending by how much they see (inputs: by how many see them)."""
-    masks = [_mask(layer).numpy() for layer in linears]
-    order = np.argsort(-masks[0].sum(axis=0), kind="stable")
-    inputs, layers = order, []
-    for layer, mask in zip(linears, masks, strict=True):
+    features = block.features
+    order = np.argsort(-block.masks[0].sum(axis=0), kind="stable")
+    inputs, ordered = order, []
+    for (weight, bias), mask in zip(layers, block.masks, strict=True):
         sees = mask.sum(axis=1)
-        if layer is linears[-1]:
+        if mask is block.masks[-1]:
             places = np.argsort(sees[: len(features)], kind="stable")
-            rows = (places[None, :] + len(features) * np.arange(transform.parameters)[:, None]).reshape(-1)
+            rows = (places[None, :] + len(features) * np.arange(block.parameters)[:, None]).reshape(-1)
             features = features[places]
         else:
             rows = np.argsort(sees, kind="stable")
-        weight = (layer.weight.detach() * torch.from_numpy(mask)).numpy()[rows][:, order]
-        layers.append((np.ascontiguousarray(weight, np.float32), _contiguous(layer.bias.detach(), rows)))
+        ordered.append(
+            (np.ascontiguousarray(weight[rows][:, order], np.float32), np.ascontiguousarray(bias[rows], np.float32))
+        )
         order = rows
-    return KernelBlock(transform, inputs.astype(np.int32), features.astype(np.int32), layers)
-
-
-def _mask(layer: nn.Linear) -> Tensor:
-    return layer.mask if isinstance(layer, MaskedLinear) else torch.ones_like(layer.weight)
-
-
-def _contiguous(bias: Tensor, rows: Any) -> Singles:
-    return np.ascontiguousarray(bias.numpy()[rows], np.float32)
+    return KernelBlock(_transform(block.bins), inputs.astype(np.int32), features.astype(np.int32), ordered)

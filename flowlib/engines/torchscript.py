@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from flowlib.engines.base import Engine, ModuleEngine
+from flowlib.engines.base import Engine
+from flowlib.engines.modules import ModuleEngine
 from flowlib.flows import Flow
 
 

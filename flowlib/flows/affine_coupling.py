@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import torch
 
-from flowlib.flows.nets import coupling_net
-from flowlib.flows.stack import CouplingBlock, Stack, hidden_units, splits
-from flowlib.flows.transforms import Affine
+from flowlib import layouts
+from flowlib.flows.stack import Stack, chain_of
 
 
 class AffineCoupling(Stack):
-    """Affine coupling blocks; see :func:`flowlib.flows.stack.splits` for their number and which features stay."""
+    """Affine coupling blocks; see :func:`flowlib.layouts.splits` for their number and which features stay."""
 
     def __init__(
         self,
@@ -25,9 +24,6 @@ class AffineCoupling(Stack):
         hidden: int | None = None,
         layers: int = 2,
     ) -> None:
-        hidden = hidden_units(d, hidden)
-        chain = []
-        for keep in splits(d, blocks):
-            net = coupling_net(keep, context, hidden, layers, generator, outputs=2)
-            chain.append(CouplingBlock(net, Affine(), keep))
+        hidden = layouts.hidden_units(d, hidden)
+        chain = chain_of(layouts.affine_coupling(d, context, blocks, hidden, layers), generator)
         super().__init__(d, context, chain, hidden, layers)

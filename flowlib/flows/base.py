@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+from flowlib.layouts import Layout
+from flowlib.pit import HALF_LOG_TWO_PI
+from flowlib.table import Singles
 
 
 class Flow(nn.Module, ABC):
@@ -48,6 +50,27 @@ class Flow(nn.Module, ABC):
     @abstractmethod
     def hyperparameters(self) -> dict[str, int]:
         """Arguments that rebuild the class: ``type(flow)(generator=…, **hyperparameters)``."""
+
+    @property
+    def layouts(self) -> list[Layout] | None:
+        """Of a flow that is made of blocks, what it is without its weights."""
+        return None
+
+    @property
+    def each(self) -> list[Flow]:
+        """The members of an ensemble."""
+        return []
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """Its weights by name, not copied."""
+        return {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+
+    def evaluate(self, features: Singles, context: Singles) -> tuple[Singles, Singles]:
+        """z and ladj ``(n, d)`` by eager PyTorch."""
+        with torch.inference_mode():
+            z, ladj = self(torch.from_numpy(features), torch.from_numpy(context))
+            return z.numpy(), ladj.numpy()
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
         """``(n,)`` log-density of x given context, nats."""

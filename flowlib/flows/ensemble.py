@@ -13,21 +13,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from flowlib import layouts
 from flowlib.flows.affine_coupling import AffineCoupling
-from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
+from flowlib.flows.base import Flow
 from flowlib.flows.maf import Maf
 from flowlib.flows.spline_autoregressive import SplineAutoregressive
 from flowlib.flows.spline_coupling import SplineCoupling
-from flowlib.flows.stack import hidden_units
+from flowlib.pit import HALF_LOG_TWO_PI
+from flowlib.plain import Z_LIMIT
 
-FAMILIES: tuple[Callable[..., Flow], ...] = (Maf, SplineAutoregressive, SplineCoupling, AffineCoupling)
-"""Families by bit of ``members``; stored models hold the bits, so new ones go to the end."""
+_CLASSES: tuple[Callable[..., Flow], ...] = (Maf, SplineAutoregressive, SplineCoupling, AffineCoupling)
+"""Those of :data:`flowlib.layouts.MEMBERS`."""
 
 DEFAULT_MEMBERS = 0b0111
 """MAF and both splines (``flowlib/FINDINGS.md``)."""
-
-Z_LIMIT = 30.0
-"""Bound on z: where the members disagree by far, ladj cancels what z² adds, and float32 must hold both."""
 
 
 def combine(zs: list[Tensor], ladjs: list[Tensor], half_log_two_pi: float, limit: float) -> tuple[Tensor, Tensor]:
@@ -83,14 +82,14 @@ class Ensemble(Flow):
         hidden: int | None = None,
         layers: int = 2,
     ) -> None:
-        """Members are the bits of :data:`FAMILIES`; 0 blocks are each family's own default."""
+        """Members are the bits of :data:`flowlib.layouts.MEMBERS`; 0 blocks are each family's own default."""
         super().__init__()
-        if not 0 < members < 2 ** len(FAMILIES):
-            raise ValueError(f"members is a set of {len(FAMILIES)} bits, not empty; got {members}")
+        if not 0 < members < 2 ** len(_CLASSES):
+            raise ValueError(f"members is a set of {len(_CLASSES)} bits, not empty; got {members}")
         self.d, self.context, self.members, self.blocks = d, context, members, blocks
-        self.hidden, self.layers = hidden_units(d, hidden), layers
+        self.hidden, self.layers = layouts.hidden_units(d, hidden), layers
         settings = {"hidden": self.hidden, "layers": layers} | ({"blocks": blocks} if blocks else {})
-        chosen = [family for bit, family in enumerate(FAMILIES) if members >> bit & 1]
+        chosen = [family for bit, family in enumerate(_CLASSES) if members >> bit & 1]
         self.flows = nn.ModuleList(family(d, context, generator, **settings) for family in chosen)
 
     @property

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import torch
 
-from flowlib.flows.nets import autoregressive_net
-from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, hidden_units
-from flowlib.flows.transforms import Affine
+from flowlib import layouts
+from flowlib.flows.stack import Stack, chain_of
 
 
 class Maf(Stack):
     """Affine autoregressive blocks in alternating order.
 
-    Defaults: five blocks, two hidden layers of :func:`flowlib.flows.stack.hidden_units`; see ``flowlib/FINDINGS.md``.
+    Defaults: five blocks, two hidden layers of :func:`flowlib.layouts.hidden_units`; see ``flowlib/FINDINGS.md``.
     """
 
     def __init__(
@@ -28,9 +27,6 @@ class Maf(Stack):
         hidden: int | None = None,
         layers: int = 2,
     ) -> None:
-        hidden = hidden_units(d, hidden)
-        chain = []
-        for k, order in enumerate(alternating(d, blocks)):
-            net = autoregressive_net(order, context, hidden, layers, generator, turn=(k, blocks))
-            chain.append(AutoregressiveBlock(net, Affine(), order))
+        hidden = layouts.hidden_units(d, hidden)
+        chain = chain_of(layouts.maf(d, context, blocks, hidden, layers), generator)
         super().__init__(d, context, chain, hidden, layers)

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flowlib.flows.base import HALF_LOG_TWO_PI, Flow
+from flowlib.flows.base import Flow
+from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Floats
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from flowlib.flows.nets import autoregressive_net
-from flowlib.flows.stack import AutoregressiveBlock, Stack, alternating, hidden_units
-from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib import layouts
+from flowlib.flows.stack import Stack, chain_of
 
 
 class SplineAutoregressive(Stack):
@@ -30,14 +29,8 @@ class SplineAutoregressive(Stack):
         layers: int = 2,
         bins: int = 8,
     ) -> None:
-        hidden, spline = hidden_units(d, hidden), RationalQuadratic(bins)
-        chain = []
-        for k, order in enumerate(alternating(d, blocks)):
-            transform = spline if k else Affine()
-            net = autoregressive_net(
-                order, context, hidden, layers, generator, transform.parameters_each, turn=(k, blocks)
-            )
-            chain.append(AutoregressiveBlock(net, transform, order))
+        hidden = layouts.hidden_units(d, hidden)
+        chain = chain_of(layouts.spline_autoregressive(d, context, blocks, hidden, layers, bins), generator)
         super().__init__(d, context, chain, hidden, layers)
         self.bins = bins
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import torch
 
-from flowlib.flows.nets import coupling_net
-from flowlib.flows.stack import CouplingBlock, Stack, hidden_units, splits
-from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib import layouts
+from flowlib.flows.stack import Stack, chain_of
 
 
 class SplineCoupling(Stack):
     """Two affine coupling blocks, one for each side, then spline blocks of ``bins`` bins (8, as in the paper).
 
-    For the splits see :func:`flowlib.flows.stack.splits`, for the affine blocks
+    For the splits see :func:`flowlib.layouts.splits`, for the affine blocks
     :class:`flowlib.flows.spline_autoregressive.SplineAutoregressive`.
     """
 
@@ -30,12 +29,8 @@ class SplineCoupling(Stack):
         layers: int = 2,
         bins: int = 8,
     ) -> None:
-        hidden, spline = hidden_units(d, hidden), RationalQuadratic(bins)
-        chain = []
-        for k, keep in enumerate(splits(d, blocks)):
-            transform = spline if k > 1 else Affine()
-            net = coupling_net(keep, context, hidden, layers, generator, transform.parameters_each)
-            chain.append(CouplingBlock(net, transform, keep))
+        hidden = layouts.hidden_units(d, hidden)
+        chain = chain_of(layouts.spline_coupling(d, context, blocks, hidden, layers, bins), generator)
         super().__init__(d, context, chain, hidden, layers)
         self.bins = bins
 

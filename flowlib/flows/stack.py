@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from flowlib.flows.base import Flow
-from flowlib.flows.nets import bake
+from flowlib.flows.nets import MaskedLinear, bake, masked_net
 from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib.layouts import Layout
 
 Transform = Affine | RationalQuadratic
 
@@ -110,6 +111,11 @@ class Stack(Blocks, Flow):
         self.d, self.context, self.hidden, self.layers = d, context, hidden, layers
 
     @property
+    def layouts(self) -> list[Layout]:
+        """See :attr:`Flow.layouts`."""
+        return [_layout(block) for block in self.chain]
+
+    @property
     def chain(self) -> list[Block]:
         """The blocks, typed."""
         return [block for block in self.blocks if isinstance(block, AutoregressiveBlock | CouplingBlock)]
@@ -135,27 +141,18 @@ class Stack(Blocks, Flow):
         }
 
 
-def hidden_units(d: int, hidden: int | None) -> int:
-    """Units of a hidden layer: ``hidden`` where it is set, else 64, above 16 features 128 (``flowlib/FINDINGS.md``)."""
-    return hidden or (64 if d <= 16 else 128)
+def chain_of(layouts: Sequence[Layout], generator: torch.Generator) -> list[Block]:
+    """Fresh blocks."""
+    return [_block(layout, masked_net(layout.masks, generator)) for layout in layouts]
 
 
-def alternating(d: int, blocks: int) -> list[Tensor]:
-    """Autoregressive orders: forward and backward in turn."""
-    return [torch.arange(d) if k % 2 == 0 else torch.arange(d).flip(0) for k in range(blocks)]
+def _block(layout: Layout, net: nn.Sequential) -> Block:
+    transform = RationalQuadratic(layout.bins) if layout.bins else Affine()
+    order = torch.from_numpy(layout.order)
+    return CouplingBlock(net, transform, order == 0) if layout.coupling else AutoregressiveBlock(net, transform, order)
 
 
-def splits(d: int, blocks: int | None) -> list[Tensor]:
-    """Which features stay in each coupling block, ``(d,)`` bool each.
-
-    Those with a 1, then those with a 0, in bit 0, bit 1 … of their number: each two features are on different sides of
-    some block.
-    Gao, Isaacson & Krause, "i-flow", arXiv 2001.05486, section 3: 2·⌈log₂ d⌉ blocks see every pair, the default (4 at
-    least). A single feature never stays.
-    """
-    bits = max((d - 1).bit_length(), 1)
-    number = torch.arange(d)
-    return [
-        (number >> (k // 2 % bits)) % 2 != k % 2 if d > 1 else torch.zeros(1, dtype=torch.bool)
-        for k in range(blocks or max(4, 2 * bits))
-    ]
+def _layout(block: Block) -> Layout:
+    masks = tuple(layer.mask.numpy() != 0 for layer in block.net if isinstance(layer, MaskedLinear))
+    bins = block.transform.bins if isinstance(block.transform, RationalQuadratic) else 0
+    return Layout(block.order.numpy(), masks, bins, isinstance(block, CouplingBlock))

@@ -7,20 +7,10 @@ identity. Everything here can be scripted: no boolean indexing, no shapes that d
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-BOUND = 5.0
-"""Where splines end and the identity begins, in robust scale units: ±5 holds all but the tails. zuko's splines end at
-5, those of Durkan et al. at 3."""
-
-MIN_BIN = 1e-3
-"""Least width and height of a bin, as a share of the whole (Durkan et al., appendix B.1)."""
-
-MIN_SLOPE = 1e-3
-"""Least derivative at a knot (same source)."""
+from flowlib.layouts import BOUND, MIN_BIN, MIN_SLOPE, SLOPE_ZERO, check_bins, parameters
 
 
 class Affine(nn.Module):
@@ -53,13 +43,11 @@ class RationalQuadratic(nn.Module):
 
     def __init__(self, bins: int) -> None:
         super().__init__()
-        if not 2 <= bins <= 64:
-            raise ValueError(f"a spline has 2 to 64 bins, got {bins}")
-        self.bins = bins
-        self.parameters_each = 3 * bins - 1
+        self.bins = check_bins(bins)
+        self.parameters_each = parameters(bins)
         # Attributes, since a scripted method sees no constants of the module.
         self.bound, self.min_bin, self.min_slope = BOUND, MIN_BIN, MIN_SLOPE
-        self.slope_zero = math.log(math.expm1(1.0 - MIN_SLOPE))  # parameters of 0 give slope 1
+        self.slope_zero = SLOPE_ZERO
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """``(n, d), (n, 3K − 1, d)`` → y and log dy/dx, ``(n, d)``."""

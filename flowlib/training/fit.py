@@ -11,7 +11,6 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from flowlib.encoder.context import conditioned, hidden
 from flowlib.errors import OtherRun
 from flowlib.flows import Flow
 from flowlib.training.checkpoints import Checkpoint, copied
@@ -19,6 +18,7 @@ from flowlib.training.config import Progress, TrainConfig
 from flowlib.training.kernel import learner
 from flowlib.training.learners import Autograd, upper_mean
 from flowlib.training.rows import TrainingRows, taken
+from flowlib.training.slice_table import conditioned, hidden
 
 
 def one_cycle(step: int, max_steps: int) -> float:

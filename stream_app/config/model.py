@@ -17,7 +17,8 @@ class ModelConfig(Section, frozen=True):
     flow: FlowName = "maf"
     """Family of the flow."""
     engine: EngineName = "auto"
-    """What runs the flow: ``auto`` takes the fused kernel or TorchScript, whichever is faster at load."""
+    """What runs the flow: ``auto`` takes the fused kernel, or TorchScript where that was not built or does not know the
+    family."""
     seed: int = 0
     """Seed of training: the same rows and seed give the same model."""
     max_steps: Positive = 1_500

@@ -17,9 +17,8 @@ from stream_app.config import Config
 from stream_app.errors import ModelError
 from stream_app.stages.columns import check_columns
 
-if TYPE_CHECKING:  # PyTorch comes with them, and is needed once a model is built
+if TYPE_CHECKING:  # what computes comes with it, and is needed once a model is built
     from flowlib.density import Density
-    from flowlib.engines import Clock
 
 log = logging.getLogger(__name__)
 
@@ -106,13 +105,13 @@ def check_stream(density: Density, config: Config) -> None:
         )
 
 
-def scored_by(config: Config, density: Density, clock: Clock | None = None) -> Density:
+def scored_by(config: Config, density: Density) -> Density:
     """A model with the engine of the configuration; where that is not available it keeps its own, and a warning is
     logged."""
-    if config.model.engine == "auto" and clock is None:
+    if config.model.engine == "auto":
         return density
     try:
-        return density.with_engine(config.model.engine, clock)
+        return density.with_engine(config.model.engine)
     except EngineError as error:
         log.warning(
             "Model %s is scored by %s instead of model.engine: %s", density.model_id, density.engine.name, error

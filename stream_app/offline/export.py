@@ -17,7 +17,8 @@ import numpy as np
 from flowlib import whole as whole_graph
 from flowlib.density import Density
 from flowlib.engines import PARITY_NATS
-from flowlib.engines.base import Engine, ModuleEngine, check, example_rows, gap_nats
+from flowlib.engines.base import Engine, check, example_rows, gap_nats
+from flowlib.engines.modules import ModuleEngine
 from flowlib.engines.onnx import Int8, Onnx, export_onnx, quantize, require_int8
 from flowlib.engines.torchscript import archive, script
 from flowlib.errors import EngineError

@@ -18,7 +18,8 @@ ServiceVerb = Literal["rollback", "pin", "unpin", "extend"]
 class Activated(msgspec.Struct, frozen=True, tag="activation"):
     """From ``pane_start_ms`` on, a source partition is scored by ``model_id``, run by ``engine``.
 
-    Engines agree to 1e-4 nats, not to the bit, and which of them is fastest was measured: so it is written down.
+    Engines agree to 1e-4 nats, not to the bit, and which of them is there depends on the installation: so it is
+    written down.
     """
 
     partition: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from flowlib.density import Density
@@ -69,4 +68,4 @@ class ModelsFeed(Feed):
     async def _density(self, notice: ModelNotice) -> Density:
         density = await asyncio.to_thread(verified, artifact_of(notice), self._keys)
         check_stream(density, self._config)
-        return await asyncio.to_thread(scored_by, self._config, density, time.perf_counter)
+        return await asyncio.to_thread(scored_by, self._config, density)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.pit import HALF_LOG_TWO_PI
 from tests.bench.adbench import Floats
 
 

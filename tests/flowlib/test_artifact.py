@@ -17,6 +17,7 @@ from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from flowlib.flows import FLOWS
+from flowlib.weights import Weights
 from tests.flowlib.conftest import draw
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -98,7 +99,7 @@ def test_what_would_not_be_loaded_again_is_not_signed(made: Artifact, density: D
     with pytest.raises(ArtifactError, match=f"larger than {size - 1:,} bytes"):
         artifact.load(made, TRUSTED, size - 1)
     flow = FLOWS["maf"](density.flow.d, density.flow.context, torch.Generator().manual_seed(0), blocks=65, hidden=8)
-    tall = replace(density, flow=flow)
+    tall = replace(density, weights=Weights.of("maf", flow))
     with pytest.raises(
         ArtifactError, match="too large to be loaded again: hyperparameter blocks is 65, expected 0 to 64"
     ):

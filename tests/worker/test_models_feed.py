@@ -155,7 +155,7 @@ def make_rig(config: Config, monkeypatch: pytest.MonkeyPatch) -> MakeRig:
     config.path(config.state.dir).mkdir(exist_ok=True)
     monkeypatch.setattr(f"{room}.verified", verified)
     monkeypatch.setattr(f"{room}.check_stream", check_stream)
-    monkeypatch.setattr(f"{room}.scored_by", lambda config, density, clock: density)
+    monkeypatch.setattr(f"{room}.scored_by", lambda config, density: density)
 
     def make(*records: Any, polls: list[list[Any]] | None = None, end: int | None = -1) -> Rig:
         fetches = [list(records)] if polls is None else polls

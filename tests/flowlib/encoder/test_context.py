@@ -13,19 +13,7 @@ import torch
 from flowlib import artifact
 from flowlib.artifact import Ed25519PrivateKey
 from flowlib.density import Density
-from flowlib.encoder.context import (
-    HIDDEN_SHARE,
-    SLICE_ROWS_MIN,
-    SLICES_MAX,
-    attach,
-    clock_columns,
-    conditioned,
-    detach,
-    frequent_slices,
-    hidden,
-    is_year,
-    seen_days,
-)
+from flowlib.encoder.context import SLICE_ROWS_MIN, SLICES_MAX, clock_columns, frequent_slices, is_year, seen_days
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.encoder.zones import local
@@ -33,6 +21,7 @@ from flowlib.fit_config import FitConfig, MaximumLikelihood
 from flowlib.flows import FLOWS
 from flowlib.table import DAY_MS, Table
 from flowlib.training import TrainConfig
+from flowlib.training.slice_table import HIDDEN_SHARE, attach, conditioned, detach, hidden
 from tests.flowlib.conftest import trained
 
 HOUR_MS = 3_600_000

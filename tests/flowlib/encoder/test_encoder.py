@@ -16,7 +16,7 @@ from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.fitting import LEVELS_MAX
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
-from flowlib.flows.base import HALF_LOG_TWO_PI
+from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Table
 from tests.flowlib.conftest import SPEC, draw
 

@@ -105,33 +105,6 @@ def test_int8_far_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 # Choosing ------------------------------------------------------------------------------------------------------------
 
 
-class Timed(Engine):
-    """An engine that moves a clock by a fixed time for each call."""
-
-    def __init__(self, name: str, seconds: float, clock: list[float]) -> None:
-        super().__init__(D, CONTEXT)
-        self.name, self._seconds, self._clock = name, seconds, clock
-
-    def _score(self, features: Any, context: Any) -> tuple[Any, Any]:
-        self._clock[0] += self._seconds
-        return features, context
-
-
-@pytest.mark.parametrize(("fused_s", "chosen"), [(1.0, "fused"), (3.0, "torchscript")])
-def test_the_fastest_is_taken_by_the_clock(monkeypatch: pytest.MonkeyPatch, fused_s: float, chosen: str) -> None:
-    clock = [0.0]
-    monkeypatch.setitem(ENGINES, "fused", lambda _: Timed("fused", fused_s, clock))
-    monkeypatch.setitem(ENGINES, "torchscript", lambda _: Timed("torchscript", 2.0, clock))
-    engine = build(flow_of("maf"), clock=lambda: clock[0])
-    assert engine.name == chosen
-    assert set(engine.dropped.values()) == {"slower here"}
-
-
-def test_without_a_clock_the_order_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENGINES, "fused", lambda _: Timed("fused", 1e9, [0.0]))
-    assert build(flow_of("maf")).name == "fused"
-
-
 def test_an_engine_that_disagrees_is_dropped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = build(flow_of("maf", noise=0.3), "torchscript")
     wrong.name = "fused"

@@ -16,9 +16,10 @@ from flowlib.engines.base import PARITY_NATS, gap_nats
 from flowlib.engines.fused import Fused, fused, paths
 from flowlib.engines.program import program
 from flowlib.flows import FLOWS
-from flowlib.flows.nets import autoregressive_net
+from flowlib.flows.nets import masked_net
 from flowlib.flows.stack import AutoregressiveBlock, Stack
 from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib.layouts import autoregressive_masks
 from tests.conftest import need
 from tests.flowlib.engines.test_engines import SEED, flow_of, rows
 
@@ -70,7 +71,8 @@ def test_a_permuted_order_is_gathered() -> None:
     """Columns of one vector that are not neighbours are gathered: no family has such an order yet."""
     g, d = torch.Generator().manual_seed(3), 21
     order = torch.randperm(d, generator=g)
-    blocks = [AutoregressiveBlock(autoregressive_net(order, 1, 32, 2, g), Affine(), order) for _ in range(2)]
+    masks = autoregressive_masks(order.numpy(), 1, 32, 2)
+    blocks = [AutoregressiveBlock(masked_net(masks, g), Affine(), order) for _ in range(2)]
     flow, (x, c) = Stack.__new__(_Permuted), rows(50, d, 1)
     Stack.__init__(flow, d, 1, blocks, 32, 2)
     assert gap_nats(Fused(flow.eval()), flow, x, c).max() <= PARITY_NATS

@@ -9,7 +9,7 @@ import torch
 
 from flowlib.checks import example_batch, loosened
 from flowlib.flows import AffineCoupling, Ensemble, Maf, SplineAutoregressive, SplineCoupling
-from flowlib.flows.ensemble import Z_LIMIT
+from flowlib.plain import Z_LIMIT
 
 
 def an_ensemble(members: int = 0b0111, d: int = 4, spread: float = 0.1) -> Ensemble:

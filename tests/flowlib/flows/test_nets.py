@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 from flowlib.checks import example_batch
 from flowlib.checks.flows import check_hyperparameters
 from flowlib.flows import FLOWS
-from flowlib.flows.nets import MaskedLinear, autoregressive_net, coupling_net
+from flowlib.flows.nets import MaskedLinear, masked_net
 from flowlib.flows.stack import Stack
+from flowlib.layouts import autoregressive_masks, coupling_masks
 from tests.flowlib.flow_cases import NAMES, a_flow
 
 SIZES = st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(8, 24), st.integers(1, 3))
@@ -23,6 +26,11 @@ SIZES = st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(8, 24), st.i
 def dependence(function: Any, x: torch.Tensor) -> torch.Tensor:
     """``(out, in)`` bool: where the Jacobian is not zero."""
     return torch.autograd.functional.jacobian(function, x) != 0
+
+
+def net_of(masks: Sequence[Any]) -> torch.nn.Module:
+    """A fresh net of these masks."""
+    return masked_net(masks, torch.Generator().manual_seed(0))
 
 
 def busy(module: torch.nn.Module) -> torch.nn.Module:
@@ -41,7 +49,7 @@ def test_an_autoregressive_net_sees_what_comes_before_and_all_of_it(
 ) -> None:
     d, context, hidden, layers = sizes
     order = torch.tensor(chance.sample(range(d), d))
-    net = busy(autoregressive_net(order, context, hidden, layers, torch.Generator().manual_seed(0)))
+    net = busy(net_of(autoregressive_masks(order.numpy(), context, hidden, layers)))
     seen = dependence(net, torch.ones(d + context, dtype=torch.float64))
     before = order[None, :] < order[:, None]
     assert torch.equal(seen[:d, :d], before)
@@ -89,13 +97,13 @@ def test_of_any_two_features_one_sees_the_other_in_some_block(
 def test_masks_of_fewer_features_than_units_are_as_they_were() -> None:
     """Stored weights mean what they did: units take degrees in turn, whichever block they stand in."""
     for d, hidden, turn in [(1, 8, (0, 1)), (5, 64, (3, 5)), (16, 16, (1, 2))]:
-        net = autoregressive_net(torch.arange(d), 1, hidden, 1, torch.Generator().manual_seed(0), turn=turn)
+        net = net_of(autoregressive_masks(np.arange(d), 1, hidden, 1, turn=turn))
         degrees = torch.arange(hidden) % d - 1
         assert torch.equal(net[0].mask[:, :d].bool(), degrees[:, None] >= torch.arange(d)[None, :])
 
 
 def test_a_single_unit_brings_the_context_to_every_feature() -> None:
-    net = busy(autoregressive_net(torch.arange(3), 1, 1, 2, torch.Generator().manual_seed(0)))
+    net = busy(net_of(autoregressive_masks(np.arange(3), 1, 1, 2)))
     assert dependence(net, torch.ones(4, dtype=torch.float64))[:, 3].all()
 
 
@@ -106,14 +114,14 @@ def test_orders_alternate() -> None:
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_a_coupling_net_sees_what_is_kept_and_the_context(layers: int) -> None:
-    keep = torch.tensor([True, False, True, False])
-    net = busy(coupling_net(keep, 2, 8, layers, torch.Generator().manual_seed(0), outputs=3))
+    keep = np.array([True, False, True, False])
+    net = busy(net_of(coupling_masks(keep, 2, 8, layers, outputs=3)))
     seen = dependence(net, torch.ones(6, dtype=torch.float64))
     assert torch.equal(seen, torch.tensor([True, False, True, False, True, True]).expand(6, -1))
 
 
 def test_an_autoregressive_net_gives_as_many_numbers_as_asked() -> None:
-    net = busy(autoregressive_net(torch.arange(3), 1, 12, 2, torch.Generator().manual_seed(0), outputs=5))
+    net = busy(net_of(autoregressive_masks(np.arange(3), 1, 12, 2, outputs=5)))
     seen = dependence(net, torch.ones(4, dtype=torch.float64)).view(5, 3, 4)
     expected = torch.cat((torch.ones(3, 3).tril(-1), torch.ones(3, 1)), dim=1).bool()
     assert all(torch.equal(part, expected) for part in seen)

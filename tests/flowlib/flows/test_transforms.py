@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlib.flows.transforms import BOUND, MIN_BIN, MIN_SLOPE, Affine, RationalQuadratic
+from flowlib.flows.transforms import Affine, RationalQuadratic
+from flowlib.layouts import BOUND, MIN_BIN, MIN_SLOPE
 
 TRANSFORMS = [Affine(), RationalQuadratic(8), RationalQuadratic(2), RationalQuadratic(5)]
 EACH = pytest.mark.parametrize("transform", TRANSFORMS, ids=["affine", "spline8", "spline2", "spline5"])

@@ -16,7 +16,8 @@ import zuko
 from flowlib.checks import example_batch, loosened
 from flowlib.flows import FLOWS
 from flowlib.flows.stack import AutoregressiveBlock, Stack
-from flowlib.flows.transforms import BOUND, RationalQuadratic
+from flowlib.flows.transforms import RationalQuadratic
+from flowlib.layouts import BOUND
 
 SLOPE = math.log(1e-4)
 
