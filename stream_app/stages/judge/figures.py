@@ -25,6 +25,7 @@ class Pooled(msgspec.Struct, frozen=True):
         size_sd: how far apart they are, in standard deviations of one event; None where that means nothing.
         events: that ``seen`` is of.
         slices: that have it.
+        until_ms: end of the pane in which its evidence was as large as ever last, on any of them.
     """
 
     detector: str
@@ -40,6 +41,7 @@ class Pooled(msgspec.Struct, frozen=True):
     size_sd: float | None
     events: int
     slices: int
+    until_ms: int
 
     @property
     def key(self) -> CauseKey:
@@ -101,6 +103,7 @@ def _none_of(cause: Sums) -> Sums:
 
 def _add(total: Sums, cause: Sums) -> None:
     total.weight += cause.weight
+    total.until_ms = max(total.until_ms, cause.until_ms)
     counted = cause.counted if cause.counted[0] > 0 else cause.waiting
     total.counted = [a + b for a, b in zip(total.counted, counted, strict=True)]
 
@@ -126,6 +129,7 @@ def _pooled(of: Sums, total: float, slices: int) -> Pooled:
         size_sd(of),
         round(figures.events),
         slices,
+        of.until_ms,
     )
 
 

@@ -22,6 +22,9 @@ _PEAK = 0.999
 """
 _MAIN = 0.5
 _QUIET_MS = 86_400_000
+_BELOW, _TAKEN_DOWN = 0.01, 150.0
+"""Nats by which a cause has less evidence than it had, where the change is over; by more WATCH takes it down before it
+reaches the end of its scale."""
 _LOG_MAX = 600.0
 
 Key = tuple[str, str, str]
@@ -34,6 +37,8 @@ class Sums(msgspec.Struct):
     Attributes:
         weight: log evidence when it was last named; 0 where others have come before it.
         first: it is the one to name first: the simplest of those that explain it.
+        top, until_ms: the largest weight, and the end of the pane in which it was so large last: the change in this was
+            still there.
         counted: events, seen, expected, and events times the variance of one.
         waiting: the same of panes that may be after the change.
     """
@@ -47,6 +52,8 @@ class Sums(msgspec.Struct):
     says: str
     weight: float
     first: bool = False
+    top: float = 0.0
+    until_ms: int = 0
     counted: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
     waiting: list[float] = msgspec.field(default_factory=lambda: [0.0] * 4)
 
@@ -63,17 +70,21 @@ class Sums(msgspec.Struct):
             return Figures(0.0, float("nan"), float("nan"), float("nan"))
         return Figures(events, seen, expected, (squares / events) ** 0.5 if squares > 0 else float("nan"))
 
-    def take(self, cause: Cause, counts: bool, settles: bool, adds: bool) -> None:
+    def take(self, cause: Cause, counts: bool, settles: bool, adds: bool, end_ms: int) -> None:
         """A pane in which the cause was named.
 
         Args:
             counts: the change is still there, so that what is said of the cause is of now.
-            settles: its figures count, and so do those that wait.
+            settles: the evidence is as large as ever; where that of this cause is, its figures count, and so do those
+                that wait.
             adds: the cause is one of the main ones; of others the pane has no figures, for all may be as usual there.
         """
         if counts:
             self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
             self.says, self.weight = cause.says, cause.weight
+        settles &= not _BELOW < self.top - cause.weight < _TAKEN_DOWN
+        if settles:
+            self.top, self.until_ms = cause.weight, end_ms
         figures = cause.figures
         if adds and figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0
@@ -185,7 +196,7 @@ class Heard(msgspec.Struct):
         if causes and not candidate.over:
             if self.settled and not self.causes:
                 self.since_ms = before_ms  # what was accepted had begun before
-            self._take_causes(causes, candidate.remaining)
+            self._take_causes(causes, candidate.remaining, end_ms)
 
     def _statistic(self, candidate: Candidate, causes: list[Cause]) -> float:
         """The evidence; where a person has accepted a part of it the largest of the rest."""
@@ -223,7 +234,7 @@ class Heard(msgspec.Struct):
         """Whether nothing but what was accepted has spoken for a day: how much remains of the rest nobody says."""
         return bool(self.settled) and bool(self.names) and end_ms - self.fresh_ms > _QUIET_MS
 
-    def _take_causes(self, causes: list[Cause], remaining: float) -> None:
+    def _take_causes(self, causes: list[Cause], remaining: float, end_ms: int) -> None:
         counts = remaining >= _STILL
         if counts:
             first = causes[0]
@@ -235,7 +246,7 @@ class Heard(msgspec.Struct):
         least = _MAIN * max(of.weight for of in causes)
         for cause in causes:
             adds = cause is causes[0] or cause.weight >= least
-            self._sums(cause).take(cause, counts, settles=remaining >= _PEAK, adds=adds)
+            self._sums(cause).take(cause, counts, remaining >= _PEAK, adds, end_ms)
         if counts:
             self._sums(causes[0]).first = True
         self.causes = sorted(self.causes, key=lambda of: (not of.first, -of.weight, of.key))[:CAUSES_KEPT]

@@ -1,16 +1,18 @@
 """Which incident a candidate belongs to: one cause, one thread.
 
 In order: the open incident that its slice came to last, by whatever rule, as long as something new comes to it within
-``alerts.join_within`` or its members speak of the same cause; the open one that slices with the same cause came to, or
-of which a member spoke of it, so lately; the one of all slices together that is about the same column, or one of drift
-that slices came to so lately; the one that ended on the same slice with the same cause so lately; else a new one, if it
-may open one.
+``alerts.join_within`` or its members speak of the same cause (a fault and a drift only where they are about one
+column, or began within a day: a sensor that has stopped for weeks is no part of what the season does); the open one
+that slices with the same cause came to, or of which a member spoke of it, so lately; the one of all slices together
+that is about the same column, or one of drift that slices came to so lately; the one that ended on the same slice
+with the same cause so lately; else a new one, if it may open one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from flowlib.table import DAY_MS
 from schemas.pane_layout import TOGETHER
 from schemas.records import record_id
 from stream_app.stages.judge.candidates import Candidate, Cause
@@ -65,8 +67,8 @@ class Threads:
         found = self._of_slice.get(heard.key[1:])
         if found is not None and found.newest_ms < since_ms and not _speaks(found, names, since_ms):
             found = None
-        if found is not None and heard.kind != found.kind and any(key[1:] != heard.key[1:] for key in found.members):
-            found = None  # a fault of one slice, while many drift: people have to do something else about it
+        if found is not None and heard.kind != found.kind and not _goes_with(found, heard, causes):
+            found = None  # people have to do something else about it
         found = found or self._with_cause(names, since_ms) or self._with_group(heard, causes, since_ms)
         found = found or self._with_column(heard, causes, since_ms)
         if found is not None or allowed != "open":
@@ -204,6 +206,16 @@ class Threads:
         self.open, self.ended = open_, ended
         by_id = {thread.id: thread for thread in open_}
         self._of_slice = {(slicing, slice_): by_id[id_] for slicing, slice_, id_ in places}
+
+
+def _goes_with(thread: Thread, heard: Heard, causes: Sequence[Cause]) -> bool:
+    """Whether a fault and a drift are one thing: of one slice, and about one column or from one day."""
+    members = thread.live or [*thread.members.values()]
+    if any(key[1:] != heard.key[1:] for key in thread.members):
+        return False
+    columns = {feature for cause in causes for feature in cause.features}
+    theirs = {feature for member in members for cause in member.causes for feature in cause.features}
+    return bool(columns & theirs) or any(abs(heard.since_ms - of.since_ms) <= DAY_MS for of in members)
 
 
 def _speaks(thread: Thread, names: Sequence[str], since_ms: int) -> bool:

@@ -69,8 +69,11 @@ def summary(
     if state not in ("open", "update"):
         what, later = what_words(config, thread.about, past=True)
         began = words.when(thread.since_ms, config.event.timezone, named=False)
-        now = words.when(_until_ms(thread, state, facts), config.event.timezone)
-        return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}{later}."
+        until_ms = _until_ms(thread, state, facts)
+        first_ms = _first_until_ms(thread, until_ms) if later and state == "resolve" else until_ms
+        now = words.when(first_ms, config.event.timezone)
+        end = f", until {words.when(until_ms, config.event.timezone)}" if first_ms < until_ms else ""
+        return f"{_over(thread, state)}: {subject}: {what}, from {began} to {now}{later}{end}."
     traffic = "" if members[0].slicing == EVERYTHING else f"; {words.share(share)} of all events"
     near = _near(thread.since_ms, marks) + _outlook(config, thread)
     return f"{_lead(thread, reason, facts.end_ms)}{subject}: {_course_words(config, thread)}{traffic}; {near}."
@@ -92,6 +95,12 @@ def _until_ms(thread: Thread, state: str, facts: PaneFacts) -> int:
     """When it was last as large as ever, where it is as before; people are told some panes later."""
     still_ms = max((of.still_ms for of in thread.members.values()), default=0)
     return still_ms if state == "resolve" and still_ms > thread.since_ms else facts.end_ms
+
+
+def _first_until_ms(thread: Thread, until_ms: int) -> int:
+    """When what it opened with was so last, where that was before all the rest."""
+    first_ms = max((of.found.until_ms for of in thread.about if of.at_first), default=0)
+    return first_ms if thread.since_ms < first_ms < until_ms else until_ms
 
 
 def _near(since_ms: int, marks: Sequence[Mark]) -> str:

@@ -234,7 +234,11 @@ _PAST = (
     (r"\bare\b", "were"),
     (r"\bhas\b", "had"),
     (r"\bmove\b", "moved"),
-    (r"\bcomes\b", "came"),
+    (r"\bcomes?\b", "came"),
+    (r"\bhave closed\b", "had closed"),
+    (r"\bcannot\b", "could not"),
+    (r"\bhold\b", "held"),
+    (r"\bis not written\b", "was not written"),
     (r"\bfinds\b", "found"),
 )
 """What detectors say, once it is over."""

@@ -127,7 +127,7 @@ def test_it_began_when_what_opened_it_began() -> None:
     """What joins later may be something else, which began long before."""
     run = Run()
     run.pane(candidate("Dongsi", since_ms=START - 9 * HOUR))
-    run.pane(fault("Dongsi", since_ms=START - 100 * DAY))
+    run.pane(fault("Dongsi", cause("missing", "TEMP"), since_ms=START - 100 * DAY))
     (ended,) = run.end()
     assert ended.since_ms == START - 9 * HOUR
     assert min(of.since_ms for of in ended.members) == START - 100 * DAY

@@ -13,7 +13,22 @@ from stream_app.config.alerts import AlertsConfig
 from stream_app.stages.judge import joining
 from stream_app.stages.judge.incidents import Incidents
 from stream_app.stages.judge.joining import main_causes
-from tests.stages.judge.making import HOUR, MISSING, STATIONS, VOLUME, Run, candidate, cause, config, facts, fault, told
+from tests.stages.judge.making import (
+    HOUR,
+    MISSING,
+    START,
+    STATIONS,
+    VOLUME,
+    Run,
+    candidate,
+    cause,
+    config,
+    facts,
+    fault,
+    told,
+)
+
+DAY = 24 * HOUR
 
 PRES = cause("location", "PRES")
 
@@ -54,6 +69,22 @@ def test_a_fault_of_one_slice_is_told_by_itself_while_many_drift() -> None:
     (opened,) = run.pane(candidate("Dongsi"), candidate("Tiantan"))
     (other,) = run.pane(fault("Tiantan"))
     assert (other.state, other.kind, other.id != opened.id) == ("open", "fault", True)
+
+
+def test_a_drift_that_begins_long_after_a_fault_of_another_column_is_told_by_itself() -> None:
+    """A sensor that has stopped for weeks is no part of what the season does to the others."""
+    run = Run()
+    (opened,) = run.pane(fault("Dongsi", since_ms=START - 10 * DAY))
+    (drifted,) = run.pane(candidate("Dongsi", since_ms=START))
+    assert (drifted.state, drifted.kind, drifted.id != opened.id) == ("open", "drift", True)
+
+
+@pytest.mark.parametrize(("column", "since_ms"), [("PRES", START), ("TEMP", START - 10 * DAY + 6 * HOUR)])
+def test_a_drift_of_the_same_column_or_of_the_same_day_is_part_of_the_fault(column: str, since_ms: int) -> None:
+    run = Run()
+    (opened,) = run.pane(fault("Dongsi", since_ms=START - 10 * DAY))
+    run.pane(candidate("Dongsi", cause("dependence", column, "DEWP"), since_ms=since_ms))
+    assert {of.id for of in run.end()} == {opened.id}
 
 
 def test_another_cause_on_another_slice_is_another_incident() -> None:

@@ -68,6 +68,22 @@ def test_a_fault_of_values_that_was_added_is_told_in_words() -> None:
     assert f"{OPENED}{later}" in run.said[-1].summary
 
 
+def test_what_it_opened_with_ended_where_its_own_evidence_did() -> None:
+    """Another fault of the same slice that began meanwhile is said until it is over, and not the first one."""
+    late = cause("intake", measure="share", weight=30.0, says="events come late", figures=(5.0, 2.0, 0.05, NAN))
+    turned = cause("intake", measure="share", weight=27.0, says="events come late", figures=(5.0, 0.0, 0.05, NAN))
+    run = Run(NO_MODEL)
+    run.pane(fault("Dongsi", late))
+    run.panes(2)
+    run.pane(fault("Dongsi", turned, MISSING))
+    run.panes(8)
+    (ended,) = run.end()
+    assert ended.summary.startswith(
+        "Over, all is as before: Dongsi: events came late: 40 % instead of 1 %, from 4 Mar 2017 00:00 to 4 Mar 2017 "
+        "09:00 UTC; later also PRES: more values were missing than usual: 60 % instead of 1 %, until 4 Mar 2017"
+    )
+
+
 def test_what_it_opened_with_and_is_so_no_longer_is_said_to_have_been() -> None:
     run = Run(NO_MODEL)
     run.pane(fault("Dongsi", MISSING))
