@@ -99,10 +99,13 @@ class Density:
     def __post_init__(self) -> None:
         object.__setattr__(self, "engine", build(self.weights))
 
-    def with_engine(self, name: str) -> Density:
-        """The same model scored by another engine; raises EngineError as :func:`flowlib.engines.build` does."""
+    def with_engine(self, name: str | Engine) -> Density:
+        """The same model scored by another engine, by name or made already; raises EngineError as
+        :func:`flowlib.engines.build` does.
+        """
         other = copy.copy(self)
-        object.__setattr__(other, "engine", build(self.weights, name))
+        engine = name if isinstance(name, Engine) else build(self.weights, name)
+        object.__setattr__(other, "engine", engine)
         return other
 
     def _repr_html_(self) -> str:

@@ -18,7 +18,7 @@ from flowlib.calibration import Calibration
 from flowlib.density import Density
 from flowlib.encoder.columns import Asinh, ColumnMap, Log, Quantile, Standard
 from flowlib.encoder.fitting import LIMIT_MAX
-from flowlib.engines.onnx import graph_of, session
+from flowlib.engines.onnx import graph_of, quantize, session
 from flowlib.errors import EngineError
 from flowlib.margins import Margins
 from flowlib.pit import HALF_LOG_TWO_PI
@@ -32,8 +32,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 Mapped = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def export_density(density: Density) -> bytes:
-    """A density as the bytes of an ONNX graph, for any number of rows.
+def export_density(density: Density, int8: bool = False) -> bytes:
+    """A density as the bytes of an ONNX graph, for any number of rows, or with int8 weights for one row at a time.
 
     Inputs: ``rows`` ``(n, d)`` float64, NaN for missing; where there are categories ``levels`` ``(n, k)`` int64, their
     codes by ``density.encoder.levels``, one more than the last for others; where the context has a clock or slices
@@ -42,12 +42,13 @@ def export_density(density: Density) -> bytes:
     slices together. Ties among calibration rows count half where the model draws for them.
 
     Raises:
-        EngineError: where the ``edge`` extra is not installed.
+        EngineError: where the ``edge`` extra is not installed, or int8 has nothing to take.
     """
-    whole = _Whole(density)
+    whole, n = _Whole(density), 1 if int8 else 2
     d, k, c = whole.widths
-    example = torch.zeros(2, d, dtype=torch.float64), torch.zeros(2, k, dtype=torch.int64), torch.zeros(2, c)
-    return _without(graph_of(whole, example, INPUTS, OUTPUTS), [*["levels"] * (not k), *["beside"] * (not c)])
+    example = torch.zeros(n, d, dtype=torch.float64), torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, c)
+    graph = graph_of(whole, example, INPUTS, OUTPUTS, fixed=int8)
+    return _without(quantize(graph) if int8 else graph, [*["levels"] * (not k), *["beside"] * (not c)])
 
 
 def _without(graph: bytes, unused: Sequence[str]) -> bytes:

@@ -295,29 +295,6 @@ def revoke(config: Config, key: str, sure: bool) -> None:
     click.echo("\n".join(revoke_key(config, key, sure)))
 
 
-@main.command(short_help="Write a model as a file for a device.")
-@click.argument("model")
-@offline
-@click.option("--format", "kind", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
-@click.option(
-    "--out", "path_out", type=NEW_FILE, required=True, help="The file to write; FILE.json beside it says how to use it."
-)
-@click.option("--int8", is_flag=True, help="Weights of one byte (ONNX); refused where that costs over 0.1 nats.")
-@click.option("--whole", is_flag=True, help="Encoder and calibration too (ONNX): raw numbers in, p-values out.")
-def export(config: Config, model: str, kind: str, path_out: Path, int8: bool, whole: bool) -> None:
-    """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
-
-    The signature is verified before, and what was written is held to the model after.
-    """
-    from stream_app.offline.export import export_model
-
-    exported = export_model(config, model, kind, path_out, int8, whole)
-    out.print(
-        f"model {exported.model_id}: {plain(exported.file)} and {plain(exported.description)}, "
-        f"{'on average' if int8 else 'at most'} {exported.gap_nats:.1e} nats from it"
-    )
-
-
 @main.command(short_help="Serve the web page at localhost.")
 @offline
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port instead of console.port (0: any free one).")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from stream_app.actions_cli import BY, WHY
-from stream_app.command_line import err, online, out, plain
+from stream_app.command_line import NEW_FILE, err, offline, online, out, plain
 from stream_app.config import Config
 
 MODEL = click.argument("model", metavar="MODEL")
@@ -149,4 +150,30 @@ def _tell(lines: Sequence[str]) -> None:
         out.print(plain(line), soft_wrap=True)
 
 
-COMMANDS: tuple[click.Command, ...] = (models,)
+@click.command(short_help="Write a model as a file for a device.")
+@click.argument("model")
+@offline
+@click.option("--format", "kind", type=click.Choice(["onnx", "torchscript"]), default="onnx", show_default=True)
+@click.option(
+    "--out", "path_out", type=NEW_FILE, required=True, help="The file to write; FILE.json beside it says how to use it."
+)
+@click.option("--int8", is_flag=True, help="Weights of one byte (ONNX), and what that costs; refused over 0.1 nats.")
+@click.option("--whole", is_flag=True, help="Encoder and calibration too (ONNX): raw numbers in, p-values out.")
+def export(config: Config, model: str, kind: str, path_out: Path, int8: bool, whole: bool) -> None:
+    """Write MODEL (an id of the registry, or a file) for a device that runs neither driftflow nor PyTorch.
+
+    The signature is verified before, and what was written is held to the model after. Of int8 it is said what it costs
+    on rows drawn from the model, in nats, p-values and microseconds, and whether it pays.
+    """
+    from stream_app.offline.export import export_model
+
+    exported = export_model(config, model, kind, path_out, int8, whole)
+    out.print(
+        f"model {exported.model_id}: {plain(exported.file)} and {plain(exported.description)}, "
+        f"{'on average' if int8 else 'at most'} {exported.gap_nats:.1e} nats from it"
+    )
+    for sentence in exported.cost.says if exported.cost else ():
+        out.print(f"  {plain(sentence)}")
+
+
+COMMANDS: tuple[click.Command, ...] = (models, export)

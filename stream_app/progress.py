@@ -10,6 +10,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+processor_s = time.thread_time
+"""Processor seconds of this thread, for what is measured: waiting does not count."""
+
 _STEPS = 1_000
 _LINES = 10
 """Of a command whose end is known, about so many lines go to a pipe."""

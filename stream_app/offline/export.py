@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from flowlib import whole as whole_graph
+from flowlib.cost import Cost
 from flowlib.density import Density
 from flowlib.engines import PARITY_NATS
 from flowlib.engines.base import Engine, check, example_rows, gap_nats
 from flowlib.engines.modules import ModuleEngine
-from flowlib.engines.onnx import Int8, Onnx, export_onnx, quantize, require_int8
+from flowlib.engines.onnx import Onnx, export_onnx
 from flowlib.engines.torchscript import archive, script
 from flowlib.errors import EngineError
 from stream_app.config import Config
@@ -28,6 +29,7 @@ from stream_app.errors import ModelError
 from stream_app.models.keys import trusted_keys
 from stream_app.models.loading import read_model, verified
 from stream_app.models.registry import Registry
+from stream_app.offline.int8 import flow_in_int8, whole_in_int8
 
 _HOW_TO = [
     "features (n, d) and context (n, c), float32: the encoder's output, columns in the order of `columns`; numbers are "
@@ -69,17 +71,19 @@ class Exported:
         model_id: of the model.
         file: the flow.
         description: everything else that a device needs, as JSON.
-        gap_nats: largest difference from eager PyTorch on seeded rows, or for int8 the mean one on likely rows.
+        gap_nats: largest difference from the model on seeded rows, or for int8 the mean one on likely rows.
+        cost: of int8; None without it.
     """
 
     model_id: str
     file: Path
     description: Path
     gap_nats: float
+    cost: Cost | None = None
 
 
 def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = False, whole: bool = False) -> Exported:
-    """Verify a model, export it, check the result against eager PyTorch, write it.
+    """Verify a model, export it, check the result against the model, write it.
 
     Args:
         config: the stream, for its registry and trusted keys.
@@ -87,7 +91,7 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
         kind: ``onnx`` or ``torchscript``.
         out: the file to write; its description goes beside it, with ``.json`` added.
         int8: quantize the weights (ONNX only); refused beyond 0.1 nats of mean error.
-        whole: encoder and calibration too (ONNX only, float32).
+        whole: encoder and calibration too (ONNX only).
 
     Raises:
         ModelError: a model that is not accepted, or a file that does not compute what the model does.
@@ -96,20 +100,24 @@ def export_model(config: Config, model: str, kind: str, out: Path, int8: bool = 
     check_writable(out)
     if int8 and kind != "onnx":
         raise ModelError(f"--int8 goes with --format onnx, not {kind}")
-    if whole and (kind != "onnx" or int8):
-        raise ModelError("--whole goes with --format onnx, and without --int8: its flow is in float32")
+    if whole and kind != "onnx":
+        raise ModelError(f"--whole goes with --format onnx, not {kind}")
     try:
-        density = _load(config, model)
-        blob, gap = _whole(density) if whole else _BUILDERS[kind](density, int8)
+        density, cost = _load(config, model), None
+        if int8:
+            blob, gap, cost = (whole_in_int8 if whole else flow_in_int8)(density)
+        else:
+            blob, gap = _whole(density) if whole else _BUILDERS[kind](density)
     except (ModelError, EngineError) as error:
         raise ModelError(f"model {model} is not exported: {error}") from error
     description = out.with_name(out.name + ".json")
-    told = _describe_whole(density, gap) if whole else _describe(density, kind, int8, gap)
+    told = _describe_whole(density, int8, gap) if whole else _describe(density, kind, int8, gap)
+    told |= {"cost": cost.to_state()} if cost else {}
     text = json.dumps(told, indent=1, ensure_ascii=False)
     for path, content in ((out, blob), (description, text.encode())):
         with writing(path):
             write_durably(path, content)
-    return Exported(density.model_id, out, description, gap)
+    return Exported(density.model_id, out, description, gap, cost)
 
 
 def _load(config: Config, model: str) -> Density:
@@ -117,16 +125,13 @@ def _load(config: Config, model: str) -> Density:
     return verified(read_model(path) if path.is_file() else Registry(config).read(model), trusted_keys(config))
 
 
-def _torchscript(density: Density, _: bool) -> tuple[bytes, float]:
+def _torchscript(density: Density) -> tuple[bytes, float]:
     scripted = script(density.flow.bake())
     return archive(scripted), _gap(ModuleEngine("torchscript", scripted, density.flow.d, density.flow.context), density)
 
 
-def _onnx(density: Density, int8: bool) -> tuple[bytes, float]:
+def _onnx(density: Density) -> tuple[bytes, float]:
     flow = density.flow
-    if int8:
-        small = quantize(export_onnx(flow.bake(), flow.d, flow.context, rows=1))
-        return small, require_int8(Int8(flow, small), flow)
     blob = export_onnx(flow.bake(), flow.d, flow.context, rows=None)
     return blob, _gap(Onnx(flow, blob), density)
 
@@ -178,15 +183,17 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
     }
 
 
-def _describe_whole(density: Density, gap: float) -> dict[str, Any]:
+def _describe_whole(density: Density, int8: bool, gap: float) -> dict[str, Any]:
     shapes = {name: ["n", width] for name, width in zip(whole_graph.INPUTS, whole_graph.widths(density), strict=True)}
     return {
         "model_id": density.model_id,
         "flow": density.flow_name,
         "format": "onnx",
         "whole": True,
+        "int8": int8,
         "gap_nats": gap,
         "inputs": {name: shape for name, shape in shapes.items() if shape[1]},
+        "rows": 1 if int8 else "any",
         "outputs": list(whole_graph.OUTPUTS),
         "columns": list(density.spec.numeric),
         "categories": list(density.spec.categorical),

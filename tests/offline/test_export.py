@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +117,8 @@ def test_a_whole_model_takes_raw_numbers_and_says_in_what_form(kept: tuple[Confi
     need("onnxscript")
     config, model_id = kept
     out = Path(config.root) / "model.onnx"
-    for kind, int8 in (("torchscript", False), ("onnx", True)):
-        with pytest.raises(ModelError, match="--whole goes with --format onnx, and without --int8"):
-            export_model(config, model_id, kind, out, int8=int8, whole=True)
+    with pytest.raises(ModelError, match="--whole goes with --format onnx, not torchscript"):
+        export_model(config, model_id, "torchscript", out, whole=True)
     done = export_model(config, model_id, "onnx", out, whole=True)
     said, table = json.loads(done.description.read_text()), draw(30, 9)
     assert done.gap_nats <= 1e-4
@@ -153,12 +153,42 @@ def test_int8_is_written_with_its_error_or_refused_with_it(
     out = Path(config.root) / "small.onnx"
     done = export_model(config, model_id, "onnx", out, int8=True)
     assert 0 < done.gap_nats <= onnx.INT8_NATS
-    assert json.loads(done.description.read_text())["rows"] == 1
+    said = json.loads(done.description.read_text())
+    assert said["rows"] == 1
+    assert done.cost is not None
+    assert said["cost"] == done.cost.to_state()
+    assert done.cost.of.bytes == out.stat().st_size < done.cost.beside.bytes / 2
+    assert 0 < done.cost.nats_mean <= done.cost.nats_worst
+    assert 0 < done.cost.p_worst < 0.1
     out.unlink()
     monkeypatch.setattr(onnx, "INT8_NATS", 1e-9)
     with pytest.raises(ModelError, match=r"int8 is .* nats off on average, more than 1e-09"):
         export_model(config, model_id, "onnx", out, int8=True)
     assert not out.exists()
+
+
+def test_a_whole_model_in_int8_gives_its_p_values_and_the_command_says_what_that_costs(
+    kept: tuple[Config, str], density: Density, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = need("onnxruntime")
+    need("onnxscript")
+    config, model_id = kept
+    monkeypatch.setattr(command_line, "load", lambda *_: config)
+    out = Path(config.root) / "small.onnx"
+    run = CliRunner().invoke(cli.main, ["export", model_id, "--whole", "--int8", "--out", str(out)])
+    assert run.exit_code == 0, run.output
+    told = " ".join(run.output.split())
+    assert re.search(r"kB, [1-9][.\d]* times smaller than in float32; here a row alone takes \d+ µs", told)
+    assert re.search(r"have p ≤ 0.01 \([.\d]+% to [.\d]+%\), by the model [.\d]+%", told)
+    assert "it pays where bytes are short" in told or "it hardly pays: " in told
+    said = json.loads(Path(f"{out}.json").read_text())
+    assert (said["int8"], said["rows"]) == (True, 1)
+    session, table = runtime.InferenceSession(str(out), providers=["CPUExecutionProvider"]), draw(20, 9)
+    levels = density.encoder.encode(table).levels
+    rows = [{"rows": table.numeric[i : i + 1].astype(float), "levels": levels[i : i + 1]} for i in range(20)]
+    p_values = np.concatenate([session.run(["p_value"], row)[0] for row in rows])
+    assert np.abs(p_values - density.score(table).p_value).max() < 0.1
+    assert b"flowlib" not in out.read_bytes(), "nothing of where and by what it was exported"
 
 
 def test_the_command_says_what_it_wrote_and_what_is_wrong(
