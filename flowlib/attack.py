@@ -20,6 +20,7 @@ import torch
 
 from flowlib.calibration import Calibration
 from flowlib.density import Density, Scores
+from flowlib.gaussians import Gaussians
 from flowlib.margins import Margins
 from flowlib.rarity import rarity_of
 from flowlib.surroundings import undisturbed
@@ -200,18 +201,22 @@ def _slope(density: Density, numeric: Floats, context: Singles, weights: tuple[F
     squares = (z * z).sum()
     (of_log_prob,) = torch.autograd.grad(ladj.sum() - 0.5 * squares, x, retain_graph=True)
     likelihood = _wide(of_log_prob) * by_raw + beside - tails
-    if calibration.margins is None:
-        (of_squares,) = torch.autograd.grad(squares, x)
-        further = _wide(of_squares) * by_raw + 2.0 * tails
+    if calibration.beside:
+        further = [_further(one, numeric, features, by_raw, tails) for one in calibration.beside]
     else:
-        further = _margins_slope(calibration.margins, numeric)
+        (of_squares,) = torch.autograd.grad(squares, x)
+        further = [_wide(of_squares) * by_raw + 2.0 * tails]
     of_nll, of_distance = weights
-    slope = of_distance[:, None] * further - of_nll[:, None] * likelihood
+    slope = np.einsum("np,pnd->nd", of_distance, further) - of_nll[:, None] * likelihood
     return np.asarray(np.where(np.isfinite(slope) & ~missing & (box.reach > 0), slope, 0.0))
 
 
 def _wide(gradient: torch.Tensor) -> Floats:
     return gradient.numpy().astype(np.float64)
+
+
+def _further(one: Margins | Gaussians, numeric: Floats, features: Singles, by_raw: Floats, tails: Floats) -> Floats:
+    return _margins_slope(one, numeric) if isinstance(one, Margins) else one.slope(features) * by_raw + tails
 
 
 def _margins_slope(margins: Margins, numeric: Floats) -> Floats:
@@ -220,12 +225,14 @@ def _margins_slope(margins: Margins, numeric: Floats) -> Floats:
 
 
 def _weights(calibration: Calibration, log_prob: Floats, distance: Floats, by_rank: bool) -> tuple[Floats, Floats]:
-    """``(n,)`` what a unit of the nll, and of the distance, adds to half the squared surprise; else to their sum, each
-    over its range.
+    """``(n,)`` what a unit of the nll, and ``(n, p)`` of each distance, adds to half the squared surprise; else to
+    their sum, each over its range.
     """
-    pairs = (calibration.nll, -log_prob), (calibration.distance, distance)
-    of_nll, of_distance = (_weight(reference, values, by_rank) for reference, values in pairs)
-    return of_nll, of_distance
+    of_distance = [
+        weight**2 * _weight(reference, values, by_rank)
+        for reference, values, weight in zip(calibration.distance, distance.T, calibration.weights, strict=True)
+    ]
+    return _weight(calibration.nll, -log_prob, by_rank), np.stack(of_distance, axis=1)
 
 
 def _weight(reference: Floats, values: Floats, by_rank: bool) -> Floats:

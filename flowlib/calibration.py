@@ -6,11 +6,12 @@ by :mod:`flowlib.ties` from the row and a recorded key, so that discrete data ha
 rows share is never rarer than the rows beyond it. The p-value within a slice follows from it by
 :mod:`flowlib.pooling`, as far as slices differ.
 
-The score, called surprise, is ``√(s(nll)² + (w · s(distance))²)``: s is minus the logarithm of the share of
-reference rows at or beyond a value, nll the negative log-likelihood, w a weight, the distance one of:
+The score, called surprise, is ``√(s(nll)² + Σ (w · s(distance))²)``: s is minus the logarithm of the share of
+reference rows at or beyond a value, nll the negative log-likelihood, w a distance's weight. The distances are those of:
 
 - ``columns``: :mod:`flowlib.margins`, less the log-probability of each category. No training changes it: it also finds
   anomalies that were among the training rows.
+- ``mixture``: two, that of :mod:`flowlib.gaussians` and that of the columns; see :mod:`flowlib.beside`.
 - ``base``: Σz². It follows the model: what has become ordinary for good is ordinary after training.
 
 Beyond the largest reference value s grows with the logarithm of the excess, so that rows there still rank.
@@ -19,7 +20,7 @@ Beyond the largest reference value s grows with the logarithm of the excess, so 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,8 +29,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlib import native
+from flowlib.beside import Beside, arrays_of, beside_of
 from flowlib.ladder import Ladders
-from flowlib.margins import Margins
 from flowlib.pit import PIT_BINS, pit_histogram, pit_of
 from flowlib.pooling import Tails, rarities
 from flowlib.rarity import Rarities, own_rarity
@@ -54,8 +55,9 @@ class Calibration:
     """What held-out rows look like to a model.
 
     Attributes:
-        margins: scales of the columns where the distance is ``columns``, None where it is ``base``.
-        nll, distance: ``(n,)`` ascending reference values.
+        beside: what the distances come from; empty for the base.
+        nll: ``(n,)`` ascending reference values.
+        distance: ``(p, n)``, ascending too, one row for each of ``beside``, or for the base.
         scores: ``(n,)`` ascending surprises of all rows.
         tails: of the slices.
         pit_reference: ``(d, 20)`` int64 PIT counts.
@@ -63,19 +65,19 @@ class Calibration:
         parts_mean: ``(d + k,)`` nats, mean of each column's part of the log-likelihood.
         log_prob_mean, log_prob_sd: nats.
         key: of the draws among equal scores; :data:`~flowlib.ties.MIDDLE` for none.
-        weight: of the distance beside the likelihood, ≥ 0.
+        weights: ``(p,)`` of the distances beside the likelihood, ≥ 0.
 
     >>> rng = np.random.default_rng(0)
     >>> z = rng.standard_normal((999, 2)).astype(np.float32)
     >>> log_prob, distance = -0.5 * (z**2).sum(axis=1), (z**2).sum(axis=1)
-    >>> reference = Calibration.fit(None, log_prob, distance, z, np.isnan(z), np.full(999, ""))
+    >>> reference = Calibration.fit((), log_prob, distance, z, np.isnan(z), np.full(999, ""))
     >>> surprise = reference.surprise(np.array([-0.1, -50.0]), np.array([0.2, 100.0]))
     >>> p_value, pooled = reference.p_values(surprise, np.array(["", ""]))
     >>> p_value.round(3)
     array([0.911, 0.001])
     """
 
-    margins: Margins | None
+    beside: Beside
     nll: Floats
     distance: Floats
     scores: Floats
@@ -85,13 +87,13 @@ class Calibration:
     parts_mean: Floats
     log_prob_mean: float
     log_prob_sd: float
-    key: int = MIDDLE
-    weight: float = 1.0
+    key: int
+    weights: Floats
 
     @classmethod
     def fit(
         cls,
-        margins: Margins | None,
+        beside: Beside,
         log_prob: Floats,
         distance: Floats,
         z: Singles,
@@ -101,14 +103,14 @@ class Calibration:
         parts: Floats | None = None,
         draws: Floats | None = None,
         key: int = MIDDLE,
-        weight: float = 1.0,
+        weights: Sequence[float] | Floats = (1.0,),
     ) -> Calibration:
         """Fit on held-out rows, all of them finite.
 
         Args:
-            margins: what ``distance`` comes from; None for the base.
+            beside: what ``distance`` comes from.
             log_prob: ``(n,)`` nats, n ≥ 1.
-            distance: ``(n,)`` ≥ 0.
+            distance: ``(n, p)`` ≥ 0, or ``(n,)`` of one.
             z: ``(n, d)`` base coordinates.
             missing: ``(n, d)``.
             slices: ``(n,)`` names.
@@ -116,18 +118,21 @@ class Calibration:
             parts: ``(n, d + k)`` nats; without them their means are 0.
             draws: ``(n,)`` in (0, 1) that spread equal scores; without them they are spread by their order.
             key: that they were drawn with.
-            weight: of the distance beside the likelihood.
+            weights: ``(p,)`` of the distances beside the likelihood.
 
         Raises:
             ValueError: no rows, or a log_prob that is not finite.
         """
         if not len(log_prob) or not np.isfinite(log_prob).all():
             raise ValueError("calibration needs at least one row, and finite log-likelihoods only")
-        nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance)
-        joint = np.hypot(own_rarity(-log_prob, nll_sorted), weight * own_rarity(distance, distance_sorted))
+        distance, weights = distance.reshape(len(log_prob), -1), np.array(weights, dtype=np.float64)
+        nll_sorted, distance_sorted = np.sort(-log_prob), np.sort(distance.T)
+        joint = own_rarity(-log_prob, nll_sorted)
+        for values, among, weight in zip(distance.T, distance_sorted, weights, strict=True):
+            joint = np.hypot(joint, weight * own_rarity(values, among))
         spread = (np.arange(len(joint)) + 0.5) / len(joint) if draws is None else draws
         return cls(
-            margins,
+            beside,
             nll_sorted,
             distance_sorted,
             np.sort(joint),
@@ -138,21 +143,23 @@ class Calibration:
             float(log_prob.mean()),
             float(log_prob.std()),
             key,
-            weight,
+            weights,
         )
 
     def surprise(self, log_prob: Floats, distance: Floats) -> Floats:
-        """``(n,)`` ≥ 0, larger is stranger; raises ValueError on a value that is not finite."""
-        nll, distance = self._nll.of(log_prob, -1.0), self._distance.of(distance)
-        return np.asarray(np.hypot(nll, self.weight * distance), dtype=np.float64)
+        """``(n,)`` ≥ 0 of ``(n,)`` and ``(n, p)``, larger is stranger; raises ValueError on one that is not finite."""
+        joint, each = self._nll.of(log_prob, -1.0), distance.reshape(-1, len(self.weights)).T
+        for values, among, weight in zip(each, self._distance, self.weights, strict=True):
+            joint = np.hypot(joint, weight * among.of(values))
+        return joint
 
     @cached_property
     def _nll(self) -> Rarities:
         return Rarities.among(self.nll)
 
     @cached_property
-    def _distance(self) -> Rarities:
-        return Rarities.among(self.distance)
+    def _distance(self) -> list[Rarities]:
+        return [Rarities.among(reference) for reference in self.distance]
 
     def p_values(self, surprise: Floats, slices: Objects | Coded, draw: Draw | None = None) -> tuple[Floats, Bools]:
         """p-values ``(n,)`` of surprises, monotone in them, and where all rows together say more than the slice's own
@@ -257,7 +264,7 @@ class Calibration:
         """JSON part and arrays, for the artifact."""
         names, tails = self.tails.to_state()
         meta = {"slices": names, "log_prob_mean": self.log_prob_mean, "log_prob_sd": self.log_prob_sd, "key": self.key}
-        meta["weight"] = self.weight
+        meta["weight"] = self.weights.tolist()
         arrays = {
             "nll": self.nll,
             "distance": self.distance,
@@ -266,19 +273,16 @@ class Calibration:
             "parts_mean": self.parts_mean,
             "scores": self.scores,
         }
-        if self.margins is not None:
-            arrays |= {f"margins.{name}": values for name, values in self.margins.to_state().items()}
-        return meta, arrays | {f"tails.{name}": values for name, values in tails.items()}
+        return meta, arrays | arrays_of(self.beside) | {f"tails.{name}": values for name, values in tails.items()}
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Calibration:
         """Inverse of :meth:`to_state`; raises ValueError or KeyError on parts that do not fit."""
         tails = {name.removeprefix("tails."): a for name, a in arrays.items() if name.startswith("tails.")}
-        margins = {name.removeprefix("margins."): a for name, a in arrays.items() if name.startswith("margins.")}
         calibration = cls(
-            Margins.from_state(margins) if margins else None,
+            beside_of(arrays),
             arrays["nll"],
-            arrays["distance"],
+            np.atleast_2d(arrays["distance"]),
             arrays["scores"],
             Tails.from_state(meta["slices"], tails),
             arrays["pit_reference"],
@@ -287,22 +291,25 @@ class Calibration:
             float(meta["log_prob_mean"]),
             float(meta["log_prob_sd"]),
             meta["key"],
-            float(meta["weight"]),
+            np.atleast_1d(np.array(meta["weight"], dtype=np.float64)),
         )
         calibration._check()
         return calibration
 
     def _check(self) -> None:
         ascending = all(
-            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (self.nll, self.distance, self.scores)
+            a.ndim == 1 and len(a) and np.all(a[:-1] <= a[1:]) for a in (self.nll, self.scores, *self.distance)
         )
         finite = math.isfinite(self.log_prob_mean) and math.isfinite(self.log_prob_sd)
         d = len(self.pit_reference)
         shaped = self.pit_reference.shape == (d, PIT_BINS) and self.ordinary.shape == (len(ORDINARY), d)
         if not ascending or not finite or not shaped or len(self.parts_mean) < d:
             raise ValueError("calibration arrays must be ascending, finite and fit each other")
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"calibration weight must be finite and at least 0, got {self.weight!r}")
+        p = max(len(self.beside), 1)
+        if len(self.distance) != p or self.weights.shape != (p,):
+            raise ValueError(f"calibration: {p} distances with a weight each expected, got {len(self.distance)}")
+        if not (np.isfinite(self.weights) & (self.weights >= 0)).all():
+            raise ValueError(f"calibration weights must be finite and at least 0, got {self.weights.tolist()}")
         if not isinstance(self.key, int) or not 0 <= self.key < 1 << 64:
             raise ValueError(f"calibration key must be a whole number from 0 to 2⁶⁴, got {self.key!r}")
 

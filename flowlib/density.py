@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowlib import native, notebook
+from flowlib.beside import Beside, distances, fit_beside, weights_of
 from flowlib.calibration import Calibration, Draw
 from flowlib.channels import Channels
 from flowlib.encoder.encoded import Encoded
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.spec import FeatureSpec
 from flowlib.engines import ROWS, Engine, build
-from flowlib.margins import Margins
 from flowlib.pit import HALF_LOG_TWO_PI, pit_of
 from flowlib.reference.fit import column_kinds, fit_reference
 from flowlib.reference.reference import VARIES, Reference
@@ -39,8 +39,8 @@ class Scores:
         z: ``(n, d)`` float32 base coordinates; 0 where missing.
         features: ``(n, d)`` float32, columns in feature space; 0 where missing.
         levels: ``(n, k)`` int64 codes of the categories.
-        distance: ``(n,)`` ≥ 0; see :mod:`flowlib.calibration`.
-        surprise: ``(n,)`` ≥ 0, log_prob and distance joined.
+        distance: ``(n, p)`` ≥ 0; see :mod:`flowlib.calibration`.
+        surprise: ``(n,)`` ≥ 0, log_prob and distances joined.
         p_value: ``(n,)`` in (0, 1], of the surprise.
         pooled: ``(n,)`` bool: all slices together say more of the p-value than the slice's own reference rows.
         scorable: ``(n,)`` bool.
@@ -157,9 +157,14 @@ class Density:
         from flowlib import fitting
 
         encoder, flow, config = fitting.fit(spec, train, valid, seed, config, warm_start)
-        margins = Margins.fit(train.numeric) if config.distance == "columns" else None
-        raw = _Uncalibrated.of(encoder, build(flow), margins, calibration)
-        reference = _reference(raw, margins, calibration, seed, config.weight)
+
+        def features() -> Singles:
+            encoded = [encoder.encode(table) for table in (train, valid)]
+            return np.concatenate([one.features[one.scorable] for one in encoded])
+
+        beside = fit_beside(config.distance, train.numeric, features, seed)
+        raw = _Uncalibrated.of(encoder, build(flow), beside, calibration)
+        reference = _reference(raw, beside, calibration, seed, config.weight)
         return cls(encoder, Weights.of(config.flow_name, flow), reference, dict(manifest or {}))
 
     def with_reference(
@@ -204,9 +209,9 @@ class Density:
         Raises:
             ValueError: none of the rows can be scored.
         """
-        margins, other = self.calibration.margins, copy.copy(self)
-        raw = _Uncalibrated.of(self.encoder, self.engine, margins, calibration)
-        reference = _reference(raw, margins, calibration, seed, self.calibration.weight)
+        beside, other = self.calibration.beside, copy.copy(self)
+        raw = _Uncalibrated.of(self.encoder, self.engine, beside, calibration)
+        reference = _reference(raw, beside, calibration, seed, float(self.calibration.weights[0]))
         changed = {"calibration": reference, "model_id": "unsigned"}
         for name, value in {**changed, "channels": None, "references": ()}.items():
             object.__setattr__(other, name, value)
@@ -214,7 +219,7 @@ class Density:
 
     def score(self, table: Table) -> Scores:
         """Score rows; see :class:`Scores`. A row's result does not depend on the rows beside it."""
-        raw = _Uncalibrated.of(self.encoder, self.engine, self.calibration.margins, table)
+        raw = _Uncalibrated.of(self.encoder, self.engine, self.calibration.beside, table)
         ok, n = raw.scorable, len(table)
         every, slices = bool(ok.all()), table.slices if table.coded is None else table.coded
         if every:  # as in most batches
@@ -264,27 +269,28 @@ class _Uncalibrated:
     levels: Ints
 
     @classmethod
-    def of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
+    def of(cls, encoder: Encoder, engine: Engine, beside: Beside, table: Table) -> _Uncalibrated:
         """A span of rows at a time: the context of all may be many times as large as the table."""
         rows = max(encoder.chunk // ROWS, 1) * ROWS
         if len(table) <= rows:
-            return cls._of(encoder, engine, margins, table)
+            return cls._of(encoder, engine, beside, table)
         spans = [table.span(start, start + rows) for start in range(0, len(table), rows)]
-        parts = [cls._of(encoder, engine, margins, span) for span in spans]
+        parts = [cls._of(encoder, engine, beside, span) for span in spans]
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     @classmethod
-    def _of(cls, encoder: Encoder, engine: Engine, margins: Margins | None, table: Table) -> _Uncalibrated:
+    def _of(cls, encoder: Encoder, engine: Engine, beside: Beside, table: Table) -> _Uncalibrated:
         encoded = encoder.encode(table)
         z, ladj = engine(encoded.features, encoded.context)
         if native.loops is not None and not encoded.has_tails:
             raw = cls._added(z, ladj, encoded)
         else:
             raw = cls._together(z, ladj, encoded)
-        if margins is None:
-            return raw
-        distance = margins.of(table.numeric) - encoded.category_log_prob.sum(axis=1)
-        return replace(raw, distance=np.where(raw.scorable, distance, 0.0))
+        if not beside:
+            return replace(raw, distance=raw.distance[:, None])
+        apart = distances(beside, table.numeric, encoded.features, encoded.tail_nats.sum(axis=1))
+        apart -= encoded.category_log_prob.sum(axis=1)[:, None]
+        return replace(raw, distance=np.where(raw.scorable[:, None], apart, 0.0))
 
     @classmethod
     def _added(cls, z: Singles, ladj: Singles, encoded: Encoded) -> _Uncalibrated:
@@ -332,14 +338,14 @@ def _draw(table: Table, rows: Ints | None, key: int) -> Draw:
     return lambda index: draws(table, key, index if rows is None else rows[index])
 
 
-def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: int, weight: float) -> Calibration:
+def _reference(raw: _Uncalibrated, beside: Beside, table: Table, seed: int, weight: float) -> Calibration:
     """What the calibration rows look like; rows that cannot be scored are left out."""
     key = key_for(table, seed)
     usable = raw.scorable
     if not usable.any():
         raise ValueError("none of the calibration rows can be scored")
     return Calibration.fit(
-        margins,
+        beside,
         raw.log_prob[usable],
         raw.distance[usable],
         raw.z[usable],
@@ -349,5 +355,5 @@ def _reference(raw: _Uncalibrated, margins: Margins | None, table: Table, seed: 
         parts=raw.parts[usable],
         draws=draws(table.take(usable), key),
         key=key,
-        weight=weight,
+        weights=weights_of(beside, weight, -raw.log_prob[usable], raw.distance[usable]),
     )

@@ -13,7 +13,7 @@ from flowlib.training import Progress, TrainConfig, TrainingRows, fit_flow
 Learn = Callable[[Flow, TrainingRows, TrainingRows, int], object]
 """Trains a flow in place: ``(flow, training rows, validation rows, seed)``. It holds its own settings."""
 
-DISTANCES = ("columns", "base")
+DISTANCES = ("columns", "mixture", "base")
 """What joins the likelihood in the score; see :mod:`flowlib.calibration`."""
 
 

@@ -20,6 +20,7 @@ from flowlib.encoder.columns import Asinh, ColumnMap, Log, Quantile, Standard
 from flowlib.encoder.fitting import LIMIT_MAX
 from flowlib.engines.onnx import graph_of, quantize, session
 from flowlib.errors import EngineError
+from flowlib.gaussians import Gaussians
 from flowlib.margins import Margins
 from flowlib.pit import HALF_LOG_TWO_PI
 from flowlib.table import Floats, Ints, Singles, Table
@@ -103,7 +104,7 @@ class _Whole(nn.Module):
         super().__init__()
         self.widths = widths(density)
         encoder = density.encoder
-        self.flow, self.margins = density.flow.bake(), density.calibration.margins
+        self.flow, self.beside = density.flow.bake(), density.calibration.beside
         self.maps = [(torch.from_numpy(columns), _map_of(column_map)) for columns, column_map in encoder.maps]
         self.order = torch.argsort(torch.cat([columns for columns, _ in self.maps]))
         self.limit = _doubles(encoder.limit)
@@ -132,8 +133,10 @@ class _Whole(nn.Module):
         log_prob = numeric.sum(dim=1) + of_levels
         ok = scorable & (torch.abs(log_prob) < torch.inf)
         safe = torch.where(ok, log_prob, 0.0)
-        distance = self._distance(rows, finite, torch.where(missing | ~ok[:, None], 0.0, pushed), of_levels)
-        surprise, p_value = self.calibrated(safe, torch.where(ok, distance, 0.0))
+        base = torch.where(missing | ~ok[:, None], 0.0, pushed).float().double()
+        apart = [self._distance(one, rows, finite, features, tails) - of_levels for one in self.beside]
+        distance = apart or [(base * base).sum(dim=1)]
+        surprise, p_value = self.calibrated(safe, [torch.where(ok, one, 0.0) for one in distance])
         return (
             torch.where(ok, log_prob, -torch.inf),
             torch.where(ok, surprise, torch.inf),
@@ -156,33 +159,45 @@ class _Whole(nn.Module):
             for of, code in zip(self.level_log_prob, codes, strict=True)
         ]
 
-    def _distance(self, rows: Tensor, finite: Tensor, z: Tensor, of_levels: Tensor) -> Tensor:
-        margins: Margins | None = self.margins
-        if margins is None:
-            narrow = z.float().double()
-            return (narrow * narrow).sum(dim=1)
-        centre, spread, scale = (_doubles(one) for one in (margins.centre, margins.spread, margins.scale))
+    def _distance(
+        self, one: Margins | Gaussians, rows: Tensor, finite: Tensor, features: Tensor, tails: Tensor
+    ) -> Tensor:
+        """Without the categories, of :mod:`flowlib.beside`."""
+        if isinstance(one, Gaussians):
+            return _of_gaussians(one, features.double()) + tails.sum(dim=1)
+        centre, spread, scale = (_doubles(part) for part in (one.centre, one.spread, one.scale))
         far = _asinh((torch.where(finite, rows, 0.0) - centre) / spread) / scale
-        return torch.where(finite, 0.5 * far * far, 0.0).sum(dim=1) - of_levels
+        return torch.where(finite, 0.5 * far * far, 0.0).sum(dim=1)
 
 
 class _Calibrated(nn.Module):
-    """Surprise and p-value, of :mod:`flowlib.calibration`, of log-likelihoods and distances."""
+    """Surprise and p-value, of :mod:`flowlib.calibration`, of log-likelihoods and of each distance."""
 
     def __init__(self, calibration: Calibration) -> None:
         super().__init__()
-        self.nll, self.distance = _rarity(calibration.nll), _rarity(calibration.distance)
+        self.nll, self.distance = _rarity(calibration.nll), [_rarity(one) for one in calibration.distance]
         self.scores, self.floor = _doubles(calibration.scores), calibration.floor()
-        self.weight = calibration.weight
+        self.weights = calibration.weights.tolist()
 
-    def forward(self, log_prob: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        nll, out = self.nll(-log_prob), self.weight * self.distance(distance)
-        surprise = torch.sqrt(nll * nll + out * out)
+    def forward(self, log_prob: Tensor, distance: list[Tensor]) -> tuple[Tensor, Tensor]:
+        parts = zip(self.weights, self.distance, distance, strict=True)
+        each = [self.nll(-log_prob), *(weight * rarity(one) for weight, rarity, one in parts)]
+        surprise = torch.sqrt(torch.stack([one * one for one in each]).sum(dim=0))
         # Surprises are of a grid, ranks in ranks: equal ones may differ in their last bits here.
         n, at_most = len(self.scores), _places(self.scores, surprise * (1.0 + _ROUNDING), or_equal=True)
         tied = at_most - _places(self.scores, surprise * (1.0 - _ROUNDING), or_equal=False)
         share = (1.0 + (n - at_most) + 0.5 * tied) / (n + 1.0)
         return surprise, torch.clamp(share, min=self.floor)
+
+
+def _of_gaussians(gaussians: Gaussians, rows: Tensor) -> Tensor:
+    """As :meth:`flowlib.gaussians.Gaussians.of`."""
+    m, d = gaussians.means.shape
+    u = rows @ _doubles(gaussians.weight) + _doubles(gaussians.bias)
+    parts = _doubles(gaussians.peaks) - 0.5 * (u * u).reshape(-1, m, d).sum(dim=2)
+    top = parts.max(dim=1, keepdim=True).values
+    total = top[:, 0] + torch.log(torch.exp(parts - top).sum(dim=1))
+    return torch.clamp(gaussians.peak - total, min=0.0)
 
 
 def _doubles(values: Floats) -> Tensor:

@@ -35,7 +35,8 @@ class ModelConfig(Section, frozen=True):
     """Width of the learnt row of each slice, with the context ``slice``."""
     distance: DistanceName = "base"
     """What joins the likelihood in an event's score. ``base``: how far out the event is in the model, so that a newly
-    trained model takes what a stream has become as ordinary. ``columns``: how far out in its columns alone."""
+    trained model takes what a stream has become as ordinary. ``columns``: how far out in its columns alone.
+    ``mixture``: how unlikely by Gaussian mixtures fitted beside the flow."""
     noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
     """Standard deviation of the Gaussian noise that is added to the training rows, in units of each column's scale.
     More of it makes the density smoother."""

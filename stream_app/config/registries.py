@@ -33,7 +33,7 @@ DetectorName = Literal[
 ]
 FlowName = Literal["maf", "spline_autoregressive", "spline_coupling", "affine_coupling", "mixture", "ensemble"]
 EngineName = Literal["auto", "fused", "torchscript", "exported", "onnx", "int8", "cuda"]
-DistanceName = Literal["columns", "base"]
+DistanceName = Literal["columns", "mixture", "base"]
 ContextKind = Literal["hour", "weekday", "season", "slice"]
 LevelName = Literal["fixed", "adaptive"]
 SinkName = Literal["sqlite", "influx"]

@@ -23,6 +23,7 @@ from flowlib.engines.modules import ModuleEngine
 from flowlib.engines.onnx import Onnx, export_onnx
 from flowlib.engines.torchscript import archive, script
 from flowlib.errors import EngineError
+from flowlib.margins import Margins
 from stream_app.config import Config
 from stream_app.disk import check_writable, write_durably, writing
 from stream_app.errors import ModelError
@@ -39,12 +40,14 @@ _HOW_TO = [
     "log probability of a category in column k = level_log_prob.k at its place in levels[k]; of one that is not there "
     "= the last of level_log_prob.k, which is that of each single one of the rare_levels[k] others and of one never "
     "seen",
-    "distance, with margins = sum over present columns of (asinh((x - margins.centre) / margins.spread) / "
-    "margins.scale)**2 / 2, minus the sum of the category log probabilities; without margins = sum over present "
-    "columns of z*z",
+    "distance i is of beside[i], minus the sum of the category log probabilities; of margins = sum over present "
+    "columns of (asinh((x - centre) / spread) / scale)**2 / 2; of gaussians, features within the limits, = log(sum "
+    "over k of peak[k]) - log(sum over k of peak[k] * exp(-sum of u*u / 2)), u = (features - means[k]) @ whitening[k], "
+    "peak[k] = exp(log_weights[k]) * product of the diagonal of whitening[k]; without any beside there is one distance "
+    "= sum over present columns of z*z",
     "rarity(v, ref) = log(1 + max(v - ref[n-1], 0) / (ref[n-1] - ref[n//2])) - log((1 + number of ref above v) / (n + "
     "1)), for n ascending reference values",
-    "surprise = sqrt(rarity(-log_prob, nll)**2 + (weight * rarity(distance, distance))**2)",
+    "surprise = sqrt(rarity(-log_prob, nll)**2 + sum over i of (weight[i] * rarity(distance i, distance[i]))**2)",
     "p = (1 + number of scores at or above surprise) / (number of scores + 1); this is the p_value of a slice that is "
     "not among `slices` (of scores that equal the surprise half may count, or a share drawn for the row)",
     "of slice i with h = exp(log_hazard[i]): edges[0] = 0, edges[k + 1] = edges[k] + log(2) / h[k]; for the last k "
@@ -170,10 +173,12 @@ def _describe(density: Density, kind: str, int8: bool, gap: float) -> dict[str, 
         "calibration": {
             "nll": _values(calibration.nll),
             "distance": _values(calibration.distance),
-            "weight": calibration.weight,
-            "margins": {name: _values(a) for name, a in calibration.margins.to_state().items()}
-            if calibration.margins
-            else None,
+            "weight": _values(calibration.weights),
+            "beside": [
+                {"kind": "margins" if isinstance(one, Margins) else "gaussians"}
+                | {name: _values(a) for name, a in one.to_state().items()}
+                for one in calibration.beside
+            ],
             "scores": _values(calibration.scores),
             "slices": list(calibration.tails.names),
             "log_hazard": _values(calibration.tails.log_hazard),

@@ -158,7 +158,7 @@ def by_slices(slices: Sequence[int] = (1, 10, 100, 1_000)) -> list[dict[str, flo
         z, ladj = engine(x, x[:, :0])
         squares = z.astype(np.float64) ** 2
         log_prob, gaps = (ladj - 0.5 * squares).sum(axis=1), np.zeros(z.shape, bool)
-        calibration = Calibration.fit(None, log_prob, squares.sum(axis=1), z, gaps, names)
+        calibration = Calibration.fit((), log_prob, squares.sum(axis=1), z, gaps, names)
 
         def score(rows: Any, reference: Calibration = calibration, slices: Any = names) -> Any:
             z, ladj = engine(rows, rows[:, :0])

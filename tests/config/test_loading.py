@@ -147,7 +147,7 @@ ONE_FAULT = [
     ({"kafka": {"sasl_mechanism": "GSSAPI"}}, "kafka.sasl_mechanism: one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, got"),
     ({"model": {"flow": 3}}, "model.flow: one of maf, "),
     ({"model": {"context": "hour"}}, "model.context: Expected `array`"),
-    ({"model": {"distance": "z"}}, "model.distance: one of columns, base, got 'z'"),
+    ({"model": {"distance": "z"}}, "model.distance: one of columns, mixture, base, got 'z'"),
     ({"privacy": {"enabled": True}, "model": {"flow": "mixture"}}, "model.flow: one of affine_coupling, ensemble, maf"),
 ]
 

@@ -69,10 +69,10 @@ def test_an_attacker_stays_within_the_budget_on_the_grid_and_off_what_is_not_the
     assert strange.numeric is not moved.numeric
 
 
-@pytest.mark.parametrize("distance", ["columns", "base"])
+@pytest.mark.parametrize("distance", ["columns", "mixture", "base"])
 def test_the_slope_is_that_of_the_score(distance: str, model: Density) -> None:
     """Of its parts that are smooth: along it the log-likelihood falls and the distance grows as they say."""
-    density = model if distance == "columns" else fit(distance="base")
+    density = model if distance == "columns" else fit(distance=distance)
     rows, box = draw(300, 4), Box.of(density, draw(500, 3), 0.5)
     scores = density.score(rows)
     context = density.encoder.encode(rows).context

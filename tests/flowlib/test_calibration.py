@@ -17,7 +17,7 @@ def calibration(slices: list[str], seed: int = 0) -> Calibration:
     z = np.random.default_rng(seed).standard_normal((len(slices), 2)).astype(np.float32)
     margins = Margins.fit(z)
     log_prob, missing = -0.5 * (z.astype(np.float64) ** 2).sum(axis=1), np.zeros(z.shape, dtype=bool)
-    return Calibration.fit(margins, log_prob, margins.of(z), z, missing, np.array(slices, dtype=object), z)
+    return Calibration.fit((margins,), log_prob, margins.of(z), z, missing, np.array(slices, dtype=object), z)
 
 
 def test_every_slice_reaches_one_in_all_rows_and_says_what_that_is_worth() -> None:
@@ -37,7 +37,7 @@ def test_every_slice_reaches_one_in_all_rows_and_says_what_that_is_worth() -> No
 def test_the_distance_counts_by_its_weight() -> None:
     z = np.random.default_rng(0).standard_normal((999, 2)).astype(np.float32)
     log_prob, distance, names = -np.abs(z[:, 0]).astype(float), np.abs(z[:, 1]).astype(float), np.full(999, "")
-    made = {w: Calibration.fit(None, log_prob, distance, z, z > 9, names, weight=w) for w in (0.0, 0.5, 1.0)}
+    made = {w: Calibration.fit((), log_prob, distance, z, z > 9, names, weights=(w,)) for w in (0.0, 0.5, 1.0)}
     nll, out = np.array([-0.5, -9.0, -0.5]), np.array([0.1, 0.1, 9.0])
     usual, beyond = made[0.0].surprise(nll, out), made[1.0].surprise(nll, out)
     assert usual[0] == usual[2] < usual[1], "at 0 the likelihood alone ranks"
@@ -52,7 +52,7 @@ def test_a_slice_unlike_the_others_is_its_own() -> None:
     g = np.random.default_rng(0)
     score = np.concatenate([g.exponential(size=5_000), 5 * g.exponential(size=5_000)])
     z, names = np.zeros((10_000, 1), np.float32), np.repeat(np.array(["low", "high"], dtype=object), 5_000)
-    made = Calibration.fit(None, -score, score, z, z > 0, names)
+    made = Calibration.fit((), -score, score, z, z > 0, names)
     fresh = np.concatenate([g.exponential(size=20_000), 5 * g.exponential(size=20_000)])
     p, pooled = made.p_values(made.surprise(-fresh, fresh), np.repeat(np.array(["low", "high"], dtype=object), 20_000))
     assert not pooled.any()
@@ -88,7 +88,7 @@ def test_a_level_below_the_resolution_flags_beyond_the_largest_row() -> None:
 def test_a_p_value_among_equal_scores_is_drawn_between_those_beside_them() -> None:
     score = np.repeat([0.0, 1.0, 2.0], [600, 300, 99])
     z = np.zeros((999, 1), np.float32)
-    made = Calibration.fit(None, -score, score, z, z > 0, np.full(999, "", dtype=object))
+    made = Calibration.fit((), -score, score, z, z > 0, np.full(999, "", dtype=object))
     surprise, names = np.unique(made.scores), np.full(3, "", dtype=object)
     ends = [made.p_values(surprise, names, draw)[0] for draw in (lambda r: np.zeros(len(r)), lambda r: np.ones(len(r)))]
     np.testing.assert_allclose(ends, [[0.4, 0.1, 0.001], [1.0, 0.4, 0.1]])
@@ -99,7 +99,7 @@ def test_ten_thousand_slices_fit_into_a_model() -> None:
     z = np.zeros((20_000, 1), np.float32)
     score = np.random.default_rng(0).exponential(size=20_000)
     names = np.array([f"slice {i}" for i in range(10_000)] * 2, dtype=object)
-    meta, arrays = Calibration.fit(None, -score, score, z, z > 0, names).to_state()
+    meta, arrays = Calibration.fit((), -score, score, z, z > 0, names).to_state()
     assert len(meta["slices"]) == 10_000
     assert sum(array.nbytes for array in arrays.values()) + sum(map(len, meta["slices"])) < 3_000_000
 

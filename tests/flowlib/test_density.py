@@ -121,7 +121,7 @@ def test_split_conformal_is_valid_on_average() -> None:
         margins = Margins.fit(z)
         distance = margins.of(z)
         reference = Calibration.fit(
-            margins, log_prob[1:], distance[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
+            (margins,), log_prob[1:], distance[1:], z[1:], np.zeros((19, 2), bool), np.array(["s"] * 19)
         )
         surprise = reference.surprise(log_prob[:1], distance[:1])
         hits += int(reference.p_values(surprise, np.array(["s"]))[0][0] <= alpha)

@@ -22,7 +22,7 @@ TABLES = (draw(300, 1), draw(100, 2), draw(200, 3))
     ("settings", "says"),
     [
         ({"flow_name": "nope"}, "flow_name: one of maf, .*, got 'nope'"),
-        ({"distance": "miles"}, "distance: one of columns, base, got 'miles'"),
+        ({"distance": "miles"}, "distance: one of columns, mixture, base, got 'miles'"),
         ({"weight": -0.5}, "weight: .*at least 0, got -0.5"),
         ({"weight": float("nan")}, "weight: expected a finite number"),
     ],
@@ -43,10 +43,10 @@ def test_every_setting_has_its_effect() -> None:
     density = Density.fit(SPEC, *TABLES, 0, config)
     assert type(density.flow) is FLOWS["affine_coupling"]
     assert density.flow_name == "affine_coupling"
-    assert density.calibration.margins is None
-    assert density.calibration.weight == density.recalibrated(TABLES[2], 1).calibration.weight == 0.25
+    assert density.calibration.beside == ()
+    assert density.calibration.weights == density.recalibrated(TABLES[2], 1).calibration.weights == [0.25]
     assert {column_map.kind for _, column_map in density.encoder.maps} == {"robust"}
-    assert Density.fit(SPEC, *TABLES, 0, trained(max_steps=2)).calibration.margins is not None
+    assert Density.fit(SPEC, *TABLES, 0, trained(max_steps=2)).calibration.beside
 
 
 def test_a_strategy_of_ones_own_trains_the_flow_and_is_given_the_seed() -> None:

@@ -13,7 +13,7 @@ from flowlib.encoder.columns import MAPS
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.engines import PARITY_NATS
 from flowlib.engines.onnx import OPSET
-from flowlib.fit_config import FitConfig, MaximumLikelihood
+from flowlib.fit_config import DISTANCES, FitConfig, MaximumLikelihood
 from flowlib.table import Floats, Table
 from flowlib.training import TrainConfig
 from flowlib.whole import export_density, gap_nats, inputs_of, run_whole
@@ -63,9 +63,10 @@ def test_onnx_runtime_gives_the_same_scores_of_any_rows() -> None:
     assert gap_nats(model.density_, graph, Table.of(with_infinite)) <= 1e-3
 
 
-def test_categories_slices_and_a_distance_of_the_base_are_in_it() -> None:
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_categories_slices_and_each_distance_are_in_it(distance: str) -> None:
     config = FitConfig(
-        learn=MaximumLikelihood(TrainConfig(max_steps=30)), encoder=EncoderConfig(context=("slice",)), distance="base"
+        learn=MaximumLikelihood(TrainConfig(max_steps=30)), encoder=EncoderConfig(context=("slice",)), distance=distance
     )
     spec = FeatureSpec(("a", "b", "c"), ("kind",))
     density = Density.fit(spec, draw(1_500, 1), draw(300, 2), draw(600, 3), 0, config)

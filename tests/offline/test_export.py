@@ -66,10 +66,14 @@ def p_values(told: dict[str, Any], log_prob: Any, table: Table, category_log_pro
         beyond = np.maximum(values - ref[n - 1], 0) / (ref[n - 1] - ref[n // 2])
         return np.log1p(beyond) - np.log((1 + above) / (n + 1))
 
-    centre, spread, scale = (np.array(told["margins"][name]) for name in ("centre", "spread", "scale"))
-    far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
-    distance = np.nansum(far**2, axis=1) / 2 - category_log_prob
-    surprise = np.hypot(rarity(-log_prob, told["nll"]), told["weight"] * rarity(distance, told["distance"]))
+    squares = rarity(-log_prob, told["nll"]) ** 2
+    for one, weight, reference in zip(told["beside"], told["weight"], told["distance"], strict=True):
+        assert one["kind"] == "margins"
+        centre, spread, scale = (np.array(one[name]) for name in ("centre", "spread", "scale"))
+        far = np.arcsinh((table.numeric.astype(float) - centre) / spread) / scale
+        distance = np.nansum(far**2, axis=1) / 2 - category_log_prob
+        squares += (weight * rarity(distance, reference)) ** 2
+    surprise = np.sqrt(squares)
     scores = np.array(told["scores"])
     p = np.array([(1 + (scores >= s).sum()) / (len(scores) + 1) for s in surprise])
     for row, name in enumerate(table.slices):

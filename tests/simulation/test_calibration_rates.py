@@ -85,7 +85,7 @@ def slices(n: int) -> Any:
 def calibrated(score: Floats, names: Any) -> Calibration:
     """A calibration whose surprises rank as the scores do."""
     z = np.zeros((len(score), 1), np.float32)
-    return Calibration.fit(None, -score, score, z, z > 0, names)
+    return Calibration.fit((), -score, score, z, z > 0, names)
 
 
 def shares(form: str, spread: float, rows: list[int], seeds: int) -> dict[tuple[str, float], tuple[float, float]]:
