@@ -46,7 +46,7 @@ def flow_in_int8(density: Density) -> tuple[bytes, float, Cost]:
 
 def whole_in_int8(density: Density) -> tuple[bytes, float, Cost]:
     """From raw numbers to p-values, with the flow in int8; raises EngineError as :func:`flow_in_int8` does."""
-    given = dict(zip(whole.INPUTS, whole.inputs_of(density, density.sample(_DRAWN, seed=0)), strict=True))
+    given: Arrays = dict(zip(whole.INPUTS, whole.inputs_of(density, density.sample(_DRAWN, seed=0)), strict=True))
     small, wide = whole.export_density(density, int8=True), whole.export_density(density)
     run, rows = _run(small, whole.OUTPUTS), _first(given)
     model = _run(wide, whole.OUTPUTS)(given)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import carry, evasion, known, quality, speed, training
+from tests.bench import carry, device, evasion, known, quality, speed, training
 
 Part = tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], str]]
 
 PARTS: dict[str, Part] = {
     "speed": (lambda _: speed.measure(), speed.markdown),
+    "device": (device.measure, device.markdown),
     "training": (lambda _: training.measure(print), training.markdown),
     "density": (lambda _: known.measure_known(), known.markdown),
     "evasion": (evasion.measure, evasion.markdown),

@@ -6,7 +6,7 @@ row is not its own nearest neighbour. pyod, of the ``bench`` extra, and deepod, 
 imported where they are used; pyod's ECOD and COPOD score new rows together with the training rows, as published.
 
 DTE-NP has no package: its authors' repository is a set of scripts. It is written here from their paper, with their
-settings, and gives the scores of their ``DTENonParametric`` to the step.
+settings, and gives the scores of their ``DTENonParametric`` within rounding (a step in one row of 550).
 """
 
 from __future__ import annotations
