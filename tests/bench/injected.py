@@ -1,16 +1,19 @@
-"""Anomalies made of normal rows, of the kinds of ADBench, and how well a cheap density tells them from held-out rows.
+"""Anomalies made of normal rows, of the kinds of ADBench, and how well a density tells them from held-out rows.
 
 Han et al., "ADBench: Anomaly Detection Benchmark", NeurIPS 2022, section 3.2: local, global, dependency and cluster
 anomalies; here also in some of the columns only. What this score is worth as a criterion ``tests/bench/carry.py``
-measures: how it ranks maps beside how they truly rank.
+measures: how it ranks choices beside how they truly rank.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from flowlib import FlowDensity
+from flowlib.table import Table
 from tests.bench.adbench import Floats
 
 ROWS, FIT_ROWS = 300, 1_500
@@ -49,15 +52,39 @@ def anomalies(x: Floats, generator: np.random.Generator, m: int = ROWS) -> dict[
     }
 
 
-def injected_score(x: Floats, maps: tuple[str, ...], seed: int) -> float:
-    """Mean AUROC over the kinds of a Gaussian mixture behind the maps; a third of the rows is held out."""
+JOINS: dict[str, tuple[float, float] | None] = {
+    "likelihood": (0.0, 0.0),
+    "columns": (0.0, 0.7),
+    "mixture": (1.0, 0.0),
+    "mixture, columns": (1.0, 1.0),
+    "mixture, columns as they agree": None,
+}
+"""Weights of mixture and columns beside the likelihood; None for the model's own, which are the default's."""
+
+
+def joined(model: FlowDensity, rows: Floats) -> dict[str, Floats]:
+    """``(m,)`` how strange rows are by each of :data:`JOINS`, from one fit; what cannot be scored is strangest."""
+    density = model.density_
+    scores, calibration = density.score(Table.of(rows)), density.calibration
+    found = {}
+    for name, weights in JOINS.items():
+        chosen = calibration.weights if weights is None else np.array(weights)[-len(calibration.weights) :]
+        surprise = replace(calibration, weights=chosen).surprise(scores.log_prob, scores.distance)
+        strange = -scores.log_prob if name == "likelihood" else surprise
+        found[name] = np.where(scores.scorable, strange, np.finfo(float).max)
+    return found
+
+
+def injected_scores(x: Floats, maps: tuple[str, ...], seed: int) -> dict[str, float]:
+    """For each of :data:`JOINS` the mean AUROC over the kinds, of a density of some rows; a third is held out."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(x))
     held_out, learnt = x[order[: len(x) // 3]][:FIT_ROWS], x[order[len(x) // 3 :]][:FIT_ROWS]
-    density = FlowDensity(flow="mixture", maps=maps, random_state=seed).fit(learnt)
-    normal = -density.score_samples(held_out)
-    scores = []
+    model = FlowDensity(maps=maps, random_state=seed).fit(learnt)
+    normal = joined(model, held_out)
+    scores: dict[str, list[float]] = {name: [] for name in JOINS}
     for rows in anomalies(learnt, generator).values():
-        strange = np.nan_to_num(np.concatenate([normal, -density.score_samples(rows)]), posinf=np.finfo(float).max)
-        scores.append(roc_auc_score(np.arange(len(strange)) >= len(normal), strange))
-    return float(np.mean(scores))
+        for name, strange in joined(model, rows).items():
+            both = np.concatenate([normal[name], strange])
+            scores[name].append(float(roc_auc_score(np.arange(len(both)) >= len(held_out), both)))
+    return {name: float(np.mean(of)) for name, of in scores.items()}

@@ -11,7 +11,7 @@ from scipy import stats
 from tests.bench import carry, evasion, peers, quality
 from tests.bench.adbench import ANOMALIES_MIN, ROWS_MAX, Case, load_case, set_names
 from tests.bench.density_sets import KNOWN
-from tests.bench.injected import anomalies, injected_score
+from tests.bench.injected import JOINS, anomalies, injected_scores
 from tests.bench.quality import half_width
 
 
@@ -104,7 +104,10 @@ def test_injected_anomalies_are_of_their_kinds_and_found() -> None:
     here = {column.tobytes() for column in x.T[:, :, None].reshape(3, -1, 1)[0]}
     assert all(value.tobytes() in here for value in made["dependency"][:, :1]), "each column alone is as it was"
     assert abs(np.corrcoef(made["dependency"].T)[0, 1]) < 0.3 < np.corrcoef(x.T)[0, 1]
-    assert 0.8 < injected_score(x, ("standard",), 0) == injected_score(x, ("standard",), 0) < 1.0
+    found = injected_scores(x, ("standard",), 0)
+    assert found == injected_scores(x, ("standard",), 0)
+    assert list(found) == list(JOINS)
+    assert all(0.8 < score < 1.0 for score in found.values())
 
 
 def test_what_carries_over_is_measured_on_sets_that_chose_nothing(
@@ -116,7 +119,7 @@ def test_what_carries_over_is_measured_on_sets_that_chose_nothing(
     monkeypatch.setattr(carry, "SHARES", (0.0, 0.1))
     monkeypatch.setattr(carry, "PEERS", ("gmm",))
     found = carry.measure(tmp_path, lambda _: None)
-    assert len(found["left out"]["all sets"]) == 2 * len(carry.WEIGHTS)
+    assert len(found["left out"]["all sets"]) == 2 * len(JOINS)
     assert sum(found["left out"]["picks"].values()) == carry.SPLITS
     assert found["contamination"].keys() == {"0%", "10%"}
     assert all(0.5 < of["ours"][0] <= 1.0 for of in found["contamination"].values())
