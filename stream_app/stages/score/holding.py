@@ -237,7 +237,8 @@ class Judge:
     def _leap(self, i: int, time_ms: int, key: str, held: bool, believed: list[int], strays: int) -> None:
         """Move the clock to a believed run, whose rows are judged again as if it had always been there."""
         state, before_ms = self._state, self._state.clock_ms
-        times = sorted([before_ms, *(one for one in state.votes if one > before_ms), *believed])
+        known = (*state.votes, *state.open_ms, *(one.time_ms for one in state.held))
+        times = sorted([before_ms, *believed, *(one for one in known if before_ms < one < max(believed))])
         longest_ms = max(later - one for one, later in pairwise(times))
         self._set_votes([*state.votes, *believed][-min(self._votes_max, 2 * len(believed) - 1) :])
         self._near.clear()

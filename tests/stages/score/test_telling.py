@@ -173,7 +173,8 @@ def test_events_that_become_few_at_night_are_no_jump(model: Density) -> None:
     """
     day = [event(i * 100, i) for i in range(600)]
     night = [event(60_000 + i * 19_000, 1_000 + i) for i in range(120)]
-    for later in (night, [event(60_000 + i * i * 100, 1_000 + i) for i in range(240)]):
+    steps = np.cumsum(np.random.default_rng(5).exponential(6_000, 400)).astype(int).tolist()
+    for later in (night, [event(60_000 + at, 1_000 + i) for i, at in enumerate(steps)]):
         made = pipeline(config(), [model])
         assert incidents(score_all(made, 0, [*day, *later], [170])) == []
         assert made.score_states[0].counters["windowed"] == 600 + len(later)
