@@ -22,6 +22,7 @@ import numpy as np
 
 from flowlib import native
 from flowlib.table import Bools, Coded, Floats, Ints
+from stream_app.stages.score.pools import Lookup, looked_up
 
 STEP = 0.25
 """By how much the logarithm of the level falls with a strange event."""
@@ -43,6 +44,7 @@ class Levels:
         since: ``(M,)`` events since then.
         events, strange: ``(M,)`` how many there were in all.
         free: places below M of no slice.
+        found: what ``places`` has of slices with numbers; in no snapshot.
     """
 
     places: dict[str, int] = field(default_factory=dict)
@@ -51,13 +53,14 @@ class Levels:
     events: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     strange: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     free: list[int] = field(default_factory=list)
+    found: Lookup = field(default_factory=Lookup)
 
-    def of(self, slices: Ints, names: list[str]) -> Ints:
-        """By code the places of the slices of events ``(n,)``, made where they are new, in the order of the events."""
-        places = Coded(slices, names).looked_up(self.places, -1)
+    def of(self, slices: Coded) -> Ints:
+        """By code the places of the slices of n events, made where they are new, in the order of the events."""
+        names, places = slices.names, self.found.of(slices, lambda texts: looked_up(texts, self.places, -1))
         if (places < 0).any():
             first, n = np.full(len(names), -1, dtype=np.int64), len(slices)
-            first[slices[::-1]] = np.arange(n - 1, -1, -1)
+            first[slices.codes[::-1]] = np.arange(n - 1, -1, -1)
             new = np.flatnonzero((places < 0) & (first >= 0))
             for code in new[np.argsort(first[new])].tolist():
                 places[code] = self.places[names[code]] = self._free_place()
@@ -80,7 +83,10 @@ class Levels:
 
     def forget(self, names: Iterable[str]) -> None:
         """Slices begin anew when they come again."""
-        self.free += [self.places.pop(name) for name in names if name in self.places]
+        gone = [self.places.pop(name) for name in names if name in self.places]
+        if gone:
+            self.free += gone
+            self.found.forget()
 
     def to_state(self) -> list[Any]:
         """Names and columns, for a snapshot."""
@@ -125,7 +131,9 @@ class Adaptive:
         for first, last in pairwise(sorted({0, len(slices), *(at for at, _ in gone)})):
             levels.forget(name for at, name in gone if at == first)
             part = slice(first, last)
-            strange[part], level[part] = _judge(levels, p_value[part], slices.codes[part], slices.names, alpha)
+            every = last - first == len(slices)
+            own = slices if every else slices.take(np.arange(first, last))
+            strange[part], level[part] = _judge(levels, p_value[part], own, alpha)
         levels.forget(name for at, name in gone if at == len(slices))
         return strange, level
 
@@ -152,10 +160,10 @@ class Adaptive:
         return cls({model_id: Levels.from_state(levels) for model_id, levels in state})
 
 
-def _judge(levels: Levels, p_value: Floats, slices: Ints, names: list[str], alpha: float) -> tuple[Bools, Floats]:
+def _judge(levels: Levels, p_value: Floats, column: Coded, alpha: float) -> tuple[Bools, Floats]:
     """:meth:`Adaptive.judge` by the levels of one model, of slices that all keep their places."""
-    strange, level = np.zeros(len(slices), dtype=bool), np.full(len(slices), alpha)
-    counts, places = np.bincount(slices, minlength=len(names)), levels.of(slices, names)
+    slices, strange, level = column.codes, np.zeros(len(column), dtype=bool), np.full(len(column), alpha)
+    counts, places = np.bincount(slices, minlength=len(column.names)), levels.of(column)
     codes = np.flatnonzero(counts)
     hits, before = _near(levels, p_value, slices, places, alpha)
     levels.events[places[codes]] += counts[codes]

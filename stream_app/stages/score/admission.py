@@ -27,7 +27,7 @@ from schemas.names import EVERYTHING
 from schemas.pane_layout import OTHER
 from schemas.records import Strangers
 from stream_app.config import Config
-from stream_app.stages.score.places import Places, Table, looked_up
+from stream_app.stages.score.places import NEVER, Places, Table
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.sketch import Newcomers
 from stream_app.stages.score.strangers import Crowd
@@ -183,15 +183,16 @@ class _Desk:
             return
         codes, names, places, since = self._codes[first:last], self._names.names, self._table.places, self._table.since
         newest_ms = _newest(codes, self._way.target_ms[first:last], len(self._odd))
-        known_ms = looked_up(self._names, places, _NEVER)
-        self._odd = (newest_ms > _NEVER) & (known_ms == _NEVER)
+        known_ms = self._table.newest_of(self._names)
+        self._odd = (newest_ms > NEVER) & (known_ms == NEVER)
         if since:
-            self._odd[[code for code, name in enumerate(names) if name in since and newest_ms[code] > _NEVER]] = True
+            self._odd[[code for code, name in enumerate(names) if name in since and newest_ms[code] > NEVER]] = True
         if self._odd.any():
             self._sort_out(first, last)
         later = np.flatnonzero((newest_ms > known_ms) & ~self._odd)
         for code, start in zip(later.tolist(), newest_ms[later].tolist(), strict=True):
             places[names[code]] = start
+        self._table.found.put(self._names, later, newest_ms[later])
 
     def _sort_out(self, first: int, last: int) -> None:
         """Go through the events of names that are not simply there; one that has to give way becomes such a one."""
@@ -212,7 +213,7 @@ class _Desk:
         newest_ms = table.places.get(name)
         if newest_ms is not None:
             if start > newest_ms:
-                table.places[name] = start
+                table.move(name, start)
             if table.since.get(name, start) > start:
                 self._others.append(at)
         elif not (self._enters(name, at) and self._take(name, start)):
@@ -317,8 +318,8 @@ class _Desk:
 
 
 def _newest(codes: Ints, target_ms: Ints, n: int) -> Ints:
-    """``(n,)`` the newest pane of the events of each code; :data:`_NEVER` where there are none."""
-    newest_ms = np.full(n, _NEVER, dtype=np.int64)
+    """``(n,)`` the newest pane of the events of each code; :data:`NEVER` where there are none."""
+    newest_ms = np.full(n, NEVER, dtype=np.int64)
     if np.all(target_ms == target_ms[0]):
         newest_ms[codes] = target_ms[0]
     else:
@@ -326,7 +327,6 @@ def _newest(codes: Ints, target_ms: Ints, n: int) -> Ints:
     return newest_ms
 
 
-_NEVER = np.iinfo(np.int64).min
 _EVERYTHING = frozenset([EVERYTHING])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from flowlib.table import Coded, Floats, Ints
 from stream_app.stages.score.columns import Columns
+from stream_app.stages.score.pools import Pooled
 from stream_app.stages.score.texts import Text, as_text
 
 
@@ -83,6 +84,8 @@ def _digits(values: Floats) -> Coded:
 
 def _filled(column: Coded, rows: list[int], texts: list[Text]) -> Coded:
     """A column with other texts in some rows."""
+    if not rows:
+        return column
     names, place = list(column.names), {name: i for i, name in enumerate(column.names)}
     for text in texts:
         if text not in place:
@@ -98,6 +101,10 @@ def _in_order(column: Coded) -> Coded:
     n = len(column)
     first = np.full(len(column.names), n)
     first[column.codes[::-1]] = np.arange(n)[::-1]  # of several the last counts
+    if np.all(first[1:] > first[:-1]) and (not len(first) or first[-1] < n):  # as a column reader has them
+        return column
     order = np.argsort(first)
-    place = np.argsort(order)
-    return Coded(place[column.codes], [column.names[i] for i in order[: np.count_nonzero(first < n)].tolist()])
+    codes, there = np.argsort(order)[column.codes], order[: np.count_nonzero(first < n)]
+    if isinstance(column, Pooled):
+        return column.ordered(codes, there)
+    return Coded(codes, [column.names[i] for i in there.tolist()])

@@ -16,6 +16,7 @@ from stream_app.stages.batches import Bodies
 from stream_app.stages.score.columns import Columns
 from stream_app.stages.score.event_time import shown_times
 from stream_app.stages.score.json_bodies import TEXT
+from stream_app.stages.score.pools import Pool
 from stream_app.stages.score.texts import Text, as_text
 
 try:
@@ -42,7 +43,7 @@ class JsonColumns:
         self._has_id = bool(event.id_field) and event.id_field not in texts
         self._shown = shown_times(event)
         self._read = msgspec.json.Decoder(TEXT).decode
-        self._known: list[Text] = []
+        self._pool = Pool()
         self._unfit: set[int] = set()
         utc, seed = self._shown is None, secrets.randbits(64)
         self._native = _rows.Reader(
@@ -56,17 +57,7 @@ class JsonColumns:
         numeric, codes = np.empty((n, self._d)), np.zeros((self._k, n), np.int64)
         first, size = np.empty(n, np.int64), np.empty(n, np.int64)
         known, fresh, numbers = self._native.read(
-            len(self._known),
-            bodies.buffer,
-            bodies.first,
-            bodies.size,
-            read,
-            local,
-            time_ms,
-            numeric,
-            codes,
-            first,
-            size,
+            len(self._pool), bodies.buffer, bodies.first, bodies.size, read, local, time_ms, numeric, codes, first, size
         )
         self._learn(known, fresh)
         if self._shown is not None:
@@ -78,22 +69,22 @@ class JsonColumns:
     def _learn(self, known: int, fresh: list[bytes]) -> None:
         """Take in texts that came first in this batch, all of them where the others are forgotten."""
         if not known:
-            self._known.clear()
+            self._pool = Pool()
             self._unfit.clear()
         for token in fresh:
             try:
                 text = as_text(self._read(token))
             except _UNREADABLE:
                 text = None
-                self._unfit.add(len(self._known))
-            self._known.append(text)
+                self._unfit.add(len(self._pool))
+            self._pool.add(text)
 
     def _coded(self, codes: Ints, numbers: bytes, read: Bools) -> Coded:
         """A column of texts; rows whose text is none are not read."""
-        places = np.frombuffer(numbers, np.int64).tolist()
-        if self._unfit and (unfit := [i for i, place in enumerate(places) if place in self._unfit]):
+        places = np.frombuffer(numbers, np.int64)
+        if self._unfit and (unfit := [i for i, place in enumerate(places.tolist()) if place in self._unfit]):
             read &= ~np.isin(codes, unfit)
-        return Coded(codes, [self._known[place] for place in places])
+        return self._pool.column(codes, places)
 
     def _ids(self, bodies: Bodies, first: Ints, size: Ints, read: Bools) -> list[Text]:
         size[~read] = -1

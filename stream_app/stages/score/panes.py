@@ -18,7 +18,7 @@ from flowlib.table import Bools, Coded, Ints
 from schemas.pane_layout import PaneLayout
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import ScoredBatch
-from stream_app.stages.score.places import looked_up
+from stream_app.stages.score.pools import Lookup, looked_up
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.score.sums import Groups, add_events, odd_sums
 
@@ -32,12 +32,19 @@ class Pane:
         slices: slice name to its row.
         rows: ``(M, w)`` int64, columns as :class:`~schemas.pane_layout.PaneLayout` says.
         pit: ``(d, 20)`` int64 histograms of all its events, where it is a pane of the first slicing; else no rows.
+        found: what ``slices`` has of names with numbers; in no snapshot.
     """
 
     model_id: str
     pit: Ints
     slices: dict[str, int] = field(default_factory=dict)
     rows: Ints = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    found: Lookup = field(default_factory=Lookup, repr=False, compare=False)
+
+    def rows_of(self, names: Coded) -> Ints:
+        """By code the row of each slice, −1 where it has none."""
+        room = _ROOM * (len(self.slices) + _FEW)  # many panes may be open, and a pool hold many more names than one
+        return self.found.of(names, lambda texts: looked_up(texts, self.slices, -1), room)
 
     def to_state(self) -> dict[str, Any]:
         """Plain values and arrays for a snapshot."""
@@ -134,6 +141,8 @@ def _enter(
 
 _FEW = 64
 """Events that are gone through one by one: arrays would take longer."""
+_ROOM = 16
+"""Names of a pool for each slice of a pane, up to which the pane remembers them by number."""
 _NO_PAIRS: Ints = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -153,7 +162,7 @@ def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
 
 def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:
     """By code the row of each slice that the events have, made where it is new, in the order in which they come."""
-    known, place = pane.slices, looked_up(slices, pane.slices, -1)
+    known, place = pane.slices, pane.rows_of(slices)
     if (place < 0).any():
         have = len(known)
         new = _new(place, slices.codes, rows)

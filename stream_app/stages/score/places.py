@@ -9,22 +9,12 @@ from typing import Any
 import numpy as np
 
 from flowlib.table import Coded, Ints
+from stream_app.stages.score.pools import Lookup, looked_up
 from stream_app.stages.score.sketch import Newcomers
 from stream_app.stages.score.strangers import Crowd, parts_of
 
-try:
-    from stream_app.native import _panes
-except ImportError:  # no compiler when driftflow was installed
-    _panes = None  # type: ignore[assignment]
-
-
-def looked_up(names: Coded, known: dict[str, int], none: int) -> Ints:
-    """:meth:`Coded.looked_up` in a dict."""
-    if _panes is None:
-        return names.looked_up(known, none)
-    found = np.empty(len(names.names), dtype=np.int64)
-    _panes.look_up(known, names.names, none, found)
-    return found
+NEVER = int(np.iinfo(np.int64).min)
+"""The newest pane of a name without a place."""
 
 
 @dataclass(slots=True)
@@ -39,6 +29,7 @@ class Table:
         crowds: who had no place, by the start of the pane.
         oldest_ms: no name's newest pane is older; in no snapshot.
         full_of: a model's slices, where all places were found to be theirs; in no snapshot.
+        found: what ``places`` has of names with numbers; in no snapshot.
     """
 
     newcomers: Newcomers
@@ -48,10 +39,20 @@ class Table:
     crowds: dict[int, Crowd] = field(default_factory=dict)
     oldest_ms: int = 0
     full_of: frozenset[str] | None = None
+    found: Lookup = field(default_factory=lambda: Lookup(NEVER))
+
+    def newest_of(self, names: Coded) -> Ints:
+        """By code the newest pane of each name, :data:`NEVER` where it has no place."""
+        return self.found.of(names, lambda texts: looked_up(texts, self.places, NEVER))
+
+    def move(self, name: str, pane_ms: int) -> None:
+        """That pane is the newest that a name has come in."""
+        self.places[name] = pane_ms
+        self.found.forget()
 
     def take(self, name: str, pane_ms: int) -> None:
         """A name gets a place; that pane is the newest that it has come in."""
-        self.places[name] = pane_ms
+        self.move(name, pane_ms)
         self.oldest_ms = min(self.oldest_ms, pane_ms)
         self.full_of = None
         if self.values:
@@ -61,6 +62,7 @@ class Table:
     def give_back(self, name: str) -> None:
         """It has one no longer."""
         del self.places[name]
+        self.found.forget()
         self.since.pop(name, None)
         self.full_of = None
         if self.values:

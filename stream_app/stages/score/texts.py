@@ -11,6 +11,7 @@ from flowlib.table import Coded, Ints
 from schemas.names import EVERYTHING, is_plain, slice_name, text_name
 from stream_app.config import EventConfig
 from stream_app.stages.score.coercion import Misfit, number, text_of
+from stream_app.stages.score.pools import POOL_MAX, Lookup, Pool, looked_up
 
 Text = str | None
 _KEPT_MAX = 2**18
@@ -42,6 +43,7 @@ class Texts:
         self._missing, self._form = frozenset(event.missing_values), event.unicode
         self._levels, self._names = _Memo(self._category), _Memo(lambda text: self._slice((text,)))
         self._joined = _Memo(self._slice)
+        self._pool, self._numbers, self._of_texts = Pool(), dict[str, int](), Lookup()
         self.missing_numbers = [value for text in event.missing_values if (value := _number_of(text)) is not None]
 
     def levels(self, texts: Coded) -> Coded:
@@ -59,10 +61,37 @@ class Texts:
         """The name of the slice of each of n events in a slicing by fields of these texts."""
         if not columns:
             return Coded.alike(n, EVERYTHING)
+        if len(self._pool) > POOL_MAX:
+            self._pool, self._numbers = Pool(), {}
+            self._of_texts.forget()
         if len(columns) == 1:
-            return _named(columns[0].codes, [self._names[text] for text in columns[0].names])
+            return self._named(columns[0].codes, self._of_texts.of(columns[0], self._numbers_of))
         codes, tuples = _tuples(columns)
-        return _named(codes, [self._joined[texts] for texts in tuples])
+        return self._named(codes, self._numbered([self._joined[texts] for texts in tuples]))
+
+    def _numbers_of(self, texts: list[Text]) -> Ints:
+        """The numbers of the names of some texts."""
+        return self._numbered([self._names[text] for text in texts])
+
+    def _numbered(self, names: list[str]) -> Ints:
+        """The numbers of some names in the pool, where those that are new come to be."""
+        numbers = looked_up(names, self._numbers, -1)
+        for i in np.flatnonzero(numbers < 0).tolist():
+            name = names[i]
+            if name not in self._numbers:
+                self._numbers[name] = self._pool.add(name)
+            numbers[i] = self._numbers[name]
+        return numbers
+
+    def _named(self, codes: Ints, numbers: Ints) -> Coded:
+        """A column of names, each once: several texts may have one."""
+        place = np.empty(len(self._pool), dtype=np.int64)
+        place[numbers] = np.arange(len(numbers))
+        if np.array_equal(place[numbers], np.arange(len(numbers))):
+            return self._pool.column(codes, numbers)
+        different, first, there = np.unique(numbers, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        return self._pool.column(np.argsort(order)[there][codes], different[order])
 
     def name(self, values: Iterable[Any]) -> str:
         """The name of the slice of some values of JSON; objects and lists, which no event is taken with, are none."""

@@ -180,7 +180,7 @@ def test_texts_are_forgotten_where_they_are_too_many() -> None:
     ):
         events, _ = decoder.decode(raw(*batch))
         assert events.slices[0].names == [value.split(b'"')[-2].decode() for value in batch]
-    assert len(columns._known) < 100
+    assert len(columns._pool) < 100
 
 
 def test_texts_that_nobody_took_note_of_are_told_again() -> None:
@@ -188,9 +188,10 @@ def test_texts_that_nobody_took_note_of_are_told_again() -> None:
     columns = reader(config())
     values = [body(site=f"s{i}") for i in range(5)]
     columns.read(Bodies.of(values[:2]))
-    columns._known.pop()
+    columns._pool._size -= 1
     assert columns.read(Bodies.of(values)).texts[1].objects().tolist() == [f"s{i}" for i in range(5)]
-    columns._known.extend(["wrong"] * 9)
+    for _ in range(9):
+        columns._pool.add("wrong")
     assert columns.read(Bodies.of(values)).texts[1].objects().tolist() == [f"s{i}" for i in range(5)]
 
 
