@@ -24,6 +24,10 @@ Beside = tuple[Margins | Gaussians, ...]
 AGREES, AGREES_WHOLLY = 0.4, 0.8
 """Rank correlations with the likelihood from which on the columns' distance counts, and counts whole."""
 
+COLUMNS = 1.5
+"""Weight of the columns' distance where it counts whole beside a mixture, whose own is 1: anomalies among the rows
+fitted teach likelihood and mixture alike."""
+
 _KINDS: tuple[tuple[str, type[Margins] | type[Gaussians]], ...] = (("gaussians", Gaussians), ("margins", Margins))
 
 
@@ -66,7 +70,7 @@ def weights_of(beside: Beside, weight: float, nll: Floats, distance: Floats) -> 
     """
     if len(beside) < 2:
         return np.array([weight])
-    return np.array([weight, weight * agreement(nll, distance[:, 1])])
+    return np.array([weight, weight * COLUMNS * agreement(nll, distance[:, 1])])
 
 
 def agreement(nll: Floats, distance: Floats) -> float:

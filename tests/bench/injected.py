@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from flowlib import FlowDensity
+from flowlib.beside import COLUMNS
 from flowlib.table import Table
 from tests.bench.adbench import Floats
 
@@ -56,7 +57,7 @@ JOINS: dict[str, tuple[float, float] | None] = {
     "likelihood": (0.0, 0.0),
     "columns": (0.0, 0.7),
     "mixture": (1.0, 0.0),
-    "mixture, columns": (1.0, 1.0),
+    "mixture, columns": (1.0, COLUMNS),
     "mixture, columns as they agree": None,
 }
 """Weights of mixture and columns beside the likelihood; None for the model's own, which are the default's."""
