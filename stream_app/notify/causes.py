@@ -1,4 +1,5 @@
-"""Incidents that are one to people: what several source partitions tell of one fault, each for itself, is one thread.
+"""What is one to people: what several source partitions tell of one fault, each for itself, is one thread; so is what
+several processes tell of one part of theirs.
 
 One broken producer is seen on every partition that it writes to. The first of them to tell of it opens the thread;
 those that tell the same while one is open join it without a message of their own, but for a channel in which incidents
@@ -20,11 +21,17 @@ _GRAVE = ("info", "warning", "critical")
 _NAMED = 5
 
 
+_GONE_MS = 86_400_000
+"""A process that has told of a failure so long before another does is taken for gone: who has ended for good never says
+that it works again."""
+
+
 class _Member(msgspec.Struct):
-    """What a partition has told."""
+    """What a partition or a process has told."""
 
     source: str
     over: bool = False
+    at_ms: int = 0
 
 
 class Cause(msgspec.Struct):
@@ -46,6 +53,12 @@ class Cause(msgspec.Struct):
     def is_over(self) -> bool:
         """Whether it is on every partition that has told of it."""
         return all(member.over for member in self.members.values())
+
+    def forget(self, notice: Notice) -> None:
+        """Processes that were there long before one that speaks now, and have not spoken since, are over."""
+        for name, member in self.members.items():
+            if name != notice.thread and notice.at_ms - member.at_ms > _GONE_MS:
+                member.over = True
 
     @property
     def speaker(self) -> str:
@@ -71,7 +84,8 @@ class Causes:
             if one is None:
                 continue
             before = next((i for i, of in enumerate(folded) if of.thread == one.thread), -1)
-            if one.reason == "joined" and before >= 0 and folded[before].state != "over":
+            joins = one.reason == "joined" or (one.about == "health" and one.reason == "members")
+            if joins and before >= 0 and folded[before].state != "over":
                 folded[before] = _with_lines(folded[before], one)  # told together: one message has them all
             else:
                 folded.append(one)
@@ -79,24 +93,27 @@ class Causes:
 
     def _fold(self, notice: Notice) -> Notice | None:
         cause = self._known.get(notice.cause)
-        if cause is None or (notice.thread not in cause.members and cause.is_over):
+        if cause is not None and _fails(notice):
+            cause.forget(notice)
+        if cause is None or (cause.is_over and (notice.thread not in cause.members or _fails(notice))):
             return notice if notice.state == "over" else self._begin(notice)
         known = cause.members.get(notice.thread)
         if notice.state == "over":
             return self._end(notice, cause, known) if known is not None else notice
         if known is None and len(cause.members) >= SOURCES_MAX:
             return notice
-        cause.members[notice.thread] = _Member(notice.source)
+        cause.members[notice.thread] = _Member(notice.source, at_ms=notice.at_ms)
         graver = _GRAVE.index(notice.severity) > _GRAVE.index(cause.worst)
         cause.worst = notice.severity if graver else cause.worst
         if notice.thread in (cause.thread, cause.speaker):
             return _in_thread(notice, cause)
         if graver:
             return _in_thread(notice, cause, reason="severity")
-        return _in_thread(notice, cause, reason="joined") if known is None else None
+        reason = "joined" if notice.about == "incidents" else "members"  # of processes each is told
+        return _in_thread(notice, cause, reason) if known is None else None
 
     def _begin(self, notice: Notice) -> Notice:
-        members = {notice.thread: _Member(notice.source)}
+        members = {notice.thread: _Member(notice.source, at_ms=notice.at_ms)}
         self._known[notice.cause] = Cause(notice.thread, notice.title, notice.severity, members)
         return notice
 
@@ -106,8 +123,13 @@ class Causes:
         member.over = True
         if not cause.is_over:
             return None
-        title = f"{cause.title.removesuffix(' is over')} is over"
+        title = notice.title if notice.about == "health" else f"{cause.title.removesuffix(' is over')} is over"
         return msgspec.structs.replace(_in_thread(notice, cause), title=title)
+
+
+def _fails(notice: Notice) -> bool:
+    """Whether a process says that a part of it fails."""
+    return notice.about == "health" and notice.state == "open"
 
 
 def _in_thread(notice: Notice, cause: Cause, reason: str = "") -> Notice:

@@ -32,7 +32,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         state: ``open`` and ``update``; ``over``; ``once``, where nothing follows.
         reason: of an incident, see :class:`~schemas.incidents.Incident`; ``joined`` where another partition tells the
             same.
-        cause, source: of what a source partition tells of its events: what it shares with others, and which it is.
+        cause, source: of what a source partition tells of its events, or a process of a part of it: what it shares with
+            others, and which it is.
         silenced: a silence keeps it from people.
         title: one line.
         text: what has happened, in a sentence or two.
@@ -186,7 +187,9 @@ def _of_health(health: Health, common: dict[str, Any]) -> Notice:
     says = f"{health.part} works again" if is_well else health.says or f"{health.part} fails"
     return Notice(
         **common,
-        thread=record_id("health", health.stream, health.part),
+        thread=record_id("health", health.stream, health.part, health.source),
+        cause=record_id("health", health.stream, health.part),
+        source=health.source,
         about="health",
         state="over" if is_well else "open",
         severity="warning",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from schemas.incidents import Example
+from schemas.records import Health
 from stream_app.config.notify import AlertmanagerConfig, MailConfig
 from stream_app.notify.causes import SOURCES_MAX, Causes
 from stream_app.notify.notices import Notice
@@ -132,3 +133,32 @@ def test_what_is_remembered_is_bounded() -> None:
 @pytest.mark.parametrize("state", ["resolve", "update"])
 def test_what_began_before_it_was_listened_to_is_told_as_it_is(state: str) -> None:
     assert len(Causes().fold([of(0, state, reason="ended" if state == "resolve" else "reminder")])) == 1
+
+
+def health(source: str, state: str = "failing", at_ms: int = 0) -> Notice:
+    record = Health(stream="s", source=source, part="events", state=state, says="no broker", since_ms=at_ms)
+    return told(record, f"{source}-{state}-{at_ms}")
+
+
+def test_what_two_workers_fail_in_is_over_once_both_work_again() -> None:
+    causes = Causes()
+    first = health("worker a")
+    assert shown(causes.fold([first, health("worker b")])) == [(first.thread, "open", "")]
+    causes = Causes(causes.to_bytes())
+    assert causes.fold([health("worker a", "ok", 5)]) == [], "the other one still fails"
+    (over,) = causes.fold([health("worker b", "ok", 9)])
+    assert (over.thread, over.state, over.title) == (first.thread, "over", "s: events works again")
+    (again,) = causes.fold([health("worker b", at_ms=12)])
+    assert (again.thread, again.state, again.lines) == (health("worker b").thread, "open", [])
+
+
+def test_each_worker_that_fails_later_is_told_and_one_that_has_gone_holds_nothing_open() -> None:
+    causes = Causes()
+    (first,) = causes.fold([health("worker a")])
+    (second,) = causes.fold([health("worker b", at_ms=5)])
+    assert shown([second]) == [(first.thread, "update", "members")]
+    day = 86_400_000
+    (later,) = causes.fold([health("worker c", at_ms=6 + day)])
+    assert (later.thread, later.state) == (health("worker c").thread, "open")
+    (over,) = causes.fold([health("worker c", "ok", 7 + day)])
+    assert over.state == "over"
