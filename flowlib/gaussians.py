@@ -27,10 +27,10 @@ RIDGE = 0.02
 WIDTH_MAX = 256
 """Columns of a table whose covariances are fitted; they grow with the square."""
 
-FIT_ROWS, FIT_WORK = 20_000, 100_000_000
+FIT_ROWS, FIT_WORK = 10_000, 40_000_000
 """Rows that are fitted, a random share of more; and rows by squared columns, which is what a step costs."""
 
-_STEPS = 30
+_STEPS = 20
 _ROWS, _LANES = 64, 16
 """Matrix products are of one shape, rows by a multiple of lanes, so that a row's result does not depend on those
 beside it."""
