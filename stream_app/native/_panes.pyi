@@ -57,6 +57,34 @@ def count(
     log_e: Floats,
     /,
 ) -> None: ...
-def walk(steps: _Steps, calm: _Steps, seen: Bools, place: Ints, number: Ints, given: tuple[Any, ...], /) -> int: ...
+def walk(
+    steps: _Steps,
+    calm: _Steps,
+    seen: Bools,
+    place: Ints,
+    number: Ints,
+    given: tuple[Any, ...],
+    followed: Ints,
+    traced: _Steps,
+    calm_then: _Steps,
+    /,
+) -> int: ...
+def remain(
+    now: Floats,
+    parts: Floats,
+    steps: Ints,
+    first: Ints,
+    place: Ints,
+    limits: Floats,
+    mixed: Floats,
+    bet: Ints,
+    level: Ints,
+    since: Ints,
+    before: Ints,
+    against: Ints,
+    fallen: Floats,
+    peak: Floats,
+    /,
+) -> None: ...
 def hash_names(before: bytes, names: list[str], hashes: Ints, /) -> None: ...
 def look_up(known: dict[str, int], names: list[Any], none: int, found: Ints, /) -> None: ...

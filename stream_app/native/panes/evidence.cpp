@@ -196,6 +196,7 @@ PANES_INLINE bool walk_pane(const Rule& rule, const std::vector<Given>& given, s
         for (const Evidence& one : of.evidence)
             for (std::int64_t i = a; i < b; ++i) mix(rule, one, of.at[i], i, number);
         for (std::int64_t i = a; of.looks && i < b; ++i) {
+            if (rule.followed[of.at[i]]) continue;
             const std::uint16_t* steps = rule.steps + of.at[i] * rule.width;
             std::uint16_t most = 0;
             for (std::int64_t k = 0; k < rule.width; ++k) most = std::max(most, steps[k]);
@@ -205,16 +206,27 @@ PANES_INLINE bool walk_pane(const Rule& rule, const std::vector<Given>& given, s
     return found;
 }
 
+void note(const Rule& rule, const Trace& trace, std::int64_t pane) {
+    const std::int64_t w = rule.width, first = pane * trace.m * w;
+    for (std::int64_t i = 0; i < trace.m; ++i) {
+        std::copy_n(rule.steps + trace.slices[i] * w, w, trace.steps + first + i * w);
+        std::copy_n(rule.calm + trace.slices[i] * w, w, trace.calm + first + i * w);
+    }
+}
+
 PANES_INLINE std::int64_t walk_all(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number,
-                                   std::int64_t pane, std::int64_t panes, bool one) {
-    for (; pane < panes; ++pane)
-        if (walk_pane(rule, given, pane, static_cast<std::uint16_t>(number[pane])) || one) return pane;
-    return panes;
+                                   std::int64_t pane, std::int64_t end, const Trace& trace) {
+    for (std::int64_t first = pane; pane < end; ++pane) {
+        const bool found = walk_pane(rule, given, pane, static_cast<std::uint16_t>(number[pane]));
+        note(rule, trace, pane - first);
+        if (found) return pane;
+    }
+    return end;
 }
 
 PANES_AVX2 std::int64_t walk_wide(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number,
-                                  std::int64_t pane, std::int64_t panes, bool one) {
-    return walk_all(rule, given, number, pane, panes, one);
+                                  std::int64_t pane, std::int64_t end, const Trace& trace) {
+    return walk_all(rule, given, number, pane, end, trace);
 }
 
 bool is_wide() {
@@ -229,9 +241,9 @@ bool is_wide() {
 }  // namespace
 
 std::int64_t walk(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number, std::int64_t pane,
-                  std::int64_t panes, bool one) {
-    return is_wide() ? walk_wide(rule, given, number, pane, panes, one)
-                     : walk_all(rule, given, number, pane, panes, one);
+                  std::int64_t end, const Trace& trace) {
+    return is_wide() ? walk_wide(rule, given, number, pane, end, trace)
+                     : walk_all(rule, given, number, pane, end, trace);
 }
 
 }  // namespace panes

@@ -58,6 +58,7 @@ void count(const Odds& odds, const double* hits, const double* trials, const std
 struct Rule {
     std::uint16_t *steps, *calm;
     bool* seen;
+    const char* followed;       // whether a slice is found already
     std::int64_t width, least;  // steps from which on a slice may be found
     std::uint16_t calm_most;    // steps up to which a bet says nothing
     std::uint16_t rest_most;    // the same of one that rests: it loses so little that it stays above those
@@ -77,10 +78,17 @@ struct Given {
     std::vector<Evidence> evidence;
 };
 
+// Where m slices that are followed stand after each of n panes: (n, m, width) steps and the last calm panes.
+struct Trace {
+    const std::int64_t* slices;
+    std::int64_t m;
+    std::uint16_t *steps, *calm;
+};
+
 // log(1 + R) <- log(1 + (1 + R) e) of every slice, pane by pane; in steps of 1/128 nat, rounded down. `number`: of the
-// panes. Stops after the first pane, from `pane` on, in which a slice may be found, or after one; gives which it was, or
-// `panes` where there was none.
+// panes. Stops after the first pane, from `pane` to `end`, in which a slice may be found that is not followed; gives
+// which it was, or `end` where there was none.
 std::int64_t walk(const Rule& rule, const std::vector<Given>& given, const std::int64_t* number, std::int64_t pane,
-                  std::int64_t panes, bool one);
+                  std::int64_t end, const Trace& trace);
 
 }  // namespace panes

@@ -4,103 +4,18 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
-#include <new>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "evidence.h"
 #include "panes.h"
+#include "peaks.h"
+#include "views.h"
 
 namespace {
-
-// An array in C order, released at the end of its scope. Raises std::invalid_argument.
-class View {
-public:
-    View(PyObject* object, const char* codes, Py_ssize_t itemsize, const char* name, bool writable = false)
-        : name_(name) {
-        const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
-        if (PyObject_GetBuffer(object, &view_, flags) < 0) {
-            PyErr_Clear();
-            fail(writable ? "must be a writable array in C order" : "must be an array in C order");
-        }
-        held_ = true;
-        const char* format = view_.format ? view_.format : "B";
-        if (std::strlen(format) != 1 || !std::strchr(codes, *format) || view_.itemsize != itemsize)
-            fail("has elements of another type");
-    }
-    ~View() {
-        if (held_) PyBuffer_Release(&view_);
-    }
-    View(const View&) = delete;
-    View& operator=(const View&) = delete;
-
-    std::int64_t size() const { return view_.len / view_.itemsize; }
-    void expect(std::int64_t size) {
-        if (this->size() != size) fail("has another length");
-    }
-    void fail(const char* what) {
-        if (held_) PyBuffer_Release(&view_);
-        held_ = false;
-        throw std::invalid_argument(std::string(name_) + " " + what);
-    }
-
-protected:
-    const char* name_;
-    Py_buffer view_{};
-    bool held_ = false;
-};
-
-struct Ints : View {
-    Ints(PyObject* object, const char* name, bool writable = false) : View(object, "lq", 8, name, writable) {}
-    std::int64_t* data() const { return static_cast<std::int64_t*>(view_.buf); }
-    std::int64_t operator[](std::int64_t i) const { return data()[i]; }
-    // Each is a place among so many.
-    void within(std::int64_t count) {
-        for (std::int64_t i = 0; i < size(); ++i)
-            if (data()[i] < 0 || data()[i] >= count) fail("has a place that is not there");
-    }
-};
-struct Floats : View {
-    Floats(PyObject* object, const char* name, bool writable = false) : View(object, "d", 8, name, writable) {}
-    double* data() const { return static_cast<double*>(view_.buf); }
-    double operator[](std::int64_t i) const { return data()[i]; }
-};
-struct Bools : View {
-    Bools(PyObject* object, const char* name, bool writable = false) : View(object, "?", 1, name, writable) {}
-    bool* data() const { return static_cast<bool*>(view_.buf); }
-};
-struct Shorts : View {
-    Shorts(PyObject* object, const char* name) : View(object, "H", 2, name, true) {}
-    std::uint16_t* data() const { return static_cast<std::uint16_t*>(view_.buf); }
-};
-
-// Calls f with the arguments, n of them, and gives None; turns a C++ exception into a Python one.
-template <class F>
-PyObject* called(Py_ssize_t count, Py_ssize_t n, F f) {
-    try {
-        if (count != n) throw std::invalid_argument("it takes " + std::to_string(n) + " arguments");
-        f();
-        Py_RETURN_NONE;
-    } catch (const std::invalid_argument& error) {
-        PyErr_SetString(PyExc_ValueError, error.what());
-    } catch (const std::bad_alloc&) {
-        PyErr_NoMemory();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
-}
-
-// Calls f without the GIL; it raises nothing.
-template <class F>
-void unlocked(F f) {
-    Py_BEGIN_ALLOW_THREADS
-    f();
-    Py_END_ALLOW_THREADS
-}
 
 PyObject* add(PyObject*, PyObject* const* args, Py_ssize_t count) {
     return called(count, 16, [&] {
@@ -235,15 +150,6 @@ PyObject* count_(PyObject*, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
-// The items of a tuple, at least so many.
-std::vector<PyObject*> items(PyObject* tuple, Py_ssize_t least, const char* name) {
-    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) < least)
-        throw std::invalid_argument(std::string(name) + " is no tuple of what it is made of");
-    std::vector<PyObject*> found;
-    for (Py_ssize_t i = 0; i < PyTuple_Size(tuple); ++i) found.push_back(PyTuple_GetItem(tuple, i));
-    return found;
-}
-
 // The arrays of a part that is given to a rule, held until it has been gone through.
 struct Given {
     Ints at, edges;
@@ -280,28 +186,75 @@ struct Given {
 
 PyObject* walk(PyObject*, PyObject* const* args, Py_ssize_t count) {
     std::int64_t stopped = -1;
-    PyObject* done = called(count, 6, [&] {
+    PyObject* done = called(count, 9, [&] {
         Shorts steps(args[0], "steps"), calm(args[1], "calm");
         Bools seen(args[2], "seen", true);
-        Ints place(args[3], "place"), number(args[4], "number");
-        place.expect(6);  // width, steps that say nothing, the same at rest, of what may be found, first pane, only that
+        Ints place(args[3], "place"), number(args[4], "number"), followed(args[6], "followed");
+        Shorts traced(args[7], "traced"), calm_then(args[8], "calm_then");
+        place.expect(6);  // width, steps that say nothing, the same at rest, of what may be found, first pane, its end
         const std::int64_t width = place[0], slices = seen.size(), panes = number.size();
-        if (width < 0 || place[4] < 0) place.fail("must not be negative");
+        if (width < 0 || place[4] < 0 || place[5] > panes) place.fail("must be of the panes");
         steps.expect(slices * width);
         calm.expect(slices * width);
+        followed.within(slices);
+        const std::int64_t each = followed.size() * width, some = std::max<std::int64_t>(place[5] - place[4], 0);
+        traced.expect(some * each);
+        calm_then.expect(some * each);
         std::vector<std::unique_ptr<Given>> held;
         std::vector<panes::Given> given;
         for (PyObject* of : items(args[5], 0, "given")) {
             held.push_back(std::make_unique<Given>(items(of, 3, "given"), width, slices, panes));
             given.push_back(held.back()->given);
         }
-        const panes::Rule rule{steps.data(), calm.data(), seen.data(), width, place[3],
+        std::vector<char> is_followed(static_cast<std::size_t>(slices), 0);
+        for (std::int64_t i = 0; i < followed.size(); ++i) is_followed[followed[i]] = 1;
+        const panes::Rule rule{steps.data(), calm.data(), seen.data(), is_followed.data(), width, place[3],
                                static_cast<std::uint16_t>(place[1]), static_cast<std::uint16_t>(place[2])};
-        unlocked([&] { stopped = panes::walk(rule, given, number.data(), place[4], panes, place[5] != 0); });
+        const panes::Trace trace{followed.data(), followed.size(), traced.data(), calm_then.data()};
+        unlocked([&] { stopped = panes::walk(rule, given, number.data(), place[4], place[5], trace); });
     });
     if (!done) return nullptr;
     Py_DECREF(done);
     return PyLong_FromLongLong(stopped);
+}
+
+PyObject* remain(PyObject*, PyObject* const* args, Py_ssize_t count) {
+    return called(count, 14, [&] {
+        Floats now(args[0], "now"), parts(args[1], "parts");
+        Ints steps(args[2], "steps"), first(args[3], "first"), place(args[4], "place");
+        Floats limits(args[5], "limits"), mixed(args[6], "mixed", true);
+        Ints bet(args[7], "bet", true), level(args[8], "level", true), since(args[9], "since", true);
+        Ints before(args[10], "before", true), against(args[11], "against", true);
+        Floats fallen(args[12], "fallen", true), peak(args[13], "peak", true);
+        place.expect(4);  // width, panes without a word after which it is over, steps of what is smaller, of a nat
+        limits.expect(2);
+        const std::int64_t m = against.size(), c = first.size(), w = place[0], n = m && c ? now.size() / (m * c) : 0;
+        if (w < 1 || c < 1) first.fail("must be of channels");
+        first.within(w);
+        for (std::int64_t k = 0; k < c; ++k)
+            if (k ? first[k] <= first[k - 1] : first[0] != 0) first.fail("are not ascending from 0 on");
+        now.expect(n * m * c);
+        parts.expect(n * m * w);
+        steps.expect(n * m * w);
+        mixed.expect(m * c);
+        bet.expect(m * c);
+        bet.within(w);
+        for (Ints* of : {&level, &since, &before}) of->expect(m * w);
+        fallen.expect(n * m);
+        peak.expect(n * m * c);
+        const panes::Followed of{first.data(), c, w, place[1], place[2], static_cast<double>(place[3]),
+                                 limits[0], limits[1]};
+        const panes::Peaks peaks{mixed.data(), bet.data(), level.data(), since.data(), before.data(), against.data()};
+        unlocked([&] {
+            for (std::int64_t k = 0; k < n; ++k)
+                for (std::int64_t i = 0; i < m; ++i) {
+                    const std::int64_t row = k * m + i;
+                    fallen.data()[row] = panes::remain(of, peaks, i, now.data() + row * c, parts.data() + row * w,
+                                                       steps.data() + row * w);
+                    std::copy_n(mixed.data() + i * c, c, peak.data() + row * c);
+                }
+        });
+    });
 }
 
 // Kafka's 32-bit murmur2 of a text in UTF-8 behind another one, unsigned.
@@ -374,6 +327,7 @@ PyMethodDef functions[] = {
     {"moments", fast<moments>(), METH_FASTCALL, "Log e-values of some moment channels."},
     {"count", fast<count_>(), METH_FASTCALL, "Log e-values of hits among trials."},
     {"walk", fast<walk>(), METH_FASTCALL, "Take log e-values of panes into the sums of a rule."},
+    {"remain", fast<remain>(), METH_FASTCALL, "How far evidence that was found has fallen since it was largest."},
     {"hash_names", fast<hash_names>(), METH_FASTCALL, "murmur2 of each of some names behind a prefix."},
     {"look_up", fast<look_up>(), METH_FASTCALL, "Of some texts the whole numbers that a dict has, or another one."},
     {nullptr, nullptr, 0, nullptr}};

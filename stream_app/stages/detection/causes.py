@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -23,21 +24,49 @@ Rows = list[tuple[Part, Ints]]
 """Panes, and of each of m slices its row there; −1 for none."""
 
 
+class Stack:
+    """The evidence of many slices in panes, one below the other.
+
+    Attributes:
+        columns: of all.
+    """
+
+    def __init__(self, columns: EvidenceColumns) -> None:
+        self.columns = columns
+
+    @cached_property
+    def _bytes(self) -> list[tuple[str, bytes, int]]:
+        """Of each column its bytes, and how many of them a slice has."""
+        rows = max(len(self.columns.statistic), 1)
+        return [(name, column, len(column) // rows) for name, column in self.columns.encode().items()]
+
+    def encoded(self, first: int, end: int) -> dict[str, bytes]:
+        """:meth:`~schemas.evidence.EvidenceColumns.encode` of some of them."""
+        return {name: column[first * size : end * size] for name, column, size in self._bytes}
+
+
 class Found(msgspec.Struct, frozen=True):
     """What a rule says of m slices in a pane.
 
     Attributes:
         numbers: ``(m,)`` of the slices, ascending.
-        make: gives their evidence.
+        make: gives their evidence, with that of others.
+        first: where theirs begins.
     """
 
     numbers: Ints
-    make: Callable[[], EvidenceColumns]
+    make: Callable[[], Stack]
+    first: int = 0
 
     @property
     def columns(self) -> EvidenceColumns:
         """Their evidence."""
-        return self.make()
+        of_all, rows = self.make().columns, slice(self.first, self.first + len(self.numbers))
+        return EvidenceColumns(*(getattr(of_all, name)[rows] for name in EvidenceColumns.__struct_fields__))
+
+    def encoded(self, first: int, end: int) -> dict[str, bytes]:
+        """The columns of some of the slices, as they are sent."""
+        return self.make().encoded(self.first + first, self.first + end)
 
 
 class Channels:

@@ -15,7 +15,8 @@ What a change was found by is :mod:`~stream_app.stages.detection.causes`, how it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,15 @@ from stream_app.config import Config, RuleConfig
 from stream_app.stages.detection import tables
 from stream_app.stages.detection.causes import Channels, Found
 from stream_app.stages.detection.detectors import DETECTORS, Detector, Evidence, GroupSums, Part, group_evidence
-from stream_app.stages.detection.peaks import HIGH, LARGEST, STEPS, Peaks, steps_of
+from stream_app.stages.detection.peaks import HIGH, STEPS, Peaks
 from stream_app.stages.detection.settlements import Settled, Settlements
-from stream_app.stages.detection.tables import Given, Steps, longer
+from stream_app.stages.detection.tables import Given, Steps, Table, Walked
 
 _TOGETHER = 1 << 16
 """Bets of slices that are worked out at a time: more would not stay in the cache."""
+_FOLLOWED = 128
+"""Panes that are taken in together at most while slices are followed: where one of these ends they are gone through
+again."""
 _CALM = math.floor(math.log1p(20.0) * STEPS)
 """Steps up to which a bet says nothing."""
 _REST = math.floor(math.log1p(1_000.0) * STEPS)
@@ -77,10 +81,7 @@ class Mixture:
         self._peaks = Peaks(floor, self._weights, self._channels.first, patience)
         # The mixture is no more than its largest R: below this nobody reaches the floor.
         self._least = math.floor(math.log1p(floor) * STEPS) - 1
-        self._steps: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
-        # Number of the last pane in which each bet said nothing, of those that two bytes count.
-        self._calm: Steps = np.zeros((0, len(self._weights)), dtype=np.uint16)
-        self._seen = np.zeros(0, dtype=bool)
+        self._table = Table.blank(len(self._weights), _CALM, self._least, _REST)
         self._end_ms = 0
         self._hot: list[int] = []
         # The panes that are taken in, and how many of them are.
@@ -88,11 +89,19 @@ class Mixture:
         self._pane = 0
         self._sums: dict[int, list[GroupSums | None]] = {}
         self._said = Settlements(self._parts, self._channels, self._pane_ms, 0)
+        # What is said in panes that are in already, in which slices are followed, and where these stand in the last.
+        self._ready: deque[Found] = deque()
+        self._ends: tuple[Floats, Ints] = (np.zeros((0, 0)), np.zeros((0, 0, 0), dtype=np.int64))
+
+    @property
+    def _at_once(self) -> int:
+        """Panes that are taken in together while slices are followed."""
+        return min(max(_TOGETHER // max(len(self._peaks.numbers) * len(self._weights), 1), 1), _FOLLOWED)
 
     @property
     def slices(self) -> int:
         """Slices there is room for."""
-        return len(self._steps)
+        return len(self._table.steps)
 
     @property
     def followed(self) -> Ints:
@@ -118,91 +127,85 @@ class Mixture:
             panes: how many there are; None for as many as the parts have.
         """
         both = (parts, everywhere)
-        self._grow(slices)
+        self._table.grow(slices)
         self._parts, self._sums = both, {}
         if parts or everywhere or not self._said.is_bare:
             self._said = Settlements(both, self._channels, self._pane_ms, self.slices)
         if panes is None:
             panes = max((len(part.spans) for part in (*parts, *everywhere)), default=1)
-        given: Iterable[Given] = (
-            self._given(run, piece.slices, piece.edges, [d.evidence(piece) for d in self._of_run[run]])
-            for run in (0, 1)
-            if self._of_run[run]
-            for part in both[run]
-            for piece in self._pieces(part)
-        )
-        numbers = self._numbers(both, panes)
+        looked_at = [(run, part) for run in (0, 1) if self._of_run[run] for part in both[run]]
+        numbers = tables.pane_numbers([part for _, part in looked_at], panes, self._pane_ms, self._end_ms)
+        size = _TOGETHER // max(len(self._weights), 1)
+        given = (self._given(run, piece) for run, part in looked_at for piece in tables.pieces(part, size))
         self._hot, self._pane = [], 0
         if panes == 1:  # piece by piece: all of them at once may be too much
             for of_part in given:
-                if self._walk([of_part], numbers, 0, False) == 0:
+                if self._walk([of_part], numbers, 0, 1).last == 0:
                     self._look(of_part, 0)
             yield self.speaks
         else:
             yield from self._go_through(list(given), numbers)
 
-    def _given(self, run: int, slices: Ints, edges: Sequence[int], evidence: list[Evidence]) -> Given:
-        of_panes = np.array(edges if len(edges) else (0, len(slices)), dtype=np.int64)
-        return Given(run, self._runs[run].start, run == self._last_run, slices, of_panes, evidence)
+    def _given(self, run: int, part: Part) -> Given:
+        evidence = [d.evidence(part) for d in self._of_run[run]]
+        return Given.of(self._runs[run].start, run == self._last_run, part.slices, part.edges, evidence)
 
     def _go_through(self, given: list[Given], numbers: Ints) -> Iterator[bool]:
-        bare = [of.bare() for of in given] if tables.is_there() else None
-        pane = 0
-        while pane < len(numbers):
-            follows = bool(len(self._peaks.numbers))  # what it says of these ends, or not, in each pane
-            last = self._walk(given, numbers, pane, follows, bare)
-            self._hot = []
+        pane, n = 0, len(numbers)
+        while pane < n:
+            if len(self._peaks.numbers):
+                last, end = self._follow(given, numbers, pane, min(pane + self._at_once, n))
+            else:
+                last, end = self._walk(given, numbers, pane, n).last, n
+            self._hot, speaks = [], bool(self._ready)
             for self._pane in range(pane, last):
-                yield False
-            if last < len(numbers):
+                yield speaks
+            if last < end:
                 self._pane = last
                 for of_part in given:
                     self._look(of_part, last)
                 yield self.speaks
-            pane = last + 1
+            pane = min(last + 1, end)
 
-    def _numbers(self, both: tuple[Sequence[Part], Sequence[Part]], panes: int) -> Ints:
-        """Of panes ``(n,)``; one without rows counts as the one before it."""
-        numbers, newest = np.full(panes, self._end_ms // self._pane_ms, dtype=np.int64), np.full(panes, -1)
-        for part in (part for run in (0, 1) if self._of_run[run] for part in both[run]):
-            first, end = np.array(part.spans, dtype=np.int64).T
-            some = np.flatnonzero(end > first)
-            numbers[some], newest[some] = part.start_ms[first[some]] // self._pane_ms + 1, some
-        newest = np.maximum.accumulate(newest)
-        return np.where(newest >= 0, numbers[newest], numbers)
+    def _follow(self, given: list[Given], numbers: Ints, pane: int, end: int) -> tuple[int, int]:
+        """Take panes in while slices are followed, to the end or the first with which that ends for any of them: to
+        there, or to the first in which another slice may be found. What :meth:`settle` says of those before is ready.
+        """
+        before = (self._table.copy(), self._peaks.copy()) if end > pane + 1 else None
+        last, settled = self._followed(given, numbers, pane, end)
+        ends = np.flatnonzero(((settled.remaining < self._resolve) | _high(settled.steps)).any(axis=1))
+        if before is not None and len(ends) and pane + ends[0] + 1 < min(last + 1, end):
+            self._table.put_back(before[0])
+            self._peaks = before[1]
+            end = pane + int(ends[0]) + 1
+            last, settled = self._followed(given, numbers, pane, end)
+        self._ready = deque(self._said.add(settled))
+        self._ends = settled.remaining[-1:], settled.steps[-1:]
+        return last, end
 
-    def _walk(
-        self, given: list[Given], numbers: Ints, pane: int, one: bool, bare: list[tuple[Any, ...]] | None = None
-    ) -> int:
-        """``log(1 + R) ← log(1 + (1 + R)·e)`` where there is news; see :func:`tables.walked`."""
-        if tables.is_there():
-            table = tables.Table(self._steps, self._calm, self._seen, _CALM, self._least, _REST)
-            last = tables.walked(table, tuple(bare or [of.bare() for of in given]), numbers, pane, one)
-        else:
-            last = self._walk_plainly(given, numbers, pane, one)
-        self._end_ms = int(numbers[min(last, len(numbers) - 1)]) * self._pane_ms
-        return last
+    def _followed(self, given: list[Given], numbers: Ints, pane: int, end: int) -> tuple[int, Settled]:
+        """Take panes in, up to the first in which a slice may be found that is not followed; where the others stand in
+        those before it.
+        """
+        at = self._peaks.numbers
+        last, steps, calm = self._walk(given, numbers, pane, end, at)
+        n = last - pane
+        return last, self._settled(np.arange(pane, last), numbers[pane:last], at, steps[:n], calm[:n])
 
-    def _walk_plainly(self, given: list[Given], numbers: Ints, pane: int, one: bool) -> int:
-        for k in range(pane, len(numbers)):
-            found = False
-            for of_part in given:
-                at, evidence = of_part.of_pane(k)
-                if len(at):
-                    self._add(of_part.run, at, *tables.joined(evidence), int(numbers[k]))
-                    found |= of_part.looks and self._steps[at].max(initial=0) >= self._least
-            if found or one:
-                return k
-        return len(numbers)
+    def _settled(self, pane: Ints, number: Ints, at: Ints, steps: Steps, calm: Steps) -> Settled:
+        """Where slices stand in panes; all of them are followed."""
+        shape = steps.shape[:2]
+        parts, now = self._peaks.parts(steps.reshape(-1, steps.shape[2]).astype(np.int64))
+        statistic, whole = self._sum(parts).reshape(shape), steps.astype(np.int64)
+        now, parts = now.reshape(*shape, now.shape[1]), parts.reshape(steps.shape)
+        remaining, peak = self._peaks.through(now, parts, whole)
+        return Settled(pane, number, at, statistic, remaining, now, peak, whole, calm)
 
-    def _pieces(self, part: Part) -> Iterator[Part]:
-        """A part, or where it is a pane of very many slices, one after the other some of them."""
-        size = max(_TOGETHER // max(len(self._weights), 1), 1)
-        if len(part.spans) > 1 or len(part.rows) <= size:
-            yield part
-            return
-        for a in range(0, len(part.rows), size):
-            yield part.take(slice(a, a + size))
+    def _walk(self, given: Sequence[Given], numbers: Ints, pane: int, end: int, followed: Ints = tables.NONE) -> Walked:
+        """See :func:`tables.walk`."""
+        walked = tables.walk(self._table, given, numbers, pane, end, followed)
+        self._end_ms = int(numbers[min(walked.last, end - 1)]) * self._pane_ms
+        return walked
 
     def release(self) -> None:
         """Forget the panes that were taken in, which may be large: nothing more is asked of them."""
@@ -213,7 +216,7 @@ class Mixture:
         """Take the sums over many slices of one model in, as the evidence of a slice of its own in the pane that was
         taken in last, and ends then.
         """
-        self._grow(number + 1)
+        self._table.grow(number + 1)
         of_all, at = group_evidence(reference, sums), np.array([number])
         evidence = [
             d.together(of_all, reference, number)
@@ -221,8 +224,8 @@ class Mixture:
             else Evidence(np.zeros((1, d.channels, d.bets)), np.zeros((1, d.channels), dtype=bool))
             for d in self._of_run[0]
         ]
-        given = Given(0, self._runs[0].start, True, at, np.array([0, 1]), evidence)
-        self._walk([given], np.array([end_ms // self._pane_ms]), 0, True)
+        given = Given.of(self._runs[0].start, True, at, (), evidence)
+        self._walk([given], np.array([end_ms // self._pane_ms]), 0, 1)
         self._look(given, 0)
 
     def group_sums(self) -> list[GroupSums | None]:
@@ -246,21 +249,10 @@ class Mixture:
             self._sums[j] = part.sums_of_panes()
         return self._sums[j]
 
-    def _add(self, run: int, at: Ints, log_e: Floats, news: Bools, number: int) -> None:
-        columns, new = self._runs[run], at[~self._seen[at]]
-        self._calm[new], self._seen[new] = (number - 1) & LARGEST, True
-        old = self._steps[at, columns]
-        log_r1, before = old / STEPS + log_e, old.copy()
-        np.copyto(old, steps_of(log_r1), where=news, casting="unsafe")
-        self._steps[at, columns] = old
-        calm = self._calm[at, columns]
-        calm[(old <= _CALM) | (news & (log_e < 0) & (old <= _REST) & (old + 1 >= before))] = number & LARGEST
-        self._calm[at, columns] = calm
-
     def _look(self, given: Given, pane: int) -> None:
         """Note which slices of a pane may have come to the floor."""
         at = given.slices[given.edges[pane] : given.edges[pane + 1]]
-        steps = self._steps[at]
+        steps = self._table.steps[at]
         if given.looks and steps.size:
             self._hot += at[steps.max(axis=1) >= self._least].tolist()
 
@@ -270,7 +262,7 @@ class Mixture:
 
     def statistics(self) -> Floats:
         """The mixture of each slice ``(slices,)``."""
-        return self._mix(self._steps)
+        return self._mix(self._table.steps)
 
     def _mix(self, steps: Steps) -> Floats:
         return self._sum(np.expm1(steps / STEPS) * self._weights)
@@ -278,63 +270,58 @@ class Mixture:
     def _loud(self) -> list[int]:
         """Numbers of the slices at or above the floor in the last pane."""
         hot = np.array(sorted({*self._hot}), dtype=np.int64)
-        return hot[self._mix(self._steps[hot]) >= self._floor].tolist() if len(hot) else []
+        return hot[self._mix(self._table.steps[hot]) >= self._floor].tolist() if len(hot) else []
 
     def settle(self) -> Found:
         """What to say, in the pane that was taken in last, of slices at or above the floor, or that were and are not
         over yet. What remains falls below ``resolve`` where the change is over; its evidence then begins anew.
         """
-        peaks, followed = self._peaks, {*self._peaks.numbers.tolist()}
-        numbers = sorted(followed.union(self._hot))
-        at, before = np.array(numbers, dtype=np.int64), np.array([i in followed for i in numbers], dtype=bool)
-        steps = self._steps[at].astype(np.int64)
-        parts, now = peaks.parts(steps)
-        statistic = self._sum(parts)
-        speak = before | (statistic >= self._floor)
-        if not speak.all():
-            at, steps, parts, now = at[speak], steps[speak], parts[speak], now[speak]
-            statistic, before = statistic[speak], before[speak]
-        peaks.add(at[~before])
-        remaining = peaks.remaining(now, parts, steps) if len(at) else statistic
-        number, calm = self._end_ms // self._pane_ms, self._calm[at]
-        peak = peaks.mixed.copy()  # it is changed in place
-        found = self._said.add(Settled(self._pane, number, at, statistic, remaining, now, peak, steps, calm))
-        if len(at):  # in most panes slices are near the floor, and not there
-            over = remaining < self._resolve
-            self._lower(~over & (steps.max(axis=1, initial=0) > HIGH))
-            self._forget(over)
+        if self._ready:
+            found = self._ready.popleft()
+            if not self._ready:
+                self._end(*self._ends)
+            return found
+        followed = self._peaks.numbers
+        at = np.union1d(followed, np.array(self._hot, dtype=np.int64))
+        before = np.isin(at, followed)
+        speak = before | (self._mix(self._table.steps[at]) >= self._floor)
+        at, new = at[speak], at[speak & ~before]  # mostly slices are near the floor, and not there
+        self._peaks.add(new)
+        pane, number = np.array([self._pane]), np.array([self._end_ms // self._pane_ms])
+        settled = self._settled(pane, number, at, self._table.steps[at][None], self._table.calm[at][None])
+        (found,) = self._said.add(settled)
+        self._end(settled.remaining, settled.steps)
         return found
+
+    def _end(self, remaining: Floats, steps: Ints) -> None:
+        """After a pane ``(1, m)`` in which slices that are followed stand so."""
+        for of_slices, of_bets in zip(remaining, steps, strict=True):
+            over = of_slices < self._resolve
+            self._lower(~over & _high(of_bets))
+            self._forget(over)
 
     def _lower(self, which: Bools) -> None:
         """Take the evidence of some slices down before it reaches the end of its scale."""
         if which.any():
             at = self._peaks.numbers[which]
-            self._steps[at] -= np.minimum(self._steps[at], HIGH // 2)
+            self._table.steps[at] -= np.minimum(self._table.steps[at], HIGH // 2)
             self._peaks.lower(which)
 
     def _forget(self, which: Bools) -> None:
         if which.any():
-            self._steps[self._peaks.numbers[which]] = 0
+            self._table.steps[self._peaks.numbers[which]] = 0
             self._peaks.forget(which)
-
-    def _grow(self, m: int) -> None:
-        more = m - len(self._steps)
-        if more > 0:
-            self._steps = longer(self._steps, m)
-            self._calm = longer(self._calm, m)
-            self._seen = np.pad(self._seen, (0, more))
 
     def restart(self, numbers: Ints) -> None:
         """The evidence of slices of these numbers begins anew, where the rule is about what a model takes for normal:
         they have another one now. What was found is over. Faults stay: no model makes them normal.
         """
         if self._is_drift:
-            self._steps[numbers[numbers < self.slices]] = 0
+            self._table.steps[numbers[numbers < self.slices]] = 0
 
     def keep(self, numbers: Ints) -> None:
         """Only slices of these numbers stay, ascending: they are numbered anew from 0 on."""
-        stay = numbers[numbers < self.slices]
-        self._steps, self._calm, self._seen = self._steps[stay], self._calm[stay], self._seen[stay]
+        self._table.keep(numbers[numbers < self.slices])
         self._peaks.keep(numbers)
         for detector in self.detectors:
             detector.keep(numbers)
@@ -343,9 +330,9 @@ class Mixture:
         """Plain values and arrays for a snapshot."""
         detectors = [detector.to_state() for detector in self.detectors]
         return {
-            "log_r1": self._steps,
-            "calm": self._calm,
-            "seen": self._seen,
+            "log_r1": self._table.steps,
+            "calm": self._table.calm,
+            "seen": self._table.seen,
             "end_ms": self._end_ms,
             "peaks": self._peaks.to_state(),
             "detectors": detectors,
@@ -353,8 +340,15 @@ class Mixture:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take a state of :meth:`to_state` back."""
-        self._steps, self._calm, self._seen = (np.array(state[name]) for name in ("log_r1", "calm", "seen"))
+        self._table.steps, self._table.calm, self._table.seen = (
+            np.array(state[name]) for name in ("log_r1", "calm", "seen")
+        )
         self._end_ms = state["end_ms"]
         self._peaks.restore(state["peaks"])
         for detector, remembered in zip(self.detectors, state["detectors"], strict=True):
             detector.restore(remembered)
+
+
+def _high(steps: Ints) -> Bools:
+    """Slices ``(…, m)`` of which a bet is near the end of its scale; steps ``(…, m, w)``."""
+    return np.asarray(steps.max(axis=-1, initial=0) > HIGH)

@@ -13,7 +13,7 @@ from flowlib.table import Floats, Ints
 from schemas.evidence import CAUSES_MAX, FIGURES, EvidenceColumns
 from schemas.pane_layout import UNIT, PaneLayout
 from stream_app.config import Config, RuleConfig
-from stream_app.stages.detection.causes import NUMBERS, Found
+from stream_app.stages.detection.causes import NUMBERS, Found, Stack
 from stream_app.stages.detection.detectors import GroupSums, Part
 from stream_app.stages.detection.detectors.adwin import adwin
 from stream_app.stages.detection.detectors.kswin import kswin
@@ -119,8 +119,8 @@ class PaneStatistic:
         loud = {*np.flatnonzero(statistics > 0).tolist()}
         numbers = np.array(sorted(loud | self._followed), dtype=np.int64)
         self._followed = loud
-        columns = self._columns(numbers, statistics[numbers])
-        return Found(numbers, lambda: columns)
+        stack = Stack(self._columns(numbers, statistics[numbers]))
+        return Found(numbers, lambda: stack)
 
     def _columns(self, numbers: Ints, statistic: Floats) -> EvidenceColumns:
         shape = len(numbers), CAUSES_MAX

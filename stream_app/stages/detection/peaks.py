@@ -10,11 +10,17 @@ days, while panes spoke against it. So it never ends by forgetting.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from flowlib.table import Bools, Floats, Ints
+
+try:
+    from stream_app.native import _panes
+except ImportError:  # no compiler when driftflow was installed
+    _panes = None  # type: ignore[assignment]
 
 STEPS = 128.0
 """Steps of ``log(1 + R)`` to a nat."""
@@ -52,7 +58,7 @@ class Peaks:
     """
 
     def __init__(self, floor: float, weights: Floats, first: Ints, patience: int) -> None:
-        self._weights, self._first, self._patience = weights, first, patience
+        self._weights, self._first, self._patience = weights, np.ascontiguousarray(first, dtype=np.int64), patience
         self._least = np.log(floor * _ACCUSED)
         c, w = len(first), len(weights)
         self._channel = np.repeat(np.arange(c), np.diff(np.append(first, w)))
@@ -109,6 +115,32 @@ class Peaks:
         still = accused & (now > 0.0)  # below that nothing speaks for it any more
         still[self._wait(steps, speaks) > self._patience] = False
         return np.asarray(np.exp(np.where(still, fallen, -np.inf).max(axis=1)))
+
+    def through(self, now: Floats, parts: Floats, steps: Ints) -> tuple[Floats, Floats]:
+        """:meth:`remaining` after each of n panes ``(n, m)``, and :attr:`mixed` then ``(n, m, c)``.
+
+        Args:
+            now: ``(n, m, c)``.
+            parts, steps: ``(n, m, w)``.
+        """
+        fallen, peak = np.empty(now.shape[:2]), np.empty(now.shape)
+        if _panes is None:
+            for k in range(len(now)):
+                fallen[k] = self.remaining(now[k], parts[k], steps[k])
+                peak[k] = self._mixed
+            return fallen, peak
+        place = np.array([len(self._weights), self._patience, _SMALLER * STEPS, STEPS], dtype=np.int64)
+        limits = np.array([self._least, np.log(_ACCUSED)])
+        state = self._mixed, self._bet, self._level, self._since, self._before, self._against
+        _panes.remain(now, parts, steps, self._first, place, limits, *state, fallen, peak)
+        return np.exp(fallen), peak
+
+    def copy(self) -> Peaks:
+        """Another one that stands as this does."""
+        other = copy(self)
+        for name in ("numbers", "_mixed", "_bet", "_level", "_since", "_before", "_against"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
 
     def _wait(self, steps: Ints, speaks: Bools) -> Ints:
         """Panes in a row ``(m,)`` that have spoken against it and none for it. What comes in runs, such as missing

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from flowlib.table import Floats, Ints
 from schemas.evidence import EvidenceColumns
-from stream_app.stages.detection.causes import Channels, Found, Rows
+from stream_app.stages.detection.causes import Channels, Found, Rows, Stack
 from stream_app.stages.detection.detectors import Part
 from stream_app.stages.detection.peaks import LARGEST
 from stream_app.stages.detection.tables import Steps
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Where m slices stand in a pane; c channels, w bets.
+class Settled(msgspec.Struct, frozen=True):
+    """Where m slices stand in n panes; c channels, w bets.
 
     Attributes:
-        pane: among those that were taken in together.
-        number: of the pane in event time: it ends then, in panes.
+        pane: ``(n,)`` among those that were taken in together.
+        number: ``(n,)`` of the panes in event time: they end then, in panes.
         at: ``(m,)`` numbers of the slices.
-        statistic, remaining: ``(m,)``.
-        now, peak: ``(m, c)`` log of each channel's part of the evidence, and where it was largest.
-        steps, calm: ``(m, w)`` of the bets, and in which pane each of them last said nothing.
+        statistic, remaining: ``(n, m)``.
+        now, peak: ``(n, m, c)`` log of each channel's part of the evidence, and where it was largest.
+        steps, calm: ``(n, m, w)`` of the bets, and in which pane each of them last said nothing.
     """
 
-    pane: int
-    number: int
+    pane: Ints
+    number: Ints
     at: Ints
     statistic: Floats
     remaining: Floats
@@ -39,6 +38,15 @@ class Settled:
     peak: Floats
     steps: Ints
     calm: Steps
+
+
+class _Together:
+    """What is said in panes that wait for each other, up to the moment at which any of it is asked for."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Settled] = []
+        self.rows = 0
+        self.stack: Stack | None = None
 
 
 class Settlements:
@@ -55,40 +63,38 @@ class Settlements:
         self, parts: tuple[Sequence[Part], Sequence[Part]], channels: Channels, pane_ms: int, slices: int
     ) -> None:
         self._parts, self._channels, self._pane_ms, self._slices = parts, channels, pane_ms, slices
-        self._waiting: list[Settled] = []
-        self._made: list[EvidenceColumns] = []
+        self._together = _Together()
 
     @property
     def is_bare(self) -> bool:
         """Whether they are of no rows of panes: then those of other panes without any may be added."""
         return not any(map(len, self._parts))
 
-    def add(self, one: Settled) -> Found:
-        """What is said in a pane; its columns are made with those of the others, once any are asked for."""
-        self._waiting.append(one)
-        place = len(self._made) + len(self._waiting) - 1
-        return Found(one.at, lambda: self._columns_of(place))
+    def add(self, one: Settled) -> list[Found]:
+        """What is said in each pane; its columns are made with those of the others, once any are asked for."""
+        if self._together.stack is not None:
+            self._together = _Together()
+        together, m, n = self._together, len(one.at), len(one.pane)
+        first, make = together.rows, partial(self._made, together)
+        together.waiting.append(one)
+        together.rows += n * m
+        return [Found(one.at, make, first + k * m) for k in range(n)]
 
-    def _columns_of(self, place: int) -> EvidenceColumns:
-        if place >= len(self._made):
-            self._make()
-        return self._made[place]
+    def _made(self, together: _Together) -> Stack:
+        if together.stack is None:
+            together.stack, together.waiting = Stack(self._columns(together.waiting)), []
+        return together.stack
 
-    def _make(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        sizes = [len(one.at) for one in waiting]
-        whole, names = self._columns(waiting, sizes), EvidenceColumns.__struct_fields__
-        for a, b in pairwise(np.cumsum([0, *sizes]).tolist()):
-            self._made.append(EvidenceColumns(**{name: getattr(whole, name)[a:b] for name in names}))
-
-    def _columns(self, settled: list[Settled], sizes: list[int]) -> EvidenceColumns:
+    def _columns(self, settled: list[Settled]) -> EvidenceColumns:
         def joined(name: str) -> Any:
-            return np.concatenate([getattr(one, name) for one in settled])
+            of_all = [getattr(one, name) for one in settled]
+            return np.concatenate([of.reshape(-1, *of.shape[2:]) for of in of_all])
 
         def repeated(name: str) -> Ints:
-            return np.repeat(np.array([getattr(one, name) for one in settled], dtype=np.int64), sizes)
+            return np.concatenate([np.repeat(getattr(one, name), len(one.at)) for one in settled])
 
-        at, steps, calm = joined("at"), joined("steps"), joined("calm")
+        at = np.concatenate([np.tile(one.at, len(one.pane)) for one in settled])
+        steps, calm = joined("steps"), joined("calm")
         pane, number = repeated("pane"), repeated("number")
         rows = self._rows(0, pane, at), self._rows(1, pane, at)
         events = np.zeros(len(at), dtype=np.int64)

@@ -61,8 +61,8 @@ class Findings:
         i: int,
         reference: Reference,
         share: float,
-        scored: int,
-        alarms: int,
+        scored: int = 0,
+        alarms: int = 0,
         events: int | None = None,
     ) -> Candidate:
         """Row i of some columns; they have the events where nothing else is said."""

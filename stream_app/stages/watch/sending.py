@@ -10,16 +10,7 @@ import numpy.typing as npt
 
 from flowlib.table import Ints
 from schemas.codecs import encode_partials
-from schemas.evidence import (
-    Evidence,
-    EvidenceClosed,
-    EvidenceColumns,
-    GroupSums,
-    ModelPane,
-    OtherRow,
-    PaneEvidence,
-    SourceMark,
-)
+from schemas.evidence import Evidence, EvidenceClosed, GroupSums, ModelPane, OtherRow, PaneEvidence, SourceMark
 from schemas.records import TOP_MAX, PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.config import Config
 from stream_app.stages.detection import detectors
@@ -59,7 +50,6 @@ class PaneMessages:
         for first in range(0, len(found.numbers), SLICES_MAX):
             part = slice(first, first + SLICES_MAX)
             numbers = found.numbers[part].tolist()
-            columns = {name: getattr(found.columns, name)[part] for name in EvidenceColumns.__struct_fields__}
             self._evidence.append(
                 PaneEvidence(
                     stream=self._stream,
@@ -73,7 +63,7 @@ class PaneMessages:
                     models=[models[i] for i in numbers],
                     scored=counts[part, 0].tolist(),
                     alarms=counts[part, 1].tolist(),
-                    columns=EvidenceColumns(**columns).encode(),
+                    columns=found.encoded(first, first + len(numbers)),
                 )
             )
 

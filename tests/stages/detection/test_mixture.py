@@ -20,7 +20,7 @@ from tests.stages.watch.blocks import DRIFT, FAULT
 
 def of_one(evidence: list[Evidence]) -> Given:
     """Evidence of slice 0 in a pane."""
-    return Given(0, 0, True, np.array([0]), np.array([0, 1]), evidence)
+    return Given(0, True, np.array([0]), np.array([0, 1]), evidence)
 
 
 def test_the_weights_of_a_rule_are_shares_of_one() -> None:
@@ -45,13 +45,13 @@ LOG_E = st.lists(st.floats(-30, 20, allow_nan=False), min_size=1, max_size=60)
 def test_what_is_kept_is_never_above_what_it_stands_for(log_e: list[float]) -> None:
     """R ← (1 + R)·e exactly, and as it is kept."""
     made = mixture(["location"], World(d=1, k=0, slices=1, panes=12))
-    made._grow(1)
+    made._table.grow(1)
     exact, detector = 0.0, made.detectors[0]
     for value in log_e:
         exact = np.logaddexp(0.0, exact + value)
         of_all = np.full((1, detector.channels, detector.bets), value)
-        made._walk([of_one([Evidence(of_all, np.ones((1, detector.channels), dtype=bool))])], np.array([1]), 0, True)
-        kept = made._steps[0] / STEPS
+        made._walk([of_one([Evidence(of_all, np.ones((1, detector.channels), dtype=bool))])], np.array([1]), 0, 1)
+        kept = made._table.steps[0] / STEPS
         assert (kept <= exact + 1e-9).all()
     assert (kept >= min(exact, 511.0) - len(log_e) / STEPS).all(), "and not far below"
 
@@ -59,10 +59,10 @@ def test_what_is_kept_is_never_above_what_it_stands_for(log_e: list[float]) -> N
 def test_what_brings_no_news_changes_nothing() -> None:
     made = mixture()
     feed(made, WORLD.parts(10, 1))
-    before = made._steps.copy()
+    before = made._table.steps.copy()
     part = WORLD.parts(1, 2)[0]
     take(made, [replace(part, rows=part.layout.blank(5))], [], 5)
-    assert np.array_equal(made._steps, before)
+    assert np.array_equal(made._table.steps, before)
 
 
 def test_a_slice_has_the_same_statistic_whoever_is_beside_it() -> None:
@@ -137,9 +137,9 @@ def test_what_has_no_large_cause_opens_too() -> None:
     world = World(d=40, k=0, slices=1, rate=6, panes=60)
     made, rng = mixture(["location"], world, 1_000.0), np.random.default_rng(0)
     detector = made.detectors[0]
-    made._grow(1)
+    made._table.grow(1)
     log_r = np.log1p(1_000.0 * (1.0 + 0.2 * rng.random((detector.channels, detector.bets))))
-    made._steps[0] = (log_r * STEPS).astype(np.uint16).reshape(-1)
+    made._table.steps[0] = (log_r * STEPS).astype(np.uint16).reshape(-1)
     made._look(of_one([]), 0)
     assert made._weights.max() < 0.01
     said = word(made.settle(), 0)
@@ -260,7 +260,7 @@ def test_there_is_room_for_any_number_of_slices() -> None:
 def test_the_state_of_a_slice_is_small() -> None:
     for d, most in ((8, 2_000), (32, 8_000)):
         world = World(d=d, k=1, slices=1, panes=12)
-        sizes = [mixture(rule, world)._steps.nbytes for rule in (DRIFT, FAULT)]
+        sizes = [mixture(rule, world)._table.steps.nbytes for rule in (DRIFT, FAULT)]
         assert sum(sizes) <= most, f"{sizes} bytes of evidence at d = {d}"
 
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlib.table import Floats
-from stream_app.stages.detection import tables
+from stream_app.stages.detection import mixture, peaks, tables
 from stream_app.stages.detection.causes import Found
 from stream_app.stages.detection.detectors import DETECTORS, Evidence, Part, counting, fast
 from stream_app.stages.detection.detectors.simulated import CHANGES, World, with_events
 from stream_app.stages.detection.mixture import Mixture
-from stream_app.stages.detection.peaks import LARGEST, STEPS, steps_of
+from stream_app.stages.detection.peaks import LARGEST, STEPS, Peaks, steps_of
 from stream_app.stages.detection.tables import Given, Steps, Table
 from stream_app.stages.snapshot import pack
 from tests.stages.detection.mixtures import mixture as rule
@@ -33,7 +33,7 @@ NEWS = np.ones((1, 100_000), dtype=bool)
 def plainly(do: Callable[[], Any]) -> Any:
     """What comes of something without the C++."""
     with ExitStack() as patched:
-        for module in (tables, fast, counting):
+        for module in (tables, fast, counting, peaks):
             patched.enter_context(mock.patch.object(module, "_panes", None))
         return do()
 
@@ -86,9 +86,9 @@ def test_a_rule() -> None:
 def shaken(seed: int, scale: float) -> tuple[Mixture, Evidence]:
     """A rule whose bets stand anywhere, and evidence of its slices."""
     made, rng = rule(["location", "scale"]), np.random.default_rng(seed)
-    made._grow(5)
-    made._steps[:] = rng.integers(0, rng.choice([3, 400, 9_000, LARGEST + 1]), made._steps.shape)
-    made._seen[:] = rng.random(5) < 0.5
+    made._table.grow(5)
+    made._table.steps[:] = rng.integers(0, rng.choice([3, 400, 9_000, LARGEST + 1]), made._table.steps.shape)
+    made._table.seen[:] = rng.random(5) < 0.5
     detector = made.detectors[0]
     log_e = rng.normal(-0.1 * scale, scale, (5, detector.channels, detector.bets))
     log_e[rng.random(log_e.shape) < 0.1] = 0.0
@@ -101,9 +101,13 @@ def test_bets(seed: int, scale: float) -> None:
     def steps() -> bytes:
         made, evidence = shaken(seed, scale)
         made._runs = slice(0, evidence.log_e[0].size), made._runs[1]
-        given = Given(0, 0, True, np.array([4, 0, 1, 3, 2]), np.array([0, 3, 3, 5]), [evidence])
-        last = made._walk([given], np.array([90, 90, 91]), 0, False)
-        return pack([last, made._steps, made._calm, made._seen])
+        given = Given(0, True, np.array([4, 0, 1, 3, 2]), np.array([0, 3, 3, 5]), [evidence])
+        followed = np.array([], dtype=np.int64) if seed % 2 else np.array([1, 4])
+        walked = made._walk([given], np.array([90, 90, 91]), 0, 3, followed)
+        n = min(walked.last + 1, 3)
+        return pack(
+            [walked.last, walked.steps[:n], walked.calm[:n], made._table.steps, made._table.calm, made._table.seen]
+        )
 
     assert steps() == plainly(steps)
 
@@ -128,8 +132,8 @@ def test_what_is_no_number_does_no_harm() -> None:
 def mix(steps: Steps, calm: Steps, log_e: Floats) -> None:
     """Evidence of one slice into its bets."""
     w = steps.shape[1]
-    given = Given(0, 0, False, np.zeros(1, np.int64), np.array([0, 1]), [Evidence(log_e[None, :, None], NEWS[:, :w])])
-    tables.walked(Table(steps, calm, np.ones(1, dtype=bool), 0, 1), (given.bare(),), np.array([1]), 0, True)
+    given = Given(0, False, np.zeros(1, np.int64), np.array([0, 1]), [Evidence(log_e[None, :, None], NEWS[:, :w])])
+    tables.walk(Table(steps, calm, np.ones(1, dtype=bool), 0, 1), [given], np.array([1]), 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,9 @@ def mix(steps: Steps, calm: Steps, log_e: Floats) -> None:
 def test_a_place_that_is_not_there_is_refused(slices: list[int], first: int, edges: list[int], words: str) -> None:
     steps, calm = np.zeros((2, 4), dtype=np.uint16), np.zeros((2, 4), dtype=np.uint16)
     table = Table(steps, calm, np.zeros(2, dtype=bool), 0, 1)
-    given = Given(0, first, True, np.array(slices), np.array(edges), [Evidence(np.zeros((1, 2, 2)), NEWS[:, :2])])
+    given = Given(first, True, np.array(slices), np.array(edges), [Evidence(np.zeros((1, 2, 2)), NEWS[:, :2])])
     with pytest.raises(ValueError, match=words):
-        tables.walked(table, (given.bare(),), np.array([1]), 0, True)
+        tables.walk(table, [given], np.array([1]), 0, 1)
 
 
 def test_panes_together_are_as_one_by_one() -> None:
@@ -166,9 +170,38 @@ def test_panes_together_are_as_one_by_one() -> None:
 
     single = said(list(range(61)))
     assert single[1], "something is found"
+    assert any(np.frombuffer(of["remaining"]).min() < 0.1 for of in single[1]), "and is over"
     for cuts in ([0, 60], [0, 7, 8, 31, 60]):
         assert said(cuts) == single
         assert plainly(partial(said, cuts)) == single
+
+
+def test_evidence_that_is_taken_down_in_the_middle_of_panes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes near the end of its scale again and again, and the panes after it count from there."""
+    monkeypatch.setattr(mixture, "HIGH", 2_000)
+    monkeypatch.setattr(peaks, "HIGH", 2_000)
+    test_panes_together_are_as_one_by_one()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_remains(seed: int) -> None:
+    """Of slices that are followed, over panes in which bets go up, down, and stay."""
+    rng = np.random.default_rng(seed)
+    weights, first = np.full(9, 1 / 9), np.array([0, 2, 3])
+    steps = np.maximum(np.cumsum(rng.integers(-700, 700, (12, 3, 9)) * (rng.random((12, 3, 9)) < 0.7), axis=0), 0)
+
+    def remaining() -> bytes:
+        made = Peaks(float(rng.choice([2.0, 50.0])), weights, first, 3)
+        made.add(np.array([1, 4, 6]))
+        parts, now = made.parts(steps.reshape(-1, 9))
+        found = made.through(now.reshape(12, 3, -1), parts.reshape(12, 3, -1), steps)
+        return pack([*found, made.to_state()])
+
+    state = rng.bit_generator.state
+    quick = remaining()
+    rng.bit_generator.state = state
+    assert quick == plainly(remaining)
 
 
 def joined(parts: list[Part]) -> Part:

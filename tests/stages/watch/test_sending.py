@@ -21,7 +21,7 @@ from schemas.names import slice_name
 from schemas.pane_layout import OTHER
 from schemas.records import TOP_MAX, PaneBlock, PaneClosed, Strangers, TopEvent
 from stream_app.stages.batches import PartialMessage
-from stream_app.stages.detection.causes import Found
+from stream_app.stages.detection.causes import Found, Stack
 from stream_app.stages.detection.detectors import DETECTORS
 from stream_app.stages.detection.detectors.simulated import PANE_MS, START_MS, World
 from stream_app.stages.outputs import Outputs
@@ -194,7 +194,7 @@ def test_evidence_fits_into_a_message_whatever_slices_are_called() -> None:
     send.found(
         "drift",
         "slice",
-        Found(np.arange(SLICES_MAX), lambda: columns),
+        Found(np.arange(SLICES_MAX), lambda: Stack(columns)),
         names,
         ["m" * 64] * SLICES_MAX,
         np.zeros((SLICES_MAX, 2), dtype=np.int64),
