@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
 import numpy as np
 
 from stream_app.config import Config
@@ -102,8 +103,8 @@ class LocalRun:
                 "the decisions are of a run whose events topic grew, and a file does not say which event went to which "
                 "partition: repeat it on the broker, with `driftflow worker --decisions`"
             )
-        self.config = config
         self._sources = sources or config.topics.partitions
+        self.config = config = _no_wider(config, self._sources)
         self.pipeline = Pipeline(config, config.topics.partitions, repeated, make_decisions=not repeated)
         self.sent: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
         self.scored = Outputs()
@@ -149,6 +150,14 @@ class LocalRun:
 
     def _remember(self, message: Outgoing) -> None:
         self.sent[message.role, message.partition].append(message)
+
+
+def _no_wider(config: Config, sources: int) -> Config:
+    """No more partials partitions than the events have partitions, as workers make their topics: for those beyond WATCH
+    would wait without end.
+    """
+    narrow = msgspec.structs.replace(config.topics, partitions=min(sources, config.topics.partitions))
+    return msgspec.structs.replace(config, topics=narrow)
 
 
 def batches(config: Config, rows: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[RawBatch]:

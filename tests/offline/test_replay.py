@@ -33,6 +33,23 @@ def run_of(cfg: Config, model: Density, rows: Any, decisions: Any = ()) -> tuple
     return run, [point for raw in batches(cfg, rows) for point in run.feed(raw)]
 
 
+def test_a_topic_of_fewer_partitions_than_configured_is_judged(model: Density) -> None:
+    """A topic that a producer's first message has made has one; nothing was ever judged of it."""
+    one = [(b"all", body) for _, body in keyed()]
+    four, narrow = (config(topics={"events": "e", "partitions": n}) for n in (4, 1))
+    runs = [LocalRun(four, sources=1), LocalRun(narrow)]
+    for run in runs:
+        run.pipeline.models.add(model)
+        run.start(model.model_id)
+        for raw in batches(narrow, one):
+            run.feed(raw)
+        run.pass_over([0])
+    told, of_one = ([of.value for sent in run.sent.values() for of in sent] for run in runs)
+    assert told == of_one
+    kinds = {type(decode_event(of.value, of.headers)) for of in runs[0].sent["signals", 1]}
+    assert Incident in kinds, "JUDGE's signals stand behind those of the source partition"
+
+
 def stored(points: list[Point]) -> dict[Any, Any]:
     """What a sink holds in the end: of the same measurement, tags and time the last write wins."""
     return {(point.measurement, point.tags, point.time_ms): point.fields for point in points}
