@@ -18,7 +18,7 @@ from flowlib.calibration import Calibration
 from flowlib.density import Density
 from flowlib.encoder.columns import Asinh, ColumnMap, Log, Quantile, Standard
 from flowlib.encoder.fitting import LIMIT_MAX
-from flowlib.engines.onnx import graph_of, quantize, session
+from flowlib.engines.onnx import check_int8, graph_of, quantize, session
 from flowlib.errors import EngineError
 from flowlib.gaussians import Gaussians
 from flowlib.margins import Margins
@@ -28,6 +28,8 @@ from flowlib.table import Floats, Ints, Singles, Table
 INPUTS, OUTPUTS = ("rows", "levels", "beside"), ("log_prob", "surprise", "p_value")
 
 _ROUNDING = 1e-12
+_DRAWN = 512
+"""Rows that int8 is held to."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 Mapped = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -43,13 +45,25 @@ def export_density(density: Density, int8: bool = False) -> bytes:
     slices together. Ties among calibration rows count half where the model draws for them.
 
     Raises:
-        EngineError: where the ``edge`` extra is not installed, or int8 has nothing to take.
+        EngineError: where the ``edge`` extra is not installed, int8 has nothing to take or is over 0.1 nats off on
+            average.
     """
     whole, n = _Whole(density), 1 if int8 else 2
     d, k, c = whole.widths
     example = torch.zeros(n, d, dtype=torch.float64), torch.zeros(n, k, dtype=torch.int64), torch.zeros(n, c)
     graph = graph_of(whole, example, INPUTS, OUTPUTS, fixed=int8)
-    return _without(quantize(graph) if int8 else graph, [*["levels"] * (not k), *["beside"] * (not c)])
+    graph = _without(quantize(graph) if int8 else graph, [*["levels"] * (not k), *["beside"] * (not c)])
+    if int8:
+        _check_int8(density, graph)
+    return graph
+
+
+def _check_int8(density: Density, graph: bytes) -> None:
+    """Raises EngineError where log-likelihoods are too far off on average, on rows drawn from the density."""
+    table = density.sample(_DRAWN, seed=0)
+    scores, log_prob = density.score(table), run_alone(graph, *inputs_of(density, table))[0]
+    ok = scores.scorable
+    check_int8(float(np.abs(log_prob - scores.log_prob)[ok].mean()))
 
 
 def _without(graph: bytes, unused: Sequence[str]) -> bytes:
@@ -70,6 +84,14 @@ def run_whole(graph: bytes, rows: Floats, levels: Ints | None = None, beside: Si
     """
     running, given = session(graph), {"rows": rows, "levels": levels, "beside": beside}
     return tuple(running.run(list(OUTPUTS), {node.name: given[node.name] for node in running.get_inputs()}))
+
+
+def run_alone(graph: bytes, rows: Floats, levels: Ints | None = None, beside: Singles | None = None) -> tuple[Any, ...]:
+    """As :func:`run_whole`, a row at a time, as a graph with int8 weights takes them."""
+    running, given = session(graph), {"rows": rows, "levels": levels, "beside": beside}
+    names = [node.name for node in running.get_inputs()]
+    parts = [running.run(list(OUTPUTS), {name: given[name][i : i + 1] for name in names}) for i in range(len(rows))]
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 def inputs_of(density: Density, table: Table) -> tuple[Floats, Ints, Singles]:

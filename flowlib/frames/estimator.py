@@ -199,12 +199,13 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         return explain(self._density(), self._table(X))
 
-    def to_onnx(self) -> bytes:
+    def to_onnx(self, int8: bool = False) -> bytes:
         """The whole model as an ONNX graph, see :func:`flowlib.whole.export_density`; needs the ``edge`` extra.
 
-        Takes ``rows`` ``(n, d)`` float64, as skl2onnx gives them where a pipeline takes ``DoubleTensorType``.
+        Takes ``rows`` ``(n, d)`` float64, as skl2onnx gives them where a pipeline takes ``DoubleTensorType``; with int8
+        weights one row at a time.
         """
-        return export_density(self._density())
+        return export_density(self._density(), int8)
 
     def __sklearn_tags__(self) -> Any:
         """Missing values are allowed."""

@@ -48,18 +48,15 @@ def whole_in_int8(density: Density) -> tuple[bytes, float, Cost]:
     """From raw numbers to p-values, with the flow in int8; raises EngineError as :func:`flow_in_int8` does."""
     given: Arrays = dict(zip(whole.INPUTS, whole.inputs_of(density, density.sample(_DRAWN, seed=0)), strict=True))
     small, wide = whole.export_density(density, int8=True), whole.export_density(density)
-    run, rows = _run(small, whole.OUTPUTS), _first(given)
-    model = _run(wide, whole.OUTPUTS)(given)
-    ours = [run({name: part[i : i + 1] for name, part in given.items()}) for i in range(_DRAWN)]
-    other = [np.concatenate(parts) for parts in zip(*ours, strict=True)]
+    rows, model, other = _first(given), whole.run_whole(wide, **given), whole.run_alone(small, **given)
     ok = np.isfinite(model[0]) & np.isfinite(other[0])
     cost = cost_of(
         (model[0][ok], model[2][ok]),
         (other[0][ok], other[2][ok]),
-        _price(run, rows, len(small), together=False),
+        _price(_run(small, whole.OUTPUTS), rows, len(small), together=False),
         _price(_run(wide, whole.OUTPUTS), rows, len(wide)),
     )
-    return small, form.check_int8(cost.nats_mean), cost
+    return small, cost.nats_mean, cost
 
 
 def _run(graph: bytes, outputs: Sequence[str]) -> Callable[[Arrays], Any]:

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowlib import FlowDensity
+from flowlib import FlowDensity, whole
 from flowlib.density import Density
 from flowlib.encoder.columns import MAPS
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.engines import PARITY_NATS
 from flowlib.engines.onnx import OPSET
+from flowlib.errors import EngineError
 from flowlib.fit_config import DISTANCES, FitConfig, MaximumLikelihood
 from flowlib.table import Floats, Table
 from flowlib.training import TrainConfig
-from flowlib.whole import export_density, gap_nats, inputs_of, run_whole
+from flowlib.whole import export_density, gap_nats, inputs_of, run_alone, run_whole
 from tests.conftest import need
 from tests.flowlib.conftest import draw
 
@@ -107,3 +108,17 @@ def test_it_goes_behind_a_pipeline_of_scikit_learn_that_others_convert() -> None
     scores = model.density_.score(Table.of(whole[:-1].transform(fresh)))
     ours = session.run(["log_prob", "surprise", "p_value"], {"x": fresh})
     is_equal(tuple(ours), scores.log_prob, scores.surprise, scores.p_value, len(model.density_.calibration.scores))
+
+
+def test_int8_weights_take_a_row_at_a_time_and_are_held_to_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FlowDensity(max_steps=30).fit(np.nan_to_num(rows_of(400, 0)))
+    graph, fresh = model.to_onnx(int8=True), np.nan_to_num(rows_of(100, 1))
+    log_prob, _, p_value = run_alone(graph, fresh)
+    assert 0 < np.abs(log_prob - model.score_samples(fresh)).mean() <= 0.1
+    assert np.abs(p_value - model.p_values(fresh)).max() < 0.1
+    assert run_alone(graph, fresh[3:4])[0] == log_prob[3]
+    monkeypatch.setattr("flowlib.engines.onnx.INT8_NATS", 1e-9)
+    monkeypatch.setattr(whole, "graph_of", lambda *_, **__: graph)
+    monkeypatch.setattr(whole, "quantize", lambda known: known)
+    with pytest.raises(EngineError, match="nats off on average, more than 1e-09: it is not used"):
+        model.to_onnx(int8=True)
