@@ -106,7 +106,7 @@ def _left_out(truth: Choices, injected: dict[str, Any], beside: Choices, names: 
     for _ in range(SPLITS):
         order = generator.permutation(len(names))
         choose, judge = order[: len(names) // 2], order[len(names) // 2 :]
-        at = int(table[:, choose, :, 0].mean(axis=(1, 2)).argmax())
+        at = int(table[:, choose].mean(axis=(1, 2))[:, 0].argmax())
         picks[keys[at]] = picks.get(keys[at], 0) + 1
         for name, of in (("chosen on the others", table[at]), *rows.items()):
             judged[name].append(of[judge].mean(axis=0))

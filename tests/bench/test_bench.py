@@ -129,6 +129,20 @@ def test_what_carries_over_is_measured_on_sets_that_chose_nothing(
     assert "rank correlation" in carry.markdown(found)
 
 
+def test_what_is_best_on_half_of_the_sets_is_judged_on_the_others() -> None:
+    names, keys = [f"s{i}" for i in range(6)], ["other", carry.DEFAULT, "best"]
+    truth = {s: {n: {k: (0.5 + 0.1 * i, 0.1 * i) for i, k in enumerate(keys)} for n in names} for s in carry.SETTINGS}
+    injected = {s: {n: {k: float(k == "other") for k in keys} for n in names} for s in carry.SETTINGS}
+    beside = {s: {n: {"gmm": (0.55, 0.2)} for n in names} for s in carry.SETTINGS}
+    found = carry._left_out(truth, injected, beside, names)
+    assert found["picks"] == {"best": carry.SPLITS}
+    means = {name: row["mean"][0] for name, row in found["rows"].items()}
+    assert means["chosen on the others"] == pytest.approx([0.7, 0.2])
+    assert means["the default"] == pytest.approx([0.6, 0.1])
+    assert means["chosen by injected anomalies"] == pytest.approx([0.5, 0.0])
+    assert means["gmm"] == pytest.approx([0.55, 0.2])
+
+
 def test_dte_np_is_the_mode_of_its_law_and_takes_rows_as_the_paper_does() -> None:
     """Held to scipy's inverse gamma law, and to the order of the mean squared distance to five neighbours."""
     g = np.random.default_rng(5)
