@@ -68,7 +68,7 @@ def summary(
     subject = words.subject(members, slices, facts.slices.get(members[0].slicing, 0))
     if state not in ("open", "update"):
         what, later = what_words(config, thread.about, past=True)
-        began = words.when(thread.since_ms, config.event.timezone, named=False)
+        began = words.when(_began_ms(thread), config.event.timezone, named=False)
         until_ms = _until_ms(thread, state, facts)
         first_ms = _first_until_ms(thread, until_ms) if later and state == "resolve" else until_ms
         now = words.when(first_ms, config.event.timezone)
@@ -81,7 +81,7 @@ def summary(
 
 def _course_words(config: Config, thread: Thread) -> str:
     """What it opened with and since when, and what was added; where that is so no longer, what is so instead."""
-    since = words.when(thread.since_ms, config.event.timezone)
+    since = words.when(_began_ms(thread), config.event.timezone)
     if not thread.about or thread.about[0].still or not any(of.still for of in thread.about):
         what, later = what_words(config, thread.about)
         return f"{what} since {since}{later}"
@@ -89,6 +89,12 @@ def _course_words(config: Config, thread: Thread) -> str:
     what, _ = what_words(config, [msgspec.structs.replace(of, at_first=True) for of in now])
     was, _ = what_words(config, thread.about[:1], past=True)
     return f"{what}; it began {since}, when {was}"
+
+
+def _began_ms(thread: Thread) -> int:
+    """When it began; where it has come again, when it did so: it was over in between."""
+    again = [of.since_ms for of in thread.members.values() if of.heard_ms >= thread.begun_ms]
+    return min(again, default=thread.since_ms) if thread.comebacks else thread.since_ms
 
 
 def _until_ms(thread: Thread, state: str, facts: PaneFacts) -> int:

@@ -11,7 +11,7 @@ from stream_app.stages.judge.figures import FINDINGS_MAX
 from stream_app.stages.judge.incidents import Incidents
 from stream_app.stages.judge.naming import LATER_MAX
 from stream_app.stages.snapshot import pack, unpack
-from tests.stages.judge.making import MISSING, NAN, Run, candidate, cause, config, fault, over
+from tests.stages.judge.making import HOUR, MISSING, NAN, START, Run, candidate, cause, config, fault, over
 
 LIKELY = cause(
     "likelihood",
@@ -142,6 +142,18 @@ def test_what_comes_again_opens_with_what_it_comes_with() -> None:
     run.end()
     (again,) = run.pane(candidate("Dongsi", LIKELY))
     assert (again.reason, again.detector) == ("again", "likelihood")
+
+
+def test_what_comes_again_is_so_since_then_and_not_since_it_first_was() -> None:
+    run = Run(NO_MODEL)
+    run.pane(candidate("Dongsi"))
+    run.end()
+    run.panes(30)
+    (again,) = run.pane(candidate("Dongsi", since_ms=START + 20 * HOUR))
+    assert again.summary.startswith("Back again: Dongsi: TEMP is 4.1 σ higher than usual")
+    assert "since 5 Mar 2017 02:00 UTC" in again.summary
+    assert again.since_ms == START - 6 * HOUR, "the thread is as old as ever"
+    assert "from 5 Mar 2017 02:00 to " in [*run.end(), *run.panes(30)][-1].summary
 
 
 def test_a_value_that_is_stuck_is_told_without_what_came_after_it() -> None:
