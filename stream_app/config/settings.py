@@ -63,7 +63,7 @@ class KafkaConfig(Section, frozen=True):
     isolation: IsolationLevel = "read_committed"
     """``read_committed``: records of aborted transactions are nothing, those of an open one wait for its end, which lag
     and idleness do not count. ``read_uncommitted``: every record counts as soon as it is written."""
-    max_poll_records: Positive = 8_000
+    max_poll_records: Positive = 16_000
     """Most records that are scored at once. More cost less each; other work of the worker waits for them meanwhile."""
 
     def password(self, root: str | Path = ".") -> str:

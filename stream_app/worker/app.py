@@ -14,9 +14,9 @@ from stream_app.worker.membership import instance_of
 
 _MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 _LINGER_MS = 5
-_BUFFERED_COMPOSITES = 16
+_BUFFERED_COMPOSITES = 8
 _COMMIT_INTERVAL_S = 1.0
-_CHUNKS = 4
+_CHUNKS = 2
 """Composites that the consumer's thread hands over at once: each time costs as much as some hundred events."""
 _REQUEST_S = 60.0
 """How long the broker may take to answer; when a group is formed anew it waits for the other members that long."""
