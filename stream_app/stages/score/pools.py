@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flowlib.table import Bools, Coded, Ints
+from flowlib.table import Bools, Coded, Ints, Objects
 
 try:
     from stream_app.native import _panes
@@ -50,13 +50,15 @@ class Pool:
     def __len__(self) -> int:
         return self._size
 
-    def add(self, text: str | None) -> int:
-        """One more; its number."""
-        if self._size == len(self._texts):
-            self._texts = np.concatenate([self._texts, np.empty(self._size, dtype=object)])
-        self._texts[self._size] = text
-        self._size += 1
-        return self._size - 1
+    def add(self, *texts: str | None) -> int:
+        """Some more; the number of the first, those of the others follow."""
+        first, last = self._size, self._size + len(texts)
+        if last > len(self._texts):
+            more: Objects = np.empty(max(last - len(self._texts), first), dtype=object)
+            self._texts = np.concatenate([self._texts, more])
+        self._texts[first:last] = texts
+        self._size = last  # now they are there: nothing may come in between
+        return first
 
     def lookup_of(self, known: Mapping[Any, int]) -> Lookup:
         """What is remembered of something that never changes, such as the slices of a model."""

@@ -70,17 +70,22 @@ class Texts:
         return self._named(codes, self._numbered([self._joined[texts] for texts in tuples]))
 
     def _numbers_of(self, texts: list[Text]) -> Ints:
-        """The numbers of the names of some texts."""
-        return self._numbered([self._names[text] for text in texts])
+        """The numbers of the names of some texts; most are their own names."""
+        missing, made = self._missing, self._names
+        return self._numbered(
+            [text if text and is_plain(text) and text.strip() not in missing else made[text] for text in texts]
+        )
 
     def _numbered(self, names: list[str]) -> Ints:
         """The numbers of some names in the pool, where those that are new come to be."""
         numbers = looked_up(names, self._numbers, -1)
-        for i in np.flatnonzero(numbers < 0).tolist():
-            name = names[i]
-            if name not in self._numbers:
-                self._numbers[name] = self._pool.add(name)
-            numbers[i] = self._numbers[name]
+        new = np.flatnonzero(numbers < 0).tolist()
+        if new:
+            several = [names[i] for i in new]
+            fresh = dict.fromkeys(several)
+            first = self._pool.add(*fresh)
+            self._numbers.update(zip(fresh, range(first, first + len(fresh)), strict=True))
+            numbers[new] = looked_up(several, self._numbers, -1)
         return numbers
 
     def _named(self, codes: Ints, numbers: Ints) -> Coded:
