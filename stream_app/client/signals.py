@@ -14,6 +14,8 @@ from stream_app.client.taking import SEVERITIES, R, Signal, Taker, Wanted, open_
 from stream_app.client.topics import follow, follow_async
 from stream_app.config import Config, load
 
+_LINES = (".jsonl", ".ndjson", ".json", ".gz")
+
 
 def signals(
     config: Config | str | Path | None = None,
@@ -48,6 +50,8 @@ def signals(
         raise ValueError(
             "signals() needs a configuration or a file: signals('driftflow.toml'), signals(file='x.jsonl')"
         )
+    if isinstance(config, str | Path) and Path(config).suffix in _LINES:
+        raise ValueError(f"{str(config)!r} is no configuration; signals of a file: signals(file={str(config)!r})")
     if severity and severity not in SEVERITIES:
         raise ValueError(f"severity = {severity!r}: one of {', '.join(SEVERITIES)}")
     if group and (file is not None or open_only):

@@ -125,6 +125,7 @@ def test_a_frame_of_nothing(tmp_path: Path, backend: str) -> None:
 def test_what_makes_no_sense_is_refused(file: Path, tmp_path: Path) -> None:
     for asked, words in (
         ({}, "needs a configuration or a file"),
+        ({"config": tmp_path / "s.jsonl"}, r"no configuration; signals of a file: signals\(file="),
         ({"file": file, "severity": "grave"}, "severity = 'grave': one of info, warning, critical"),
         ({"file": file, "group": "g"}, "group keeps a place on the topic"),
     ):
