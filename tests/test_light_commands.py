@@ -105,3 +105,10 @@ def test_a_report_without_a_store_is_told_without_statistics(tmp_path: Path) -> 
     )
     assert "driftflow.sqlite cannot be read, it is not there: has a worker, or" in done.stderr
     assert done.stdout.splitlines()[-1] == "imported:", (done.stdout, done.stderr)
+
+
+def test_dashboards_are_written_without_statistics(tmp_path: Path) -> None:
+    (tmp_path / "driftflow.toml").write_text(TOML.format(bootstrap="127.0.0.1:9"))
+    words = [sys.executable, "-c", CODE.replace(repr(HEAVY), "{'scipy'}"), "dashboards", "--out", "grafana"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "imported:", (done.stdout, done.stderr)
