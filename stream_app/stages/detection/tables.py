@@ -147,7 +147,10 @@ def pane_numbers(parts: Sequence[Part], panes: int, pane_ms: int, end_ms: int) -
         pane_ms: length of a pane.
         end_ms: of the one before them.
     """
-    numbers, newest = np.full(panes, end_ms // pane_ms, dtype=np.int64), np.full(panes, -1)
+    numbers = np.full(panes, end_ms // pane_ms, dtype=np.int64)
+    if not parts:
+        return numbers
+    newest = np.full(panes, -1)
     for part in parts:
         first, end = np.array(part.spans, dtype=np.int64).T
         some = np.flatnonzero(end > first)

@@ -177,7 +177,8 @@ class Incidents:
         members = thread.live
         if members:
             _, share = traffic(members)
-            level = severity(effect(largest_sd(members), grave(members)), share)
+            is_grave = grave(members)  # then no size matters
+            level = severity(effect(None if is_grave else largest_sd(members), is_grave), share)
             thread.severity = SEVERITIES.index(level)
             thread.worst = max(thread.worst, thread.severity)
             thread.kind = kind_of(members, thread.kind)
@@ -194,7 +195,7 @@ class Incidents:
 
     def _standing(self, thread: Thread, time_ms: int) -> Standing:
         of_all = sum(self._facts.slices.get(of, 0) for of in {key[1] for key in thread.members})
-        silence = self._silences.covering(thread.told_of, time_ms)
+        silence = self._silences.covering(thread.told_of, time_ms) if self._silences.any_kept else ""
         due, still_ms = self._is_due(thread), max((of.still_ms for of in thread.live), default=0)
         end_ms = self._facts.end_ms
         return Standing(end_ms, thread.severity, thread.kind, thread.slices, of_all, silence, due, still_ms)

@@ -113,6 +113,11 @@ class Silences:
         """People want to be told again."""
         self._silences.pop(silence_id, None)
 
+    @property
+    def any_kept(self) -> bool:
+        """Whether there is one."""
+        return bool(self._silences)
+
     def forget(self, time_ms: int) -> None:
         """Drop those that have ended."""
         self._silences = {of.id: of for of in self._silences.values() if of.to_ms > time_ms}

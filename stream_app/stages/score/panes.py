@@ -8,7 +8,6 @@ content alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,41 +101,78 @@ def fill_panes(
         windows: length of a pane.
         slices: for each slicing the slice that each event is counted in (:attr:`~.admission.Seating.names`).
     """
-    closings, wanted, target_ms = [], timing.wanted | timing.late, timing.target_ms
+    # No event goes to a pane that is closed when it comes, so that all may enter before any pane is closed.
+    rows = np.flatnonzero(timing.wanted | timing.late)
+    target_ms = timing.target_ms[rows]
+    known = np.intersect1d(target_ms, np.array([*panes], dtype=np.int64))
+    for start in known.tolist():
+        _enter(panes[start], layout, scored, timing, slices, rows[target_ms == start])
+    fresh = ~np.isin(target_ms, known)
+    if fresh.any():
+        panes.update(_opened(layout, scored, timing, slices, rows[fresh], target_ms[fresh]))
     cuts = np.flatnonzero(timing.closed_after_ms > timing.closed_before_ms).tolist()
-    for first, last in pairwise(sorted({0, *cuts, len(scored.model)})):
-        if timing.closed_after_ms[first] > timing.closed_before_ms[first]:
-            closings.append(_close(panes, timing, first, int(windows.pane)))
-        rows = first + np.flatnonzero(wanted[first:last])
-        for start in np.unique(target_ms[rows]).tolist():
-            _enter(panes, layout, scored, timing, slices, start, rows[target_ms[rows] == start])
-    return closings
+    return [_close(panes, timing, row, int(windows.pane)) for row in cuts]
 
 
 def _enter(
-    panes: OpenPanes,
-    layout: PaneLayout,
-    scored: ScoredBatch,
-    timing: Screening,
-    slices: tuple[Coded, ...],
-    start: int,
-    rows: Ints,
+    panes: list[Pane], layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: tuple[Coded, ...], rows: Ints
 ) -> None:
-    """Add events (indices, ascending) to the pane that starts at ``start``."""
-    if start not in panes:
-        model_id = scored.model[int(rows[0])]
-        sizes = [layout.d] + [0] * (len(slices) - 1)
-        panes[start] = [Pane(model_id, np.zeros((d, PIT_BINS), dtype=np.int64)) for d in sizes]
-    whole, odd = rows[scored.scorable[rows]], rows[timing.late[rows] | _is_odd(scored, rows)]
-    panes[start][0].pit += _histograms(layout, scored, whole)
-    pairs = scored.pairs.get(panes[start][0].model_id, _NO_PAIRS)
-    for pane, column in zip(panes[start], slices, strict=True):
+    """Add events (indices, ascending) to a pane that has some already."""
+    whole = rows[scored.scorable[rows]]
+    panes[0].pit += _histograms(layout, scored, whole, np.zeros(len(whole), dtype=np.int64), 1)[0]
+    for pane, column in zip(panes, slices, strict=True):
         place = _places(pane, layout, column, rows)[column.codes]
-        if len(whole):
-            add_events(layout, scored, pairs, whole, place, pane.rows)
-        if len(odd):
-            groups = Groups.of(place, odd)
-            layout.merge(pane.rows, place[groups.firsts], odd_sums(layout, scored, timing, groups))
+        _add(layout, scored, timing, pane.model_id, rows, place, pane.rows)
+
+
+def _opened(
+    layout: PaneLayout, scored: ScoredBatch, timing: Screening, slices: tuple[Coded, ...], rows: Ints, target_ms: Ints
+) -> OpenPanes:
+    """Panes that begin with these events (indices, ascending), by their starts: made together, for in a file there may
+    be one for every other event.
+    """
+    starts, first, pane = np.unique(target_ms, return_index=True, return_inverse=True)
+    models = [scored.model[row] for row in rows[first].tolist()]
+    scorable = scored.scorable[rows]
+    pit = _histograms(layout, scored, rows[scorable], pane[scorable], len(starts))
+    opened: OpenPanes = {start: [] for start in starts.tolist()}
+    for column in slices:
+        cell, names, edges = _cells(column, rows, pane, len(starts))
+        place, cells = np.zeros(len(scored.model), dtype=np.int64), layout.blank(len(names))
+        place[rows] = cell
+        for model_id in dict.fromkeys(models):
+            of_model = np.array([model == model_id for model in models])
+            _add(layout, scored, timing, model_id, rows[of_model[pane]], place, cells)
+        for k, panes in enumerate(opened.values()):
+            a, b = edges[k], edges[k + 1]
+            own = pit[k, : 0 if panes else layout.d]  # of the first slicing alone
+            panes.append(Pane(models[k], own, {name: i for i, name in enumerate(names[a:b])}, cells[a:b]))
+    return opened
+
+
+def _cells(column: Coded, rows: Ints, pane: Ints, n: int) -> tuple[Ints, list[str], list[int]]:
+    """Slices in n panes: of each event which one it is, in the order of the panes and then of the events; their names;
+    and where each pane begins among them.
+    """
+    codes = len(column.names)
+    found, first, which = np.unique(pane * codes + column.codes[rows], return_index=True, return_inverse=True)
+    order = np.lexsort((first, found // codes))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    names = [column.names[code] for code in (found[order] % codes).tolist()]
+    return place[which], names, np.searchsorted(found // codes, np.arange(n + 1)).tolist()
+
+
+def _add(
+    layout: PaneLayout, scored: ScoredBatch, timing: Screening, model_id: str, rows: Ints, place: Ints, into: Ints
+) -> None:
+    """Add events of a model to rows: ``place`` of each event of the batch."""
+    whole, odd = rows[scored.scorable[rows]], rows[timing.late[rows] | _is_odd(scored, rows)]
+    if len(whole):
+        add_events(layout, scored, scored.pairs.get(model_id, _NO_PAIRS), whole, place, into)
+    if len(odd):
+        groups = Groups.of(place, odd)
+        layout.merge(into, place[groups.firsts], odd_sums(layout, scored, timing, groups))
 
 
 _FEW = 64
@@ -152,12 +188,12 @@ def _is_odd(scored: ScoredBatch, rows: Ints) -> Bools:
     return odd if scored.events.coerced is None else odd | (scored.events.coerced[rows] > 0)
 
 
-def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints) -> Ints:
-    """``(d, 20)`` PIT values of some events."""
-    bins = scored.pit[rows] + np.arange(layout.d) * PIT_BINS
+def _histograms(layout: PaneLayout, scored: ScoredBatch, rows: Ints, pane: Ints, n: int) -> Ints:
+    """``(n, d, 20)`` PIT values of some events, by the pane of each."""
+    bins = scored.pit[rows] + (pane[:, None] * layout.d + np.arange(layout.d)) * PIT_BINS
     missing = scored.missing[rows]
     bins = bins[~missing] if missing.any() else bins.ravel()
-    return np.bincount(bins, minlength=layout.d * PIT_BINS).reshape(-1, PIT_BINS)
+    return np.bincount(bins, minlength=n * layout.d * PIT_BINS).reshape(n, layout.d, PIT_BINS)
 
 
 def _places(pane: Pane, layout: PaneLayout, slices: Coded, rows: Ints) -> Ints:

@@ -19,7 +19,7 @@ from flowlib.table import Coded, Ints
 from schemas.pane_layout import ALPHAS, GROUPS, NO_HIGH, NO_LOW, PaneLayout, log_prob_mean_sd
 from stream_app.config import WindowsConfig
 from stream_app.stages.batches import EventBatch, ScoredBatch
-from stream_app.stages.score.panes import Pane, fill_panes
+from stream_app.stages.score.panes import OpenPanes, Pane, fill_panes
 from stream_app.stages.score.screening import Screening
 from stream_app.stages.snapshot import pack, unpack
 
@@ -102,6 +102,23 @@ def test_batch_splits_do_not_matter(seed: int, n: int, cuts: list[int]) -> None:
     whole, split = fill(batch, rows, []), fill(batch, rows, cuts)
     assert pack(split.to_state()) == pack(whole.to_state())
     assert pack(fill(batch, rows, list(range(n))).to_state()) == pack(whole.to_state())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 40), CUTS)
+def test_panes_that_begin_in_a_batch_are_those_that_begin_with_an_event(seed: int, n: int, cuts: list[int]) -> None:
+    """In whatever order the panes come; those that are open from before go on."""
+    batch, rng = scored(seed, n), np.random.default_rng(seed)
+    starts = rng.integers(0, 4, n) * 3_600_000
+
+    def filled(cuts: list[int]) -> bytes:
+        panes: OpenPanes = {}
+        for a, b in itertools.pairwise(sorted({0, n, *(c for c in cuts if c < n)})):
+            part, timing = part_of(batch, np.arange(a, b)), replace(in_time(b - a), pane_start_ms=starts[a:b])
+            assert fill_panes(panes, LAYOUT, part, timing, WindowsConfig(), part.events.slices) == []
+        return pack([[start, [pane.to_state() for pane in of]] for start, of in sorted(panes.items())])
+
+    assert filled([]) == filled(cuts) == filled(list(range(n)))
 
 
 @settings(max_examples=60, deadline=None)
