@@ -132,7 +132,9 @@ def subject(members: Sequence[Heard], places: int, of_slicing: int) -> str:
         places: slices of theirs.
         of_slicing: slices that the first one's slicing has.
     """
-    named = list(dict.fromkeys(member.key[1:] for member in members))
+    every = list(dict.fromkeys(member.key[1:] for member in members))
+    named = [of for of in every if of[1] != TOGETHER] or every  # beside slices all together are none more
+    places -= len(every) - len(named)
     slicing = named[0][0]
     of_one = [name for of, name in named if of == slicing and not name.startswith("__")]
     if len(of_one) == len(named) == of_slicing > NAMED_MAX:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.pane_layout import TOGETHER
 from stream_app.stages.detection.detectors import DETECTORS
 from stream_app.stages.judge import words
 from stream_app.stages.judge.candidates import Candidate, Cause
@@ -226,3 +227,11 @@ def test_what_is_over_is_told_in_the_past_and_a_stuck_value_by_itself() -> None:
     assert "PRES: its value does not change any more (at 1,003.4 hPa)" in opened.summary
     (ended,) = run.end()
     assert "PRES: its value did not change (at 1,003.4 hPa)" in ended.summary
+
+
+def test_all_slices_together_are_no_slice_more() -> None:
+    """Of four shops all of which have changed the subject was "north, south and 3 more slices"."""
+    run = Run()
+    run.pane(*(candidate(name) for name in (*STATIONS[:4], TOGETHER)))
+    subject = run.said[-1].summary.split(": ")[0]
+    assert subject == f"{STATIONS[0]}, {STATIONS[1]} and 2 more stations", run.said[-1].summary
