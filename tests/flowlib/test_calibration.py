@@ -48,6 +48,19 @@ def test_the_distance_counts_by_its_weight() -> None:
     assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.01)
 
 
+def test_models_of_one_distance_as_they_were_stored_first_are_read_and_others_refused() -> None:
+    made = calibration(["a"] * 300)
+    meta, arrays = made.to_state()
+    first = Calibration.from_state(meta | {"weight": 1.0}, arrays | {"distance": arrays["distance"][0]})
+    nll, out = np.array([1.0, 9.0]), np.array([0.5, 40.0])
+    np.testing.assert_array_equal(first.surprise(-nll, out), made.surprise(-nll, out))
+    with pytest.raises(ValueError, match="1 distances with a weight each expected, got 2"):
+        Calibration.from_state(meta, arrays | {"distance": np.repeat(arrays["distance"], 2, axis=0)})
+    for weight in ([-1.0], [np.inf], [1.0, 1.0]):
+        with pytest.raises(ValueError, match="weight"):
+            Calibration.from_state(meta | {"weight": weight}, arrays)
+
+
 def test_a_slice_unlike_the_others_is_its_own() -> None:
     g = np.random.default_rng(0)
     score = np.concatenate([g.exponential(size=5_000), 5 * g.exponential(size=5_000)])
