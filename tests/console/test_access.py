@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.records import ModelNotice
+from stream_app.console import server
 from stream_app.console.acting import Desk
 from stream_app.console.answers import Store
 from stream_app.console.server import Handle, start_in_thread
@@ -185,3 +186,9 @@ def test_what_is_said_of_a_model_is_asked_first_and_answered_beside_it(
     wait(browser, f"/sending/.test({told}) || {told}.includes('no model that waits')", True)
     wait(browser, f"{told}.includes('no model that waits')", True, seconds=60)
     assert answered() == []
+
+
+def test_nothing_is_claimed_before_the_first_answer() -> None:
+    """It said for a moment that no worker runs, to everybody who opened the page."""
+    page = (Path(server.__file__).parent / "static" / "index.html").read_text()
+    assert '<div id="waiting" class="panel" hidden>' in page
