@@ -28,7 +28,7 @@ from flowlib.errors import ArtifactError, EngineError
 if TYPE_CHECKING:
     from flowlib.density import Density
 
-FORMAT = "driftflow-model-5"
+FORMAT = "driftflow-model-6"
 BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 4_096
 _MAGIC = b"DFM1"

@@ -47,19 +47,22 @@ def draw(encoder: Encoder, flow: Flow, n: int, seed: int, whole: Bools, times: I
 
 @undisturbed()
 def draw_given(encoder: Encoder, flow: Flow, rows: Table, seed: int) -> Table:
-    """Numbers for each row, drawn given its gaps, categories, slice and time, on the grids of their columns and within
-    what training rows had.
+    """Numbers for each row, drawn given its gaps, categories, slice and time: values that training rows had where their
+    column has few, else on the grids of their columns and within what training rows had.
     """
     generator = torch.Generator().manual_seed(seed)
     missing = np.isnan(rows.numeric)
     ordinary = encoder.decode(np.zeros((1, missing.shape[1])))
     context = encoder.encode(rows.with_numeric(np.where(missing, np.nan, ordinary))).context
-    drawn = [
+    drawn = [np.zeros((0, missing.shape[1]), np.float32)] + [
         flow.sample(torch.from_numpy(context[start : start + _ROWS]), generator).numpy()
         for start in range(0, len(rows), _ROWS)
     ]
-    features = np.concatenate(drawn) if drawn else np.zeros(missing.shape)
-    settled = encoder.grids.settled(encoder.decode(features), encoder.resolution, np.random.default_rng(seed))
+    features = np.concatenate(drawn)
+    values = encoder.grids.seen.table()
+    cells = encoder.cells(Table.of(values, np.full((len(values), len(encoder.levels)), None)))
+    rng, raw = np.random.default_rng(seed), encoder.decode(features)
+    settled = encoder.grids.settled(raw, encoder.resolution, rng, features, cells)
     return rows.with_numeric(np.where(missing, np.nan, settled))
 
 

@@ -1,7 +1,8 @@
 """The values that a column can take: what a draw is settled on, so that it looks like a value that was read.
 
 Sensors and people round: most values of a column may lie on a coarse grid and the rest on a finer one (whole numbers
-among converted units), and none lies outside of what can be read. A density knows neither; a classifier sees both.
+among converted units), and none lies outside of what can be read. A density knows neither; a classifier sees both. Of
+columns with few values :mod:`flowlib.encoder.seen` knows each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import entr
 
-from flowlib.table import LARGEST, Floats
+from flowlib.encoder.seen import Seen
+from flowlib.table import LARGEST, Bools, Floats, Singles
 
 SHARE_MIN, GAIN_MIN_NATS = 0.5, 0.2
 """A coarse grid holds this share of a column's values at least, the most frequent one left out, and makes so many nats
@@ -24,6 +26,7 @@ _ROWS_MAX = 20_000
 _ROWS_MIN = 20
 _DECADES = 6
 _TOLERANCE, _FINEST = 1e-6, 1e-6
+_OF_COLUMNS = ("origin", "coarse", "share", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Grids:
         coarse: ``(d,)`` step of the coarse grid, 0 for none.
         share: ``(d,)`` share of values on it.
         low, high: ``(d,)`` the smallest and the largest value seen.
+        seen: the values that several rows had.
 
     >>> columns = [np.repeat([3.0, 4.0, 5.0, 2.25], [30, 20, 40, 10]), np.arange(50) / 10]
     >>> grids = Grids.fit(columns, np.array([0.25, 0.1]))
@@ -49,19 +53,45 @@ class Grids:
     share: Floats
     low: Floats
     high: Floats
+    seen: Seen
 
     @classmethod
     def fit(cls, columns: Sequence[Floats], steps: Floats) -> Self:
         """Of the finite values of each column and the step of the grid that nearly all of them lie on, 0 for none."""
         found = [_fitted(x, float(step)) for x, step in zip(columns, steps, strict=True)]
-        return cls(*(np.array([one[k] for one in found], dtype=np.float64) for k in range(5)))
+        origin, coarse, share, low, high = (np.array([one[k] for one in found], dtype=np.float64) for k in range(5))
+        return cls(origin, coarse, share, low, high, Seen.fit(columns))
 
-    def settled(self, values: Floats, steps: Floats, rng: np.random.Generator) -> Floats:
-        """Values ``(n, d)`` at the nearest point of their column's grid, as often of the coarse one as in training, and
-        within what was seen.
+    def settled(
+        self,
+        values: Floats,
+        steps: Floats,
+        rng: np.random.Generator,
+        features: Singles | None = None,
+        cells: tuple[Singles, Singles] | None = None,
+    ) -> Floats:
+        """Values ``(n, d)`` as they may have been read: as often on the coarse grid of their column as in training, one
+        of the values seen or at the nearest point of the grid, and within what was seen.
+
+        Args:
+            values: draws.
+            steps: ``(d,)`` of the fine grids, 0 for none.
+            rng: draws.
+            features: ``(n, d)`` the draws as features; without them none is taken for one of the values seen.
+            cells: features at the ends of the cells of :meth:`Seen.table`, each ``(k, d)``.
         """
-        step = np.where(rng.random(values.shape) < self.share, self.coarse, steps)
-        return np.clip(self._nearest(values, step), self.low, self.high)
+        uniform = rng.random(values.shape)
+        nearest = self._nearest(values, np.where(uniform < self.share, self.coarse, steps))
+        nearest = np.clip(nearest, self.low, self.high)
+        if features is None or cells is None:
+            return nearest
+        meant = self.seen.meant(features, cells, self._is_coarse(), uniform, rng)
+        return np.where(np.isnan(meant), nearest, meant)
+
+    def _is_coarse(self) -> Bools:
+        """``(m,)`` which of the values seen lie on the coarse grid of their column."""
+        size, far = self.coarse[self.seen.column], self.seen.value - self.origin[self.seen.column]
+        return (size > 0) & (np.abs(far / _some(size) - np.round(far / _some(size))) < _TOLERANCE)
 
     def on_finest(self, values: Floats, steps: Floats) -> Floats:
         """Values ``(n, d)`` at the nearest point of the grid that nearly all lie on: rows and draws that mean one value
@@ -77,15 +107,16 @@ class Grids:
             nearest = _multiple(np.round((values - offset) / _some(step)), step) + offset
             return np.where(step > 0, nearest, values)
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, Any]:
         """For the artifact."""
-        return {f"grid.{name}": array for name, array in vars(self).items()}
+        return {f"grid.{name}": getattr(self, name) for name in _OF_COLUMNS} | self.seen.arrays()
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any], d: int) -> Self:
         """Inverse of :meth:`arrays`; raises ValueError or KeyError on parts that do not fit ``d`` columns."""
-        grids = cls(*(arrays[f"grid.{name}"] for name in cls.__dataclass_fields__))
-        if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in vars(grids).values()):
+        of_columns = {name: arrays[f"grid.{name}"] for name in _OF_COLUMNS}
+        grids = cls(**of_columns, seen=Seen.of_arrays(arrays, d))
+        if any(a.shape != (d,) or a.dtype != np.float64 or not np.isfinite(a).all() for a in of_columns.values()):
             raise ValueError("encoder: parts of the grids must be finite float64, one for each column")
         if not ((grids.coarse >= 0).all() and (grids.share >= 0).all() and (grids.share <= 1).all()):
             raise ValueError("encoder: coarse grids must have steps of at least 0 and shares within [0, 1]")

@@ -31,6 +31,7 @@ def faults_of(config: Config) -> list[str]:
         *_topic_faults(config),
         *_window_faults(config),
         *_rule_faults(config),
+        *_map_faults(config.model),
         *_context_faults(config),
         *_privacy_faults(config),
         *_worker_faults(config.worker),
@@ -206,6 +207,12 @@ def _detector_faults(name: str, rule: RuleConfig) -> list[str]:
             low, high = options[option]
             faults.append(f"rules.{name}.options.{option}: a number from {low:g} to {high:g}, got {value}")
     return faults
+
+
+def _map_faults(model: ModelConfig) -> list[str]:
+    if not model.maps or len(set(model.maps)) < len(model.maps):
+        return [f"model.maps: each kind at most once and one at least, got {', '.join(model.maps) or 'none'}"]
+    return []
 
 
 def _context_faults(config: Config) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 from msgspec import Meta
 
-from stream_app.config.registries import ContextKind, DistanceName, EngineName, FlowName
+from stream_app.config.registries import ContextKind, DistanceName, EngineName, FlowName, MapName
 from stream_app.config.types import Positive, Section
 
 
@@ -33,6 +33,10 @@ class ModelConfig(Section, frozen=True):
     once training rows have seen the year, without a gap of more than a month; until then it says nothing."""
     embedding: Annotated[int, Meta(ge=1, le=64)] = 8
     """Width of the learnt row of each slice, with the context ``slice``."""
+    maps: list[MapName] = msgspec.field(default_factory=lambda: list(get_args(MapName)))
+    """Kinds of scale that a column may be taken on; held-out likelihood chooses among them, column by column. With
+    ``["standard"]`` alone what is far outside stays far, however heavy a column's tail was; the other kinds bend it in
+    and gain likelihood. Over twelve public streams neither finds more of the anomalies, on single ones either does."""
     distance: DistanceName = "base"
     """What joins the likelihood in an event's score. ``base``: how far out the event is in the model, so that a newly
     trained model takes what a stream has become as ordinary. ``columns``: how far out in its columns alone.

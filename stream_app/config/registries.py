@@ -34,6 +34,7 @@ DetectorName = Literal[
 FlowName = Literal["maf", "spline_autoregressive", "spline_coupling", "affine_coupling", "mixture", "ensemble"]
 EngineName = Literal["auto", "fused", "torchscript", "exported", "onnx", "int8", "cuda"]
 DistanceName = Literal["columns", "mixture", "base"]
+MapName = Literal["standard", "robust", "log", "asinh", "quantile"]
 ContextKind = Literal["hour", "weekday", "season", "slice"]
 LevelName = Literal["fixed", "adaptive"]
 SinkName = Literal["sqlite", "influx"]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from flowlib import artifact
 from flowlib.artifact import ArtifactError, Ed25519PrivateKey
 from flowlib.density import Density
@@ -174,16 +176,21 @@ def _signed(
 
 
 def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
-    """The model without sentences that may have values of sensitive columns, such as of one that is constant."""
+    """The model without sentences that may have values of sensitive columns, such as of one that is constant, and
+    without the values that several events had there.
+    """
+    if not sensitive:
+        return candidate
     findings = tuple(
         replace(finding, says=f"{' and '.join(finding.columns)}: {finding.kind}")
         if not set(finding.columns).isdisjoint(sensitive)
         else finding
         for finding in candidate.encoder.findings
     )
-    if findings == candidate.encoder.findings:
-        return candidate
-    return replace(candidate, encoder=replace(candidate.encoder, findings=findings))
+    encoder = candidate.encoder
+    columns = np.flatnonzero([name in sensitive for name in encoder.spec.numeric])
+    grids = replace(encoder.grids, seen=encoder.grids.seen.without(columns))
+    return replace(candidate, encoder=replace(encoder, findings=findings, grids=grids))
 
 
 def _leave_out(retrain: Retrain, parts: Split) -> tuple[Table, Table]:
@@ -210,7 +217,7 @@ def _fit(retrain: Retrain, parts: Split, progress: OnProgress | None, checkpoint
     }
     spec = FeatureSpec(tuple(config.event.numeric), tuple(config.event.categorical))
     told, zone = tuple(config.model.context), config.event.timezone
-    encoder = EncoderConfig(context=told, embedding=config.model.embedding, zone=zone)
+    encoder = EncoderConfig(tuple(config.model.maps), told, config.model.embedding, zone=zone)
     if start is not None and not goes_on(start.encoder, spec, parts.train, encoder):
         start = None  # a new flow takes as many steps as a first one
     learn: Learn

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from flowlib.encoder.columns import MAPS
 from flowlib.encoder.context import KINDS
 from flowlib.engines import ENGINES
 from flowlib.fit_config import DISTANCES
@@ -29,6 +30,7 @@ from stream_app.stages.score.decoding import DECODERS
         (registries.FlowName, FLOWS),
         (registries.EngineName, ("auto", *ENGINES)),
         (registries.DistanceName, DISTANCES),
+        (registries.MapName, MAPS),
         (registries.ContextKind, KINDS),
         (registries.SinkName, SINKS),
     ],
@@ -38,6 +40,7 @@ from stream_app.stages.score.decoding import DECODERS
         "model.flow",
         "model.engine",
         "model.distance",
+        "model.maps",
         "model.context",
         "sink.kind",
     ],

@@ -140,6 +140,30 @@ def test_findings_tell_no_value_of_a_sensitive_column(tmp_path: Path) -> None:
     assert load(tmp_path, hidden).references
 
 
+def test_values_that_events_share_are_in_the_model_but_of_sensitive_columns(tmp_path: Path) -> None:
+    config, table = config_in(tmp_path), rows()
+    table = table.with_numeric(np.round(table.numeric * 4) / 4)
+    told = load(tmp_path, answer(config, request(), Rows.of(table), None, signing_key(config)))
+    assert np.unique(told.encoder.grids.seen.column).tolist() == [0, 1]
+    config = msgspec.structs.replace(config, event=msgspec.structs.replace(config.event, sensitive=["y"]))
+    hidden = load(tmp_path, answer(config, request(), Rows.of(table), None, signing_key(config)))
+    assert np.unique(hidden.encoder.grids.seen.column).tolist() == [0]
+    assert told.encoder.grids.seen.others[1] < 10 < 600 < hidden.encoder.grids.seen.others[1]
+
+
+def test_columns_are_taken_on_the_scales_that_the_stream_allows(tmp_path: Path, first: Outcome) -> None:
+    config = config_in(tmp_path)
+    config = msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, maps=["standard"]))
+    heavy = rows().with_numeric(np.exp(2.0 * rows().numeric))
+    straight = load(tmp_path, answer(config, request(), Rows.of(heavy), None, signing_key(config)))
+    bent = load(tmp_path, answer(config_in(tmp_path), request(), Rows.of(heavy), None, signing_key(config)))
+    assert [column_map.kind for _, column_map in straight.encoder.maps] == ["standard"]
+    assert {column_map.kind for _, column_map in bent.encoder.maps}.isdisjoint({"standard"})
+    old = load(tmp_path, first)
+    afresh = answer(config, request(old.model_id), Rows.of(rows(shift=2.0, seed=5)), old, signing_key(config))
+    assert load(tmp_path, afresh).encoder.config.maps == ("standard",)
+
+
 def test_too_few_rows_are_refused_with_the_counts(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     outcome = answer(config, request(), Rows.of(rows(n_days=6)), None, signing_key(config))
