@@ -41,7 +41,7 @@ class Pooled(msgspec.Struct, frozen=True):
     size_sd: float | None
     events: int
     slices: int
-    until_ms: int
+    until_ms: int = 0
 
     @property
     def key(self) -> CauseKey:

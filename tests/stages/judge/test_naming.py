@@ -190,3 +190,18 @@ def test_what_is_kept_is_bounded_and_the_same_after_a_kill_at_any_pane() -> None
     assert max(len(of.findings) for of in said) == 3 + LATER_MAX <= FINDINGS_MAX + LATER_MAX
     assert {(of.detector, of.feature) for of in said} == {("location", "x0")}
     assert {of.findings[0].feature for of in said} == {"x0"}
+
+
+def test_a_snapshot_from_before_causes_had_an_end_is_taken_back() -> None:
+    run = Run(NO_MODEL)
+    run.pane(candidate("Dongsi"))
+    state = unpack(pack(run.incidents.to_state()))
+    for thread in state["open"]:
+        for named in thread["about"]:
+            del named["found"]["until_ms"]
+        for member in thread["members"]:
+            for of in member["causes"]:
+                del of["until_ms"], of["top"]
+    restored = Incidents(NO_MODEL)
+    restored.restore(state)
+    assert restored.members == run.incidents.members
