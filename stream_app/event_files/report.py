@@ -73,7 +73,12 @@ class Report:
             name = f"{reason.name} ({reason.field})" if reason.field else reason.name
             cells = name, f"{reason.rows:,}", f"{reason.rows / self.total:.2%}", reason.example
             table.add_row(*(Text(printable(cell)) for cell in cells))
-        out.print(table)
+        if out.is_terminal:
+            out.print(table)
+        else:  # nobody's columns: a reason is a line
+            rows = zip(*(column.cells for column in table.columns), strict=True)
+            for line in (("dropped", "rows", "share", "the first of them"), *rows):
+                out.print("  ".join(map(str, line)), soft_wrap=True, markup=False, highlight=False)
         if len(reasons) > most:
             out.print(f"and {len(reasons) - most:,} reasons more")
 

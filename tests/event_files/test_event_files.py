@@ -5,14 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import random
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from stream_app.config import Config, EventConfig, TopicsConfig
 from stream_app.errors import DriftflowError
-from stream_app.event_files import read_rows, read_timed_rows
+from stream_app.event_files import Report, read_rows, read_timed_rows
 
 
 def config(**event: Any) -> Config:
@@ -99,3 +101,14 @@ def test_a_file_that_ends_early_says_how_far_it_was_read(tmp_path: Path) -> None
     path = tmp_path / "missing.csv"
     with pytest.raises(DriftflowError, match=r"missing\.csv cannot be read, No such file"):
         list(read_rows(path, config()))
+
+
+def test_what_was_dropped_is_a_line_each_in_a_pipe() -> None:
+    """Columns of eighty letters broke an example over six lines, and whoever reads them by program could not."""
+    report, text = Report(rows=10), StringIO()
+    report.dropped.add("bad_time", "ts", "offset 7: " + "x" * 300)
+    report.tell(Console(file=text, width=80))
+    assert text.getvalue().splitlines() == [
+        "dropped  rows  share  the first of them",
+        f"bad_time (ts)  1  10.00%  offset 7: {'x' * 300}",
+    ]
