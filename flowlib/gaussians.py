@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from flowlib.surroundings import unshared
 from flowlib.table import Floats, Singles
 
 MIXTURES, COMPONENTS = 3, 10
@@ -65,7 +66,7 @@ class Gaussians:
         rows = np.random.default_rng(seed).permutation(features)[:most].astype(np.float64)
         rows = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)  # scikit-learn refuses a single row
         size = min(COMPONENTS, max(1, len(rows) // (ROWS_A_COLUMN * rows.shape[1])))
-        with warnings.catch_warnings():  # one that has not quite converged, or found fewer lumps, is still a mixture
+        with unshared(), warnings.catch_warnings():  # one that has not quite converged is still a mixture
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = [
                 GaussianMixture(size, reg_covar=RIDGE, max_iter=_STEPS, random_state=(seed + start) % 2**32).fit(rows)

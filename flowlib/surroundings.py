@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 
 def _one_thread() -> None:
@@ -16,6 +16,16 @@ def _one_thread() -> None:
 # OpenMP's threads do not come along into a forked child, where the first call that is shared out among them would wait
 # for them for ever: a child of a process that has fitted or scored anything computes with its one thread.
 os.register_at_fork(after_in_child=_one_thread)
+
+
+def unshared() -> AbstractContextManager[object]:
+    """A context in which scikit-learn's loops are not shared out among OpenMP's threads, for the same reason: PyTorch's
+    setting does not reach them. Their results are the same.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
+    return limits
 
 
 @contextmanager

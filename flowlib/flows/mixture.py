@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from flowlib.flows.base import Flow
 from flowlib.pit import HALF_LOG_TWO_PI
+from flowlib.surroundings import unshared
 from flowlib.table import Floats
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _expectation_maximisation(rows: Floats, seed: int) -> GaussianMixture:
     rows = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)  # scikit-learn refuses a single row
     share = np.random.default_rng(seed).permutation(rows)[:CHOICE_ROWS]
     settings = {"reg_covar": RIDGE, "random_state": seed % 2**32}
-    with warnings.catch_warnings():  # a mixture that has not quite converged is still one
+    with unshared(), warnings.catch_warnings():  # a mixture that has not quite converged is still one
         warnings.simplefilter("ignore", ConvergenceWarning)
         sizes = [m for m in COMPONENTS if m == 1 or m * rows.shape[1] < len(share)]
         candidates = [GaussianMixture(m, **settings).fit(share) for m in sizes]

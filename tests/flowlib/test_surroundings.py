@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -88,3 +89,26 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), torch.get_num_threads())
 def test_a_forked_child_computes_after_its_parent_has() -> None:
     done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["17", "2"], done.stderr
+
+
+FITTED = """
+import os
+import numpy as np
+from flowlib import FlowDensity
+
+x = np.random.default_rng(0).standard_normal((3_000, 6))
+for flow in ("maf", "mixture"):
+    model = FlowDensity(flow, max_steps=10).fit(x)
+    pid = os.fork()
+    if pid == 0:
+        same = FlowDensity(flow, max_steps=10).fit(x).decision_function(x) == model.decision_function(x)
+        os._exit(17 if same.all() else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_forked_child_fits_after_its_parent_has() -> None:
+    """With all threads that there are, those of scikit-learn's loops too."""
+    free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", FITTED], capture_output=True, text=True, timeout=120, env=free)
+    assert done.stdout.split() == ["17", "17"], done.stderr
