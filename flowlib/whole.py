@@ -88,7 +88,8 @@ def run_whole(graph: bytes, rows: Floats, levels: Ints | None = None, beside: Si
 
 def run_alone(graph: bytes, rows: Floats, levels: Ints | None = None, beside: Singles | None = None) -> tuple[Any, ...]:
     """As :func:`run_whole`, a row at a time, as a graph with int8 weights takes them."""
-    running, given = session(graph), {"rows": rows, "levels": levels, "beside": beside}
+    running = session(graph)
+    given: dict[str, Any] = {"rows": rows, "levels": levels, "beside": beside}
     names = [node.name for node in running.get_inputs()]
     parts = [running.run(list(OUTPUTS), {name: given[name][i : i + 1] for name in names}) for i in range(len(rows))]
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
