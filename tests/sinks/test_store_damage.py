@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from stream_app.errors import SinkError
 from stream_app.sinks.base import Batch
