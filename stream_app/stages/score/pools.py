@@ -134,9 +134,13 @@ class Lookup:
         return found
 
     def put(self, column: Coded, codes: Ints, values: Ints) -> None:
-        """Something else is known of some texts of a column that was looked up just now."""
-        if isinstance(column, Pooled) and column.pool is self._pool:
+        """Something else is known of some texts of a column. Where they have no numbers here, as in a batch with events
+        that were held, they may yet have had some before.
+        """
+        if isinstance(column, Pooled) and column.pool is self._pool and len(column.pool) <= len(self._known):
             self._known[column.numbers[codes]] = values
+        elif len(codes):
+            self.forget()
 
     def _make_room(self, pool: Pool) -> None:
         if pool is not self._pool:

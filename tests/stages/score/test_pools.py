@@ -64,9 +64,10 @@ def test_what_is_known_is_what_the_dict_has(batches: list[list[str | None]], dat
     def look(names: list[str | None]) -> Ints:
         return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
+    room = st.sampled_from([0, 20, 1_000])
     for k, batch in enumerate(batches):
-        column = sender.column(batch)
-        found = lookup.of(column, look, data.draw(st.sampled_from([0, 1_000])))
+        column = sender.column(batch) if data.draw(st.booleans()) else Coded.of(batch)
+        found = lookup.of(column, look, data.draw(room))
         assert found.tolist() == look(column.names).tolist()
         for code in np.flatnonzero(found < 0).tolist():
             known[column.names[code]] = k
@@ -75,10 +76,35 @@ def test_what_is_known_is_what_the_dict_has(batches: list[list[str | None]], dat
         if data.draw(st.booleans()):
             lookup.forget()
         else:
-            lookup.of(column, look)
+            lookup.of(column, look, data.draw(room))
             lookup.put(column, np.array(moved, dtype=np.int64), np.full(len(moved), 100 + k))
         if data.draw(st.booleans()):
             sender = _Sender()  # numbers of another pool
+
+
+def test_what_texts_without_numbers_bring_is_known_of_those_with_numbers() -> None:
+    """A batch with events that were held has none."""
+    sender, table = _Sender(), Table(Newcomers(100, 3), [])
+    numbered, plain = sender.column(["a", "b"]), Coded.of(["a", "b"])
+    table.take("a", 60_000)
+    assert table.newest_of(numbered).tolist() == [60_000, NEVER]
+    assert table.newest_of(plain).tolist() == [60_000, NEVER]
+    table.places["a"] = 120_000
+    table.found.put(plain, np.array([0]), np.array([120_000]))
+    assert table.newest_of(numbered).tolist() == [120_000, NEVER]
+
+
+def test_a_pool_that_has_become_too_large_is_no_end() -> None:
+    sender, lookup, known = _Sender(), Lookup(), dict.fromkeys(map(str, range(40)), 0)
+
+    def look(names: list[str]) -> Ints:
+        return np.array([known[name] for name in names], dtype=np.int64)
+
+    for batch in (range(10), range(30, 40), range(10)):
+        column = sender.column([*map(str, batch)])
+        assert lookup.of(column, look, 10).tolist() == look(column.names).tolist()
+        lookup.put(column, np.array([9]), np.array([7]))
+        known[column.names[9]] = 7
 
 
 def test_what_never_changes_is_asked_for_once() -> None:
