@@ -17,12 +17,17 @@ MOST_ROWS, MOST_LINES = 100, 40
 """Rows of a table; lines of a panel that has one for each slice."""
 
 _OPEN = """("state" = 'open' OR "state" = 'update') AND "silenced" = '0'"""
+_THREADED = """"thread" != ''"""
 _MESSAGE = ("state", "severity", "kind", "silenced", "summary", "slices", "share", "since_ms")
 _SLICES = """"slicing" =~ /^$slicing$/ AND "slice" =~ /^$slice$/"""
 
 
 class Queries:
     """The queries about one stream.
+
+    What is open is counted by ``thread``: what several partitions tell of one fault is one. InfluxQL groups inner
+    queries by what outer ones group by, so that it has to be the same in all messages of an incident: those that were
+    stored before there was this tag are left out.
 
     Args:
         stream: its name.
@@ -39,28 +44,30 @@ class Queries:
         return f"SELECT {_listed(columns)} FROM {self._where(measurement)} ORDER BY time DESC LIMIT {MOST_ROWS}"
 
     def open_incidents(self) -> str:
-        """Those that have not ended and are not silenced, whatever the time. Unsorted: InfluxDB 1 does not order what
-        comes of other queries, so the table does.
+        """Those that have not ended and are not silenced, whatever the time; of a thread the one that began first.
+        Unsorted: InfluxDB 1 does not order what comes of other queries, so the table does.
         """
-        return self._messages(self.open_rows, _OPEN, "")
+        others = [name for name in self.open_rows if name != "since_ms"]
+        each = f'SELECT min("since_ms") AS "since_ms", {_listed(others)} FROM ({self._threads("", _THREADED)})'
+        return f'SELECT {_listed(self.open_rows)} FROM ({each} WHERE {_OPEN} GROUP BY "thread")'
 
     def all_incidents(self) -> str:
         """The newest message of each that spoke in the chosen time; unsorted too."""
-        return self._messages(self.all_rows, "", IN_RANGE)
+        return f"SELECT {_listed(self.all_rows)} FROM ({self._threads(IN_RANGE)})"
 
     def open_count(self, severity: str) -> str:
         """How many are open, whatever the time."""
-        return f"""SELECT count("summary") FROM ({self._threads("")}) WHERE {_OPEN} AND "severity" = '{severity}'"""
+        return f'SELECT count("message") FROM ({self._open_messages(severity)} GROUP BY "thread")'
 
     def open_each(self, severity: str) -> str:
         """A series for each open incident, for an alert that has one instance for each."""
-        where = f"""{_OPEN} AND "severity" = '{severity}'"""
-        return f"""SELECT max("message") AS "message" FROM ({self._threads("")}) WHERE {where} GROUP BY "id\""""
+        return f'{self._open_messages(severity)} GROUP BY "id", "thread"'
 
     def opened(self) -> str:
         """Incidents by when they opened."""
-        where = self._where("incidents", """"state" = 'open' AND "silenced" = '0'""")
-        return f'SELECT count("summary") FROM {where} GROUP BY time($__interval), "severity", "kind" fill(0)'
+        where, by = self._where("incidents", """"state" = 'open' AND "silenced" = '0'"""), "time($__interval)"
+        each = f'SELECT max("message") AS "message" FROM {where} GROUP BY {by}, "severity", "kind", "thread" fill(none)'
+        return f'SELECT count("message") FROM ({each}) WHERE {IN_RANGE} GROUP BY {by}, "severity", "kind" fill(0)'
 
     def share(self, part: str, whole: str, span: str = "$span") -> str:
         """A count's share of another one, over the time, of each slice."""
@@ -127,14 +134,14 @@ class Queries:
     def _where(self, measurement: str, condition: str = "", times: str = IN_RANGE) -> str:
         return f'"{measurement}" WHERE ' + " AND ".join(filter(None, (self._of, condition, times)))
 
-    def _threads(self, times: str) -> str:
-        """The newest message of each incident: by its number, since two messages of one pane have one time."""
-        where = self._where("incidents", "", times)
-        return f'SELECT max("message") AS "message", {_listed(_MESSAGE)} FROM {where} GROUP BY "id"'
+    def _open_messages(self, severity: str) -> str:
+        where = f"""{_OPEN} AND "severity" = '{severity}'"""
+        return f'SELECT max("message") AS "message" FROM ({self._threads("", _THREADED)}) WHERE {where}'
 
-    def _messages(self, columns: Sequence[str], condition: str, times: str) -> str:
-        where = f" WHERE {condition}" if condition else ""
-        return f"SELECT {_listed(columns)} FROM ({self._threads(times)}){where}"
+    def _threads(self, times: str, condition: str = "") -> str:
+        """The newest message of each incident: by its number, since two messages of one pane have one time."""
+        where = self._where("incidents", condition, times)
+        return f'SELECT max("message") AS "message", {_listed(_MESSAGE)} FROM {where} GROUP BY "id"'
 
 
 def _quoted(name: str) -> str:

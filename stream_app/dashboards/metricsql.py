@@ -11,7 +11,7 @@ from stream_app.dashboards.influxql import MOST_LINES
 _SINCE = "400d"
 """How far back an incident that is open may have spoken last: it is reminded of every week."""
 
-_OPEN = 'state=~"open|update", silenced="0"'
+_OPEN = 'state=~"open|update", silenced="0", thread!=""'
 _SLICES = 'slicing=~"$slicing", slice=~"$slice"'
 
 
@@ -26,13 +26,13 @@ class Numbers:
         self._of = f'stream="{stream}"'
 
     def open_incidents(self) -> str:
-        """A row for each, with the time since when: whatever the time above."""
+        """A row for each, with the time since when: whatever the time above. Of a thread the one that began first."""
         since = f"last_over_time(incidents_since_ms{{{self._of}, {_OPEN}}}[{_SINCE}])"
-        return f"{since} and on (id, number) ({self._open(_OPEN)})"
+        return f"bottomk(1, {since} and on (id, number) ({self._open(_OPEN)})) by (thread)"
 
     def open_count(self, severity: str) -> str:
         """How many are open."""
-        return f"count({self.open_each(severity)}) or vector(0)"
+        return f"count(max by (thread) ({self.open_each(severity)})) or vector(0)"
 
     def open_each(self, severity: str) -> str:
         """A series for each open incident, for an alert that has one instance for each."""
@@ -41,7 +41,7 @@ class Numbers:
     def opened(self) -> str:
         """Incidents by when they opened."""
         each = f'incidents_message{{{self._of}, state="open", silenced="0"}}[$__interval]'
-        return f"sum by (severity, kind) (count_over_time({each}))"
+        return f"count by (severity, kind) (max by (severity, kind, thread) (last_over_time({each})))"
 
     def share(self, part: str, whole: str, span: str = "$span") -> str:
         """A count's share of another one, over the time, of each slice."""

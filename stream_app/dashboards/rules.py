@@ -105,7 +105,7 @@ def incident_rules(config: Config, numbers_only: bool = False) -> Iterable[Rule]
             opened = f'driftflow_incidents_open{{severity="{severity}"}}'
             of = f'on (job, instance) group_left (stream) driftflow_info{{stream="{stream}"}}'
             source, query = MONITOR_UID, _prometheus(f"sum by (kind) ({opened} * {of})")
-        yield Rule(name, title, says, query, source, severity, pending="0s", grouped=("id", "kind"))
+        yield Rule(name, title, says, query, source, severity, pending="0s", grouped=("thread", "kind"))
 
 
 def monitor_rules(config: Config) -> Iterable[Rule]:

@@ -40,6 +40,7 @@ SINCE = {"since_ms": shown("since", "dateTimeAsIso", 180)}
 
 _TAG = re.compile(r"\$tag_(\w+)")
 _SHARE = {"share": shown("share of events", "percentunit", 130)}
+_ONE = "The newest message of each, whatever the time above; what partitions tell of one fault is one."
 _MOST = f" The first {MOST_LINES} of the slices that are chosen above."
 _OUTCOMES = {"windowed": "scored", "late": "late", "rejected": "rejected", "duplicate": "duplicate"}
 
@@ -75,20 +76,20 @@ class About:
         drift = "drift: the world has changed; fault: the data have."
         columns, by = {**WHEN, **SINCE, **_SHARE, "summary": WORDS}, "when"
         if isinstance(ask, Numbers):
-            columns = {name: shown(hidden=True) for name in ("Time", "stream", "silenced")}
+            columns = {name: shown(hidden=True) for name in ("Time", "stream", "silenced", "thread")}
             columns["Value"], by = SINCE["since_ms"], "since"
         return [
             placed(
                 count,
                 self.source,
-                ("Open now", "Incidents that have not ended and are not silenced, whatever the time above."),
+                ("Open now", f"Incidents that have not ended and are not silenced. {_ONE}"),
                 (4, 8),
                 self.asked({severity: ask.open_count(severity) for severity in SEVERITIES}, instant=True),
             ),
             placed(
                 rows({**columns, **self.thread}, by),
                 self.source,
-                ("Open incidents", f"The newest message of each, the newest first, whatever the time above. {drift}"),
+                ("Open incidents", f"{_ONE} {drift}"),
                 (20, 8),
                 self.table(ask.open_incidents()),
             ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+from schemas.incidents import Incident
 from stream_app.config import load
 from stream_app.sinks.line_protocol import line_of
 from stream_app.stages.outputs import Point
@@ -37,12 +39,23 @@ def _more() -> Iterator[Point]:
     """A small incident, and one that ends in the pane in which it was told of last; running totals of the beginning."""
     small = made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, id="small-1", severity="info")
     yield incident_point(small)
+    for partition in range(3):
+        since_ms = START_MS - partition
+        yield incident_point(_intake(partition, since_ms=since_ms))
+    yield incident_point(_intake(0, "resolve", number=2))
     for number, state in ((10, "accepted"), (9, "update")):
         more = {"id": "twice-1", "number": number}
         yield incident_point(made_incident("beijing-air", "Tiantan", START_MS, START_MS + 1, state, **more))
     counts = dict.fromkeys(("received", "windowed", "late", "rejected", "duplicate", "held"), 0)
     for partition in range(2):
         yield from counters_points(load(EXAMPLE), partition, [(START_MS + PANE_MS, counts, 0)])
+
+
+def _intake(partition: int, state: str = "open", **more: Any) -> Incident:
+    """What a partition tells of a fault that others have too."""
+    fault = {"rules": ["intake"], "kind": "fault", "slices": [""], "cause_id": "not-json", "id": f"intake-{partition}"}
+    more |= {"severity": "warning"}
+    return made_incident("beijing-air", "", START_MS, START_MS + PANE_MS, state, **fault, **more)
 
 
 def strange_share(name: str, span: str) -> float:

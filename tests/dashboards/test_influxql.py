@@ -157,18 +157,18 @@ def test_open_incidents_are_those_that_have_not_ended_and_nobody_silences(influx
         "drift-1": ["critical", "drift"],
         "fault-2": ["warning", "fault"],
         "small-1": ["info", "drift"],
+        "intake-2": ["warning", "fault"],  # of a fault that two partitions still have: the one that began first
     }
     assert rows["drift-1"][2].startswith("At Dongsi")
 
 
 def test_open_now_counts_them_by_severity(influx: str) -> None:
     """Also what began before the dashboard's time range."""
-    texts = [text for name, text in _queries() if name == "Open now"]
-    assert len(texts) == 3
-    for text in texts:
-        assert "$timeFilter" not in text
-        ((_, n),) = query(influx, _filled(text))[0]["values"]
-        assert n == 1
+    counts = {}
+    for target in _panels()["Open now"]["targets"]:
+        assert "$timeFilter" not in target["query"]
+        ((_, counts[target["alias"]]),) = query(influx, _filled(target["query"]))[0]["values"]
+    assert counts == {"critical": 1, "warning": 2, "info": 1}
 
 
 def test_each_open_incident_is_an_alert_of_its_severity(influx: str) -> None:
@@ -181,7 +181,14 @@ def test_each_open_incident_is_an_alert_of_its_severity(influx: str) -> None:
             ((_, number),) = part["values"]
             assert number > 0
             firing[part["tags"]["id"]] = rule["labels"]["severity"]
-    assert firing == {"drift-1": "critical", "fault-2": "warning"}
+    assert firing == {"drift-1": "critical", **dict.fromkeys(("fault-2", "intake-1", "intake-2"), "warning")}
+    told = {rule["notification_settings"]["group_by"][-2] for rule in group["rules"]}
+    assert told == {"thread"}, "what several partitions tell of one fault is one message"
+
+
+def test_what_partitions_tell_of_one_fault_opened_once(influx: str) -> None:
+    series = {tuple(part["tags"].values()): part["values"] for part in _asked(influx, "Incidents opened")}
+    assert sum(row[1] for row in series["fault", "warning"]) == 3
 
 
 def test_all_incidents_are_their_newest_messages_whatever_came_first(influx: str) -> None:
@@ -193,6 +200,7 @@ def test_all_incidents_are_their_newest_messages_whatever_came_first(influx: str
         "fault-1": ("resolve", "0"),
         "fault-2": ("open", "0"),
         "hushed-1": ("open", "1"),
+        **{f"intake-{k}": ("resolve" if k == 0 else "open", "0") for k in range(3)},
         "small-1": ("open", "0"),
         "twice-1": ("accepted", "0"),
     }
