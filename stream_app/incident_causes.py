@@ -29,11 +29,11 @@ def together(incidents: Iterable[Incident], members: bool = True) -> list[Incide
             causes.setdefault(incident.cause_id, []).append(incident)
         else:
             alone.append(incident)
-    return [*alone, *(_one(group, members) for cause in causes.values() for group in _groups(cause))]
+    return [*alone, *(_one(group, members) for cause in causes.values() for group in groups(cause))]
 
 
-def _groups(incidents: Sequence[Incident]) -> Iterable[list[Incident]]:
-    """Those that overlap, in the order of their beginnings."""
+def groups(incidents: Iterable[Incident]) -> Iterable[list[Incident]]:
+    """The last messages of one cause by which are one, in the order of their beginnings."""
     group, until_ms = list[Incident](), 0.0
     for incident in sorted(incidents, key=lambda one: (one.since_ms, one.id)):
         if group and incident.since_ms > until_ms:

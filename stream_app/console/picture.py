@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from msgspec.structs import replace
+
 from flowlib.table import DAY_MS
 from schemas.bounds import MILLIS_MAX
 from schemas.incidents import Incident
@@ -30,12 +32,18 @@ _MEASURES = {"missing": "missing", "volume": "events", "silence": "events", "int
 
 
 def incident(points: Points, incident_id: str) -> Row | None:
-    """Everything about one incident; None where there is no such incident."""
+    """Everything about one incident; None where there is no such incident. What several source partitions tell of one
+    fault is told as one, whichever of them is asked for.
+    """
     messages = points.thread(incident_id)
     if not messages:
         return None
-    last = messages[-1]
-    record: Incident = last["record"]
+    parts = threads.one_with(messages[-1], points.heads()) if messages[-1]["record"].cause_id else messages[-1:]
+    (last,) = threads.by_cause(parts)
+    record: Incident = replace(last["record"], id=incident_id)
+    last = {**last, "record": record, "time_ms": max(part["time_ms"] for part in parts)}
+    told = [row for part in parts for row in points.thread(part["record"].id)] if len(parts) > 1 else messages
+    told.sort(key=lambda row: int(row["time_ms"]))
     actions = points.newest("actions", ACTIONS_MAX)
     from_ms, to_ms = _period(record)
     silence, words = story.silence_of(record)
@@ -44,8 +52,9 @@ def incident(points: Points, incident_id: str) -> Row | None:
         "line": threads.line(last),
         "record": threads.builtins(record),
         "span": threads.span(last),
-        "thread": [threads.message(row) for row in messages[-MESSAGES_MAX:]],
-        "earlier": max(len(messages) - MESSAGES_MAX, 0),
+        "partitions": [threads.partition(part) for part in parts if len(parts) > 1],
+        "thread": [threads.message(row) for row in told[-MESSAGES_MAX:]],
+        "earlier": max(len(told) - MESSAGES_MAX, 0),
         "story": story.story_of(points, record, threads.is_open(last)),
         "blamed": blamed.plots_of(points, messages, from_ms, to_ms),
         "silence": {"possible": bool(silence), "says": words},

@@ -10,8 +10,8 @@ import msgspec
 from schemas.incidents import Incident, Member
 from schemas.pane_layout import OTHER, TOGETHER
 from stream_app.console.rows import Row
-from stream_app.incident_causes import together
-from stream_app.incident_lines import is_answerable
+from stream_app.incident_causes import groups, together
+from stream_app.incident_lines import is_answerable, is_over, source_of
 
 ENDED = {
     "resolve": "as before",
@@ -44,6 +44,18 @@ def by_cause(heads: Iterable[Row]) -> list[Row]:
     known = {head["record"].id: head for head in heads}
     found = together((head["record"] for head in known.values()), members=False)  # partitions have no page
     return sorted((known[one.id] | {"record": one} for one in found), key=lambda head: int(head["time_ms"]))
+
+
+def one_with(head: Row, heads: Iterable[Row]) -> list[Row]:
+    """Last messages of what is one with an incident to people, in the order of their beginnings; its own among them."""
+    record: Incident = head["record"]
+    if not record.cause_id:
+        return [head]
+    known = {row["record"].id: row for row in heads if row["record"].cause_id == record.cause_id}
+    found = groups(row["record"] for row in known.values())
+    return next(
+        ([known[one.id] for one in group] for group in found if any(one.id == record.id for one in group)), [head]
+    )
 
 
 def worst_first(heads: Iterable[Row]) -> list[Row]:
@@ -106,10 +118,21 @@ def card(head: Row) -> Row:
 
 
 def message(row: Row) -> Row:
-    """A message as an entry of its thread."""
+    """A message as an entry of its thread; ``place`` is the source partition that tells it, where there is one."""
     record: Incident = row["record"]
+    more = {"place": source_of(record), "time_ms": row["time_ms"], "silenced": is_silenced(row)}
     names = ("number", "state", "reason", "severity", "kind", "slice_count", "member_count", "summary", "acked_by")
-    return {name: getattr(record, name) for name in names} | {"time_ms": row["time_ms"], "silenced": is_silenced(row)}
+    return {name: getattr(record, name) for name in names} | more
+
+
+def partition(head: Row) -> Row:
+    """What a source partition tells, as an entry of the incident that it is part of."""
+    record: Incident = head["record"]
+    return {
+        "place": source_of(record),
+        "since_ms": record.since_ms,
+        "end_ms": record.pane_end_ms if is_over(record) else None,
+    }
 
 
 def by_slice(heads: Iterable[Row]) -> dict[Slice, list[Row]]:

@@ -154,6 +154,38 @@ def test_partitions_that_tell_of_one_fault_are_one_incident(many: Path) -> None:
     assert (found["open_count"], found["unlisted"]) == (1, 0)
 
 
+def test_the_page_of_what_partitions_tell_of_one_fault_has_what_each_told(many: Path) -> None:
+    """Whichever of them is asked for; one that has it a week later is another incident."""
+    fault = {"rules": ["intake"], "kind": "fault", "slices": [""], "cause_id": "not-json", "summary": "17 of 17."}
+    told = [_of_partition(opened(**fault, id=f"intake-{k}"), k) for k in range(3)]
+    over = replace(told[0], number=2, state="resolve", reason="ended", pane_end_ms=START_MS + 2 * PANE_MS)
+    later = made_incident(STREAM, "", START_MS + 90 * PANE_MS, START_MS + 91 * PANE_MS, **fault, id="intake-9")
+    ended = [replace(one, number=3, state="resolve", pane_end_ms=START_MS + 3 * PANE_MS) for one in told[1:]]
+    tell(many, *told, over)
+    for name in ("intake-0", "intake-2"):
+        found = Store(many, STREAM).incident(name)
+        assert found is not None
+        assert [(one["place"], one["reason"]) for one in found["thread"]] == [
+            *((f"beijing.air/{k}", "opened") for k in range(3)),
+            ("beijing.air/0", "ended"),
+        ]
+        assert [(one["place"], one["end_ms"]) for one in found["partitions"]] == [
+            ("beijing.air/0", START_MS + 2 * PANE_MS),
+            ("beijing.air/1", None),
+            ("beijing.air/2", None),
+        ]
+        assert (found["line"]["id"], found["line"]["end_ms"]) == (name, None), "it lasts while one has it"
+    tell(many, *ended, _of_partition(later, 0))
+    alone = Store(many, STREAM).incident("intake-9")
+    assert alone is not None
+    assert (len(alone["thread"]), alone["partitions"]) == (1, [])
+
+
+def _of_partition(record: Incident, partition: int) -> Incident:
+    examples = [replace(record.examples[0], partition=partition)]
+    return replace(record, examples=examples, members=[], member_count=0, slice_count=0)
+
+
 def test_a_member_that_is_over_is_no_part_of_its_open_incident_any_more(many: Path) -> None:
     record = opened(slices=["device-000", "device-001"])
     over = replace(record.members[0], over=True)

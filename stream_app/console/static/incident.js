@@ -22,7 +22,7 @@ function showWhole(found, overview, choose) {
   showMembers(found.record, choose);
 }
 
-function showHead({ line: i, record: r, silence }, overview, choose) {
+function showHead({ line: i, record: r, silence, partitions }, overview, choose) {
   const fact = (name, ...words) => make("div", {}, make("dt", {}, name), make("dd", {}, ...words));
   const wide = (name, ...words) => make("div", { class: "wide" }, make("dt", {}, name), make("dd", {}, ...words));
   const lasted = i.end_ms === null ? `open for ${ageWords(overview.time_ms - i.opened_pane_ms)}` : `${i.ended}, ${moment(i.end_ms)} UTC`;
@@ -37,17 +37,19 @@ function showHead({ line: i, record: r, silence }, overview, choose) {
       fact("Rules", r.rules.join(", ")), fact("Model", r.model_id ? make("a", { href: hashOf({ view: "models" }) }, r.model_id) : "none", ...(r.successor_id ? [`, then ${r.successor_id}`] : [])),
       wide("Evidence", `${r.evidence ? `${r.evidence}: ` : ""}${figure(r.statistic)}; it opened at ${figure(r.threshold)}`), fact("Events since", count(r.events)),
       wide("Promise", r.promise || "none"), ...(r.next ? [wide("What happens next", ...sentence(r.next))] : []),
+      ...(partitions.length ? [wide("Told by", partitions.map((p) => `${p.place}, ${p.end_ms === null ? "still so" : `until ${moment(p.end_ms)}`}`).join("; "))] : []),
       ...(r.marks.length ? [fact("Near its beginning", r.marks.map((m) => `${m.text} (${m.by}, ${moment(m.at_ms)})`).join("; "))] : []),
       fact("Id", make("code", {}, r.id))),
     answering({ ...i, silence }, [...links(r.links), make("small", { class: "soft" }, ...sentence(i.end_ms === null && !silence.possible ? silence.says : ""))]));
 }
 
-function showThread({ thread, answers, story, earlier }) {
+function showThread({ thread, answers, story, earlier, partitions }) {
+  const several = partitions.length > 1;
   const said = answers.map((a) => ({ time_ms: a.time_ms, order: 1, node: make("li", { class: "person" },
     make("span", { class: "soft" }, `${moment(a.time_ms)} · `), make("b", {}, `${a.by}: ${a.verdict ? VERDICTS[a.verdict] ?? a.verdict : VERBS[a.verb] ?? a.verb}`),
     a.why ? ` – ${a.why}` : "") }));
   const told = thread.map((m) => ({ time_ms: m.time_ms, order: 0, node: make("li", { class: m.silenced ? "silenced" : m.severity },
-    make("span", { class: "soft" }, `${moment(m.time_ms)} · `), make("b", {}, REASONS[m.reason] ?? m.reason), ` · ${m.silenced ? "silenced" : m.severity} · ${count(m.slice_count)} slice${m.slice_count === 1 ? "" : "s"}`,
+    make("span", { class: "soft" }, `${moment(m.time_ms)} · `), make("b", {}, REASONS[m.reason] ?? m.reason), m.place && several ? ` · ${m.place}` : "", ` · ${m.silenced ? "silenced" : m.severity} · ${count(m.slice_count)} slice${m.slice_count === 1 ? "" : "s"}`,
     make("div", {}, m.summary)) }));
   const happened = story.map((s) => ({ time_ms: s.time_ms, order: 2, node: make("li", { class: "step" }, make("span", { class: "soft" }, `${moment(s.time_ms)} · `), s.says) }));
   $("thread").replaceChildren(...(earlier ? [make("li", {}, `${many(earlier, "earlier message")} not shown here`)] : []), ...[...told, ...said, ...happened].sort((a, b) => a.time_ms - b.time_ms || a.order - b.order).map(({ node }) => node));
