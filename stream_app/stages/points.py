@@ -124,10 +124,7 @@ def incident_point(record: Incident, time_ms: int | None = None) -> Point:
         ("silenced", str(int(isinstance(record, SilencedIncident)))),
         ("state", record.state),
         ("stream", record.stream),
-        (
-            "thread",
-            record.cause_id or record.id,
-        ),  # the last by its name: readers find an incident by its first tag
+        ("thread", record.cause_id or record.id),  # the last by its name: readers find an incident by its first tag
     )
     fields: tuple[tuple[str, Field], ...] = (
         ("message", record.number),  # a number too: InfluxQL finds the newest by it where two have one time
