@@ -49,7 +49,7 @@ function showThread({ thread, answers, story, earlier, partitions }) {
     make("span", { class: "soft" }, `${moment(a.time_ms)} · `), make("b", {}, `${a.by}: ${a.verdict ? VERDICTS[a.verdict] ?? a.verdict : VERBS[a.verb] ?? a.verb}`),
     a.why ? ` – ${a.why}` : "") }));
   const told = thread.map((m) => ({ time_ms: m.time_ms, order: 0, node: make("li", { class: m.silenced ? "silenced" : m.severity },
-    make("span", { class: "soft" }, `${moment(m.time_ms)} · `), make("b", {}, REASONS[m.reason] ?? m.reason), m.place && several ? ` · ${m.place}` : "", ` · ${m.silenced ? "silenced" : m.severity} · ${count(m.slice_count)} slice${m.slice_count === 1 ? "" : "s"}`,
+    make("span", { class: "soft" }, `${moment(m.time_ms)} · `), make("b", {}, REASONS[m.reason] ?? m.reason), m.place && several ? ` · ${m.place}` : "", ` · ${m.silenced ? "silenced" : m.severity}${m.slice_count ? ` · ${many(m.slice_count, "slice")}` : ""}`,
     make("div", {}, m.summary)) }));
   const happened = story.map((s) => ({ time_ms: s.time_ms, order: 2, node: make("li", { class: "step" }, make("span", { class: "soft" }, `${moment(s.time_ms)} · `), s.says) }));
   $("thread").replaceChildren(...(earlier ? [make("li", {}, `${many(earlier, "earlier message")} not shown here`)] : []), ...[...told, ...said, ...happened].sort((a, b) => a.time_ms - b.time_ms || a.order - b.order).map(({ node }) => node));
