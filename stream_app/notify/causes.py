@@ -99,7 +99,9 @@ class Causes:
             return notice if notice.state == "over" else self._begin(notice)
         known = cause.members.get(notice.thread)
         if notice.state == "over":
-            return self._end(notice, cause, known) if known is not None else notice
+            if known is None:  # of a process that had not said that it fails there is nothing to end
+                return None if notice.about == "health" else notice
+            return self._end(notice, cause, known)
         if known is None and len(cause.members) >= SOURCES_MAX:
             return notice
         cause.members[notice.thread] = _Member(notice.source, at_ms=notice.at_ms)

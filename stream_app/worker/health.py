@@ -38,23 +38,27 @@ class Telling:
         self._stream, self._source = config.stream, source
         self._said: dict[str, str] = {}
         self._inherited: set[str] = set()
-        self._adopted: set[tuple[str, float]] = set()
+        self._adopted: set[tuple[str, str, float]] = set()
+        self._failed: dict[str, set[str]] = {}
+        """Part to the processes that it failed in, this one and those that live no more: it has to be said of each."""
         self._changed: dict[str, tuple[str, int, float]] = {}
         """Part to its state now, and since when: by the wall clock and by a monotonic one."""
         self._told_s: dict[str, float] = {}
 
-    def adopt(self, left: Iterable[tuple[str, float]]) -> None:
+    def adopt(self, left: Iterable[tuple[str, str, float]]) -> None:
         """Take over what processes have left failing that live no more: it is said to be well once it does not fail
         here.
 
         Args:
-            left: part, and when that was written.
+            left: part, which process it was, and when that was written.
         """
         new = set(left) - self._adopted
         self._adopted |= new
-        for part in {part for part, _ in new} - self._said.keys():
-            self._said[part] = "failing"
-            self._inherited.add(part)
+        for part, source, _ in new:
+            if part not in self._said:
+                self._said[part] = "failing"
+                self._inherited.add(part)
+            self._failed.setdefault(part, set()).add(source or self._source)
 
     def due(self, failing: Mapping[str, str], now_ms: int, now_s: float) -> list[Health]:
         """Messages to send now; each stays due until it was :meth:`told`.
@@ -73,7 +77,12 @@ class Telling:
                 del self._changed[part]
         recent = sum(now_s - told_s < REST_S for told_s in self._told_s.values())
         news = [part for part in self._changed if self._is_due(part, now_s)]
-        return [self._health(part, failing.get(part, "")) for part in sorted(news)[: max(MESSAGES_MAX - recent, 0)]]
+        due = [one for part in sorted(news) for one in self._of_part(part, failing.get(part, ""))]
+        return due[: max(MESSAGES_MAX - recent, 0)]
+
+    def _of_part(self, part: str, says: str) -> list[Health]:
+        failed = self._failed.get(part, set()) if self._changed[part][0] == "ok" else ()
+        return [self._health(part, says, source) for source in sorted(failed) or [self._source]]
 
     def _is_due(self, part: str, now_s: float) -> bool:
         state, _, since_s = self._changed[part]
@@ -81,27 +90,27 @@ class Telling:
         settled_s = INHERITED_S if part in self._inherited else SETTLE_S
         return self._said.get(part, "ok") != state and now_s - since_s >= settled_s and rested
 
-    def _health(self, part: str, says: str) -> Health:
+    def _health(self, part: str, says: str, source: str) -> Health:
         state, since_ms, _ = self._changed[part]
         return Health(
-            stream=self._stream,
-            source=self._source,
-            part=part[:1_000],
-            state=state,
-            says=says[:_SAYS_MAX],
-            since_ms=since_ms,
+            stream=self._stream, source=source, part=part[:1_000], state=state, says=says[:_SAYS_MAX], since_ms=since_ms
         )
 
     def last(self, part: str, says: str, now_ms: int) -> Health:
         """The message of a process that is about to end."""
         self._changed[part] = ("failing", now_ms, 0.0)
-        return self._health(part, says)
+        return self._health(part, says, self._source)
 
     def told(self, health: Health, now_s: float) -> None:
         """The broker has taken a message."""
-        self._said[health.part], self._told_s[health.part] = health.state, now_s
-        if health.state == "ok":
-            del self._said[health.part], self._changed[health.part]
+        self._told_s[health.part], failed = now_s, self._failed.setdefault(health.part, set())
+        if health.state == "failing":
+            self._said[health.part] = "failing"
+            failed.add(health.source)
+            return
+        failed.discard(health.source)
+        if not failed:
+            del self._said[health.part], self._changed[health.part], self._failed[health.part]
 
 
 def health_message(config: Config, health: Health) -> Outgoing:

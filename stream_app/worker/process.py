@@ -161,7 +161,8 @@ class _Run:
         self._worker, self._spool, self._drainer, self._monitoring = worker, spool, drainer, monitoring
         self._guard, self._parts = guard, worker.parts
         self._file = StatusFile(config)
-        self._config, self._telling = config, Telling(config, f"worker {socket.gethostname()}-{os.getpid()}")
+        self._config, self._source = config, f"worker {socket.gethostname()}-{os.getpid()}"
+        self._telling = Telling(config, self._source)
         self._noticing, self._noticed = Noticing(config.topics.events), set[str]()
         self._breaks = Breaks(config.topics.events)
 
@@ -235,6 +236,7 @@ class _Run:
         try:
             return msgspec.structs.replace(
                 status,
+                source=self._source,
                 spooled=len(spool),
                 set_aside=spool.kept_aside,
                 sink_errors=self._drainer.state.errors,

@@ -32,6 +32,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     at: float = 0.0
     """When this was written, in seconds since the epoch."""
+    source: str = ""
+    """Which process it is, as its health messages say it."""
     counters: dict[int, dict[str, int]] = {}
     """Running totals of rows by source partition; of a partition that has left, as they were then."""
     first_score_at: float | None = None
@@ -137,7 +139,7 @@ def read_status(config: Config) -> dict[str, Any]:
         "waits_for": sorted({model_id for status in alive for model_id in status.waits_for}),
         "monitor": [status.monitor for status in alive if status.monitor],
     }
-    del merged["counters"]
+    del merged["counters"], merged["source"]
     return merged
 
 
@@ -164,10 +166,10 @@ def unread(config: Config) -> dict[int, int | None]:
     return {partition: lag for status in alive for partition, lag in status.unread.items()}
 
 
-def left_failing(config: Config) -> set[tuple[str, float]]:
-    """Parts that failed in processes which are not alive any more, each with when that was written."""
+def left_failing(config: Config) -> set[tuple[str, str, float]]:
+    """Parts that failed in processes which are not alive any more, each with the process and when that was written."""
     dead = [status for status in _read_all(config) if time.time() - status.at >= FRESH_S]
-    return {(part, status.at) for status in dead for part in status.failing}
+    return {(part, status.source, status.at) for status in dead for part in status.failing}
 
 
 def _read_all(config: Config) -> list[Status]:

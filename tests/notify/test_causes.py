@@ -18,6 +18,7 @@ from stream_app.notify.wanting import wants
 from stream_app.stages.score.intake import Bad, Intake, Sample
 from stream_app.stages.score.intake_words import incident as words_of
 from stream_app.stages.score.shares import Bets
+from stream_app.worker.health import INHERITED_S, Telling
 from tests.notify.receivers import A, B, told
 from tests.people import incident
 from tests.stages.streams import config
@@ -150,6 +151,25 @@ def test_what_two_workers_fail_in_is_over_once_both_work_again() -> None:
     assert (over.thread, over.state, over.title) == (first.thread, "over", "s: events works again")
     (again,) = causes.fold([health("worker b", at_ms=12)])
     assert (again.thread, again.state, again.lines) == (health("worker b").thread, "open", [])
+
+
+def test_one_that_has_not_failed_says_nothing_of_those_that_do() -> None:
+    causes = Causes()
+    causes.fold([health("worker a"), health("worker b")])
+    assert causes.fold([health("worker c", "ok", 4), health("worker a", "ok", 5)]) == []
+    (over,) = causes.fold([health("worker b", "ok", 6)])
+    assert over.state == "over"
+
+
+def test_a_worker_that_is_started_again_ends_what_the_one_before_has_left_failing() -> None:
+    """It is another process, and nobody else says that it works again."""
+    causes, telling = Causes(), Telling(config(), "worker h-18")
+    (first,) = causes.fold([health("worker h-17")])
+    telling.adopt([("events", "worker h-17", 1.0)])
+    telling.due({}, 0, 0.0)
+    (ok,) = telling.due({}, 9_000, INHERITED_S)
+    (over,) = causes.fold([told(ok, "ok")])
+    assert (over.thread, over.state) == (first.thread, "over")
 
 
 def test_each_worker_that_fails_later_is_told_and_one_that_has_gone_holds_nothing_open() -> None:

@@ -16,7 +16,7 @@ class Told:
 
     def __init__(self, config: Config, *before: str) -> None:
         self.telling, self.now_s = Telling(config, "worker w-1"), 0.0
-        self.telling.adopt((part, 5.0) for part in before)
+        self.telling.adopt((part, "worker w-0", 5.0) for part in before)
 
     def after(self, seconds: float, **failing: str) -> list[tuple[str, str, str]]:
         """Part, state and text of what is sent after some seconds, looked at twice a second."""
@@ -73,8 +73,25 @@ def test_what_a_former_process_left_failing_is_well_once_it_does_not_fail_here(c
     told = Told(config, "worker", "drainer", "transaction e/0")
     assert told.after(INHERITED_S / 2, drainer="still away") == [], "who fails as before says nothing new"
     assert told.after(INHERITED_S, drainer="still away") == [("transaction e/0", "ok", ""), ("worker", "ok", "")]
-    told.telling.adopt([("worker", 5.0), ("transaction e/0", 5.0)])
+    told.telling.adopt([("worker", "worker w-0", 5.0), ("transaction e/0", "worker w-0", 5.0)])
     assert told.after(2 * INHERITED_S, drainer="still away") == [], "the same file says the same for a day"
+
+
+def test_of_each_process_that_failed_it_is_said_that_it_works_again(config: Config) -> None:
+    """That of another would end nothing, where several fail."""
+    telling = Telling(config, "worker w-3")
+    telling.due({"drainer": "away"}, 0, 0.0)
+    (failing,) = telling.due({"drainer": "away"}, 9_000, SETTLE_S)
+    telling.told(failing, SETTLE_S)
+    telling.adopt([("drainer", f"worker w-{n}", 5.0) for n in (1, 2)])
+    telling.due({}, 60_000, REST_S)
+    every = telling.due({}, 80_000, 2 * REST_S)
+    assert [(one.source, one.state) for one in every] == [(f"worker w-{n}", "ok") for n in (1, 2, 3)]
+    telling.told(every[0], 2 * REST_S)
+    assert telling.due({}, 130_000, 3 * REST_S) == every[1:], "the broker did not take them"
+    for one in every[1:]:
+        telling.told(one, 3 * REST_S)
+    assert telling.due({}, 900_000, 9 * REST_S) == []
 
 
 def test_another_content_is_another_message(config: Config) -> None:

@@ -193,7 +193,7 @@ def test_a_damaged_file_says_nothing_and_the_others_are_read(
 def test_what_dead_workers_have_left_failing_is_told_with_its_time(config: Config) -> None:
     for age_s, part in ((0.0, "alive"), (60.0, "dead")):
         file = StatusFile(config)
-        file.write(Status(failing={part: "away"}))
+        file.write(Status(source=f"worker {part}", failing={part: "away"}))
         written = msgspec.json.decode(file._path.read_bytes())
         file._path.write_bytes(msgspec.json.encode(written | {"at": written["at"] - age_s}))
-    assert {part for part, _ in left_failing(config)} == {"dead"}
+    assert {of[:2] for of in left_failing(config)} == {("dead", "worker dead")}
