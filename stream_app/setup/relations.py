@@ -20,13 +20,15 @@ _RANKS_MIN = 100
 _REPEATS = 3.0
 """A value of a part of time must have been seen so often before it says that a column follows from it."""
 _VALUES_MAX = 400
+_OF_YEAR = frozenset({"doy", "yearday", "season", "quarter", "week", "weekofyear", "semester"})
 _NAMES = {
     "the hour": frozenset({"hour", "hr", "hh"}),
     "the weekday": frozenset({"weekday", "dow", "day"}),
     "the month": frozenset({"month", "mnth", "mon", "mm"}),
     "the year": frozenset({"year", "yr", "yyyy"}),
     "the day of the month": frozenset({"day", "dom", "dd"}),
-    "the day of the year": frozenset({"doy", "yearday", "season", "quarter", "week", "weekofyear", "semester"}),
+    "the day of the year": _OF_YEAR,
+    "the date in the year": _OF_YEAR,
 }
 """What columns that repeat a part of time are called: these need not have come back to be known."""
 
@@ -107,14 +109,16 @@ def _parts(times: Ints) -> dict[str, Ints]:
     moments = times.astype("datetime64[ms]")
     months = moments.astype("datetime64[M]").astype(np.int64)
     years = moments.astype("datetime64[Y]")
+    of_month = (moments.astype("datetime64[D]") - moments.astype("datetime64[M]")).astype(np.int64)
     return {
         "the hour": times // _HOUR % 24,
         "the weekday": (days + 3) % 7,
         "the time of day": times // 60_000 % 1_440,
         "the month": months % 12,
         "the year": years.astype(np.int64),
-        "the day of the month": (moments.astype("datetime64[D]") - moments.astype("datetime64[M]")).astype(np.int64),
+        "the day of the month": of_month,
         "the day of the year": (moments.astype("datetime64[D]") - years).astype(np.int64),
+        "the date in the year": months % 12 * 31 + of_month,  # after February a leap year's days have other numbers
     }
 
 

@@ -115,6 +115,17 @@ def test_decimal_commas_and_words_for_missing_numbers_are_read(tmp_path: Path) -
     assert found.of("event.missing_values")[-1] == "ERR"
 
 
+def test_a_season_follows_from_the_date_in_leap_years_too(tmp_path: Path) -> None:
+    """It begins on the same date in each year, which is another day of the year after a 29 February."""
+    made, beginnings = [], ((3, 21), (6, 21), (9, 23), (12, 21))
+    for i, row in enumerate(rows(1_460)):
+        moment = START + timedelta(hours=18 * i)
+        season = sum((moment.month, moment.day) >= at for at in beginnings) % 4
+        made.append({**row, "when": moment.isoformat(), "season": season})
+    found = proposed(tmp_path / "prices.jsonl", "\n".join(map(json.dumps, made)))
+    assert {each.name: each.why for each in found.left_out}["season"] == "only repeats the date in the year"
+
+
 def test_columns_that_say_nothing_are_left_out_each_with_its_reason(tmp_path: Path) -> None:
     made = []
     for i, row in enumerate(rows(2_000)):
