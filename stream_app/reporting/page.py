@@ -15,6 +15,7 @@ True
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -40,6 +41,7 @@ from stream_app.reporting.parts import (
 __all__ = ["Opening", "Part", "markdown", "page"]
 
 _ROOM = 1.15
+_COMMAND = re.compile("`([^`]+)`")
 
 
 def page(title: str, parts: Sequence[Part], opening: Opening = BARE) -> str:
@@ -56,18 +58,23 @@ def page(title: str, parts: Sequence[Part], opening: Opening = BARE) -> str:
 
 
 def _opening(opening: Opening) -> str:
-    said = f"<p class=verdict>{escape(' '.join(opening.said))}</p>" if opening.said else ""
+    said = f"<p class=verdict>{_words(' '.join(opening.said))}</p>" if opening.said else ""
     cards = "".join(
-        f"<li><b>{escape(value)}</b><span>{escape(name)}</span><small>{escape(remark)}</small></li>"
+        f"<li><b>{escape(value)}</b><span>{escape(name)}</span><small>{_words(remark)}</small></li>"
         for value, name, remark in opening.figures
     )
-    about = f"<p class=muted>{escape(opening.about)}</p>" if opening.about else ""
+    about = f"<p class=muted>{_words(opening.about)}</p>" if opening.about else ""
     return f"{said}{f'<ul class=figures>{cards}</ul>' if cards else ''}{about}"
 
 
 def _contents(parts: Sequence[Part]) -> str:
     links = "".join(f'<li><a href="#{escape(one.id)}">{escape(one.heading)}</a></li>' for one in parts if one.id)
     return f"<nav><ul class=contents>{links}</ul></nav>"
+
+
+def _words(text: str) -> str:
+    """A sentence, masked; commands in it, which stand between backticks, look like commands."""
+    return _COMMAND.sub(r"<code>\1</code>", escape(text))
 
 
 def _part(part: Part) -> str:
@@ -79,11 +86,11 @@ def _part(part: Part) -> str:
 def _block(block: Block) -> str:
     match block:
         case Text():
-            return f"<p{' class=muted' if block.is_remark else ''}>{escape(block.says)}</p>"
+            return f"<p{' class=muted' if block.is_remark else ''}>{_words(block.says)}</p>"
         case Bullets():
-            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>" if block.items else ""
+            return f"<ul>{''.join(f'<li>{_words(item)}</li>' for item in block.items)}</ul>" if block.items else ""
         case Facts():
-            pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in block.pairs)
+            pairs = "".join(f"<dt>{escape(name)}</dt><dd>{_words(value)}</dd>" for name, value in block.pairs)
             return f"<dl>{pairs}</dl>"
         case Table():
             body = f"<div class={'prose' if block.prose else 'plain'}>{_table(block)}</div>"
@@ -114,7 +121,7 @@ def _table(table: Table) -> str:
 
 def _cell(cell: str | Links) -> str:
     if isinstance(cell, str):
-        return escape(cell)
+        return _words(cell)
     return "; ".join(f'<a href="#{escape(name)}">{escape(words)}</a>' for name, words in cell.to)
 
 

@@ -59,6 +59,13 @@ def test_what_others_have_written_is_text() -> None:
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 12
 
 
+def test_commands_look_like_commands() -> None:
+    """In sentences, lists and tables; what stands between the backticks is text too."""
+    says = "Ask `driftflow <b>` or nobody; 5 o`clock"
+    text = page("x", [Part("y", [Text(says), Bullets([says]), Table(["z"], [[says]])])])
+    assert text.count("Ask <code>driftflow &lt;b&gt;</code> or nobody; 5 o`clock") == 3
+
+
 def test_nothing_is_fetched() -> None:
     for _, attrs in Tags(whole()).seen:
         for name in ("src", "href"):

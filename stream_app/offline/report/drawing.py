@@ -32,10 +32,11 @@ def curve(
         seen, expected, spread: ``(m,)``, NaN where there is nothing; the band is a spread to either side.
         marks: spans of time that matter.
         from_zero: the scale begins at 0.
-        as_share: values are shares.
+        as_share: values are shares: the scale ends at 0 % and 100 %.
     """
     bands = [] if expected is None or spread is None else [expected - spread, expected + spread]
     low, high = _range([seen, *bands], from_zero)
+    low, high = (max(low, 0.0), min(high, 1.0)) if as_share else (low, high)
     frame = _Frame(int(starts_ms[0]), int(starts_ms[-1]), low, high)
     middle = (starts_ms[:-1] + starts_ms[1:]) / 2
     parts = [frame.span(a, b) for a, b in marks]

@@ -78,4 +78,5 @@ def test_a_curve_is_whole_and_lies_within_its_frame() -> None:
             assert 0 <= x <= 1_000
             assert 0 <= y <= 150
     assert "nan" not in text
+    assert "0.0% to 100.0%" in drawing.curve(starts, seen / 100, from_zero=True, as_share=True), "no share is above 1"
     assert drawing.curve(starts, np.full(10, np.nan)), "nothing to show is a frame"
