@@ -159,8 +159,13 @@ class Density:
         encoder, flow, config = fitting.fit(spec, train, valid, seed, config, warm_start)
 
         def features() -> Singles:
-            encoded = [encoder.encode(table) for table in (train, valid)]
-            return np.concatenate([one.features[one.scorable] for one in encoded])
+            # A span at a time, without the context: of many rows all that an encoder gives is several tables more.
+            found = []
+            for numeric in (train.numeric, valid.numeric):
+                for start in range(0, len(numeric), encoder.chunk):
+                    values, *_, scorable = encoder.numbers(numeric[start : start + encoder.chunk])
+                    found.append(values[scorable])
+            return np.concatenate(found)
 
         beside = fit_beside(config.distance, train.numeric, features, seed)
         raw = _Uncalibrated.of(encoder, build(flow), beside, calibration)

@@ -58,12 +58,12 @@ class Gaussians:
 
     @classmethod
     def fit(cls, features: Singles, seed: int) -> Gaussians:
-        """From encoded rows ``(n, d)``, n ≥ 1; the same rows and seed give the same mixture."""
+        """From encoded rows ``(n, d)``, n ≥ 1; the same rows and seed give the same, on any number of threads."""
         from sklearn.exceptions import ConvergenceWarning  # as in flows/mixture.py: who only scores does without
         from sklearn.mixture import GaussianMixture
 
         most = min(FIT_ROWS, FIT_WORK // features.shape[1] ** 2)
-        rows = np.random.default_rng(seed).permutation(features)[:most].astype(np.float64)
+        rows = features[np.random.default_rng(seed).permutation(len(features))[:most]].astype(np.float64)
         rows = rows if len(rows) > 1 else np.repeat(rows, 2, axis=0)  # scikit-learn refuses a single row
         size = min(COMPONENTS, max(1, len(rows) // (ROWS_A_COLUMN * rows.shape[1])))
         with unshared(), warnings.catch_warnings():  # one that has not quite converged is still a mixture

@@ -19,12 +19,13 @@ os.register_at_fork(after_in_child=_one_thread)
 
 
 def unshared() -> AbstractContextManager[object]:
-    """A context in which scikit-learn's loops are not shared out among OpenMP's threads, for the same reason: PyTorch's
-    setting does not reach them. Their results are the same.
+    """A context in which neither scikit-learn's loops are shared out among OpenMP's threads, for the same reason, nor
+    matrix products among those of BLAS: PyTorch's setting does not reach them. Products add up differently on several
+    threads, and threads that wait for each other on a busy machine take forty times as long over small ones.
     """
     from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
+    limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
 
 

@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from flowlib import FlowDensity, artifact
 from flowlib.attack import Box, descend
+from flowlib.surroundings import unshared
 from flowlib.table import Floats, Table
 from tests.flowlib.test_artifact import KEY, TRUSTED
 
@@ -112,3 +114,9 @@ def test_a_forked_child_fits_after_its_parent_has() -> None:
     free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run([sys.executable, "-c", FITTED], capture_output=True, text=True, timeout=120, env=free)
     assert done.stdout.split() == ["17", "17"], done.stderr
+
+
+def test_products_of_a_mixture_do_not_depend_on_the_number_of_threads() -> None:
+    """Several threads add up otherwise: of 3,000 rows of 20 columns two gave another mixture than one."""
+    with threadpool_limits(2), unshared():
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
