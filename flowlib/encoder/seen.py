@@ -18,6 +18,9 @@ from flowlib.table import Bools, Floats, Ints, Singles
 VALUES_MAX = 256
 """Of a column, the most frequent ones."""
 
+ALL_MAX = VALUES_MAX * 256
+"""Of all columns: of more than 256 each has fewer, so that a wide model stays small enough to be published."""
+
 SHARE_MIN, ATOM_MIN = 0.5, 0.01
 """Share of a column's rows that have one of these values; with fewer only values that so many have alone count."""
 
@@ -56,7 +59,8 @@ class Seen:
     @classmethod
     def fit(cls, columns: Sequence[Floats]) -> Self:
         """Of the finite values of each column."""
-        found = [_repeated(x) for x in columns]
+        most = min(VALUES_MAX, ALL_MAX // max(len(columns), 1))
+        found = [_repeated(x, most) for x in columns]
         return cls(
             np.repeat(np.arange(len(found)), [len(values) for values, _ in found]).astype(np.int64),
             np.concatenate([np.zeros(0), *(values for values, _ in found)]),
@@ -145,9 +149,9 @@ class Seen:
         return np.arange(len(self.column)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _repeated(x: Floats) -> tuple[Floats, Ints]:
+def _repeated(x: Floats, most: int) -> tuple[Floats, Ints]:
     values, rows = np.unique(x, return_counts=True)
-    kept = np.argsort(-rows, kind="stable")[: min(VALUES_MAX, int((rows > 1).sum()))]
+    kept = np.argsort(-rows, kind="stable")[: min(most, int((rows > 1).sum()))]
     if rows[kept].sum() < SHARE_MIN * len(x):
         kept = kept[rows[kept] >= ATOM_MIN * len(x)]
     kept = np.sort(kept)

@@ -250,6 +250,11 @@ def _private_model_faults(model: ModelConfig) -> list[str]:
         faults.append(
             'model.context: without "slice" with privacy.enabled: the table of slices is trained on their rows'
         )
+    if model.distance == "mixture":
+        faults.append(
+            "model.distance: columns or base with privacy.enabled, got 'mixture': means and covariances of few events "
+            "would tell what these were"
+        )
     if model.flow not in PRIVATE_FLOWS:
         faults.append(
             f"model.flow: one of {', '.join(sorted(PRIVATE_FLOWS))} with privacy.enabled, got {model.flow!r}: of "

@@ -19,7 +19,7 @@ COVERS = ["the weights of the flow, against one training event added or removed"
 EXCLUDES = [
     "the encoder: scales, shares of missing values, smallest, largest and most frequent values, days with events and "
     "tables of categories are those of the training events as they are",
-    "the calibration: it holds reference scores of held-out events as they are",
+    "the calibration: it holds reference scores of held-out events, and scales of the columns, as they are",
     "the figures of the gates, the number of events and the offsets they came from",
 ]
 

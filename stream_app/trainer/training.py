@@ -157,7 +157,7 @@ def _signed(
     """The outcome of the gates: a model is signed where it passes or waits, with what is normal in panes beside it."""
     config, candidate, rows = retrain.config, trial.candidate, len(prepared.known)
     about = {**about, "gates": figures(found)}
-    candidate = _discreet(candidate, config.event.sensitive)
+    candidate = _discreet(candidate, config.event.sensitive, config.privacy.enabled)
     findings = tuple(finding.says for finding in candidate.encoder.findings)
     if verdict(found) == "refuse":
         return retrain.refused(rows, summary(found), found, findings).coming_from(about)
@@ -175,11 +175,11 @@ def _signed(
     return retrain.judged(model, trained, found, findings).coming_from(about)
 
 
-def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
+def _discreet(candidate: Density, sensitive: Collection[str], private: bool) -> Density:
     """The model without sentences that may have values of sensitive columns, such as of one that is constant, and
-    without the values that several events had there.
+    without the values that several events had there; where training was private, without those of any column.
     """
-    if not sensitive:
+    if not (sensitive or private):
         return candidate
     findings = tuple(
         replace(finding, says=f"{' and '.join(finding.columns)}: {finding.kind}")
@@ -188,7 +188,7 @@ def _discreet(candidate: Density, sensitive: Collection[str]) -> Density:
         for finding in candidate.encoder.findings
     )
     encoder = candidate.encoder
-    columns = np.flatnonzero([name in sensitive for name in encoder.spec.numeric])
+    columns = np.flatnonzero([private or name in sensitive for name in encoder.spec.numeric])
     grids = replace(encoder.grids, seen=encoder.grids.seen.without(columns))
     return replace(candidate, encoder=replace(encoder, findings=findings, grids=grids))
 

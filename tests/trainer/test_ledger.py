@@ -138,6 +138,8 @@ def test_settings_that_cannot_hold_are_refused_at_the_start() -> None:
         parse(raw(delta=0.5))
     with pytest.raises(ConfigError, match=r"model\.contamination: must be 0"):
         parse(raw() | {"model": {"contamination": 0.1}})
+    with pytest.raises(ConfigError, match=r"model\.distance: columns or base"):
+        parse(raw() | {"model": {"distance": "mixture"}})
 
 
 def test_a_missing_accountant_is_a_fault_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

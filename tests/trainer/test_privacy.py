@@ -47,6 +47,7 @@ def test_the_claim_is_charged_first_and_stands_in_the_model(tmp_path: Path) -> N
     assert 3.8 < about["epsilon_total"] == entry.epsilon_total <= 4.0
     assert any("encoder" in line for line in about["excludes"])
     assert any("calibration" in line for line in about["excludes"])
+    assert not len(load(tmp_path, outcome).encoder.grids.seen.value), "values that events had are none of the promise"
     figures = outcome.notice.gates["membership"]
     assert figures["passed"]
     assert figures["interval_95"][0] <= figures["candidate"] <= figures["interval_95"][1]

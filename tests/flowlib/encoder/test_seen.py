@@ -10,7 +10,7 @@ import pytest
 from flowlib.density import Density
 from flowlib.encoder.encoder import Encoder
 from flowlib.encoder.grids import Grids
-from flowlib.encoder.seen import VALUES_MAX, Seen
+from flowlib.encoder.seen import ALL_MAX, VALUES_MAX, Seen
 from flowlib.encoder.spec import EncoderConfig, FeatureSpec
 from flowlib.evaluation import two_sample
 from flowlib.sampling import draw_given
@@ -117,3 +117,11 @@ def test_values_seen_travel_with_the_encoder_and_senseless_ones_are_refused() ->
     ):
         with pytest.raises(ValueError, match="encoder: values seen"):
             Encoder.from_state(meta, arrays | {f"seen.{name}": wrong})
+
+
+def test_of_many_columns_each_has_fewer_values() -> None:
+    """A model of 4,096 columns is otherwise 25 MiB larger, of which no more than 64 are accepted."""
+    x = np.repeat(np.arange(300.0), np.where(np.arange(300) < 16, 100, 2))
+    for columns in (256, 4_096):
+        seen = Seen.fit([x] * columns)
+        assert np.bincount(seen.column).tolist() == [ALL_MAX // columns] * columns
