@@ -82,9 +82,10 @@ class Sums(msgspec.Struct):
         if counts:
             self.direction, self.measure, self.unit = cause.direction, cause.measure, cause.unit
             self.says, self.weight = cause.says, cause.weight
-        settles &= not _BELOW < self.top - cause.weight < _TAKEN_DOWN
-        if settles:
-            self.top, self.until_ms = cause.weight, end_ms
+        below = self.top - cause.weight
+        settles &= not _BELOW < below < _TAKEN_DOWN
+        if settles:  # one that rests loses less than that in a pane, and more in a few
+            self.top, self.until_ms = cause.weight if below >= _TAKEN_DOWN else max(self.top, cause.weight), end_ms
         figures = cause.figures
         if adds and figures.events > 0 and figures.seen == figures.seen and figures.expected == figures.expected:
             squares = figures.events * figures.sd**2 if figures.sd > 0 else 0.0

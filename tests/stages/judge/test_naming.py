@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.incidents import Incident
 from stream_app.stages.judge.figures import FINDINGS_MAX
+from stream_app.stages.judge.heard import Sums
 from stream_app.stages.judge.incidents import Incidents
 from stream_app.stages.judge.naming import LATER_MAX
 from stream_app.stages.snapshot import pack, unpack
@@ -205,3 +207,18 @@ def test_a_snapshot_from_before_causes_had_an_end_is_taken_back() -> None:
     restored = Incidents(NO_MODEL)
     restored.restore(state)
     assert restored.members == run.incidents.members
+
+
+def test_a_cause_that_loses_little_in_each_pane_is_over_after_the_first_few() -> None:
+    """While another one stays as large as ever: a bet that rests loses a step of 1/128 nat at a time."""
+    (cause,) = candidate("Dongsi").causes
+    of, steps = Sums("missing", 0, ("x0",), "up", "share", "", "says", 0.0), [500, 600, *range(600, 560, -1), 300, 310]
+    ends = []
+    for pane, step in enumerate(steps):
+        of.take(msgspec.structs.replace(cause, weight=step / 128), True, settles=True, adds=False, end_ms=pane)
+        ends.append(of.until_ms)
+    assert ends == [0, 1, 2, 3, *[3] * (len(steps) - 4)]
+    of.take(msgspec.structs.replace(cause, weight=700 / 128), True, settles=True, adds=False, end_ms=99)
+    assert (of.top, of.until_ms) == (700 / 128, 99)
+    of.take(msgspec.structs.replace(cause, weight=700 / 128 - 200), True, settles=True, adds=False, end_ms=100)
+    assert (of.top, of.until_ms) == (700 / 128 - 200, 100)
