@@ -84,6 +84,11 @@ def agreement(nll: Floats, distance: Floats) -> float:
     return float(np.clip((rho - AGREES) / (AGREES_WHOLLY - AGREES), 0.0, 1.0))
 
 
+def width(one: Margins | Gaussians) -> int:
+    """Columns that it is of."""
+    return len(one.centre) if isinstance(one, Margins) else one.means.shape[1]
+
+
 def arrays_of(beside: Beside) -> dict[str, Floats]:
     """For the artifact, by names that say of which kind they are."""
     names = {made: kind for kind, made in _KINDS}

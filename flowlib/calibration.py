@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowlib import native
-from flowlib.beside import Beside, arrays_of, beside_of
+from flowlib.beside import Beside, arrays_of, beside_of, width
 from flowlib.ladder import Ladders
 from flowlib.pit import PIT_BINS, pit_histogram, pit_of
 from flowlib.pooling import Tails, rarities
@@ -152,6 +152,11 @@ class Calibration:
         for values, among, weight in zip(each, self._distance, self.weights, strict=True):
             joint = np.hypot(joint, weight * among.of(values))
         return joint
+
+    @property
+    def widths(self) -> list[int]:
+        """Columns of each of its parts that has any."""
+        return [len(self.pit_reference), *map(width, self.beside)]
 
     @cached_property
     def _nll(self) -> Rarities:

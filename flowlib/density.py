@@ -157,17 +157,9 @@ class Density:
         from flowlib import fitting
 
         encoder, flow, config = fitting.fit(spec, train, valid, seed, config, warm_start)
-
-        def features() -> Singles:
-            # A span at a time, without the context: of many rows all that an encoder gives is several tables more.
-            found = []
-            for numeric in (train.numeric, valid.numeric):
-                for start in range(0, len(numeric), encoder.chunk):
-                    values, *_, scorable = encoder.numbers(numeric[start : start + encoder.chunk])
-                    found.append(values[scorable])
-            return np.concatenate(found)
-
-        beside = fit_beside(config.distance, train.numeric, features, seed)
+        beside = fit_beside(
+            config.distance, train.numeric, lambda: fitting.features(encoder, train.numeric, valid.numeric), seed
+        )
         raw = _Uncalibrated.of(encoder, build(flow), beside, calibration)
         reference = _reference(raw, beside, calibration, seed, config.weight)
         return cls(encoder, Weights.of(config.flow_name, flow), reference, dict(manifest or {}))

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from flowlib.encoder.encoder import Encoder
@@ -13,7 +14,7 @@ from flowlib.encoder.spec import FeatureSpec
 from flowlib.fit_config import FitConfig
 from flowlib.flows import FLOWS, Flow
 from flowlib.surroundings import undisturbed
-from flowlib.table import Table
+from flowlib.table import Floats, Singles, Table
 from flowlib.training import TrainingRows
 from flowlib.training.slice_table import attach, detach
 from flowlib.warm_start import goes_on
@@ -53,6 +54,18 @@ def fit(
     if encoder.slice_table.size:
         encoder = replace(encoder, slice_table=detach(flow))
     return encoder, flow, config
+
+
+def features(encoder: Encoder, *tables: Floats) -> Singles:
+    """``(n, d)`` encoded rows of tables of raw numbers that can be scored: a span at a time and without their context,
+    since of many rows all that an encoder gives is several tables more.
+    """
+    found = []
+    for numeric in tables:
+        for start in range(0, len(numeric), encoder.chunk):
+            values, *_, scorable = encoder.numbers(numeric[start : start + encoder.chunk])
+            found.append(values[scorable])
+    return np.concatenate(found)
 
 
 def _start(

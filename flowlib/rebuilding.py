@@ -32,6 +32,8 @@ def rebuild(manifest: dict[str, Any], tensors: bytes, model_id: str) -> Density:
             raise ValueError(f"{name} holds values that are not finite")
     encoder = Encoder.from_state(manifest["encoder"], _part(arrays, "encoder."))
     calibration = Calibration.from_state(manifest["calibration"], _part(arrays, "calibration."))
+    if any(width != len(encoder.spec.numeric) for width in calibration.widths):
+        raise ValueError("calibration and encoder have different widths")
     weights = _weights(manifest, encoder, _part(arrays, "flow."))
     channels, references = _watched(manifest["references"], encoder, arrays)
     about = manifest["about"]

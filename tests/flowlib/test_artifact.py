@@ -17,6 +17,8 @@ from flowlib import artifact
 from flowlib.artifact import Artifact, ArtifactError
 from flowlib.density import Density
 from flowlib.flows import FLOWS
+from flowlib.gaussians import Gaussians
+from flowlib.margins import Margins
 from flowlib.weights import Weights
 from tests.flowlib.conftest import draw
 
@@ -89,6 +91,21 @@ def test_a_signed_but_senseless_manifest_is_refused(made: Artifact, old: bytes, 
     forged = replace(made, manifest=text, signature=KEY.sign(digest), model_id=digest.hex()[:16])
     with pytest.raises(ArtifactError, match="rebuilt"):
         artifact.load(forged, TRUSTED)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_calibration_of_other_columns_is_refused_before_it_scores(density: Density, width: int) -> None:
+    x = np.random.default_rng(0).standard_normal((99, width))
+    calibration, few = density.calibration, Gaussians.fit(x.astype(np.float32), 0)
+    others = [
+        replace(calibration, beside=(one,), distance=calibration.distance[:1], weights=np.ones(1))
+        for one in (few, Margins.fit(x))
+    ]
+    counts = np.zeros((width, calibration.pit_reference.shape[1]), np.int64)
+    others.append(replace(calibration, pit_reference=counts, ordinary=np.zeros((3, width))))
+    for other in others:
+        with pytest.raises(ArtifactError, match="different widths"):
+            artifact.load(artifact.pack(replace(density, calibration=other), KEY), TRUSTED)
 
 
 def test_what_would_not_be_loaded_again_is_not_signed(made: Artifact, density: Density) -> None:
