@@ -160,9 +160,10 @@ class Density:
         beside = fit_beside(
             config.distance, train.numeric, lambda: fitting.features(encoder, train.numeric, valid.numeric), seed
         )
-        raw = _Uncalibrated.of(encoder, build(flow), beside, calibration)
+        weights = Weights.of(config.flow_name, flow)  # compared as where the model will be loaded: it scores as here
+        raw = _Uncalibrated.of(encoder, build(weights), beside, calibration)
         reference = _reference(raw, beside, calibration, seed, config.weight)
-        return cls(encoder, Weights.of(config.flow_name, flow), reference, dict(manifest or {}))
+        return cls(encoder, weights, reference, dict(manifest or {}))
 
     def with_reference(
         self,
