@@ -236,6 +236,19 @@ def test_a_planted_change_is_named(
     assert "up or down" not in got.words
 
 
+def test_values_are_told_by_how_frequent_they_are() -> None:
+    """The reference knows counts of values, and no names."""
+    detector = DETECTORS["categories"](WORLD.config, WORLD.layout)
+    more = np.eye(detector.bets)[0]
+    told = [detector.says(group, more, WORLD.fitted[1]).words for group in range(GROUPS)]
+    assert told[0] == "its most frequent value comes more often than usual"
+    assert told[6] == "its seventh most frequent value comes more often than usual"
+    assert told[7:] == [
+        "one of its rarer values comes more often than usual",
+        "it has values that were never seen before",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "change", "channel", "seen", "expected"),
     [

@@ -14,7 +14,8 @@ from stream_app.stages.detection.detectors.base import Evidence, Kind, Part, Sai
 from stream_app.stages.detection.detectors.counting import NO_BET, Bets
 
 _MORE, _LESS = np.array([1.5, 4.0, 30.0]), np.array([1 / 1.5, 1 / 4.0])
-_WHICH = {0: "its most frequent value comes", GROUPS - 2: "one of its rarer values comes"}
+_NTH = ("", "second ", "third ", "fourth ", "fifth ", "sixth ", "seventh ")
+_WHICH = [*(f"its {nth}most frequent value comes" for nth in _NTH), "one of its rarer values comes"]
 _TELLING = 0.01
 """Nats that a value of another group tells against a bet; of less, the end of a change would not show for months."""
 
@@ -41,10 +42,9 @@ class CategoriesDetector(Stateless):
         """See :class:`Detector`."""
         column, group = divmod(channel, GROUPS)
         more = bool(odds[: len(_MORE)].sum() > odds[len(_MORE) :].sum())
-        which = _WHICH.get(group, f"its value number {group + 1} by frequency comes")
-        words = f"{which} {'more' if more else 'less'} often than usual"
-        if group == GROUPS - 1:
-            words = "it has values that were never seen before"
+        words = "it has values that were never seen before"
+        if group < len(_WHICH):
+            words = f"{_WHICH[group]} {'more' if more else 'less'} often than usual"
         return Said((self._names[column],), "up" if more else "down", "share", words)
 
     def figures(self, part: Part, rows: Ints, channels: Ints) -> Floats:
